@@ -1,0 +1,1 @@
+package io.github.resnet4j.cli;

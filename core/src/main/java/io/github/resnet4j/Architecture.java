@@ -1,0 +1,78 @@
+package io.github.resnet4j;
+
+import static io.github.resnet4j.ResNetSpec.Block.BASIC;
+import static io.github.resnet4j.ResNetSpec.Block.BOTTLENECK;
+
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.SequencedMap;
+
+/**
+ * The catalogue: every network of the family that has a name, as torchvision and the papers name
+ * them.
+ */
+public final class Architecture {
+  private static final SequencedMap<String, ResNetSpec> CATALOGUE = build();
+
+  private Architecture() {}
+
+  /** All networks by name, in the order of the papers; the map cannot be changed. */
+  public static SequencedMap<String, ResNetSpec> catalogue() {
+    return CATALOGUE;
+  }
+
+  private static SequencedMap<String, ResNetSpec> build() {
+    var all = new LinkedHashMap<String, ResNetSpec>();
+    // Deep Residual Learning, arXiv 1512.03385, table 1.
+    all.put("resnet18", ResNetSpec.builder(BASIC, 2, 2, 2, 2).build());
+    all.put("resnet34", ResNetSpec.builder(BASIC, 3, 4, 6, 3).build());
+    all.put("resnet50", ResNetSpec.builder(BOTTLENECK, 3, 4, 6, 3).build());
+    all.put("resnet101", ResNetSpec.builder(BOTTLENECK, 3, 4, 23, 3).build());
+    all.put("resnet152", ResNetSpec.builder(BOTTLENECK, 3, 8, 36, 3).build());
+    // Aggregated Residual Transformations, arXiv 1611.05431: groups × width.
+    all.put("resnext50_32x4d", resnext(32, 4, 3, 4, 6, 3));
+    all.put("resnext101_32x8d", resnext(32, 8, 3, 4, 23, 3));
+    all.put("resnext101_64x4d", resnext(64, 4, 3, 4, 23, 3));
+    // Wide Residual Networks, arXiv 1605.07146: twice the inner width.
+    all.put(
+        "wide_resnet50_2", ResNetSpec.builder(BOTTLENECK, 3, 4, 6, 3).widthPerGroup(128).build());
+    all.put(
+        "wide_resnet101_2", ResNetSpec.builder(BOTTLENECK, 3, 4, 23, 3).widthPerGroup(128).build());
+    // The CIFAR networks of section 4.2: 6n + 2 layers.
+    for (int n : new int[] {3, 5, 7, 9, 18}) {
+      all.put("resnet" + (6 * n + 2), cifar(n));
+    }
+    return Collections.unmodifiableSequencedMap(all);
+  }
+
+  private static ResNetSpec resnext(int groups, int widthPerGroup, Integer... blocks) {
+    return ResNetSpec.builder(BOTTLENECK, blocks)
+        .groups(groups)
+        .widthPerGroup(widthPerGroup)
+        .build();
+  }
+
+  private static ResNetSpec cifar(int n) {
+    return ResNetSpec.builder(BASIC, n, n, n)
+        .channels(16)
+        .stem(ResNetSpec.Stem.SMALL_IMAGE)
+        .shortcut(ResNetSpec.Shortcut.ZERO_PAD)
+        .numClasses(10)
+        .build();
+  }
+
+  /**
+   * The network of that name.
+   *
+   * @throws IllegalArgumentException listing the names there are
+   */
+  public static ResNetSpec named(String name) {
+    ResNetSpec spec = CATALOGUE.get(name);
+    if (spec == null) {
+      throw new IllegalArgumentException(
+          "no network is named '%s'; there are %s"
+              .formatted(name, String.join(", ", CATALOGUE.keySet())));
+    }
+    return spec;
+  }
+}

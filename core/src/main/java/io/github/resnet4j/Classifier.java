@@ -1,0 +1,174 @@
+package io.github.resnet4j;
+
+import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.checkpoint.CheckpointException;
+import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.image.Pixels;
+import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.tensor.Tensor;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.IntStream;
+
+/**
+ * From pictures to labels: a network, the preprocessing that belongs to its weights, and the names
+ * of its classes.
+ *
+ * <pre>{@code
+ * try (var team = Team.ofAllCores()) {
+ *   var classifier = Classifier.embedded();
+ *   for (var prediction : classifier.classify(Path.of("samples/digit-7.png"), 3, team)) {
+ *     System.out.println(prediction);
+ *   }
+ * }
+ * }</pre>
+ *
+ * @param labels one name a class, in the order of the logits
+ */
+public record Classifier(ResNet network, Preprocessing preprocessing, List<String> labels) {
+  private static final String EMBEDDED = "digits.pth";
+
+  /**
+   * @throws IllegalArgumentException if the parts do not fit together
+   */
+  public Classifier {
+    labels = List.copyOf(labels);
+    ResNetSpec spec = network.spec();
+    if (!spec.includeTop()) {
+      throw new IllegalArgumentException("a network without its head (includeTop) has no classes");
+    }
+    if (labels.size() != spec.numClasses()) {
+      throw new IllegalArgumentException(
+          "%d labels for %d classes".formatted(labels.size(), spec.numClasses()));
+    }
+    if (preprocessing.channels() != spec.inChannels()) {
+      throw new IllegalArgumentException(
+          "the preprocessing makes %d channels, the network takes %d"
+              .formatted(preprocessing.channels(), spec.inChannels()));
+    }
+  }
+
+  /**
+   * The model that comes with resnet4j: handwritten digits, 0 to 9. Needs no network and no file.
+   */
+  public static Classifier embedded() throws IOException {
+    // A checkpoint is mapped, so the resource becomes a file for as long as it is read.
+    Path file = Files.createTempFile("resnet4j-", ".pth");
+    try (InputStream resource = Classifier.class.getResourceAsStream(EMBEDDED)) {
+      if (resource == null) {
+        throw new IOException("the embedded model is not in the jar: " + EMBEDDED);
+      }
+      Files.write(file, resource.readAllBytes());
+      return load(file);
+    } finally {
+      Files.deleteIfExists(file);
+    }
+  }
+
+  /**
+   * A checkpoint that carries its own architecture, preprocessing and labels, as those that
+   * resnet4j writes do.
+   *
+   * @throws CheckpointException if it is damaged, or does not carry them
+   */
+  public static Classifier load(Path file) throws IOException {
+    try (var checkpoint = Checkpoint.open(file)) {
+      var notes = ModelNotes.of(checkpoint);
+      if (notes.spec().isEmpty() || notes.preprocessing().isEmpty()) {
+        throw new CheckpointException(
+            file, "does not say which network it is for; name the network and its preprocessing");
+      }
+      ResNetSpec spec = notes.spec().get();
+      return new Classifier(
+          ResNet.load(spec, checkpoint),
+          notes.preprocessing().get(),
+          notes.labels().orElseGet(() -> numbered(spec.numClasses())));
+    }
+  }
+
+  /** Names for classes that have none: their numbers. */
+  public static List<String> numbered(int classes) {
+    return IntStream.range(0, classes).mapToObj(String::valueOf).toList();
+  }
+
+  /** Writes weights, architecture, preprocessing and labels into one file for {@link #load}. */
+  public void save(Path file) throws IOException {
+    network.save(file, ModelNotes.toMetadata(network.spec(), preprocessing, labels));
+  }
+
+  /**
+   * The most likely classes of one picture, best first.
+   *
+   * @param top how many; at most all classes are returned
+   * @throws io.github.resnet4j.image.ImageException if the picture cannot be read
+   */
+  public List<Prediction> classify(Path picture, int top, Team team) throws IOException {
+    return classify(List.of(ImageDecoder.DEFAULT.decode(picture)), top, team).getFirst();
+  }
+
+  /** The most likely classes of each picture, best first; all run as one batch. */
+  public List<List<Prediction>> classify(List<Pixels> pictures, int top, Team team) {
+    if (pictures.isEmpty()) {
+      return List.of();
+    }
+    Tensor batch =
+        Tensor.zeros(
+            pictures.size(),
+            preprocessing.channels(),
+            preprocessing.cropHeight(),
+            preprocessing.cropWidth());
+    team.forEach(pictures.size(), i -> preprocessing.apply(pictures.get(i), batch, i));
+    return top(network.forward(batch, team), top);
+  }
+
+  /**
+   * The best classes of each row of logits.
+   *
+   * @param logits {@code [N, classes]}
+   */
+  public List<List<Prediction>> top(Tensor logits, int top) {
+    int classes = logits.dim(1);
+    var all = new ArrayList<List<Prediction>>();
+    for (int n = 0; n < logits.dim(0); n++) {
+      int row = n * classes;
+      float[] values = logits.data();
+      float max = Float.NEGATIVE_INFINITY;
+      for (int c = 0; c < classes; c++) {
+        max = Math.max(max, values[row + c]);
+      }
+      double sum = 0;
+      for (int c = 0; c < classes; c++) {
+        sum += Math.exp(values[row + c] - max);
+      }
+      double total = sum;
+      float shift = max;
+      all.add(
+          IntStream.range(0, classes)
+              .boxed()
+              .sorted(Comparator.comparing((Integer c) -> -values[row + c]))
+              .limit(top)
+              .map(
+                  c ->
+                      new Prediction(
+                          c, labels.get(c), (float) (Math.exp(values[row + c] - shift) / total)))
+              .toList());
+    }
+    return all;
+  }
+
+  /** The same network and classes behind another preprocessing. */
+  public Classifier withPreprocessing(Preprocessing other) {
+    return new Classifier(network, other, labels);
+  }
+
+  /** The same network under other names for its classes. */
+  public Classifier withLabels(List<String> other) {
+    return new Classifier(network, preprocessing, other);
+  }
+}

@@ -1,0 +1,149 @@
+package io.github.resnet4j;
+
+import io.github.resnet4j.ResNetSpec.Block;
+import io.github.resnet4j.ResNetSpec.Shortcut;
+import io.github.resnet4j.ResNetSpec.Stem;
+import io.github.resnet4j.ResNetSpec.StridePlacement;
+import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.checkpoint.CheckpointException;
+import io.github.resnet4j.image.Preprocessing;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * What a checkpoint of ours says beside its weights. Fields with their default value may be left
+ * out, so files stay readable when the specification grows.
+ */
+public record ModelNotes(
+    Optional<ResNetSpec> spec,
+    Optional<Preprocessing> preprocessing,
+    Optional<List<String>> labels) {
+
+  /**
+   * Reads the notes of a checkpoint; all are empty in a file of other origin.
+   *
+   * @throws CheckpointException if they are there but make no sense
+   */
+  public static ModelNotes of(Checkpoint checkpoint) throws CheckpointException {
+    Map<String, Object> metadata = checkpoint.metadata();
+    try {
+      return new ModelNotes(
+          Optional.ofNullable(metadata.get("architecture")).map(ModelNotes::spec),
+          Optional.ofNullable(metadata.get("preprocessing"))
+              .map(fields -> Preprocessing.fromFields(fields(fields))),
+          Optional.ofNullable(metadata.get("labels"))
+              .map(labels -> list("labels", labels).stream().map(String::valueOf).toList()));
+    } catch (IllegalArgumentException e) {
+      throw new CheckpointException(
+          checkpoint.file(), "its notes are not understood: " + e.getMessage(), e);
+    }
+  }
+
+  static Map<String, Object> toMetadata(
+      ResNetSpec spec, Preprocessing preprocessing, List<String> labels) {
+    var metadata = new LinkedHashMap<String, Object>();
+    metadata.put("architecture", toFields(spec));
+    metadata.put("preprocessing", preprocessing.toFields());
+    metadata.put("labels", labels);
+    return metadata;
+  }
+
+  private static Map<String, Object> toFields(ResNetSpec spec) {
+    var fields = new LinkedHashMap<String, Object>();
+    fields.put("block", lower(spec.block()));
+    fields.put("blocks", spec.blocks());
+    fields.put("channels", spec.channels());
+    fields.put("groups", spec.groups());
+    fields.put("widthPerGroup", spec.widthPerGroup());
+    fields.put("stem", lower(spec.stem()));
+    fields.put("stridePlacement", lower(spec.stridePlacement()));
+    fields.put("shortcut", lower(spec.shortcut()));
+    fields.put("dilated", spec.dilated());
+    fields.put("inChannels", spec.inChannels());
+    fields.put("numClasses", spec.numClasses());
+    fields.put("includeTop", spec.includeTop());
+    return fields;
+  }
+
+  private static ResNetSpec spec(Object value) {
+    var fields = fields(value);
+    Integer[] blocks =
+        list("blocks", fields.get("blocks")).stream()
+            .map(count -> integer("blocks", count))
+            .toArray(Integer[]::new);
+    var spec = ResNetSpec.builder(constant(Block.class, "block", fields.get("block")), blocks);
+    fields.forEach(
+        (name, field) -> {
+          switch (name) {
+            case "block", "blocks" -> {}
+            case "channels" -> spec.channels(integer(name, field));
+            case "groups" -> spec.groups(integer(name, field));
+            case "widthPerGroup" -> spec.widthPerGroup(integer(name, field));
+            case "stem" -> spec.stem(constant(Stem.class, name, field));
+            case "stridePlacement" ->
+                spec.stridePlacement(constant(StridePlacement.class, name, field));
+            case "shortcut" -> spec.shortcut(constant(Shortcut.class, name, field));
+            case "dilated" ->
+                spec.dilated(list(name, field).stream().map(flag -> flag(name, flag)).toList());
+            case "inChannels" -> spec.inChannels(integer(name, field));
+            case "numClasses" -> spec.numClasses(integer(name, field));
+            case "includeTop" -> spec.includeTop(flag(name, field));
+            default ->
+                throw new IllegalArgumentException(
+                    "unknown field '" + name + "' in architecture; a newer resnet4j wrote it");
+          }
+        });
+    return spec.build();
+  }
+
+  private static Map<String, Object> fields(Object value) {
+    if (value instanceof Map<?, ?> map) {
+      var fields = new LinkedHashMap<String, Object>();
+      map.forEach((key, field) -> fields.put(String.valueOf(key), field));
+      return fields;
+    }
+    throw new IllegalArgumentException("fields expected, found " + value);
+  }
+
+  private static List<?> list(String name, @org.jspecify.annotations.Nullable Object value) {
+    if (value instanceof List<?> list) {
+      return list;
+    }
+    throw new IllegalArgumentException(name + " must be a list, was " + value);
+  }
+
+  private static int integer(String name, Object value) {
+    if (value instanceof Number number && number.doubleValue() == number.intValue()) {
+      return number.intValue();
+    }
+    throw new IllegalArgumentException(name + " must be a whole number, was " + value);
+  }
+
+  private static boolean flag(String name, Object value) {
+    if (value instanceof Boolean flag) {
+      return flag;
+    }
+    throw new IllegalArgumentException(name + " must be true or false, was " + value);
+  }
+
+  private static <E extends Enum<E>> E constant(
+      Class<E> type, String name, @org.jspecify.annotations.Nullable Object value) {
+    E[] constants = type.getEnumConstants();
+    for (E constant : constants) {
+      if (lower(constant).equals(value)) {
+        return constant;
+      }
+    }
+    throw new IllegalArgumentException(
+        "%s must be one of %s, was %s"
+            .formatted(name, Arrays.stream(constants).map(ModelNotes::lower).toList(), value));
+  }
+
+  private static String lower(Enum<?> constant) {
+    return constant.name().toLowerCase(Locale.ROOT);
+  }
+}

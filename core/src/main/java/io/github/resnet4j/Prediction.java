@@ -1,0 +1,10 @@
+package io.github.resnet4j;
+
+/**
+ * One of a picture's likely classes.
+ *
+ * @param index the class, counted from 0
+ * @param label its name
+ * @param probability softmax over all classes, in [0, 1]
+ */
+public record Prediction(int index, String label, float probability) {}

@@ -1,0 +1,145 @@
+package io.github.resnet4j;
+
+import com.fasterxml.jackson.jr.ob.JSON;
+import io.github.resnet4j.image.Preprocessing;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.net.URI;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+
+/**
+ * A weight file that torchvision publishes, trained on ImageNet-1K. The catalogue is data ({@code
+ * weights.json}), written from torchvision's own metadata.
+ *
+ * @param model the network's name in {@link Architecture}
+ * @param name torchvision's name for the file, such as {@code IMAGENET1K_V1}
+ * @param isDefault true for the one that {@code DEFAULT} means
+ * @param sha256Prefix the first eight hexadecimal digits of the file's SHA-256
+ * @param megabytes the file's size
+ * @param parameters trained parameters
+ * @param top1 published accuracy on one crop, in percent
+ * @param top5 the same among the five best
+ * @param preprocessing how the pictures were prepared for these accuracies
+ */
+public record PublishedWeights(
+    String model,
+    String name,
+    boolean isDefault,
+    URI url,
+    String sha256Prefix,
+    double megabytes,
+    int classes,
+    long parameters,
+    double top1,
+    double top5,
+    Preprocessing preprocessing) {
+
+  private static final String DEFAULT = "DEFAULT";
+
+  /** All files of the catalogue. */
+  public static List<PublishedWeights> catalogue() {
+    return Catalogue.ALL;
+  }
+
+  /** Read when first asked for: classifying with one's own weights needs none of it. */
+  private static final class Catalogue {
+    static final List<PublishedWeights> ALL = read();
+
+    private static List<PublishedWeights> read() {
+      try {
+        return ((List<?>) field(JSON.std.mapFrom(resource("weights.json")), "weights", List.class))
+            .stream().map(entry -> parse((Map<?, ?>) entry))
+            .toList();
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+
+    @SuppressWarnings("unchecked") // our own resource: preprocessing is an object of named fields
+    private static PublishedWeights parse(Map<?, ?> entry) {
+      return new PublishedWeights(
+          field(entry, "model", String.class),
+          field(entry, "name", String.class),
+          field(entry, "default", Boolean.class),
+          URI.create(field(entry, "url", String.class)),
+          field(entry, "sha256_prefix", String.class),
+          field(entry, "megabytes", Number.class).doubleValue(),
+          field(entry, "classes", Number.class).intValue(),
+          field(entry, "parameters", Number.class).longValue(),
+          field(entry, "top1", Number.class).doubleValue(),
+          field(entry, "top5", Number.class).doubleValue(),
+          Preprocessing.fromFields(
+              (Map<String, ?>) field(entry, "preprocessing", Map.class)));
+    }
+
+    private static <T> T field(Map<?, ?> entry, String name, Class<T> type) {
+      return type.cast(Objects.requireNonNull(entry.get(name), name));
+    }
+  }
+
+  private static String resource(String name) throws IOException {
+    try (InputStream stream = PublishedWeights.class.getResourceAsStream(name)) {
+      if (stream == null) {
+        throw new IOException("missing from the jar: " + name);
+      }
+      return new String(stream.readAllBytes(), StandardCharsets.UTF_8);
+    }
+  }
+
+  /** The names of ImageNet-1K's classes, in the order of the logits. */
+  public static List<String> imagenetLabels() {
+    try {
+      return resource("imagenet-1k.txt").lines().toList();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /**
+   * The weights of that name for a network.
+   *
+   * @param name {@code DEFAULT}, or a name of the catalogue
+   * @throws IllegalArgumentException listing the names there are
+   */
+  public static PublishedWeights of(String model, String name) {
+    var forModel = catalogue().stream().filter(weights -> weights.model.equals(model)).toList();
+    return forModel.stream()
+        .filter(weights -> weights.name.equals(name) || (name.equals(DEFAULT) && weights.isDefault))
+        .findFirst()
+        .orElseThrow(
+            () ->
+                new IllegalArgumentException(
+                    forModel.isEmpty()
+                        ? "torchvision publishes no weights for " + model
+                        : "%s has no weights '%s'; there are DEFAULT, %s"
+                            .formatted(
+                                model,
+                                name,
+                                String.join(
+                                    ", ", forModel.stream().map(PublishedWeights::name).toList()))));
+  }
+
+  /** True for a text that names weights of the catalogue rather than a file. */
+  static boolean isName(String text) {
+    return text.equals(DEFAULT)
+        || catalogue().stream().anyMatch(weights -> weights.name.equals(text));
+  }
+
+  /** The published weights that a file has by its name, such as {@code resnet34-b627a593.pth}. */
+  static Optional<PublishedWeights> ofFileName(String fileName) {
+    return catalogue().stream()
+        .filter(weights -> weights.fileName().equals(fileName))
+        .findFirst();
+  }
+
+  /** The name that PyTorch gives the file in its cache. */
+  public String fileName() {
+    String path = url.getPath();
+    return path.substring(path.lastIndexOf('/') + 1);
+  }
+}

@@ -1,0 +1,239 @@
+package io.github.resnet4j;
+
+import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.checkpoint.CheckpointException;
+import io.github.resnet4j.checkpoint.CheckpointWriter;
+import io.github.resnet4j.checkpoint.StoredTensor;
+import io.github.resnet4j.engine.ReferenceForward;
+import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.nn.Initialization;
+import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Parameter;
+import io.github.resnet4j.nn.StateDict;
+import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SequencedMap;
+import java.util.stream.Collectors;
+
+/**
+ * A residual network with its weights.
+ *
+ * <p>Deep Residual Learning for Image Recognition, arXiv 1512.03385. Parameter names, shapes and
+ * order are torchvision's.
+ */
+public final class ResNet {
+  private static final String HEAD = "fc.";
+  private static final int NAMES_IN_AN_ERROR = 8;
+
+  private final ResNetSpec spec;
+  private final Sequential layers;
+  private final StateDict state;
+
+  private ResNet(ResNetSpec spec, Sequential layers, StateDict state) {
+    this.spec = spec;
+    this.layers = layers;
+    this.state = state;
+  }
+
+  /**
+   * A new network with torchvision's initial weights: after {@code TorchRandom.manualSeed(s)} the
+   * ones that Python has after {@code torch.manual_seed(s)}.
+   */
+  public static ResNet initialize(ResNetSpec spec, TorchRandom random) {
+    Sequential layers = spec.layers();
+    return new ResNet(
+        spec, layers, Initialization.torchvision(layers, random, spec.zeroInitResidual()));
+  }
+
+  /**
+   * A network with the weights of a checkpoint. Every parameter must be there in its shape, and
+   * nothing else; {@code num_batches_tracked} may be missing, and a head is passed over if the
+   * network has none. Numbers of any format become float32.
+   *
+   * @throws CheckpointException listing the names that are missing, unexpected or wrongly shaped
+   */
+  public static ResNet load(ResNetSpec spec, Checkpoint checkpoint) throws IOException {
+    Sequential layers = spec.layers();
+    var fit = Fit.of(layers, checkpoint, spec.includeTop());
+    if (!fit.isExact()) {
+      throw new CheckpointException(checkpoint.file(), fit.describe());
+    }
+    return new ResNet(spec, layers, fit.toState(StateDict.zeros(layers)));
+  }
+
+  /** A network for a new task, and the parameters of its head that are new. */
+  public record Transfer(ResNet network, List<String> fresh) {}
+
+  /**
+   * A network with the weights of a checkpoint that was trained for other classes: where the head's
+   * shape differs (or the checkpoint has none), it gets initial weights instead. All else is as
+   * strict as {@link #load}.
+   *
+   * @param random draws the head
+   * @throws CheckpointException as {@link #load}, for anything but the head
+   */
+  public static Transfer loadForTransfer(
+      ResNetSpec spec, Checkpoint checkpoint, TorchRandom random) throws IOException {
+    Sequential layers = spec.layers();
+    var fit = Fit.of(layers, checkpoint, spec.includeTop());
+    var fresh = new ArrayList<String>();
+    fit.missing().removeIf(name -> name.startsWith(HEAD) && fresh.add(name));
+    fit.misshaped()
+        .keySet()
+        .removeIf(name -> name.startsWith(HEAD) && (fresh.contains(name) || fresh.add(name)));
+    if (!fit.isExact()) {
+      throw new CheckpointException(checkpoint.file(), fit.describe());
+    }
+    StateDict initial =
+        fresh.isEmpty()
+            ? StateDict.zeros(layers)
+            : Initialization.torchvision(layers, random, spec.zeroInitResidual());
+    return new Transfer(new ResNet(spec, layers, fit.toState(initial)), List.copyOf(fresh));
+  }
+
+  /** How a checkpoint's tensors meet a network's parameters. */
+  private record Fit(
+      SequencedMap<String, StoredTensor> found,
+      List<String> missing,
+      List<String> unexpected,
+      SequencedMap<String, String> misshaped) {
+
+    static Fit of(Layer network, Checkpoint checkpoint, boolean includeTop)
+        throws CheckpointException {
+      var offered = checkpoint.torchvisionTensors();
+      var fit = new Fit(new LinkedHashMap<>(), new ArrayList<>(), new ArrayList<>(), new LinkedHashMap<>());
+      for (Parameter parameter : network.parameters()) {
+        StoredTensor tensor = offered.remove(parameter.name());
+        if (tensor == null) {
+          if (parameter.role() != Parameter.Role.COUNTER) {
+            fit.missing.add(parameter.name());
+          }
+        } else if (!tensor.shape().equals(parameter.shape().stream().map(Long::valueOf).toList())) {
+          fit.misshaped.put(
+              parameter.name(),
+              "%s is %s, the network's %s"
+                  .formatted(parameter.name(), tensor.shape(), parameter.shape()));
+        } else {
+          fit.found.put(parameter.name(), tensor);
+        }
+      }
+      for (String name : offered.keySet()) {
+        if (includeTop || !name.startsWith(HEAD)) {
+          fit.unexpected.add(name);
+        }
+      }
+      return fit;
+    }
+
+    boolean isExact() {
+      return missing.isEmpty() && unexpected.isEmpty() && misshaped.isEmpty();
+    }
+
+    StateDict toState(StateDict initial) {
+      var entries = new LinkedHashMap<>(initial.entries());
+      found.forEach((name, tensor) -> entries.put(name, tensor.toTensor()));
+      return new StateDict(entries);
+    }
+
+    String describe() {
+      var parts = new ArrayList<String>();
+      part(parts, "missing", missing);
+      part(parts, "unexpected", unexpected);
+      part(parts, "of another shape", List.copyOf(misshaped.values()));
+      if (missing.isEmpty()
+          && unexpected.isEmpty()
+          && misshaped.keySet().stream().allMatch(name -> name.startsWith(HEAD))) {
+        parts.add("only the head differs: set the number of classes, or load for transfer");
+      }
+      return "does not fit the network: " + String.join("; ", parts);
+    }
+
+    private static void part(List<String> parts, String what, List<String> names) {
+      if (!names.isEmpty()) {
+        String more =
+            names.size() > NAMES_IN_AN_ERROR
+                ? " and %d more".formatted(names.size() - NAMES_IN_AN_ERROR)
+                : "";
+        parts.add(
+            names.stream()
+                .limit(NAMES_IN_AN_ERROR)
+                .collect(
+                    Collectors.joining(", ", "%d %s: ".formatted(names.size(), what), more)));
+      }
+    }
+  }
+
+  /** What the network is. */
+  public ResNetSpec spec() {
+    return spec;
+  }
+
+  /** The tree of its layers. */
+  public Sequential layers() {
+    return layers;
+  }
+
+  /** Its weights by name. */
+  public StateDict state() {
+    return state;
+  }
+
+  /**
+   * Runs the network as {@code model.eval()} does.
+   *
+   * @param x {@code [N, inChannels, H, W]}, prepared as the weights ask
+   * @return logits {@code [N, numClasses]}, or without a head the last stage's feature map {@code
+   *     [N, featureChannels, H/32, W/32]}
+   * @throws IllegalArgumentException if the input has another shape
+   */
+  public Tensor forward(Tensor x, Team team) {
+    return run(layers, x, team);
+  }
+
+  /**
+   * The last stage's feature map, with or without a head: {@code [N, featureChannels, H/32, W/32]}
+   * for a network on ImageNet's terms.
+   */
+  public Tensor features(Tensor x, Team team) {
+    var body =
+        layers.layers().stream()
+            .filter(layer -> !(layer instanceof Layer.GlobalAveragePool))
+            .filter(layer -> !(layer instanceof Layer.Linear))
+            .toList();
+    return run(new Sequential("", body), x, team);
+  }
+
+  private Tensor run(Layer network, Tensor x, Team team) {
+    if (x.rank() != 4 || x.dim(0) < 1 || x.dim(1) != spec.inChannels()) {
+      throw new IllegalArgumentException(
+          "the input must be [N, %d, H, W], was %s".formatted(spec.inChannels(), x));
+    }
+    return new ReferenceForward(network, state, team).run(x);
+  }
+
+  /**
+   * Writes the weights as {@code .pth} or {@code .safetensors}, as the file's name says; Python's
+   * {@code load_state_dict} takes either.
+   *
+   * @param metadata notes to keep beside them, see {@link Checkpoint#metadata()}
+   */
+  public void save(Path file, Map<String, Object> metadata) throws IOException {
+    var tensors = new LinkedHashMap<String, StoredTensor>();
+    for (Parameter parameter : layers.parameters()) {
+      Tensor tensor = state.get(parameter.name());
+      tensors.put(
+          parameter.name(),
+          parameter.role() == Parameter.Role.COUNTER
+              ? StoredTensor.ofScalar((long) tensor.data()[0])
+              : StoredTensor.of(tensor));
+    }
+    CheckpointWriter.write(file, tensors, metadata);
+  }
+}

@@ -1,0 +1,397 @@
+package io.github.resnet4j;
+
+import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.GlobalAveragePool;
+import io.github.resnet4j.nn.Layer.Identity;
+import io.github.resnet4j.nn.Layer.Linear;
+import io.github.resnet4j.nn.Layer.MaxPool2d;
+import io.github.resnet4j.nn.Layer.Relu;
+import io.github.resnet4j.nn.Layer.Residual;
+import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Layer.SubsampleAndPad;
+import io.github.resnet4j.nn.Parameter;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+
+/**
+ * A network of the residual family as data. Everything that is known about a network, its layers,
+ * its parameter names, its cost, follows from this record.
+ *
+ * <p>The names of {@link Architecture} are ready-made specifications; {@link #toBuilder()} changes
+ * any of them: {@code Architecture.named("resnet50").toBuilder().numClasses(10).build()}.
+ *
+ * @param block the kind of residual block (arXiv 1512.03385, figure 5)
+ * @param blocks how many blocks each stage has; the number of stages follows
+ * @param channels the channels of the stem and of the first stage before expansion; each further
+ *     stage doubles them (64 on ImageNet, 16 on CIFAR)
+ * @param groups the groups of a bottleneck's 3×3 convolution, ResNeXt's cardinality (arXiv
+ *     1611.05431)
+ * @param widthPerGroup scales a bottleneck's inner width: {@code int(channels · widthPerGroup / 64)
+ *     · groups}; 128 with one group is Wide ResNet (arXiv 1605.07146)
+ * @param stem what comes before the first stage
+ * @param stridePlacement which convolution of a bottleneck carries the stride
+ * @param shortcut what the shortcut does where stride or channels change
+ * @param dilated for each stage after the first, whether it dilates instead of striding, as
+ *     torchvision's {@code replace_stride_with_dilation}
+ * @param zeroInitResidual start the last batch norm of each block at zero
+ * @param inChannels channels of the input image
+ * @param numClasses logits of the head; ignored without a head
+ * @param includeTop with pooling and the linear head; without, the network ends at the last stage's
+ *     feature map
+ */
+public record ResNetSpec(
+    Block block,
+    List<Integer> blocks,
+    int channels,
+    int groups,
+    int widthPerGroup,
+    Stem stem,
+    StridePlacement stridePlacement,
+    Shortcut shortcut,
+    List<Boolean> dilated,
+    boolean zeroInitResidual,
+    int inChannels,
+    int numClasses,
+    boolean includeTop) {
+
+  /** The kind of residual block. */
+  public enum Block {
+    /** Two 3×3 convolutions. */
+    BASIC(1),
+    /** 1×1 down, 3×3, 1×1 up. */
+    BOTTLENECK(4);
+
+    /** A block's output has this many times its channels. */
+    public final int expansion;
+
+    Block(int expansion) {
+      this.expansion = expansion;
+    }
+  }
+
+  /** What comes before the first stage. */
+  public enum Stem {
+    /** 7×7 with stride 2, then 3×3 max pooling with stride 2. */
+    IMAGENET,
+    /** One 3×3 with stride 1 and no pooling, for images of about 32 pixels (section 4.2). */
+    SMALL_IMAGE
+  }
+
+  /** Which convolution of a bottleneck carries the stride. */
+  public enum StridePlacement {
+    /** The first 1×1, as in the paper ("v1"). */
+    FIRST_1X1,
+    /** The 3×3, as torchvision and most published weights ("v1.5"). */
+    ON_3X3
+  }
+
+  /** What the shortcut does where stride or channels change. */
+  public enum Shortcut {
+    /** Option A: subsample and fill new channels with zeros; no parameters. */
+    ZERO_PAD,
+    /** Option B: a 1×1 convolution with batch norm. */
+    PROJECTION
+  }
+
+  private static final int MAX_STAGES = 8;
+  private static final int MAX_BLOCKS = 1024;
+  private static final int MAX_CHANNELS = 1 << 20;
+
+  /**
+   * @throws IllegalArgumentException naming the field and its legal values
+   */
+  public ResNetSpec {
+    blocks = List.copyOf(blocks);
+    dilated = List.copyOf(dilated);
+    check(
+        !blocks.isEmpty()
+            && blocks.size() <= MAX_STAGES
+            && blocks.stream().allMatch(b -> b >= 1 && b <= MAX_BLOCKS),
+        "blocks",
+        blocks,
+        "1 to " + MAX_STAGES + " stages of 1 to " + MAX_BLOCKS + " blocks");
+    check(range(channels), "channels", channels, "1 to " + MAX_CHANNELS);
+    check(range(groups), "groups", groups, "1 to " + MAX_CHANNELS);
+    check(range(widthPerGroup), "widthPerGroup", widthPerGroup, "1 to " + MAX_CHANNELS);
+    check(range(inChannels), "inChannels", inChannels, "1 to " + MAX_CHANNELS);
+    check(range(numClasses), "numClasses", numClasses, "1 to " + MAX_CHANNELS);
+    check(
+        dilated.size() == blocks.size() - 1,
+        "dilated",
+        dilated,
+        "one value for each stage after the first, here " + (blocks.size() - 1));
+    if (block == Block.BASIC) {
+      check(groups == 1, "groups", groups, "1 for basic blocks");
+      check(widthPerGroup == 64, "widthPerGroup", widthPerGroup, "64 for basic blocks");
+      check(!dilated.contains(true), "dilated", dilated, "all false for basic blocks");
+    } else {
+      check(
+          channels * (long) widthPerGroup / 64 >= 1,
+          "widthPerGroup",
+          widthPerGroup,
+          "at least 64 / channels, so that the inner width is not 0");
+    }
+    check(
+        widest(block, blocks.size(), channels, groups, widthPerGroup) <= MAX_CHANNELS,
+        "channels",
+        channels,
+        "such that no layer is wider than " + MAX_CHANNELS);
+  }
+
+  private static boolean range(int value) {
+    return value >= 1 && value <= MAX_CHANNELS;
+  }
+
+  private static long widest(Block block, int stages, int channels, int groups, int widthPerGroup) {
+    long planes = (long) channels << (stages - 1);
+    return Math.max(planes * block.expansion, Math.max(1, planes * widthPerGroup / 64) * groups);
+  }
+
+  private static void check(boolean legal, String field, Object value, String legalValues) {
+    if (!legal) {
+      throw new IllegalArgumentException(
+          "%s must be %s, was %s".formatted(field, legalValues, value));
+    }
+  }
+
+  /** A builder for a network on ImageNet's terms: 3 channels in, 1000 classes out, v1.5 strides. */
+  public static Builder builder(Block block, Integer... blocks) {
+    return new Builder(block, List.of(blocks));
+  }
+
+  /** A builder that starts from this specification. */
+  public Builder toBuilder() {
+    var builder = new Builder(block, blocks);
+    builder.channels = channels;
+    builder.groups = groups;
+    builder.widthPerGroup = widthPerGroup;
+    builder.stem = stem;
+    builder.stridePlacement = stridePlacement;
+    builder.shortcut = shortcut;
+    builder.dilated = dilated;
+    builder.zeroInitResidual = zeroInitResidual;
+    builder.inChannels = inChannels;
+    builder.numClasses = numClasses;
+    builder.includeTop = includeTop;
+    return builder;
+  }
+
+  /** Channels of the last stage's feature map, the length of an embedding. */
+  public int featureChannels() {
+    return (channels << (blocks.size() - 1)) * block.expansion;
+  }
+
+  /** How much smaller the feature map is than the image, along each axis. */
+  public int outputStride() {
+    int strided = Collections.frequency(dilated, false);
+    return (stem == Stem.IMAGENET ? 4 : 1) << strided;
+  }
+
+  /** Trained parameters, without batch norm's statistics: what papers and PyTorch count. */
+  public long parameterCount() {
+    return layers().parameters().stream()
+        .filter(p -> p.role() == Parameter.Role.TRAINED)
+        .mapToLong(Parameter::size)
+        .sum();
+  }
+
+  /** The network as a tree of layers, named as torchvision names them. */
+  public Sequential layers() {
+    var layers = new ArrayList<Layer>();
+    switch (stem) {
+      case IMAGENET -> {
+        layers.add(new Conv2d("conv1", inChannels, channels, 7, 2, 3, 1, 1));
+        layers.add(new BatchNorm2d("bn1", channels));
+        layers.add(new Relu("relu"));
+        layers.add(new MaxPool2d("maxpool", 3, 2, 1));
+      }
+      case SMALL_IMAGE -> {
+        layers.add(new Conv2d("conv1", inChannels, channels, 3, 1, 1, 1, 1));
+        layers.add(new BatchNorm2d("bn1", channels));
+        layers.add(new Relu("relu"));
+      }
+    }
+    int in = channels;
+    int dilation = 1;
+    for (int stage = 0; stage < blocks.size(); stage++) {
+      int stride = stage == 0 ? 1 : 2;
+      int firstDilation = dilation;
+      if (stage > 0 && dilated.get(stage - 1)) {
+        dilation *= stride;
+        stride = 1;
+      }
+      String name = "layer" + (stage + 1);
+      int planes = channels << stage;
+      var members = new ArrayList<Layer>();
+      for (int i = 0; i < blocks.get(stage); i++) {
+        members.add(
+            i == 0
+                ? block(name + ".0", in, planes, stride, firstDilation)
+                : block(name + "." + i, in, planes, 1, dilation));
+        in = planes * block.expansion;
+      }
+      layers.add(new Sequential(name, members));
+    }
+    if (includeTop) {
+      layers.add(new GlobalAveragePool("avgpool"));
+      layers.add(new Linear("fc", in, numClasses));
+    }
+    return new Sequential("", layers);
+  }
+
+  private Residual block(String name, int in, int planes, int stride, int dilation) {
+    int out = planes * block.expansion;
+    var main = new ArrayList<Layer>();
+    switch (block) {
+      case BASIC -> {
+        main.add(conv3x3(name + ".conv1", in, planes, stride, 1, 1));
+        main.add(new BatchNorm2d(name + ".bn1", planes));
+        main.add(new Relu(name + ".relu1"));
+        main.add(conv3x3(name + ".conv2", planes, planes, 1, 1, 1));
+        main.add(new BatchNorm2d(name + ".bn2", planes));
+      }
+      case BOTTLENECK -> {
+        int width = Math.toIntExact((long) planes * widthPerGroup / 64 * groups);
+        boolean strideFirst = stridePlacement == StridePlacement.FIRST_1X1;
+        main.add(conv1x1(name + ".conv1", in, width, strideFirst ? stride : 1));
+        main.add(new BatchNorm2d(name + ".bn1", width));
+        main.add(new Relu(name + ".relu1"));
+        main.add(
+            conv3x3(name + ".conv2", width, width, strideFirst ? 1 : stride, dilation, groups));
+        main.add(new BatchNorm2d(name + ".bn2", width));
+        main.add(new Relu(name + ".relu2"));
+        main.add(conv1x1(name + ".conv3", width, out, 1));
+        main.add(new BatchNorm2d(name + ".bn3", out));
+      }
+    }
+    return new Residual(name, new Sequential(name, main), shortcut(name, in, out, stride));
+  }
+
+  private Layer shortcut(String block, int in, int out, int stride) {
+    String name = block + ".downsample";
+    if (stride == 1 && in == out) {
+      return new Identity(name);
+    }
+    return switch (shortcut) {
+      case ZERO_PAD -> new SubsampleAndPad(name, out, stride);
+      case PROJECTION ->
+          new Sequential(
+              name,
+              List.of(conv1x1(name + ".0", in, out, stride), new BatchNorm2d(name + ".1", out)));
+    };
+  }
+
+  private static Conv2d conv1x1(String name, int in, int out, int stride) {
+    return new Conv2d(name, in, out, 1, stride, 0, 1, 1);
+  }
+
+  private static Conv2d conv3x3(
+      String name, int in, int out, int stride, int dilation, int groups) {
+    return new Conv2d(name, in, out, 3, stride, dilation, dilation, groups);
+  }
+
+  /** Sets the fields of a {@link ResNetSpec} one by one; each has the record's meaning. */
+  public static final class Builder {
+    private final Block block;
+    private final List<Integer> blocks;
+    private int channels = 64;
+    private int groups = 1;
+    private int widthPerGroup = 64;
+    private Stem stem = Stem.IMAGENET;
+    private StridePlacement stridePlacement = StridePlacement.ON_3X3;
+    private Shortcut shortcut = Shortcut.PROJECTION;
+    private List<Boolean> dilated;
+    private boolean zeroInitResidual;
+    private int inChannels = 3;
+    private int numClasses = 1000;
+    private boolean includeTop = true;
+
+    private Builder(Block block, List<Integer> blocks) {
+      this.block = block;
+      this.blocks = blocks;
+      this.dilated = Collections.nCopies(Math.max(0, blocks.size() - 1), false);
+    }
+
+    public Builder channels(int value) {
+      channels = value;
+      return this;
+    }
+
+    public Builder groups(int value) {
+      groups = value;
+      return this;
+    }
+
+    public Builder widthPerGroup(int value) {
+      widthPerGroup = value;
+      return this;
+    }
+
+    public Builder stem(Stem value) {
+      stem = value;
+      return this;
+    }
+
+    public Builder stridePlacement(StridePlacement value) {
+      stridePlacement = value;
+      return this;
+    }
+
+    public Builder shortcut(Shortcut value) {
+      shortcut = value;
+      return this;
+    }
+
+    public Builder dilated(Boolean... value) {
+      return dilated(List.of(value));
+    }
+
+    public Builder dilated(List<Boolean> value) {
+      dilated = value;
+      return this;
+    }
+
+    public Builder zeroInitResidual(boolean value) {
+      zeroInitResidual = value;
+      return this;
+    }
+
+    public Builder inChannels(int value) {
+      inChannels = value;
+      return this;
+    }
+
+    public Builder numClasses(int value) {
+      numClasses = value;
+      return this;
+    }
+
+    public Builder includeTop(boolean value) {
+      includeTop = value;
+      return this;
+    }
+
+    /**
+     * @throws IllegalArgumentException naming the field and its legal values
+     */
+    public ResNetSpec build() {
+      return new ResNetSpec(
+          block,
+          blocks,
+          channels,
+          groups,
+          widthPerGroup,
+          stem,
+          stridePlacement,
+          shortcut,
+          dilated,
+          zeroInitResidual,
+          inChannels,
+          numClasses,
+          includeTop);
+    }
+  }
+}

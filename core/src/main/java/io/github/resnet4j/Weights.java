@@ -1,0 +1,188 @@
+package io.github.resnet4j;
+
+import com.fasterxml.jackson.jr.ob.JSON;
+import io.github.resnet4j.ResNetSpec.Block;
+import io.github.resnet4j.ResNetSpec.StridePlacement;
+import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.checkpoint.CheckpointException;
+import io.github.resnet4j.checkpoint.Download;
+import io.github.resnet4j.checkpoint.HuggingFaceHub;
+import io.github.resnet4j.checkpoint.StoredTensor;
+import io.github.resnet4j.checkpoint.TorchHub;
+import io.github.resnet4j.image.Preprocessing;
+import java.io.IOException;
+import java.net.URI;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * Weights that were found by name, and all that is known about them: from the catalogue, from the
+ * file itself, or from what lies beside it.
+ *
+ * @param file on this machine
+ * @param spec the network they are for, where that is known
+ * @param preprocessing what they were trained with, where that is known
+ * @param labels the names of their classes, where those are known
+ */
+public record Weights(
+    Path file,
+    Optional<ResNetSpec> spec,
+    Optional<Preprocessing> preprocessing,
+    Optional<List<String>> labels) {
+
+  private static final String HUGGING_FACE = "hf:";
+
+  /**
+   * Finds weights, downloading them if need be.
+   *
+   * @param model a name of {@link Architecture}; empty if the weights are to say it
+   * @param name {@code DEFAULT} or another name of {@link PublishedWeights}, a file, or {@code
+   *     hf:owner/name}
+   * @param environment decides the caches, usually {@link System#getenv()}. {@code
+   *     RESNET4J_WEIGHTS_URL} replaces the folder from which published weights are downloaded, for
+   *     machines that only reach a mirror
+   * @throws IllegalArgumentException if the name is none of these
+   * @throws IOException if they cannot be had; says from where and what to do
+   */
+  public static Weights find(
+      Optional<String> model, String name, Map<String, String> environment, Download download)
+      throws IOException {
+    Optional<ResNetSpec> named = model.map(Architecture::named);
+    if (name.startsWith(HUGGING_FACE)) {
+      String repository = name.substring(HUGGING_FACE.length());
+      var snapshot = new HuggingFaceHub(environment, download).snapshot(repository);
+      return ofSnapshot(named, snapshot);
+    }
+    if (PublishedWeights.isName(name)) {
+      String modelName =
+          model.orElseThrow(
+              () -> new IllegalArgumentException("name the network that '" + name + "' is for"));
+      var published = PublishedWeights.of(modelName, name);
+      URI url = mirrored(published.url(), environment);
+      Path file =
+          download.fetch(
+              url, TorchHub.folder(environment), published.fileName(), published.sha256Prefix());
+      return ofPublished(file, published);
+    }
+    Path file = Path.of(name);
+    if (!Files.exists(file)) {
+      throw new CheckpointException(
+          file,
+          "is neither a file nor DEFAULT, a name that 'resnet4j weights' lists, or hf:owner/name");
+    }
+    var published = PublishedWeights.ofFileName(String.valueOf(file.getFileName()));
+    if (published.isPresent() && model.orElse(published.get().model()).equals(published.get().model())) {
+      return ofPublished(file, published.get());
+    }
+    try (var checkpoint = Checkpoint.open(file)) {
+      var notes = ModelNotes.of(checkpoint);
+      return new Weights(
+          file,
+          named.isPresent() ? named.map(spec -> withClassesOf(spec, checkpoint)) : notes.spec(),
+          notes.preprocessing(),
+          notes.labels());
+    }
+  }
+
+  private static URI mirrored(URI url, Map<String, String> environment) {
+    String mirror = environment.getOrDefault("RESNET4J_WEIGHTS_URL", "");
+    if (mirror.isBlank()) {
+      return url;
+    }
+    String path = url.getPath();
+    String folder = mirror.endsWith("/") ? mirror : mirror + "/";
+    return URI.create(folder + path.substring(path.lastIndexOf('/') + 1));
+  }
+
+  private static Weights ofPublished(Path file, PublishedWeights published) {
+    return new Weights(
+        file,
+        Optional.of(Architecture.named(published.model())),
+        Optional.of(published.preprocessing()),
+        Optional.of(PublishedWeights.imagenetLabels()));
+  }
+
+  /** A fine-tuned file of a known network: its head says how many classes it has. */
+  private static ResNetSpec withClassesOf(ResNetSpec spec, Checkpoint checkpoint) {
+    for (var entry : checkpoint.tensors().entrySet()) {
+      StoredTensor tensor = entry.getValue();
+      if (entry.getKey().endsWith("fc.bias") && tensor.shape().size() == 1) {
+        long classes = tensor.shape().getFirst();
+        if (classes >= 1 && classes <= Integer.MAX_VALUE) {
+          return spec.toBuilder().numClasses((int) classes).build();
+        }
+      }
+    }
+    return spec;
+  }
+
+  private static Weights ofSnapshot(Optional<ResNetSpec> named, HuggingFaceHub.Snapshot snapshot)
+      throws IOException {
+    Map<String, Object> config =
+        snapshot.config().isPresent() ? readJson(snapshot.config().get()) : Map.of();
+    Optional<ResNetSpec> spec =
+        named.isPresent() ? named : fromTimm(config).or(() -> fromTransformers(config));
+    if (config.get("num_classes") instanceof Integer classes && classes >= 1) { // timm
+      spec = spec.map(s -> s.toBuilder().numClasses(classes).build());
+    }
+    Optional<Preprocessing> preprocessing = Optional.empty();
+    if (snapshot.preprocessor().isPresent()) {
+      preprocessing = Optional.of(Preprocessing.fromJson(snapshot.preprocessor().get()));
+    } else if (config.get("pretrained_cfg") instanceof Map<?, ?>) {
+      preprocessing = Optional.of(Preprocessing.fromFields(config));
+    }
+    return new Weights(snapshot.weights(), spec, preprocessing, labels(config, spec));
+  }
+
+  private static Map<String, Object> readJson(Path file) throws IOException {
+    try {
+      return JSON.std.mapFrom(Files.readString(file));
+    } catch (IOException e) {
+      throw new CheckpointException(file, "is not JSON", e);
+    }
+  }
+
+  private static Optional<ResNetSpec> fromTimm(Map<String, Object> config) {
+    return config.get("architecture") instanceof String name
+        ? Optional.ofNullable(Architecture.catalogue().get(name))
+        : Optional.empty();
+  }
+
+  /** {@code ResNetConfig} of the transformers library. */
+  private static Optional<ResNetSpec> fromTransformers(Map<String, Object> config) {
+    if (!"resnet".equals(config.get("model_type"))
+        || !(config.get("depths") instanceof List<?> depths)
+        || !depths.stream().allMatch(Integer.class::isInstance)
+        || !(config.get("embedding_size") instanceof Integer channels)) {
+      return Optional.empty();
+    }
+    boolean basic = "basic".equals(config.get("layer_type"));
+    int classes = config.get("id2label") instanceof Map<?, ?> names ? names.size() : 1000;
+    return Optional.of(
+        ResNetSpec.builder(
+                basic ? Block.BASIC : Block.BOTTLENECK, depths.toArray(Integer[]::new))
+            .channels(channels)
+            .numClasses(Math.max(1, classes))
+            .stridePlacement(
+                Boolean.TRUE.equals(config.get("downsample_in_bottleneck"))
+                    ? StridePlacement.FIRST_1X1
+                    : StridePlacement.ON_3X3)
+            .build());
+  }
+
+  private static Optional<List<String>> labels(
+      Map<String, Object> config, Optional<ResNetSpec> spec) {
+    if (config.get("id2label") instanceof Map<?, ?> names) {
+      var labels = new ArrayList<String>();
+      for (int i = 0; i < names.size(); i++) {
+        labels.add(String.valueOf(names.get(String.valueOf(i))));
+      }
+      return Optional.of(labels);
+    }
+    return spec.filter(s -> s.numClasses() == 1000).map(_ -> PublishedWeights.imagenetLabels());
+  }
+}

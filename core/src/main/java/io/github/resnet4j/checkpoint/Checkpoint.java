@@ -1,0 +1,210 @@
+package io.github.resnet4j.checkpoint;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SequencedMap;
+
+/**
+ * Named tensors in a file, whoever wrote it: {@code .pth}/{@code .pt}/{@code .bin} of {@code
+ * torch.save} (the zip format and the one before PyTorch 1.6), {@code .safetensors}, or a
+ * safetensors index over several files.
+ *
+ * <p>The file is mapped, not read: opening costs its header, and a tensor's numbers are read when
+ * they are asked for. Nothing in a file is ever executed, and what it says of itself is checked
+ * against its bytes first. Closing ends the validity of the tensors.
+ */
+public final class Checkpoint implements AutoCloseable {
+  private static final long MAX_INDEX_BYTES = 16L << 20;
+  private static final int MAX_SHARDS = 1000;
+
+  private final Path file;
+  private final Arena arena;
+  private final SequencedMap<String, StoredTensor> tensors;
+  private final Map<String, Object> metadata;
+
+  private Checkpoint(Path file, Arena arena, Contents contents) {
+    this.file = file;
+    this.arena = arena;
+    this.tensors = Collections.unmodifiableSequencedMap(contents.tensors());
+    this.metadata = Collections.unmodifiableMap(contents.metadata());
+  }
+
+  /**
+   * Opens a file of any of the formats; its first bytes decide which.
+   *
+   * @throws CheckpointException if it is none of them, or damaged, or asks for code to be run
+   * @throws IOException if it cannot be read
+   */
+  @SuppressWarnings("MustBeClosedChecker") // the checkpoint closes it
+  public static Checkpoint open(Path file) throws IOException {
+    var arena = Arena.ofShared();
+    try {
+      return new Checkpoint(file, arena, read(file, arena));
+    } catch (Malformed e) {
+      arena.close();
+      throw new CheckpointException(file, e.reason(), e);
+    } catch (IOException | RuntimeException e) {
+      arena.close();
+      throw e;
+    }
+  }
+
+  private static Contents read(Path file, Arena arena) throws IOException {
+    if (Files.isDirectory(file)) {
+      throw new CheckpointException(file, "is a folder; name the file in it");
+    }
+    if (!Files.exists(file)) {
+      throw new CheckpointException(file, "does not exist");
+    }
+    MemorySegment bytes;
+    try (var channel = FileChannel.open(file, StandardOpenOption.READ)) {
+      bytes = channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena);
+    }
+    if (TorchFile.isZip(bytes)) {
+      return TorchFile.readZip(bytes);
+    }
+    if (TorchFile.isLegacy(bytes)) {
+      return TorchFile.readLegacy(bytes);
+    }
+    if (Safetensors.matches(bytes)) {
+      return Safetensors.read(bytes);
+    }
+    if (bytes.byteSize() > 0 && bytes.get(ValueLayout.JAVA_BYTE, 0) == '{') {
+      return readShards(file, bytes, arena);
+    }
+    throw new CheckpointException(file, notACheckpoint(bytes));
+  }
+
+  private static String notACheckpoint(MemorySegment bytes) {
+    String start =
+        new String(
+            bytes.asSlice(0, Math.min(64, bytes.byteSize())).toArray(ValueLayout.JAVA_BYTE),
+            java.nio.charset.StandardCharsets.ISO_8859_1);
+    if (start.isEmpty()) {
+      return "is empty";
+    }
+    if (start.startsWith("version https://git-lfs")) {
+      return "is a Git LFS pointer, not the weights; run 'git lfs pull'";
+    }
+    if (start.startsWith("<")) {
+      return "is a web page, not weights; the download went wrong";
+    }
+    return "is neither a .pth of torch.save nor a .safetensors file";
+  }
+
+  /** Hugging Face's {@code model.safetensors.index.json}: which tensor lies in which file. */
+  private static Contents readShards(Path index, MemorySegment bytes, Arena arena)
+      throws IOException {
+    if (bytes.byteSize() > MAX_INDEX_BYTES) {
+      throw new Malformed("is larger than any index of shards");
+    }
+    var json =
+        Safetensors.parse(
+            new String(
+                bytes.toArray(ValueLayout.JAVA_BYTE), java.nio.charset.StandardCharsets.UTF_8));
+    if (!(json.get("weight_map") instanceof Map<?, ?> map)) {
+      throw new Malformed("is JSON without a weight_map, so not an index of safetensors files");
+    }
+    var shards = new LinkedHashMap<String, Contents>();
+    var tensors = new LinkedHashMap<String, StoredTensor>();
+    Map<String, Object> metadata = Map.of();
+    for (var entry : map.entrySet()) {
+      String shard = String.valueOf(entry.getValue());
+      if (!shard.matches("[A-Za-z0-9._-]+\\.safetensors")) {
+        throw new Malformed("its weight_map names '%s', not a file beside it".formatted(shard));
+      }
+      Contents contents = shards.get(shard);
+      if (contents == null) {
+        if (shards.size() == MAX_SHARDS) {
+          throw new Malformed("its weight_map names more than " + MAX_SHARDS + " files");
+        }
+        contents = readShard(index.resolveSibling(shard), arena);
+        shards.put(shard, contents);
+        if (!contents.metadata().isEmpty()) {
+          metadata = contents.metadata();
+        }
+      }
+      String name = String.valueOf(entry.getKey());
+      StoredTensor tensor = contents.tensors().get(name);
+      if (tensor == null) {
+        throw new Malformed("its weight_map places %s in %s, which lacks it".formatted(name, shard));
+      }
+      tensors.put(name, tensor);
+    }
+    return new Contents(tensors, metadata);
+  }
+
+  private static Contents readShard(Path file, Arena arena) throws IOException {
+    try (var channel = FileChannel.open(file, StandardOpenOption.READ)) {
+      var bytes = channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena);
+      if (!Safetensors.matches(bytes)) {
+        throw new CheckpointException(file, "is not a .safetensors file");
+      }
+      return Safetensors.read(bytes);
+    } catch (java.nio.file.NoSuchFileException e) {
+      throw new CheckpointException(file, "does not exist, though the index names it", e);
+    } catch (Malformed e) {
+      throw new CheckpointException(file, e.reason(), e);
+    }
+  }
+
+  /** The file this was opened from. */
+  public Path file() {
+    return file;
+  }
+
+  /** The tensors by the names they have in the file, in its order. */
+  public SequencedMap<String, StoredTensor> tensors() {
+    return tensors;
+  }
+
+  /**
+   * The tensors by torchvision's names: without the prefixes that wrappers add ({@code module.},
+   * {@code _orig_mod.}, {@code model.}, {@code backbone.}), and translated from the naming of
+   * Hugging Face's {@code microsoft/resnet-*}.
+   *
+   * @throws CheckpointException if two names become one
+   */
+  public SequencedMap<String, StoredTensor> torchvisionTensors() throws CheckpointException {
+    var renamed = new LinkedHashMap<String, StoredTensor>();
+    for (var entry : tensors.entrySet()) {
+      String name = ParameterNames.toTorchvision(entry.getKey());
+      if (name.equals("n_averaged")) {
+        continue; // the counter of torch.optim.swa_utils.AveragedModel
+      }
+      if (renamed.put(name, entry.getValue()) != null) {
+        throw new CheckpointException(
+            file, "has two tensors for %s, one of them %s".formatted(name, entry.getKey()));
+      }
+    }
+    return renamed;
+  }
+
+  /**
+   * The notes that resnet4j keeps beside the weights: maps, lists, strings and numbers; empty in
+   * files of other origin.
+   */
+  public Map<String, Object> metadata() {
+    return metadata;
+  }
+
+  /** The names of the tensors. */
+  public List<String> names() {
+    return List.copyOf(tensors.keySet());
+  }
+
+  @Override
+  public void close() {
+    arena.close();
+  }
+}

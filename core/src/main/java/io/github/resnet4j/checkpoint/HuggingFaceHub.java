@@ -1,0 +1,171 @@
+package io.github.resnet4j.checkpoint;
+
+import java.io.FileNotFoundException;
+import java.io.IOException;
+import java.net.URI;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.regex.Pattern;
+
+/**
+ * Repositories on Hugging Face, in the cache that {@code huggingface_hub} uses: {@code
+ * models--owner--name/snapshots/<commit>/}. What is there needs no download.
+ */
+public final class HuggingFaceHub {
+  private static final Pattern REPOSITORY =
+      Pattern.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}");
+
+  /** Which file holds the weights, the safest format first. */
+  private static final List<String> WEIGHTS =
+      List.of("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin");
+
+  /** Small files that say what the weights are. */
+  private static final List<String> NOTES = List.of("config.json", "preprocessor_config.json");
+
+  private final Path cache;
+  private final String endpoint;
+  private final Download download;
+
+  /**
+   * @param environment {@code HF_HUB_CACHE}, {@code HF_HOME} and {@code HF_ENDPOINT} count, usually
+   *     {@link System#getenv()}
+   */
+  public HuggingFaceHub(Map<String, String> environment, Download download) {
+    this.cache = cacheFolder(environment);
+    this.endpoint = environment.getOrDefault("HF_ENDPOINT", "https://huggingface.co");
+    this.download = download;
+  }
+
+  /** {@code $HF_HUB_CACHE}, {@code $HF_HOME/hub}, or {@code ~/.cache/huggingface/hub}. */
+  public static Path cacheFolder(Map<String, String> environment) {
+    String hub = environment.getOrDefault("HF_HUB_CACHE", "");
+    if (!hub.isBlank()) {
+      return Path.of(hub);
+    }
+    String home = environment.getOrDefault("HF_HOME", "");
+    Path root =
+        home.isBlank()
+            ? TorchHub.userCache(environment).resolve("huggingface")
+            : Path.of(home);
+    return root.resolve("hub");
+  }
+
+  /**
+   * A repository's files on this machine.
+   *
+   * @param config {@code config.json}, if the repository has one
+   * @param preprocessor {@code preprocessor_config.json}, if it has one
+   */
+  public record Snapshot(Path weights, Optional<Path> config, Optional<Path> preprocessor) {}
+
+  /**
+   * The repository's weights and what it says of them, from the cache or downloaded into it.
+   *
+   * @param repository {@code owner/name}
+   * @throws IllegalArgumentException if that is not a repository's name
+   * @throws IOException naming the URL and the folder, if it cannot be had
+   */
+  public Snapshot snapshot(String repository) throws IOException {
+    if (!REPOSITORY.matcher(repository).matches()) {
+      throw new IllegalArgumentException(
+          "'%s' is not a repository; write hf:owner/name".formatted(repository));
+    }
+    Path folder = cache.resolve("models--" + repository.replace("/", "--"));
+    Path main = folder.resolve("refs").resolve("main");
+    if (Files.exists(main)) {
+      Path snapshot = snapshotFolder(folder, Files.readString(main).strip());
+      Optional<Path> weights = weightsIn(snapshot);
+      if (weights.isPresent()) {
+        return describe(snapshot, weights.get());
+      }
+    }
+    return fetch(repository, folder, main);
+  }
+
+  private static Path snapshotFolder(Path folder, String commit) throws IOException {
+    if (!commit.matches("[0-9a-f]{7,64}")) {
+      throw new IOException(folder + ": '" + commit + "' is not a commit");
+    }
+    return folder.resolve("snapshots").resolve(commit);
+  }
+
+  private static Optional<Path> weightsIn(Path snapshot) {
+    return WEIGHTS.stream().map(snapshot::resolve).filter(Files::exists).findFirst();
+  }
+
+  private static Snapshot describe(Path snapshot, Path weights) {
+    return new Snapshot(
+        weights,
+        Optional.of(snapshot.resolve(NOTES.get(0))).filter(Files::exists),
+        Optional.of(snapshot.resolve(NOTES.get(1))).filter(Files::exists));
+  }
+
+  private Snapshot fetch(String repository, Path folder, Path main) throws IOException {
+    String base = endpoint + "/" + repository + "/resolve/main/";
+    Download.SmallFile config;
+    try {
+      config = download.fetchText(URI.create(base + NOTES.getFirst()), "X-Repo-Commit");
+    } catch (FileNotFoundException e) {
+      throw new IOException(
+          "there is no repository %s with a config.json at %s".formatted(repository, endpoint), e);
+    } catch (IOException e) {
+      throw new IOException(
+          "%s%nput its files into %s to do without the download"
+              .formatted(e.getMessage(), folder.resolve("snapshots")),
+          e);
+    }
+    String commit =
+        config
+            .header()
+            .orElseThrow(() -> new IOException(base + ": the server does not name the commit"));
+    Path snapshot = snapshotFolder(folder, commit);
+    for (String note : NOTES) {
+      fetchIfThere(base, snapshot, note);
+    }
+    for (String name : WEIGHTS) {
+      if (fetchIfThere(base, snapshot, name)) {
+        if (name.endsWith(".index.json")) {
+          for (String shard : shards(snapshot.resolve(name))) {
+            download.fetch(URI.create(base + shard), snapshot, shard, "");
+          }
+        }
+        Files.createDirectories(main.getParent());
+        CheckpointWriter.atomically(
+            main, out -> out.write(commit.getBytes(java.nio.charset.StandardCharsets.US_ASCII)));
+        return describe(snapshot, snapshot.resolve(name));
+      }
+    }
+    throw new IOException(
+        "%s has none of %s".formatted(base, String.join(", ", WEIGHTS)));
+  }
+
+  private boolean fetchIfThere(String base, Path snapshot, String name) throws IOException {
+    try {
+      download.fetch(URI.create(base + name), snapshot, name, "");
+      return true;
+    } catch (FileNotFoundException _) {
+      return false;
+    }
+  }
+
+  private static List<String> shards(Path index) throws IOException {
+    var shards = new LinkedHashSet<String>();
+    try {
+      if (Safetensors.parse(Files.readString(index)).get("weight_map") instanceof Map<?, ?> map) {
+        map.values().forEach(shard -> shards.add(String.valueOf(shard)));
+      }
+    } catch (Malformed e) {
+      throw new CheckpointException(index, e.reason(), e);
+    }
+    for (String shard : shards) {
+      if (!shard.matches("[A-Za-z0-9._-]+\\.safetensors") || shards.size() > 1000) {
+        throw new CheckpointException(index, "names a shard '" + shard + "'");
+      }
+    }
+    return List.copyOf(shards);
+  }
+}

@@ -1,0 +1,20 @@
+package io.github.resnet4j.checkpoint;
+
+/**
+ * What a reader inside this package found wrong, before the file's name is known; {@link
+ * Checkpoint#open} turns it into a {@link CheckpointException}.
+ */
+final class Malformed extends RuntimeException {
+  private static final long serialVersionUID = 1;
+
+  private final String reason;
+
+  Malformed(String reason) {
+    super(reason);
+    this.reason = reason;
+  }
+
+  String reason() {
+    return reason;
+  }
+}

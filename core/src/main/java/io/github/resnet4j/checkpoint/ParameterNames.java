@@ -1,0 +1,59 @@
+package io.github.resnet4j.checkpoint;
+
+import java.util.List;
+import java.util.regex.Pattern;
+
+/** Translates the names that others give to the parameters of a residual network. */
+final class ParameterNames {
+  /** What DistributedDataParallel, torch.compile, Lightning and detectors put in front. */
+  private static final List<String> PREFIXES =
+      List.of("module.", "_orig_mod.", "model.", "backbone.");
+
+  private static final Pattern HUGGING_FACE_LAYER =
+      Pattern.compile(
+          "encoder\\.stages\\.(\\d{1,2})\\.layers\\.(\\d{1,4})\\."
+              + "(?:layer\\.(\\d)|shortcut)\\.(convolution|normalization)\\.(\\w+)");
+
+  private ParameterNames() {}
+
+  /** The name that torchvision uses; an unknown name stays as it is, without its prefixes. */
+  static String toTorchvision(String name) {
+    String bare = name;
+    boolean changed = true;
+    while (changed) {
+      changed = false;
+      for (String prefix : PREFIXES) {
+        if (bare.startsWith(prefix)) {
+          bare = bare.substring(prefix.length());
+          changed = true;
+        }
+      }
+    }
+    return fromHuggingFace(bare);
+  }
+
+  private static String fromHuggingFace(String name) {
+    String bare = name.startsWith("resnet.") ? name.substring("resnet.".length()) : name;
+    if (bare.startsWith("embedder.embedder.convolution.")) {
+      return bare.replace("embedder.embedder.convolution.", "conv1.");
+    }
+    if (bare.startsWith("embedder.embedder.normalization.")) {
+      return bare.replace("embedder.embedder.normalization.", "bn1.");
+    }
+    if (bare.startsWith("classifier.1.")) {
+      return bare.replace("classifier.1.", "fc.");
+    }
+    var matcher = HUGGING_FACE_LAYER.matcher(bare);
+    if (!matcher.matches()) {
+      return name;
+    }
+    String block =
+        "layer%d.%s.".formatted(Integer.parseInt(matcher.group(1)) + 1, matcher.group(2));
+    boolean convolution = matcher.group(4).equals("convolution");
+    String layer =
+        matcher.group(3) == null
+            ? "downsample." + (convolution ? 0 : 1)
+            : (convolution ? "conv" : "bn") + (Integer.parseInt(matcher.group(3)) + 1);
+    return block + layer + "." + matcher.group(5);
+  }
+}

@@ -1,0 +1,159 @@
+package io.github.resnet4j.checkpoint;
+
+import com.fasterxml.jackson.jr.ob.JSON;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SequencedMap;
+
+/**
+ * The safetensors format: eight bytes of length, a JSON header of names, types, shapes and byte
+ * ranges, then the bytes.
+ */
+final class Safetensors {
+  /** ResNet-152's header has 120 kB; the format itself allows 100 MB. */
+  private static final long MAX_HEADER_BYTES = 16L << 20;
+
+  private static final ValueLayout.OfLong LONG =
+      ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+  private static final JSON STRICT_JSON = JSON.std.with(JSON.Feature.FAIL_ON_DUPLICATE_MAP_KEYS);
+
+  private Safetensors() {}
+
+  static boolean matches(MemorySegment file) {
+    return file.byteSize() >= 9 && file.get(ValueLayout.JAVA_BYTE, 8) == '{';
+  }
+
+  static Contents read(MemorySegment file) {
+    long headerLength = file.get(LONG, 0);
+    if (headerLength < 0
+        || headerLength > MAX_HEADER_BYTES
+        || headerLength > file.byteSize() - 8) {
+      throw new Malformed(
+          "its header claims %s bytes; a file of %,d bytes may have up to %,d"
+              .formatted(
+                  Long.toUnsignedString(headerLength),
+                  file.byteSize(),
+                  Math.min(MAX_HEADER_BYTES, file.byteSize() - 8)));
+    }
+    Map<String, Object> header =
+        parse(
+            new String(
+                file.asSlice(8, headerLength).toArray(ValueLayout.JAVA_BYTE),
+                StandardCharsets.UTF_8));
+    MemorySegment data = file.asSlice(8 + headerLength);
+    var tensors = new LinkedHashMap<String, StoredTensor>();
+    Map<String, Object> metadata = Map.of();
+    for (var entry : header.entrySet()) {
+      if (entry.getKey().equals("__metadata__")) {
+        if (entry.getValue() instanceof Map<?, ?> notes
+            && notes.get(Contents.METADATA_KEY) instanceof String json) {
+          metadata = parse(json);
+        }
+      } else {
+        tensors.put(entry.getKey(), tensor(entry.getKey(), entry.getValue(), data));
+      }
+    }
+    return new Contents(tensors, metadata);
+  }
+
+  private static StoredTensor tensor(String name, Object description, MemorySegment data) {
+    if (!(description instanceof Map<?, ?> fields)
+        || !(fields.get("dtype") instanceof String typeName)
+        || !(fields.get("shape") instanceof List<?> extents)
+        || !(fields.get("data_offsets") instanceof List<?> range)
+        || range.size() != 2) {
+      throw new Malformed("tensor " + name + " lacks dtype, shape or data_offsets");
+    }
+    DType dtype =
+        DType.ofSafetensors(typeName)
+            .orElseThrow(() -> new Malformed("tensor " + name + " has unknown type " + typeName));
+    var shape = new ArrayList<Long>();
+    long size = dtype.bytes;
+    for (Object extent : extents) {
+      shape.add(integer(name, extent));
+      try {
+        size = Math.multiplyExact(size, shape.getLast());
+      } catch (ArithmeticException e) {
+        throw new Malformed("tensor " + name + " has an impossible shape");
+      }
+    }
+    long begin = integer(name, range.get(0));
+    long end = integer(name, range.get(1));
+    if (begin > end || end > data.byteSize() || end - begin != size) {
+      throw new Malformed(
+          "tensor %s of %,d bytes cannot lie at %,d to %,d of %,d"
+              .formatted(name, size, begin, end, data.byteSize()));
+    }
+    try {
+      return StoredTensor.contiguous(dtype, shape, data.asSlice(begin, size));
+    } catch (IllegalArgumentException | ArithmeticException e) {
+      throw new Malformed("tensor " + name + ": " + e.getMessage());
+    }
+  }
+
+  private static long integer(String tensor, Object value) {
+    if (value instanceof Integer || value instanceof Long) {
+      long number = ((Number) value).longValue();
+      if (number >= 0) {
+        return number;
+      }
+    }
+    throw new Malformed("tensor " + tensor + " has " + value + " where a size belongs");
+  }
+
+  static Map<String, Object> parse(String json) {
+    try {
+      return STRICT_JSON.mapFrom(json);
+    } catch (IOException e) {
+      throw new Malformed("its JSON is broken: " + String.valueOf(e.getMessage()).lines().findFirst().orElse(""));
+    }
+  }
+
+  /** The header for tensors that are written one after the other, padded to eight bytes. */
+  static byte[] header(SequencedMap<String, StoredTensor> tensors, Map<String, Object> metadata) {
+    var header = new LinkedHashMap<String, Object>();
+    var notes = new LinkedHashMap<String, String>();
+    notes.put("format", "pt"); // transformers and timm insist on it
+    if (!metadata.isEmpty()) {
+      notes.put(Contents.METADATA_KEY, json(metadata));
+    }
+    header.put("__metadata__", notes);
+    long position = 0;
+    for (var entry : tensors.entrySet()) {
+      StoredTensor tensor = entry.getValue();
+      long end = position + tensor.size() * tensor.dtype().bytes;
+      var fields = new LinkedHashMap<String, Object>();
+      fields.put("dtype", tensor.dtype().name());
+      fields.put("shape", tensor.shape());
+      fields.put("data_offsets", List.of(position, end));
+      header.put(entry.getKey(), fields);
+      position = end;
+    }
+    String text = json(header);
+    int length = text.getBytes(StandardCharsets.UTF_8).length;
+    return (text + " ".repeat((8 - length % 8) % 8)).getBytes(StandardCharsets.UTF_8);
+  }
+
+  private static String json(Object value) {
+    try {
+      return JSON.std.asString(value);
+    } catch (IOException e) {
+      throw new IllegalArgumentException("cannot be written as JSON: " + e.getMessage(), e);
+    }
+  }
+
+  /** Eight bytes, little-endian. */
+  static byte[] length(int headerBytes) {
+    return java.nio.ByteBuffer.allocate(8)
+        .order(ByteOrder.LITTLE_ENDIAN)
+        .putLong(headerBytes)
+        .array();
+  }
+}

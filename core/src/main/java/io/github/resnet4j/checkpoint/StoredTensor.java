@@ -1,0 +1,185 @@
+package io.github.resnet4j.checkpoint;
+
+import io.github.resnet4j.tensor.Tensor;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import java.util.List;
+import java.util.stream.Collectors;
+
+/**
+ * A tensor as it lies in a file: a view with strides over a memory-mapped storage, read only when
+ * its numbers are asked for. Valid until its {@link Checkpoint} is closed.
+ *
+ * @param shape extents; empty for a scalar
+ * @param strides elements from one index to the next, along each axis
+ * @param offset the first element's index in the storage
+ * @param storage little-endian bytes, perhaps shared with other tensors
+ */
+public record StoredTensor(
+    DType dtype, List<Long> shape, List<Long> strides, long offset, MemorySegment storage) {
+
+  private static final ValueLayout.OfFloat LITTLE_ENDIAN_FLOAT =
+      ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+  /**
+   * @throws IllegalArgumentException if any element lies outside the storage
+   */
+  public StoredTensor {
+    shape = List.copyOf(shape);
+    strides = List.copyOf(strides);
+    long available = storage.byteSize() / dtype.bytes;
+    if (strides.size() != shape.size()) {
+      throw new IllegalArgumentException(
+          "a shape of %d axes with %d strides".formatted(shape.size(), strides.size()));
+    }
+    if (shape.size() > 64) {
+      throw new IllegalArgumentException("more than 64 axes");
+    }
+    boolean empty = shape.contains(0L);
+    long last = offset;
+    long size = 1;
+    boolean legal = offset >= 0;
+    try {
+      for (int axis = 0; axis < shape.size(); axis++) {
+        legal &= shape.get(axis) >= 0 && strides.get(axis) >= 0;
+        size = Math.multiplyExact(size, shape.get(axis));
+        if (!empty) {
+          last =
+              Math.addExact(last, Math.multiplyExact(shape.get(axis) - 1, strides.get(axis)));
+        }
+      }
+    } catch (ArithmeticException e) {
+      legal = false;
+    }
+    if (!legal || (!empty && last >= available)) {
+      throw new IllegalArgumentException(
+          "shape %s with strides %s from element %d does not fit into a storage of %d elements"
+              .formatted(shape, strides, offset, available));
+    }
+  }
+
+  /** A tensor that fills its storage in row-major order. */
+  static StoredTensor contiguous(DType dtype, List<Long> shape, MemorySegment storage) {
+    return new StoredTensor(dtype, shape, rowMajor(shape), 0, storage);
+  }
+
+  static List<Long> rowMajor(List<Long> shape) {
+    var strides = new Long[shape.size()];
+    long stride = 1;
+    for (int axis = shape.size() - 1; axis >= 0; axis--) {
+      strides[axis] = stride;
+      stride = Math.multiplyExact(stride, Math.max(1, shape.get(axis)));
+    }
+    return List.of(strides);
+  }
+
+  /** A float32 copy of a tensor in this form, as the writers take it. */
+  public static StoredTensor of(Tensor tensor) {
+    var bytes = MemorySegment.ofArray(new byte[Math.multiplyExact(tensor.size(), 4)]);
+    MemorySegment.copy(tensor.data(), 0, bytes, LITTLE_ENDIAN_FLOAT, 0, tensor.size());
+    return contiguous(DType.F32, shapeOf(tensor), bytes);
+  }
+
+  static List<Long> shapeOf(Tensor tensor) {
+    return java.util.Arrays.stream(tensor.shape()).mapToObj(Long::valueOf).toList();
+  }
+
+  /** A scalar of 64 bits, as PyTorch keeps {@code num_batches_tracked}. */
+  public static StoredTensor ofScalar(long value) {
+    var bytes = MemorySegment.ofArray(new byte[8]);
+    bytes.set(ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN), 0, value);
+    return contiguous(DType.I64, List.of(), bytes);
+  }
+
+  /** The number of elements. */
+  public long size() {
+    return shape.stream().reduce(1L, Math::multiplyExact);
+  }
+
+  /** True if the elements lie in row-major order without gaps. */
+  public boolean isContiguous() {
+    long expected = 1;
+    for (int axis = shape.size() - 1; axis >= 0; axis--) {
+      if (shape.get(axis) != 1 && strides.get(axis) != expected) {
+        return shape.contains(0L);
+      }
+      expected *= shape.get(axis);
+    }
+    return true;
+  }
+
+  /**
+   * Reads the elements as float32, rounding from wider formats.
+   *
+   * @throws IllegalArgumentException if there are more than 2³¹−1
+   */
+  public Tensor toTensor() {
+    int[] extents = shape.stream().mapToInt(StoredTensor::toExtent).toArray();
+    Tensor tensor = Tensor.zeros(extents);
+    float[] data = tensor.data();
+    if (dtype == DType.F32 && isContiguous()) {
+      MemorySegment.copy(storage, LITTLE_ENDIAN_FLOAT, offset * 4, data, 0, data.length);
+    } else {
+      forEachElement((index, at) -> data[(int) index] = (float) dtype.get(storage, at));
+    }
+    return tensor;
+  }
+
+  private static int toExtent(long extent) {
+    if (extent > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException("extent " + extent + " is more than an array can hold");
+    }
+    return (int) extent;
+  }
+
+  /** The same numbers in another format, row-major, on the heap or as they are. */
+  public StoredTensor as(DType target) {
+    if (target == dtype && isContiguous()) {
+      long from = offset * dtype.bytes;
+      return contiguous(dtype, shape, storage.asSlice(from, size() * dtype.bytes));
+    }
+    long bytes = Math.multiplyExact(size(), (long) target.bytes);
+    if (bytes > Integer.MAX_VALUE - 64) {
+      throw new IllegalArgumentException("a tensor of " + bytes + " bytes is too large to convert");
+    }
+    var copy = MemorySegment.ofArray(new byte[(int) bytes]);
+    if (target == dtype) {
+      forEachElement(
+          (index, at) ->
+              MemorySegment.copy(storage, at, copy, index * dtype.bytes, dtype.bytes));
+    } else {
+      forEachElement(
+          (index, at) -> target.set(copy, index * target.bytes, dtype.get(storage, at)));
+    }
+    return contiguous(target, shape, copy);
+  }
+
+  private interface ElementVisitor {
+    void visit(long index, long byteOffset);
+  }
+
+  /** Visits the elements in row-major order. */
+  private void forEachElement(ElementVisitor visitor) {
+    long[] at = new long[shape.size()];
+    long position = offset;
+    long count = size();
+    for (long index = 0; index < count; index++) {
+      visitor.visit(index, position * dtype.bytes);
+      for (int axis = at.length - 1; axis >= 0; axis--) {
+        position += strides.get(axis);
+        if (++at[axis] < shape.get(axis)) {
+          break;
+        }
+        position -= at[axis] * strides.get(axis);
+        at[axis] = 0;
+      }
+    }
+  }
+
+  /** For example {@code f32[64, 3, 7, 7]}. */
+  @Override
+  public String toString() {
+    return dtype + shape.stream().map(String::valueOf).collect(Collectors.joining(", ", "[", "]"));
+  }
+}

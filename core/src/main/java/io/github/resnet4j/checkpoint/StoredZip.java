@@ -1,0 +1,191 @@
+package io.github.resnet4j.checkpoint;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.zip.CRC32;
+
+/**
+ * The directory of a zip file whose entries are stored uncompressed, as {@code torch.save} writes
+ * them, so that each entry is a slice of the mapped file. {@code java.util.zip} does not tell where
+ * an entry's bytes lie, hence this reader; see PKWARE's APPNOTE 6.3.9, section 4.3.
+ */
+final class StoredZip {
+  private static final int END_OF_DIRECTORY = 0x06054b50;
+  private static final int ZIP64_LOCATOR = 0x07064b50;
+  private static final int ZIP64_END_OF_DIRECTORY = 0x06064b50;
+  private static final int DIRECTORY_ENTRY = 0x02014b50;
+  private static final int LOCAL_HEADER = 0x04034b50;
+  private static final int ZIP64_EXTRA = 1;
+  private static final int MAX_ENTRIES = 200_000;
+
+  private static final ValueLayout.OfShort SHORT =
+      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+  private static final ValueLayout.OfInt INT =
+      ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+  private static final ValueLayout.OfLong LONG =
+      ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+  private final MemorySegment file;
+
+  private StoredZip(MemorySegment file) {
+    this.file = file;
+  }
+
+  /** One entry's bytes and the checksum that the directory has of them. */
+  record Entry(String name, MemorySegment bytes, int checksum) {
+    /**
+     * Compares the checksum; reads all bytes.
+     *
+     * @throws Malformed if it differs
+     */
+    void verify() {
+      var crc = new CRC32();
+      for (long at = 0; at < bytes.byteSize(); at += 1 << 30) {
+        crc.update(bytes.asSlice(at, Math.min(1 << 30, bytes.byteSize() - at)).asByteBuffer());
+      }
+      if ((int) crc.getValue() != checksum) {
+        throw new Malformed("entry %s is damaged: its checksum differs".formatted(name));
+      }
+    }
+  }
+
+  /**
+   * The entries by name, without the folder that they all share.
+   *
+   * @throws Malformed if the file is not such a zip
+   */
+  static Map<String, Entry> read(MemorySegment file) {
+    try {
+      return new StoredZip(file).entries();
+    } catch (IndexOutOfBoundsException e) {
+      throw new Malformed("the zip directory points outside the file; it is truncated or damaged");
+    }
+  }
+
+  private Map<String, Entry> entries() {
+    long end = findEndOfDirectory();
+    long count = u16(end + 10);
+    long position = u32(end + 16);
+    if (end >= 20 && file.get(INT, end - 20) == ZIP64_LOCATOR) {
+      long end64 = file.get(LONG, end - 20 + 8);
+      if (file.get(INT, end64) != ZIP64_END_OF_DIRECTORY) {
+        throw new Malformed("the zip64 directory is not where the file says");
+      }
+      count = file.get(LONG, end64 + 32);
+      position = file.get(LONG, end64 + 48);
+    }
+    if (count < 0 || count > MAX_ENTRIES) {
+      throw new Malformed("the zip claims %,d entries".formatted(count));
+    }
+    var entries = new LinkedHashMap<String, Entry>();
+    for (long i = 0; i < count; i++) {
+      if (file.get(INT, position) != DIRECTORY_ENTRY) {
+        throw new Malformed("the zip directory is damaged at byte " + position);
+      }
+      int nameLength = u16(position + 28);
+      int extraLength = u16(position + 30);
+      int commentLength = u16(position + 32);
+      Entry entry = entry(position, nameLength, extraLength);
+      if (entries.put(entry.name, entry) != null) {
+        throw new Malformed("the zip has two entries named " + entry.name);
+      }
+      position += 46 + nameLength + extraLength + commentLength;
+    }
+    return withoutSharedFolder(entries);
+  }
+
+  private long findEndOfDirectory() {
+    long last = file.byteSize() - 22;
+    for (long at = last; at >= Math.max(0, last - 0xffff); at--) {
+      if (file.get(INT, at) == END_OF_DIRECTORY) {
+        return at;
+      }
+    }
+    throw new Malformed("the zip directory at the end is missing; the file is truncated");
+  }
+
+  private Entry entry(long at, int nameLength, int extraLength) {
+    String name =
+        new String(
+            file.asSlice(at + 46, nameLength).toArray(ValueLayout.JAVA_BYTE),
+            StandardCharsets.UTF_8);
+    if (name.startsWith("/")
+        || name.contains("\\")
+        || name.contains("\0")
+        || java.util.Arrays.asList(name.split("/", -1)).contains("..")) {
+      throw new Malformed("the zip names an entry outside its folder: " + printable(name));
+    }
+    int flags = u16(at + 8);
+    int method = u16(at + 10);
+    long compressed = u32(at + 20);
+    long size = u32(at + 24);
+    long header = u32(at + 42);
+    long extra = at + 46 + nameLength;
+    for (long e = extra; e + 4 <= extra + extraLength; e += 4 + u16(e + 2)) {
+      if (u16(e) == ZIP64_EXTRA) {
+        long field = e + 4;
+        if (size == 0xffffffffL) {
+          size = file.get(LONG, field);
+          field += 8;
+        }
+        if (compressed == 0xffffffffL) {
+          compressed = file.get(LONG, field);
+          field += 8;
+        }
+        if (header == 0xffffffffL) {
+          header = file.get(LONG, field);
+        }
+      }
+    }
+    if ((flags & 1) != 0) {
+      throw new Malformed("entry " + printable(name) + " is encrypted");
+    }
+    if (method != 0) {
+      throw new Malformed(
+          "entry %s is compressed, which torch.save never does; save it again from Python"
+              .formatted(printable(name)));
+    }
+    if (file.get(INT, header) != LOCAL_HEADER) {
+      throw new Malformed("entry " + printable(name) + " does not begin where the directory says");
+    }
+    long data = header + 30 + u16(header + 26) + u16(header + 28);
+    if (size < 0 || compressed != size || size > file.byteSize() - data) {
+      throw new Malformed(
+          "entry %s claims %,d bytes, the file has fewer".formatted(printable(name), size));
+    }
+    return new Entry(name, file.asSlice(data, size), file.get(INT, at + 16));
+  }
+
+  private static String printable(String name) {
+    return name.replaceAll("\\p{Cntrl}", "?");
+  }
+
+  private static Map<String, Entry> withoutSharedFolder(Map<String, Entry> entries) {
+    var stripped = new HashMap<String, Entry>();
+    String folder = null;
+    for (Entry entry : entries.values()) {
+      int slash = entry.name.indexOf('/');
+      String first = entry.name.substring(0, slash + 1);
+      if (folder == null) {
+        folder = first;
+      } else if (!folder.equals(first)) {
+        return entries;
+      }
+      stripped.put(entry.name.substring(slash + 1), entry);
+    }
+    return stripped;
+  }
+
+  private int u16(long at) {
+    return file.get(SHORT, at) & 0xffff;
+  }
+
+  private long u32(long at) {
+    return file.get(INT, at) & 0xffffffffL;
+  }
+}

@@ -1,0 +1,62 @@
+package io.github.resnet4j.image;
+
+/**
+ * Decoded pixels, 8 bits a channel, row by row, channels side by side: {@code [H, W, C]}.
+ *
+ * @param channels 3 for RGB, 1 for gray
+ * @param data unsigned bytes, {@code height · width · channels} of them; not copied
+ */
+public record Pixels(int width, int height, int channels, @SuppressWarnings("ArrayRecordComponent") byte[] data) {
+  public Pixels {
+    if (width < 1 || height < 1 || (channels != 1 && channels != 3)) {
+      throw new IllegalArgumentException(
+          "no picture has %d × %d pixels of %d channels".formatted(width, height, channels));
+    }
+    if (data.length != (long) width * height * channels) {
+      throw new IllegalArgumentException("the array does not hold width · height · channels bytes");
+    }
+  }
+
+  /** ITU-R 601-2 luma with Pillow's 16-bit weights, as {@code image.convert("L")}. */
+  public Pixels toGray() {
+    if (channels == 1) {
+      return this;
+    }
+    byte[] gray = new byte[width * height];
+    for (int i = 0; i < gray.length; i++) {
+      int r = data[3 * i] & 0xff;
+      int g = data[3 * i + 1] & 0xff;
+      int b = data[3 * i + 2] & 0xff;
+      gray[i] = (byte) ((r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16);
+    }
+    return new Pixels(width, height, 1, gray);
+  }
+
+  /**
+   * Turns and mirrors the picture upright.
+   *
+   * @param orientation the EXIF tag's value, 1 (upright) to 8
+   */
+  Pixels upright(int orientation) {
+    if (orientation <= 1 || orientation > 8) {
+      return this;
+    }
+    boolean swapped = orientation >= 5;
+    int w = swapped ? height : width;
+    int h = swapped ? width : height;
+    byte[] turned = new byte[data.length];
+    for (int y = 0; y < h; y++) {
+      for (int x = 0; x < w; x++) {
+        int column = swapped ? y : x;
+        int row = swapped ? x : y;
+        boolean mirrorColumn = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+        boolean mirrorRow = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+        int fromX = mirrorColumn ? width - 1 - column : column;
+        int fromY = mirrorRow ? height - 1 - row : row;
+        System.arraycopy(
+            data, (fromY * width + fromX) * channels, turned, (y * w + x) * channels, channels);
+      }
+    }
+    return new Pixels(w, h, channels, turned);
+  }
+}

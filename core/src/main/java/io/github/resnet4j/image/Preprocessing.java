@@ -1,0 +1,256 @@
+package io.github.resnet4j.image;
+
+import com.fasterxml.jackson.jr.ob.JSON;
+import io.github.resnet4j.tensor.Tensor;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SequencedMap;
+
+/**
+ * How a weight file's authors turned a picture into the network's input: the shorter side resized
+ * to {@code resize}, the centre cropped, values scaled to [0, 1] and normalised. It belongs to the
+ * weights, not to the network: the wrong one costs accuracy silently.
+ *
+ * <p>Equal to {@code weights.transforms()} of torchvision on the same decoded pixels, bit for bit.
+ *
+ * @param resize pixels of the shorter side before the crop; at least the crop's larger side
+ * @param cropHeight rows of the input
+ * @param cropWidth columns of the input
+ * @param mean subtracted from each channel; three values for RGB, one for gray
+ * @param std what each channel is divided by, as many values
+ */
+public record Preprocessing(
+    int resize,
+    int cropHeight,
+    int cropWidth,
+    Interpolation interpolation,
+    List<Float> mean,
+    List<Float> std) {
+
+  private static final int MAX_EXTENT = 1 << 14;
+
+  /** ImageNet's mean and deviation per channel of RGB, which most published weights use. */
+  public static final List<Float> IMAGENET_MEAN = List.of(0.485f, 0.456f, 0.406f);
+
+  public static final List<Float> IMAGENET_STD = List.of(0.229f, 0.224f, 0.225f);
+
+  /**
+   * @throws IllegalArgumentException naming the field and its legal values
+   */
+  public Preprocessing {
+    mean = List.copyOf(mean);
+    std = List.copyOf(std);
+    check(cropHeight >= 1 && cropHeight <= MAX_EXTENT, "crop height", cropHeight, "1 to 16384");
+    check(cropWidth >= 1 && cropWidth <= MAX_EXTENT, "crop width", cropWidth, "1 to 16384");
+    check(
+        resize >= Math.max(cropHeight, cropWidth) && resize <= MAX_EXTENT,
+        "resize",
+        resize,
+        "at least the crop's larger side and at most 16384");
+    check(mean.size() == 3 || mean.size() == 1, "mean", mean, "three values, or one for gray");
+    check(
+        std.size() == mean.size() && std.stream().allMatch(s -> s > 0),
+        "std",
+        std,
+        "as many positive values as mean");
+  }
+
+  private static void check(boolean legal, String field, Object value, String legalValues) {
+    if (!legal) {
+      throw new IllegalArgumentException(
+          "%s must be %s, was %s".formatted(field, legalValues, value));
+    }
+  }
+
+  /** ImageNet's usual terms: bilinear, ImageNet's mean and deviation. */
+  public static Preprocessing imagenet(int resize, int crop) {
+    return new Preprocessing(
+        resize, crop, crop, Interpolation.BILINEAR, IMAGENET_MEAN, IMAGENET_STD);
+  }
+
+  /** Channels of the input: 3 for RGB, 1 for gray. */
+  public int channels() {
+    return mean.size();
+  }
+
+  /** One picture as the network's input, {@code [1, channels, cropHeight, cropWidth]}. */
+  public Tensor apply(Pixels picture) {
+    Tensor input = Tensor.zeros(1, channels(), cropHeight, cropWidth);
+    apply(picture, input, 0);
+    return input;
+  }
+
+  /**
+   * Writes one picture into a batch.
+   *
+   * @param batch {@code [N, channels, cropHeight, cropWidth]}
+   * @param index which of the N
+   */
+  public void apply(Pixels picture, Tensor batch, int index) {
+    Pixels crop = crop(channels() == 1 ? picture.toGray() : picture);
+    int plane = cropHeight * cropWidth;
+    int channels = channels();
+    float[] values = new float[256];
+    for (int c = 0; c < channels; c++) {
+      for (int v = 0; v < 256; v++) {
+        values[v] = (v / 255f - mean.get(c)) / std.get(c);
+      }
+      int to = (index * channels + c) * plane;
+      for (int i = 0; i < plane; i++) {
+        batch.data()[to + i] = values[crop.data()[i * channels + c] & 0xff];
+      }
+    }
+  }
+
+  /** The resized and cropped pixels, before they become floats. */
+  public Pixels crop(Pixels picture) {
+    int width = picture.width();
+    int height = picture.height();
+    int shorter = Math.min(width, height);
+    // As torchvision rounds: the longer side down, the crop's corner to even.
+    int longer = (int) ((double) ((long) resize * Math.max(width, height)) / shorter);
+    int newWidth = width <= height ? resize : longer;
+    int newHeight = width <= height ? longer : resize;
+    int top = (int) Math.rint((newHeight - cropHeight) / 2.0);
+    int left = (int) Math.rint((newWidth - cropWidth) / 2.0);
+    return Resize.window(
+        picture, newWidth, newHeight, interpolation, left, top, cropWidth, cropHeight);
+  }
+
+  /**
+   * Reads a preprocessing from JSON: our own fields, torchvision's ({@code resize_size}, {@code
+   * crop_size}), timm's {@code config.json} ({@code input_size}, {@code crop_pct}) or Hugging
+   * Face's {@code preprocessor_config.json} ({@code size}, {@code crop_pct}, {@code image_mean}).
+   *
+   * @throws IllegalArgumentException if a field is missing or illegal; names it
+   */
+  public static Preprocessing fromJson(Path file) throws IOException {
+    if (Files.size(file) > 1 << 20) {
+      throw new IOException(file + ": has more than 1 MB, too large for a preprocessing");
+    }
+    Map<String, Object> fields;
+    try {
+      fields = JSON.std.mapFrom(Files.readString(file));
+    } catch (IOException e) {
+      throw new IOException(
+          file + ": is not JSON: " + String.valueOf(e.getMessage()).lines().findFirst().orElse(""));
+    }
+    try {
+      return fromFields(fields);
+    } catch (IllegalArgumentException e) {
+      throw new IllegalArgumentException(file + ": " + e.getMessage(), e);
+    }
+  }
+
+  /** As {@link #fromJson}, from fields that were parsed already. */
+  public static Preprocessing fromFields(Map<String, ?> given) {
+    Map<String, ?> fields = given;
+    for (String wrapper : List.of("pretrained_cfg", "preprocessing")) {
+      if (fields.get(wrapper) instanceof Map<?, ?> inner) {
+        var named = new LinkedHashMap<String, Object>();
+        inner.forEach((key, value) -> named.put(String.valueOf(key), value));
+        fields = named;
+      }
+    }
+    if (fields.get("crop_mode") instanceof String mode && !mode.equals("center")) {
+      throw new IllegalArgumentException("crop_mode must be center, was " + mode);
+    }
+    List<Float> mean = floats(fields, "mean", "image_mean", IMAGENET_MEAN);
+    List<Float> std = floats(fields, "std", "image_std", IMAGENET_STD);
+    Interpolation interpolation = interpolation(fields);
+    int cropHeight;
+    int cropWidth;
+    if (fields.get("input_size") instanceof List<?> size && size.size() == 3) { // timm
+      cropHeight = integer("input_size", size.get(1));
+      cropWidth = integer("input_size", size.get(2));
+    } else if (fields.get("crop_size") != null) {
+      int[] crop = extents("crop_size", fields.get("crop_size"));
+      cropHeight = crop[0];
+      cropWidth = crop[1];
+    } else if (fields.get("size") != null) { // Hugging Face
+      int[] crop = extents("size", fields.get("size"));
+      cropHeight = crop[0];
+      cropWidth = crop[1];
+    } else {
+      throw new IllegalArgumentException(
+          "none of crop_size, input_size and size says how large the input is");
+    }
+    int resize;
+    if (fields.get("resize_size") != null) {
+      resize = extents("resize_size", fields.get("resize_size"))[0];
+    } else if (fields.get("crop_pct") instanceof Number fraction) {
+      check(
+          fraction.doubleValue() > 0 && fraction.doubleValue() <= 1,
+          "crop_pct",
+          fraction,
+          "above 0 and at most 1");
+      resize = (int) Math.floor(Math.max(cropHeight, cropWidth) / fraction.doubleValue());
+    } else if (fields.get("size") != null) {
+      resize = extents("size", fields.get("size"))[0];
+    } else {
+      resize = Math.max(cropHeight, cropWidth);
+    }
+    return new Preprocessing(resize, cropHeight, cropWidth, interpolation, mean, std);
+  }
+
+  private static List<Float> floats(
+      Map<String, ?> fields, String name, String otherName, List<Float> byDefault) {
+    Object value = fields.get(name) != null ? fields.get(name) : fields.get(otherName);
+    if (value == null) {
+      return byDefault;
+    }
+    if (value instanceof List<?> list && list.stream().allMatch(Number.class::isInstance)) {
+      return list.stream().map(number -> ((Number) number).floatValue()).toList();
+    }
+    throw new IllegalArgumentException(name + " must be a list of numbers, was " + value);
+  }
+
+  private static Interpolation interpolation(Map<String, ?> fields) {
+    if (fields.get("interpolation") instanceof String name) {
+      return Interpolation.named(name);
+    }
+    return switch (fields.get("resample")) { // Hugging Face: Pillow's constants
+      case null -> Interpolation.BILINEAR;
+      case Integer number when number == 2 -> Interpolation.BILINEAR;
+      case Integer number when number == 3 -> Interpolation.BICUBIC;
+      case Object other ->
+          throw new IllegalArgumentException("resample must be 2 or 3, was " + other);
+    };
+  }
+
+  private static int integer(String name, Object value) {
+    if (value instanceof Number number && number.doubleValue() == number.intValue()) {
+      return number.intValue();
+    }
+    throw new IllegalArgumentException(name + " must be whole numbers, was " + value);
+  }
+
+  /** Height and width from {@code 224}, {@code [224]}, {@code [224, 224]} or a dict. */
+  private static int[] extents(String name, Object value) {
+    return switch (value) {
+      case List<?> list when list.size() == 1 -> extents(name, list.getFirst());
+      case List<?> list when list.size() == 2 ->
+          new int[] {integer(name, list.get(0)), integer(name, list.get(1))};
+      case Map<?, ?> map when map.get("shortest_edge") != null ->
+          extents(name, map.get("shortest_edge"));
+      case Map<?, ?> map when map.get("height") != null && map.get("width") != null ->
+          new int[] {integer(name, map.get("height")), integer(name, map.get("width"))};
+      default -> new int[] {integer(name, value), integer(name, value)};
+    };
+  }
+
+  /** The fields as {@link #fromFields} reads them, for keeping beside weights. */
+  public SequencedMap<String, Object> toFields() {
+    var fields = new LinkedHashMap<String, Object>();
+    fields.put("resize_size", resize);
+    fields.put("crop_size", List.of(cropHeight, cropWidth));
+    fields.put("interpolation", interpolation.toString());
+    fields.put("mean", mean);
+    fields.put("std", std);
+    return fields;
+  }
+}

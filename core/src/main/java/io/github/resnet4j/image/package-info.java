@@ -1,0 +1,5 @@
+/** From a picture's bytes to a network's input, pixel for pixel as its training did. */
+@NullMarked
+package io.github.resnet4j.image;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,330 @@
+package io.github.resnet4j.kernel;
+
+import io.github.resnet4j.tensor.Tensor;
+
+/**
+ * Every operation of a residual network as a plain loop over {@code [N, C, H, W]} floats: the
+ * readable truth that faster kernels are checked against. Nothing here changes its inputs.
+ *
+ * <p>The result of each element is computed in one fixed order, whatever the number of threads.
+ */
+public final class Scalar {
+  /** Floats of unfolded input that one task works on: half of a small second-level cache. */
+  private static final int TILE_FLOATS = 1 << 17;
+
+  private Scalar() {}
+
+  /** How a convolution slides over its input; the same on both axes. */
+  public record Window(int stride, int padding, int dilation, int groups) {}
+
+  /**
+   * The extent of a convolution's or pooling's output along one axis.
+   *
+   * @throws IllegalArgumentException if the window does not fit into the padded input
+   */
+  public static int outputExtent(int input, int kernel, int stride, int padding, int dilation) {
+    int room = input + 2 * padding - dilation * (kernel - 1) - 1;
+    if (room < 0) {
+      throw new IllegalArgumentException(
+          "a window of %d (dilation %d) does not fit into %d pixels with padding %d"
+              .formatted(kernel, dilation, input, padding));
+    }
+    return room / stride + 1;
+  }
+
+  /**
+   * Cross-correlation without bias.
+   *
+   * @param x {@code [N, C, H, W]}
+   * @param weight {@code [O, C/groups, KH, KW]}
+   * @return {@code [N, O, OH, OW]}
+   */
+  public static Tensor conv2d(Tensor x, Tensor weight, Window window, Team team) {
+    int n = x.dim(0);
+    int h = x.dim(2);
+    int w = x.dim(3);
+    int o = weight.dim(0);
+    int kh = weight.dim(2);
+    int kw = weight.dim(3);
+    int oh = outputExtent(h, kh, window.stride, window.padding, window.dilation);
+    int ow = outputExtent(w, kw, window.stride, window.padding, window.dilation);
+    Tensor y = Tensor.zeros(n, o, oh, ow);
+
+    int groupChannels = weight.dim(1);
+    int groupOutputs = o / window.groups;
+    int depth = groupChannels * kh * kw;
+    int rows = Math.clamp(TILE_FLOATS / ((long) depth * ow), 1, oh);
+    int rowTiles = Math.ceilDiv(oh, rows);
+    int tiles = n * window.groups * rowTiles;
+    // Few tiles (small images, batch 1) leave threads idle: then split the output channels as well.
+    int splits = tiles < 2 * team.size() ? Math.min(team.size(), groupOutputs) : 1;
+    boolean pointwise = kh == 1 && kw == 1 && window.stride == 1 && window.padding == 0;
+
+    team.forEach(
+        tiles * splits,
+        task -> {
+          int split = task % splits;
+          int tile = task / splits;
+          int row = tile % rowTiles * rows;
+          int group = tile / rowTiles % window.groups;
+          int image = tile / rowTiles / window.groups;
+          int rowCount = Math.min(rows, oh - row);
+          int firstOutput = split * groupOutputs / splits;
+          int lastOutput = (split + 1) * groupOutputs / splits;
+          int input = (image * x.dim(1) + group * groupChannels) * h * w;
+
+          float[] columns;
+          int columnsAt;
+          int columnStride;
+          if (pointwise) {
+            columns = x.data();
+            columnsAt = input + row * ow;
+            columnStride = h * w;
+          } else {
+            columnStride = rowCount * ow;
+            columnsAt = 0;
+            columns = new float[depth * columnStride];
+            for (int k = 0; k < depth; k++) {
+              unfold(
+                  x.data(),
+                  input + k / (kh * kw) * h * w,
+                  h,
+                  w,
+                  row * window.stride - window.padding + k / kw % kh * window.dilation,
+                  k % kw * window.dilation - window.padding,
+                  window.stride,
+                  columns,
+                  k * columnStride,
+                  rowCount,
+                  ow);
+            }
+          }
+          for (int c = group * groupOutputs + firstOutput;
+              c < group * groupOutputs + lastOutput;
+              c++) {
+            weightedSum(
+                weight.data(),
+                c * depth,
+                depth,
+                columns,
+                columnsAt,
+                columnStride,
+                y.data(),
+                ((image * o + c) * oh + row) * ow,
+                rowCount * ow);
+          }
+        });
+    return y;
+  }
+
+  /** Copies the input pixels that one weight meets, in output order; outside the image is zero. */
+  private static void unfold(
+      float[] x,
+      int plane,
+      int h,
+      int w,
+      int top,
+      int left,
+      int stride,
+      float[] columns,
+      int at,
+      int rows,
+      int ow) {
+    for (int r = 0; r < rows; r++, at += ow) {
+      int y = top + r * stride;
+      if (y < 0 || y >= h) {
+        continue;
+      }
+      int from = Math.max(0, Math.ceilDiv(-left, stride));
+      int to = Math.min(ow, Math.floorDiv(w - 1 - left, stride) + 1);
+      int source = plane + y * w + left;
+      if (stride == 1) {
+        if (to > from) {
+          System.arraycopy(x, source + from, columns, at + from, to - from);
+        }
+      } else {
+        for (int c = from; c < to; c++) {
+          columns[at + c] = x[source + c * stride];
+        }
+      }
+    }
+  }
+
+  /** y[p] = Σ over k of w[k] · columns[k][p], four terms to a pass. */
+  private static void weightedSum(
+      float[] w,
+      int wAt,
+      int depth,
+      float[] columns,
+      int columnsAt,
+      int columnStride,
+      float[] y,
+      int yAt,
+      int count) {
+    float[] sum = new float[count];
+    int k = 0;
+    for (; k + 4 <= depth; k += 4) {
+      float w0 = w[wAt + k];
+      float w1 = w[wAt + k + 1];
+      float w2 = w[wAt + k + 2];
+      float w3 = w[wAt + k + 3];
+      int c0 = columnsAt + k * columnStride;
+      int c1 = c0 + columnStride;
+      int c2 = c1 + columnStride;
+      int c3 = c2 + columnStride;
+      for (int p = 0; p < count; p++) {
+        sum[p] +=
+            w0 * columns[c0 + p]
+                + w1 * columns[c1 + p]
+                + w2 * columns[c2 + p]
+                + w3 * columns[c3 + p];
+      }
+    }
+    for (; k < depth; k++) {
+      float wk = w[wAt + k];
+      int ck = columnsAt + k * columnStride;
+      for (int p = 0; p < count; p++) {
+        sum[p] += wk * columns[ck + p];
+      }
+    }
+    System.arraycopy(sum, 0, y, yAt, count);
+  }
+
+  /**
+   * Batch normalisation with running statistics (Ioffe and Szegedy, arXiv 1502.03167, algorithm 2):
+   * {@code weight · (x − mean) / √(variance + eps) + bias} per channel of {@code [N, C, H, W]}.
+   */
+  public static Tensor batchNorm(
+      Tensor x, Tensor weight, Tensor bias, Tensor mean, Tensor variance, double eps) {
+    int channels = x.dim(1);
+    int plane = x.dim(2) * x.dim(3);
+    Tensor y = Tensor.zeros(x.shape());
+    float[] in = x.data();
+    float[] out = y.data();
+    for (int i = 0; i < x.dim(0) * channels; i++) {
+      int c = i % channels;
+      double scale = weight.data()[c] / Math.sqrt(variance.data()[c] + eps);
+      float a = (float) scale;
+      float b = (float) (bias.data()[c] - mean.data()[c] * scale);
+      for (int p = i * plane; p < (i + 1) * plane; p++) {
+        out[p] = a * in[p] + b;
+      }
+    }
+    return y;
+  }
+
+  /** max(x, 0). */
+  public static Tensor relu(Tensor x) {
+    Tensor y = Tensor.zeros(x.shape());
+    float[] in = x.data();
+    float[] out = y.data();
+    for (int i = 0; i < in.length; i++) {
+      out[i] = Math.max(in[i], 0);
+    }
+    return y;
+  }
+
+  /** The element-wise sum of two tensors of one shape. */
+  public static Tensor add(Tensor a, Tensor b) {
+    if (!a.sameShape(b)) {
+      throw new IllegalArgumentException("cannot add " + a + " and " + b);
+    }
+    Tensor y = Tensor.zeros(a.shape());
+    float[] out = y.data();
+    for (int i = 0; i < out.length; i++) {
+      out[i] = a.data()[i] + b.data()[i];
+    }
+    return y;
+  }
+
+  /** The maximum over square windows of {@code [N, C, H, W]}; padding never wins. */
+  public static Tensor maxPool(Tensor x, int kernel, int stride, int padding) {
+    int h = x.dim(2);
+    int w = x.dim(3);
+    int oh = outputExtent(h, kernel, stride, padding, 1);
+    int ow = outputExtent(w, kernel, stride, padding, 1);
+    Tensor y = Tensor.zeros(x.dim(0), x.dim(1), oh, ow);
+    int to = 0;
+    for (int plane = 0; plane < x.size(); plane += h * w) {
+      for (int r = 0; r < oh; r++) {
+        for (int c = 0; c < ow; c++) {
+          float max = Float.NEGATIVE_INFINITY;
+          int top = r * stride - padding;
+          int left = c * stride - padding;
+          for (int i = Math.max(0, top); i < Math.min(h, top + kernel); i++) {
+            for (int j = Math.max(0, left); j < Math.min(w, left + kernel); j++) {
+              max = Math.max(max, x.data()[plane + i * w + j]);
+            }
+          }
+          y.data()[to++] = max;
+        }
+      }
+    }
+    return y;
+  }
+
+  /** The mean of every plane: {@code [N, C, H, W]} to {@code [N, C]}. */
+  public static Tensor globalAveragePool(Tensor x) {
+    int plane = x.dim(2) * x.dim(3);
+    Tensor y = Tensor.zeros(x.dim(0), x.dim(1));
+    for (int i = 0; i < y.size(); i++) {
+      double sum = 0;
+      for (int p = i * plane; p < (i + 1) * plane; p++) {
+        sum += x.data()[p];
+      }
+      y.data()[i] = (float) (sum / plane);
+    }
+    return y;
+  }
+
+  /**
+   * {@code x · weightᵀ + bias}.
+   *
+   * @param x {@code [N, in]}
+   * @param weight {@code [out, in]}
+   * @param bias {@code [out]}
+   * @return {@code [N, out]}
+   */
+  public static Tensor linear(Tensor x, Tensor weight, Tensor bias) {
+    int in = weight.dim(1);
+    int out = weight.dim(0);
+    Tensor y = Tensor.zeros(x.dim(0), out);
+    for (int n = 0; n < x.dim(0); n++) {
+      for (int o = 0; o < out; o++) {
+        double sum = bias.data()[o];
+        for (int i = 0; i < in; i++) {
+          sum += (double) x.data()[n * in + i] * weight.data()[o * in + i];
+        }
+        y.data()[n * out + o] = (float) sum;
+      }
+    }
+    return y;
+  }
+
+  /**
+   * The parameter-free shortcut (He et al., arXiv 1512.03385, option A): every {@code stride}-th
+   * pixel, the new channels zero, half of them before the old ones and the rest behind.
+   */
+  public static Tensor subsampleAndPad(Tensor x, int channels, int stride) {
+    int n = x.dim(0);
+    int c = x.dim(1);
+    int h = x.dim(2);
+    int w = x.dim(3);
+    int oh = Math.ceilDiv(h, stride);
+    int ow = Math.ceilDiv(w, stride);
+    Tensor y = Tensor.zeros(n, channels, oh, ow);
+    int before = (channels - c) / 2;
+    for (int image = 0; image < n; image++) {
+      for (int channel = 0; channel < c; channel++) {
+        int from = (image * c + channel) * h * w;
+        int to = (image * channels + before + channel) * oh * ow;
+        for (int r = 0; r < oh; r++) {
+          for (int k = 0; k < ow; k++) {
+            y.data()[to++] = x.data()[from + r * stride * w + k * stride];
+          }
+        }
+      }
+    }
+    return y;
+  }
+}

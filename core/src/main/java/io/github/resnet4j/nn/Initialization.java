@@ -1,0 +1,79 @@
+package io.github.resnet4j.nn;
+
+import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.Linear;
+import io.github.resnet4j.nn.Layer.Residual;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.util.Arrays;
+
+/**
+ * The initial weights of torchvision's {@code ResNet.__init__}, number for number.
+ *
+ * <p>Convolutions are Kaiming normal with fan-out and the gain of ReLU (He et al., arXiv
+ * 1502.01852, section 2.2), batch norm starts as the identity, the linear layer is uniform in
+ * ±1/√in as PyTorch's default.
+ */
+public final class Initialization {
+  private Initialization() {}
+
+  /**
+   * New parameters for a network.
+   *
+   * @param random in the state in which Python's would be before {@code torchvision.models.…()}
+   * @param zeroLastNorm start every residual branch at zero, by the weight of its last batch norm
+   *     (Goyal et al., arXiv 1706.02677, section 5.1)
+   */
+  public static StateDict torchvision(Layer network, TorchRandom random, boolean zeroLastNorm) {
+    StateDict state = StateDict.zeros(network);
+    // PyTorch fills every layer when it is built and torchvision fills the convolutions again
+    // afterwards: the first numbers are lost, but the generator has moved on.
+    construct(network, state, random);
+    network
+        .walk()
+        .forEach(
+            layer -> {
+              switch (layer) {
+                case Conv2d conv -> {
+                  double fanOut = (double) conv.outChannels() * conv.kernel() * conv.kernel();
+                  random.normal(
+                      state.get(conv.weight().name()).data(), 0, Math.sqrt(2 / fanOut));
+                }
+                case BatchNorm2d norm -> {
+                  Arrays.fill(state.get(norm.name() + ".weight").data(), 1);
+                  Arrays.fill(state.get(norm.name() + ".running_var").data(), 1);
+                }
+                default -> {}
+              }
+            });
+    if (zeroLastNorm) {
+      network
+          .walk()
+          .forEach(
+              layer -> {
+                if (layer instanceof Residual block
+                    && block.main().layers().getLast() instanceof BatchNorm2d norm) {
+                  Arrays.fill(state.get(norm.name() + ".weight").data(), 0);
+                }
+              });
+    }
+    return state;
+  }
+
+  private static void construct(Layer layer, StateDict state, TorchRandom random) {
+    switch (layer) {
+      case Conv2d conv -> random.skip(conv.weight().size());
+      case Linear linear -> {
+        double bound = 1 / Math.sqrt(linear.in());
+        random.uniform(state.get(linear.weight().name()).data(), -bound, bound);
+        random.uniform(state.get(linear.bias().name()).data(), -bound, bound);
+      }
+      // torchvision builds the projection before the block that it belongs to.
+      case Residual block -> {
+        construct(block.shortcut(), state, random);
+        construct(block.main(), state, random);
+      }
+      default -> layer.children().forEach(child -> construct(child, state, random));
+    }
+  }
+}

@@ -1,0 +1,140 @@
+package io.github.resnet4j.nn;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+
+/**
+ * A node of the network's tree. Layers hold no numbers: the parameters live in a {@link StateDict}
+ * under the layer's name, so that one tree serves inference, training, counting and drawing.
+ *
+ * <p>A name is the path PyTorch uses, {@code layer2.0.conv1}; it is empty for the whole network.
+ */
+public sealed interface Layer {
+  String name();
+
+  /** The entries this layer and those below it own, in the order of PyTorch's state_dict. */
+  default List<Parameter> parameters() {
+    return switch (this) {
+      case Conv2d conv -> List.of(conv.weight());
+      case BatchNorm2d norm -> norm.entries();
+      case Linear linear -> List.of(linear.weight(), linear.bias());
+      case Relu _, MaxPool2d _, GlobalAveragePool _, Identity _, SubsampleAndPad _ -> List.of();
+      case Sequential _, Residual _ ->
+          children().stream().flatMap(child -> child.parameters().stream()).toList();
+    };
+  }
+
+  /** The layers directly below, in the order in which PyTorch registers them. */
+  default List<Layer> children() {
+    return switch (this) {
+      case Sequential sequential -> sequential.layers();
+      case Residual residual -> List.of(residual.main(), residual.shortcut());
+      default -> List.of();
+    };
+  }
+
+  /** This layer and all below it, parents first, in the order of {@code Module.modules()}. */
+  default Stream<Layer> walk() {
+    return Stream.concat(Stream.of(this), children().stream().flatMap(Layer::walk));
+  }
+
+  /**
+   * A convolution without bias: in this family batch norm follows every one.
+   *
+   * @param kernel the extent of the square window
+   * @param groups input and output channels are split into this many independent convolutions
+   */
+  record Conv2d(
+      String name,
+      int inChannels,
+      int outChannels,
+      int kernel,
+      int stride,
+      int padding,
+      int dilation,
+      int groups)
+      implements Layer {
+    /** {@code [outChannels, inChannels / groups, kernel, kernel]}. */
+    public Parameter weight() {
+      return Parameter.trained(
+          name + ".weight", outChannels, inChannels / groups, kernel, kernel);
+    }
+  }
+
+  /** Batch normalisation over the channels of {@code [N, C, H, W]} (arXiv 1502.03167). */
+  record BatchNorm2d(String name, int channels) implements Layer {
+    /** Added to the variance; PyTorch's default, which every published ResNet uses. */
+    public static final double EPS = 1e-5;
+
+    private List<Parameter> entries() {
+      return List.of(
+          Parameter.trained(name + ".weight", channels),
+          Parameter.trained(name + ".bias", channels),
+          new Parameter(name + ".running_mean", Parameter.Role.BUFFER, List.of(channels)),
+          new Parameter(name + ".running_var", Parameter.Role.BUFFER, List.of(channels)),
+          new Parameter(name + ".num_batches_tracked", Parameter.Role.COUNTER, List.of()));
+    }
+  }
+
+  /** max(x, 0). */
+  record Relu(String name) implements Layer {}
+
+  /** The maximum over square windows. */
+  record MaxPool2d(String name, int kernel, int stride, int padding) implements Layer {}
+
+  /** The mean over all pixels: {@code [N, C, H, W]} to {@code [N, C]}. */
+  record GlobalAveragePool(String name) implements Layer {}
+
+  /** A fully connected layer with bias, {@code [N, in]} to {@code [N, out]}. */
+  record Linear(String name, int in, int out) implements Layer {
+    /** {@code [out, in]}. */
+    public Parameter weight() {
+      return Parameter.trained(name + ".weight", out, in);
+    }
+
+    /** {@code [out]}. */
+    public Parameter bias() {
+      return Parameter.trained(name + ".bias", out);
+    }
+  }
+
+  /** Layers one after the other. */
+  record Sequential(String name, List<Layer> layers) implements Layer {
+    public Sequential {
+      layers = List.copyOf(layers);
+    }
+  }
+
+  /**
+   * A residual block: {@code relu(main(x) + shortcut(x))} (arXiv 1512.03385, figure 2). With an
+   * {@link Identity} as shortcut it is an <em>Identity Block</em>; where stride or channels change,
+   * main branch and shortcut change together and it is a <em>Conv Block</em>.
+   */
+  record Residual(String name, Sequential main, Layer shortcut) implements Layer {
+    /** True where the shortcut passes its input on unchanged. */
+    public boolean isIdentityBlock() {
+      return shortcut instanceof Identity;
+    }
+
+    /** The block's convolutions on the main branch, first to last. */
+    public List<Conv2d> convolutions() {
+      var found = new ArrayList<Conv2d>();
+      for (Layer layer : main.layers()) {
+        if (layer instanceof Conv2d conv) {
+          found.add(conv);
+        }
+      }
+      return found;
+    }
+  }
+
+  /** Passes its input on. */
+  record Identity(String name) implements Layer {}
+
+  /**
+   * The parameter-free shortcut, option A of the paper's section 4.2: every {@code stride}-th
+   * pixel, new channels filled with zeros.
+   */
+  record SubsampleAndPad(String name, int channels, int stride) implements Layer {}
+}

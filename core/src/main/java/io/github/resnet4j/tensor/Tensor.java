@@ -1,0 +1,107 @@
+package io.github.resnet4j.tensor;
+
+import java.util.Arrays;
+
+/**
+ * A dense float32 array of any rank in row-major order: what the public API takes and returns.
+ * Images are {@code [N, C, H, W]}, logits {@code [N, classes]}.
+ *
+ * <p>A tensor is a view: {@link #data()} is the array itself, not a copy. The shape never changes.
+ */
+public final class Tensor {
+  private final int[] shape;
+  private final float[] data;
+
+  private Tensor(float[] data, int[] shape) {
+    this.data = data;
+    this.shape = shape;
+  }
+
+  /**
+   * Wraps an array without copying it.
+   *
+   * @throws IllegalArgumentException if the shape is negative or does not multiply to the array's
+   *     length
+   */
+  public static Tensor of(float[] data, int... shape) {
+    int size = sizeOf(shape);
+    if (size != data.length) {
+      throw new IllegalArgumentException(
+          "shape %s holds %,d values, the array %,d"
+              .formatted(Arrays.toString(shape), size, data.length));
+    }
+    return new Tensor(data, shape.clone());
+  }
+
+  /** A new tensor of zeros; an empty shape is a scalar. */
+  public static Tensor zeros(int... shape) {
+    return filled(0, shape);
+  }
+
+  /** A new tensor with every element set to {@code value}. */
+  public static Tensor filled(float value, int... shape) {
+    float[] data = new float[sizeOf(shape)];
+    if (value != 0) {
+      Arrays.fill(data, value);
+    }
+    return new Tensor(data, shape.clone());
+  }
+
+  /**
+   * The number of elements of a shape.
+   *
+   * @throws IllegalArgumentException if an extent is negative or the product exceeds 2³¹−1
+   */
+  public static int sizeOf(int... shape) {
+    long size = 1;
+    for (int extent : shape) {
+      if (extent < 0) {
+        throw new IllegalArgumentException("negative extent in shape " + Arrays.toString(shape));
+      }
+      size *= extent;
+      if (size > Integer.MAX_VALUE) {
+        throw new IllegalArgumentException(
+            "shape " + Arrays.toString(shape) + " holds more than 2^31-1 values");
+      }
+    }
+    return (int) size;
+  }
+
+  /** The elements in row-major order; the live array, not a copy. */
+  public float[] data() {
+    return data;
+  }
+
+  public int[] shape() {
+    return shape.clone();
+  }
+
+  /** The extent along {@code axis}, counted from 0. */
+  public int dim(int axis) {
+    return shape[axis];
+  }
+
+  public int rank() {
+    return shape.length;
+  }
+
+  public int size() {
+    return data.length;
+  }
+
+  /** True if the other tensor has the same extents. */
+  public boolean sameShape(Tensor other) {
+    return Arrays.equals(shape, other.shape);
+  }
+
+  /** The same elements under another shape of equal size. */
+  public Tensor reshape(int... newShape) {
+    return of(data, newShape);
+  }
+
+  /** The shape alone, as PyTorch prints it: {@code [2, 3, 224, 224]}. */
+  @Override
+  public String toString() {
+    return Arrays.toString(shape);
+  }
+}

@@ -1,0 +1,14 @@
+/** Residual networks in plain Java: define, load, preprocess, classify. */
+module io.github.resnet4j {
+  requires com.fasterxml.jackson.jr.ob;
+  requires java.desktop;
+  requires java.net.http;
+  requires static org.jspecify;
+
+  exports io.github.resnet4j;
+  exports io.github.resnet4j.checkpoint;
+  exports io.github.resnet4j.image;
+  exports io.github.resnet4j.kernel;
+  exports io.github.resnet4j.nn;
+  exports io.github.resnet4j.tensor;
+}

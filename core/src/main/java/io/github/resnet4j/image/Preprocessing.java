@@ -249,8 +249,13 @@ public record Preprocessing(
     fields.put("resize_size", resize);
     fields.put("crop_size", List.of(cropHeight, cropWidth));
     fields.put("interpolation", interpolation.toString());
-    fields.put("mean", mean);
-    fields.put("std", std);
+    fields.put("mean", decimals(mean));
+    fields.put("std", decimals(std));
     return fields;
+  }
+
+  /** 0.485 rather than the 0.48500001430511475 that the float becomes as a double. */
+  private static List<Double> decimals(List<Float> values) {
+    return values.stream().map(value -> Double.valueOf(value.toString())).toList();
   }
 }

@@ -1,0 +1,199 @@
+package io.github.resnet4j.cli;
+
+import com.fasterxml.jackson.jr.ob.JSON;
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Prediction;
+import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.image.Pixels;
+import io.github.resnet4j.kernel.Team;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+@Command(
+    name = "classify",
+    mixinStandardHelpOptions = true,
+    description = "Says what is on pictures.",
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j classify samples/digit-7.png",
+      "  resnet4j classify --model resnet50 cat.jpg",
+      "  resnet4j classify --model resnet34 --weights my.pth --labels names.txt photos/",
+      "  resnet4j classify --weights hf:timm/resnet50.a1_in1k 'photos/**/*.jpg' --format csv",
+      "  find . -name '*.png' | resnet4j classify - --format json",
+    })
+final class ClassifyCommand implements Callable<Integer> {
+  /** Pictures that run together; bounds the memory of a run over thousands. */
+  private static final int BATCH = 16;
+
+  private static final int BAR_LENGTH = 20;
+
+  @Mixin private ModelOptions options = new ModelOptions();
+
+  @Option(
+      names = "--labels",
+      paramLabel = "FILE",
+      description = "The names of the classes, one a line.")
+  private @Nullable Path labels;
+
+  @Option(
+      names = "--preprocessing",
+      paramLabel = "FILE",
+      description =
+          "How the weights' pictures were prepared, as JSON: fields of torchvision (resize_size,"
+              + " crop_size), timm (config.json) or Hugging Face (preprocessor_config.json).")
+  private @Nullable Path preprocessing;
+
+  @Option(
+      names = "--top",
+      paramLabel = "N",
+      description = "Classes to name for each picture; default ${DEFAULT-VALUE}.")
+  private int top = 5;
+
+  @Option(
+      names = {"-f", "--format"},
+      paramLabel = "FORMAT",
+      description = "text, json (a line a picture) or csv; default ${DEFAULT-VALUE}.")
+  private Table.Format format = Table.Format.TEXT;
+
+  @Option(
+      names = "--exif-orientation",
+      description =
+          "Turn a JPEG upright by its EXIF tag. By default it stays as stored, as in torchvision.")
+  private boolean exifOrientation;
+
+  @Option(
+      names = "--max-pixels",
+      paramLabel = "N",
+      description = "Refuse larger pictures; default ${DEFAULT-VALUE}.")
+  private long maxPixels = ImageDecoder.DEFAULT_MAX_PIXELS;
+
+  @Parameters(
+      arity = "1..*",
+      paramLabel = "PATH",
+      description = "Pictures, folders, patterns such as '*.jpg', or - for a list on stdin.")
+  private List<String> paths = List.of();
+
+  @Override
+  public Integer call() throws IOException {
+    if (top < 1) {
+      throw new IllegalArgumentException("--top must be at least 1, was " + top);
+    }
+    PrintStream out = System.out;
+    try (Team team = options.team()) {
+      Classifier classifier = options.classifier(preprocessing, labels);
+      List<Path> pictures = Pictures.find(paths);
+      if (pictures.isEmpty()) {
+        throw new IOException("no pictures in " + String.join(", ", paths));
+      }
+      var decoder = new ImageDecoder(exifOrientation, maxPixels);
+      if (format == Table.Format.CSV) {
+        out.println(Table.csvLine(List.of("path", "rank", "index", "label", "probability")));
+      }
+      int unreadable = 0;
+      try (var progress = new Progress("classify", " pictures", 1)) {
+        for (int from = 0; from < pictures.size() && !out.checkError(); from += BATCH) {
+          var batch = pictures.subList(from, Math.min(pictures.size(), from + BATCH));
+          unreadable += classify(batch, decoder, classifier, team, out);
+          progress.at(from + batch.size(), pictures.size());
+        }
+      }
+      if (unreadable > 0 && pictures.size() > 1) {
+        System.err.printf(
+            "resnet4j: %,d of %,d pictures could not be read%n", unreadable, pictures.size());
+      }
+      return unreadable == 0
+          ? Main.OK
+          : unreadable == pictures.size() ? Main.FAILED : Main.SOME_UNREADABLE;
+    }
+  }
+
+  /** Classifies some pictures at once; returns how many of them could not be read. */
+  private int classify(
+      List<Path> files, ImageDecoder decoder, Classifier classifier, Team team, PrintStream out)
+      throws IOException {
+    var decoded = new Pixels[files.size()];
+    var errors = new String[files.size()];
+    team.forEach(
+        files.size(),
+        i -> {
+          try {
+            decoded[i] = decoder.decode(files.get(i));
+          } catch (IOException e) {
+            errors[i] = String.valueOf(e.getMessage());
+          }
+        });
+    var readable = Arrays.stream(decoded).filter(pixels -> pixels != null).toList();
+    var results = classifier.classify(readable, top, team).iterator();
+    int unreadable = 0;
+    for (int i = 0; i < files.size(); i++) {
+      if (decoded[i] != null) {
+        print(files.get(i), results.next(), out);
+      } else {
+        unreadable++;
+        out.flush();
+        System.err.println("resnet4j: " + errors[i]);
+        if (format == Table.Format.JSON) {
+          var line = new LinkedHashMap<String, Object>();
+          line.put("path", files.get(i).toString());
+          line.put("error", errors[i]);
+          out.println(JSON.std.asString(line));
+        }
+      }
+    }
+    return unreadable;
+  }
+
+  private void print(Path file, List<Prediction> predictions, PrintStream out)
+      throws IOException {
+    switch (format) {
+      case TEXT -> {
+        out.println(file);
+        for (Prediction prediction : predictions) {
+          String bar = "█".repeat(Math.round(prediction.probability() * BAR_LENGTH));
+          out.println(
+              "%6.1f %%  %-20s  %s"
+                  .formatted(100 * prediction.probability(), prediction.label(), bar)
+                  .stripTrailing());
+        }
+      }
+      case CSV -> {
+        int rank = 1;
+        for (Prediction prediction : predictions) {
+          out.println(
+              Table.csvLine(
+                  List.of(
+                      file,
+                      rank++,
+                      prediction.index(),
+                      prediction.label(),
+                      prediction.probability())));
+        }
+      }
+      case JSON -> {
+        var line = new LinkedHashMap<String, Object>();
+        line.put("path", file.toString());
+        var list = new ArrayList<Object>();
+        for (Prediction prediction : predictions) {
+          var fields = new LinkedHashMap<String, Object>();
+          fields.put("index", prediction.index());
+          fields.put("label", prediction.label());
+          fields.put("probability", prediction.probability());
+          list.add(fields);
+        }
+        line.put("predictions", list);
+        out.println(JSON.std.asString(line));
+      }
+    }
+  }
+}

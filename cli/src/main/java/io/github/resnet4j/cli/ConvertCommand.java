@@ -1,0 +1,112 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.checkpoint.CheckpointWriter;
+import io.github.resnet4j.checkpoint.DType;
+import io.github.resnet4j.checkpoint.StoredTensor;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+@Command(
+    name = "convert",
+    mixinStandardHelpOptions = true,
+    description = "Turns a checkpoint into another format or precision.",
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j convert resnet50.pth resnet50.safetensors",
+      "  resnet4j convert training.pth weights-only.pth",
+      "  resnet4j convert resnet50.pth half.safetensors --precision f16",
+      "  resnet4j convert microsoft.safetensors torchvision.pth --names torchvision",
+    })
+final class ConvertCommand implements Callable<Integer> {
+  /** The number formats that weights are kept in. */
+  enum Precision {
+    F64,
+    F32,
+    F16,
+    BF16
+  }
+
+  /** What the tensors are called. */
+  enum Names {
+    ORIGINAL,
+    TORCHVISION;
+
+    @Override
+    public String toString() {
+      return name().toLowerCase(Locale.ROOT);
+    }
+  }
+
+  @Parameters(
+      index = "0",
+      paramLabel = "IN",
+      description = "A .pth, .pt, .bin, .safetensors, or an index of shards.")
+  private Path in = Path.of("");
+
+  @Parameters(
+      index = "1",
+      paramLabel = "OUT",
+      description = "The new file; its ending says the format: .pth, .pt, .bin, .safetensors.")
+  private Path out = Path.of("");
+
+  @Option(
+      names = {"-p", "--precision"},
+      paramLabel = "TYPE",
+      description = "f32, f16, bf16 or f64 for tensors of fractions; by default as they are.")
+  private @Nullable Precision precision;
+
+  @Option(
+      names = "--names",
+      paramLabel = "NAMES",
+      description =
+          "original, or torchvision: without wrappers' prefixes, translated from Hugging Face's;"
+              + " default ${DEFAULT-VALUE}.")
+  private Names names = Names.ORIGINAL;
+
+  @Override
+  public Integer call() throws IOException {
+    if (!CheckpointWriter.knowsFormatOf(out)) {
+      throw new IllegalArgumentException(
+          out + ": must end in .safetensors, .pth, .pt or .bin, so that its format is clear");
+    }
+    long elements = 0;
+    int count;
+    try (var checkpoint = Checkpoint.open(in)) {
+      var source =
+          names == Names.TORCHVISION ? checkpoint.torchvisionTensors() : checkpoint.tensors();
+      // Strides of zero let a few bytes stand for any number of elements.
+      long stored = 0;
+      for (var storage : new HashSet<>(source.values().stream().map(StoredTensor::storage).toList())) {
+        stored += storage.byteSize();
+      }
+      DType target = precision == null ? null : DType.valueOf(precision.name());
+      var tensors = new LinkedHashMap<String, StoredTensor>();
+      for (var entry : source.entrySet()) {
+        StoredTensor tensor = entry.getValue();
+        elements += tensor.size();
+        if (elements > 16 * stored) {
+          throw new IOException(in + ": its tensors would grow to more than 16 times its size");
+        }
+        tensors.put(
+            entry.getKey(),
+            target != null && tensor.dtype().isFloatingPoint() ? tensor.as(target) : tensor);
+      }
+      count = tensors.size();
+      CheckpointWriter.write(out, tensors, checkpoint.metadata());
+    }
+    System.err.printf(
+        "%,d tensors, %,d numbers: %s (%,d bytes) -> %s (%,d bytes)%n",
+        count, elements, in, Files.size(in), out, Files.size(out));
+    return Main.OK;
+  }
+}

@@ -1,0 +1,106 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.checkpoint.CheckpointException;
+import io.github.resnet4j.checkpoint.CheckpointWriter;
+import io.github.resnet4j.checkpoint.Npy;
+import io.github.resnet4j.checkpoint.StoredTensor;
+import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.tensor.Tensor;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+@Command(
+    name = "forward",
+    mixinStandardHelpOptions = true,
+    description = "Runs the bare network on a tensor, to compare it with PyTorch.",
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j forward --model resnet50 --weights my.pth --input x.npy --output y.npy",
+      "  resnet4j forward --model resnet18 --seed 0 --input x.npy --output y.safetensors",
+      "  resnet4j forward --model resnet50 --seed 0 --features --input x.npy --output f.npy",
+    })
+final class ForwardCommand implements Callable<Integer> {
+  @Mixin private ModelOptions options = new ModelOptions();
+
+  @Option(
+      names = {"-i", "--input"},
+      required = true,
+      paramLabel = "FILE",
+      description = "[N, C, H, W] as .npy, or as the only tensor of a .safetensors.")
+  private Path input = Path.of("");
+
+  @Option(
+      names = {"-o", "--output"},
+      required = true,
+      paramLabel = "FILE",
+      description = "Where the result goes, .npy or .safetensors.")
+  private Path output = Path.of("");
+
+  @Option(
+      names = "--features",
+      description = "The last stage's feature map instead of the logits.")
+  private boolean features;
+
+  @Option(
+      names = "--seed",
+      paramLabel = "S",
+      description = "Without --weights: initial weights, those of torch.manual_seed(S).")
+  private @Nullable Long seed;
+
+  @Override
+  public Integer call() throws IOException {
+    if (!isNpy(output) && !CheckpointWriter.knowsFormatOf(output)) {
+      throw new IllegalArgumentException("--output must end in .npy or .safetensors: " + output);
+    }
+    Tensor x = read(input);
+    ResNet network;
+    if (options.weights == null && seed != null) {
+      network = options.initialize(seed);
+    } else if (seed != null) {
+      throw new IllegalArgumentException("--seed and --weights exclude each other");
+    } else if (options.weights == null && options.model == null) {
+      throw new IllegalArgumentException("name a network with --model, or --weights");
+    } else {
+      network = options.load(options.findWeights());
+    }
+    Tensor y;
+    try (Team team = options.team()) {
+      y = features ? network.features(x, team) : network.forward(x, team);
+    }
+    if (isNpy(output)) {
+      Npy.write(output, y);
+    } else {
+      var tensors = new LinkedHashMap<String, StoredTensor>();
+      tensors.put(features ? "features" : "logits", StoredTensor.of(y));
+      CheckpointWriter.write(output, tensors, Map.of());
+    }
+    System.err.printf("%s -> %s, written to %s%n", x, y, output);
+    return Main.OK;
+  }
+
+  private static boolean isNpy(Path file) {
+    return file.toString().endsWith(".npy");
+  }
+
+  private static Tensor read(Path file) throws IOException {
+    if (isNpy(file)) {
+      return Npy.read(file);
+    }
+    try (var checkpoint = Checkpoint.open(file)) {
+      if (checkpoint.tensors().size() != 1) {
+        throw new CheckpointException(
+            file, "must hold one tensor, has " + checkpoint.tensors().size());
+      }
+      return checkpoint.tensors().firstEntry().getValue().toTensor();
+    }
+  }
+}

@@ -1,0 +1,96 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.checkpoint.CheckpointException;
+import java.io.FileOutputStream;
+import java.io.FileDescriptor;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.util.Properties;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.IVersionProvider;
+
+/** The command {@code resnet4j}; see {@code resnet4j --help}. */
+@Command(
+    name = "resnet4j",
+    mixinStandardHelpOptions = true,
+    versionProvider = Main.Version.class,
+    description = "Residual networks in plain Java.",
+    subcommands = {
+      ClassifyCommand.class,
+      ForwardCommand.class,
+      ModelsCommand.class,
+      WeightsCommand.class,
+      ConvertCommand.class,
+    },
+    synopsisSubcommandLabel = "COMMAND",
+    exitCodeListHeading = "%nExit codes:%n",
+    exitCodeList = {
+      "0:all went well",
+      "1:it could not be done: a file, a download, a network that does not fit",
+      "2:the command line was wrong",
+      "3:some pictures could not be read; the others were classified",
+    },
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j classify samples/digit-7.png",
+      "  resnet4j classify --model resnet50 photos/ --format csv > labels.csv",
+      "  resnet4j classify --help",
+    })
+public final class Main {
+  static final int OK = 0;
+  static final int FAILED = 1;
+  static final int SOME_UNREADABLE = 3;
+
+  private Main() {}
+
+  /** Runs the command and ends the process with its exit code. */
+  public static void main(String[] arguments) {
+    // The output is data that other programs read: UTF-8 everywhere, buffered.
+    var out =
+        new PrintStream(
+            new java.io.BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 13),
+            false,
+            StandardCharsets.UTF_8);
+    System.setOut(out);
+    int code =
+        new CommandLine(new Main())
+            .setExecutionExceptionHandler(Main::report)
+            .setCaseInsensitiveEnumValuesAllowed(true)
+            .setUsageHelpAutoWidth(true)
+            .execute(arguments);
+    out.flush();
+    System.exit(code);
+  }
+
+  /** Mistakes of files and options are one line; anything else is a defect and shows its trace. */
+  private static int report(Exception e, CommandLine command, CommandLine.ParseResult parsed)
+      throws Exception {
+    if (e instanceof IOException || e instanceof IllegalArgumentException) {
+      String message = e.getMessage();
+      String kind = e instanceof CheckpointException || message != null ? "" : e + " ";
+      System.out.flush();
+      System.err.println("resnet4j: " + kind + (message == null ? "" : message));
+      return FAILED;
+    }
+    throw e;
+  }
+
+  static final class Version implements IVersionProvider {
+    @Override
+    public String[] getVersion() throws IOException {
+      var properties = new Properties();
+      try (InputStream stream = Main.class.getResourceAsStream("version.properties")) {
+        if (stream != null) {
+          properties.load(stream);
+        }
+      }
+      return new String[] {
+        "resnet4j " + properties.getProperty("version", "unknown"),
+        "Java " + Runtime.version() + ", " + System.getProperty("os.arch"),
+      };
+    }
+  }
+}

@@ -1,0 +1,148 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.Architecture;
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.Weights;
+import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.image.Interpolation;
+import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.kernel.Team;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
+
+/** The options that say which network, with which weights, on how many threads. */
+final class ModelOptions {
+  @Option(
+      names = {"-m", "--model"},
+      paramLabel = "NAME",
+      description = {
+        "A network that 'resnet4j models' lists. Without it and without --weights: the embedded"
+            + " model, handwritten digits."
+      })
+  @Nullable String model;
+
+  @Option(
+      names = {"-w", "--weights"},
+      paramLabel = "WEIGHTS",
+      description = {
+        "DEFAULT, a name that 'resnet4j weights' lists, a file (.pth, .pt, .bin, .safetensors), or"
+            + " hf:owner/name. Published weights are downloaded once, into PyTorch's cache."
+      })
+  @Nullable String weights;
+
+  @Option(
+      names = {"-t", "--threads"},
+      paramLabel = "N",
+      description = "Threads to compute on; by default all cores.")
+  int threads = Runtime.getRuntime().availableProcessors();
+
+  Team team() {
+    return new Team(threads);
+  }
+
+  Optional<String> model() {
+    return Optional.ofNullable(model);
+  }
+
+  Weights findWeights() throws IOException {
+    try (var progress = new Progress.ForDownloads()) {
+      return Weights.find(
+          model(), weights == null ? "DEFAULT" : weights, System.getenv(), progress.download());
+    }
+  }
+
+  /** The network of the weights that were found. */
+  ResNet load(Weights found) throws IOException {
+    ResNetSpec spec =
+        found
+            .spec()
+            .orElseThrow(
+                () ->
+                    new IllegalArgumentException(
+                        found.file()
+                            + ": does not say which network it is for; name it with --model"));
+    try (var checkpoint = Checkpoint.open(found.file())) {
+      return ResNet.load(spec, checkpoint);
+    }
+  }
+
+  /** Network, preprocessing and labels together. */
+  Classifier classifier(@Nullable Path preprocessingFile, @Nullable Path labelsFile)
+      throws IOException {
+    Classifier classifier;
+    if (model == null && weights == null) {
+      classifier = Classifier.embedded();
+      if (preprocessingFile != null) {
+        classifier = classifier.withPreprocessing(Preprocessing.fromJson(preprocessingFile));
+      }
+    } else {
+      Weights found = findWeights();
+      ResNet network = load(found);
+      Preprocessing preprocessing =
+          preprocessingFile != null
+              ? Preprocessing.fromJson(preprocessingFile)
+              : found.preprocessing().orElseGet(() -> usualPreprocessing(network.spec()));
+      int classes = network.spec().numClasses();
+      classifier =
+          new Classifier(
+              network,
+              preprocessing,
+              found
+                  .labels()
+                  .filter(labels -> labels.size() == classes)
+                  .orElseGet(() -> Classifier.numbered(classes)));
+    }
+    return labelsFile == null ? classifier : classifier.withLabels(labels(labelsFile, classifier));
+  }
+
+  private static Preprocessing usualPreprocessing(ResNetSpec spec) {
+    boolean small = spec.stem() == ResNetSpec.Stem.SMALL_IMAGE;
+    Preprocessing usual =
+        small
+            ? new Preprocessing(
+                32,
+                32,
+                32,
+                Interpolation.BILINEAR,
+                List.of(0.4914f, 0.4822f, 0.4465f),
+                List.of(0.2470f, 0.2435f, 0.2616f))
+            : Preprocessing.imagenet(256, 224);
+    System.err.printf(
+        "resnet4j: the weights do not say how their pictures were prepared; assuming resize %d,"
+            + " crop %d and %s's mean and deviation (--preprocessing FILE says otherwise)%n",
+        usual.resize(), usual.cropHeight(), small ? "CIFAR" : "ImageNet");
+    return usual;
+  }
+
+  private static List<String> labels(Path file, Classifier classifier) throws IOException {
+    List<String> labels;
+    try {
+      labels = Files.readAllLines(file).stream().filter(line -> !line.isBlank()).toList();
+    } catch (java.nio.file.NoSuchFileException e) {
+      throw new IOException(file + ": does not exist", e);
+    }
+    int classes = classifier.network().spec().numClasses();
+    if (labels.size() != classes) {
+      throw new IllegalArgumentException(
+          "%s: has %d labels, one a line, but the network has %d classes"
+              .formatted(file, labels.size(), classes));
+    }
+    return labels;
+  }
+
+  /** A network by name with initial weights, as Python's after {@code torch.manual_seed(seed)}. */
+  ResNet initialize(long seed) {
+    if (model == null) {
+      throw new IllegalArgumentException("--seed needs a network: name it with --model");
+    }
+    return ResNet.initialize(
+        Architecture.named(model), io.github.resnet4j.tensor.TorchRandom.manualSeed(seed));
+  }
+}

@@ -1,0 +1,91 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.image.ImageException;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystems;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+import java.util.stream.Stream;
+
+/** Which files the arguments of a command mean: files, folders, patterns, a list on stdin. */
+final class Pictures {
+  private static final Set<String> EXTENSIONS =
+      Set.of("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "gif", "webp");
+
+  private Pictures() {}
+
+  /** The files, sorted within each argument; a file that is named is taken as it is. */
+  static List<Path> find(List<String> arguments) throws IOException {
+    var found = new ArrayList<Path>();
+    for (String argument : arguments) {
+      if (argument.equals("-")) {
+        var lines =
+            new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8)).lines();
+        lines.filter(line -> !line.isBlank()).map(Path::of).forEach(found::add);
+      } else {
+        addFound(argument, found);
+      }
+    }
+    return found;
+  }
+
+  private static void addFound(String argument, List<Path> found) throws IOException {
+    Path path = path(argument);
+    if (path != null && Files.isDirectory(path)) {
+      try (Stream<Path> files = Files.walk(path)) {
+        files.filter(Pictures::looksLikePicture).sorted().forEach(found::add);
+      }
+    } else if (path != null && Files.exists(path)) {
+      found.add(path);
+    } else if (argument.matches(".*[*?\\[{].*")) {
+      int before = found.size();
+      addMatching(argument, found);
+      if (found.size() == before) {
+        throw new ImageException(argument, "matches no file");
+      }
+    } else {
+      found.add(path == null ? Path.of(".") : path); // reported when it is read
+    }
+  }
+
+  private static @org.jspecify.annotations.Nullable Path path(String argument) {
+    try {
+      return Path.of(argument);
+    } catch (InvalidPathException _) {
+      return null; // Windows knows no '*' in a path
+    }
+  }
+
+  private static void addMatching(String pattern, List<Path> found) throws IOException {
+    String normal = pattern.replace('\\', '/');
+    int wildcard = normal.split("[*?\\[{]", 2)[0].lastIndexOf('/');
+    Path root = Path.of(wildcard < 0 ? "." : normal.substring(0, Math.max(1, wildcard)));
+    var matcher =
+        FileSystems.getDefault().getPathMatcher("glob:" + (wildcard < 0 ? "./" : "") + normal);
+    int depth = normal.contains("**") ? Integer.MAX_VALUE : 1 + (int) normal.chars().filter(c -> c == '/').count();
+    if (!Files.isDirectory(root)) {
+      return;
+    }
+    try (Stream<Path> files = Files.walk(root, depth)) {
+      files
+          .filter(file -> matcher.matches(file) && Files.isRegularFile(file))
+          .map(file -> wildcard < 0 ? root.relativize(file) : file)
+          .sorted()
+          .forEach(found::add);
+    }
+  }
+
+  private static boolean looksLikePicture(Path file) {
+    String name = String.valueOf(file.getFileName()).toLowerCase(Locale.ROOT);
+    int dot = name.lastIndexOf('.');
+    return dot > 0 && EXTENSIONS.contains(name.substring(dot + 1)) && Files.isRegularFile(file);
+  }
+}

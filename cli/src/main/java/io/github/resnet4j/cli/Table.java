@@ -1,0 +1,86 @@
+package io.github.resnet4j.cli;
+
+import com.fasterxml.jackson.jr.ob.JSON;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.Collectors;
+
+/** Rows under named columns, printed for people or for programs. */
+record Table(List<String> columns, List<List<Object>> rows) {
+
+  /** How results are printed. */
+  enum Format {
+    TEXT,
+    JSON,
+    CSV;
+
+    @Override
+    public String toString() {
+      return name().toLowerCase(Locale.ROOT);
+    }
+  }
+
+  void print(Format format, PrintStream out) throws IOException {
+    switch (format) {
+      case TEXT -> printText(out);
+      case CSV -> {
+        out.println(csvLine(columns));
+        rows.forEach(row -> out.println(csvLine(row)));
+      }
+      case JSON -> {
+        for (var row : rows) {
+          out.println(jsonLine(row));
+        }
+      }
+    }
+  }
+
+  private void printText(PrintStream out) {
+    int[] widths = new int[columns.size()];
+    for (int c = 0; c < widths.length; c++) {
+      widths[c] = columns.get(c).length();
+      for (var row : rows) {
+        widths[c] = Math.max(widths[c], text(row.get(c)).length());
+      }
+    }
+    for (int r = -1; r < rows.size(); r++) {
+      var line = new StringBuilder();
+      for (int c = 0; c < widths.length; c++) {
+        Object cell = r < 0 ? columns.get(c) : rows.get(r).get(c);
+        boolean number = !rows.isEmpty() && rows.getFirst().get(c) instanceof Number;
+        line.append(("%" + (number ? "" : "-") + widths[c] + "s  ").formatted(text(cell)));
+      }
+      out.println(line.toString().stripTrailing());
+    }
+  }
+
+  private static String text(Object cell) {
+    return switch (cell) {
+      case Long number -> "%,d".formatted(number);
+      case Integer number -> "%,d".formatted(number);
+      case Boolean flag -> flag ? "yes" : "";
+      default -> cell.toString();
+    };
+  }
+
+  private String jsonLine(List<Object> row) throws IOException {
+    var fields = new LinkedHashMap<String, Object>();
+    for (int c = 0; c < columns.size(); c++) {
+      fields.put(columns.get(c), row.get(c));
+    }
+    return JSON.std.asString(fields);
+  }
+
+  /** One line of RFC 4180. */
+  static String csvLine(List<?> cells) {
+    return cells.stream()
+        .map(String::valueOf)
+        .map(
+            cell ->
+                cell.matches("(?s).*[\",\r\n].*") ? '"' + cell.replace("\"", "\"\"") + '"' : cell)
+        .collect(Collectors.joining(","));
+  }
+}

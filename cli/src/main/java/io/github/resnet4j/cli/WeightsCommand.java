@@ -1,0 +1,91 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.PublishedWeights;
+import io.github.resnet4j.Weights;
+import io.github.resnet4j.checkpoint.TorchHub;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+@Command(
+    name = "weights",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Lists torchvision's published weights and which of them are on this machine.",
+      "",
+      "They are kept where PyTorch keeps them: $TORCH_HOME/hub/checkpoints, by default"
+          + " ~/.cache/torch/hub/checkpoints.",
+    },
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j weights",
+      "  resnet4j weights --download resnet50",
+      "  resnet4j weights --download resnet50:IMAGENET1K_V1",
+    })
+final class WeightsCommand implements Callable<Integer> {
+  @Option(
+      names = {"-f", "--format"},
+      paramLabel = "FORMAT",
+      description = "text, json (a line a file) or csv; default ${DEFAULT-VALUE}.")
+  private Table.Format format = Table.Format.TEXT;
+
+  @Option(
+      names = "--download",
+      paramLabel = "MODEL[:NAME]",
+      description = "Fetch the weights of a network and print the file's path.")
+  private @Nullable String wanted;
+
+  @Override
+  public Integer call() throws IOException {
+    if (wanted != null) {
+      String[] parts = wanted.split(":", 2);
+      try (var progress = new Progress.ForDownloads()) {
+        Weights found =
+            Weights.find(
+                Optional.of(parts[0]),
+                PublishedWeights.of(parts[0], parts.length == 2 ? parts[1] : "DEFAULT").name(),
+                System.getenv(),
+                progress.download());
+        System.out.println(found.file());
+      }
+      return Main.OK;
+    }
+    Path folder = TorchHub.folder(System.getenv());
+    var rows = new ArrayList<List<Object>>();
+    for (PublishedWeights weights : PublishedWeights.catalogue()) {
+      rows.add(
+          List.of(
+              weights.model(),
+              weights.name(),
+              weights.isDefault(),
+              weights.top1(),
+              weights.top5(),
+              weights.megabytes(),
+              Files.exists(folder.resolve(weights.fileName())),
+              format == Table.Format.TEXT ? weights.fileName() : weights.url().toString()));
+    }
+    new Table(
+            List.of(
+                "model",
+                "name",
+                "default",
+                "top1",
+                "top5",
+                "MB",
+                "cached",
+                format == Table.Format.TEXT ? "file" : "url"),
+            rows)
+        .print(format, System.out);
+    if (format == Table.Format.TEXT) {
+      System.out.println("\ncache: " + folder);
+    }
+    return Main.OK;
+  }
+}

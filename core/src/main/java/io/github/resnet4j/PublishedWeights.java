@@ -53,8 +53,7 @@ public record PublishedWeights(
     private static List<PublishedWeights> read() {
       try {
         return ((List<?>) field(JSON.std.mapFrom(resource("weights.json")), "weights", List.class))
-            .stream().map(entry -> parse((Map<?, ?>) entry))
-            .toList();
+            .stream().map(entry -> parse((Map<?, ?>) entry)).toList();
       } catch (IOException e) {
         throw new UncheckedIOException(e);
       }
@@ -73,8 +72,7 @@ public record PublishedWeights(
           field(entry, "parameters", Number.class).longValue(),
           field(entry, "top1", Number.class).doubleValue(),
           field(entry, "top5", Number.class).doubleValue(),
-          Preprocessing.fromFields(
-              (Map<String, ?>) field(entry, "preprocessing", Map.class)));
+          Preprocessing.fromFields((Map<String, ?>) field(entry, "preprocessing", Map.class)));
     }
 
     private static <T> T field(Map<?, ?> entry, String name, Class<T> type) {
@@ -111,17 +109,16 @@ public record PublishedWeights(
     return forModel.stream()
         .filter(weights -> weights.name.equals(name) || (name.equals(DEFAULT) && weights.isDefault))
         .findFirst()
-        .orElseThrow(
-            () ->
-                new IllegalArgumentException(
-                    forModel.isEmpty()
-                        ? "torchvision publishes no weights for " + model
-                        : "%s has no weights '%s'; there are DEFAULT, %s"
-                            .formatted(
-                                model,
-                                name,
-                                String.join(
-                                    ", ", forModel.stream().map(PublishedWeights::name).toList()))));
+        .orElseThrow(() ->
+            new IllegalArgumentException(
+                forModel.isEmpty()
+                    ? "torchvision publishes no weights for " + model
+                    : "%s has no weights '%s'; there are DEFAULT, %s"
+                        .formatted(
+                            model,
+                            name,
+                            String.join(
+                                ", ", forModel.stream().map(PublishedWeights::name).toList()))));
   }
 
   /** True for a text that names weights of the catalogue rather than a file. */
@@ -132,9 +129,7 @@ public record PublishedWeights(
 
   /** The published weights that a file has by its name, such as {@code resnet34-b627a593.pth}. */
   static Optional<PublishedWeights> ofFileName(String fileName) {
-    return catalogue().stream()
-        .filter(weights -> weights.fileName().equals(fileName))
-        .findFirst();
+    return catalogue().stream().filter(weights -> weights.fileName().equals(fileName)).findFirst();
   }
 
   /** The name that PyTorch gives the file in its cache. */

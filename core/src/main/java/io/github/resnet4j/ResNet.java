@@ -79,8 +79,8 @@ public final class ResNet {
    * @param random draws the head
    * @throws CheckpointException as {@link #load}, for anything but the head
    */
-  public static Transfer loadForTransfer(
-      ResNetSpec spec, Checkpoint checkpoint, TorchRandom random) throws IOException {
+  public static Transfer loadForTransfer(ResNetSpec spec, Checkpoint checkpoint, TorchRandom random)
+      throws IOException {
     Sequential layers = spec.layers();
     var fit = Fit.of(layers, checkpoint, spec.includeTop());
     var fresh = new ArrayList<String>();
@@ -108,7 +108,9 @@ public final class ResNet {
     static Fit of(Layer network, Checkpoint checkpoint, boolean includeTop)
         throws CheckpointException {
       var offered = checkpoint.torchvisionTensors();
-      var fit = new Fit(new LinkedHashMap<>(), new ArrayList<>(), new ArrayList<>(), new LinkedHashMap<>());
+      var fit =
+          new Fit(
+              new LinkedHashMap<>(), new ArrayList<>(), new ArrayList<>(), new LinkedHashMap<>());
       for (Parameter parameter : network.parameters()) {
         StoredTensor tensor = offered.remove(parameter.name());
         if (tensor == null) {
@@ -164,8 +166,7 @@ public final class ResNet {
         parts.add(
             names.stream()
                 .limit(NAMES_IN_AN_ERROR)
-                .collect(
-                    Collectors.joining(", ", "%d %s: ".formatted(names.size(), what), more)));
+                .collect(Collectors.joining(", ", "%d %s: ".formatted(names.size(), what), more)));
       }
     }
   }

@@ -75,7 +75,8 @@ public record Weights(
           "is neither a file nor DEFAULT, a name that 'resnet4j weights' lists, or hf:owner/name");
     }
     var published = PublishedWeights.ofFileName(String.valueOf(file.getFileName()));
-    if (published.isPresent() && model.orElse(published.get().model()).equals(published.get().model())) {
+    if (published.isPresent()
+        && model.orElse(published.get().model()).equals(published.get().model())) {
       return ofPublished(file, published.get());
     }
     try (var checkpoint = Checkpoint.open(file)) {
@@ -163,8 +164,7 @@ public record Weights(
     boolean basic = "basic".equals(config.get("layer_type"));
     int classes = config.get("id2label") instanceof Map<?, ?> names ? names.size() : 1000;
     return Optional.of(
-        ResNetSpec.builder(
-                basic ? Block.BASIC : Block.BOTTLENECK, depths.toArray(Integer[]::new))
+        ResNetSpec.builder(basic ? Block.BASIC : Block.BOTTLENECK, depths.toArray(Integer[]::new))
             .channels(channels)
             .numClasses(Math.max(1, classes))
             .stridePlacement(

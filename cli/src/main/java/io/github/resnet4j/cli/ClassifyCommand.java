@@ -154,8 +154,7 @@ final class ClassifyCommand implements Callable<Integer> {
     return unreadable;
   }
 
-  private void print(Path file, List<Prediction> predictions, PrintStream out)
-      throws IOException {
+  private void print(Path file, List<Prediction> predictions, PrintStream out) throws IOException {
     switch (format) {
       case TEXT -> {
         out.println(file);

@@ -86,7 +86,8 @@ final class ConvertCommand implements Callable<Integer> {
           names == Names.TORCHVISION ? checkpoint.torchvisionTensors() : checkpoint.tensors();
       // Strides of zero let a few bytes stand for any number of elements.
       long stored = 0;
-      for (var storage : new HashSet<>(source.values().stream().map(StoredTensor::storage).toList())) {
+      for (var storage :
+          new HashSet<>(source.values().stream().map(StoredTensor::storage).toList())) {
         stored += storage.byteSize();
       }
       DType target = precision == null ? null : DType.valueOf(precision.name());

@@ -45,9 +45,7 @@ final class ForwardCommand implements Callable<Integer> {
       description = "Where the result goes, .npy or .safetensors.")
   private Path output = Path.of("");
 
-  @Option(
-      names = "--features",
-      description = "The last stage's feature map instead of the logits.")
+  @Option(names = "--features", description = "The last stage's feature map instead of the logits.")
   private boolean features;
 
   @Option(

@@ -1,8 +1,8 @@
 package io.github.resnet4j.cli;
 
 import io.github.resnet4j.checkpoint.CheckpointException;
-import java.io.FileOutputStream;
 import java.io.FileDescriptor;
+import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.PrintStream;

@@ -63,11 +63,9 @@ final class ModelOptions {
     ResNetSpec spec =
         found
             .spec()
-            .orElseThrow(
-                () ->
-                    new IllegalArgumentException(
-                        found.file()
-                            + ": does not say which network it is for; name it with --model"));
+            .orElseThrow(() ->
+                new IllegalArgumentException(
+                    found.file() + ": does not say which network it is for; name it with --model"));
     try (var checkpoint = Checkpoint.open(found.file())) {
       return ResNet.load(spec, checkpoint);
     }

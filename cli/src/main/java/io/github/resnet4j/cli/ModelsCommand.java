@@ -27,22 +27,21 @@ final class ModelsCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     var rows = new ArrayList<List<Object>>();
     Architecture.catalogue()
-        .forEach(
-            (name, spec) ->
-                rows.add(
-                    List.of(
-                        name,
-                        spec.block().name().toLowerCase(java.util.Locale.ROOT),
-                        spec.blocks().stream().map(String::valueOf).collect(Collectors.joining("-")),
-                        spec.groups(),
-                        spec.widthPerGroup(),
-                        spec.numClasses(),
-                        spec.parameterCount(),
-                        spec.layers().parameters().size(),
-                        PublishedWeights.catalogue().stream()
-                            .filter(weights -> weights.model().equals(name))
-                            .map(PublishedWeights::name)
-                            .collect(Collectors.joining(" ")))));
+        .forEach((name, spec) ->
+            rows.add(
+                List.of(
+                    name,
+                    spec.block().name().toLowerCase(java.util.Locale.ROOT),
+                    spec.blocks().stream().map(String::valueOf).collect(Collectors.joining("-")),
+                    spec.groups(),
+                    spec.widthPerGroup(),
+                    spec.numClasses(),
+                    spec.parameterCount(),
+                    spec.layers().parameters().size(),
+                    PublishedWeights.catalogue().stream()
+                        .filter(weights -> weights.model().equals(name))
+                        .map(PublishedWeights::name)
+                        .collect(Collectors.joining(" ")))));
     new Table(
             List.of(
                 "model",

@@ -70,7 +70,10 @@ final class Pictures {
     Path root = Path.of(wildcard < 0 ? "." : normal.substring(0, Math.max(1, wildcard)));
     var matcher =
         FileSystems.getDefault().getPathMatcher("glob:" + (wildcard < 0 ? "./" : "") + normal);
-    int depth = normal.contains("**") ? Integer.MAX_VALUE : 1 + (int) normal.chars().filter(c -> c == '/').count();
+    int depth =
+        normal.contains("**")
+            ? Integer.MAX_VALUE
+            : 1 + (int) normal.chars().filter(c -> c == '/').count();
     if (!Files.isDirectory(root)) {
       return;
     }

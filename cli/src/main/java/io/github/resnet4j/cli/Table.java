@@ -78,9 +78,8 @@ record Table(List<String> columns, List<List<Object>> rows) {
   static String csvLine(List<?> cells) {
     return cells.stream()
         .map(String::valueOf)
-        .map(
-            cell ->
-                cell.matches("(?s).*[\",\r\n].*") ? '"' + cell.replace("\"", "\"\"") + '"' : cell)
+        .map(cell ->
+            cell.matches("(?s).*[\",\r\n].*") ? '"' + cell.replace("\"", "\"\"") + '"' : cell)
         .collect(Collectors.joining(","));
   }
 }

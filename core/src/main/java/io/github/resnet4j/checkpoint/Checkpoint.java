@@ -137,7 +137,8 @@ public final class Checkpoint implements AutoCloseable {
       String name = String.valueOf(entry.getKey());
       StoredTensor tensor = contents.tensors().get(name);
       if (tensor == null) {
-        throw new Malformed("its weight_map places %s in %s, which lacks it".formatted(name, shard));
+        throw new Malformed(
+            "its weight_map places %s in %s, which lacks it".formatted(name, shard));
       }
       tensors.put(name, tensor);
     }

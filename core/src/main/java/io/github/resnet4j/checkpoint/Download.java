@@ -168,7 +168,8 @@ public final class Download {
     try (InputStream body = response.body()) {
       int status = response.statusCode();
       if (status == 404 || status == 410) {
-        throw new FileNotFoundException("%s: the server has no such file (%d)".formatted(url, status));
+        throw new FileNotFoundException(
+            "%s: the server has no such file (%d)".formatted(url, status));
       }
       if (status == 416) { // more is here than there is: begin anew
         part.truncate(0);
@@ -337,8 +338,7 @@ public final class Download {
       }
       URI address = URI.create(proxy.contains("://") ? proxy : "http://" + proxy);
       int port = address.getPort() < 0 ? 80 : address.getPort();
-      return List.of(
-          new Proxy(Proxy.Type.HTTP, new InetSocketAddress(address.getHost(), port)));
+      return List.of(new Proxy(Proxy.Type.HTTP, new InetSocketAddress(address.getHost(), port)));
     }
 
     private boolean isExempt(String host) {

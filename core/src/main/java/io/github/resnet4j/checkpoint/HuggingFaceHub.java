@@ -48,9 +48,7 @@ public final class HuggingFaceHub {
     }
     String home = environment.getOrDefault("HF_HOME", "");
     Path root =
-        home.isBlank()
-            ? TorchHub.userCache(environment).resolve("huggingface")
-            : Path.of(home);
+        home.isBlank() ? TorchHub.userCache(environment).resolve("huggingface") : Path.of(home);
     return root.resolve("hub");
   }
 
@@ -139,8 +137,7 @@ public final class HuggingFaceHub {
         return describe(snapshot, snapshot.resolve(name));
       }
     }
-    throw new IOException(
-        "%s has none of %s".formatted(base, String.join(", ", WEIGHTS)));
+    throw new IOException("%s has none of %s".formatted(base, String.join(", ", WEIGHTS)));
   }
 
   private boolean fetchIfThere(String base, Path snapshot, String name) throws IOException {

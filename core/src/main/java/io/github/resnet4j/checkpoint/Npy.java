@@ -51,8 +51,7 @@ public final class Npy {
     boolean longHeader = file.get(ValueLayout.JAVA_BYTE, 6) > 1;
     int length =
         longHeader
-            ? file.get(
-                ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN), 8)
+            ? file.get(ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN), 8)
             : file.get(ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN), 8)
                 & 0xffff;
     long start = longHeader ? 12 : 10;
@@ -71,8 +70,7 @@ public final class Npy {
         Arrays.stream(DType.values())
             .filter(type -> type.numpy.equals(descr))
             .findFirst()
-            .orElseThrow(
-                () -> new Malformed("its numbers are of type '" + descr + "'; use '<f4'"));
+            .orElseThrow(() -> new Malformed("its numbers are of type '" + descr + "'; use '<f4'"));
     var shape = new ArrayList<Long>();
     for (String extent : matcher.group(3).split(",")) {
       if (!extent.isBlank()) {
@@ -100,8 +98,7 @@ public final class Npy {
     String shape =
         String.join(", ", stored.shape().stream().map(String::valueOf).toList())
             + (tensor.rank() == 1 ? "," : "");
-    String header =
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (" + shape + "), }";
+    String header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + shape + "), }";
     int padding = 64 - (10 + header.length() + 1) % 64;
     byte[] bytes = (header + " ".repeat(padding) + "\n").getBytes(StandardCharsets.US_ASCII);
     CheckpointWriter.atomically(

@@ -32,9 +32,7 @@ final class Safetensors {
 
   static Contents read(MemorySegment file) {
     long headerLength = file.get(LONG, 0);
-    if (headerLength < 0
-        || headerLength > MAX_HEADER_BYTES
-        || headerLength > file.byteSize() - 8) {
+    if (headerLength < 0 || headerLength > MAX_HEADER_BYTES || headerLength > file.byteSize() - 8) {
       throw new Malformed(
           "its header claims %s bytes; a file of %,d bytes may have up to %,d"
               .formatted(
@@ -112,7 +110,8 @@ final class Safetensors {
     try {
       return STRICT_JSON.mapFrom(json);
     } catch (IOException e) {
-      throw new Malformed("its JSON is broken: " + String.valueOf(e.getMessage()).lines().findFirst().orElse(""));
+      throw new Malformed(
+          "its JSON is broken: " + String.valueOf(e.getMessage()).lines().findFirst().orElse(""));
     }
   }
 

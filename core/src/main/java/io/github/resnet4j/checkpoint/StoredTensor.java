@@ -45,8 +45,7 @@ public record StoredTensor(
         legal &= shape.get(axis) >= 0 && strides.get(axis) >= 0;
         size = Math.multiplyExact(size, shape.get(axis));
         if (!empty) {
-          last =
-              Math.addExact(last, Math.multiplyExact(shape.get(axis) - 1, strides.get(axis)));
+          last = Math.addExact(last, Math.multiplyExact(shape.get(axis) - 1, strides.get(axis)));
         }
       }
     } catch (ArithmeticException e) {
@@ -146,11 +145,9 @@ public record StoredTensor(
     var copy = MemorySegment.ofArray(new byte[(int) bytes]);
     if (target == dtype) {
       forEachElement(
-          (index, at) ->
-              MemorySegment.copy(storage, at, copy, index * dtype.bytes, dtype.bytes));
+          (index, at) -> MemorySegment.copy(storage, at, copy, index * dtype.bytes, dtype.bytes));
     } else {
-      forEachElement(
-          (index, at) -> target.set(copy, index * target.bytes, dtype.get(storage, at)));
+      forEachElement((index, at) -> target.set(copy, index * target.bytes, dtype.get(storage, at)));
     }
     return contiguous(target, shape, copy);
   }

@@ -36,21 +36,27 @@ final class StoredZip {
     this.file = file;
   }
 
-  /** One entry's bytes and the checksum that the directory has of them. */
-  record Entry(String name, MemorySegment bytes, int checksum) {
+  /** One entry: its bytes as they lie in the file, and the checksum that the directory has. */
+  record Entry(String name, boolean compressed, MemorySegment stored, int checksum) {
     /**
-     * Compares the checksum; reads all bytes.
+     * The entry's bytes, after they were all read once and their checksum compared.
      *
-     * @throws Malformed if it differs
+     * @throws Malformed if they are compressed, or damaged
      */
-    void verify() {
+    MemorySegment bytes() {
+      if (compressed) {
+        throw new Malformed(
+            "entry %s is compressed, which torch.save never does; save it again from Python"
+                .formatted(printable(name)));
+      }
       var crc = new CRC32();
-      for (long at = 0; at < bytes.byteSize(); at += 1 << 30) {
-        crc.update(bytes.asSlice(at, Math.min(1 << 30, bytes.byteSize() - at)).asByteBuffer());
+      for (long at = 0; at < stored.byteSize(); at += 1 << 30) {
+        crc.update(stored.asSlice(at, Math.min(1 << 30, stored.byteSize() - at)).asByteBuffer());
       }
       if ((int) crc.getValue() != checksum) {
         throw new Malformed("entry %s is damaged: its checksum differs".formatted(name));
       }
+      return stored;
     }
   }
 
@@ -145,20 +151,17 @@ final class StoredZip {
     if ((flags & 1) != 0) {
       throw new Malformed("entry " + printable(name) + " is encrypted");
     }
-    if (method != 0) {
-      throw new Malformed(
-          "entry %s is compressed, which torch.save never does; save it again from Python"
-              .formatted(printable(name)));
-    }
     if (file.get(INT, header) != LOCAL_HEADER) {
       throw new Malformed("entry " + printable(name) + " does not begin where the directory says");
     }
     long data = header + 30 + u16(header + 26) + u16(header + 28);
-    if (size < 0 || compressed != size || size > file.byteSize() - data) {
+    if (compressed < 0
+        || compressed > file.byteSize() - data
+        || (method == 0 && compressed != size)) {
       throw new Malformed(
           "entry %s claims %,d bytes, the file has fewer".formatted(printable(name), size));
     }
-    return new Entry(name, file.asSlice(data, size), file.get(INT, at + 16));
+    return new Entry(name, method != 0, file.asSlice(data, compressed), file.get(INT, at + 16));
   }
 
   private static String printable(String name) {

@@ -5,8 +5,8 @@ import io.github.resnet4j.checkpoint.Unpickler.PickledTensor;
 import io.github.resnet4j.checkpoint.Unpickler.Storage;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.math.BigInteger;
 import java.nio.ByteOrder;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -22,7 +22,7 @@ final class TorchFile {
   /** A pickle of names and shapes; the numbers are elsewhere. ResNet-152's has 130 kB. */
   private static final long MAX_PICKLE_BYTES = 32L << 20;
 
-  private static final long LEGACY_MAGIC_LOW = 0x7a86a20f9469cfc6L;
+  private static final BigInteger LEGACY_MAGIC = new BigInteger("1950a86a20f9469cfc6c", 16);
   private static final ValueLayout.OfLong LONG =
       ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
@@ -68,13 +68,9 @@ final class TorchFile {
       throw new Malformed("the zip file has no data.pkl, so torch.save did not write it");
     }
     var byteOrder = entries.get("byteorder");
-    if (byteOrder != null
-        && byteOrder.bytes().byteSize() == 3
-        && new String(byteOrder.bytes().toArray(ValueLayout.JAVA_BYTE), StandardCharsets.US_ASCII)
-            .equals("big")) {
+    if (byteOrder != null && !isLittleEndian(byteOrder.bytes())) {
       throw new Malformed("it was written on a big-endian machine, which is not supported");
     }
-    pickle.verify();
     Object root = Unpickler.read(limited(pickle.bytes()), 0).value();
     return unwrap(
         root,
@@ -83,15 +79,17 @@ final class TorchFile {
           if (entry == null) {
             throw new Malformed("storage data/" + storage.key() + " is missing");
           }
-          entry.verify();
           return entry.bytes();
         });
   }
 
+  private static boolean isLittleEndian(MemorySegment byteOrder) {
+    return byteOrder.byteSize() == 6 && byteOrder.get(ValueLayout.JAVA_BYTE, 0) == 'l';
+  }
+
   static Contents readLegacy(MemorySegment file) {
     var magic = Unpickler.read(limited(file), 0);
-    if (!(magic.value() instanceof java.math.BigInteger number)
-        || number.longValue() != LEGACY_MAGIC_LOW) {
+    if (!LEGACY_MAGIC.equals(magic.value())) {
       throw new Malformed("it is a pickle, but not one that torch.save wrote");
     }
     var protocol = Unpickler.read(file, magic.end());
@@ -124,9 +122,7 @@ final class TorchFile {
         throw new Malformed("storage " + key + " belongs to no tensor");
       }
       long bytes = elements * dtype.bytes;
-      if (elements < 0
-          || elements > Long.MAX_VALUE / 8
-          || bytes > file.byteSize() - position) {
+      if (elements < 0 || elements > Long.MAX_VALUE / 8 || bytes > file.byteSize() - position) {
         throw new Malformed(
             "storage %s claims %,d elements, the file ends before".formatted(key, elements));
       }
@@ -155,7 +151,8 @@ final class TorchFile {
   /** Visits every tensor that a graph of dicts and lists holds, each container once. */
   private static void forEachTensor(
       Object root, java.util.function.Consumer<PickledTensor> visitor) {
-    var seen = java.util.Collections.newSetFromMap(new java.util.IdentityHashMap<Object, Boolean>());
+    var seen =
+        java.util.Collections.newSetFromMap(new java.util.IdentityHashMap<Object, Boolean>());
     var open = new java.util.ArrayDeque<Object>();
     open.push(root);
     while (!open.isEmpty()) {
@@ -203,22 +200,18 @@ final class TorchFile {
         "no tensors in it, nor under %s; it has %s"
             .formatted(
                 String.join(", ", WRAPPERS),
-                top.items().keySet().stream()
-                    .limit(8)
-                    .map(key -> "'" + key + "'")
-                    .toList()));
+                top.items().keySet().stream().limit(8).map(key -> "'" + key + "'").toList()));
   }
 
   private static Contents contents(Dict top, Dict dict, Storages storages) {
     var tensors = new LinkedHashMap<String, StoredTensor>();
     var resolved = new HashMap<String, MemorySegment>();
     dict.items()
-        .forEach(
-            (key, value) -> {
-              if (key instanceof String name && value instanceof PickledTensor tensor) {
-                tensors.put(name, resolve(name, tensor, storages, resolved));
-              }
-            });
+        .forEach((key, value) -> {
+          if (key instanceof String name && value instanceof PickledTensor tensor) {
+            tensors.put(name, resolve(name, tensor, storages, resolved));
+          }
+        });
     Object metadata = dict.attributes().get(Contents.METADATA_KEY);
     if (metadata == null) {
       metadata = top.items().get(Contents.METADATA_KEY);
@@ -228,10 +221,7 @@ final class TorchFile {
   }
 
   private static StoredTensor resolve(
-      String name,
-      PickledTensor tensor,
-      Storages storages,
-      Map<String, MemorySegment> resolved) {
+      String name, PickledTensor tensor, Storages storages, Map<String, MemorySegment> resolved) {
     Storage storage = tensor.storage();
     var bytes = resolved.get(storage.key());
     if (bytes == null) {
@@ -257,12 +247,11 @@ final class TorchFile {
   private static SequencedMap<String, Object> plain(Dict dict, int[] budget) {
     var copy = new LinkedHashMap<String, Object>();
     dict.items()
-        .forEach(
-            (key, value) -> {
-              if (key instanceof String name) {
-                copy.put(name, plain(value, budget));
-              }
-            });
+        .forEach((key, value) -> {
+          if (key instanceof String name) {
+            copy.put(name, plain(value, budget));
+          }
+        });
     return copy;
   }
 

@@ -400,16 +400,10 @@ final class Unpickler {
           default -> storageType(global).isPresent() || isTorchDtype(global);
         };
     if (!known) {
-      String advice =
-          global.module.startsWith("torchvision.models")
-                  || global.module.startsWith("torch.nn")
-                  || global.module.startsWith("timm")
-                  || global.module.startsWith("__main__")
-              ? "; it holds a whole model: in Python, save model.state_dict() instead"
-              : "; if you trust the file, load it in Python and save only its state_dict";
       throw new Malformed(
-          "the pickle names %s, which is not among the types of a checkpoint%s"
-              .formatted(global.path(), advice));
+          "the pickle names %s, which is not among the types of a checkpoint; if you trust the"
+                  .formatted(global.path())
+              + " file, load it in Python and save model.state_dict() alone");
     }
     return global;
   }
@@ -421,8 +415,16 @@ final class Unpickler {
   private static boolean isTorchDtype(Global global) {
     return global.module.equals("torch")
         && switch (global.name) {
-          case "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8",
-              "uint8", "bool" ->
+          case "float64",
+              "float32",
+              "float16",
+              "bfloat16",
+              "int64",
+              "int32",
+              "int16",
+              "int8",
+              "uint8",
+              "bool" ->
               true;
           default -> false;
         };
@@ -461,7 +463,8 @@ final class Unpickler {
         default -> throw new Malformed("the pickle calls " + global.path());
       };
     } catch (ClassCastException | IndexOutOfBoundsException e) {
-      throw new Malformed("the pickle calls " + global.path() + " with other arguments than it has");
+      throw new Malformed(
+          "the pickle calls " + global.path() + " with other arguments than it has");
     }
   }
 

@@ -4,7 +4,6 @@ import java.awt.color.ColorSpace;
 import java.awt.image.BufferedImage;
 import java.awt.image.DirectColorModel;
 import java.awt.image.IndexColorModel;
-import java.awt.image.PixelInterleavedSampleModel;
 import java.awt.image.Raster;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
@@ -107,9 +106,7 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
           name,
           webp
               ? "is a WebP; add com.twelvemonkeys.imageio:imageio-webp to the class path"
-              : "is not a picture in a known format ("
-                  + String.join(", ", formats())
-                  + ")");
+              : "is not a picture in a known format (" + String.join(", ", formats()) + ")");
     }
     return found;
   }
@@ -144,6 +141,9 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
       } else {
         pixels = toRgb(reader.read(0));
       }
+      if (format.equals("webp") && isTruncatedRiff(bytes)) { // its reader fills up with zeros
+        throw new ImageException(name, "is truncated");
+      }
       for (String warning : warnings) {
         String lower = warning.toLowerCase(Locale.ROOT);
         if (lower.contains("premature end") || lower.contains("truncated")) {
@@ -154,6 +154,14 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
     } finally {
       reader.dispose();
     }
+  }
+
+  /** A RIFF file says its length in its header. */
+  private static boolean isTruncatedRiff(byte[] bytes) {
+    long length =
+        Integer.toUnsignedLong(
+            java.nio.ByteBuffer.wrap(bytes).order(java.nio.ByteOrder.LITTLE_ENDIAN).getInt(4));
+    return length + 8 > bytes.length;
   }
 
   /** The raster's own samples: {@code getRGB} would convert between colour spaces. */
@@ -211,9 +219,5 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
     }
     // Pillow keeps 16-bit gray as integers and clips them; 16-bit colours lose their low byte.
     return (byte) (gray ? Math.min(sample, 255) : sample >> (bits - 8));
-  }
-
-  static boolean isInterleavedRgb(Raster raster) {
-    return raster.getSampleModel() instanceof PixelInterleavedSampleModel;
   }
 }

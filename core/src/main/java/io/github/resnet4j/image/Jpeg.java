@@ -49,7 +49,11 @@ final class Jpeg {
         (marker, start, end) -> {
           // SOF0 to SOF15, without DHT, JPG and DAC, which share their range.
           boolean frame =
-              marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
+              marker >= 0xc0
+                  && marker <= 0xcf
+                  && marker != 0xc4
+                  && marker != 0xc8
+                  && marker != 0xcc;
           if (frame && end - start >= 6) {
             components[0] = jpeg[start + 5] & 0xff;
           }

@@ -6,7 +6,8 @@ package io.github.resnet4j.image;
  * @param channels 3 for RGB, 1 for gray
  * @param data unsigned bytes, {@code height · width · channels} of them; not copied
  */
-public record Pixels(int width, int height, int channels, @SuppressWarnings("ArrayRecordComponent") byte[] data) {
+public record Pixels(
+    int width, int height, int channels, @SuppressWarnings("ArrayRecordComponent") byte[] data) {
   public Pixels {
     if (width < 1 || height < 1 || (channels != 1 && channels != 3)) {
       throw new IllegalArgumentException(
@@ -49,8 +50,10 @@ public record Pixels(int width, int height, int channels, @SuppressWarnings("Arr
       for (int x = 0; x < w; x++) {
         int column = swapped ? y : x;
         int row = swapped ? x : y;
-        boolean mirrorColumn = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
-        boolean mirrorRow = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+        boolean mirrorColumn =
+            orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+        boolean mirrorRow =
+            orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
         int fromX = mirrorColumn ? width - 1 - column : column;
         int fromY = mirrorRow ? height - 1 - row : row;
         System.arraycopy(

@@ -62,11 +62,10 @@ public final class Team implements AutoCloseable {
         };
     var done = new CountDownLatch(Math.max(0, helpers));
     for (int i = 0; i < helpers; i++) {
-      others.execute(
-          () -> {
-            share.run();
-            done.countDown();
-          });
+      others.execute(() -> {
+        share.run();
+        done.countDown();
+      });
     }
     share.run();
     boolean interrupted = false;

@@ -31,31 +31,28 @@ public final class Initialization {
     construct(network, state, random);
     network
         .walk()
-        .forEach(
-            layer -> {
-              switch (layer) {
-                case Conv2d conv -> {
-                  double fanOut = (double) conv.outChannels() * conv.kernel() * conv.kernel();
-                  random.normal(
-                      state.get(conv.weight().name()).data(), 0, Math.sqrt(2 / fanOut));
-                }
-                case BatchNorm2d norm -> {
-                  Arrays.fill(state.get(norm.name() + ".weight").data(), 1);
-                  Arrays.fill(state.get(norm.name() + ".running_var").data(), 1);
-                }
-                default -> {}
-              }
-            });
+        .forEach(layer -> {
+          switch (layer) {
+            case Conv2d conv -> {
+              double fanOut = (double) conv.outChannels() * conv.kernel() * conv.kernel();
+              random.normal(state.get(conv.weight().name()).data(), 0, Math.sqrt(2 / fanOut));
+            }
+            case BatchNorm2d norm -> {
+              Arrays.fill(state.get(norm.name() + ".weight").data(), 1);
+              Arrays.fill(state.get(norm.name() + ".running_var").data(), 1);
+            }
+            default -> {}
+          }
+        });
     if (zeroLastNorm) {
       network
           .walk()
-          .forEach(
-              layer -> {
-                if (layer instanceof Residual block
-                    && block.main().layers().getLast() instanceof BatchNorm2d norm) {
-                  Arrays.fill(state.get(norm.name() + ".weight").data(), 0);
-                }
-              });
+          .forEach(layer -> {
+            if (layer instanceof Residual block
+                && block.main().layers().getLast() instanceof BatchNorm2d norm) {
+              Arrays.fill(state.get(norm.name() + ".weight").data(), 0);
+            }
+          });
     }
     return state;
   }

@@ -57,8 +57,7 @@ public sealed interface Layer {
       implements Layer {
     /** {@code [outChannels, inChannels / groups, kernel, kernel]}. */
     public Parameter weight() {
-      return Parameter.trained(
-          name + ".weight", outChannels, inChannels / groups, kernel, kernel);
+      return Parameter.trained(name + ".weight", outChannels, inChannels / groups, kernel, kernel);
     }
   }
 

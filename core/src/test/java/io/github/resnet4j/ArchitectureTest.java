@@ -1,0 +1,82 @@
+package io.github.resnet4j;
+
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.classes;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
+import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
+
+import com.tngtech.archunit.core.domain.JavaClasses;
+import com.tngtech.archunit.core.importer.ClassFileImporter;
+import com.tngtech.archunit.core.importer.ImportOption;
+import com.tngtech.archunit.library.Architectures;
+import org.junit.jupiter.api.Test;
+
+/** The arrows between the rooms point one way: docs/architecture.md draws them. */
+class ArchitectureTest {
+  private static final JavaClasses CLASSES =
+      new ClassFileImporter()
+          .withImportOption(ImportOption.Predefined.DO_NOT_INCLUDE_TESTS)
+          .importPackages("io.github.resnet4j");
+
+  @Test
+  void packagesDependDownwardsOnly() {
+    Architectures.layeredArchitecture()
+        .consideringOnlyDependenciesInLayers()
+        .layer("root")
+        .definedBy("io.github.resnet4j")
+        .layer("engine")
+        .definedBy("io.github.resnet4j.engine")
+        .layer("image")
+        .definedBy("io.github.resnet4j.image")
+        .layer("checkpoint")
+        .definedBy("io.github.resnet4j.checkpoint")
+        .layer("nn")
+        .definedBy("io.github.resnet4j.nn")
+        .layer("kernel")
+        .definedBy("io.github.resnet4j.kernel")
+        .layer("tensor")
+        .definedBy("io.github.resnet4j.tensor")
+        .whereLayer("root")
+        .mayNotBeAccessedByAnyLayer()
+        .whereLayer("engine")
+        .mayOnlyBeAccessedByLayers("root")
+        .whereLayer("image")
+        .mayOnlyBeAccessedByLayers("root")
+        .whereLayer("checkpoint")
+        .mayOnlyBeAccessedByLayers("root")
+        .whereLayer("nn")
+        .mayOnlyBeAccessedByLayers("root", "engine")
+        .whereLayer("kernel")
+        .mayOnlyBeAccessedByLayers("root", "engine")
+        .check(CLASSES);
+  }
+
+  @Test
+  void thereAreNoCycles() {
+    slices().matching("io.github.resnet4j.(*)..").should().beFreeOfCycles().check(CLASSES);
+  }
+
+  @Test
+  void namesSayWhatThingsAre() {
+    noClasses()
+        .should()
+        .haveSimpleNameEndingWith("Util")
+        .orShould()
+        .haveSimpleNameEndingWith("Utils")
+        .orShould()
+        .haveSimpleNameEndingWith("Helper")
+        .orShould()
+        .haveSimpleNameEndingWith("Manager")
+        .check(CLASSES);
+  }
+
+  @Test
+  void onlyCheckpointsTouchTheNetworkAndForeignMemory() {
+    classes()
+        .that()
+        .resideOutsideOfPackage("io.github.resnet4j.checkpoint")
+        .should()
+        .onlyDependOnClassesThat()
+        .resideOutsideOfPackages("java.net.http..", "java.lang.foreign..")
+        .check(CLASSES);
+  }
+}

@@ -1,0 +1,248 @@
+package io.github.resnet4j;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.checkpoint.CheckpointException;
+import io.github.resnet4j.image.Interpolation;
+import io.github.resnet4j.image.Pixels;
+import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class ClassifierTest {
+  private static final Team TEAM = Team.ofAllCores();
+  private static final Path SAMPLES = Path.of("..", "samples");
+
+  @TempDir private Path folder;
+
+  @AfterAll
+  static void close() {
+    TEAM.close();
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
+  void theEmbeddedModelReadsTheSamples(int digit) throws IOException {
+    var predictions =
+        Classifier.embedded().classify(SAMPLES.resolve("digit-" + digit + ".png"), 3, TEAM);
+    assertEquals(3, predictions.size());
+    assertEquals(digit, predictions.getFirst().index());
+    assertEquals(String.valueOf(digit), predictions.getFirst().label());
+    assertTrue(predictions.getFirst().probability() > 0.8, predictions.toString());
+    assertTrue(predictions.get(0).probability() > predictions.get(1).probability());
+  }
+
+  /** The 360 digits that training never saw, drawn as train.py draws them. */
+  @Test
+  void theEmbeddedModelIsRightOnHeldOutDigits() throws IOException {
+    var classifier = Classifier.embedded();
+    var golden = Golden.tensors("digits.safetensors");
+    Tensor digits = golden.get("digits");
+    var pictures = new ArrayList<Pixels>();
+    var enlarge = new Preprocessing(160, 160, 160, Interpolation.BICUBIC, List.of(0f), List.of(1f));
+    for (int n = 0; n < digits.dim(0); n++) {
+      byte[] gray = new byte[64];
+      for (int i = 0; i < 64; i++) {
+        gray[i] = (byte) (int) Math.rint(digits.data()[64 * n + i] * (255.0 / 16));
+      }
+      byte[] large = enlarge.crop(new Pixels(8, 8, 1, gray)).data();
+      byte[] rgb = new byte[3 * large.length];
+      for (int i = 0; i < rgb.length; i++) {
+        rgb[i] = large[i / 3];
+      }
+      pictures.add(new Pixels(160, 160, 3, rgb));
+    }
+
+    Tensor batch = Tensor.zeros(360, 3, 32, 32);
+    for (int n = 0; n < 360; n++) {
+      classifier.preprocessing().apply(pictures.get(n), batch, n);
+    }
+    Tensor logits = classifier.network().forward(batch, TEAM);
+
+    // The very logits of PyTorch: preprocessing is exact, the rest is float rounding.
+    assertArrayEquals(golden.get("logits").data(), logits.data(), 1e-4f);
+    var results = classifier.top(logits, 1);
+    int right = 0;
+    for (int n = 0; n < 360; n++) {
+      if (results.get(n).getFirst().index() == (int) golden.get("labels").data()[n]) {
+        right++;
+      }
+    }
+    assertEquals(359, right, "train.py reports 359 of 360");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"model.pth", "model.safetensors"})
+  void aSavedClassifierIsTheSameWhenItIsLoaded(String name) throws IOException {
+    var spec =
+        ResNetSpec.builder(ResNetSpec.Block.BOTTLENECK, 1, 2, 1)
+            .channels(8)
+            .groups(2)
+            .widthPerGroup(32)
+            .stem(ResNetSpec.Stem.SMALL_IMAGE)
+            .stridePlacement(ResNetSpec.StridePlacement.FIRST_1X1)
+            .shortcut(ResNetSpec.Shortcut.ZERO_PAD)
+            .dilated(false, true)
+            .inChannels(1)
+            .numClasses(3)
+            .build();
+    var original =
+        new Classifier(
+            ResNet.initialize(spec, TorchRandom.manualSeed(0)),
+            new Preprocessing(40, 36, 32, Interpolation.BICUBIC, List.of(0.1f), List.of(0.3f)),
+            List.of("ja", "nein", "vielleicht"));
+    Path file = folder.resolve(name);
+    original.save(file);
+    var loaded = Classifier.load(file);
+    assertEquals(original.network().spec(), loaded.network().spec());
+    assertEquals(original.preprocessing(), loaded.preprocessing());
+    assertEquals(original.labels(), loaded.labels());
+    var x = TorchRandom.manualSeed(1).randn(2, 1, 36, 32);
+    assertArrayEquals(
+        original.network().forward(x, TEAM).data(), loaded.network().forward(x, TEAM).data());
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "zip.pth",
+        "legacy.pth",
+        "training.pth",
+        "without-counters.pth",
+        "parameters.pth",
+        "plain.safetensors",
+      })
+  void checkpointsOfPytorchGiveItsLogits(String name) throws IOException {
+    assertArrayEquals(
+        Golden.tensors("checkpoints/expected.safetensors").get("logits").data(),
+        logits(name, "expected.safetensors", tiny().build()),
+        1e-5f);
+  }
+
+  @Test
+  void halfPrecisionLoadsIntoFloat32() throws IOException {
+    // Weights of 11 bits: an error of 2^-11 each, over some tens of terms.
+    assertArrayEquals(
+        Golden.tensors("checkpoints/expected.safetensors").get("logits").data(),
+        logits("half.pth", "expected.safetensors", tiny().build()),
+        1e-2f);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"hugging-face/model.safetensors", "sharded/model.safetensors.index.json"})
+  void checkpointsOfTransformersGiveItsLogits(String name) throws IOException {
+    var spec = ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 1).channels(8).numClasses(3).build();
+    assertArrayEquals(
+        Golden.tensors("checkpoints/hugging-face-expected.safetensors").get("logits").data(),
+        logits(name, "hugging-face-expected.safetensors", spec),
+        1e-5f);
+  }
+
+  private static ResNetSpec.Builder tiny() {
+    return ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 1)
+        .channels(4)
+        .stem(ResNetSpec.Stem.SMALL_IMAGE)
+        .numClasses(3);
+  }
+
+  private static float[] logits(String name, String expected, ResNetSpec spec) throws IOException {
+    Tensor x = Golden.tensors("checkpoints/" + expected).get("input");
+    try (var checkpoint = Checkpoint.open(Golden.path("checkpoints/" + name))) {
+      return ResNet.load(spec, checkpoint).forward(x, TEAM).data();
+    }
+  }
+
+  @Test
+  void aNetworkThatDoesNotFitIsDescribed() throws IOException {
+    try (var checkpoint = Checkpoint.open(Golden.path("checkpoints/zip.pth"))) {
+      var longer =
+          ResNetSpec.builder(ResNetSpec.Block.BASIC, 2, 1)
+              .channels(4)
+              .stem(ResNetSpec.Stem.SMALL_IMAGE)
+              .numClasses(3)
+              .build();
+      assertDescribes("10 missing: layer1.1.conv1.weight, ", longer, checkpoint);
+      assertDescribes(" and 2 more", longer, checkpoint);
+      var wider = tiny().channels(8).build();
+      assertDescribes(
+          "conv1.weight is [4, 3, 3, 3], the network's [8, 3, 3, 3]", wider, checkpoint);
+      var shorter =
+          ResNetSpec.builder(ResNetSpec.Block.BASIC, 1)
+              .channels(4)
+              .stem(ResNetSpec.Stem.SMALL_IMAGE)
+              .numClasses(3)
+              .build();
+      assertDescribes("unexpected: layer2.0.conv1.weight", shorter, checkpoint);
+      assertDescribes("only the head differs", tiny().numClasses(5).build(), checkpoint);
+    }
+  }
+
+  private static void assertDescribes(String reason, ResNetSpec spec, Checkpoint checkpoint) {
+    var error = assertThrows(CheckpointException.class, () -> ResNet.load(spec, checkpoint));
+    assertTrue(error.getMessage().contains(reason), error.getMessage());
+    assertTrue(error.getMessage().contains("zip.pth: does not fit the network"));
+  }
+
+  @Test
+  void transferReplacesOnlyTheHead() throws IOException {
+    try (var checkpoint = Checkpoint.open(Golden.path("checkpoints/zip.pth"))) {
+      var transfer =
+          ResNet.loadForTransfer(
+              tiny().numClasses(5).build(), checkpoint, TorchRandom.manualSeed(0));
+      assertEquals(List.of("fc.weight", "fc.bias"), transfer.fresh());
+      var same = ResNet.loadForTransfer(tiny().build(), checkpoint, TorchRandom.manualSeed(0));
+      assertEquals(List.of(), same.fresh());
+      assertArrayEquals(
+          same.network().state().get("conv1.weight").data(),
+          transfer.network().state().get("conv1.weight").data());
+      assertThrows(
+          CheckpointException.class,
+          () ->
+              ResNet.loadForTransfer(
+                  tiny().channels(8).build(), checkpoint, TorchRandom.manualSeed(0)));
+    }
+  }
+
+  @Test
+  void withoutTopAHeadInTheFileIsPassedOver() throws IOException {
+    try (var checkpoint = Checkpoint.open(Golden.path("checkpoints/zip.pth"))) {
+      var body = ResNet.load(tiny().includeTop(false).build(), checkpoint);
+      Tensor x = Golden.tensors("checkpoints/expected.safetensors").get("input");
+      assertArrayEquals(
+          ResNet.load(tiny().build(), checkpoint).features(x, TEAM).data(),
+          body.forward(x, TEAM).data());
+    }
+  }
+
+  @Test
+  void aFileWithoutNotesAsksForTheNetwork() {
+    var error =
+        assertThrows(
+            CheckpointException.class, () -> Classifier.load(Golden.path("checkpoints/zip.pth")));
+    assertTrue(error.getMessage().contains("does not say which network it is for"));
+  }
+
+  @Test
+  void partsThatDoNotFitTogetherAreNamed() throws IOException {
+    var embedded = Classifier.embedded();
+    var labels =
+        assertThrows(IllegalArgumentException.class, () -> embedded.withLabels(List.of("a")));
+    assertEquals("1 labels for 10 classes", labels.getMessage());
+    var gray = new Preprocessing(32, 32, 32, Interpolation.BILINEAR, List.of(0f), List.of(1f));
+    assertThrows(IllegalArgumentException.class, () -> embedded.withPreprocessing(gray));
+  }
+}

@@ -1,0 +1,152 @@
+package io.github.resnet4j;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** The networks against PyTorch's own output, from weights that both sides draw from one seed. */
+class LogitsTest {
+  private static final Team TEAM = Team.ofAllCores();
+  private static final Map<String, Tensor> EXPECTED = Golden.tensors("logits.safetensors");
+
+  /** float32 sums of thousands of terms in another order; measured below 3e-6 on every case. */
+  private static final double TOLERANCE = 1e-4;
+
+  @AfterAll
+  static void close() {
+    TEAM.close();
+  }
+
+  static Stream<Map.Entry<String, Map<String, Object>>> cases() {
+    return Golden.json("logits.json").entrySet().stream();
+  }
+
+  @ParameterizedTest
+  @MethodSource("cases")
+  void agreeWithPytorch(Map.Entry<String, Map<String, Object>> golden) {
+    ResNetSpec spec = spec((Map<?, ?>) golden.getValue().get("spec"));
+    int[] shape =
+        Golden.list(golden.getValue().get("input")).stream()
+            .mapToInt(extent -> (Integer) extent)
+            .toArray();
+    var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
+    randomiseBatchNorm(network, TorchRandom.manualSeed(1));
+
+    Tensor y = network.forward(TorchRandom.manualSeed(2).randn(shape), TEAM);
+
+    Tensor expected = EXPECTED.get(golden.getKey());
+    assertArrayEquals(expected.shape(), y.shape());
+    double error = relativeError(expected, y);
+    assertTrue(error <= TOLERANCE, () -> golden.getKey() + ": relative error " + error);
+    if (spec.includeTop()) {
+      assertEquals(topFive(expected), topFive(y));
+    }
+    System.out.printf("%-28s relative error %.1e%n", golden.getKey(), error);
+  }
+
+  /** The largest difference over the largest logit. */
+  private static double relativeError(Tensor expected, Tensor actual) {
+    double largest = 0;
+    double difference = 0;
+    for (int i = 0; i < expected.size(); i++) {
+      largest = Math.max(largest, Math.abs(expected.data()[i]));
+      difference = Math.max(difference, Math.abs(expected.data()[i] - (double) actual.data()[i]));
+    }
+    return difference / largest;
+  }
+
+  private static List<List<Integer>> topFive(Tensor logits) {
+    int classes = logits.dim(1);
+    return IntStream.range(0, logits.dim(0))
+        .mapToObj(n ->
+            IntStream.range(0, classes)
+                .boxed()
+                .sorted(Comparator.comparing(c -> -logits.data()[n * classes + c]))
+                .limit(5)
+                .toList())
+        .toList();
+  }
+
+  /** As {@code randomise_batch_norm} in golden.py. */
+  private static void randomiseBatchNorm(ResNet network, TorchRandom random) {
+    network
+        .layers()
+        .walk()
+        .forEach(layer -> {
+          if (layer instanceof BatchNorm2d norm) {
+            random.uniform(values(network, norm, "weight"), 0.5, 1.5);
+            random.normal(values(network, norm, "bias"), 0, 0.1);
+            random.normal(values(network, norm, "running_mean"), 0, 0.1);
+            random.uniform(values(network, norm, "running_var"), 0.5, 1.5);
+          }
+        });
+  }
+
+  private static float[] values(ResNet network, BatchNorm2d norm, String name) {
+    return network.state().get(norm.name() + "." + name).data();
+  }
+
+  private static ResNetSpec spec(Map<?, ?> fields) {
+    ResNetSpec.Builder builder =
+        fields.get("model") instanceof String model
+            ? Architecture.named(model).toBuilder()
+            : ResNetSpec.builder(
+                ResNetSpec.Block.valueOf((String) fields.get("block")),
+                Golden.list(fields.get("blocks")).toArray(Integer[]::new));
+    fields.forEach((name, value) -> {
+      switch ((String) name) {
+        case "model", "block", "blocks" -> {}
+        case "channels" -> builder.channels((Integer) value);
+        case "groups" -> builder.groups((Integer) value);
+        case "widthPerGroup" -> builder.widthPerGroup((Integer) value);
+        case "inChannels" -> builder.inChannels((Integer) value);
+        case "numClasses" -> builder.numClasses((Integer) value);
+        case "includeTop" -> builder.includeTop((Boolean) value);
+        case "stem" -> builder.stem(ResNetSpec.Stem.valueOf((String) value));
+        case "shortcut" -> builder.shortcut(ResNetSpec.Shortcut.valueOf((String) value));
+        case "stridePlacement" ->
+            builder.stridePlacement(ResNetSpec.StridePlacement.valueOf((String) value));
+        case "dilated" -> builder.dilated(Golden.list(value).toArray(Boolean[]::new));
+        default -> throw new IllegalArgumentException("unknown field " + name);
+      }
+    });
+    return builder.build();
+  }
+
+  /** The first check of the note that this project grew from. */
+  @Test
+  void resnet34MapsOnesToAThousandLogitsEach() {
+    var network = ResNet.initialize(Architecture.named("resnet34"), TorchRandom.manualSeed(0));
+    Tensor y = network.forward(Tensor.filled(1, 2, 3, 224, 224), TEAM);
+    assertArrayEquals(new int[] {2, 1000}, y.shape());
+    // Both pictures are the same, so their logits are.
+    for (int i = 0; i < 1000; i++) {
+      assertEquals(y.data()[i], y.data()[1000 + i]);
+    }
+  }
+
+  @Test
+  void featuresAreTheNetworkWithoutItsTop() {
+    var spec = Architecture.named("resnet18");
+    var x = TorchRandom.manualSeed(3).randn(1, 3, 64, 96);
+    var whole = ResNet.initialize(spec, TorchRandom.manualSeed(0));
+    Tensor features = whole.features(x, TEAM);
+    assertArrayEquals(new int[] {1, 512, 2, 3}, features.shape());
+    assertEquals(512, spec.featureChannels());
+    assertEquals(32, spec.outputStride());
+  }
+}

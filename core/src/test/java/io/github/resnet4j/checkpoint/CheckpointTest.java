@@ -1,0 +1,199 @@
+package io.github.resnet4j.checkpoint;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.Golden;
+import io.github.resnet4j.tensor.Tensor;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Files that PyTorch, safetensors and transformers wrote. */
+class CheckpointTest {
+  @TempDir private Path folder;
+
+  private static Map<String, float[]> values(Path file) throws IOException {
+    try (var checkpoint = Checkpoint.open(file)) {
+      var values = new LinkedHashMap<String, float[]>();
+      checkpoint
+          .torchvisionTensors()
+          .forEach((name, tensor) -> values.put(name, tensor.toTensor().data()));
+      return values;
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "protocol3.pth",
+        "protocol4.pth",
+        "protocol5.pth",
+        "legacy.pth",
+        "training.pth",
+        "compiled.pth",
+        "average.pth",
+        "backbone.pth",
+        "plain.safetensors",
+      })
+  void everyWrapperHoldsTheSameWeights(String name) throws IOException {
+    var expected = values(Golden.path("checkpoints/zip.pth"));
+    var actual = values(Golden.path("checkpoints/" + name));
+    assertEquals(expected.keySet(), actual.keySet());
+    expected.forEach((key, value) -> assertArrayEquals(value, actual.get(key), key));
+  }
+
+  @Test
+  void theOrderIsThatOfTheStateDict() throws IOException {
+    try (var checkpoint = Checkpoint.open(Golden.path("checkpoints/zip.pth"))) {
+      assertEquals(
+          List.of("conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean"),
+          checkpoint.names().subList(0, 4));
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"views.pth", "views-legacy.pth"})
+  void viewsOfASharedStorageAreReadThroughTheirStrides(String name) throws IOException {
+    compare(Golden.json("checkpoints/tensors.json").get("views"), name);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"types.pth", "types.safetensors"})
+  void everyNumberFormatBecomesFloat32(String name) throws IOException {
+    compare(Golden.json("checkpoints/tensors.json").get("types"), name);
+  }
+
+  private static void compare(Map<String, Object> expected, String name) throws IOException {
+    try (var checkpoint = Checkpoint.open(Golden.path("checkpoints/" + name))) {
+      assertEquals(expected.keySet(), checkpoint.tensors().keySet());
+      checkpoint
+          .tensors()
+          .forEach((key, stored) -> {
+            var fields = (Map<?, ?>) expected.get(key);
+            Tensor tensor = stored.toTensor();
+            assertEquals(fields.get("shape").toString(), tensor.toString(), key);
+            var values = Golden.list(fields.get("values"));
+            assertEquals(values.size(), tensor.size(), key);
+            for (int i = 0; i < tensor.size(); i++) {
+              assertEquals((float) Golden.number(values.get(i)), tensor.data()[i], key);
+            }
+          });
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"array.npy", "fortran.npy", "double.npy"})
+  void npyIsReadInRowMajorOrder(String name) throws IOException {
+    Tensor tensor = Npy.read(Golden.path("checkpoints/" + name));
+    assertEquals("[2, 3, 4]", tensor.toString());
+    for (int i = 0; i < 24; i++) {
+      assertEquals(i, tensor.data()[i]);
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {0, 1, 2, 4})
+  void npyIsWrittenAndReadAgain(int rank) throws IOException {
+    int[] shape = {2, 3, 1, 5};
+    Tensor tensor = Tensor.filled(1.5f, java.util.Arrays.copyOf(shape, rank));
+    Path file = folder.resolve("x.npy");
+    Npy.write(file, tensor);
+    Tensor again = Npy.read(file);
+    assertArrayEquals(tensor.shape(), again.shape());
+    assertArrayEquals(tensor.data(), again.data());
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"x.pth", "x.safetensors"})
+  void whatIsWrittenIsReadAgain(String name) throws IOException {
+    var metadata =
+        Map.<String, Object>of(
+            "text", "Grüße", "list", List.of("a", 1L, 2.5, true), "map", Map.of("k", 1L << 40));
+    Path file = folder.resolve(name);
+    for (String source : List.of("types.pth", "views.pth", "zip.pth")) {
+      try (var original = Checkpoint.open(Golden.path("checkpoints/" + source))) {
+        CheckpointWriter.write(file, original.tensors(), metadata);
+        try (var copy = Checkpoint.open(file)) {
+          assertEquals(original.names(), copy.names());
+          for (String key : copy.names()) {
+            var before = original.tensors().get(key);
+            var after = copy.tensors().get(key);
+            assertEquals(before.dtype(), after.dtype());
+            assertEquals(before.shape(), after.shape());
+            assertArrayEquals(before.toTensor().data(), after.toTensor().data(), key);
+          }
+          assertEquals("Grüße", copy.metadata().get("text"));
+          assertEquals(metadata.get("list").toString(), copy.metadata().get("list").toString());
+          assertEquals("{k=1099511627776}", copy.metadata().get("map").toString());
+        }
+      }
+    }
+  }
+
+  @Test
+  void conversionRoundsToNearestEven() {
+    var source =
+        StoredTensor.of(Tensor.of(new float[] {1.00390625f, 1.01171875f, 65520, -3e-8f}, 4));
+    assertArrayEquals(
+        new float[] {1, 1.015625f, 65536, -3.0035153e-8f}, source.as(DType.BF16).toTensor().data());
+    assertArrayEquals(
+        new float[] {1.00390625f, 1.01171875f, Float.POSITIVE_INFINITY, -5.9604645e-8f},
+        source.as(DType.F16).toTensor().data());
+  }
+
+  @Test
+  void aFailedWriteLeavesTheOldFileAndNothingElse() throws IOException {
+    Path file = folder.resolve("weights.pth");
+    var good = new LinkedHashMap<String, StoredTensor>();
+    good.put("a", StoredTensor.of(Tensor.filled(1, 3)));
+    CheckpointWriter.write(file, good, Map.of());
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> CheckpointWriter.write(file, good, Map.of("stream", System.out)));
+    try (var files = java.nio.file.Files.list(folder)) {
+      assertEquals(List.of(file), files.toList());
+    }
+    try (var checkpoint = Checkpoint.open(file)) {
+      assertArrayEquals(new float[] {1, 1, 1}, checkpoint.tensors().get("a").toTensor().data());
+    }
+  }
+
+  @Test
+  void aFormatMustBeClearFromTheName() {
+    var error =
+        assertThrows(
+            CheckpointException.class,
+            () ->
+                CheckpointWriter.write(folder.resolve("x.onnx"), new LinkedHashMap<>(), Map.of()));
+    assertTrue(error.getMessage().contains("must end in .safetensors, .pth, .pt or .bin"));
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "resnet.embedder.embedder.convolution.weight -> conv1.weight",
+        "resnet.embedder.embedder.normalization.running_var -> bn1.running_var",
+        "resnet.encoder.stages.0.layers.1.layer.2.convolution.weight -> layer1.1.conv3.weight",
+        "encoder.stages.3.layers.0.layer.0.normalization.bias -> layer4.0.bn1.bias",
+        "resnet.encoder.stages.1.layers.0.shortcut.convolution.weight ->"
+            + " layer2.0.downsample.0.weight",
+        "resnet.encoder.stages.1.layers.0.shortcut.normalization.weight ->"
+            + " layer2.0.downsample.1.weight",
+        "classifier.1.bias -> fc.bias",
+        "module._orig_mod.model.backbone.layer1.0.conv1.weight -> layer1.0.conv1.weight",
+        "resnet.something.else -> resnet.something.else",
+      })
+  void namesAreTranslated(String pair) {
+    String[] names = pair.split(" -> ");
+    assertEquals(names[1], ParameterNames.toTorchvision(names[0]));
+  }
+}

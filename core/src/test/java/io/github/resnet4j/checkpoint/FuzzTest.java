@@ -1,0 +1,89 @@
+package io.github.resnet4j.checkpoint;
+
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.Golden;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.SplittableRandom;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * Real files with random damage: a reader may accept them or refuse them with a {@link
+ * CheckpointException}, but nothing else may happen. The files under {@code golden/checkpoints} are
+ * the corpus; a file that once failed belongs into {@code golden/checkpoints/corpus}. {@code
+ * -Dfuzz.rounds=100000} searches longer.
+ */
+class FuzzTest {
+  private static final int ROUNDS = Integer.getInteger("fuzz.rounds", 400);
+
+  @TempDir private Path folder;
+
+  static Stream<Path> corpus() throws IOException {
+    return Files.walk(Golden.path("checkpoints")).filter(Files::isRegularFile).sorted();
+  }
+
+  @ParameterizedTest
+  @MethodSource("corpus")
+  void damagedFilesAreReadOrRefused(Path seed) throws IOException {
+    byte[] original = Files.readAllBytes(seed);
+    Path file = folder.resolve(seed.getFileName().toString());
+    var random = new SplittableRandom(original.length);
+    for (int round = 0; round < ROUNDS; round++) {
+      byte[] bytes = damage(original, random);
+      Files.write(file, bytes);
+      int number = round;
+      assertTimeoutPreemptively(
+          Duration.ofSeconds(20), () -> readOrRefuse(file), () -> seed + ", round " + number);
+    }
+  }
+
+  private void readOrRefuse(Path file) throws IOException {
+    try {
+      if (file.toString().endsWith(".npy")) {
+        assertTrue(Npy.read(file).size() >= 0);
+        return;
+      }
+      try (var checkpoint = Checkpoint.open(file)) {
+        for (StoredTensor tensor : checkpoint.torchvisionTensors().values()) {
+          if (tensor.size() < 1 << 20) {
+            tensor.toTensor();
+          }
+        }
+      }
+    } catch (CheckpointException e) {
+      assertTrue(e.getMessage().startsWith(folder.toString()), e.getMessage());
+    }
+  }
+
+  private static byte[] damage(byte[] original, SplittableRandom random) {
+    byte[] bytes = original.clone();
+    int changes = 1 + random.nextInt(4);
+    for (int i = 0; i < changes; i++) {
+      int at = random.nextInt(bytes.length);
+      switch (random.nextInt(6)) {
+        case 0 -> bytes[at] ^= (byte) (1 << random.nextInt(8));
+        case 1 -> bytes[at] = (byte) random.nextInt(256);
+        case 2 -> bytes = java.util.Arrays.copyOf(bytes, Math.max(1, at));
+        case 3 -> { // a run of one value: lengths become huge or zero
+          byte value = (byte) (random.nextBoolean() ? 0xff : 0);
+          java.util.Arrays.fill(bytes, at, Math.min(bytes.length, at + 8), value);
+        }
+        case 4 -> { // a piece of the file elsewhere
+          int length = random.nextInt(Math.min(64, bytes.length - at) + 1);
+          int to = random.nextInt(bytes.length - length + 1);
+          System.arraycopy(bytes, at, bytes, to, length);
+        }
+        default ->
+            bytes[Math.min(bytes.length - 1, random.nextInt(512))] ^= (byte) random.nextInt(256);
+      }
+    }
+    return bytes;
+  }
+}

@@ -1,0 +1,419 @@
+package io.github.resnet4j.checkpoint;
+
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.Golden;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.RandomAccessFile;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.zip.CRC32;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipOutputStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Files that mean harm, or met with it: each is refused at once, by name and with its reason. */
+class HostileFilesTest {
+  @TempDir private Path folder;
+
+  /** Opening must fail within a second, name the file, and say why. */
+  private static void refuses(Path file, String reason) {
+    var error =
+        assertTimeoutPreemptively(
+            Duration.ofSeconds(10), // one would do; a busy machine may pause the test itself
+            () -> assertThrows(CheckpointException.class, () -> open(file)));
+    assertTrue(error.getMessage().startsWith(file.toString()), error.getMessage());
+    assertTrue(error.getMessage().contains(reason), error.getMessage());
+  }
+
+  private static void open(Path file) throws IOException {
+    try (var checkpoint = Checkpoint.open(file)) {
+      checkpoint.torchvisionTensors().values().forEach(StoredTensor::toTensor);
+    }
+  }
+
+  /** A zip as torch.save writes it, around a pickle of our choice. */
+  private Path withPickle(byte[] pickle) throws IOException {
+    var entries = new LinkedHashMap<String, byte[]>();
+    entries.put("archive/data.pkl", pickle);
+    entries.put("archive/data/0", new byte[16]);
+    return zip(entries);
+  }
+
+  private Path zip(Map<String, byte[]> entries) throws IOException {
+    Path file = folder.resolve("hostile.pth");
+    try (var zip = new ZipOutputStream(Files.newOutputStream(file))) {
+      for (var entry : entries.entrySet()) {
+        var stored = new ZipEntry(entry.getKey());
+        var crc = new CRC32();
+        crc.update(entry.getValue());
+        stored.setMethod(ZipEntry.STORED);
+        stored.setSize(entry.getValue().length);
+        stored.setCrc(crc.getValue());
+        zip.putNextEntry(stored);
+        zip.write(entry.getValue());
+      }
+    }
+    return file;
+  }
+
+  private static byte[] latin1(String text) {
+    return text.getBytes(StandardCharsets.ISO_8859_1);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "posix\nsystem",
+        "os\nsystem",
+        "nt\nsystem",
+        "builtins\neval",
+        "builtins\nexec",
+        "builtins\n__import__",
+        "__builtin__\ngetattr",
+        "torch\nload",
+        "torch.hub\nload",
+        "torch.storage\n_load_from_bytes",
+        "subprocess\nPopen",
+        "collections\nnamedtuple",
+        "numpy.core.multiarray\n_reconstruct",
+        "torch.serialization\n_load",
+        "torch\nFloatStorage.from_file",
+        "collections.OrderedDict\n__reduce__",
+      })
+  void functionsAreNeverCalled(String global) throws IOException {
+    String name = global.replace("\n", ".");
+    byte[] byName = latin1("\u0080\u0002c" + global + "\nX\u0007\0\0\0echo hi\u0085R.");
+    refuses(withPickle(byName), "names " + name);
+    // The same through STACK_GLOBAL, the way of protocol 4.
+    String[] parts = global.split("\n");
+    byte[] byStack =
+        latin1(
+            "\u0080\u0004\u008c"
+                + (char) parts[0].length()
+                + parts[0]
+                + "\u008c"
+                + (char) parts[1].length()
+                + parts[1]
+                + "\u0093)R.");
+    refuses(withPickle(byStack), "names " + name);
+  }
+
+  @Test
+  void aNameAloneIsRefusedEvenIfItIsNeverCalled() throws IOException {
+    refuses(withPickle(latin1("\u0080\u0002cos\nsystem\n0}.")), "names os.system");
+  }
+
+  @Test
+  void aCallNestedInArgumentsIsRefused() throws IOException {
+    String nested =
+        "\u0080\u0002ctorch._utils\n_rebuild_tensor_v2\n(cbuiltins\neval\nX\u0001\0\0\0a\u0085RtR.";
+    refuses(withPickle(latin1(nested)), "names builtins.eval");
+  }
+
+  @Test
+  void aStringIsNotCallable() throws IOException {
+    refuses(withPickle(latin1("\u0080\u0002X\u0002\0\0\0os)R.")), "calls something");
+  }
+
+  @Test
+  void rebuildFromTypeCallsOnlyWhatIsAllowed() throws IOException {
+    String pickle =
+        "\u0080\u0002ctorch._tensor\n_rebuild_from_type_v2\n(cposix\nsystem\nctorch\nTensor\n)}tR.";
+    refuses(withPickle(latin1(pickle)), "names posix.system");
+  }
+
+  /** Each level holds the level below ten times: 10^30 values for whoever walks them all. */
+  @Test
+  void aMemoBombIsNotUnrolled() throws IOException {
+    var pickle = new ByteArrayOutputStream();
+    pickle.writeBytes(latin1("\u0080\u0002]q\0"));
+    for (int level = 0; level < 30; level++) {
+      pickle.writeBytes(latin1("]q" + (char) (level + 1) + "("));
+      for (int i = 0; i < 10; i++) {
+        pickle.writeBytes(latin1("h" + (char) level));
+      }
+      pickle.writeBytes(latin1("e"));
+    }
+    pickle.write('.');
+    refuses(withPickle(pickle.toByteArray()), "holds no dict");
+  }
+
+  @Test
+  void aMemoBombInTheMetadataIsNotUnrolled() throws IOException {
+    var pickle = new ByteArrayOutputStream();
+    pickle.writeBytes(
+        latin1("\u0080\u0002}(X\u0001\0\0\0w" + tensor("4", "4", "1") + "X\u0008\0\0\0resnet4j"));
+    pickle.writeBytes(latin1("]q\0"));
+    for (int level = 0; level < 30; level++) {
+      pickle.writeBytes(latin1("0]q" + (char) (level + 1) + "("));
+      for (int i = 0; i < 10; i++) {
+        pickle.writeBytes(latin1("h" + (char) level));
+      }
+      pickle.writeBytes(latin1("e"));
+    }
+    pickle.writeBytes(latin1("q\u0050" + "0}X\u0001\0\0\0xh\u0050s" + "u."));
+    refuses(withPickle(pickle.toByteArray()), "metadata is too large");
+  }
+
+  @Test
+  void aDictThatHoldsItselfEndsTheSearch() throws IOException {
+    String pickle = "\u0080\u0002}q\0X\u0005\0\0\0modelh\0s.";
+    refuses(withPickle(latin1(pickle)), "no tensors in it");
+  }
+
+  /** A tensor in protocol 2: elements of the storage, one extent, one stride, as digits. */
+  private static String tensor(String elements, String extent, String stride) {
+    return "ctorch._utils\n_rebuild_tensor_v2\n((X\u0007\0\0\0storagectorch\nFloatStorage\n"
+        + "X\u0001\0\0\0"
+        + "0X\u0003\0\0\0cpu"
+        + integer(elements)
+        + "tQK\0("
+        + integer(extent)
+        + "t("
+        + integer(stride)
+        + "t\u0089}tR";
+  }
+
+  private static String integer(String digits) {
+    var bytes = ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN);
+    bytes.putLong(Long.parseLong(digits));
+    return "\u008a\u0008" + new String(bytes.array(), StandardCharsets.ISO_8859_1);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "4, 5, 1, does not fit into a storage of 4",
+    "4, 2, 4, does not fit into a storage of 4",
+    "4, 4611686018427387904, 1, does not fit",
+    "4, 4611686018427387904, 0, more than an array can hold",
+    "4, 2, 9223372036854775807, does not fit",
+    "4, -1, 1, does not fit",
+    "4, 2, -1, does not fit",
+    "1000000000000, 4, 1, 'claims 1,000,000,000,000 elements'",
+    "4611686018427387905, 4, 1, claims",
+    "-1, 4, 1, claims -1 elements",
+  })
+  void tensorsStayWithinTheirStorages(String elements, String extent, String stride, String reason)
+      throws IOException {
+    String pickle = "\u0080\u0002}X\u0001\0\0\0w" + tensor(elements, extent, stride) + "s.";
+    Path file = withPickle(latin1(pickle));
+    if (reason.startsWith("more than")) { // legal until somebody wants the numbers
+      assertThrows(IllegalArgumentException.class, () -> open(file));
+    } else {
+      refuses(file, reason);
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "'.', takes more from its stack",
+    "'t.', takes more from its stack",
+    "'h\u0005.', recalls value 5",
+    "'X\u00ff\u00ff\u00ff\u007f', ends in the middle",
+    "'\u008e\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff\u007f', ends in the middle",
+    "'\u008b\u00ff\u00ff\u00ff\u007f', an integer of 2147483647 bytes",
+    "'I01\n.', operation 0x49",
+    "'\u0097.', operation 0x97",
+    "'Nb.', takes more",
+    "'NNa.', appends to something that is not a list",
+    "'NNNs.', sets items on something that is not a dict",
+    "'}', ends in the middle",
+    "'N.', holds no dict",
+  })
+  void brokenPicklesAreRefused(String body, String reason) throws IOException {
+    refuses(withPickle(latin1("\u0080\u0002" + body)), reason);
+  }
+
+  @Test
+  void endlessPicklesAreRefused() throws IOException {
+    byte[] pickle = new byte[5_000_000];
+    java.util.Arrays.fill(pickle, (byte) ']');
+    refuses(withPickle(pickle), "more than 4000000 operations");
+  }
+
+  @Test
+  void compressedEntriesAreRefusedBeforeTheyGrow() throws IOException {
+    Path file = folder.resolve("bomb.pth");
+    try (var zip = new ZipOutputStream(Files.newOutputStream(file))) {
+      zip.putNextEntry(new ZipEntry("archive/data.pkl"));
+      byte[] zeros = new byte[1 << 20];
+      for (int i = 0; i < 64; i++) {
+        zip.write(zeros);
+      }
+    }
+    refuses(file, "compressed, which torch.save never does");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"../../etc/passwd", "/etc/passwd", "a/../../b", "..\\..\\b", "a/.."})
+  void zipNamesStayInTheirFolder(String name) throws IOException {
+    refuses(zip(Map.of(name, new byte[1])), "outside its folder");
+  }
+
+  @Test
+  void aZipWithoutAPickleIsNamed() throws IOException {
+    refuses(zip(Map.of("archive/readme", new byte[1])), "no data.pkl");
+  }
+
+  @Test
+  void aMissingStorageIsNamed() throws IOException {
+    String pickle = "\u0080\u0002}X\u0001\0\0\0w" + tensor("4", "4", "1") + "s.";
+    refuses(zip(Map.of("archive/data.pkl", latin1(pickle))), "data/0 is missing");
+  }
+
+  @Test
+  void aFlippedBitInTheWeightsIsFoundByItsChecksum() throws IOException {
+    byte[] bytes = Files.readAllBytes(Golden.path("checkpoints/zip.pth"));
+    byte[] name = latin1("data/0");
+    int at = indexOf(bytes, name) + 200; // behind the name and its padding: the first weights
+    bytes[at] ^= 1;
+    Path file = Files.write(folder.resolve("flipped.pth"), bytes);
+    refuses(file, "checksum differs");
+  }
+
+  private static int indexOf(byte[] bytes, byte[] pattern) {
+    for (int i = 0; i < bytes.length - pattern.length; i++) {
+      if (java.util.Arrays.equals(bytes, i, i + pattern.length, pattern, 0, pattern.length)) {
+        return i;
+      }
+    }
+    throw new AssertionError("not found");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"zip.pth", "legacy.pth", "plain.safetensors", "training.pth"})
+  void truncatedFilesAreRefusedWhereverTheyEnd(String name) throws IOException {
+    byte[] bytes = Files.readAllBytes(Golden.path("checkpoints/" + name));
+    Path file = folder.resolve("truncated");
+    for (int length = 0; length < bytes.length; length += Math.max(1, bytes.length / 97)) {
+      Files.write(file, java.util.Arrays.copyOf(bytes, length));
+      assertThrows(CheckpointException.class, () -> open(file), name + " cut at " + length);
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(longs = {Long.MAX_VALUE, -1, Long.MIN_VALUE, 100_000_000, 1L << 32})
+  void safetensorsHeadersStayWithinTheFile(long length) throws IOException {
+    byte[] bytes =
+        ByteBuffer.allocate(64)
+            .order(ByteOrder.LITTLE_ENDIAN)
+            .putLong(length)
+            .put((byte) '{')
+            .array();
+    refuses(Files.write(folder.resolve("x.safetensors"), bytes), "its header claims");
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '\0',
+      value = {
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}} | cannot lie at",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}} | cannot lie at",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[0,32]}} | cannot lie at",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}} | where a size belongs",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,8]}} | where a size belongs",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,0]}} |"
+            + " impossible shape",
+        "{\"a\":{\"dtype\":\"F31\",\"shape\":[2],\"data_offsets\":[0,8]}} | unknown type F31",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}} | lacks dtype, shape or data_offsets",
+        "{\"a\":{},\"a\":{}} | JSON is broken",
+        "{\"a\": | JSON is broken",
+      })
+  void safetensorsHeadersAreChecked(String json, String reason) throws IOException {
+    refuses(safetensors(json), reason);
+  }
+
+  @Test
+  void deeplyNestedJsonIsRefused() throws IOException {
+    refuses(safetensors("{\"a\":".repeat(100_000)), "JSON is broken");
+  }
+
+  private Path safetensors(String json) throws IOException {
+    byte[] header = json.getBytes(StandardCharsets.UTF_8);
+    var bytes = ByteBuffer.allocate(8 + header.length + 16).order(ByteOrder.LITTLE_ENDIAN);
+    bytes.putLong(header.length).put(header);
+    return Files.write(folder.resolve("x.safetensors"), bytes.array());
+  }
+
+  @Test
+  void anIndexCannotLeaveItsFolder() throws IOException {
+    for (String shard : List.of("../secret.safetensors", "/etc/passwd", "a/b.safetensors")) {
+      Path index = folder.resolve("model.safetensors.index.json");
+      Files.writeString(index, "{\"weight_map\": {\"w\": \"" + shard + "\"}}");
+      refuses(index, "not a file beside it");
+    }
+    Path index = folder.resolve("model.safetensors.index.json");
+    Files.writeString(index, "{\"weight_map\": {\"w\": \"none.safetensors\"}}");
+    var error = assertThrows(CheckpointException.class, () -> open(index));
+    assertTrue(error.getMessage().contains("does not exist, though the index names it"));
+  }
+
+  @Test
+  void otherFilesAreNamedForWhatTheyAre() throws IOException {
+    refuses(write("x.pth", ""), "is empty");
+    refuses(write("x.pth", "<!DOCTYPE html>"), "a web page");
+    refuses(write("x.pth", "version https://git-lfs.github.com/spec/v1\noid"), "Git LFS pointer");
+    refuses(write("x.pth", "hello, world, this is text"), "neither a .pth");
+    refuses(write("x.json", "{\"a\": 1}"), "without a weight_map");
+    refuses(folder.resolve("absent.pth"), "does not exist");
+    refuses(folder, "is a folder");
+    refuses(Golden.path("checkpoints/whole-model.pth"), "save model.state_dict() alone");
+    refuses(Golden.path("checkpoints/torchscript.pt"), "TorchScript");
+  }
+
+  private Path write(String name, String text) throws IOException {
+    return Files.writeString(folder.resolve(name), text);
+  }
+
+  /** A hole in the file system pretends to be a storage of many gigabytes: nothing is read. */
+  @Test
+  void aHugeSparseFileIsRefusedWithoutReadingIt() throws IOException {
+    Path file = folder.resolve("sparse.pth");
+    Files.write(file, latin1("PK\u0003\u0004"));
+    try (var sparse = new RandomAccessFile(file.toFile(), "rw")) {
+      sparse.setLength(64L << 30);
+    }
+    refuses(file, "the zip directory at the end is missing");
+    assertFalse(Files.size(file) < 64L << 30);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (99,), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (4000000000, 4000000000, 4000000000), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,), }",
+        "__import__('os').system('echo hi')",
+        "",
+      })
+  void npyHeadersAreNotEvaluated(String header) throws IOException {
+    byte[] text = latin1(header);
+    var bytes = new ByteArrayOutputStream();
+    bytes.writeBytes(latin1("\u0093NUMPY\u0001\0"));
+    bytes.write(text.length);
+    bytes.write(0);
+    bytes.writeBytes(text);
+    bytes.writeBytes(new byte[16]);
+    Path file = Files.write(folder.resolve("x.npy"), bytes.toByteArray());
+    var error = assertThrows(CheckpointException.class, () -> Npy.read(file));
+    assertTrue(error.getMessage().startsWith(file.toString()), error.getMessage());
+  }
+}

@@ -1,0 +1,516 @@
+"""Writes the golden files that the Java tests compare with.
+
+    tools/parity/run golden
+
+Every expected value comes from PyTorch, torchvision, timm, transformers or Pillow; the versions
+are recorded in golden/versions.json. Random numbers are seeded, so a second run with the same
+versions writes the same values.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import PIL
+import skimage
+import timm
+import torch
+import torchvision
+import transformers
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+sys.path.insert(0, str(Path(__file__).parent))
+from networks import Network, cifar  # noqa: E402
+
+TORCHVISION = [
+    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
+    "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d",
+    "wide_resnet50_2", "wide_resnet101_2",
+]  # fmt: skip
+CIFAR = {"resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9, "resnet110": 18}
+
+
+def versions():
+    packages = [torch, torchvision, timm, transformers, PIL, np, skimage]
+    return {p.__name__: p.__version__.split("+")[0] for p in packages}
+
+
+def randomise_batch_norm(model, seed=1):
+    """Statistics as after some training; the Java tests draw the same numbers."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for m in model.modules():
+            if isinstance(m, nn.BatchNorm2d):
+                m.weight.uniform_(0.5, 1.5)
+                m.bias.normal_(0, 0.1)
+                m.running_mean.normal_(0, 0.1)
+                m.running_var.uniform_(0.5, 1.5)
+    return model.eval()
+
+
+def seeded(build, seed=0):
+    torch.manual_seed(seed)
+    return build()
+
+
+def seeded_input(*shape, seed=2):
+    torch.manual_seed(seed)
+    return torch.randn(*shape)
+
+
+# Random numbers and initial weights.
+
+
+def random_numbers(out):
+    cases = {}
+    for seed in (0, 1, 42, 2**31 + 5, -3):
+        for n in (1, 5, 15, 16, 17, 33, 40):
+            torch.manual_seed(seed)
+            cases[f"rand/{seed}/{n}"] = torch.rand(n)
+            torch.manual_seed(seed)
+            cases[f"randn/{seed}/{n}"] = torch.randn(n)
+    torch.manual_seed(7)
+    cases["sequence"] = torch.cat(
+        [torch.randn(3), torch.rand(2), torch.randn(20), torch.randn(2), torch.rand(700)]
+    )
+    save_file(cases, out / "random.safetensors")
+
+
+def initial_weights(out):
+    builds = {
+        "resnet18": lambda: torchvision.models.resnet18(),
+        "resnet50": lambda: torchvision.models.resnet50(),
+        "resnext50_32x4d": lambda: torchvision.models.resnext50_32x4d(),
+        "resnet20": lambda: cifar(3),
+        "resnet50 zero-init": lambda: torchvision.models.resnet50(zero_init_residual=True),
+    }
+    result = {}
+    for name, build in builds.items():
+        state = seeded(build).state_dict()
+        result[name] = {
+            key: {
+                "shape": list(value.shape),
+                "first": value.flatten()[:3].tolist(),
+                "last": value.flatten()[-3:].tolist(),
+                "sum": value.double().sum().item(),
+                "abs_sum": value.double().abs().sum().item(),
+            }
+            for key, value in state.items()
+        }
+    (out / "initial.json").write_text(compact(result))
+
+
+def compact(cases):
+    """JSON with a line an entry, so that a change shows as a line of a diff."""
+    lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in cases.items())
+    return "{\n" + lines + "\n}\n"
+
+
+# Logits.
+
+
+def logit_cases():
+    """Name, architecture in the Java tests' terms, PyTorch's builder, shape of the input."""
+    for name in TORCHVISION:
+        build = getattr(torchvision.models, name)
+        yield f"{name} 64", {"model": name}, build, (2, 3, 64, 64)
+        if name in ("resnet18", "resnet34", "resnet50", "resnext50_32x4d"):
+            yield f"{name} 224", {"model": name}, build, (1, 3, 224, 224)
+    for name, n in CIFAR.items():
+        yield f"{name} 32", {"model": name}, lambda n=n: cifar(n), (2, 3, 32, 32)
+    yield (
+        "resnet20 option B",
+        {"model": "resnet20", "shortcut": "PROJECTION"},
+        lambda: cifar(3, zero_pad=False),
+        (2, 3, 32, 32),
+    )
+    yield (
+        "resnet20 odd",
+        {"model": "resnet20"},
+        lambda: cifar(3),
+        (3, 3, 33, 47),
+    )
+    yield (
+        "resnet50 v1",
+        {"model": "resnet50", "stridePlacement": "FIRST_1X1"},
+        lambda: Network(Bottleneck, [3, 4, 6, 3], stride_first=True),
+        (2, 3, 64, 64),
+    )
+    yield (
+        "resnet50 dilated",
+        {"model": "resnet50", "dilated": [False, True, True]},
+        lambda: torchvision.models.resnet50(
+            replace_stride_with_dilation=[False, True, True]
+        ),
+        (1, 3, 64, 64),
+    )
+    yield (
+        "resnet18 not square",
+        {"model": "resnet18"},
+        torchvision.models.resnet18,
+        (1, 3, 65, 97),
+    )
+    yield (
+        "resnet50 smallest",
+        {"model": "resnet50"},
+        torchvision.models.resnet50,
+        (3, 3, 32, 32),
+    )
+    yield (
+        "resnet50 without top",
+        {"model": "resnet50", "includeTop": False},
+        lambda: Network(Bottleneck, [3, 4, 6, 3], include_top=False),
+        (1, 3, 64, 96),
+    )
+    yield (
+        "resnet34 gray",
+        {"model": "resnet34", "inChannels": 1, "numClasses": 7},
+        lambda: Network(BasicBlock, [3, 4, 6, 3], in_channels=1, num_classes=7),
+        (2, 1, 64, 64),
+    )
+    yield (
+        "bottleneck on small images",
+        {
+            "block": "BOTTLENECK",
+            "blocks": [2, 1, 2],
+            "channels": 24,
+            "groups": 3,
+            "widthPerGroup": 40,
+            "stem": "SMALL_IMAGE",
+            "shortcut": "ZERO_PAD",
+            "numClasses": 5,
+        },
+        lambda: Network(
+            Bottleneck,
+            [2, 1, 2],
+            channels=24,
+            groups=3,
+            width_per_group=40,
+            small_image=True,
+            zero_pad=True,
+            num_classes=5,
+        ),
+        (2, 3, 40, 36),
+    )
+
+
+def logits(out):
+    cases, results = {}, {}
+    for name, spec, build, shape in logit_cases():
+        model = randomise_batch_norm(seeded(build))
+        with torch.no_grad():
+            y = model(seeded_input(*shape))
+        cases[name] = {"spec": spec, "input": list(shape)}
+        results[name] = y
+        print(f"  {name}: {list(y.shape)}, largest {y.abs().max():.3g}", flush=True)
+    (out / "logits.json").write_text(compact(cases))
+    save_file(results, out / "logits.safetensors")
+
+
+# Checkpoints.
+
+
+def tiny(**options):
+    options = {"channels": 4, "small_image": True, "num_classes": 3, **options}
+    return Network(BasicBlock, [1, 1], **options)
+
+
+def checkpoints(out):
+    folder = out / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    model = randomise_batch_norm(seeded(tiny))
+    state = model.state_dict()
+    with torch.no_grad():
+        x = seeded_input(2, 3, 32, 32)
+        save_file({"input": x, "logits": model(x)}, folder / "expected.safetensors")
+
+    def save(name, what, **options):
+        torch.save(what, folder / name, **options)
+
+    save("zip.pth", state)
+    for protocol in (3, 4, 5):
+        save(f"protocol{protocol}.pth", state, pickle_protocol=protocol)
+    save("legacy.pth", state, _use_new_zipfile_serialization=False)
+    save("half.pth", OrderedDict((k, v.half() if v.is_floating_point() else v) for k, v in state.items()))  # fmt: skip
+    save("without-counters.pth", OrderedDict((k, v) for k, v in state.items() if "num_batches" not in k))  # fmt: skip
+    save_file(dict(state), folder / "plain.safetensors")
+
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    model.train()(x).sum().backward()
+    optimizer.step()
+    model.load_state_dict(torch.load(folder / "zip.pth"))  # the step moved the weights
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 7])
+    save(
+        "training.pth",
+        {
+            "epoch": 3,
+            "optimizer": optimizer.state_dict(),
+            "lr_scheduler": scheduler.state_dict(),
+            "best": np.float64(71.5),
+            "args": argparse.Namespace(lr=0.1, data="images", workers=4),
+            "state_dict": OrderedDict((f"module.{k}", v) for k, v in state.items()),
+        },
+    )
+    save("compiled.pth", {"model": {f"_orig_mod.module.{k}": v for k, v in state.items()}})
+    average = torch.optim.swa_utils.AveragedModel(model)
+    save("average.pth", {"model_ema": average.state_dict(), "epoch": 1})
+    save("backbone.pth", {"net": {f"model.backbone.{k}": v for k, v in state.items()}})
+    save("parameters.pth", OrderedDict(list(model.named_parameters()) + list(model.named_buffers())))  # fmt: skip
+
+    # One storage, many views: offsets, strides, transposes.
+    shared = torch.arange(24, dtype=torch.float32)
+    views = {
+        "whole": shared,
+        "offset": shared[5:11],
+        "transposed": shared.view(4, 6).t(),
+        "every_third": shared[::3],
+        "block": shared.view(4, 6)[1:3, 2:5],
+        "expanded": shared[2:3].expand(2, 4),
+        "scalar": shared[7],
+        "empty": shared[:0],
+    }
+    save("views.pth", views)
+    save("views-legacy.pth", views, _use_new_zipfile_serialization=False)
+    types = [
+        torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32,
+        torch.int16, torch.int8, torch.uint8, torch.bool,
+    ]  # fmt: skip
+    values = torch.tensor([0, 1, 1.5, 100, 0.1])
+    typed = {str(t).split(".")[1]: values.to(t) for t in types}
+    save("types.pth", typed)
+    save_file(typed, folder / "types.safetensors")
+    expected = {
+        "views": {k: {"shape": list(v.shape), "values": v.flatten().tolist()} for k, v in views.items()},  # fmt: skip
+        "types": {k: {"shape": list(v.shape), "values": v.float().tolist()} for k, v in typed.items()},  # fmt: skip
+    }
+    (folder / "tensors.json").write_text(compact(expected))
+    np.save(folder / "array.npy", np.arange(24, dtype=np.float32).reshape(2, 3, 4))
+    np.save(folder / "fortran.npy", np.asfortranarray(np.arange(24).reshape(2, 3, 4)))
+    np.save(folder / "double.npy", np.arange(24, dtype=np.float64).reshape(2, 3, 4))
+
+    # Files that must be refused.
+    save("whole-model.pth", nn.Sequential(nn.Linear(2, 2)))
+    torch.jit.script(nn.Linear(2, 2)).save(folder / "torchscript.pt")
+
+    hugging_face(folder)
+
+
+def hugging_face(folder):
+    config = transformers.ResNetConfig(
+        embedding_size=8,
+        hidden_sizes=[8, 16],
+        depths=[1, 1],
+        layer_type="basic",
+        num_labels=3,
+    )
+    torch.manual_seed(0)
+    model = randomise_batch_norm(transformers.ResNetForImageClassification(config))
+    with torch.no_grad():
+        x = seeded_input(2, 3, 64, 64)
+        save_file({"input": x, "logits": model(x).logits}, folder / "hugging-face-expected.safetensors")  # fmt: skip
+    repository = folder / "hugging-face"
+    model.save_pretrained(repository)
+    (repository / "preprocessor_config.json").write_text(
+        json.dumps(
+            {
+                "crop_pct": 0.875,
+                "do_normalize": True,
+                "do_resize": True,
+                "image_mean": [0.485, 0.456, 0.406],
+                "image_std": [0.229, 0.224, 0.225],
+                "resample": 3,
+                "size": 224,
+            }
+        )
+    )
+    sharded = folder / "sharded"
+    model.save_pretrained(sharded, max_shard_size="20KB")
+    for extra in sharded.glob("config.json"):
+        extra.unlink()
+
+
+# Pictures.
+
+
+def pictures(out):
+    folder = out / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    cat = Image.open(Path(skimage.__file__).parent / "data" / "chelsea.png").convert("RGB")
+    small = cat.resize((113, 75), Image.Resampling.LANCZOS)
+    gray = small.convert("L")
+    alpha = Image.merge("LA", (gray, Image.linear_gradient("L").resize(small.size)))
+    rgba = small.copy()
+    rgba.putalpha(Image.linear_gradient("L").resize(small.size))
+    deep = (np.asarray(gray).astype(np.uint16) << 8) | 37
+
+    def save(name, image, **options):
+        image.save(folder / name, **options)
+
+    save("baseline-420.jpg", small, quality=85, subsampling="4:2:0")
+    save("baseline-422.jpg", small, quality=85, subsampling="4:2:2")
+    save("baseline-444.jpg", small, quality=85, subsampling="4:4:4")
+    save("progressive.jpg", small, quality=85, progressive=True)
+    save("restart.jpg", small, quality=85, restart_marker_blocks=3)
+    save("gray.jpg", gray, quality=85)
+    save("rgb.jpg", small, quality=85, keep_rgb=True)
+    save("cmyk.jpg", small.convert("CMYK"), quality=85)
+    ycck = adobe_ycck(small)
+    (folder / "ycck.jpg").write_bytes(ycck)
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        save(f"exif-{orientation}.jpg", small.resize((41, 27)), quality=85, exif=exif)
+    save("rgb.png", small)
+    save("gray.png", gray)
+    save("one-bit.png", gray.convert("1"))
+    save("palette.png", small.quantize(64))
+    save("palette-4-bit.png", small.quantize(13), bits=4)
+    transparent = small.quantize(32)
+    save("palette-transparent.png", transparent, transparency=3)
+    save("gray-alpha.png", alpha)
+    save("rgba.png", rgba)
+    save("gray-16-bit.png", Image.fromarray(deep))
+    save("dark-16-bit.png", Image.fromarray((deep >> 9).astype(np.uint16)))
+    (folder / "rgb-16-bit.png").write_bytes(png_16_bit(small))
+    save("rgb.bmp", small)
+    save("palette.bmp", small.quantize(64))
+    save("one-bit.bmp", gray.convert("1"))
+    save("palette.gif", small.quantize(64))
+    save("gray.gif", gray)
+    frames = [small.quantize(16), small.transpose(Image.Transpose.FLIP_LEFT_RIGHT).quantize(16)]
+    save("two-frames.gif", frames[0], save_all=True, append_images=frames[1:])
+    save("lossless.webp", small, lossless=True)
+    save("lossless-alpha.webp", rgba, lossless=True, exact=True)
+    save("lossy.webp", small, quality=85)
+
+    expected = {}
+    for file in sorted(folder.iterdir()):
+        image = Image.open(file)
+        rgb = np.asarray(image.convert("RGB"))
+        entry = {"size": [rgb.shape[1], rgb.shape[0]], "sha256": sha256(rgb)}
+        if file.name.startswith("exif"):
+            from PIL import ImageOps
+
+            upright = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            entry["upright"] = {
+                "size": [upright.shape[1], upright.shape[0]],
+                "sha256": sha256(upright),
+            }
+        expected[file.name] = entry
+    (out / "decoded.json").write_text(compact(expected))
+    # Where the format leaves the decoder freedom, the difference itself is measured.
+    lossy = np.asarray(Image.open(folder / "lossy.webp").convert("RGB")).copy()
+    save_file({"lossy.webp": torch.from_numpy(lossy)}, out / "decoded.safetensors")
+
+    samples = out.parents[4] / "samples"
+    samples.mkdir(exist_ok=True)
+    cat.save(samples / "cat.jpg", quality=90)
+
+
+def sha256(array):
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def adobe_ycck(image):
+    """Pillow writes CMYK only; the marker's transform flag makes the same samples YCCK."""
+    import io
+
+    buffer = io.BytesIO()
+    image.convert("CMYK").save(buffer, "JPEG", quality=85)
+    data = bytearray(buffer.getvalue())
+    at = data.index(b"Adobe")
+    data[at + 11] = 2
+    return bytes(data)
+
+
+def png_16_bit(image):
+    """Pillow cannot write 16-bit colours: the chunks by hand."""
+    import struct
+    import zlib
+
+    pixels = np.asarray(image).astype(np.uint16) * 256 + 91
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))  # fmt: skip
+
+    header = struct.pack(">IIBBBBB", image.width, image.height, 16, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows, 9))
+        + chunk(b"IEND", b"")
+    )
+
+
+def preprocessing(out):
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms._presets import ImageClassification
+
+    cat = Image.open(out / "images" / "baseline-444.jpg").convert("RGB")
+    sources = {"baseline-444.jpg": cat}
+    sizes = [(500, 375), (375, 500), (256, 256), (224, 300), (33, 47), (641, 232), (97, 1000)]
+    for width, height in sizes:
+        # Noise is the hardest picture for a resize: nothing averages out. Java draws the same.
+        torch.manual_seed(width)
+        noise = (torch.rand(height * width * 3) * 256).to(torch.uint8)
+        sources[f"noise {width}x{height}"] = Image.fromarray(
+            noise.view(height, width, 3).numpy()
+        )
+    modes = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.BICUBIC}
+    presets = [(256, 224, "bilinear"), (232, 224, "bilinear"), (235, 224, "bicubic"), (32, 32, "bilinear"), (288, 288, "bicubic")]  # fmt: skip
+    cases = {}
+    for name, image in sources.items():
+        for resize, crop, mode in presets:
+            transform = ImageClassification(
+                crop_size=crop, resize_size=resize, interpolation=modes[mode]
+            )
+            y = transform(image).numpy()
+            cases[f"{name} {resize}-{crop} {mode}"] = {
+                "source": name,
+                "fields": {"resize_size": resize, "crop_size": crop, "interpolation": mode},
+                "shape": list(y.shape),
+                "sha256": sha256(y.astype("<f4")),
+                "first": y.flatten()[:4].tolist(),
+            }
+    for tag in ("resnet50.a1_in1k", "resnet50.tv_in1k", "resnet18.a3_in1k", "resnext50_32x4d.a1h_in1k"):  # fmt: skip
+        cfg = timm.get_pretrained_cfg(tag).to_dict()
+        data = timm.data.resolve_data_config(pretrained_cfg=cfg)
+        transform = timm.data.create_transform(**data, is_training=False)
+        fields = {k: cfg[k] for k in ("input_size", "crop_pct", "interpolation", "mean", "std")}
+        for name in ("baseline-444.jpg", "noise 500x375", "noise 375x500"):
+            y = transform(sources[name]).numpy()
+            cases[f"{name} {tag}"] = {
+                "source": name,
+                "fields": fields,
+                "shape": list(y.shape),
+                "sha256": sha256(y.astype("<f4")),
+                "first": y.flatten()[:4].tolist(),
+            }
+    (out / "preprocessing.json").write_text(compact(cases))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    default = Path(__file__).resolve().parents[2] / "core/src/test/resources/golden"
+    parser.add_argument("--out", type=Path, default=default)
+    parser.add_argument("--only", nargs="*")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(2)
+    for part in (random_numbers, initial_weights, checkpoints, pictures, preprocessing, logits):
+        if not arguments.only or part.__name__ in arguments.only:
+            print(part.__name__, flush=True)
+            part(arguments.out)
+    (arguments.out / "versions.json").write_text(json.dumps(versions(), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

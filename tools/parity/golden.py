@@ -214,6 +214,17 @@ def logits(out):
     save_file(results, out / "logits.safetensors")
 
 
+def forward(out):
+    """What the forward command is compared with: initial weights, as a user would."""
+    model = seeded(lambda: cifar(3)).eval()
+    x = seeded_input(2, 3, 40, 48)
+    features = []
+    model.layer3.register_forward_hook(lambda _module, _input, output: features.append(output))
+    with torch.no_grad():
+        np.save(out / "forward-input.npy", x.numpy())
+        save_file({"logits": model(x), "features": features[0]}, out / "forward.safetensors")
+
+
 # Checkpoints.
 
 
@@ -505,7 +516,10 @@ def main():
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(2)
-    for part in (random_numbers, initial_weights, checkpoints, pictures, preprocessing, logits):
+    parts = (
+        random_numbers, initial_weights, checkpoints, pictures, preprocessing, forward, logits,
+    )  # fmt: skip
+    for part in parts:
         if not arguments.only or part.__name__ in arguments.only:
             print(part.__name__, flush=True)
             part(arguments.out)

@@ -25,6 +25,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
@@ -38,6 +39,7 @@ import java.util.concurrent.atomic.AtomicLong;
 public final class Download {
   private static final int ATTEMPTS = 4;
   private static final long MAX_BYTES = 16L << 30;
+  private static final Map<Path, Object> IN_THIS_PROCESS = new ConcurrentHashMap<>();
 
   private final HttpClient client;
   private final Progress progress;
@@ -87,6 +89,14 @@ public final class Download {
       return file;
     }
     Files.createDirectories(folder);
+    // The file lock keeps other processes out, but fails among the threads of one.
+    synchronized (IN_THIS_PROCESS.computeIfAbsent(file.toAbsolutePath(), _ -> new Object())) {
+      return fetchAlone(url, folder, file, sha256);
+    }
+  }
+
+  private Path fetchAlone(URI url, Path folder, Path file, String sha256) throws IOException {
+    String name = String.valueOf(file.getFileName());
     Path part = folder.resolve(name + ".part");
     try (var channel =
             FileChannel.open(
@@ -95,14 +105,13 @@ public final class Download {
                 StandardOpenOption.READ,
                 StandardOpenOption.WRITE);
         var _ = channel.lock()) {
-      if (Files.exists(file)) { // another process was first
+      if (Files.exists(file)) { // another was first
         Files.deleteIfExists(part);
         return file;
       }
       String expected = transfer(url, channel, name, sha256);
       String actual = sha256(channel);
       if (!actual.startsWith(expected)) {
-        channel.truncate(0);
         Files.deleteIfExists(part);
         throw new IOException(
             "%s: its SHA-256 begins with %s, not with %s; the download was thrown away"

@@ -1,0 +1,406 @@
+package io.github.resnet4j.cli;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.jr.ob.JSON;
+import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.checkpoint.Npy;
+import io.github.resnet4j.tensor.Tensor;
+import java.io.File;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import java.util.zip.ZipInputStream;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** The command as users run it: the distribution, unpacked elsewhere, each test a process. */
+class CommandIT {
+  private static final Path GOLDEN =
+      Path.of("../core/src/test/resources/golden").toAbsolutePath().normalize();
+
+  @TempDir private static Path home;
+  @TempDir private Path folder;
+
+  private static Path launcher;
+
+  @BeforeAll
+  static void unpack() throws IOException {
+    try (var zip =
+        new ZipInputStream(Files.newInputStream(Path.of(System.getProperty("distribution"))))) {
+      for (var entry = zip.getNextEntry(); entry != null; entry = zip.getNextEntry()) {
+        Path file = home.resolve(entry.getName());
+        if (entry.isDirectory()) {
+          Files.createDirectories(file);
+        } else {
+          Files.createDirectories(file.getParent());
+          Files.copy(zip, file);
+        }
+      }
+    }
+    launcher = home.resolve("resnet4j/resnet4j");
+  }
+
+  private record Run(int code, String out, String err) {
+    List<String> lines() {
+      return out.lines().toList();
+    }
+  }
+
+  private Run run(String... arguments) throws IOException {
+    return run(Map.of(), "", arguments);
+  }
+
+  /** Runs the command in the distribution's folder. */
+  private Run run(Map<String, String> environment, String input, String... arguments)
+      throws IOException {
+    var command = new ArrayList<>(List.of("sh", launcher.toString()));
+    command.addAll(List.of(arguments));
+    return runProcess(environment, input, command);
+  }
+
+  private Run runProcess(Map<String, String> environment, String input, List<String> command)
+      throws IOException {
+    File out = folder.resolve("out").toFile();
+    File err = folder.resolve("err").toFile();
+    Path in = Files.writeString(folder.resolve("in"), input);
+    var builder =
+        new ProcessBuilder(command)
+            .directory(home.resolve("resnet4j").toFile())
+            .redirectInput(in.toFile())
+            .redirectOutput(out)
+            .redirectError(err);
+    builder.environment().put("XDG_CACHE_HOME", home.resolve("cache").toString());
+    builder.environment().keySet().removeAll(List.of("TORCH_HOME", "HF_HOME"));
+    builder.environment().putAll(environment);
+    Process process = builder.start();
+    try {
+      if (!process.waitFor(2, TimeUnit.MINUTES)) {
+        process.destroyForcibly();
+        throw new AssertionError("still running after two minutes: " + command);
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new IOException(e);
+    }
+    return new Run(
+        process.exitValue(),
+        Files.readString(out.toPath(), StandardCharsets.UTF_8),
+        Files.readString(err.toPath(), StandardCharsets.UTF_8));
+  }
+
+  @Test
+  void theMainJob() throws IOException {
+    Run run = run("classify", "samples/digit-7.png");
+    assertEquals(0, run.code(), run.err());
+    assertEquals("", run.err());
+    assertEquals("samples/digit-7.png", run.lines().getFirst());
+    assertTrue(run.lines().get(1).matches(" +9\\d\\.\\d %  7 +█+"), run.out());
+    assertEquals(6, run.lines().size());
+  }
+
+  @Test
+  void aFolderAsJsonLines() throws IOException {
+    Path pictures = Files.createDirectories(folder.resolve("pictures/deeper"));
+    for (int digit : new int[] {3, 5}) {
+      Files.copy(
+          home.resolve("resnet4j/samples/digit-" + digit + ".png"),
+          pictures.resolve(digit + ".png"));
+    }
+    Files.writeString(pictures.resolve("4.png"), "not a picture");
+    Files.writeString(pictures.resolve("notes.txt"), "not looked at");
+
+    Run run = run("classify", "--top", "2", "--format", "json", pictures.getParent().toString());
+
+    assertEquals(3, run.code(), "some pictures could not be read");
+    assertEquals(3, run.lines().size());
+    var three = JSON.std.mapFrom(run.lines().get(0));
+    assertTrue(three.get("path").toString().endsWith("3.png"));
+    var best = (Map<?, ?>) ((List<?>) three.get("predictions")).getFirst();
+    assertEquals(List.of("index", "label", "probability"), List.copyOf(best.keySet()));
+    assertEquals(3, best.get("index"));
+    assertEquals("3", best.get("label"));
+    assertEquals(2, ((List<?>) three.get("predictions")).size());
+    assertTrue(JSON.std.mapFrom(run.lines().get(1)).get("error").toString().contains("4.png"));
+    assertTrue(run.lines().get(2).contains("5.png"));
+    assertTrue(run.err().contains("4.png: is not a picture in a known format"), run.err());
+    assertTrue(run.err().contains("1 of 3 pictures could not be read"), run.err());
+  }
+
+  @Test
+  void aPatternAsCsv() throws IOException {
+    Run run = run("classify", "--top", "1", "-f", "csv", "samples/digit-[0-4].png");
+    assertEquals(0, run.code(), run.err());
+    assertEquals("path,rank,index,label,probability", run.lines().getFirst());
+    assertEquals(6, run.lines().size());
+    for (int digit = 0; digit < 5; digit++) {
+      String line = run.lines().get(digit + 1);
+      assertTrue(
+          line.startsWith("samples/digit-%d.png,1,%d,%d,0.".formatted(digit, digit, digit)), line);
+    }
+  }
+
+  @Test
+  void aListOnStandardInput() throws IOException {
+    Run run =
+        run(
+            Map.of(),
+            "samples/digit-1.png\nsamples/digit-2.png\n",
+            "classify",
+            "-",
+            "--top",
+            "1",
+            "--format",
+            "csv");
+    assertEquals(0, run.code(), run.err());
+    assertEquals(3, run.lines().size());
+  }
+
+  @Test
+  void labelsPreprocessingAndThreadsCanBeGiven() throws IOException {
+    Path labels = folder.resolve("labels.txt");
+    Files.writeString(labels, "null\neins\nzwei\ndrei\nvier\nfünf\nsechs\nsieben\nacht\nneun\n");
+    Path preprocessing = folder.resolve("p.json");
+    Files.writeString(
+        preprocessing,
+        "{\"crop_size\": 32, \"mean\": [0.3, 0.3, 0.3], \"std\": [0.35, 0.35, 0.35]}");
+    Run run =
+        run(
+            "classify",
+            "--labels",
+            labels.toString(),
+            "--preprocessing",
+            preprocessing.toString(),
+            "--threads",
+            "1",
+            "--top",
+            "1",
+            "samples/digit-5.png");
+    assertEquals(0, run.code(), run.err());
+    assertTrue(run.out().contains("fünf"), run.out());
+
+    Files.writeString(labels, "one\ntwo\n");
+    Run wrong = run("classify", "--labels", labels.toString(), "samples/digit-5.png");
+    assertEquals(1, wrong.code());
+    assertTrue(wrong.err().contains("has 2 labels, one a line, but the network has 10 classes"));
+  }
+
+  @Test
+  void weightsOfOnesOwn() throws IOException {
+    Path file = folder.resolve("mine.safetensors");
+    Run converted =
+        run("convert", GOLDEN.resolve("checkpoints/training.pth").toString(), file.toString());
+    assertEquals(0, converted.code(), converted.err());
+    Run unknown = run("classify", "--weights", file.toString(), "samples/digit-5.png");
+    assertEquals(1, unknown.code());
+    assertTrue(unknown.err().contains("name it with --model"), unknown.err());
+    Run wrong = run("classify", "-m", "resnet18", "-w", file.toString(), "samples/digit-5.png");
+    assertEquals(1, wrong.code());
+    assertTrue(wrong.err().contains("does not fit the network: "), wrong.err());
+  }
+
+  @Test
+  void theNetworkAloneGivesPytorchsLogits() throws IOException {
+    Tensor logits = golden("logits");
+    Path npy = folder.resolve("y.npy");
+    Run run =
+        run(
+            "forward",
+            "--model",
+            "resnet20",
+            "--seed",
+            "0",
+            "--input",
+            GOLDEN.resolve("forward-input.npy").toString(),
+            "--output",
+            npy.toString());
+    assertEquals(0, run.code(), run.err());
+    assertEquals("", run.out());
+    Tensor y = Npy.read(npy);
+    assertArrayEquals(logits.shape(), y.shape());
+    assertArrayEquals(logits.data(), y.data(), 1e-5f);
+
+    Path safetensors = folder.resolve("f.safetensors");
+    Run features =
+        run(
+            "forward",
+            "--model",
+            "resnet20",
+            "--seed",
+            "0",
+            "--features",
+            "--input",
+            GOLDEN.resolve("forward-input.npy").toString(),
+            "--output",
+            safetensors.toString());
+    assertEquals(0, features.code(), features.err());
+    try (var checkpoint = Checkpoint.open(safetensors)) {
+      Tensor map = checkpoint.tensors().get("features").toTensor();
+      assertArrayEquals(golden("features").shape(), map.shape());
+      assertArrayEquals(golden("features").data(), map.data(), 1e-4f);
+    }
+  }
+
+  private static Tensor golden(String name) throws IOException {
+    try (var checkpoint = Checkpoint.open(GOLDEN.resolve("forward.safetensors"))) {
+      return checkpoint.tensors().get(name).toTensor();
+    }
+  }
+
+  @Test
+  void convertingThereAndBackChangesNothing() throws IOException {
+    Path source = GOLDEN.resolve("checkpoints/zip.pth");
+    Path there = folder.resolve("a.safetensors");
+    Path back = folder.resolve("b.pth");
+    assertEquals(0, run("convert", source.toString(), there.toString()).code());
+    assertEquals(0, run("convert", there.toString(), back.toString()).code());
+    Path half = folder.resolve("half.safetensors");
+    Run run = run("convert", back.toString(), half.toString(), "--precision", "f16");
+    assertEquals(0, run.code(), run.err());
+    assertTrue(run.err().startsWith("38 tensors, "), run.err());
+    try (var before = Checkpoint.open(source);
+        var after = Checkpoint.open(back);
+        var small = Checkpoint.open(half)) {
+      assertEquals(before.names(), after.names());
+      for (String name : before.names()) {
+        assertArrayEquals(
+            before.tensors().get(name).toTensor().data(),
+            after.tensors().get(name).toTensor().data());
+      }
+      assertEquals("f16[4, 3, 3, 3]", small.tensors().get("conv1.weight").toString());
+      assertEquals("i64[]", small.tensors().get("bn1.num_batches_tracked").toString());
+    }
+    Run wrong = run("convert", source.toString(), "model.onnx");
+    assertEquals(1, wrong.code());
+    assertTrue(wrong.err().contains("must end in .safetensors, .pth, .pt or .bin"));
+  }
+
+  @Test
+  void namesBecomeTorchvisions() throws IOException {
+    Path out = folder.resolve("tv.pth");
+    Run run =
+        run(
+            "convert",
+            GOLDEN.resolve("checkpoints/hugging-face/model.safetensors").toString(),
+            out.toString(),
+            "--names",
+            "torchvision");
+    assertEquals(0, run.code(), run.err());
+    try (var checkpoint = Checkpoint.open(out)) {
+      assertTrue(checkpoint.names().contains("layer2.0.downsample.1.running_var"));
+      assertTrue(checkpoint.names().contains("fc.bias"));
+    }
+  }
+
+  @Test
+  void theCataloguesAreListed() throws IOException {
+    Run models = run("models");
+    assertEquals(0, models.code(), models.err());
+    assertEquals(16, models.lines().size());
+    assertTrue(models.out().contains("25,557,032"));
+    assertEquals(16, run("models", "--format", "csv").lines().size());
+
+    Path cache = folder.resolve("hub/checkpoints");
+    Files.createDirectories(cache);
+    Files.write(cache.resolve("resnet34-b627a593.pth"), new byte[1]);
+    Run weights = run(Map.of("TORCH_HOME", folder.toString()), "", "weights", "-f", "json");
+    assertEquals(17, weights.lines().size());
+    for (String line : weights.lines()) {
+      var fields = JSON.std.mapFrom(line);
+      assertEquals(fields.get("url").toString().contains("b627a593"), fields.get("cached"));
+    }
+  }
+
+  @Test
+  void offlineTheUrlAndTheFolderAreNamed() throws IOException {
+    var environment =
+        Map.of(
+            "TORCH_HOME", folder.toString(),
+            "RESNET4J_WEIGHTS_URL", "http://127.0.0.1:9/",
+            "NO_PROXY", "127.0.0.1");
+    Run run = run(environment, "", "classify", "--model", "resnet18", "samples/digit-1.png");
+    assertEquals(1, run.code());
+    assertTrue(
+        run.err().contains("cannot download http://127.0.0.1:9/resnet18-f37072fd.pth"), run.err());
+    assertTrue(run.err().contains(folder.resolve("hub/checkpoints").toString()), run.err());
+    assertFalse(run.err().contains("Exception"), run.err());
+    assertEquals("", run.out());
+  }
+
+  @Test
+  void whatIsMissingIsNamed() throws IOException {
+    Run absent = run("classify", "no.png");
+    assertEquals(1, absent.code());
+    assertEquals("resnet4j: no.png: does not exist\n", absent.err());
+    Run empty = run("classify", folder.toString());
+    assertEquals(1, empty.code());
+    assertTrue(empty.err().contains("no pictures in "), empty.err());
+    Run pattern = run("classify", "*.none");
+    assertTrue(pattern.err().contains("*.none: matches no file"), pattern.err());
+    Run model = run("classify", "-m", "resnet51", "samples/digit-1.png");
+    assertTrue(model.err().contains("no network is named 'resnet51'; there are resnet18"));
+    Run top = run("classify", "--top", "0", "samples/digit-1.png");
+    assertTrue(top.err().contains("--top must be at least 1"));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"", "classify", "forward", "models", "weights", "convert"})
+  void helpHasExamples(String command) throws IOException {
+    Run run = command.isEmpty() ? run("--help") : run(command, "--help");
+    assertEquals(0, run.code(), run.err());
+    assertTrue(run.out().startsWith("Usage: resnet4j"), run.out());
+    assertTrue(run.out().contains("Examples:\n  resnet4j "), run.out());
+  }
+
+  @Test
+  void aWrongCommandLineShowsItsUsage() throws IOException {
+    Run option = run("classify", "--tpo", "3", "x.png");
+    assertEquals(2, option.code());
+    assertTrue(option.err().contains("Unknown option: '--tpo'"), option.err());
+    assertEquals(2, run("clasify").code());
+    assertEquals(2, run("forward", "--model", "resnet18").code());
+    assertEquals(2, run().code(), "no command is a mistake");
+  }
+
+  @Test
+  void theVersionIsThatOfTheBuild() throws IOException {
+    Run run = run("--version");
+    assertEquals(0, run.code());
+    assertTrue(run.out().matches("(?s)resnet4j \\d+\\.\\d+\\.\\d+.*\nJava .*\n"), run.out());
+  }
+
+  @Test
+  void aReaderMayLeaveEarly() throws IOException {
+    Run run =
+        runProcess(
+            Map.of(),
+            "",
+            List.of("sh", "-c", "sh " + launcher + " classify samples/digit-*.png | head -n 1"));
+    assertEquals(0, run.code());
+    assertEquals("samples/digit-0.png\n", run.out());
+    assertEquals("", run.err());
+  }
+
+  @Test
+  void withoutAJdkTheLauncherSaysWhatToInstall() throws IOException {
+    Path copy = home.resolve("resnet4j/resnet4j-of-the-future");
+    Files.writeString(copy, Files.readString(launcher).replace("required=25", "required=99"));
+    Run run = runProcess(Map.of(), "", List.of("sh", copy.toString(), "models"));
+    assertEquals(1, run.code());
+    assertEquals(
+        "resnet4j: needs Java 99: install a JDK 99 (for example Eclipse Temurin) or set JAVA_HOME"
+            + " to one\n",
+        run.err());
+  }
+}

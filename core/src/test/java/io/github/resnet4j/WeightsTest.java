@@ -1,0 +1,189 @@
+package io.github.resnet4j;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.checkpoint.Download;
+import io.github.resnet4j.checkpoint.ScriptedServer;
+import io.github.resnet4j.checkpoint.ScriptedServer.Answer;
+import io.github.resnet4j.image.Interpolation;
+import io.github.resnet4j.image.Preprocessing;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class WeightsTest {
+  private static final Download DOWNLOAD =
+      new Download(Map.of(), (_, _, _) -> {}, Duration.ofSeconds(2));
+
+  @TempDir private Path folder;
+
+  /** The catalogue is torchvision's own metadata; these rows were copied from its website. */
+  @ParameterizedTest
+  @CsvSource({
+    "resnet18, IMAGENET1K_V1, f37072fd, 256, 69.758",
+    "resnet34, IMAGENET1K_V1, b627a593, 256, 73.314",
+    "resnet50, IMAGENET1K_V1, 0676ba61, 256, 76.13",
+    "resnet101, IMAGENET1K_V1, 63fe2227, 256, 77.374",
+    "resnet152, IMAGENET1K_V1, 394f9c45, 256, 78.312",
+    "resnet50, IMAGENET1K_V2, 11ad3fa6, 232, 80.858",
+    "resnext101_64x4d, IMAGENET1K_V1, 173b62eb, 232, 83.246",
+  })
+  void theCatalogueIsTorchvisions(String model, String name, String hash, int resize, double top1) {
+    var weights = PublishedWeights.of(model, name);
+    assertEquals(hash, weights.sha256Prefix());
+    assertTrue(weights.url().toString().endsWith("/" + model + "-" + hash + ".pth"));
+    assertEquals(Preprocessing.imagenet(resize, 224), weights.preprocessing());
+    assertEquals(top1, weights.top1());
+  }
+
+  @Test
+  void everyEntryIsForANetworkOfTheCatalogue() {
+    assertEquals(17, PublishedWeights.catalogue().size());
+    for (var weights : PublishedWeights.catalogue()) {
+      assertEquals(Architecture.named(weights.model()).parameterCount(), weights.parameters());
+    }
+    for (var model : List.of("resnet18", "resnet50", "resnext101_64x4d", "wide_resnet101_2")) {
+      assertTrue(PublishedWeights.of(model, "DEFAULT").isDefault());
+    }
+    assertEquals(1000, PublishedWeights.imagenetLabels().size());
+    assertEquals("tench", PublishedWeights.imagenetLabels().getFirst());
+    assertEquals("toilet tissue", PublishedWeights.imagenetLabels().getLast());
+  }
+
+  @Test
+  void unknownNamesListTheKnownOnes() {
+    var name =
+        assertThrows(IllegalArgumentException.class, () -> PublishedWeights.of("resnet50", "V3"));
+    assertTrue(name.getMessage().endsWith("DEFAULT, IMAGENET1K_V1, IMAGENET1K_V2"));
+    var model =
+        assertThrows(
+            IllegalArgumentException.class, () -> PublishedWeights.of("resnet20", "DEFAULT"));
+    assertEquals("torchvision publishes no weights for resnet20", model.getMessage());
+  }
+
+  @Test
+  void publishedWeightsComeFromPytorchsCache() throws IOException {
+    var environment = Map.of("TORCH_HOME", folder.toString());
+    Path cached = folder.resolve("hub/checkpoints/resnet34-b627a593.pth");
+    Files.createDirectories(cached.getParent());
+    Files.write(cached, new byte[1]);
+    var weights = Weights.find(Optional.of("resnet34"), "DEFAULT", environment, DOWNLOAD);
+    assertEquals(cached, weights.file());
+    assertEquals(Optional.of(Architecture.named("resnet34")), weights.spec());
+    assertEquals("tench", weights.labels().orElseThrow().getFirst());
+  }
+
+  @Test
+  void aMirrorReplacesTheDownloadsFolder() throws IOException {
+    try (var server = new ScriptedServer()) {
+      server.on("/mirror/resnet18-f37072fd.pth", Answer.ok(new byte[] {1, 2, 3}));
+      var environment =
+          Map.of(
+              "TORCH_HOME", folder.toString(),
+              "RESNET4J_WEIGHTS_URL", server.url("/mirror").toString());
+      var error =
+          assertThrows(
+              IOException.class,
+              () -> Weights.find(Optional.of("resnet18"), "DEFAULT", environment, DOWNLOAD));
+      // Three bytes are not the published file, and the checksum knows.
+      assertTrue(error.getMessage().contains("not with f37072fd"), error.getMessage());
+      assertEquals(List.of("GET /mirror/resnet18-f37072fd.pth"), server.requests());
+    }
+  }
+
+  @Test
+  void aFilesNameTellsPublishedWeights() throws IOException {
+    Path file = Files.write(folder.resolve("resnet50-11ad3fa6.pth"), new byte[1]);
+    var weights = Weights.find(Optional.empty(), file.toString(), Map.of(), DOWNLOAD);
+    assertEquals(Preprocessing.imagenet(232, 224), weights.preprocessing().orElseThrow());
+    assertEquals(Architecture.named("resnet50"), weights.spec().orElseThrow());
+  }
+
+  @Test
+  void aFineTunedFileSaysHowManyClassesItHas() throws IOException {
+    Path file = Golden.path("checkpoints/training.pth");
+    var weights = Weights.find(Optional.of("resnet18"), file.toString(), Map.of(), DOWNLOAD);
+    assertEquals(3, weights.spec().orElseThrow().numClasses());
+    assertTrue(weights.preprocessing().isEmpty());
+  }
+
+  @Test
+  void whatIsNeitherFileNorNameIsSaid() {
+    var error =
+        assertThrows(
+            IOException.class,
+            () -> Weights.find(Optional.of("resnet18"), "IMAGENET1K_V9", Map.of(), DOWNLOAD));
+    assertTrue(error.getMessage().contains("neither a file nor DEFAULT"), error.getMessage());
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> Weights.find(Optional.empty(), "DEFAULT", Map.of(), DOWNLOAD));
+  }
+
+  @Test
+  void aRepositoryOfTransformersIsUnderstood() throws IOException {
+    Path snapshot = cached("microsoft", "resnet-tiny");
+    for (String name : List.of("config.json", "preprocessor_config.json", "model.safetensors")) {
+      Files.copy(Golden.path("checkpoints/hugging-face/" + name), snapshot.resolve(name));
+    }
+    var weights =
+        Weights.find(
+            Optional.empty(),
+            "hf:microsoft/resnet-tiny",
+            Map.of("HF_HOME", folder.toString()),
+            DOWNLOAD);
+    assertEquals(
+        ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 1).channels(8).numClasses(3).build(),
+        weights.spec().orElseThrow());
+    assertEquals(
+        new Preprocessing(
+            256,
+            224,
+            224,
+            Interpolation.BICUBIC,
+            Preprocessing.IMAGENET_MEAN,
+            Preprocessing.IMAGENET_STD),
+        weights.preprocessing().orElseThrow());
+    assertEquals(List.of("LABEL_0", "LABEL_1", "LABEL_2"), weights.labels().orElseThrow());
+  }
+
+  @Test
+  void aRepositoryOfTimmIsUnderstood() throws IOException {
+    Path snapshot = cached("timm", "resnet50.a1_in1k");
+    Files.writeString(
+        snapshot.resolve("config.json"),
+        """
+        {"architecture": "resnet50", "num_classes": 1000, "num_features": 2048,
+         "pretrained_cfg": {"tag": "a1_in1k", "input_size": [3, 224, 224], "crop_pct": 0.95,
+           "interpolation": "bicubic", "crop_mode": "center",
+           "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}}
+        """);
+    Files.write(snapshot.resolve("model.safetensors"), new byte[1]);
+    var weights =
+        Weights.find(
+            Optional.empty(),
+            "hf:timm/resnet50.a1_in1k",
+            Map.of("HF_HOME", folder.toString()),
+            DOWNLOAD);
+    assertEquals(Architecture.named("resnet50"), weights.spec().orElseThrow());
+    assertEquals(235, weights.preprocessing().orElseThrow().resize());
+    assertEquals(1000, weights.labels().orElseThrow().size());
+  }
+
+  private Path cached(String owner, String name) throws IOException {
+    Path repository = folder.resolve("hub/models--" + owner + "--" + name);
+    String commit = "b".repeat(40);
+    Files.createDirectories(repository.resolve("refs"));
+    Files.writeString(repository.resolve("refs/main"), commit);
+    return Files.createDirectories(repository.resolve("snapshots/" + commit));
+  }
+}

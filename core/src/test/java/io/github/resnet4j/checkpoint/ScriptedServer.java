@@ -1,0 +1,144 @@
+package io.github.resnet4j.checkpoint;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.OutputStream;
+import java.io.UncheckedIOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.net.URI;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+
+/** An HTTP server on loopback that misbehaves as a test tells it to. */
+public final class ScriptedServer implements AutoCloseable {
+  /**
+   * One answer.
+   *
+   * @param head status line and headers, without Content-Length
+   * @param body what is sent
+   * @param claimed the length that the header claims
+   */
+  public record Answer(String head, byte[] body, long claimed, boolean hangs) {
+    public static Answer ok(byte[] body) {
+      return new Answer("200 OK", body, body.length, false);
+    }
+
+    public static Answer status(String status) {
+      return new Answer(status, new byte[0], 0, false);
+    }
+
+    /** Breaks the connection off before all that was promised is sent. */
+    public Answer claiming(long length) {
+      return new Answer(head, body, length, hangs);
+    }
+
+    public Answer with(String header) {
+      return new Answer(head + "\r\n" + header, body, claimed, hangs);
+    }
+
+    /** Sends what there is and then nothing, with the connection open. */
+    public Answer hanging() {
+      return new Answer(head, body, body.length + 1000, true);
+    }
+  }
+
+  private final ServerSocket socket;
+  private final Map<String, Deque<Answer>> answers = new ConcurrentHashMap<>();
+  private final List<String> requests = new ArrayList<>();
+
+  public ScriptedServer() throws IOException {
+    socket = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
+    Thread.ofVirtual().start(this::serve);
+  }
+
+  /** The answers to a path, one after the other; the last one stays. */
+  public void on(String path, Answer... sequence) {
+    answers.put(path, new ArrayDeque<>(List.of(sequence)));
+  }
+
+  public URI url(String path) {
+    return URI.create("http://127.0.0.1:" + socket.getLocalPort() + path);
+  }
+
+  public int port() {
+    return socket.getLocalPort();
+  }
+
+  /** Request lines and Range headers that arrived. */
+  public synchronized List<String> requests() {
+    return List.copyOf(requests);
+  }
+
+  private void serve() {
+    while (!socket.isClosed()) {
+      try {
+        Socket connection = socket.accept();
+        Thread.ofVirtual().start(() -> answer(connection));
+      } catch (IOException e) {
+        return;
+      }
+    }
+  }
+
+  private void answer(Socket connection) {
+    try (connection) {
+      var in =
+          new BufferedReader(
+              new InputStreamReader(connection.getInputStream(), StandardCharsets.ISO_8859_1));
+      String request = in.readLine();
+      if (request == null) {
+        return;
+      }
+      String range = "";
+      for (String line; (line = in.readLine()) != null && !line.isEmpty(); ) {
+        if (line.toLowerCase(java.util.Locale.ROOT).startsWith("range:")) {
+          range = " " + line.substring(6).strip();
+        }
+      }
+      String path = request.split(" ")[1].replaceFirst("^http://[^/]*", "");
+      synchronized (this) {
+        requests.add(request.split(" ")[0] + " " + request.split(" ")[1] + range);
+      }
+      Deque<Answer> sequence =
+          answers.getOrDefault(path, new ArrayDeque<>(List.of(Answer.status("404 Not Found"))));
+      Answer answer;
+      synchronized (sequence) {
+        answer = sequence.size() > 1 ? sequence.removeFirst() : sequence.getFirst();
+      }
+      OutputStream out = connection.getOutputStream();
+      out.write(
+          ("HTTP/1.1 "
+                  + answer.head
+                  + "\r\nContent-Length: "
+                  + answer.claimed
+                  + "\r\nConnection: close\r\n\r\n")
+              .getBytes(StandardCharsets.ISO_8859_1));
+      out.write(answer.body);
+      out.flush();
+      if (answer.hangs) {
+        Thread.sleep(60_000);
+      }
+    } catch (IOException e) {
+      // The client left.
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  @Override
+  public void close() {
+    try {
+      socket.close();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}

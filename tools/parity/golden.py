@@ -368,6 +368,7 @@ def pictures(out):
     save("baseline-422.jpg", small, quality=85, subsampling="4:2:2")
     save("baseline-444.jpg", small, quality=85, subsampling="4:4:4")
     save("progressive.jpg", small, quality=85, progressive=True)
+    (folder / "baseline-440.jpg").write_bytes(jpeg_440(small.crop((0, 0, 64, 64))))
     save("restart.jpg", small, quality=85, restart_marker_blocks=3)
     save("gray.jpg", gray, quality=85)
     save("rgb.jpg", small, quality=85, keep_rgb=True)
@@ -417,8 +418,11 @@ def pictures(out):
         expected[file.name] = entry
     (out / "decoded.json").write_text(compact(expected))
     # Where the format leaves the decoder freedom, the difference itself is measured.
-    lossy = np.asarray(Image.open(folder / "lossy.webp").convert("RGB")).copy()
-    save_file({"lossy.webp": torch.from_numpy(lossy)}, out / "decoded.safetensors")
+    inexact = {
+        name: torch.from_numpy(np.asarray(Image.open(folder / name).convert("RGB")).copy())
+        for name in ("lossy.webp", "baseline-440.jpg")
+    }
+    save_file(inexact, out / "decoded.safetensors")
 
     samples = out.parents[4] / "samples"
     samples.mkdir(exist_ok=True)
@@ -427,6 +431,19 @@ def pictures(out):
 
 def sha256(array):
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def jpeg_440(image):
+    """4:2:2 with its sampling factors swapped: other blocks side by side, but a valid 4:4:0."""
+    import io
+
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85, subsampling="4:2:2")
+    data = bytearray(buffer.getvalue())
+    frame = data.index(b"\xff\xc0")
+    assert data[frame + 11] == 0x21
+    data[frame + 11] = 0x12
+    return bytes(data)
 
 
 def adobe_ycck(image):

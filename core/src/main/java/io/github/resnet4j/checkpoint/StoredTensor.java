@@ -51,7 +51,7 @@ public record StoredTensor(
     } catch (ArithmeticException e) {
       legal = false;
     }
-    if (!legal || (!empty && last >= available)) {
+    if (!legal || (empty ? offset > available : last >= available)) {
       throw new IllegalArgumentException(
           "shape %s with strides %s from element %d does not fit into a storage of %d elements"
               .formatted(shape, strides, offset, available));

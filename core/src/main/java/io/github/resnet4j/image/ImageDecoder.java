@@ -2,8 +2,10 @@ package io.github.resnet4j.image;
 
 import java.awt.color.ColorSpace;
 import java.awt.image.BufferedImage;
+import java.awt.image.DataBufferByte;
 import java.awt.image.DirectColorModel;
 import java.awt.image.IndexColorModel;
+import java.awt.image.PixelInterleavedSampleModel;
 import java.awt.image.Raster;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
@@ -197,20 +199,52 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
         boolean gray =
             raster.getNumBands() < 3
                 || image.getColorModel().getColorSpace().getType() == ColorSpace.TYPE_GRAY;
-        int bits = raster.getSampleModel().getSampleSize(0);
-        int[] row = new int[width];
-        for (int band = 0; band < 3; band++) {
-          for (int y = 0; y < height; y++) {
-            raster.getSamples(0, y, width, 1, gray ? 0 : band, row);
-            int to = y * width * 3 + band;
-            for (int x = 0; x < width; x++, to += 3) {
-              rgb[to] = toByte(row[x], bits, gray);
-            }
-          }
+        if (raster.getSampleModel() instanceof PixelInterleavedSampleModel model
+            && raster.getDataBuffer() instanceof DataBufferByte buffer) {
+          copyBytes(buffer.getData(), model, gray, width, height, rgb);
+        } else {
+          copySamples(raster, gray, rgb);
         }
       }
     }
     return new Pixels(width, height, 3, rgb);
+  }
+
+  /** The usual case, 8 bits a sample: one pass over the picture. */
+  private static void copyBytes(
+      byte[] data,
+      PixelInterleavedSampleModel model,
+      boolean gray,
+      int width,
+      int height,
+      byte[] rgb) {
+    int[] bands = model.getBandOffsets();
+    int green = bands[gray ? 0 : 1];
+    int blue = bands[gray ? 0 : 2];
+    int step = model.getPixelStride();
+    for (int y = 0, to = 0; y < height; y++) {
+      int from = y * model.getScanlineStride();
+      for (int x = 0; x < width; x++, from += step, to += 3) {
+        rgb[to] = data[from + bands[0]];
+        rgb[to + 1] = data[from + green];
+        rgb[to + 2] = data[from + blue];
+      }
+    }
+  }
+
+  private static void copySamples(Raster raster, boolean gray, byte[] rgb) {
+    int width = raster.getWidth();
+    int bits = raster.getSampleModel().getSampleSize(0);
+    int[] row = new int[width];
+    for (int band = 0; band < 3; band++) {
+      for (int y = 0; y < raster.getHeight(); y++) {
+        raster.getSamples(0, y, width, 1, gray ? 0 : band, row);
+        int to = y * width * 3 + band;
+        for (int x = 0; x < width; x++, to += 3) {
+          rgb[to] = toByte(row[x], bits, gray);
+        }
+      }
+    }
   }
 
   private static byte toByte(int sample, int bits, boolean gray) {

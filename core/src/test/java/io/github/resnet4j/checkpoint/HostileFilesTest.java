@@ -220,6 +220,17 @@ class HostileFilesTest {
     }
   }
 
+  /** Fuzzing found it: without elements, nothing had compared the offset with the storage. */
+  @Test
+  void anEmptyTensorLiesWithinItsStorageToo() {
+    var storage = java.lang.foreign.MemorySegment.ofArray(new byte[16]);
+    var end = new StoredTensor(DType.F32, List.of(0L), List.of(1L), 4, storage);
+    assertTrue(end.toTensor().size() == 0);
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> new StoredTensor(DType.F32, List.of(0L), List.of(1L), 5, storage));
+  }
+
   @ParameterizedTest
   @CsvSource({
     "'.', takes more from its stack",

@@ -1,0 +1,194 @@
+"""Runs the resnet4j command beside PyTorch and prints where they differ.
+
+    tools/parity/run live [--quick]
+
+Every network of torchvision's catalogue at 224x224 from a .pth that torch.save wrote; converted
+files loaded by torch.load(weights_only=True) and safetensors; pictures through torchvision's own
+loader and transforms; timm's and transformers' checkpoints.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import skimage
+import timm
+import torch
+import torchvision
+import transformers
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+sys.path.insert(0, str(Path(__file__).parent))
+from golden import CIFAR, TORCHVISION, cifar, randomise_batch_norm, seeded, seeded_input  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+FAILURES = []
+
+
+def resnet4j(*arguments):
+    command = [str(ROOT / "resnet4j"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
+    return done.stdout
+
+
+def report(what, value, good):
+    print(f"{'ok  ' if good else 'FAIL'} {what:<52} {value}", flush=True)
+    if not good:
+        FAILURES.append(what)
+
+
+def relative(a, b):
+    return float(np.abs(a - b).max() / np.abs(b).max())
+
+
+def top5(logits):
+    return np.argsort(-logits, axis=1, kind="stable")[:, :5]
+
+
+def same_logits(what, ours, theirs):
+    error = relative(ours, theirs)
+    agree = bool((top5(ours) == top5(theirs)).all())
+    report(what, f"relative error {error:.1e}, top-5 {'equal' if agree else 'differ'}",
+           error <= 1e-4 and agree)  # fmt: skip
+
+
+def forward(folder, model, x, weights=None, seed=None):
+    np.save(folder / "x.npy", x.numpy())
+    source = ["--weights", weights] if weights else ["--seed", seed]
+    resnet4j("forward", "--model", model, *source, "--input", folder / "x.npy",
+             "--output", folder / "y.npy")  # fmt: skip
+    return np.load(folder / "y.npy")
+
+
+def networks(folder, quick):
+    names = ["resnet18", "resnet50"] if quick else TORCHVISION
+    for name in names:
+        model = randomise_batch_norm(seeded(getattr(torchvision.models, name)))
+        x = seeded_input(2, 3, 224, 224)
+        torch.save(model.state_dict(), folder / "m.pth")
+        with torch.no_grad():
+            same_logits(f"{name}, 224x224, .pth", forward(folder, name, x, folder / "m.pth"), model(x).numpy())  # fmt: skip
+    for name in ("resnet18", "resnext50_32x4d"):
+        model = seeded(getattr(torchvision.models, name), seed=5).eval()
+        x = seeded_input(1, 3, 97, 130)
+        with torch.no_grad():
+            same_logits(f"{name}, torch.manual_seed(5)", forward(folder, name, x, seed=5), model(x).numpy())  # fmt: skip
+    for name, n in list(CIFAR.items())[: 1 if quick else None]:
+        model = seeded(lambda n=n: cifar(n)).eval()
+        x = seeded_input(4, 3, 32, 32)
+        with torch.no_grad():
+            same_logits(f"{name}, torch.manual_seed(0)", forward(folder, name, x, seed=0), model(x).numpy())  # fmt: skip
+
+
+def conversions(folder):
+    model = randomise_batch_norm(seeded(torchvision.models.resnet18))
+    state = model.state_dict()
+    torch.save({"state_dict": state, "epoch": 1}, folder / "m.pth")
+    resnet4j("convert", folder / "m.pth", folder / "m.safetensors")
+    resnet4j("convert", folder / "m.safetensors", folder / "n.pth")
+    resnet4j("convert", folder / "m.pth", folder / "h.pth", "--precision", "bf16")
+    for name, loaded in {
+        ".pth, torch.load(weights_only=True)": torch.load(folder / "n.pth", weights_only=True),
+        ".pth, torch.load(mmap=True)": torch.load(folder / "n.pth", mmap=True, weights_only=True),
+        ".safetensors, safetensors.torch": load_file(folder / "m.safetensors"),
+    }.items():
+        equal = loaded.keys() == state.keys() and all(
+            torch.equal(loaded[k], v) and loaded[k].dtype == v.dtype for k, v in state.items()
+        )
+        torchvision.models.resnet18().load_state_dict(loaded)
+        report(f"written {name}", "every bit equal" if equal else "differs", equal)
+    half = torch.load(folder / "h.pth", weights_only=True)
+    equal = all(torch.equal(half[k], v.bfloat16() if v.is_floating_point() else v) for k, v in state.items())  # fmt: skip
+    report("rounded to bfloat16 as PyTorch rounds", "every bit equal" if equal else "differs", equal)
+
+
+def libraries(folder):
+    model = timm.create_model("resnet50", num_classes=1000).eval()
+    randomise_batch_norm(model)
+    save_file(model.state_dict(), folder / "timm.safetensors")
+    x = seeded_input(1, 3, 224, 224)
+    with torch.no_grad():
+        same_logits("timm resnet50, .safetensors", forward(folder, "resnet50", x, folder / "timm.safetensors"), model(x).numpy())  # fmt: skip
+    for depths, kind, name in [
+        ([2, 2, 2, 2], "basic", "resnet18"),
+        ([3, 4, 6, 3], "bottleneck", "resnet50"),
+    ]:
+        sizes = [64, 128, 256, 512] if kind == "basic" else [256, 512, 1024, 2048]
+        config = transformers.ResNetConfig(
+            depths=depths, layer_type=kind, hidden_sizes=sizes, num_labels=1000
+        )
+        model = randomise_batch_norm(
+            seeded(lambda c=config: transformers.ResNetForImageClassification(c))
+        )
+        model.save_pretrained(folder / "hf")
+        with torch.no_grad():
+            same_logits(f"transformers {name}, .safetensors", forward(folder, name, x, folder / "hf/model.safetensors"), model(x).logits.numpy())  # fmt: skip
+
+
+def pictures(folder):
+    """Whole classifications: the loader, the transforms and the network of torchvision."""
+    model = randomise_batch_norm(seeded(torchvision.models.resnet18))
+    torch.save(model.state_dict(), folder / "resnet18-pictures.pth")
+    data = Path(skimage.__file__).parent / "data"
+    files = [p for n in ("astronaut", "chelsea", "coffee") for p in data.glob(n + ".png")]
+    for i, size in enumerate([(640, 480), (375, 500), (1200, 300), (300, 900), (224, 224)]):
+        source = Image.open(files[i % len(files)]).convert("RGB").resize(size)
+        file = folder / f"picture-{i}.jpg"
+        source.save(file, quality=80 + i, progressive=i % 2 == 1)
+        files.append(file)
+    for preset, weights in {
+        "V1": torchvision.models.ResNet50_Weights.IMAGENET1K_V1,
+        "V2": torchvision.models.ResNet50_Weights.IMAGENET1K_V2,
+    }.items():
+        transform = weights.transforms()
+        fields = {"resize_size": transform.resize_size[0], "crop_size": transform.crop_size[0]}
+        (folder / "p.json").write_text(json.dumps(fields))
+        lines = resnet4j("classify", "--model", "resnet18", "--weights",
+                         folder / "resnet18-pictures.pth", "--preprocessing", folder / "p.json",
+                         "--format", "json", *files).splitlines()  # fmt: skip
+        worst, agree = 0.0, True
+        for file, line in zip(files, lines, strict=True):
+            with torch.no_grad():
+                p = model(transform(Image.open(file).convert("RGB"))[None]).softmax(1)[0]
+            values, indices = p.topk(5)
+            ours = json.loads(line)["predictions"]
+            agree &= [q["index"] for q in ours] == indices.tolist()
+            worst = max(worst, max(abs(q["probability"] - v) for q, v in zip(ours, values.tolist())))
+        report(f"classify, {len(files)} pictures, preset {preset}",
+               f"top-5 {'equal' if agree else 'differ'}, probabilities within {worst:.1e}",
+               agree and worst <= 1e-4)  # fmt: skip
+
+
+def embedded():
+    digits = [ROOT / "samples" / f"digit-{d}.png" for d in range(10)]
+    lines = resnet4j("classify", "--top", 1, "--format", "json", *digits).splitlines()
+    right = [json.loads(line)["predictions"][0]["index"] for line in lines] == list(range(10))
+    report("the embedded model on its samples", "all right" if right else "wrong", right)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="two networks instead of all")
+    arguments = parser.parse_args()
+    packages = (torch, torchvision, timm, transformers)
+    print("beside", ", ".join(f"{p.__name__} {p.__version__}" for p in packages), flush=True)
+    torch.set_num_threads(2)
+    with tempfile.TemporaryDirectory() as folder:
+        embedded()
+        conversions(Path(folder))
+        libraries(Path(folder))
+        pictures(Path(folder))
+        networks(Path(folder), arguments.quick)
+    print(f"{len(FAILURES)} of these failed" if FAILURES else "all of it agrees")
+    sys.exit(bool(FAILURES))
+
+
+if __name__ == "__main__":
+    main()

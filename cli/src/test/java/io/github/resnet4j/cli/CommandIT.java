@@ -18,6 +18,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Pattern;
 import java.util.zip.ZipInputStream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -390,6 +391,27 @@ class CommandIT {
     assertEquals(0, run.code());
     assertEquals("samples/digit-0.png\n", run.out());
     assertEquals("", run.err());
+  }
+
+  @Test
+  void everyCommandOfTheReadmeWorks() throws IOException {
+    Path place = home.resolve("resnet4j");
+    Files.copy(
+        Path.of("../core/src/main/resources/io/github/resnet4j/digits.pth"),
+        place.resolve("digits.pth"));
+    Npy.write(place.resolve("x.npy"), Tensor.filled(1, 1, 3, 224, 224));
+    var commands =
+        Pattern.compile("^(?:\\| .* \\| `)?(\\./resnet4j [^`\n]*)", Pattern.MULTILINE)
+            .matcher(Files.readString(place.resolve("README.md")))
+            .results()
+            .map(found -> found.group(1))
+            .filter(command -> !command.endsWith("# downloads"))
+            .toList();
+    assertEquals(8, commands.size(), commands.toString());
+    for (String command : commands) {
+      Run run = runProcess(Map.of(), "", List.of("sh", "-c", "sh " + command));
+      assertEquals(0, run.code(), command + ": " + run.err());
+    }
   }
 
   @Test

@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.SplittableRandom;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -20,6 +21,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  * the corpus; a file that once failed belongs into {@code golden/checkpoints/corpus}. {@code
  * -Dfuzz.rounds=100000} searches longer.
  */
+@Tag("hostile")
 class FuzzTest {
   private static final int ROUNDS = Integer.getInteger("fuzz.rounds", 400);
 

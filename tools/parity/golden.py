@@ -398,6 +398,13 @@ def pictures(out):
     save("gray.gif", gray)
     frames = [small.quantize(16), small.transpose(Image.Transpose.FLIP_LEFT_RIGHT).quantize(16)]
     save("two-frames.gif", frames[0], save_all=True, append_images=frames[1:])
+    for name in ("palette.gif", "gray.gif"):
+        # A screen larger than its first frame, and the frame away from the corner.
+        data = bytearray((folder / name).read_bytes())
+        frame = data.index(b"\x2c\0\0\0\0")
+        data[6:10] = (130).to_bytes(2, "little") + (90).to_bytes(2, "little")
+        data[frame + 1 : frame + 5] = (9).to_bytes(2, "little") + (7).to_bytes(2, "little")
+        (folder / f"part-{name}").write_bytes(data)
     save("lossless.webp", small, lossless=True)
     save("lossless-alpha.webp", rgba, lossless=True, exact=True)
     save("lossy.webp", small, quality=85)

@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a checkpoint of ours says beside its weights. Fields with their default value may be left
@@ -108,7 +109,7 @@ public record ModelNotes(
     throw new IllegalArgumentException("fields expected, found " + value);
   }
 
-  private static List<?> list(String name, @org.jspecify.annotations.Nullable Object value) {
+  private static List<?> list(String name, @Nullable Object value) {
     if (value instanceof List<?> list) {
       return list;
     }
@@ -130,7 +131,7 @@ public record ModelNotes(
   }
 
   private static <E extends Enum<E>> E constant(
-      Class<E> type, String name, @org.jspecify.annotations.Nullable Object value) {
+      Class<E> type, String name, @Nullable Object value) {
     E[] constants = type.getEnumConstants();
     for (E constant : constants) {
       if (lower(constant).equals(value)) {

@@ -1,6 +1,6 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.checkpoint.CheckpointException;
+import java.io.BufferedOutputStream;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
@@ -51,7 +51,7 @@ public final class Main {
     // The output is data that other programs read: UTF-8 everywhere, buffered.
     var out =
         new PrintStream(
-            new java.io.BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 13),
+            new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 13),
             false,
             StandardCharsets.UTF_8);
     System.setOut(out);
@@ -69,10 +69,8 @@ public final class Main {
   private static int report(Exception e, CommandLine command, CommandLine.ParseResult parsed)
       throws Exception {
     if (e instanceof IOException || e instanceof IllegalArgumentException) {
-      String message = e.getMessage();
-      String kind = e instanceof CheckpointException || message != null ? "" : e + " ";
       System.out.flush();
-      System.err.println("resnet4j: " + kind + (message == null ? "" : message));
+      System.err.println("resnet4j: " + (e.getMessage() == null ? e : e.getMessage()));
       return FAILED;
     }
     throw e;

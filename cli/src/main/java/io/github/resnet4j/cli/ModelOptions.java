@@ -9,8 +9,10 @@ import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -123,7 +125,7 @@ final class ModelOptions {
     List<String> labels;
     try {
       labels = Files.readAllLines(file).stream().filter(line -> !line.isBlank()).toList();
-    } catch (java.nio.file.NoSuchFileException e) {
+    } catch (NoSuchFileException e) {
       throw new IOException(file + ": does not exist", e);
     }
     int classes = classifier.network().spec().numClasses();
@@ -140,7 +142,6 @@ final class ModelOptions {
     if (model == null) {
       throw new IllegalArgumentException("--seed needs a network: name it with --model");
     }
-    return ResNet.initialize(
-        Architecture.named(model), io.github.resnet4j.tensor.TorchRandom.manualSeed(seed));
+    return ResNet.initialize(Architecture.named(model), TorchRandom.manualSeed(seed));
   }
 }

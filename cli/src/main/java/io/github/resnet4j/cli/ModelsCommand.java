@@ -5,6 +5,7 @@ import io.github.resnet4j.PublishedWeights;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
@@ -31,7 +32,7 @@ final class ModelsCommand implements Callable<Integer> {
             rows.add(
                 List.of(
                     name,
-                    spec.block().name().toLowerCase(java.util.Locale.ROOT),
+                    spec.block().name().toLowerCase(Locale.ROOT),
                     spec.blocks().stream().map(String::valueOf).collect(Collectors.joining("-")),
                     spec.groups(),
                     spec.widthPerGroup(),

@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Set;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /** Which files the arguments of a command mean: files, folders, patterns, a list on stdin. */
 final class Pictures {
@@ -56,7 +57,7 @@ final class Pictures {
     }
   }
 
-  private static @org.jspecify.annotations.Nullable Path path(String argument) {
+  private static @Nullable Path path(String argument) {
     try {
       return Path.of(argument);
     } catch (InvalidPathException _) {

@@ -5,7 +5,9 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Collections;
@@ -89,7 +91,7 @@ public final class Checkpoint implements AutoCloseable {
     String start =
         new String(
             bytes.asSlice(0, Math.min(64, bytes.byteSize())).toArray(ValueLayout.JAVA_BYTE),
-            java.nio.charset.StandardCharsets.ISO_8859_1);
+            StandardCharsets.ISO_8859_1);
     if (start.isEmpty()) {
       return "is empty";
     }
@@ -109,9 +111,7 @@ public final class Checkpoint implements AutoCloseable {
       throw new Malformed("is larger than any index of shards");
     }
     var json =
-        Safetensors.parse(
-            new String(
-                bytes.toArray(ValueLayout.JAVA_BYTE), java.nio.charset.StandardCharsets.UTF_8));
+        Safetensors.parse(new String(bytes.toArray(ValueLayout.JAVA_BYTE), StandardCharsets.UTF_8));
     if (!(json.get("weight_map") instanceof Map<?, ?> map)) {
       throw new Malformed("is JSON without a weight_map, so not an index of safetensors files");
     }
@@ -152,7 +152,7 @@ public final class Checkpoint implements AutoCloseable {
         throw new CheckpointException(file, "is not a .safetensors file");
       }
       return Safetensors.read(bytes);
-    } catch (java.nio.file.NoSuchFileException e) {
+    } catch (NoSuchFileException e) {
       throw new CheckpointException(file, "does not exist, though the index names it", e);
     } catch (Malformed e) {
       throw new CheckpointException(file, e.reason(), e);

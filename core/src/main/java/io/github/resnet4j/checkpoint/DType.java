@@ -2,12 +2,6 @@ package io.github.resnet4j.checkpoint;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.lang.foreign.ValueLayout.OfDouble;
-import java.lang.foreign.ValueLayout.OfFloat;
-import java.lang.foreign.ValueLayout.OfInt;
-import java.lang.foreign.ValueLayout.OfLong;
-import java.lang.foreign.ValueLayout.OfShort;
-import java.nio.ByteOrder;
 import java.util.Locale;
 import java.util.Optional;
 
@@ -23,17 +17,6 @@ public enum DType {
   I8(1, "CharStorage", "|i1"),
   U8(1, "ByteStorage", "|u1"),
   BOOL(1, "BoolStorage", "|b1");
-
-  private static final OfDouble DOUBLE =
-      ValueLayout.JAVA_DOUBLE_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  private static final OfFloat FLOAT =
-      ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  private static final OfLong LONG =
-      ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  private static final OfInt INT =
-      ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  private static final OfShort SHORT =
-      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
   /** Bytes per element. */
   public final int bytes;
@@ -80,13 +63,13 @@ public enum DType {
   /** The value at byte {@code offset} of a little-endian segment. */
   double get(MemorySegment segment, long offset) {
     return switch (this) {
-      case F64 -> segment.get(DOUBLE, offset);
-      case F32 -> segment.get(FLOAT, offset);
-      case F16 -> Float.float16ToFloat(segment.get(SHORT, offset));
-      case BF16 -> Float.intBitsToFloat(segment.get(SHORT, offset) << 16);
-      case I64 -> segment.get(LONG, offset);
-      case I32 -> segment.get(INT, offset);
-      case I16 -> segment.get(SHORT, offset);
+      case F64 -> segment.get(LittleEndian.DOUBLE, offset);
+      case F32 -> segment.get(LittleEndian.FLOAT, offset);
+      case F16 -> Float.float16ToFloat(segment.get(LittleEndian.SHORT, offset));
+      case BF16 -> Float.intBitsToFloat(segment.get(LittleEndian.SHORT, offset) << 16);
+      case I64 -> segment.get(LittleEndian.LONG, offset);
+      case I32 -> segment.get(LittleEndian.INT, offset);
+      case I16 -> segment.get(LittleEndian.SHORT, offset);
       case I8 -> segment.get(ValueLayout.JAVA_BYTE, offset);
       case U8 -> segment.get(ValueLayout.JAVA_BYTE, offset) & 0xff;
       case BOOL -> segment.get(ValueLayout.JAVA_BYTE, offset) == 0 ? 0 : 1;
@@ -99,13 +82,14 @@ public enum DType {
    */
   void set(MemorySegment segment, long offset, double value) {
     switch (this) {
-      case F64 -> segment.set(DOUBLE, offset, value);
-      case F32 -> segment.set(FLOAT, offset, (float) value);
-      case F16 -> segment.set(SHORT, offset, Float.floatToFloat16((float) value));
-      case BF16 -> segment.set(SHORT, offset, toBfloat16((float) value));
-      case I64 -> segment.set(LONG, offset, (long) value);
-      case I32 -> segment.set(INT, offset, (int) value);
-      case I16 -> segment.set(SHORT, offset, (short) Math.clamp(value, -0x8000, 0x7fff));
+      case F64 -> segment.set(LittleEndian.DOUBLE, offset, value);
+      case F32 -> segment.set(LittleEndian.FLOAT, offset, (float) value);
+      case F16 -> segment.set(LittleEndian.SHORT, offset, Float.floatToFloat16((float) value));
+      case BF16 -> segment.set(LittleEndian.SHORT, offset, toBfloat16((float) value));
+      case I64 -> segment.set(LittleEndian.LONG, offset, (long) value);
+      case I32 -> segment.set(LittleEndian.INT, offset, (int) value);
+      case I16 ->
+          segment.set(LittleEndian.SHORT, offset, (short) Math.clamp(value, -0x8000, 0x7fff));
       case I8 -> segment.set(ValueLayout.JAVA_BYTE, offset, (byte) Math.clamp(value, -128, 127));
       case U8 -> segment.set(ValueLayout.JAVA_BYTE, offset, (byte) Math.clamp(value, 0, 255));
       case BOOL -> segment.set(ValueLayout.JAVA_BYTE, offset, (byte) (value == 0 ? 0 : 1));

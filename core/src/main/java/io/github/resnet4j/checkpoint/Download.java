@@ -3,6 +3,7 @@ package io.github.resnet4j.checkpoint;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
+import java.net.ConnectException;
 import java.net.InetSocketAddress;
 import java.net.Proxy;
 import java.net.ProxySelector;
@@ -13,6 +14,7 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -27,6 +29,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Fetches files over HTTP(S) into a cache folder. A broken transfer goes on where it stopped, in
@@ -292,19 +295,18 @@ public final class Download {
       }
       byte[] bytes = body.readNBytes(1 << 20);
       return new SmallFile(
-          new String(bytes, java.nio.charset.StandardCharsets.UTF_8),
-          firstHeader(response, header));
+          new String(bytes, StandardCharsets.UTF_8), firstHeader(response, header));
     }
   }
 
-  private static String reason(@org.jspecify.annotations.Nullable Throwable error) {
+  private static String reason(@Nullable Throwable error) {
     for (Throwable cause = error; cause != null; cause = cause.getCause()) {
       String message = cause.getMessage();
       if (message != null && !message.isBlank()) {
         return message;
       }
     }
-    return error instanceof java.net.ConnectException
+    return error instanceof ConnectException
         ? "no connection; is this machine offline?"
         : String.valueOf(error);
   }

@@ -3,6 +3,7 @@ package io.github.resnet4j.checkpoint;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.net.URI;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashSet;
@@ -133,7 +134,7 @@ public final class HuggingFaceHub {
         }
         Files.createDirectories(main.getParent());
         CheckpointWriter.atomically(
-            main, out -> out.write(commit.getBytes(java.nio.charset.StandardCharsets.US_ASCII)));
+            main, out -> out.write(commit.getBytes(StandardCharsets.US_ASCII)));
         return describe(snapshot, snapshot.resolve(name));
       }
     }

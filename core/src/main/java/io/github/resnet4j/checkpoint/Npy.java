@@ -5,9 +5,9 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
@@ -34,7 +34,7 @@ public final class Npy {
     try (var arena = Arena.ofConfined();
         var channel = FileChannel.open(file, StandardOpenOption.READ)) {
       return parse(channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena)).toTensor();
-    } catch (java.nio.file.NoSuchFileException e) {
+    } catch (NoSuchFileException e) {
       throw new CheckpointException(file, "does not exist", e);
     } catch (Malformed e) {
       throw new CheckpointException(file, e.reason(), e);
@@ -50,10 +50,7 @@ public final class Npy {
     }
     boolean longHeader = file.get(ValueLayout.JAVA_BYTE, 6) > 1;
     int length =
-        longHeader
-            ? file.get(ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN), 8)
-            : file.get(ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN), 8)
-                & 0xffff;
+        longHeader ? file.get(LittleEndian.INT, 8) : file.get(LittleEndian.SHORT, 8) & 0xffff;
     long start = longHeader ? 12 : 10;
     if (length < 0 || length > 1 << 16 || length > file.byteSize() - start) {
       throw new Malformed("its header claims " + Integer.toUnsignedString(length) + " bytes");

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.jr.ob.JSON;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -20,8 +21,6 @@ final class Safetensors {
   /** ResNet-152's header has 120 kB; the format itself allows 100 MB. */
   private static final long MAX_HEADER_BYTES = 16L << 20;
 
-  private static final ValueLayout.OfLong LONG =
-      ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
   private static final JSON STRICT_JSON = JSON.std.with(JSON.Feature.FAIL_ON_DUPLICATE_MAP_KEYS);
 
   private Safetensors() {}
@@ -31,7 +30,7 @@ final class Safetensors {
   }
 
   static Contents read(MemorySegment file) {
-    long headerLength = file.get(LONG, 0);
+    long headerLength = file.get(LittleEndian.LONG, 0);
     if (headerLength < 0 || headerLength > MAX_HEADER_BYTES || headerLength > file.byteSize() - 8) {
       throw new Malformed(
           "its header claims %s bytes; a file of %,d bytes may have up to %,d"
@@ -150,9 +149,6 @@ final class Safetensors {
 
   /** Eight bytes, little-endian. */
   static byte[] length(int headerBytes) {
-    return java.nio.ByteBuffer.allocate(8)
-        .order(ByteOrder.LITTLE_ENDIAN)
-        .putLong(headerBytes)
-        .array();
+    return ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(headerBytes).array();
   }
 }

@@ -2,8 +2,7 @@ package io.github.resnet4j.checkpoint;
 
 import io.github.resnet4j.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Collectors;
 
@@ -18,9 +17,6 @@ import java.util.stream.Collectors;
  */
 public record StoredTensor(
     DType dtype, List<Long> shape, List<Long> strides, long offset, MemorySegment storage) {
-
-  private static final ValueLayout.OfFloat LITTLE_ENDIAN_FLOAT =
-      ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
   /**
    * @throws IllegalArgumentException if any element lies outside the storage
@@ -76,18 +72,18 @@ public record StoredTensor(
   /** A float32 copy of a tensor in this form, as the writers take it. */
   public static StoredTensor of(Tensor tensor) {
     var bytes = MemorySegment.ofArray(new byte[Math.multiplyExact(tensor.size(), 4)]);
-    MemorySegment.copy(tensor.data(), 0, bytes, LITTLE_ENDIAN_FLOAT, 0, tensor.size());
+    MemorySegment.copy(tensor.data(), 0, bytes, LittleEndian.FLOAT, 0, tensor.size());
     return contiguous(DType.F32, shapeOf(tensor), bytes);
   }
 
   static List<Long> shapeOf(Tensor tensor) {
-    return java.util.Arrays.stream(tensor.shape()).mapToObj(Long::valueOf).toList();
+    return Arrays.stream(tensor.shape()).mapToObj(Long::valueOf).toList();
   }
 
   /** A scalar of 64 bits, as PyTorch keeps {@code num_batches_tracked}. */
   public static StoredTensor ofScalar(long value) {
     var bytes = MemorySegment.ofArray(new byte[8]);
-    bytes.set(ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN), 0, value);
+    bytes.set(LittleEndian.LONG, 0, value);
     return contiguous(DType.I64, List.of(), bytes);
   }
 
@@ -118,7 +114,7 @@ public record StoredTensor(
     Tensor tensor = Tensor.zeros(extents);
     float[] data = tensor.data();
     if (dtype == DType.F32 && isContiguous()) {
-      MemorySegment.copy(storage, LITTLE_ENDIAN_FLOAT, offset * 4, data, 0, data.length);
+      MemorySegment.copy(storage, LittleEndian.FLOAT, offset * 4, data, 0, data.length);
     } else {
       forEachElement((index, at) -> data[(int) index] = (float) dtype.get(storage, at));
     }

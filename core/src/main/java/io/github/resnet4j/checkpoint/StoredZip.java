@@ -2,12 +2,11 @@ package io.github.resnet4j.checkpoint;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.zip.CRC32;
 
 /**
  * The directory of a zip file whose entries are stored uncompressed, as {@code torch.save} writes
@@ -22,13 +21,6 @@ final class StoredZip {
   private static final int LOCAL_HEADER = 0x04034b50;
   private static final int ZIP64_EXTRA = 1;
   private static final int MAX_ENTRIES = 200_000;
-
-  private static final ValueLayout.OfShort SHORT =
-      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  private static final ValueLayout.OfInt INT =
-      ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  private static final ValueLayout.OfLong LONG =
-      ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
   private final MemorySegment file;
 
@@ -49,11 +41,7 @@ final class StoredZip {
             "entry %s is compressed, which torch.save never does; save it again from Python"
                 .formatted(printable(name)));
       }
-      var crc = new CRC32();
-      for (long at = 0; at < stored.byteSize(); at += 1 << 30) {
-        crc.update(stored.asSlice(at, Math.min(1 << 30, stored.byteSize() - at)).asByteBuffer());
-      }
-      if ((int) crc.getValue() != checksum) {
+      if ((int) LittleEndian.crc32(stored) != checksum) {
         throw new Malformed("entry %s is damaged: its checksum differs".formatted(name));
       }
       return stored;
@@ -77,20 +65,20 @@ final class StoredZip {
     long end = findEndOfDirectory();
     long count = u16(end + 10);
     long position = u32(end + 16);
-    if (end >= 20 && file.get(INT, end - 20) == ZIP64_LOCATOR) {
-      long end64 = file.get(LONG, end - 20 + 8);
-      if (file.get(INT, end64) != ZIP64_END_OF_DIRECTORY) {
+    if (end >= 20 && file.get(LittleEndian.INT, end - 20) == ZIP64_LOCATOR) {
+      long end64 = file.get(LittleEndian.LONG, end - 20 + 8);
+      if (file.get(LittleEndian.INT, end64) != ZIP64_END_OF_DIRECTORY) {
         throw new Malformed("the zip64 directory is not where the file says");
       }
-      count = file.get(LONG, end64 + 32);
-      position = file.get(LONG, end64 + 48);
+      count = file.get(LittleEndian.LONG, end64 + 32);
+      position = file.get(LittleEndian.LONG, end64 + 48);
     }
     if (count < 0 || count > MAX_ENTRIES) {
       throw new Malformed("the zip claims %,d entries".formatted(count));
     }
     var entries = new LinkedHashMap<String, Entry>();
     for (long i = 0; i < count; i++) {
-      if (file.get(INT, position) != DIRECTORY_ENTRY) {
+      if (file.get(LittleEndian.INT, position) != DIRECTORY_ENTRY) {
         throw new Malformed("the zip directory is damaged at byte " + position);
       }
       int nameLength = u16(position + 28);
@@ -108,7 +96,7 @@ final class StoredZip {
   private long findEndOfDirectory() {
     long last = file.byteSize() - 22;
     for (long at = last; at >= Math.max(0, last - 0xffff); at--) {
-      if (file.get(INT, at) == END_OF_DIRECTORY) {
+      if (file.get(LittleEndian.INT, at) == END_OF_DIRECTORY) {
         return at;
       }
     }
@@ -123,7 +111,7 @@ final class StoredZip {
     if (name.startsWith("/")
         || name.contains("\\")
         || name.contains("\0")
-        || java.util.Arrays.asList(name.split("/", -1)).contains("..")) {
+        || Arrays.asList(name.split("/", -1)).contains("..")) {
       throw new Malformed("the zip names an entry outside its folder: " + printable(name));
     }
     int flags = u16(at + 8);
@@ -136,22 +124,22 @@ final class StoredZip {
       if (u16(e) == ZIP64_EXTRA) {
         long field = e + 4;
         if (size == 0xffffffffL) {
-          size = file.get(LONG, field);
+          size = file.get(LittleEndian.LONG, field);
           field += 8;
         }
         if (compressed == 0xffffffffL) {
-          compressed = file.get(LONG, field);
+          compressed = file.get(LittleEndian.LONG, field);
           field += 8;
         }
         if (header == 0xffffffffL) {
-          header = file.get(LONG, field);
+          header = file.get(LittleEndian.LONG, field);
         }
       }
     }
     if ((flags & 1) != 0) {
       throw new Malformed("entry " + printable(name) + " is encrypted");
     }
-    if (file.get(INT, header) != LOCAL_HEADER) {
+    if (file.get(LittleEndian.INT, header) != LOCAL_HEADER) {
       throw new Malformed("entry " + printable(name) + " does not begin where the directory says");
     }
     long data = header + 30 + u16(header + 26) + u16(header + 28);
@@ -161,7 +149,8 @@ final class StoredZip {
       throw new Malformed(
           "entry %s claims %,d bytes, the file has fewer".formatted(printable(name), size));
     }
-    return new Entry(name, method != 0, file.asSlice(data, compressed), file.get(INT, at + 16));
+    return new Entry(
+        name, method != 0, file.asSlice(data, compressed), file.get(LittleEndian.INT, at + 16));
   }
 
   private static String printable(String name) {
@@ -185,10 +174,10 @@ final class StoredZip {
   }
 
   private int u16(long at) {
-    return file.get(SHORT, at) & 0xffff;
+    return file.get(LittleEndian.SHORT, at) & 0xffff;
   }
 
   private long u32(long at) {
-    return file.get(INT, at) & 0xffffffffL;
+    return file.get(LittleEndian.INT, at) & 0xffffffffL;
   }
 }

@@ -6,13 +6,16 @@ import io.github.resnet4j.checkpoint.Unpickler.Storage;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.math.BigInteger;
-import java.nio.ByteOrder;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
+import java.util.function.Consumer;
 
 /**
  * Reads what {@code torch.save} writes: since PyTorch 1.6 a zip file with one pickle and one
@@ -23,8 +26,6 @@ final class TorchFile {
   private static final long MAX_PICKLE_BYTES = 32L << 20;
 
   private static final BigInteger LEGACY_MAGIC = new BigInteger("1950a86a20f9469cfc6c", 16);
-  private static final ValueLayout.OfLong LONG =
-      ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
   /** Where wrapped checkpoints keep the state dict, the plain weights before averaged ones. */
   private static final List<String> WRAPPERS =
@@ -115,7 +116,7 @@ final class TorchFile {
       if (position > file.byteSize() - 8) {
         throw new Malformed("it ends before storage " + key);
       }
-      long elements = file.get(LONG, position);
+      long elements = file.get(LittleEndian.LONG, position);
       position += 8;
       DType dtype = key instanceof String name ? types.get(name) : null;
       if (dtype == null) {
@@ -149,11 +150,9 @@ final class TorchFile {
   }
 
   /** Visits every tensor that a graph of dicts and lists holds, each container once. */
-  private static void forEachTensor(
-      Object root, java.util.function.Consumer<PickledTensor> visitor) {
-    var seen =
-        java.util.Collections.newSetFromMap(new java.util.IdentityHashMap<Object, Boolean>());
-    var open = new java.util.ArrayDeque<Object>();
+  private static void forEachTensor(Object root, Consumer<PickledTensor> visitor) {
+    var seen = Collections.newSetFromMap(new IdentityHashMap<Object, Boolean>());
+    var open = new ArrayDeque<Object>();
     open.push(root);
     while (!open.isEmpty()) {
       Object value = open.pop();

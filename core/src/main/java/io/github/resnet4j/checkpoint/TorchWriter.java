@@ -10,7 +10,6 @@ import java.time.LocalDateTime;
 import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
-import java.util.zip.CRC32;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
 
@@ -48,14 +47,10 @@ final class TorchWriter {
   }
 
   private void entry(String name, MemorySegment bytes) throws IOException {
-    var crc = new CRC32();
-    for (long at = 0; at < bytes.byteSize(); at += 1 << 30) {
-      crc.update(bytes.asSlice(at, Math.min(1 << 30, bytes.byteSize() - at)).asByteBuffer());
-    }
     var entry = new ZipEntry(FOLDER + name);
     entry.setMethod(ZipEntry.STORED);
     entry.setSize(bytes.byteSize());
-    entry.setCrc(crc.getValue());
+    entry.setCrc(LittleEndian.crc32(bytes));
     entry.setTimeLocal(LocalDateTime.of(1980, 1, 1, 0, 0)); // the same bytes every time
     // PyTorch pads with an extra field "FB" as well: id, length, zeros.
     long header = position + 30 + entry.getName().length() + 4;

@@ -3,6 +3,7 @@ package io.github.resnet4j.checkpoint;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.math.BigInteger;
+import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
@@ -34,12 +35,6 @@ final class Unpickler {
   private static final int MAX_INTEGER_BYTES = 256;
   private static final Object MARK = new Object();
 
-  private static final ValueLayout.OfShort SHORT =
-      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  private static final ValueLayout.OfInt INT =
-      ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  private static final ValueLayout.OfLong LONG =
-      ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
   private static final ValueLayout.OfDouble BIG_ENDIAN_DOUBLE =
       ValueLayout.JAVA_DOUBLE_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
 
@@ -137,17 +132,18 @@ final class Unpickler {
         case 0x88 -> push(true);
         case 0x89 -> push(false);
         case 'K' -> push((long) readByte()); // BININT1
-        case 'M' -> push((long) (source.get(SHORT, advance(2)) & 0xffff)); // BININT2
-        case 'J' -> push((long) source.get(INT, advance(4))); // BININT
+        case 'M' -> push((long) (source.get(LittleEndian.SHORT, advance(2)) & 0xffff)); // BININT2
+        case 'J' -> push((long) source.get(LittleEndian.INT, advance(4))); // BININT
         case 0x8a -> push(readInteger(readByte())); // LONG1
-        case 0x8b -> push(readInteger(source.get(INT, advance(4)))); // LONG4
+        case 0x8b -> push(readInteger(source.get(LittleEndian.INT, advance(4)))); // LONG4
         case 'G' -> push(source.get(BIG_ENDIAN_DOUBLE, advance(8))); // BINFLOAT
         case 'X' -> push(readText(readUnsignedInt())); // BINUNICODE
         case 0x8c -> push(readText(readByte())); // SHORT_BINUNICODE
-        case 0x8d -> push(readText(source.get(LONG, advance(8)))); // BINUNICODE8
+        case 0x8d -> push(readText(source.get(LittleEndian.LONG, advance(8)))); // BINUNICODE8
         case 'U', 'C' -> push(readBytes(readByte())); // SHORT_BINSTRING, SHORT_BINBYTES
         case 'T', 'B' -> push(readBytes(readUnsignedInt())); // BINSTRING, BINBYTES
-        case 0x8e, 0x96 -> push(readBytes(source.get(LONG, advance(8)))); // BINBYTES8, BYTEARRAY8
+        case 0x8e, 0x96 ->
+            push(readBytes(source.get(LittleEndian.LONG, advance(8)))); // BINBYTES8, BYTEARRAY8
         case ')', ']', 0x8f -> push(new ArrayList<>()); // EMPTY_TUPLE, EMPTY_LIST, EMPTY_SET
         case '}' -> push(new Dict()); // EMPTY_DICT
         case 't', 'l', 0x91 -> push(popToMark()); // TUPLE, LIST, FROZENSET
@@ -261,7 +257,7 @@ final class Unpickler {
   }
 
   private long readUnsignedInt() {
-    return source.get(INT, advance(4)) & 0xffffffffL;
+    return source.get(LittleEndian.INT, advance(4)) & 0xffffffffL;
   }
 
   private byte[] readBytes(long count) {
@@ -272,7 +268,7 @@ final class Unpickler {
   private String readText(long count) {
     byte[] bytes = readBytes(count);
     try {
-      return StandardCharsets.UTF_8.newDecoder().decode(java.nio.ByteBuffer.wrap(bytes)).toString();
+      return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString();
     } catch (CharacterCodingException e) {
       // Python writes lone surrogates this way; they never matter to a name.
       return new String(bytes, StandardCharsets.UTF_8);

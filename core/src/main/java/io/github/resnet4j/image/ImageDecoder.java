@@ -9,6 +9,8 @@ import java.awt.image.PixelInterleavedSampleModel;
 import java.awt.image.Raster;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -16,6 +18,7 @@ import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Locale;
+import java.util.TreeSet;
 import javax.imageio.ImageIO;
 import javax.imageio.ImageReader;
 import javax.imageio.stream.MemoryCacheImageInputStream;
@@ -115,7 +118,7 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
 
   /** The formats that can be read here, in lower case. */
   public static List<String> formats() {
-    var formats = new java.util.TreeSet<String>();
+    var formats = new TreeSet<String>();
     for (String name : ImageIO.getReaderFormatNames()) {
       formats.add(name.toLowerCase(Locale.ROOT));
     }
@@ -128,18 +131,20 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
       reader.setInput(stream, true, true);
       var warnings = new ArrayList<String>();
       reader.addIIOReadWarningListener((_, warning) -> warnings.add(warning));
-      int width = reader.getWidth(0);
-      int height = reader.getHeight(0);
-      if ((long) width * height > maxPixels) {
-        throw new ImageException(
-            name,
-            "has %d × %d pixels, more than the %,d that are allowed"
-                .formatted(width, height, maxPixels));
-      }
+      limit(name, reader.getWidth(0), reader.getHeight(0));
       String format = reader.getFormatName().toLowerCase(Locale.ROOT);
       Pixels pixels;
       if (format.startsWith("jp") && Jpeg.components(bytes) == 4) {
         pixels = Jpeg.fromCmyk(reader.readRaster(0, null), bytes);
+      } else if (format.equals("gif")) {
+        Gif.Placement placement = Gif.placement(bytes);
+        limit(name, placement.width(), placement.height());
+        BufferedImage frame = reader.read(0);
+        pixels =
+            Gif.onScreen(
+                toRgb(frame),
+                placement,
+                ((IndexColorModel) frame.getColorModel()).getRGB(placement.background()));
       } else {
         pixels = toRgb(reader.read(0));
       }
@@ -158,11 +163,19 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
     }
   }
 
+  private void limit(String name, int width, int height) throws ImageException {
+    if ((long) width * height > maxPixels) {
+      throw new ImageException(
+          name,
+          "has %d × %d pixels, more than the %,d that are allowed"
+              .formatted(width, height, maxPixels));
+    }
+  }
+
   /** A RIFF file says its length in its header. */
   private static boolean isTruncatedRiff(byte[] bytes) {
     long length =
-        Integer.toUnsignedLong(
-            java.nio.ByteBuffer.wrap(bytes).order(java.nio.ByteOrder.LITTLE_ENDIAN).getInt(4));
+        Integer.toUnsignedLong(ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).getInt(4));
     return length + 8 > bytes.length;
   }
 

@@ -8,7 +8,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.github.resnet4j.Golden;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -104,7 +106,7 @@ class CheckpointTest {
   @ValueSource(ints = {0, 1, 2, 4})
   void npyIsWrittenAndReadAgain(int rank) throws IOException {
     int[] shape = {2, 3, 1, 5};
-    Tensor tensor = Tensor.filled(1.5f, java.util.Arrays.copyOf(shape, rank));
+    Tensor tensor = Tensor.filled(1.5f, Arrays.copyOf(shape, rank));
     Path file = folder.resolve("x.npy");
     Npy.write(file, tensor);
     Tensor again = Npy.read(file);
@@ -159,7 +161,7 @@ class CheckpointTest {
     assertThrows(
         IllegalArgumentException.class,
         () -> CheckpointWriter.write(file, good, Map.of("stream", System.out)));
-    try (var files = java.nio.file.Files.list(folder)) {
+    try (var files = Files.list(folder)) {
       assertEquals(List.of(file), files.toList());
     }
     try (var checkpoint = Checkpoint.open(file)) {

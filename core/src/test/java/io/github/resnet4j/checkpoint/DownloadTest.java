@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.github.resnet4j.Golden;
 import io.github.resnet4j.checkpoint.ScriptedServer.Answer;
 import java.io.FileNotFoundException;
 import java.io.IOException;
@@ -13,6 +14,7 @@ import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -37,7 +39,7 @@ class DownloadTest {
     new SplittableRandom(1).nextBytes(BODY);
     try {
       SHA256 = HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(BODY));
-    } catch (java.security.NoSuchAlgorithmException e) {
+    } catch (NoSuchAlgorithmException e) {
       throw new IllegalStateException(e);
     }
   }
@@ -260,9 +262,7 @@ class DownloadTest {
   @Test
   void aHuggingFaceRepositoryIsCachedAsItsOwnLibraryDoes() throws IOException {
     String commit = "a".repeat(40);
-    byte[] weights =
-        Files.readAllBytes(
-            io.github.resnet4j.Golden.path("checkpoints/hugging-face/model.safetensors"));
+    byte[] weights = Files.readAllBytes(Golden.path("checkpoints/hugging-face/model.safetensors"));
     server.on(
         "/owner/net/resolve/main/config.json",
         Answer.ok("{\"model_type\": \"resnet\"}".getBytes()).with("X-Repo-Commit: " + commit));

@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.SplittableRandom;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
@@ -72,10 +73,10 @@ class FuzzTest {
       switch (random.nextInt(6)) {
         case 0 -> bytes[at] ^= (byte) (1 << random.nextInt(8));
         case 1 -> bytes[at] = (byte) random.nextInt(256);
-        case 2 -> bytes = java.util.Arrays.copyOf(bytes, Math.max(1, at));
+        case 2 -> bytes = Arrays.copyOf(bytes, Math.max(1, at));
         case 3 -> { // a run of one value: lengths become huge or zero
           byte value = (byte) (random.nextBoolean() ? 0xff : 0);
-          java.util.Arrays.fill(bytes, at, Math.min(bytes.length, at + 8), value);
+          Arrays.fill(bytes, at, Math.min(bytes.length, at + 8), value);
         }
         case 4 -> { // a piece of the file elsewhere
           int length = random.nextInt(Math.min(64, bytes.length - at) + 1);

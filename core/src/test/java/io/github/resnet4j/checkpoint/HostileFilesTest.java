@@ -9,12 +9,14 @@ import io.github.resnet4j.Golden;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.RandomAccessFile;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -225,7 +227,7 @@ class HostileFilesTest {
   /** Fuzzing found it: without elements, nothing had compared the offset with the storage. */
   @Test
   void anEmptyTensorLiesWithinItsStorageToo() {
-    var storage = java.lang.foreign.MemorySegment.ofArray(new byte[16]);
+    var storage = MemorySegment.ofArray(new byte[16]);
     var end = new StoredTensor(DType.F32, List.of(0L), List.of(1L), 4, storage);
     assertTrue(end.toTensor().size() == 0);
     assertThrows(
@@ -256,7 +258,7 @@ class HostileFilesTest {
   @Test
   void endlessPicklesAreRefused() throws IOException {
     byte[] pickle = new byte[5_000_000];
-    java.util.Arrays.fill(pickle, (byte) ']');
+    Arrays.fill(pickle, (byte) ']');
     refuses(withPickle(pickle), "more than 4000000 operations");
   }
 
@@ -302,7 +304,7 @@ class HostileFilesTest {
 
   private static int indexOf(byte[] bytes, byte[] pattern) {
     for (int i = 0; i < bytes.length - pattern.length; i++) {
-      if (java.util.Arrays.equals(bytes, i, i + pattern.length, pattern, 0, pattern.length)) {
+      if (Arrays.equals(bytes, i, i + pattern.length, pattern, 0, pattern.length)) {
         return i;
       }
     }
@@ -315,7 +317,7 @@ class HostileFilesTest {
     byte[] bytes = Files.readAllBytes(Golden.path("checkpoints/" + name));
     Path file = folder.resolve("truncated");
     for (int length = 0; length < bytes.length; length += Math.max(1, bytes.length / 97)) {
-      Files.write(file, java.util.Arrays.copyOf(bytes, length));
+      Files.write(file, Arrays.copyOf(bytes, length));
       assertThrows(CheckpointException.class, () -> open(file), name + " cut at " + length);
     }
   }

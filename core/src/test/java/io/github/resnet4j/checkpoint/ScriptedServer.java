@@ -14,6 +14,7 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
@@ -99,7 +100,7 @@ public final class ScriptedServer implements AutoCloseable {
       }
       String range = "";
       for (String line; (line = in.readLine()) != null && !line.isEmpty(); ) {
-        if (line.toLowerCase(java.util.Locale.ROOT).startsWith("range:")) {
+        if (line.toLowerCase(Locale.ROOT).startsWith("range:")) {
           range = " " + line.substring(6).strip();
         }
       }

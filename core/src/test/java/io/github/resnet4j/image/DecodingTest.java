@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.github.resnet4j.Golden;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
@@ -16,7 +17,9 @@ import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.SplittableRandom;
 import java.util.stream.Stream;
+import java.util.zip.CRC32;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -116,7 +119,7 @@ class DecodingTest {
   void damagedPicturesAreReadOrRefused(Map.Entry<String, Map<String, Object>> golden)
       throws IOException {
     byte[] original = Files.readAllBytes(Golden.path("images/" + golden.getKey()));
-    var random = new java.util.SplittableRandom(original.length);
+    var random = new SplittableRandom(original.length);
     for (int round = 0; round < 40; round++) {
       byte[] bytes = original.clone();
       for (int i = 0; i < 3; i++) {
@@ -136,10 +139,10 @@ class DecodingTest {
     // 60,000 × 60,000 pixels in a valid header of 33 bytes.
     byte[] png = Files.readAllBytes(Golden.path("images/rgb.png"));
     byte[] bomb = png.clone();
-    java.nio.ByteBuffer.wrap(bomb).putInt(16, 60_000).putInt(20, 60_000);
-    var crc = new java.util.zip.CRC32();
+    ByteBuffer.wrap(bomb).putInt(16, 60_000).putInt(20, 60_000);
+    var crc = new CRC32();
     crc.update(bomb, 12, 17);
-    java.nio.ByteBuffer.wrap(bomb).putInt(29, (int) crc.getValue());
+    ByteBuffer.wrap(bomb).putInt(29, (int) crc.getValue());
     var error =
         assertThrows(ImageException.class, () -> ImageDecoder.DEFAULT.decode("bomb.png", bomb));
     assertTrue(

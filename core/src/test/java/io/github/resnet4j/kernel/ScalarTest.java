@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
+import java.util.SplittableRandom;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.random.RandomGenerator;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.RepeatedTest;
@@ -26,7 +28,7 @@ class ScalarTest {
 
   @RepeatedTest(60)
   void convolutionIsItsDefinition(RepetitionInfo repetition) {
-    var random = new java.util.SplittableRandom(repetition.getCurrentRepetition());
+    var random = new SplittableRandom(repetition.getCurrentRepetition());
     int groups = pick(random, 1, 1, 2, 3);
     int c = groups * pick(random, 1, 2, 5);
     int o = groups * pick(random, 1, 3, 4, 7);
@@ -125,7 +127,7 @@ class ScalarTest {
                     throw new IllegalStateException("50");
                   }
                 }));
-    var sum = new java.util.concurrent.atomic.AtomicInteger();
+    var sum = new AtomicInteger();
     TEAM.forEach(100, sum::addAndGet);
     assertEquals(4950, sum.get());
     assertThrows(IllegalArgumentException.class, () -> new Team(0));

@@ -292,6 +292,27 @@ class DownloadTest {
   }
 
   @Test
+  void allShardsOfARepositoryAreFetched() throws IOException {
+    server.on(
+        "/owner/net/resolve/main/config.json",
+        Answer.ok("{}".getBytes()).with("X-Repo-Commit: " + "c".repeat(40)));
+    try (var files = Files.list(Golden.path("checkpoints/sharded"))) {
+      for (Path file : files.toList()) {
+        server.on(
+            "/owner/net/resolve/main/" + file.getFileName(), Answer.ok(Files.readAllBytes(file)));
+      }
+    }
+    var environment =
+        Map.of("HF_HOME", folder.toString(), "HF_ENDPOINT", server.url("").toString());
+    var download = new Download(Map.of(), (_, _, _) -> {}, Duration.ofSeconds(2));
+    Path weights = new HuggingFaceHub(environment, download).snapshot("owner/net").weights();
+    assertEquals("model.safetensors.index.json", weights.getFileName().toString());
+    try (var checkpoint = Checkpoint.open(weights)) {
+      assertTrue(checkpoint.torchvisionTensors().containsKey("fc.weight"));
+    }
+  }
+
+  @Test
   void aCommitCannotLeaveTheCache() {
     server.on(
         "/owner/net/resolve/main/config.json",

@@ -265,6 +265,7 @@ def checkpoints(out):
             "optimizer": optimizer.state_dict(),
             "lr_scheduler": scheduler.state_dict(),
             "best": np.float64(71.5),
+            "best_acc1": torch.tensor(71.5),
             "args": argparse.Namespace(lr=0.1, data="images", workers=4),
             "state_dict": OrderedDict((f"module.{k}", v) for k, v in state.items()),
         },

@@ -14,6 +14,7 @@ import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.function.Consumer;
 
@@ -39,6 +40,8 @@ final class TorchFile {
           "model_ema",
           "state_dict_ema",
           "ema");
+
+  private static final int MAX_WRAPPERS = 3;
 
   private TorchFile() {}
 
@@ -89,21 +92,22 @@ final class TorchFile {
   }
 
   static Contents readLegacy(MemorySegment file) {
-    var magic = Unpickler.read(limited(file), 0);
+    MemorySegment pickles = limited(file);
+    var magic = Unpickler.read(pickles, 0);
     if (!LEGACY_MAGIC.equals(magic.value())) {
       throw new Malformed("it is a pickle, but not one that torch.save wrote");
     }
-    var protocol = Unpickler.read(file, magic.end());
+    var protocol = Unpickler.read(pickles, magic.end());
     if (!Long.valueOf(1001).equals(protocol.value())) {
       throw new Malformed("its protocol version is not 1001, the only one of the old format");
     }
-    var system = Unpickler.read(file, protocol.end());
+    var system = Unpickler.read(pickles, protocol.end());
     if (system.value() instanceof Dict info
         && Boolean.FALSE.equals(info.items().get("little_endian"))) {
       throw new Malformed("it was written on a big-endian machine, which is not supported");
     }
-    var root = Unpickler.read(file, system.end());
-    var keys = Unpickler.read(file, root.end());
+    var root = Unpickler.read(pickles, system.end());
+    var keys = Unpickler.read(pickles, root.end());
     if (!(keys.value() instanceof List<?> order)) {
       throw new Malformed("the list of its storages is missing");
     }
@@ -174,32 +178,40 @@ final class TorchFile {
     }
   }
 
-  /** Finds the dict of tensors in what was saved, however it is wrapped. */
   private static Contents unwrap(Object root, Storages storages) {
     if (!(root instanceof Dict top)) {
       throw new Malformed("it holds no dict but a single value; save model.state_dict()");
     }
-    Dict dict = top;
-    for (int depth = 0; depth < 3; depth++) {
-      if (dict.items().values().stream().anyMatch(PickledTensor.class::isInstance)) {
-        return contents(top, dict, storages);
-      }
-      Dict inner = null;
-      for (String wrapper : WRAPPERS) {
-        if (inner == null && dict.items().get(wrapper) instanceof Dict found) {
-          inner = found;
+    return contents(
+        top,
+        stateDict(top, 0)
+            .orElseThrow(() ->
+                new Malformed(
+                    "no tensors in it, nor under %s; it has %s"
+                        .formatted(
+                            String.join(", ", WRAPPERS),
+                            top.items().keySet().stream()
+                                .limit(8)
+                                .map(key -> "'" + key + "'")
+                                .toList()))),
+        storages);
+  }
+
+  /**
+   * The dict of tensors in what was saved, however it is wrapped. Wrappers come first: beside the
+   * state dict, training scripts keep an accuracy or two, which may be tensors as well.
+   */
+  private static Optional<Dict> stateDict(Dict dict, int depth) {
+    for (String wrapper : WRAPPERS) {
+      if (depth < MAX_WRAPPERS && dict.items().get(wrapper) instanceof Dict inner) {
+        var found = stateDict(inner, depth + 1);
+        if (found.isPresent()) {
+          return found;
         }
       }
-      if (inner == null) {
-        break;
-      }
-      dict = inner;
     }
-    throw new Malformed(
-        "no tensors in it, nor under %s; it has %s"
-            .formatted(
-                String.join(", ", WRAPPERS),
-                top.items().keySet().stream().limit(8).map(key -> "'" + key + "'").toList()));
+    return Optional.of(dict)
+        .filter(d -> d.items().values().stream().anyMatch(PickledTensor.class::isInstance));
   }
 
   private static Contents contents(Dict top, Dict dict, Storages storages) {

@@ -63,13 +63,31 @@ def augment(x, rng):
     return torch.where(inverted, 1 - x, x)
 
 
-def main():
-    torch.manual_seed(0)
-    torch.set_num_threads(2)
+def load():
+    """The digits, and which of them are for training and which are held out."""
     data = load_digits()
     train, test = train_test_split(
         np.arange(len(data.target)), test_size=360, stratify=data.target, random_state=0
     )
+    return data, train, test
+
+
+def write_samples(data, train, test):
+    """Of each digit the held-out one that is nearest to the mean of those in training."""
+    samples = ROOT / "samples"
+    samples.mkdir(exist_ok=True)
+    for digit in range(10):
+        mean = data.images[train[data.target[train] == digit]].mean(axis=0)
+        held_out = test[data.target[test] == digit]
+        distance = ((data.images[held_out] - mean) ** 2).sum(axis=(1, 2))
+        typical = data.images[held_out[distance.argmin()]]
+        picture(typical).save(samples / f"digit-{digit}.png", optimize=True)
+
+
+def main():
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+    data, train, test = load()
     x = torch.stack([network_input(picture(d)) for d in data.images])
     y = torch.from_numpy(data.target)
 
@@ -138,11 +156,7 @@ def main():
         },
         golden / "digits.safetensors",
     )
-    samples = ROOT / "samples"
-    samples.mkdir(exist_ok=True)
-    for digit in range(10):
-        first = next(i for i in test if data.target[i] == digit)
-        picture(data.images[first]).save(samples / f"digit-{digit}.png", optimize=True)
+    write_samples(data, train, test)
 
 
 if __name__ == "__main__":

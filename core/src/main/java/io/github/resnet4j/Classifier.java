@@ -23,7 +23,7 @@ import java.util.stream.IntStream;
  * <pre>{@code
  * try (var team = Team.ofAllCores()) {
  *   var classifier = Classifier.embedded();
- *   for (var prediction : classifier.classify(Path.of("samples/digit-7.png"), 3, team)) {
+ *   for (var prediction : classifier.classify(Path.of("samples/digit-6.png"), 3, team)) {
  *     System.out.println(prediction);
  *   }
  * }

@@ -23,13 +23,17 @@ import picocli.CommandLine.Parameters;
 @Command(
     name = "classify",
     mixinStandardHelpOptions = true,
-    description = "Says what is on pictures.",
+    description = {
+      "Says what is on pictures.",
+      "",
+      "Without --model and --weights it takes the embedded model, handwritten digits.",
+    },
     footerHeading = "%nExamples:%n",
     footer = {
-      "  resnet4j classify samples/digit-7.png",
+      "  resnet4j classify samples/digit-6.png",
       "  resnet4j classify --model resnet50 cat.jpg",
-      "  resnet4j classify --model resnet34 --weights my.pth --labels names.txt photos/",
-      "  resnet4j classify --weights hf:timm/resnet50.a1_in1k 'photos/**/*.jpg' --format csv",
+      "  resnet4j classify -m resnet34 -w my.pth --labels names.txt photos/",
+      "  resnet4j classify -w hf:timm/resnet50.a1_in1k 'photos/**/*.jpg' -f csv",
       "  find . -name '*.png' | resnet4j classify - --format json",
     })
 final class ClassifyCommand implements Callable<Integer> {

@@ -24,9 +24,9 @@ import picocli.CommandLine.Option;
     description = "Runs the bare network on a tensor, to compare it with PyTorch.",
     footerHeading = "%nExamples:%n",
     footer = {
-      "  resnet4j forward --model resnet50 --weights my.pth --input x.npy --output y.npy",
-      "  resnet4j forward --model resnet18 --seed 0 --input x.npy --output y.safetensors",
-      "  resnet4j forward --model resnet50 --seed 0 --features --input x.npy --output f.npy",
+      "  resnet4j forward -m resnet50 -w my.pth -i x.npy -o y.npy",
+      "  resnet4j forward -m resnet18 --seed 0 -i x.npy -o y.safetensors",
+      "  resnet4j forward -m resnet50 --seed 0 --features -i x.npy -o features.npy",
     })
 final class ForwardCommand implements Callable<Integer> {
   @Mixin private ModelOptions options = new ModelOptions();

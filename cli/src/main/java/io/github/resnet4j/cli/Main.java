@@ -35,7 +35,7 @@ import picocli.CommandLine.IVersionProvider;
     },
     footerHeading = "%nExamples:%n",
     footer = {
-      "  resnet4j classify samples/digit-7.png",
+      "  resnet4j classify samples/digit-6.png",
       "  resnet4j classify --model resnet50 photos/ --format csv > labels.csv",
       "  resnet4j classify --help",
     })

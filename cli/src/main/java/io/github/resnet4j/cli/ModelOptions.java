@@ -24,10 +24,7 @@ final class ModelOptions {
   @Option(
       names = {"-m", "--model"},
       paramLabel = "NAME",
-      description = {
-        "A network that 'resnet4j models' lists. Without it and without --weights: the embedded"
-            + " model, handwritten digits."
-      })
+      description = "A network that 'resnet4j models' lists.")
   @Nullable String model;
 
   @Option(

@@ -103,11 +103,11 @@ class CommandIT {
 
   @Test
   void theMainJob() throws IOException {
-    Run run = run("classify", "samples/digit-7.png");
+    Run run = run("classify", "samples/digit-6.png");
     assertEquals(0, run.code(), run.err());
     assertEquals("", run.err());
-    assertEquals("samples/digit-7.png", run.lines().getFirst());
-    assertTrue(run.lines().get(1).matches(" +9\\d\\.\\d %  7 +█+"), run.out());
+    assertEquals("samples/digit-6.png", run.lines().getFirst());
+    assertTrue(run.lines().get(1).matches(" +9\\d\\.\\d %  6 +█+"), run.out());
     assertEquals(6, run.lines().size());
   }
 

@@ -17,8 +17,17 @@ public final class Golden {
   private Golden() {}
 
   public static Path path(String name) {
+    return resource("/golden/" + name);
+  }
+
+  /** A folder of files that fuzzing found. */
+  public static Path corpus(String name) {
+    return resource("/corpus/" + name);
+  }
+
+  private static Path resource(String name) {
     try {
-      return Path.of(Golden.class.getResource("/golden/" + name).toURI());
+      return Path.of(Golden.class.getResource(name).toURI());
     } catch (URISyntaxException e) {
       throw new IllegalStateException(e);
     }

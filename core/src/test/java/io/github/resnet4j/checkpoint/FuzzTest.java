@@ -7,20 +7,21 @@ import io.github.resnet4j.Golden;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.SplittableRandom;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
  * Real files with random damage: a reader may accept them or refuse them with a {@link
- * CheckpointException}, but nothing else may happen. The files under {@code golden/checkpoints} are
- * the corpus; a file that once failed belongs into {@code golden/checkpoints/corpus}. {@code
- * -Dfuzz.rounds=100000} searches longer.
+ * CheckpointException}, but nothing else may happen. {@code -Dfuzz.rounds=100000} searches longer;
+ * {@code tools/fuzz/run} searches guided by coverage, and leaves what it found in {@code corpus}.
  */
 @Tag("hostile")
 class FuzzTest {
@@ -45,6 +46,21 @@ class FuzzTest {
       assertTimeoutPreemptively(
           Duration.ofSeconds(20), () -> readOrRefuse(file), () -> seed + ", round " + number);
     }
+  }
+
+  @Test
+  void theCorpusOfEarlierSearchesIsReadOrRefused() throws IOException {
+    int files = 0;
+    try (var corpus = Files.list(Golden.corpus("checkpoints"))) {
+      for (Path found : corpus.toList()) {
+        Path file = folder.resolve("corpus");
+        Files.copy(found, file, StandardCopyOption.REPLACE_EXISTING);
+        assertTimeoutPreemptively(
+            Duration.ofSeconds(20), () -> readOrRefuse(file), found::toString);
+        files++;
+      }
+    }
+    assertTrue(files > 50, "the corpus has " + files);
   }
 
   private void readOrRefuse(Path file) throws IOException {

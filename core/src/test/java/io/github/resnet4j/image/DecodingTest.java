@@ -134,6 +134,24 @@ class DecodingTest {
     }
   }
 
+  /** What {@code tools/fuzz/run} found worth keeping. */
+  @Test
+  void theCorpusOfEarlierSearchesIsReadOrRefused() throws IOException {
+    int files = 0;
+    try (var corpus = Files.list(Golden.corpus("images"))) {
+      for (Path file : corpus.toList()) {
+        files++;
+        try {
+          Pixels pixels = new ImageDecoder(true, 1 << 20).decode(file);
+          assertEquals(pixels.width() * pixels.height() * 3, pixels.data().length);
+        } catch (ImageException e) {
+          assertTrue(e.getMessage().startsWith(file.toString()), e.getMessage());
+        }
+      }
+    }
+    assertTrue(files > 20, "the corpus has " + files);
+  }
+
   @Test
   void aBombIsRefusedBeforeItIsDecoded() throws IOException {
     // 60,000 × 60,000 pixels in a valid header of 33 bytes.

@@ -9,7 +9,6 @@ import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.io.InputStream;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -58,16 +57,13 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
    * The model that comes with resnet4j: handwritten digits, 0 to 9. Needs no network and no file.
    */
   public static Classifier embedded() throws IOException {
-    // A checkpoint is mapped, so the resource becomes a file for as long as it is read.
-    Path file = Files.createTempFile("resnet4j-", ".pth");
     try (InputStream resource = Classifier.class.getResourceAsStream(EMBEDDED)) {
       if (resource == null) {
         throw new IOException("the embedded model is not in the jar: " + EMBEDDED);
       }
-      Files.write(file, resource.readAllBytes());
-      return load(file);
-    } finally {
-      Files.deleteIfExists(file);
+      try (var checkpoint = Checkpoint.of(Path.of(EMBEDDED), resource.readAllBytes())) {
+        return of(checkpoint);
+      }
     }
   }
 
@@ -79,17 +75,22 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
    */
   public static Classifier load(Path file) throws IOException {
     try (var checkpoint = Checkpoint.open(file)) {
-      var notes = ModelNotes.of(checkpoint);
-      if (notes.spec().isEmpty() || notes.preprocessing().isEmpty()) {
-        throw new CheckpointException(
-            file, "does not say which network it is for; name the network and its preprocessing");
-      }
-      ResNetSpec spec = notes.spec().get();
-      return new Classifier(
-          ResNet.load(spec, checkpoint),
-          notes.preprocessing().get(),
-          notes.labels().orElseGet(() -> numbered(spec.numClasses())));
+      return of(checkpoint);
     }
+  }
+
+  private static Classifier of(Checkpoint checkpoint) throws IOException {
+    var notes = ModelNotes.of(checkpoint);
+    if (notes.spec().isEmpty() || notes.preprocessing().isEmpty()) {
+      throw new CheckpointException(
+          checkpoint.file(),
+          "does not say which network it is for; name the network and its preprocessing");
+    }
+    ResNetSpec spec = notes.spec().get();
+    return new Classifier(
+        ResNet.load(spec, checkpoint),
+        notes.preprocessing().get(),
+        notes.labels().orElseGet(() -> numbered(spec.numClasses())));
   }
 
   /** Names for classes that have none: their numbers. */

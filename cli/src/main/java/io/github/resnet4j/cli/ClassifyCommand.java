@@ -4,13 +4,13 @@ import com.fasterxml.jackson.jr.ob.JSON;
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Prediction;
 import io.github.resnet4j.image.ImageDecoder;
-import io.github.resnet4j.image.Pixels;
+import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -56,7 +56,7 @@ final class ClassifyCommand implements Callable<Integer> {
       description =
           "How the weights' pictures were prepared, as JSON: fields of torchvision (resize_size,"
               + " crop_size), timm (config.json) or Hugging Face (preprocessor_config.json).")
-  private @Nullable Path preprocessing;
+  private @Nullable Path preprocessingFile;
 
   @Option(
       names = "--top",
@@ -95,7 +95,7 @@ final class ClassifyCommand implements Callable<Integer> {
     }
     PrintStream out = System.out;
     try (Team team = options.team()) {
-      Classifier classifier = options.classifier(preprocessing, labels);
+      Classifier classifier = options.classifier(preprocessingFile, labels);
       List<Path> pictures = Pictures.find(paths);
       if (pictures.isEmpty()) {
         throw new IOException("no pictures in " + String.join(", ", paths));
@@ -126,23 +126,29 @@ final class ClassifyCommand implements Callable<Integer> {
   private int classify(
       List<Path> files, ImageDecoder decoder, Classifier classifier, Team team, PrintStream out)
       throws IOException {
-    var decoded = new Pixels[files.size()];
+    Preprocessing preprocessing = classifier.preprocessing();
+    Tensor batch =
+        Tensor.zeros(
+            files.size(),
+            preprocessing.channels(),
+            preprocessing.cropHeight(),
+            preprocessing.cropWidth());
     var errors = new String[files.size()];
     team.forEach(
         files.size(),
         i -> {
           try {
-            decoded[i] = decoder.decode(files.get(i));
+            // A picture of many megabytes lives no longer than its turn.
+            preprocessing.apply(decoder.decode(files.get(i)), batch, i);
           } catch (IOException e) {
             errors[i] = String.valueOf(e.getMessage());
           }
         });
-    var readable = Arrays.stream(decoded).filter(pixels -> pixels != null).toList();
-    var results = classifier.classify(readable, top, team).iterator();
+    var predictions = classifier.top(classifier.network().forward(batch, team), top);
     int unreadable = 0;
     for (int i = 0; i < files.size(); i++) {
-      if (decoded[i] != null) {
-        print(files.get(i), results.next(), out);
+      if (errors[i] == null) {
+        print(files.get(i), predictions.get(i), out);
       } else {
         unreadable++;
         out.flush();

@@ -49,42 +49,57 @@ public final class Checkpoint implements AutoCloseable {
    */
   @SuppressWarnings("MustBeClosedChecker") // the checkpoint closes it
   public static Checkpoint open(Path file) throws IOException {
-    var arena = Arena.ofShared();
-    try {
-      return new Checkpoint(file, arena, read(file, arena));
-    } catch (Malformed e) {
-      arena.close();
-      throw new CheckpointException(file, e.reason(), e);
-    } catch (IOException | RuntimeException e) {
-      arena.close();
-      throw e;
-    }
-  }
-
-  private static Contents read(Path file, Arena arena) throws IOException {
     if (Files.isDirectory(file)) {
       throw new CheckpointException(file, "is a folder; name the file in it");
     }
     if (!Files.exists(file)) {
       throw new CheckpointException(file, "does not exist");
     }
-    MemorySegment bytes;
+    var arena = Arena.ofShared();
+    try {
+      return new Checkpoint(file, arena, read(file, map(file, arena), arena));
+    } catch (IOException | RuntimeException e) {
+      arena.close();
+      throw e;
+    }
+  }
+
+  /**
+   * Reads a checkpoint that is in memory already.
+   *
+   * @param name what errors call it
+   * @throws CheckpointException as {@link #open}
+   */
+  @SuppressWarnings("MustBeClosedChecker") // the checkpoint closes it
+  public static Checkpoint of(Path name, byte[] bytes) throws IOException {
+    var arena = Arena.ofShared(); // has nothing to free, but closing is then the same
+    return new Checkpoint(name, arena, read(name, MemorySegment.ofArray(bytes), arena));
+  }
+
+  private static MemorySegment map(Path file, Arena arena) throws IOException {
     try (var channel = FileChannel.open(file, StandardOpenOption.READ)) {
-      bytes = channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena);
+      return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena);
     }
-    if (TorchFile.isZip(bytes)) {
-      return TorchFile.readZip(bytes);
+  }
+
+  private static Contents read(Path file, MemorySegment bytes, Arena arena) throws IOException {
+    try {
+      if (TorchFile.isZip(bytes)) {
+        return TorchFile.readZip(bytes);
+      }
+      if (TorchFile.isLegacy(bytes)) {
+        return TorchFile.readLegacy(bytes);
+      }
+      if (Safetensors.matches(bytes)) {
+        return Safetensors.read(bytes);
+      }
+      if (bytes.byteSize() > 0 && bytes.get(ValueLayout.JAVA_BYTE, 0) == '{') {
+        return readShards(file, bytes, arena);
+      }
+      throw new Malformed(notACheckpoint(bytes));
+    } catch (Malformed e) {
+      throw new CheckpointException(file, e.reason(), e);
     }
-    if (TorchFile.isLegacy(bytes)) {
-      return TorchFile.readLegacy(bytes);
-    }
-    if (Safetensors.matches(bytes)) {
-      return Safetensors.read(bytes);
-    }
-    if (bytes.byteSize() > 0 && bytes.get(ValueLayout.JAVA_BYTE, 0) == '{') {
-      return readShards(file, bytes, arena);
-    }
-    throw new CheckpointException(file, notACheckpoint(bytes));
   }
 
   private static String notACheckpoint(MemorySegment bytes) {
@@ -146,17 +161,16 @@ public final class Checkpoint implements AutoCloseable {
   }
 
   private static Contents readShard(Path file, Arena arena) throws IOException {
-    try (var channel = FileChannel.open(file, StandardOpenOption.READ)) {
-      var bytes = channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena);
-      if (!Safetensors.matches(bytes)) {
-        throw new CheckpointException(file, "is not a .safetensors file");
-      }
-      return Safetensors.read(bytes);
+    MemorySegment bytes;
+    try {
+      bytes = map(file, arena);
     } catch (NoSuchFileException e) {
       throw new CheckpointException(file, "does not exist, though the index names it", e);
-    } catch (Malformed e) {
-      throw new CheckpointException(file, e.reason(), e);
     }
+    if (!Safetensors.matches(bytes)) {
+      throw new CheckpointException(file, "is not a .safetensors file");
+    }
+    return read(file, bytes, arena);
   }
 
   /** The file this was opened from. */

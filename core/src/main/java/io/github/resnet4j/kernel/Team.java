@@ -40,7 +40,8 @@ public final class Team implements AutoCloseable {
 
   /**
    * Runs {@code body} once for every index in [0, count) and returns when all are done. The first
-   * exception that a body throws ends the loop and is thrown here.
+   * exception that a body throws ends the loop and is thrown here. A body must not itself use the
+   * team: it would wait for threads that wait for it.
    */
   public void forEach(int count, IntConsumer body) {
     int helpers = Math.min(size, count) - 1;

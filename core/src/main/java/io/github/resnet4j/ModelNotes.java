@@ -19,7 +19,7 @@ import org.jspecify.annotations.Nullable;
  * What a checkpoint of ours says beside its weights. Fields with their default value may be left
  * out, so files stay readable when the specification grows.
  */
-public record ModelNotes(
+record ModelNotes(
     Optional<ResNetSpec> spec,
     Optional<Preprocessing> preprocessing,
     Optional<List<String>> labels) {
@@ -29,7 +29,7 @@ public record ModelNotes(
    *
    * @throws CheckpointException if they are there but make no sense
    */
-  public static ModelNotes of(Checkpoint checkpoint) throws CheckpointException {
+  static ModelNotes of(Checkpoint checkpoint) throws CheckpointException {
     Map<String, Object> metadata = checkpoint.metadata();
     try {
       return new ModelNotes(

@@ -81,11 +81,9 @@ public record Weights(
     }
     try (var checkpoint = Checkpoint.open(file)) {
       var notes = ModelNotes.of(checkpoint);
-      return new Weights(
-          file,
-          named.isPresent() ? named.map(spec -> withClassesOf(spec, checkpoint)) : notes.spec(),
-          notes.preprocessing(),
-          notes.labels());
+      Optional<ResNetSpec> spec =
+          named.isPresent() ? Optional.of(withClassesOf(named.get(), checkpoint)) : notes.spec();
+      return new Weights(file, spec, notes.preprocessing(), notes.labels());
     }
   }
 
@@ -108,17 +106,13 @@ public record Weights(
   }
 
   /** A fine-tuned file of a known network: its head says how many classes it has. */
-  private static ResNetSpec withClassesOf(ResNetSpec spec, Checkpoint checkpoint) {
-    for (var entry : checkpoint.tensors().entrySet()) {
-      StoredTensor tensor = entry.getValue();
-      if (entry.getKey().endsWith("fc.bias") && tensor.shape().size() == 1) {
-        long classes = tensor.shape().getFirst();
-        if (classes >= 1 && classes <= Integer.MAX_VALUE) {
-          return spec.toBuilder().numClasses((int) classes).build();
-        }
-      }
+  private static ResNetSpec withClassesOf(ResNetSpec spec, Checkpoint checkpoint)
+      throws IOException {
+    StoredTensor bias = checkpoint.torchvisionTensors().get("fc.bias");
+    if (bias == null || bias.shape().size() != 1 || bias.size() < 1) {
+      return spec;
     }
-    return spec;
+    return spec.toBuilder().numClasses(Math.toIntExact(bias.size())).build();
   }
 
   private static Weights ofSnapshot(Optional<ResNetSpec> named, HuggingFaceHub.Snapshot snapshot)

@@ -52,8 +52,10 @@ final class Pictures {
       if (found.size() == before) {
         throw new ImageException(argument, "matches no file");
       }
+    } else if (path == null) {
+      throw new ImageException(argument, "is not a path");
     } else {
-      found.add(path == null ? Path.of(".") : path); // reported when it is read
+      found.add(path); // is reported as missing when it is read, and the others go on
     }
   }
 

@@ -42,6 +42,7 @@ import org.jspecify.annotations.Nullable;
 public final class Download {
   private static final int ATTEMPTS = 4;
   private static final long MAX_BYTES = 16L << 30;
+  private static final int MAX_TEXT_BYTES = 16 << 20;
   private static final Map<Path, Object> IN_THIS_PROCESS = new ConcurrentHashMap<>();
 
   private final HttpClient client;
@@ -293,7 +294,7 @@ public final class Download {
       if (response.statusCode() != 200) {
         throw new IOException(url + ": the server answered " + response.statusCode());
       }
-      byte[] bytes = body.readNBytes(1 << 20);
+      byte[] bytes = body.readNBytes(MAX_TEXT_BYTES);
       return new SmallFile(
           new String(bytes, StandardCharsets.UTF_8), firstHeader(response, header));
     }

@@ -25,7 +25,9 @@ public final class HuggingFaceHub {
       List.of("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin");
 
   /** Small files that say what the weights are. */
-  private static final List<String> NOTES = List.of("config.json", "preprocessor_config.json");
+  private static final String CONFIG = "config.json";
+
+  private static final String PREPROCESSOR = "preprocessor_config.json";
 
   private final Path cache;
   private final String endpoint;
@@ -99,32 +101,23 @@ public final class HuggingFaceHub {
   private static Snapshot describe(Path snapshot, Path weights) {
     return new Snapshot(
         weights,
-        Optional.of(snapshot.resolve(NOTES.get(0))).filter(Files::exists),
-        Optional.of(snapshot.resolve(NOTES.get(1))).filter(Files::exists));
+        Optional.of(snapshot.resolve(CONFIG)).filter(Files::exists),
+        Optional.of(snapshot.resolve(PREPROCESSOR)).filter(Files::exists));
   }
 
   private Snapshot fetch(String repository, Path folder, Path main) throws IOException {
-    String base = endpoint + "/" + repository + "/resolve/main/";
-    Download.SmallFile config;
-    try {
-      config = download.fetchText(URI.create(base + NOTES.getFirst()), "X-Repo-Commit");
-    } catch (FileNotFoundException e) {
-      throw new IOException(
-          "there is no repository %s with a config.json at %s".formatted(repository, endpoint), e);
-    } catch (IOException e) {
-      throw new IOException(
-          "%s%nput its files into %s to do without the download"
-              .formatted(e.getMessage(), folder.resolve("snapshots")),
-          e);
-    }
+    String revisions = endpoint + "/" + repository + "/resolve/";
+    Download.SmallFile config = config(repository, revisions + "main/", folder);
     String commit =
         config
             .header()
-            .orElseThrow(() -> new IOException(base + ": the server does not name the commit"));
-    Path snapshot = snapshotFolder(folder, commit);
-    for (String note : NOTES) {
-      fetchIfThere(base, snapshot, note);
-    }
+            .orElseThrow(
+                () -> new IOException(revisions + "main: the server does not name the commit"));
+    String base = revisions + commit + "/";
+    Path snapshot = Files.createDirectories(snapshotFolder(folder, commit));
+    CheckpointWriter.atomically(
+        snapshot.resolve(CONFIG), out -> out.write(config.text().getBytes(StandardCharsets.UTF_8)));
+    fetchIfThere(base, snapshot, PREPROCESSOR);
     for (String name : WEIGHTS) {
       if (fetchIfThere(base, snapshot, name)) {
         if (name.endsWith(".index.json")) {
@@ -139,6 +132,22 @@ public final class HuggingFaceHub {
       }
     }
     throw new IOException("%s has none of %s".formatted(base, String.join(", ", WEIGHTS)));
+  }
+
+  /** The first request: its answer names the commit that all others are of. */
+  private Download.SmallFile config(String repository, String base, Path folder)
+      throws IOException {
+    try {
+      return download.fetchText(URI.create(base + CONFIG), "X-Repo-Commit");
+    } catch (FileNotFoundException e) {
+      throw new IOException(
+          "there is no repository %s with a config.json at %s".formatted(repository, endpoint), e);
+    } catch (IOException e) {
+      throw new IOException(
+          "%s%nput its files into %s to do without the download"
+              .formatted(e.getMessage(), folder.resolve("snapshots")),
+          e);
+    }
   }
 
   private boolean fetchIfThere(String base, Path snapshot, String name) throws IOException {

@@ -266,7 +266,7 @@ class DownloadTest {
     server.on(
         "/owner/net/resolve/main/config.json",
         Answer.ok("{\"model_type\": \"resnet\"}".getBytes()).with("X-Repo-Commit: " + commit));
-    server.on("/owner/net/resolve/main/model.safetensors", Answer.ok(weights));
+    server.on("/owner/net/resolve/" + commit + "/model.safetensors", Answer.ok(weights));
     var environment =
         Map.of("HF_HOME", folder.toString(), "HF_ENDPOINT", server.url("").toString());
     var download = new Download(Map.of(), (_, _, _) -> {}, Duration.ofSeconds(2));
@@ -293,13 +293,15 @@ class DownloadTest {
 
   @Test
   void allShardsOfARepositoryAreFetched() throws IOException {
+    String commit = "c".repeat(40);
     server.on(
         "/owner/net/resolve/main/config.json",
-        Answer.ok("{}".getBytes()).with("X-Repo-Commit: " + "c".repeat(40)));
+        Answer.ok("{}".getBytes()).with("X-Repo-Commit: " + commit));
     try (var files = Files.list(Golden.path("checkpoints/sharded"))) {
       for (Path file : files.toList()) {
         server.on(
-            "/owner/net/resolve/main/" + file.getFileName(), Answer.ok(Files.readAllBytes(file)));
+            "/owner/net/resolve/" + commit + "/" + file.getFileName(),
+            Answer.ok(Files.readAllBytes(file)));
       }
     }
     var environment =

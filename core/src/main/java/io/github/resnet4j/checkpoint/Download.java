@@ -40,7 +40,10 @@ import org.jspecify.annotations.Nullable;
  * Java's own settings.
  */
 public final class Download {
+  /** In a row, without {@link #PROGRESS_BYTES} more; a slow line that gets on may break often. */
   private static final int ATTEMPTS = 4;
+
+  private static final long PROGRESS_BYTES = 1 << 20;
   private static final long MAX_BYTES = 16L << 30;
   private static final int MAX_TEXT_BYTES = 16 << 20;
   private static final Map<Path, Object> IN_THIS_PROCESS = new ConcurrentHashMap<>();
@@ -139,15 +142,17 @@ public final class Download {
   private String transfer(URI url, FileChannel part, String name, String sha256)
       throws IOException {
     IOException last = null;
-    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+    for (int failures = 0; failures < ATTEMPTS; ) {
+      long before = part.size();
       try {
-        pause(attempt);
+        pause(failures);
         var linked = attempt(url, part, name);
         return sha256.isEmpty() ? linked.orElse("") : sha256;
       } catch (FileNotFoundException | Refused e) {
         throw e;
       } catch (IOException e) {
         last = e;
+        failures = part.size() - before >= PROGRESS_BYTES ? 1 : failures + 1;
       }
     }
     throw new IOException("cannot download %s: %s".formatted(url, reason(last)), last);
@@ -162,9 +167,9 @@ public final class Download {
     }
   }
 
-  private static void pause(int attempt) throws IOException {
+  private static void pause(int failures) throws IOException {
     try {
-      Thread.sleep(attempt == 0 ? 0 : 100L << attempt);
+      Thread.sleep(failures == 0 ? 0 : 100L << failures);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new IOException("interrupted", e);

@@ -107,6 +107,15 @@ class DownloadTest {
   }
 
   @Test
+  void aLineThatBreaksOftenButGetsOnIsNotGivenUp() throws IOException {
+    byte[] large = new byte[14 << 20];
+    new SplittableRandom(2).nextBytes(large);
+    server.breaksOff("/w", large, 2 << 20);
+    assertArrayEquals(large, Files.readAllBytes(fetch("/w", "")));
+    assertTrue(server.requests().size() >= 7, server.requests().toString());
+  }
+
+  @Test
   void aTransferOfAnEarlierRunGoesOn() throws IOException {
     Files.write(folder.resolve("w.pth.part"), Arrays.copyOf(BODY, 250_000));
     server.on(

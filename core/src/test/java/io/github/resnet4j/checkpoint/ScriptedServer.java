@@ -12,11 +12,13 @@ import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Deque;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.IntFunction;
 
 /** An HTTP server on loopback that misbehaves as a test tells it to. */
 public final class ScriptedServer implements AutoCloseable {
@@ -53,6 +55,7 @@ public final class ScriptedServer implements AutoCloseable {
 
   private final ServerSocket socket;
   private final Map<String, Deque<Answer>> answers = new ConcurrentHashMap<>();
+  private final Map<String, IntFunction<Answer>> breaking = new ConcurrentHashMap<>();
   private final List<String> requests = new ArrayList<>();
 
   public ScriptedServer() throws IOException {
@@ -63,6 +66,18 @@ public final class ScriptedServer implements AutoCloseable {
   /** The answers to a path, one after the other; the last one stays. */
   public void on(String path, Answer... sequence) {
     answers.put(path, new ArrayDeque<>(List.of(sequence)));
+  }
+
+  /** Serves from the byte that is asked for, but never more than so many bytes at a time. */
+  public void breaksOff(String path, byte[] content, int most) {
+    breaking.put(path, from -> piece(content, from, most));
+  }
+
+  private static Answer piece(byte[] content, int from, int most) {
+    byte[] piece = Arrays.copyOfRange(content, from, Math.min(content.length, from + most));
+    String range = "Content-Range: bytes %d-%d/%d";
+    return new Answer("206 Partial Content", piece, content.length - from, false)
+        .with(range.formatted(from, content.length - 1, content.length));
   }
 
   public URI url(String path) {
@@ -108,22 +123,19 @@ public final class ScriptedServer implements AutoCloseable {
       synchronized (this) {
         requests.add(request.split(" ")[0] + " " + request.split(" ")[1] + range);
       }
+      OutputStream out = connection.getOutputStream();
+      if (breaking.containsKey(path)) {
+        int from = range.isEmpty() ? 0 : Integer.parseInt(range.replaceAll("\\D", ""));
+        send(breaking.get(path).apply(from), out);
+        return;
+      }
       Deque<Answer> sequence =
           answers.getOrDefault(path, new ArrayDeque<>(List.of(Answer.status("404 Not Found"))));
       Answer answer;
       synchronized (sequence) {
         answer = sequence.size() > 1 ? sequence.removeFirst() : sequence.getFirst();
       }
-      OutputStream out = connection.getOutputStream();
-      out.write(
-          ("HTTP/1.1 "
-                  + answer.head
-                  + "\r\nContent-Length: "
-                  + answer.claimed
-                  + "\r\nConnection: close\r\n\r\n")
-              .getBytes(StandardCharsets.ISO_8859_1));
-      out.write(answer.body);
-      out.flush();
+      send(answer, out);
       if (answer.hangs) {
         Thread.sleep(60_000);
       }
@@ -132,6 +144,18 @@ public final class ScriptedServer implements AutoCloseable {
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
+  }
+
+  private static void send(Answer answer, OutputStream out) throws IOException {
+    out.write(
+        ("HTTP/1.1 "
+                + answer.head
+                + "\r\nContent-Length: "
+                + answer.claimed
+                + "\r\nConnection: close\r\n\r\n")
+            .getBytes(StandardCharsets.ISO_8859_1));
+    out.write(answer.body);
+    out.flush();
   }
 
   @Override

@@ -20,6 +20,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
+import java.util.function.Function;
 import java.util.stream.Collectors;
 
 /**
@@ -65,7 +66,7 @@ public final class ResNet {
     if (!fit.isExact()) {
       throw new CheckpointException(checkpoint.file(), fit.describe());
     }
-    return new ResNet(spec, layers, fit.toState(StateDict.zeros(layers)));
+    return new ResNet(spec, layers, fit.toState(layers, ResNet::zeros));
   }
 
   /** A network for a new task, and the parameters of its head that are new. */
@@ -91,11 +92,16 @@ public final class ResNet {
     if (!fit.isExact()) {
       throw new CheckpointException(checkpoint.file(), fit.describe());
     }
-    StateDict initial =
-        fresh.isEmpty()
-            ? StateDict.zeros(layers)
-            : Initialization.torchvision(layers, random, spec.zeroInitResidual());
-    return new Transfer(new ResNet(spec, layers, fit.toState(initial)), List.copyOf(fresh));
+    if (fresh.isEmpty()) {
+      return new Transfer(new ResNet(spec, layers, fit.toState(layers, ResNet::zeros)), List.of());
+    }
+    StateDict initial = Initialization.torchvision(layers, random, spec.zeroInitResidual());
+    StateDict state = fit.toState(layers, parameter -> initial.get(parameter.name()));
+    return new Transfer(new ResNet(spec, layers, state), List.copyOf(fresh));
+  }
+
+  private static Tensor zeros(Parameter parameter) {
+    return Tensor.zeros(parameter.extents());
   }
 
   /** How a checkpoint's tensors meet a network's parameters. */
@@ -138,9 +144,14 @@ public final class ResNet {
       return missing.isEmpty() && unexpected.isEmpty() && misshaped.isEmpty();
     }
 
-    StateDict toState(StateDict initial) {
-      var entries = new LinkedHashMap<>(initial.entries());
-      found.forEach((name, tensor) -> entries.put(name, tensor.toTensor()));
+    /** The tensors that were found, and something else for the parameters that were not. */
+    StateDict toState(Layer network, Function<Parameter, Tensor> otherwise) {
+      var entries = new LinkedHashMap<String, Tensor>();
+      for (Parameter parameter : network.parameters()) {
+        StoredTensor stored = found.get(parameter.name());
+        entries.put(
+            parameter.name(), stored == null ? otherwise.apply(parameter) : stored.toTensor());
+      }
       return new StateDict(entries);
     }
 

@@ -26,9 +26,6 @@ import java.util.SequencedMap;
  * against its bytes first. Closing ends the validity of the tensors.
  */
 public final class Checkpoint implements AutoCloseable {
-  private static final long MAX_INDEX_BYTES = 16L << 20;
-  private static final int MAX_SHARDS = 1000;
-
   private final Path file;
   private final Arena arena;
   private final SequencedMap<String, StoredTensor> tensors;
@@ -76,7 +73,7 @@ public final class Checkpoint implements AutoCloseable {
     return new Checkpoint(name, arena, read(name, MemorySegment.ofArray(bytes), arena));
   }
 
-  private static MemorySegment map(Path file, Arena arena) throws IOException {
+  static MemorySegment map(Path file, Arena arena) throws IOException {
     try (var channel = FileChannel.open(file, StandardOpenOption.READ)) {
       return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena);
     }
@@ -122,34 +119,20 @@ public final class Checkpoint implements AutoCloseable {
   /** Hugging Face's {@code model.safetensors.index.json}: which tensor lies in which file. */
   private static Contents readShards(Path index, MemorySegment bytes, Arena arena)
       throws IOException {
-    if (bytes.byteSize() > MAX_INDEX_BYTES) {
-      throw new Malformed("is larger than any index of shards");
-    }
-    var json =
-        Safetensors.parse(new String(bytes.toArray(ValueLayout.JAVA_BYTE), StandardCharsets.UTF_8));
-    if (!(json.get("weight_map") instanceof Map<?, ?> map)) {
-      throw new Malformed("is JSON without a weight_map, so not an index of safetensors files");
-    }
     var shards = new LinkedHashMap<String, Contents>();
     var tensors = new LinkedHashMap<String, StoredTensor>();
     Map<String, Object> metadata = Map.of();
-    for (var entry : map.entrySet()) {
-      String shard = String.valueOf(entry.getValue());
-      if (!shard.matches("[A-Za-z0-9._-]+\\.safetensors")) {
-        throw new Malformed("its weight_map names '%s', not a file beside it".formatted(shard));
-      }
+    for (var entry : Safetensors.weightMap(bytes).entrySet()) {
+      String shard = entry.getValue();
       Contents contents = shards.get(shard);
       if (contents == null) {
-        if (shards.size() == MAX_SHARDS) {
-          throw new Malformed("its weight_map names more than " + MAX_SHARDS + " files");
-        }
         contents = readShard(index.resolveSibling(shard), arena);
         shards.put(shard, contents);
         if (!contents.metadata().isEmpty()) {
           metadata = contents.metadata();
         }
       }
-      String name = String.valueOf(entry.getKey());
+      String name = entry.getKey();
       StoredTensor tensor = contents.tensors().get(name);
       if (tensor == null) {
         throw new Malformed(

@@ -2,6 +2,7 @@ package io.github.resnet4j.checkpoint;
 
 import java.io.FileNotFoundException;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -10,6 +11,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.regex.Pattern;
 
 /**
@@ -159,20 +161,11 @@ public final class HuggingFaceHub {
     }
   }
 
-  private static List<String> shards(Path index) throws IOException {
-    var shards = new LinkedHashSet<String>();
-    try {
-      if (Safetensors.parse(Files.readString(index)).get("weight_map") instanceof Map<?, ?> map) {
-        map.values().forEach(shard -> shards.add(String.valueOf(shard)));
-      }
+  private static Set<String> shards(Path index) throws IOException {
+    try (var arena = Arena.ofConfined()) {
+      return new LinkedHashSet<>(Safetensors.weightMap(Checkpoint.map(index, arena)).values());
     } catch (Malformed e) {
       throw new CheckpointException(index, e.reason(), e);
     }
-    for (String shard : shards) {
-      if (!shard.matches("[A-Za-z0-9._-]+\\.safetensors") || shards.size() > 1000) {
-        throw new CheckpointException(index, "names a shard '" + shard + "'");
-      }
-    }
-    return List.copyOf(shards);
   }
 }

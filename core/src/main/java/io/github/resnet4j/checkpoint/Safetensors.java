@@ -12,6 +12,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
+import java.util.Set;
+import java.util.regex.Pattern;
 
 /**
  * The safetensors format: eight bytes of length, a JSON header of names, types, shapes and byte
@@ -20,6 +22,9 @@ import java.util.SequencedMap;
 final class Safetensors {
   /** ResNet-152's header has 120 kB; the format itself allows 100 MB. */
   private static final long MAX_HEADER_BYTES = 16L << 20;
+
+  private static final int MAX_SHARDS = 1000;
+  private static final Pattern SHARD = Pattern.compile("[A-Za-z0-9._-]+\\.safetensors");
 
   private static final JSON STRICT_JSON = JSON.std.with(JSON.Feature.FAIL_ON_DUPLICATE_MAP_KEYS);
 
@@ -103,6 +108,32 @@ final class Safetensors {
       }
     }
     throw new Malformed("tensor " + tensor + " has " + value + " where a size belongs");
+  }
+
+  /**
+   * Which file holds which tensor, from Hugging Face's {@code model.safetensors.index.json}. The
+   * files are names of neighbours, never paths.
+   */
+  static SequencedMap<String, String> weightMap(MemorySegment index) {
+    if (index.byteSize() > MAX_HEADER_BYTES) {
+      throw new Malformed("is larger than any index of shards");
+    }
+    var json = parse(new String(index.toArray(ValueLayout.JAVA_BYTE), StandardCharsets.UTF_8));
+    if (!(json.get("weight_map") instanceof Map<?, ?> map)) {
+      throw new Malformed("is JSON without a weight_map, so not an index of safetensors files");
+    }
+    var shards = new LinkedHashMap<String, String>();
+    for (var entry : map.entrySet()) {
+      String shard = String.valueOf(entry.getValue());
+      if (!SHARD.matcher(shard).matches()) {
+        throw new Malformed("its weight_map names '%s', not a file beside it".formatted(shard));
+      }
+      shards.put(String.valueOf(entry.getKey()), shard);
+    }
+    if (Set.copyOf(shards.values()).size() > MAX_SHARDS) {
+      throw new Malformed("its weight_map names more than " + MAX_SHARDS + " files");
+    }
+    return shards;
   }
 
   static Map<String, Object> parse(String json) {

@@ -3,9 +3,7 @@ package io.github.resnet4j.checkpoint;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.math.BigInteger;
-import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -266,13 +264,8 @@ final class Unpickler {
   }
 
   private String readText(long count) {
-    byte[] bytes = readBytes(count);
-    try {
-      return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString();
-    } catch (CharacterCodingException e) {
-      // Python writes lone surrogates this way; they never matter to a name.
-      return new String(bytes, StandardCharsets.UTF_8);
-    }
+    // Python writes lone surrogates, too; they never matter to a name.
+    return new String(readBytes(count), StandardCharsets.UTF_8);
   }
 
   private String readLine() {
@@ -319,10 +312,9 @@ final class Unpickler {
     for (int i = 0; i < items.size(); i += 2) {
       Object key = items.get(i);
       // Lists as keys would be hashed by content, and content may contain itself.
-      if (!(key instanceof String || key instanceof Number || key instanceof Boolean)) {
-        key = key == NONE ? NONE : new Object();
-      }
-      dict.items.put(key, items.get(i + 1));
+      boolean plain =
+          key instanceof String || key instanceof Number || key instanceof Boolean || key == NONE;
+      dict.items.put(plain ? key : new Object(), items.get(i + 1));
     }
   }
 

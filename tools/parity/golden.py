@@ -9,8 +9,11 @@ versions writes the same values.
 
 import argparse
 import hashlib
+import io
 import json
+import struct
 import sys
+import zlib
 from collections import OrderedDict
 from pathlib import Path
 
@@ -21,7 +24,7 @@ import timm
 import torch
 import torchvision
 import transformers
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.torch import save_file
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
@@ -416,8 +419,6 @@ def pictures(out):
         rgb = np.asarray(image.convert("RGB"))
         entry = {"size": [rgb.shape[1], rgb.shape[0]], "sha256": sha256(rgb)}
         if file.name.startswith("exif"):
-            from PIL import ImageOps
-
             upright = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
             entry["upright"] = {
                 "size": [upright.shape[1], upright.shape[0]],
@@ -441,8 +442,6 @@ def sha256(array):
 
 def jpeg_440(image):
     """4:2:2 with its sampling factors swapped: other blocks side by side, but a valid 4:4:0."""
-    import io
-
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85, subsampling="4:2:2")
     data = bytearray(buffer.getvalue())
@@ -454,8 +453,6 @@ def jpeg_440(image):
 
 def adobe_ycck(image):
     """Pillow writes CMYK only; the marker's transform flag makes the same samples YCCK."""
-    import io
-
     buffer = io.BytesIO()
     image.convert("CMYK").save(buffer, "JPEG", quality=85)
     data = bytearray(buffer.getvalue())
@@ -466,9 +463,6 @@ def adobe_ycck(image):
 
 def png_16_bit(image):
     """Pillow cannot write 16-bit colours: the chunks by hand."""
-    import struct
-    import zlib
-
     pixels = np.asarray(image).astype(np.uint16) * 256 + 91
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
 

@@ -118,12 +118,7 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
     if (pictures.isEmpty()) {
       return List.of();
     }
-    Tensor batch =
-        Tensor.zeros(
-            pictures.size(),
-            preprocessing.channels(),
-            preprocessing.cropHeight(),
-            preprocessing.cropWidth());
+    Tensor batch = preprocessing.batch(pictures.size());
     team.forEach(pictures.size(), i -> preprocessing.apply(pictures.get(i), batch, i));
     return top(network.forward(batch, team), top);
   }

@@ -1,6 +1,5 @@
 package io.github.resnet4j.cli;
 
-import com.fasterxml.jackson.jr.ob.JSON;
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Prediction;
 import io.github.resnet4j.image.ImageDecoder;
@@ -10,8 +9,6 @@ import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -64,11 +61,7 @@ final class ClassifyCommand implements Callable<Integer> {
       description = "Classes to name for each picture; default ${DEFAULT-VALUE}.")
   private int top = 5;
 
-  @Option(
-      names = {"-f", "--format"},
-      paramLabel = "FORMAT",
-      description = "text, json (a line a picture) or csv; default ${DEFAULT-VALUE}.")
-  private Table.Format format = Table.Format.TEXT;
+  @Mixin private FormatOption output = new FormatOption();
 
   @Option(
       names = "--exif-orientation",
@@ -101,7 +94,7 @@ final class ClassifyCommand implements Callable<Integer> {
         throw new IOException("no pictures in " + String.join(", ", paths));
       }
       var decoder = new ImageDecoder(exifOrientation, maxPixels);
-      if (format == Table.Format.CSV) {
+      if (output.format == Table.Format.CSV) {
         out.println(Table.csvLine(List.of("path", "rank", "index", "label", "probability")));
       }
       int unreadable = 0;
@@ -127,12 +120,7 @@ final class ClassifyCommand implements Callable<Integer> {
       List<Path> files, ImageDecoder decoder, Classifier classifier, Team team, PrintStream out)
       throws IOException {
     Preprocessing preprocessing = classifier.preprocessing();
-    Tensor batch =
-        Tensor.zeros(
-            files.size(),
-            preprocessing.channels(),
-            preprocessing.cropHeight(),
-            preprocessing.cropWidth());
+    Tensor batch = preprocessing.batch(files.size());
     var errors = new String[files.size()];
     team.forEach(
         files.size(),
@@ -153,11 +141,10 @@ final class ClassifyCommand implements Callable<Integer> {
         unreadable++;
         out.flush();
         System.err.println("resnet4j: " + errors[i]);
-        if (format == Table.Format.JSON) {
-          var line = new LinkedHashMap<String, Object>();
-          line.put("path", files.get(i).toString());
-          line.put("error", errors[i]);
-          out.println(JSON.std.asString(line));
+        if (output.format == Table.Format.JSON) {
+          out.println(
+              Table.jsonLine(
+                  List.of("path", "error"), List.of(files.get(i).toString(), errors[i])));
         }
       }
     }
@@ -165,7 +152,7 @@ final class ClassifyCommand implements Callable<Integer> {
   }
 
   private void print(Path file, List<Prediction> predictions, PrintStream out) throws IOException {
-    switch (format) {
+    switch (output.format) {
       case TEXT -> {
         out.println(file);
         for (Prediction prediction : predictions) {
@@ -190,18 +177,14 @@ final class ClassifyCommand implements Callable<Integer> {
         }
       }
       case JSON -> {
-        var line = new LinkedHashMap<String, Object>();
-        line.put("path", file.toString());
-        var list = new ArrayList<Object>();
-        for (Prediction prediction : predictions) {
-          var fields = new LinkedHashMap<String, Object>();
-          fields.put("index", prediction.index());
-          fields.put("label", prediction.label());
-          fields.put("probability", prediction.probability());
-          list.add(fields);
-        }
-        line.put("predictions", list);
-        out.println(JSON.std.asString(line));
+        var list =
+            predictions.stream()
+                .map(p ->
+                    Table.fields(
+                        List.of("index", "label", "probability"),
+                        List.of(p.index(), p.label(), p.probability())))
+                .toList();
+        out.println(Table.jsonLine(List.of("path", "predictions"), List.of(file.toString(), list)));
       }
     }
   }

@@ -6,6 +6,7 @@ import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.PrintStream;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.Properties;
 import picocli.CommandLine;
@@ -68,7 +69,9 @@ public final class Main {
   /** Mistakes of files and options are one line; anything else is a defect and shows its trace. */
   private static int report(Exception e, CommandLine command, CommandLine.ParseResult parsed)
       throws Exception {
-    if (e instanceof IOException || e instanceof IllegalArgumentException) {
+    if (e instanceof IOException
+        || e instanceof UncheckedIOException // a folder that may not be listed
+        || e instanceof IllegalArgumentException) {
       System.out.flush();
       System.err.println("resnet4j: " + (e.getMessage() == null ? e : e.getMessage()));
       return FAILED;

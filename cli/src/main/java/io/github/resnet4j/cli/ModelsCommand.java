@@ -9,7 +9,7 @@ import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Option;
+import picocli.CommandLine.Mixin;
 
 @Command(
     name = "models",
@@ -18,11 +18,7 @@ import picocli.CommandLine.Option;
     footerHeading = "%nExamples:%n",
     footer = {"  resnet4j models", "  resnet4j models --format csv"})
 final class ModelsCommand implements Callable<Integer> {
-  @Option(
-      names = {"-f", "--format"},
-      paramLabel = "FORMAT",
-      description = "text, json (a line a network) or csv; default ${DEFAULT-VALUE}.")
-  private Table.Format format = Table.Format.TEXT;
+  @Mixin private FormatOption output = new FormatOption();
 
   @Override
   public Integer call() throws IOException {
@@ -55,7 +51,7 @@ final class ModelsCommand implements Callable<Integer> {
                 "state_dict",
                 "weights"),
             rows)
-        .print(format, System.out);
+        .print(output.format, System.out);
     return Main.OK;
   }
 }

@@ -6,6 +6,7 @@ import java.io.PrintStream;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.SequencedMap;
 import java.util.stream.Collectors;
 
 /** Rows under named columns, printed for people or for programs. */
@@ -32,7 +33,7 @@ record Table(List<String> columns, List<List<Object>> rows) {
       }
       case JSON -> {
         for (var row : rows) {
-          out.println(jsonLine(row));
+          out.println(jsonLine(columns, row));
         }
       }
     }
@@ -66,12 +67,18 @@ record Table(List<String> columns, List<List<Object>> rows) {
     };
   }
 
-  private String jsonLine(List<Object> row) throws IOException {
+  /** An object's fields in the order given. */
+  static SequencedMap<String, Object> fields(List<String> names, List<?> values) {
     var fields = new LinkedHashMap<String, Object>();
-    for (int c = 0; c < columns.size(); c++) {
-      fields.put(columns.get(c), row.get(c));
+    for (int i = 0; i < names.size(); i++) {
+      fields.put(names.get(i), values.get(i));
     }
-    return JSON.std.asString(fields);
+    return fields;
+  }
+
+  /** One object on one line. */
+  static String jsonLine(List<String> names, List<?> values) throws IOException {
+    return JSON.std.asString(fields(names, values));
   }
 
   /** One line of RFC 4180. */

@@ -12,6 +12,7 @@ import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 @Command(
@@ -30,11 +31,7 @@ import picocli.CommandLine.Option;
       "  resnet4j weights --download resnet50:IMAGENET1K_V1",
     })
 final class WeightsCommand implements Callable<Integer> {
-  @Option(
-      names = {"-f", "--format"},
-      paramLabel = "FORMAT",
-      description = "text, json (a line a file) or csv; default ${DEFAULT-VALUE}.")
-  private Table.Format format = Table.Format.TEXT;
+  @Mixin private FormatOption output = new FormatOption();
 
   @Option(
       names = "--download",
@@ -69,7 +66,7 @@ final class WeightsCommand implements Callable<Integer> {
               weights.top5(),
               weights.megabytes(),
               Files.exists(folder.resolve(weights.fileName())),
-              format == Table.Format.TEXT ? weights.fileName() : weights.url().toString()));
+              output.format == Table.Format.TEXT ? weights.fileName() : weights.url().toString()));
     }
     new Table(
             List.of(
@@ -80,10 +77,10 @@ final class WeightsCommand implements Callable<Integer> {
                 "top5",
                 "MB",
                 "cached",
-                format == Table.Format.TEXT ? "file" : "url"),
+                output.format == Table.Format.TEXT ? "file" : "url"),
             rows)
-        .print(format, System.out);
-    if (format == Table.Format.TEXT) {
+        .print(output.format, System.out);
+    if (output.format == Table.Format.TEXT) {
       System.out.println("\ncache: " + folder);
     }
     return Main.OK;

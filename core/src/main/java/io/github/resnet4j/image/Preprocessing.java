@@ -79,9 +79,14 @@ public record Preprocessing(
 
   /** One picture as the network's input, {@code [1, channels, cropHeight, cropWidth]}. */
   public Tensor apply(Pixels picture) {
-    Tensor input = Tensor.zeros(1, channels(), cropHeight, cropWidth);
+    Tensor input = batch(1);
     apply(picture, input, 0);
     return input;
+  }
+
+  /** Room for some pictures, {@code [size, channels, cropHeight, cropWidth]}. */
+  public Tensor batch(int size) {
+    return Tensor.zeros(size, channels(), cropHeight, cropWidth);
   }
 
   /**

@@ -143,36 +143,31 @@ class HostileFilesTest {
   }
 
   /** Each level holds the level below ten times: 10^30 values for whoever walks them all. */
+  private static String memoBomb() {
+    var pickle = new StringBuilder("]q\0");
+    for (int level = 0; level < 30; level++) {
+      pickle.append("0]q").append((char) (level + 1)).append("(");
+      pickle.repeat("h" + (char) level, 10);
+      pickle.append("e");
+    }
+    return pickle.toString();
+  }
+
   @Test
   void aMemoBombIsNotUnrolled() throws IOException {
-    var pickle = new ByteArrayOutputStream();
-    pickle.writeBytes(latin1("\u0080\u0002]q\0"));
-    for (int level = 0; level < 30; level++) {
-      pickle.writeBytes(latin1("]q" + (char) (level + 1) + "("));
-      for (int i = 0; i < 10; i++) {
-        pickle.writeBytes(latin1("h" + (char) level));
-      }
-      pickle.writeBytes(latin1("e"));
-    }
-    pickle.write('.');
-    refuses(withPickle(pickle.toByteArray()), "holds no dict");
+    refuses(withPickle(latin1("\u0080\u0002" + memoBomb() + ".")), "holds no dict");
   }
 
   @Test
   void aMemoBombInTheMetadataIsNotUnrolled() throws IOException {
-    var pickle = new ByteArrayOutputStream();
-    pickle.writeBytes(
-        latin1("\u0080\u0002}(X\u0001\0\0\0w" + tensor("4", "4", "1") + "X\u0008\0\0\0resnet4j"));
-    pickle.writeBytes(latin1("]q\0"));
-    for (int level = 0; level < 30; level++) {
-      pickle.writeBytes(latin1("0]q" + (char) (level + 1) + "("));
-      for (int i = 0; i < 10; i++) {
-        pickle.writeBytes(latin1("h" + (char) level));
-      }
-      pickle.writeBytes(latin1("e"));
-    }
-    pickle.writeBytes(latin1("q\u0050" + "0}X\u0001\0\0\0xh\u0050s" + "u."));
-    refuses(withPickle(pickle.toByteArray()), "metadata is too large");
+    String pickle =
+        "\u0080\u0002}(X\u0001\0\0\0w"
+            + tensor("4", "4", "1")
+            + "X\u0008\0\0\0resnet4j"
+            + memoBomb()
+            + "q\u0050"
+            + "0}X\u0001\0\0\0xh\u0050su.";
+    refuses(withPickle(latin1(pickle)), "metadata is too large");
   }
 
   @Test

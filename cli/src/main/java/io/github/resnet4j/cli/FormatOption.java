@@ -1,0 +1,12 @@
+package io.github.resnet4j.cli;
+
+import picocli.CommandLine.Option;
+
+/** The option that says how results are printed. */
+final class FormatOption {
+  @Option(
+      names = {"-f", "--format"},
+      paramLabel = "FORMAT",
+      description = "text, json (a line for each) or csv; default ${DEFAULT-VALUE}.")
+  Table.Format format = Table.Format.TEXT;
+}

@@ -3,10 +3,12 @@ module io.github.resnet4j {
   requires com.fasterxml.jackson.jr.ob;
   requires java.desktop;
   requires java.net.http;
+  requires static jdk.incubator.vector;
   requires static org.jspecify;
 
   exports io.github.resnet4j;
   exports io.github.resnet4j.checkpoint;
+  exports io.github.resnet4j.engine;
   exports io.github.resnet4j.image;
   exports io.github.resnet4j.kernel;
   exports io.github.resnet4j.nn;

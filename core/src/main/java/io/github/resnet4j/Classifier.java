@@ -2,10 +2,10 @@ package io.github.resnet4j;
 
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
+import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.image.Preprocessing;
-import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.io.InputStream;
@@ -20,9 +20,9 @@ import java.util.stream.IntStream;
  * of its classes.
  *
  * <pre>{@code
- * try (var team = Team.ofAllCores()) {
- *   var classifier = Classifier.embedded();
- *   for (var prediction : classifier.classify(Path.of("samples/digit-6.png"), 3, team)) {
+ * var classifier = Classifier.embedded();
+ * try (var session = classifier.network().compile(CompileOptions.defaults())) {
+ *   for (var prediction : classifier.classify(Path.of("samples/digit-6.png"), 3, session)) {
  *     System.out.println(prediction);
  *   }
  * }
@@ -107,20 +107,23 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
    * The most likely classes of one picture, best first.
    *
    * @param top how many; at most all classes are returned
+   * @param session the network, compiled
    * @throws io.github.resnet4j.image.ImageException if the picture cannot be read
    */
-  public List<Prediction> classify(Path picture, int top, Team team) throws IOException {
-    return classify(List.of(ImageDecoder.DEFAULT.decode(picture)), top, team).getFirst();
+  public List<Prediction> classify(Path picture, int top, Session session) throws IOException {
+    return classify(List.of(ImageDecoder.DEFAULT.decode(picture)), top, session).getFirst();
   }
 
   /** The most likely classes of each picture, best first; all run as one batch. */
-  public List<List<Prediction>> classify(List<Pixels> pictures, int top, Team team) {
+  public List<List<Prediction>> classify(List<Pixels> pictures, int top, Session session) {
     if (pictures.isEmpty()) {
       return List.of();
     }
     Tensor batch = preprocessing.batch(pictures.size());
-    team.forEach(pictures.size(), i -> preprocessing.apply(pictures.get(i), batch, i));
-    return top(network.forward(batch, team), top);
+    IntStream.range(0, pictures.size())
+        .parallel()
+        .forEach(i -> preprocessing.apply(pictures.get(i), batch, i));
+    return top(session.run(batch), top);
   }
 
   /**

@@ -4,7 +4,9 @@ import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.StoredTensor;
+import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.ReferenceForward;
+import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.nn.Initialization;
 import io.github.resnet4j.nn.Layer;
@@ -198,7 +200,18 @@ public final class ResNet {
   }
 
   /**
-   * Runs the network as {@code model.eval()} does.
+   * Prepares the network for running fast and often: batch norm folded into the weights, weights in
+   * the order in which the processor reads them, memory planned. The session keeps the weights as
+   * they are now.
+   */
+  public Session compile(CompileOptions options) {
+    return new Session(layers, state, spec.inChannels(), options);
+  }
+
+  /**
+   * Runs the network as {@code model.eval()} does, layer by layer as the paper has it: the
+   * reference that {@link #compile} is checked against, and faster than compiling for an image or
+   * two.
    *
    * @param x {@code [N, inChannels, H, W]}, prepared as the weights ask
    * @return logits {@code [N, numClasses]}, or without a head the last stage's feature map {@code

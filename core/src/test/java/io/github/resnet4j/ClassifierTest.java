@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
+import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.image.Preprocessing;
@@ -37,8 +38,11 @@ class ClassifierTest {
   @ParameterizedTest
   @ValueSource(ints = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
   void theEmbeddedModelReadsTheSamples(int digit) throws IOException {
-    var predictions =
-        Classifier.embedded().classify(SAMPLES.resolve("digit-" + digit + ".png"), 3, TEAM);
+    var embedded = Classifier.embedded();
+    List<Prediction> predictions;
+    try (var session = embedded.network().compile(CompileOptions.defaults())) {
+      predictions = embedded.classify(SAMPLES.resolve("digit-" + digit + ".png"), 3, session);
+    }
     assertEquals(3, predictions.size());
     assertEquals(digit, predictions.getFirst().index());
     assertEquals(String.valueOf(digit), predictions.getFirst().label());

@@ -4,6 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.CompileOptions.Algorithm;
 import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.tensor.Tensor;
@@ -45,17 +47,26 @@ class LogitsTest {
             .toArray();
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
     randomiseBatchNorm(network, TorchRandom.manualSeed(1));
-
-    Tensor y = network.forward(TorchRandom.manualSeed(2).randn(shape), TEAM);
-
+    Tensor x = TorchRandom.manualSeed(2).randn(shape);
     Tensor expected = EXPECTED.get(golden.getKey());
+
+    assertAgrees(golden.getKey() + ", reference", spec, expected, network.forward(x, TEAM));
+    for (Algorithm algorithm : List.of(Algorithm.AUTO, Algorithm.DIRECT)) {
+      var options = CompileOptions.defaults().withThreads(2).withAlgorithm(algorithm);
+      try (var session = network.compile(options)) {
+        assertAgrees(golden.getKey() + ", " + algorithm, spec, expected, session.run(x));
+      }
+    }
+  }
+
+  private static void assertAgrees(String what, ResNetSpec spec, Tensor expected, Tensor y) {
     assertArrayEquals(expected.shape(), y.shape());
     double error = relativeError(expected, y);
-    assertTrue(error <= TOLERANCE, () -> golden.getKey() + ": relative error " + error);
+    assertTrue(error <= TOLERANCE, () -> what + ": relative error " + error);
     if (spec.includeTop()) {
       assertEquals(topFive(expected), topFive(y));
     }
-    System.out.printf("%-28s relative error %.1e%n", golden.getKey(), error);
+    System.out.printf("%-38s relative error %.1e%n", what, error);
   }
 
   /** The largest difference over the largest logit. */

@@ -2,6 +2,7 @@ package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Prediction;
+import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.kernel.Team;
@@ -11,6 +12,9 @@ import java.io.PrintStream;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -87,64 +91,88 @@ final class ClassifyCommand implements Callable<Integer> {
       throw new IllegalArgumentException("--top must be at least 1, was " + top);
     }
     PrintStream out = System.out;
-    try (Team team = options.team()) {
-      Classifier classifier = options.classifier(preprocessingFile, labels);
-      List<Path> pictures = Pictures.find(paths);
-      if (pictures.isEmpty()) {
-        throw new IOException("no pictures in " + String.join(", ", paths));
-      }
-      var decoder = new ImageDecoder(exifOrientation, maxPixels);
-      if (output.format == Table.Format.CSV) {
-        out.println(Table.csvLine(List.of("path", "rank", "index", "label", "probability")));
-      }
-      int unreadable = 0;
-      try (var progress = new Progress("classify", " pictures", 1)) {
-        for (int from = 0; from < pictures.size() && !out.checkError(); from += BATCH) {
-          var batch = pictures.subList(from, Math.min(pictures.size(), from + BATCH));
-          unreadable += classify(batch, decoder, classifier, team, out);
-          progress.at(from + batch.size(), pictures.size());
-        }
-      }
-      if (unreadable > 0 && pictures.size() > 1) {
-        System.err.printf(
-            "resnet4j: %,d of %,d pictures could not be read%n", unreadable, pictures.size());
-      }
-      return unreadable == 0
-          ? Main.OK
-          : unreadable == pictures.size() ? Main.FAILED : Main.SOME_UNREADABLE;
+    Classifier classifier = options.classifier(preprocessingFile, labels);
+    List<Path> pictures = Pictures.find(paths);
+    if (pictures.isEmpty()) {
+      throw new IOException("no pictures in " + String.join(", ", paths));
     }
+    if (output.format == Table.Format.CSV) {
+      out.println(Table.csvLine(List.of("path", "rank", "index", "label", "probability")));
+    }
+    int unreadable = 0;
+    try (Team team = options.team();
+        ExecutorService ahead = Executors.newSingleThreadExecutor();
+        Session session = classifier.network().compile(options.compileOptions(pictures.size()));
+        var progress = new Progress("classify", " pictures", 1)) {
+      // One batch is decoded while the one before it runs.
+      var next = ahead.submit(() -> load(pictures, 0, classifier, team));
+      for (int from = 0; from < pictures.size() && !out.checkError(); from += BATCH) {
+        Loaded batch = next.get();
+        int following = from + BATCH;
+        if (following < pictures.size()) {
+          next = ahead.submit(() -> load(pictures, following, classifier, team));
+        }
+        unreadable += print(batch, classifier.top(session.run(batch.tensor), top), out);
+        progress.at(from + batch.files.size(), pictures.size());
+      }
+      next.cancel(false);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new IOException("interrupted", e);
+    } catch (ExecutionException e) {
+      throw new IllegalStateException(e.getCause());
+    }
+    if (unreadable > 0 && pictures.size() > 1) {
+      System.err.printf(
+          "resnet4j: %,d of %,d pictures could not be read%n", unreadable, pictures.size());
+    }
+    return unreadable == 0
+        ? Main.OK
+        : unreadable == pictures.size() ? Main.FAILED : Main.SOME_UNREADABLE;
   }
 
-  /** Classifies some pictures at once; returns how many of them could not be read. */
-  private int classify(
-      List<Path> files, ImageDecoder decoder, Classifier classifier, Team team, PrintStream out)
-      throws IOException {
+  /**
+   * Pictures ready for the network.
+   *
+   * @param errors why a picture could not be read, null for those that could
+   */
+  private record Loaded(List<Path> files, Tensor tensor, @Nullable String[] errors) {}
+
+  /** Decodes and prepares a batch of pictures that begins with number {@code from}. */
+  private Loaded load(List<Path> pictures, int from, Classifier classifier, Team team) {
+    var files = pictures.subList(from, Math.min(pictures.size(), from + BATCH));
+    var decoder = new ImageDecoder(exifOrientation, maxPixels);
     Preprocessing preprocessing = classifier.preprocessing();
-    Tensor batch = preprocessing.batch(files.size());
-    var errors = new String[files.size()];
+    Tensor tensor = preprocessing.batch(files.size());
+    var errors = new @Nullable String[files.size()];
     team.forEach(
         files.size(),
         i -> {
           try {
             // A picture of many megabytes lives no longer than its turn.
-            preprocessing.apply(decoder.decode(files.get(i)), batch, i);
+            preprocessing.apply(decoder.decode(files.get(i)), tensor, i);
           } catch (IOException e) {
             errors[i] = String.valueOf(e.getMessage());
           }
         });
-    var predictions = classifier.top(classifier.network().forward(batch, team), top);
+    return new Loaded(files, tensor, errors);
+  }
+
+  /** Prints the predictions of a batch; returns how many of its pictures could not be read. */
+  private int print(Loaded batch, List<List<Prediction>> predictions, PrintStream out)
+      throws IOException {
     int unreadable = 0;
-    for (int i = 0; i < files.size(); i++) {
-      if (errors[i] == null) {
-        print(files.get(i), predictions.get(i), out);
+    for (int i = 0; i < batch.files.size(); i++) {
+      Path file = batch.files.get(i);
+      String error = batch.errors[i];
+      if (error == null) {
+        print(file, predictions.get(i), out);
       } else {
         unreadable++;
         out.flush();
-        System.err.println("resnet4j: " + errors[i]);
+        System.err.println("resnet4j: " + error);
         if (output.format == Table.Format.JSON) {
-          out.println(
-              Table.jsonLine(
-                  List.of("path", "error"), List.of(files.get(i).toString(), errors[i])));
+          out.println(Table.jsonLine(List.of("path", "error"), List.of(file.toString(), error)));
         }
       }
     }

@@ -6,7 +6,7 @@ import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.Npy;
 import io.github.resnet4j.checkpoint.StoredTensor;
-import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -70,9 +70,15 @@ final class ForwardCommand implements Callable<Integer> {
     } else {
       network = options.load(options.findWeights());
     }
+    var compile = options.compileOptions(x.dim(0));
+    String lastStage = "layer" + network.spec().blocks().size();
+    if (features) {
+      compile = compile.withTaps(lastStage);
+    }
     Tensor y;
-    try (Team team = options.team()) {
-      y = features ? network.features(x, team) : network.forward(x, team);
+    try (Session session = network.compile(compile)) {
+      var results = session.runAll(x); // the tap, if there is one, then the logits
+      y = features ? results.firstEntry().getValue() : results.lastEntry().getValue();
     }
     if (isNpy(output)) {
       Npy.write(output, y);

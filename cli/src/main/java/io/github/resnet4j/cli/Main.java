@@ -25,6 +25,8 @@ import picocli.CommandLine.IVersionProvider;
       ModelsCommand.class,
       WeightsCommand.class,
       ConvertCommand.class,
+      BenchCommand.class,
+      PlanCommand.class,
     },
     synopsisSubcommandLabel = "COMMAND",
     exitCodeListHeading = "%nExit codes:%n",
@@ -56,6 +58,8 @@ public final class Main {
             false,
             StandardCharsets.UTF_8);
     System.setOut(out);
+    // Warnings of the library are one line, as the command's own are.
+    System.setProperty("java.util.logging.SimpleFormatter.format", "resnet4j: %5$s%n");
     int code =
         new CommandLine(new Main())
             .setExecutionExceptionHandler(Main::report)

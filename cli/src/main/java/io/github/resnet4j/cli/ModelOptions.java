@@ -6,8 +6,10 @@ import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
@@ -42,8 +44,48 @@ final class ModelOptions {
       description = "Threads to compute on; by default all cores.")
   int threads = Runtime.getRuntime().availableProcessors();
 
+  @Option(
+      names = "--algorithm",
+      paramLabel = "ALGORITHM",
+      description =
+          "How 3x3 convolutions are computed: auto (by rule, or as once measured here), tuned"
+              + " (measures first, a second or two, and remembers), direct (the same bits for every"
+              + " batch and machine); default ${DEFAULT-VALUE}.")
+  CompileOptions.Algorithm algorithm = CompileOptions.Algorithm.AUTO;
+
+  @Option(
+      names = "--kernels",
+      paramLabel = "KERNELS",
+      description =
+          "auto, vector or scalar. Vectors take seconds to warm up: auto takes them for more than "
+              + FEW_PICTURES
+              + " pictures, if Java was started with --add-modules jdk.incubator.vector.")
+  KernelChoice kernels = KernelChoice.AUTO;
+
+  /** Up to so many pictures the reference forward pass is done before vectors are warm. */
+  static final int FEW_PICTURES = 24;
+
+  enum KernelChoice {
+    AUTO,
+    VECTOR,
+    SCALAR
+  }
+
   Team team() {
     return new Team(threads);
+  }
+
+  /** How to compile a network that will see so many pictures. */
+  CompileOptions compileOptions(int pictures) {
+    System.setProperty("resnet4j.kernels", kernels.name());
+    boolean scalar =
+        switch (kernels) {
+          case SCALAR -> true;
+          case VECTOR -> false;
+          case AUTO -> pictures <= FEW_PICTURES;
+        };
+    return new CompileOptions(
+        threads, algorithm, List.of(), scalar ? Kernels.scalar() : Kernels.best());
   }
 
   Optional<String> model() {

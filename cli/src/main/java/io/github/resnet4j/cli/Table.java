@@ -3,6 +3,8 @@ package io.github.resnet4j.cli;
 import com.fasterxml.jackson.jr.ob.JSON;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.math.BigDecimal;
+import java.math.RoundingMode;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -65,6 +67,11 @@ record Table(List<String> columns, List<List<Object>> rows) {
       case Boolean flag -> flag ? "yes" : "";
       default -> cell.toString();
     };
+  }
+
+  /** A number as people want to see it. */
+  static double rounded(double value, int decimals) {
+    return BigDecimal.valueOf(value).setScale(decimals, RoundingMode.HALF_UP).doubleValue();
   }
 
   /** An object's fields in the order given. */

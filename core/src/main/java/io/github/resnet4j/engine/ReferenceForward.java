@@ -15,6 +15,11 @@ import io.github.resnet4j.nn.Layer.Sequential;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.SequencedMap;
+import java.util.function.BiConsumer;
 
 /**
  * The forward pass as the paper's figure reads: every layer one call, nothing fused, nothing
@@ -29,10 +34,37 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
    * @return what the network ends with: logits {@code [N, classes]} or a feature map
    */
   public Tensor run(Tensor x) {
-    return forward(network, x);
+    return forward(network, x, (_, _) -> {});
   }
 
-  private Tensor forward(Layer layer, Tensor x) {
+  /**
+   * @param x {@code [N, C, H, W]}
+   * @param taps names of layers whose results are wanted too
+   * @return what was tapped by name, and last the network's own result as {@code output}
+   * @throws IllegalArgumentException if there is no layer of that name
+   */
+  public SequencedMap<String, Tensor> runAll(Tensor x, List<String> taps) {
+    var found = new HashMap<String, Tensor>();
+    Tensor output = forward(network, x, (layer, y) -> found.put(layer.name(), y));
+    var results = new LinkedHashMap<String, Tensor>();
+    for (String tap : taps) {
+      Tensor result = found.get(tap);
+      if (result == null) {
+        throw new IllegalArgumentException("no layer '%s' to tap".formatted(tap));
+      }
+      results.put(tap, result);
+    }
+    results.put("output", output);
+    return results;
+  }
+
+  private Tensor forward(Layer layer, Tensor x, BiConsumer<Layer, Tensor> listener) {
+    Tensor result = compute(layer, x, listener);
+    listener.accept(layer, result);
+    return result;
+  }
+
+  private Tensor compute(Layer layer, Tensor x, BiConsumer<Layer, Tensor> listener) {
     return switch (layer) {
       case Conv2d conv ->
           Scalar.conv2d(
@@ -56,11 +88,13 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
       case Identity _ -> x;
       case SubsampleAndPad pad -> Scalar.subsampleAndPad(x, pad.channels(), pad.stride());
       case Residual block ->
-          Scalar.relu(Scalar.add(forward(block.main(), x), forward(block.shortcut(), x)));
+          Scalar.relu(
+              Scalar.add(
+                  forward(block.main(), x, listener), forward(block.shortcut(), x, listener)));
       case Sequential sequential -> {
         Tensor y = x;
         for (Layer child : sequential.layers()) {
-          y = forward(child, y);
+          y = forward(child, y, listener);
         }
         yield y;
       }

@@ -1,0 +1,172 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.Architecture;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.Session;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+@Command(
+    name = "bench",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Measures how fast networks run here: images a second, the median of many runs.",
+      "",
+      "The weights are random; time does not depend on them. Other load on the machine shows.",
+    },
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j bench --model resnet50 --batch 1,16",
+      "  resnet4j bench -m resnet18,resnet50 --threads 1,2 --input 128,224,512 -f csv",
+      "  resnet4j bench -m resnet50 --layers",
+    })
+final class BenchCommand implements Callable<Integer> {
+  @Option(
+      names = {"-m", "--model"},
+      paramLabel = "NAME",
+      split = ",",
+      description = "Networks that 'resnet4j models' lists; default ${DEFAULT-VALUE}.")
+  private List<String> models = List.of("resnet50");
+
+  @Option(
+      names = {"-b", "--batch"},
+      paramLabel = "N",
+      split = ",",
+      description = "Images of a batch; default ${DEFAULT-VALUE}.")
+  private List<Integer> batches = List.of(1);
+
+  @Option(
+      names = {"-t", "--threads"},
+      paramLabel = "N",
+      split = ",",
+      description = "Threads to compute on; by default all cores.")
+  private List<Integer> threads = List.of(Runtime.getRuntime().availableProcessors());
+
+  @Option(
+      names = {"-i", "--input"},
+      paramLabel = "PIXELS",
+      split = ",",
+      description = "Height and width of the images; default ${DEFAULT-VALUE}.")
+  private List<Integer> inputs = List.of(224);
+
+  @Option(
+      names = "--precision",
+      paramLabel = "PRECISION",
+      description = "fp32, so far the only one.")
+  private Precision precision = Precision.FP32;
+
+  @Option(
+      names = "--algorithm",
+      paramLabel = "ALGORITHM",
+      description = "auto, tuned or direct, as 'classify' has it; default ${DEFAULT-VALUE}.")
+  private CompileOptions.Algorithm algorithm = CompileOptions.Algorithm.TUNED;
+
+  @Option(
+      names = {"-r", "--repetitions"},
+      paramLabel = "N",
+      description = "Runs to take the median of; default ${DEFAULT-VALUE}.")
+  private int repetitions = 20;
+
+  @Option(
+      names = "--warm-up",
+      paramLabel = "SECONDS",
+      description = "How long to run before measuring; default ${DEFAULT-VALUE}.")
+  private double warmUp = 5;
+
+  @Option(
+      names = "--layers",
+      description = "The time of each step and its share of the machine's measured peak.")
+  private boolean layers;
+
+  @Mixin private FormatOption output = new FormatOption();
+
+  enum Precision {
+    FP32
+  }
+
+  @Override
+  public Integer call() throws IOException {
+    if (repetitions < 1) {
+      throw new IllegalArgumentException("--repetitions must be at least 1, was " + repetitions);
+    }
+    var rows = new ArrayList<List<Object>>();
+    for (String model : models) {
+      var network = ResNet.initialize(Architecture.named(model), TorchRandom.manualSeed(0));
+      for (int count : threads) {
+        var options = CompileOptions.defaults().withThreads(count).withAlgorithm(algorithm);
+        try (Session session = network.compile(options)) {
+          for (int input : inputs) {
+            for (int batch : batches) {
+              if (layers) {
+                PlanCommand.print(session, batch, input, warmUp, output.format);
+              } else {
+                rows.add(measure(model, network, session, batch, input));
+              }
+            }
+          }
+        }
+      }
+    }
+    if (!layers) {
+      new Table(
+              List.of(
+                  "model",
+                  "batch",
+                  "threads",
+                  "input",
+                  "precision",
+                  "images/s",
+                  "ms",
+                  "fastest ms"),
+              rows)
+          .print(output.format, System.out);
+    }
+    return Main.OK;
+  }
+
+  private List<Object> measure(
+      String model, ResNet network, Session session, int batch, int input) {
+    Tensor x = TorchRandom.manualSeed(1).randn(batch, network.spec().inChannels(), input, input);
+    Tensor y = session.run(x);
+    long warm = System.nanoTime() + (long) (warmUp * 1e9);
+    while (System.nanoTime() < warm) {
+      session.run(x, y);
+    }
+    double[] seconds = new double[repetitions];
+    for (int i = 0; i < repetitions; i++) {
+      long start = System.nanoTime();
+      session.run(x, y);
+      seconds[i] = (System.nanoTime() - start) * 1e-9;
+    }
+    Arrays.sort(seconds);
+    double median = seconds[repetitions / 2];
+    System.err.printf(
+        "%s, batch %d, %dx%d, %d threads, %s kernels: %.1f images/s%n",
+        model,
+        batch,
+        input,
+        input,
+        session.options().threads(),
+        Kernels.best().name(),
+        batch / median);
+    return List.of(
+        model,
+        batch,
+        session.options().threads(),
+        input,
+        precision.name().toLowerCase(java.util.Locale.ROOT),
+        Table.rounded(batch / median, 1),
+        Table.rounded(median * 1e3, 2),
+        Table.rounded(seconds[0] * 1e3, 2));
+  }
+}

@@ -1,0 +1,116 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.Architecture;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.Session;
+import io.github.resnet4j.engine.StepTime;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+@Command(
+    name = "plan",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Shows the steps that a network is compiled into, and what each costs here.",
+      "",
+      "GFLOP/s count multiplications and additions as direct convolution has them; a convolution by"
+          + " Winograd's algorithm, which needs fewer, can pass 100 % of the peak.",
+    },
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j plan --model resnet50 --batch 16",
+      "  resnet4j plan -m resnet18 --input 512 --seconds 10 -f csv",
+    })
+final class PlanCommand implements Callable<Integer> {
+  @Option(
+      names = {"-m", "--model"},
+      paramLabel = "NAME",
+      description = "A network that 'resnet4j models' lists; default ${DEFAULT-VALUE}.")
+  private String model = "resnet50";
+
+  @Option(
+      names = {"-b", "--batch"},
+      paramLabel = "N",
+      description = "Images of a batch; default ${DEFAULT-VALUE}.")
+  private int batch = 1;
+
+  @Option(
+      names = {"-t", "--threads"},
+      paramLabel = "N",
+      description = "Threads to compute on; by default all cores.")
+  private int threads = Runtime.getRuntime().availableProcessors();
+
+  @Option(
+      names = {"-i", "--input"},
+      paramLabel = "PIXELS",
+      description = "Height and width of the images; default ${DEFAULT-VALUE}.")
+  private int input = 224;
+
+  @Option(
+      names = "--algorithm",
+      paramLabel = "ALGORITHM",
+      description = "auto, tuned or direct, as 'classify' has it; default ${DEFAULT-VALUE}.")
+  private CompileOptions.Algorithm algorithm = CompileOptions.Algorithm.AUTO;
+
+  @Option(
+      names = "--seconds",
+      paramLabel = "N",
+      description = "How long to measure, half of it warming up; default ${DEFAULT-VALUE}.")
+  private double seconds = 5;
+
+  @Mixin private FormatOption output = new FormatOption();
+
+  @Override
+  public Integer call() throws IOException {
+    var network = ResNet.initialize(Architecture.named(model), TorchRandom.manualSeed(0));
+    var options = CompileOptions.defaults().withThreads(threads).withAlgorithm(algorithm);
+    try (Session session = network.compile(options)) {
+      print(session, batch, input, seconds, output.format);
+    }
+    return Main.OK;
+  }
+
+  /** Measures the steps of a batch and prints them, with the machine's peak beside. */
+  static void print(Session session, int batch, int input, double seconds, Table.Format format)
+      throws IOException {
+    List<StepTime> steps = session.measure(batch, input, input, (long) (seconds * 1e9));
+    double peak = session.peakFlops(1_500_000_000L);
+    var rows = new ArrayList<List<Object>>();
+    double total = 0;
+    long flops = 0;
+    for (StepTime step : steps) {
+      rows.add(
+          List.of(
+              step.name(),
+              step.shape(),
+              step.algorithm(),
+              step.images(),
+              Table.rounded(step.seconds() * 1e3, 3),
+              Table.rounded(step.flops() / step.seconds() * 1e-9, 0),
+              Table.rounded(100 * step.flops() / step.seconds() / peak, 0)));
+      total += step.seconds();
+      flops += step.flops();
+    }
+    var columns =
+        List.of("step", "output", "algorithm", "images", "ms/image", "GFLOP/s", "% of peak");
+    new Table(columns, rows).print(format, System.out);
+    if (format == Table.Format.TEXT) {
+      System.out.printf(
+          "%nbatch %d on %d threads: %.2f ms an image, %.1f images/s, %.0f GFLOP/s;"
+              + " the peak of these kernels here is %.0f GFLOP/s%n",
+          batch,
+          session.options().threads(),
+          total * 1e3,
+          1 / total,
+          flops / total * 1e-9,
+          peak * 1e-9);
+    }
+  }
+}

@@ -1,0 +1,66 @@
+package io.github.resnet4j.engine;
+
+import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.StateDict;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A convolution as the engine sees it: with its batch norm folded in, what is added to its result,
+ * and whether a ReLU follows.
+ */
+record Convolution(
+    Conv2d layer,
+    BatchNorm2d norm,
+    Activation in,
+    Activation out,
+    @Nullable Activation residual,
+    boolean relu) {
+
+  /** Multiplications and additions for one image. */
+  long flops() {
+    return 2L
+        * layer.outChannels()
+        * out.height
+        * out.width
+        * (layer.inChannels() / layer.groups())
+        * layer.kernel()
+        * layer.kernel();
+  }
+
+  /** True where Winograd's algorithm applies. */
+  boolean isWinograd() {
+    return layer.kernel() == 3
+        && layer.stride() == 1
+        && layer.dilation() == 1
+        && layer.padding() == 1
+        && layer.groups() == 1
+        && in.block == out.block;
+  }
+
+  /**
+   * Weights and bias with the batch norm folded in, in double precision before the rounding.
+   *
+   * @param weights {@code [O, C/groups, K, K]}
+   */
+  record Folded(float[] weights, float[] bias) {}
+
+  Folded fold(StateDict state) {
+    float[] weights = state.get(layer.weight().name()).data();
+    float[] gamma = state.get(norm.name() + ".weight").data();
+    float[] beta = state.get(norm.name() + ".bias").data();
+    float[] mean = state.get(norm.name() + ".running_mean").data();
+    float[] variance = state.get(norm.name() + ".running_var").data();
+    float[] folded = new float[weights.length];
+    float[] bias = new float[layer.outChannels()];
+    int size = weights.length / bias.length;
+    for (int o = 0; o < bias.length; o++) {
+      double scale = gamma[o] / Math.sqrt(variance[o] + BatchNorm2d.EPS);
+      bias[o] = (float) (beta[o] - mean[o] * scale);
+      for (int i = o * size; i < (o + 1) * size; i++) {
+        folded[i] = (float) (weights[i] * scale);
+      }
+    }
+    return new Folded(folded, bias);
+  }
+}

@@ -1,0 +1,331 @@
+package io.github.resnet4j.engine;
+
+import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.StateDict;
+import java.util.Arrays;
+
+/**
+ * Convolution as the sum it is defined by: for every tile of output pixels and every block of
+ * output channels one micro-kernel call over all taps of the window. A 1×1 window makes it a matrix
+ * product, and then the pixels of an image are one long row.
+ */
+final class DirectConv implements Step {
+  private final Convolution conv;
+  private final Weights weights;
+  private final ConvTile[] tiles; // by pixels
+
+  /** Per tile of one image: its pixels, and where input, output and residual begin in a plane. */
+  private final int[] pixels;
+
+  private final int[] inAt;
+  private final int[] outAt;
+  private final int[] residualAt;
+
+  /** How much is done for one block of output channels before the next one's turn. */
+  private final int groupTiles;
+
+  private final int groupImages;
+
+  /** Runs of the input relative to the window's corner. */
+  private final int[] runs;
+
+  /**
+   * A convolution's weights in the order in which the micro-kernel reads them: for each block of
+   * output channels, for each run, for each float of a run, one row of weights; then the bias.
+   *
+   * @param channels output channels of a block
+   * @param run floats of a run
+   * @param firstRun of each block of output channels, in the list of all runs
+   * @param endRun the index after each block's last run
+   * @param at where each block's weights begin
+   * @param panel floats of the largest block
+   * @param biasAt where the bias of the first output channel lies
+   */
+  record Weights(
+      float[] data,
+      int channels,
+      int run,
+      int[] firstRun,
+      int[] endRun,
+      int[] at,
+      int panel,
+      int biasAt) {}
+
+  DirectConv(Convolution conv, Weights weights, Kernels kernels) {
+    this.conv = conv;
+    this.weights = weights;
+    Conv2d layer = conv.layer();
+    Activation in = conv.in();
+    Activation out = conv.out();
+    Activation residual = conv.residual();
+
+    boolean oneRow = isOneRow(conv);
+    int rows = oneRow ? 1 : out.height;
+    int width = oneRow ? out.height * out.width : out.width;
+    Tiling tiling = tiling(conv, kernels);
+    int perRow = tiling.tiles(width);
+    pixels = new int[rows * perRow];
+    inAt = new int[rows * perRow];
+    outAt = new int[rows * perRow];
+    residualAt = new int[rows * perRow];
+    tiles = new ConvTile[tiling.pixels() + 1];
+    for (int y = 0; y < rows; y++) {
+      for (int i = 0; i < perRow; i++) {
+        int tile = y * perRow + i;
+        int x = Tiling.start(width, perRow, i);
+        pixels[tile] = Tiling.start(width, perRow, i + 1) - x;
+        inAt[tile] =
+            in.pixel(y * layer.stride() - layer.padding(), -layer.padding())
+                + x * layer.stride() * in.block;
+        outAt[tile] = out.pixel(y, 0) + x * out.block;
+        residualAt[tile] = residual == null ? 0 : residual.pixel(y, 0) + x * out.block;
+        if (tiles[pixels[tile]] == null) {
+          tiles[pixels[tile]] =
+              kernels.tile(
+                  new ConvTile.Shape(
+                      pixels[tile],
+                      weights.channels,
+                      layer.stride() * in.block,
+                      weights.run,
+                      out.block,
+                      residual != null,
+                      conv.relu()));
+        }
+      }
+    }
+    runs = runs(conv);
+    // What a group reads stays in the cache while all blocks of output channels pass over it.
+    long panel = (long) weights.panel * Float.BYTES;
+    long room = Math.max(Cache.BYTES / 4, Cache.BYTES - Cache.BYTES / 8 - panel);
+    long image = (long) in.imageSize() * Float.BYTES;
+    groupImages = (int) Math.max(1, room / image);
+    groupTiles = (int) Math.clamp(room * pixels.length / image, 1, pixels.length);
+  }
+
+  /** Whether the pixels of an image are one long row for it. */
+  private static boolean isOneRow(Convolution conv) {
+    Conv2d layer = conv.layer();
+    Activation residual = conv.residual();
+    return layer.kernel() == 1
+        && layer.stride() == 1
+        && layer.padding() == 0
+        && !conv.in().hasBorder()
+        && !conv.out().hasBorder()
+        && (residual == null || !residual.hasBorder());
+  }
+
+  /** The tiles to cut the output into; borders must be settled before. */
+  private static Tiling tiling(Convolution conv, Kernels kernels) {
+    Activation out = conv.out();
+    int most = out.block;
+    if (conv.layer().groups() > 1) {
+      // A tile that spans few groups wastes few products on the zeros between them.
+      most = Math.min(most, Math.max(16, runFloats(conv)));
+    }
+    return Tiling.of(isOneRow(conv) ? out.height * out.width : out.width, most, kernels);
+  }
+
+  /** Where the runs of a dense convolution begin, relative to the window's corner. */
+  private static int[] runs(Convolution conv) {
+    Conv2d layer = conv.layer();
+    Activation in = conv.in();
+    if (readsRows(conv)) {
+      int[] runs = new int[layer.kernel()];
+      for (int ky = 0; ky < runs.length; ky++) {
+        runs[ky] = ky * in.rowStride();
+      }
+      return runs;
+    }
+    int run = runFloats(conv);
+    int[] runs = new int[in.paddedChannels() / run * layer.kernel() * layer.kernel()];
+    int r = 0;
+    for (int c = 0; c < in.paddedChannels(); c += run) {
+      for (int ky = 0; ky < layer.kernel(); ky++) {
+        for (int kx = 0; kx < layer.kernel(); kx++) {
+          runs[r++] =
+              c / in.block * in.plane()
+                  + c % in.block
+                  + ky * layer.dilation() * in.rowStride()
+                  + kx * layer.dilation() * in.block;
+        }
+      }
+    }
+    return runs;
+  }
+
+  /** Where all channels of a pixel are neighbours, so are those of a whole row of the window. */
+  private static boolean readsRows(Convolution conv) {
+    return conv.in().blocks() == 1
+        && conv.in().block == conv.in().channels
+        && conv.in().block < 16
+        && conv.layer().dilation() == 1;
+  }
+
+  /** The floats of a run: a block of channels, less where a group has fewer. */
+  private static int runFloats(Convolution conv) {
+    Conv2d layer = conv.layer();
+    if (readsRows(conv)) {
+      return layer.kernel() * layer.inChannels();
+    }
+    int block = conv.in().block;
+    if (layer.groups() == 1) {
+      return block;
+    }
+    int groupInputs = layer.inChannels() / layer.groups();
+    int run = 16;
+    while (2 * run <= block && groupInputs % (2 * run) == 0) {
+      run *= 2;
+    }
+    return Math.min(run, block);
+  }
+
+  /**
+   * How a convolution's weights are packed. In a grouped convolution a block of output channels
+   * reads the runs of its own groups only; where a run holds channels of other groups, their
+   * weights are zero.
+   */
+  static Packing<Weights> packing(Convolution conv, Kernels kernels) {
+    Conv2d layer = conv.layer();
+    int k = layer.kernel();
+    int groupInputs = layer.inChannels() / layer.groups();
+    int groupOutputs = layer.outChannels() / layer.groups();
+    int run = runFloats(conv);
+    boolean rows = readsRows(conv);
+    int runsPerStep = rows ? k : k * k; // of one range of input channels
+    int channels = tiling(conv, kernels).channels();
+    int blocks = conv.out().paddedChannels() / channels;
+    int[] firstRun = new int[blocks];
+    int[] endRun = new int[blocks];
+    int[] from = new int[blocks];
+    int size = 0;
+    int largest = 0;
+    for (int b = 0; b < blocks; b++) {
+      int lastOutput = Math.min(layer.outChannels(), (b + 1) * channels) - 1;
+      int firstGroup = Math.min(b * channels / groupOutputs, layer.groups() - 1);
+      int lastGroup = Math.max(firstGroup, lastOutput / groupOutputs);
+      int firstInput = firstGroup * groupInputs;
+      int endInput = (lastGroup + 1) * groupInputs;
+      firstRun[b] = rows ? 0 : firstInput / run * runsPerStep;
+      endRun[b] = rows ? k : Math.ceilDiv(endInput, run) * runsPerStep;
+      from[b] = size;
+      int panel = Math.multiplyExact((endRun[b] - firstRun[b]) * run, channels);
+      largest = Math.max(largest, panel);
+      size = Math.addExact(size, panel);
+    }
+    int weights = size;
+    int panel = largest;
+    return new Packing<>() {
+      @Override
+      public String key() {
+        return "%s, direct, %d channels of %d".formatted(layer.name(), channels, conv.out().block);
+      }
+
+      @Override
+      public int size() {
+        return weights + blocks * channels;
+      }
+
+      @Override
+      public Weights pack(StateDict state, float[] data, int start) {
+        Convolution.Folded folded = conv.fold(state);
+        int[] at = new int[blocks];
+        Arrays.setAll(at, b -> start + from[b]);
+        for (int o = 0; o < layer.outChannels(); o++) {
+          int b = o / channels;
+          int group = o / groupOutputs;
+          for (int i = 0; i < groupInputs; i++) {
+            int c = group * groupInputs + i;
+            for (int ky = 0; ky < k; ky++) {
+              for (int kx = 0; kx < k; kx++) {
+                int r = rows ? ky : (c / run * k + ky) * k + kx;
+                int j = rows ? kx * layer.inChannels() + c : c % run;
+                data[at[b] + ((r - firstRun[b]) * run + j) * channels + o % channels] =
+                    folded.weights()[((o * groupInputs + i) * k + ky) * k + kx];
+              }
+            }
+          }
+        }
+        int biasAt = start + weights;
+        System.arraycopy(folded.bias(), 0, data, biasAt, layer.outChannels());
+        return new Weights(data, channels, run, firstRun, endRun, at, panel, biasAt);
+      }
+    };
+  }
+
+  @Override
+  public String name() {
+    return conv.layer().name();
+  }
+
+  @Override
+  public String algorithm() {
+    return "direct %dx%d".formatted(conv.layer().kernel(), conv.layer().kernel());
+  }
+
+  @Override
+  public Activation out() {
+    return conv.out();
+  }
+
+  @Override
+  public long flops() {
+    return conv.flops();
+  }
+
+  @Override
+  public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+    int blocks = weights.at.length;
+    int all = pixels.length;
+    // Where weights are few, a part stays with the rows that it wrote itself in the step before.
+    boolean splitChannels =
+        blocks % parts == 0
+            && (long) weights.panel * blocks > conv.in().imageSize() + conv.out().imageSize();
+    int firstBlock = splitChannels ? blocks * part / parts : 0;
+    int endBlock = splitChannels ? blocks * (part + 1) / parts : blocks;
+    int firstTile = splitChannels ? 0 : all * part / parts;
+    int endTile = splitChannels ? all : all * (part + 1) / parts;
+    if (part == 0) {
+      for (int n = first; n < first + count; n++) {
+        conv.out().clearBorder(frame.arena, n);
+      }
+    }
+    for (int n = first; n < first + count; n += groupImages) {
+      int endImage = Math.min(first + count, n + groupImages);
+      for (int t = firstTile; t < endTile; t += groupTiles) {
+        int groupEnd = Math.min(endTile, t + groupTiles);
+        for (int b = firstBlock; b < endBlock; b++) {
+          for (int i = n; i < endImage; i++) {
+            group(frame.arena, i, b, t, groupEnd);
+          }
+        }
+      }
+    }
+  }
+
+  /** Some tiles of one image, for one block of output channels. */
+  private void group(float[] arena, int n, int b, int firstTile, int endTile) {
+    Activation out = conv.out();
+    Activation residual = conv.residual();
+    int channel = b * weights.channels;
+    int plane = channel / out.block;
+    int lane = channel % out.block;
+    int in = conv.in().image(n);
+    int to = out.image(n) + plane * out.plane() + lane;
+    int start = residual == null ? 0 : residual.image(n) + plane * residual.plane() + lane;
+    for (int t = firstTile; t < endTile; t++) {
+      tiles[pixels[t]].run(
+          arena,
+          in + inAt[t],
+          runs,
+          weights.firstRun[b],
+          weights.endRun[b],
+          weights.data,
+          weights.at[b],
+          weights.biasAt + channel,
+          start + residualAt[t],
+          to + outAt[t]);
+    }
+  }
+}

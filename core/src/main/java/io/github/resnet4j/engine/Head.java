@@ -1,0 +1,112 @@
+package io.github.resnet4j.engine;
+
+import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.nn.Layer.Linear;
+import io.github.resnet4j.nn.StateDict;
+
+/** The fully connected layer: a matrix product whose pixels are the images. */
+final class Head implements Step {
+  private final Linear layer;
+  private final Activation in;
+  private final Activation out;
+  private final Weights weights;
+  private final ConvTile[] tiles; // by images
+  private final int[] runs;
+
+  /** {@code [block of outputs][input][channels]}, then the bias. */
+  record Weights(float[] data, int channels, int at, int biasAt) {}
+
+  Head(Linear layer, Activation in, Activation out, Weights weights, Kernels kernels) {
+    this.layer = layer;
+    this.in = in;
+    this.out = out;
+    this.weights = weights;
+    this.runs = new int[in.blocks()];
+    for (int b = 0; b < runs.length; b++) {
+      runs[b] = b * in.block;
+    }
+    this.tiles =
+        new ConvTile
+            [Math.min(kernels.accumulators() * kernels.lanes() / weights.channels, in.images())
+                + 1];
+    for (int n = 1; n < tiles.length; n++) {
+      tiles[n] =
+          kernels.tile(
+              new ConvTile.Shape(
+                  n, weights.channels, in.imageSize(), in.block, out.imageSize(), false, false));
+    }
+  }
+
+  static Packing<Weights> packing(Linear layer, Activation in, Activation out, Kernels kernels) {
+    int channels = Math.min(out.block, kernels.mostVectors() * kernels.lanes());
+    int inputs = in.paddedChannels();
+    int size = Math.multiplyExact(inputs, out.paddedChannels());
+    return new Packing<>() {
+      @Override
+      public String key() {
+        return layer.name();
+      }
+
+      @Override
+      public int size() {
+        return size + out.paddedChannels();
+      }
+
+      @Override
+      public Weights pack(StateDict state, float[] data, int at) {
+        float[] weight = state.get(layer.weight().name()).data();
+        for (int o = 0; o < layer.out(); o++) {
+          for (int c = 0; c < layer.in(); c++) {
+            data[at + (o / channels * inputs + c) * channels + o % channels] =
+                weight[o * layer.in() + c];
+          }
+        }
+        float[] bias = state.get(layer.bias().name()).data();
+        System.arraycopy(bias, 0, data, at + size, layer.out());
+        return new Weights(data, channels, at, at + size);
+      }
+    };
+  }
+
+  @Override
+  public String name() {
+    return layer.name();
+  }
+
+  @Override
+  public String algorithm() {
+    return "linear";
+  }
+
+  @Override
+  public Activation out() {
+    return out;
+  }
+
+  @Override
+  public long flops() {
+    return 2L * layer.in() * layer.out();
+  }
+
+  @Override
+  public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+    int blocks = out.paddedChannels() / weights.channels;
+    int most = tiles.length - 1;
+    for (int b = blocks * part / parts; b < blocks * (part + 1) / parts; b++) {
+      for (int n = 0; n < count; n += most) {
+        tiles[Math.min(most, count - n)].run(
+            frame.arena,
+            in.image(first + n),
+            runs,
+            0,
+            runs.length,
+            weights.data,
+            weights.at + b * in.paddedChannels() * weights.channels,
+            weights.biasAt + b * weights.channels,
+            0,
+            out.image(first + n) + b * weights.channels);
+      }
+    }
+  }
+}

@@ -1,0 +1,46 @@
+package io.github.resnet4j.engine;
+
+/** Brings the caller's {@code [N, C, H, W]} into the layout of the first convolution. */
+record InputStep(Activation out) implements Step {
+  @Override
+  public String name() {
+    return "input";
+  }
+
+  @Override
+  public String algorithm() {
+    return "copy";
+  }
+
+  @Override
+  public long flops() {
+    return 0;
+  }
+
+  @Override
+  public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+    int height = out.height;
+    int width = out.width;
+    int from = height * part / parts;
+    int end = height * (part + 1) / parts;
+    for (int n = first; n < first + count; n++) {
+      if (part == 0) {
+        out.clearBorder(frame.arena, n);
+      }
+      for (int c = 0; c < out.channels; c++) {
+        int plane = ((frame.firstImage + n) * out.channels + c) * height * width;
+        int to = out.image(n) + c / out.block * out.plane() + c % out.block;
+        for (int y = from; y < end; y++) {
+          interleave(
+              frame.input, plane + y * width, width, frame.arena, to + out.pixel(y, 0), out.block);
+        }
+      }
+    }
+  }
+
+  private static void interleave(float[] in, int at, int count, float[] out, int to, int stride) {
+    for (int x = 0; x < count; x++) {
+      out[to + x * stride] = in[at + x];
+    }
+  }
+}

@@ -1,0 +1,32 @@
+package io.github.resnet4j.engine;
+
+/** Brings an activation back into the caller's {@code [N, C, H, W]}. */
+record OutputStep(String name, Activation out, int index) implements Step {
+  @Override
+  public String algorithm() {
+    return "copy";
+  }
+
+  @Override
+  public long flops() {
+    return 0;
+  }
+
+  @Override
+  public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+    int from = out.channels * part / parts;
+    int end = out.channels * (part + 1) / parts;
+    float[] to = frame.outputs[index];
+    for (int n = first; n < first + count; n++) {
+      for (int c = from; c < end; c++) {
+        int plane = out.image(n) + c / out.block * out.plane() + c % out.block;
+        int at = ((frame.firstImage + n) * out.channels + c) * out.height * out.width;
+        for (int y = 0; y < out.height; y++) {
+          for (int x = 0; x < out.width; x++) {
+            to[at++] = frame.arena[plane + out.pixel(y, x)];
+          }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,61 @@
+package io.github.resnet4j.engine;
+
+import io.github.resnet4j.nn.StateDict;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.IntStream;
+
+/**
+ * The weights in the orders in which kernels read them, shared by all plans of a session. What one
+ * plan needs lies in one array: a large array begins on a cache line, many small ones would not,
+ * and a vector that straddles two lines costs a fifth of the speed.
+ */
+final class PackedWeights {
+  private final StateDict state;
+  private final Map<String, Object> packed = new HashMap<>();
+
+  PackedWeights(StateDict state) {
+    this.state = state;
+  }
+
+  /** Packs what is not packed yet, on all cores. */
+  void pack(List<Packing<?>> wanted) {
+    var missing = new ArrayList<Packing<?>>();
+    var at = new ArrayList<Integer>();
+    long size = Activation.ALIGNMENT;
+    for (Packing<?> packing : wanted) {
+      if (!packed.containsKey(packing.key())) {
+        missing.add(packing);
+        at.add(Math.toIntExact(size));
+        size += Math.ceilDiv(packing.size(), 16) * 16L;
+        packed.put(packing.key(), packing); // its turn comes below
+      }
+    }
+    if (missing.isEmpty()) {
+      return;
+    }
+    if (size > Integer.MAX_VALUE - 16) {
+      throw new IllegalArgumentException("the network has more weights than an array can hold");
+    }
+    float[] data = new float[(int) size];
+    var results = new Object[missing.size()];
+    IntStream.range(0, results.length)
+        .parallel()
+        .forEach(i -> results[i] = missing.get(i).pack(state, data, at.get(i)));
+    for (int i = 0; i < results.length; i++) {
+      packed.put(missing.get(i).key(), results[i]);
+    }
+  }
+
+  /** What {@link #pack} made of it. */
+  @SuppressWarnings("unchecked") // the key belongs to the packing, and so does its result
+  <W> W get(Packing<W> packing) {
+    Object found = packed.get(packing.key());
+    if (found == null) {
+      throw new IllegalStateException("not packed: " + packing.key());
+    }
+    return (W) found;
+  }
+}

@@ -1,0 +1,53 @@
+package io.github.resnet4j.engine;
+
+import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Kernels;
+
+/** Measures what the micro-kernel can do where nothing but the processor limits it. */
+final class Peak {
+  private static final int RUNS = 4;
+
+  private Peak() {}
+
+  static double measure(Kernels kernels, Workers workers, long nanos) {
+    int channels = kernels.lanes() * kernels.mostVectors();
+    int pixels = kernels.accumulators() / kernels.mostVectors();
+    // As the networks have them, so that the compiler sees nothing new.
+    ConvTile tile =
+        kernels.tile(
+            new ConvTile.Shape(pixels, channels, channels, channels, channels, false, false));
+    double flops = 2.0 * pixels * channels * channels * RUNS;
+    double[] best = new double[workers.size()];
+    workers.run(worker -> {
+      float[] arena = new float[Activation.ALIGNMENT + 2 * pixels * channels];
+      float[] weights = new float[Activation.ALIGNMENT + channels * channels + channels];
+      int[] runs = new int[1];
+      int at = Activation.ALIGNMENT;
+      int calls = 1 << 6;
+      long end = System.nanoTime() + nanos;
+      for (long now = System.nanoTime(); now < end; ) {
+        for (int i = 0; i < calls; i++) {
+          tile.run(
+              arena,
+              at,
+              runs,
+              0,
+              1,
+              weights,
+              at,
+              at + channels * channels,
+              0,
+              at + pixels * channels);
+        }
+        long later = System.nanoTime();
+        best[worker] = Math.max(best[worker], flops / RUNS * calls / (later - now) * 1e9);
+        now = later;
+      }
+    });
+    double sum = 0;
+    for (double one : best) {
+      sum += one;
+    }
+    return sum;
+  }
+}

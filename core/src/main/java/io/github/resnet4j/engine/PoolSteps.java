@@ -1,0 +1,125 @@
+package io.github.resnet4j.engine;
+
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.nn.Layer.MaxPool2d;
+
+/** The steps without weights. */
+final class PoolSteps {
+  private PoolSteps() {}
+
+  /** Maximum over windows. The border's zeros are no larger than any result of a ReLU. */
+  record MaxPool(MaxPool2d layer, Activation in, Activation out, Kernels kernels) implements Step {
+    @Override
+    public String name() {
+      return layer.name();
+    }
+
+    @Override
+    public String algorithm() {
+      return "max %dx%d/%d".formatted(layer.kernel(), layer.kernel(), layer.stride());
+    }
+
+    @Override
+    public long flops() {
+      return 0;
+    }
+
+    @Override
+    public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+      for (int n = first; n < first + count; n++) {
+        if (part == 0) {
+          out.clearBorder(frame.arena, n);
+        }
+        for (int y = out.height * part / parts; y < out.height * (part + 1) / parts; y++) {
+          for (int b = 0; b < out.blocks(); b++) {
+            int corner = in.pixel(y * layer.stride() - layer.padding(), -layer.padding());
+            kernels.maxPoolRow(
+                frame.arena,
+                in.image(n) + b * in.plane() + corner,
+                in.rowStride(),
+                in.block,
+                layer.kernel(),
+                layer.stride(),
+                out.image(n) + b * out.plane() + out.pixel(y, 0),
+                out.width);
+          }
+        }
+      }
+    }
+  }
+
+  /** The mean over all pixels. */
+  record AveragePool(String name, Activation in, Activation out, Kernels kernels) implements Step {
+    @Override
+    public String algorithm() {
+      return "average";
+    }
+
+    @Override
+    public long flops() {
+      return 0;
+    }
+
+    @Override
+    public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+      for (int n = first; n < first + count; n++) {
+        for (int b = in.blocks() * part / parts; b < in.blocks() * (part + 1) / parts; b++) {
+          kernels.average(
+              frame.arena,
+              in.image(n) + b * in.plane() + in.pixel(0, 0),
+              in.rowStride(),
+              in.block,
+              in.height,
+              in.width,
+              out.image(n) + b * out.plane());
+        }
+      }
+    }
+  }
+
+  /** Option A's shortcut: every {@code stride}-th pixel, zeros for the new channels. */
+  record Subsample(String name, int stride, Activation in, Activation out) implements Step {
+    @Override
+    public String algorithm() {
+      return "subsample";
+    }
+
+    @Override
+    public long flops() {
+      return 0;
+    }
+
+    @Override
+    public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+      float[] arena = frame.arena;
+      for (int n = first; n < first + count; n++) {
+        if (part == 0) {
+          out.clearBorder(arena, n);
+        }
+        for (int y = out.height * part / parts; y < out.height * (part + 1) / parts; y++) {
+          for (int c = 0; c < out.paddedChannels(); c++) {
+            row(arena, n, y, c);
+          }
+        }
+      }
+    }
+
+    /** One row of one channel; as many new channels come before the old ones as after them. */
+    private void row(float[] arena, int n, int y, int channel) {
+      int to =
+          out.image(n) + channel / out.block * out.plane() + out.pixel(y, 0) + channel % out.block;
+      int old = channel - (out.channels - in.channels) / 2;
+      if (old < 0 || old >= in.channels) {
+        for (int x = 0; x < out.width; x++) {
+          arena[to + x * out.block] = 0;
+        }
+        return;
+      }
+      int from =
+          in.image(n) + old / in.block * in.plane() + in.pixel(y * stride, 0) + old % in.block;
+      for (int x = 0; x < out.width; x++) {
+        arena[to + x * out.block] = arena[from + x * stride * in.block];
+      }
+    }
+  }
+}

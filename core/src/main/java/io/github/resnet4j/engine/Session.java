@@ -1,0 +1,526 @@
+package io.github.resnet4j.engine;
+
+import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.kernel.Winograd;
+import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.StateDict;
+import io.github.resnet4j.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SequencedMap;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A compiled network, ready to run on threads and memory of its own.
+ *
+ * <p>Where a batch has at least as many images as there are threads, every thread takes whole
+ * images; what remains is split row by row and channel by channel. A plan is compiled when an input
+ * size is first seen; after that {@link #run(Tensor, Tensor)} allocates nothing. Where the kernels
+ * are scalar there are no plans: the {@link ReferenceForward} runs instead, which such a JVM
+ * compiles better.
+ *
+ * <p>Several callers may use one session: they take turns, since one already keeps all threads
+ * busy. {@link #close} waits for a running batch and ends the threads.
+ */
+public final class Session implements AutoCloseable {
+  /** Images that a thread runs at once, at most; more save little and cost memory. */
+  private static final int MOST_IMAGES = 8;
+
+  /** How long measuring the algorithms of one plan may take. */
+  private static final long TUNING_NANOS = 2_000_000_000L;
+
+  private static final Runnable NOTHING = () -> {};
+
+  private final Sequential network;
+  private final StateDict state;
+  private final int inChannels;
+  private final CompileOptions options;
+  private final PackedWeights weights;
+  private final @Nullable Tuning tuning;
+  private final Workers workers;
+
+  /** Runs instead of plans where kernels are slow. */
+  private final @Nullable ReferenceForward reference;
+
+  private final ReentrantLock turn = new ReentrantLock();
+  private final List<Compiled> plans = new ArrayList<>();
+
+  // One run at a time; all of this belongs to it.
+  private final Frame[] frames;
+  private final AtomicInteger nextImage = new AtomicInteger();
+  private final Workers.Task wholeImages = this::runWholeImages;
+  private final Workers.Task splitImage = this::runSplitImage;
+  private final Runnable atMeeting;
+  private @Nullable Plan running;
+  private int endImage;
+
+  private record Compiled(int height, int width, int images, int parts, Plan plan) {}
+
+  /**
+   * @param network a tree of layers
+   * @param state its weights; changes after a plan was compiled have no effect on it
+   * @param inChannels of the images
+   */
+  public Session(Sequential network, StateDict state, int inChannels, CompileOptions options) {
+    this.network = network;
+    this.state = state;
+    this.inChannels = inChannels;
+    this.options = options;
+    this.weights = new PackedWeights(state);
+    this.tuning =
+        options.algorithm() == CompileOptions.Algorithm.DIRECT || !options.kernels().isFast()
+            ? null
+            : Tuning.load(options.kernels());
+    this.workers = new Workers(options.threads());
+    this.reference =
+        options.kernels().isFast()
+            ? null
+            : new ReferenceForward(network, state, new Team(options.threads()));
+    this.frames = new Frame[options.threads()];
+    Arrays.setAll(frames, _ -> new Frame());
+    this.atMeeting = workers::meet;
+  }
+
+  public CompileOptions options() {
+    return options;
+  }
+
+  /**
+   * Runs the network as {@code model.eval()} does.
+   *
+   * @param x {@code [N, C, H, W]}
+   * @return logits {@code [N, classes]}, or a feature map {@code [N, C, H, W]} if the network has
+   *     no head
+   * @throws IllegalArgumentException if the input has another shape
+   */
+  public Tensor run(Tensor x) {
+    return runAll(x).lastEntry().getValue();
+  }
+
+  /**
+   * Runs the network.
+   *
+   * @return what was tapped ({@link CompileOptions#taps}) by name, {@code [N, C, H, W]}, and last
+   *     the network's own result as {@code output}
+   */
+  public SequencedMap<String, Tensor> runAll(Tensor x) {
+    check(x);
+    turn.lock();
+    try {
+      if (reference != null) {
+        return reference.runAll(x, options.taps());
+      }
+      Plan plan = firstPlan(x.dim(0), x.dim(2), x.dim(3));
+      var results = new LinkedHashMap<String, Tensor>();
+      float[][] outputs = new float[plan.outputs().size()][];
+      for (int i = 0; i < outputs.length; i++) {
+        int[] one = plan.outputs().get(i);
+        int[] shape = new int[one.length + 1];
+        shape[0] = x.dim(0);
+        System.arraycopy(one, 0, shape, 1, one.length);
+        Tensor result = Tensor.zeros(shape);
+        outputs[i] = result.data();
+        results.put(i < options.taps().size() ? options.taps().get(i) : "output", result);
+      }
+      for (Frame frame : frames) {
+        frame.outputs = outputs;
+      }
+      run(x.data(), x.dim(0), x.dim(2), x.dim(3));
+      return results;
+    } finally {
+      turn.unlock();
+    }
+  }
+
+  /**
+   * Runs the network into an existing tensor and allocates nothing.
+   *
+   * @param x {@code [N, C, H, W]}
+   * @param y takes the result, {@code [N, classes]} or {@code [N, C, H, W]}
+   * @throws IllegalArgumentException if a shape does not fit, or the session has taps
+   */
+  public void run(Tensor x, Tensor y) {
+    check(x);
+    if (!options.taps().isEmpty()) {
+      throw new IllegalArgumentException("a session with taps has several outputs: use runAll");
+    }
+    turn.lock();
+    try {
+      if (reference != null) {
+        Tensor result = reference.run(x);
+        if (!result.sameShape(y)) {
+          throw new IllegalArgumentException(
+              "the result of %s is %s, not %s".formatted(x, result, y));
+        }
+        System.arraycopy(result.data(), 0, y.data(), 0, y.size());
+        return;
+      }
+      int[] one = firstPlan(x.dim(0), x.dim(2), x.dim(3)).outputs().getLast();
+      boolean fits = y.rank() == one.length + 1 && y.dim(0) == x.dim(0);
+      for (int i = 0; fits && i < one.length; i++) {
+        fits = y.dim(i + 1) == one[i];
+      }
+      if (!fits) {
+        throw new IllegalArgumentException(
+            "the result of %s is [%d] and %s, not %s"
+                .formatted(x, x.dim(0), Arrays.toString(one), y));
+      }
+      for (Frame frame : frames) {
+        if (frame.outputs.length != 1) {
+          frame.outputs = new float[1][];
+        }
+        frame.outputs[0] = y.data();
+      }
+      run(x.data(), x.dim(0), x.dim(2), x.dim(3));
+    } finally {
+      turn.unlock();
+    }
+  }
+
+  private void check(Tensor x) {
+    if (x.rank() != 4 || x.dim(0) < 1 || x.dim(1) != inChannels) {
+      throw new IllegalArgumentException(
+          "the input must be [N, %d, H, W], was %s".formatted(inChannels, x));
+    }
+  }
+
+  /** The plan that the first image of a batch goes through. */
+  private Plan firstPlan(int n, int height, int width) {
+    return n >= workers.size()
+        ? plan(height, width, wholeImagesAtOnce(n), 1)
+        : plan(height, width, 1, workers.size());
+  }
+
+  /** How many whole images each thread takes at once from a batch of {@code n}. */
+  private int wholeImagesAtOnce(int n) {
+    int each = n / workers.size();
+    return Math.ceilDiv(each, Math.ceilDiv(each, MOST_IMAGES));
+  }
+
+  private void run(float[] x, int n, int height, int width) {
+    for (Frame frame : frames) {
+      frame.input = x;
+    }
+    int whole = n / workers.size() * workers.size();
+    if (whole > 0) {
+      Plan plan = plan(height, width, wholeImagesAtOnce(n), 1);
+      for (Frame frame : frames) {
+        frame.makeRoom(plan);
+      }
+      running = plan;
+      nextImage.set(0);
+      endImage = whole;
+      workers.run(wholeImages);
+    }
+    if (whole < n) {
+      Plan plan = plan(height, width, 1, workers.size());
+      frames[0].makeRoom(plan);
+      running = plan;
+      for (int i = whole; i < n; i++) {
+        frames[0].firstImage = i;
+        workers.run(splitImage);
+      }
+    }
+  }
+
+  private void runWholeImages(int worker) {
+    Plan plan = running();
+    Frame frame = frames[worker];
+    for (int i; (i = nextImage.getAndAdd(plan.images())) < endImage; ) {
+      frame.firstImage = i;
+      plan.run(frame, Math.min(plan.images(), endImage - i), 0, NOTHING);
+    }
+  }
+
+  private void runSplitImage(int worker) {
+    running().run(frames[0], 1, worker, atMeeting);
+  }
+
+  private Plan running() {
+    if (running == null) {
+      throw new IllegalStateException("nothing to run");
+    }
+    return running;
+  }
+
+  private Plan plan(int height, int width, int images, int parts) {
+    for (int i = 0; i < plans.size(); i++) {
+      Compiled known = plans.get(i);
+      if (known.height == height
+          && known.width == width
+          && known.images == images
+          && known.parts == parts) {
+        return known.plan;
+      }
+    }
+    if (options.algorithm() == CompileOptions.Algorithm.TUNED && tuning != null) {
+      tune(tuning, height, width, images, parts);
+    }
+    Plan plan =
+        compile(
+            height,
+            width,
+            images,
+            parts,
+            weights,
+            tuning == null ? AlgorithmChoice.DIRECT : tuning);
+    plans.add(new Compiled(height, width, images, parts, plan));
+    return plan;
+  }
+
+  private Plan compile(
+      int height, int width, int images, int parts, PackedWeights packed, AlgorithmChoice choice) {
+    return Plan.compile(
+        network,
+        inChannels,
+        height,
+        width,
+        images,
+        parts,
+        options.taps(),
+        packed,
+        choice,
+        options.kernels());
+  }
+
+  // --- measuring ------------------------------------------------------------------------------
+
+  /**
+   * Measures direct convolution and the forms of Winograd's algorithm, each in a plan that uses it
+   * everywhere, so that caches are as full and as empty as they will be.
+   */
+  private void tune(Tuning known, int height, int width, int images, int parts) {
+    var layers = new ArrayList<Convolution>();
+    var all =
+        compile(
+            height,
+            width,
+            images,
+            parts,
+            new PackedWeights(state),
+            (conv, _, _) -> {
+              layers.add(conv);
+              return null;
+            });
+    if (layers.stream().allMatch(conv -> known.knows(conv, images, parts))) {
+      return;
+    }
+    var forms = new ArrayList<@Nullable Winograd>();
+    forms.add(null);
+    forms.addAll(List.of(Winograd.values()));
+    var seconds = new ArrayList<Map<String, Double>>();
+    for (Winograd form : forms) {
+      Plan plan =
+          form == null
+              ? all
+              : compile(height, width, images, parts, new PackedWeights(state), (_, _, _) -> form);
+      var times = new LinkedHashMap<String, Double>();
+      for (StepTime step : measure(plan, height, width, TUNING_NANOS / forms.size())) {
+        times.put(step.name(), step.seconds());
+      }
+      seconds.add(times);
+    }
+    for (Convolution conv : layers) {
+      int best = 0;
+      for (int i = 1; i < forms.size(); i++) {
+        if (time(seconds, i, conv) < time(seconds, best, conv)) {
+          best = i;
+        }
+      }
+      known.put(conv, images, parts, forms.get(best));
+    }
+    known.save();
+  }
+
+  private static double time(List<Map<String, Double>> seconds, int i, Convolution conv) {
+    return seconds.get(i).getOrDefault(conv.layer().name(), Double.MAX_VALUE);
+  }
+
+  /**
+   * The steps that a batch goes through, without running them.
+   *
+   * @param n images of the batch
+   */
+  public List<StepTime> plan(int n, int height, int width) {
+    turn.lock();
+    try {
+      Plan plan = firstPlan(n, height, width);
+      return times(plan, new double[ticks(plan).size()]);
+    } finally {
+      turn.unlock();
+    }
+  }
+
+  /**
+   * The steps that a batch goes through and their times, each within a run of the whole plan.
+   *
+   * @param n images of the batch
+   * @param nanos how long to measure, warming up included
+   */
+  public List<StepTime> measure(int n, int height, int width, long nanos) {
+    turn.lock();
+    try {
+      return measure(firstPlan(n, height, width), height, width, nanos);
+    } finally {
+      turn.unlock();
+    }
+  }
+
+  /** Runs a plan on all threads again and again; steps are timed on the first. */
+  private List<StepTime> measure(Plan plan, int height, int width, long nanos) {
+    boolean whole = plan.parts() == 1;
+    int n = whole ? plan.images() * workers.size() : 1;
+    float[] input = new float[n * inChannels * height * width];
+    for (int i = 0; i < input.length; i++) {
+      input[i] = (i * 31 % 255) / 127f - 1; // neither zeros nor denormals
+    }
+    float[][] outputs = new float[plan.outputs().size()][];
+    for (int i = 0; i < outputs.length; i++) {
+      outputs[i] = new float[n * Tensor.sizeOf(plan.outputs().get(i))];
+    }
+    for (Frame frame : frames) {
+      frame.input = input;
+      frame.outputs = outputs;
+      frame.makeRoom(plan);
+    }
+    int ticks = ticks(plan).size();
+    var runs = new ArrayList<double[]>();
+    var now =
+        new Object() {
+          double[] times = new double[ticks];
+          int tick;
+          long last;
+        };
+    Runnable record =
+        () -> {
+          long time = System.nanoTime();
+          now.times[now.tick++] = (time - now.last) * 1e-9;
+          now.last = time;
+        };
+    long end = System.nanoTime() + nanos;
+    do {
+      now.times = new double[ticks];
+      now.tick = 0;
+      now.last = System.nanoTime();
+      if (whole) {
+        workers.run(worker ->
+            plan.run(placed(worker, plan), plan.images(), 0, worker == 0 ? record : NOTHING));
+      } else {
+        frames[0].firstImage = 0;
+        workers.run(worker ->
+            plan.run(
+                frames[0],
+                1,
+                worker,
+                worker == 0
+                    ? () -> {
+                      workers.meet();
+                      record.run();
+                    }
+                    : atMeeting));
+      }
+      runs.add(now.times);
+    } while (System.nanoTime() < end);
+    double[] medians = new double[ticks];
+    List<double[]> warm = runs.subList(runs.size() / 2, runs.size());
+    for (int i = 0; i < ticks; i++) {
+      int tick = i;
+      medians[i] =
+          warm.stream()
+              .mapToDouble(run -> run[tick])
+              .sorted()
+              .skip(warm.size() / 2)
+              .findFirst()
+              .orElse(0);
+    }
+    return times(plan, medians);
+  }
+
+  private Frame placed(int worker, Plan plan) {
+    frames[worker].firstImage = worker * plan.images();
+    return frames[worker];
+  }
+
+  /** Which step each call between phases belongs to, in order. */
+  private static List<Step> ticks(Plan plan) {
+    var ticks = new ArrayList<Step>();
+    for (Plan.Segment segment : plan.segments()) {
+      for (int first = 0; first < plan.images(); first += segment.images()) {
+        for (Step step : segment.steps()) {
+          for (int phase = 0; phase < step.phases(); phase++) {
+            ticks.add(step);
+          }
+        }
+      }
+    }
+    return ticks;
+  }
+
+  private List<StepTime> times(Plan plan, double[] seconds) {
+    var total = new LinkedHashMap<Step, Double>();
+    List<Step> ticks = ticks(plan);
+    for (int i = 0; i < seconds.length; i++) {
+      total.merge(ticks.get(i), seconds[i], Double::sum);
+    }
+    // Whole images: every thread has done as many in this time.
+    double imagesAtOnce = plan.parts() == 1 ? (double) plan.images() * workers.size() : 1;
+    var times = new ArrayList<StepTime>();
+    for (Plan.Segment segment : plan.segments()) {
+      for (Step step : segment.steps()) {
+        times.add(
+            new StepTime(
+                step.name(),
+                step.algorithm(),
+                step.out().shape(),
+                segment.images(),
+                step.flops(),
+                total.getOrDefault(step, 0.0) / imagesAtOnce));
+      }
+    }
+    return times;
+  }
+
+  /**
+   * The most multiplications and additions a second that the kernels reach on all threads, on
+   * operands that never leave the first-level cache: the roof over every direct convolution.
+   *
+   * @param nanos how long to measure
+   */
+  public double peakFlops(long nanos) {
+    turn.lock();
+    try {
+      return Peak.measure(options.kernels(), workers, nanos);
+    } finally {
+      turn.unlock();
+    }
+  }
+
+  /** Floats that the session keeps for activations. */
+  public long arenaFloats() {
+    turn.lock();
+    try {
+      return Arrays.stream(frames).mapToLong(frame -> frame.arena.length).sum();
+    } finally {
+      turn.unlock();
+    }
+  }
+
+  /** Ends the threads, after the batch that is running. A closed session cannot run. */
+  @Override
+  public void close() {
+    turn.lock();
+    try {
+      workers.close();
+      if (reference != null) {
+        reference.team().close();
+      }
+    } finally {
+      turn.unlock();
+    }
+  }
+}

@@ -1,0 +1,66 @@
+package io.github.resnet4j.kernel;
+
+/**
+ * The micro-kernel of every convolution and matrix product: a few neighbouring output pixels times
+ * a block of output channels, kept in registers from the first product to the only store.
+ *
+ * <p>The input is read in <em>runs</em> of consecutive floats: a run is the channels of one pixel
+ * (one block of them), or, where the input has few channels, a whole row of the window. For every
+ * float of a run there is one row of weights, {@link Shape#channels} wide.
+ *
+ * <pre>{@code
+ * acc[p][c] = bias[c] (+ residual[p][c])
+ * for run r, for i in [0, run):  acc[p][c] = fma(in[runs[r] + p * pixelStride + i], w[r][i][c], acc[p][c])
+ * out[p][c] = acc[p][c]  or  relu(acc[p][c])
+ * }</pre>
+ *
+ * Every accumulator adds its products in this one order with fused multiply-adds, so that all
+ * providers, vector lengths and tile sizes give the same bits.
+ */
+public interface ConvTile {
+  /**
+   * What a tile is made for; all of it is constant in the generated code.
+   *
+   * @param pixels output pixels of the tile
+   * @param channels output channels of the tile
+   * @param pixelStride floats from one pixel's input to the next one's
+   * @param run floats of a run
+   * @param outStride floats from one pixel's output, and residual, to the next one's
+   * @param residual whether accumulators start from bias plus residual, not from the bias alone
+   * @param relu whether negative results become zero
+   */
+  record Shape(
+      int pixels,
+      int channels,
+      int pixelStride,
+      int run,
+      int outStride,
+      boolean residual,
+      boolean relu) {}
+
+  /**
+   * Computes one tile.
+   *
+   * @param arena holds input, residual and output
+   * @param inAt where the first pixel's input begins; {@code runs} count from here
+   * @param runs where each run begins
+   * @param firstRun the first run's index
+   * @param endRun the index after the last run's
+   * @param weights holds weights and bias
+   * @param weightAt where the first run's weights begin
+   * @param biasAt where the bias of the tile's first channel lies
+   * @param residualAt where the first pixel's residual lies; unused without residual
+   * @param outAt where the first pixel's output goes
+   */
+  void run(
+      float[] arena,
+      int inAt,
+      int[] runs,
+      int firstRun,
+      int endRun,
+      float[] weights,
+      int weightAt,
+      int biasAt,
+      int residualAt,
+      int outAt);
+}

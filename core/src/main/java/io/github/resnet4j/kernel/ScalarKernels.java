@@ -1,0 +1,219 @@
+package io.github.resnet4j.kernel;
+
+import java.util.Arrays;
+
+/**
+ * The twin: every kernel as the plain loops that its description reads as. Runs wherever Java runs.
+ */
+final class ScalarKernels implements Kernels {
+  @Override
+  public String name() {
+    return "scalar";
+  }
+
+  @Override
+  public int lanes() {
+    return 16;
+  }
+
+  @Override
+  public int mostVectors() {
+    return 4;
+  }
+
+  @Override
+  public int accumulators() {
+    return 24;
+  }
+
+  @Override
+  public boolean isFast() {
+    return false;
+  }
+
+  @Override
+  public ConvTile tile(ConvTile.Shape shape) {
+    return new Tile(shape);
+  }
+
+  private record Tile(Shape shape) implements ConvTile {
+    @Override
+    public void run(
+        float[] arena,
+        int inAt,
+        int[] runs,
+        int firstRun,
+        int endRun,
+        float[] weights,
+        int weightAt,
+        int biasAt,
+        int residualAt,
+        int outAt) {
+      int channels = shape.channels();
+      for (int p = 0; p < shape.pixels(); p++) {
+        int to = outAt + p * shape.outStride();
+        if (shape.residual()) {
+          int from = residualAt + p * shape.outStride();
+          for (int c = 0; c < channels; c++) {
+            arena[to + c] = weights[biasAt + c] + arena[from + c];
+          }
+        } else {
+          System.arraycopy(weights, biasAt, arena, to, channels);
+        }
+      }
+      int row = weightAt;
+      for (int r = firstRun; r < endRun; r++) {
+        for (int i = 0; i < shape.run(); i++) {
+          for (int p = 0; p < shape.pixels(); p++) {
+            accumulate(
+                arena[inAt + runs[r] + p * shape.pixelStride() + i],
+                weights,
+                row,
+                arena,
+                outAt + p * shape.outStride(),
+                channels);
+          }
+          row += channels;
+        }
+      }
+      if (shape.relu()) {
+        for (int p = 0; p < shape.pixels(); p++) {
+          relu(arena, outAt + p * shape.outStride(), channels);
+        }
+      }
+    }
+  }
+
+  /** A method of its own, so that the compiler sees one loop over two arrays. */
+  private static void accumulate(float x, float[] weights, int row, float[] sums, int to, int n) {
+    for (int c = 0; c < n; c++) {
+      sums[to + c] = Math.fma(x, weights[row + c], sums[to + c]);
+    }
+  }
+
+  private static void relu(float[] values, int at, int n) {
+    for (int c = at; c < at + n; c++) {
+      values[c] = relu(values[c]);
+    }
+  }
+
+  private static float relu(float x) {
+    return x < 0 ? 0 : x; // not Math.max: NaN and -0 stay what they are, as in a vector's blend
+  }
+
+  @Override
+  public void winogradInput(
+      Winograd form,
+      float[] arena,
+      int from,
+      int rowStride,
+      int block,
+      int to,
+      int step,
+      int scratch) {
+    float[][] bt = form.inputTransform();
+    int t = form.inputs();
+    for (int i = 0; i < t; i++) {
+      for (int j = 0; j < t; j++) {
+        for (int c = 0; c < block; c++) {
+          float sum = 0;
+          for (int k = 0; k < t; k++) {
+            sum += bt[i][k] * arena[from + k * rowStride + j * block + c];
+          }
+          arena[scratch + (i * t + j) * block + c] = sum;
+        }
+      }
+    }
+    for (int i = 0; i < t; i++) {
+      for (int j = 0; j < t; j++) {
+        for (int c = 0; c < block; c++) {
+          float sum = 0;
+          for (int k = 0; k < t; k++) {
+            sum += bt[j][k] * arena[scratch + (i * t + k) * block + c];
+          }
+          arena[to + (i * t + j) * step + c] = sum;
+        }
+      }
+    }
+  }
+
+  @Override
+  public void winogradOutput(
+      Winograd form,
+      float[] arena,
+      int from,
+      int step,
+      int block,
+      float[] weights,
+      int biasAt,
+      int to,
+      int rowStride,
+      int pixelStride,
+      int rows,
+      int columns,
+      int residualAt,
+      int residualRowStride,
+      Epilogue epilogue,
+      int scratch) {
+    float[][] at = form.outputTransform();
+    int t = form.inputs();
+    for (int i = 0; i < form.outputs(); i++) {
+      for (int j = 0; j < t; j++) {
+        for (int c = 0; c < block; c++) {
+          float sum = 0;
+          for (int k = 0; k < t; k++) {
+            sum += at[i][k] * arena[from + (k * t + j) * step + c];
+          }
+          arena[scratch + (i * t + j) * block + c] = sum;
+        }
+      }
+    }
+    for (int i = 0; i < rows; i++) {
+      for (int j = 0; j < columns; j++) {
+        for (int c = 0; c < block; c++) {
+          float sum = weights[biasAt + c];
+          for (int k = 0; k < t; k++) {
+            sum += at[j][k] * arena[scratch + (i * t + k) * block + c];
+          }
+          if (epilogue.residual()) {
+            sum += arena[residualAt + i * residualRowStride + j * pixelStride + c];
+          }
+          arena[to + i * rowStride + j * pixelStride + c] = epilogue.relu() ? relu(sum) : sum;
+        }
+      }
+    }
+  }
+
+  @Override
+  public void maxPoolRow(
+      float[] arena, int from, int rowStride, int block, int size, int stride, int to, int count) {
+    for (int x = 0; x < count; x++) {
+      Arrays.fill(arena, to + x * block, to + (x + 1) * block, Float.NEGATIVE_INFINITY);
+      for (int i = 0; i < size; i++) {
+        for (int j = 0; j < size; j++) {
+          int pixel = from + i * rowStride + (x * stride + j) * block;
+          for (int c = 0; c < block; c++) {
+            arena[to + x * block + c] = Math.max(arena[to + x * block + c], arena[pixel + c]);
+          }
+        }
+      }
+    }
+  }
+
+  @Override
+  public void average(
+      float[] arena, int from, int rowStride, int block, int rows, int columns, int to) {
+    Arrays.fill(arena, to, to + block, 0);
+    for (int y = 0; y < rows; y++) {
+      for (int x = 0; x < columns; x++) {
+        for (int c = 0; c < block; c++) {
+          arena[to + c] += arena[from + y * rowStride + x * block + c];
+        }
+      }
+    }
+    float scale = 1f / (rows * columns);
+    for (int c = 0; c < block; c++) {
+      arena[to + c] *= scale;
+    }
+  }
+}

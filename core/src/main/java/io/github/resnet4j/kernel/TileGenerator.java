@@ -1,0 +1,239 @@
+package io.github.resnet4j.kernel;
+
+import static java.lang.constant.ConstantDescs.CD_Object;
+import static java.lang.constant.ConstantDescs.CD_float;
+import static java.lang.constant.ConstantDescs.CD_int;
+import static java.lang.constant.ConstantDescs.CD_void;
+import static java.lang.constant.ConstantDescs.MTD_void;
+
+import java.lang.classfile.ClassFile;
+import java.lang.classfile.CodeBuilder;
+import java.lang.classfile.Label;
+import java.lang.constant.ClassDesc;
+import java.lang.constant.MethodTypeDesc;
+import java.lang.invoke.MethodHandles;
+import java.lang.reflect.InvocationTargetException;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.Vector;
+import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorSpecies;
+
+/**
+ * Writes the bytecode of a {@link ConvTile}: its loops unrolled over pixels and vectors of output
+ * channels, every accumulator a local variable of its own, every extent a constant. By hand it
+ * would read, for two pixels and one vector:
+ *
+ * <pre>{@code
+ * w0 = fromArray(SPECIES, weights, biasAt);
+ * acc00 = w0;  acc10 = w0;
+ * for (r = firstRun; r < endRun; r++) {
+ *   x = inAt + runs[r];
+ *   for (i = 0; i < RUN; i++) {
+ *     w0 = fromArray(SPECIES, weights, weightAt);
+ *     in = broadcast(SPECIES, arena[x]);                 acc00 = in.fma(w0, acc00);
+ *     in = broadcast(SPECIES, arena[x + PIXEL_STRIDE]);  acc10 = in.fma(w0, acc10);
+ *     x++;
+ *     weightAt += CHANNELS;
+ *   }
+ * }
+ * acc00.intoArray(arena, outAt);
+ * acc10.intoArray(arena, outAt + OUT_STRIDE);
+ * }</pre>
+ *
+ * The compiler keeps this at the machine's peak as long as RUN is a constant (with a variable one
+ * the loop splits in three and spills: 0.4 of the speed), the residual is part of the start values,
+ * and no shape shares a method with another.
+ */
+final class TileGenerator {
+  private static final ClassDesc TILE = desc(ConvTile.class);
+  private static final ClassDesc GENERATED = ClassDesc.of(ConvTile.class.getName() + "$Generated");
+  private static final ClassDesc KERNELS = desc(VectorKernels.class);
+  private static final ClassDesc FLOAT_VECTOR = desc(FloatVector.class);
+  private static final ClassDesc VECTOR = desc(Vector.class);
+  private static final ClassDesc SPECIES = desc(VectorSpecies.class);
+  private static final ClassDesc MASK = ClassDesc.of("jdk.incubator.vector.VectorMask");
+  private static final ClassDesc COMPARISON = desc(VectorOperators.Comparison.class);
+  private static final ClassDesc FLOATS = CD_float.arrayType();
+  private static final ClassDesc INTS = CD_int.arrayType();
+
+  private static final MethodTypeDesc RUN =
+      MethodTypeDesc.of(
+          CD_void, FLOATS, CD_int, INTS, CD_int, CD_int, FLOATS, CD_int, CD_int, CD_int, CD_int);
+
+  // The parameters of run, then its other local variables.
+  private static final int ARENA = 1;
+  private static final int IN_AT = 2;
+  private static final int RUNS = 3;
+  private static final int FIRST_RUN = 4;
+  private static final int END_RUN = 5;
+  private static final int WEIGHTS = 6;
+  private static final int WEIGHT_AT = 7;
+  private static final int BIAS_AT = 8;
+  private static final int RESIDUAL_AT = 9;
+  private static final int OUT_AT = 10;
+  private static final int X_AT = 11;
+  private static final int I = 12;
+  private static final int X = 13;
+  private static final int W = 14; // the first of the weights' vectors; accumulators follow
+
+  private final ConvTile.Shape shape;
+  private final CodeBuilder code;
+  private final int lanes = VectorKernels.SPECIES.length();
+  private final int vectors;
+
+  private TileGenerator(ConvTile.Shape shape, CodeBuilder code) {
+    this.shape = shape;
+    this.code = code;
+    this.vectors = shape.channels() / lanes;
+    if (vectors * lanes != shape.channels()) {
+      throw new IllegalArgumentException("channels must be a multiple of " + lanes + ": " + shape);
+    }
+  }
+
+  /** Makes the tile of a shape, as a hidden class of its own. */
+  static ConvTile generate(ConvTile.Shape shape) {
+    byte[] bytes =
+        ClassFile.of()
+            .build(
+                GENERATED,
+                type ->
+                    type.withInterfaceSymbols(TILE)
+                        .withFlags(ClassFile.ACC_FINAL | ClassFile.ACC_SYNTHETIC)
+                        .withMethodBody(
+                            "<init>",
+                            MTD_void,
+                            0,
+                            code ->
+                                code.aload(0)
+                                    .invokespecial(CD_Object, "<init>", MTD_void)
+                                    .return_())
+                        .withMethodBody(
+                            "run",
+                            RUN,
+                            ClassFile.ACC_PUBLIC,
+                            code -> new TileGenerator(shape, code).write()));
+    try {
+      return (ConvTile)
+          MethodHandles.lookup()
+              .defineHiddenClass(bytes, true)
+              .lookupClass()
+              .getDeclaredConstructor()
+              .newInstance();
+    } catch (IllegalAccessException
+        | InstantiationException
+        | NoSuchMethodException
+        | InvocationTargetException e) {
+      throw new IllegalStateException("the kernel for " + shape + " does not load", e);
+    }
+  }
+
+  private void write() {
+    start();
+    int run = accumulator(shape.pixels(), 0);
+    code.iload(FIRST_RUN).istore(run);
+    loop(
+        run,
+        () -> code.iload(END_RUN),
+        () -> {
+          code.iload(IN_AT).aload(RUNS).iload(run).iaload().iadd().istore(X_AT);
+          code.iconst_0().istore(I);
+          loop(I, () -> code.loadConstant(shape.run()), this::multiply);
+        });
+    finish();
+    code.return_();
+  }
+
+  /** The accumulators' start: the bias, or bias plus residual. */
+  private void start() {
+    for (int v = 0; v < vectors; v++) {
+      load(WEIGHTS, BIAS_AT, v * lanes);
+      code.astore(W + v);
+    }
+    everyAccumulator((p, v) -> {
+      code.aload(W + v);
+      if (shape.residual()) {
+        load(ARENA, RESIDUAL_AT, p * shape.outStride() + v * lanes);
+        code.invokevirtual(FLOAT_VECTOR, "add", MethodTypeDesc.of(FLOAT_VECTOR, VECTOR));
+      }
+      code.astore(accumulator(p, v));
+    });
+  }
+
+  /** One float of every pixel times one row of weights. */
+  private void multiply() {
+    for (int v = 0; v < vectors; v++) {
+      load(WEIGHTS, WEIGHT_AT, v * lanes);
+      code.astore(W + v);
+    }
+    for (int p = 0; p < shape.pixels(); p++) {
+      species().aload(ARENA).iload(X_AT).loadConstant(p * shape.pixelStride()).iadd().faload();
+      code.invokestatic(
+          FLOAT_VECTOR, "broadcast", MethodTypeDesc.of(FLOAT_VECTOR, SPECIES, CD_float));
+      code.astore(X);
+      for (int v = 0; v < vectors; v++) {
+        code.aload(X).aload(W + v).aload(accumulator(p, v));
+        code.invokevirtual(FLOAT_VECTOR, "fma", MethodTypeDesc.of(FLOAT_VECTOR, VECTOR, VECTOR));
+        code.astore(accumulator(p, v));
+      }
+    }
+    code.iinc(X_AT, 1);
+    code.iload(WEIGHT_AT).loadConstant(shape.channels()).iadd().istore(WEIGHT_AT);
+  }
+
+  /** Stores the accumulators, negative ones as zero if asked: x.blend(0, x.compare(LT, 0)). */
+  private void finish() {
+    everyAccumulator((p, v) -> {
+      code.aload(accumulator(p, v));
+      if (shape.relu()) {
+        code.fconst_0().aload(accumulator(p, v));
+        code.getstatic(desc(VectorOperators.class), "LT", COMPARISON).fconst_0();
+        code.invokevirtual(FLOAT_VECTOR, "compare", MethodTypeDesc.of(MASK, COMPARISON, CD_float));
+        code.invokevirtual(FLOAT_VECTOR, "blend", MethodTypeDesc.of(FLOAT_VECTOR, CD_float, MASK));
+      }
+      code.aload(ARENA).iload(OUT_AT).loadConstant(p * shape.outStride() + v * lanes).iadd();
+      code.invokevirtual(FLOAT_VECTOR, "intoArray", MethodTypeDesc.of(CD_void, FLOATS, CD_int));
+    });
+  }
+
+  /** {@code for (; i < end; i++) body}. */
+  private void loop(int i, Runnable end, Runnable body) {
+    Label head = code.newLabel();
+    Label exit = code.newLabel();
+    code.labelBinding(head).iload(i);
+    end.run();
+    code.if_icmpge(exit);
+    body.run();
+    code.iinc(i, 1).goto_(head).labelBinding(exit);
+  }
+
+  /** Pushes {@code fromArray(SPECIES, array, at + offset)}. */
+  private void load(int array, int at, int offset) {
+    species().aload(array).iload(at).loadConstant(offset).iadd();
+    code.invokestatic(
+        FLOAT_VECTOR, "fromArray", MethodTypeDesc.of(FLOAT_VECTOR, SPECIES, FLOATS, CD_int));
+  }
+
+  private CodeBuilder species() {
+    return code.getstatic(KERNELS, "SPECIES", SPECIES);
+  }
+
+  private int accumulator(int pixel, int vector) {
+    return W + vectors + pixel * vectors + vector;
+  }
+
+  private interface Each {
+    void at(int pixel, int vector);
+  }
+
+  private void everyAccumulator(Each each) {
+    for (int p = 0; p < shape.pixels(); p++) {
+      for (int v = 0; v < vectors; v++) {
+        each.at(p, v);
+      }
+    }
+  }
+
+  private static ClassDesc desc(Class<?> type) {
+    return type.describeConstable().orElseThrow();
+  }
+}

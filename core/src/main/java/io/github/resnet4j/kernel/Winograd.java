@@ -1,0 +1,108 @@
+package io.github.resnet4j.kernel;
+
+/**
+ * Winograd's minimal filtering for 3×3 windows of stride 1 (Lavin and Gray, arXiv 1509.09308): a
+ * square of outputs is computed from a square of inputs with one product for each input, instead of
+ * nine for each output.
+ *
+ * <pre>{@code
+ * Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A
+ * }</pre>
+ */
+public enum Winograd {
+  /** Four outputs from 4×4 inputs: 2.25 times fewer products. */
+  F2(
+      2,
+      new float[][] {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}},
+      new double[][] {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}},
+      new float[][] {{1, 1, 1, 0}, {0, 1, -1, -1}}),
+
+  /** Sixteen outputs from 6×6 inputs: 4 times fewer products; points 0, ±1, ±2, ∞. */
+  F4(
+      4,
+      new float[][] {
+        {4, 0, -5, 0, 1, 0},
+        {0, -4, -4, 1, 1, 0},
+        {0, 4, -4, -1, 1, 0},
+        {0, -2, -1, 2, 1, 0},
+        {0, 2, -1, -2, 1, 0},
+        {0, 4, 0, -5, 0, 1},
+      },
+      new double[][] {
+        {1 / 4., 0, 0},
+        {-1 / 6., -1 / 6., -1 / 6.},
+        {-1 / 6., 1 / 6., -1 / 6.},
+        {1 / 24., 1 / 12., 1 / 6.},
+        {1 / 24., -1 / 12., 1 / 6.},
+        {0, 0, 1},
+      },
+      new float[][] {
+        {1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1},
+      });
+
+  private final int outputs;
+  private final float[][] bt;
+  private final double[][] g;
+  private final float[][] at;
+
+  Winograd(int outputs, float[][] bt, double[][] g, float[][] at) {
+    this.outputs = outputs;
+    this.bt = bt;
+    this.g = g;
+    this.at = at;
+  }
+
+  /** Outputs of a tile along one axis. */
+  public int outputs() {
+    return outputs;
+  }
+
+  /** Inputs of a tile along one axis. */
+  public int inputs() {
+    return outputs + 2;
+  }
+
+  /** Products of a tile: one for each input. */
+  public int products() {
+    return inputs() * inputs();
+  }
+
+  /** Bᵀ, {@code [inputs][inputs]}. */
+  float[][] inputTransform() {
+    return bt;
+  }
+
+  /** Aᵀ, {@code [outputs][inputs]}. */
+  float[][] outputTransform() {
+    return at;
+  }
+
+  /**
+   * {@code G g Gᵀ} of one 3×3 window, in double precision.
+   *
+   * @param g3x3 holds the window's nine weights from {@code at}, row by row
+   * @return {@code [inputs * inputs]}
+   */
+  public float[] transformWeights(float[] g3x3, int at) {
+    int t = inputs();
+    double[][] half = new double[t][3];
+    for (int i = 0; i < t; i++) {
+      for (int j = 0; j < 3; j++) {
+        for (int k = 0; k < 3; k++) {
+          half[i][j] += g[i][k] * g3x3[at + 3 * k + j];
+        }
+      }
+    }
+    float[] transformed = new float[t * t];
+    for (int i = 0; i < t; i++) {
+      for (int j = 0; j < t; j++) {
+        double sum = 0;
+        for (int k = 0; k < 3; k++) {
+          sum += half[i][k] * g[j][k];
+        }
+        transformed[i * t + j] = (float) sum;
+      }
+    }
+    return transformed;
+  }
+}

@@ -1,0 +1,346 @@
+package io.github.resnet4j.engine;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.sun.management.ThreadMXBean;
+import io.github.resnet4j.Architecture;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.ResNetSpec.Block;
+import io.github.resnet4j.engine.CompileOptions.Algorithm;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.kernel.Winograd;
+import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.lang.management.ManagementFactory;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Compiled networks against the reference forward pass. */
+@Tag("kernels")
+class SessionTest {
+  /** float32 sums of thousands of terms in another order; measured below 5e-6. */
+  private static final double TOLERANCE = 1e-4;
+
+  private static final CompileOptions TWO = CompileOptions.defaults().withThreads(2);
+
+  /** Small enough to be quick, with every kind of layer. */
+  private static ResNetSpec.Builder tiny() {
+    return ResNetSpec.builder(Block.BASIC, 1, 2, 1).channels(16).numClasses(10);
+  }
+
+  /** Networks of every structure that a specification can have, most of them odd. */
+  private static ResNetSpec randomSpec(Random random) {
+    int stages = 1 + random.nextInt(3);
+    Integer[] blocks = random.ints(stages, 1, 3).boxed().toArray(Integer[]::new);
+    boolean bottleneck = random.nextBoolean();
+    var builder = ResNetSpec.builder(bottleneck ? Block.BOTTLENECK : Block.BASIC, blocks);
+    builder
+        .channels(new int[] {8, 16, 24, 32, 64}[random.nextInt(5)])
+        .stem(ResNetSpec.Stem.values()[random.nextInt(2)])
+        .inChannels(new int[] {1, 3, 4, 17}[random.nextInt(4)])
+        .numClasses(1 + random.nextInt(70))
+        .includeTop(random.nextInt(4) > 0);
+    if (bottleneck) {
+      builder.stridePlacement(ResNetSpec.StridePlacement.values()[random.nextInt(2)]);
+      if (random.nextBoolean()) {
+        builder
+            .groups(new int[] {2, 4, 8, 32}[random.nextInt(4)])
+            .widthPerGroup(new int[] {4, 8, 12, 16, 24}[random.nextInt(5)])
+            .channels(64);
+      }
+      if (random.nextInt(3) == 0) {
+        builder.dilated(
+            IntStream.range(1, stages).mapToObj(_ -> random.nextBoolean()).toArray(Boolean[]::new));
+      }
+    } else if (random.nextBoolean()) {
+      builder.shortcut(ResNetSpec.Shortcut.ZERO_PAD);
+    }
+    return builder.build();
+  }
+
+  private static ResNet network(ResNetSpec spec, long seed) {
+    var network = ResNet.initialize(spec, TorchRandom.manualSeed(seed));
+    var random = new Random(seed);
+    network
+        .state()
+        .entries()
+        .forEach((name, tensor) -> {
+          float[] values = tensor.data();
+          for (int i = 0; i < values.length; i++) {
+            if (name.endsWith("running_mean")) {
+              values[i] = (float) random.nextGaussian() / 10;
+            } else if (name.endsWith("running_var")) {
+              values[i] = 0.5f + random.nextFloat();
+            } else if (name.endsWith(".bias")) {
+              values[i] = (float) random.nextGaussian() / 10;
+            }
+          }
+        });
+    return network;
+  }
+
+  private static void assertClose(Tensor expected, Tensor actual, String what) {
+    assertArrayEquals(expected.shape(), actual.shape(), what);
+    double largest = 1e-30;
+    double difference = 0;
+    for (int i = 0; i < expected.size(); i++) {
+      largest = Math.max(largest, Math.abs(expected.data()[i]));
+      double apart = Math.abs((double) expected.data()[i] - actual.data()[i]);
+      difference = Math.max(difference, Double.isNaN(apart) ? Double.MAX_VALUE : apart);
+    }
+    double error = difference / largest;
+    assertTrue(error <= TOLERANCE, () -> what + ": relative error " + error);
+  }
+
+  static IntStream seeds() {
+    return IntStream.range(0, 40);
+  }
+
+  @ParameterizedTest
+  @MethodSource("seeds")
+  void randomNetworksAgreeWithTheReference(int seed) {
+    var random = new Random(seed);
+    ResNetSpec spec = randomSpec(random);
+    var network = network(spec, seed);
+    int height = 33 + random.nextInt(40);
+    int width = 33 + random.nextInt(40);
+    int batch = 1 + random.nextInt(5);
+    int threads = 1 + random.nextInt(3);
+    Tensor x = TorchRandom.manualSeed(seed).randn(batch, spec.inChannels(), height, width);
+    Algorithm algorithm = random.nextBoolean() ? Algorithm.AUTO : Algorithm.DIRECT;
+    var options =
+        CompileOptions.defaults()
+            .withThreads(threads)
+            .withAlgorithm(algorithm)
+            .withTaps("layer1", "layer1.0");
+    try (var team = new Team(2);
+        var session = network.compile(options)) {
+      var expected = new ReferenceForward(network.layers(), network.state(), team);
+      var wanted = expected.runAll(x, options.taps());
+      var results = session.runAll(x);
+      assertEquals(wanted.sequencedKeySet().stream().toList(), List.copyOf(results.keySet()));
+      results.forEach((name, y) ->
+          assertClose(
+              wanted.get(name),
+              y,
+              "%s of %s on %dx%dx%d, %d threads, %s"
+                  .formatted(name, spec, batch, height, width, threads, algorithm)));
+    }
+  }
+
+  /** Each form everywhere, also where the rule would not take it, on sizes that tiles overhang. */
+  @ParameterizedTest
+  @EnumSource
+  void winogradAgreesOnEverySize(Winograd form) {
+    var network =
+        network(ResNetSpec.builder(Block.BASIC, 1, 1).channels(64).numClasses(5).build(), 3);
+    try (var team = new Team(2)) {
+      for (int size : new int[] {33, 47, 64}) {
+        for (int parts : new int[] {1, 2, 3}) {
+          Tensor x = TorchRandom.manualSeed(size).randn(2, 3, size, size + 5);
+          Plan plan =
+              Plan.compile(
+                  network.layers(),
+                  3,
+                  size,
+                  size + 5,
+                  2,
+                  parts,
+                  List.of(),
+                  new PackedWeights(network.state()),
+                  (_, _, _) -> form,
+                  Kernels.best());
+          var frame = new Frame();
+          frame.makeRoom(plan);
+          frame.input = x.data();
+          Tensor y = Tensor.zeros(2, 5);
+          frame.outputs = new float[][] {y.data()};
+          try (var workers = new Workers(parts)) {
+            workers.run(part -> plan.run(frame, 2, part, workers::meet));
+          }
+          assertClose(network.forward(x, team), y, form + " " + size + " " + parts);
+        }
+      }
+    }
+  }
+
+  @Test
+  void scalarKernelsGiveTheSameBitsAsVectors() {
+    var network = network(tiny().build(), 1);
+    Tensor x = TorchRandom.manualSeed(1).randn(1, 3, 40, 56);
+    var results = new ArrayList<float[]>();
+    for (Kernels kernels : List.of(Kernels.best(), Kernels.scalar())) {
+      Plan plan =
+          Plan.compile(
+              network.layers(),
+              3,
+              40,
+              56,
+              1,
+              1,
+              List.of("layer3"),
+              new PackedWeights(network.state()),
+              AlgorithmChoice.DIRECT,
+              kernels);
+      var frame = new Frame();
+      frame.makeRoom(plan);
+      frame.input = x.data();
+      frame.outputs = new float[2][];
+      for (int i = 0; i < 2; i++) {
+        frame.outputs[i] = new float[Tensor.sizeOf(plan.outputs().get(i))];
+      }
+      plan.run(frame, 1, 0, () -> {});
+      results.add(frame.outputs[0]);
+    }
+    assertArrayEquals(results.getFirst(), results.getLast());
+  }
+
+  @Test
+  void directGivesTheSameBitsForEveryBatchAndThreadCount() {
+    var network = network(Architecture.named("resnet18"), 5);
+    Tensor x = TorchRandom.manualSeed(6).randn(5, 3, 64, 64);
+    var results = new ArrayList<float[]>();
+    for (int threads = 1; threads <= 3; threads++) {
+      var options = TWO.withThreads(threads).withAlgorithm(Algorithm.DIRECT);
+      try (var session = network.compile(options)) {
+        results.add(session.run(x).data());
+        float[] oneByOne = new float[x.dim(0) * 1000];
+        for (int n = 0; n < 5; n++) {
+          int size = 3 * 64 * 64;
+          float[] image = java.util.Arrays.copyOfRange(x.data(), n * size, (n + 1) * size);
+          Tensor y = session.run(Tensor.of(image, 1, 3, 64, 64));
+          System.arraycopy(y.data(), 0, oneByOne, n * 1000, 1000);
+        }
+        results.add(oneByOne);
+      }
+    }
+    for (float[] result : results) {
+      assertArrayEquals(results.getFirst(), result);
+    }
+  }
+
+  @Test
+  void runsAllocateNothing() {
+    var network = network(tiny().build(), 7);
+    var threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+    for (int batch : new int[] {1, 4, 5}) {
+      Tensor x = TorchRandom.manualSeed(1).randn(batch, 3, 64, 64);
+      try (var session = network.compile(TWO)) {
+        Tensor y = session.run(x);
+        // Until compiled, vectors are objects.
+        int warm = 0;
+        long allocated = 1;
+        for (; warm < 400 && allocated > 0; warm++) {
+          long before = threads.getTotalThreadAllocatedBytes();
+          for (int i = 0; i < 50; i++) {
+            session.run(x, y);
+          }
+          allocated = threads.getTotalThreadAllocatedBytes() - before;
+        }
+        assertEquals(0, allocated, "bytes after " + warm * 50 + " runs of batch " + batch);
+      }
+    }
+  }
+
+  @Test
+  void severalSessionsAndSeveralCallersWork() throws Exception {
+    var network = network(tiny().build(), 8);
+    Tensor x = TorchRandom.manualSeed(2).randn(3, 3, 48, 48);
+    try (var one = network.compile(TWO);
+        var two = network.compile(TWO.withThreads(3));
+        var callers = Executors.newFixedThreadPool(4)) {
+      float[] expected = one.run(x).data();
+      float[] other = two.run(x).data();
+      var results = new ArrayList<Future<Boolean>>();
+      for (int i = 0; i < 40; i++) {
+        boolean first = i % 2 == 0;
+        results.add(
+            callers.submit(() ->
+                java.util.Arrays.equals(
+                    first ? expected : other, (first ? one : two).run(x).data())));
+      }
+      for (var result : results) {
+        assertTrue(result.get());
+      }
+    }
+  }
+
+  @Test
+  void closingReleasesTheThreads() throws InterruptedException {
+    var session = network(tiny().build(), 9).compile(TWO.withThreads(3));
+    Tensor x = Tensor.zeros(1, 3, 32, 32);
+    session.run(x);
+    assertEquals(2, workers());
+    session.close();
+    for (int i = 0; i < 500 && workers() > 0; i++) {
+      Thread.sleep(10);
+    }
+    assertEquals(0, workers());
+    assertThrows(IllegalStateException.class, () -> session.run(x));
+    session.close();
+  }
+
+  private static long workers() {
+    return Thread.getAllStackTraces().keySet().stream()
+        .filter(thread -> thread.getName().startsWith("resnet4j-worker"))
+        .count();
+  }
+
+  @Test
+  void errorsSayWhatWasWrong() {
+    var network = network(tiny().build(), 10);
+    try (var session = network.compile(TWO)) {
+      var wrongChannels =
+          assertThrows(
+              IllegalArgumentException.class, () -> session.run(Tensor.zeros(1, 4, 32, 32)));
+      assertEquals(
+          "the input must be [N, 3, H, W], was [1, 4, 32, 32]", wrongChannels.getMessage());
+      var wrongOutput =
+          assertThrows(
+              IllegalArgumentException.class,
+              () -> session.run(Tensor.zeros(2, 3, 32, 32), Tensor.zeros(2, 9)));
+      assertTrue(wrongOutput.getMessage().contains("[2, 9]"), wrongOutput.getMessage());
+      assertThrows(IllegalArgumentException.class, () -> session.run(Tensor.zeros(1, 3, 0, 32)));
+    }
+    try (var session = network.compile(TWO.withTaps("layer9"))) {
+      var error =
+          assertThrows(
+              IllegalArgumentException.class, () -> session.run(Tensor.zeros(1, 3, 32, 32)));
+      assertTrue(error.getMessage().contains("no layer 'layer9'"), error.getMessage());
+    }
+    assertThrows(IllegalArgumentException.class, () -> TWO.withThreads(0));
+  }
+
+  @Test
+  void planShowsEveryStep() {
+    var network = network(tiny().build(), 11);
+    try (var session = network.compile(TWO)) {
+      List<StepTime> steps = session.measure(2, 64, 64, 50_000_000);
+      var names = steps.stream().map(StepTime::name).toList();
+      assertEquals(names, session.plan(2, 64, 64).stream().map(StepTime::name).toList());
+      network
+          .layers()
+          .walk()
+          .filter(layer -> layer instanceof Layer.Conv2d)
+          .forEach(layer -> assertTrue(names.contains(layer.name()), layer.name()));
+      assertTrue(steps.stream().allMatch(step -> step.seconds() > 0));
+      assertFalse(steps.isEmpty());
+    }
+  }
+}

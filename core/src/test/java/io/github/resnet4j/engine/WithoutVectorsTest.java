@@ -1,0 +1,58 @@
+package io.github.resnet4j.engine;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.logging.Handler;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+
+/** A JVM that was not started with the Vector API: slower, not different. */
+@Tag("no-vectors")
+class WithoutVectorsTest {
+  @Test
+  void runsOnScalarKernelsAndSaysHowToEnableVectors() {
+    var warnings = new ArrayList<String>();
+    var logger = Logger.getLogger("io.github.resnet4j");
+    logger.setUseParentHandlers(false);
+    logger.addHandler(
+        new Handler() {
+          @Override
+          public void publish(LogRecord record) {
+            warnings.add(record.getMessage());
+          }
+
+          @Override
+          public void flush() {}
+
+          @Override
+          public void close() {}
+        });
+
+    var spec = ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 1).channels(16).build();
+    var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
+    Tensor x = TorchRandom.manualSeed(1).randn(2, 3, 40, 40);
+    var options = CompileOptions.defaults().withThreads(2).withTaps("layer1");
+    try (var session = network.compile(options);
+        var team = new Team(2)) {
+      assertEquals("scalar", Kernels.best().name());
+      assertEquals(List.of("layer1", "output"), List.copyOf(session.runAll(x).keySet()));
+      assertArrayEquals(network.forward(x, team).data(), session.run(x).data());
+    }
+    assertEquals(
+        List.of(
+            "running on slow scalar kernels: the Vector API is not enabled; start Java with"
+                + " --add-modules jdk.incubator.vector"),
+        warnings);
+  }
+}

@@ -1,0 +1,218 @@
+package io.github.resnet4j.kernel;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.Random;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * The vector kernels against their scalar twin, on random operands of random shapes. Runs in JVMs
+ * with vectors of 512 (if the machine has them), 256 and 128 bits.
+ */
+@Tag("kernels")
+class KernelsTest {
+  private static final Kernels VECTOR = new VectorKernels();
+  private static final Kernels SCALAR = new ScalarKernels();
+
+  /** Values that an index too far would be seen by. */
+  private static float[] random(Random random, int size) {
+    float[] values = new float[size];
+    for (int i = 0; i < size; i++) {
+      values[i] = (float) random.nextGaussian();
+    }
+    return values;
+  }
+
+  @Test
+  void theJvmRunsTheVectorsItWasAskedFor() {
+    String asked = System.getProperty("expected.vector.bits");
+    if (asked != null) {
+      assertEquals("vector, " + asked + " bit", VECTOR.name());
+    }
+  }
+
+  static IntStream seeds() {
+    return IntStream.range(0, 200);
+  }
+
+  @ParameterizedTest
+  @MethodSource("seeds")
+  void tilesGiveTheSameBits(int seed) {
+    var random = new Random(seed);
+    int vectors = 1 + random.nextInt(VECTOR.mostVectors());
+    int channels = vectors * VECTOR.lanes();
+    int pixels = 1 + random.nextInt(VECTOR.accumulators() / vectors);
+    int run = 1 + random.nextInt(70);
+    int pixelStride = 1 + random.nextInt(130);
+    int outStride = channels + random.nextInt(3) * 16;
+    var shape =
+        new ConvTile.Shape(
+            pixels,
+            channels,
+            pixelStride,
+            run,
+            outStride,
+            random.nextBoolean(),
+            random.nextBoolean());
+    int runCount = random.nextInt(5);
+    int inputs = pixels * pixelStride + 2000 + run;
+    int outputs = pixels * outStride;
+    float[] arena = random(random, inputs + 2 * outputs + 7);
+    int[] runs = random.ints(runCount + 2, 0, 2000).toArray();
+    float[] weights = random(random, 5 + runCount * run * channels + channels);
+    float[] twin = arena.clone();
+
+    for (var each : Stream.of(VECTOR, SCALAR).toList()) {
+      each.tile(shape)
+          .run(
+              each == VECTOR ? arena : twin,
+              3,
+              runs,
+              1,
+              1 + runCount,
+              weights,
+              5,
+              5 + runCount * run * channels,
+              inputs,
+              inputs + outputs);
+    }
+
+    assertArrayEquals(twin, arena, shape::toString); // every bit, and nothing beside the tile
+  }
+
+  @Test
+  void reluKeepsNanAndZeroesTheRest() {
+    int channels = VECTOR.lanes();
+    var shape = new ConvTile.Shape(1, channels, 1, 1, channels, false, true);
+    for (var each : Stream.of(VECTOR, SCALAR).toList()) {
+      float[] arena = new float[channels + 1];
+      float[] weights = new float[2 * channels];
+      weights[channels] = Float.NaN; // the bias
+      weights[channels + 1] = Float.NEGATIVE_INFINITY;
+      weights[channels + 2] = Float.POSITIVE_INFINITY;
+      weights[channels + 3] = Float.MIN_VALUE;
+      each.tile(shape).run(arena, 0, new int[] {0}, 0, 1, weights, 0, channels, 0, 1);
+      assertTrue(Float.isNaN(arena[1]), each.name());
+      assertEquals(0, arena[2], each.name());
+      assertEquals(Float.POSITIVE_INFINITY, arena[3], each.name());
+      assertEquals(Float.MIN_VALUE, arena[4], each.name());
+    }
+  }
+
+  /** Sums of six to 36 products, in another order and with fused additions. */
+  private static final float TRANSFORM_TOLERANCE = 1e-4f;
+
+  @ParameterizedTest
+  @EnumSource
+  void winogradTransformsAgree(Winograd form) {
+    var random = new Random(1);
+    for (int block : new int[] {16, 32, 64}) {
+      int t = form.inputs();
+      int rowStride = (t + 3) * block;
+      int step = 5 * block + 16;
+      int scratch = 20000;
+      float[] arena = random(random, 90000);
+      float[] weights = random(random, block + 3);
+      float[] twin = arena.clone();
+      var epilogue = new Kernels.Epilogue(block != 32, block != 16);
+      int products = scratch + t * t * block;
+      int rows = 1 + random.nextInt(form.outputs());
+      int columns = 1 + random.nextInt(form.outputs());
+      int residual = 60000;
+      int to = 70000;
+      for (var each : Stream.of(VECTOR, SCALAR).toList()) {
+        float[] a = each == VECTOR ? arena : twin;
+        each.winogradInput(form, a, 7, rowStride, block, products, step, scratch);
+        each.winogradOutput(
+            form, a, products, step, block, weights, 3, to, rowStride, block, rows, columns,
+            residual, rowStride, epilogue, scratch);
+      }
+      // The scratch room is the kernel's own.
+      for (int i = 0; i < arena.length; i++) {
+        if (i < scratch || i >= products) {
+          int index = i;
+          assertEquals(
+              twin[i],
+              arena[i],
+              TRANSFORM_TOLERANCE * Math.max(1, Math.abs(twin[i])),
+              () -> "%s, block %d, at %d".formatted(form, block, index));
+        }
+      }
+    }
+  }
+
+  /** Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A is the convolution: the matrices themselves. */
+  @ParameterizedTest
+  @EnumSource
+  void winogradIsConvolution(Winograd form) {
+    var random = new Random(2);
+    int t = form.inputs();
+    int block = 16;
+    float[] window = random(random, 9);
+    float[] arena = new float[12000];
+    for (int i = 0; i < t * t; i++) {
+      arena[i * block] = (float) random.nextGaussian();
+    }
+    float[] input = arena.clone();
+    int products = 1000;
+    int scratch = 4000;
+    SCALAR.winogradInput(form, arena, 0, t * block, block, products, block, scratch);
+    float[] transformed = form.transformWeights(window, 0);
+    for (int i = 0; i < t * t; i++) {
+      arena[products + i * block] *= transformed[i];
+    }
+    int to = 8000;
+    SCALAR.winogradOutput(
+        form,
+        arena,
+        products,
+        block,
+        block,
+        new float[block],
+        0,
+        to,
+        t * block,
+        block,
+        form.outputs(),
+        form.outputs(),
+        0,
+        0,
+        new Kernels.Epilogue(false, false),
+        scratch);
+    for (int y = 0; y < form.outputs(); y++) {
+      for (int x = 0; x < form.outputs(); x++) {
+        double sum = 0;
+        for (int ky = 0; ky < 3; ky++) {
+          for (int kx = 0; kx < 3; kx++) {
+            sum += (double) window[3 * ky + kx] * input[((y + ky) * t + x + kx) * block];
+          }
+        }
+        assertEquals(sum, arena[to + (y * t + x) * block], 1e-5);
+      }
+    }
+  }
+
+  @Test
+  void poolingAgrees() {
+    var random = new Random(3);
+    for (int block : new int[] {16, 64}) {
+      float[] arena = random(random, 60000);
+      arena[9 * block + 1] = Float.NaN;
+      float[] twin = arena.clone();
+      for (var each : Stream.of(VECTOR, SCALAR).toList()) {
+        float[] a = each == VECTOR ? arena : twin;
+        each.maxPoolRow(a, 5, 20 * block, block, 3, 2, 30000, 7);
+        each.average(a, 5, 20 * block, block, 6, 7, 50000);
+      }
+      assertArrayEquals(twin, arena, 1e-6f); // a sum of 42 in the same order, then one product
+    }
+  }
+}

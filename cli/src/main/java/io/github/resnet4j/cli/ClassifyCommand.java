@@ -41,6 +41,9 @@ final class ClassifyCommand implements Callable<Integer> {
   /** Pictures that run together; bounds the memory of a run over thousands. */
   private static final int BATCH = 16;
 
+  /** What is left to do must take longer than the vector kernels need to warm up. */
+  private static final double LONG_SECONDS = 10;
+
   private static final int BAR_LENGTH = 20;
 
   @Mixin private ModelOptions options = new ModelOptions();
@@ -100,9 +103,9 @@ final class ClassifyCommand implements Callable<Integer> {
       out.println(Table.csvLine(List.of("path", "rank", "index", "label", "probability")));
     }
     int unreadable = 0;
+    Session session = classifier.network().compile(options.atFirst());
     try (Team team = options.team();
         ExecutorService ahead = Executors.newSingleThreadExecutor();
-        Session session = classifier.network().compile(options.compileOptions(pictures.size()));
         var progress = new Progress("classify", " pictures", 1)) {
       // One batch is decoded while the one before it runs.
       var next = ahead.submit(() -> load(pictures, 0, classifier, team));
@@ -112,8 +115,19 @@ final class ClassifyCommand implements Callable<Integer> {
         if (following < pictures.size()) {
           next = ahead.submit(() -> load(pictures, following, classifier, team));
         }
-        unreadable += print(batch, classifier.top(session.run(batch.tensor), top), out);
-        progress.at(from + batch.files.size(), pictures.size());
+        long start = System.nanoTime();
+        Tensor logits = session.run(batch.tensor);
+        double seconds = (System.nanoTime() - start) * 1e-9;
+        unreadable += print(batch, classifier.top(logits, top), out);
+        int done = from + batch.files.size();
+        progress.at(done, pictures.size());
+        if (from == 0 && seconds / done * (pictures.size() - done) > LONG_SECONDS) {
+          var compile = options.forLong();
+          if (compile.isPresent()) {
+            session.close();
+            session = classifier.network().compile(compile.get());
+          }
+        }
       }
       next.cancel(false);
     } catch (InterruptedException e) {
@@ -121,6 +135,8 @@ final class ClassifyCommand implements Callable<Integer> {
       throw new IOException("interrupted", e);
     } catch (ExecutionException e) {
       throw new IllegalStateException(e.getCause());
+    } finally {
+      session.close();
     }
     if (unreadable > 0 && pictures.size() > 1) {
       System.err.printf(

@@ -70,7 +70,7 @@ final class ForwardCommand implements Callable<Integer> {
     } else {
       network = options.load(options.findWeights());
     }
-    var compile = options.compileOptions(x.dim(0));
+    var compile = options.atFirst();
     String lastStage = "layer" + network.spec().blocks().size();
     if (features) {
       compile = compile.withTaps(lastStage);

@@ -49,7 +49,7 @@ final class ModelOptions {
       paramLabel = "ALGORITHM",
       description =
           "How 3x3 convolutions are computed: auto (by rule, or as once measured here), tuned"
-              + " (measures first, a second or two, and remembers), direct (the same bits for every"
+              + " (measures first, some seconds, and remembers), direct (the same bits for every"
               + " batch and machine); default ${DEFAULT-VALUE}.")
   CompileOptions.Algorithm algorithm = CompileOptions.Algorithm.AUTO;
 
@@ -57,13 +57,9 @@ final class ModelOptions {
       names = "--kernels",
       paramLabel = "KERNELS",
       description =
-          "auto, vector or scalar. Vectors take seconds to warm up: auto takes them for more than "
-              + FEW_PICTURES
-              + " pictures, if Java was started with --add-modules jdk.incubator.vector.")
+          "auto, vector or scalar. Vectors take seconds to warm up: auto begins without them and goes"
+              + " over to them where much is left to do.")
   KernelChoice kernels = KernelChoice.AUTO;
-
-  /** Up to so many pictures the reference forward pass is done before vectors are warm. */
-  static final int FEW_PICTURES = 24;
 
   enum KernelChoice {
     AUTO,
@@ -75,17 +71,23 @@ final class ModelOptions {
     return new Team(threads);
   }
 
-  /** How to compile a network that will see so many pictures. */
-  CompileOptions compileOptions(int pictures) {
+  /** How to compile a network for a first, short run. */
+  CompileOptions atFirst() {
+    return compileOptions(kernels == KernelChoice.VECTOR ? best() : Kernels.scalar());
+  }
+
+  /** How to compile it for a long one, if that makes a difference. */
+  Optional<CompileOptions> forLong() {
+    return kernels == KernelChoice.AUTO ? Optional.of(compileOptions(best())) : Optional.empty();
+  }
+
+  private CompileOptions compileOptions(Kernels chosen) {
+    return new CompileOptions(threads, algorithm, List.of(), chosen);
+  }
+
+  private Kernels best() {
     System.setProperty("resnet4j.kernels", kernels.name());
-    boolean scalar =
-        switch (kernels) {
-          case SCALAR -> true;
-          case VECTOR -> false;
-          case AUTO -> pictures <= FEW_PICTURES;
-        };
-    return new CompileOptions(
-        threads, algorithm, List.of(), scalar ? Kernels.scalar() : Kernels.best());
+    return Kernels.best();
   }
 
   Optional<String> model() {

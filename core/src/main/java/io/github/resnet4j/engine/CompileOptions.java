@@ -21,7 +21,8 @@ public record CompileOptions(int threads, Algorithm algorithm, List<String> taps
     AUTO,
     /**
      * As measured on this machine: a new combination of layer and batch is timed when a plan is
-     * compiled, which takes a second or two, and the result kept in the user's cache folder.
+     * compiled, which takes some seconds once (most of them until the JVM has compiled the
+     * kernels), and the result kept in the user's cache folder.
      */
     TUNED,
     /**

@@ -420,46 +420,53 @@ public final class Plan {
     }
 
     private static int imagesAtOnce(List<Op> block, Map<Op, Winograd> forms, int most) {
-      long weightBytes = 0;
       long activationBytes = 0;
       long largest = 0;
       for (Op op : block) {
-        long bytes = (long) op.out().imageSize() * Float.BYTES;
+        long bytes = bytes(op.out());
         for (Activation in : op.inputs()) {
-          bytes += (long) in.imageSize() * Float.BYTES;
+          bytes += bytes(in);
         }
         activationBytes += bytes;
         largest = Math.max(largest, bytes);
-        if (op instanceof Op.Conv(Convolution conv)) {
-          long weights =
-              (long) conv.layer().outChannels()
-                  * conv.layer().inChannels()
-                  / conv.layer().groups()
-                  * Float.BYTES;
-          Winograd form = forms.get(op);
-          weightBytes +=
-              weights
-                  * (form == null
-                      ? conv.layer().kernel() * conv.layer().kernel()
-                      : form.products());
-        }
       }
-      if (weightBytes == 0) {
+      if (block.stream().noneMatch(op -> op instanceof Op.Conv)) {
         return most;
       }
       int best = most;
       double least = Double.MAX_VALUE;
       for (int n = most; n >= 1; n /= 2) {
         // Bytes from beyond the cache, for one image.
-        double weights = (double) weightBytes / n;
         double cached = (double) Cache.BYTES / (n * largest);
-        double bytes = weights + activationBytes * Math.max(0, 1 - cached);
+        double bytes = activationBytes * Math.max(0, 1 - cached);
+        for (Op op : block) {
+          if (op instanceof Op.Conv(Convolution conv)) {
+            bytes += weightBytes(conv, forms.get(op), n);
+          }
+        }
         if (bytes < 0.9 * least) {
           least = bytes;
           best = n;
         }
       }
       return best;
+    }
+
+    /** The bytes of weights that one of {@code n} images costs. */
+    private static double weightBytes(Convolution conv, @Nullable Winograd form, int n) {
+      Conv2d layer = conv.layer();
+      double weights =
+          (double) layer.outChannels() * layer.inChannels() / layer.groups() * Float.BYTES;
+      if (form != null) {
+        return weights * form.products() / n;
+      }
+      // Direct convolution shares weights among the images that fit into the cache together.
+      double together = Math.clamp(0.75 * Cache.BYTES / bytes(conv.in()), 1, n);
+      return weights * layer.kernel() * layer.kernel() / together;
+    }
+
+    private static long bytes(Activation activation) {
+      return (long) activation.imageSize() * Float.BYTES;
     }
 
     /** Activations that cross from one segment into another hold all images. */

@@ -9,7 +9,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.SequencedMap;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.ReentrantLock;
@@ -31,8 +30,11 @@ public final class Session implements AutoCloseable {
   /** Images that a thread runs at once, at most; more save little and cost memory. */
   private static final int MOST_IMAGES = 8;
 
-  /** How long measuring the algorithms of one plan may take. */
-  private static final long TUNING_NANOS = 2_000_000_000L;
+  /** How long measuring the algorithms of one plan takes: the JVM's compiler decides in between. */
+  private static final long TUNING_LEAST_NANOS = 2_000_000_000L;
+
+  private static final long TUNING_MOST_NANOS = 12_000_000_000L;
+  private static final int TUNING_IDLE_ROUNDS = 3;
 
   private static final Runnable NOTHING = () -> {};
 
@@ -311,34 +313,41 @@ public final class Session implements AutoCloseable {
       return;
     }
     var forms = new ArrayList<@Nullable Winograd>();
+    var runs = new ArrayList<Stopwatch>();
     forms.add(null);
-    forms.addAll(List.of(Winograd.values()));
-    var seconds = new ArrayList<Map<String, Double>>();
-    for (Winograd form : forms) {
+    runs.add(new Stopwatch(all, height, width));
+    for (Winograd form : Winograd.values()) {
       Plan plan =
-          form == null
-              ? all
-              : compile(height, width, images, parts, new PackedWeights(state), (_, _, _) -> form);
-      var times = new LinkedHashMap<String, Double>();
-      for (StepTime step : measure(plan, height, width, TUNING_NANOS / forms.size())) {
-        times.put(step.name(), step.seconds());
+          compile(height, width, images, parts, new PackedWeights(state), (_, _, _) -> form);
+      forms.add(form);
+      runs.add(new Stopwatch(plan, height, width));
+    }
+    // The compiler takes seconds until kernels are fast: go on while anything still improves.
+    long start = System.nanoTime();
+    for (int idle = 0; idle < TUNING_IDLE_ROUNDS; idle++) {
+      double before = runs.stream().mapToDouble(Stopwatch::fastest).sum();
+      runs.forEach(Stopwatch::run);
+      double after = runs.stream().mapToDouble(Stopwatch::fastest).sum();
+      long spent = System.nanoTime() - start;
+      if (spent > TUNING_MOST_NANOS) {
+        break;
       }
-      seconds.add(times);
+      if (after < 0.97 * before || spent < TUNING_LEAST_NANOS) {
+        idle = -1;
+      }
     }
     for (Convolution conv : layers) {
-      int best = 0;
-      for (int i = 1; i < forms.size(); i++) {
-        if (time(seconds, i, conv) < time(seconds, best, conv)) {
+      String layer = conv.layer().name();
+      int best = forms.indexOf(AlgorithmChoice.BY_RULE.winograd(conv, images, parts));
+      for (int i = 0; i < forms.size(); i++) {
+        // The rule is overruled for a clear difference only.
+        if (runs.get(i).fastest(layer) < 0.95 * runs.get(best).fastest(layer)) {
           best = i;
         }
       }
       known.put(conv, images, parts, forms.get(best));
     }
     known.save();
-  }
-
-  private static double time(List<Map<String, Double>> seconds, int i, Convolution conv) {
-    return seconds.get(i).getOrDefault(conv.layer().name(), Double.MAX_VALUE);
   }
 
   /**
@@ -371,79 +380,99 @@ public final class Session implements AutoCloseable {
     }
   }
 
-  /** Runs a plan on all threads again and again; steps are timed on the first. */
+  /** Runs a plan again and again; the median of the later half of the runs counts. */
   private List<StepTime> measure(Plan plan, int height, int width, long nanos) {
-    boolean whole = plan.parts() == 1;
-    int n = whole ? plan.images() * workers.size() : 1;
-    float[] input = new float[n * inChannels * height * width];
-    for (int i = 0; i < input.length; i++) {
-      input[i] = (i * 31 % 255) / 127f - 1; // neither zeros nor denormals
-    }
-    float[][] outputs = new float[plan.outputs().size()][];
-    for (int i = 0; i < outputs.length; i++) {
-      outputs[i] = new float[n * Tensor.sizeOf(plan.outputs().get(i))];
-    }
-    for (Frame frame : frames) {
-      frame.input = input;
-      frame.outputs = outputs;
-      frame.makeRoom(plan);
-    }
-    int ticks = ticks(plan).size();
+    var watch = new Stopwatch(plan, height, width);
     var runs = new ArrayList<double[]>();
-    var now =
-        new Object() {
-          double[] times = new double[ticks];
-          int tick;
-          long last;
-        };
-    Runnable record =
-        () -> {
-          long time = System.nanoTime();
-          now.times[now.tick++] = (time - now.last) * 1e-9;
-          now.last = time;
-        };
     long end = System.nanoTime() + nanos;
     do {
-      now.times = new double[ticks];
-      now.tick = 0;
-      now.last = System.nanoTime();
-      if (whole) {
-        workers.run(worker ->
-            plan.run(placed(worker, plan), plan.images(), 0, worker == 0 ? record : NOTHING));
-      } else {
-        frames[0].firstImage = 0;
-        workers.run(worker ->
-            plan.run(
-                frames[0],
-                1,
-                worker,
-                worker == 0
-                    ? () -> {
-                      workers.meet();
-                      record.run();
-                    }
-                    : atMeeting));
-      }
-      runs.add(now.times);
+      runs.add(watch.run());
     } while (System.nanoTime() < end);
-    double[] medians = new double[ticks];
     List<double[]> warm = runs.subList(runs.size() / 2, runs.size());
-    for (int i = 0; i < ticks; i++) {
-      int tick = i;
-      medians[i] =
-          warm.stream()
-              .mapToDouble(run -> run[tick])
-              .sorted()
-              .skip(warm.size() / 2)
-              .findFirst()
-              .orElse(0);
-    }
+    double[] medians = new double[watch.steps.size()];
+    Arrays.setAll(
+        medians,
+        i -> warm.stream().mapToDouble(run -> run[i]).sorted().toArray()[warm.size() / 2]);
     return times(plan, medians);
   }
 
-  private Frame placed(int worker, Plan plan) {
-    frames[worker].firstImage = worker * plan.images();
-    return frames[worker];
+  /** Runs a plan on all threads and takes the time of each of its steps on the first. */
+  private final class Stopwatch {
+    final Plan plan;
+    final List<Step> steps;
+    private final float[] input;
+    private final float[][] outputs;
+    private final double[] least;
+    private double[] seconds = {};
+    private int tick;
+    private long last;
+
+    Stopwatch(Plan plan, int height, int width) {
+      this.plan = plan;
+      this.steps = ticks(plan);
+      int n = isWhole() ? plan.images() * workers.size() : 1;
+      this.input = new float[n * inChannels * height * width];
+      for (int i = 0; i < input.length; i++) {
+        input[i] = (i * 31 % 255) / 127f - 1; // neither zeros nor denormals
+      }
+      this.outputs = new float[plan.outputs().size()][];
+      for (int i = 0; i < outputs.length; i++) {
+        outputs[i] = new float[n * Tensor.sizeOf(plan.outputs().get(i))];
+      }
+      this.least = new double[steps.size()];
+      Arrays.fill(least, Double.MAX_VALUE);
+    }
+
+    private boolean isWhole() {
+      return plan.parts() == 1;
+    }
+
+    /** Seconds of each tick of one run. */
+    double[] run() {
+      for (int i = 0; i < frames.length; i++) {
+        frames[i].input = input;
+        frames[i].outputs = outputs;
+        frames[i].makeRoom(plan);
+        frames[i].firstImage = isWhole() ? i * plan.images() : 0;
+      }
+      seconds = new double[steps.size()];
+      tick = 0;
+      last = System.nanoTime();
+      workers.run(
+          isWhole()
+              ? worker ->
+                  plan.run(frames[worker], plan.images(), 0, worker == 0 ? this::record : NOTHING)
+              : worker -> plan.run(frames[0], 1, worker, worker == 0 ? this::meet : atMeeting));
+      for (int i = 0; i < least.length; i++) {
+        least[i] = Math.min(least[i], seconds[i]);
+      }
+      return seconds;
+    }
+
+    private void meet() {
+      workers.meet();
+      record();
+    }
+
+    private void record() {
+      long now = System.nanoTime();
+      seconds[tick++] = (now - last) * 1e-9;
+      last = now;
+    }
+
+    double fastest() {
+      return Arrays.stream(least).sum();
+    }
+
+    double fastest(String layer) {
+      double sum = 0;
+      for (int i = 0; i < least.length; i++) {
+        if (steps.get(i).name().equals(layer)) {
+          sum += least[i];
+        }
+      }
+      return sum;
+    }
   }
 
   /** Which step each call between phases belongs to, in order. */

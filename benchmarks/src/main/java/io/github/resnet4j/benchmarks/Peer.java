@@ -1,0 +1,54 @@
+package io.github.resnet4j.benchmarks;
+
+import io.github.resnet4j.Architecture;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.checkpoint.Npy;
+import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.Session;
+import io.github.resnet4j.tensor.Tensor;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+
+/**
+ * Our side of {@code peers/run}: loads a network and a batch, then runs as often as each line on
+ * stdin says and answers with one line of seconds. An empty line or the end of input ends it.
+ */
+public final class Peer {
+  private Peer() {}
+
+  /**
+   * @param arguments architecture, weights (.pth), input (.npy), where the logits go (.npy), threads
+   */
+  public static void main(String[] arguments) throws IOException {
+    ResNet network;
+    try (var checkpoint = Checkpoint.open(Path.of(arguments[1]))) {
+      network = ResNet.load(Architecture.named(arguments[0]), checkpoint);
+    }
+    Tensor x = Npy.read(Path.of(arguments[2]));
+    var options =
+        CompileOptions.defaults()
+            .withThreads(Integer.parseInt(arguments[4]))
+            .withAlgorithm(CompileOptions.Algorithm.TUNED);
+    var in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+    try (Session session = network.compile(options)) {
+      Tensor y = session.run(x);
+      Npy.write(Path.of(arguments[3]), y);
+      System.out.println(options.kernels().name());
+      System.out.flush();
+      for (String line = in.readLine(); line != null && !line.isBlank(); line = in.readLine()) {
+        var answer = new StringBuilder();
+        for (int i = Integer.parseInt(line); i > 0; i--) {
+          long start = System.nanoTime();
+          session.run(x, y);
+          answer.append((System.nanoTime() - start) * 1e-9).append(' ');
+        }
+        System.out.println(answer);
+        System.out.flush();
+      }
+    }
+  }
+}

@@ -1,0 +1,246 @@
+package io.github.resnet4j.engine;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.Architecture;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.kernel.Winograd;
+import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.StateDict;
+import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Random;
+import java.util.function.ToDoubleFunction;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * Every algorithm against float64, on easy and on hard inputs. The table it prints stands in
+ * docs/engine.md.
+ */
+class AccuracyTest {
+  private static final int CHANNELS = 64;
+  private static final int SIZE = 14;
+
+  /** What a convolution may have to add up. */
+  enum Inputs {
+    NORMAL("normal", Random::nextGaussian),
+    LARGE_MEAN("mean 100", random -> 100 + random.nextGaussian()),
+    SCALES("1e-4 to 1e4", random -> random.nextGaussian() * Math.pow(10, random.nextInt(9) - 4)),
+    DENORMALS("denormals", random -> random.nextGaussian() * 1e-40),
+    ZEROS("zeros", _ -> 0);
+
+    private final String title;
+    private final ToDoubleFunction<Random> next;
+
+    Inputs(String title, ToDoubleFunction<Random> next) {
+      this.title = title;
+      this.next = next;
+    }
+  }
+
+  /** The largest and the mean error, relative to the largest result. */
+  private record Errors(double largest, double mean) {}
+
+  private static Errors errors(double[] exact, float[] computed) {
+    double scale = 0;
+    double largest = 0;
+    double sum = 0;
+    for (int i = 0; i < exact.length; i++) {
+      scale = Math.max(scale, Math.abs(exact[i]));
+      double error = Math.abs(exact[i] - computed[i]);
+      largest = Math.max(largest, error);
+      sum += error;
+    }
+    return scale == 0
+        ? new Errors(largest, sum)
+        : new Errors(largest / scale, sum / exact.length / scale);
+  }
+
+  /** The bounds of direct convolution and of F(4×4): ten times what was measured. */
+  @ParameterizedTest
+  @EnumSource
+  void algorithmsStayClose(Inputs inputs) {
+    var random = new Random(1);
+    float[] x = new float[CHANNELS * SIZE * SIZE];
+    for (int i = 0; i < x.length; i++) {
+      x[i] = (float) inputs.next.applyAsDouble(random);
+    }
+    float[] w = new float[CHANNELS * CHANNELS * 9];
+    for (int i = 0; i < w.length; i++) {
+      w[i] = (float) (random.nextGaussian() / Math.sqrt(CHANNELS * 9));
+    }
+    double[] exact = convolve(x, w);
+    // Denormals keep few bits: an error of one of them is large beside the result.
+    double tolerance = inputs == Inputs.DENORMALS ? 1e-2 : 1e-5;
+    for (Winograd form : new Winograd[] {null, Winograd.F2, Winograd.F4}) {
+      Errors errors = errors(exact, run(x, w, form));
+      System.out.printf(
+          "| %s | %s | %.1e | %.1e |%n",
+          inputs.title,
+          form == null ? "direct" : form,
+          errors.largest,
+          errors.mean);
+      if (inputs == Inputs.ZEROS) {
+        assertEquals(0, errors.largest);
+      }
+      assertTrue(errors.largest <= tolerance, () -> form + ": " + errors);
+    }
+  }
+
+  private static double[] convolve(float[] x, float[] w) {
+    double[] y = new double[CHANNELS * SIZE * SIZE];
+    for (int o = 0; o < CHANNELS; o++) {
+      for (int row = 0; row < SIZE; row++) {
+        for (int column = 0; column < SIZE; column++) {
+          double sum = 0;
+          for (int c = 0; c < CHANNELS; c++) {
+            for (int ky = Math.max(0, 1 - row); ky < Math.min(3, SIZE + 1 - row); ky++) {
+              for (int kx = Math.max(0, 1 - column); kx < Math.min(3, SIZE + 1 - column); kx++) {
+                sum +=
+                    (double) w[(o * CHANNELS + c) * 9 + 3 * ky + kx]
+                        * x[(c * SIZE + row + ky - 1) * SIZE + column + kx - 1];
+              }
+            }
+          }
+          y[(o * SIZE + row) * SIZE + column] = sum;
+        }
+      }
+    }
+    return y;
+  }
+
+  /** One convolution as the engine runs it, behind a batch norm that changes nothing. */
+  private static float[] run(float[] x, float[] w, Winograd form) {
+    var layer = new Conv2d("conv", CHANNELS, CHANNELS, 3, 1, 1, 1, 1);
+    var norm = new BatchNorm2d("bn", CHANNELS);
+    var entries = new LinkedHashMap<String, Tensor>();
+    entries.put("conv.weight", Tensor.of(w, CHANNELS, CHANNELS, 3, 3));
+    entries.put("bn.weight", Tensor.filled(1, CHANNELS));
+    entries.put("bn.bias", Tensor.zeros(CHANNELS));
+    entries.put("bn.running_mean", Tensor.zeros(CHANNELS));
+    entries.put("bn.running_var", Tensor.filled((float) (1 - BatchNorm2d.EPS), CHANNELS));
+    var weights = new PackedWeights(new StateDict(entries));
+
+    Kernels kernels = Kernels.best();
+    var in = new Activation(CHANNELS, SIZE, SIZE, CHANNELS);
+    var out = new Activation(CHANNELS, SIZE, SIZE, CHANNELS);
+    var conv = new Convolution(layer, norm, in, out, null, false);
+    in.placeAt(0);
+    Step step;
+    int end;
+    if (form == null) {
+      in.needBorder(1, 1);
+      var packing = DirectConv.packing(conv, kernels);
+      weights.pack(List.of(packing));
+      step = new DirectConv(conv, weights.get(packing), kernels);
+      end = in.size();
+    } else {
+      WinogradConv.needBorder(in, form);
+      var packing = WinogradConv.packing(conv, form, kernels);
+      weights.pack(List.of(packing));
+      var winograd = new WinogradConv(conv, form, weights.get(packing), 1, 1, kernels);
+      winograd.room().placeAt(in.size());
+      step = winograd;
+      end = in.size() + winograd.room().size();
+    }
+    out.placeAt(end);
+    var frame = new Frame();
+    frame.arena = new float[end + out.size()];
+    frame.input = x;
+    frame.outputs = new float[][] {new float[CHANNELS * SIZE * SIZE]};
+    new InputStep(in).run(frame, 0, 1, 0, 0, 1);
+    step.run(frame, 0, 1, 0, 0, 1);
+    new OutputStep("output", out, 0).run(frame, 0, 1, 0, 0, 1);
+    return frame.outputs[0];
+  }
+
+  static List<String> networks() {
+    return List.copyOf(Architecture.catalogue().keySet());
+  }
+
+  /** Fifty layers of F(4×4) one after the other still name the same five classes. */
+  @ParameterizedTest
+  @MethodSource("networks")
+  void wholeNetworksStayClose(String name) {
+    var spec = Architecture.named(name);
+    var network = ResNet.initialize(spec, TorchRandom.manualSeed(1));
+    int size = spec.stem() == io.github.resnet4j.ResNetSpec.Stem.SMALL_IMAGE ? 32 : 64;
+    Tensor x = TorchRandom.manualSeed(2).randn(1, 3, size, size);
+    float[] direct = run(network, x, AlgorithmChoice.DIRECT);
+    float[] winograd = run(network, x, (_, _, _) -> Winograd.F4);
+    double scale = 0;
+    double difference = 0;
+    for (int i = 0; i < direct.length; i++) {
+      scale = Math.max(scale, Math.abs(direct[i]));
+      difference = Math.max(difference, Math.abs(direct[i] - (double) winograd[i]));
+    }
+    double error = difference / scale;
+    System.out.printf("%-20s F4 against direct: %.1e%n", name, error);
+    assertTrue(error <= 1e-4, () -> name + ": " + error); // what users are promised
+    assertEquals(topFive(direct), topFive(winograd));
+  }
+
+  private static float[] run(ResNet network, Tensor x, AlgorithmChoice choice) {
+    Plan plan =
+        Plan.compile(
+            network.layers(),
+            3,
+            x.dim(2),
+            x.dim(3),
+            1,
+            1,
+            List.of(),
+            new PackedWeights(network.state()),
+            choice,
+            Kernels.best());
+    var frame = new Frame();
+    frame.makeRoom(plan);
+    frame.input = x.data();
+    frame.outputs = new float[][] {new float[plan.outputs().getFirst()[0]]};
+    plan.run(frame, 1, 0, () -> {});
+    return frame.outputs[0];
+  }
+
+  private static List<Integer> topFive(float[] logits) {
+    return java.util.stream.IntStream.range(0, logits.length)
+        .boxed()
+        .sorted(java.util.Comparator.comparing(i -> -logits[i]))
+        .limit(5)
+        .toList();
+  }
+
+  @Test
+  void aDamagedTuningFileDoesNoHarm(@org.junit.jupiter.api.io.TempDir java.nio.file.Path folder)
+      throws java.io.IOException {
+    var file = folder.resolve("tuning.txt");
+    var in = new Activation(64, 56, 56, 64);
+    var out = new Activation(64, 56, 56, 64);
+    var conv =
+        new Convolution(
+            new Conv2d("c", 64, 64, 3, 1, 1, 1, 1), new BatchNorm2d("b", 64), in, out, null, true);
+
+    var tuning = Tuning.load(file); // not there yet
+    assertEquals(Winograd.F4, tuning.winograd(conv, 1, 1)); // by rule
+    tuning.put(conv, 1, 1, null);
+    tuning.put(conv, 2, 1, Winograd.F2);
+    tuning.save();
+    var read = Tuning.load(file);
+    assertEquals(null, read.winograd(conv, 1, 1));
+    assertEquals(Winograd.F2, read.winograd(conv, 2, 1));
+    assertTrue(read.knows(conv, 2, 1));
+
+    java.nio.file.Files.write(file, new byte[] {(byte) 0xff, 0, '=', ' ', '\n'});
+    assertEquals(Winograd.F4, Tuning.load(file).winograd(conv, 1, 1));
+    java.nio.file.Files.writeString(
+        file, "64x56x56 to 64x56x56, 1 images, 1 threads = F99\nnonsense\n");
+    assertEquals(Winograd.F4, Tuning.load(file).winograd(conv, 1, 1));
+  }
+}

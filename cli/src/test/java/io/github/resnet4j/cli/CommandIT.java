@@ -112,6 +112,54 @@ class CommandIT {
   }
 
   @Test
+  void aLongFolderGivesWhatSinglePicturesGive() throws IOException {
+    Path pictures = Files.createDirectories(folder.resolve("many"));
+    for (int i = 0; i < 40; i++) {
+      Files.copy(
+          home.resolve("resnet4j/samples/digit-" + i % 10 + ".png"),
+          pictures.resolve("%02d.png".formatted(i)));
+    }
+    Run vectors = run("classify", "-f", "csv", "--top", "1", "--kernels", "vector", pictures.toString());
+    Run scalar = run("classify", "-f", "csv", "--top", "1", "--kernels", "scalar", pictures.toString());
+    assertEquals(0, vectors.code(), vectors.err());
+    assertEquals(41, vectors.lines().size());
+    for (int i = 1; i <= 40; i++) {
+      String[] one = vectors.lines().get(i).split(",");
+      String[] two = scalar.lines().get(i).split(",");
+      assertEquals(List.of(two).subList(0, 4), List.of(one).subList(0, 4));
+      assertEquals(Float.parseFloat(two[4]), Float.parseFloat(one[4]), 1e-5);
+      assertEquals(String.valueOf((i - 1) % 10), one[3]);
+    }
+  }
+
+  @Test
+  void vectorsThatAreNotThereAreAskedForInOneLine() throws IOException {
+    Run run = run("classify", "--kernels", "vector", "samples/digit-6.png");
+    assertEquals(1, run.code());
+    assertEquals(
+        "resnet4j: no vector kernels: the Vector API is not enabled; start Java with"
+            + " --add-modules jdk.incubator.vector\n",
+        run.err());
+  }
+
+  @Test
+  void benchAndPlanPrintTables() throws IOException {
+    Run bench =
+        run("bench", "-m", "resnet20", "-i", "32", "-b", "1,2", "--warm-up", "0.1", "-r", "2", "-f", "csv");
+    assertEquals(0, bench.code(), bench.err());
+    assertEquals(
+        "model,batch,threads,input,precision,images/s,ms,fastest ms", bench.lines().getFirst());
+    assertEquals(3, bench.lines().size());
+    Run plan = run("plan", "-m", "resnet20", "-i", "32", "--seconds", "0.2", "-f", "json");
+    assertEquals(0, plan.code(), plan.err());
+    assertEquals("input", JSON.std.mapFrom(plan.lines().getFirst()).get("step"));
+    assertEquals("output", JSON.std.mapFrom(plan.lines().getLast()).get("step"));
+    Run wrong = run("plan", "-m", "resnet51");
+    assertEquals(1, wrong.code());
+    assertTrue(wrong.err().contains("resnet51"), wrong.err());
+  }
+
+  @Test
   void aFolderAsJsonLines() throws IOException {
     Path pictures = Files.createDirectories(folder.resolve("pictures/deeper"));
     for (int digit : new int[] {3, 5}) {
@@ -407,7 +455,7 @@ class CommandIT {
             .map(found -> found.group(1))
             .filter(command -> !command.endsWith("# downloads"))
             .toList();
-    assertEquals(8, commands.size(), commands.toString());
+    assertEquals(10, commands.size(), commands.toString());
     for (String command : commands) {
       Run run = runProcess(Map.of(), "", List.of("sh", "-c", "sh " + command));
       assertEquals(0, run.code(), command + ": " + run.err());

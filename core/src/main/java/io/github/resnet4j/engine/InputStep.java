@@ -1,5 +1,7 @@
 package io.github.resnet4j.engine;
 
+import java.util.Arrays;
+
 /** Brings the caller's {@code [N, C, H, W]} into the layout of the first convolution. */
 record InputStep(Activation out) implements Step {
   @Override
@@ -26,6 +28,11 @@ record InputStep(Activation out) implements Step {
     for (int n = first; n < first + count; n++) {
       if (part == 0) {
         out.clearBorder(frame.arena, n);
+      }
+      if (out.paddedChannels() > out.channels && from < end) {
+        int last = out.image(n) + (out.blocks() - 1) * out.plane();
+        Arrays.fill(
+            frame.arena, last + out.pixel(from, 0), last + out.pixel(end - 1, out.width), 0);
       }
       for (int c = 0; c < out.channels; c++) {
         int plane = ((frame.firstImage + n) * out.channels + c) * height * width;

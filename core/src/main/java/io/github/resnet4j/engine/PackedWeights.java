@@ -1,8 +1,8 @@
 package io.github.resnet4j.engine;
 
 import io.github.resnet4j.nn.StateDict;
-import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
@@ -22,16 +22,14 @@ final class PackedWeights {
 
   /** Packs what is not packed yet, on all cores. */
   void pack(List<Packing<?>> wanted) {
-    var missing = new ArrayList<Packing<?>>();
-    var at = new ArrayList<Integer>();
+    var keys = new HashSet<>(packed.keySet());
+    List<Packing<?>> missing =
+        wanted.stream().filter(packing -> keys.add(packing.key())).toList();
+    int[] at = new int[missing.size()];
     long size = Activation.ALIGNMENT;
-    for (Packing<?> packing : wanted) {
-      if (!packed.containsKey(packing.key())) {
-        missing.add(packing);
-        at.add(Math.toIntExact(size));
-        size += Math.ceilDiv(packing.size(), 16) * 16L;
-        packed.put(packing.key(), packing); // its turn comes below
-      }
+    for (int i = 0; i < at.length; i++) {
+      at[i] = Math.toIntExact(size);
+      size += Math.ceilDiv(missing.get(i).size(), 16) * 16L;
     }
     if (missing.isEmpty()) {
       return;
@@ -43,7 +41,7 @@ final class PackedWeights {
     var results = new Object[missing.size()];
     IntStream.range(0, results.length)
         .parallel()
-        .forEach(i -> results[i] = missing.get(i).pack(state, data, at.get(i)));
+        .forEach(i -> results[i] = missing.get(i).pack(state, data, at[i]));
     for (int i = 0; i < results.length; i++) {
       packed.put(missing.get(i).key(), results[i]);
     }

@@ -30,6 +30,9 @@ public final class Session implements AutoCloseable {
   /** Images that a thread runs at once, at most; more save little and cost memory. */
   private static final int MOST_IMAGES = 8;
 
+  /** Plans that are kept: a service may see any number of image sizes. */
+  private static final int MOST_PLANS = 32;
+
   /** How long measuring the algorithms of one plan takes: the JVM's compiler decides in between. */
   private static final long TUNING_LEAST_NANOS = 2_000_000_000L;
 
@@ -78,7 +81,7 @@ public final class Session implements AutoCloseable {
         options.algorithm() == CompileOptions.Algorithm.DIRECT || !options.kernels().isFast()
             ? null
             : Tuning.load(options.kernels());
-    this.workers = new Workers(options.threads());
+    this.workers = new Workers(options.kernels().isFast() ? options.threads() : 1);
     this.reference =
         options.kernels().isFast()
             ? null
@@ -271,6 +274,9 @@ public final class Session implements AutoCloseable {
             parts,
             weights,
             tuning == null ? AlgorithmChoice.DIRECT : tuning);
+    if (plans.size() == MOST_PLANS) {
+      plans.removeFirst();
+    }
     plans.add(new Compiled(height, width, images, parts, plan));
     return plan;
   }

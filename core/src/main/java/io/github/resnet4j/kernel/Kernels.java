@@ -7,9 +7,15 @@ package io.github.resnet4j.kernel;
  * <p>Providers give the same bits where the order of the additions is fixed ({@link ConvTile}).
  */
 public interface Kernels {
-  /** The fastest kernels that this JVM offers; chosen once, see {@link Providers}. */
+  /**
+   * The fastest kernels that this JVM offers, chosen once: vectors where it has them and compiles
+   * them well, else {@link #scalar} ones, with a warning that says why. The system property {@code
+   * resnet4j.kernels} ({@code auto}, {@code vector}, {@code scalar}) overrules it.
+   *
+   * @throws IllegalArgumentException if the property asks for what this JVM does not have
+   */
   static Kernels best() {
-    return Providers.CHOSEN;
+    return Providers.chosen();
   }
 
   /** Plain loops: the twin of the others, for comparison and for a run too short to warm up for. */

@@ -3,6 +3,7 @@ package io.github.resnet4j.kernel;
 import java.lang.System.Logger.Level;
 import java.util.Locale;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Chooses the kernels once, when they are first asked for: vectors where the JVM has them and can
@@ -10,10 +11,20 @@ import java.util.Optional;
  * auto}, {@code vector} or {@code scalar}.
  */
 final class Providers {
-  static final String PROPERTY = "resnet4j.kernels";
-  static final Kernels CHOSEN = choose(System.getProperty(PROPERTY, "auto"));
+  private static final String PROPERTY = "resnet4j.kernels";
+  private static @Nullable Kernels chosen;
 
   private Providers() {}
+
+  /**
+   * @throws IllegalArgumentException if the property asks for what this JVM does not have
+   */
+  static synchronized Kernels chosen() {
+    if (chosen == null) {
+      chosen = choose(System.getProperty(PROPERTY, "auto"));
+    }
+    return chosen;
+  }
 
   private static Kernels choose(String wish) {
     switch (wish.toLowerCase(Locale.ROOT)) {
@@ -23,7 +34,7 @@ final class Providers {
       case "vector" -> {
         Optional<String> obstacle = obstacle();
         if (obstacle.isPresent()) {
-          throw new IllegalStateException("no vector kernels: " + obstacle.get());
+          throw new IllegalArgumentException("no vector kernels: " + obstacle.get());
         }
         return new VectorKernels();
       }

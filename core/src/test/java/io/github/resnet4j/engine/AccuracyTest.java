@@ -4,6 +4,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.Architecture;
+import io.github.resnet4j.ResNetSpec;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.nio.file.Files;
+import org.junit.jupiter.api.io.TempDir;
+import java.util.Comparator;
+import java.util.stream.IntStream;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Winograd;
@@ -172,7 +179,7 @@ class AccuracyTest {
   void wholeNetworksStayClose(String name) {
     var spec = Architecture.named(name);
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(1));
-    int size = spec.stem() == io.github.resnet4j.ResNetSpec.Stem.SMALL_IMAGE ? 32 : 64;
+    int size = spec.stem() == ResNetSpec.Stem.SMALL_IMAGE ? 32 : 64;
     Tensor x = TorchRandom.manualSeed(2).randn(1, 3, size, size);
     float[] direct = run(network, x, AlgorithmChoice.DIRECT);
     float[] winograd = run(network, x, (_, _, _) -> Winograd.F4);
@@ -210,16 +217,16 @@ class AccuracyTest {
   }
 
   private static List<Integer> topFive(float[] logits) {
-    return java.util.stream.IntStream.range(0, logits.length)
+    return IntStream.range(0, logits.length)
         .boxed()
-        .sorted(java.util.Comparator.comparing(i -> -logits[i]))
+        .sorted(Comparator.comparing(i -> -logits[i]))
         .limit(5)
         .toList();
   }
 
   @Test
-  void aDamagedTuningFileDoesNoHarm(@org.junit.jupiter.api.io.TempDir java.nio.file.Path folder)
-      throws java.io.IOException {
+  void aDamagedTuningFileDoesNoHarm(@TempDir Path folder)
+      throws IOException {
     var file = folder.resolve("tuning.txt");
     var in = new Activation(64, 56, 56, 64);
     var out = new Activation(64, 56, 56, 64);
@@ -237,9 +244,9 @@ class AccuracyTest {
     assertEquals(Winograd.F2, read.winograd(conv, 2, 1));
     assertTrue(read.knows(conv, 2, 1));
 
-    java.nio.file.Files.write(file, new byte[] {(byte) 0xff, 0, '=', ' ', '\n'});
+    Files.write(file, new byte[] {(byte) 0xff, 0, '=', ' ', '\n'});
     assertEquals(Winograd.F4, Tuning.load(file).winograd(conv, 1, 1));
-    java.nio.file.Files.writeString(
+    Files.writeString(
         file, "64x56x56 to 64x56x56, 1 images, 1 threads = F99\nnonsense\n");
     assertEquals(Winograd.F4, Tuning.load(file).winograd(conv, 1, 1));
   }

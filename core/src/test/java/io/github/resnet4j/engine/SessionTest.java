@@ -20,6 +20,7 @@ import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.Executors;
@@ -128,7 +129,7 @@ class SessionTest {
         CompileOptions.defaults()
             .withThreads(threads)
             .withAlgorithm(algorithm)
-            .withTaps("layer1", "layer1.0");
+            .withTaps("layer1", "layer1.0", "layer1.0.relu1");
     try (var team = new Team(2);
         var session = network.compile(options)) {
       var expected = new ReferenceForward(network.layers(), network.state(), team);
@@ -223,7 +224,7 @@ class SessionTest {
         float[] oneByOne = new float[x.dim(0) * 1000];
         for (int n = 0; n < 5; n++) {
           int size = 3 * 64 * 64;
-          float[] image = java.util.Arrays.copyOfRange(x.data(), n * size, (n + 1) * size);
+          float[] image = Arrays.copyOfRange(x.data(), n * size, (n + 1) * size);
           Tensor y = session.run(Tensor.of(image, 1, 3, 64, 64));
           System.arraycopy(y.data(), 0, oneByOne, n * 1000, 1000);
         }
@@ -259,6 +260,20 @@ class SessionTest {
   }
 
   @Test
+  void anImageOfNansSpoilsNoOther() {
+    var network = network(tiny().inChannels(17).build(), 12);
+    Tensor x = TorchRandom.manualSeed(3).randn(1, 17, 41, 41);
+    for (Algorithm algorithm : List.of(Algorithm.AUTO, Algorithm.DIRECT)) {
+      try (var session = network.compile(TWO.withAlgorithm(algorithm))) {
+        float[] before = session.run(x).data();
+        float[] spoilt = session.run(Tensor.filled(Float.NaN, 1, 17, 41, 41)).data();
+        assertTrue(Float.isNaN(spoilt[0]));
+        assertArrayEquals(before, session.run(x).data());
+      }
+    }
+  }
+
+  @Test
   void severalSessionsAndSeveralCallersWork() throws Exception {
     var network = network(tiny().build(), 8);
     Tensor x = TorchRandom.manualSeed(2).randn(3, 3, 48, 48);
@@ -272,7 +287,7 @@ class SessionTest {
         boolean first = i % 2 == 0;
         results.add(
             callers.submit(() ->
-                java.util.Arrays.equals(
+                Arrays.equals(
                     first ? expected : other, (first ? one : two).run(x).data())));
       }
       for (var result : results) {

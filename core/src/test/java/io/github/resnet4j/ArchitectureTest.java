@@ -79,4 +79,15 @@ class ArchitectureTest {
         .resideOutsideOfPackages("java.net.http..", "java.lang.foreign..")
         .check(CLASSES);
   }
+
+  @Test
+  void onlyKernelsTouchVectorsAndGenerateCode() {
+    classes()
+        .that()
+        .resideOutsideOfPackage("io.github.resnet4j.kernel")
+        .should()
+        .onlyDependOnClassesThat()
+        .resideOutsideOfPackages("jdk.incubator..", "java.lang.classfile..")
+        .check(CLASSES);
+  }
 }

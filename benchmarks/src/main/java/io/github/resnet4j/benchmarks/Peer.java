@@ -21,7 +21,8 @@ public final class Peer {
   private Peer() {}
 
   /**
-   * @param arguments architecture, weights (.pth), input (.npy), where the logits go (.npy), threads
+   * @param arguments architecture, weights (.pth), input (.npy), where the logits go (.npy),
+   *     threads
    */
   public static void main(String[] arguments) throws IOException {
     ResNet network;

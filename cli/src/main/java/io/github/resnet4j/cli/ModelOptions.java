@@ -57,8 +57,8 @@ final class ModelOptions {
       names = "--kernels",
       paramLabel = "KERNELS",
       description =
-          "auto, vector or scalar. Vectors take seconds to warm up: auto begins without them and goes"
-              + " over to them where much is left to do.")
+          "auto, vector or scalar. Vectors take seconds to warm up: auto begins without them and"
+              + " goes over to them where much is left to do.")
   KernelChoice kernels = KernelChoice.AUTO;
 
   enum KernelChoice {

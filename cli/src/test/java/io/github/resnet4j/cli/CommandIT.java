@@ -119,8 +119,10 @@ class CommandIT {
           home.resolve("resnet4j/samples/digit-" + i % 10 + ".png"),
           pictures.resolve("%02d.png".formatted(i)));
     }
-    Run vectors = run("classify", "-f", "csv", "--top", "1", "--kernels", "vector", pictures.toString());
-    Run scalar = run("classify", "-f", "csv", "--top", "1", "--kernels", "scalar", pictures.toString());
+    Run vectors =
+        run("classify", "-f", "csv", "--top", "1", "--kernels", "vector", pictures.toString());
+    Run scalar =
+        run("classify", "-f", "csv", "--top", "1", "--kernels", "scalar", pictures.toString());
     assertEquals(0, vectors.code(), vectors.err());
     assertEquals(41, vectors.lines().size());
     for (int i = 1; i <= 40; i++) {
@@ -145,7 +147,20 @@ class CommandIT {
   @Test
   void benchAndPlanPrintTables() throws IOException {
     Run bench =
-        run("bench", "-m", "resnet20", "-i", "32", "-b", "1,2", "--warm-up", "0.1", "-r", "2", "-f", "csv");
+        run(
+            "bench",
+            "-m",
+            "resnet20",
+            "-i",
+            "32",
+            "-b",
+            "1,2",
+            "--warm-up",
+            "0.1",
+            "-r",
+            "2",
+            "-f",
+            "csv");
     assertEquals(0, bench.code(), bench.err());
     assertEquals(
         "model,batch,threads,input,precision,images/s,ms,fastest ms", bench.lines().getFirst());

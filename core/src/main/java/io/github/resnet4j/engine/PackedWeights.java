@@ -23,8 +23,7 @@ final class PackedWeights {
   /** Packs what is not packed yet, on all cores. */
   void pack(List<Packing<?>> wanted) {
     var keys = new HashSet<>(packed.keySet());
-    List<Packing<?>> missing =
-        wanted.stream().filter(packing -> keys.add(packing.key())).toList();
+    List<Packing<?>> missing = wanted.stream().filter(packing -> keys.add(packing.key())).toList();
     int[] at = new int[missing.size()];
     long size = Activation.ALIGNMENT;
     for (int i = 0; i < at.length; i++) {

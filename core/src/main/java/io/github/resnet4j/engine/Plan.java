@@ -9,7 +9,7 @@ import java.util.List;
  * that they write. Immutable; several threads may run it, each in an arena of its own, or all parts
  * of it together in one.
  */
-public final class Plan {
+final class Plan {
   private final List<Segment> segments;
   private final List<int[]> outputs;
   private final int images;
@@ -19,7 +19,7 @@ public final class Plan {
   /** Consecutive steps that take so many images at a time. */
   record Segment(int images, List<Step> steps) {}
 
-  private Plan(List<Segment> segments, List<int[]> outputs, int images, int parts, int arenaSize) {
+  Plan(List<Segment> segments, List<int[]> outputs, int images, int parts, int arenaSize) {
     this.segments = segments;
     this.outputs = outputs;
     this.images = images;

@@ -1,6 +1,7 @@
 package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.kernel.Winograd;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
@@ -181,23 +182,15 @@ final class PlanCompiler {
 
   private Activation convolution(
       Conv2d conv, BatchNorm2d norm, Activation in, @Nullable Activation residual, boolean relu) {
+    int kernel = conv.kernel();
+    int stride = conv.stride();
+    int padding = conv.padding();
+    int dilation = conv.dilation();
     var out =
         new Activation(
             conv.outChannels(),
-            extent(
-                conv.name(),
-                in.height,
-                conv.kernel(),
-                conv.stride(),
-                conv.padding(),
-                conv.dilation()),
-            extent(
-                conv.name(),
-                in.width,
-                conv.kernel(),
-                conv.stride(),
-                conv.padding(),
-                conv.dilation()),
+            Scalar.outputExtent(in.height, kernel, stride, padding, dilation),
+            Scalar.outputExtent(in.width, kernel, stride, padding, dilation),
             block);
     ops.add(new Op.Conv(new Convolution(conv, norm, in, out, residual, relu)));
     return out;
@@ -208,23 +201,12 @@ final class PlanCompiler {
     var out =
         new Activation(
             channels,
-            extent(layer.name(), in.height, kernel, stride, padding, 1),
-            extent(layer.name(), in.width, kernel, stride, padding, 1),
+            Scalar.outputExtent(in.height, kernel, stride, padding, 1),
+            Scalar.outputExtent(in.width, kernel, stride, padding, 1),
             block);
     ops.add(new Op.Other(layer, List.of(in), out));
     in.needBorder(padding, padding);
     return out;
-  }
-
-  private static int extent(
-      String name, int input, int kernel, int stride, int padding, int dilation) {
-    int room = input + 2 * padding - dilation * (kernel - 1) - 1;
-    if (room < 0) {
-      throw new IllegalArgumentException(
-          "%s: a window of %d (dilation %d) does not fit into %d pixels with padding %d"
-              .formatted(name, kernel, dilation, input, padding));
-    }
-    return room / stride + 1;
   }
 
   Plan plan(int images, PackedWeights weights, AlgorithmChoice choice) {
@@ -499,8 +481,7 @@ final class PlanCompiler {
         at = Math.max(at, aligned(other.offset() + (long) other.size()));
       }
       if (at + slot.size() > Integer.MAX_VALUE - 16) {
-        throw new IllegalArgumentException(
-            "the images are too large: one arena cannot hold them");
+        throw new IllegalArgumentException("the images are too large: one arena cannot hold them");
       }
       for (Activation member : slot.members) {
         member.placeAt((int) at);

@@ -80,7 +80,9 @@ public final class Session implements AutoCloseable {
     this.tuning =
         options.algorithm() == CompileOptions.Algorithm.DIRECT || !options.kernels().isFast()
             ? null
-            : Tuning.load(options.kernels());
+            : Tuning.load(
+                options.kernels(),
+                state.entries().values().stream().mapToLong(Tensor::size).sum() * Float.BYTES);
     this.workers = new Workers(options.kernels().isFast() ? options.threads() : 1);
     this.reference =
         options.kernels().isFast()
@@ -397,8 +399,7 @@ public final class Session implements AutoCloseable {
     List<double[]> warm = runs.subList(runs.size() / 2, runs.size());
     double[] medians = new double[watch.steps.size()];
     Arrays.setAll(
-        medians,
-        i -> warm.stream().mapToDouble(run -> run[i]).sorted().toArray()[warm.size() / 2]);
+        medians, i -> warm.stream().mapToDouble(run -> run[i]).sorted().toArray()[warm.size() / 2]);
     return times(plan, medians);
   }
 

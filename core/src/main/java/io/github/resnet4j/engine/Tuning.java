@@ -20,14 +20,20 @@ final class Tuning implements AlgorithmChoice {
   private static final String DIRECT_NAME = "direct";
 
   private final Path file;
+  private final long weightBytes;
   private final TreeMap<String, String> fastest = new TreeMap<>();
 
-  private Tuning(Path file) {
+  private Tuning(Path file, long weightBytes) {
     this.file = file;
+    this.weightBytes = weightBytes;
   }
 
-  /** What is known for these kernels on this machine. */
-  static Tuning load(Kernels kernels) {
+  /**
+   * What is known for these kernels on this machine.
+   *
+   * @param weightBytes of the whole network: what its layers leave of the caches to each other
+   */
+  static Tuning load(Kernels kernels, long weightBytes) {
     String home = System.getenv("XDG_CACHE_HOME");
     Path folder =
         home == null || home.isBlank()
@@ -37,11 +43,11 @@ final class Tuning implements AlgorithmChoice {
         "%s %s %s"
             .formatted(processor(), Runtime.version(), kernels.name())
             .replaceAll("[^A-Za-z0-9.+-]+", "_");
-    return load(folder.resolve("resnet4j").resolve("tuning-" + machine + ".txt"));
+    return load(folder.resolve("resnet4j").resolve("tuning-" + machine + ".txt"), weightBytes);
   }
 
-  static Tuning load(Path file) {
-    var tuning = new Tuning(file);
+  static Tuning load(Path file, long weightBytes) {
+    var tuning = new Tuning(file, weightBytes);
     try {
       for (String line : Files.readAllLines(file)) {
         String[] parts = line.split(" = ", -1);
@@ -93,9 +99,10 @@ final class Tuning implements AlgorithmChoice {
     return name.equals(DIRECT_NAME) ? null : Winograd.valueOf(name);
   }
 
-  private static String key(Convolution conv, int images, int parts) {
-    return "%s to %s, %d images, %d threads"
-        .formatted(conv.in().shape(), conv.out().shape(), images, parts);
+  private String key(Convolution conv, int images, int parts) {
+    return "%s to %s of a network of %d MB, %d images, %d threads"
+        .formatted(
+            conv.in().shape(), conv.out().shape(), weightBytes / 1_000_000, images, parts);
   }
 
   /** Writes the file anew; other processes see the old one or the new one. */

@@ -4,14 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.Architecture;
-import io.github.resnet4j.ResNetSpec;
-import java.io.IOException;
-import java.nio.file.Path;
-import java.nio.file.Files;
-import org.junit.jupiter.api.io.TempDir;
-import java.util.Comparator;
-import java.util.stream.IntStream;
 import io.github.resnet4j.ResNet;
+import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Winograd;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
@@ -19,11 +13,17 @@ import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Random;
 import java.util.function.ToDoubleFunction;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -71,7 +71,7 @@ class AccuracyTest {
         : new Errors(largest / scale, sum / exact.length / scale);
   }
 
-  /** The bounds of direct convolution and of F(4×4): ten times what was measured. */
+  /** Ten times what direct convolution and F(2×2) show; F(4×4) may be as far off as is promised. */
   @ParameterizedTest
   @EnumSource
   void algorithmsStayClose(Inputs inputs) {
@@ -85,16 +85,15 @@ class AccuracyTest {
       w[i] = (float) (random.nextGaussian() / Math.sqrt(CHANNELS * 9));
     }
     double[] exact = convolve(x, w);
-    // Denormals keep few bits: an error of one of them is large beside the result.
-    double tolerance = inputs == Inputs.DENORMALS ? 1e-2 : 1e-5;
     for (Winograd form : new Winograd[] {null, Winograd.F2, Winograd.F4}) {
       Errors errors = errors(exact, run(x, w, form));
+      double tolerance =
+          inputs == Inputs.DENORMALS
+              ? 1e-2 // they keep few bits: one of them is large beside the result
+              : form == Winograd.F4 ? 1e-4 : 1e-5;
       System.out.printf(
           "| %s | %s | %.1e | %.1e |%n",
-          inputs.title,
-          form == null ? "direct" : form,
-          errors.largest,
-          errors.mean);
+          inputs.title, form == null ? "direct" : form, errors.largest, errors.mean);
       if (inputs == Inputs.ZEROS) {
         assertEquals(0, errors.largest);
       }
@@ -225,8 +224,7 @@ class AccuracyTest {
   }
 
   @Test
-  void aDamagedTuningFileDoesNoHarm(@TempDir Path folder)
-      throws IOException {
+  void aDamagedTuningFileDoesNoHarm(@TempDir Path folder) throws IOException {
     var file = folder.resolve("tuning.txt");
     var in = new Activation(64, 56, 56, 64);
     var out = new Activation(64, 56, 56, 64);
@@ -234,20 +232,19 @@ class AccuracyTest {
         new Convolution(
             new Conv2d("c", 64, 64, 3, 1, 1, 1, 1), new BatchNorm2d("b", 64), in, out, null, true);
 
-    var tuning = Tuning.load(file); // not there yet
+    var tuning = Tuning.load(file, 1_000_000); // not there yet
     assertEquals(Winograd.F4, tuning.winograd(conv, 1, 1)); // by rule
     tuning.put(conv, 1, 1, null);
     tuning.put(conv, 2, 1, Winograd.F2);
     tuning.save();
-    var read = Tuning.load(file);
+    var read = Tuning.load(file, 1_000_000);
     assertEquals(null, read.winograd(conv, 1, 1));
     assertEquals(Winograd.F2, read.winograd(conv, 2, 1));
     assertTrue(read.knows(conv, 2, 1));
 
     Files.write(file, new byte[] {(byte) 0xff, 0, '=', ' ', '\n'});
-    assertEquals(Winograd.F4, Tuning.load(file).winograd(conv, 1, 1));
-    Files.writeString(
-        file, "64x56x56 to 64x56x56, 1 images, 1 threads = F99\nnonsense\n");
-    assertEquals(Winograd.F4, Tuning.load(file).winograd(conv, 1, 1));
+    assertEquals(Winograd.F4, Tuning.load(file, 1_000_000).winograd(conv, 1, 1));
+    Files.writeString(file, "64x56x56 to 64x56x56 of a network of 1 MB, 1 images, 1 threads = F99\nnonsense\n");
+    assertEquals(Winograd.F4, Tuning.load(file, 1_000_000).winograd(conv, 1, 1));
   }
 }

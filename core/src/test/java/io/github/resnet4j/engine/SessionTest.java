@@ -286,9 +286,8 @@ class SessionTest {
       for (int i = 0; i < 40; i++) {
         boolean first = i % 2 == 0;
         results.add(
-            callers.submit(() ->
-                Arrays.equals(
-                    first ? expected : other, (first ? one : two).run(x).data())));
+            callers.submit(
+                () -> Arrays.equals(first ? expected : other, (first ? one : two).run(x).data())));
       }
       for (var result : results) {
         assertTrue(result.get());

@@ -101,8 +101,7 @@ final class Tuning implements AlgorithmChoice {
 
   private String key(Convolution conv, int images, int parts) {
     return "%s to %s of a network of %d MB, %d images, %d threads"
-        .formatted(
-            conv.in().shape(), conv.out().shape(), weightBytes / 1_000_000, images, parts);
+        .formatted(conv.in().shape(), conv.out().shape(), weightBytes / 1_000_000, images, parts);
   }
 
   /** Writes the file anew; other processes see the old one or the new one. */

@@ -244,7 +244,8 @@ class AccuracyTest {
 
     Files.write(file, new byte[] {(byte) 0xff, 0, '=', ' ', '\n'});
     assertEquals(Winograd.F4, Tuning.load(file, 1_000_000).winograd(conv, 1, 1));
-    Files.writeString(file, "64x56x56 to 64x56x56 of a network of 1 MB, 1 images, 1 threads = F99\nnonsense\n");
+    Files.writeString(
+        file, "64x56x56 to 64x56x56 of a network of 1 MB, 1 images, 1 threads = F99\nnonsense\n");
     assertEquals(Winograd.F4, Tuning.load(file, 1_000_000).winograd(conv, 1, 1));
   }
 }

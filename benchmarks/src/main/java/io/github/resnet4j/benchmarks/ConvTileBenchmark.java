@@ -50,7 +50,7 @@ public class ConvTileBenchmark {
     return Kernels.best()
         .tile(
             new ConvTile.Shape(
-                pixels, CHANNELS, DEPTH, DEPTH, CHANNELS, residualAndRelu, residualAndRelu));
+                pixels, CHANNELS, DEPTH, DEPTH, CHANNELS, residualAndRelu, residualAndRelu, 0));
   }
 
   /** Makes the tile and fills the operands. */

@@ -1,5 +1,6 @@
 package io.github.resnet4j.engine;
 
+import io.github.resnet4j.kernel.ConvTile;
 import java.util.Arrays;
 
 /**
@@ -34,6 +35,9 @@ final class Activation {
 
   private int offset = -1;
 
+  /** Channels of a group, where the first channels of sixteen groups are neighbours; else 1. */
+  private int groupChannels = 1;
+
   Activation(int channels, int height, int width, int block) {
     this.channels = channels;
     this.height = height;
@@ -45,6 +49,28 @@ final class Activation {
   void needBorder(int atLeastBefore, int atLeastAfter) {
     before = Math.max(before, atLeastBefore);
     after = Math.max(after, atLeastAfter);
+  }
+
+  /**
+   * Orders the channels as a convolution of narrow groups wants them: of each sixteen groups first
+   * all first channels, then all second ones, and so on.
+   */
+  void interleaveGroups(int channelsOfGroup) {
+    groupChannels = channelsOfGroup;
+  }
+
+  boolean isInterleaved() {
+    return groupChannels > 1;
+  }
+
+  /** Where a channel comes among all of a pixel. */
+  int position(int channel) {
+    int span = ConvTile.GROUP_STRIDE * groupChannels;
+    int within = channel % span;
+    return channel
+        - within
+        + within % groupChannels * ConvTile.GROUP_STRIDE
+        + within / groupChannels;
   }
 
   void holdImages(int atOnce) {
@@ -75,7 +101,8 @@ final class Activation {
         && block == other.block
         && before == other.before
         && after == other.after
-        && images == other.images;
+        && images == other.images
+        && groupChannels == other.groupChannels;
   }
 
   int blocks() {

@@ -1,5 +1,6 @@
 package io.github.resnet4j.engine;
 
+import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.StateDict;
@@ -16,6 +17,26 @@ record Convolution(
     Activation out,
     @Nullable Activation residual,
     boolean relu) {
+
+  /**
+   * True where groups are so narrow that a vector had better hold a channel of each of many groups
+   * than several channels of few: the channels of input and output are then interleaved.
+   */
+  boolean hasNarrowGroups() {
+    int width = layer.inChannels() / layer.groups();
+    return layer.groups() % ConvTile.GROUP_STRIDE == 0
+        && width == layer.outChannels() / layer.groups()
+        && width > 1
+        && width <= 8
+        && Integer.bitCount(width) == 1
+        && width * ConvTile.GROUP_STRIDE % in.block == 0
+        && in.block == out.block;
+  }
+
+  /** True if it runs on interleaved channels; the plan decides. */
+  boolean isInterleaved() {
+    return layer.groups() > 1 && in.isInterleaved();
+  }
 
   /** Multiplications and additions for one image. */
   long flops() {
@@ -44,6 +65,13 @@ record Convolution(
    * @param weights {@code [O, C/groups, K, K]}
    */
   record Folded(float[] weights, float[] bias) {}
+
+  /** Writes the bias in the order of the output's channels. */
+  void placeBias(Folded folded, float[] data, int at) {
+    for (int o = 0; o < layer.outChannels(); o++) {
+      data[at + out.position(o)] = folded.bias[o];
+    }
+  }
 
   Folded fold(StateDict state) {
     float[] weights = state.get(layer.weight().name()).data();

@@ -40,6 +40,7 @@ final class DirectConv implements Step {
    * @param firstRun of each block of output channels, in the list of all runs
    * @param endRun the index after each block's last run
    * @param at where each block's weights begin
+   * @param channel each block's first output channel
    * @param panel floats of the largest block
    * @param biasAt where the bias of the first output channel lies
    */
@@ -50,6 +51,7 @@ final class DirectConv implements Step {
       int[] firstRun,
       int[] endRun,
       int[] at,
+      int[] channel,
       int panel,
       int biasAt) {}
 
@@ -91,11 +93,12 @@ final class DirectConv implements Step {
                       weights.run,
                       out.block,
                       residual != null,
-                      conv.relu()));
+                      conv.relu(),
+                      conv.isInterleaved() ? kernels.lanes() : 0));
         }
       }
     }
-    runs = runs(conv);
+    runs = conv.isInterleaved() ? NarrowGroups.runs(conv, kernels) : runs(conv);
     // What a group reads stays in the cache while all blocks of output channels pass over it.
     long panel = (long) weights.panel * Float.BYTES;
     long room = Math.max(Cache.BYTES / 4, Cache.BYTES - Cache.BYTES / 8 - panel);
@@ -117,10 +120,12 @@ final class DirectConv implements Step {
   }
 
   /** The tiles to cut the output into; borders must be settled before. */
-  private static Tiling tiling(Convolution conv, Kernels kernels) {
+  static Tiling tiling(Convolution conv, Kernels kernels) {
     Activation out = conv.out();
     int most = out.block;
-    if (conv.layer().groups() > 1) {
+    if (conv.isInterleaved()) {
+      most = Math.min(most, conv.layer().inChannels() / conv.layer().groups() * kernels.lanes());
+    } else if (conv.layer().groups() > 1) {
       // A tile that spans few groups wastes few products on the zeros between them.
       most = Math.min(most, Math.max(16, runFloats(conv)));
     }
@@ -187,6 +192,9 @@ final class DirectConv implements Step {
    * weights are zero.
    */
   static Packing<Weights> packing(Convolution conv, Kernels kernels) {
+    if (conv.isInterleaved()) {
+      return NarrowGroups.packing(conv, kernels);
+    }
     Conv2d layer = conv.layer();
     int k = layer.kernel();
     int groupInputs = layer.inChannels() / layer.groups();
@@ -233,23 +241,26 @@ final class DirectConv implements Step {
         int[] at = new int[blocks];
         Arrays.setAll(at, b -> start + from[b]);
         for (int o = 0; o < layer.outChannels(); o++) {
-          int b = o / channels;
+          int to = conv.out().position(o);
+          int b = to / channels;
           int group = o / groupOutputs;
           for (int i = 0; i < groupInputs; i++) {
-            int c = group * groupInputs + i;
+            int c = conv.in().position(group * groupInputs + i);
             for (int ky = 0; ky < k; ky++) {
               for (int kx = 0; kx < k; kx++) {
                 int r = rows ? ky : (c / run * k + ky) * k + kx;
                 int j = rows ? kx * layer.inChannels() + c : c % run;
-                data[at[b] + ((r - firstRun[b]) * run + j) * channels + o % channels] =
+                data[at[b] + ((r - firstRun[b]) * run + j) * channels + to % channels] =
                     folded.weights()[((o * groupInputs + i) * k + ky) * k + kx];
               }
             }
           }
         }
         int biasAt = start + weights;
-        System.arraycopy(folded.bias(), 0, data, biasAt, layer.outChannels());
-        return new Weights(data, channels, run, firstRun, endRun, at, panel, biasAt);
+        conv.placeBias(folded, data, biasAt);
+        int[] channel = new int[blocks];
+        Arrays.setAll(channel, b -> b * channels);
+        return new Weights(data, channels, run, firstRun, endRun, at, channel, panel, biasAt);
       }
     };
   }
@@ -261,7 +272,11 @@ final class DirectConv implements Step {
 
   @Override
   public String algorithm() {
-    return "direct %dx%d".formatted(conv.layer().kernel(), conv.layer().kernel());
+    return "%s %dx%d"
+        .formatted(
+            conv.isInterleaved() ? "grouped" : "direct",
+            conv.layer().kernel(),
+            conv.layer().kernel());
   }
 
   @Override
@@ -308,7 +323,7 @@ final class DirectConv implements Step {
   private void group(float[] arena, int n, int b, int firstTile, int endTile) {
     Activation out = conv.out();
     Activation residual = conv.residual();
-    int channel = b * weights.channels;
+    int channel = weights.channel[b];
     int plane = channel / out.block;
     int lane = channel % out.block;
     int in = conv.in().image(n);

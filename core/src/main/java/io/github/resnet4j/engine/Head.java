@@ -34,7 +34,7 @@ final class Head implements Step {
       tiles[n] =
           kernels.tile(
               new ConvTile.Shape(
-                  n, weights.channels, in.imageSize(), in.block, out.imageSize(), false, false));
+                  n, weights.channels, in.imageSize(), in.block, out.imageSize(), false, false, 0));
     }
   }
 

@@ -15,7 +15,7 @@ final class Peak {
     // As the networks have them, so that the compiler sees nothing new.
     ConvTile tile =
         kernels.tile(
-            new ConvTile.Shape(pixels, channels, channels, channels, channels, false, false));
+            new ConvTile.Shape(pixels, channels, channels, channels, channels, false, false, 0));
     double flops = 2.0 * pixels * channels * channels * RUNS;
     double[] best = new double[workers.size()];
     workers.run(worker -> {

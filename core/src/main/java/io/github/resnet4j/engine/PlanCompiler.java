@@ -107,6 +107,33 @@ final class PlanCompiler {
       ops.add(new Op.Output(tap, taps.indexOf(tap), found));
     }
     ops.add(new Op.Output("output", taps.size(), last));
+    interleaveNarrowGroups();
+  }
+
+  /** Where a convolution of narrow groups stands between dense ones only. */
+  private void interleaveNarrowGroups() {
+    for (Op op : ops) {
+      if (op instanceof Op.Conv(Convolution conv)
+          && conv.hasNarrowGroups()
+          && isBetweenConvolutions(conv.in(), conv)
+          && isBetweenConvolutions(conv.out(), conv)) {
+        int width = conv.layer().inChannels() / conv.layer().groups();
+        conv.in().interleaveGroups(width);
+        conv.out().interleaveGroups(width);
+      }
+    }
+  }
+
+  /** Whether only this convolution, dense ones and outputs make and read it, and none adds it. */
+  private boolean isBetweenConvolutions(Activation activation, Convolution self) {
+    return ops.stream()
+        .filter(op -> op.out() == activation || op.inputs().contains(activation))
+        .allMatch(op ->
+            op instanceof Op.Output
+                || (op instanceof Op.Conv(Convolution conv)
+                    && (conv == self || conv.layer().groups() == 1)
+                    && conv.residual() != activation
+                    && (conv.residual() == null || conv.out() != activation)));
   }
 
   /**

@@ -89,7 +89,7 @@ final class WinogradConv implements Step {
       tiles[n] =
           kernels.tile(
               new ConvTile.Shape(
-                  n, weights.channels, in.block, in.block, weights.channels, false, false));
+                  n, weights.channels, in.block, in.block, weights.channels, false, false, 0));
     }
   }
 
@@ -142,17 +142,18 @@ final class WinogradConv implements Step {
       public Weights pack(StateDict state, float[] data, int at) {
         Convolution.Folded folded = conv.fold(state);
         for (int o = 0; o < layer.outChannels(); o++) {
-          int block = o / channels;
+          int to = conv.out().position(o);
+          int block = to / channels;
           for (int c = 0; c < layer.inChannels(); c++) {
             float[] window =
                 form.transformWeights(folded.weights(), (o * layer.inChannels() + c) * 9);
             for (int x = 0; x < window.length; x++) {
-              int row = (x * (outputs / channels) + block) * inputs + c;
-              data[at + row * channels + o % channels] = window[x];
+              int row = (x * (outputs / channels) + block) * inputs + conv.in().position(c);
+              data[at + row * channels + to % channels] = window[x];
             }
           }
         }
-        System.arraycopy(folded.bias(), 0, data, at + size, layer.outChannels());
+        conv.placeBias(folded, data, at + size);
         return new Weights(data, channels, at, at + size, at + size + outputs);
       }
     };

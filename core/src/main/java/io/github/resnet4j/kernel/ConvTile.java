@@ -14,20 +14,31 @@ package io.github.resnet4j.kernel;
  * out[p][c] = acc[p][c]  or  relu(acc[p][c])
  * }</pre>
  *
+ * In a convolution of narrow groups that would multiply mostly zeros. There, every lane of a vector
+ * belongs to a group of its own ({@link Shape#groups}), and no input is shared between lanes:
+ *
+ * <pre>{@code
+ * acc[p][v][g] = fma(in[runs[r] + p * pixelStride + i * 16 + g], w[r][i][v][g], acc[p][v][g])
+ * }</pre>
+ *
  * Every accumulator adds its products in this one order with fused multiply-adds, so that all
  * providers, vector lengths and tile sizes give the same bits.
  */
 public interface ConvTile {
+  /** In a grouped tile: floats from one channel of a group to its next one. */
+  int GROUP_STRIDE = 16;
+
   /**
    * What a tile is made for; all of it is constant in the generated code.
    *
    * @param pixels output pixels of the tile
    * @param channels output channels of the tile
    * @param pixelStride floats from one pixel's input to the next one's
-   * @param run floats of a run
+   * @param run floats of a run; in a grouped tile, channels of a group in a run
    * @param outStride floats from one pixel's output, and residual, to the next one's
    * @param residual whether accumulators start from bias plus residual, not from the bias alone
    * @param relu whether negative results become zero
+   * @param groups 0, or how many groups the tile spans: as many as a vector has lanes
    */
   record Shape(
       int pixels,
@@ -36,7 +47,18 @@ public interface ConvTile {
       int run,
       int outStride,
       boolean residual,
-      boolean relu) {}
+      boolean relu,
+      int groups) {
+    /** Vectors of {@code lanes} floats of one pixel's results. */
+    int vectors(int lanes) {
+      return channels / lanes;
+    }
+
+    /** Floats from one vector of a pixel's results to the next one. */
+    int spacing(int lanes) {
+      return groups > 0 ? GROUP_STRIDE : lanes;
+    }
+  }
 
   /**
    * Computes one tile.

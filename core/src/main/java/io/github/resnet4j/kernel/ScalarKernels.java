@@ -49,6 +49,10 @@ final class ScalarKernels implements Kernels {
         int biasAt,
         int residualAt,
         int outAt) {
+      if (shape.groups() > 0) {
+        grouped(arena, inAt, runs, firstRun, endRun, weights, weightAt, biasAt, residualAt, outAt);
+        return;
+      }
       int channels = shape.channels();
       for (int p = 0; p < shape.pixels(); p++) {
         int to = outAt + p * shape.outStride();
@@ -79,6 +83,40 @@ final class ScalarKernels implements Kernels {
       if (shape.relu()) {
         for (int p = 0; p < shape.pixels(); p++) {
           relu(arena, outAt + p * shape.outStride(), channels);
+        }
+      }
+    }
+
+    private void grouped(
+        float[] arena,
+        int inAt,
+        int[] runs,
+        int firstRun,
+        int endRun,
+        float[] weights,
+        int weightAt,
+        int biasAt,
+        int residualAt,
+        int outAt) {
+      int groups = shape.groups();
+      for (int p = 0; p < shape.pixels(); p++) {
+        for (int v = 0; v < shape.vectors(groups); v++) {
+          for (int g = 0; g < groups; g++) {
+            int lane = v * GROUP_STRIDE + g;
+            float sum = weights[biasAt + lane];
+            if (shape.residual()) {
+              sum += arena[residualAt + p * shape.outStride() + lane];
+            }
+            int row = weightAt + v * groups + g;
+            for (int r = firstRun; r < endRun; r++) {
+              for (int i = 0; i < shape.run(); i++) {
+                int x = inAt + runs[r] + p * shape.pixelStride() + i * GROUP_STRIDE + g;
+                sum = Math.fma(arena[x], weights[row], sum);
+                row += shape.channels();
+              }
+            }
+            arena[outAt + p * shape.outStride() + lane] = shape.relu() ? relu(sum) : sum;
+          }
         }
       }
     }

@@ -80,13 +80,15 @@ final class TileGenerator {
   private final CodeBuilder code;
   private final int lanes = VectorKernels.SPECIES.length();
   private final int vectors;
+  private final int spacing;
 
   private TileGenerator(ConvTile.Shape shape, CodeBuilder code) {
     this.shape = shape;
     this.code = code;
-    this.vectors = shape.channels() / lanes;
-    if (vectors * lanes != shape.channels()) {
-      throw new IllegalArgumentException("channels must be a multiple of " + lanes + ": " + shape);
+    this.vectors = shape.vectors(lanes);
+    this.spacing = shape.spacing(lanes);
+    if (vectors * lanes != shape.channels() || (shape.groups() != 0 && shape.groups() != lanes)) {
+      throw new IllegalArgumentException("not for vectors of %d: %s".formatted(lanes, shape));
     }
   }
 
@@ -146,13 +148,13 @@ final class TileGenerator {
   /** The accumulators' start: the bias, or bias plus residual. */
   private void start() {
     for (int v = 0; v < vectors; v++) {
-      load(WEIGHTS, BIAS_AT, v * lanes);
+      load(WEIGHTS, BIAS_AT, v * spacing);
       code.astore(W + v);
     }
     everyAccumulator((p, v) -> {
       code.aload(W + v);
       if (shape.residual()) {
-        load(ARENA, RESIDUAL_AT, p * shape.outStride() + v * lanes);
+        load(ARENA, RESIDUAL_AT, p * shape.outStride() + v * spacing);
         code.invokevirtual(FLOAT_VECTOR, "add", MethodTypeDesc.of(FLOAT_VECTOR, VECTOR));
       }
       code.astore(accumulator(p, v));
@@ -166,9 +168,14 @@ final class TileGenerator {
       code.astore(W + v);
     }
     for (int p = 0; p < shape.pixels(); p++) {
-      species().aload(ARENA).iload(X_AT).loadConstant(p * shape.pixelStride()).iadd().faload();
-      code.invokestatic(
-          FLOAT_VECTOR, "broadcast", MethodTypeDesc.of(FLOAT_VECTOR, SPECIES, CD_float));
+      int pixel = p * shape.pixelStride();
+      if (shape.groups() > 0) {
+        load(ARENA, X_AT, pixel);
+      } else {
+        species().aload(ARENA).iload(X_AT).loadConstant(pixel).iadd().faload();
+        code.invokestatic(
+            FLOAT_VECTOR, "broadcast", MethodTypeDesc.of(FLOAT_VECTOR, SPECIES, CD_float));
+      }
       code.astore(X);
       for (int v = 0; v < vectors; v++) {
         code.aload(X).aload(W + v).aload(accumulator(p, v));
@@ -176,7 +183,7 @@ final class TileGenerator {
         code.astore(accumulator(p, v));
       }
     }
-    code.iinc(X_AT, 1);
+    code.iinc(X_AT, shape.groups() > 0 ? ConvTile.GROUP_STRIDE : 1);
     code.iload(WEIGHT_AT).loadConstant(shape.channels()).iadd().istore(WEIGHT_AT);
   }
 
@@ -190,7 +197,7 @@ final class TileGenerator {
         code.invokevirtual(FLOAT_VECTOR, "compare", MethodTypeDesc.of(MASK, COMPARISON, CD_float));
         code.invokevirtual(FLOAT_VECTOR, "blend", MethodTypeDesc.of(FLOAT_VECTOR, CD_float, MASK));
       }
-      code.aload(ARENA).iload(OUT_AT).loadConstant(p * shape.outStride() + v * lanes).iadd();
+      code.aload(ARENA).iload(OUT_AT).loadConstant(p * shape.outStride() + v * spacing).iadd();
       code.invokevirtual(FLOAT_VECTOR, "intoArray", MethodTypeDesc.of(CD_void, FLOATS, CD_int));
     });
   }

@@ -29,6 +29,7 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -178,6 +179,34 @@ class SessionTest {
           assertClose(network.forward(x, team), y, form + " " + size + " " + parts);
         }
       }
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"32, 4, true", "32, 8, true", "16, 8, true", "64, 4, true", "8, 8, false"})
+  void narrowGroupsAgreeWithTheReference(int groups, int width, boolean interleaved) {
+    ResNetSpec spec =
+        ResNetSpec.builder(Block.BOTTLENECK, 2, 1)
+            .channels(64)
+            .groups(groups)
+            .widthPerGroup(width)
+            .numClasses(10)
+            .build();
+    var network = network(spec, groups + width);
+    Tensor x = TorchRandom.manualSeed(width).randn(3, 3, 64, 50);
+    var options = TWO.withTaps("layer1.0.relu1", "layer1.0.relu2", "layer1");
+    try (var team = new Team(2);
+        var session = network.compile(options)) {
+      var wanted =
+          new ReferenceForward(network.layers(), network.state(), team).runAll(x, options.taps());
+      session
+          .runAll(x)
+          .forEach((name, y) ->
+              assertClose(java.util.Objects.requireNonNull(wanted.get(name)), y, name));
+      assertEquals(
+          interleaved,
+          session.plan(3, 64, 50).stream()
+              .anyMatch(step -> step.algorithm().startsWith("grouped")));
     }
   }
 

@@ -51,9 +51,10 @@ class KernelsTest {
     int vectors = 1 + random.nextInt(VECTOR.mostVectors());
     int channels = vectors * VECTOR.lanes();
     int pixels = 1 + random.nextInt(VECTOR.accumulators() / vectors);
-    int run = 1 + random.nextInt(70);
+    int groups = random.nextInt(3) == 0 ? VECTOR.lanes() : 0;
+    int run = 1 + random.nextInt(groups > 0 ? 5 : 70);
     int pixelStride = 1 + random.nextInt(130);
-    int outStride = channels + random.nextInt(3) * 16;
+    int outStride = vectors * Math.max(16, VECTOR.lanes()) + random.nextInt(3) * 16;
     var shape =
         new ConvTile.Shape(
             pixels,
@@ -62,13 +63,14 @@ class KernelsTest {
             run,
             outStride,
             random.nextBoolean(),
-            random.nextBoolean());
+            random.nextBoolean(),
+            groups);
     int runCount = random.nextInt(5);
-    int inputs = pixels * pixelStride + 2000 + run;
+    int inputs = pixels * pixelStride + 2000 + run * (groups > 0 ? 16 : 1);
     int outputs = pixels * outStride;
     float[] arena = random(random, inputs + 2 * outputs + 7);
     int[] runs = random.ints(runCount + 2, 0, 2000).toArray();
-    float[] weights = random(random, 5 + runCount * run * channels + channels);
+    float[] weights = random(random, 5 + runCount * run * channels + outStride);
     float[] twin = arena.clone();
 
     for (var each : Stream.of(VECTOR, SCALAR).toList()) {
@@ -92,7 +94,7 @@ class KernelsTest {
   @Test
   void reluKeepsNanAndZeroesTheRest() {
     int channels = VECTOR.lanes();
-    var shape = new ConvTile.Shape(1, channels, 1, 1, channels, false, true);
+    var shape = new ConvTile.Shape(1, channels, 1, 1, channels, false, true, 0);
     for (var each : Stream.of(VECTOR, SCALAR).toList()) {
       float[] arena = new float[channels + 1];
       float[] weights = new float[2 * channels];

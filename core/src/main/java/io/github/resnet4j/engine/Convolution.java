@@ -62,9 +62,16 @@ record Convolution(
   /**
    * Weights and bias with the batch norm folded in, in double precision before the rounding.
    *
-   * @param weights {@code [O, C/groups, K, K]}
+   * @param weights as the layer has them, {@code [O, C/groups, K, K]}
+   * @param scale what batch norm makes of them, {@code [O]}
+   * @param bias what batch norm adds, {@code [O]}
    */
-  record Folded(float[] weights, float[] bias) {}
+  record Folded(float[] weights, double[] scale, float[] bias) {
+    /** The weight at an index of {@code [O, C/groups, K, K]}, which belongs to output o. */
+    float weight(int o, int index) {
+      return (float) (weights[index] * scale[o]);
+    }
+  }
 
   /** Writes the bias in the order of the output's channels. */
   void placeBias(Folded folded, float[] data, int at) {
@@ -79,16 +86,12 @@ record Convolution(
     float[] beta = state.get(norm.name() + ".bias").data();
     float[] mean = state.get(norm.name() + ".running_mean").data();
     float[] variance = state.get(norm.name() + ".running_var").data();
-    float[] folded = new float[weights.length];
     float[] bias = new float[layer.outChannels()];
-    int size = weights.length / bias.length;
+    double[] scale = new double[layer.outChannels()];
     for (int o = 0; o < bias.length; o++) {
-      double scale = gamma[o] / Math.sqrt(variance[o] + BatchNorm2d.EPS);
-      bias[o] = (float) (beta[o] - mean[o] * scale);
-      for (int i = o * size; i < (o + 1) * size; i++) {
-        folded[i] = (float) (weights[i] * scale);
-      }
+      scale[o] = gamma[o] / Math.sqrt(variance[o] + BatchNorm2d.EPS);
+      bias[o] = (float) (beta[o] - mean[o] * scale[o]);
     }
-    return new Folded(folded, bias);
+    return new Folded(weights, scale, bias);
   }
 }

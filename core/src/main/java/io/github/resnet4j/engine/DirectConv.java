@@ -251,7 +251,7 @@ final class DirectConv implements Step {
                 int r = rows ? ky : (c / run * k + ky) * k + kx;
                 int j = rows ? kx * layer.inChannels() + c : c % run;
                 data[at[b] + ((r - firstRun[b]) * run + j) * channels + to % channels] =
-                    folded.weights()[((o * groupInputs + i) * k + ky) * k + kx];
+                    folded.weight(o, ((o * groupInputs + i) * k + ky) * k + kx);
               }
             }
           }

@@ -93,7 +93,7 @@ final class NarrowGroups {
                 for (int tap = 0; tap < taps; tap++) {
                   int row = (i / run * taps + tap) * run + i % run;
                   data[at[b] + row * channels + v * lanes + lane] =
-                      folded.weights()[(o * width + i) * taps + tap];
+                      folded.weight(o, (o * width + i) * taps + tap);
                 }
               }
             }

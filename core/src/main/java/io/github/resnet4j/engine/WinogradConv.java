@@ -141,15 +141,19 @@ final class WinogradConv implements Step {
       @Override
       public Weights pack(StateDict state, float[] data, int at) {
         Convolution.Folded folded = conv.fold(state);
+        float[] window = new float[9];
+        float[] transformed = new float[form.products()];
         for (int o = 0; o < layer.outChannels(); o++) {
           int to = conv.out().position(o);
           int block = to / channels;
           for (int c = 0; c < layer.inChannels(); c++) {
-            float[] window =
-                form.transformWeights(folded.weights(), (o * layer.inChannels() + c) * 9);
-            for (int x = 0; x < window.length; x++) {
+            for (int i = 0; i < 9; i++) {
+              window[i] = folded.weight(o, (o * layer.inChannels() + c) * 9 + i);
+            }
+            form.transformWeights(window, transformed);
+            for (int x = 0; x < transformed.length; x++) {
               int row = (x * (outputs / channels) + block) * inputs + conv.in().position(c);
-              data[at + row * channels + to % channels] = window[x];
+              data[at + row * channels + to % channels] = transformed[x];
             }
           }
         }

@@ -80,29 +80,23 @@ public enum Winograd {
   /**
    * {@code G g Gᵀ} of one 3×3 window, in double precision.
    *
-   * @param g3x3 holds the window's nine weights from {@code at}, row by row
-   * @return {@code [inputs * inputs]}
+   * @param window nine weights, row by row
+   * @param transformed takes the result, {@code [inputs * inputs]}
    */
-  public float[] transformWeights(float[] g3x3, int at) {
+  public void transformWeights(float[] window, float[] transformed) {
     int t = inputs();
-    double[][] half = new double[t][3];
     for (int i = 0; i < t; i++) {
-      for (int j = 0; j < 3; j++) {
-        for (int k = 0; k < 3; k++) {
-          half[i][j] += g[i][k] * g3x3[at + 3 * k + j];
-        }
+      double left = 0;
+      double middle = 0;
+      double right = 0;
+      for (int k = 0; k < 3; k++) {
+        left += g[i][k] * window[3 * k];
+        middle += g[i][k] * window[3 * k + 1];
+        right += g[i][k] * window[3 * k + 2];
       }
-    }
-    float[] transformed = new float[t * t];
-    for (int i = 0; i < t; i++) {
       for (int j = 0; j < t; j++) {
-        double sum = 0;
-        for (int k = 0; k < 3; k++) {
-          sum += half[i][k] * g[j][k];
-        }
-        transformed[i * t + j] = (float) sum;
+        transformed[i * t + j] = (float) (left * g[j][0] + middle * g[j][1] + right * g[j][2]);
       }
     }
-    return transformed;
   }
 }

@@ -168,7 +168,8 @@ class KernelsTest {
     int products = 1000;
     int scratch = 4000;
     SCALAR.winogradInput(form, arena, 0, t * block, block, products, block, scratch);
-    float[] transformed = form.transformWeights(window, 0);
+    float[] transformed = new float[form.products()];
+    form.transformWeights(window, transformed);
     for (int i = 0; i < t * t; i++) {
       arena[products + i * block] *= transformed[i];
     }

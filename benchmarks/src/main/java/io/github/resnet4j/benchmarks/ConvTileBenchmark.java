@@ -1,9 +1,11 @@
 package io.github.resnet4j.benchmarks;
 
 import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 import java.util.Arrays;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -34,6 +36,7 @@ public class ConvTileBenchmark {
   private static final int DEPTH = 64;
   private static final int CHANNELS = 64;
   private static final int PIXELS = 60;
+  private static final Ints RUNS = Ints.of(0);
 
   @Param({"1", "2", "3", "4", "5", "6"})
   private int pixels;
@@ -43,8 +46,8 @@ public class ConvTileBenchmark {
 
   private final float[] arena = new float[1 << 20];
   private final float[] weights = new float[1 << 20];
-  private final int[] runs = new int[1];
   private ConvTile tile = tile(1, false);
+  private ConvTile.Tiles tiles = ConvTile.Tiles.ONE;
 
   private static ConvTile tile(int pixels, boolean residualAndRelu) {
     return Kernels.best()
@@ -59,6 +62,8 @@ public class ConvTileBenchmark {
     Arrays.fill(arena, 0.5f);
     Arrays.fill(weights, 0.25f);
     tile = tile(pixels, residualAndRelu);
+    int[] at = IntStream.range(0, PIXELS / pixels).map(i -> i * pixels * CHANNELS).toArray();
+    tiles = new ConvTile.Tiles(Ints.of(at), Ints.of(at), Ints.of(at)); // DEPTH is CHANNELS
   }
 
   /** Sixty pixels, as many tiles as that takes. */
@@ -67,10 +72,8 @@ public class ConvTileBenchmark {
   public float[] sixtyPixels() {
     int at = 12; // with the array's header, on a cache line
     int out = at + PIXELS * DEPTH;
-    for (int p = 0; p + pixels <= PIXELS; p += pixels) {
-      int to = out + p * CHANNELS;
-      tile.run(arena, at + p * DEPTH, runs, 0, 1, weights, at, at + DEPTH * CHANNELS, to, to);
-    }
+    int biasAt = at + DEPTH * CHANNELS;
+    tile.run(arena, tiles, 0, tiles.in().size(), at, out, out, RUNS, 0, 1, weights, at, biasAt);
     return arena;
   }
 }

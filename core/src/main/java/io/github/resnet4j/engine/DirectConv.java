@@ -1,10 +1,13 @@
 package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.StateDict;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 
 /**
  * Convolution as the sum it is defined by: for every tile of output pixels and every block of
@@ -14,14 +17,12 @@ import java.util.Arrays;
 final class DirectConv implements Step {
   private final Convolution conv;
   private final Weights weights;
-  private final ConvTile[] tiles; // by pixels
 
-  /** Per tile of one image: its pixels, and where input, output and residual begin in a plane. */
-  private final int[] pixels;
+  /** Tiles of one image, those of a size together, for each size. */
+  private final List<Sized> sizes;
 
-  private final int[] inAt;
-  private final int[] outAt;
-  private final int[] residualAt;
+  /** Tiles of an image, of all sizes. */
+  private final int allTiles;
 
   /** How much is done for one block of output channels before the next one's turn. */
   private final int groupTiles;
@@ -29,7 +30,14 @@ final class DirectConv implements Step {
   private final int groupImages;
 
   /** Runs of the input relative to the window's corner. */
-  private final int[] runs;
+  private final Ints runs;
+
+  /**
+   * The tiles that have as many pixels as each other.
+   *
+   * @param before how many of them come before a tile, counted over all sizes
+   */
+  private record Sized(ConvTile kernel, ConvTile.Tiles tiles, int[] before) {}
 
   /**
    * A convolution's weights in the order in which the micro-kernel reads them: for each block of
@@ -68,43 +76,54 @@ final class DirectConv implements Step {
     int width = oneRow ? out.height * out.width : out.width;
     Tiling tiling = tiling(conv, kernels);
     int perRow = tiling.tiles(width);
-    pixels = new int[rows * perRow];
-    inAt = new int[rows * perRow];
-    outAt = new int[rows * perRow];
-    residualAt = new int[rows * perRow];
-    tiles = new ConvTile[tiling.pixels() + 1];
-    for (int y = 0; y < rows; y++) {
-      for (int i = 0; i < perRow; i++) {
-        int tile = y * perRow + i;
-        int x = Tiling.start(width, perRow, i);
-        pixels[tile] = Tiling.start(width, perRow, i + 1) - x;
-        inAt[tile] =
-            in.pixel(y * layer.stride() - layer.padding(), -layer.padding())
-                + x * layer.stride() * in.block;
-        outAt[tile] = out.pixel(y, 0) + x * out.block;
-        residualAt[tile] = residual == null ? 0 : residual.pixel(y, 0) + x * out.block;
-        if (tiles[pixels[tile]] == null) {
-          tiles[pixels[tile]] =
-              kernels.tile(
-                  new ConvTile.Shape(
-                      pixels[tile],
-                      weights.channels,
-                      layer.stride() * in.block,
-                      weights.run,
-                      out.block,
-                      residual != null,
-                      conv.relu(),
-                      conv.isInterleaved() ? kernels.lanes() : 0));
+    allTiles = rows * perRow;
+    sizes = new ArrayList<>();
+    for (int pixels = 1; pixels <= tiling.pixels(); pixels++) {
+      int[] inAt = new int[allTiles];
+      int[] outAt = new int[allTiles];
+      int[] residualAt = new int[allTiles];
+      int[] before = new int[allTiles + 1];
+      int count = 0;
+      for (int t = 0; t < allTiles; t++) {
+        int y = t / perRow;
+        int x = Tiling.start(width, perRow, t % perRow);
+        if (Tiling.start(width, perRow, t % perRow + 1) - x == pixels) {
+          inAt[count] =
+              in.pixel(y * layer.stride() - layer.padding(), -layer.padding())
+                  + x * layer.stride() * in.block;
+          outAt[count] = out.pixel(y, 0) + x * out.block;
+          residualAt[count] = residual == null ? 0 : residual.pixel(y, 0) + x * out.block;
+          count++;
         }
+        before[t + 1] = count;
+      }
+      if (count > 0) {
+        ConvTile kernel =
+            kernels.tile(
+                new ConvTile.Shape(
+                    pixels,
+                    weights.channels,
+                    layer.stride() * in.block,
+                    weights.run,
+                    out.block,
+                    residual != null,
+                    conv.relu(),
+                    conv.isInterleaved() ? kernels.lanes() : 0));
+        var tiles =
+            new ConvTile.Tiles(
+                Ints.of(Arrays.copyOf(inAt, count)),
+                Ints.of(Arrays.copyOf(outAt, count)),
+                Ints.of(Arrays.copyOf(residualAt, count)));
+        sizes.add(new Sized(kernel, tiles, before));
       }
     }
-    runs = conv.isInterleaved() ? NarrowGroups.runs(conv, kernels) : runs(conv);
+    runs = Ints.of(conv.isInterleaved() ? NarrowGroups.runs(conv, kernels) : runs(conv));
     // What a group reads stays in the cache while all blocks of output channels pass over it.
     long panel = (long) weights.panel * Float.BYTES;
     long room = Math.max(Cache.BYTES / 4, Cache.BYTES - Cache.BYTES / 8 - panel);
     long image = (long) in.imageSize() * Float.BYTES;
     groupImages = (int) Math.max(1, room / image);
-    groupTiles = (int) Math.clamp(room * pixels.length / image, 1, pixels.length);
+    groupTiles = (int) Math.clamp(room * allTiles / image, 1, allTiles);
   }
 
   /** Whether the pixels of an image are one long row for it. */
@@ -292,15 +311,14 @@ final class DirectConv implements Step {
   @Override
   public void run(Frame frame, int first, int count, int phase, int part, int parts) {
     int blocks = weights.at.length;
-    int all = pixels.length;
     // Where weights are few, a part stays with the rows that it wrote itself in the step before.
     boolean splitChannels =
         blocks % parts == 0
             && (long) weights.panel * blocks > conv.in().imageSize() + conv.out().imageSize();
     int firstBlock = splitChannels ? blocks * part / parts : 0;
     int endBlock = splitChannels ? blocks * (part + 1) / parts : blocks;
-    int firstTile = splitChannels ? 0 : all * part / parts;
-    int endTile = splitChannels ? all : all * (part + 1) / parts;
+    int firstTile = splitChannels ? 0 : allTiles * part / parts;
+    int endTile = splitChannels ? allTiles : allTiles * (part + 1) / parts;
     if (part == 0) {
       for (int n = first; n < first + count; n++) {
         conv.out().clearBorder(frame.arena, n);
@@ -329,18 +347,25 @@ final class DirectConv implements Step {
     int in = conv.in().image(n);
     int to = out.image(n) + plane * out.plane() + lane;
     int start = residual == null ? 0 : residual.image(n) + plane * residual.plane() + lane;
-    for (int t = firstTile; t < endTile; t++) {
-      tiles[pixels[t]].run(
-          arena,
-          in + inAt[t],
-          runs,
-          weights.firstRun[b],
-          weights.endRun[b],
-          weights.data,
-          weights.at[b],
-          weights.biasAt + channel,
-          start + residualAt[t],
-          to + outAt[t]);
+    for (Sized size : sizes) {
+      int first = size.before[firstTile];
+      int end = size.before[endTile];
+      if (first < end) {
+        size.kernel.run(
+            arena,
+            size.tiles,
+            first,
+            end,
+            in,
+            to,
+            start,
+            runs,
+            weights.firstRun[b],
+            weights.endRun[b],
+            weights.data,
+            weights.at[b],
+            weights.biasAt + channel);
+      }
     }
   }
 }

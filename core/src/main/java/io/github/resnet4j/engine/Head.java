@@ -1,9 +1,11 @@
 package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.StateDict;
+import java.util.stream.IntStream;
 
 /** The fully connected layer: a matrix product whose pixels are the images. */
 final class Head implements Step {
@@ -12,7 +14,7 @@ final class Head implements Step {
   private final Activation out;
   private final Weights weights;
   private final ConvTile[] tiles; // by images
-  private final int[] runs;
+  private final Ints runs;
 
   /** {@code [block of outputs][input][channels]}, then the bias. */
   record Weights(float[] data, int channels, int at, int biasAt) {}
@@ -22,10 +24,7 @@ final class Head implements Step {
     this.in = in;
     this.out = out;
     this.weights = weights;
-    this.runs = new int[in.blocks()];
-    for (int b = 0; b < runs.length; b++) {
-      runs[b] = b * in.block;
-    }
+    this.runs = Ints.of(IntStream.range(0, in.blocks()).map(b -> b * in.block).toArray());
     this.tiles =
         new ConvTile
             [Math.min(kernels.accumulators() * kernels.lanes() / weights.channels, in.images())
@@ -97,15 +96,18 @@ final class Head implements Step {
       for (int n = 0; n < count; n += most) {
         tiles[Math.min(most, count - n)].run(
             frame.arena,
+            ConvTile.Tiles.ONE,
+            0,
+            1,
             in.image(first + n),
+            out.image(first + n) + b * weights.channels,
+            0,
             runs,
             0,
-            runs.length,
+            runs.size(),
             weights.data,
             weights.at + b * in.paddedChannels() * weights.channels,
-            weights.biasAt + b * weights.channels,
-            0,
-            out.image(first + n) + b * weights.channels);
+            weights.biasAt + b * weights.channels);
       }
     }
   }

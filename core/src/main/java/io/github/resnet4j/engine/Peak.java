@@ -1,6 +1,7 @@
 package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 
 /** Measures what the micro-kernel can do where nothing but the processor limits it. */
@@ -21,7 +22,7 @@ final class Peak {
     workers.run(worker -> {
       float[] arena = new float[Activation.ALIGNMENT + 2 * pixels * channels];
       float[] weights = new float[Activation.ALIGNMENT + channels * channels + channels];
-      int[] runs = new int[1];
+      Ints runs = Ints.of(0);
       int at = Activation.ALIGNMENT;
       int calls = 1 << 6;
       long end = System.nanoTime() + nanos;
@@ -29,15 +30,18 @@ final class Peak {
         for (int i = 0; i < calls; i++) {
           tile.run(
               arena,
+              ConvTile.Tiles.ONE,
+              0,
+              1,
               at,
+              at + pixels * channels,
+              0,
               runs,
               0,
               1,
               weights,
               at,
-              at + channels * channels,
-              0,
-              at + pixels * channels);
+              at + channels * channels);
         }
         long later = System.nanoTime();
         best[worker] = Math.max(best[worker], flops / RUNS * calls / (later - now) * 1e9);

@@ -1,10 +1,12 @@
 package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Winograd;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.StateDict;
+import java.util.stream.IntStream;
 
 /**
  * A 3×3 convolution by Winograd's algorithm: transform a band of input tiles, multiply product by
@@ -37,7 +39,12 @@ final class WinogradConv implements Step {
   private final boolean splitChannels;
   private final ConvTile[] tiles; // by pixels; a tile of the product has a Winograd tile as pixel
   private final int mostPixels;
-  private final int[] runs;
+  private final Ints runs;
+
+  /** The whole tiles of a product, then what a rest would be. */
+  private final ConvTile.Tiles pieces;
+
+  private final Kernels.WinogradTiles places;
 
   /** Room for one part's (or, where channels are split, everyone's) transformed input. */
   private final int transformedSize;
@@ -80,10 +87,15 @@ final class WinogradConv implements Step {
     this.room =
         new Activation(
             1, 1, (splitChannels ? 1 : parts) * transformedSize + parts * productsSize, 1);
-    this.runs = new int[in.blocks()];
-    for (int b = 0; b < runs.length; b++) {
-      runs[b] = b * band * in.block;
-    }
+    this.runs = Ints.of(IntStream.range(0, in.blocks()).map(b -> b * band * in.block).toArray());
+    int count = Math.ceilDiv(band, mostPixels);
+    this.pieces =
+        new ConvTile.Tiles(
+            Ints.of(IntStream.range(0, count).map(i -> i * mostPixels * in.block).toArray()),
+            Ints.of(
+                IntStream.range(0, count).map(i -> i * mostPixels * weights.channels).toArray()),
+            Ints.of(new int[count]));
+    this.places = places(images);
     this.tiles = new ConvTile[mostPixels + 1];
     for (int n = 1; n <= mostPixels; n++) {
       tiles[n] =
@@ -91,6 +103,32 @@ final class WinogradConv implements Step {
               new ConvTile.Shape(
                   n, weights.channels, in.block, in.block, weights.channels, false, false, 0));
     }
+  }
+
+  /** Where the tiles lie in input, output and residual, from the first image on. */
+  private Kernels.WinogradTiles places(int images) {
+    int each = down * across;
+    int m = form.outputs();
+    Activation in = conv.in();
+    Activation out = conv.out();
+    Activation residual = conv.residual();
+    int[] from = new int[images * each];
+    int[] to = new int[images * each];
+    int[] add = new int[images * each];
+    int[] rows = new int[images * each];
+    int[] columns = new int[images * each];
+    for (int t = 0; t < from.length; t++) {
+      int n = t / each;
+      int y = t / across % down * m;
+      int x = t % across * m;
+      from[t] = n * in.imageSize() + in.pixel(y - 1, x - 1);
+      to[t] = n * out.imageSize() + out.pixel(y, x);
+      add[t] = residual == null ? 0 : n * residual.imageSize() + residual.pixel(y, x);
+      rows[t] = Math.min(m, out.height - y);
+      columns[t] = Math.min(m, out.width - x);
+    }
+    return new Kernels.WinogradTiles(
+        Ints.of(from), Ints.of(to), Ints.of(add), Ints.of(rows), Ints.of(columns));
   }
 
   /**
@@ -257,24 +295,19 @@ final class WinogradConv implements Step {
   private void transform(
       float[] arena, int firstImage, int bandStart, int from, int end, int to, int products) {
     Activation in = conv.in();
-    int step = transformedStep();
-    int scratch = products + form.products() * productsStep();
-    for (int t = from; t < end; t++) {
-      int n = firstImage + t / (down * across);
-      int y = t / across % down * form.outputs();
-      int x = t % across * form.outputs();
-      int tile = in.image(n) + in.pixel(y - 1, x - 1);
-      for (int b = 0; b < in.blocks(); b++) {
-        kernels.winogradInput(
-            form,
-            arena,
-            tile + b * in.plane(),
-            in.rowStride(),
-            in.block,
-            to + (b * band + t - bandStart) * in.block,
-            step,
-            scratch);
-      }
+    for (int b = 0; b < in.blocks(); b++) {
+      kernels.winogradInput(
+          form,
+          arena,
+          places,
+          from,
+          end,
+          in.image(firstImage) + b * in.plane(),
+          in.rowStride(),
+          in.block,
+          to + (b * band + from - bandStart) * in.block,
+          transformedStep(),
+          products + form.products() * productsStep());
     }
   }
 
@@ -283,28 +316,39 @@ final class WinogradConv implements Step {
       float[] arena, int fromBlock, int endBlock, int count, int transformed, int products) {
     int inputs = conv.in().paddedChannels();
     int blocks = conv.out().paddedChannels() / weights.channels;
-    int pieces = Math.ceilDiv(count, mostPixels);
+    int whole = count / mostPixels;
+    int rest = count % mostPixels;
     for (int x = 0; x < form.products(); x++) {
       int from = transformed + x * transformedStep();
       for (int b = fromBlock; b < endBlock; b++) {
         int to = products + x * productsStep() + (b - fromBlock) * band * weights.channels;
         int weightAt = weights.at + (x * blocks + b) * inputs * weights.channels;
-        for (int i = 0; i < pieces; i++) {
-          int t = count * i / pieces;
-          tiles[count * (i + 1) / pieces - t].run(
-              arena,
-              from + t * conv.in().block,
-              runs,
-              0,
-              runs.length,
-              weights.data,
-              weightAt,
-              weights.zerosAt,
-              0,
-              to + t * weights.channels);
+        if (whole > 0) {
+          multiply(arena, mostPixels, 0, whole, from, to, weightAt);
+        }
+        if (rest > 0) {
+          multiply(arena, rest, whole, whole + 1, from, to, weightAt);
         }
       }
     }
+  }
+
+  private void multiply(
+      float[] arena, int pixels, int first, int end, int from, int to, int weightAt) {
+    tiles[pixels].run(
+        arena,
+        pieces,
+        first,
+        end,
+        from,
+        to,
+        0,
+        runs,
+        0,
+        runs.size(),
+        weights.data,
+        weightAt,
+        weights.zerosAt);
   }
 
   /** From products to output, for one block of output channels. */
@@ -321,32 +365,23 @@ final class WinogradConv implements Step {
     int channel = block * weights.channels;
     int plane = channel / out.block;
     int lane = channel % out.block;
-    int step = productsStep();
-    int scratch = products + form.products() * step;
-    for (int i = 0; i < count; i++) {
-      int t = bandStart + i;
-      int n = firstImage + t / (down * across);
-      int y = t / across % down * form.outputs();
-      int x = t % across * form.outputs();
-      kernels.winogradOutput(
-          form,
-          arena,
-          products + ((block - firstBlock) * band + i) * weights.channels,
-          step,
-          weights.channels,
-          weights.data,
-          weights.biasAt + channel,
-          out.image(n) + plane * out.plane() + out.pixel(y, x) + lane,
-          out.rowStride(),
-          out.block,
-          Math.min(form.outputs(), out.height - y),
-          Math.min(form.outputs(), out.width - x),
-          residual == null
-              ? 0
-              : residual.image(n) + plane * residual.plane() + residual.pixel(y, x) + lane,
-          residual == null ? 0 : residual.rowStride(),
-          epilogue,
-          scratch);
-    }
+    kernels.winogradOutput(
+        form,
+        arena,
+        places,
+        bandStart,
+        bandStart + count,
+        products + (block - firstBlock) * band * weights.channels,
+        productsStep(),
+        weights.channels,
+        weights.data,
+        weights.biasAt + channel,
+        out.image(firstImage) + plane * out.plane() + lane,
+        out.rowStride(),
+        out.block,
+        residual == null ? 0 : residual.image(firstImage) + plane * residual.plane() + lane,
+        residual == null ? 0 : residual.rowStride(),
+        epilogue,
+        products + form.products() * productsStep());
   }
 }

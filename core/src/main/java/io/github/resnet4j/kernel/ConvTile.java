@@ -61,28 +61,46 @@ public interface ConvTile {
   }
 
   /**
-   * Computes one tile.
+   * Where tiles lie, each relative to a place that {@link #run} is given.
+   *
+   * @param in where the first pixel's input begins
+   * @param out where the first pixel's output goes
+   * @param residual where the first pixel's residual lies; unused without residual
+   */
+  record Tiles(Ints in, Ints out, Ints residual) {
+    /** One tile, right at the places that {@link ConvTile#run} is given. */
+    public static final Tiles ONE = new Tiles(Ints.of(0), Ints.of(0), Ints.of(0));
+  }
+
+  /**
+   * Computes tiles that share their weights.
    *
    * @param arena holds input, residual and output
-   * @param inAt where the first pixel's input begins; {@code runs} count from here
-   * @param runs where each run begins
+   * @param first the first tile's index
+   * @param end the index after the last tile's
+   * @param in what the tiles' inputs are relative to
+   * @param out what the tiles' outputs are relative to
+   * @param residual what the tiles' residuals are relative to; unused without residual
+   * @param runs where each run begins, relative to a tile's input
    * @param firstRun the first run's index
    * @param endRun the index after the last run's
    * @param weights holds weights and bias
    * @param weightAt where the first run's weights begin
    * @param biasAt where the bias of the tile's first channel lies
-   * @param residualAt where the first pixel's residual lies; unused without residual
-   * @param outAt where the first pixel's output goes
+   * @throws IndexOutOfBoundsException if anything lies outside its array
    */
   void run(
       float[] arena,
-      int inAt,
-      int[] runs,
+      Tiles tiles,
+      int first,
+      int end,
+      int in,
+      int out,
+      int residual,
+      Ints runs,
       int firstRun,
       int endRun,
       float[] weights,
       int weightAt,
-      int biasAt,
-      int residualAt,
-      int outAt);
+      int biasAt);
 }

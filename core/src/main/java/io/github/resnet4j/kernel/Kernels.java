@@ -42,16 +42,35 @@ public interface Kernels {
   ConvTile tile(ConvTile.Shape shape);
 
   /**
-   * {@code Bᵀ d B} of one tile for one block of channels.
+   * Where the tiles of a Winograd convolution lie, each relative to a place that the kernels are
+   * given.
    *
-   * @param from the tile's first input; rows are {@code rowStride} apart, pixels {@code block}
-   * @param to where the first product's block goes, the next ones are {@code step} apart
+   * @param in the tile's first input
+   * @param out the tile's first output
+   * @param residual the tile's first residual; unused without residual
+   * @param rows outputs of the tile that exist, from the top
+   * @param columns outputs of the tile that exist, from the left
+   */
+  record WinogradTiles(Ints in, Ints out, Ints residual, Ints rows, Ints columns) {}
+
+  /**
+   * {@code Bᵀ d B} of some tiles for one block of channels.
+   *
+   * @param first the first tile's index
+   * @param end the index after the last tile's
+   * @param in what the tiles' inputs are relative to; rows are {@code rowStride} apart, pixels
+   *     {@code block}
+   * @param to where the first tile's first product's block goes; the next products are {@code step}
+   *     apart, the next tiles {@code block}
    * @param scratch room for {@code form.products() * block} floats
    */
   void winogradInput(
       Winograd form,
       float[] arena,
-      int from,
+      WinogradTiles tiles,
+      int first,
+      int end,
+      int in,
       int rowStride,
       int block,
       int to,
@@ -62,30 +81,33 @@ public interface Kernels {
   record Epilogue(boolean residual, boolean relu) {}
 
   /**
-   * {@code Aᵀ m A} of one tile for one block of channels, plus bias, residual and ReLU.
+   * {@code Aᵀ m A} of some tiles for one block of channels, plus bias, residual and ReLU.
    *
-   * @param from the first product's block, the next ones are {@code step} apart
-   * @param to the tile's first output; rows are {@code rowStride} apart, pixels {@code pixelStride}
-   * @param rows outputs of the tile that exist, from the top
-   * @param columns outputs of the tile that exist, from the left
-   * @param residualAt as {@code to}, for the residual, whose rows are {@code residualRowStride}
-   *     apart
+   * @param first the first tile's index
+   * @param end the index after the last tile's
+   * @param from the first tile's first product's block; the next products are {@code step} apart,
+   *     the next tiles {@code block}
+   * @param out what the tiles' outputs are relative to; rows are {@code rowStride} apart, pixels
+   *     {@code pixelStride}
+   * @param residual what the tiles' residuals are relative to; their rows are {@code
+   *     residualRowStride} apart
    * @param scratch room for {@code form.products() * block} floats
    */
   void winogradOutput(
       Winograd form,
       float[] arena,
+      WinogradTiles tiles,
+      int first,
+      int end,
       int from,
       int step,
       int block,
       float[] weights,
       int biasAt,
-      int to,
+      int out,
       int rowStride,
       int pixelStride,
-      int rows,
-      int columns,
-      int residualAt,
+      int residual,
       int residualRowStride,
       Epilogue epilogue,
       int scratch);

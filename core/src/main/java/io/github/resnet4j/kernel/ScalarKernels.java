@@ -40,6 +40,35 @@ final class ScalarKernels implements Kernels {
     @Override
     public void run(
         float[] arena,
+        Tiles tiles,
+        int first,
+        int end,
+        int in,
+        int out,
+        int residual,
+        Ints runs,
+        int firstRun,
+        int endRun,
+        float[] weights,
+        int weightAt,
+        int biasAt) {
+      for (int t = first; t < end; t++) {
+        one(
+            arena,
+            in + tiles.in().get(t),
+            runs.values,
+            firstRun,
+            endRun,
+            weights,
+            weightAt,
+            biasAt,
+            residual + tiles.residual().get(t),
+            out + tiles.out().get(t));
+      }
+    }
+
+    private void one(
+        float[] arena,
         int inAt,
         int[] runs,
         int firstRun,
@@ -143,6 +172,24 @@ final class ScalarKernels implements Kernels {
   public void winogradInput(
       Winograd form,
       float[] arena,
+      WinogradTiles tiles,
+      int first,
+      int end,
+      int in,
+      int rowStride,
+      int block,
+      int to,
+      int step,
+      int scratch) {
+    for (int t = first; t < end; t++) {
+      int from = in + tiles.in().get(t);
+      transform(form, arena, from, rowStride, block, to + (t - first) * block, step, scratch);
+    }
+  }
+
+  private static void transform(
+      Winograd form,
+      float[] arena,
       int from,
       int rowStride,
       int block,
@@ -177,6 +224,45 @@ final class ScalarKernels implements Kernels {
 
   @Override
   public void winogradOutput(
+      Winograd form,
+      float[] arena,
+      WinogradTiles tiles,
+      int first,
+      int end,
+      int from,
+      int step,
+      int block,
+      float[] weights,
+      int biasAt,
+      int out,
+      int rowStride,
+      int pixelStride,
+      int residual,
+      int residualRowStride,
+      Epilogue epilogue,
+      int scratch) {
+    for (int t = first; t < end; t++) {
+      transformBack(
+          form,
+          arena,
+          from + (t - first) * block,
+          step,
+          block,
+          weights,
+          biasAt,
+          out + tiles.out().get(t),
+          rowStride,
+          pixelStride,
+          tiles.rows().get(t),
+          tiles.columns().get(t),
+          residual + tiles.residual().get(t),
+          residualRowStride,
+          epilogue,
+          scratch);
+    }
+  }
+
+  private static void transformBack(
       Winograd form,
       float[] arena,
       int from,

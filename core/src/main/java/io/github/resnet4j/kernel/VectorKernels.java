@@ -51,11 +51,76 @@ final class VectorKernels implements Kernels {
 
   @Override
   public ConvTile tile(ConvTile.Shape shape) {
-    return tiles.computeIfAbsent(shape, TileGenerator::generate);
+    return tiles.computeIfAbsent(shape, s -> new Tile(TileGenerator.generate(s)));
+  }
+
+  /** One tile; what {@link TileGenerator} implements. */
+  interface OneTile {
+    void run(
+        float[] arena,
+        int inAt,
+        int[] runs,
+        int firstRun,
+        int endRun,
+        float[] weights,
+        int weightAt,
+        int biasAt,
+        int residualAt,
+        int outAt);
+  }
+
+  private record Tile(OneTile tile) implements ConvTile {
+    @Override
+    public void run(
+        float[] arena,
+        Tiles tiles,
+        int first,
+        int end,
+        int in,
+        int out,
+        int residual,
+        Ints runs,
+        int firstRun,
+        int endRun,
+        float[] weights,
+        int weightAt,
+        int biasAt) {
+      for (int t = first; t < end; t++) {
+        tile.run(
+            arena,
+            in + tiles.in().get(t),
+            runs.values,
+            firstRun,
+            endRun,
+            weights,
+            weightAt,
+            biasAt,
+            residual + tiles.residual().get(t),
+            out + tiles.out().get(t));
+      }
+    }
   }
 
   @Override
   public void winogradInput(
+      Winograd form,
+      float[] arena,
+      WinogradTiles tiles,
+      int first,
+      int end,
+      int in,
+      int rowStride,
+      int block,
+      int to,
+      int step,
+      int scratch) {
+    for (int t = first; t < end; t++) {
+      int from = in + tiles.in().get(t);
+      transform(form, arena, from, rowStride, block, to + (t - first) * block, step, scratch);
+    }
+  }
+
+  private static void transform(
       Winograd form,
       float[] arena,
       int from,
@@ -122,6 +187,45 @@ final class VectorKernels implements Kernels {
 
   @Override
   public void winogradOutput(
+      Winograd form,
+      float[] arena,
+      WinogradTiles tiles,
+      int first,
+      int end,
+      int from,
+      int step,
+      int block,
+      float[] weights,
+      int biasAt,
+      int out,
+      int rowStride,
+      int pixelStride,
+      int residual,
+      int residualRowStride,
+      Epilogue epilogue,
+      int scratch) {
+    for (int t = first; t < end; t++) {
+      transformBack(
+          form,
+          arena,
+          from + (t - first) * block,
+          step,
+          block,
+          weights,
+          biasAt,
+          out + tiles.out().get(t),
+          rowStride,
+          pixelStride,
+          tiles.rows().get(t),
+          tiles.columns().get(t),
+          residual + tiles.residual().get(t),
+          residualRowStride,
+          epilogue,
+          scratch);
+    }
+  }
+
+  private static void transformBack(
       Winograd form,
       float[] arena,
       int from,

@@ -66,8 +66,13 @@ class KernelsTest {
             random.nextBoolean(),
             groups);
     int runCount = random.nextInt(5);
-    int inputs = pixels * pixelStride + 2000 + run * (groups > 0 ? 16 : 1);
-    int outputs = pixels * outStride;
+    int inputs = 100 + pixels * pixelStride + 2000 + run * (groups > 0 ? 16 : 1);
+    int outputs = 2 * pixels * outStride;
+    var tiles =
+        new ConvTile.Tiles(
+            Ints.of(-1, 3, random.nextInt(100)),
+            Ints.of(-1, pixels * outStride, 0),
+            Ints.of(-1, 1, pixels * outStride));
     float[] arena = random(random, inputs + 2 * outputs + 7);
     int[] runs = random.ints(runCount + 2, 0, 2000).toArray();
     float[] weights = random(random, 5 + runCount * run * channels + outStride);
@@ -77,15 +82,18 @@ class KernelsTest {
       each.tile(shape)
           .run(
               each == VECTOR ? arena : twin,
+              tiles,
+              1,
               3,
-              runs,
+              0,
+              inputs + outputs,
+              inputs,
+              Ints.of(runs),
               1,
               1 + runCount,
               weights,
               5,
-              5 + runCount * run * channels,
-              inputs,
-              inputs + outputs);
+              5 + runCount * run * channels);
     }
 
     assertArrayEquals(twin, arena, shape::toString); // every bit, and nothing beside the tile
@@ -102,7 +110,8 @@ class KernelsTest {
       weights[channels + 1] = Float.NEGATIVE_INFINITY;
       weights[channels + 2] = Float.POSITIVE_INFINITY;
       weights[channels + 3] = Float.MIN_VALUE;
-      each.tile(shape).run(arena, 0, new int[] {0}, 0, 1, weights, 0, channels, 0, 1);
+      each.tile(shape)
+          .run(arena, ConvTile.Tiles.ONE, 0, 1, 0, 1, 0, Ints.of(0), 0, 1, weights, 0, channels);
       assertTrue(Float.isNaN(arena[1]), each.name());
       assertEquals(0, arena[2], each.name());
       assertEquals(Float.POSITIVE_INFINITY, arena[3], each.name());
@@ -119,24 +128,30 @@ class KernelsTest {
     var random = new Random(1);
     for (int block : new int[] {16, 32, 64}) {
       int t = form.inputs();
-      int rowStride = (t + 3) * block;
-      int step = 5 * block + 16;
+      int rowStride = (2 * t + 3) * block;
+      int step = 5 * block + 16; // two tiles and then some
       int scratch = 20000;
       float[] arena = random(random, 90000);
       float[] weights = random(random, block + 3);
       float[] twin = arena.clone();
       var epilogue = new Kernels.Epilogue(block != 32, block != 16);
       int products = scratch + t * t * block;
-      int rows = 1 + random.nextInt(form.outputs());
-      int columns = 1 + random.nextInt(form.outputs());
+      int m = form.outputs();
+      var tiles =
+          new Kernels.WinogradTiles(
+              Ints.of(0, m * block),
+              Ints.of(0, m * block),
+              Ints.of(0, m * block),
+              Ints.of(1 + random.nextInt(m), m),
+              Ints.of(m, 1 + random.nextInt(m)));
       int residual = 60000;
       int to = 70000;
       for (var each : Stream.of(VECTOR, SCALAR).toList()) {
         float[] a = each == VECTOR ? arena : twin;
-        each.winogradInput(form, a, 7, rowStride, block, products, step, scratch);
+        each.winogradInput(form, a, tiles, 0, 2, 7, rowStride, block, products, step, scratch);
         each.winogradOutput(
-            form, a, products, step, block, weights, 3, to, rowStride, block, rows, columns,
-            residual, rowStride, epilogue, scratch);
+            form, a, tiles, 0, 2, products, step, block, weights, 3, to, rowStride, block, residual,
+            rowStride, epilogue, scratch);
       }
       // The scratch room is the kernel's own.
       for (int i = 0; i < arena.length; i++) {
@@ -167,7 +182,10 @@ class KernelsTest {
     float[] input = arena.clone();
     int products = 1000;
     int scratch = 4000;
-    SCALAR.winogradInput(form, arena, 0, t * block, block, products, block, scratch);
+    var one =
+        new Kernels.WinogradTiles(
+            Ints.of(0), Ints.of(0), Ints.of(0), Ints.of(form.outputs()), Ints.of(form.outputs()));
+    SCALAR.winogradInput(form, arena, one, 0, 1, 0, t * block, block, products, block, scratch);
     float[] transformed = new float[form.products()];
     form.transformWeights(window, transformed);
     for (int i = 0; i < t * t; i++) {
@@ -177,6 +195,9 @@ class KernelsTest {
     SCALAR.winogradOutput(
         form,
         arena,
+        one,
+        0,
+        1,
         products,
         block,
         block,
@@ -185,8 +206,6 @@ class KernelsTest {
         to,
         t * block,
         block,
-        form.outputs(),
-        form.outputs(),
         0,
         0,
         new Kernels.Epilogue(false, false),

@@ -1,16 +1,20 @@
 package io.github.resnet4j.kernel;
 
+import java.lang.foreign.MemorySegment;
+
 /**
  * A list of numbers that never changes and knows its extremes, so that where a kernel is about to
  * read and write can be checked for the whole list at once.
  */
 public final class Ints {
   final int[] values;
+  final MemorySegment segment;
   final int least;
   final int most;
 
   private Ints(int[] values) {
     this.values = values;
+    this.segment = MemorySegment.ofArray(values);
     int low = 0;
     int high = 0;
     for (int value : values) {

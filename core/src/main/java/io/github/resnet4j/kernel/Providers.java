@@ -6,12 +6,14 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Chooses the kernels once, when they are first asked for: vectors where the JVM has them and can
- * compile them well, else the scalar twin. The system property {@code resnet4j.kernels} says {@code
- * auto}, {@code vector} or {@code scalar}.
+ * Chooses the kernels once, when they are first asked for: machine code where processor and JVM
+ * permit it, else vectors where the JVM has them and can compile them well, else the scalar twin.
+ * The system property {@code resnet4j.kernels} says {@code auto}, {@code machine}, {@code vector}
+ * or {@code scalar}.
  */
 final class Providers {
   private static final String PROPERTY = "resnet4j.kernels";
+  private static final System.Logger LOG = System.getLogger("io.github.resnet4j");
   private static @Nullable Kernels chosen;
 
   private Providers() {}
@@ -27,30 +29,40 @@ final class Providers {
   }
 
   private static Kernels choose(String wish) {
-    switch (wish.toLowerCase(Locale.ROOT)) {
-      case "scalar" -> {
-        return new ScalarKernels();
-      }
+    return switch (wish.toLowerCase(Locale.ROOT)) {
+      case "scalar" -> new ScalarKernels();
       case "vector" -> {
         Optional<String> obstacle = obstacle();
         if (obstacle.isPresent()) {
           throw new IllegalArgumentException("no vector kernels: " + obstacle.get());
         }
-        return new VectorKernels();
+        yield new VectorKernels();
+      }
+      case "machine" -> {
+        MachineKernels.Support support = MachineKernels.support();
+        if (support.obstacle().isPresent()) {
+          throw new IllegalArgumentException("no machine kernels: " + support.obstacle().get());
+        }
+        yield support.kernels();
       }
       case "auto" -> {
-        Optional<String> obstacle = obstacle();
-        if (obstacle.isEmpty()) {
-          return new VectorKernels();
+        MachineKernels.Support support = MachineKernels.support();
+        if (support.obstacle().isEmpty()) {
+          yield support.kernels();
         }
-        System.getLogger("io.github.resnet4j")
-            .log(Level.WARNING, "running on slow scalar kernels: " + obstacle.get());
-        return new ScalarKernels();
+        Optional<String> obstacle = obstacle();
+        String why = "no machine code: " + support.obstacle().get();
+        if (obstacle.isEmpty()) {
+          LOG.log(Level.INFO, "running on vector kernels: " + why);
+          yield new VectorKernels();
+        }
+        LOG.log(Level.WARNING, "running on slow scalar kernels: " + why + "; " + obstacle.get());
+        yield new ScalarKernels();
       }
       default ->
           throw new IllegalArgumentException(
-              "%s must be auto, vector or scalar, was '%s'".formatted(PROPERTY, wish));
-    }
+              "%s must be auto, machine, vector or scalar, was '%s'".formatted(PROPERTY, wish));
+    };
   }
 
   /** Why vectors would not work, or not be worth it. */

@@ -1,0 +1,337 @@
+package io.github.resnet4j.kernel;
+
+import static io.github.resnet4j.kernel.Assembler.mem;
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import io.github.resnet4j.kernel.Assembler.Reg;
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.MemoryLayout;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SymbolLookup;
+import java.lang.invoke.MethodHandle;
+import java.util.Arrays;
+import java.util.Locale;
+import java.util.Optional;
+
+/**
+ * Executable memory, what the processor can do, and the conventions of a call. Nowhere else does
+ * the project touch memory that Java does not guard.
+ *
+ * <p>Memory is never writable and executable at once: it is written, then sealed. It is kept as long
+ * as the process lives, since kernels are made once for each shape.
+ */
+final class MachineCode {
+  private static final boolean WINDOWS =
+      System.getProperty("os.name", "").toLowerCase(Locale.ROOT).startsWith("windows");
+  private static final boolean MAC =
+      System.getProperty("os.name", "").toLowerCase(Locale.ROOT).startsWith("mac");
+  private static final long PAGE = 4096;
+
+  // POSIX: sys/mman.h
+  private static final int PROT_READ = 1;
+  private static final int PROT_WRITE = 2;
+  private static final int PROT_EXEC = 4;
+  private static final int MAP_PRIVATE = 2;
+  private static final int MAP_ANONYMOUS = MAC ? 0x1000 : 0x20;
+
+  // Windows: memoryapi.h
+  private static final int MEM_COMMIT_AND_RESERVE = 0x3000;
+  private static final int PAGE_READWRITE = 4;
+  private static final int PAGE_EXECUTE_READ = 0x20;
+
+  private MachineCode() {}
+
+  // --- executable memory --------------------------------------------------------------------------
+
+  /**
+   * Copies code to memory that can be executed.
+   *
+   * @throws UnsupportedOperationException if the system does not give such memory
+   */
+  static MemorySegment install(byte[] code) {
+    long size = Math.ceilDiv(code.length, PAGE) * PAGE;
+    try {
+      MemorySegment memory = (WINDOWS ? Windows.allocate(size) : Posix.allocate(size));
+      memory.fill((byte) 0xCC); // int3: what runs past its end stops
+      MemorySegment.copy(code, 0, memory, JAVA_BYTE, 0, code.length);
+      if (WINDOWS) {
+        Windows.seal(memory);
+      } else {
+        Posix.seal(memory);
+      }
+      return memory;
+    } catch (RuntimeException | Error e) {
+      throw e;
+    } catch (Throwable e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  private static MethodHandle function(SymbolLookup library, String name, FunctionDescriptor type) {
+    return Linker.nativeLinker().downcallHandle(library.findOrThrow(name), type);
+  }
+
+  private static final class Posix {
+    private static final SymbolLookup LIBC = Linker.nativeLinker().defaultLookup();
+    private static final MethodHandle MMAP =
+        function(
+            LIBC,
+            "mmap",
+            FunctionDescriptor.of(
+                JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG));
+    private static final MethodHandle MPROTECT =
+        function(LIBC, "mprotect", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT));
+
+    static MemorySegment allocate(long size) throws Throwable {
+      long address =
+          (long)
+              MMAP.invokeExact(
+                  0L, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L);
+      if (address == -1) {
+        throw new UnsupportedOperationException("the system gives no memory for machine code");
+      }
+      return MemorySegment.ofAddress(address).reinterpret(size);
+    }
+
+    static void seal(MemorySegment memory) throws Throwable {
+      int failed =
+          (int) MPROTECT.invokeExact(memory.address(), memory.byteSize(), PROT_READ | PROT_EXEC);
+      if (failed != 0) {
+        throw new UnsupportedOperationException("the system does not let memory be executed");
+      }
+    }
+  }
+
+  private static final class Windows {
+    private static final SymbolLookup KERNEL32 =
+        SymbolLookup.libraryLookup("kernel32", Arena.global());
+    private static final MethodHandle VIRTUAL_ALLOC =
+        function(
+            KERNEL32,
+            "VirtualAlloc",
+            FunctionDescriptor.of(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT));
+    private static final MethodHandle VIRTUAL_PROTECT =
+        function(
+            KERNEL32,
+            "VirtualProtect",
+            FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, ADDRESS));
+
+    static MemorySegment allocate(long size) throws Throwable {
+      long address =
+          (long) VIRTUAL_ALLOC.invokeExact(0L, size, MEM_COMMIT_AND_RESERVE, PAGE_READWRITE);
+      if (address == 0) {
+        throw new UnsupportedOperationException("the system gives no memory for machine code");
+      }
+      return MemorySegment.ofAddress(address).reinterpret(size);
+    }
+
+    static void seal(MemorySegment memory) throws Throwable {
+      try (Arena arena = Arena.ofConfined()) {
+        MemorySegment before = arena.allocate(JAVA_INT);
+        int done =
+            (int)
+                VIRTUAL_PROTECT.invokeExact(
+                    memory.address(), memory.byteSize(), PAGE_EXECUTE_READ, before);
+        if (done == 0) {
+          throw new UnsupportedOperationException("the system does not let memory be executed");
+        }
+      }
+    }
+  }
+
+  // --- calls --------------------------------------------------------------------------------------
+
+  /**
+   * A handle for functions of so many pointers to Java arrays, then so many longs; its first
+   * argument is the code. Calls must be short: the garbage collector waits for them.
+   */
+  static MethodHandle caller(int pointers, int longs) {
+    MemoryLayout[] parameters = new MemoryLayout[pointers + longs];
+    for (int i = 0; i < parameters.length; i++) {
+      parameters[i] = i < pointers ? ADDRESS : JAVA_LONG;
+    }
+    return Linker.nativeLinker()
+        .downcallHandle(FunctionDescriptor.ofVoid(parameters), Linker.Option.critical(true));
+  }
+
+  /**
+   * A function's frame. Whatever the system's convention, its first six parameters come in RDI, RSI,
+   * RDX, RCX, R8 and R9 and the others from {@link #parameter}; all other registers are free.
+   */
+  static final class Frame {
+    private static final Reg[] SAVED = {
+      Reg.RBX, Reg.RBP, Reg.R12, Reg.R13, Reg.R14, Reg.R15, Reg.RDI, Reg.RSI
+    };
+    private static final int SYSTEM_V_SAVED = 6; // of them
+    private static final int XMM_BYTES = 160; // Windows wants xmm6 to xmm15 back
+
+    private final Assembler code;
+    private final boolean windows;
+    private final boolean vectors;
+
+    private Frame(Assembler code, boolean windows, boolean vectors) {
+      this.code = code;
+      this.windows = windows;
+      this.vectors = vectors;
+    }
+
+    /** Begins a function that uses vectors. */
+    static Frame enter(Assembler code) {
+      return enter(code, WINDOWS, true);
+    }
+
+    static Frame enter(Assembler code, boolean windows, boolean vectors) {
+      var frame = new Frame(code, windows, vectors);
+      code.endbr64();
+      for (int i = 0; i < frame.saved(); i++) {
+        code.push(SAVED[i]);
+      }
+      if (windows) {
+        code.sub(Reg.RSP, XMM_BYTES);
+        for (int i = 0; vectors && i < 10; i++) {
+          code.vmovupsHalf(mem(Reg.RSP, 16 * i), 6 + i);
+        }
+        code.mov(Reg.RDI, Reg.RCX);
+        code.mov(Reg.RSI, Reg.RDX);
+        code.mov(Reg.RDX, Reg.R8);
+        code.mov(Reg.RCX, Reg.R9);
+        code.mov(Reg.R8, frame.parameter(4));
+        code.mov(Reg.R9, frame.parameter(5));
+      }
+      return frame;
+    }
+
+    private int saved() {
+      return windows ? SAVED.length : SYSTEM_V_SAVED;
+    }
+
+    /** Where a parameter lies, from the seventh (6) on. */
+    Assembler.Mem parameter(int index) {
+      int pushed = 8 * saved() + 8; // and the return address
+      // Windows leaves room for its first four parameters, which come in registers, too.
+      return windows
+          ? mem(Reg.RSP, XMM_BYTES + pushed + 8 * index)
+          : mem(Reg.RSP, pushed + 8 * (index - 6));
+    }
+
+    void leave() {
+      if (vectors) {
+        code.vzeroupper();
+      }
+      if (windows) {
+        for (int i = 0; vectors && i < 10; i++) {
+          code.vmovupsHalf(6 + i, mem(Reg.RSP, 16 * i));
+        }
+        code.add(Reg.RSP, XMM_BYTES);
+      }
+      for (int i = saved() - 1; i >= 0; i--) {
+        code.pop(SAVED[i]);
+      }
+      code.ret();
+    }
+  }
+
+  // --- features -----------------------------------------------------------------------------------
+
+  /** Which vectors processor and operating system support. */
+  enum Vectors {
+    NONE,
+    /** AVX2 and FMA. */
+    OF_256_BITS,
+    /** AVX-512F. */
+    OF_512_BITS
+  }
+
+  /**
+   * Why machine code cannot be run here at all, or empty. Asks Java only; nothing native is called.
+   */
+  static Optional<String> obstacle() {
+    if (!System.getProperty("os.arch", "").equals("amd64")
+        && !System.getProperty("os.arch", "").equals("x86_64")) {
+      return Optional.of("it is written for x86-64");
+    }
+    if (!MachineCode.class.getModule().isNativeAccessEnabled()) {
+      return Optional.of("start Java with --enable-native-access=%s".formatted(moduleName()));
+    }
+    return Optional.empty();
+  }
+
+  private static String moduleName() {
+    Module module = MachineCode.class.getModule();
+    return module.isNamed() ? module.getName() : "ALL-UNNAMED";
+  }
+
+  /** Asks the processor what it has and the operating system what it keeps. */
+  static Vectors vectors() {
+    int[] basic = cpuid(0, 0);
+    if (basic[0] < 7) {
+      return Vectors.NONE;
+    }
+    int[] leaf1 = cpuid(1, 0);
+    int[] leaf7 = cpuid(7, 0);
+    boolean fma = bit(leaf1[2], 12);
+    boolean osxsave = bit(leaf1[2], 27);
+    boolean avx = bit(leaf1[2], 28);
+    if (!fma || !osxsave || !avx || !bit(leaf7[1], 5)) {
+      return Vectors.NONE;
+    }
+    int kept = xgetbv();
+    if ((kept & 0b110) != 0b110) { // xmm, upper halves of ymm
+      return Vectors.NONE;
+    }
+    // opmask, upper halves of zmm0-15, zmm16-31
+    boolean zmm = (kept & 0b1110_0000) == 0b1110_0000;
+    return zmm && bit(leaf7[1], 16) ? Vectors.OF_512_BITS : Vectors.OF_256_BITS;
+  }
+
+  private static boolean bit(int word, int bit) {
+    return (word >> bit & 1) != 0;
+  }
+
+  /** EAX, EBX, ECX, EDX. */
+  private static int[] cpuid(int leaf, int subleaf) {
+    var code = new Assembler(false);
+    Frame frame = Frame.enter(code, WINDOWS, false);
+    code.mov(Reg.R8, Reg.RDI);
+    code.mov(Reg.RAX, Reg.RSI);
+    code.mov(Reg.RCX, Reg.RDX);
+    code.cpuid();
+    code.mov(mem(Reg.R8, 0), Reg.RAX);
+    code.mov(mem(Reg.R8, 8), Reg.RBX);
+    code.mov(mem(Reg.R8, 16), Reg.RCX);
+    code.mov(mem(Reg.R8, 24), Reg.RDX);
+    frame.leave();
+    long[] registers = ask(code, leaf, subleaf);
+    return Arrays.stream(registers).mapToInt(register -> (int) register).toArray();
+  }
+
+  private static int xgetbv() {
+    var code = new Assembler(false);
+    Frame frame = Frame.enter(code, WINDOWS, false);
+    code.mov(Reg.R8, Reg.RDI);
+    code.mov(Reg.RCX, 0);
+    code.xgetbv();
+    code.mov(mem(Reg.R8, 0), Reg.RAX);
+    frame.leave();
+    return (int) ask(code, 0, 0)[0];
+  }
+
+  /** Calls a function that writes up to four registers. */
+  private static long[] ask(Assembler code, long first, long second) {
+    long[] registers = new long[4];
+    try {
+      caller(1, 2)
+          .invokeExact(install(code.code()), MemorySegment.ofArray(registers), first, second);
+    } catch (RuntimeException | Error e) {
+      throw e;
+    } catch (Throwable e) {
+      throw new IllegalStateException(e);
+    }
+    return registers;
+  }
+}

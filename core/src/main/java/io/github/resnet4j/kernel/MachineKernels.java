@@ -1,0 +1,321 @@
+package io.github.resnet4j.kernel;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandle;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+
+/**
+ * The kernels as x86-64 machine code that Java writes itself: as fast in their first call as ever
+ * after. {@link Assembler} knows the instructions, {@link MachineCode} memory and calls, and each
+ * family has a generator. What a kernel will read and write is checked here, before the call.
+ */
+final class MachineKernels implements Kernels {
+  private static final MethodHandle WINOGRAD_INPUT = MachineCode.caller(3, 6);
+  private static final MethodHandle WINOGRAD_OUTPUT = MachineCode.caller(6, 9);
+  private static final MethodHandle MAX_POOL = MachineCode.caller(2, 4);
+  private static final MethodHandle AVERAGE = MachineCode.caller(2, 6);
+
+  /** Tiles of a call: some 20 µs, since the garbage collector waits for it. */
+  private static final int TILES_OF_A_CALL = 32;
+
+  private record Input(Winograd form, int block) {}
+
+  private record Output(Winograd form, int block, int pixelStride, Epilogue epilogue) {}
+
+  private record Max(int block, int size, int stride) {}
+
+  private record Average(int block) {}
+
+  private final boolean wide;
+  private final ConcurrentHashMap<ConvTile.Shape, ConvTile> tiles = new ConcurrentHashMap<>();
+  private final ConcurrentHashMap<Record, MemorySegment> others = new ConcurrentHashMap<>();
+
+  /**
+   * @param wide vectors of 512 bits, else of 256; the processor must have them
+   */
+  MachineKernels(boolean wide) {
+    this.wide = wide;
+  }
+
+  /** What the longest vectors of this processor are, and what speaks against using them. */
+  record Support(MachineCode.Vectors vectors, Optional<String> obstacle) {
+    MachineKernels kernels() {
+      return new MachineKernels(vectors == MachineCode.Vectors.OF_512_BITS);
+    }
+  }
+
+  /** Finds out whether machine code works here; the last step is to run some. */
+  static Support support() {
+    Optional<String> obstacle = MachineCode.obstacle();
+    if (obstacle.isPresent()) {
+      return new Support(MachineCode.Vectors.NONE, obstacle);
+    }
+    try {
+      MachineCode.Vectors vectors = MachineCode.vectors();
+      if (vectors == MachineCode.Vectors.NONE) {
+        return new Support(vectors, Optional.of("the processor has no AVX2"));
+      }
+      var kernels = new MachineKernels(vectors == MachineCode.Vectors.OF_512_BITS);
+      return new Support(vectors, SelfTest.failure(kernels));
+    } catch (UnsupportedOperationException | IllegalCallerException e) {
+      return new Support(MachineCode.Vectors.NONE, Optional.of(String.valueOf(e.getMessage())));
+    }
+  }
+
+  @Override
+  public String name() {
+    return "machine, %d bit".formatted(wide ? 512 : 256);
+  }
+
+  @Override
+  public int lanes() {
+    return wide ? 16 : 8;
+  }
+
+  @Override
+  public int mostVectors() {
+    return wide ? 4 : 2;
+  }
+
+  @Override
+  public int accumulators() {
+    return wide ? 28 : 12;
+  }
+
+  @Override
+  public boolean isFast() {
+    return true;
+  }
+
+  @Override
+  public ConvTile tile(ConvTile.Shape shape) {
+    return tiles.computeIfAbsent(shape, s -> new MachineTile(s, wide));
+  }
+
+  private MemorySegment code(Record key) {
+    MemorySegment known = others.get(key);
+    return known != null ? known : others.computeIfAbsent(key, this::generate);
+  }
+
+  private MemorySegment generate(Record key) {
+    return MachineCode.install(
+        switch (key) {
+          case Input k -> MachineWinograd.input(k.form, k.block, wide);
+          case Output k ->
+              MachineWinograd.output(k.form, k.block, k.pixelStride, k.epilogue, wide);
+          case Max k -> MachinePool.max(k.block, k.size, k.stride, wide);
+          case Average k -> MachinePool.average(k.block, wide);
+          default -> throw new IllegalArgumentException(key.toString());
+        });
+  }
+
+  /** Checks that so many floats lie within an array. */
+  private static void check(float[] array, long from, long end) {
+    if (from < 0 || from > array.length || end > array.length) {
+      throw new IndexOutOfBoundsException(
+          "[%d, %d) of %d floats".formatted(from, end, array.length));
+    }
+  }
+
+  private void checkBlock(int block) {
+    if (block < lanes() || block % lanes() != 0 || block > 64) {
+      throw new IllegalArgumentException("not for blocks of " + block);
+    }
+  }
+
+  private static void checkPositive(int rowStride, int step) {
+    if (rowStride < 0 || step < 0) {
+      throw new IllegalArgumentException("strides of %d and %d".formatted(rowStride, step));
+    }
+  }
+
+  @Override
+  public void winogradInput(
+      Winograd form,
+      float[] arena,
+      WinogradTiles tiles,
+      int first,
+      int end,
+      int in,
+      int rowStride,
+      int block,
+      int to,
+      int step,
+      int scratch) {
+    checkBlock(block);
+    checkPositive(rowStride, step);
+    Objects.checkFromToIndex(first, end, tiles.in().size());
+    int t = form.inputs();
+    check(
+        arena,
+        (long) in + tiles.in().least,
+        (long) in + tiles.in().most + (t - 1L) * rowStride + (long) t * block);
+    check(arena, to, to + (form.products() - 1L) * step + (long) (end - first) * block);
+    MemorySegment code = code(new Input(form, block));
+    MemorySegment memory = MemorySegment.ofArray(arena);
+    for (int i = first; i < end; i += TILES_OF_A_CALL) {
+      try {
+        WINOGRAD_INPUT.invokeExact(
+            code,
+            memory,
+            memory,
+            tiles.in().segment,
+            4L * in,
+            4L * (to + (i - first) * block),
+            4L * i,
+            (long) Math.min(TILES_OF_A_CALL, end - i),
+            4L * rowStride,
+            4L * step);
+      } catch (Throwable e) {
+        throw unexpected(e);
+      }
+    }
+  }
+
+  @Override
+  public void winogradOutput(
+      Winograd form,
+      float[] arena,
+      WinogradTiles tiles,
+      int first,
+      int end,
+      int from,
+      int step,
+      int block,
+      float[] weights,
+      int biasAt,
+      int out,
+      int rowStride,
+      int pixelStride,
+      int residual,
+      int residualRowStride,
+      Epilogue epilogue,
+      int scratch) {
+    checkBlock(block);
+    checkPositive(rowStride, step);
+    checkPositive(residualRowStride, pixelStride);
+    Objects.checkFromToIndex(first, end, tiles.out().size());
+    Objects.checkFromToIndex(first, end, tiles.rows().size());
+    Objects.checkFromToIndex(first, end, tiles.columns().size());
+    if (tiles.rows().most > form.outputs() || tiles.columns().most > form.outputs()) {
+      throw new IllegalArgumentException("more outputs than a tile has");
+    }
+    check(arena, from, from + (form.products() - 1L) * step + (long) (end - first) * block);
+    check(weights, biasAt, (long) biasAt + block);
+    check(arena, (long) out + tiles.out().least, 0);
+    check(arena, 0, out + lastOutput(tiles, tiles.out(), first, end, rowStride, pixelStride, block));
+    if (epilogue.residual()) {
+      Objects.checkFromToIndex(first, end, tiles.residual().size());
+      check(arena, (long) residual + tiles.residual().least, 0);
+      check(
+          arena,
+          0,
+          residual
+              + lastOutput(
+                  tiles, tiles.residual(), first, end, residualRowStride, pixelStride, block));
+    }
+    MemorySegment code = code(new Output(form, block, pixelStride, epilogue));
+    MemorySegment memory = MemorySegment.ofArray(arena);
+    for (int i = first; i < end; i += TILES_OF_A_CALL) {
+      try {
+        WINOGRAD_OUTPUT.invokeExact(
+            code,
+            memory,
+            MemorySegment.ofArray(weights),
+            tiles.out().segment,
+            tiles.residual().segment,
+            tiles.rows().segment,
+            tiles.columns().segment,
+            4L * (from + (i - first) * block),
+            4L * out,
+            4L * residual,
+            4L * biasAt,
+            4L * i,
+            (long) Math.min(TILES_OF_A_CALL, end - i),
+            4L * step,
+            4L * rowStride,
+            4L * residualRowStride);
+      } catch (Throwable e) {
+        throw unexpected(e);
+      }
+    }
+  }
+
+  /** The end of the outputs (or residuals) that exist: a tile may overhang its image. */
+  private static long lastOutput(
+      WinogradTiles tiles,
+      Ints places,
+      int first,
+      int end,
+      int rowStride,
+      int pixelStride,
+      int block) {
+    long last = 0;
+    for (int t = first; t < end; t++) {
+      // The first row and column are always written.
+      long rows = Math.max(1, tiles.rows().values[t]) - 1;
+      long columns = Math.max(1, tiles.columns().values[t]) - 1;
+      last = Math.max(last, places.values[t] + rows * rowStride + columns * pixelStride + block);
+    }
+    return last;
+  }
+
+  @Override
+  public void maxPoolRow(
+      float[] arena, int from, int rowStride, int block, int size, int stride, int to, int count) {
+    checkBlock(block);
+    checkPositive(rowStride, stride);
+    if (count <= 0) {
+      return;
+    }
+    long pixels = (count - 1L) * stride + size;
+    check(arena, from, from + (size - 1L) * rowStride + pixels * block);
+    check(arena, to, to + (long) count * block);
+    MemorySegment code = code(new Max(block, size, stride));
+    MemorySegment memory = MemorySegment.ofArray(arena);
+    try {
+      MAX_POOL.invokeExact(
+          code, memory, memory, 4L * from, 4L * to, 4L * rowStride, (long) count);
+    } catch (Throwable e) {
+      throw unexpected(e);
+    }
+  }
+
+  @Override
+  public void average(
+      float[] arena, int from, int rowStride, int block, int rows, int columns, int to) {
+    checkBlock(block);
+    checkPositive(rowStride, 0);
+    if (rows < 1 || columns < 1) {
+      throw new IllegalArgumentException("the mean of %d×%d pixels".formatted(rows, columns));
+    }
+    check(arena, from, from + (rows - 1L) * rowStride + (long) columns * block);
+    check(arena, to, (long) to + block);
+    MemorySegment code = code(new Average(block));
+    MemorySegment memory = MemorySegment.ofArray(arena);
+    try {
+      AVERAGE.invokeExact(
+          code,
+          memory,
+          memory,
+          4L * from,
+          4L * to,
+          4L * rowStride,
+          (long) rows,
+          (long) columns,
+          (long) Float.floatToRawIntBits(1f / (rows * columns)));
+    } catch (Throwable e) {
+      throw unexpected(e);
+    }
+  }
+
+  private static RuntimeException unexpected(Throwable e) {
+    return switch (e) {
+      case RuntimeException runtime -> runtime;
+      case Error error -> throw error;
+      default -> new IllegalStateException(e);
+    };
+  }
+}

@@ -1,0 +1,367 @@
+package io.github.resnet4j.kernel;
+
+import static io.github.resnet4j.kernel.Assembler.mem;
+
+import io.github.resnet4j.kernel.Assembler.Condition;
+import io.github.resnet4j.kernel.Assembler.Label;
+import io.github.resnet4j.kernel.Assembler.Mem;
+import io.github.resnet4j.kernel.Assembler.Reg;
+import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandle;
+import java.util.Objects;
+
+/** A {@link ConvTile} in machine code: every extent a constant, every accumulator a register. */
+final class MachineTile implements ConvTile {
+  private static final MethodHandle CALLER = MachineCode.caller(6, 9);
+
+  /** Products of a call, at most: 50 µs of a slow core, since the garbage collector waits for it. */
+  private static final long PRODUCTS_OF_A_CALL = 2_000_000;
+
+  /** Products of an unrolled stretch, about: 4 kB of code, which the processor keeps decoded. */
+  private static final int UNROLLED = 200;
+
+  private final Shape shape;
+  private final MemorySegment code;
+
+  /** How far a tile reads from the beginning of its last run, and writes from that of its output. */
+  private final int inputSpan;
+
+  private final int outputSpan;
+  private final int biasSpan;
+
+  MachineTile(Shape shape, boolean wide) {
+    this.shape = shape;
+    var generator = new Generator(shape, wide);
+    int lanes = generator.code.lanes();
+    this.code = MachineCode.install(generator.generate());
+    int run = shape.groups() > 0 ? (shape.run() - 1) * GROUP_STRIDE + lanes : shape.run();
+    this.inputSpan = (shape.pixels() - 1) * shape.pixelStride() + run;
+    this.biasSpan = (shape.vectors(lanes) - 1) * shape.spacing(lanes) + lanes;
+    this.outputSpan = (shape.pixels() - 1) * shape.outStride() + biasSpan;
+  }
+
+  @Override
+  public void run(
+      float[] arena,
+      Tiles tiles,
+      int first,
+      int end,
+      int in,
+      int out,
+      int residual,
+      Ints runs,
+      int firstRun,
+      int endRun,
+      float[] weights,
+      int weightAt,
+      int biasAt) {
+    Objects.checkFromToIndex(first, end, tiles.in().size());
+    Objects.checkFromToIndex(first, end, tiles.out().size());
+    Objects.checkFromToIndex(firstRun, endRun, runs.size());
+    check(arena, (long) in + tiles.in().least + runs.least, 0);
+    check(arena, (long) in + tiles.in().most + runs.most, inputSpan);
+    check(arena, (long) out + tiles.out().least, 0);
+    check(arena, (long) out + tiles.out().most, outputSpan);
+    if (shape.residual()) {
+      Objects.checkFromToIndex(first, end, tiles.residual().size());
+      check(arena, (long) residual + tiles.residual().least, 0);
+      check(arena, (long) residual + tiles.residual().most, outputSpan);
+    }
+    long products = (long) (endRun - firstRun) * shape.run() * shape.channels();
+    check(weights, weightAt, products);
+    check(weights, biasAt, biasSpan);
+
+    int atOnce = (int) Math.clamp(PRODUCTS_OF_A_CALL / (products * shape.pixels() + 1), 1, 4096);
+    for (int t = first; t < end; t += atOnce) {
+      call(
+          arena,
+          tiles,
+          t,
+          Math.min(atOnce, end - t),
+          in,
+          out,
+          residual,
+          runs,
+          firstRun,
+          endRun,
+          weights,
+          weightAt,
+          biasAt);
+    }
+  }
+
+  private void call(
+      float[] arena,
+      Tiles tiles,
+      int first,
+      int count,
+      int in,
+      int out,
+      int residual,
+      Ints runs,
+      int firstRun,
+      int endRun,
+      float[] weights,
+      int weightAt,
+      int biasAt) {
+    try {
+      CALLER.invokeExact(
+          code,
+          MemorySegment.ofArray(arena),
+          MemorySegment.ofArray(weights),
+          tiles.in().segment,
+          tiles.out().segment,
+          tiles.residual().segment,
+          runs.segment,
+          4L * in,
+          4L * out,
+          4L * residual,
+          4L * weightAt,
+          4L * biasAt,
+          4L * first,
+          (long) count,
+          4L * firstRun,
+          4L * endRun);
+    } catch (RuntimeException | Error e) {
+      throw e;
+    } catch (Throwable e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  private static void check(float[] array, long from, long span) {
+    if (from < 0 || from + span > array.length) {
+      throw new IndexOutOfBoundsException(
+          "[%d, %d) of %d floats".formatted(from, from + span, array.length));
+    }
+  }
+
+  /**
+   * The code. In the names of its registers, and of C:
+   *
+   * <pre>{@code
+   * do {
+   *   pixel = arena + in + 4 * *inAt++;
+   *   acc[p][v] = bias[v] (+ residual[p][v]);
+   *   weight = weights;
+   *   for (run = runs; run != runsEnd; ) {
+   *     x = pixel + 4 * *run++;
+   *     for (i = 0; i < RUN; i++)
+   *       acc[p][v] += x[p * PIXEL_STRIDE + i] * weight[i * CHANNELS + v];  // each p and v unrolled
+   *   }
+   *   (arena + out + 4 * *outAt++)[p][v] = acc[p][v] or relu(acc[p][v]);
+   * } while (--count);
+   * }</pre>
+   */
+  static final class Generator {
+    // Parameters come in these six, see MachineCode.Frame.
+    private static final Reg IN = Reg.RDI;
+    private static final Reg WEIGHT = Reg.RSI;
+    private static final Reg IN_AT = Reg.RDX;
+    private static final Reg OUT_AT = Reg.RCX;
+    private static final Reg RESIDUAL_AT = Reg.R8;
+    private static final Reg RUNS = Reg.R9;
+
+    private static final Reg RUNS_END = Reg.RBX;
+    private static final Reg RUN = Reg.R11;
+    private static final Reg PIXEL = Reg.RBP;
+    private static final Reg X = Reg.R10;
+    private static final Reg I = Reg.RAX;
+    private static final Reg OUT = Reg.R12;
+    private static final Reg RESIDUAL = Reg.R13;
+    private static final Reg WEIGHTS = Reg.R14;
+    private static final Reg BIAS = Reg.R15;
+    private static final Reg POINTER = Reg.RAX;
+
+    final Assembler code;
+    private final Shape shape;
+    private final boolean wide;
+    private final int vectors;
+    private final int spacing;
+    private final int accumulators;
+    private final int registers;
+
+    Generator(Shape shape, boolean wide) {
+      this.code = new Assembler(wide);
+      this.shape = shape;
+      this.wide = wide;
+      this.vectors = shape.vectors(code.lanes());
+      this.spacing = shape.spacing(code.lanes());
+      this.accumulators = shape.pixels() * vectors;
+      this.registers = wide ? 32 : 16;
+      if (vectors * code.lanes() != shape.channels()
+          || (shape.groups() != 0 && shape.groups() != code.lanes())
+          || accumulators + vectors > registers) {
+        throw new IllegalArgumentException("not for vectors of %d: %s".formatted(code.lanes(), shape));
+      }
+    }
+
+    byte[] generate() {
+      MachineCode.Frame frame = MachineCode.Frame.enter(code);
+      code.mov(OUT, IN);
+      code.mov(RESIDUAL, IN);
+      code.mov(WEIGHTS, WEIGHT);
+      code.mov(BIAS, WEIGHT);
+      code.add(IN, frame.parameter(6));
+      code.add(OUT, frame.parameter(7));
+      code.add(RESIDUAL, frame.parameter(8));
+      code.add(WEIGHTS, frame.parameter(9));
+      code.add(BIAS, frame.parameter(10));
+      code.add(IN_AT, frame.parameter(11));
+      code.add(OUT_AT, frame.parameter(11));
+      code.add(RESIDUAL_AT, frame.parameter(11));
+      code.mov(RUNS_END, RUNS);
+      code.add(RUNS, frame.parameter(13));
+      code.add(RUNS_END, frame.parameter(14));
+      Mem count = frame.parameter(12);
+
+      var tile = new Label();
+      code.bind(tile);
+      next(PIXEL, IN, IN_AT);
+      start();
+      products();
+      finish();
+      code.sub(count, 1);
+      code.jump(Condition.NOT_EQUAL, tile);
+      frame.leave();
+      return code.code();
+    }
+
+    /** {@code to = base + 4 * *list++}. */
+    private void next(Reg to, Reg base, Reg list) {
+      code.movsxd(to, mem(list));
+      code.add(list, Integer.BYTES);
+      code.lea(to, mem(base, to, Float.BYTES));
+    }
+
+    /** The accumulators' start: the bias, or bias plus residual. */
+    private void start() {
+      if (shape.residual()) {
+        next(POINTER, RESIDUAL, RESIDUAL_AT);
+      }
+      for (int v = 0; v < vectors; v++) {
+        Mem bias = mem(BIAS, v * spacing * Float.BYTES);
+        if (shape.residual()) {
+          code.vmovups(accumulators, bias);
+        }
+        for (int p = 0; p < shape.pixels(); p++) {
+          if (shape.residual()) {
+            code.vaddps(accumulator(p, v), accumulators, result(p, v));
+          } else if (p == 0) {
+            code.vmovups(accumulator(p, v), bias);
+          } else {
+            code.vmovaps(accumulator(p, v), accumulator(0, v));
+          }
+        }
+      }
+    }
+
+    /** Where a result, or residual, lies beside {@link #POINTER}. */
+    private Mem result(int p, int v) {
+      return mem(POINTER, (p * shape.outStride() + v * spacing) * Float.BYTES);
+    }
+
+    private int accumulator(int p, int v) {
+      return p * vectors + v;
+    }
+
+    private void products() {
+      code.mov(WEIGHT, WEIGHTS);
+      code.mov(RUN, RUNS);
+      var run = new Label();
+      var done = new Label();
+      code.cmp(RUN, RUNS_END);
+      code.jump(Condition.EQUAL, done);
+      code.align(32);
+      code.bind(run);
+      next(X, PIXEL, RUN);
+      int stretch = Math.clamp(UNROLLED / accumulators, 1, shape.run());
+      int stretches = shape.run() / stretch;
+      if (stretches > 1) {
+        var again = new Label();
+        code.mov(I, stretches);
+        code.align(32);
+        code.bind(again);
+        stretch(stretch);
+        code.sub(I, 1);
+        code.jump(Condition.NOT_EQUAL, again);
+      } else {
+        stretch(stretch);
+      }
+      if (shape.run() > stretches * stretch) {
+        stretch(shape.run() - stretches * stretch);
+      }
+      code.cmp(RUN, RUNS_END);
+      code.jump(Condition.NOT_EQUAL, run);
+      code.bind(done);
+    }
+
+    /** The products of so many floats of every pixel. */
+    private void stretch(int length) {
+      int step = shape.groups() > 0 ? GROUP_STRIDE : 1;
+      for (int i = 0; i < length; i++) {
+        for (int p = 0; p < shape.pixels(); p++) {
+          multiply(p, i, mem(X, (p * shape.pixelStride() + i * step) * Float.BYTES));
+        }
+      }
+      code.add(X, length * step * Float.BYTES);
+      code.add(WEIGHT, length * shape.channels() * Float.BYTES);
+    }
+
+    /**
+     * One pixel's float (or, in a grouped tile, vector) times a row of weights. The weights are
+     * loaded with the first pixel; as many stay in registers as there are.
+     */
+    private void multiply(int p, int i, Mem input) {
+      int kept = Math.min(vectors, registers - accumulators - 1);
+      int weights = accumulators;
+      if (p == 0) {
+        for (int v = 0; v < kept; v++) {
+          code.vmovups(weights + v, weight(i, v));
+        }
+      }
+      if (vectors == 1 && shape.groups() > 0) {
+        code.vfmadd231ps(accumulator(p, 0), weights, input);
+        return;
+      }
+      if (vectors == 1 && wide) {
+        code.vfmadd231psBroadcast(accumulator(p, 0), weights, input);
+        return;
+      }
+      int free = registers - accumulators - kept;
+      int x = weights + kept + p % free; // by turns: the next load need not wait
+      if (shape.groups() > 0) {
+        code.vmovups(x, input);
+      } else {
+        code.vbroadcastss(x, input);
+      }
+      for (int v = 0; v < vectors; v++) {
+        if (v < kept) {
+          code.vfmadd231ps(accumulator(p, v), x, weights + v);
+        } else {
+          code.vfmadd231ps(accumulator(p, v), x, weight(i, v));
+        }
+      }
+    }
+
+    private Mem weight(int i, int v) {
+      return mem(WEIGHT, (i * shape.channels() + v * code.lanes()) * Float.BYTES);
+    }
+
+    private void finish() {
+      int zero = accumulators;
+      if (shape.relu()) {
+        code.clear(zero);
+      }
+      next(POINTER, OUT, OUT_AT);
+      for (int p = 0; p < shape.pixels(); p++) {
+        for (int v = 0; v < vectors; v++) {
+          if (shape.relu()) {
+            code.vmaxps(accumulator(p, v), zero, accumulator(p, v)); // NaN stays, as does -0
+          }
+          code.vmovups(result(p, v), accumulator(p, v));
+        }
+      }
+    }
+  }
+}

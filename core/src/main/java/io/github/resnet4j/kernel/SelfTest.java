@@ -1,0 +1,105 @@
+package io.github.resnet4j.kernel;
+
+import java.util.Arrays;
+import java.util.Optional;
+
+/** Runs every family of kernels once, small, and compares with the scalar twin. */
+final class SelfTest {
+  /** Winograd's sums are in another order; relative to the largest result. */
+  private static final float TOLERANCE = 1e-5f;
+
+  private SelfTest() {}
+
+  /** What differs, or empty. */
+  static Optional<String> failure(Kernels kernels) {
+    var twin = new ScalarKernels();
+    int lanes = kernels.lanes();
+    for (int vectors = 1; vectors <= kernels.mostVectors(); vectors *= 2) {
+      for (boolean grouped : new boolean[] {false, true}) {
+        int pixels = Math.min(14, kernels.accumulators() / vectors);
+        var shape =
+            new ConvTile.Shape(
+                pixels, vectors * lanes, 16, 7, 64, !grouped, true, grouped ? lanes : 0);
+        float[] expected = values();
+        float[] actual = values();
+        tile(twin, shape, expected);
+        tile(kernels, shape, actual);
+        if (!Arrays.equals(expected, actual)) {
+          return Optional.of("the self-test of convolution failed: " + shape);
+        }
+      }
+    }
+    for (Winograd form : Winograd.values()) {
+      float[] expected = values();
+      float[] actual = values();
+      winograd(twin, form, expected);
+      winograd(kernels, form, actual);
+      // What lies in the transforms' own room is of no interest.
+      float largest = 0;
+      for (int i = 0; i < 8192; i++) {
+        largest = Math.max(largest, Math.abs(expected[i]));
+      }
+      for (int i = 0; i < 8192; i++) {
+        if (!(Math.abs(expected[i] - actual[i]) <= TOLERANCE * largest)) {
+          return Optional.of("the self-test of Winograd's algorithm failed: " + form);
+        }
+      }
+    }
+    float[] expected = values();
+    float[] actual = values();
+    for (Kernels each : new Kernels[] {twin, kernels}) {
+      float[] arena = each == twin ? expected : actual;
+      each.maxPoolRow(arena, 16, 10 * 64, 64, 3, 2, 8192, 4);
+      each.average(arena, 16, 10 * 64, 64, 3, 4, 12288);
+    }
+    return Arrays.equals(expected, actual)
+        ? Optional.empty()
+        : Optional.of("the self-test of pooling failed");
+  }
+
+  private static float[] values() {
+    float[] values = new float[16384];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = (i * 31 % 255) / 127f - 1;
+    }
+    return values;
+  }
+
+  private static void tile(Kernels kernels, ConvTile.Shape shape, float[] arena) {
+    var tiles = new ConvTile.Tiles(Ints.of(0, 5), Ints.of(0, 2048), Ints.of(0, 1024));
+    kernels
+        .tile(shape)
+        .run(arena, tiles, 0, 2, 16, 8192, 4096, Ints.of(3, 40, 17), 0, 3, values(), 16, 8192);
+  }
+
+  private static void winograd(Kernels kernels, Winograd form, float[] arena) {
+    int m = form.outputs();
+    int block = 16;
+    var tiles =
+        new Kernels.WinogradTiles(
+            Ints.of(0, m * block),
+            Ints.of(0, m * block),
+            Ints.of(0, 5),
+            Ints.of(m, m - 1),
+            Ints.of(m - 1, m));
+    kernels.winogradInput(form, arena, tiles, 0, 2, 16, 12 * block, block, 8192, 48, 12000);
+    kernels.winogradOutput(
+        form,
+        arena,
+        tiles,
+        0,
+        2,
+        8192,
+        48,
+        block,
+        values(),
+        16,
+        4096,
+        12 * block,
+        block,
+        2048,
+        12 * block,
+        new Kernels.Epilogue(true, true),
+        12000);
+  }
+}

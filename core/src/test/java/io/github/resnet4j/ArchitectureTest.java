@@ -70,13 +70,26 @@ class ArchitectureTest {
   }
 
   @Test
-  void onlyCheckpointsTouchTheNetworkAndForeignMemory() {
+  void onlyCheckpointsTouchTheNetwork() {
     classes()
         .that()
         .resideOutsideOfPackage("io.github.resnet4j.checkpoint")
         .should()
         .onlyDependOnClassesThat()
-        .resideOutsideOfPackages("java.net.http..", "java.lang.foreign..")
+        .resideOutsideOfPackages("java.net.http..")
+        .check(CLASSES);
+  }
+
+  @Test
+  void onlyCheckpointsAndMachineCodeTouchForeignMemory() {
+    classes()
+        .that()
+        .resideOutsideOfPackage("io.github.resnet4j.checkpoint")
+        .and()
+        .haveNameNotMatching("io\\.github\\.resnet4j\\.kernel\\.(Machine.*|Ints)")
+        .should()
+        .onlyDependOnClassesThat()
+        .resideOutsideOfPackages("java.lang.foreign..")
         .check(CLASSES);
   }
 

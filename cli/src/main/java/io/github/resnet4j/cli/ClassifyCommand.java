@@ -2,6 +2,7 @@ package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Prediction;
+import io.github.resnet4j.ResNet;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Preprocessing;
@@ -103,7 +104,8 @@ final class ClassifyCommand implements Callable<Integer> {
       out.println(Table.csvLine(List.of("path", "rank", "index", "label", "probability")));
     }
     int unreadable = 0;
-    Session session = classifier.network().compile(options.atFirst());
+    ResNet network = classifier.network();
+    Session session = network.compile(options.atFirst(network, pictures.size()));
     try (Team team = options.team();
         ExecutorService ahead = Executors.newSingleThreadExecutor();
         var progress = new Progress("classify", " pictures", 1)) {
@@ -125,7 +127,7 @@ final class ClassifyCommand implements Callable<Integer> {
           var compile = options.forLong();
           if (compile.isPresent()) {
             session.close();
-            session = classifier.network().compile(compile.get());
+            session = network.compile(compile.get());
           }
         }
       }

@@ -70,7 +70,7 @@ final class ForwardCommand implements Callable<Integer> {
     } else {
       network = options.load(options.findWeights());
     }
-    var compile = options.atFirst();
+    var compile = options.atFirst(network, x.dim(0));
     String lastStage = "layer" + network.spec().blocks().size();
     if (features) {
       compile = compile.withTaps(lastStage);

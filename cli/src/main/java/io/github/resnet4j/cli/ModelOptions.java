@@ -11,6 +11,7 @@ import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -57,12 +58,20 @@ final class ModelOptions {
       names = "--kernels",
       paramLabel = "KERNELS",
       description =
-          "auto, vector or scalar. Vectors take seconds to warm up: auto begins without them and"
-              + " goes over to them where much is left to do.")
+          "auto, machine, vector or scalar. Auto takes machine code, which Java writes itself,"
+              + " where the processor has AVX2. Elsewhere it begins without vectors, which take"
+              + " seconds to warm up, and goes over to them where much is left to do.")
   KernelChoice kernels = KernelChoice.AUTO;
+
+  /** Images that do not pay for transforming weights. */
+  private static final int FEW = 16;
+
+  /** Images times parameters that the reference forward pass is done with before others start. */
+  private static final long SMALL = 5_000_000;
 
   enum KernelChoice {
     AUTO,
+    MACHINE,
     VECTOR,
     SCALAR
   }
@@ -71,14 +80,31 @@ final class ModelOptions {
     return new Team(threads);
   }
 
-  /** How to compile a network for a first, short run. */
-  CompileOptions atFirst() {
-    return compileOptions(kernels == KernelChoice.VECTOR ? best() : Kernels.scalar());
+  /** How to compile a network for its first images. */
+  CompileOptions atFirst(ResNet network, int images) {
+    boolean small = (long) images * parameters(network) < SMALL;
+    var options =
+        compileOptions(
+            switch (kernels) {
+              case AUTO -> small ? Kernels.scalar() : Kernels.machine().orElseGet(Kernels::scalar);
+              case MACHINE, VECTOR -> best();
+              case SCALAR -> Kernels.scalar();
+            });
+    // To transform weights for Winograd's algorithm takes longer than it saves on a few images.
+    return algorithm == CompileOptions.Algorithm.AUTO && images < FEW
+        ? options.withAlgorithm(CompileOptions.Algorithm.DIRECT)
+        : options;
+  }
+
+  private static long parameters(ResNet network) {
+    return network.state().entries().values().stream().mapToLong(Tensor::size).sum();
   }
 
   /** How to compile it for a long one, if that makes a difference. */
   Optional<CompileOptions> forLong() {
-    return kernels == KernelChoice.AUTO ? Optional.of(compileOptions(best())) : Optional.empty();
+    return kernels == KernelChoice.AUTO && Kernels.machine().isEmpty()
+        ? Optional.of(compileOptions(best()))
+        : Optional.empty();
   }
 
   private CompileOptions compileOptions(Kernels chosen) {

@@ -48,7 +48,8 @@ public final class Download {
   private static final int MAX_TEXT_BYTES = 16 << 20;
   private static final Map<Path, Object> IN_THIS_PROCESS = new ConcurrentHashMap<>();
 
-  private final HttpClient client;
+  private final Map<String, String> environment;
+  private @Nullable HttpClient client;
   private final Progress progress;
   private final Duration stall;
 
@@ -69,12 +70,20 @@ public final class Download {
   public Download(Map<String, String> environment, Progress progress, Duration stall) {
     this.progress = progress;
     this.stall = stall;
-    this.client =
-        HttpClient.newBuilder()
-            .connectTimeout(stall)
-            .followRedirects(HttpClient.Redirect.NORMAL)
-            .proxy(new EnvironmentProxy(environment, ProxySelector.getDefault()))
-            .build();
+    this.environment = Map.copyOf(environment);
+  }
+
+  /** Made when it is first needed: that takes a quarter of a second, and most files are here. */
+  private synchronized HttpClient client() {
+    if (client == null) {
+      client =
+          HttpClient.newBuilder()
+              .connectTimeout(stall)
+              .followRedirects(HttpClient.Redirect.NORMAL)
+              .proxy(new EnvironmentProxy(environment, ProxySelector.getDefault()))
+              .build();
+    }
+    return client;
   }
 
   /** With this process's environment and half a minute of patience. */
@@ -218,7 +227,7 @@ public final class Download {
 
   private HttpResponse<InputStream> send(HttpRequest request) throws IOException {
     try {
-      return client.send(request, HttpResponse.BodyHandlers.ofInputStream());
+      return client().send(request, HttpResponse.BodyHandlers.ofInputStream());
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new IOException("interrupted", e);

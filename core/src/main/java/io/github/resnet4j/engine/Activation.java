@@ -73,6 +73,15 @@ final class Activation {
         + within / groupChannels;
   }
 
+  /** The channels in the order in which they lie. */
+  int[] channelOrder() {
+    int[] order = new int[channels];
+    for (int c = 0; c < channels; c++) {
+      order[position(c)] = c;
+    }
+    return order;
+  }
+
   void holdImages(int atOnce) {
     images = atOnce;
   }

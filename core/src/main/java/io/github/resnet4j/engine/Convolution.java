@@ -71,6 +71,38 @@ record Convolution(
     float weight(int o, int index) {
       return (float) (weights[index] * scale[o]);
     }
+
+    /**
+     * Writes one tap of an output's weights for some input channels, each {@code toStep} after the
+     * one before. A small loop of its own, which the JVM compiles soon: packing is most of a first
+     * run.
+     *
+     * @param order the input channels in the order in which they lie
+     * @param from the first one's index in it
+     * @param firstInput the first channel that the output reads; others are passed over
+     * @param inputs how many it reads
+     */
+    void spread(
+        int o,
+        int tap,
+        int taps,
+        int[] order,
+        int from,
+        int count,
+        int firstInput,
+        int inputs,
+        float[] to,
+        int toAt,
+        int toStep) {
+      double factor = scale[o];
+      int base = o * inputs * taps + tap;
+      for (int i = 0; i < count; i++) {
+        int c = order[from + i] - firstInput;
+        if (c >= 0 && c < inputs) {
+          to[toAt + i * toStep] = (float) (weights[base + c * taps] * factor);
+        }
+      }
+    }
   }
 
   /** Writes the bias in the order of the output's channels. */

@@ -259,19 +259,25 @@ final class DirectConv implements Step {
         Convolution.Folded folded = conv.fold(state);
         int[] at = new int[blocks];
         Arrays.setAll(at, b -> start + from[b]);
+        int[] order = conv.in().channelOrder();
         for (int o = 0; o < layer.outChannels(); o++) {
           int to = conv.out().position(o);
           int b = to / channels;
-          int group = o / groupOutputs;
-          for (int i = 0; i < groupInputs; i++) {
-            int c = conv.in().position(group * groupInputs + i);
-            for (int ky = 0; ky < k; ky++) {
-              for (int kx = 0; kx < k; kx++) {
-                int r = rows ? ky : (c / run * k + ky) * k + kx;
-                int j = rows ? kx * layer.inChannels() + c : c % run;
-                data[at[b] + ((r - firstRun[b]) * run + j) * channels + to % channels] =
-                    folded.weight(o, ((o * groupInputs + i) * k + ky) * k + kx);
+          int firstInput = o / groupOutputs * groupInputs;
+          int place = at[b] + to % channels;
+          for (int r = firstRun[b]; r < endRun[b]; r++, place += run * channels) {
+            if (rows) {
+              for (int j = 0; j < run; j++) {
+                int c = j % layer.inChannels();
+                data[place + j * channels] =
+                    folded.weight(o, ((o * groupInputs + c) * k + r) * k + j / layer.inChannels());
               }
+            } else {
+              int tap = r % (k * k);
+              int c = r / (k * k) * run;
+              int count = Math.min(run, order.length - c);
+              folded.spread(
+                  o, tap, k * k, order, c, count, firstInput, groupInputs, data, place, channels);
             }
           }
         }

@@ -56,9 +56,9 @@ final class Head implements Step {
       public Weights pack(StateDict state, float[] data, int at) {
         float[] weight = state.get(layer.weight().name()).data();
         for (int o = 0; o < layer.out(); o++) {
+          int to = at + o / channels * inputs * channels + o % channels;
           for (int c = 0; c < layer.in(); c++) {
-            data[at + (o / channels * inputs + c) * channels + o % channels] =
-                weight[o * layer.in() + c];
+            data[to + c * channels] = weight[o * layer.in() + c];
           }
         }
         float[] bias = state.get(layer.bias().name()).data();

@@ -8,16 +8,31 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Writes x86-64 machine code: the few dozen instructions that the kernels need, on general registers
- * and on vectors of 512 bits (EVEX, AVX-512F) or 256 bits (VEX, AVX2 and FMA).
+ * Writes x86-64 machine code: the few dozen instructions that the kernels need, on general
+ * registers and on vectors of 512 bits (EVEX, AVX-512F) or 256 bits (VEX, AVX2 and FMA).
  *
- * <p>Encodings: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, sections 2.1
- * (REX), 2.3 (VEX), 2.7 (EVEX). Operands are in Intel's order, the destination first.
+ * <p>Encodings: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, sections
+ * 2.1 (REX), 2.3 (VEX), 2.7 (EVEX). Operands are in Intel's order, the destination first.
  */
 final class Assembler {
   /** General registers, in the order of their numbers. */
   enum Reg {
-    RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15
+    RAX,
+    RCX,
+    RDX,
+    RBX,
+    RSP,
+    RBP,
+    RSI,
+    RDI,
+    R8,
+    R9,
+    R10,
+    R11,
+    R12,
+    R13,
+    R14,
+    R15
   }
 
   /** A memory operand: {@code [base + index * scale + displacement]}. */
@@ -149,7 +164,8 @@ final class Assembler {
     return register == null ? 0 : high(register.ordinal());
   }
 
-  // --- general instructions, all of 64 bits -------------------------------------------------------
+  // --- general instructions, all of 64 bits
+  // -------------------------------------------------------
 
   private void rex(int reg, int index, int base) {
     emit(0x48 | high(reg) << 2 | high(index) << 1 | high(base));
@@ -270,12 +286,16 @@ final class Assembler {
 
   /** Brings a line into the second-level cache. */
   void prefetcht1(Mem line) {
-    rex(0, line.index == null ? 0 : line.index.ordinal(), line.base.ordinal());
+    int rex = 0x40 | high(line.index) << 1 | high(line.base);
+    if (rex != 0x40) {
+      emit(rex);
+    }
     emit(0x0F, 0x18);
     address(2, line, 1);
   }
 
-  // --- jumps --------------------------------------------------------------------------------------
+  // --- jumps
+  // --------------------------------------------------------------------------------------
 
   void bind(Label label) {
     label.at = size;
@@ -314,7 +334,8 @@ final class Assembler {
     }
   }
 
-  // --- vectors ------------------------------------------------------------------------------------
+  // --- vectors
+  // ------------------------------------------------------------------------------------
 
   /**
    * VEX or EVEX, and the opcode.
@@ -376,15 +397,7 @@ final class Assembler {
       int operandBytes) {
     check(first, second, 0);
     vector(
-        map,
-        prefix,
-        opcode,
-        first,
-        second,
-        high(third.index),
-        third.base.ordinal(),
-        broadcast,
-        0);
+        map, prefix, opcode, first, second, high(third.index), third.base.ordinal(), broadcast, 0);
     address(first, third, wide ? operandBytes : 1);
   }
 
@@ -500,10 +513,7 @@ final class Assembler {
   private void half(int opcode, Mem mem, int register) {
     emit(
         0xC4,
-        (1 ^ high(register)) << 7
-            | (1 ^ high(mem.index)) << 6
-            | (1 ^ high(mem.base)) << 5
-            | MAP_0F,
+        (1 ^ high(register)) << 7 | (1 ^ high(mem.index)) << 6 | (1 ^ high(mem.base)) << 5 | MAP_0F,
         15 << 3,
         opcode);
     address(register, mem, 1);

@@ -1,5 +1,7 @@
 package io.github.resnet4j.kernel;
 
+import java.util.Optional;
+
 /**
  * The loops that the engine spends its time in, over blocked arrays: {@code block} consecutive
  * floats are so many channels of one pixel. Everything of one run lies in one array, the arena.
@@ -8,14 +10,24 @@ package io.github.resnet4j.kernel;
  */
 public interface Kernels {
   /**
-   * The fastest kernels that this JVM offers, chosen once: vectors where it has them and compiles
-   * them well, else {@link #scalar} ones, with a warning that says why. The system property {@code
-   * resnet4j.kernels} ({@code auto}, {@code vector}, {@code scalar}) overrules it.
+   * The fastest kernels that this JVM offers, chosen once: machine code where the processor has
+   * AVX2 and the JVM lets native code run ({@code --enable-native-access}); else vectors where the
+   * JVM has them and compiles them well; else {@link #scalar} ones, with a warning that says why.
+   * The system property {@code resnet4j.kernels} ({@code auto}, {@code machine}, {@code
+   * machine256}, {@code vector}, {@code scalar}) overrules it.
    *
    * @throws IllegalArgumentException if the property asks for what this JVM does not have
    */
   static Kernels best() {
     return Providers.chosen();
+  }
+
+  /**
+   * Machine code, which needs no warming up, where processor and JVM permit it; empty also if the
+   * system property asks for others.
+   */
+  static Optional<Kernels> machine() {
+    return Providers.machine();
   }
 
   /** Plain loops: the twin of the others, for comparison and for a run too short to warm up for. */

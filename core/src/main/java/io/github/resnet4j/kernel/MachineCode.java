@@ -22,8 +22,8 @@ import java.util.Optional;
  * Executable memory, what the processor can do, and the conventions of a call. Nowhere else does
  * the project touch memory that Java does not guard.
  *
- * <p>Memory is never writable and executable at once: it is written, then sealed. It is kept as long
- * as the process lives, since kernels are made once for each shape.
+ * <p>Memory is never writable and executable at once: it is written, then sealed. It is kept as
+ * long as the process lives, since kernels are made once for each shape.
  */
 final class MachineCode {
   private static final boolean WINDOWS =
@@ -46,7 +46,8 @@ final class MachineCode {
 
   private MachineCode() {}
 
-  // --- executable memory --------------------------------------------------------------------------
+  // --- executable memory
+  // --------------------------------------------------------------------------
 
   /**
    * Copies code to memory that can be executed.
@@ -144,7 +145,8 @@ final class MachineCode {
     }
   }
 
-  // --- calls --------------------------------------------------------------------------------------
+  // --- calls
+  // --------------------------------------------------------------------------------------
 
   /**
    * A handle for functions of so many pointers to Java arrays, then so many longs; its first
@@ -160,8 +162,8 @@ final class MachineCode {
   }
 
   /**
-   * A function's frame. Whatever the system's convention, its first six parameters come in RDI, RSI,
-   * RDX, RCX, R8 and R9 and the others from {@link #parameter}; all other registers are free.
+   * A function's frame. Whatever the system's convention, its first six parameters come in RDI,
+   * RSI, RDX, RCX, R8 and R9 and the others from {@link #parameter}; all other registers are free.
    */
   static final class Frame {
     private static final Reg[] SAVED = {
@@ -236,7 +238,8 @@ final class MachineCode {
     }
   }
 
-  // --- features -----------------------------------------------------------------------------------
+  // --- features
+  // -----------------------------------------------------------------------------------
 
   /** Which vectors processor and operating system support. */
   enum Vectors {

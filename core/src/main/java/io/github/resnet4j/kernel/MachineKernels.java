@@ -5,6 +5,7 @@ import java.lang.invoke.MethodHandle;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The kernels as x86-64 machine code that Java writes itself: as fast in their first call as ever
@@ -46,8 +47,17 @@ final class MachineKernels implements Kernels {
     }
   }
 
-  /** Finds out whether machine code works here; the last step is to run some. */
-  static Support support() {
+  private static @Nullable Support support;
+
+  /** Finds out, once, whether machine code works here; the last step is to run some. */
+  static synchronized Support support() {
+    if (support == null) {
+      support = findOut();
+    }
+    return support;
+  }
+
+  private static Support findOut() {
     Optional<String> obstacle = MachineCode.obstacle();
     if (obstacle.isPresent()) {
       return new Support(MachineCode.Vectors.NONE, obstacle);
@@ -103,8 +113,7 @@ final class MachineKernels implements Kernels {
     return MachineCode.install(
         switch (key) {
           case Input k -> MachineWinograd.input(k.form, k.block, wide);
-          case Output k ->
-              MachineWinograd.output(k.form, k.block, k.pixelStride, k.epilogue, wide);
+          case Output k -> MachineWinograd.output(k.form, k.block, k.pixelStride, k.epilogue, wide);
           case Max k -> MachinePool.max(k.block, k.size, k.stride, wide);
           case Average k -> MachinePool.average(k.block, wide);
           default -> throw new IllegalArgumentException(key.toString());
@@ -205,7 +214,8 @@ final class MachineKernels implements Kernels {
     check(arena, from, from + (form.products() - 1L) * step + (long) (end - first) * block);
     check(weights, biasAt, (long) biasAt + block);
     check(arena, (long) out + tiles.out().least, 0);
-    check(arena, 0, out + lastOutput(tiles, tiles.out(), first, end, rowStride, pixelStride, block));
+    check(
+        arena, 0, out + lastOutput(tiles, tiles.out(), first, end, rowStride, pixelStride, block));
     if (epilogue.residual()) {
       Objects.checkFromToIndex(first, end, tiles.residual().size());
       check(arena, (long) residual + tiles.residual().least, 0);
@@ -276,8 +286,7 @@ final class MachineKernels implements Kernels {
     MemorySegment code = code(new Max(block, size, stride));
     MemorySegment memory = MemorySegment.ofArray(arena);
     try {
-      MAX_POOL.invokeExact(
-          code, memory, memory, 4L * from, 4L * to, 4L * rowStride, (long) count);
+      MAX_POOL.invokeExact(code, memory, memory, 4L * from, 4L * to, 4L * rowStride, (long) count);
     } catch (Throwable e) {
       throw unexpected(e);
     }

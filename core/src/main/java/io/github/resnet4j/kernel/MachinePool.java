@@ -11,8 +11,8 @@ final class MachinePool {
   private MachinePool() {}
 
   /**
-   * A row of max pooling. Parameters: arena, arena; then from, to, row stride in bytes and the count
-   * of windows.
+   * A row of max pooling. Parameters: arena, arena; then from, to, row stride in bytes and the
+   * count of windows.
    */
   static byte[] max(int block, int size, int stride, boolean wide) {
     final Reg from = Reg.RDI;

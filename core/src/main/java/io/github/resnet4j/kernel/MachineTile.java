@@ -14,7 +14,9 @@ import java.util.Objects;
 final class MachineTile implements ConvTile {
   private static final MethodHandle CALLER = MachineCode.caller(6, 9);
 
-  /** Products of a call, at most: 50 µs of a slow core, since the garbage collector waits for it. */
+  /**
+   * Products of a call, at most: 50 µs of a slow core, since the garbage collector waits for it.
+   */
   private static final long PRODUCTS_OF_A_CALL = 2_000_000;
 
   /** Products of an unrolled stretch, about: 4 kB of code, which the processor keeps decoded. */
@@ -23,7 +25,9 @@ final class MachineTile implements ConvTile {
   private final Shape shape;
   private final MemorySegment code;
 
-  /** How far a tile reads from the beginning of its last run, and writes from that of its output. */
+  /**
+   * How far a tile reads from the beginning of its last run, and writes from that of its output.
+   */
   private final int inputSpan;
 
   private final int outputSpan;
@@ -192,7 +196,8 @@ final class MachineTile implements ConvTile {
       if (vectors * code.lanes() != shape.channels()
           || (shape.groups() != 0 && shape.groups() != code.lanes())
           || accumulators + vectors > registers) {
-        throw new IllegalArgumentException("not for vectors of %d: %s".formatted(code.lanes(), shape));
+        throw new IllegalArgumentException(
+            "not for vectors of %d: %s".formatted(code.lanes(), shape));
       }
     }
 

@@ -82,7 +82,8 @@ final class MachineWinograd {
     code.vbroadcastss(register, register);
   }
 
-  // --- input --------------------------------------------------------------------------------------
+  // --- input
+  // --------------------------------------------------------------------------------------
 
   private byte[] input() {
     final Reg in = Reg.RDI;
@@ -184,7 +185,8 @@ final class MachineWinograd {
     code.vmovaps(RESULT + 5, 5);
   }
 
-  // --- output -------------------------------------------------------------------------------------
+  // --- output
+  // -------------------------------------------------------------------------------------
 
   private byte[] output(int pixelStride, Kernels.Epilogue epilogue) {
     final Reg from = Reg.RDI;

@@ -28,6 +28,14 @@ final class Providers {
     return chosen;
   }
 
+  static Optional<Kernels> machine() {
+    String wish = System.getProperty(PROPERTY, "auto").toLowerCase(Locale.ROOT);
+    boolean possible =
+        wish.startsWith("machine")
+            || (wish.equals("auto") && MachineKernels.support().obstacle().isEmpty());
+    return possible ? Optional.of(chosen()) : Optional.empty();
+  }
+
   private static Kernels choose(String wish) {
     return switch (wish.toLowerCase(Locale.ROOT)) {
       case "scalar" -> new ScalarKernels();
@@ -38,12 +46,13 @@ final class Providers {
         }
         yield new VectorKernels();
       }
-      case "machine" -> {
+      case "machine", "machine256" -> {
         MachineKernels.Support support = MachineKernels.support();
         if (support.obstacle().isPresent()) {
           throw new IllegalArgumentException("no machine kernels: " + support.obstacle().get());
         }
-        yield support.kernels();
+        // The latter tries on a newer machine what an older one would run.
+        yield wish.endsWith("256") ? new MachineKernels(false) : support.kernels();
       }
       case "auto" -> {
         MachineKernels.Support support = MachineKernels.support();
@@ -61,7 +70,8 @@ final class Providers {
       }
       default ->
           throw new IllegalArgumentException(
-              "%s must be auto, machine, vector or scalar, was '%s'".formatted(PROPERTY, wish));
+              "%s must be auto, machine, machine256, vector or scalar, was '%s'"
+                  .formatted(PROPERTY, wish));
     };
   }
 

@@ -51,8 +51,9 @@ class WithoutVectorsTest {
     }
     assertEquals(
         List.of(
-            "running on slow scalar kernels: the Vector API is not enabled; start Java with"
-                + " --add-modules jdk.incubator.vector"),
+            "running on slow scalar kernels: no machine code: start Java with"
+                + " --enable-native-access=ALL-UNNAMED; the Vector API is not enabled; start Java"
+                + " with --add-modules jdk.incubator.vector"),
         warnings);
   }
 }

@@ -4,6 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
 import java.util.Random;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -14,13 +17,25 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
- * The vector kernels against their scalar twin, on random operands of random shapes. Runs in JVMs
- * with vectors of 512 (if the machine has them), 256 and 128 bits.
+ * Vector and machine kernels against their scalar twin, on random operands of random shapes. Runs
+ * in JVMs with vectors of 512 (if the machine has them), 256 and 128 bits.
  */
 @Tag("kernels")
 class KernelsTest {
-  private static final Kernels VECTOR = new VectorKernels();
   private static final Kernels SCALAR = new ScalarKernels();
+  private static final List<Kernels> ALL = all();
+
+  private static List<Kernels> all() {
+    var all = new ArrayList<Kernels>(List.of(new VectorKernels()));
+    MachineKernels.Support machine = MachineKernels.support();
+    if (machine.obstacle().isEmpty()) {
+      all.add(new MachineKernels(false));
+      if (machine.vectors() == MachineCode.Vectors.OF_512_BITS) {
+        all.add(new MachineKernels(true));
+      }
+    }
+    return all;
+  }
 
   /** Values that an index too far would be seen by. */
   private static float[] random(Random random, int size) {
@@ -36,7 +51,18 @@ class KernelsTest {
     String asked = System.getProperty("expected.vector.bits");
     // Other processors have no vectors of 256 bits.
     if (asked != null && (asked.equals("128") || System.getProperty("os.arch").equals("amd64"))) {
-      assertEquals("vector, " + asked + " bit", VECTOR.name());
+      assertEquals("vector, " + asked + " bit", new VectorKernels().name());
+    }
+  }
+
+  @Test
+  void machineCodeRunsWhereTheJvmPermitsIt() {
+    MachineKernels.Support support = MachineKernels.support();
+    if (System.getProperty("os.arch").equals("amd64")
+        && KernelsTest.class.getModule().isNativeAccessEnabled()) {
+      assertEquals(Optional.empty(), support.obstacle());
+    } else {
+      assertTrue(support.obstacle().isPresent());
     }
   }
 
@@ -47,14 +73,17 @@ class KernelsTest {
   @ParameterizedTest
   @MethodSource("seeds")
   void tilesGiveTheSameBits(int seed) {
-    var random = new Random(seed);
-    int vectors = 1 + random.nextInt(VECTOR.mostVectors());
-    int channels = vectors * VECTOR.lanes();
-    int pixels = 1 + random.nextInt(VECTOR.accumulators() / vectors);
-    int groups = random.nextInt(3) == 0 ? VECTOR.lanes() : 0;
+    ALL.forEach(kernels -> tilesGiveTheSameBits(kernels, new Random(seed)));
+  }
+
+  private static void tilesGiveTheSameBits(Kernels kernels, Random random) {
+    int vectors = 1 + random.nextInt(kernels.mostVectors());
+    int channels = vectors * kernels.lanes();
+    int pixels = 1 + random.nextInt(kernels.accumulators() / vectors);
+    int groups = random.nextInt(3) == 0 ? kernels.lanes() : 0;
     int run = 1 + random.nextInt(groups > 0 ? 5 : 70);
     int pixelStride = 1 + random.nextInt(130);
-    int outStride = vectors * Math.max(16, VECTOR.lanes()) + random.nextInt(3) * 16;
+    int outStride = vectors * Math.max(16, kernels.lanes()) + random.nextInt(3) * 16;
     var shape =
         new ConvTile.Shape(
             pixels,
@@ -78,10 +107,10 @@ class KernelsTest {
     float[] weights = random(random, 5 + runCount * run * channels + outStride);
     float[] twin = arena.clone();
 
-    for (var each : Stream.of(VECTOR, SCALAR).toList()) {
+    for (var each : List.of(kernels, SCALAR)) {
       each.tile(shape)
           .run(
-              each == VECTOR ? arena : twin,
+              each == kernels ? arena : twin,
               tiles,
               1,
               3,
@@ -96,14 +125,15 @@ class KernelsTest {
               5 + runCount * run * channels);
     }
 
-    assertArrayEquals(twin, arena, shape::toString); // every bit, and nothing beside the tile
+    assertArrayEquals(
+        twin, arena, () -> kernels.name() + " " + shape); // every bit, and nothing beside the tile
   }
 
   @Test
   void reluKeepsNanAndZeroesTheRest() {
-    int channels = VECTOR.lanes();
-    var shape = new ConvTile.Shape(1, channels, 1, 1, channels, false, true, 0);
-    for (var each : Stream.of(VECTOR, SCALAR).toList()) {
+    for (var each : Stream.concat(ALL.stream(), Stream.of(SCALAR)).toList()) {
+      int channels = each.lanes();
+      var shape = new ConvTile.Shape(1, channels, 1, 1, channels, false, true, 0);
       float[] arena = new float[channels + 1];
       float[] weights = new float[2 * channels];
       weights[channels] = Float.NaN; // the bias
@@ -125,7 +155,10 @@ class KernelsTest {
   @ParameterizedTest
   @EnumSource
   void winogradTransformsAgree(Winograd form) {
-    var random = new Random(1);
+    ALL.forEach(kernels -> winogradTransformsAgree(kernels, form, new Random(1)));
+  }
+
+  private static void winogradTransformsAgree(Kernels kernels, Winograd form, Random random) {
     for (int block : new int[] {16, 32, 64}) {
       int t = form.inputs();
       int rowStride = (2 * t + 3) * block;
@@ -146,8 +179,8 @@ class KernelsTest {
               Ints.of(m, 1 + random.nextInt(m)));
       int residual = 60000;
       int to = 70000;
-      for (var each : Stream.of(VECTOR, SCALAR).toList()) {
-        float[] a = each == VECTOR ? arena : twin;
+      for (var each : List.of(kernels, SCALAR)) {
+        float[] a = each == kernels ? arena : twin;
         each.winogradInput(form, a, tiles, 0, 2, 7, rowStride, block, products, step, scratch);
         each.winogradOutput(
             form, a, tiles, 0, 2, products, step, block, weights, 3, to, rowStride, block, residual,
@@ -161,7 +194,7 @@ class KernelsTest {
               twin[i],
               arena[i],
               TRANSFORM_TOLERANCE * Math.max(1, Math.abs(twin[i])),
-              () -> "%s, block %d, at %d".formatted(form, block, index));
+              () -> "%s, %s, block %d, at %d".formatted(kernels.name(), form, block, index));
         }
       }
     }
@@ -225,13 +258,16 @@ class KernelsTest {
 
   @Test
   void poolingAgrees() {
-    var random = new Random(3);
+    ALL.forEach(kernels -> poolingAgrees(kernels, new Random(3)));
+  }
+
+  private static void poolingAgrees(Kernels kernels, Random random) {
     for (int block : new int[] {16, 64}) {
       float[] arena = random(random, 60000);
       arena[9 * block + 1] = Float.NaN;
       float[] twin = arena.clone();
-      for (var each : Stream.of(VECTOR, SCALAR).toList()) {
-        float[] a = each == VECTOR ? arena : twin;
+      for (var each : List.of(kernels, SCALAR)) {
+        float[] a = each == kernels ? arena : twin;
         each.maxPoolRow(a, 5, 20 * block, block, 3, 2, 30000, 7);
         each.average(a, 5, 20 * block, block, 6, 7, 50000);
       }

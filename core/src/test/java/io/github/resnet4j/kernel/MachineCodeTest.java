@@ -1,0 +1,209 @@
+package io.github.resnet4j.kernel;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Machine code in JVMs of its own, since what goes wrong in it ends a JVM. */
+class MachineCodeTest {
+  @BeforeEach
+  void machineCodeWorksHere() {
+    assumeTrue(MachineKernels.support().obstacle().isEmpty(), "no machine code here");
+  }
+
+  private static String run(Class<?> main, List<String> flags, String... arguments)
+      throws IOException, InterruptedException {
+    var command = new ArrayList<String>();
+    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+    command.addAll(flags);
+    command.add("--enable-native-access=ALL-UNNAMED");
+    command.addAll(List.of("-cp", System.getProperty("java.class.path"), main.getName()));
+    command.addAll(List.of(arguments));
+    var process = new ProcessBuilder(command).redirectErrorStream(true).start();
+    String output = new String(process.getInputStream().readAllBytes());
+    assertEquals(0, process.waitFor(), output);
+    return output.strip();
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"-XX:+UseG1GC", "-XX:+UseParallelGC", "-XX:+UseSerialGC", "-XX:+UseZGC"})
+  void garbageCollectorsMayMoveWhatKernelsWorkOn(String collector) throws Exception {
+    assertEquals("same", run(Collections.class, List.of(collector, "-Xmx512m")));
+  }
+
+  /** Runs networks while other threads make garbage and ask for collections. */
+  static final class Collections {
+    private static volatile Object sink = "";
+
+    public static void main(String[] arguments) throws InterruptedException {
+      var spec = ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 1, 1).channels(32).build();
+      var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
+      Tensor x = TorchRandom.manualSeed(1).randn(3, 3, 96, 96);
+      var garbage =
+          Thread.ofPlatform()
+              .daemon()
+              .start(() -> {
+                for (int i = 0; ; i++) {
+                  sink = new byte[i % 100_000];
+                  if (i % 1000 == 0) {
+                    System.gc();
+                  }
+                }
+              });
+      try (var session =
+          network.compile(
+              CompileOptions.defaults()
+                  .withThreads(2)
+                  .withAlgorithm(CompileOptions.Algorithm.AUTO))) {
+        float[] expected = session.run(x).data();
+        long end = System.nanoTime() + 2_000_000_000L;
+        boolean same = garbage.isAlive();
+        while (System.nanoTime() < end) {
+          same &= Arrays.equals(expected, session.run(x).data());
+        }
+        System.out.println(same ? "same" : "different");
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"false, 1", "false, 2", "true, 3", "true, 4"})
+  void launchesOutOfBoundsAreRefused(boolean wide, long seed) throws Exception {
+    assumeTrue(
+        !wide || MachineKernels.support().vectors() == MachineCode.Vectors.OF_512_BITS,
+        "no AVX-512 here");
+    assertEquals(
+        "agree",
+        run(Launches.class, List.of(), Boolean.toString(wide), Long.toString(seed))
+            .replaceAll(" .*", ""));
+  }
+
+  /**
+   * Random launches, most of them a little beyond their arrays: each is refused, or does what the
+   * scalar twin does, which Java itself guards.
+   */
+  static final class Launches {
+    public static void main(String[] arguments) {
+      var kernels = new MachineKernels(Boolean.parseBoolean(arguments[0]));
+      var random = new Random(Long.parseLong(arguments[1]));
+      int done = 0;
+      int refused = 0;
+      for (int i = 0; i < 4000; i++) {
+        long seed = random.nextLong();
+        float[] expected = values(random.nextInt(6000));
+        float[] actual = expected.clone();
+        float[] weights = values(random.nextInt(9000));
+        try {
+          launch(kernels, kernels.lanes(), new Random(seed), actual, weights);
+        } catch (IndexOutOfBoundsException | IllegalArgumentException e) {
+          refused++;
+          continue;
+        }
+        launch(new ScalarKernels(), kernels.lanes(), new Random(seed), expected, weights);
+        for (int j = 0; j < expected.length; j++) {
+          float difference = Math.abs(expected[j] - actual[j]);
+          if (!(difference <= 1e-3f * Math.max(1, Math.abs(expected[j])))) {
+            System.out.println("launch " + i + " differs at " + j);
+            return;
+          }
+        }
+        done++;
+      }
+      System.out.println(
+          done > 100 && refused > 100
+              ? "agree (%d done, %d refused)".formatted(done, refused)
+              : "too few: %d done, %d refused".formatted(done, refused));
+    }
+
+    private static float[] values(int size) {
+      float[] values = new float[size];
+      for (int i = 0; i < size; i++) {
+        values[i] = (i * 31 % 255) / 127f - 1;
+      }
+      return values;
+    }
+
+    private static void launch(
+        Kernels kernels, int lanes, Random random, float[] arena, float[] weights) {
+      switch (random.nextInt(3)) {
+        case 0 -> {
+          int vectors = 1 + random.nextInt(2);
+          var shape =
+              new ConvTile.Shape(
+                  1 + random.nextInt(6),
+                  vectors * lanes,
+                  random.nextInt(70),
+                  1 + random.nextInt(20),
+                  vectors * 16,
+                  false,
+                  random.nextBoolean(),
+                  random.nextInt(4) == 0 ? lanes : 0);
+          var tiles =
+              new ConvTile.Tiles(
+                  Ints.of(at(random), at(random)),
+                  // apart, since the twin works in the output itself
+                  Ints.of(3000 + at(random), 4500 + at(random)),
+                  Ints.of(0, 0));
+          kernels
+              .tile(shape)
+              .run(
+                  arena,
+                  tiles,
+                  random.nextInt(3) - (random.nextInt(9) == 0 ? 1 : 0),
+                  random.nextInt(3),
+                  at(random),
+                  at(random),
+                  0,
+                  Ints.of(at(random), at(random)),
+                  0,
+                  random.nextInt(4),
+                  weights,
+                  at(random),
+                  at(random));
+        }
+        case 1 ->
+            kernels.maxPoolRow(
+                arena,
+                at(random),
+                random.nextInt(500),
+                16,
+                1 + random.nextInt(3),
+                1 + random.nextInt(2),
+                3000 + at(random),
+                random.nextInt(9));
+        default ->
+            kernels.average(
+                arena,
+                at(random),
+                random.nextInt(500),
+                16,
+                random.nextInt(4),
+                random.nextInt(5),
+                3000 + at(random));
+      }
+    }
+
+    private static int at(Random random) {
+      return switch (random.nextInt(12)) {
+        case 0 -> -1 - random.nextInt(20);
+        case 1 -> random.nextInt();
+        default -> random.nextInt(600);
+      };
+    }
+  }
+}

@@ -70,7 +70,8 @@ final class Assembler {
   enum Condition {
     EQUAL(4),
     NOT_EQUAL(5),
-    LESS(12);
+    LESS(12),
+    NOT_LESS(13);
 
     private final int code;
 

@@ -12,7 +12,8 @@ import java.util.Objects;
 
 /** A {@link ConvTile} in machine code: every extent a constant, every accumulator a register. */
 final class MachineTile implements ConvTile {
-  private static final MethodHandle CALLER = MachineCode.caller(6, 9);
+  private static final MethodHandle CALLER = MachineCode.caller(6, 10);
+  private static final int CACHE_LINE = 64;
 
   /**
    * Products of a call, at most: 50 µs of a slow core, since the garbage collector waits for it.
@@ -125,7 +126,8 @@ final class MachineTile implements ConvTile {
           4L * first,
           (long) count,
           4L * firstRun,
-          4L * endRun);
+          4L * endRun,
+          4L * (endRun - firstRun) * shape.run() * shape.channels());
     } catch (RuntimeException | Error e) {
       throw e;
     } catch (Throwable e) {
@@ -156,6 +158,9 @@ final class MachineTile implements ConvTile {
    *   (arena + out + 4 * *outAt++)[p][v] = acc[p][v] or relu(acc[p][v]);
    * } while (--count);
    * }</pre>
+   *
+   * <p>Meanwhile the weights behind these, usually those of the next block of output channels, are
+   * fetched into the second-level cache, a line for each row of products until all are there.
    */
   static final class Generator {
     // Parameters come in these six, see MachineCode.Frame.
@@ -171,8 +176,8 @@ final class MachineTile implements ConvTile {
     private static final Reg PIXEL = Reg.RBP;
     private static final Reg X = Reg.R10;
     private static final Reg I = Reg.RAX;
-    private static final Reg OUT = Reg.R12;
-    private static final Reg RESIDUAL = Reg.R13;
+    private static final Reg AHEAD = Reg.R12;
+    private static final Reg AHEAD_END = Reg.R13;
     private static final Reg WEIGHTS = Reg.R14;
     private static final Reg BIAS = Reg.R15;
     private static final Reg POINTER = Reg.RAX;
@@ -184,6 +189,8 @@ final class MachineTile implements ConvTile {
     private final int spacing;
     private final int accumulators;
     private final int registers;
+    private Mem out = mem(Reg.RSP);
+    private Mem residual = mem(Reg.RSP);
 
     Generator(Shape shape, boolean wide) {
       this.code = new Assembler(wide);
@@ -203,13 +210,16 @@ final class MachineTile implements ConvTile {
 
     byte[] generate() {
       MachineCode.Frame frame = MachineCode.Frame.enter(code);
-      code.mov(OUT, IN);
-      code.mov(RESIDUAL, IN);
+      out = frame.parameter(7);
+      residual = frame.parameter(8);
+      for (Mem place : new Mem[] {out, residual}) { // from offset to address
+        code.mov(POINTER, IN);
+        code.add(POINTER, place);
+        code.mov(place, POINTER);
+      }
       code.mov(WEIGHTS, WEIGHT);
       code.mov(BIAS, WEIGHT);
       code.add(IN, frame.parameter(6));
-      code.add(OUT, frame.parameter(7));
-      code.add(RESIDUAL, frame.parameter(8));
       code.add(WEIGHTS, frame.parameter(9));
       code.add(BIAS, frame.parameter(10));
       code.add(IN_AT, frame.parameter(11));
@@ -219,10 +229,17 @@ final class MachineTile implements ConvTile {
       code.add(RUNS, frame.parameter(13));
       code.add(RUNS_END, frame.parameter(14));
       Mem count = frame.parameter(12);
+      // The next block's weights follow this one's.
+      code.mov(AHEAD, WEIGHTS);
+      code.add(AHEAD, frame.parameter(15));
+      code.mov(AHEAD_END, AHEAD);
+      code.add(AHEAD_END, frame.parameter(15));
 
       var tile = new Label();
       code.bind(tile);
-      next(PIXEL, IN, IN_AT);
+      code.movsxd(PIXEL, mem(IN_AT));
+      code.add(IN_AT, Integer.BYTES);
+      code.lea(PIXEL, mem(IN, PIXEL, Float.BYTES));
       start();
       products();
       finish();
@@ -232,17 +249,18 @@ final class MachineTile implements ConvTile {
       return code.code();
     }
 
-    /** {@code to = base + 4 * *list++}. */
-    private void next(Reg to, Reg base, Reg list) {
-      code.movsxd(to, mem(list));
+    /** {@code POINTER = base + 4 * *list++}. */
+    private void next(Mem base, Reg list) {
+      code.movsxd(POINTER, mem(list));
       code.add(list, Integer.BYTES);
-      code.lea(to, mem(base, to, Float.BYTES));
+      code.mov(X, base);
+      code.lea(POINTER, mem(X, POINTER, Float.BYTES));
     }
 
     /** The accumulators' start: the bias, or bias plus residual. */
     private void start() {
       if (shape.residual()) {
-        next(POINTER, RESIDUAL, RESIDUAL_AT);
+        next(residual, RESIDUAL_AT);
       }
       for (int v = 0; v < vectors; v++) {
         Mem bias = mem(BIAS, v * spacing * Float.BYTES);
@@ -279,7 +297,9 @@ final class MachineTile implements ConvTile {
       code.jump(Condition.EQUAL, done);
       code.align(32);
       code.bind(run);
-      next(X, PIXEL, RUN);
+      code.movsxd(X, mem(RUN));
+      code.add(RUN, Integer.BYTES);
+      code.lea(X, mem(PIXEL, X, Float.BYTES));
       int stretch = Math.clamp(UNROLLED / accumulators, 1, shape.run());
       int stretches = shape.run() / stretch;
       if (stretches > 1) {
@@ -304,6 +324,14 @@ final class MachineTile implements ConvTile {
     /** The products of so many floats of every pixel. */
     private void stretch(int length) {
       int step = shape.groups() > 0 ? GROUP_STRIDE : 1;
+      var enough = new Label();
+      code.cmp(AHEAD, AHEAD_END);
+      code.jump(Condition.NOT_LESS, enough);
+      for (int i = 0; i < length; i++) {
+        code.prefetcht1(mem(AHEAD, i * CACHE_LINE));
+      }
+      code.add(AHEAD, length * CACHE_LINE);
+      code.bind(enough);
       for (int i = 0; i < length; i++) {
         for (int p = 0; p < shape.pixels(); p++) {
           multiply(p, i, mem(X, (p * shape.pixelStride() + i * step) * Float.BYTES));
@@ -358,7 +386,7 @@ final class MachineTile implements ConvTile {
       if (shape.relu()) {
         code.clear(zero);
       }
-      next(POINTER, OUT, OUT_AT);
+      next(out, OUT_AT);
       for (int p = 0; p < shape.pixels(); p++) {
         for (int v = 0; v < vectors; v++) {
           if (shape.relu()) {

@@ -20,15 +20,18 @@ import warnings
 
 warnings.filterwarnings("ignore")
 HERE = pathlib.Path(__file__).resolve().parent
-TARGETS = {
-    "resnet18": (1.1, 1.4), "resnet34": (1.1, 1.4),
-    "resnet50": (1.0, 1.1), "resnet101": (1.0, 1.1), "resnet152": (1.0, 1.1),
-    "wide_resnet50_2": (1.0, 1.1),
-    "resnext50_32x4d": (0.9, 1.0), "resnext101_32x8d": (0.9, 1.0),
+NETWORKS = [
+    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2",
+    "resnext50_32x4d", "resnext101_32x8d",
+]
+# Our two providers of kernels, with the flags of their JVMs.
+OURS = {
+    "machine": ["--enable-native-access=ALL-UNNAMED"],
+    "vector": ["--add-modules=jdk.incubator.vector", "-XX:CompileThresholdScaling=0.1"],
 }
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--networks", default=",".join(TARGETS))
+parser.add_argument("--networks", default=",".join(NETWORKS))
 parser.add_argument("--batches", default="1,16")
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--rounds", type=int, default=6)
@@ -66,10 +69,9 @@ def class_path():
 
 
 class Ours:
-    def __init__(self, name, folder):
+    def __init__(self, kernels, name, folder):
         command = [
-            java(), "--add-modules=jdk.incubator.vector", "-XX:+UseG1GC", "-XX:CompileThresholdScaling=0.1",
-            "-cp", class_path(), "io.github.resnet4j.benchmarks.Peer",
+            java(), *OURS[kernels], f"-Dresnet4j.kernels={kernels}", "-XX:+UseG1GC", "-cp", class_path(), "io.github.resnet4j.benchmarks.Peer",
             name, folder / "weights.pth", folder / "x.npy", folder / "y.npy", str(arguments.threads),
         ]
         self.process = subprocess.Popen(
@@ -164,7 +166,8 @@ def engines(name, batch, folder):
     last = network.to(memory_format=torch.channels_last)
     x_last = x.to(memory_format=torch.channels_last)
     made = {
-        "resnet4j": lambda: Ours(name, folder),
+        "machine": lambda: Ours("machine", name, folder),
+        "vector": lambda: Ours("vector", name, folder),
         "openvino latency": lambda: open_vino(file, x.numpy(), "LATENCY", 1),
         "openvino throughput": lambda: open_vino(file, x.numpy(), "THROUGHPUT", 1),
         "openvino 2 streams": lambda: open_vino(file, x.numpy(), "THROUGHPUT", 2) if batch > 1 else None,
@@ -184,8 +187,8 @@ def measure(name, batch):
             error = np.abs(engine.logits() - expected).max() / np.abs(expected).max()
             if not error < 1e-4:
                 sys.exit(f"{name}: {key} is wrong, relative error {error}")
-            # Ours needs seconds until the JVM's compiler is done; the others a few runs.
-            warm = time.time() + (12 if key == "resnet4j" else 2)
+            # Vectors need seconds until the JVM's compiler is done; the others a few runs.
+            warm = time.time() + (12 if key == "vector" else 2)
             one = engine.run(1)[0]
             while time.time() < warm:
                 one = engine.run(1)[0]
@@ -215,19 +218,20 @@ def main():
     header = None
     results = {}
     for name in arguments.networks.split(","):
-        for index, batch in enumerate(batches):
+        for batch in batches:
             rates = measure(name, batch)
             results[f"{name} {batch}"] = rates
             if header is None:
+                ours = [key for key in OURS if key not in without]
                 header = ["openvino latency", "openvino throughput", "openvino 2 streams", "onnxruntime", "torch.compile", "torch eager"]
                 header = [key for key in header if key not in without]
-                print("| network | batch | resnet4j | " + " | ".join(header) + " | ratio to the best | target |")
-                print("| --- " * (len(header) + 5) + "|")
-            best = max(rate for key, rate in rates.items() if key != "resnet4j")
-            target = TARGETS[name][min(index, 1)] if name in TARGETS and batch in (1, 16) else ""
-            cells = [f"{rates[key]:.1f}" if key in rates else "" for key in header]
-            print(f"| {name} | {batch} | {rates['resnet4j']:.1f} | " + " | ".join(cells)
-                  + f" | {rates['resnet4j'] / best:.2f} | {target} |", flush=True)
+                titles = ["network", "batch", *ours, *header, *(f"{key} / best peer" for key in ours)]
+                print("| " + " | ".join(titles) + " |")
+                print("| --- " * len(titles) + "|")
+            best = max(rate for key, rate in rates.items() if key not in OURS)
+            cells = [f"{rates[key]:.1f}" if key in rates else "" for key in ours + header]
+            cells += [f"{rates[key] / best:.2f}" for key in ours]
+            print(f"| {name} | {batch} | " + " | ".join(cells) + " |", flush=True)
     if arguments.json:
         pathlib.Path(arguments.json).write_text(json.dumps(results, indent=2) + "\n")
 

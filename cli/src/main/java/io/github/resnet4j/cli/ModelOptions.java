@@ -129,6 +129,10 @@ final class ModelOptions {
 
   /** The network of the weights that were found. */
   ResNet load(Weights found) throws IOException {
+    if (kernels == KernelChoice.AUTO) {
+      // Finding out whether machine code works takes a tenth of a second: meanwhile, read the file.
+      Thread.ofPlatform().daemon().name("kernels").start(Kernels::machine);
+    }
     ResNetSpec spec =
         found
             .spec()

@@ -49,6 +49,17 @@ public interface ConvTile {
       boolean residual,
       boolean relu,
       int groups) {
+    /**
+     * @throws IllegalArgumentException if an extent is not positive or a stride negative
+     */
+    public Shape {
+      if (pixels < 1 || channels < 1 || run < 1 || pixelStride < 0 || outStride < 0 || groups < 0) {
+        throw new IllegalArgumentException(
+            "%d pixels %d apart, %d channels, runs of %d, results %d apart, %d groups"
+                .formatted(pixels, pixelStride, channels, run, outStride, groups));
+      }
+    }
+
     /** Vectors of {@code lanes} floats of one pixel's results. */
     int vectors(int lanes) {
       return channels / lanes;

@@ -66,10 +66,8 @@ final class MachineCode {
         Posix.seal(memory);
       }
       return memory;
-    } catch (RuntimeException | Error e) {
-      throw e;
     } catch (Throwable e) {
-      throw new IllegalStateException(e);
+      throw unexpected(e);
     }
   }
 
@@ -159,6 +157,23 @@ final class MachineCode {
     }
     return Linker.nativeLinker()
         .downcallHandle(FunctionDescriptor.ofVoid(parameters), Linker.Option.critical(true));
+  }
+
+  /** Refuses what does not lie within an array; nothing else stands between a kernel and memory. */
+  static void check(float[] array, long from, long end) {
+    if (from < 0 || from > array.length || end > array.length) {
+      throw new IndexOutOfBoundsException(
+          "[%d, %d) of %d floats".formatted(from, end, array.length));
+    }
+  }
+
+  /** What a method handle's call can throw, as what it is. */
+  static RuntimeException unexpected(Throwable e) {
+    return switch (e) {
+      case RuntimeException runtime -> runtime;
+      case Error error -> throw error;
+      default -> new IllegalStateException(e);
+    };
   }
 
   /**
@@ -330,10 +345,8 @@ final class MachineCode {
     try {
       caller(1, 2)
           .invokeExact(install(code.code()), MemorySegment.ofArray(registers), first, second);
-    } catch (RuntimeException | Error e) {
-      throw e;
     } catch (Throwable e) {
-      throw new IllegalStateException(e);
+      throw unexpected(e);
     }
     return registers;
   }

@@ -1,5 +1,8 @@
 package io.github.resnet4j.kernel;
 
+import static io.github.resnet4j.kernel.MachineCode.check;
+import static io.github.resnet4j.kernel.MachineCode.unexpected;
+
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 import java.util.Objects;
@@ -118,14 +121,6 @@ final class MachineKernels implements Kernels {
           case Average k -> MachinePool.average(k.block, wide);
           default -> throw new IllegalArgumentException(key.toString());
         });
-  }
-
-  /** Checks that so many floats lie within an array. */
-  private static void check(float[] array, long from, long end) {
-    if (from < 0 || from > array.length || end > array.length) {
-      throw new IndexOutOfBoundsException(
-          "[%d, %d) of %d floats".formatted(from, end, array.length));
-    }
   }
 
   private void checkBlock(int block) {
@@ -318,13 +313,5 @@ final class MachineKernels implements Kernels {
     } catch (Throwable e) {
       throw unexpected(e);
     }
-  }
-
-  private static RuntimeException unexpected(Throwable e) {
-    return switch (e) {
-      case RuntimeException runtime -> runtime;
-      case Error error -> throw error;
-      default -> new IllegalStateException(e);
-    };
   }
 }

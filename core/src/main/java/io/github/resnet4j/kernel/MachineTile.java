@@ -1,6 +1,7 @@
 package io.github.resnet4j.kernel;
 
 import static io.github.resnet4j.kernel.Assembler.mem;
+import static io.github.resnet4j.kernel.MachineCode.check;
 
 import io.github.resnet4j.kernel.Assembler.Condition;
 import io.github.resnet4j.kernel.Assembler.Label;
@@ -63,18 +64,21 @@ final class MachineTile implements ConvTile {
     Objects.checkFromToIndex(first, end, tiles.in().size());
     Objects.checkFromToIndex(first, end, tiles.out().size());
     Objects.checkFromToIndex(firstRun, endRun, runs.size());
-    check(arena, (long) in + tiles.in().least + runs.least, 0);
-    check(arena, (long) in + tiles.in().most + runs.most, inputSpan);
-    check(arena, (long) out + tiles.out().least, 0);
-    check(arena, (long) out + tiles.out().most, outputSpan);
+    check(
+        arena,
+        (long) in + tiles.in().least + runs.least,
+        (long) in + tiles.in().most + runs.most + inputSpan);
+    check(arena, (long) out + tiles.out().least, (long) out + tiles.out().most + outputSpan);
     if (shape.residual()) {
       Objects.checkFromToIndex(first, end, tiles.residual().size());
-      check(arena, (long) residual + tiles.residual().least, 0);
-      check(arena, (long) residual + tiles.residual().most, outputSpan);
+      check(
+          arena,
+          (long) residual + tiles.residual().least,
+          (long) residual + tiles.residual().most + outputSpan);
     }
     long products = (long) (endRun - firstRun) * shape.run() * shape.channels();
-    check(weights, weightAt, products);
-    check(weights, biasAt, biasSpan);
+    check(weights, weightAt, weightAt + products);
+    check(weights, biasAt, (long) biasAt + biasSpan);
 
     int atOnce = (int) Math.clamp(PRODUCTS_OF_A_CALL / (products * shape.pixels() + 1), 1, 4096);
     for (int t = first; t < end; t += atOnce) {
@@ -128,17 +132,8 @@ final class MachineTile implements ConvTile {
           4L * firstRun,
           4L * endRun,
           4L * (endRun - firstRun) * shape.run() * shape.channels());
-    } catch (RuntimeException | Error e) {
-      throw e;
     } catch (Throwable e) {
-      throw new IllegalStateException(e);
-    }
-  }
-
-  private static void check(float[] array, long from, long span) {
-    if (from < 0 || from + span > array.length) {
-      throw new IndexOutOfBoundsException(
-          "[%d, %d) of %d floats".formatted(from, from + span, array.length));
+      throw MachineCode.unexpected(e);
     }
   }
 

@@ -116,8 +116,7 @@ final class MachineWinograd {
     code.mov(vector, block / code.lanes());
     var again = new Label();
     code.bind(again);
-    code.mov(row, from);
-    // Down the columns. Rows are an unknown stride apart: load by rows, as far as registers go.
+    // Down the columns.
     for (int c = 0; c < t; c++) {
       code.mov(row, from);
       for (int r = 0; r < t; r++) {
@@ -200,7 +199,9 @@ final class MachineWinograd {
     final Reg vector = Reg.RBX;
     final Reg out = Reg.R12;
     final Reg residual = Reg.R13;
-    final Reg row = Reg.R14;
+    final Reg column = Reg.R14;
+    final Reg rowStep = Reg.R15;
+    final Reg row = Reg.R14; // once the columns are done
     final Reg rowsOfTile = Reg.R15;
     MachineCode.Frame frame = MachineCode.Frame.enter(code);
     for (Reg list : new Reg[] {outAt, residualAt, rows, columns}) {
@@ -232,23 +233,28 @@ final class MachineWinograd {
     code.mov(vector, 0); // in bytes
     var again = new Label();
     code.bind(again);
+    // Down the columns, whose products are t planes apart.
+    code.mov(rowStep, step);
+    for (int i = 1; i < t / 2; i++) {
+      code.add(rowStep, step);
+    }
+    code.add(rowStep, rowStep);
+    code.lea(column, mem(from, vector, 1));
     for (int c = 0; c < t; c++) {
-      // Products of one column are t planes apart.
-      code.lea(plane, mem(from, vector, 1));
-      for (int i = 0; i < c; i++) {
-        code.add(plane, step);
-      }
+      code.mov(plane, column);
       for (int r = 0; r < t; r++) {
         code.vmovups(r, mem(plane));
-        for (int i = 0; r + 1 < t && i < t; i++) {
-          code.add(plane, step);
+        if (r + 1 < t) {
+          code.add(plane, rowStep);
         }
       }
+      code.add(column, step);
       transformOutput();
       for (int r = 0; r < m; r++) {
         code.vmovups(square(r, c), RESULT + r);
       }
     }
+    // Along the rows.
     var done = new Label();
     code.movsxd(rowsOfTile, mem(rows));
     code.lea(row, mem(out, vector, 1));

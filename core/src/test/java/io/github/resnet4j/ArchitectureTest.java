@@ -86,7 +86,7 @@ class ArchitectureTest {
         .that()
         .resideOutsideOfPackage("io.github.resnet4j.checkpoint")
         .and()
-        .haveNameNotMatching("io\\.github\\.resnet4j\\.kernel\\.(Machine.*|Ints)")
+        .haveNameNotMatching("io\\.github\\.resnet4j\\.kernel\\.(Machine.*|Ints|Floats)")
         .should()
         .onlyDependOnClassesThat()
         .resideOutsideOfPackages("java.lang.foreign..")

@@ -1,6 +1,7 @@
 package io.github.resnet4j.benchmarks;
 
 import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 import java.util.Arrays;
@@ -44,8 +45,8 @@ public class ConvTileBenchmark {
   @Param({"false", "true"})
   private boolean residualAndRelu;
 
-  private final float[] arena = new float[1 << 20];
-  private final float[] weights = new float[1 << 20];
+  private final Floats arena = Floats.of(new float[1 << 20]);
+  private final Floats weights = Floats.of(new float[1 << 20]);
   private ConvTile tile = tile(1, false);
   private ConvTile.Tiles tiles = ConvTile.Tiles.ONE;
 
@@ -59,8 +60,8 @@ public class ConvTileBenchmark {
   /** Makes the tile and fills the operands. */
   @Setup
   public void prepare() {
-    Arrays.fill(arena, 0.5f);
-    Arrays.fill(weights, 0.25f);
+    Arrays.fill(arena.values(), 0.5f);
+    Arrays.fill(weights.values(), 0.25f);
     tile = tile(pixels, residualAndRelu);
     int[] at = IntStream.range(0, PIXELS / pixels).map(i -> i * pixels * CHANNELS).toArray();
     tiles = new ConvTile.Tiles(Ints.of(at), Ints.of(at), Ints.of(at)); // DEPTH is CHANNELS
@@ -69,7 +70,7 @@ public class ConvTileBenchmark {
   /** Sixty pixels, as many tiles as that takes. */
   @Benchmark
   @OperationsPerInvocation(PIXELS * CHANNELS)
-  public float[] sixtyPixels() {
+  public Floats sixtyPixels() {
     int at = 12; // with the array's header, on a cache line
     int out = at + PIXELS * DEPTH;
     int biasAt = at + DEPTH * CHANNELS;

@@ -1,6 +1,7 @@
 package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.Conv2d;
@@ -53,7 +54,7 @@ final class DirectConv implements Step {
    * @param biasAt where the bias of the first output channel lies
    */
   record Weights(
-      float[] data,
+      Floats data,
       int channels,
       int run,
       int[] firstRun,
@@ -255,7 +256,7 @@ final class DirectConv implements Step {
       }
 
       @Override
-      public Weights pack(StateDict state, float[] data, int start) {
+      public Weights pack(StateDict state, Floats data, int start) {
         Convolution.Folded folded = conv.fold(state);
         int[] at = new int[blocks];
         Arrays.setAll(at, b -> start + from[b]);
@@ -269,7 +270,7 @@ final class DirectConv implements Step {
             if (rows) {
               for (int j = 0; j < run; j++) {
                 int c = j % layer.inChannels();
-                data[place + j * channels] =
+                data.values()[place + j * channels] =
                     folded.weight(o, ((o * groupInputs + c) * k + r) * k + j / layer.inChannels());
               }
             } else {
@@ -277,12 +278,22 @@ final class DirectConv implements Step {
               int c = r / (k * k) * run;
               int count = Math.min(run, order.length - c);
               folded.spread(
-                  o, tap, k * k, order, c, count, firstInput, groupInputs, data, place, channels);
+                  o,
+                  tap,
+                  k * k,
+                  order,
+                  c,
+                  count,
+                  firstInput,
+                  groupInputs,
+                  data.values(),
+                  place,
+                  channels);
             }
           }
         }
         int biasAt = start + weights;
-        conv.placeBias(folded, data, biasAt);
+        conv.placeBias(folded, data.values(), biasAt);
         int[] channel = new int[blocks];
         Arrays.setAll(channel, b -> b * channels);
         return new Weights(data, channels, run, firstRun, endRun, at, channel, panel, biasAt);
@@ -327,7 +338,7 @@ final class DirectConv implements Step {
     int endTile = splitChannels ? allTiles : allTiles * (part + 1) / parts;
     if (part == 0) {
       for (int n = first; n < first + count; n++) {
-        conv.out().clearBorder(frame.arena, n);
+        conv.out().clearBorder(frame.arena(), n);
       }
     }
     for (int n = first; n < first + count; n += groupImages) {
@@ -336,7 +347,7 @@ final class DirectConv implements Step {
         int groupEnd = Math.min(endTile, t + groupTiles);
         for (int b = firstBlock; b < endBlock; b++) {
           for (int i = n; i < endImage; i++) {
-            group(frame.arena, i, b, t, groupEnd);
+            group(frame.memory(), i, b, t, groupEnd);
           }
         }
       }
@@ -344,7 +355,7 @@ final class DirectConv implements Step {
   }
 
   /** Some tiles of one image, for one block of output channels. */
-  private void group(float[] arena, int n, int b, int firstTile, int endTile) {
+  private void group(Floats arena, int n, int b, int firstTile, int endTile) {
     Activation out = conv.out();
     Activation residual = conv.residual();
     int channel = weights.channel[b];

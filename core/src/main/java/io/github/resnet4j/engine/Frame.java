@@ -1,8 +1,10 @@
 package io.github.resnet4j.engine;
 
+import io.github.resnet4j.kernel.Floats;
+
 /** What the steps of one run work on: the arena, and the caller's arrays on both ends. */
 final class Frame {
-  float[] arena = {};
+  private Floats memory = Floats.of(new float[0]);
 
   /** {@code [N, C, H, W]}. */
   float[] input = {};
@@ -13,10 +15,20 @@ final class Frame {
   /** The image of {@link #input} that is image 0 of the plan. */
   int firstImage;
 
-  /** Makes the arena large enough for a plan. */
-  void makeRoom(Plan plan) {
-    if (arena.length < plan.arenaSize()) {
-      arena = new float[plan.arenaSize()];
+  /** The arena, as kernels take it. */
+  Floats memory() {
+    return memory;
+  }
+
+  /** The arena itself. */
+  float[] arena() {
+    return memory.values();
+  }
+
+  /** Makes the arena at least so large. */
+  void makeRoom(int floats) {
+    if (arena().length < floats) {
+      memory = Floats.of(new float[floats]);
     }
   }
 }

@@ -1,6 +1,7 @@
 package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.Linear;
@@ -17,7 +18,7 @@ final class Head implements Step {
   private final Ints runs;
 
   /** {@code [block of outputs][input][channels]}, then the bias. */
-  record Weights(float[] data, int channels, int at, int biasAt) {}
+  record Weights(Floats data, int channels, int at, int biasAt) {}
 
   Head(Linear layer, Activation in, Activation out, Weights weights, Kernels kernels) {
     this.layer = layer;
@@ -53,16 +54,16 @@ final class Head implements Step {
       }
 
       @Override
-      public Weights pack(StateDict state, float[] data, int at) {
+      public Weights pack(StateDict state, Floats data, int at) {
         float[] weight = state.get(layer.weight().name()).data();
         for (int o = 0; o < layer.out(); o++) {
           int to = at + o / channels * inputs * channels + o % channels;
           for (int c = 0; c < layer.in(); c++) {
-            data[to + c * channels] = weight[o * layer.in() + c];
+            data.values()[to + c * channels] = weight[o * layer.in() + c];
           }
         }
         float[] bias = state.get(layer.bias().name()).data();
-        System.arraycopy(bias, 0, data, at + size, layer.out());
+        System.arraycopy(bias, 0, data.values(), at + size, layer.out());
         return new Weights(data, channels, at, at + size);
       }
     };
@@ -95,7 +96,7 @@ final class Head implements Step {
     for (int b = blocks * part / parts; b < blocks * (part + 1) / parts; b++) {
       for (int n = 0; n < count; n += most) {
         tiles[Math.min(most, count - n)].run(
-            frame.arena,
+            frame.memory(),
             ConvTile.Tiles.ONE,
             0,
             1,

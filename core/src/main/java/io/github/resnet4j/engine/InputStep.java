@@ -27,19 +27,24 @@ record InputStep(Activation out) implements Step {
     int end = height * (part + 1) / parts;
     for (int n = first; n < first + count; n++) {
       if (part == 0) {
-        out.clearBorder(frame.arena, n);
+        out.clearBorder(frame.arena(), n);
       }
       if (out.paddedChannels() > out.channels && from < end) {
         int last = out.image(n) + (out.blocks() - 1) * out.plane();
         Arrays.fill(
-            frame.arena, last + out.pixel(from, 0), last + out.pixel(end - 1, out.width), 0);
+            frame.arena(), last + out.pixel(from, 0), last + out.pixel(end - 1, out.width), 0);
       }
       for (int c = 0; c < out.channels; c++) {
         int plane = ((frame.firstImage + n) * out.channels + c) * height * width;
         int to = out.image(n) + c / out.block * out.plane() + c % out.block;
         for (int y = from; y < end; y++) {
           interleave(
-              frame.input, plane + y * width, width, frame.arena, to + out.pixel(y, 0), out.block);
+              frame.input,
+              plane + y * width,
+              width,
+              frame.arena(),
+              to + out.pixel(y, 0),
+              out.block);
         }
       }
     }

@@ -2,6 +2,7 @@ package io.github.resnet4j.engine;
 
 import static io.github.resnet4j.kernel.ConvTile.GROUP_STRIDE;
 
+import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.StateDict;
@@ -72,7 +73,7 @@ final class NarrowGroups {
       }
 
       @Override
-      public DirectConv.Weights pack(StateDict state, float[] data, int start) {
+      public DirectConv.Weights pack(StateDict state, Floats data, int start) {
         Convolution.Folded folded = conv.fold(state);
         int[] firstRun = new int[blocks];
         int[] endRun = new int[blocks];
@@ -92,7 +93,7 @@ final class NarrowGroups {
               for (int i = 0; i < width; i++) {
                 for (int tap = 0; tap < taps; tap++) {
                   int row = (i / run * taps + tap) * run + i % run;
-                  data[at[b] + row * channels + v * lanes + lane] =
+                  data.values()[at[b] + row * channels + v * lanes + lane] =
                       folded.weight(o, (o * width + i) * taps + tap);
                 }
               }
@@ -100,7 +101,7 @@ final class NarrowGroups {
           }
         }
         int biasAt = start + blocks * panel;
-        conv.placeBias(folded, data, biasAt);
+        conv.placeBias(folded, data.values(), biasAt);
         return new DirectConv.Weights(
             data, channels, run, firstRun, endRun, at, channel, panel, biasAt);
       }

@@ -24,7 +24,7 @@ record OutputStep(String name, Activation out, int index) implements Step {
         int at = ((frame.firstImage + n) * out.channels + c) * out.height * out.width;
         for (int y = 0; y < out.height; y++) {
           for (int x = 0; x < out.width; x++) {
-            to[at++] = frame.arena[plane + out.pixel(y, x)];
+            to[at++] = frame.arena()[plane + out.pixel(y, x)];
           }
         }
       }

@@ -1,5 +1,6 @@
 package io.github.resnet4j.engine;
 
+import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.nn.StateDict;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -36,7 +37,7 @@ final class PackedWeights {
     if (size > Integer.MAX_VALUE - 16) {
       throw new IllegalArgumentException("the network has more weights than an array can hold");
     }
-    float[] data = new float[(int) size];
+    Floats data = Floats.of(new float[(int) size]);
     var results = new Object[missing.size()];
     IntStream.range(0, results.length)
         .parallel()

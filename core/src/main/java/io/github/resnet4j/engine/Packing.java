@@ -1,5 +1,6 @@
 package io.github.resnet4j.engine;
 
+import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.nn.StateDict;
 
 /**
@@ -15,5 +16,5 @@ interface Packing<W> {
   int size();
 
   /** Writes the weights into an array of zeros, from {@code at} on. */
-  W pack(StateDict state, float[] data, int at);
+  W pack(StateDict state, Floats data, int at);
 }

@@ -1,6 +1,7 @@
 package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 
@@ -20,8 +21,8 @@ final class Peak {
     double flops = 2.0 * pixels * channels * channels * RUNS;
     double[] best = new double[workers.size()];
     workers.run(worker -> {
-      float[] arena = new float[Activation.ALIGNMENT + 2 * pixels * channels];
-      float[] weights = new float[Activation.ALIGNMENT + channels * channels + channels];
+      Floats arena = Floats.of(new float[Activation.ALIGNMENT + 2 * pixels * channels]);
+      Floats weights = Floats.of(new float[Activation.ALIGNMENT + channels * channels + channels]);
       Ints runs = Ints.of(0);
       int at = Activation.ALIGNMENT;
       int calls = 1 << 6;

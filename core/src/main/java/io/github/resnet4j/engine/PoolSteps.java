@@ -28,13 +28,13 @@ final class PoolSteps {
     public void run(Frame frame, int first, int count, int phase, int part, int parts) {
       for (int n = first; n < first + count; n++) {
         if (part == 0) {
-          out.clearBorder(frame.arena, n);
+          out.clearBorder(frame.arena(), n);
         }
         for (int y = out.height * part / parts; y < out.height * (part + 1) / parts; y++) {
           for (int b = 0; b < out.blocks(); b++) {
             int corner = in.pixel(y * layer.stride() - layer.padding(), -layer.padding());
             kernels.maxPoolRow(
-                frame.arena,
+                frame.memory(),
                 in.image(n) + b * in.plane() + corner,
                 in.rowStride(),
                 in.block,
@@ -65,7 +65,7 @@ final class PoolSteps {
       for (int n = first; n < first + count; n++) {
         for (int b = in.blocks() * part / parts; b < in.blocks() * (part + 1) / parts; b++) {
           kernels.average(
-              frame.arena,
+              frame.memory(),
               in.image(n) + b * in.plane() + in.pixel(0, 0),
               in.rowStride(),
               in.block,
@@ -91,7 +91,7 @@ final class PoolSteps {
 
     @Override
     public void run(Frame frame, int first, int count, int phase, int part, int parts) {
-      float[] arena = frame.arena;
+      float[] arena = frame.arena();
       for (int n = first; n < first + count; n++) {
         if (part == 0) {
           out.clearBorder(arena, n);

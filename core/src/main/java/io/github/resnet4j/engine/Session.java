@@ -217,7 +217,7 @@ public final class Session implements AutoCloseable {
     if (whole > 0) {
       Plan plan = plan(height, width, wholeImagesAtOnce(n), 1);
       for (Frame frame : frames) {
-        frame.makeRoom(plan);
+        frame.makeRoom(plan.arenaSize());
       }
       running = plan;
       nextImage.set(0);
@@ -226,7 +226,7 @@ public final class Session implements AutoCloseable {
     }
     if (whole < n) {
       Plan plan = plan(height, width, 1, workers.size());
-      frames[0].makeRoom(plan);
+      frames[0].makeRoom(plan.arenaSize());
       running = plan;
       for (int i = whole; i < n; i++) {
         frames[0].firstImage = i;
@@ -439,7 +439,7 @@ public final class Session implements AutoCloseable {
       for (int i = 0; i < frames.length; i++) {
         frames[i].input = input;
         frames[i].outputs = outputs;
-        frames[i].makeRoom(plan);
+        frames[i].makeRoom(plan.arenaSize());
         frames[i].firstImage = isWhole() ? i * plan.images() : 0;
       }
       seconds = new double[steps.size()];
@@ -540,7 +540,7 @@ public final class Session implements AutoCloseable {
   public long arenaFloats() {
     turn.lock();
     try {
-      return Arrays.stream(frames).mapToLong(frame -> frame.arena.length).sum();
+      return Arrays.stream(frames).mapToLong(frame -> frame.arena().length).sum();
     } finally {
       turn.unlock();
     }

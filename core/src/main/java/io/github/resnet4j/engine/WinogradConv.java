@@ -1,6 +1,7 @@
 package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Winograd;
@@ -56,7 +57,7 @@ final class WinogradConv implements Step {
    * Transformed weights {@code [product][block of output channels][input channel][channels]}, then
    * the bias, then as many zeros.
    */
-  record Weights(float[] data, int channels, int at, int biasAt, int zerosAt) {}
+  record Weights(Floats data, int channels, int at, int biasAt, int zerosAt) {}
 
   /**
    * @param parts among how many threads the work of one step is split
@@ -177,7 +178,7 @@ final class WinogradConv implements Step {
       }
 
       @Override
-      public Weights pack(StateDict state, float[] data, int at) {
+      public Weights pack(StateDict state, Floats data, int at) {
         Convolution.Folded folded = conv.fold(state);
         float[] window = new float[9];
         float[] transformed = new float[form.products()];
@@ -191,11 +192,11 @@ final class WinogradConv implements Step {
             form.transformWeights(window, transformed);
             for (int x = 0; x < transformed.length; x++) {
               int row = (x * (outputs / channels) + block) * inputs + conv.in().position(c);
-              data[at + row * channels + to % channels] = transformed[x];
+              data.values()[at + row * channels + to % channels] = transformed[x];
             }
           }
         }
-        conv.placeBias(folded, data, at + size);
+        conv.placeBias(folded, data.values(), at + size);
         return new Weights(data, channels, at, at + size, at + size + outputs);
       }
     };
@@ -246,10 +247,10 @@ final class WinogradConv implements Step {
       throw new IllegalArgumentException(
           "planned for %d parts, run in %d".formatted(parts, ofParts));
     }
-    float[] arena = frame.arena;
+    Floats arena = frame.memory();
     if (part == 0 && phase == 0) {
       for (int n = first; n < first + count; n++) {
-        conv.out().clearBorder(arena, n);
+        conv.out().clearBorder(frame.arena(), n);
       }
     }
     int all = count * down * across;
@@ -293,7 +294,7 @@ final class WinogradConv implements Step {
 
   /** Transforms the tiles [from, end) of a band that begins with tile {@code bandStart}. */
   private void transform(
-      float[] arena, int firstImage, int bandStart, int from, int end, int to, int products) {
+      Floats arena, int firstImage, int bandStart, int from, int end, int to, int products) {
     Activation in = conv.in();
     for (int b = 0; b < in.blocks(); b++) {
       kernels.winogradInput(
@@ -313,7 +314,7 @@ final class WinogradConv implements Step {
 
   /** All products of a band for some blocks of output channels. */
   private void multiply(
-      float[] arena, int fromBlock, int endBlock, int count, int transformed, int products) {
+      Floats arena, int fromBlock, int endBlock, int count, int transformed, int products) {
     int inputs = conv.in().paddedChannels();
     int blocks = conv.out().paddedChannels() / weights.channels;
     int whole = count / mostPixels;
@@ -334,7 +335,7 @@ final class WinogradConv implements Step {
   }
 
   private void multiply(
-      float[] arena, int pixels, int first, int end, int from, int to, int weightAt) {
+      Floats arena, int pixels, int first, int end, int from, int to, int weightAt) {
     tiles[pixels].run(
         arena,
         pieces,
@@ -353,7 +354,7 @@ final class WinogradConv implements Step {
 
   /** From products to output, for one block of output channels. */
   private void transformBack(
-      float[] arena,
+      Floats arena,
       int firstImage,
       int block,
       int firstBlock,

@@ -101,7 +101,7 @@ public interface ConvTile {
    * @throws IndexOutOfBoundsException if anything lies outside its array
    */
   void run(
-      float[] arena,
+      Floats arena,
       Tiles tiles,
       int first,
       int end,
@@ -111,7 +111,7 @@ public interface ConvTile {
       Ints runs,
       int firstRun,
       int endRun,
-      float[] weights,
+      Floats weights,
       int weightAt,
       int biasAt);
 }

@@ -78,7 +78,7 @@ public interface Kernels {
    */
   void winogradInput(
       Winograd form,
-      float[] arena,
+      Floats arena,
       WinogradTiles tiles,
       int first,
       int end,
@@ -107,14 +107,14 @@ public interface Kernels {
    */
   void winogradOutput(
       Winograd form,
-      float[] arena,
+      Floats arena,
       WinogradTiles tiles,
       int first,
       int end,
       int from,
       int step,
       int block,
-      float[] weights,
+      Floats weights,
       int biasAt,
       int out,
       int rowStride,
@@ -134,12 +134,12 @@ public interface Kernels {
    * @param to where {@code count} consecutive pixels go
    */
   void maxPoolRow(
-      float[] arena, int from, int rowStride, int block, int size, int stride, int to, int count);
+      Floats arena, int from, int rowStride, int block, int size, int stride, int to, int count);
 
   /**
    * The mean over {@code rows × columns} pixels of a block of channels.
    *
    * @param from the first pixel; rows are {@code rowStride} apart, pixels {@code block}
    */
-  void average(float[] arena, int from, int rowStride, int block, int rows, int columns, int to);
+  void average(Floats arena, int from, int rowStride, int block, int rows, int columns, int to);
 }

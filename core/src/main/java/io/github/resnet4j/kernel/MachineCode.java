@@ -160,10 +160,10 @@ final class MachineCode {
   }
 
   /** Refuses what does not lie within an array; nothing else stands between a kernel and memory. */
-  static void check(float[] array, long from, long end) {
-    if (from < 0 || from > array.length || end > array.length) {
-      throw new IndexOutOfBoundsException(
-          "[%d, %d) of %d floats".formatted(from, end, array.length));
+  static void check(Floats array, long from, long end) {
+    int size = array.values.length;
+    if (from < 0 || from > size || end > size) {
+      throw new IndexOutOfBoundsException("[%d, %d) of %d floats".formatted(from, end, size));
     }
   }
 

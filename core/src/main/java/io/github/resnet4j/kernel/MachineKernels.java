@@ -6,8 +6,8 @@ import static io.github.resnet4j.kernel.MachineCode.unexpected;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 import java.util.Objects;
-import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -24,57 +24,26 @@ final class MachineKernels implements Kernels {
   /** Tiles of a call: some 20 µs, since the garbage collector waits for it. */
   private static final int TILES_OF_A_CALL = 32;
 
-  private record Input(Winograd form, int block) {}
+  // Where the code of each kind begins in the list of all; below it, nine bits say which.
+  private static final int INPUT = 0;
+  private static final int OUTPUT = 1 << 9;
+  private static final int MAX = 2 << 9;
+  private static final int MEAN = 3 << 9;
 
-  private record Output(Winograd form, int block, int pixelStride, Epilogue epilogue) {}
-
-  private record Max(int block, int size, int stride) {}
-
-  private record Average(int block) {}
+  private static final int MOST_WINDOW = 7;
 
   private final boolean wide;
   private final ConcurrentHashMap<ConvTile.Shape, ConvTile> tiles = new ConcurrentHashMap<>();
-  private final ConcurrentHashMap<Record, MemorySegment> others = new ConcurrentHashMap<>();
+
+  /** An array and not a map: looking up must not allocate, not even a key. */
+  private final AtomicReferenceArray<@Nullable MemorySegment> codes =
+      new AtomicReferenceArray<>(4 << 9);
 
   /**
    * @param wide vectors of 512 bits, else of 256; the processor must have them
    */
   MachineKernels(boolean wide) {
     this.wide = wide;
-  }
-
-  /** What the longest vectors of this processor are, and what speaks against using them. */
-  record Support(MachineCode.Vectors vectors, Optional<String> obstacle) {
-    MachineKernels kernels() {
-      return new MachineKernels(vectors == MachineCode.Vectors.OF_512_BITS);
-    }
-  }
-
-  private static @Nullable Support support;
-
-  /** Finds out, once, whether machine code works here; the last step is to run some. */
-  static synchronized Support support() {
-    if (support == null) {
-      support = findOut();
-    }
-    return support;
-  }
-
-  private static Support findOut() {
-    Optional<String> obstacle = MachineCode.obstacle();
-    if (obstacle.isPresent()) {
-      return new Support(MachineCode.Vectors.NONE, obstacle);
-    }
-    try {
-      MachineCode.Vectors vectors = MachineCode.vectors();
-      if (vectors == MachineCode.Vectors.NONE) {
-        return new Support(vectors, Optional.of("the processor has no AVX2"));
-      }
-      var kernels = new MachineKernels(vectors == MachineCode.Vectors.OF_512_BITS);
-      return new Support(vectors, SelfTest.failure(kernels));
-    } catch (UnsupportedOperationException | IllegalCallerException e) {
-      return new Support(MachineCode.Vectors.NONE, Optional.of(String.valueOf(e.getMessage())));
-    }
   }
 
   @Override
@@ -107,26 +76,18 @@ final class MachineKernels implements Kernels {
     return tiles.computeIfAbsent(shape, s -> new MachineTile(s, wide));
   }
 
-  private MemorySegment code(Record key) {
-    MemorySegment known = others.get(key);
-    return known != null ? known : others.computeIfAbsent(key, this::generate);
+  private MemorySegment install(int index, byte[] code) {
+    MemorySegment installed = MachineCode.install(code);
+    MemorySegment earlier = codes.compareAndExchange(index, null, installed);
+    return earlier == null ? installed : earlier;
   }
 
-  private MemorySegment generate(Record key) {
-    return MachineCode.install(
-        switch (key) {
-          case Input k -> MachineWinograd.input(k.form, k.block, wide);
-          case Output k -> MachineWinograd.output(k.form, k.block, k.pixelStride, k.epilogue, wide);
-          case Max k -> MachinePool.max(k.block, k.size, k.stride, wide);
-          case Average k -> MachinePool.average(k.block, wide);
-          default -> throw new IllegalArgumentException(key.toString());
-        });
-  }
-
-  private void checkBlock(int block) {
-    if (block < lanes() || block % lanes() != 0 || block > 64) {
-      throw new IllegalArgumentException("not for blocks of " + block);
+  /** Which of eight a block is, in three bits. */
+  private int block(int floats) {
+    if (floats < lanes() || floats % lanes() != 0 || floats > 8 * lanes() || floats > 64) {
+      throw new IllegalArgumentException("not for blocks of " + floats);
     }
+    return floats / lanes() - 1;
   }
 
   private static void checkPositive(int rowStride, int step) {
@@ -138,7 +99,7 @@ final class MachineKernels implements Kernels {
   @Override
   public void winogradInput(
       Winograd form,
-      float[] arena,
+      Floats arena,
       WinogradTiles tiles,
       int first,
       int end,
@@ -148,7 +109,6 @@ final class MachineKernels implements Kernels {
       int to,
       int step,
       int scratch) {
-    checkBlock(block);
     checkPositive(rowStride, step);
     Objects.checkFromToIndex(first, end, tiles.in().size());
     int t = form.inputs();
@@ -157,8 +117,12 @@ final class MachineKernels implements Kernels {
         (long) in + tiles.in().least,
         (long) in + tiles.in().most + (t - 1L) * rowStride + (long) t * block);
     check(arena, to, to + (form.products() - 1L) * step + (long) (end - first) * block);
-    MemorySegment code = code(new Input(form, block));
-    MemorySegment memory = MemorySegment.ofArray(arena);
+    int index = INPUT | form.ordinal() << 3 | block(block);
+    MemorySegment code = codes.get(index);
+    if (code == null) {
+      code = install(index, MachineWinograd.input(form, block, wide));
+    }
+    MemorySegment memory = arena.segment;
     for (int i = first; i < end; i += TILES_OF_A_CALL) {
       try {
         WINOGRAD_INPUT.invokeExact(
@@ -181,14 +145,14 @@ final class MachineKernels implements Kernels {
   @Override
   public void winogradOutput(
       Winograd form,
-      float[] arena,
+      Floats arena,
       WinogradTiles tiles,
       int first,
       int end,
       int from,
       int step,
       int block,
-      float[] weights,
+      Floats weights,
       int biasAt,
       int out,
       int rowStride,
@@ -197,7 +161,6 @@ final class MachineKernels implements Kernels {
       int residualRowStride,
       Epilogue epilogue,
       int scratch) {
-    checkBlock(block);
     checkPositive(rowStride, step);
     checkPositive(residualRowStride, pixelStride);
     Objects.checkFromToIndex(first, end, tiles.out().size());
@@ -221,14 +184,24 @@ final class MachineKernels implements Kernels {
               + lastOutput(
                   tiles, tiles.residual(), first, end, residualRowStride, pixelStride, block));
     }
-    MemorySegment code = code(new Output(form, block, pixelStride, epilogue));
-    MemorySegment memory = MemorySegment.ofArray(arena);
+    int index =
+        OUTPUT
+            | (epilogue.relu() ? 1 : 0) << 8
+            | (epilogue.residual() ? 1 : 0) << 7
+            | form.ordinal() << 6
+            | block(pixelStride) << 3
+            | block(block);
+    MemorySegment code = codes.get(index);
+    if (code == null) {
+      code = install(index, MachineWinograd.output(form, block, pixelStride, epilogue, wide));
+    }
+    MemorySegment memory = arena.segment;
     for (int i = first; i < end; i += TILES_OF_A_CALL) {
       try {
         WINOGRAD_OUTPUT.invokeExact(
             code,
             memory,
-            MemorySegment.ofArray(weights),
+            weights.segment,
             tiles.out().segment,
             tiles.residual().segment,
             tiles.rows().segment,
@@ -269,17 +242,23 @@ final class MachineKernels implements Kernels {
 
   @Override
   public void maxPoolRow(
-      float[] arena, int from, int rowStride, int block, int size, int stride, int to, int count) {
-    checkBlock(block);
+      Floats arena, int from, int rowStride, int block, int size, int stride, int to, int count) {
     checkPositive(rowStride, stride);
+    if (size < 1 || size > MOST_WINDOW || stride > MOST_WINDOW) {
+      throw new IllegalArgumentException("not for windows of %d by %d".formatted(size, stride));
+    }
     if (count <= 0) {
       return;
     }
     long pixels = (count - 1L) * stride + size;
     check(arena, from, from + (size - 1L) * rowStride + pixels * block);
     check(arena, to, to + (long) count * block);
-    MemorySegment code = code(new Max(block, size, stride));
-    MemorySegment memory = MemorySegment.ofArray(arena);
+    int index = MAX | size << 6 | stride << 3 | block(block);
+    MemorySegment code = codes.get(index);
+    if (code == null) {
+      code = install(index, MachinePool.max(block, size, stride, wide));
+    }
+    MemorySegment memory = arena.segment;
     try {
       MAX_POOL.invokeExact(code, memory, memory, 4L * from, 4L * to, 4L * rowStride, (long) count);
     } catch (Throwable e) {
@@ -289,16 +268,19 @@ final class MachineKernels implements Kernels {
 
   @Override
   public void average(
-      float[] arena, int from, int rowStride, int block, int rows, int columns, int to) {
-    checkBlock(block);
+      Floats arena, int from, int rowStride, int block, int rows, int columns, int to) {
     checkPositive(rowStride, 0);
     if (rows < 1 || columns < 1) {
       throw new IllegalArgumentException("the mean of %d×%d pixels".formatted(rows, columns));
     }
     check(arena, from, from + (rows - 1L) * rowStride + (long) columns * block);
     check(arena, to, (long) to + block);
-    MemorySegment code = code(new Average(block));
-    MemorySegment memory = MemorySegment.ofArray(arena);
+    int index = MEAN | block(block);
+    MemorySegment code = codes.get(index);
+    if (code == null) {
+      code = install(index, MachinePool.average(block, wide));
+    }
+    MemorySegment memory = arena.segment;
     try {
       AVERAGE.invokeExact(
           code,

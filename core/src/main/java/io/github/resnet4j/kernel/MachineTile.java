@@ -48,7 +48,7 @@ final class MachineTile implements ConvTile {
 
   @Override
   public void run(
-      float[] arena,
+      Floats arena,
       Tiles tiles,
       int first,
       int end,
@@ -58,7 +58,7 @@ final class MachineTile implements ConvTile {
       Ints runs,
       int firstRun,
       int endRun,
-      float[] weights,
+      Floats weights,
       int weightAt,
       int biasAt) {
     Objects.checkFromToIndex(first, end, tiles.in().size());
@@ -100,7 +100,7 @@ final class MachineTile implements ConvTile {
   }
 
   private void call(
-      float[] arena,
+      Floats arena,
       Tiles tiles,
       int first,
       int count,
@@ -110,14 +110,14 @@ final class MachineTile implements ConvTile {
       Ints runs,
       int firstRun,
       int endRun,
-      float[] weights,
+      Floats weights,
       int weightAt,
       int biasAt) {
     try {
       CALLER.invokeExact(
           code,
-          MemorySegment.ofArray(arena),
-          MemorySegment.ofArray(weights),
+          arena.segment,
+          weights.segment,
           tiles.in().segment,
           tiles.out().segment,
           tiles.residual().segment,

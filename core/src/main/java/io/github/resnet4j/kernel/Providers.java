@@ -32,7 +32,7 @@ final class Providers {
     String wish = System.getProperty(PROPERTY, "auto").toLowerCase(Locale.ROOT);
     boolean possible =
         wish.startsWith("machine")
-            || (wish.equals("auto") && MachineKernels.support().obstacle().isEmpty());
+            || (wish.equals("auto") && MachineSupport.here().obstacle().isEmpty());
     return possible ? Optional.of(chosen()) : Optional.empty();
   }
 
@@ -47,7 +47,7 @@ final class Providers {
         yield new VectorKernels();
       }
       case "machine", "machine256" -> {
-        MachineKernels.Support support = MachineKernels.support();
+        MachineSupport support = MachineSupport.here();
         if (support.obstacle().isPresent()) {
           throw new IllegalArgumentException("no machine kernels: " + support.obstacle().get());
         }
@@ -55,7 +55,7 @@ final class Providers {
         yield wish.endsWith("256") ? new MachineKernels(false) : support.kernels();
       }
       case "auto" -> {
-        MachineKernels.Support support = MachineKernels.support();
+        MachineSupport support = MachineSupport.here();
         if (support.obstacle().isEmpty()) {
           yield support.kernels();
         }

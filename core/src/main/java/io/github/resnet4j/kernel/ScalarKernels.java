@@ -39,7 +39,7 @@ final class ScalarKernels implements Kernels {
   private record Tile(Shape shape) implements ConvTile {
     @Override
     public void run(
-        float[] arena,
+        Floats arena,
         Tiles tiles,
         int first,
         int end,
@@ -49,17 +49,17 @@ final class ScalarKernels implements Kernels {
         Ints runs,
         int firstRun,
         int endRun,
-        float[] weights,
+        Floats weights,
         int weightAt,
         int biasAt) {
       for (int t = first; t < end; t++) {
         one(
-            arena,
+            arena.values,
             in + tiles.in().get(t),
             runs.values,
             firstRun,
             endRun,
-            weights,
+            weights.values,
             weightAt,
             biasAt,
             residual + tiles.residual().get(t),
@@ -171,7 +171,7 @@ final class ScalarKernels implements Kernels {
   @Override
   public void winogradInput(
       Winograd form,
-      float[] arena,
+      Floats arena,
       WinogradTiles tiles,
       int first,
       int end,
@@ -183,7 +183,8 @@ final class ScalarKernels implements Kernels {
       int scratch) {
     for (int t = first; t < end; t++) {
       int from = in + tiles.in().get(t);
-      transform(form, arena, from, rowStride, block, to + (t - first) * block, step, scratch);
+      transform(
+          form, arena.values, from, rowStride, block, to + (t - first) * block, step, scratch);
     }
   }
 
@@ -225,14 +226,14 @@ final class ScalarKernels implements Kernels {
   @Override
   public void winogradOutput(
       Winograd form,
-      float[] arena,
+      Floats arena,
       WinogradTiles tiles,
       int first,
       int end,
       int from,
       int step,
       int block,
-      float[] weights,
+      Floats weights,
       int biasAt,
       int out,
       int rowStride,
@@ -244,11 +245,11 @@ final class ScalarKernels implements Kernels {
     for (int t = first; t < end; t++) {
       transformBack(
           form,
-          arena,
+          arena.values,
           from + (t - first) * block,
           step,
           block,
-          weights,
+          weights.values,
           biasAt,
           out + tiles.out().get(t),
           rowStride,
@@ -310,7 +311,8 @@ final class ScalarKernels implements Kernels {
 
   @Override
   public void maxPoolRow(
-      float[] arena, int from, int rowStride, int block, int size, int stride, int to, int count) {
+      Floats memory, int from, int rowStride, int block, int size, int stride, int to, int count) {
+    float[] arena = memory.values;
     for (int x = 0; x < count; x++) {
       Arrays.fill(arena, to + x * block, to + (x + 1) * block, Float.NEGATIVE_INFINITY);
       for (int i = 0; i < size; i++) {
@@ -326,7 +328,8 @@ final class ScalarKernels implements Kernels {
 
   @Override
   public void average(
-      float[] arena, int from, int rowStride, int block, int rows, int columns, int to) {
+      Floats memory, int from, int rowStride, int block, int rows, int columns, int to) {
+    float[] arena = memory.values;
     Arrays.fill(arena, to, to + block, 0);
     for (int y = 0; y < rows; y++) {
       for (int x = 0; x < columns; x++) {

@@ -48,7 +48,7 @@ final class SelfTest {
     float[] expected = values();
     float[] actual = values();
     for (Kernels each : new Kernels[] {twin, kernels}) {
-      float[] arena = each == twin ? expected : actual;
+      Floats arena = Floats.of(each == twin ? expected : actual);
       each.maxPoolRow(arena, 16, 10 * 64, 64, 3, 2, 8192, 4);
       each.average(arena, 16, 10 * 64, 64, 3, 4, 12288);
     }
@@ -69,10 +69,24 @@ final class SelfTest {
     var tiles = new ConvTile.Tiles(Ints.of(0, 5), Ints.of(0, 2048), Ints.of(0, 1024));
     kernels
         .tile(shape)
-        .run(arena, tiles, 0, 2, 16, 8192, 4096, Ints.of(3, 40, 17), 0, 3, values(), 16, 8192);
+        .run(
+            Floats.of(arena),
+            tiles,
+            0,
+            2,
+            16,
+            8192,
+            4096,
+            Ints.of(3, 40, 17),
+            0,
+            3,
+            Floats.of(values()),
+            16,
+            8192);
   }
 
-  private static void winograd(Kernels kernels, Winograd form, float[] arena) {
+  private static void winograd(Kernels kernels, Winograd form, float[] values) {
+    Floats arena = Floats.of(values);
     int m = form.outputs();
     int block = 16;
     var tiles =
@@ -92,7 +106,7 @@ final class SelfTest {
         8192,
         48,
         block,
-        values(),
+        Floats.of(values()),
         16,
         4096,
         12 * block,

@@ -72,7 +72,7 @@ final class VectorKernels implements Kernels {
   private record Tile(OneTile tile) implements ConvTile {
     @Override
     public void run(
-        float[] arena,
+        Floats arena,
         Tiles tiles,
         int first,
         int end,
@@ -82,17 +82,17 @@ final class VectorKernels implements Kernels {
         Ints runs,
         int firstRun,
         int endRun,
-        float[] weights,
+        Floats weights,
         int weightAt,
         int biasAt) {
       for (int t = first; t < end; t++) {
         tile.run(
-            arena,
+            arena.values,
             in + tiles.in().get(t),
             runs.values,
             firstRun,
             endRun,
-            weights,
+            weights.values,
             weightAt,
             biasAt,
             residual + tiles.residual().get(t),
@@ -104,7 +104,7 @@ final class VectorKernels implements Kernels {
   @Override
   public void winogradInput(
       Winograd form,
-      float[] arena,
+      Floats arena,
       WinogradTiles tiles,
       int first,
       int end,
@@ -116,7 +116,8 @@ final class VectorKernels implements Kernels {
       int scratch) {
     for (int t = first; t < end; t++) {
       int from = in + tiles.in().get(t);
-      transform(form, arena, from, rowStride, block, to + (t - first) * block, step, scratch);
+      transform(
+          form, arena.values, from, rowStride, block, to + (t - first) * block, step, scratch);
     }
   }
 
@@ -188,14 +189,14 @@ final class VectorKernels implements Kernels {
   @Override
   public void winogradOutput(
       Winograd form,
-      float[] arena,
+      Floats arena,
       WinogradTiles tiles,
       int first,
       int end,
       int from,
       int step,
       int block,
-      float[] weights,
+      Floats weights,
       int biasAt,
       int out,
       int rowStride,
@@ -207,11 +208,11 @@ final class VectorKernels implements Kernels {
     for (int t = first; t < end; t++) {
       transformBack(
           form,
-          arena,
+          arena.values,
           from + (t - first) * block,
           step,
           block,
-          weights,
+          weights.values,
           biasAt,
           out + tiles.out().get(t),
           rowStride,
@@ -331,7 +332,8 @@ final class VectorKernels implements Kernels {
 
   @Override
   public void maxPoolRow(
-      float[] arena, int from, int rowStride, int block, int size, int stride, int to, int count) {
+      Floats memory, int from, int rowStride, int block, int size, int stride, int to, int count) {
+    float[] arena = memory.values;
     for (int x = 0; x < count; x++) {
       int window = from + x * stride * block;
       int out = to + x * block;
@@ -363,7 +365,8 @@ final class VectorKernels implements Kernels {
 
   @Override
   public void average(
-      float[] arena, int from, int rowStride, int block, int rows, int columns, int to) {
+      Floats memory, int from, int rowStride, int block, int rows, int columns, int to) {
+    float[] arena = memory.values;
     Arrays.fill(arena, to, to + block, 0);
     for (int y = 0; y < rows; y++) {
       for (int x = 0; x < columns; x++) {

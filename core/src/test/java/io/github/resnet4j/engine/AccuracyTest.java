@@ -159,7 +159,7 @@ class AccuracyTest {
     }
     out.placeAt(end);
     var frame = new Frame();
-    frame.arena = new float[end + out.size()];
+    frame.makeRoom(end + out.size());
     frame.input = x;
     frame.outputs = new float[][] {new float[CHANNELS * SIZE * SIZE]};
     new InputStep(in).run(frame, 0, 1, 0, 0, 1);
@@ -208,7 +208,7 @@ class AccuracyTest {
             choice,
             Kernels.best());
     var frame = new Frame();
-    frame.makeRoom(plan);
+    frame.makeRoom(plan.arenaSize());
     frame.input = x.data();
     frame.outputs = new float[][] {new float[plan.outputs().getFirst()[0]]};
     plan.run(frame, 1, 0, () -> {});

@@ -169,7 +169,7 @@ class SessionTest {
                   (_, _, _) -> form,
                   Kernels.best());
           var frame = new Frame();
-          frame.makeRoom(plan);
+          frame.makeRoom(plan.arenaSize());
           frame.input = x.data();
           Tensor y = Tensor.zeros(2, 5);
           frame.outputs = new float[][] {y.data()};
@@ -229,7 +229,7 @@ class SessionTest {
               AlgorithmChoice.DIRECT,
               kernels);
       var frame = new Frame();
-      frame.makeRoom(plan);
+      frame.makeRoom(plan.arenaSize());
       frame.input = x.data();
       frame.outputs = new float[2][];
       for (int i = 0; i < 2; i++) {

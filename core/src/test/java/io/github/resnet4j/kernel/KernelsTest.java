@@ -27,7 +27,7 @@ class KernelsTest {
 
   private static List<Kernels> all() {
     var all = new ArrayList<Kernels>(List.of(new VectorKernels()));
-    MachineKernels.Support machine = MachineKernels.support();
+    MachineSupport machine = MachineSupport.here();
     if (machine.obstacle().isEmpty()) {
       all.add(new MachineKernels(false));
       if (machine.vectors() == MachineCode.Vectors.OF_512_BITS) {
@@ -57,7 +57,7 @@ class KernelsTest {
 
   @Test
   void machineCodeRunsWhereTheJvmPermitsIt() {
-    MachineKernels.Support support = MachineKernels.support();
+    MachineSupport support = MachineSupport.here();
     if (System.getProperty("os.arch").equals("amd64")
         && KernelsTest.class.getModule().isNativeAccessEnabled()) {
       assertEquals(Optional.empty(), support.obstacle());
@@ -99,9 +99,9 @@ class KernelsTest {
     int outputs = 2 * pixels * outStride;
     var tiles =
         new ConvTile.Tiles(
-            Ints.of(-1, 3, random.nextInt(100)),
-            Ints.of(-1, pixels * outStride, 0),
-            Ints.of(-1, 1, pixels * outStride));
+            Ints.of(7, 3, random.nextInt(100)),
+            Ints.of(1, pixels * outStride, 0),
+            Ints.of(2, 1, pixels * outStride));
     float[] arena = random(random, inputs + 2 * outputs + 7);
     int[] runs = random.ints(runCount + 2, 0, 2000).toArray();
     float[] weights = random(random, 5 + runCount * run * channels + outStride);
@@ -110,7 +110,7 @@ class KernelsTest {
     for (var each : List.of(kernels, SCALAR)) {
       each.tile(shape)
           .run(
-              each == kernels ? arena : twin,
+              Floats.of(each == kernels ? arena : twin),
               tiles,
               1,
               3,
@@ -120,7 +120,7 @@ class KernelsTest {
               Ints.of(runs),
               1,
               1 + runCount,
-              weights,
+              Floats.of(weights),
               5,
               5 + runCount * run * channels);
     }
@@ -141,7 +141,20 @@ class KernelsTest {
       weights[channels + 2] = Float.POSITIVE_INFINITY;
       weights[channels + 3] = Float.MIN_VALUE;
       each.tile(shape)
-          .run(arena, ConvTile.Tiles.ONE, 0, 1, 0, 1, 0, Ints.of(0), 0, 1, weights, 0, channels);
+          .run(
+              Floats.of(arena),
+              ConvTile.Tiles.ONE,
+              0,
+              1,
+              0,
+              1,
+              0,
+              Ints.of(0),
+              0,
+              1,
+              Floats.of(weights),
+              0,
+              channels);
       assertTrue(Float.isNaN(arena[1]), each.name());
       assertEquals(0, arena[2], each.name());
       assertEquals(Float.POSITIVE_INFINITY, arena[3], each.name());
@@ -180,11 +193,26 @@ class KernelsTest {
       int residual = 60000;
       int to = 70000;
       for (var each : List.of(kernels, SCALAR)) {
-        float[] a = each == kernels ? arena : twin;
+        Floats a = Floats.of(each == kernels ? arena : twin);
         each.winogradInput(form, a, tiles, 0, 2, 7, rowStride, block, products, step, scratch);
         each.winogradOutput(
-            form, a, tiles, 0, 2, products, step, block, weights, 3, to, rowStride, block, residual,
-            rowStride, epilogue, scratch);
+            form,
+            a,
+            tiles,
+            0,
+            2,
+            products,
+            step,
+            block,
+            Floats.of(weights),
+            3,
+            to,
+            rowStride,
+            block,
+            residual,
+            rowStride,
+            epilogue,
+            scratch);
       }
       // The scratch room is the kernel's own.
       for (int i = 0; i < arena.length; i++) {
@@ -218,7 +246,8 @@ class KernelsTest {
     var one =
         new Kernels.WinogradTiles(
             Ints.of(0), Ints.of(0), Ints.of(0), Ints.of(form.outputs()), Ints.of(form.outputs()));
-    SCALAR.winogradInput(form, arena, one, 0, 1, 0, t * block, block, products, block, scratch);
+    SCALAR.winogradInput(
+        form, Floats.of(arena), one, 0, 1, 0, t * block, block, products, block, scratch);
     float[] transformed = new float[form.products()];
     form.transformWeights(window, transformed);
     for (int i = 0; i < t * t; i++) {
@@ -227,14 +256,14 @@ class KernelsTest {
     int to = 8000;
     SCALAR.winogradOutput(
         form,
-        arena,
+        Floats.of(arena),
         one,
         0,
         1,
         products,
         block,
         block,
-        new float[block],
+        Floats.of(new float[block]),
         0,
         to,
         t * block,
@@ -267,7 +296,7 @@ class KernelsTest {
       arena[9 * block + 1] = Float.NaN;
       float[] twin = arena.clone();
       for (var each : List.of(kernels, SCALAR)) {
-        float[] a = each == kernels ? arena : twin;
+        Floats a = Floats.of(each == kernels ? arena : twin);
         each.maxPoolRow(a, 5, 20 * block, block, 3, 2, 30000, 7);
         each.average(a, 5, 20 * block, block, 6, 7, 50000);
       }

@@ -23,7 +23,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class MachineCodeTest {
   @BeforeEach
   void machineCodeWorksHere() {
-    assumeTrue(MachineKernels.support().obstacle().isEmpty(), "no machine code here");
+    assumeTrue(MachineSupport.here().obstacle().isEmpty(), "no machine code here");
   }
 
   private static String run(Class<?> main, List<String> flags, String... arguments)
@@ -85,7 +85,7 @@ class MachineCodeTest {
   @CsvSource({"false, 1", "false, 2", "true, 3", "true, 4"})
   void launchesOutOfBoundsAreRefused(boolean wide, long seed) throws Exception {
     assumeTrue(
-        !wide || MachineKernels.support().vectors() == MachineCode.Vectors.OF_512_BITS,
+        !wide || MachineSupport.here().vectors() == MachineCode.Vectors.OF_512_BITS,
         "no AVX-512 here");
     assertEquals(
         "agree",
@@ -107,14 +107,15 @@ class MachineCodeTest {
         long seed = random.nextLong();
         float[] expected = values(random.nextInt(6000));
         float[] actual = expected.clone();
-        float[] weights = values(random.nextInt(9000));
+        Floats weights = Floats.of(values(random.nextInt(9000)));
         try {
-          launch(kernels, kernels.lanes(), new Random(seed), actual, weights);
+          launch(kernels, kernels.lanes(), new Random(seed), Floats.of(actual), weights);
         } catch (IndexOutOfBoundsException | IllegalArgumentException e) {
           refused++;
           continue;
         }
-        launch(new ScalarKernels(), kernels.lanes(), new Random(seed), expected, weights);
+        launch(
+            new ScalarKernels(), kernels.lanes(), new Random(seed), Floats.of(expected), weights);
         for (int j = 0; j < expected.length; j++) {
           float difference = Math.abs(expected[j] - actual[j]);
           if (!(difference <= 1e-3f * Math.max(1, Math.abs(expected[j])))) {
@@ -139,7 +140,7 @@ class MachineCodeTest {
     }
 
     private static void launch(
-        Kernels kernels, int lanes, Random random, float[] arena, float[] weights) {
+        Kernels kernels, int lanes, Random random, Floats arena, Floats weights) {
       switch (random.nextInt(3)) {
         case 0 -> {
           int vectors = 1 + random.nextInt(2);

@@ -22,8 +22,10 @@ import java.util.regex.Pattern;
 import java.util.zip.ZipInputStream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The command as users run it: the distribution, unpacked elsewhere, each test a process. */
@@ -134,14 +136,40 @@ class CommandIT {
     }
   }
 
-  @Test
-  void vectorsThatAreNotThereAreAskedForInOneLine() throws IOException {
-    Run run = run("classify", "--kernels", "vector", "samples/digit-6.png");
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "vector | no vector kernels: the Vector API is not enabled; start Java with --add-modules"
+            + " jdk.incubator.vector",
+        "machine | no machine kernels: start Java with --enable-native-access=ALL-UNNAMED",
+      })
+  @EnabledOnOs(architectures = "amd64")
+  void kernelsThatAreNotThereAreAskedForInOneLine(String kernels, String error) throws IOException {
+    Path java = Path.of(System.getProperty("java.home"), "bin", "java");
+    Run run =
+        runProcess(
+            Map.of(),
+            "",
+            List.of(
+                java.toString(),
+                "-cp",
+                home.resolve("resnet4j/lib").toString() + "/*",
+                "io.github.resnet4j.cli.Main",
+                "classify",
+                "--kernels",
+                kernels,
+                home.resolve("resnet4j/samples/digit-6.png").toString()));
     assertEquals(1, run.code());
-    assertEquals(
-        "resnet4j: no vector kernels: the Vector API is not enabled; start Java with"
-            + " --add-modules jdk.incubator.vector\n",
-        run.err());
+    assertEquals("resnet4j: " + error + "\n", run.err());
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"auto", "vector", "scalar"})
+  void theLauncherEnablesTheKernelsThatItIsAskedFor(String kernels) throws IOException {
+    Run run = run("classify", "-f", "csv", "--kernels", kernels, "samples/digit-6.png");
+    assertEquals(0, run.code(), run.err());
+    assertTrue(run.lines().get(1).startsWith("samples/digit-6.png,1,6,6,"), run.out());
   }
 
   @Test

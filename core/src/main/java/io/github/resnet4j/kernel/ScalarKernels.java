@@ -5,7 +5,7 @@ import java.util.Arrays;
 /**
  * The twin: every kernel as the plain loops that its description reads as. Runs wherever Java runs.
  */
-final class ScalarKernels implements Kernels {
+final class ScalarKernels extends TileByTile {
   @Override
   public String name() {
     return "scalar";
@@ -33,41 +33,12 @@ final class ScalarKernels implements Kernels {
 
   @Override
   public ConvTile tile(ConvTile.Shape shape) {
-    return new Tile(shape);
+    return manyTiles(new Tile(shape));
   }
 
-  private record Tile(Shape shape) implements ConvTile {
+  private record Tile(ConvTile.Shape shape) implements OneTile {
     @Override
     public void run(
-        Floats arena,
-        Tiles tiles,
-        int first,
-        int end,
-        int in,
-        int out,
-        int residual,
-        Ints runs,
-        int firstRun,
-        int endRun,
-        Floats weights,
-        int weightAt,
-        int biasAt) {
-      for (int t = first; t < end; t++) {
-        one(
-            arena.values,
-            in + tiles.in().get(t),
-            runs.values,
-            firstRun,
-            endRun,
-            weights.values,
-            weightAt,
-            biasAt,
-            residual + tiles.residual().get(t),
-            out + tiles.out().get(t));
-      }
-    }
-
-    private void one(
         float[] arena,
         int inAt,
         int[] runs,
@@ -131,7 +102,7 @@ final class ScalarKernels implements Kernels {
       for (int p = 0; p < shape.pixels(); p++) {
         for (int v = 0; v < shape.vectors(groups); v++) {
           for (int g = 0; g < groups; g++) {
-            int lane = v * GROUP_STRIDE + g;
+            int lane = v * ConvTile.GROUP_STRIDE + g;
             float sum = weights[biasAt + lane];
             if (shape.residual()) {
               sum += arena[residualAt + p * shape.outStride() + lane];
@@ -139,7 +110,7 @@ final class ScalarKernels implements Kernels {
             int row = weightAt + v * groups + g;
             for (int r = firstRun; r < endRun; r++) {
               for (int i = 0; i < shape.run(); i++) {
-                int x = inAt + runs[r] + p * shape.pixelStride() + i * GROUP_STRIDE + g;
+                int x = inAt + runs[r] + p * shape.pixelStride() + i * ConvTile.GROUP_STRIDE + g;
                 sum = Math.fma(arena[x], weights[row], sum);
                 row += shape.channels();
               }
@@ -169,26 +140,7 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
-  public void winogradInput(
-      Winograd form,
-      Floats arena,
-      WinogradTiles tiles,
-      int first,
-      int end,
-      int in,
-      int rowStride,
-      int block,
-      int to,
-      int step,
-      int scratch) {
-    for (int t = first; t < end; t++) {
-      int from = in + tiles.in().get(t);
-      transform(
-          form, arena.values, from, rowStride, block, to + (t - first) * block, step, scratch);
-    }
-  }
-
-  private static void transform(
+  void transform(
       Winograd form,
       float[] arena,
       int from,
@@ -224,46 +176,7 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
-  public void winogradOutput(
-      Winograd form,
-      Floats arena,
-      WinogradTiles tiles,
-      int first,
-      int end,
-      int from,
-      int step,
-      int block,
-      Floats weights,
-      int biasAt,
-      int out,
-      int rowStride,
-      int pixelStride,
-      int residual,
-      int residualRowStride,
-      Epilogue epilogue,
-      int scratch) {
-    for (int t = first; t < end; t++) {
-      transformBack(
-          form,
-          arena.values,
-          from + (t - first) * block,
-          step,
-          block,
-          weights.values,
-          biasAt,
-          out + tiles.out().get(t),
-          rowStride,
-          pixelStride,
-          tiles.rows().get(t),
-          tiles.columns().get(t),
-          residual + tiles.residual().get(t),
-          residualRowStride,
-          epilogue,
-          scratch);
-    }
-  }
-
-  private static void transformBack(
+  void transformBack(
       Winograd form,
       float[] arena,
       int from,

@@ -45,7 +45,7 @@ import jdk.incubator.vector.VectorSpecies;
  * and no shape shares a method with another.
  */
 final class TileGenerator {
-  private static final ClassDesc TILE = desc(VectorKernels.OneTile.class);
+  private static final ClassDesc TILE = desc(TileByTile.OneTile.class);
   private static final ClassDesc GENERATED = ClassDesc.of(ConvTile.class.getName() + "$Generated");
   private static final ClassDesc KERNELS = desc(VectorKernels.class);
   private static final ClassDesc FLOAT_VECTOR = desc(FloatVector.class);
@@ -93,7 +93,7 @@ final class TileGenerator {
   }
 
   /** Makes the tile of a shape, as a hidden class of its own. */
-  static VectorKernels.OneTile generate(ConvTile.Shape shape) {
+  static TileByTile.OneTile generate(ConvTile.Shape shape) {
     byte[] bytes =
         ClassFile.of()
             .build(
@@ -115,7 +115,7 @@ final class TileGenerator {
                             ClassFile.ACC_PUBLIC,
                             code -> new TileGenerator(shape, code).write()));
     try {
-      return (VectorKernels.OneTile)
+      return (TileByTile.OneTile)
           MethodHandles.lookup()
               .defineHiddenClass(bytes, true)
               .lookupClass()

@@ -14,7 +14,7 @@ import jdk.incubator.vector.VectorSpecies;
  * <p>C2 makes good code of this only as long as methods are small and lengths are constants:
  * docs/engine.md tells what was measured.
  */
-final class VectorKernels implements Kernels {
+final class VectorKernels extends TileByTile {
   static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
   private static final int LANES = SPECIES.length();
 
@@ -51,77 +51,11 @@ final class VectorKernels implements Kernels {
 
   @Override
   public ConvTile tile(ConvTile.Shape shape) {
-    return tiles.computeIfAbsent(shape, s -> new Tile(TileGenerator.generate(s)));
-  }
-
-  /** One tile; what {@link TileGenerator} implements. */
-  interface OneTile {
-    void run(
-        float[] arena,
-        int inAt,
-        int[] runs,
-        int firstRun,
-        int endRun,
-        float[] weights,
-        int weightAt,
-        int biasAt,
-        int residualAt,
-        int outAt);
-  }
-
-  private record Tile(OneTile tile) implements ConvTile {
-    @Override
-    public void run(
-        Floats arena,
-        Tiles tiles,
-        int first,
-        int end,
-        int in,
-        int out,
-        int residual,
-        Ints runs,
-        int firstRun,
-        int endRun,
-        Floats weights,
-        int weightAt,
-        int biasAt) {
-      for (int t = first; t < end; t++) {
-        tile.run(
-            arena.values,
-            in + tiles.in().get(t),
-            runs.values,
-            firstRun,
-            endRun,
-            weights.values,
-            weightAt,
-            biasAt,
-            residual + tiles.residual().get(t),
-            out + tiles.out().get(t));
-      }
-    }
+    return tiles.computeIfAbsent(shape, s -> manyTiles(TileGenerator.generate(s)));
   }
 
   @Override
-  public void winogradInput(
-      Winograd form,
-      Floats arena,
-      WinogradTiles tiles,
-      int first,
-      int end,
-      int in,
-      int rowStride,
-      int block,
-      int to,
-      int step,
-      int scratch) {
-    for (int t = first; t < end; t++) {
-      int from = in + tiles.in().get(t);
-      transform(
-          form, arena.values, from, rowStride, block, to + (t - first) * block, step, scratch);
-    }
-  }
-
-  private static void transform(
+  void transform(
       Winograd form,
       float[] arena,
       int from,
@@ -187,46 +121,7 @@ final class VectorKernels implements Kernels {
   }
 
   @Override
-  public void winogradOutput(
-      Winograd form,
-      Floats arena,
-      WinogradTiles tiles,
-      int first,
-      int end,
-      int from,
-      int step,
-      int block,
-      Floats weights,
-      int biasAt,
-      int out,
-      int rowStride,
-      int pixelStride,
-      int residual,
-      int residualRowStride,
-      Epilogue epilogue,
-      int scratch) {
-    for (int t = first; t < end; t++) {
-      transformBack(
-          form,
-          arena.values,
-          from + (t - first) * block,
-          step,
-          block,
-          weights.values,
-          biasAt,
-          out + tiles.out().get(t),
-          rowStride,
-          pixelStride,
-          tiles.rows().get(t),
-          tiles.columns().get(t),
-          residual + tiles.residual().get(t),
-          residualRowStride,
-          epilogue,
-          scratch);
-    }
-  }
-
-  private static void transformBack(
+  void transformBack(
       Winograd form,
       float[] arena,
       int from,

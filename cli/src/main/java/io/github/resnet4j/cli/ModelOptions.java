@@ -11,7 +11,6 @@ import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Team;
-import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -82,7 +81,7 @@ final class ModelOptions {
 
   /** How to compile a network for its first images. */
   CompileOptions atFirst(ResNet network, int images) {
-    boolean small = (long) images * parameters(network) < SMALL;
+    boolean small = images * network.state().size() < SMALL;
     var options =
         compileOptions(
             switch (kernels) {
@@ -94,10 +93,6 @@ final class ModelOptions {
     return algorithm == CompileOptions.Algorithm.AUTO && images < FEW
         ? options.withAlgorithm(CompileOptions.Algorithm.DIRECT)
         : options;
-  }
-
-  private static long parameters(ResNet network) {
-    return network.state().entries().values().stream().mapToLong(Tensor::size).sum();
   }
 
   /** How to compile it for a long one, if that makes a difference. */

@@ -80,9 +80,7 @@ public final class Session implements AutoCloseable {
     this.tuning =
         options.algorithm() == CompileOptions.Algorithm.DIRECT || !options.kernels().isFast()
             ? null
-            : Tuning.load(
-                options.kernels(),
-                state.entries().values().stream().mapToLong(Tensor::size).sum() * Float.BYTES);
+            : Tuning.load(options.kernels(), state.size() * Float.BYTES);
     this.workers = new Workers(options.kernels().isFast() ? options.threads() : 1);
     this.reference =
         options.kernels().isFast()

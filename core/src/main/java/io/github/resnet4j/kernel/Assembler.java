@@ -165,8 +165,7 @@ final class Assembler {
     return register == null ? 0 : high(register.ordinal());
   }
 
-  // --- general instructions, all of 64 bits
-  // -------------------------------------------------------
+  // --- general instructions, all of 64 bits -----------------------------------------------------
 
   private void rex(int reg, int index, int base) {
     emit(0x48 | high(reg) << 2 | high(index) << 1 | high(base));
@@ -232,6 +231,10 @@ final class Assembler {
     memory(0x03, to.ordinal(), from);
   }
 
+  void add(Mem to, Reg from) {
+    memory(0x01, from.ordinal(), to);
+  }
+
   void sub(Reg to, int value) {
     immediate(5, to, value);
   }
@@ -272,6 +275,13 @@ final class Assembler {
     emit(0xC3);
   }
 
+  /** {@code to = base + 4 * *list++}: where the next entry of a list of offsets leads. */
+  void next(Reg to, Reg base, Reg list) {
+    movsxd(to, mem(list));
+    add(list, Integer.BYTES);
+    lea(to, mem(base, to, Float.BYTES));
+  }
+
   /** Marks a target of indirect calls, for processors that demand it. */
   void endbr64() {
     emit(0xF3, 0x0F, 0x1E, 0xFA);
@@ -295,8 +305,7 @@ final class Assembler {
     address(2, line, 1);
   }
 
-  // --- jumps
-  // --------------------------------------------------------------------------------------
+  // --- jumps ------------------------------------------------------------------------------------
 
   void bind(Label label) {
     label.at = size;
@@ -335,8 +344,7 @@ final class Assembler {
     }
   }
 
-  // --- vectors
-  // ------------------------------------------------------------------------------------
+  // --- vectors ----------------------------------------------------------------------------------
 
   /**
    * VEX or EVEX, and the opcode.

@@ -3,8 +3,8 @@ package io.github.resnet4j.kernel;
 import java.lang.foreign.MemorySegment;
 
 /**
- * A list of numbers that never changes and knows its extremes, so that where a kernel is about to
- * read and write can be checked for the whole list at once.
+ * A list of numbers that never changes and knows its extremes (zero is among them), so that where a
+ * kernel is about to read and write can be checked for the whole list at once.
  */
 public final class Ints {
   final int[] values;

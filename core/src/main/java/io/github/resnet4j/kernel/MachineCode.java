@@ -46,8 +46,7 @@ final class MachineCode {
 
   private MachineCode() {}
 
-  // --- executable memory
-  // --------------------------------------------------------------------------
+  // --- executable memory ------------------------------------------------------------------------
 
   /**
    * Copies code to memory that can be executed.
@@ -143,8 +142,7 @@ final class MachineCode {
     }
   }
 
-  // --- calls
-  // --------------------------------------------------------------------------------------
+  // --- calls ------------------------------------------------------------------------------------
 
   /**
    * A handle for functions of so many pointers to Java arrays, then so many longs; its first
@@ -253,8 +251,7 @@ final class MachineCode {
     }
   }
 
-  // --- features
-  // -----------------------------------------------------------------------------------
+  // --- features ---------------------------------------------------------------------------------
 
   /** Which vectors processor and operating system support. */
   enum Vectors {

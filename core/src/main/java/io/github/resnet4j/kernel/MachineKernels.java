@@ -90,7 +90,7 @@ final class MachineKernels implements Kernels {
     return floats / lanes() - 1;
   }
 
-  private static void checkPositive(int rowStride, int step) {
+  private static void checkNotNegative(int rowStride, int step) {
     if (rowStride < 0 || step < 0) {
       throw new IllegalArgumentException("strides of %d and %d".formatted(rowStride, step));
     }
@@ -109,7 +109,7 @@ final class MachineKernels implements Kernels {
       int to,
       int step,
       int scratch) {
-    checkPositive(rowStride, step);
+    checkNotNegative(rowStride, step);
     Objects.checkFromToIndex(first, end, tiles.in().size());
     int t = form.inputs();
     check(
@@ -161,8 +161,8 @@ final class MachineKernels implements Kernels {
       int residualRowStride,
       Epilogue epilogue,
       int scratch) {
-    checkPositive(rowStride, step);
-    checkPositive(residualRowStride, pixelStride);
+    checkNotNegative(rowStride, step);
+    checkNotNegative(residualRowStride, pixelStride);
     Objects.checkFromToIndex(first, end, tiles.out().size());
     Objects.checkFromToIndex(first, end, tiles.rows().size());
     Objects.checkFromToIndex(first, end, tiles.columns().size());
@@ -243,7 +243,7 @@ final class MachineKernels implements Kernels {
   @Override
   public void maxPoolRow(
       Floats arena, int from, int rowStride, int block, int size, int stride, int to, int count) {
-    checkPositive(rowStride, stride);
+    checkNotNegative(rowStride, stride);
     if (size < 1 || size > MOST_WINDOW || stride > MOST_WINDOW) {
       throw new IllegalArgumentException("not for windows of %d by %d".formatted(size, stride));
     }
@@ -269,7 +269,7 @@ final class MachineKernels implements Kernels {
   @Override
   public void average(
       Floats arena, int from, int rowStride, int block, int rows, int columns, int to) {
-    checkPositive(rowStride, 0);
+    checkNotNegative(rowStride, 0);
     if (rows < 1 || columns < 1) {
       throw new IllegalArgumentException("the mean of %d×%d pixels".formatted(rows, columns));
     }

@@ -39,11 +39,19 @@ final class MachineTile implements ConvTile {
     this.shape = shape;
     var generator = new Generator(shape, wide);
     int lanes = generator.code.lanes();
+    long run = shape.groups() > 0 ? (shape.run() - 1L) * GROUP_STRIDE + lanes : shape.run();
+    this.inputSpan = span((shape.pixels() - 1L) * shape.pixelStride() + run);
+    this.biasSpan = span((shape.vectors(lanes) - 1L) * shape.spacing(lanes) + lanes);
+    this.outputSpan = span((shape.pixels() - 1L) * shape.outStride() + biasSpan);
     this.code = MachineCode.install(generator.generate());
-    int run = shape.groups() > 0 ? (shape.run() - 1) * GROUP_STRIDE + lanes : shape.run();
-    this.inputSpan = (shape.pixels() - 1) * shape.pixelStride() + run;
-    this.biasSpan = (shape.vectors(lanes) - 1) * shape.spacing(lanes) + lanes;
-    this.outputSpan = (shape.pixels() - 1) * shape.outStride() + biasSpan;
+  }
+
+  /** Distances within a tile are constants of the code: 32 bits, in bytes. */
+  private static int span(long floats) {
+    if (floats > Integer.MAX_VALUE / Float.BYTES) {
+      throw new IllegalArgumentException("a tile that spans %d floats".formatted(floats));
+    }
+    return (int) floats;
   }
 
   @Override
@@ -207,11 +215,8 @@ final class MachineTile implements ConvTile {
       MachineCode.Frame frame = MachineCode.Frame.enter(code);
       out = frame.parameter(7);
       residual = frame.parameter(8);
-      for (Mem place : new Mem[] {out, residual}) { // from offset to address
-        code.mov(POINTER, IN);
-        code.add(POINTER, place);
-        code.mov(place, POINTER);
-      }
+      code.add(out, IN); // from offset to address
+      code.add(residual, IN);
       code.mov(WEIGHTS, WEIGHT);
       code.mov(BIAS, WEIGHT);
       code.add(IN, frame.parameter(6));
@@ -232,9 +237,7 @@ final class MachineTile implements ConvTile {
 
       var tile = new Label();
       code.bind(tile);
-      code.movsxd(PIXEL, mem(IN_AT));
-      code.add(IN_AT, Integer.BYTES);
-      code.lea(PIXEL, mem(IN, PIXEL, Float.BYTES));
+      code.next(PIXEL, IN, IN_AT);
       start();
       products();
       finish();
@@ -244,18 +247,11 @@ final class MachineTile implements ConvTile {
       return code.code();
     }
 
-    /** {@code POINTER = base + 4 * *list++}. */
-    private void next(Mem base, Reg list) {
-      code.movsxd(POINTER, mem(list));
-      code.add(list, Integer.BYTES);
-      code.mov(X, base);
-      code.lea(POINTER, mem(X, POINTER, Float.BYTES));
-    }
-
     /** The accumulators' start: the bias, or bias plus residual. */
     private void start() {
       if (shape.residual()) {
-        next(residual, RESIDUAL_AT);
+        code.mov(X, residual);
+        code.next(POINTER, X, RESIDUAL_AT);
       }
       for (int v = 0; v < vectors; v++) {
         Mem bias = mem(BIAS, v * spacing * Float.BYTES);
@@ -292,9 +288,7 @@ final class MachineTile implements ConvTile {
       code.jump(Condition.EQUAL, done);
       code.align(32);
       code.bind(run);
-      code.movsxd(X, mem(RUN));
-      code.add(RUN, Integer.BYTES);
-      code.lea(X, mem(PIXEL, X, Float.BYTES));
+      code.next(X, PIXEL, RUN);
       int stretch = Math.clamp(UNROLLED / accumulators, 1, shape.run());
       int stretches = shape.run() / stretch;
       if (stretches > 1) {
@@ -381,7 +375,8 @@ final class MachineTile implements ConvTile {
       if (shape.relu()) {
         code.clear(zero);
       }
-      next(out, OUT_AT);
+      code.mov(X, out);
+      code.next(POINTER, X, OUT_AT);
       for (int p = 0; p < shape.pixels(); p++) {
         for (int v = 0; v < vectors; v++) {
           if (shape.relu()) {

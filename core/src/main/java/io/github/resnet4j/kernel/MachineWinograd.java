@@ -82,8 +82,7 @@ final class MachineWinograd {
     code.vbroadcastss(register, register);
   }
 
-  // --- input
-  // --------------------------------------------------------------------------------------
+  // --- input ------------------------------------------------------------------------------------
 
   private byte[] input() {
     final Reg in = Reg.RDI;
@@ -110,9 +109,7 @@ final class MachineWinograd {
     }
     var tile = new Label();
     code.bind(tile);
-    code.movsxd(from, mem(tiles));
-    code.add(tiles, Integer.BYTES);
-    code.lea(from, mem(in, from, Float.BYTES));
+    code.next(from, in, tiles);
     code.mov(vector, block / code.lanes());
     var again = new Label();
     code.bind(again);
@@ -184,8 +181,7 @@ final class MachineWinograd {
     code.vmovaps(RESULT + 5, 5);
   }
 
-  // --- output
-  // -------------------------------------------------------------------------------------
+  // --- output -----------------------------------------------------------------------------------
 
   private byte[] output(int pixelStride, Kernels.Epilogue epilogue) {
     final Reg from = Reg.RDI;
@@ -211,12 +207,8 @@ final class MachineWinograd {
     code.mov(step, frame.parameter(12));
     makeSquare(m);
     // The places that outputs and residuals are relative to replace their parameters.
-    code.mov(POINTER, from);
-    code.add(POINTER, parameter(frame, 7));
-    code.mov(parameter(frame, 7), POINTER);
-    code.mov(POINTER, from);
-    code.add(POINTER, parameter(frame, 8));
-    code.mov(parameter(frame, 8), POINTER);
+    code.add(parameter(frame, 7), from);
+    code.add(parameter(frame, 8), from);
     code.add(from, parameter(frame, 6));
     if (form == Winograd.F4) {
       constant(TWO, 2);
@@ -226,9 +218,11 @@ final class MachineWinograd {
 
     var tile = new Label();
     code.bind(tile);
-    next(out, parameter(frame, 7), outAt);
+    code.mov(POINTER, parameter(frame, 7));
+    code.next(out, POINTER, outAt);
     if (epilogue.residual()) {
-      next(residual, parameter(frame, 8), residualAt);
+      code.mov(POINTER, parameter(frame, 8));
+      code.next(residual, POINTER, residualAt);
     }
     code.mov(vector, 0); // in bytes
     var again = new Label();
@@ -309,14 +303,6 @@ final class MachineWinograd {
     code.mov(Reg.RSP, FRAME);
     frame.leave();
     return code.code();
-  }
-
-  /** {@code to = base + 4 * *list++}. */
-  private void next(Reg to, Mem base, Reg list) {
-    code.movsxd(to, mem(list));
-    code.add(list, Integer.BYTES);
-    code.mov(POINTER, base);
-    code.lea(to, mem(POINTER, to, Float.BYTES));
   }
 
   /** {@code Aᵀ m}: from registers 0 to t into {@link #RESULT} and the next ones. */

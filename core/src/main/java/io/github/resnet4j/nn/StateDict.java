@@ -41,6 +41,11 @@ public final class StateDict {
     return tensor;
   }
 
+  /** How many numbers it holds. */
+  public long size() {
+    return entries.values().stream().mapToLong(Tensor::size).sum();
+  }
+
   /** All entries, in order; the map cannot be changed. */
   public SequencedMap<String, Tensor> entries() {
     return entries;

@@ -235,6 +235,10 @@ class AssemblerTest {
         text.add("add %s,%s".formatted(name(a), hex));
       });
       w.write((code, text) -> {
+        code.add(m, a);
+        text.add("add QWORD PTR %s,%s".formatted(text(m), name(a)));
+      });
+      w.write((code, text) -> {
         code.sub(a, value);
         text.add("sub %s,%s".formatted(name(a), hex));
       });

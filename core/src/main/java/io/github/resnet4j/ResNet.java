@@ -5,6 +5,8 @@ import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.Precision;
+import io.github.resnet4j.engine.Quantization;
 import io.github.resnet4j.engine.ReferenceForward;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.kernel.Team;
@@ -21,6 +23,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.function.Function;
 import java.util.stream.Collectors;
@@ -38,11 +41,18 @@ public final class ResNet {
   private final ResNetSpec spec;
   private final Sequential layers;
   private final StateDict state;
+  private final Optional<Quantization> quantization;
 
-  private ResNet(ResNetSpec spec, Sequential layers, StateDict state) {
+  private ResNet(
+      ResNetSpec spec, Sequential layers, StateDict state, Optional<Quantization> quantization) {
     this.spec = spec;
     this.layers = layers;
     this.state = state;
+    this.quantization = quantization;
+  }
+
+  private ResNet(ResNetSpec spec, Sequential layers, StateDict state) {
+    this(spec, layers, state, Optional.empty());
   }
 
   /**
@@ -194,6 +204,16 @@ public final class ResNet {
     return layers;
   }
 
+  /** How large its activations get, if it was calibrated: what {@link Precision#INT8} needs. */
+  public Optional<Quantization> quantization() {
+    return quantization;
+  }
+
+  /** The same network, calibrated. The weights are shared. */
+  public ResNet withQuantization(Quantization found) {
+    return new ResNet(spec, layers, state, Optional.of(found));
+  }
+
   /** Its weights by name. */
   public StateDict state() {
     return state;
@@ -203,9 +223,12 @@ public final class ResNet {
    * Prepares the network for running fast and often: batch norm folded into the weights, weights in
    * the order in which the processor reads them, memory planned. The session keeps the weights as
    * they are now.
+   *
+   * @throws IllegalArgumentException if the options ask for {@link Precision#INT8} and the network
+   *     has no {@link #quantization}
    */
   public Session compile(CompileOptions options) {
-    return new Session(layers, state, spec.inChannels(), options);
+    return new Session(layers, state, spec.inChannels(), quantization, options);
   }
 
   /**

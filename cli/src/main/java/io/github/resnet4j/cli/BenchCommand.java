@@ -2,7 +2,9 @@ package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Architecture;
 import io.github.resnet4j.ResNet;
+import io.github.resnet4j.engine.Calibration;
 import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.tensor.Tensor;
@@ -11,6 +13,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -62,7 +65,7 @@ final class BenchCommand implements Callable<Integer> {
   @Option(
       names = "--precision",
       paramLabel = "PRECISION",
-      description = "fp32, so far the only one.")
+      description = "fp32, bf16, int8 or auto; default ${DEFAULT-VALUE}.")
   private Precision precision = Precision.FP32;
 
   @Option(
@@ -90,10 +93,6 @@ final class BenchCommand implements Callable<Integer> {
 
   @Mixin private FormatOption output = new FormatOption();
 
-  enum Precision {
-    FP32
-  }
-
   @Override
   public Integer call() throws IOException {
     if (repetitions < 1) {
@@ -101,9 +100,13 @@ final class BenchCommand implements Callable<Integer> {
     }
     var rows = new ArrayList<List<Object>>();
     for (String model : models) {
-      var network = ResNet.initialize(Architecture.named(model), TorchRandom.manualSeed(0));
+      var network = network(model, precision);
       for (int count : threads) {
-        var options = CompileOptions.defaults().withThreads(count).withAlgorithm(algorithm);
+        var options =
+            CompileOptions.defaults()
+                .withThreads(count)
+                .withAlgorithm(algorithm)
+                .withPrecision(precision);
         try (Session session = network.compile(options)) {
           for (int input : inputs) {
             for (int batch : batches) {
@@ -132,6 +135,18 @@ final class BenchCommand implements Callable<Integer> {
           .print(output.format, System.out);
     }
     return Main.OK;
+  }
+
+  /** A network of random weights, calibrated by random images if need be. */
+  static ResNet network(String model, Precision precision) {
+    var network = ResNet.initialize(Architecture.named(model), TorchRandom.manualSeed(0));
+    if (precision != Precision.INT8) {
+      return network;
+    }
+    try (var calibration = new Calibration(network.compile(CompileOptions.defaults()))) {
+      calibration.observe(TorchRandom.manualSeed(1).randn(1, network.spec().inChannels(), 64, 64));
+      return network.withQuantization(calibration.quantization(Calibration.Method.MIN_MAX));
+    }
   }
 
   private List<Object> measure(
@@ -164,7 +179,7 @@ final class BenchCommand implements Callable<Integer> {
         batch,
         session.options().threads(),
         input,
-        precision.name().toLowerCase(java.util.Locale.ROOT),
+        session.precision().name().toLowerCase(Locale.ROOT),
         Table.rounded(batch / median, 1),
         Table.rounded(median * 1e3, 2),
         Table.rounded(seconds[0] * 1e3, 2));

@@ -7,6 +7,7 @@ import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.kernel.Kernels;
@@ -62,6 +63,14 @@ final class ModelOptions {
               + " seconds to warm up, and goes over to them where much is left to do.")
   KernelChoice kernels = KernelChoice.AUTO;
 
+  @Option(
+      names = "--precision",
+      paramLabel = "PRECISION",
+      description =
+          "What is calculated with: fp32, bf16, int8 (with weights that 'resnet4j quantize' wrote)"
+              + " or auto, the fastest that weights and processor have; default ${DEFAULT-VALUE}.")
+  Precision precision = Precision.FP32;
+
   /** Images that do not pay for transforming weights. */
   private static final int FEW = 16;
 
@@ -81,7 +90,7 @@ final class ModelOptions {
 
   /** How to compile a network for its first images. */
   CompileOptions atFirst(ResNet network, int images) {
-    boolean small = images * network.state().size() < SMALL;
+    boolean small = precision == Precision.FP32 && images * network.state().size() < SMALL;
     var options =
         compileOptions(
             switch (kernels) {
@@ -103,7 +112,7 @@ final class ModelOptions {
   }
 
   private CompileOptions compileOptions(Kernels chosen) {
-    return new CompileOptions(threads, algorithm, List.of(), chosen);
+    return new CompileOptions(threads, algorithm, List.of(), chosen, precision);
   }
 
   private Kernels best() {

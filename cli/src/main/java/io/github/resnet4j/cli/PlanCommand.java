@@ -1,11 +1,9 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.Architecture;
-import io.github.resnet4j.ResNet;
 import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.engine.StepTime;
-import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -60,6 +58,12 @@ final class PlanCommand implements Callable<Integer> {
   private CompileOptions.Algorithm algorithm = CompileOptions.Algorithm.AUTO;
 
   @Option(
+      names = "--precision",
+      paramLabel = "PRECISION",
+      description = "fp32, bf16, int8 or auto; default ${DEFAULT-VALUE}.")
+  private Precision precision = Precision.FP32;
+
+  @Option(
       names = "--seconds",
       paramLabel = "N",
       description = "How long to measure, half of it warming up; default ${DEFAULT-VALUE}.")
@@ -69,8 +73,12 @@ final class PlanCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    var network = ResNet.initialize(Architecture.named(model), TorchRandom.manualSeed(0));
-    var options = CompileOptions.defaults().withThreads(threads).withAlgorithm(algorithm);
+    var network = BenchCommand.network(model, precision);
+    var options =
+        CompileOptions.defaults()
+            .withThreads(threads)
+            .withAlgorithm(algorithm)
+            .withPrecision(precision);
     try (Session session = network.compile(options)) {
       print(session, batch, input, seconds, output.format);
     }

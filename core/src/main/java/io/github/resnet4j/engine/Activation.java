@@ -1,11 +1,13 @@
 package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Format;
 import java.util.Arrays;
 
 /**
  * Where the result of a step lies in the arena: {@code [image][channel block][row][column][channel
  * in block]}, every plane with a border of zeros, so that no kernel asks where an image ends.
+ * Extents are counted in words of the arena, which hold one, two or four channels.
  *
  * <p>Extents are settled in two stages. Consumers first say how much border they read; then the
  * plan gives the activation its place.
@@ -21,8 +23,15 @@ final class Activation {
   final int height;
   final int width;
 
-  /** Channels of a block: consecutive floats that belong to one pixel. */
-  final int block;
+  /** Channels of a block: they follow each other where a pixel lies. */
+  final int blockChannels;
+
+  private Format format = Format.FP32;
+
+  /** What a whole number means: {@code (number - zero) * scale}. */
+  private float scale = 1;
+
+  private int zero;
 
   /** Border above and on the left. */
   private int before;
@@ -38,11 +47,65 @@ final class Activation {
   /** Channels of a group, where the first channels of sixteen groups are neighbours; else 1. */
   private int groupChannels = 1;
 
-  Activation(int channels, int height, int width, int block) {
+  Activation(int channels, int height, int width, int blockChannels) {
     this.channels = channels;
     this.height = height;
     this.width = width;
-    this.block = block;
+    this.blockChannels = blockChannels;
+  }
+
+  /** Says how its numbers are stored; without, they are floats. */
+  void hold(Format numbers) {
+    hold(numbers, 1, 0);
+  }
+
+  /** Says how its numbers are stored and what they mean: {@code (number - zero) * scale}. */
+  void hold(Format numbers, float scaleOfOne, int numberOfZero) {
+    format = numbers;
+    scale = scaleOfOne;
+    zero = numberOfZero;
+  }
+
+  /** Says that it is as another one. */
+  void holdAs(Activation other) {
+    hold(other.format, other.scale, other.zero);
+  }
+
+  Format format() {
+    return format;
+  }
+
+  float scale() {
+    return scale;
+  }
+
+  int zero() {
+    return zero;
+  }
+
+  /** Words of a block: so many belong to one pixel and follow each other. */
+  int block() {
+    return Math.ceilDiv(blockChannels, format.perWord());
+  }
+
+  /** The word of an image's first pixel that holds a channel, by its position. */
+  int word(int image, int position) {
+    return image(image)
+        + position / blockChannels * plane()
+        + position % blockChannels / format.perWord();
+  }
+
+  /** Copies a channel, as what its numbers mean, to an array. */
+  void copyChannel(float[] arena, int image, int channel, float[] to, int start) {
+    int position = position(channel);
+    int word = word(image, position);
+    int index = position % format.perWord();
+    int at = start;
+    for (int y = 0; y < height; y++) {
+      for (int x = 0; x < width; x++) {
+        to[at++] = (format.get(arena, word + pixel(y, x), index) - zero) * scale;
+      }
+    }
   }
 
   /** Asks for a border; the widest request counts. */
@@ -107,7 +170,8 @@ final class Activation {
     return channels == other.channels
         && height == other.height
         && width == other.width
-        && block == other.block
+        && blockChannels == other.blockChannels
+        && format == other.format
         && before == other.before
         && after == other.after
         && images == other.images
@@ -115,20 +179,20 @@ final class Activation {
   }
 
   int blocks() {
-    return Math.ceilDiv(channels, block);
+    return Math.ceilDiv(channels, blockChannels);
   }
 
   /** Channels with those that fill the last block up; the latter are zero. */
   int paddedChannels() {
-    return blocks() * block;
+    return blocks() * blockChannels;
   }
 
-  /** Floats from one row to the next. */
+  /** Words from one row to the next. */
   int rowStride() {
-    return (before + width + after) * block;
+    return (before + width + after) * block();
   }
 
-  /** Floats of one block of channels of one image. */
+  /** Words of one block of channels of one image. */
   int plane() {
     return (before + height + after) * rowStride();
   }
@@ -137,7 +201,7 @@ final class Activation {
     return blocks() * plane();
   }
 
-  /** Floats of all images. */
+  /** Words of all images. */
   int size() {
     return Math.multiplyExact(images, imageSize());
   }
@@ -149,7 +213,7 @@ final class Activation {
 
   /** The distance of a pixel from the beginning of its plane; -1 is the first row of the border. */
   int pixel(int y, int x) {
-    return (before + y) * rowStride() + (before + x) * block;
+    return (before + y) * rowStride() + (before + x) * block();
   }
 
   /** Fills an image's border with zeros. */
@@ -157,18 +221,20 @@ final class Activation {
     if (!hasBorder()) {
       return;
     }
+    float nothing = Float.intBitsToFloat(zero * 0x01010101);
+    int block = block();
     int row = rowStride();
     for (int b = 0; b < blocks(); b++) {
       int plane = image(index) + b * plane();
       int end = plane + plane();
       int inside = plane + before * row + before * block;
-      Arrays.fill(arena, plane, inside, 0);
+      Arrays.fill(arena, plane, inside, nothing);
       for (int y = 0; y < height; y++) {
         int right = inside + y * row + width * block;
         // The right border of this row and the left one of the next are neighbours.
-        Arrays.fill(arena, right, Math.min(end, right + (after + before) * block), 0);
+        Arrays.fill(arena, right, Math.min(end, right + (after + before) * block), nothing);
       }
-      Arrays.fill(arena, Math.min(end, inside + height * row - before * block), end, 0);
+      Arrays.fill(arena, Math.min(end, inside + height * row - before * block), end, nothing);
     }
   }
 

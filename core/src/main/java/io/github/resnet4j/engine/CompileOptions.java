@@ -12,8 +12,10 @@ import java.util.List;
  * @param taps layers whose results are outputs too, by name: {@code layer3}, {@code layer2.0},
  *     {@code maxpool}; by default none
  * @param kernels what runs underneath; by default the fastest that this JVM offers
+ * @param precision what is calculated with; by default {@link Precision#FP32}
  */
-public record CompileOptions(int threads, Algorithm algorithm, List<String> taps, Kernels kernels) {
+public record CompileOptions(
+    int threads, Algorithm algorithm, List<String> taps, Kernels kernels, Precision precision) {
 
   /** How 3×3 convolutions of stride 1 are computed; all others are direct. */
   public enum Algorithm {
@@ -45,22 +47,30 @@ public record CompileOptions(int threads, Algorithm algorithm, List<String> taps
   /** All cores, the fastest kernels, no taps. */
   public static CompileOptions defaults() {
     return new CompileOptions(
-        Runtime.getRuntime().availableProcessors(), Algorithm.AUTO, List.of(), Kernels.best());
+        Runtime.getRuntime().availableProcessors(),
+        Algorithm.AUTO,
+        List.of(),
+        Kernels.best(),
+        Precision.FP32);
   }
 
   public CompileOptions withThreads(int value) {
-    return new CompileOptions(value, algorithm, taps, kernels);
+    return new CompileOptions(value, algorithm, taps, kernels, precision);
   }
 
   public CompileOptions withAlgorithm(Algorithm value) {
-    return new CompileOptions(threads, value, taps, kernels);
+    return new CompileOptions(threads, value, taps, kernels, precision);
   }
 
   public CompileOptions withTaps(String... value) {
-    return new CompileOptions(threads, algorithm, List.of(value), kernels);
+    return new CompileOptions(threads, algorithm, List.of(value), kernels, precision);
   }
 
   public CompileOptions withKernels(Kernels value) {
-    return new CompileOptions(threads, algorithm, taps, value);
+    return new CompileOptions(threads, algorithm, taps, value, precision);
+  }
+
+  public CompileOptions withPrecision(Precision value) {
+    return new CompileOptions(threads, algorithm, taps, kernels, value);
   }
 }

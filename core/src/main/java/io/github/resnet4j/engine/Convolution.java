@@ -1,9 +1,11 @@
 package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.StateDict;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -24,13 +26,14 @@ record Convolution(
    */
   boolean hasNarrowGroups() {
     int width = layer.inChannels() / layer.groups();
-    return layer.groups() % ConvTile.GROUP_STRIDE == 0
+    return isOfFloats()
+        && layer.groups() % ConvTile.GROUP_STRIDE == 0
         && width == layer.outChannels() / layer.groups()
         && width > 1
         && width <= 8
         && Integer.bitCount(width) == 1
-        && width * ConvTile.GROUP_STRIDE % in.block == 0
-        && in.block == out.block;
+        && width * ConvTile.GROUP_STRIDE % in.block() == 0
+        && in.block() == out.block();
   }
 
   /** True if it runs on interleaved channels; the plan decides. */
@@ -49,14 +52,22 @@ record Convolution(
         * layer.kernel();
   }
 
+  /** True if what it reads and writes are floats. */
+  boolean isOfFloats() {
+    return in.format().isFloat()
+        && out.format().isFloat()
+        && (residual == null || residual.format().isFloat());
+  }
+
   /** True where Winograd's algorithm applies. */
   boolean isWinograd() {
-    return layer.kernel() == 3
+    return isOfFloats()
+        && layer.kernel() == 3
         && layer.stride() == 1
         && layer.dilation() == 1
         && layer.padding() == 1
         && layer.groups() == 1
-        && in.block == out.block;
+        && in.block() == out.block();
   }
 
   /**
@@ -67,6 +78,16 @@ record Convolution(
    * @param bias what batch norm adds, {@code [O]}
    */
   record Folded(float[] weights, double[] scale, float[] bias) {
+    /** The largest weight of an output. */
+    float largest(int o) {
+      int each = weights.length / scale.length;
+      float largest = 0;
+      for (int i = o * each; i < (o + 1) * each; i++) {
+        largest = Math.max(largest, Math.abs(weights[i]));
+      }
+      return (float) (largest * Math.abs(scale[o]));
+    }
+
     /** The weight at an index of {@code [O, C/groups, K, K]}, which belongs to output o. */
     float weight(int o, int index) {
       return (float) (weights[index] * scale[o]);
@@ -112,6 +133,7 @@ record Convolution(
     }
   }
 
+  /** The weights as the input's format wants them: rounded to bfloat16 where that is. */
   Folded fold(StateDict state) {
     float[] weights = state.get(layer.weight().name()).data();
     float[] gamma = state.get(norm.name() + ".weight").data();
@@ -122,8 +144,28 @@ record Convolution(
     double[] scale = new double[layer.outChannels()];
     for (int o = 0; o < bias.length; o++) {
       scale[o] = gamma[o] / Math.sqrt(variance[o] + BatchNorm2d.EPS);
-      bias[o] = (float) (beta[o] - mean[o] * scale[o]);
+      // Where the output's numbers are whole, one of them means so much.
+      double one = in.format().isWhole() ? 1 : out.scale();
+      bias[o] = (float) ((beta[o] - mean[o] * scale[o]) / one);
+      scale[o] /= one;
     }
-    return new Folded(weights, scale, bias);
+    return in.format() == Format.ROUNDED || in.format() == Format.BF16
+        ? new Folded(rounded(weights, scale), ones(scale.length), bias)
+        : new Folded(weights, scale, bias);
+  }
+
+  private static float[] rounded(float[] weights, double[] scale) {
+    float[] rounded = new float[weights.length];
+    int each = weights.length / scale.length;
+    for (int i = 0; i < rounded.length; i++) {
+      rounded[i] = Format.rounded((float) (weights[i] * scale[i / each]));
+    }
+    return rounded;
+  }
+
+  private static double[] ones(int count) {
+    double[] ones = new double[count];
+    Arrays.fill(ones, 1);
+    return ones;
   }
 }

@@ -2,6 +2,7 @@ package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Floats;
+import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.Conv2d;
@@ -45,13 +46,14 @@ final class DirectConv implements Step {
    * output channels, for each run, for each float of a run, one row of weights; then the bias.
    *
    * @param channels output channels of a block
-   * @param run floats of a run
+   * @param run words of a run
    * @param firstRun of each block of output channels, in the list of all runs
    * @param endRun the index after each block's last run
    * @param at where each block's weights begin
    * @param channel each block's first output channel
    * @param panel floats of the largest block
    * @param biasAt where the bias of the first output channel lies
+   * @param constants floats that belong to an output channel beside its weights
    */
   record Weights(
       Floats data,
@@ -62,7 +64,8 @@ final class DirectConv implements Step {
       int[] at,
       int[] channel,
       int panel,
-      int biasAt) {}
+      int biasAt,
+      int constants) {}
 
   DirectConv(Convolution conv, Weights weights, Kernels kernels) {
     this.conv = conv;
@@ -91,9 +94,9 @@ final class DirectConv implements Step {
         if (Tiling.start(width, perRow, t % perRow + 1) - x == pixels) {
           inAt[count] =
               in.pixel(y * layer.stride() - layer.padding(), -layer.padding())
-                  + x * layer.stride() * in.block;
-          outAt[count] = out.pixel(y, 0) + x * out.block;
-          residualAt[count] = residual == null ? 0 : residual.pixel(y, 0) + x * out.block;
+                  + x * layer.stride() * in.block();
+          outAt[count] = out.pixel(y, 0) + x * out.block();
+          residualAt[count] = residual == null ? 0 : residual.pixel(y, 0) + x * residual.block();
           count++;
         }
         before[t + 1] = count;
@@ -104,12 +107,14 @@ final class DirectConv implements Step {
                 new ConvTile.Shape(
                     pixels,
                     weights.channels,
-                    layer.stride() * in.block,
+                    layer.stride() * in.block(),
                     weights.run,
-                    out.block,
-                    residual != null,
+                    out.block(),
                     conv.relu(),
-                    conv.isInterleaved() ? kernels.lanes() : 0));
+                    conv.isInterleaved() ? kernels.lanes() : 0,
+                    in.format(),
+                    out.format(),
+                    residual == null ? null : residual.format()));
         var tiles =
             new ConvTile.Tiles(
                 Ints.of(Arrays.copyOf(inAt, count)),
@@ -142,12 +147,12 @@ final class DirectConv implements Step {
   /** The tiles to cut the output into; borders must be settled before. */
   static Tiling tiling(Convolution conv, Kernels kernels) {
     Activation out = conv.out();
-    int most = out.block;
+    int most = out.blockChannels;
     if (conv.isInterleaved()) {
       most = Math.min(most, conv.layer().inChannels() / conv.layer().groups() * kernels.lanes());
     } else if (conv.layer().groups() > 1) {
       // A tile that spans few groups wastes few products on the zeros between them.
-      most = Math.min(most, Math.max(16, runFloats(conv)));
+      most = Math.min(most, Math.max(16, runWords(conv) * conv.in().format().perWord()));
     }
     return Tiling.of(isOneRow(conv) ? out.height * out.width : out.width, most, kernels);
   }
@@ -163,17 +168,18 @@ final class DirectConv implements Step {
       }
       return runs;
     }
-    int run = runFloats(conv);
-    int[] runs = new int[in.paddedChannels() / run * layer.kernel() * layer.kernel()];
+    int run = runWords(conv);
+    int words = in.blocks() * in.block();
+    int[] runs = new int[words / run * layer.kernel() * layer.kernel()];
     int r = 0;
-    for (int c = 0; c < in.paddedChannels(); c += run) {
+    for (int word = 0; word < words; word += run) {
       for (int ky = 0; ky < layer.kernel(); ky++) {
         for (int kx = 0; kx < layer.kernel(); kx++) {
           runs[r++] =
-              c / in.block * in.plane()
-                  + c % in.block
+              word / in.block() * in.plane()
+                  + word % in.block()
                   + ky * layer.dilation() * in.rowStride()
-                  + kx * layer.dilation() * in.block;
+                  + kx * layer.dilation() * in.block();
         }
       }
     }
@@ -183,24 +189,25 @@ final class DirectConv implements Step {
   /** Where all channels of a pixel are neighbours, so are those of a whole row of the window. */
   private static boolean readsRows(Convolution conv) {
     return conv.in().blocks() == 1
-        && conv.in().block == conv.in().channels
-        && conv.in().block < 16
+        && conv.in().blockChannels == conv.in().channels
+        && conv.in().channels < 16
         && conv.layer().dilation() == 1;
   }
 
-  /** The floats of a run: a block of channels, less where a group has fewer. */
-  private static int runFloats(Convolution conv) {
+  /** The words of a run: a block of channels, less where a group has fewer. */
+  private static int runWords(Convolution conv) {
     Conv2d layer = conv.layer();
+    int block = conv.in().block();
     if (readsRows(conv)) {
-      return layer.kernel() * layer.inChannels();
+      return layer.kernel() * block;
     }
-    int block = conv.in().block;
     if (layer.groups() == 1) {
       return block;
     }
+    int perWord = conv.in().format().perWord();
     int groupInputs = layer.inChannels() / layer.groups();
-    int run = 16;
-    while (2 * run <= block && groupInputs % (2 * run) == 0) {
+    int run = Math.max(1, 16 / perWord);
+    while (2 * run <= block && groupInputs % (2 * run * perWord) == 0) {
       run *= 2;
     }
     return Math.min(run, block);
@@ -219,7 +226,10 @@ final class DirectConv implements Step {
     int k = layer.kernel();
     int groupInputs = layer.inChannels() / layer.groups();
     int groupOutputs = layer.outChannels() / layer.groups();
-    int run = runFloats(conv);
+    Format format = conv.in().format();
+    int constants = ConvTile.Shape.constants(format);
+    int run = runWords(conv);
+    int runChannels = run * format.perWord();
     boolean rows = readsRows(conv);
     int runsPerStep = rows ? k : k * k; // of one range of input channels
     int channels = tiling(conv, kernels).channels();
@@ -235,8 +245,8 @@ final class DirectConv implements Step {
       int lastGroup = Math.max(firstGroup, lastOutput / groupOutputs);
       int firstInput = firstGroup * groupInputs;
       int endInput = (lastGroup + 1) * groupInputs;
-      firstRun[b] = rows ? 0 : firstInput / run * runsPerStep;
-      endRun[b] = rows ? k : Math.ceilDiv(endInput, run) * runsPerStep;
+      firstRun[b] = rows ? 0 : firstInput / runChannels * runsPerStep;
+      endRun[b] = rows ? k : Math.ceilDiv(endInput, runChannels) * runsPerStep;
       from[b] = size;
       int panel = Math.multiplyExact((endRun[b] - firstRun[b]) * run, channels);
       largest = Math.max(largest, panel);
@@ -247,12 +257,13 @@ final class DirectConv implements Step {
     return new Packing<>() {
       @Override
       public String key() {
-        return "%s, direct, %d channels of %d".formatted(layer.name(), channels, conv.out().block);
+        return "%s, direct, %d channels of %d, %s"
+            .formatted(layer.name(), channels, conv.out().blockChannels, format);
       }
 
       @Override
       public int size() {
-        return weights + blocks * channels;
+        return weights + blocks * channels * constants;
       }
 
       @Override
@@ -260,30 +271,44 @@ final class DirectConv implements Step {
         Convolution.Folded folded = conv.fold(state);
         int[] at = new int[blocks];
         Arrays.setAll(at, b -> start + from[b]);
+        int biasAt = start + weights;
         int[] order = conv.in().channelOrder();
         for (int o = 0; o < layer.outChannels(); o++) {
           int to = conv.out().position(o);
           int b = to / channels;
           int firstInput = o / groupOutputs * groupInputs;
           int place = at[b] + to % channels;
+          var ofOutput = new OutputWeights(conv, folded, o);
           for (int r = firstRun[b]; r < endRun[b]; r++, place += run * channels) {
-            if (rows) {
+            int tap = rows ? r * k : r % (k * k);
+            int c = rows ? 0 : r / (k * k) * runChannels;
+            if (!format.isFloat()) {
+              for (int i = 0; i < run; i++) {
+                // A row of the window goes on to the next tap when all channels have had a turn.
+                int word = rows ? i % conv.in().block() : i;
+                data.values()[place + i * channels] =
+                    ofOutput.word(
+                        order,
+                        c + word * format.perWord(),
+                        firstInput,
+                        groupInputs,
+                        rows ? tap + i / conv.in().block() : tap);
+              }
+            } else if (rows) {
               for (int j = 0; j < run; j++) {
-                int c = j % layer.inChannels();
+                int input = j % layer.inChannels();
                 data.values()[place + j * channels] =
-                    folded.weight(o, ((o * groupInputs + c) * k + r) * k + j / layer.inChannels());
+                    folded.weight(
+                        o, (o * groupInputs + input) * k * k + tap + j / layer.inChannels());
               }
             } else {
-              int tap = r % (k * k);
-              int c = r / (k * k) * run;
-              int count = Math.min(run, order.length - c);
               folded.spread(
                   o,
                   tap,
                   k * k,
                   order,
                   c,
-                  count,
+                  Math.min(run, order.length - c),
                   firstInput,
                   groupInputs,
                   data.values(),
@@ -291,12 +316,13 @@ final class DirectConv implements Step {
                   channels);
             }
           }
+          int constantsAt = biasAt + b * channels * constants + to % channels;
+          ofOutput.placeConstants(data.values(), constantsAt, channels);
         }
-        int biasAt = start + weights;
-        conv.placeBias(folded, data.values(), biasAt);
         int[] channel = new int[blocks];
         Arrays.setAll(channel, b -> b * channels);
-        return new Weights(data, channels, run, firstRun, endRun, at, channel, panel, biasAt);
+        return new Weights(
+            data, channels, run, firstRun, endRun, at, channel, panel, biasAt, constants);
       }
     };
   }
@@ -359,11 +385,9 @@ final class DirectConv implements Step {
     Activation out = conv.out();
     Activation residual = conv.residual();
     int channel = weights.channel[b];
-    int plane = channel / out.block;
-    int lane = channel % out.block;
     int in = conv.in().image(n);
-    int to = out.image(n) + plane * out.plane() + lane;
-    int start = residual == null ? 0 : residual.image(n) + plane * residual.plane() + lane;
+    int to = out.word(n, channel);
+    int start = residual == null ? 0 : residual.word(n, channel);
     for (Sized size : sizes) {
       int first = size.before[firstTile];
       int end = size.before[endTile];
@@ -381,7 +405,7 @@ final class DirectConv implements Step {
             weights.endRun[b],
             weights.data,
             weights.at[b],
-            weights.biasAt + channel);
+            weights.biasAt + channel * weights.constants);
       }
     }
   }

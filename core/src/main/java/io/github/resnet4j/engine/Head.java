@@ -25,7 +25,7 @@ final class Head implements Step {
     this.in = in;
     this.out = out;
     this.weights = weights;
-    this.runs = Ints.of(IntStream.range(0, in.blocks()).map(b -> b * in.block).toArray());
+    this.runs = Ints.of(IntStream.range(0, in.blocks()).map(b -> b * in.block()).toArray());
     this.tiles =
         new ConvTile
             [Math.min(kernels.accumulators() * kernels.lanes() / weights.channels, in.images())
@@ -34,12 +34,19 @@ final class Head implements Step {
       tiles[n] =
           kernels.tile(
               new ConvTile.Shape(
-                  n, weights.channels, in.imageSize(), in.block, out.imageSize(), false, false, 0));
+                  n,
+                  weights.channels,
+                  in.imageSize(),
+                  in.block(),
+                  out.imageSize(),
+                  false,
+                  false,
+                  0));
     }
   }
 
   static Packing<Weights> packing(Linear layer, Activation in, Activation out, Kernels kernels) {
-    int channels = Math.min(out.block, kernels.mostVectors() * kernels.lanes());
+    int channels = Math.min(out.block(), kernels.mostVectors() * kernels.lanes());
     int inputs = in.paddedChannels();
     int size = Math.multiplyExact(inputs, out.paddedChannels());
     return new Packing<>() {

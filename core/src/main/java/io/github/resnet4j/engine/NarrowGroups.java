@@ -27,17 +27,17 @@ final class NarrowGroups {
     Activation in = conv.in();
     int k = layer.kernel();
     int span = layer.inChannels() / layer.groups() * GROUP_STRIDE;
-    int[] runs = new int[lists(layer, kernels) * (span / in.block) * k * k];
+    int[] runs = new int[lists(layer, kernels) * (span / in.block()) * k * k];
     int r = 0;
     for (int group = 0; group < layer.groups(); group += kernels.lanes()) {
-      int first = group / GROUP_STRIDE * (span / in.block);
-      for (int b = first; b < first + span / in.block; b++) {
+      int first = group / GROUP_STRIDE * (span / in.block());
+      for (int b = first; b < first + span / in.block(); b++) {
         for (int ky = 0; ky < k; ky++) {
           for (int kx = 0; kx < k; kx++) {
             runs[r++] =
                 b * in.plane()
                     + ky * layer.dilation() * in.rowStride()
-                    + kx * layer.dilation() * in.block
+                    + kx * layer.dilation() * in.block()
                     + group % GROUP_STRIDE;
           }
         }
@@ -55,7 +55,7 @@ final class NarrowGroups {
     int lanes = kernels.lanes();
     int width = layer.inChannels() / layer.groups();
     int taps = layer.kernel() * layer.kernel();
-    int run = conv.in().block / GROUP_STRIDE;
+    int run = conv.in().block() / GROUP_STRIDE;
     int runsOfGroup = width / run * taps;
     int channels = DirectConv.tiling(conv, kernels).channels();
     int vectors = channels / lanes;
@@ -64,7 +64,8 @@ final class NarrowGroups {
     return new Packing<>() {
       @Override
       public String key() {
-        return "%s, grouped, %d channels of %d".formatted(layer.name(), channels, conv.in().block);
+        return "%s, grouped, %d channels of %d"
+            .formatted(layer.name(), channels, conv.in().block());
       }
 
       @Override
@@ -103,7 +104,7 @@ final class NarrowGroups {
         int biasAt = start + blocks * panel;
         conv.placeBias(folded, data.values(), biasAt);
         return new DirectConv.Weights(
-            data, channels, run, firstRun, endRun, at, channel, panel, biasAt);
+            data, channels, run, firstRun, endRun, at, channel, panel, biasAt, 1);
       }
     };
   }

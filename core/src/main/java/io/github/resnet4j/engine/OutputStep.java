@@ -19,14 +19,8 @@ record OutputStep(String name, Activation out, int index) implements Step {
     float[] to = frame.outputs[index];
     for (int n = first; n < first + count; n++) {
       for (int c = from; c < end; c++) {
-        int position = out.position(c);
-        int plane = out.image(n) + position / out.block * out.plane() + position % out.block;
         int at = ((frame.firstImage + n) * out.channels + c) * out.height * out.width;
-        for (int y = 0; y < out.height; y++) {
-          for (int x = 0; x < out.width; x++) {
-            to[at++] = frame.arena()[plane + out.pixel(y, x)];
-          }
-        }
+        out.copyChannel(frame.arena(), n, c, to, at);
       }
     }
   }

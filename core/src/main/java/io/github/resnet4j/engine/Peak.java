@@ -2,6 +2,7 @@ package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Floats;
+import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 
@@ -11,18 +12,30 @@ final class Peak {
 
   private Peak() {}
 
-  static double measure(Kernels kernels, Workers workers, long nanos) {
+  /** Multiplications and additions a second on operands of a format. */
+  static double measure(Kernels kernels, Format format, Workers workers, long nanos) {
     int channels = kernels.lanes() * kernels.mostVectors();
     int pixels = kernels.accumulators() / kernels.mostVectors();
     // As the networks have them, so that the compiler sees nothing new.
     ConvTile tile =
         kernels.tile(
-            new ConvTile.Shape(pixels, channels, channels, channels, channels, false, false, 0));
-    double flops = 2.0 * pixels * channels * channels * RUNS;
+            new ConvTile.Shape(
+                pixels,
+                channels,
+                channels,
+                channels,
+                channels,
+                true,
+                0,
+                format,
+                Format.FP32,
+                null));
+    double flops = 2.0 * pixels * channels * channels * format.perWord() * RUNS;
     double[] best = new double[workers.size()];
     workers.run(worker -> {
       Floats arena = Floats.of(new float[Activation.ALIGNMENT + 2 * pixels * channels]);
-      Floats weights = Floats.of(new float[Activation.ALIGNMENT + channels * channels + channels]);
+      Floats weights =
+          Floats.of(new float[Activation.ALIGNMENT + channels * channels + 3 * channels]);
       Ints runs = Ints.of(0);
       int at = Activation.ALIGNMENT;
       int calls = 1 << 6;

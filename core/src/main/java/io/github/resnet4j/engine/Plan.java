@@ -89,8 +89,9 @@ final class Plan {
       List<String> taps,
       PackedWeights weights,
       AlgorithmChoice choice,
+      Numbers numbers,
       Kernels kernels) {
-    var compiler = new PlanCompiler(network, parts, taps, kernels);
+    var compiler = new PlanCompiler(network, parts, taps, numbers, kernels);
     compiler.walk(network, inChannels, height, width);
     return compiler.plan(images, weights, choice);
   }

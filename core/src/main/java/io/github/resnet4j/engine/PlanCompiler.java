@@ -63,6 +63,7 @@ final class PlanCompiler {
   private final Sequential network;
   private final int parts;
   private final List<String> taps;
+  private final Numbers numbers;
   private final Kernels kernels;
   private final int block;
   private final List<Op> ops = new ArrayList<>();
@@ -72,10 +73,11 @@ final class PlanCompiler {
 
   private final Map<String, Activation> tapped = new LinkedHashMap<>();
 
-  PlanCompiler(Sequential network, int parts, List<String> taps, Kernels kernels) {
+  PlanCompiler(Sequential network, int parts, List<String> taps, Numbers numbers, Kernels kernels) {
     this.network = network;
     this.parts = parts;
     this.taps = taps;
+    this.numbers = numbers;
     this.kernels = kernels;
     this.block = commonBlock(network);
   }
@@ -107,7 +109,35 @@ final class PlanCompiler {
       ops.add(new Op.Output(tap, taps.indexOf(tap), found));
     }
     ops.add(new Op.Output("output", taps.size(), last));
+    chooseFormats();
     interleaveNarrowGroups();
+  }
+
+  /** What is averaged, or only handed out, remains floats, as does all after it. */
+  private void chooseFormats() {
+    for (Op op : ops) {
+      switch (op) {
+        case Op.Input(var _, Activation out) -> numbers.holdInput(out);
+        case Op.Conv(Convolution conv) when isReadByConvolution(conv.out()) ->
+            numbers.hold(conv.out(), conv.layer().name(), conv.relu());
+        case Op.Other(MaxPool2d _, List<Activation> in, Activation out) ->
+            out.holdAs(in.getFirst());
+        case Op.Other(SubsampleAndPad _, List<Activation> in, Activation out) ->
+            out.holdAs(in.getFirst());
+        default -> {}
+      }
+    }
+  }
+
+  /** Whether a convolution reads or adds it, perhaps after pooling. */
+  private boolean isReadByConvolution(Activation activation) {
+    return ops.stream()
+        .filter(op -> op.inputs().contains(activation))
+        .anyMatch(op ->
+            op instanceof Op.Conv
+                || (op instanceof Op.Other(Layer layer, var _, Activation out)
+                    && (layer instanceof MaxPool2d || layer instanceof SubsampleAndPad)
+                    && isReadByConvolution(out)));
   }
 
   /** Where a convolution of narrow groups stands between dense ones only. */

@@ -1,5 +1,6 @@
 package io.github.resnet4j.engine;
 
+import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
 
@@ -35,9 +36,10 @@ final class PoolSteps {
             int corner = in.pixel(y * layer.stride() - layer.padding(), -layer.padding());
             kernels.maxPoolRow(
                 frame.memory(),
+                in.format(),
                 in.image(n) + b * in.plane() + corner,
                 in.rowStride(),
-                in.block,
+                in.block(),
                 layer.kernel(),
                 layer.stride(),
                 out.image(n) + b * out.plane() + out.pixel(y, 0),
@@ -68,7 +70,7 @@ final class PoolSteps {
               frame.memory(),
               in.image(n) + b * in.plane() + in.pixel(0, 0),
               in.rowStride(),
-              in.block,
+              in.block(),
               in.height,
               in.width,
               out.image(n) + b * out.plane());
@@ -106,19 +108,15 @@ final class PoolSteps {
 
     /** One row of one channel; as many new channels come before the old ones as after them. */
     private void row(float[] arena, int n, int y, int channel) {
-      int to =
-          out.image(n) + channel / out.block * out.plane() + out.pixel(y, 0) + channel % out.block;
       int old = channel - (out.channels - in.channels) / 2;
-      if (old < 0 || old >= in.channels) {
-        for (int x = 0; x < out.width; x++) {
-          arena[to + x * out.block] = 0;
-        }
-        return;
-      }
-      int from =
-          in.image(n) + old / in.block * in.plane() + in.pixel(y * stride, 0) + old % in.block;
+      boolean isNew = old < 0 || old >= in.channels;
+      int to = out.word(n, channel) + out.pixel(y, 0);
+      int from = isNew ? 0 : in.word(n, old) + in.pixel(y * stride, 0);
+      Format format = out.format();
       for (int x = 0; x < out.width; x++) {
-        arena[to + x * out.block] = arena[from + x * stride * in.block];
+        float value =
+            isNew ? 0 : format.get(arena, from + x * stride * in.block(), old % format.perWord());
+        format.put(arena, to + x * out.block(), channel % format.perWord(), value);
       }
     }
   }

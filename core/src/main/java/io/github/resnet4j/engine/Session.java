@@ -1,5 +1,6 @@
 package io.github.resnet4j.engine;
 
+import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.kernel.Winograd;
 import io.github.resnet4j.nn.Layer.Sequential;
@@ -9,6 +10,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.ReentrantLock;
@@ -45,6 +47,7 @@ public final class Session implements AutoCloseable {
   private final StateDict state;
   private final int inChannels;
   private final CompileOptions options;
+  private final Numbers numbers;
   private final PackedWeights weights;
   private final @Nullable Tuning tuning;
   private final Workers workers;
@@ -70,22 +73,29 @@ public final class Session implements AutoCloseable {
    * @param network a tree of layers
    * @param state its weights; changes after a plan was compiled have no effect on it
    * @param inChannels of the images
+   * @param quantization how large its activations get, if that is known
+   * @throws IllegalArgumentException if the precision needs a quantization that is not there
    */
-  public Session(Sequential network, StateDict state, int inChannels, CompileOptions options) {
+  public Session(
+      Sequential network,
+      StateDict state,
+      int inChannels,
+      Optional<Quantization> quantization,
+      CompileOptions options) {
     this.network = network;
     this.state = state;
     this.inChannels = inChannels;
     this.options = options;
+    this.numbers = Numbers.of(options.precision(), quantization, options.kernels());
+    boolean compiled = options.kernels().isFast() || numbers.format() != Format.FP32;
     this.weights = new PackedWeights(state);
     this.tuning =
-        options.algorithm() == CompileOptions.Algorithm.DIRECT || !options.kernels().isFast()
+        options.algorithm() == CompileOptions.Algorithm.DIRECT || !compiled
             ? null
             : Tuning.load(options.kernels(), state.size() * Float.BYTES);
-    this.workers = new Workers(options.kernels().isFast() ? options.threads() : 1);
+    this.workers = new Workers(compiled ? options.threads() : 1);
     this.reference =
-        options.kernels().isFast()
-            ? null
-            : new ReferenceForward(network, state, new Team(options.threads()));
+        compiled ? null : new ReferenceForward(network, state, new Team(options.threads()));
     this.frames = new Frame[options.threads()];
     Arrays.setAll(frames, _ -> new Frame());
     this.atMeeting = workers::meet;
@@ -93,6 +103,11 @@ public final class Session implements AutoCloseable {
 
   public CompileOptions options() {
     return options;
+  }
+
+  /** What it calculates with; never {@link Precision#AUTO}. */
+  public Precision precision() {
+    return numbers.precision();
   }
 
   /**
@@ -293,7 +308,57 @@ public final class Session implements AutoCloseable {
         options.taps(),
         packed,
         choice,
+        numbers,
         options.kernels());
+  }
+
+  /** Sees what steps write. */
+  interface Observer {
+    /**
+     * @param layer the layer whose result it is, or {@link Quantization#INPUT}
+     * @param values a channel
+     */
+    void see(String layer, float[] values, int count);
+  }
+
+  /** Runs image by image on this thread, and shows all that convolutions write. */
+  void observe(Tensor x, Observer observer) {
+    check(x);
+    turn.lock();
+    try {
+      int height = x.dim(2);
+      int width = x.dim(3);
+      Plan plan = compile(height, width, 1, 1, weights, AlgorithmChoice.DIRECT);
+      List<Step> ticks = ticks(plan);
+      Frame frame = frames[0];
+      frame.makeRoom(plan.arenaSize());
+      frame.input = x.data();
+      frame.outputs = new float[plan.outputs().size()][];
+      for (int i = 0; i < frame.outputs.length; i++) {
+        frame.outputs[i] = new float[x.dim(0) * Tensor.sizeOf(plan.outputs().get(i))];
+      }
+      float[] channel = new float[height * width];
+      for (int n = 0; n < x.dim(0); n++) {
+        frame.firstImage = n;
+        var next = ticks.iterator();
+        plan.run(
+            frame,
+            1,
+            0,
+            () -> {
+              Step step = next.next();
+              if (step instanceof InputStep || step instanceof DirectConv) {
+                Activation out = step.out();
+                for (int c = 0; c < out.channels; c++) {
+                  out.copyChannel(frame.arena(), 0, c, channel, 0);
+                  observer.see(step.name(), channel, out.height * out.width);
+                }
+              }
+            });
+      }
+    } finally {
+      turn.unlock();
+    }
   }
 
   // --- measuring ------------------------------------------------------------------------------
@@ -528,7 +593,7 @@ public final class Session implements AutoCloseable {
   public double peakFlops(long nanos) {
     turn.lock();
     try {
-      return Peak.measure(options.kernels(), workers, nanos);
+      return Peak.measure(options.kernels(), numbers.format(), workers, nanos);
     } finally {
       turn.unlock();
     }

@@ -2,6 +2,7 @@ package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Floats;
+import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Winograd;
@@ -69,7 +70,9 @@ final class WinogradConv implements Step {
     this.weights = weights;
     this.kernels = kernels;
     this.parts = parts;
-    this.epilogue = new Kernels.Epilogue(conv.residual() != null, conv.relu());
+    this.epilogue =
+        new Kernels.Epilogue(
+            conv.residual() != null, conv.relu(), conv.out().format() == Format.ROUNDED);
     Activation in = conv.in();
     this.down = Math.ceilDiv(conv.out().height, form.outputs());
     this.across = Math.ceilDiv(conv.out().width, form.outputs());
@@ -83,16 +86,16 @@ final class WinogradConv implements Step {
                 > 2 * images * (in.imageSize() + conv.out().imageSize());
     this.mostPixels = kernels.accumulators() * kernels.lanes() / weights.channels;
     this.band = splitChannels ? all : band(Math.ceilDiv(all, parts));
-    this.transformedSize = form.products() * transformedStep() + form.products() * in.block;
-    this.productsSize = form.products() * productsStep() + form.products() * conv.out().block;
+    this.transformedSize = form.products() * transformedStep() + form.products() * in.block();
+    this.productsSize = form.products() * productsStep() + form.products() * conv.out().block();
     this.room =
         new Activation(
             1, 1, (splitChannels ? 1 : parts) * transformedSize + parts * productsSize, 1);
-    this.runs = Ints.of(IntStream.range(0, in.blocks()).map(b -> b * band * in.block).toArray());
+    this.runs = Ints.of(IntStream.range(0, in.blocks()).map(b -> b * band * in.block()).toArray());
     int count = Math.ceilDiv(band, mostPixels);
     this.pieces =
         new ConvTile.Tiles(
-            Ints.of(IntStream.range(0, count).map(i -> i * mostPixels * in.block).toArray()),
+            Ints.of(IntStream.range(0, count).map(i -> i * mostPixels * in.block()).toArray()),
             Ints.of(
                 IntStream.range(0, count).map(i -> i * mostPixels * weights.channels).toArray()),
             Ints.of(new int[count]));
@@ -102,7 +105,7 @@ final class WinogradConv implements Step {
       tiles[n] =
           kernels.tile(
               new ConvTile.Shape(
-                  n, weights.channels, in.block, in.block, weights.channels, false, false, 0));
+                  n, weights.channels, in.block(), in.block(), weights.channels, false, false, 0));
     }
   }
 
@@ -163,13 +166,13 @@ final class WinogradConv implements Step {
     Conv2d layer = conv.layer();
     int inputs = conv.in().paddedChannels();
     int outputs = conv.out().paddedChannels();
-    int channels = Math.min(conv.out().block, kernels.mostVectors() * kernels.lanes());
+    int channels = Math.min(conv.out().block(), kernels.mostVectors() * kernels.lanes());
     int size = Math.multiplyExact(form.products() * inputs, outputs);
     return new Packing<>() {
       @Override
       public String key() {
         return "%s, %s, %d channels of %d"
-            .formatted(layer.name(), form, channels, conv.out().block);
+            .formatted(layer.name(), form, channels, conv.out().block());
       }
 
       @Override
@@ -305,8 +308,8 @@ final class WinogradConv implements Step {
           end,
           in.image(firstImage) + b * in.plane(),
           in.rowStride(),
-          in.block,
-          to + (b * band + from - bandStart) * in.block,
+          in.block(),
+          to + (b * band + from - bandStart) * in.block(),
           transformedStep(),
           products + form.products() * productsStep());
     }
@@ -364,8 +367,8 @@ final class WinogradConv implements Step {
     Activation out = conv.out();
     Activation residual = conv.residual();
     int channel = block * weights.channels;
-    int plane = channel / out.block;
-    int lane = channel % out.block;
+    int plane = channel / out.block();
+    int lane = channel % out.block();
     kernels.winogradOutput(
         form,
         arena,
@@ -379,7 +382,7 @@ final class WinogradConv implements Step {
         weights.biasAt + channel,
         out.image(firstImage) + plane * out.plane() + lane,
         out.rowStride(),
-        out.block,
+        out.block(),
         residual == null ? 0 : residual.image(firstImage) + plane * residual.plane() + lane,
         residual == null ? 0 : residual.rowStride(),
         epilogue,

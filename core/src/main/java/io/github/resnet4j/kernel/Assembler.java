@@ -83,8 +83,10 @@ final class Assembler {
   // Opcode maps and mandatory prefixes, as VEX and EVEX number them.
   private static final int MAP_0F = 1;
   private static final int MAP_0F38 = 2;
+  private static final int MAP_0F3A = 3;
   private static final int NO_PREFIX = 0;
   private static final int PREFIX_66 = 1;
+  private static final int PREFIX_F3 = 2;
 
   private static final int UNORDERED = 3; // vcmpps: true where an operand is not a number
 
@@ -354,6 +356,7 @@ final class Assembler {
    * @param base the memory operand's base, or the source register
    * @param broadcast whether the memory operand is one float for all lanes
    * @param mask the mask register, 0 for none
+   * @param length 0, 1 or 2 for vectors of 128, 256 or 512 bits
    */
   private void vector(
       int map,
@@ -364,7 +367,8 @@ final class Assembler {
       int index,
       int base,
       boolean broadcast,
-      int mask) {
+      int mask,
+      int length) {
     if (wide) {
       emit(
           0x62,
@@ -374,25 +378,35 @@ final class Assembler {
               | (1 ^ first >> 4) << 4
               | map,
           (~second & 15) << 3 | 4 | prefix,
-          2 << 5 | (broadcast ? 16 : 0) | (1 ^ second >> 4) << 3 | mask,
+          length << 5 | (broadcast ? 16 : 0) | (1 ^ second >> 4) << 3 | mask,
           opcode);
     } else {
       emit(
           0xC4,
           (1 ^ high(first)) << 7 | (1 ^ index) << 6 | (1 ^ high(base)) << 5 | map,
-          (~second & 15) << 3 | 4 | prefix,
+          (~second & 15) << 3 | (length == 0 ? 0 : 4) | prefix,
           opcode);
     }
   }
 
+  /** As long as vectors are. */
+  private int full() {
+    return wide ? 2 : 1;
+  }
+
   private void vector(int map, int prefix, int opcode, int first, int second, int third) {
+    vector(map, prefix, opcode, first, second, third, full());
+  }
+
+  private void vector(
+      int map, int prefix, int opcode, int first, int second, int third, int length) {
     check(first, second, third);
-    vector(map, prefix, opcode, first, second, wide ? third >> 4 : 0, third, false, 0);
+    vector(map, prefix, opcode, first, second, wide ? third >> 4 : 0, third, false, 0, length);
     emit(0xC0 | (first & 7) << 3 | third & 7);
   }
 
   private void vector(int map, int prefix, int opcode, int first, int second, Mem third) {
-    vector(map, prefix, opcode, first, second, third, false, vectorBytes());
+    vector(map, prefix, opcode, first, second, third, false, vectorBytes(), full());
   }
 
   private void vector(
@@ -403,10 +417,20 @@ final class Assembler {
       int second,
       Mem third,
       boolean broadcast,
-      int operandBytes) {
+      int operandBytes,
+      int length) {
     check(first, second, 0);
     vector(
-        map, prefix, opcode, first, second, high(third.index), third.base.ordinal(), broadcast, 0);
+        map,
+        prefix,
+        opcode,
+        first,
+        second,
+        high(third.index),
+        third.base.ordinal(),
+        broadcast,
+        0,
+        length);
     address(first, third, wide ? operandBytes : 1);
   }
 
@@ -432,7 +456,7 @@ final class Assembler {
 
   /** One float from memory into all lanes. */
   void vbroadcastss(int to, Mem from) {
-    vector(MAP_0F38, PREFIX_66, 0x18, to, 0, from, false, Float.BYTES);
+    vector(MAP_0F38, PREFIX_66, 0x18, to, 0, from, false, Float.BYTES, full());
   }
 
   /** The lowest lane into all lanes. */
@@ -454,7 +478,7 @@ final class Assembler {
     if (!wide) {
       throw new IllegalStateException("VEX has no broadcast operands");
     }
-    vector(MAP_0F38, PREFIX_66, 0xB8, sum, a, b, true, Float.BYTES);
+    vector(MAP_0F38, PREFIX_66, 0xB8, sum, a, b, true, Float.BYTES, full());
   }
 
   void vaddps(int to, int a, int b) {
@@ -486,15 +510,133 @@ final class Assembler {
   /** {@code to = from} in the lanes where {@code from} is not a number. */
   void moveNan(int to, int from, int scratch) {
     if (wide) {
-      vector(MAP_0F, NO_PREFIX, 0xC2, 1, from, from >> 4, from, false, 0); // vcmpps k1
+      vector(MAP_0F, NO_PREFIX, 0xC2, 1, from, from >> 4, from, false, 0, 2); // vcmpps k1
       emit(0xC0 | 1 << 3 | from & 7, UNORDERED);
-      vector(MAP_0F, NO_PREFIX, 0x28, to, 0, from >> 4, from, false, 1); // vmovaps to{k1}
+      vector(MAP_0F, NO_PREFIX, 0x28, to, 0, from >> 4, from, false, 1, 2); // vmovaps to{k1}
       emit(0xC0 | (to & 7) << 3 | from & 7);
     } else {
       vector(MAP_0F, NO_PREFIX, 0xC2, scratch, from, from); // vcmpps: ones are not a number either
       emit(UNORDERED);
       vector(MAP_0F, NO_PREFIX, 0x56, to, to, scratch); // vorps
     }
+  }
+
+  // --- narrower numbers -------------------------------------------------------------------------
+
+  private void onlyWide() {
+    if (!wide) {
+      throw new IllegalStateException("there is no such instruction in VEX");
+    }
+  }
+
+  /** {@code sum = sum * a + b}, rounded once. */
+  void vfmadd213ps(int sum, int a, Mem b) {
+    vector(MAP_0F38, PREFIX_66, 0xA8, sum, a, b);
+  }
+
+  void vmulps(int to, int a, Mem b) {
+    vector(MAP_0F, NO_PREFIX, 0x59, to, a, b);
+  }
+
+  /** {@code sum += a₁ b₁, sum += a₀ b₀} on the bfloat16 halves of each lane; AVX512_BF16. */
+  void vdpbf16ps(int sum, int a, int b) {
+    onlyWide();
+    vector(MAP_0F38, PREFIX_F3, 0x52, sum, a, b);
+  }
+
+  void vdpbf16ps(int sum, int a, Mem b) {
+    onlyWide();
+    vector(MAP_0F38, PREFIX_F3, 0x52, sum, a, b);
+  }
+
+  void vdpbf16psBroadcast(int sum, int a, Mem b) {
+    onlyWide();
+    vector(MAP_0F38, PREFIX_F3, 0x52, sum, a, b, true, Float.BYTES, full());
+  }
+
+  /** {@code sum += a · b} over the four bytes of each lane, a's unsigned; AVX512_VNNI, AVX-VNNI. */
+  void vpdpbusd(int sum, int a, int b) {
+    vector(MAP_0F38, PREFIX_66, 0x50, sum, a, b);
+  }
+
+  void vpdpbusd(int sum, int a, Mem b) {
+    vector(MAP_0F38, PREFIX_66, 0x50, sum, a, b);
+  }
+
+  /** Rounds floats to bfloat16, into half a vector; AVX512_BF16. */
+  void vcvtneps2bf16(int to, int from) {
+    onlyWide();
+    vector(MAP_0F38, PREFIX_F3, 0x72, to, 0, from);
+  }
+
+  /** The lower half of a vector. */
+  void storeLowerHalf(Mem to, int from) {
+    onlyWide();
+    vector(MAP_0F, NO_PREFIX, 0x11, from, 0, to, false, 32, 1);
+  }
+
+  /** Words of 16 bits from half a vector into lanes of 32. */
+  void vpmovzxwd(int to, int from) {
+    vector(MAP_0F38, PREFIX_66, 0x33, to, 0, from);
+  }
+
+  void vpmovzxwd(int to, Mem from) {
+    vector(MAP_0F38, PREFIX_66, 0x33, to, 0, from, false, vectorBytes() / 2, full());
+  }
+
+  /** Bytes from a quarter of a vector into lanes, with zeros before them. */
+  void vpmovzxbd(int to, Mem from) {
+    vector(MAP_0F38, PREFIX_66, 0x31, to, 0, from, false, vectorBytes() / 4, full());
+  }
+
+  /** Bytes from a quarter of a vector into lanes, with their sign. */
+  void vpmovsxbd(int to, Mem from) {
+    vector(MAP_0F38, PREFIX_66, 0x21, to, 0, from, false, vectorBytes() / 4, full());
+  }
+
+  /** Shifts lanes to the left. */
+  void vpslld(int to, int from, int bits) {
+    vector(MAP_0F, PREFIX_66, 0x72, 6, to, from);
+    emit(bits);
+  }
+
+  void vcvtdq2ps(int to, int from) {
+    vector(MAP_0F, NO_PREFIX, 0x5B, to, 0, from);
+  }
+
+  /** To the nearest whole number, of two the even one. */
+  void vcvtps2dq(int to, int from) {
+    vector(MAP_0F, PREFIX_66, 0x5B, to, 0, from);
+  }
+
+  /** The greater of unsigned numbers of 16 bits. */
+  void vpmaxuw(int to, int a, Mem b) {
+    vector(MAP_0F38, PREFIX_66, 0x3E, to, a, b);
+  }
+
+  /** The greater of unsigned bytes. */
+  void vpmaxub(int to, int a, Mem b) {
+    vector(MAP_0F, PREFIX_66, 0xDE, to, a, b);
+  }
+
+  /**
+   * Whole numbers as bytes into a quarter of a vector of memory, the nearest where one does not
+   * fit.
+   *
+   * @param signed whether bytes are; if they are not, no number may be negative
+   * @param scratch a register for the purpose; the numbers' own is overwritten too
+   */
+  void storeBytes(Mem to, int from, boolean signed, int scratch) {
+    if (wide) {
+      // vpmovsdb, vpmovusdb
+      vector(MAP_0F38, PREFIX_F3, signed ? 0x21 : 0x11, from, 0, to, false, 16, 2);
+      return;
+    }
+    vector(MAP_0F3A, PREFIX_66, 0x39, from, 0, scratch); // vextracti128: the upper half
+    emit(1);
+    vector(MAP_0F, PREFIX_66, 0x6B, from, from, scratch, 0); // vpackssdw
+    vector(MAP_0F, PREFIX_66, signed ? 0x63 : 0x67, from, from, from, 0); // vpacksswb, vpackuswb
+    vector(MAP_0F, PREFIX_66, 0xD6, from, 0, to, false, 8, 0); // vmovq
   }
 
   /** The low half of a general register into the lowest lane. */

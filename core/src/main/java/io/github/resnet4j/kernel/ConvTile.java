@@ -1,5 +1,9 @@
 package io.github.resnet4j.kernel;
 
+import static io.github.resnet4j.kernel.Format.FP32;
+
+import org.jspecify.annotations.Nullable;
+
 /**
  * The micro-kernel of every convolution and matrix product: a few neighbouring output pixels times
  * a block of output channels, kept in registers from the first product to the only store.
@@ -23,6 +27,19 @@ package io.github.resnet4j.kernel;
  *
  * Every accumulator adds its products in this one order with fused multiply-adds, so that all
  * providers, vector lengths and tile sizes give the same bits.
+ *
+ * <p>Where the input has a narrower {@link Format}, its words take the place of floats: offsets,
+ * strides and runs count words, and so do weights, a word of which holds the weights of the input's
+ * channels that share a word. A bfloat16 product is a sum over two channels, the second one's
+ * first, with what is denormal taken for zero. Whole numbers are summed exactly, and then scaled:
+ *
+ * <pre>{@code
+ * acc[p][c] = sum of in[…] * w[…]
+ * y = fma(acc[p][c], scale[c], bias[c])  (, fma(residual[p][c], factor[c], y))
+ * }</pre>
+ *
+ * There, the scales of all of a tile's channels follow its biases, and the factors follow the
+ * scales.
  */
 public interface ConvTile {
   /** In a grouped tile: floats from one channel of a group to its next one. */
@@ -33,12 +50,15 @@ public interface ConvTile {
    *
    * @param pixels output pixels of the tile
    * @param channels output channels of the tile
-   * @param pixelStride floats from one pixel's input to the next one's
-   * @param run floats of a run; in a grouped tile, channels of a group in a run
-   * @param outStride floats from one pixel's output, and residual, to the next one's
-   * @param residual whether accumulators start from bias plus residual, not from the bias alone
+   * @param pixelStride words from one pixel's input to the next one's
+   * @param run words of a run; in a grouped tile, channels of a group in a run
+   * @param outStride words from one pixel's output to the next one's
    * @param relu whether negative results become zero
    * @param groups 0, or how many groups the tile spans: as many as a vector has lanes
+   * @param in what the input consists of; {@link Format#S8} has no products
+   * @param out what the output will consist of
+   * @param residual what the residual consists of, or null if there is none; its pixels hold as
+   *     many channels as the output's
    */
   record Shape(
       int pixels,
@@ -46,11 +66,14 @@ public interface ConvTile {
       int pixelStride,
       int run,
       int outStride,
-      boolean residual,
       boolean relu,
-      int groups) {
+      int groups,
+      Format in,
+      Format out,
+      @Nullable Format residual) {
     /**
-     * @throws IllegalArgumentException if an extent is not positive or a stride negative
+     * @throws IllegalArgumentException if an extent is not positive, a stride negative, or formats
+     *     do not go together
      */
     public Shape {
       if (pixels < 1 || channels < 1 || run < 1 || pixelStride < 0 || outStride < 0 || groups < 0) {
@@ -58,6 +81,50 @@ public interface ConvTile {
             "%d pixels %d apart, %d channels, runs of %d, results %d apart, %d groups"
                 .formatted(pixels, pixelStride, channels, run, outStride, groups));
       }
+      boolean mixed = residual != null && in.isWhole() != residual.isWhole();
+      boolean ofGroups = groups > 0 && !(in.isFloat() && out.isFloat());
+      if (in == Format.S8 || mixed || ofGroups || (out == Format.U8 && !relu)) {
+        throw new IllegalArgumentException(
+            "%s and residuals of %s to %s, %d groups".formatted(in, residual, out, groups));
+      }
+    }
+
+    /** A tile of floats. */
+    public Shape(
+        int pixels,
+        int channels,
+        int pixelStride,
+        int run,
+        int outStride,
+        boolean residual,
+        boolean relu,
+        int groups) {
+      this(
+          pixels,
+          channels,
+          pixelStride,
+          run,
+          outStride,
+          relu,
+          groups,
+          FP32,
+          FP32,
+          residual ? FP32 : null);
+    }
+
+    /** Whether floats are all that it reads and writes. */
+    boolean isFloat() {
+      return in.isFloat() && out == FP32 && (residual == null || residual.isFloat());
+    }
+
+    /** Words from one pixel's residual to the next one's. */
+    int residualStride() {
+      return residual == null ? 0 : outStride * out.perWord() / residual.perWord();
+    }
+
+    /** Floats that belong to an output channel beside the weights: bias, or bias, scale, factor. */
+    public static int constants(Format in) {
+      return in.isWhole() ? 3 : 1;
     }
 
     /** Vectors of {@code lanes} floats of one pixel's results. */
@@ -65,7 +132,7 @@ public interface ConvTile {
       return channels / lanes;
     }
 
-    /** Floats from one vector of a pixel's results to the next one. */
+    /** Channels from one vector of a pixel's results to the next one. */
     int spacing(int lanes) {
       return groups > 0 ? GROUP_STRIDE : lanes;
     }

@@ -4,7 +4,8 @@ import java.util.Optional;
 
 /**
  * The loops that the engine spends its time in, over blocked arrays: {@code block} consecutive
- * floats are so many channels of one pixel. Everything of one run lies in one array, the arena.
+ * words are the channels of one pixel, one, two or four to a word ({@link Format}). Everything of
+ * one run lies in one array, the arena.
  *
  * <p>Providers give the same bits where the order of the additions is fixed ({@link ConvTile}).
  */
@@ -50,6 +51,15 @@ public interface Kernels {
   /** Whether a compiled plan on these kernels is faster than the reference forward pass. */
   boolean isFast();
 
+  /**
+   * Whether there are instructions for tiles that read or write this format. Where there are not,
+   * plain loops give the same results, slowly.
+   */
+  boolean has(Format format);
+
+  /** Whether tiles that read this format do more in the same time than those that read floats. */
+  boolean gainsBy(Format in);
+
   /** The micro-kernel of a shape; the same object for the same shape. */
   ConvTile tile(ConvTile.Shape shape);
 
@@ -89,8 +99,14 @@ public interface Kernels {
       int step,
       int scratch);
 
-  /** Where a Winograd tile's results go and what becomes of them on the way. */
-  record Epilogue(boolean residual, boolean relu) {}
+  /**
+   * What becomes of a Winograd tile's results.
+   *
+   * @param residual whether something is added
+   * @param relu whether negative results become zero
+   * @param rounded whether they become {@link Format#ROUNDED}
+   */
+  record Epilogue(boolean residual, boolean relu, boolean rounded) {}
 
   /**
    * {@code Aᵀ m A} of some tiles for one block of channels, plus bias, residual and ReLU.
@@ -125,7 +141,8 @@ public interface Kernels {
       int scratch);
 
   /**
-   * One row of max pooling over a block of channels; NaN wins.
+   * One row of max pooling over a block of channels; NaN wins. In formats narrower than a float no
+   * number may be negative.
    *
    * @param from the first window's first pixel; rows are {@code rowStride} apart, pixels {@code
    *     block}
@@ -134,7 +151,15 @@ public interface Kernels {
    * @param to where {@code count} consecutive pixels go
    */
   void maxPoolRow(
-      Floats arena, int from, int rowStride, int block, int size, int stride, int to, int count);
+      Floats arena,
+      Format format,
+      int from,
+      int rowStride,
+      int block,
+      int size,
+      int stride,
+      int to,
+      int count);
 
   /**
    * The mean over {@code rows × columns} pixels of a block of channels.

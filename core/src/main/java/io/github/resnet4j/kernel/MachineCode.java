@@ -15,8 +15,10 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
 import java.util.Arrays;
+import java.util.EnumSet;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * Executable memory, what the processor can do, and the conventions of a call. Nowhere else does
@@ -253,13 +255,16 @@ final class MachineCode {
 
   // --- features ---------------------------------------------------------------------------------
 
-  /** Which vectors processor and operating system support. */
-  enum Vectors {
-    NONE,
-    /** AVX2 and FMA. */
-    OF_256_BITS,
-    /** AVX-512F. */
-    OF_512_BITS
+  /** What processor and operating system support. */
+  enum Feature {
+    /** AVX2 and FMA: vectors of 256 bits. */
+    AVX2,
+    /** Products of bytes in them. */
+    AVX_VNNI,
+    /** AVX-512F, BW and VL: vectors of 512 bits. */
+    AVX512,
+    AVX512_VNNI,
+    AVX512_BF16
   }
 
   /**
@@ -282,10 +287,10 @@ final class MachineCode {
   }
 
   /** Asks the processor what it has and the operating system what it keeps. */
-  static Vectors vectors() {
-    int[] basic = cpuid(0, 0);
-    if (basic[0] < 7) {
-      return Vectors.NONE;
+  static Set<Feature> features() {
+    var features = EnumSet.noneOf(Feature.class);
+    if (cpuid(0, 0)[0] < 7) {
+      return features;
     }
     int[] leaf1 = cpuid(1, 0);
     int[] leaf7 = cpuid(7, 0);
@@ -293,15 +298,29 @@ final class MachineCode {
     boolean osxsave = bit(leaf1[2], 27);
     boolean avx = bit(leaf1[2], 28);
     if (!fma || !osxsave || !avx || !bit(leaf7[1], 5)) {
-      return Vectors.NONE;
+      return features;
     }
     int kept = xgetbv();
     if ((kept & 0b110) != 0b110) { // xmm, upper halves of ymm
-      return Vectors.NONE;
+      return features;
+    }
+    int more = leaf7[0] >= 1 ? cpuid(7, 1)[0] : 0;
+    features.add(Feature.AVX2);
+    if (bit(more, 4)) {
+      features.add(Feature.AVX_VNNI);
     }
     // opmask, upper halves of zmm0-15, zmm16-31
     boolean zmm = (kept & 0b1110_0000) == 0b1110_0000;
-    return zmm && bit(leaf7[1], 16) ? Vectors.OF_512_BITS : Vectors.OF_256_BITS;
+    if (zmm && bit(leaf7[1], 16) && bit(leaf7[1], 30) && bit(leaf7[1], 31)) {
+      features.add(Feature.AVX512);
+      if (bit(leaf7[2], 11)) {
+        features.add(Feature.AVX512_VNNI);
+      }
+      if (bit(more, 5)) {
+        features.add(Feature.AVX512_BF16);
+      }
+    }
+    return features;
   }
 
   private static boolean bit(int word, int bit) {

@@ -3,9 +3,11 @@ package io.github.resnet4j.kernel;
 import static io.github.resnet4j.kernel.MachineCode.check;
 import static io.github.resnet4j.kernel.MachineCode.unexpected;
 
+import io.github.resnet4j.kernel.MachineCode.Feature;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 import java.util.Objects;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.jspecify.annotations.Nullable;
@@ -29,21 +31,35 @@ final class MachineKernels implements Kernels {
   private static final int OUTPUT = 1 << 9;
   private static final int MAX = 2 << 9;
   private static final int MEAN = 3 << 9;
+  private static final int ROUNDED_OUTPUT = 4 << 9;
+  private static final int MAX_OF_HALVES = 5 << 9;
+  private static final int MAX_OF_BYTES = 6 << 9;
 
   private static final int MOST_WINDOW = 7;
 
   private final boolean wide;
+  private final boolean hasBytes;
+  private final boolean hasHalves;
   private final ConcurrentHashMap<ConvTile.Shape, ConvTile> tiles = new ConcurrentHashMap<>();
 
   /** An array and not a map: looking up must not allocate, not even a key. */
   private final AtomicReferenceArray<@Nullable MemorySegment> codes =
-      new AtomicReferenceArray<>(4 << 9);
+      new AtomicReferenceArray<>(7 << 9);
+
+  /** For the formats that this processor has no products of. */
+  private final ScalarKernels scalar = new ScalarKernels();
+
+  /** Whether bfloat16 is fast; measured when first asked. */
+  private @Nullable Boolean gainsByHalves;
 
   /**
    * @param wide vectors of 512 bits, else of 256; the processor must have them
+   * @param features what else it has
    */
-  MachineKernels(boolean wide) {
+  MachineKernels(boolean wide, Set<Feature> features) {
     this.wide = wide;
+    this.hasBytes = features.contains(wide ? Feature.AVX512_VNNI : Feature.AVX_VNNI);
+    this.hasHalves = wide && features.contains(Feature.AVX512_BF16);
   }
 
   @Override
@@ -73,7 +89,70 @@ final class MachineKernels implements Kernels {
 
   @Override
   public ConvTile tile(ConvTile.Shape shape) {
-    return tiles.computeIfAbsent(shape, s -> new MachineTile(s, wide));
+    return tiles.computeIfAbsent(
+        shape, s -> has(s.in()) && has(s.out()) ? new MachineTile(s, wide) : scalar.tile(s));
+  }
+
+  @Override
+  public boolean has(Format format) {
+    return switch (format) {
+      case FP32 -> true;
+      case ROUNDED, BF16 -> hasHalves;
+      case U8, S8 -> hasBytes;
+    };
+  }
+
+  @Override
+  public boolean gainsBy(Format in) {
+    return switch (in) {
+      case FP32, ROUNDED, S8 -> false;
+      case U8 -> hasBytes;
+      case BF16 -> hasHalves && gainsByHalves();
+    };
+  }
+
+  /** Some processors have the products, but take several times as long for them. */
+  private synchronized boolean gainsByHalves() {
+    if (gainsByHalves == null) {
+      gainsByHalves = fastest(Format.BF16) < 1.5 * fastest(Format.FP32);
+    }
+    return gainsByHalves;
+  }
+
+  /** Nanoseconds of some calls that take as many instructions in every format. */
+  private long fastest(Format format) {
+    int run = 256;
+    int channels = 4 * lanes() / (wide ? 1 : 2);
+    int pixels = accumulators() * lanes() / channels;
+    ConvTile tile =
+        tile(
+            new ConvTile.Shape(
+                pixels, channels, run, run, channels, true, 0, format, Format.FP32, null));
+    Floats arena = Floats.of(new float[pixels * (run + channels)]);
+    Floats weights = Floats.of(new float[(run + 1) * channels]);
+    Ints runs = Ints.of(0, 0, 0, 0);
+    long fastest = Long.MAX_VALUE;
+    for (int i = 0; i < 8; i++) {
+      long start = System.nanoTime();
+      for (int r = 0; r < runs.size(); r++) {
+        tile.run(
+            arena,
+            ConvTile.Tiles.ONE,
+            0,
+            1,
+            0,
+            pixels * run,
+            0,
+            runs,
+            r,
+            r + 1,
+            weights,
+            0,
+            run * channels);
+      }
+      fastest = Math.min(fastest, System.nanoTime() - start);
+    }
+    return fastest;
   }
 
   private MemorySegment install(int index, byte[] code) {
@@ -171,6 +250,9 @@ final class MachineKernels implements Kernels {
     }
     check(arena, from, from + (form.products() - 1L) * step + (long) (end - first) * block);
     check(weights, biasAt, (long) biasAt + block);
+    if (epilogue.rounded() && !hasHalves) {
+      throw new IllegalArgumentException("this processor has no instruction for " + Format.BF16);
+    }
     check(arena, (long) out + tiles.out().least, 0);
     check(
         arena, 0, out + lastOutput(tiles, tiles.out(), first, end, rowStride, pixelStride, block));
@@ -185,7 +267,7 @@ final class MachineKernels implements Kernels {
                   tiles, tiles.residual(), first, end, residualRowStride, pixelStride, block));
     }
     int index =
-        OUTPUT
+        (epilogue.rounded() ? ROUNDED_OUTPUT : OUTPUT)
             | (epilogue.relu() ? 1 : 0) << 8
             | (epilogue.residual() ? 1 : 0) << 7
             | form.ordinal() << 6
@@ -242,7 +324,19 @@ final class MachineKernels implements Kernels {
 
   @Override
   public void maxPoolRow(
-      Floats arena, int from, int rowStride, int block, int size, int stride, int to, int count) {
+      Floats arena,
+      Format format,
+      int from,
+      int rowStride,
+      int block,
+      int size,
+      int stride,
+      int to,
+      int count) {
+    if (!format.isFloat() && block % lanes() != 0) { // a network of few channels
+      scalar.maxPoolRow(arena, format, from, rowStride, block, size, stride, to, count);
+      return;
+    }
     checkNotNegative(rowStride, stride);
     if (size < 1 || size > MOST_WINDOW || stride > MOST_WINDOW) {
       throw new IllegalArgumentException("not for windows of %d by %d".formatted(size, stride));
@@ -253,10 +347,16 @@ final class MachineKernels implements Kernels {
     long pixels = (count - 1L) * stride + size;
     check(arena, from, from + (size - 1L) * rowStride + pixels * block);
     check(arena, to, to + (long) count * block);
-    int index = MAX | size << 6 | stride << 3 | block(block);
+    int kind =
+        switch (format) {
+          case FP32, ROUNDED -> MAX;
+          case BF16 -> MAX_OF_HALVES;
+          case U8, S8 -> MAX_OF_BYTES;
+        };
+    int index = kind | size << 6 | stride << 3 | block(block);
     MemorySegment code = codes.get(index);
     if (code == null) {
-      code = install(index, MachinePool.max(block, size, stride, wide));
+      code = install(index, MachinePool.max(format, block, size, stride, wide));
     }
     MemorySegment memory = arena.segment;
     try {

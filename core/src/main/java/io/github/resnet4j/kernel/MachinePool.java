@@ -14,7 +14,7 @@ final class MachinePool {
    * A row of max pooling. Parameters: arena, arena; then from, to, row stride in bytes and the
    * count of windows.
    */
-  static byte[] max(int block, int size, int stride, boolean wide) {
+  static byte[] max(Format format, int block, int size, int stride, boolean wide) {
     final Reg from = Reg.RDI;
     final Reg to = Reg.RSI;
     final Reg rowStride = Reg.R8;
@@ -36,6 +36,10 @@ final class MachinePool {
           var pixel = mem(row, (x * block + v * code.lanes()) * Float.BYTES);
           if (y == 0 && x == 0) {
             code.vmovups(v, pixel);
+          } else if (format == Format.BF16) {
+            code.vpmaxuw(v, v, pixel); // in order as whole numbers are, and NaN above all
+          } else if (format.isWhole()) {
+            code.vpmaxub(v, v, pixel);
           } else {
             code.vmovups(scratch, pixel);
             // A maximum that is not a number stays one; a new pixel that is none becomes it.

@@ -1,16 +1,18 @@
 package io.github.resnet4j.kernel;
 
+import io.github.resnet4j.kernel.MachineCode.Feature;
 import java.util.Optional;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Whether machine code works here. Not a part of {@link MachineKernels}, whose mere loading asks
  * the JVM for native calls.
  *
- * @param vectors the longest that the processor has
+ * @param features what the processor has
  * @param obstacle what speaks against using machine code, or empty
  */
-record MachineSupport(MachineCode.Vectors vectors, Optional<String> obstacle) {
+record MachineSupport(Set<Feature> features, Optional<String> obstacle) {
   private static @Nullable MachineSupport here;
 
   /** Finds out, once; the last step is to run some. */
@@ -24,22 +26,30 @@ record MachineSupport(MachineCode.Vectors vectors, Optional<String> obstacle) {
   private static MachineSupport find() {
     Optional<String> obstacle = MachineCode.obstacle();
     if (obstacle.isPresent()) {
-      return new MachineSupport(MachineCode.Vectors.NONE, obstacle);
+      return new MachineSupport(Set.of(), obstacle);
     }
     try {
-      MachineCode.Vectors vectors = MachineCode.vectors();
-      if (vectors == MachineCode.Vectors.NONE) {
-        return new MachineSupport(vectors, Optional.of("the processor has no AVX2"));
+      Set<Feature> features = MachineCode.features();
+      if (!features.contains(Feature.AVX2)) {
+        return new MachineSupport(features, Optional.of("the processor has no AVX2"));
       }
-      boolean wide = vectors == MachineCode.Vectors.OF_512_BITS;
-      return new MachineSupport(vectors, SelfTest.failure(new MachineKernels(wide)));
+      var found = new MachineSupport(features, Optional.empty());
+      return new MachineSupport(features, SelfTest.failure(found.kernels()));
     } catch (UnsupportedOperationException | IllegalCallerException e) {
-      return new MachineSupport(
-          MachineCode.Vectors.NONE, Optional.of(String.valueOf(e.getMessage())));
+      return new MachineSupport(Set.of(), Optional.of(String.valueOf(e.getMessage())));
     }
   }
 
+  boolean isWide() {
+    return features.contains(Feature.AVX512);
+  }
+
+  /** The kernels of the longest vectors that there are. */
   MachineKernels kernels() {
-    return new MachineKernels(vectors == MachineCode.Vectors.OF_512_BITS);
+    return kernels(isWide());
+  }
+
+  MachineKernels kernels(boolean wide) {
+    return new MachineKernels(wide, features);
   }
 }

@@ -33,6 +33,7 @@ final class MachineTile implements ConvTile {
   private final int inputSpan;
 
   private final int outputSpan;
+  private final int residualSpan;
   private final int biasSpan;
 
   MachineTile(Shape shape, boolean wide) {
@@ -41,9 +42,20 @@ final class MachineTile implements ConvTile {
     int lanes = generator.code.lanes();
     long run = shape.groups() > 0 ? (shape.run() - 1L) * GROUP_STRIDE + lanes : shape.run();
     this.inputSpan = span((shape.pixels() - 1L) * shape.pixelStride() + run);
-    this.biasSpan = span((shape.vectors(lanes) - 1L) * shape.spacing(lanes) + lanes);
-    this.outputSpan = span((shape.pixels() - 1L) * shape.outStride() + biasSpan);
+    int channels = span((shape.vectors(lanes) - 1L) * shape.spacing(lanes) + lanes);
+    this.biasSpan = span((long) channels * Shape.constants(shape.in()));
+    this.outputSpan =
+        span((shape.pixels() - 1L) * shape.outStride() + words(channels, shape.out()));
+    this.residualSpan =
+        shape.residual() == null
+            ? 0
+            : span(
+                (shape.pixels() - 1L) * shape.residualStride() + words(channels, shape.residual()));
     this.code = MachineCode.install(generator.generate());
+  }
+
+  private static int words(int channels, Format format) {
+    return Math.ceilDiv(channels, format.perWord());
   }
 
   /** Distances within a tile are constants of the code: 32 bits, in bytes. */
@@ -77,12 +89,12 @@ final class MachineTile implements ConvTile {
         (long) in + tiles.in().least + runs.least,
         (long) in + tiles.in().most + runs.most + inputSpan);
     check(arena, (long) out + tiles.out().least, (long) out + tiles.out().most + outputSpan);
-    if (shape.residual()) {
+    if (shape.residual() != null) {
       Objects.checkFromToIndex(first, end, tiles.residual().size());
       check(
           arena,
           (long) residual + tiles.residual().least,
-          (long) residual + tiles.residual().most + outputSpan);
+          (long) residual + tiles.residual().most + residualSpan);
     }
     long products = (long) (endRun - firstRun) * shape.run() * shape.channels();
     check(weights, weightAt, weightAt + products);
@@ -162,6 +174,9 @@ final class MachineTile implements ConvTile {
    * } while (--count);
    * }</pre>
    *
+   * <p>In narrower formats {@code +=} sums two or four products, the start is zero where numbers
+   * are whole, and the end scales, adds and rounds as {@link ConvTile} says.
+   *
    * <p>Meanwhile the weights behind these, usually those of the next block of output channels, are
    * fetched into the second-level cache, a line for each row of products until all are there.
    */
@@ -184,6 +199,10 @@ final class MachineTile implements ConvTile {
     private static final Reg WEIGHTS = Reg.R14;
     private static final Reg BIAS = Reg.R15;
     private static final Reg POINTER = Reg.RAX;
+    private static final Reg RESIDUAL = Reg.R11;
+
+    /** Vector registers beside the accumulators, at least. */
+    private static final int SPARE = 4;
 
     final Assembler code;
     private final Shape shape;
@@ -205,7 +224,7 @@ final class MachineTile implements ConvTile {
       this.registers = wide ? 32 : 16;
       if (vectors * code.lanes() != shape.channels()
           || (shape.groups() != 0 && shape.groups() != code.lanes())
-          || accumulators + vectors > registers) {
+          || accumulators + Math.max(vectors, SPARE) > registers) {
         throw new IllegalArgumentException(
             "not for vectors of %d: %s".formatted(code.lanes(), shape));
       }
@@ -247,32 +266,99 @@ final class MachineTile implements ConvTile {
       return code.code();
     }
 
-    /** The accumulators' start: the bias, or bias plus residual. */
+    /** The accumulators' start: zero, the bias, or bias plus residual. */
     private void start() {
-      if (shape.residual()) {
-        code.mov(X, residual);
-        code.next(POINTER, X, RESIDUAL_AT);
+      if (shape.in().isWhole()) {
+        for (int i = 0; i < accumulators; i++) {
+          code.clear(i);
+        }
+        return;
       }
+      Format format = shape.residual();
+      if (format != null) {
+        code.mov(X, residual);
+        code.next(RESIDUAL, X, RESIDUAL_AT);
+      }
+      int wide = accumulators + 1;
       for (int v = 0; v < vectors; v++) {
-        Mem bias = mem(BIAS, v * spacing * Float.BYTES);
-        if (shape.residual()) {
-          code.vmovups(accumulators, bias);
+        if (format != null) {
+          code.vmovups(accumulators, bias(v));
         }
         for (int p = 0; p < shape.pixels(); p++) {
-          if (shape.residual()) {
-            code.vaddps(accumulator(p, v), accumulators, result(p, v));
-          } else if (p == 0) {
-            code.vmovups(accumulator(p, v), bias);
-          } else {
+          if (format == null && p == 0) {
+            code.vmovups(accumulator(p, v), bias(v));
+          } else if (format == null) {
             code.vmovaps(accumulator(p, v), accumulator(0, v));
+          } else if (format.isFloat()) {
+            code.vaddps(accumulator(p, v), accumulators, residual(p, v, format));
+          } else {
+            widen(wide, residual(p, v, format), format);
+            code.vaddps(accumulator(p, v), accumulators, wide);
           }
         }
       }
     }
 
-    /** Where a result, or residual, lies beside {@link #POINTER}. */
+    private Mem bias(int v) {
+      return mem(BIAS, v * spacing * Float.BYTES);
+    }
+
+    private Mem scale(int v) {
+      return bias(v).plus(shape.channels() * Float.BYTES);
+    }
+
+    private Mem factor(int v) {
+      return bias(v).plus(2 * shape.channels() * Float.BYTES);
+    }
+
+    private Mem residual(int p, int v, Format format) {
+      int words = p * shape.residualStride() + v * spacing / format.perWord();
+      return mem(RESIDUAL, words * Float.BYTES);
+    }
+
     private Mem result(int p, int v) {
-      return mem(POINTER, (p * shape.outStride() + v * spacing) * Float.BYTES);
+      int words = p * shape.outStride() + v * spacing / shape.out().perWord();
+      return mem(POINTER, words * Float.BYTES);
+    }
+
+    /** Loads numbers of any format as floats. */
+    private void widen(int to, Mem from, Format format) {
+      switch (format) {
+        case FP32, ROUNDED -> code.vmovups(to, from);
+        case BF16 -> {
+          code.vpmovzxwd(to, from);
+          code.vpslld(to, to, 16);
+        }
+        case U8 -> {
+          code.vpmovzxbd(to, from);
+          code.vcvtdq2ps(to, to);
+        }
+        case S8 -> {
+          code.vpmovsxbd(to, from);
+          code.vcvtdq2ps(to, to);
+        }
+      }
+    }
+
+    /** Stores floats in the result's format; those of bytes must not be negative where U8 is. */
+    private void narrow(Mem to, int from, int scratch) {
+      switch (shape.out()) {
+        case FP32 -> code.vmovups(to, from);
+        case ROUNDED -> {
+          code.vcvtneps2bf16(scratch, from);
+          code.vpmovzxwd(scratch, scratch);
+          code.vpslld(scratch, scratch, 16);
+          code.vmovups(to, scratch);
+        }
+        case BF16 -> {
+          code.vcvtneps2bf16(scratch, from);
+          code.storeLowerHalf(to, scratch);
+        }
+        case U8, S8 -> {
+          code.vcvtps2dq(from, from);
+          code.storeBytes(to, from, shape.out() == Format.S8, scratch);
+        }
+      }
     }
 
     private int accumulator(int p, int v) {
@@ -346,8 +432,12 @@ final class MachineTile implements ConvTile {
         code.vfmadd231ps(accumulator(p, 0), weights, input);
         return;
       }
-      if (vectors == 1 && wide) {
-        code.vfmadd231psBroadcast(accumulator(p, 0), weights, input);
+      if (vectors == 1 && wide && !shape.in().isWhole()) {
+        if (shape.in() == Format.BF16) {
+          code.vdpbf16psBroadcast(accumulator(p, 0), weights, input);
+        } else {
+          code.vfmadd231psBroadcast(accumulator(p, 0), weights, input);
+        }
         return;
       }
       int free = registers - accumulators - kept;
@@ -359,10 +449,26 @@ final class MachineTile implements ConvTile {
       }
       for (int v = 0; v < vectors; v++) {
         if (v < kept) {
-          code.vfmadd231ps(accumulator(p, v), x, weights + v);
+          product(accumulator(p, v), x, weights + v);
         } else {
-          code.vfmadd231ps(accumulator(p, v), x, weight(i, v));
+          product(accumulator(p, v), x, weight(i, v));
         }
+      }
+    }
+
+    private void product(int sum, int x, int weight) {
+      switch (shape.in()) {
+        case FP32, ROUNDED -> code.vfmadd231ps(sum, x, weight);
+        case BF16 -> code.vdpbf16ps(sum, x, weight);
+        case U8, S8 -> code.vpdpbusd(sum, x, weight);
+      }
+    }
+
+    private void product(int sum, int x, Mem weight) {
+      switch (shape.in()) {
+        case FP32, ROUNDED -> code.vfmadd231ps(sum, x, weight);
+        case BF16 -> code.vdpbf16ps(sum, x, weight);
+        case U8, S8 -> code.vpdpbusd(sum, x, weight);
       }
     }
 
@@ -372,17 +478,35 @@ final class MachineTile implements ConvTile {
 
     private void finish() {
       int zero = accumulators;
+      int scale = accumulators + 1;
+      int scratch = accumulators + 2;
       if (shape.relu()) {
         code.clear(zero);
       }
+      if (shape.in().isWhole() && shape.residual() != null) {
+        code.mov(X, residual);
+        code.next(RESIDUAL, X, RESIDUAL_AT);
+      }
       code.mov(X, out);
       code.next(POINTER, X, OUT_AT);
-      for (int p = 0; p < shape.pixels(); p++) {
-        for (int v = 0; v < vectors; v++) {
-          if (shape.relu()) {
-            code.vmaxps(accumulator(p, v), zero, accumulator(p, v)); // NaN stays, as does -0
+      for (int v = 0; v < vectors; v++) {
+        if (shape.in().isWhole()) {
+          code.vmovups(scale, scale(v));
+        }
+        for (int p = 0; p < shape.pixels(); p++) {
+          int sum = accumulator(p, v);
+          if (shape.in().isWhole()) {
+            code.vcvtdq2ps(sum, sum);
+            code.vfmadd213ps(sum, scale, bias(v));
+            if (shape.residual() instanceof Format format) {
+              widen(scratch, residual(p, v, format), format);
+              code.vfmadd231ps(sum, scratch, factor(v));
+            }
           }
-          code.vmovups(result(p, v), accumulator(p, v));
+          if (shape.relu()) {
+            code.vmaxps(sum, zero, sum); // NaN stays, as does -0
+          }
+          narrow(result(p, v), sum, scratch);
         }
       }
     }

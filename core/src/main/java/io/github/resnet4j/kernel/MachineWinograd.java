@@ -287,6 +287,11 @@ final class MachineWinograd {
         if (epilogue.relu()) {
           code.vmaxps(RESULT + c, 1, RESULT + c);
         }
+        if (epilogue.rounded()) {
+          code.vcvtneps2bf16(RESULT + c, RESULT + c);
+          code.vpmovzxwd(RESULT + c, RESULT + c);
+          code.vpslld(RESULT + c, RESULT + c, 16);
+        }
         code.vmovups(mem(row, pixel), RESULT + c);
       }
       code.bind(rowDone);

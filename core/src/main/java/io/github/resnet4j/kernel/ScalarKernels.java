@@ -32,8 +32,127 @@ final class ScalarKernels extends TileByTile {
   }
 
   @Override
+  public boolean has(Format format) {
+    return format == Format.FP32;
+  }
+
+  @Override
+  public boolean gainsBy(Format in) {
+    return false;
+  }
+
+  @Override
   public ConvTile tile(ConvTile.Shape shape) {
-    return manyTiles(new Tile(shape));
+    return manyTiles(shape.isFloat() || shape.groups() > 0 ? new Tile(shape) : new AnyTile(shape));
+  }
+
+  /** A tile of any formats. */
+  private record AnyTile(ConvTile.Shape shape) implements OneTile {
+    @Override
+    public void run(
+        float[] arena,
+        int inAt,
+        int[] runs,
+        int firstRun,
+        int endRun,
+        float[] weights,
+        int weightAt,
+        int biasAt,
+        int residualAt,
+        int outAt) {
+      int channels = shape.channels();
+      Format residual = shape.residual();
+      for (int p = 0; p < shape.pixels(); p++) {
+        int in = inAt + p * shape.pixelStride();
+        int residualPixel = residualAt + p * shape.residualStride();
+        for (int c = 0; c < channels; c++) {
+          float bias = weights[biasAt + c];
+          float added = residual == null ? 0 : residual.get(arena, residualPixel, c);
+          float sum =
+              switch (shape.in()) {
+                case FP32, ROUNDED ->
+                    floats(arena, in, runs, firstRun, endRun, weights, weightAt + c, bias + added);
+                case BF16 ->
+                    halves(arena, in, runs, firstRun, endRun, weights, weightAt + c, bias + added);
+                case U8, S8 -> {
+                  float scale = weights[biasAt + channels + c];
+                  float factor = weights[biasAt + 2 * channels + c];
+                  float products = bytes(arena, in, runs, firstRun, endRun, weights, weightAt + c);
+                  float scaled = Math.fma(products, scale, bias);
+                  yield residual == null ? scaled : Math.fma(added, factor, scaled);
+                }
+              };
+          shape.out().put(arena, outAt + p * shape.outStride(), c, shape.relu() ? relu(sum) : sum);
+        }
+      }
+    }
+
+    private float floats(
+        float[] arena,
+        int in,
+        int[] runs,
+        int firstRun,
+        int endRun,
+        float[] weights,
+        int weightAt,
+        float start) {
+      float sum = start;
+      int row = weightAt;
+      for (int r = firstRun; r < endRun; r++) {
+        for (int i = 0; i < shape.run(); i++, row += shape.channels()) {
+          sum = Math.fma(arena[in + runs[r] + i], weights[row], sum);
+        }
+      }
+      return sum;
+    }
+
+    private float halves(
+        float[] arena,
+        int in,
+        int[] runs,
+        int firstRun,
+        int endRun,
+        float[] weights,
+        int weightAt,
+        float start) {
+      float sum = start;
+      int row = weightAt;
+      for (int r = firstRun; r < endRun; r++) {
+        for (int i = 0; i < shape.run(); i++, row += shape.channels()) {
+          int x = Float.floatToRawIntBits(arena[in + runs[r] + i]);
+          int w = Float.floatToRawIntBits(weights[row]);
+          sum = Math.fma(upper(x), upper(w), sum);
+          sum = Math.fma(upper(x << 16), upper(w << 16), sum);
+        }
+      }
+      return sum;
+    }
+
+    private static float upper(int bits) {
+      return Float.intBitsToFloat(bits & 0xFFFF0000);
+    }
+
+    private int bytes(
+        float[] arena,
+        int in,
+        int[] runs,
+        int firstRun,
+        int endRun,
+        float[] weights,
+        int weightAt) {
+      int sum = 0;
+      int row = weightAt;
+      for (int r = firstRun; r < endRun; r++) {
+        for (int i = 0; i < shape.run(); i++, row += shape.channels()) {
+          int x = Float.floatToRawIntBits(arena[in + runs[r] + i]);
+          int w = Float.floatToRawIntBits(weights[row]);
+          for (int shift = 0; shift < 32; shift += 8) {
+            sum += (x >>> shift & 0xFF) * (byte) (w >> shift);
+          }
+        }
+      }
+      return sum;
+    }
   }
 
   private record Tile(ConvTile.Shape shape) implements OneTile {
@@ -56,7 +175,7 @@ final class ScalarKernels extends TileByTile {
       int channels = shape.channels();
       for (int p = 0; p < shape.pixels(); p++) {
         int to = outAt + p * shape.outStride();
-        if (shape.residual()) {
+        if (shape.residual() != null) {
           int from = residualAt + p * shape.outStride();
           for (int c = 0; c < channels; c++) {
             arena[to + c] = weights[biasAt + c] + arena[from + c];
@@ -104,7 +223,7 @@ final class ScalarKernels extends TileByTile {
           for (int g = 0; g < groups; g++) {
             int lane = v * ConvTile.GROUP_STRIDE + g;
             float sum = weights[biasAt + lane];
-            if (shape.residual()) {
+            if (shape.residual() != null) {
               sum += arena[residualAt + p * shape.outStride() + lane];
             }
             int row = weightAt + v * groups + g;
@@ -115,7 +234,9 @@ final class ScalarKernels extends TileByTile {
                 row += shape.channels();
               }
             }
-            arena[outAt + p * shape.outStride() + lane] = shape.relu() ? relu(sum) : sum;
+            shape
+                .out()
+                .put(arena, outAt + p * shape.outStride(), lane, shape.relu() ? relu(sum) : sum);
           }
         }
       }
@@ -216,7 +337,9 @@ final class ScalarKernels extends TileByTile {
           if (epilogue.residual()) {
             sum += arena[residualAt + i * residualRowStride + j * pixelStride + c];
           }
-          arena[to + i * rowStride + j * pixelStride + c] = epilogue.relu() ? relu(sum) : sum;
+          float result = epilogue.relu() ? relu(sum) : sum;
+          arena[to + i * rowStride + j * pixelStride + c] =
+              epilogue.rounded() ? Format.rounded(result) : result;
         }
       }
     }
@@ -224,17 +347,27 @@ final class ScalarKernels extends TileByTile {
 
   @Override
   public void maxPoolRow(
-      Floats memory, int from, int rowStride, int block, int size, int stride, int to, int count) {
+      Floats memory,
+      Format format,
+      int from,
+      int rowStride,
+      int block,
+      int size,
+      int stride,
+      int to,
+      int count) {
     float[] arena = memory.values;
     for (int x = 0; x < count; x++) {
-      Arrays.fill(arena, to + x * block, to + (x + 1) * block, Float.NEGATIVE_INFINITY);
-      for (int i = 0; i < size; i++) {
-        for (int j = 0; j < size; j++) {
-          int pixel = from + i * rowStride + (x * stride + j) * block;
-          for (int c = 0; c < block; c++) {
-            arena[to + x * block + c] = Math.max(arena[to + x * block + c], arena[pixel + c]);
+      int out = to + x * block;
+      int window = from + x * stride * block;
+      for (int c = 0; c < block * format.perWord(); c++) {
+        float most = Float.NEGATIVE_INFINITY;
+        for (int i = 0; i < size; i++) {
+          for (int j = 0; j < size; j++) {
+            most = Math.max(most, format.get(arena, window + i * rowStride + j * block, c));
           }
         }
+        format.put(arena, out, c, most);
       }
     }
   }

@@ -29,6 +29,11 @@ final class SelfTest {
         }
       }
     }
+    for (Format in : new Format[] {Format.ROUNDED, Format.BF16, Format.U8}) {
+      if (kernels.has(in) && !narrowTilesAgree(twin, kernels, in)) {
+        return Optional.of("the self-test of convolution failed: " + in);
+      }
+    }
     for (Winograd form : Winograd.values()) {
       float[] expected = values();
       float[] actual = values();
@@ -49,12 +54,42 @@ final class SelfTest {
     float[] actual = values();
     for (Kernels each : new Kernels[] {twin, kernels}) {
       Floats arena = Floats.of(each == twin ? expected : actual);
-      each.maxPoolRow(arena, 16, 10 * 64, 64, 3, 2, 8192, 4);
+      each.maxPoolRow(arena, Format.FP32, 16, 10 * 64, 64, 3, 2, 8192, 4);
       each.average(arena, 16, 10 * 64, 64, 3, 4, 12288);
     }
     return Arrays.equals(expected, actual)
         ? Optional.empty()
         : Optional.of("the self-test of pooling failed");
+  }
+
+  private static boolean narrowTilesAgree(Kernels twin, Kernels kernels, Format in) {
+    int lanes = kernels.lanes();
+    for (int vectors = 1; vectors <= kernels.mostVectors(); vectors *= 2) {
+      int pixels = Math.min(14, kernels.accumulators() / vectors);
+      var shape =
+          new ConvTile.Shape(
+              pixels, vectors * lanes, 16, 7, 64, true, 0, in, in, in.isWhole() ? Format.S8 : in);
+      float[] expected = words(in);
+      float[] actual = words(in);
+      tile(twin, shape, expected);
+      tile(kernels, shape, actual);
+      for (int i = 0; i < expected.length; i++) {
+        if (Float.floatToRawIntBits(expected[i]) != Float.floatToRawIntBits(actual[i])) {
+          return false;
+        }
+      }
+    }
+    return true;
+  }
+
+  /** Small numbers of a format. */
+  private static float[] words(Format format) {
+    float[] words = new float[16384];
+    for (int i = 0; i < words.length * format.perWord(); i++) {
+      float number = (i * 31 % 255) / 127f - 1;
+      format.put(words, 0, i, format.isWhole() ? 127 * number : number);
+    }
+    return words;
   }
 
   private static float[] values() {
@@ -80,9 +115,16 @@ final class SelfTest {
             Ints.of(3, 40, 17),
             0,
             3,
-            Floats.of(values()),
+            Floats.of(weights(shape.in())),
             16,
             8192);
+  }
+
+  /** Bias, scale and factor are floats whatever the weights are. */
+  private static float[] weights(Format in) {
+    float[] weights = words(in.isWhole() ? Format.S8 : in);
+    System.arraycopy(values(), 0, weights, 8192, 1024);
+    return weights;
   }
 
   private static void winograd(Kernels kernels, Winograd form, float[] values) {
@@ -113,7 +155,7 @@ final class SelfTest {
         block,
         2048,
         12 * block,
-        new Kernels.Epilogue(true, true),
+        new Kernels.Epilogue(true, true, false),
         12000);
   }
 }

@@ -153,7 +153,7 @@ final class TileGenerator {
     }
     everyAccumulator((p, v) -> {
       code.aload(W + v);
-      if (shape.residual()) {
+      if (shape.residual() != null) {
         load(ARENA, RESIDUAL_AT, p * shape.outStride() + v * spacing);
         code.invokevirtual(FLOAT_VECTOR, "add", MethodTypeDesc.of(FLOAT_VECTOR, VECTOR));
       }

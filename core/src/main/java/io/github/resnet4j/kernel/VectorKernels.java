@@ -24,6 +24,9 @@ final class VectorKernels extends TileByTile {
 
   private final ConcurrentHashMap<ConvTile.Shape, ConvTile> tiles = new ConcurrentHashMap<>();
 
+  /** For the formats that the Vector API has no products of. */
+  private final ScalarKernels scalar = new ScalarKernels();
+
   @Override
   public String name() {
     return "vector, %d bit".formatted(SPECIES.vectorBitSize());
@@ -50,8 +53,19 @@ final class VectorKernels extends TileByTile {
   }
 
   @Override
+  public boolean has(Format format) {
+    return format == Format.FP32;
+  }
+
+  @Override
+  public boolean gainsBy(Format in) {
+    return false;
+  }
+
+  @Override
   public ConvTile tile(ConvTile.Shape shape) {
-    return tiles.computeIfAbsent(shape, s -> manyTiles(TileGenerator.generate(s)));
+    return tiles.computeIfAbsent(
+        shape, s -> s.isFloat() ? manyTiles(TileGenerator.generate(s)) : scalar.tile(s));
   }
 
   @Override
@@ -164,6 +178,9 @@ final class VectorKernels extends TileByTile {
         } else {
           finish(arena, pixel, weights, biasAt, floor, out, block);
         }
+        if (epilogue.rounded()) {
+          round(arena, out, block);
+        }
       }
     }
   }
@@ -223,11 +240,29 @@ final class VectorKernels extends TileByTile {
     }
   }
 
+  private static void round(float[] a, int at, int count) {
+    for (int i = at; i < at + count; i++) {
+      a[i] = Format.rounded(a[i]);
+    }
+  }
+
   // A vector that a loop carries round may end up on the heap too; memory carries it here.
 
   @Override
   public void maxPoolRow(
-      Floats memory, int from, int rowStride, int block, int size, int stride, int to, int count) {
+      Floats memory,
+      Format format,
+      int from,
+      int rowStride,
+      int block,
+      int size,
+      int stride,
+      int to,
+      int count) {
+    if (!format.isFloat()) {
+      scalar.maxPoolRow(memory, format, from, rowStride, block, size, stride, to, count);
+      return;
+    }
     float[] arena = memory.values;
     for (int x = 0; x < count; x++) {
       int window = from + x * stride * block;

@@ -206,6 +206,7 @@ class AccuracyTest {
             List.of(),
             new PackedWeights(network.state()),
             choice,
+            Numbers.FLOATS,
             Kernels.best());
     var frame = new Frame();
     frame.makeRoom(plan.arenaSize());

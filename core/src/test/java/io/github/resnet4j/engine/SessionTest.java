@@ -47,7 +47,7 @@ class SessionTest {
   }
 
   /** Networks of every structure that a specification can have, most of them odd. */
-  private static ResNetSpec randomSpec(Random random) {
+  static ResNetSpec randomSpec(Random random) {
     int stages = 1 + random.nextInt(3);
     Integer[] blocks = random.ints(stages, 1, 3).boxed().toArray(Integer[]::new);
     boolean bottleneck = random.nextBoolean();
@@ -76,7 +76,7 @@ class SessionTest {
     return builder.build();
   }
 
-  private static ResNet network(ResNetSpec spec, long seed) {
+  static ResNet network(ResNetSpec spec, long seed) {
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(seed));
     var random = new Random(seed);
     network
@@ -167,6 +167,7 @@ class SessionTest {
                   List.of(),
                   new PackedWeights(network.state()),
                   (_, _, _) -> form,
+                  Numbers.FLOATS,
                   Kernels.best());
           var frame = new Frame();
           frame.makeRoom(plan.arenaSize());
@@ -227,6 +228,7 @@ class SessionTest {
               List.of("layer3"),
               new PackedWeights(network.state()),
               AlgorithmChoice.DIRECT,
+              Numbers.FLOATS,
               kernels);
       var frame = new Frame();
       frame.makeRoom(plan.arenaSize());

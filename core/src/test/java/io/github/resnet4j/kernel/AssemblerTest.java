@@ -107,9 +107,15 @@ class AssemblerTest {
     threeVectors.put("vmulps", Assembler::vmulps);
     threeVectors.put("vsubps", Assembler::vsubps);
     threeVectors.put("vmaxps", Assembler::vmaxps);
+    threeVectors.put("vpdpbusd", (code, a, b, c) -> code.vpdpbusd(a, b, c));
     var withMemory = new LinkedHashMap<String, VectorsAndMemory>();
     withMemory.put("vfmadd231ps", (code, a, b, c) -> code.vfmadd231ps(a, b, c));
     withMemory.put("vaddps", (code, a, b, c) -> code.vaddps(a, b, c));
+    withMemory.put("vmulps", (code, a, b, c) -> code.vmulps(a, b, c));
+    withMemory.put("vfmadd213ps", Assembler::vfmadd213ps);
+    withMemory.put("vpdpbusd", (code, a, b, c) -> code.vpdpbusd(a, b, c));
+    withMemory.put("vpmaxuw", Assembler::vpmaxuw);
+    withMemory.put("vpmaxub", Assembler::vpmaxub);
     for (boolean wide : new boolean[] {true, false}) {
       w.wide = wide;
       String full = wide ? "ZMMWORD PTR " : "YMMWORD PTR ";
@@ -178,7 +184,69 @@ class AssemblerTest {
                   : "vcmpunordps %s,%s,%s; vorps %s,%s,%s"
                       .formatted(w.name(c), w.name(b), w.name(b), w.name(a), w.name(a), w.name(c)));
         });
+        String half = wide ? "YMMWORD PTR " : "XMMWORD PTR ";
+        String quarter = wide ? "XMMWORD PTR " : "QWORD PTR ";
+        w.write((code, text) -> {
+          code.vpmovzxwd(a, m);
+          text.add("vpmovzxwd %s,%s%s".formatted(w.name(a), half, text(m)));
+        });
+        w.write((code, text) -> {
+          code.vpmovzxwd(a, b);
+          text.add("vpmovzxwd %s,%smm%d".formatted(w.name(a), wide ? "y" : "x", b));
+        });
+        w.write((code, text) -> {
+          code.vpmovzxbd(a, m);
+          text.add("vpmovzxbd %s,%s%s".formatted(w.name(a), quarter, text(m)));
+        });
+        w.write((code, text) -> {
+          code.vpmovsxbd(a, m);
+          text.add("vpmovsxbd %s,%s%s".formatted(w.name(a), quarter, text(m)));
+        });
+        w.write((code, text) -> {
+          code.vpslld(a, b, 16);
+          text.add("vpslld %s,%s,0x10".formatted(w.name(a), w.name(b)));
+        });
+        w.write((code, text) -> {
+          code.vcvtdq2ps(a, b);
+          text.add("vcvtdq2ps %s,%s".formatted(w.name(a), w.name(b)));
+        });
+        w.write((code, text) -> {
+          code.vcvtps2dq(a, b);
+          text.add("vcvtps2dq %s,%s".formatted(w.name(a), w.name(b)));
+        });
+        for (boolean signed : new boolean[] {true, false}) {
+          w.write((code, text) -> {
+            code.storeBytes(m, a, signed, b);
+            text.add(
+                wide
+                    ? "vpmov%sdb %s%s,%s"
+                        .formatted(signed ? "s" : "us", quarter, text(m), w.name(a))
+                    : "vextracti128 xmm%d,ymm%d,0x1; vpackssdw xmm%d,xmm%d,xmm%d; vpack%swb xmm%d,xmm%d,xmm%d; vmovq %s%s,xmm%d"
+                        .formatted(
+                            b, a, a, a, b, signed ? "ss" : "us", a, a, a, quarter, text(m), a));
+          });
+        }
         if (wide) {
+          w.write((code, text) -> {
+            code.vdpbf16ps(a, b, c);
+            text.add("vdpbf16ps %s,%s,%s".formatted(w.name(a), w.name(b), w.name(c)));
+          });
+          w.write((code, text) -> {
+            code.vdpbf16ps(a, b, m);
+            text.add("vdpbf16ps %s,%s,%s%s".formatted(w.name(a), w.name(b), full, text(m)));
+          });
+          w.write((code, text) -> {
+            code.vdpbf16psBroadcast(a, b, m);
+            text.add("vdpbf16ps %s,%s,DWORD BCST %s".formatted(w.name(a), w.name(b), text(m)));
+          });
+          w.write((code, text) -> {
+            code.vcvtneps2bf16(a, b);
+            text.add("vcvtneps2bf16 ymm%d,%s".formatted(a, w.name(b)));
+          });
+          w.write((code, text) -> {
+            code.storeLowerHalf(m, a);
+            text.add("vmovups YMMWORD PTR %s,ymm%d".formatted(text(m), a));
+          });
           w.write((code, text) -> {
             code.vfmadd231psBroadcast(a, b, m);
             text.add("vfmadd231ps %s,%s,DWORD BCST %s".formatted(w.name(a), w.name(b), text(m)));
@@ -305,7 +373,7 @@ class AssemblerTest {
     return disassembly
         .replaceAll("#.*", "")
         .replaceAll("\\b(rep |repz )", "")
-        .replaceAll("\\{1to16\\}", "")
+        .replaceAll("\\{1to16\\}|\\{e?vex\\} ", "")
         .replaceAll("nop .*", "nop")
         .replaceAll("xchg +ax,ax|data16.*", "nop")
         .replaceAll("\\*1(?=[+\\-\\]])", "*1")

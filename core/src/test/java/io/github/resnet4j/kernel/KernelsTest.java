@@ -29,9 +29,9 @@ class KernelsTest {
     var all = new ArrayList<Kernels>(List.of(new VectorKernels()));
     MachineSupport machine = MachineSupport.here();
     if (machine.obstacle().isEmpty()) {
-      all.add(new MachineKernels(false));
-      if (machine.vectors() == MachineCode.Vectors.OF_512_BITS) {
-        all.add(new MachineKernels(true));
+      all.add(machine.kernels(false));
+      if (machine.isWide()) {
+        all.add(machine.kernels(true));
       }
     }
     return all;
@@ -129,6 +129,94 @@ class KernelsTest {
         twin, arena, () -> kernels.name() + " " + shape); // every bit, and nothing beside the tile
   }
 
+  static IntStream narrowSeeds() {
+    return IntStream.range(0, 300);
+  }
+
+  /** Words of any format: numbers that occur, and for floats none that is denormal. */
+  private static float[] words(Random random, Format format, int size) {
+    float[] words = new float[size];
+    for (int i = 0; i < size * format.perWord(); i++) {
+      float number = (float) random.nextGaussian();
+      format.put(words, 0, i, format.isWhole() ? 100 * number : number);
+    }
+    return words;
+  }
+
+  @ParameterizedTest
+  @MethodSource("narrowSeeds")
+  void narrowTilesGiveTheSameBits(int seed) {
+    ALL.forEach(kernels -> narrowTilesGiveTheSameBits(kernels, new Random(seed)));
+  }
+
+  private static void narrowTilesGiveTheSameBits(Kernels kernels, Random random) {
+    var inputFormats = List.of(Format.FP32, Format.ROUNDED, Format.BF16, Format.U8);
+    Format in = inputFormats.get(random.nextInt(4));
+    Format out = Format.values()[random.nextInt(5)];
+    Format residual =
+        switch (random.nextInt(3)) {
+          case 0 -> null;
+          case 1 -> in.isWhole() ? Format.U8 : Format.BF16;
+          default -> in.isWhole() ? Format.S8 : Format.FP32;
+        };
+    int vectors = 1 + random.nextInt(kernels.mostVectors());
+    int channels = vectors * kernels.lanes();
+    int pixels = 1 + random.nextInt(kernels.accumulators() / vectors);
+    int run = 1 + random.nextInt(40);
+    int pixelStride = 1 + random.nextInt(60);
+    int outStride = 64 / out.perWord() + 16 * random.nextInt(2); // residuals' strides divide
+    boolean relu = out == Format.U8 || random.nextBoolean();
+    var shape =
+        new ConvTile.Shape(
+            pixels, channels, pixelStride, run, outStride, relu, 0, in, out, residual);
+    int runCount = random.nextInt(4);
+    int room = 4 * pixels * 320;
+    int inputs = 2000 + pixels * pixelStride + run;
+    float[] arena = new float[inputs + 2 * room];
+    System.arraycopy(words(random, in, inputs), 0, arena, 0, inputs);
+    float[] added = words(random, residual == null ? Format.FP32 : residual, room);
+    System.arraycopy(added, 0, arena, inputs, room);
+    float[] twin = arena.clone();
+    int count = runCount * run * channels;
+    float[] weights = new float[count + 3 * channels];
+    Format weightFormat = in.isWhole() ? Format.S8 : in;
+    System.arraycopy(words(random, weightFormat, count), 0, weights, 0, count);
+    for (int i = count; i < weights.length; i++) {
+      weights[i] =
+          (float) random.nextGaussian() * (in.isWhole() && i >= count + channels ? .01f : 1);
+    }
+    int[] runs = random.ints(runCount, 0, 1900).toArray();
+    var tiles =
+        new ConvTile.Tiles(
+            Ints.of(7, random.nextInt(100)), Ints.of(1, room / 2), Ints.of(2, room / 3));
+
+    for (var each : List.of(kernels, SCALAR)) {
+      each.tile(shape)
+          .run(
+              Floats.of(each == kernels ? arena : twin),
+              tiles,
+              0,
+              2,
+              0,
+              inputs + room,
+              inputs,
+              Ints.of(runs),
+              0,
+              runCount,
+              Floats.of(weights),
+              0,
+              count);
+    }
+
+    for (int i = 0; i < arena.length; i++) {
+      int index = i;
+      assertEquals(
+          Float.floatToRawIntBits(twin[i]),
+          Float.floatToRawIntBits(arena[i]),
+          () -> "%s, %s, at %d of %d".formatted(kernels.name(), shape, index, inputs + room));
+    }
+  }
+
   @Test
   void reluKeepsNanAndZeroesTheRest() {
     for (var each : Stream.concat(ALL.stream(), Stream.of(SCALAR)).toList()) {
@@ -180,7 +268,7 @@ class KernelsTest {
       float[] arena = random(random, 90000);
       float[] weights = random(random, block + 3);
       float[] twin = arena.clone();
-      var epilogue = new Kernels.Epilogue(block != 32, block != 16);
+      var epilogue = new Kernels.Epilogue(block != 32, block != 16, false);
       int products = scratch + t * t * block;
       int m = form.outputs();
       var tiles =
@@ -270,7 +358,7 @@ class KernelsTest {
         block,
         0,
         0,
-        new Kernels.Epilogue(false, false),
+        new Kernels.Epilogue(false, false, false),
         scratch);
     for (int y = 0; y < form.outputs(); y++) {
       for (int x = 0; x < form.outputs(); x++) {
@@ -297,7 +385,7 @@ class KernelsTest {
       float[] twin = arena.clone();
       for (var each : List.of(kernels, SCALAR)) {
         Floats a = Floats.of(each == kernels ? arena : twin);
-        each.maxPoolRow(a, 5, 20 * block, block, 3, 2, 30000, 7);
+        each.maxPoolRow(a, Format.FP32, 5, 20 * block, block, 3, 2, 30000, 7);
         each.average(a, 5, 20 * block, block, 6, 7, 50000);
       }
       assertArrayEquals(twin, arena, 1e-6f); // a sum of 42 in the same order, then one product

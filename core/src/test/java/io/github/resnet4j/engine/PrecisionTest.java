@@ -1,0 +1,237 @@
+package io.github.resnet4j.engine;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.ResNetSpec.Block;
+import io.github.resnet4j.kernel.Format;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Random;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Networks in bfloat16 and in bytes: against themselves in floats, and against the scalar twin. */
+@Tag("kernels")
+class PrecisionTest {
+  /** Sums of floats in the mean and in the head, in another order. */
+  private static final double ORDER = 1e-5;
+
+  static IntStream seeds() {
+    return IntStream.range(0, 40);
+  }
+
+  private static Quantization calibrate(ResNet network, Tensor x, Calibration.Method method) {
+    try (var calibration = new Calibration(network.compile(CompileOptions.defaults()))) {
+      calibration.observe(x);
+      return calibration.quantization(method);
+    }
+  }
+
+  /** The length of the difference by the length of what was expected. */
+  private static double error(Tensor expected, Tensor actual) {
+    assertArrayEquals(expected.shape(), actual.shape());
+    double difference = 0;
+    double length = 1e-30;
+    for (int i = 0; i < expected.size(); i++) {
+      double apart = (double) expected.data()[i] - actual.data()[i];
+      difference += apart * apart;
+      length += (double) expected.data()[i] * expected.data()[i];
+    }
+    return Math.sqrt(difference / length);
+  }
+
+  private record Case(ResNet network, Tensor x, int threads) {
+    static Case of(int seed) {
+      var random = new Random(seed);
+      ResNetSpec spec = SessionTest.randomSpec(random);
+      var network = SessionTest.network(spec, seed);
+      int height = 33 + random.nextInt(20);
+      int width = 33 + random.nextInt(20);
+      int batch = 1 + random.nextInt(3);
+      Tensor x = TorchRandom.manualSeed(seed).randn(batch, spec.inChannels(), height, width);
+      return new Case(network, x, 1 + random.nextInt(3));
+    }
+
+    Tensor run(ResNet calibrated, Precision precision, Kernels kernels) {
+      var options =
+          CompileOptions.defaults()
+              .withThreads(threads)
+              .withPrecision(precision)
+              .withAlgorithm(CompileOptions.Algorithm.DIRECT)
+              .withKernels(kernels);
+      try (var session = calibrated.compile(options)) {
+        return session.run(x);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("seeds")
+  void bytesAgreeWithTheTwinAndNearlyWithFloats(int seed) {
+    var one = Case.of(seed);
+    var method = Calibration.Method.values()[seed % 2];
+    Quantization found = calibrate(one.network, one.x, method);
+    if (seed % 3 == 0) {
+      found = found.withFloatInput();
+    }
+    var calibrated = one.network.withQuantization(found);
+    Tensor expected = one.run(calibrated, Precision.FP32, Kernels.best());
+    Tensor twin = one.run(calibrated, Precision.INT8, Kernels.scalar());
+    Tensor actual = one.run(calibrated, Precision.INT8, Kernels.best());
+    assertTrue(error(twin, actual) <= ORDER, () -> "twin: " + error(twin, actual));
+    // Each layer adds noise of half a step of 255 or 127 levels; measured 0.002 to 0.024.
+    assertTrue(error(expected, actual) <= 0.05, () -> "floats: " + error(expected, actual));
+  }
+
+  @ParameterizedTest
+  @MethodSource("seeds")
+  void halvesAgreeWithTheTwinAndNearlyWithFloats(int seed) {
+    var one = Case.of(seed);
+    Tensor expected = one.run(one.network, Precision.FP32, Kernels.best());
+    Tensor actual = one.run(one.network, Precision.BF16, Kernels.best());
+    // Each layer rounds to 8 bits: 2^-9 of a number at most; measured 0.0007 to 0.0064.
+    assertTrue(error(expected, actual) <= 0.02, () -> "floats: " + error(expected, actual));
+    for (Format format : List.of(Format.BF16, Format.ROUNDED)) {
+      Tensor twin = run(one, format, Kernels.scalar());
+      Tensor machine = run(one, format, Kernels.best());
+      assertTrue(error(twin, machine) <= ORDER, () -> format + " twin: " + error(twin, machine));
+      assertTrue(error(expected, machine) <= 0.02, () -> format + " floats");
+    }
+  }
+
+  /** Runs one image in a format, whether this processor gains by it or not. */
+  private static Tensor run(Case one, Format format, Kernels kernels) {
+    Plan plan =
+        Plan.compile(
+            one.network.layers(),
+            one.x.dim(1),
+            one.x.dim(2),
+            one.x.dim(3),
+            one.x.dim(0),
+            1,
+            List.of(),
+            new PackedWeights(one.network.state()),
+            AlgorithmChoice.DIRECT,
+            new Numbers(format, null),
+            kernels);
+    var frame = new Frame();
+    frame.makeRoom(plan.arenaSize());
+    frame.input = one.x.data();
+    var shape = new ArrayList<Integer>(List.of(one.x.dim(0)));
+    IntStream.of(plan.outputs().getLast()).forEach(shape::add);
+    Tensor y = Tensor.zeros(shape.stream().mapToInt(Integer::intValue).toArray());
+    frame.outputs = new float[][] {y.data()};
+    plan.run(frame, one.x.dim(0), 0, () -> {});
+    return y;
+  }
+
+  /** Winograd's algorithm on rounded floats, which is for processors that are slow with halves. */
+  @Test
+  void roundedFloatsGoThroughWinogradToo() {
+    var network = SessionTest.network(ResNetSpec.builder(Block.BASIC, 2, 2).build(), 1);
+    Tensor x = TorchRandom.manualSeed(2).randn(4, 3, 64, 64);
+    try (var floats = network.compile(CompileOptions.defaults());
+        var rounded = network.compile(CompileOptions.defaults().withPrecision(Precision.BF16))) {
+      double error = error(floats.run(x), rounded.run(x));
+      assertTrue(error > 0 && error <= 0.02, () -> "error " + error);
+    }
+  }
+
+  @Test
+  void tapsAreWhatTheyMean() {
+    var network = SessionTest.network(ResNetSpec.builder(Block.BASIC, 1, 1).build(), 1);
+    Tensor x = TorchRandom.manualSeed(2).randn(2, 3, 50, 40);
+    var calibrated = network.withQuantization(calibrate(network, x, Calibration.Method.MIN_MAX));
+    var options = CompileOptions.defaults().withTaps("maxpool", "layer1");
+    try (var floats = calibrated.compile(options);
+        var bytes = calibrated.compile(options.withPrecision(Precision.INT8))) {
+      var expected = floats.runAll(x);
+      bytes
+          .runAll(x)
+          .forEach((name, y) -> {
+            double error = error(expected.get(name), y);
+            assertTrue(error <= 0.05, () -> name + ": " + error);
+          });
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void rangesAreThoseOfTheNumbers(Calibration.Method method) {
+    var network = SessionTest.network(ResNetSpec.builder(Block.BASIC, 1).channels(16).build(), 3);
+    Tensor x = TorchRandom.manualSeed(4).randn(2, 3, 32, 32);
+    Quantization found = calibrate(network, x, method);
+    assertEquals(
+        List.of("input", "conv1", "layer1.0.conv1", "layer1.0.conv2"),
+        List.copyOf(found.ranges().keySet()));
+    float largest = 0;
+    for (float value : x.data()) {
+      largest = Math.max(largest, Math.abs(value));
+    }
+    assertEquals(largest, found.range(Quantization.INPUT).orElseThrow());
+    try (var session = network.compile(CompileOptions.defaults().withTaps("layer1"))) {
+      float most = 0;
+      for (float value : session.runAll(x).get("layer1").data()) {
+        most = Math.max(most, value);
+      }
+      float range = found.range("layer1.0.conv2").orElseThrow();
+      switch (method) {
+        case MIN_MAX -> assertEquals(most, range, 1e-5 * most);
+        case PERCENTILE, ENTROPY -> assertTrue(range <= most * 1.0001 && range > most / 4);
+      }
+    }
+  }
+
+  @Test
+  void bytesNeedACalibration() {
+    var network = SessionTest.network(ResNetSpec.builder(Block.BASIC, 1).build(), 1);
+    var options = CompileOptions.defaults().withPrecision(Precision.INT8);
+    var e = assertThrows(IllegalArgumentException.class, () -> network.compile(options));
+    assertTrue(String.valueOf(e.getMessage()).contains("quantize"), e.getMessage());
+    var other = new LinkedHashMap<String, Float>();
+    other.put("conv7", 1f);
+    try (var session = network.withQuantization(new Quantization(other)).compile(options)) {
+      Tensor x = Tensor.zeros(1, 3, 32, 32);
+      var missing = assertThrows(IllegalArgumentException.class, () -> session.run(x));
+      assertTrue(String.valueOf(missing.getMessage()).contains("lacks conv1"));
+    }
+  }
+
+  @Test
+  void autoTakesWhatThereIs() {
+    var network = SessionTest.network(ResNetSpec.builder(Block.BASIC, 1).build(), 1);
+    var options = CompileOptions.defaults().withPrecision(Precision.AUTO);
+    Kernels kernels = Kernels.best();
+    var without = kernels.gainsBy(Format.BF16) ? Precision.BF16 : Precision.FP32;
+    try (var session = network.compile(options)) {
+      assertEquals(without, session.precision());
+    }
+    Tensor x = TorchRandom.manualSeed(2).randn(1, 3, 32, 32);
+    var calibrated = network.withQuantization(calibrate(network, x, Calibration.Method.MIN_MAX));
+    try (var session = calibrated.compile(options)) {
+      assertEquals(kernels.gainsBy(Format.U8) ? Precision.INT8 : without, session.precision());
+    }
+  }
+
+  @Test
+  void aRangeIsAPositiveNumber() {
+    for (float range : new float[] {0, -1, Float.NaN, Float.POSITIVE_INFINITY}) {
+      var ranges = new LinkedHashMap<String, Float>();
+      ranges.put("conv1", range);
+      assertThrows(IllegalArgumentException.class, () -> new Quantization(ranges));
+    }
+  }
+}

@@ -34,6 +34,9 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--networks", default=",".join(NETWORKS))
 parser.add_argument("--batches", default="1,16")
 parser.add_argument("--threads", type=int, default=2)
+parser.add_argument(
+    "--precision", choices=["fp32", "bf16", "int8"], default="fp32",
+    help="of all engines; int8 is calibrated with the input")
 parser.add_argument("--rounds", type=int, default=6)
 parser.add_argument("--seconds", type=float, default=1.0, help="of each engine in each round")
 parser.add_argument("--without", default="", help="engines to leave out, as the table names them")
@@ -44,6 +47,8 @@ os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
 import numpy as np  # noqa: E402  (after the number of threads is set)
 import onnxruntime  # noqa: E402
 import openvino  # noqa: E402
+import onnxruntime.quantization as quantization  # noqa: E402
+import onnxruntime.quantization.shape_inference  # noqa: E402
 import torch  # noqa: E402
 import torchvision  # noqa: E402
 
@@ -73,6 +78,7 @@ class Ours:
         command = [
             java(), *OURS[kernels], f"-Dresnet4j.kernels={kernels}", "-XX:+UseG1GC", "-cp", class_path(), "io.github.resnet4j.benchmarks.Peer",
             name, folder / "weights.pth", folder / "x.npy", folder / "y.npy", str(arguments.threads),
+            arguments.precision,
         ]
         self.process = subprocess.Popen(
             list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -120,14 +126,44 @@ def onnx_runtime(file, x):
     return Python(lambda: session.run(None, {name: x})[0])
 
 
+class Images(quantization.CalibrationDataReader):
+    def __init__(self, name, x):
+        self.left = [{name: x[i : i + 1]} for i in range(len(x))]
+
+    def get_next(self):
+        return self.left.pop() if self.left else None
+
+
+def quantized_by_onnx_runtime(file, x):
+    """Weights per channel, activations per tensor, as the documentation advises for x86."""
+    prepared, result = file + ".prepared.onnx", file + ".int8.onnx"
+    quantization.shape_inference.quant_pre_process(file, prepared)
+    quantization.quantize_static(
+        prepared, result, Images("x", x), per_channel=True, quant_format=quantization.QuantFormat.QDQ,
+        activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8)
+    return result
+
+
+def quantized_by_nncf(model, x):
+    import nncf
+
+    nncf.set_log_level(40)
+    images = nncf.Dataset([x[i : i + 1] for i in range(len(x))])
+    return nncf.quantize(model, images, subset_size=len(x))
+
+
 def open_vino(file, x, hint, streams):
     """With several streams the batch is split among as many requests, which run at once."""
     core = openvino.Core()
     model = core.read_model(file)
+    if arguments.precision == "int8":
+        model.reshape([1, *x.shape[1:]])
+        model = quantized_by_nncf(model, x)
+        model.reshape(x.shape)
     if streams > 1:
         model.reshape([x.shape[0] // streams, *x.shape[1:]])
     compiled = core.compile_model(model, "CPU", {
-        "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": hint,
+        "INFERENCE_PRECISION_HINT": "bf16" if arguments.precision == "bf16" else "f32", "PERFORMANCE_HINT": hint,
         "INFERENCE_NUM_THREADS": arguments.threads, "NUM_STREAMS": streams})
     requests = [compiled.create_infer_request() for _ in range(streams)]
     parts = [np.ascontiguousarray(part) for part in np.split(x, streams)]
@@ -146,8 +182,15 @@ def compiled(network, x):
     import torch._inductor.config
 
     torch._inductor.config.freezing = True
-    call = torch.compile(network)
-    return Python(lambda: call(x).numpy())
+    return eager(torch.compile(network), x)
+
+
+def eager(call, x):
+    def run():
+        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.precision == "bf16"):
+            return call(x).float().numpy()
+
+    return Python(run)
 
 
 def engines(name, batch, folder):
@@ -162,7 +205,9 @@ def engines(name, batch, folder):
     torch.save(network.state_dict(), folder / "weights.pth")
     np.save(folder / "x.npy", x.numpy())
     file = str(folder / "network.onnx")
-    torch.onnx.export(network, (x,), file, dynamo=False, opset_version=17)
+    torch.onnx.export(
+        network, (x,), file, dynamo=False, opset_version=17, input_names=["x"],
+        dynamic_axes={"x": {0: "n"}} if arguments.precision == "int8" else None)
     last = network.to(memory_format=torch.channels_last)
     x_last = x.to(memory_format=torch.channels_last)
     made = {
@@ -171,10 +216,18 @@ def engines(name, batch, folder):
         "openvino latency": lambda: open_vino(file, x.numpy(), "LATENCY", 1),
         "openvino throughput": lambda: open_vino(file, x.numpy(), "THROUGHPUT", 1),
         "openvino 2 streams": lambda: open_vino(file, x.numpy(), "THROUGHPUT", 2) if batch > 1 else None,
-        "onnxruntime": lambda: onnx_runtime(file, x.numpy()),
+        "onnxruntime": lambda: onnx_runtime(
+            quantized_by_onnx_runtime(file, x.numpy()) if arguments.precision == "int8" else file, x.numpy()),
         "torch.compile": lambda: compiled(last, x_last),
-        "torch eager": lambda: Python(lambda: last(x_last).numpy()),
+        "torch eager": lambda: eager(last, x_last),
     }
+    # These have no such precision on a processor, or their users no such way.
+    without_it = {
+        "fp32": [],
+        "bf16": ["vector", "onnxruntime"],
+        "int8": ["vector", "torch.compile", "torch eager"],
+    }[arguments.precision]
+    without.update(without_it)
     return last(x_last).numpy(), {key: make() for key, make in made.items() if key not in without}
 
 
@@ -184,8 +237,10 @@ def measure(name, batch):
         ready = {key: engine for key, engine in all_engines.items() if engine is not None}
         times = {}
         for key, engine in ready.items():
-            error = np.abs(engine.logits() - expected).max() / np.abs(expected).max()
-            if not error < 1e-4:
+            logits = engine.logits()
+            error = np.abs(logits - expected).max() / np.abs(expected).max()
+            # Orders of addition in floats; 8 bits of precision; 8 bits of everything.
+            if not error < {"fp32": 1e-4, "bf16": 0.05, "int8": 0.3}[arguments.precision]:
                 sys.exit(f"{name}: {key} is wrong, relative error {error}")
             # Vectors need seconds until the JVM's compiler is done; the others a few runs.
             warm = time.time() + (12 if key == "vector" else 2)
@@ -212,7 +267,7 @@ def processor():
 
 def main():
     batches = list(map(int, arguments.batches.split(",")))
-    print(f"{datetime.date.today()}, {processor()}, {arguments.threads} threads, fp32, 224x224; images/s, medians")
+    print(f"{datetime.date.today()}, {processor()}, {arguments.threads} threads, {arguments.precision}, 224x224; images/s, medians")
     print(f"PyTorch {torch.__version__}, ONNX Runtime {onnxruntime.__version__}, OpenVINO {openvino.__version__.split('-')[0]}")
     print()
     header = None

@@ -4,7 +4,9 @@ import io.github.resnet4j.Architecture;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.Npy;
+import io.github.resnet4j.engine.Calibration;
 import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.BufferedReader;
@@ -12,6 +14,7 @@ import java.io.IOException;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.Locale;
 
 /**
  * Our side of {@code peers/run}: loads a network and a batch, then runs as often as each line on
@@ -22,7 +25,7 @@ public final class Peer {
 
   /**
    * @param arguments architecture, weights (.pth), input (.npy), where the logits go (.npy),
-   *     threads
+   *     threads, precision
    */
   public static void main(String[] arguments) throws IOException {
     ResNet network;
@@ -33,7 +36,14 @@ public final class Peer {
     var options =
         CompileOptions.defaults()
             .withThreads(Integer.parseInt(arguments[4]))
-            .withAlgorithm(CompileOptions.Algorithm.TUNED);
+            .withAlgorithm(CompileOptions.Algorithm.TUNED)
+            .withPrecision(Precision.valueOf(arguments[5].toUpperCase(Locale.ROOT)));
+    if (options.precision() == Precision.INT8) {
+      try (var calibration = new Calibration(network.compile(CompileOptions.defaults()))) {
+        calibration.observe(x);
+        network = network.withQuantization(calibration.quantization(Calibration.Method.MIN_MAX));
+      }
+    }
     var in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     try (Session session = network.compile(options)) {
       Tensor y = session.run(x);

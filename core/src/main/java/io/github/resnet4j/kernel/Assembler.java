@@ -576,10 +576,6 @@ final class Assembler {
   }
 
   /** Words of 16 bits from half a vector into lanes of 32. */
-  void vpmovzxwd(int to, int from) {
-    vector(MAP_0F38, PREFIX_66, 0x33, to, 0, from);
-  }
-
   void vpmovzxwd(int to, Mem from) {
     vector(MAP_0F38, PREFIX_66, 0x33, to, 0, from, false, vectorBytes() / 2, full());
   }
@@ -598,6 +594,41 @@ final class Assembler {
   void vpslld(int to, int from, int bits) {
     vector(MAP_0F, PREFIX_66, 0x72, 6, to, from);
     emit(bits);
+  }
+
+  void vpsrld(int to, int from, int bits) {
+    vector(MAP_0F, PREFIX_66, 0x72, 2, to, from);
+    emit(bits);
+  }
+
+  void vpaddd(int to, int a, int b) {
+    vector(MAP_0F, PREFIX_66, 0xFE, to, a, b);
+  }
+
+  /** The same bits into all lanes. */
+  void constant(int to, int bits, Reg scratch) {
+    mov(scratch, bits);
+    push(scratch);
+    vbroadcastss(to, mem(Reg.RSP));
+    pop(scratch);
+  }
+
+  /** What is added to a float before its lower half is cut off, and, to an odd number, one more. */
+  static final int BELOW_HALF = 0x7FFF;
+
+  /**
+   * Rounds floats to the nearest bfloat16, of two the even one.
+   *
+   * @param belowHalf a register of {@link #BELOW_HALF}
+   */
+  void round(int floats, int belowHalf, int scratch) {
+    vpsrld(scratch, floats, 16);
+    vpslld(scratch, scratch, 31);
+    vpsrld(scratch, scratch, 31); // 1 where the number that remains is odd
+    vpaddd(floats, floats, belowHalf);
+    vpaddd(floats, floats, scratch);
+    vpsrld(floats, floats, 16);
+    vpslld(floats, floats, 16);
   }
 
   void vcvtdq2ps(int to, int from) {

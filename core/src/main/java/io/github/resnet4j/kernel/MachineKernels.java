@@ -96,8 +96,8 @@ final class MachineKernels implements Kernels {
   @Override
   public boolean has(Format format) {
     return switch (format) {
-      case FP32 -> true;
-      case ROUNDED, BF16 -> hasHalves;
+      case FP32, ROUNDED -> true;
+      case BF16 -> hasHalves;
       case U8, S8 -> hasBytes;
     };
   }
@@ -250,9 +250,6 @@ final class MachineKernels implements Kernels {
     }
     check(arena, from, from + (form.products() - 1L) * step + (long) (end - first) * block);
     check(weights, biasAt, (long) biasAt + block);
-    if (epilogue.rounded() && !hasHalves) {
-      throw new IllegalArgumentException("this processor has no instruction for " + Format.BF16);
-    }
     check(arena, (long) out + tiles.out().least, 0);
     check(
         arena, 0, out + lastOutput(tiles, tiles.out(), first, end, rowStride, pixelStride, block));

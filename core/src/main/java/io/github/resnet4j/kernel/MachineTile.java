@@ -345,10 +345,8 @@ final class MachineTile implements ConvTile {
       switch (shape.out()) {
         case FP32 -> code.vmovups(to, from);
         case ROUNDED -> {
-          code.vcvtneps2bf16(scratch, from);
-          code.vpmovzxwd(scratch, scratch);
-          code.vpslld(scratch, scratch, 16);
-          code.vmovups(to, scratch);
+          code.round(from, belowHalf(), scratch);
+          code.vmovups(to, from);
         }
         case BF16 -> {
           code.vcvtneps2bf16(scratch, from);
@@ -476,12 +474,19 @@ final class MachineTile implements ConvTile {
       return mem(WEIGHT, (i * shape.channels() + v * code.lanes()) * Float.BYTES);
     }
 
+    private int belowHalf() {
+      return accumulators + 3;
+    }
+
     private void finish() {
       int zero = accumulators;
       int scale = accumulators + 1;
       int scratch = accumulators + 2;
       if (shape.relu()) {
         code.clear(zero);
+      }
+      if (shape.out() == Format.ROUNDED) {
+        code.constant(belowHalf(), Assembler.BELOW_HALF, X);
       }
       if (shape.in().isWhole() && shape.residual() != null) {
         code.mov(X, residual);

@@ -77,9 +77,7 @@ final class MachineWinograd {
   }
 
   private void constant(int register, float value) {
-    code.mov(POINTER, Float.floatToRawIntBits(value));
-    code.vmovd(register, POINTER);
-    code.vbroadcastss(register, register);
+    code.constant(register, Float.floatToRawIntBits(value), POINTER);
   }
 
   // --- input ------------------------------------------------------------------------------------
@@ -272,6 +270,9 @@ final class MachineWinograd {
       if (epilogue.relu()) {
         code.clear(1);
       }
+      if (epilogue.rounded()) {
+        code.constant(2, Assembler.BELOW_HALF, POINTER);
+      }
       code.movsxd(POINTER, mem(columns));
       var rowDone = new Label();
       for (int c = 0; c < m; c++) {
@@ -288,9 +289,7 @@ final class MachineWinograd {
           code.vmaxps(RESULT + c, 1, RESULT + c);
         }
         if (epilogue.rounded()) {
-          code.vcvtneps2bf16(RESULT + c, RESULT + c);
-          code.vpmovzxwd(RESULT + c, RESULT + c);
-          code.vpslld(RESULT + c, RESULT + c, 16);
+          code.round(RESULT + c, 2, 3);
         }
         code.vmovups(mem(row, pixel), RESULT + c);
       }

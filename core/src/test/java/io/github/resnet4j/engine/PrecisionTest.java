@@ -29,8 +29,13 @@ class PrecisionTest {
   /** Sums of floats in the mean and in the head, in another order. */
   private static final double ORDER = 1e-5;
 
-  static IntStream seeds() {
-    return IntStream.range(0, 40);
+  /** Where kernels lack a format, plain loops stand in: a few networks show that they do. */
+  static IntStream seedsOfBytes() {
+    return IntStream.range(0, Kernels.best().has(Format.U8) ? 40 : 4);
+  }
+
+  static IntStream seedsOfHalves() {
+    return IntStream.range(0, Kernels.best().has(Format.BF16) ? 40 : 4);
   }
 
   private static Quantization calibrate(ResNet network, Tensor x, Calibration.Method method) {
@@ -58,9 +63,9 @@ class PrecisionTest {
       var random = new Random(seed);
       ResNetSpec spec = SessionTest.randomSpec(random);
       var network = SessionTest.network(spec, seed);
-      int height = 33 + random.nextInt(20);
-      int width = 33 + random.nextInt(20);
-      int batch = 1 + random.nextInt(3);
+      int height = 33 + random.nextInt(10);
+      int width = 33 + random.nextInt(10);
+      int batch = 1 + random.nextInt(2);
       Tensor x = TorchRandom.manualSeed(seed).randn(batch, spec.inChannels(), height, width);
       return new Case(network, x, 1 + random.nextInt(3));
     }
@@ -79,7 +84,7 @@ class PrecisionTest {
   }
 
   @ParameterizedTest
-  @MethodSource("seeds")
+  @MethodSource("seedsOfBytes")
   void bytesAgreeWithTheTwinAndNearlyWithFloats(int seed) {
     var one = Case.of(seed);
     var method = Calibration.Method.values()[seed % 2];
@@ -97,7 +102,7 @@ class PrecisionTest {
   }
 
   @ParameterizedTest
-  @MethodSource("seeds")
+  @MethodSource("seedsOfHalves")
   void halvesAgreeWithTheTwinAndNearlyWithFloats(int seed) {
     var one = Case.of(seed);
     Tensor expected = one.run(one.network, Precision.FP32, Kernels.best());
@@ -141,8 +146,8 @@ class PrecisionTest {
   /** Winograd's algorithm on rounded floats, which is for processors that are slow with halves. */
   @Test
   void roundedFloatsGoThroughWinogradToo() {
-    var network = SessionTest.network(ResNetSpec.builder(Block.BASIC, 2, 2).build(), 1);
-    Tensor x = TorchRandom.manualSeed(2).randn(4, 3, 64, 64);
+    var network = SessionTest.network(ResNetSpec.builder(Block.BASIC, 1, 1).build(), 1);
+    Tensor x = TorchRandom.manualSeed(2).randn(4, 3, 40, 40);
     try (var floats = network.compile(CompileOptions.defaults());
         var rounded = network.compile(CompileOptions.defaults().withPrecision(Precision.BF16))) {
       double error = error(floats.run(x), rounded.run(x));
@@ -152,7 +157,8 @@ class PrecisionTest {
 
   @Test
   void tapsAreWhatTheyMean() {
-    var network = SessionTest.network(ResNetSpec.builder(Block.BASIC, 1, 1).build(), 1);
+    var network =
+        SessionTest.network(ResNetSpec.builder(Block.BASIC, 1, 1).channels(32).build(), 1);
     Tensor x = TorchRandom.manualSeed(2).randn(2, 3, 50, 40);
     var calibrated = network.withQuantization(calibrate(network, x, Calibration.Method.MIN_MAX));
     var options = CompileOptions.defaults().withTaps("maxpool", "layer1");

@@ -191,8 +191,12 @@ class AssemblerTest {
           text.add("vpmovzxwd %s,%s%s".formatted(w.name(a), half, text(m)));
         });
         w.write((code, text) -> {
-          code.vpmovzxwd(a, b);
-          text.add("vpmovzxwd %s,%smm%d".formatted(w.name(a), wide ? "y" : "x", b));
+          code.vpsrld(a, b, 31);
+          text.add("vpsrld %s,%s,0x1f".formatted(w.name(a), w.name(b)));
+        });
+        w.write((code, text) -> {
+          code.vpaddd(a, b, c);
+          text.add("vpaddd %s,%s,%s".formatted(w.name(a), w.name(b), w.name(c)));
         });
         w.write((code, text) -> {
           code.vpmovzxbd(a, m);

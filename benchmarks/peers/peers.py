@@ -6,6 +6,7 @@ the same weights and input, and its logits are checked against PyTorch's.
 """
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -149,7 +150,8 @@ def quantized_by_nncf(model, x):
 
     nncf.set_log_level(40)
     images = nncf.Dataset([x[i : i + 1] for i in range(len(x))])
-    return nncf.quantize(model, images, subset_size=len(x))
+    with contextlib.redirect_stdout(sys.stderr):  # the table is alone on stdout
+        return nncf.quantize(model, images, subset_size=len(x))
 
 
 def open_vino(file, x, hint, streams):

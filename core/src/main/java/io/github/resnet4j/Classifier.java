@@ -104,6 +104,21 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
   }
 
   /**
+   * The same as {@link #save}, with weights as bytes and the ranges that {@link
+   * io.github.resnet4j.engine.Calibration} found.
+   *
+   * @throws IllegalStateException if the network was not calibrated
+   */
+  public void saveQuantized(Path file) throws IOException {
+    network.saveQuantized(file, ModelNotes.toMetadata(network.spec(), preprocessing, labels));
+  }
+
+  /** The same classes from another network. */
+  public Classifier withNetwork(ResNet other) {
+    return new Classifier(other, preprocessing, labels);
+  }
+
+  /**
    * The most likely classes of one picture, best first.
    *
    * @param top how many; at most all classes are returned

@@ -68,7 +68,8 @@ public final class ResNet {
   /**
    * A network with the weights of a checkpoint. Every parameter must be there in its shape, and
    * nothing else; {@code num_batches_tracked} may be missing, and a head is passed over if the
-   * network has none. Numbers of any format become float32.
+   * network has none. Numbers of any format become float32; a checkpoint of {@link #saveQuantized}
+   * also gives the {@link #quantization}.
    *
    * @throws CheckpointException listing the names that are missing, unexpected or wrongly shaped
    */
@@ -78,7 +79,11 @@ public final class ResNet {
     if (!fit.isExact()) {
       throw new CheckpointException(checkpoint.file(), fit.describe());
     }
-    return new ResNet(spec, layers, fit.toState(layers, ResNet::zeros));
+    return new ResNet(
+        spec,
+        layers,
+        fit.toState(layers, ResNet::zeros),
+        QuantizedWeights.quantization(checkpoint));
   }
 
   /** A network for a new task, and the parameters of its head that are new. */
@@ -125,7 +130,7 @@ public final class ResNet {
 
     static Fit of(Layer network, Checkpoint checkpoint, boolean includeTop)
         throws CheckpointException {
-      var offered = checkpoint.torchvisionTensors();
+      var offered = QuantizedWeights.tensors(network, checkpoint);
       var fit =
           new Fit(
               new LinkedHashMap<>(), new ArrayList<>(), new ArrayList<>(), new LinkedHashMap<>());
@@ -264,6 +269,18 @@ public final class ResNet {
           "the input must be [N, %d, H, W], was %s".formatted(spec.inChannels(), x));
     }
     return new ReferenceForward(network, state, team).run(x);
+  }
+
+  /**
+   * Writes weights as bytes with their scales, batch norm folded in, and the ranges of the
+   * activations: a quarter of the size, and what {@link #load} needs for {@link Precision#INT8}.
+   *
+   * @throws IllegalStateException if the network has no {@link #quantization}
+   */
+  public void saveQuantized(Path file, Map<String, Object> metadata) throws IOException {
+    Quantization found =
+        quantization.orElseThrow(() -> new IllegalStateException("calibrate the network first"));
+    QuantizedWeights.write(file, layers, state, found, metadata);
   }
 
   /**

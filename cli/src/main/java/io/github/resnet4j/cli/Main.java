@@ -25,6 +25,7 @@ import picocli.CommandLine.IVersionProvider;
       ModelsCommand.class,
       WeightsCommand.class,
       ConvertCommand.class,
+      QuantizeCommand.class,
       BenchCommand.class,
       PlanCommand.class,
     },

@@ -379,6 +379,33 @@ class CommandIT {
   }
 
   @Test
+  void aQuantizedNetworkSaysTheSame() throws IOException {
+    Path file = folder.resolve("digits.safetensors");
+    Run made = run("quantize", file.toString(), "--calibrate", "samples", "--images", "8");
+    assertEquals(0, made.code(), made.err());
+    assertEquals("", made.out());
+    assertTrue(
+        made.err()
+            .matches(
+                "(?s).*digits.safetensors: [\\d,]+ bytes\\R"
+                    + "int8 against fp32 on 8 pictures: 8 of the same first class, logits \\d.\\d %"
+                    + " apart\\R"),
+        made.err());
+    for (String precision : List.of("int8", "auto", "bf16", "fp32")) {
+      Run run =
+          run("classify", "-w", file.toString(), "--precision", precision, "samples/digit-6.png");
+      assertEquals(0, run.code(), run.err());
+      assertTrue(run.lines().get(1).matches(" +9\\d\\.\\d %  6 +█+"), run.out());
+    }
+    Run without = run("classify", "--precision", "int8", "samples/digit-6.png");
+    assertEquals(1, without.code());
+    assertTrue(without.err().contains("(resnet4j quantize)"), without.err());
+    Run wrong = run("quantize", "digits.txt", "--calibrate", "samples");
+    assertEquals(1, wrong.code());
+    assertTrue(wrong.err().contains("must end in .safetensors"), wrong.err());
+  }
+
+  @Test
   void namesBecomeTorchvisions() throws IOException {
     Path out = folder.resolve("tv.pth");
     Run run =
@@ -447,7 +474,18 @@ class CommandIT {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"", "classify", "forward", "models", "weights", "convert"})
+  @ValueSource(
+      strings = {
+        "",
+        "classify",
+        "forward",
+        "models",
+        "weights",
+        "convert",
+        "quantize",
+        "bench",
+        "plan"
+      })
   void helpHasExamples(String command) throws IOException {
     Run run = command.isEmpty() ? run("--help") : run(command, "--help");
     assertEquals(0, run.code(), run.err());

@@ -55,7 +55,7 @@ public record StoredTensor(
   }
 
   /** A tensor that fills its storage in row-major order. */
-  static StoredTensor contiguous(DType dtype, List<Long> shape, MemorySegment storage) {
+  public static StoredTensor contiguous(DType dtype, List<Long> shape, MemorySegment storage) {
     return new StoredTensor(dtype, shape, rowMajor(shape), 0, storage);
   }
 

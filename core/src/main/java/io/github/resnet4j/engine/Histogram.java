@@ -14,11 +14,14 @@ final class Histogram {
   private float width = 1e-6f;
   private float largest;
 
-  /** Counts numbers by their magnitudes; those that are none, or infinite, are passed over. */
+  /**
+   * Counts numbers by their magnitudes. Infinite ones and those that are no number are passed over,
+   * as are zeros, which every range tells exactly.
+   */
   void add(float[] values, int count) {
     for (int i = 0; i < count; i++) {
       float value = Math.abs(values[i]);
-      if (value <= Float.MAX_VALUE) {
+      if (value > 0 && value <= Float.MAX_VALUE) {
         largest = Math.max(largest, value);
         while (value >= width * BINS) {
           widen();

@@ -1,0 +1,174 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.checkpoint.CheckpointWriter;
+import io.github.resnet4j.checkpoint.Npy;
+import io.github.resnet4j.engine.Calibration;
+import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.Precision;
+import io.github.resnet4j.engine.Quantization;
+import io.github.resnet4j.engine.Session;
+import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.tensor.Tensor;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+@Command(
+    name = "quantize",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Turns a network's weights into bytes, for --precision int8.",
+      "",
+      "Some pictures show how large its activations get; a hundred of the kind that it will see are"
+          + " plenty. Then the same pictures show what int8 changes.",
+    },
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j quantize digits.safetensors --calibrate samples/",
+      "  resnet4j quantize resnet50-int8.safetensors -m resnet50 --calibrate photos/ --images 200",
+      "  resnet4j classify -w digits.safetensors --precision int8 samples/digit-6.png",
+    })
+final class QuantizeCommand implements Callable<Integer> {
+  @Mixin private ModelOptions options = new ModelOptions();
+
+  @Parameters(index = "0", paramLabel = "OUT", description = "The new file, a .safetensors.")
+  private Path out = Path.of("");
+
+  @Option(
+      names = {"-c", "--calibrate"},
+      paramLabel = "PATH",
+      required = true,
+      arity = "1..*",
+      description =
+          "Pictures to calibrate with: files, folders, patterns, or - for a list. A .npy holds"
+              + " pictures that are prepared already, [N, C, H, W].")
+  private List<String> paths = List.of();
+
+  @Option(
+      names = {"-n", "--images"},
+      paramLabel = "N",
+      description =
+          "Take so many pictures, evenly from all that were found; default ${DEFAULT-VALUE}.")
+  private int images = 128;
+
+  @Option(
+      names = "--method",
+      paramLabel = "METHOD",
+      description =
+          "How far a range goes: min_max (all numbers), percentile (all but one of ten thousand),"
+              + " entropy (as far as levels tell most); default ${DEFAULT-VALUE}.")
+  private Calibration.Method method = Calibration.Method.MIN_MAX;
+
+  @Option(
+      names = "--float-input",
+      description = "Calculate the first convolution with floats; the head always does.")
+  private boolean floatInput;
+
+  @Option(
+      names = "--preprocessing",
+      paramLabel = "FILE",
+      description = "How the weights' pictures were prepared, as 'classify' takes it.")
+  private @Nullable Path preprocessingFile;
+
+  @Override
+  public Integer call() throws IOException {
+    if (images < 1) {
+      throw new IllegalArgumentException("--images must be at least 1, was " + images);
+    }
+    if (!CheckpointWriter.knowsFormatOf(out)) {
+      throw new IllegalArgumentException(out + ": must end in .safetensors");
+    }
+    Classifier classifier = options.classifier(preprocessingFile, null);
+    ResNet network = classifier.network();
+    List<Path> pictures = spread(Pictures.find(paths));
+    var read = new ArrayList<Tensor>();
+    Quantization found;
+    var floats = CompileOptions.defaults().withThreads(options.threads);
+    try (var calibration = new Calibration(network.compile(floats));
+        var progress = new Progress("calibrate", " pictures", 1)) {
+      int done = 0;
+      for (Path picture : pictures) {
+        try {
+          Tensor x = prepared(picture, classifier.preprocessing());
+          calibration.observe(x);
+          read.add(x);
+        } catch (IOException e) {
+          System.err.println("resnet4j: " + e.getMessage());
+        }
+        progress.at(++done, pictures.size());
+      }
+      if (read.isEmpty()) {
+        throw new IOException("no picture to calibrate with in " + String.join(", ", paths));
+      }
+      found = calibration.quantization(method);
+    }
+    ResNet quantized = network.withQuantization(floatInput ? found.withFloatInput() : found);
+    classifier.withNetwork(quantized).saveQuantized(out);
+    System.err.printf("%s: %,d bytes%n", out, Files.size(out));
+    compare(quantized, floats, read);
+    return Main.OK;
+  }
+
+  private static Tensor prepared(Path picture, Preprocessing preprocessing) throws IOException {
+    if (picture.toString().endsWith(".npy")) {
+      return Npy.read(picture);
+    }
+    Tensor x = preprocessing.batch(1);
+    preprocessing.apply(ImageDecoder.DEFAULT.decode(picture), x, 0);
+    return x;
+  }
+
+  /** So many of all, evenly. */
+  private List<Path> spread(List<Path> all) {
+    var some = new ArrayList<Path>();
+    for (int i = 0; i < Math.min(images, all.size()); i++) {
+      some.add(all.get((int) ((long) i * all.size() / Math.min(images, all.size()))));
+    }
+    return some;
+  }
+
+  /** What the pictures say in both precisions. */
+  private static void compare(ResNet network, CompileOptions floats, List<Tensor> pictures) {
+    int same = 0;
+    int all = 0;
+    double difference = 0;
+    double length = 0;
+    try (Session expected = network.compile(floats);
+        Session actual = network.compile(floats.withPrecision(Precision.INT8))) {
+      for (Tensor x : pictures) {
+        float[] a = expected.run(x).data();
+        float[] b = actual.run(x).data();
+        int classes = a.length / x.dim(0);
+        for (int n = 0; n < x.dim(0); n++, all++) {
+          same += best(a, n * classes, classes) == best(b, n * classes, classes) ? 1 : 0;
+        }
+        for (int i = 0; i < a.length; i++) {
+          difference += (double) (a[i] - b[i]) * (a[i] - b[i]);
+          length += (double) a[i] * a[i];
+        }
+      }
+    }
+    System.err.printf(
+        "int8 against fp32 on %,d pictures: %,d of the same first class, logits %.1f %% apart%n",
+        all, same, 100 * Math.sqrt(difference / length));
+  }
+
+  private static int best(float[] logits, int from, int classes) {
+    int best = 0;
+    for (int i = 1; i < classes; i++) {
+      best = logits[from + i] > logits[from + best] ? i : best;
+    }
+    return best;
+  }
+}

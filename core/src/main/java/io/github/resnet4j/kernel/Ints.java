@@ -14,7 +14,7 @@ public final class Ints {
 
   private Ints(int[] values) {
     this.values = values;
-    this.segment = MemorySegment.ofArray(values);
+    this.segment = Guard.ON ? Guard.copyOf(values) : MemorySegment.ofArray(values);
     int low = 0;
     int high = 0;
     for (int value : values) {

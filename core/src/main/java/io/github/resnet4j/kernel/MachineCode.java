@@ -35,6 +35,7 @@ final class MachineCode {
   private static final long PAGE = 4096;
 
   // POSIX: sys/mman.h
+  private static final int PROT_NONE = 0;
   private static final int PROT_READ = 1;
   private static final int PROT_WRITE = 2;
   private static final int PROT_EXEC = 4;
@@ -72,6 +73,26 @@ final class MachineCode {
     }
   }
 
+  /**
+   * Memory that ends where a page begins which nobody may touch, and begins behind another one.
+   *
+   * @throws UnsupportedOperationException on Windows
+   */
+  static MemorySegment betweenForbiddenPages(long size) {
+    if (WINDOWS) {
+      throw new UnsupportedOperationException("guard pages are made for POSIX only");
+    }
+    long pages = Math.ceilDiv(size, PAGE) * PAGE;
+    try {
+      MemorySegment memory = Posix.allocate(pages + 2 * PAGE);
+      Posix.protect(memory.asSlice(0, PAGE), PROT_NONE);
+      Posix.protect(memory.asSlice(PAGE + pages, PAGE), PROT_NONE);
+      return memory.asSlice(PAGE + pages - size, size);
+    } catch (Throwable e) {
+      throw unexpected(e);
+    }
+  }
+
   private static MethodHandle function(SymbolLookup library, String name, FunctionDescriptor type) {
     return Linker.nativeLinker().downcallHandle(library.findOrThrow(name), type);
   }
@@ -99,11 +120,13 @@ final class MachineCode {
     }
 
     static void seal(MemorySegment memory) throws Throwable {
-      int failed =
-          (int) MPROTECT.invokeExact(memory.address(), memory.byteSize(), PROT_READ | PROT_EXEC);
-      if (failed != 0) {
+      if (!protect(memory, PROT_READ | PROT_EXEC)) {
         throw new UnsupportedOperationException("the system does not let memory be executed");
       }
+    }
+
+    static boolean protect(MemorySegment memory, int access) throws Throwable {
+      return (int) MPROTECT.invokeExact(memory.address(), memory.byteSize(), access) == 0;
     }
   }
 

@@ -201,7 +201,7 @@ final class MachineKernels implements Kernels {
     if (code == null) {
       code = install(index, MachineWinograd.input(form, block, wide));
     }
-    MemorySegment memory = arena.segment;
+    MemorySegment memory = arena.enter();
     for (int i = first; i < end; i += TILES_OF_A_CALL) {
       try {
         WINOGRAD_INPUT.invokeExact(
@@ -219,6 +219,7 @@ final class MachineKernels implements Kernels {
         throw unexpected(e);
       }
     }
+    arena.leave();
   }
 
   @Override
@@ -274,13 +275,13 @@ final class MachineKernels implements Kernels {
     if (code == null) {
       code = install(index, MachineWinograd.output(form, block, pixelStride, epilogue, wide));
     }
-    MemorySegment memory = arena.segment;
+    MemorySegment memory = arena.enter();
     for (int i = first; i < end; i += TILES_OF_A_CALL) {
       try {
         WINOGRAD_OUTPUT.invokeExact(
             code,
             memory,
-            weights.segment,
+            weights.enter(),
             tiles.out().segment,
             tiles.residual().segment,
             tiles.rows().segment,
@@ -298,6 +299,7 @@ final class MachineKernels implements Kernels {
         throw unexpected(e);
       }
     }
+    arena.leave();
   }
 
   /** The end of the outputs (or residuals) that exist: a tile may overhang its image. */
@@ -355,12 +357,13 @@ final class MachineKernels implements Kernels {
     if (code == null) {
       code = install(index, MachinePool.max(format, block, size, stride, wide));
     }
-    MemorySegment memory = arena.segment;
+    MemorySegment memory = arena.enter();
     try {
       MAX_POOL.invokeExact(code, memory, memory, 4L * from, 4L * to, 4L * rowStride, (long) count);
     } catch (Throwable e) {
       throw unexpected(e);
     }
+    arena.leave();
   }
 
   @Override
@@ -377,7 +380,7 @@ final class MachineKernels implements Kernels {
     if (code == null) {
       code = install(index, MachinePool.average(block, wide));
     }
-    MemorySegment memory = arena.segment;
+    MemorySegment memory = arena.enter();
     try {
       AVERAGE.invokeExact(
           code,
@@ -392,5 +395,6 @@ final class MachineKernels implements Kernels {
     } catch (Throwable e) {
       throw unexpected(e);
     }
+    arena.leave();
   }
 }

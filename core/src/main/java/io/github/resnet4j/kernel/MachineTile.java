@@ -136,8 +136,8 @@ final class MachineTile implements ConvTile {
     try {
       CALLER.invokeExact(
           code,
-          arena.segment,
-          weights.segment,
+          arena.enter(),
+          weights.enter(),
           tiles.in().segment,
           tiles.out().segment,
           tiles.residual().segment,
@@ -155,6 +155,7 @@ final class MachineTile implements ConvTile {
     } catch (Throwable e) {
       throw MachineCode.unexpected(e);
     }
+    arena.leave();
   }
 
   /**

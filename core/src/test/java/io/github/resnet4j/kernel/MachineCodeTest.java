@@ -1,11 +1,14 @@
 package io.github.resnet4j.kernel;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.engine.Calibration;
 import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
@@ -15,6 +18,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -78,6 +82,89 @@ class MachineCodeTest {
         }
         System.out.println(same ? "same" : "different");
       }
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"machine", "machine256"})
+  void kernelsTouchNothingBesideTheirOperands(String kernels) throws Exception {
+    assumeTrue(!System.getProperty("os.name").startsWith("Windows"), "needs POSIX");
+    assertEquals(
+        "same",
+        run(Guarded.class, List.of("-Dresnet4j.guard=true", "-Dresnet4j.kernels=" + kernels)));
+  }
+
+  /** Runs networks on operands that lie against forbidden pages, in all precisions. */
+  static final class Guarded {
+    public static void main(String[] arguments) {
+      for (var spec :
+          List.of(
+              ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 1).channels(32).build(),
+              ResNetSpec.builder(ResNetSpec.Block.BOTTLENECK, 1, 1)
+                  .groups(32)
+                  .widthPerGroup(4)
+                  .build())) {
+        var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
+        Tensor x = TorchRandom.manualSeed(1).randn(1, 3, 41, 38);
+        var options = CompileOptions.defaults().withThreads(1);
+        try (var calibration = new Calibration(network.compile(options))) {
+          calibration.observe(x);
+          network = network.withQuantization(calibration.quantization(Calibration.Method.MIN_MAX));
+        }
+        for (Precision precision : Precision.values()) {
+          try (var session = network.compile(options.withPrecision(precision));
+              var twin =
+                  network.compile(
+                      options.withPrecision(precision).withKernels(new ScalarKernels()))) {
+            float[] expected = twin.run(x).data();
+            float[] actual = session.run(x).data();
+            float largest = 0;
+            for (float value : expected) {
+              largest = Math.max(largest, Math.abs(value));
+            }
+            for (int i = 0; i < actual.length; i++) {
+              // Bytes and halves may tip over where sums of floats differ in the last bit.
+              float tolerance = precision == Precision.FP32 ? 1e-4f : 0.05f;
+              if (!(Math.abs(expected[i] - actual[i]) <= tolerance * largest)) {
+                System.out.println("%s of %s differs".formatted(precision, spec));
+                return;
+              }
+            }
+          }
+        }
+      }
+      System.out.println("same");
+    }
+  }
+
+  @Test
+  void theGuardStopsAnAccessBesideAnOperand() throws Exception {
+    assumeTrue(!System.getProperty("os.name").startsWith("Windows"), "needs POSIX");
+    var command =
+        List.of(
+            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+            "-Dresnet4j.guard=true",
+            "-XX:-CreateCoredumpOnCrash",
+            "-XX:ErrorFile=/dev/null",
+            "--enable-native-access=ALL-UNNAMED",
+            "-cp",
+            System.getProperty("java.class.path"),
+            Beside.class.getName());
+    var process = new ProcessBuilder(command).redirectErrorStream(true).start();
+    String output = new String(process.getInputStream().readAllBytes());
+    assertTrue(process.waitFor() != 0 && output.contains("SIGSEGV"), output);
+  }
+
+  /** Reads one float too far, past all checks. */
+  static final class Beside {
+    public static void main(String[] arguments) throws Throwable {
+      var code = new Assembler(false);
+      MachineCode.Frame frame = MachineCode.Frame.enter(code);
+      code.add(Assembler.Reg.RDI, 4 * 100);
+      code.vbroadcastss(0, Assembler.mem(Assembler.Reg.RDI));
+      frame.leave();
+      MachineCode.caller(1, 0)
+          .invokeExact(MachineCode.install(code.code()), Floats.of(new float[100]).enter());
     }
   }
 

@@ -3,7 +3,6 @@ package io.github.resnet4j;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.checkpoint.CheckpointWriter;
-import io.github.resnet4j.checkpoint.DType;
 import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.engine.Quantization;
 import io.github.resnet4j.nn.Layer;
@@ -14,7 +13,6 @@ import io.github.resnet4j.nn.Parameter;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
-import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -116,9 +114,7 @@ final class QuantizedWeights {
       }
     }
     var shape = conv.weight().shape().stream().map(Long::valueOf).toList();
-    tensors.put(
-        conv.name() + WEIGHT,
-        StoredTensor.contiguous(DType.I8, shape, MemorySegment.ofArray(bytes)));
+    tensors.put(conv.name() + WEIGHT, StoredTensor.of(bytes, shape));
     tensors.put(conv.name() + SCALE, StoredTensor.of(Tensor.of(scales, outputs)));
     tensors.put(conv.name() + BIAS, StoredTensor.of(Tensor.of(bias, outputs)));
   }

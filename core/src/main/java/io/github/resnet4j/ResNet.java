@@ -26,6 +26,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
 
 /**
@@ -75,15 +76,36 @@ public final class ResNet {
    */
   public static ResNet load(ResNetSpec spec, Checkpoint checkpoint) throws IOException {
     Sequential layers = spec.layers();
+    return new ResNet(
+        spec,
+        layers,
+        exactFit(spec, layers, checkpoint).toState(layers, ResNet::zeros),
+        QuantizedWeights.quantization(checkpoint));
+  }
+
+  /**
+   * The same as {@link #load}, but the weights stay in the file and are read when they are asked
+   * for: sooner ready, and once compiled half of the memory. The checkpoint must stay open, and the
+   * file as it is, as long as the network and its sessions are in use.
+   *
+   * @throws CheckpointException as {@link #load}
+   */
+  public static ResNet loadLazily(ResNetSpec spec, Checkpoint checkpoint) throws IOException {
+    Sequential layers = spec.layers();
+    return new ResNet(
+        spec,
+        layers,
+        exactFit(spec, layers, checkpoint).toReaders(layers),
+        QuantizedWeights.quantization(checkpoint));
+  }
+
+  private static Fit exactFit(ResNetSpec spec, Sequential layers, Checkpoint checkpoint)
+      throws IOException {
     var fit = Fit.of(layers, checkpoint, spec.includeTop());
     if (!fit.isExact()) {
       throw new CheckpointException(checkpoint.file(), fit.describe());
     }
-    return new ResNet(
-        spec,
-        layers,
-        fit.toState(layers, ResNet::zeros),
-        QuantizedWeights.quantization(checkpoint));
+    return fit;
   }
 
   /** A network for a new task, and the parameters of its head that are new. */
@@ -170,6 +192,18 @@ public final class ResNet {
             parameter.name(), stored == null ? otherwise.apply(parameter) : stored.toTensor());
       }
       return new StateDict(entries);
+    }
+
+    /** The tensors that were found, read whenever they are asked for, and else zeros. */
+    StateDict toReaders(Layer network) {
+      var readers = new LinkedHashMap<String, Supplier<Tensor>>();
+      long size = 0;
+      for (Parameter parameter : network.parameters()) {
+        StoredTensor stored = found.get(parameter.name());
+        readers.put(parameter.name(), stored == null ? () -> zeros(parameter) : stored::read);
+        size += parameter.size();
+      }
+      return StateDict.read(readers, size);
     }
 
     String describe() {

@@ -152,6 +152,16 @@ class QuantizedWeightsTest {
   }
 
   @Test
+  void canBeReadLazily() throws IOException {
+    Path file = saved(calibrated());
+    float[] expected = run(load(file), Precision.INT8).data();
+    try (var checkpoint = Checkpoint.open(file)) {
+      var lazy = ResNet.loadLazily(SPEC, checkpoint);
+      assertArrayEquals(expected, run(lazy, Precision.INT8).data());
+    }
+  }
+
+  @Test
   void namesWhatIsMissing() throws IOException {
     var e = refused(tensors -> tensors.remove("layer1.0.conv2.weight_scale"));
     assertTrue(String.valueOf(e.getMessage()).contains("layer1.0.bn2.weight"), e.getMessage());

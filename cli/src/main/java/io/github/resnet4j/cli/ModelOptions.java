@@ -132,6 +132,7 @@ final class ModelOptions {
   }
 
   /** The network of the weights that were found. */
+  @SuppressWarnings("MustBeClosedChecker")
   ResNet load(Weights found) throws IOException {
     if (kernels == KernelChoice.AUTO) {
       // Finding out whether machine code works takes a tenth of a second: meanwhile, read the file.
@@ -143,9 +144,8 @@ final class ModelOptions {
             .orElseThrow(() ->
                 new IllegalArgumentException(
                     found.file() + ": does not say which network it is for; name it with --model"));
-    try (var checkpoint = Checkpoint.open(found.file())) {
-      return ResNet.load(spec, checkpoint);
-    }
+    // Stays open as long as the process lives: weights are read as they are packed.
+    return ResNet.loadLazily(spec, Checkpoint.open(found.file()));
   }
 
   /** Network, preprocessing and labels together. */

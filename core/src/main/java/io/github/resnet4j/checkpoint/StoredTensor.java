@@ -55,7 +55,7 @@ public record StoredTensor(
   }
 
   /** A tensor that fills its storage in row-major order. */
-  public static StoredTensor contiguous(DType dtype, List<Long> shape, MemorySegment storage) {
+  static StoredTensor contiguous(DType dtype, List<Long> shape, MemorySegment storage) {
     return new StoredTensor(dtype, shape, rowMajor(shape), 0, storage);
   }
 
@@ -74,6 +74,11 @@ public record StoredTensor(
     var bytes = MemorySegment.ofArray(new byte[Math.multiplyExact(tensor.size(), 4)]);
     MemorySegment.copy(tensor.data(), 0, bytes, LittleEndian.FLOAT, 0, tensor.size());
     return contiguous(DType.F32, shapeOf(tensor), bytes);
+  }
+
+  /** Numbers from -128 to 127 in this form. */
+  public static StoredTensor of(byte[] values, List<Long> shape) {
+    return contiguous(DType.I8, shape, MemorySegment.ofArray(values));
   }
 
   static List<Long> shapeOf(Tensor tensor) {
@@ -117,6 +122,15 @@ public record StoredTensor(
       MemorySegment.copy(storage, LittleEndian.FLOAT, offset * 4, data, 0, data.length);
     } else {
       forEachElement((index, at) -> data[(int) index] = (float) dtype.get(storage, at));
+    }
+    return tensor;
+  }
+
+  /** The same as {@link #toTensor}; a mapped file's part of the memory is given back at once. */
+  public Tensor read() {
+    Tensor tensor = toTensor();
+    if (storage.isMapped()) {
+      storage.unload();
     }
     return tensor;
   }

@@ -71,13 +71,14 @@ record Convolution(
   }
 
   /**
-   * Weights and bias with the batch norm folded in, in double precision before the rounding.
+   * Weights and bias with the batch norm folded in; what they are multiplied by and the bias are
+   * calculated in double precision and rounded once.
    *
    * @param weights as the layer has them, {@code [O, C/groups, K, K]}
    * @param scale what batch norm makes of them, {@code [O]}
    * @param bias what batch norm adds, {@code [O]}
    */
-  record Folded(float[] weights, double[] scale, float[] bias) {
+  record Folded(float[] weights, float[] scale, float[] bias) {
     /** The largest weight of an output. */
     float largest(int o) {
       int each = weights.length / scale.length;
@@ -85,44 +86,12 @@ record Convolution(
       for (int i = o * each; i < (o + 1) * each; i++) {
         largest = Math.max(largest, Math.abs(weights[i]));
       }
-      return (float) (largest * Math.abs(scale[o]));
+      return largest * Math.abs(scale[o]);
     }
 
     /** The weight at an index of {@code [O, C/groups, K, K]}, which belongs to output o. */
     float weight(int o, int index) {
-      return (float) (weights[index] * scale[o]);
-    }
-
-    /**
-     * Writes one tap of an output's weights for some input channels, each {@code toStep} after the
-     * one before. A small loop of its own, which the JVM compiles soon: packing is most of a first
-     * run.
-     *
-     * @param order the input channels in the order in which they lie
-     * @param from the first one's index in it
-     * @param firstInput the first channel that the output reads; others are passed over
-     * @param inputs how many it reads
-     */
-    void spread(
-        int o,
-        int tap,
-        int taps,
-        int[] order,
-        int from,
-        int count,
-        int firstInput,
-        int inputs,
-        float[] to,
-        int toAt,
-        int toStep) {
-      double factor = scale[o];
-      int base = o * inputs * taps + tap;
-      for (int i = 0; i < count; i++) {
-        int c = order[from + i] - firstInput;
-        if (c >= 0 && c < inputs) {
-          to[toAt + i * toStep] = (float) (weights[base + c * taps] * factor);
-        }
-      }
+      return weights[index] * scale[o];
     }
   }
 
@@ -141,30 +110,30 @@ record Convolution(
     float[] mean = state.get(norm.name() + ".running_mean").data();
     float[] variance = state.get(norm.name() + ".running_var").data();
     float[] bias = new float[layer.outChannels()];
-    double[] scale = new double[layer.outChannels()];
+    float[] scale = new float[layer.outChannels()];
     for (int o = 0; o < bias.length; o++) {
-      scale[o] = gamma[o] / Math.sqrt(variance[o] + BatchNorm2d.EPS);
+      double factor = gamma[o] / Math.sqrt(variance[o] + BatchNorm2d.EPS);
       // Where the output's numbers are whole, one of them means so much.
       double one = in.format().isWhole() ? 1 : out.scale();
-      bias[o] = (float) ((beta[o] - mean[o] * scale[o]) / one);
-      scale[o] /= one;
+      bias[o] = (float) ((beta[o] - mean[o] * factor) / one);
+      scale[o] = (float) (factor / one);
     }
     return in.format() == Format.ROUNDED || in.format() == Format.BF16
         ? new Folded(rounded(weights, scale), ones(scale.length), bias)
         : new Folded(weights, scale, bias);
   }
 
-  private static float[] rounded(float[] weights, double[] scale) {
+  private static float[] rounded(float[] weights, float[] scale) {
     float[] rounded = new float[weights.length];
     int each = weights.length / scale.length;
     for (int i = 0; i < rounded.length; i++) {
-      rounded[i] = Format.rounded((float) (weights[i] * scale[i / each]));
+      rounded[i] = Format.rounded(weights[i] * scale[i / each]);
     }
     return rounded;
   }
 
-  private static double[] ones(int count) {
-    double[] ones = new double[count];
+  private static float[] ones(int count) {
+    float[] ones = new float[count];
     Arrays.fill(ones, 1);
     return ones;
   }

@@ -272,52 +272,45 @@ final class DirectConv implements Step {
         int[] at = new int[blocks];
         Arrays.setAll(at, b -> start + from[b]);
         int biasAt = start + weights;
+        boolean regular =
+            format.isFloat()
+                && layer.groups() == 1
+                && !conv.out().isInterleaved()
+                && layer.outChannels() == conv.out().paddedChannels()
+                && (rows || layer.inChannels() == conv.in().paddedChannels());
         int[] order = conv.in().channelOrder();
+        if (regular) {
+          Ints list = Ints.of(indices(layer, rows, run, order));
+          int each = layer.inChannels() * k * k;
+          Floats source = Floats.of(folded.weights());
+          Floats scales = Floats.of(folded.scale());
+          for (int b = 0; b < blocks; b++) {
+            int o = b * channels;
+            kernels.gather(source, o * each, each, list, scales, o, channels, data, at[b]);
+          }
+        }
         for (int o = 0; o < layer.outChannels(); o++) {
           int to = conv.out().position(o);
           int b = to / channels;
-          int firstInput = o / groupOutputs * groupInputs;
-          int place = at[b] + to % channels;
           var ofOutput = new OutputWeights(conv, folded, o);
-          for (int r = firstRun[b]; r < endRun[b]; r++, place += run * channels) {
-            int tap = rows ? r * k : r % (k * k);
-            int c = rows ? 0 : r / (k * k) * runChannels;
-            if (!format.isFloat()) {
-              for (int i = 0; i < run; i++) {
-                // A row of the window goes on to the next tap when all channels have had a turn.
-                int word = rows ? i % conv.in().block() : i;
-                data.values()[place + i * channels] =
-                    ofOutput.word(
-                        order,
-                        c + word * format.perWord(),
-                        firstInput,
-                        groupInputs,
-                        rows ? tap + i / conv.in().block() : tap);
-              }
-            } else if (rows) {
-              for (int j = 0; j < run; j++) {
-                int input = j % layer.inChannels();
-                data.values()[place + j * channels] =
-                    folded.weight(
-                        o, (o * groupInputs + input) * k * k + tap + j / layer.inChannels());
-              }
-            } else {
-              folded.spread(
-                  o,
-                  tap,
-                  k * k,
-                  order,
-                  c,
-                  Math.min(run, order.length - c),
-                  firstInput,
-                  groupInputs,
-                  data.values(),
-                  place,
-                  channels);
-            }
-          }
           int constantsAt = biasAt + b * channels * constants + to % channels;
           ofOutput.placeConstants(data.values(), constantsAt, channels);
+          int place = at[b] + to % channels;
+          for (int r = firstRun[b]; !regular && r < endRun[b]; r++) {
+            int tap = rows ? r * k : r % (k * k);
+            int c = rows ? 0 : r / (k * k) * runChannels;
+            for (int i = 0; i < run; i++, place += channels) {
+              // A row of the window goes on to the next tap when all channels have had a turn.
+              int word = rows ? i % conv.in().block() : i;
+              data.values()[place] =
+                  ofOutput.word(
+                      order,
+                      c + word * format.perWord(),
+                      o / groupOutputs * groupInputs,
+                      groupInputs,
+                      rows ? tap + i / conv.in().block() : tap);
+            }
+          }
         }
         int[] channel = new int[blocks];
         Arrays.setAll(channel, b -> b * channels);
@@ -325,6 +318,21 @@ final class DirectConv implements Step {
             data, channels, run, firstRun, endRun, at, channel, panel, biasAt, constants);
       }
     };
+  }
+
+  /** Which of an output's weights {@code [C, K, K]} each word of its runs is. */
+  private static int[] indices(Conv2d layer, boolean rows, int run, int[] order) {
+    int k = layer.kernel();
+    int[] indices = new int[layer.inChannels() * k * k];
+    for (int i = 0; i < indices.length; i++) {
+      int r = i / run;
+      int word = i % run;
+      indices[i] =
+          rows
+              ? (word % layer.inChannels() * k + r) * k + word / layer.inChannels()
+              : order[r / (k * k) * run + word] * k * k + r % (k * k);
+    }
+    return indices;
   }
 
   @Override

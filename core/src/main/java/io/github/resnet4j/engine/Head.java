@@ -6,6 +6,7 @@ import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.StateDict;
+import java.util.Arrays;
 import java.util.stream.IntStream;
 
 /** The fully connected layer: a matrix product whose pixels are the images. */
@@ -63,10 +64,21 @@ final class Head implements Step {
       @Override
       public Weights pack(StateDict state, Floats data, int at) {
         float[] weight = state.get(layer.weight().name()).data();
-        for (int o = 0; o < layer.out(); o++) {
-          int to = at + o / channels * inputs * channels + o % channels;
-          for (int c = 0; c < layer.in(); c++) {
-            data.values()[to + c * channels] = weight[o * layer.in() + c];
+        Floats source = Floats.of(weight);
+        float[] ones = new float[channels];
+        Arrays.fill(ones, 1);
+        Floats scales = Floats.of(ones);
+        Ints list = Ints.of(IntStream.range(0, layer.in()).toArray());
+        for (int o = 0; o < layer.out(); o += channels) {
+          int to = at + o * inputs;
+          if (o + channels <= layer.out()) {
+            kernels.gather(source, o * layer.in(), layer.in(), list, scales, 0, channels, data, to);
+          } else {
+            for (int last = o; last < layer.out(); last++) {
+              for (int c = 0; c < layer.in(); c++) {
+                data.values()[to + c * channels + last - o] = weight[last * layer.in() + c];
+              }
+            }
           }
         }
         float[] bias = state.get(layer.bias().name()).data();

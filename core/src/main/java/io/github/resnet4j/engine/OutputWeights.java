@@ -40,6 +40,10 @@ final class OutputWeights {
    * @param inputs how many it reads
    */
   float word(int[] order, int from, int firstInput, int inputs, int tap) {
+    if (format.isFloat()) {
+      int c = from < order.length ? order[from] - firstInput : -1;
+      return c < 0 || c >= inputs ? 0 : folded.weight(output, (output * inputs + c) * taps() + tap);
+    }
     int width = 32 / format.perWord();
     int bits = 0;
     for (int i = Math.min(format.perWord(), order.length - from) - 1; i >= 0; i--) {

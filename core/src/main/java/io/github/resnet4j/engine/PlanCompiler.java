@@ -23,6 +23,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -296,17 +297,16 @@ final class PlanCompiler {
     }
     weights.pack(List.copyOf(packings.values()));
 
-    var steps = new ArrayList<Step>();
+    // In parallel, since the kernels of each are written as they are asked for.
+    List<Step> steps =
+        IntStream.range(0, ops.size())
+            .parallel()
+            .mapToObj(i -> step(ops.get(i), forms.get(ops.get(i)), atOnce[i], weights))
+            .toList();
     var rooms = new LinkedHashMap<Integer, Activation>();
-    for (int i = 0; i < ops.size(); i++) {
-      Op op = ops.get(i);
-      if (op instanceof Op.Conv(Convolution conv) && forms.get(op) instanceof Winograd form) {
-        var packing = WinogradConv.packing(conv, form, kernels);
-        var step = new WinogradConv(conv, form, weights.get(packing), atOnce[i], parts, kernels);
+    for (int i = 0; i < steps.size(); i++) {
+      if (steps.get(i) instanceof WinogradConv step) {
         rooms.put(i, step.room());
-        steps.add(step);
-      } else {
-        steps.add(step(op, weights));
       }
     }
     int size = place(atOnce, rooms);
@@ -338,10 +338,18 @@ final class PlanCompiler {
                 && (layer instanceof Linear || layer instanceof GlobalAveragePool));
   }
 
-  private Step step(Op op, PackedWeights weights) {
+  private Step step(Op op, @Nullable Winograd form, int atOnce, PackedWeights weights) {
     return switch (op) {
       case Op.Input(var _, Activation out) -> new InputStep(out);
       case Op.Output(String name, int index, Activation out) -> new OutputStep(name, out, index);
+      case Op.Conv(Convolution conv) when form != null ->
+          new WinogradConv(
+              conv,
+              form,
+              weights.get(WinogradConv.packing(conv, form, kernels)),
+              atOnce,
+              parts,
+              kernels);
       case Op.Conv(Convolution conv) ->
           new DirectConv(conv, weights.get(DirectConv.packing(conv, kernels)), kernels);
       case Op.Other(Layer layer, List<Activation> inputs, Activation out) -> {

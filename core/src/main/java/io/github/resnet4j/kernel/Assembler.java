@@ -683,6 +683,32 @@ final class Assembler {
         0xC0 | (to & 7) << 3 | from.ordinal() & 7);
   }
 
+  /** One float into the lowest lane of one of the first 16 registers. */
+  void vmovss(int to, Mem from) {
+    scalar(0x10, to, 0, from);
+  }
+
+  void vmovss(Mem to, int from) {
+    scalar(0x11, from, 0, to);
+  }
+
+  /** {@code to = a * b} in the lowest lane. */
+  void vmulss(int to, int a, Mem b) {
+    scalar(0x59, to, a, b);
+  }
+
+  private void scalar(int opcode, int first, int second, Mem third) {
+    emit(
+        0xC4,
+        (1 ^ high(first)) << 7
+            | (1 ^ high(third.index)) << 6
+            | (1 ^ high(third.base)) << 5
+            | MAP_0F,
+        (~second & 15) << 3 | PREFIX_F3,
+        opcode);
+    address(first, third, 1);
+  }
+
   /** The low 128 bits, as Windows has them saved. */
   void vmovupsHalf(Mem to, int from) {
     half(0x11, to, from);

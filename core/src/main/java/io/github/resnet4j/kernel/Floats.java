@@ -31,8 +31,13 @@ public final class Floats {
 
   /** Makes what machine code wrote the array's content. */
   void leave() {
+    leave(0, values.length);
+  }
+
+  /** The same where it wrote only so many floats. */
+  void leave(int from, int count) {
     if (Guard.ON) {
-      MemorySegment.copy(segment, ValueLayout.JAVA_FLOAT_UNALIGNED, 0, values, 0, values.length);
+      MemorySegment.copy(segment, ValueLayout.JAVA_FLOAT_UNALIGNED, 4L * from, values, from, count);
     }
   }
 

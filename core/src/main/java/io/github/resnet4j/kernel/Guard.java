@@ -14,6 +14,17 @@ final class Guard {
 
   private Guard() {}
 
+  /** Runs what several threads may do at once to parts of one array: here one after the other. */
+  static void exclusively(Runnable work) {
+    if (ON) {
+      synchronized (Guard.class) {
+        work.run();
+      }
+    } else {
+      work.run();
+    }
+  }
+
   /** A copy between two forbidden pages, kept as long as the process lives. */
   static MemorySegment copyOf(float[] values) {
     MemorySegment copy = MachineCode.betweenForbiddenPages(4L * values.length);

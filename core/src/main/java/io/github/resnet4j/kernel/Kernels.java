@@ -64,6 +64,23 @@ public interface Kernels {
   ConvTile tile(ConvTile.Shape shape);
 
   /**
+   * Brings weights into the order in which tiles read them: {@code to[at + i * channels + c] =
+   * source[start + c * stride + from[i]] * scales[first + c]}.
+   *
+   * @param channels a multiple of four
+   */
+  void gather(
+      Floats source,
+      int start,
+      int stride,
+      Ints from,
+      Floats scales,
+      int first,
+      int channels,
+      Floats to,
+      int at);
+
+  /**
    * Where the tiles of a Winograd convolution lie, each relative to a place that the kernels are
    * given.
    *

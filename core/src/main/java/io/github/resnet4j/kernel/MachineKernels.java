@@ -4,6 +4,7 @@ import static io.github.resnet4j.kernel.MachineCode.check;
 import static io.github.resnet4j.kernel.MachineCode.unexpected;
 
 import io.github.resnet4j.kernel.MachineCode.Feature;
+import java.lang.System.Logger.Level;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 import java.util.Objects;
@@ -22,9 +23,13 @@ final class MachineKernels implements Kernels {
   private static final MethodHandle WINOGRAD_OUTPUT = MachineCode.caller(6, 9);
   private static final MethodHandle MAX_POOL = MachineCode.caller(2, 4);
   private static final MethodHandle AVERAGE = MachineCode.caller(2, 6);
+  private static final MethodHandle GATHER_CALLER = MachineCode.caller(4, 6);
 
   /** Tiles of a call: some 20 µs, since the garbage collector waits for it. */
   private static final int TILES_OF_A_CALL = 32;
+
+  /** Floats that a call brings to their place: some 20 µs. */
+  private static final int FLOATS_OF_A_CALL = 16_384;
 
   // Where the code of each kind begins in the list of all; below it, nine bits say which.
   private static final int INPUT = 0;
@@ -34,6 +39,7 @@ final class MachineKernels implements Kernels {
   private static final int ROUNDED_OUTPUT = 4 << 9;
   private static final int MAX_OF_HALVES = 5 << 9;
   private static final int MAX_OF_BYTES = 6 << 9;
+  private static final int GATHER = 7 << 9;
 
   private static final int MOST_WINDOW = 7;
 
@@ -44,10 +50,13 @@ final class MachineKernels implements Kernels {
 
   /** An array and not a map: looking up must not allocate, not even a key. */
   private final AtomicReferenceArray<@Nullable MemorySegment> codes =
-      new AtomicReferenceArray<>(7 << 9);
+      new AtomicReferenceArray<>((7 << 9) + 1);
 
   /** For the formats that this processor has no products of. */
   private final ScalarKernels scalar = new ScalarKernels();
+
+  /** Which formats passed their self-test. */
+  private final ConcurrentHashMap<Format, Boolean> passed = new ConcurrentHashMap<>();
 
   /** Whether bfloat16 is fast; measured when first asked. */
   private @Nullable Boolean gainsByHalves;
@@ -97,17 +106,31 @@ final class MachineKernels implements Kernels {
   public boolean has(Format format) {
     return switch (format) {
       case FP32, ROUNDED -> true;
-      case BF16 -> hasHalves;
-      case U8, S8 -> hasBytes;
+      case BF16 -> hasHalves && passes(Format.BF16);
+      case U8, S8 -> hasBytes && passes(Format.U8);
     };
+  }
+
+  /** Whether a format passes its self-test, which waits until somebody asks for the format. */
+  private boolean passes(Format in) {
+    return passed.computeIfAbsent(
+        in,
+        format -> {
+          boolean agree = SelfTest.agree(shape -> new MachineTile(shape, wide), lanes(), format);
+          if (!agree) {
+            System.getLogger("io.github.resnet4j")
+                .log(Level.WARNING, "the self-test of {0} failed: plain loops instead", format);
+          }
+          return agree;
+        });
   }
 
   @Override
   public boolean gainsBy(Format in) {
     return switch (in) {
       case FP32, ROUNDED, S8 -> false;
-      case U8 -> hasBytes;
-      case BF16 -> hasHalves && gainsByHalves();
+      case U8 -> has(in);
+      case BF16 -> has(in) && gainsByHalves();
     };
   }
 
@@ -173,6 +196,65 @@ final class MachineKernels implements Kernels {
     if (rowStride < 0 || step < 0) {
       throw new IllegalArgumentException("strides of %d and %d".formatted(rowStride, step));
     }
+  }
+
+  @Override
+  public void gather(
+      Floats source,
+      int start,
+      int stride,
+      Ints from,
+      Floats scales,
+      int first,
+      int channels,
+      Floats to,
+      int at) {
+    checkNotNegative(stride, channels);
+    if (channels == 0 || channels % 4 != 0) {
+      throw new IllegalArgumentException("channels must be a multiple of 4, was " + channels);
+    }
+    check(source, (long) start + from.least, start + from.most + (channels - 1L) * stride + 1);
+    check(scales, first, (long) first + channels);
+    check(to, at, at + (long) from.size() * channels);
+    Guard.exclusively(() -> place(source, start, stride, from, scales, first, channels, to, at));
+  }
+
+  private void place(
+      Floats source,
+      int start,
+      int stride,
+      Ints from,
+      Floats scales,
+      int first,
+      int channels,
+      Floats to,
+      int at) {
+    MemorySegment code = codes.get(GATHER);
+    if (code == null) {
+      code = install(GATHER, MachineGather.code());
+    }
+    int atOnce = Math.max(1, FLOATS_OF_A_CALL / channels);
+    MemorySegment list = from.segment;
+    MemorySegment result = to.enter();
+    for (int i = 0; i < from.size(); i += atOnce) {
+      try {
+        GATHER_CALLER.invokeExact(
+            code,
+            source.enter(),
+            list.asSlice(4L * i),
+            scales.enter(),
+            result,
+            4L * start,
+            4L * first,
+            4L * (at + i * channels),
+            (long) Math.min(atOnce, from.size() - i),
+            4L * stride,
+            (long) channels);
+      } catch (Throwable e) {
+        throw unexpected(e);
+      }
+    }
+    to.leave(at, from.size() * channels);
   }
 
   @Override

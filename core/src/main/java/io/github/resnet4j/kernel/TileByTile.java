@@ -53,6 +53,45 @@ abstract class TileByTile implements Kernels {
     }
   }
 
+  @Override
+  public void gather(
+      Floats source,
+      int start,
+      int stride,
+      Ints from,
+      Floats scales,
+      int first,
+      int channels,
+      Floats to,
+      int at) {
+    for (int i = 0; i < from.size(); i++) {
+      row(
+          source.values,
+          start + from.get(i),
+          stride,
+          scales.values,
+          first,
+          channels,
+          to.values,
+          at + i * channels);
+    }
+  }
+
+  /** A method of its own, which the JVM compiles soon. */
+  private static void row(
+      float[] source,
+      int start,
+      int stride,
+      float[] scales,
+      int first,
+      int channels,
+      float[] to,
+      int at) {
+    for (int c = 0; c < channels; c++) {
+      to[at + c] = source[start + c * stride] * scales[first + c];
+    }
+  }
+
   /** {@link #winogradInput} of one tile. */
   abstract void transform(
       Winograd form,

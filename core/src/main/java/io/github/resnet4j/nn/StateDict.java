@@ -4,19 +4,38 @@ import io.github.resnet4j.tensor.Tensor;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.SequencedMap;
+import java.util.function.Supplier;
 
 /**
  * The numbers of a network by name, in the order of PyTorch's {@code state_dict}. The set of names
  * is fixed; the values in the tensors may change, as they do in training.
  */
 public final class StateDict {
-  private final SequencedMap<String, Tensor> entries;
+  private final SequencedMap<String, Supplier<Tensor>> readers;
+  private final long size;
 
   /**
    * @param entries name to tensor; copied, the tensors are shared
    */
   public StateDict(SequencedMap<String, Tensor> entries) {
-    this.entries = Collections.unmodifiableSequencedMap(new LinkedHashMap<>(entries));
+    this.readers = new LinkedHashMap<>();
+    entries.forEach((name, tensor) -> readers.put(name, () -> tensor));
+    this.size = entries.values().stream().mapToLong(Tensor::size).sum();
+  }
+
+  private StateDict(SequencedMap<String, Supplier<Tensor>> readers, long size) {
+    this.readers = new LinkedHashMap<>(readers);
+    this.size = size;
+  }
+
+  /**
+   * Entries that are read each time they are asked for, so that none stays in memory; changes to
+   * their values are lost.
+   *
+   * @param size how many numbers they are
+   */
+  public static StateDict read(SequencedMap<String, Supplier<Tensor>> readers, long size) {
+    return new StateDict(readers, size);
   }
 
   /** Zeros for every entry of a network. */
@@ -34,20 +53,22 @@ public final class StateDict {
    * @throws IllegalArgumentException if there is none
    */
   public Tensor get(String name) {
-    Tensor tensor = entries.get(name);
-    if (tensor == null) {
+    Supplier<Tensor> reader = readers.get(name);
+    if (reader == null) {
       throw new IllegalArgumentException("no parameter named '" + name + "'");
     }
-    return tensor;
+    return reader.get();
   }
 
   /** How many numbers it holds. */
   public long size() {
-    return entries.values().stream().mapToLong(Tensor::size).sum();
+    return size;
   }
 
   /** All entries, in order; the map cannot be changed. */
   public SequencedMap<String, Tensor> entries() {
-    return entries;
+    var entries = new LinkedHashMap<String, Tensor>();
+    readers.forEach((name, reader) -> entries.put(name, reader.get()));
+    return Collections.unmodifiableSequencedMap(entries);
   }
 }

@@ -168,6 +168,18 @@ class AssemblerTest {
           text.add("vmovd xmm%d,%s".formatted(low, half));
         });
         w.write((code, text) -> {
+          code.vmovss(low, m);
+          text.add("vmovss xmm%d,DWORD PTR %s".formatted(low, text(m)));
+        });
+        w.write((code, text) -> {
+          code.vmovss(m, low);
+          text.add("vmovss DWORD PTR %s,xmm%d".formatted(text(m), low));
+        });
+        w.write((code, text) -> {
+          code.vmulss(low, 15 - low, m);
+          text.add("vmulss xmm%d,xmm%d,DWORD PTR %s".formatted(low, 15 - low, text(m)));
+        });
+        w.write((code, text) -> {
           code.vmovupsHalf(m, low);
           text.add("vmovups XMMWORD PTR %s,xmm%d".formatted(text(m), low));
         });

@@ -2,6 +2,7 @@ package io.github.resnet4j.kernel;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
@@ -369,6 +370,78 @@ class KernelsTest {
           }
         }
         assertEquals(sum, arena[to + (y * t + x) * block], 1e-5);
+      }
+    }
+  }
+
+  @Test
+  void gatheringGivesTheSameBits() {
+    for (Kernels kernels : ALL) {
+      var random = new Random(6);
+      float[] source = random(random, 70_000);
+      float[] scales = random(random, 80);
+      // More than one call's worth, and a stride that is no multiple of anything.
+      int[] from = random.ints(700, 0, 900).toArray();
+      float[] to = new float[700 * 64 + 9];
+      float[] twin = to.clone();
+      for (var each : List.of(kernels, SCALAR)) {
+        each.gather(
+            Floats.of(source),
+            5,
+            1091,
+            Ints.of(from),
+            Floats.of(scales),
+            3,
+            64,
+            Floats.of(each == kernels ? to : twin),
+            4);
+      }
+      assertArrayEquals(twin, to, kernels.name());
+    }
+  }
+
+  @Test
+  void gatheringBeyondTheSourceIsRefused() {
+    for (Kernels kernels : ALL) {
+      assertThrows(
+          IndexOutOfBoundsException.class,
+          () ->
+              kernels.gather(
+                  Floats.of(new float[100]),
+                  0,
+                  32,
+                  Ints.of(0, 4),
+                  Floats.of(new float[4]),
+                  0,
+                  4,
+                  Floats.of(new float[8]),
+                  0));
+    }
+  }
+
+  @Test
+  void maximaOfBytesAndHalvesAgree() {
+    for (Kernels kernels : ALL) {
+      for (Format format : List.of(Format.BF16, Format.U8)) {
+        var random = new Random(8);
+        float[] arena = new float[9000];
+        for (int i = 0; i < arena.length * format.perWord(); i++) {
+          format.put(arena, 0, i, Math.abs(100 * (float) random.nextGaussian()));
+        }
+        if (format == Format.BF16) {
+          format.put(arena, 5, 77, Float.NaN);
+        }
+        float[] twin = arena.clone();
+        for (int block : new int[] {4, 16, 32}) {
+          for (var each : List.of(kernels, SCALAR)) {
+            Floats a = Floats.of(each == kernels ? arena : twin);
+            each.maxPoolRow(a, format, 5, 20 * block, block, 3, 2, 6000, 7);
+          }
+        }
+        for (int i = 0; i < arena.length; i++) {
+          assertEquals(
+              Float.floatToRawIntBits(twin[i]), Float.floatToRawIntBits(arena[i]), kernels.name());
+        }
       }
     }
   }

@@ -521,6 +521,33 @@ final class Assembler {
     }
   }
 
+  /** How two floats compare, as vcmpps has it; with what is not a number, false. */
+  enum Comparison {
+    EQUAL(0x00),
+    GREATER(0x1E);
+
+    private final int code;
+
+    Comparison(int code) {
+      this.code = code;
+    }
+  }
+
+  /** {@code to = a (comparison) b ? from : 0}; {@code to} is none of the others. */
+  void select(int to, int from, int a, Comparison comparison, int b) {
+    if (wide) {
+      clear(to);
+      vector(MAP_0F, NO_PREFIX, 0xC2, 1, a, b >> 4, b, false, 0, 2); // vcmpps k1
+      emit(0xC0 | 1 << 3 | b & 7, comparison.code);
+      vector(MAP_0F, NO_PREFIX, 0x28, to, 0, from >> 4, from, false, 1, 2); // vmovaps to{k1}
+      emit(0xC0 | (to & 7) << 3 | from & 7);
+    } else {
+      vector(MAP_0F, NO_PREFIX, 0xC2, to, a, b); // vcmpps
+      emit(comparison.code);
+      vector(MAP_0F, NO_PREFIX, 0x54, to, to, from); // vandps
+    }
+  }
+
   // --- narrower numbers -------------------------------------------------------------------------
 
   private void onlyWide() {

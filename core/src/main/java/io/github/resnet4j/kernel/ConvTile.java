@@ -59,6 +59,7 @@ public interface ConvTile {
    * @param out what the output will consist of
    * @param residual what the residual consists of, or null if there is none; its pixels hold as
    *     many channels as the output's
+   * @param walk how it goes through its operands
    */
   record Shape(
       int pixels,
@@ -70,7 +71,8 @@ public interface ConvTile {
       int groups,
       Format in,
       Format out,
-      @Nullable Format residual) {
+      @Nullable Format residual,
+      Walk walk) {
     /**
      * @throws IllegalArgumentException if an extent is not positive, a stride negative, or formats
      *     do not go together
@@ -82,8 +84,10 @@ public interface ConvTile {
                 .formatted(pixels, pixelStride, channels, run, outStride, groups));
       }
       boolean mixed = residual != null && in.isWhole() != residual.isWhole();
-      boolean ofGroups = groups > 0 && !(in.isFloat() && out.isFloat());
-      if (in == Format.S8 || mixed || ofGroups || (out == Format.U8 && !relu)) {
+      boolean ofFloats = in.isFloat() && out.isFloat();
+      boolean ofGroups = groups > 0 && !ofFloats;
+      boolean strolls = !walk.equals(Walk.dense(channels, groups)) && !ofFloats;
+      if (in == Format.S8 || mixed || ofGroups || strolls || (out == Format.U8 && !relu)) {
         throw new IllegalArgumentException(
             "%s and residuals of %s to %s, %d groups".formatted(in, residual, out, groups));
       }
@@ -112,6 +116,71 @@ public interface ConvTile {
           residual ? FP32 : null);
     }
 
+    /** A tile whose weights lie one behind the other. */
+    public Shape(
+        int pixels,
+        int channels,
+        int pixelStride,
+        int run,
+        int outStride,
+        boolean relu,
+        int groups,
+        Format in,
+        Format out,
+        @Nullable Format residual) {
+      this(
+          pixels,
+          channels,
+          pixelStride,
+          run,
+          outStride,
+          relu,
+          groups,
+          in,
+          out,
+          residual,
+          Walk.dense(channels, groups));
+    }
+
+    /**
+     * A tile of a weight gradient: its pixels are neighbouring input channels, its runs rows of
+     * pixels, its weights the gradient of the output, and it adds to what is there.
+     *
+     * @param inputs input channels of the tile
+     * @param channels output channels of the tile
+     * @param columns pixels of a row
+     * @param step words from one pixel's input to the next one's
+     * @param pixel words from one pixel's gradient to the next one's
+     * @param row words from one row's gradient to the next one's
+     */
+    public static Shape ofWeightGradient(
+        int inputs, int channels, int columns, int step, int pixel, int row) {
+      return new Shape(
+          inputs,
+          channels,
+          1,
+          columns,
+          channels,
+          false,
+          0,
+          FP32,
+          FP32,
+          FP32,
+          new Walk(step, pixel, row - columns * pixel));
+    }
+
+    /** Words of the weights, from the first to the last of so many runs. */
+    long weightSpan(int runs) {
+      return runs == 0
+          ? 0
+          : (runs - 1L) * (run * (long) walk.row + walk.gap) + (run - 1L) * walk.row + channels;
+    }
+
+    /** Words of an input, from the first to the last of a tile's last run. */
+    long inputSpan(int lanes) {
+      return (pixels - 1L) * pixelStride + (run - 1L) * walk.step + (groups > 0 ? lanes : 1);
+    }
+
     /** Whether floats are all that it reads and writes. */
     boolean isFloat() {
       return in.isFloat() && out == FP32 && (residual == null || residual.isFloat());
@@ -135,6 +204,30 @@ public interface ConvTile {
     /** Channels from one vector of a pixel's results to the next one. */
     int spacing(int lanes) {
       return groups > 0 ? GROUP_STRIDE : lanes;
+    }
+  }
+
+  /**
+   * How a tile goes through its operands; all in words.
+   *
+   * @param step from one word of a run to the next one
+   * @param row from one row of weights to the next one
+   * @param gap what lies between the rows of one run and those of the next
+   */
+  record Walk(int step, int row, int gap) {
+    /**
+     * @throws IllegalArgumentException if a distance is negative
+     */
+    public Walk {
+      if (step < 0 || row < 0 || gap < 0) {
+        throw new IllegalArgumentException(
+            "steps of %d, rows of %d, gaps of %d".formatted(step, row, gap));
+      }
+    }
+
+    /** Through runs and weights without gaps. */
+    static Walk dense(int channels, int groups) {
+      return new Walk(groups > 0 ? GROUP_STRIDE : 1, channels, 0);
     }
   }
 

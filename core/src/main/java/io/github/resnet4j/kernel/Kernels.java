@@ -179,6 +179,123 @@ public interface Kernels {
       int count);
 
   /**
+   * The gradient of max pooling, one row of windows: what a window's maximum contributed goes to
+   * the first pixel that has it, {@code toGradient += (x == y) ? gradient : 0}.
+   *
+   * @param from the first window's first pixel; rows are {@code rowStride} apart, pixels {@code
+   *     block}
+   * @param maxima the windows' maxima, consecutive pixels
+   * @param gradient the maxima's gradient, consecutive pixels
+   * @param to the gradient of the first window's first pixel; rows are {@code toRowStride} apart
+   */
+  void maxPoolGradientRow(
+      Floats arena,
+      int from,
+      int rowStride,
+      int block,
+      int size,
+      int stride,
+      int maxima,
+      int gradient,
+      int to,
+      int toRowStride,
+      int count);
+
+  /**
+   * A rectangle of pixels of a block of channels: what the kernels of batch norm go over.
+   *
+   * @param columns pixels of a row; they are {@code block} apart
+   */
+  record Region(int rows, int columns, int block) {
+    /**
+     * @throws IllegalArgumentException if an extent is not positive
+     */
+    public Region {
+      if (rows < 1 || columns < 1 || block < 1) {
+        throw new IllegalArgumentException(
+            "%d×%d pixels of %d channels".formatted(rows, columns, block));
+      }
+    }
+  }
+
+  /**
+   * Adds to {@code to[0, block)} the sum of {@code x - pivot} and to {@code to[block, 2 * block)}
+   * that of its square, row sums first.
+   *
+   * @param x the first pixel; rows are {@code xRow} apart
+   * @param pivot {@code block} numbers near the mean, so that nothing cancels
+   */
+  void moments(Floats arena, Region region, int x, int xRow, int pivot, int to);
+
+  /**
+   * Batch norm and ReLU: {@code y = max(0, x * a + b)}, or with a residual {@code max(0, x * a + (r
+   * * c + b))}.
+   *
+   * @param coefficients a, b and c, {@code block} numbers each
+   * @param residual the first pixel of what is added, or -1
+   */
+  void normalize(
+      Floats arena,
+      Region region,
+      int x,
+      int xRow,
+      int coefficients,
+      int residual,
+      int residualRow,
+      int y,
+      int yRow);
+
+  /** Which gradients a ReLU lets pass. */
+  enum Mask {
+    /** All. */
+    NONE,
+    /** Those where {@code x * a + b} is positive. */
+    INPUT,
+    /** Those where the output is positive; the others become zero in their place. */
+    OUTPUT
+  }
+
+  /**
+   * What the gradient of batch norm needs to know: adds to {@code to[0, block)} the sum of the
+   * gradients {@code g} that the mask lets pass, and to {@code to[block, 2 * block)} that of {@code
+   * g * (x - mean)}, row sums first.
+   *
+   * @param coefficients mean, a and b, {@code block} numbers each
+   * @param y the first pixel of the output; unused if the mask does not ask for it
+   */
+  void gradientMoments(
+      Floats arena,
+      Region region,
+      Mask mask,
+      int g,
+      int gRow,
+      int x,
+      int xRow,
+      int y,
+      int yRow,
+      int coefficients,
+      int to);
+
+  /**
+   * The gradient of batch norm's input: {@code out = g * p + (x * q + r)}.
+   *
+   * @param masked whether g counts only where {@code x * a + b} is positive
+   * @param coefficients p, q, r, a and b, {@code block} numbers each
+   * @param out may be where g is
+   */
+  void normGradient(
+      Floats arena,
+      Region region,
+      boolean masked,
+      int g,
+      int gRow,
+      int x,
+      int xRow,
+      int coefficients,
+      int out,
+      int outRow);
+
+  /**
    * The mean over {@code rows × columns} pixels of a block of channels.
    *
    * @param from the first pixel; rows are {@code rowStride} apart, pixels {@code block}

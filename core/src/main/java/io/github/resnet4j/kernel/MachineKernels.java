@@ -24,6 +24,8 @@ final class MachineKernels implements Kernels {
   private static final MethodHandle MAX_POOL = MachineCode.caller(2, 4);
   private static final MethodHandle AVERAGE = MachineCode.caller(2, 6);
   private static final MethodHandle GATHER_CALLER = MachineCode.caller(4, 6);
+  private static final MethodHandle NORM_CALLER = MachineCode.caller(1, MachineNorm.NUMBERS);
+  private static final MethodHandle MAX_GRADIENT_CALLER = MachineCode.caller(1, 8);
 
   /** Tiles of a call: some 20 µs, since the garbage collector waits for it. */
   private static final int TILES_OF_A_CALL = 32;
@@ -39,9 +41,14 @@ final class MachineKernels implements Kernels {
   private static final int ROUNDED_OUTPUT = 4 << 9;
   private static final int MAX_OF_HALVES = 5 << 9;
   private static final int MAX_OF_BYTES = 6 << 9;
-  private static final int GATHER = 7 << 9;
+  private static final int NORM = 7 << 9;
+  private static final int MAX_GRADIENT = 8 << 9;
+  private static final int GATHER = 9 << 9;
 
   private static final int MOST_WINDOW = 7;
+
+  /** Floats of a call of batch norm's kernels: some 20 µs where they come from memory. */
+  private static final int FLOATS_OF_A_NORM = 65_536;
 
   private final boolean wide;
   private final boolean hasBytes;
@@ -50,7 +57,7 @@ final class MachineKernels implements Kernels {
 
   /** An array and not a map: looking up must not allocate, not even a key. */
   private final AtomicReferenceArray<@Nullable MemorySegment> codes =
-      new AtomicReferenceArray<>((7 << 9) + 1);
+      new AtomicReferenceArray<>(GATHER + 1);
 
   /** For the formats that this processor has no products of. */
   private final ScalarKernels scalar = new ScalarKernels();
@@ -476,6 +483,209 @@ final class MachineKernels implements Kernels {
           (long) Float.floatToRawIntBits(1f / (rows * columns)));
     } catch (Throwable e) {
       throw unexpected(e);
+    }
+    arena.leave();
+  }
+
+  @Override
+  public void maxPoolGradientRow(
+      Floats arena,
+      int from,
+      int rowStride,
+      int block,
+      int size,
+      int stride,
+      int maxima,
+      int gradient,
+      int to,
+      int toRowStride,
+      int count) {
+    checkNotNegative(rowStride, stride);
+    checkNotNegative(toRowStride, 0);
+    if (size < 1 || size > MOST_WINDOW || stride > MOST_WINDOW) {
+      throw new IllegalArgumentException("not for windows of %d by %d".formatted(size, stride));
+    }
+    if (count <= 0) {
+      return;
+    }
+    long pixels = (count - 1L) * stride + size;
+    check(arena, from, from + (size - 1L) * rowStride + pixels * block);
+    check(arena, to, to + (size - 1L) * toRowStride + pixels * block);
+    check(arena, maxima, maxima + (long) count * block);
+    check(arena, gradient, gradient + (long) count * block);
+    int index = MAX_GRADIENT | size << 6 | stride << 3 | block(block);
+    MemorySegment code = codes.get(index);
+    if (code == null) {
+      code = install(index, MachinePool.maxGradient(block, size, stride, wide));
+    }
+    try {
+      MAX_GRADIENT_CALLER.invokeExact(
+          code,
+          arena.enter(),
+          4L * from,
+          4L * to,
+          4L * maxima,
+          4L * gradient,
+          4L * rowStride,
+          4L * toRowStride,
+          (long) count,
+          0L);
+    } catch (Throwable e) {
+      throw unexpected(e);
+    }
+    arena.leave();
+  }
+
+  @Override
+  public void moments(Floats arena, Region region, int x, int xRow, int pivot, int to) {
+    checkRegion(arena, region, x, xRow);
+    check(arena, pivot, (long) pivot + region.block());
+    check(arena, to, to + 2L * region.block());
+    norm(MachineNorm.Kind.MOMENTS, arena, region, x, xRow, 0, 0, 0, 0, pivot, to);
+  }
+
+  @Override
+  public void normalize(
+      Floats arena,
+      Region region,
+      int x,
+      int xRow,
+      int coefficients,
+      int residual,
+      int residualRow,
+      int y,
+      int yRow) {
+    checkRegion(arena, region, x, xRow);
+    checkRegion(arena, region, y, yRow);
+    check(arena, coefficients, coefficients + 3L * region.block());
+    if (residual < 0) {
+      norm(MachineNorm.Kind.NORMALIZE, arena, region, x, xRow, 0, 0, y, yRow, coefficients, 0);
+      return;
+    }
+    checkRegion(arena, region, residual, residualRow);
+    norm(
+        MachineNorm.Kind.NORMALIZE_SUM,
+        arena,
+        region,
+        x,
+        xRow,
+        residual,
+        residualRow,
+        y,
+        yRow,
+        coefficients,
+        0);
+  }
+
+  @Override
+  public void gradientMoments(
+      Floats arena,
+      Region region,
+      Mask mask,
+      int g,
+      int gRow,
+      int x,
+      int xRow,
+      int y,
+      int yRow,
+      int coefficients,
+      int to) {
+    checkRegion(arena, region, g, gRow);
+    checkRegion(arena, region, x, xRow);
+    check(arena, coefficients, coefficients + 3L * region.block());
+    check(arena, to, to + 2L * region.block());
+    if (mask == Mask.OUTPUT) {
+      checkRegion(arena, region, y, yRow);
+    }
+    MachineNorm.Kind kind =
+        switch (mask) {
+          case NONE -> MachineNorm.Kind.GRADIENT_MOMENTS;
+          case INPUT -> MachineNorm.Kind.GRADIENT_MOMENTS_BY_INPUT;
+          case OUTPUT -> MachineNorm.Kind.GRADIENT_MOMENTS_BY_OUTPUT;
+        };
+    norm(kind, arena, region, x, xRow, g, gRow, y, yRow, coefficients, to);
+  }
+
+  @Override
+  public void normGradient(
+      Floats arena,
+      Region region,
+      boolean masked,
+      int g,
+      int gRow,
+      int x,
+      int xRow,
+      int coefficients,
+      int out,
+      int outRow) {
+    checkRegion(arena, region, g, gRow);
+    checkRegion(arena, region, x, xRow);
+    checkRegion(arena, region, out, outRow);
+    check(arena, coefficients, coefficients + (masked ? 5L : 3L) * region.block());
+    norm(
+        masked ? MachineNorm.Kind.GRADIENT_BY_INPUT : MachineNorm.Kind.GRADIENT,
+        arena,
+        region,
+        x,
+        xRow,
+        g,
+        gRow,
+        out,
+        outRow,
+        coefficients,
+        0);
+  }
+
+  private static void checkRegion(Floats arena, Region region, int at, int rowStride) {
+    checkNotNegative(rowStride, 0);
+    check(
+        arena,
+        at,
+        at + (region.rows() - 1L) * rowStride + (long) region.columns() * region.block());
+  }
+
+  /** Calls a kernel of batch norm for some rows and as many channels as its registers hold. */
+  private void norm(
+      MachineNorm.Kind kind,
+      Floats arena,
+      Region region,
+      int x,
+      int xRow,
+      int second,
+      int secondRow,
+      int third,
+      int thirdRow,
+      int coefficients,
+      int to) {
+    int block = region.block();
+    int index = NORM | kind.ordinal() << 3 | block(block);
+    MemorySegment code = codes.get(index);
+    if (code == null) {
+      code = install(index, MachineNorm.code(kind, block, wide));
+    }
+    int channels = MachineNorm.channels(block, wide);
+    int atOnce = Math.max(1, FLOATS_OF_A_NORM / (region.columns() * channels));
+    MemorySegment memory = arena.enter();
+    for (int c = 0; c < block; c += channels) {
+      for (int row = 0; row < region.rows(); row += atOnce) {
+        try {
+          NORM_CALLER.invokeExact(
+              code,
+              memory,
+              4L * (x + row * xRow + c),
+              4L * (second + row * secondRow + c),
+              4L * (third + row * thirdRow + c),
+              4L * (coefficients + c),
+              4L * (to + c),
+              4L * xRow,
+              4L * secondRow,
+              4L * thirdRow,
+              (long) Math.min(atOnce, region.rows() - row),
+              (long) region.columns());
+        } catch (Throwable e) {
+          throw unexpected(e);
+        }
+      }
     }
     arena.leave();
   }

@@ -64,6 +64,65 @@ final class MachinePool {
   }
 
   /**
+   * The gradient of a row of max pooling. Parameters: arena; then in bytes where x, its gradient,
+   * the maxima and their gradient begin, the row strides of x and of its gradient; then the count.
+   */
+  static byte[] maxGradient(int block, int size, int stride, boolean wide) {
+    final Reg x = Reg.RSI;
+    final Reg to = Reg.RDX;
+    final Reg maxima = Reg.RCX;
+    final Reg gradient = Reg.R8;
+    final Reg xRow = Reg.R9;
+    final Reg toRow = Reg.RBX;
+    final Reg count = Reg.R10;
+    final Reg row = Reg.RAX;
+    final Reg toAt = Reg.RBP;
+    var code = new Assembler(wide);
+    MachineCode.Frame frame = MachineCode.Frame.enter(code);
+    code.add(x, Reg.RDI);
+    code.add(to, Reg.RDI);
+    code.add(maxima, Reg.RDI);
+    code.add(gradient, Reg.RDI);
+    code.mov(toRow, frame.parameter(6));
+    code.mov(count, frame.parameter(7));
+    final int maximum = 0;
+    final int left = 1; // what no pixel has been given yet
+    final int pixel = 2;
+    final int share = 3;
+    var window = new Label();
+    code.bind(window);
+    for (int v = 0; v < block / code.lanes(); v++) {
+      int lane = v * code.vectorBytes();
+      code.vmovups(maximum, mem(maxima, lane));
+      code.vmovups(left, mem(gradient, lane));
+      code.mov(row, x);
+      code.mov(toAt, to);
+      for (int i = 0; i < size; i++) {
+        for (int j = 0; j < size; j++) {
+          int at = j * block * Float.BYTES + lane;
+          code.vmovups(pixel, mem(row, at));
+          code.select(share, left, pixel, Assembler.Comparison.EQUAL, maximum);
+          code.vsubps(left, left, share);
+          code.vaddps(share, share, mem(toAt, at));
+          code.vmovups(mem(toAt, at), share);
+        }
+        if (i + 1 < size) {
+          code.add(row, xRow);
+          code.add(toAt, toRow);
+        }
+      }
+    }
+    code.add(x, stride * block * Float.BYTES);
+    code.add(to, stride * block * Float.BYTES);
+    code.add(maxima, block * Float.BYTES);
+    code.add(gradient, block * Float.BYTES);
+    code.sub(count, 1);
+    code.jump(Condition.NOT_EQUAL, window);
+    frame.leave();
+    return code.code();
+  }
+
+  /**
    * The mean over pixels. Parameters: arena, arena; then from, to, row stride in bytes, rows,
    * columns and the bits of what the sum is multiplied by.
    */

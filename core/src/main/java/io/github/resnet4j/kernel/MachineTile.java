@@ -40,8 +40,7 @@ final class MachineTile implements ConvTile {
     this.shape = shape;
     var generator = new Generator(shape, wide);
     int lanes = generator.code.lanes();
-    long run = shape.groups() > 0 ? (shape.run() - 1L) * GROUP_STRIDE + lanes : shape.run();
-    this.inputSpan = span((shape.pixels() - 1L) * shape.pixelStride() + run);
+    this.inputSpan = span(shape.inputSpan(lanes));
     int channels = span((shape.vectors(lanes) - 1L) * shape.spacing(lanes) + lanes);
     this.biasSpan = span((long) channels * Shape.constants(shape.in()));
     this.outputSpan =
@@ -97,7 +96,7 @@ final class MachineTile implements ConvTile {
           (long) residual + tiles.residual().most + residualSpan);
     }
     long products = (long) (endRun - firstRun) * shape.run() * shape.channels();
-    check(weights, weightAt, weightAt + products);
+    check(weights, weightAt, weightAt + shape.weightSpan(endRun - firstRun));
     check(weights, biasAt, (long) biasAt + biasSpan);
 
     int atOnce = (int) Math.clamp(PRODUCTS_OF_A_CALL / (products * shape.pixels() + 1), 1, 4096);
@@ -390,6 +389,9 @@ final class MachineTile implements ConvTile {
       if (shape.run() > stretches * stretch) {
         stretch(shape.run() - stretches * stretch);
       }
+      if (shape.walk().gap() > 0) {
+        code.add(WEIGHT, shape.walk().gap() * Float.BYTES);
+      }
       code.cmp(RUN, RUNS_END);
       code.jump(Condition.NOT_EQUAL, run);
       code.bind(done);
@@ -397,7 +399,7 @@ final class MachineTile implements ConvTile {
 
     /** The products of so many floats of every pixel. */
     private void stretch(int length) {
-      int step = shape.groups() > 0 ? GROUP_STRIDE : 1;
+      int step = shape.walk().step();
       var enough = new Label();
       code.cmp(AHEAD, AHEAD_END);
       code.jump(Condition.NOT_LESS, enough);
@@ -412,7 +414,7 @@ final class MachineTile implements ConvTile {
         }
       }
       code.add(X, length * step * Float.BYTES);
-      code.add(WEIGHT, length * shape.channels() * Float.BYTES);
+      code.add(WEIGHT, length * shape.walk().row() * Float.BYTES);
     }
 
     /**
@@ -472,7 +474,7 @@ final class MachineTile implements ConvTile {
     }
 
     private Mem weight(int i, int v) {
-      return mem(WEIGHT, (i * shape.channels() + v * code.lanes()) * Float.BYTES);
+      return mem(WEIGHT, (i * shape.walk().row() + v * code.lanes()) * Float.BYTES);
     }
 
     private int belowHalf() {

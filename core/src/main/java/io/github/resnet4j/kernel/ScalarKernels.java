@@ -189,15 +189,16 @@ final class ScalarKernels extends TileByTile {
         for (int i = 0; i < shape.run(); i++) {
           for (int p = 0; p < shape.pixels(); p++) {
             accumulate(
-                arena[inAt + runs[r] + p * shape.pixelStride() + i],
+                arena[inAt + runs[r] + p * shape.pixelStride() + i * shape.walk().step()],
                 weights,
                 row,
                 arena,
                 outAt + p * shape.outStride(),
                 channels);
           }
-          row += channels;
+          row += shape.walk().row();
         }
+        row += shape.walk().gap();
       }
       if (shape.relu()) {
         for (int p = 0; p < shape.pixels(); p++) {

@@ -92,6 +92,158 @@ abstract class TileByTile implements Kernels {
     }
   }
 
+  @Override
+  public void maxPoolGradientRow(
+      Floats memory,
+      int from,
+      int rowStride,
+      int block,
+      int size,
+      int stride,
+      int maxima,
+      int gradient,
+      int to,
+      int toRowStride,
+      int count) {
+    float[] arena = memory.values;
+    for (int x = 0; x < count; x++) {
+      for (int c = 0; c < block; c++) {
+        float maximum = arena[maxima + x * block + c];
+        boolean found = false;
+        for (int i = 0; i < size && !found; i++) {
+          for (int j = 0; j < size && !found; j++) {
+            int pixel = (x * stride + j) * block + c;
+            found = arena[from + i * rowStride + pixel] == maximum;
+            if (found) {
+              arena[to + i * toRowStride + pixel] += arena[gradient + x * block + c];
+            }
+          }
+        }
+      }
+    }
+  }
+
+  @Override
+  public void moments(Floats memory, Region region, int x, int xRow, int pivot, int to) {
+    float[] arena = memory.values;
+    int block = region.block();
+    for (int i = 0; i < region.rows(); i++) {
+      for (int c = 0; c < block; c++) {
+        float sum = 0;
+        float squares = 0;
+        int at = x + i * xRow + c;
+        for (int j = 0; j < region.columns(); j++, at += block) {
+          float d = arena[at] - arena[pivot + c];
+          sum += d;
+          squares = Math.fma(d, d, squares);
+        }
+        arena[to + c] += sum;
+        arena[to + block + c] += squares;
+      }
+    }
+  }
+
+  @Override
+  public void normalize(
+      Floats memory,
+      Region region,
+      int x,
+      int xRow,
+      int coefficients,
+      int residual,
+      int residualRow,
+      int y,
+      int yRow) {
+    float[] arena = memory.values;
+    int block = region.block();
+    for (int i = 0; i < region.rows(); i++) {
+      for (int j = 0; j < region.columns(); j++) {
+        for (int c = 0; c < block; c++) {
+          float start = arena[coefficients + block + c];
+          if (residual >= 0) {
+            float added = arena[residual + i * residualRow + j * block + c];
+            start = Math.fma(added, arena[coefficients + 2 * block + c], start);
+          }
+          float sum = Math.fma(arena[x + i * xRow + j * block + c], arena[coefficients + c], start);
+          arena[y + i * yRow + j * block + c] = sum < 0 ? 0 : sum;
+        }
+      }
+    }
+  }
+
+  @Override
+  public void gradientMoments(
+      Floats memory,
+      Region region,
+      Mask mask,
+      int g,
+      int gRow,
+      int x,
+      int xRow,
+      int y,
+      int yRow,
+      int coefficients,
+      int to) {
+    float[] arena = memory.values;
+    int block = region.block();
+    for (int i = 0; i < region.rows(); i++) {
+      for (int c = 0; c < block; c++) {
+        float mean = arena[coefficients + c];
+        float a = arena[coefficients + block + c];
+        float b = arena[coefficients + 2 * block + c];
+        float sum = 0;
+        float products = 0;
+        for (int j = 0; j < region.columns(); j++) {
+          int at = g + i * gRow + j * block + c;
+          float value = arena[x + i * xRow + j * block + c];
+          boolean passes =
+              switch (mask) {
+                case NONE -> true;
+                case INPUT -> Math.fma(value, a, b) > 0;
+                case OUTPUT -> arena[y + i * yRow + j * block + c] > 0;
+              };
+          float gradient = passes ? arena[at] : 0;
+          if (mask == Mask.OUTPUT) {
+            arena[at] = gradient;
+          }
+          sum += gradient;
+          products = Math.fma(gradient, value - mean, products);
+        }
+        arena[to + c] += sum;
+        arena[to + block + c] += products;
+      }
+    }
+  }
+
+  @Override
+  public void normGradient(
+      Floats memory,
+      Region region,
+      boolean masked,
+      int g,
+      int gRow,
+      int x,
+      int xRow,
+      int coefficients,
+      int out,
+      int outRow) {
+    float[] arena = memory.values;
+    int block = region.block();
+    for (int i = 0; i < region.rows(); i++) {
+      for (int j = 0; j < region.columns(); j++) {
+        for (int c = 0; c < block; c++) {
+          int k = coefficients + c;
+          float value = arena[x + i * xRow + j * block + c];
+          boolean passes =
+              !masked || Math.fma(value, arena[k + 3 * block], arena[k + 4 * block]) > 0;
+          float gradient = passes ? arena[g + i * gRow + j * block + c] : 0;
+          float rest = Math.fma(value, arena[k + block], arena[k + 2 * block]);
+          arena[out + i * outRow + j * block + c] = Math.fma(gradient, arena[k], rest);
+        }
+      }
+    }
+  }
+
   /** {@link #winogradInput} of one tile. */
   abstract void transform(
       Winograd form,

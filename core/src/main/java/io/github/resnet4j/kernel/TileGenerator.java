@@ -140,6 +140,9 @@ final class TileGenerator {
           code.iload(IN_AT).aload(RUNS).iload(run).iaload().iadd().istore(X_AT);
           code.iconst_0().istore(I);
           loop(I, () -> code.loadConstant(shape.run()), this::multiply);
+          if (shape.walk().gap() > 0) {
+            advance(WEIGHT_AT, shape.walk().gap());
+          }
         });
     finish();
     code.return_();
@@ -183,8 +186,12 @@ final class TileGenerator {
         code.astore(accumulator(p, v));
       }
     }
-    code.iinc(X_AT, shape.groups() > 0 ? ConvTile.GROUP_STRIDE : 1);
-    code.iload(WEIGHT_AT).loadConstant(shape.channels()).iadd().istore(WEIGHT_AT);
+    advance(X_AT, shape.walk().step());
+    advance(WEIGHT_AT, shape.walk().row());
+  }
+
+  private void advance(int at, int by) {
+    code.iload(at).loadConstant(by).iadd().istore(at);
   }
 
   /** Stores the accumulators, negative ones as zero if asked: x.blend(0, x.compare(LT, 0)). */

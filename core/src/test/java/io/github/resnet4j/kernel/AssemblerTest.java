@@ -187,6 +187,22 @@ class AssemblerTest {
           code.vmovupsHalf(low, m);
           text.add("vmovups xmm%d,XMMWORD PTR %s".formatted(low, text(m)));
         });
+        for (var comparison : Assembler.Comparison.values()) {
+          String name = comparison == Assembler.Comparison.EQUAL ? "vcmpeqps" : "vcmpgt_oqps";
+          w.write((code, text) -> {
+            code.select(a, b, c, comparison, b);
+            text.add(
+                wide
+                    ? "vpxord %s,%s,%s; %s k1,%s,%s; vmovaps %s{k1},%s"
+                        .formatted(
+                            w.name(a), w.name(a), w.name(a), name, w.name(c), w.name(b), w.name(a),
+                            w.name(b))
+                    : "%s %s,%s,%s; vandps %s,%s,%s"
+                        .formatted(
+                            name, w.name(a), w.name(c), w.name(b), w.name(a), w.name(a),
+                            w.name(b)));
+          });
+        }
         w.write((code, text) -> {
           code.moveNan(a, b, c);
           text.add(

@@ -130,6 +130,137 @@ class KernelsTest {
         twin, arena, () -> kernels.name() + " " + shape); // every bit, and nothing beside the tile
   }
 
+  @ParameterizedTest
+  @MethodSource("seeds")
+  void weightGradientsGiveTheSameBits(int seed) {
+    ALL.forEach(kernels -> weightGradientsGiveTheSameBits(kernels, new Random(seed)));
+  }
+
+  private static void weightGradientsGiveTheSameBits(Kernels kernels, Random random) {
+    int vectors = 1 + random.nextInt(kernels.mostVectors());
+    int channels = vectors * kernels.lanes();
+    int inputs = 1 + random.nextInt(kernels.accumulators() / vectors);
+    int columns = 1 + random.nextInt(60);
+    int pixel = channels + random.nextInt(2) * 16;
+    int row = columns * pixel + random.nextInt(3) * pixel;
+    int step = 1 + random.nextInt(130);
+    var shape = ConvTile.Shape.ofWeightGradient(inputs, channels, columns, step, pixel, row);
+    int rows = random.nextInt(4);
+    int sums = 3 * inputs * channels;
+    int read = inputs + columns * step + 500;
+    float[] arena = random(random, sums + read + channels);
+    float[] gradient = random(random, 5 + (int) shape.weightSpan(rows));
+    float[] operands = new float[gradient.length + channels]; // with a bias of zero
+    System.arraycopy(gradient, 0, operands, 0, gradient.length);
+    float[] twin = arena.clone();
+    int[] places = random.ints(rows + 1, 0, 500).toArray();
+    var from = Ints.of(0, 3, 1);
+    var to = Ints.of(2 * inputs * channels, 0, inputs * channels);
+    for (var each : List.of(kernels, SCALAR)) {
+      each.tile(shape)
+          .run(
+              Floats.of(each == kernels ? arena : twin),
+              new ConvTile.Tiles(from, to, to),
+              0,
+              3,
+              sums,
+              0,
+              0,
+              Ints.of(places),
+              1,
+              1 + rows,
+              Floats.of(operands),
+              5,
+              gradient.length);
+    }
+    assertArrayEquals(twin, arena, () -> kernels.name() + " " + shape);
+  }
+
+  @ParameterizedTest
+  @MethodSource("seeds")
+  void batchNormGivesTheSameBits(int seed) {
+    ALL.forEach(kernels -> batchNormGivesTheSameBits(kernels, new Random(seed)));
+  }
+
+  private static void batchNormGivesTheSameBits(Kernels kernels, Random random) {
+    int block = kernels.lanes() * (1 << random.nextInt(64 / kernels.lanes() > 4 ? 4 : 3));
+    block = Math.min(block, 64);
+    var region = new Kernels.Region(1 + random.nextInt(9), 1 + random.nextInt(9), block);
+    int row = (region.columns() + random.nextInt(3)) * block;
+    int plane = 9 * 11 * 64;
+    float[] arena = random(random, 4 * plane + 2048);
+    float[] twin = arena.clone();
+    int x = random.nextInt(7);
+    int second = plane + random.nextInt(7);
+    int third = 2 * plane + random.nextInt(7);
+    int coefficients = 4 * plane;
+    int sums = 4 * plane + 1024;
+    Kernels.Mask mask = Kernels.Mask.values()[random.nextInt(3)];
+    boolean masked = random.nextBoolean();
+    boolean residual = random.nextBoolean();
+    boolean inPlace = random.nextBoolean();
+    for (var each : List.of(kernels, SCALAR)) {
+      Floats memory = Floats.of(each == kernels ? arena : twin);
+      each.moments(memory, region, x, row, coefficients, sums);
+      each.normalize(memory, region, x, row, coefficients, residual ? second : -1, row, third, row);
+      each.gradientMoments(
+          memory, region, mask, second, row, x, row, third, row, coefficients, sums + 512);
+      int out = inPlace ? second : 3 * plane;
+      each.normGradient(memory, region, masked, second, row, x, row, coefficients, out, row);
+    }
+    assertArrayEquals(twin, arena, () -> "%s %s %s".formatted(kernels.name(), region, mask));
+  }
+
+  @Test
+  void batchNormBeyondItsArrayIsRefused() {
+    var region = new Kernels.Region(2, 3, 64);
+    Floats arena = Floats.of(new float[2 * 3 * 64 + 127]);
+    for (Kernels kernels : ALL) {
+      assertThrows(
+          IndexOutOfBoundsException.class,
+          () -> kernels.moments(arena, region, 0, 3 * 64, 0, 2 * 3 * 64),
+          kernels.name());
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("seeds")
+  void gradientsOfMaximaGiveTheSameBits(int seed) {
+    ALL.forEach(kernels -> gradientsOfMaximaGiveTheSameBits(kernels, new Random(seed)));
+  }
+
+  private static void gradientsOfMaximaGiveTheSameBits(Kernels kernels, Random random) {
+    int block = Math.min(64, kernels.lanes() << random.nextInt(3));
+    int size = 1 + random.nextInt(3);
+    int stride = 1 + random.nextInt(3);
+    int count = 1 + random.nextInt(5);
+    int row = (count * stride + size) * block;
+    int maxima = size * row;
+    int gradient = maxima + count * block;
+    int to = gradient + count * block;
+    float[] arena = random(random, to + size * row);
+    for (int i = 0; i < maxima; i++) {
+      arena[i] = random.nextInt(3); // the same maximum often occurs twice
+    }
+    SCALAR.maxPoolRow(Floats.of(arena), Format.FP32, 0, row, block, size, stride, maxima, count);
+    float[] twin = arena.clone();
+    for (var each : List.of(kernels, SCALAR)) {
+      each.maxPoolGradientRow(
+          Floats.of(each == kernels ? arena : twin),
+          0,
+          row,
+          block,
+          size,
+          stride,
+          maxima,
+          gradient,
+          to,
+          row,
+          count);
+    }
+    assertArrayEquals(twin, arena, kernels.name());
+  }
+
   static IntStream narrowSeeds() {
     return IntStream.range(0, 300);
   }

@@ -217,6 +217,58 @@ def logits(out):
     save_file(results, out / "logits.safetensors")
 
 
+# Training.
+
+
+def training_cases():
+    small = {"channels": 16, "num_classes": 10}
+    yield "basic", {"block": "BASIC", "blocks": [1, 1, 1, 1], "channels": 16, "numClasses": 10}, lambda: Network(BasicBlock, [1, 1, 1, 1], **small), (4, 3, 64, 64)  # fmt: skip
+    yield "identity blocks", {"block": "BASIC", "blocks": [2, 1], "channels": 32, "numClasses": 10}, lambda: Network(BasicBlock, [2, 1], channels=32, num_classes=10), (4, 3, 64, 72)  # fmt: skip
+    yield "bottleneck", {"block": "BOTTLENECK", "blocks": [2, 1], "channels": 16, "numClasses": 10}, lambda: Network(Bottleneck, [2, 1], **small), (4, 3, 48, 48)  # fmt: skip
+    yield "groups", {"block": "BOTTLENECK", "blocks": [1, 2], "channels": 64, "groups": 32, "widthPerGroup": 4, "numClasses": 10}, lambda: Network(Bottleneck, [1, 2], groups=32, width_per_group=4, num_classes=10), (2, 3, 48, 48)  # fmt: skip
+    yield "stride first", {"block": "BOTTLENECK", "blocks": [1, 1], "channels": 16, "stridePlacement": "FIRST_1X1", "numClasses": 10}, lambda: Network(Bottleneck, [1, 1], stride_first=True, **small), (4, 3, 33, 47)  # fmt: skip
+    yield "dilated", {"block": "BOTTLENECK", "blocks": [1, 1, 1], "channels": 16, "dilated": [False, True], "numClasses": 10}, lambda: Network(Bottleneck, [1, 1, 1], dilated=[False, True], **small), (4, 3, 64, 64)  # fmt: skip
+    yield "option A", {"block": "BASIC", "blocks": [1, 1, 1], "channels": 16, "stem": "SMALL_IMAGE", "shortcut": "ZERO_PAD", "numClasses": 10}, lambda: cifar(1), (8, 3, 32, 32)  # fmt: skip
+
+
+def train(build, x, y, dtype):
+    model = seeded(build).to(dtype).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9, weight_decay=1e-4)
+    losses, first = [], {}
+    for step in range(10):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x.to(dtype)), y)
+        loss.backward()
+        losses.append(loss.item())
+        if step == 0:
+            first = {f"grad.{k}": p.grad.clone() for k, p in model.named_parameters()}
+            first |= {k: b.clone() for k, b in model.named_buffers() if "running" in k}
+        optimizer.step()
+    return losses, first
+
+
+def sample(tensor):
+    return tensor.flatten()[:: -(-tensor.numel() // 1024)].clone()
+
+
+def training(out):
+    """Losses, first gradients and statistics in float64, and how far float32 is from them."""
+    cases, results = {}, {}
+    for name, spec, build, shape in training_cases():
+        x = seeded_input(*shape)
+        y = torch.arange(shape[0]) % 10
+        losses, first = train(build, x, y, torch.float64)
+        single, rough = train(build, x, y, torch.float32)
+        noise = max(((rough[k] - v).norm() / v.norm()).item() for k, v in first.items())
+        drift = max(abs(a - b) for a, b in zip(losses, single))
+        print(f"  {name}: gradients in float32 {noise:.1e} off, losses {drift:.1e}", flush=True)
+        cases[name] = {"spec": spec, "input": list(shape), "losses": losses, "noise": noise, "drift": drift}  # fmt: skip
+        # Of each tensor every n-th number, at most 1024: enough to see any that is wrong.
+        results |= {f"{name}/{k}": sample(v).float() for k, v in first.items()}
+    (out / "training.json").write_text(compact(cases))
+    save_file(results, out / "training.safetensors")
+
+
 def forward(out):
     """What the forward command is compared with: initial weights, as a user would."""
     model = seeded(lambda: cifar(3)).eval()
@@ -534,7 +586,7 @@ def main():
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(2)
     parts = (
-        random_numbers, initial_weights, checkpoints, pictures, preprocessing, forward, logits,
+        random_numbers, initial_weights, checkpoints, pictures, preprocessing, forward, logits, training,
     )  # fmt: skip
     for part in parts:
         if not arguments.only or part.__name__ in arguments.only:

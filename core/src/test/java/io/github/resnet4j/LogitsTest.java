@@ -111,7 +111,7 @@ class LogitsTest {
     return network.state().get(norm.name() + "." + name).data();
   }
 
-  private static ResNetSpec spec(Map<?, ?> fields) {
+  static ResNetSpec spec(Map<?, ?> fields) {
     ResNetSpec.Builder builder =
         fields.get("model") instanceof String model
             ? Architecture.named(model).toBuilder()

@@ -9,12 +9,12 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A convolution as the engine sees it: with its batch norm folded in, what is added to its result,
- * and whether a ReLU follows.
+ * A convolution as the engine sees it: with its batch norm folded in if it has one, what is added
+ * to its result, and whether a ReLU follows.
  */
 record Convolution(
     Conv2d layer,
-    BatchNorm2d norm,
+    @Nullable BatchNorm2d norm,
     Activation in,
     Activation out,
     @Nullable Activation residual,
@@ -102,9 +102,15 @@ record Convolution(
     }
   }
 
-  /** The weights as the input's format wants them: rounded to bfloat16 where that is. */
+  /**
+   * The weights as the input's format wants them: rounded to bfloat16 where that is. Without batch
+   * norm, as they are.
+   */
   Folded fold(StateDict state) {
     float[] weights = state.get(layer.weight().name()).data();
+    if (norm == null) {
+      return new Folded(weights, ones(layer.outChannels()), new float[layer.outChannels()]);
+    }
     float[] gamma = state.get(norm.name() + ".weight").data();
     float[] beta = state.get(norm.name() + ".bias").data();
     float[] mean = state.get(norm.name() + ".running_mean").data();

@@ -187,7 +187,7 @@ final class DirectConv implements Step {
   }
 
   /** Where all channels of a pixel are neighbours, so are those of a whole row of the window. */
-  private static boolean readsRows(Convolution conv) {
+  static boolean readsRows(Convolution conv) {
     return conv.in().blocks() == 1
         && conv.in().blockChannels == conv.in().channels
         && conv.in().channels < 16
@@ -195,7 +195,7 @@ final class DirectConv implements Step {
   }
 
   /** The words of a run: a block of channels, less where a group has fewer. */
-  private static int runWords(Convolution conv) {
+  static int runWords(Convolution conv) {
     Conv2d layer = conv.layer();
     int block = conv.in().block();
     if (readsRows(conv)) {

@@ -84,7 +84,7 @@ final class PlanCompiler {
   }
 
   /** The widest block, up to 64 channels, that divides every layer's channels. */
-  private static int commonBlock(Layer network) {
+  static int commonBlock(Layer network) {
     int block = 64;
     for (Layer layer : network.walk().toList()) {
       if (layer instanceof Conv2d conv) {

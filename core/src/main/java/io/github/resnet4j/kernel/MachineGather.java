@@ -17,7 +17,7 @@ final class MachineGather {
 
   /**
    * Parameters: source, list, scales, to; then where source, scales and result begin, the count of
-   * the list, the stride, all in bytes, and the channels.
+   * the list, the stride, all in bytes, the channels, and where in the list to begin, in bytes.
    */
   static byte[] code() {
     final Reg source = Reg.RDI;
@@ -35,6 +35,7 @@ final class MachineGather {
     code.add(source, Reg.R8);
     code.add(scales, Reg.R9);
     code.add(to, frame.parameter(6));
+    code.add(from, frame.parameter(10));
     code.mov(stride, frame.parameter(8));
     code.lea(threeStrides, mem(stride, stride, 2));
     code.mov(channels, frame.parameter(9));

@@ -23,7 +23,7 @@ final class MachineKernels implements Kernels {
   private static final MethodHandle WINOGRAD_OUTPUT = MachineCode.caller(6, 9);
   private static final MethodHandle MAX_POOL = MachineCode.caller(2, 4);
   private static final MethodHandle AVERAGE = MachineCode.caller(2, 6);
-  private static final MethodHandle GATHER_CALLER = MachineCode.caller(4, 6);
+  private static final MethodHandle GATHER_CALLER = MachineCode.caller(4, 7);
   private static final MethodHandle NORM_CALLER = MachineCode.caller(1, MachineNorm.NUMBERS);
   private static final MethodHandle MAX_GRADIENT_CALLER = MachineCode.caller(1, 8);
 
@@ -223,7 +223,11 @@ final class MachineKernels implements Kernels {
     check(source, (long) start + from.least, start + from.most + (channels - 1L) * stride + 1);
     check(scales, first, (long) first + channels);
     check(to, at, at + (long) from.size() * channels);
-    Guard.exclusively(() -> place(source, start, stride, from, scales, first, channels, to, at));
+    if (Guard.ON) {
+      Guard.exclusively(() -> place(source, start, stride, from, scales, first, channels, to, at));
+    } else {
+      place(source, start, stride, from, scales, first, channels, to, at); // no lambda: no garbage
+    }
   }
 
   private void place(
@@ -248,7 +252,7 @@ final class MachineKernels implements Kernels {
         GATHER_CALLER.invokeExact(
             code,
             source.enter(),
-            list.asSlice(4L * i),
+            list,
             scales.enter(),
             result,
             4L * start,
@@ -256,7 +260,8 @@ final class MachineKernels implements Kernels {
             4L * (at + i * channels),
             (long) Math.min(atOnce, from.size() - i),
             4L * stride,
-            (long) channels);
+            (long) channels,
+            4L * i);
       } catch (Throwable e) {
         throw unexpected(e);
       }

@@ -72,6 +72,17 @@ public enum Winograd {
     return bt;
   }
 
+  /** G in single precision, {@code [inputs][3]}. */
+  public float[][] weightTransform() {
+    float[][] floats = new float[inputs()][3];
+    for (int i = 0; i < floats.length; i++) {
+      for (int k = 0; k < 3; k++) {
+        floats[i][k] = (float) g[i][k];
+      }
+    }
+    return floats;
+  }
+
   /** Aᵀ, {@code [outputs][inputs]}. */
   float[][] outputTransform() {
     return at;

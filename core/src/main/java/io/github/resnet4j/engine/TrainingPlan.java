@@ -1,0 +1,1456 @@
+package io.github.resnet4j.engine;
+
+import io.github.resnet4j.kernel.Floats;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.kernel.Scalar;
+import io.github.resnet4j.kernel.Winograd;
+import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.GlobalAveragePool;
+import io.github.resnet4j.nn.Layer.Identity;
+import io.github.resnet4j.nn.Layer.Linear;
+import io.github.resnet4j.nn.Layer.MaxPool2d;
+import io.github.resnet4j.nn.Layer.Relu;
+import io.github.resnet4j.nn.Layer.Residual;
+import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Layer.SubsampleAndPad;
+import io.github.resnet4j.nn.Parameter;
+import io.github.resnet4j.nn.StateDict;
+import io.github.resnet4j.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A training step as a list of stages. Within a stage every worker takes its own images through all
+ * of the stage's passes, a few at a time, so that what one pass writes is still in the cache when
+ * the next one reads it. Workers meet between stages only, where batch norm needs to know the whole
+ * batch.
+ */
+final class TrainingPlan {
+  /** Channels of a block at most; an array of as many zeros serves as bias. */
+  private static final int MOST_CHANNELS = 64;
+
+  /** Work on some images. */
+  private interface Pass {
+    void run(int worker, int first, int count);
+  }
+
+  /** Work that workers share in another way than by images. */
+  private interface Job {
+    void run(int worker);
+  }
+
+  /**
+   * @param prepare before the images, and what all have finished before anyone begins with them
+   * @param passes one after the other, for some images
+   * @param imagesAtOnce how many
+   * @param finish after all images
+   */
+  private record Stage(
+      String name, List<Job> prepare, List<Pass> passes, int imagesAtOnce, List<Job> finish) {}
+
+  private final Kernels kernels;
+  private final AlgorithmChoice choice;
+  private final TrainingSession.Options options;
+  private final int batch;
+  private final int threads;
+  private final int block;
+  private final Map<String, Integer> places = new LinkedHashMap<>();
+  private final Map<String, ConvWeights> convolutions = new LinkedHashMap<>();
+  private final Map<String, Norm> norms = new LinkedHashMap<>();
+  private final List<TrainingSession.Range> ranges = new ArrayList<>();
+  private final Linear head;
+  private final StateDict initial;
+  private final Sequential network;
+  private Floats weights = Floats.of(new float[0]);
+  private int size;
+  private final List<Stage> stages = new ArrayList<>();
+  private long[] nanos = {};
+
+  /** From which stage to which an activation is in use. */
+  private final Map<Activation, int[]> lifetimes = new LinkedHashMap<>();
+
+  /** A place in the arena that is always needed: planned like activations. */
+  private final Activation zeros;
+
+  private final List<Activation> gradientParts = new ArrayList<>();
+  private Frame frame = new Frame();
+  private Floats scratch = Floats.of(new float[0]);
+  private int scratchSize;
+
+  /** What is made when borders are settled: it says how much scratch it needs. */
+  private final List<Runnable> whenSettled = new ArrayList<>();
+
+  /** What is made when there is scratch. */
+  private final List<Runnable> whenScratched = new ArrayList<>();
+
+  /** What is made when everything has its place. */
+  private final List<Runnable> whenPlaced = new ArrayList<>();
+
+  private final Activation logits;
+  private final Activation logitsGradient;
+  private float[] targets = {};
+  private int count;
+  private float scale;
+  private final double[] losses;
+
+  /** Batch norm after a convolution, with its statistics of this batch. */
+  private final class Norm {
+    final BatchNorm2d layer;
+    final Activation x;
+    final int weightAt;
+    final int biasAt;
+    final float[] runningMean;
+    final float[] runningVar;
+    long batches;
+
+    /** Numbers of each channel: three for the forward pass, one pivot, eight for the backward. */
+    final Activation numbers;
+
+    /** Sums of each image: two for each channel. */
+    final Activation sums;
+
+    final Kernels.Region region;
+
+    Norm(BatchNorm2d layer, Activation x, StateDict state) {
+      this.layer = layer;
+      this.x = x;
+      this.weightAt = known(places, layer.name() + ".weight");
+      this.biasAt = known(places, layer.name() + ".bias");
+      this.runningMean = state.get(layer.name() + ".running_mean").data().clone();
+      this.runningVar = state.get(layer.name() + ".running_var").data().clone();
+      this.batches = (long) state.get(layer.name() + ".num_batches_tracked").data()[0];
+      this.numbers = new Activation(x.channels, 12, 1, block);
+      this.sums = new Activation(x.channels, 2, 1, block);
+      sums.holdImages(batch);
+      this.region = new Kernels.Region(x.height, x.width, block);
+      touch(numbers, 0);
+      touch(numbers, Integer.MAX_VALUE);
+    }
+
+    /** Where the numbers of a block of channels begin; {@code row} says which. */
+    int numbers(int b, int row) {
+      return numbers.image(0) + b * numbers.plane() + row * block;
+    }
+
+    int sums(int n, int b) {
+      return sums.image(n) + b * sums.plane();
+    }
+
+    private int number(int channel, int row) {
+      return numbers(channel / block, row) + channel % block;
+    }
+
+    private double sum(int channel, int row) {
+      double sum = 0;
+      float[] arena = frame.arena();
+      for (int n = 0; n < count; n++) {
+        sum += arena[sums(n, channel / block) + row * block + channel % block];
+      }
+      return sum;
+    }
+
+    private double pixels() {
+      return (double) count * x.height * x.width;
+    }
+
+    void clearSums(int n) {
+      Arrays.fill(frame.arena(), sums.image(n), sums.image(n) + sums.imageSize(), 0);
+    }
+
+    /** The statistics of the batch, and what the forward pass multiplies and adds. */
+    void finish(int from, int end) {
+      float[] arena = frame.arena();
+      if (from == 0 && end > 0 && !options.frozenStatistics()) {
+        batches++;
+      }
+      for (int c = from; c < end; c++) {
+        double mean = runningMean[c];
+        double variance = runningVar[c];
+        if (!options.frozenStatistics()) {
+          double shift = sum(c, 0) / pixels();
+          mean = arena[number(c, PIVOT)] + shift;
+          variance = Math.max(0, sum(c, 1) / pixels() - shift * shift);
+          double unbiased = variance * pixels() / Math.max(1, pixels() - 1);
+          runningMean[c] = (float) ((1 - MOMENTUM) * runningMean[c] + MOMENTUM * mean);
+          runningVar[c] = (float) ((1 - MOMENTUM) * runningVar[c] + MOMENTUM * unbiased);
+        }
+        double factor = 1 / Math.sqrt(variance + BatchNorm2d.EPS);
+        double a = weights.values()[weightAt + c] * factor;
+        arena[number(c, A)] = (float) a;
+        arena[number(c, B)] = (float) (weights.values()[biasAt + c] - mean * a);
+        arena[number(c, MEAN)] = (float) mean;
+        arena[number(c, FACTOR)] = (float) factor;
+        arena[number(c, A_AGAIN)] = (float) a;
+        arena[number(c, B_AGAIN)] = arena[number(c, B)];
+        arena[number(c, A_THIRD)] = (float) a;
+        arena[number(c, B_THIRD)] = arena[number(c, B)];
+      }
+    }
+
+    /** What the backward pass multiplies and adds, and the gradients of weight and bias. */
+    void finishGradient(int from, int end) {
+      float[] arena = frame.arena();
+      for (int c = from; c < end; c++) {
+        double sum = sum(c, 0);
+        double products = sum(c, 1);
+        double factor = arena[number(c, FACTOR)];
+        double p = weights.values()[weightAt + c] * factor;
+        boolean frozen = options.frozenStatistics();
+        double q = frozen ? 0 : -p * factor * factor * products / pixels();
+        double r = frozen ? 0 : -p * sum / pixels() - q * arena[number(c, MEAN)];
+        arena[number(c, P)] = (float) p;
+        arena[number(c, Q)] = (float) q;
+        arena[number(c, R)] = (float) r;
+        int gradients = gradientParts.getFirst().offset();
+        arena[gradients + weightAt + c] += (float) (products * factor);
+        arena[gradients + biasAt + c] += (float) sum;
+      }
+    }
+  }
+
+  private static final double MOMENTUM = 0.1;
+
+  // Rows of a norm's numbers, in the orders in which kernels read them: a, b, c; then the pivot;
+  // mean, a, b; p, q, r, a, b.
+  private static final int A = 0;
+  private static final int B = 1;
+  private static final int C = 2;
+  private static final int PIVOT = 3;
+  private static final int MEAN = 4;
+  private static final int A_AGAIN = 5;
+  private static final int B_AGAIN = 6;
+  private static final int P = 7;
+  private static final int Q = 8;
+  private static final int R = 9;
+  private static final int A_THIRD = 10;
+  private static final int B_THIRD = 11;
+  private static final int FACTOR = PIVOT; // the pivot has served when the factor is known
+
+  /** A convolution with its batch norm, as the backward pass finds it. */
+  private record Unit(
+      ConvWeights weights,
+      Norm norm,
+      Activation in,
+      Activation x,
+      @Nullable Activation y,
+      @Nullable Shortcut shortcut,
+      boolean learns,
+      boolean inputNeeds) {
+    /** What its gradient is known by: a projection's result is only written before the sum. */
+    Activation result() {
+      return y == null ? x : y;
+    }
+  }
+
+  /** What a block's last unit adds: an activation as it is, or a projection's normalised result. */
+  private record Shortcut(
+      Activation residual, @Nullable Norm norm, @Nullable SubsampleAndPad pad, Activation in) {}
+
+  /** Option A's shortcut, and the gradient of what it led to. */
+  private record Padded(SubsampleAndPad pad, Activation gradient) {}
+
+  private record Pooled(MaxPool2d layer, Activation in, Activation out) {}
+
+  private final List<Object> tape = new ArrayList<>();
+  private List<Pass> pending = new ArrayList<>();
+  private final Map<Activation, Boolean> needs = new HashMap<>();
+
+  /** Where the gradient of an activation is. */
+  private final Map<Activation, Activation> gradients = new HashMap<>();
+
+  private final Map<Activation, Padded> padGradients = new HashMap<>();
+  private final List<Runnable> toMask = new ArrayList<>();
+  private final Activation input;
+
+  TrainingPlan(
+      Sequential network, StateDict state, int inChannels, TrainingSession.Options options) {
+    this.network = network;
+    this.initial = state;
+    this.options = options;
+    this.kernels = options.kernels();
+    this.choice =
+        options.algorithm() == CompileOptions.Algorithm.DIRECT
+            ? AlgorithmChoice.DIRECT
+            : AlgorithmChoice.BY_RULE;
+    this.batch = options.batch();
+    this.threads = options.threads();
+    this.block = PlanCompiler.commonBlock(network);
+    this.losses = new double[batch];
+    this.zeros = new Activation(MOST_CHANNELS, 1, 1, MOST_CHANNELS);
+    touch(zeros, 0);
+    touch(zeros, Integer.MAX_VALUE);
+    this.head = (Linear) network.layers().getLast();
+    this.input =
+        activation(
+            inChannels, options.height(), options.width(), inChannels < 16 ? inChannels : block);
+    this.places.put("", 0);
+    layOut(state);
+    for (int t = 0; t < threads; t++) {
+      var part = new Activation(1, 1, size, 1);
+      gradientParts.add(part);
+      touch(part, 0);
+      touch(part, Integer.MAX_VALUE);
+    }
+    touch(input, 0);
+    pending.add((_, first, n) -> new InputStep(input).run(frame, first, n, 0, 0, 1));
+    Activation last = forward(network, input);
+    var pooled = activation(last.channels, 1, batch, block, 1);
+    logits = activation(head.out(), 1, batch, block, 1);
+    logitsGradient = activation(head.out(), 1, batch, block, 1);
+    headStages(last, pooled);
+    place();
+    nanos = new long[stages.size()];
+  }
+
+  private Activation activation(int channels, int height, int width, int blockChannels) {
+    return activation(channels, height, width, blockChannels, batch);
+  }
+
+  private static Activation activation(
+      int channels, int height, int width, int blockChannels, int images) {
+    var activation = new Activation(channels, height, width, blockChannels);
+    activation.holdImages(images);
+    return activation;
+  }
+
+  private static <K, V> V known(Map<K, V> map, K key) {
+    return Objects.requireNonNull(map.get(key));
+  }
+
+  /** Extends an activation's life to a stage. */
+  private void touch(Activation activation, int stage) {
+    int[] life = lifetimes.computeIfAbsent(activation, _ -> new int[] {stage, stage});
+    life[0] = Math.min(life[0], stage);
+    life[1] = Math.max(life[1], stage);
+  }
+
+  private void touch(Activation activation) {
+    touch(activation, stages.size());
+  }
+
+  // --- weights ----------------------------------------------------------------------------------
+
+  /** Gives every trained parameter its place. */
+  private void layOut(StateDict state) {
+    int at = Activation.ALIGNMENT;
+    var activations = new HashMap<String, Convolution>();
+    var packings = new LinkedHashMap<Conv2d, Packing<DirectConv.Weights>>();
+    walkExtents(network, input, activations);
+    for (Layer layer : network.walk().toList()) {
+      switch (layer) {
+        case Conv2d conv -> {
+          var packing = DirectConv.packing(known(activations, conv.name()), kernels);
+          packings.put(conv, packing);
+          at = range(conv.weight(), at, packing.size());
+        }
+        case BatchNorm2d norm -> {
+          at = range(norm.parameters().get(0), at, norm.channels());
+          at = range(norm.parameters().get(1), at, norm.channels());
+        }
+        case Linear linear -> {
+          var packing = DirectConv.packing(headConvolution(linear), kernels);
+          packings.put(headConvolution(linear).layer(), packing);
+          at = range(linear.weight(), at, packing.size());
+          at = range(linear.bias(), at, Math.ceilDiv(linear.out(), block) * block);
+        }
+        default -> {}
+      }
+    }
+    size = at;
+    weights = Floats.of(new float[size + paddedMost()]);
+    packings.forEach((conv, packing) -> {
+      String name = conv.weight().name();
+      int start = known(places, name);
+      var view = state.get(name);
+      var four =
+          Tensor.of(
+              view.data(),
+              conv.outChannels(),
+              conv.inChannels() / conv.groups(),
+              conv.kernel(),
+              conv.kernel());
+      var entries = new LinkedHashMap<String, Tensor>();
+      entries.put(name, four);
+      DirectConv.Weights direct = packing.pack(new StateDict(entries), weights, start);
+      boolean isHead = conv.name().equals(head.name());
+      int biasAt = isHead ? known(places, head.bias().name()) : size;
+      var unbiased =
+          new DirectConv.Weights(
+              weights,
+              direct.channels(),
+              direct.run(),
+              direct.firstRun(),
+              direct.endRun(),
+              direct.at(),
+              direct.channel(),
+              direct.panel(),
+              biasAt,
+              1);
+      Convolution shape = isHead ? headConvolution(head) : known(activations, conv.name());
+      convolutions.put(conv.name(), new ConvWeights(shape, unbiased));
+    });
+    fromTensors(state, weights.values());
+  }
+
+  private int paddedMost() {
+    return network
+            .walk()
+            .mapToInt(layer -> layer instanceof Conv2d conv ? conv.outChannels() : 0)
+            .max()
+            .orElse(0)
+        + MOST_CHANNELS;
+  }
+
+  private int range(Parameter parameter, int at, int floats) {
+    places.put(parameter.name(), at);
+    int end = at + Math.ceilDiv(floats, 16) * 16;
+    ranges.add(new TrainingSession.Range(parameter.name(), at, end));
+    return end;
+  }
+
+  /** The head as a 1×1 convolution of an image whose pixels are the batch. */
+  private Convolution headConvolution(Linear linear) {
+    return new Convolution(
+        new Conv2d(linear.name(), linear.in(), linear.out(), 1, 1, 0, 1, 1),
+        null,
+        new Activation(linear.in(), 1, batch, block),
+        new Activation(linear.out(), 1, batch, block),
+        null,
+        false);
+  }
+
+  /** The shapes of all convolutions, which decide how their weights lie. */
+  private Activation walkExtents(Layer layer, Activation in, Map<String, Convolution> found) {
+    return switch (layer) {
+      case Conv2d conv -> {
+        Activation out = result(conv, in);
+        in.needBorder(conv.padding(), conv.padding());
+        found.put(conv.name(), new Convolution(conv, null, in, out, null, false));
+        yield out;
+      }
+      case MaxPool2d pool ->
+          new Activation(
+              in.channels,
+              Scalar.outputExtent(in.height, pool.kernel(), pool.stride(), pool.padding(), 1),
+              Scalar.outputExtent(in.width, pool.kernel(), pool.stride(), pool.padding(), 1),
+              block);
+      case Residual residual -> {
+        walkExtents(residual.shortcut(), in, found);
+        yield walkExtents(residual.main(), in, found);
+      }
+      case Sequential sequential -> {
+        Activation at = in;
+        for (Layer child : sequential.layers()) {
+          at = walkExtents(child, at, found);
+        }
+        yield at;
+      }
+      case BatchNorm2d _ -> activation(in.channels, in.height, in.width, block);
+      case Relu _, Identity _, GlobalAveragePool _, Linear _, SubsampleAndPad _ -> in;
+    };
+  }
+
+  private Activation result(Conv2d conv, Activation in) {
+    return activation(
+        conv.outChannels(),
+        Scalar.outputExtent(
+            in.height, conv.kernel(), conv.stride(), conv.padding(), conv.dilation()),
+        Scalar.outputExtent(
+            in.width, conv.kernel(), conv.stride(), conv.padding(), conv.dilation()),
+        block);
+  }
+
+  // --- forward ----------------------------------------------------------------------------------
+
+  private Activation forward(Sequential sequence, Activation x) {
+    List<Layer> layers = sequence.layers();
+    Activation at = x;
+    for (int i = 0; i < layers.size(); i++) {
+      switch (layers.get(i)) {
+        case Conv2d conv -> {
+          BatchNorm2d norm = (BatchNorm2d) layers.get(i + 1);
+          at = unit(conv, norm, at, null, true);
+          i += i + 2 < layers.size() && layers.get(i + 2) instanceof Relu ? 2 : 1;
+        }
+        case MaxPool2d pool -> at = pool(pool, at);
+        case Residual residual -> at = block(residual, at);
+        case Sequential inner -> at = forward(inner, at);
+        case Relu _, Identity _, GlobalAveragePool _, Linear _ -> {}
+        case BatchNorm2d norm -> throw new IllegalArgumentException(norm.name());
+        case SubsampleAndPad pad -> throw new IllegalArgumentException(pad.name());
+      }
+    }
+    return at;
+  }
+
+  private Activation block(Residual residual, Activation in) {
+    Shortcut shortcut =
+        switch (residual.shortcut()) {
+          case Sequential projection -> {
+            Conv2d conv = (Conv2d) projection.layers().get(0);
+            BatchNorm2d norm = (BatchNorm2d) projection.layers().get(1);
+            Activation x = unit(conv, norm, in, null, false);
+            yield new Shortcut(x, known(norms, norm.name()), null, in);
+          }
+          case SubsampleAndPad pad -> {
+            var out =
+                activation(
+                    pad.channels(),
+                    Math.ceilDiv(in.height, pad.stride()),
+                    Math.ceilDiv(in.width, pad.stride()),
+                    block);
+            touch(in);
+            touch(out);
+            var step = new PoolSteps.Subsample(pad.name(), pad.stride(), in, out);
+            pending.add((_, first, n) -> step.run(frame, first, n, 0, 0, 1));
+            yield new Shortcut(out, null, pad, in);
+          }
+          default -> new Shortcut(in, null, null, in);
+        };
+    Activation at = in;
+    List<Layer> layers = residual.main().layers();
+    for (int i = 0; i < layers.size(); i++) {
+      if (layers.get(i) instanceof Conv2d conv) {
+        boolean last = i + 2 >= layers.size();
+        at = unit(conv, (BatchNorm2d) layers.get(i + 1), at, last ? shortcut : null, true);
+      }
+    }
+    return at;
+  }
+
+  /**
+   * A convolution and its batch norm.
+   *
+   * @param activated whether a ReLU follows; a projection has none, and its result joins the
+   *     block's last sum without being written
+   */
+  private Activation unit(
+      Conv2d conv,
+      BatchNorm2d layer,
+      Activation in,
+      @Nullable Shortcut shortcut,
+      boolean activated) {
+    Activation x = result(conv, in);
+    ConvWeights own = known(convolutions, conv.name());
+    var norm = new Norm(layer, x, initial);
+    norms.put(layer.name(), norm);
+    touch(in);
+    touch(x);
+    touch(norm.sums);
+    var convolution = new Convolution(conv, null, in, x, null, false);
+    int stage = stages.size();
+    var passes = new ArrayList<>(pending);
+    var prepare = new ArrayList<Job>();
+    prepare.add(worker -> {
+      for (int c = share(worker, x.channels); c < share(worker + 1, x.channels); c++) {
+        frame.arena()[norm.number(c, PIVOT)] = norm.runningMean[c];
+        frame.arena()[norm.number(c, C)] = 1;
+      }
+    });
+    int atOnce = imagesAtOnce(in, x, conv);
+    Winograd form = convolution.isWinograd() ? choice.winograd(convolution, atOnce, 1) : null;
+    if (form == null) {
+      in.needBorder(conv.padding(), conv.padding());
+      var step = new DirectConv[1];
+      whenPlaced.add(() -> step[0] = new DirectConv(convolution, own.direct, kernels));
+      passes.add((_, first, n) -> step[0].run(frame, first, n, 0, 0, 1));
+    } else {
+      WinogradConv.needBorder(in, form);
+      passes.add(winograd(convolution, form, atOnce, stage, prepare, own, null));
+    }
+    if (!options.frozenStatistics()) {
+      passes.add((_, first, n) -> {
+        for (int i = first; i < first + n; i++) {
+          norm.clearSums(i);
+          for (int b = 0; b < x.blocks(); b++) {
+            kernels.moments(
+                frame.memory(),
+                norm.region,
+                x.image(i) + b * x.plane() + x.pixel(0, 0),
+                x.rowStride(),
+                norm.numbers(b, PIVOT),
+                norm.sums(i, b));
+          }
+        }
+      });
+    }
+    Job finish = worker -> norm.finish(share(worker, x.channels), share(worker + 1, x.channels));
+    stages.add(new Stage(conv.name(), prepare, passes, atOnce, List.of(finish)));
+    pending = new ArrayList<>();
+
+    boolean learns =
+        !options.frozen().contains(conv.weight().name())
+            || !options.frozen().contains(layer.name() + ".weight")
+            || !options.frozen().contains(layer.name() + ".bias");
+    boolean inputNeeds = needs.getOrDefault(in, false);
+    Activation y = activated ? activation(x.channels, x.height, x.width, block) : null;
+    boolean shortcutNeeds = shortcut != null && needs.getOrDefault(shortcut.residual, false);
+    needs.put(y == null ? x : y, learns || inputNeeds || shortcutNeeds);
+    if (shortcut != null && shortcut.pad != null && needs.getOrDefault(shortcut.in, false)) {
+      needs.put(y, true);
+    }
+    tape.add(new Unit(own, norm, in, x, y, shortcut, learns, inputNeeds));
+    if (y != null) {
+      normalize(norm, x, y, shortcut);
+    }
+    return y == null ? x : y;
+  }
+
+  private int share(int worker, int of) {
+    return (int) ((long) of * worker / threads);
+  }
+
+  /** Adds the pass that turns x into {@code relu(norm(x) + shortcut)} to the next stage. */
+  private void normalize(Norm norm, Activation x, Activation y, @Nullable Shortcut shortcut) {
+    int stage = stages.size();
+    touch(x, stage);
+    touch(y, stage);
+    if (shortcut != null) {
+      touch(shortcut.residual, stage);
+      if (shortcut.norm instanceof Norm other) {
+        // Both are sums: x a + b + s c + d. The bias of both comes together here.
+        Stage last = stages.getLast();
+        var finish = new ArrayList<>(last.finish);
+        finish.add(worker -> {
+          float[] arena = frame.arena();
+          for (int c = share(worker, x.channels); c < share(worker + 1, x.channels); c++) {
+            arena[norm.number(c, C)] = arena[other.number(c, A)];
+            arena[norm.number(c, B)] += arena[other.number(c, B)];
+          }
+        });
+        stages.set(
+            stages.size() - 1,
+            new Stage(last.name, last.prepare, last.passes, last.imagesAtOnce, finish));
+      }
+    }
+    pending.add((_, first, n) -> {
+      for (int i = first; i < first + n; i++) {
+        y.clearBorder(frame.arena(), i);
+        for (int b = 0; b < x.blocks(); b++) {
+          Activation s = shortcut == null ? null : shortcut.residual;
+          kernels.normalize(
+              frame.memory(),
+              norm.region,
+              at(x, i, b),
+              x.rowStride(),
+              norm.numbers(b, A),
+              s == null ? -1 : at(s, i, b),
+              s == null ? 0 : s.rowStride(),
+              at(y, i, b),
+              y.rowStride());
+        }
+      }
+    });
+  }
+
+  private static int at(Activation a, int image, int b) {
+    return a.image(image) + b * a.plane() + a.pixel(0, 0);
+  }
+
+  private Activation pool(MaxPool2d pool, Activation in) {
+    var out =
+        activation(
+            in.channels,
+            Scalar.outputExtent(in.height, pool.kernel(), pool.stride(), pool.padding(), 1),
+            Scalar.outputExtent(in.width, pool.kernel(), pool.stride(), pool.padding(), 1),
+            block);
+    in.needBorder(pool.padding(), pool.padding());
+    touch(in);
+    touch(out);
+    needs.put(out, needs.getOrDefault(in, false));
+    var step = new PoolSteps.MaxPool(pool, in, out, kernels);
+    pending.add((_, first, n) -> step.run(frame, first, n, 0, 0, 1));
+    tape.add(new Pooled(pool, in, out));
+    return out;
+  }
+
+  /** As many images at a time as share the weights while activations stay near. */
+  private int imagesAtOnce(Activation in, Activation out, Conv2d conv) {
+    long weightBytes =
+        4L * conv.outChannels() * conv.inChannels() / conv.groups() * conv.kernel() * conv.kernel();
+    long each = 4L * (in.channels * in.height * in.width + out.channels * out.height * out.width);
+    int share = Math.max(1, batch / threads);
+    return (int) Math.clamp(weightBytes / each, 1, Math.min(8, share));
+  }
+
+  /**
+   * A convolution by Winograd's algorithm, whose weights are transformed before the stage.
+   *
+   * @param turned prepares the weights of a gradient, or null in the forward pass
+   */
+  private Pass winograd(
+      Convolution conv,
+      Winograd form,
+      int atOnce,
+      int stage,
+      List<Job> prepare,
+      ConvWeights own,
+      @Nullable InputGradient turned) {
+    var steps = new WinogradConv[threads];
+    int inputs = conv.in().paddedChannels();
+    int outputs = conv.out().paddedChannels();
+    int wide = Math.min(block, kernels.mostVectors() * kernels.lanes());
+    int step = inputs * outputs;
+    int zerosAt = Activation.ALIGNMENT + form.products() * step;
+    int turnedAt = zerosAt + 2 * outputs;
+    needScratch(turnedAt + (turned == null ? 0 : turned.scratchSize()));
+    var transforms = new WinogradWeights[threads];
+    for (int t = 0; t < threads; t++) {
+      transforms[t] = new WinogradWeights(form, MOST_CHANNELS);
+    }
+    whenScratched.add(() -> {
+      for (int t = 0; t < threads; t++) {
+        var packed =
+            new WinogradConv.Weights(scratch, wide, Activation.ALIGNMENT, zerosAt, zerosAt);
+        steps[t] = new WinogradConv(conv, form, packed, atOnce, 1, kernels);
+        touch(steps[t].room(), stage);
+      }
+    });
+    int rows = turned == null ? own.direct.channels() : turned.channels();
+    int run = turned == null ? own.direct.run() : turned.run();
+    prepare.add(worker -> {
+      if (worker == 0) {
+        Arrays.fill(scratch.values(), zerosAt, zerosAt + 2 * outputs, 0);
+      }
+      for (int b = worker; b < outputs / rows; b += threads) {
+        Floats from = turned == null ? weights : scratch;
+        int at = turned == null ? own.direct.at()[b] : turned.at(turnedAt, b);
+        if (turned != null) {
+          turned.prepare(scratch, turnedAt, b);
+        }
+        for (int c = 0; c < inputs; c++) {
+          int row = at + (c / run * 9 * run + c % run) * rows;
+          int o = b * rows;
+          int to = Activation.ALIGNMENT + (o / wide * inputs + c) * wide + o % wide;
+          transforms[worker].transform(from.values(), row, run * rows, rows, scratch, to, step);
+        }
+      }
+    });
+    return (worker, first, n) -> steps[worker].run(frame, first, n, 0, 0, 1);
+  }
+
+  private void needScratch(int floats) {
+    scratchSize = Math.max(scratchSize, floats);
+  }
+
+  // --- loss and backward ------------------------------------------------------------------------
+
+  private void headStages(Activation last, Activation pooled) {
+    int stage = stages.size();
+    touch(last, stage);
+    touch(pooled, stage);
+    var passes = new ArrayList<>(pending);
+    passes.add((_, first, n) -> {
+      for (int i = first; i < first + n; i++) {
+        for (int b = 0; b < last.blocks(); b++) {
+          kernels.average(
+              frame.memory(),
+              at(last, i, b),
+              last.rowStride(),
+              block,
+              last.height,
+              last.width,
+              at(pooled, 0, b) + i * block);
+        }
+      }
+    });
+    List<Job> clear =
+        List.of(worker -> {
+          for (int b = share(worker, pooled.blocks());
+              b < share(worker + 1, pooled.blocks());
+              b++) {
+            int end = at(pooled, 0, b) + batch * block;
+            Arrays.fill(frame.arena(), at(pooled, 0, b) + count * block, end, 0);
+          }
+        });
+    stages.add(new Stage("average", List.of(), passes, 1, clear));
+    ConvWeights own = known(convolutions, head.name());
+    var conv = new Convolution(own.layer, null, pooled, logits, null, false);
+    var step = new DirectConv[1];
+    whenPlaced.add(() -> step[0] = new DirectConv(conv, own.direct, kernels));
+    touch(pooled);
+    touch(logits);
+    stages.add(
+        new Stage(
+            head.name(),
+            List.of(worker -> step[0].run(frame, 0, 1, 0, worker, threads)),
+            List.of(),
+            1,
+            List.of()));
+    touch(logits);
+    touch(logitsGradient);
+    stages.add(
+        new Stage(
+            "loss",
+            List.of(),
+            List.of((_, first, n) -> loss(first, n)),
+            1,
+            List.of(worker -> {
+              if (worker == 0) {
+                restOfLoss();
+              }
+            })));
+
+    // Gradients of the head: of its weights and bias, then of its input.
+    touch(logits, stages.size() + 1);
+    touch(pooled);
+    touch(logitsGradient);
+    var weightGradient = new WeightGradient[1];
+    whenPlaced.add(() ->
+        weightGradient[0] =
+            new WeightGradient(own, pooled, logitsGradient, zeros.offset(), kernels));
+    boolean deeper = needs.getOrDefault(last, false);
+    Activation g = gradientLike(last);
+    var pooledGradient = activation(pooled.channels, 1, batch, block, 1);
+    var inputGradient = new InputGradient[1];
+    var prepare = new ArrayList<Job>();
+    prepare.add(worker -> {
+      if (!options.frozen().contains(head.weight().name())) {
+        int blocks = weightGradient[0].blocks();
+        weightGradient[0].run(
+            frame.memory(),
+            gradientParts.get(worker).offset(),
+            0,
+            1,
+            share(worker, blocks),
+            share(worker + 1, blocks));
+      }
+      if (worker == 0) {
+        biasGradient();
+      }
+    });
+    int scratchAt = Activation.ALIGNMENT;
+    if (deeper) {
+      touch(pooledGradient);
+      whenSettled.add(() -> {
+        inputGradient[0] = new InputGradient(own, logitsGradient, pooledGradient, false, kernels);
+        needScratch(scratchAt + inputGradient[0].scratchSize());
+      });
+      prepare.add(worker -> {
+        for (int b = worker; b < inputGradient[0].parts(); b += threads) {
+          inputGradient[0].prepare(scratch, scratchAt, b);
+        }
+      });
+    }
+    stages.add(new Stage(head.name() + " gradient", prepare, List.of(), 1, List.of()));
+    if (!deeper) {
+      return;
+    }
+    touch(pooledGradient);
+    stages.add(
+        new Stage(
+            head.name() + " input gradient",
+            List.of(),
+            List.of(),
+            1,
+            List.of(worker -> {
+              if (worker == 0) {
+                inputGradient[0].run(frame.memory(), scratch, scratchAt, 0, 1);
+              }
+            })));
+    touch(pooledGradient);
+    touch(g);
+    pending = new ArrayList<>();
+    pending.add((_, first, n) -> {
+      float share = 1f / (last.height * last.width);
+      for (int i = first; i < first + n; i++) {
+        for (int b = 0; b < g.blocks(); b++) {
+          spread(at(pooledGradient, 0, b) + i * block, g, i, b, share);
+        }
+      }
+    });
+    backward(last, g);
+  }
+
+  private void spread(int from, Activation g, int image, int b, float share) {
+    float[] arena = frame.arena();
+    for (int y = 0; y < g.height; y++) {
+      for (int x = 0; x < g.width; x++) {
+        int to = g.image(image) + b * g.plane() + g.pixel(y, x);
+        for (int c = 0; c < block; c++) {
+          arena[to + c] = arena[from + c] * share;
+        }
+      }
+    }
+  }
+
+  private Activation gradientLike(Activation y) {
+    return activation(y.channels, y.height, y.width, block);
+  }
+
+  /** Walks the tape back; {@code g} is the gradient of what the network's body ends with. */
+  private void backward(Activation last, Activation g) {
+    gradients.put(last, g);
+    masks(last, g);
+    closeStage("first sums", 1, new ArrayList<>());
+    for (int i = tape.size() - 1; i >= 0; i--) {
+      switch (tape.get(i)) {
+        case Unit unit when needs.getOrDefault(unit.result(), false) -> {
+          boolean first =
+              tape.subList(0, i).stream()
+                  .noneMatch(entry -> entry instanceof Unit other && other.in == unit.in);
+          unit(unit, first);
+        }
+        default -> {}
+      }
+    }
+  }
+
+  /** The gradient passes of one unit, from the gradient of its result to that of its input. */
+  private void unit(Unit unit, boolean completes) {
+    Norm norm = unit.norm;
+    Conv2d layer = unit.weights.layer;
+    Shortcut shortcut = unit.shortcut;
+    boolean sums = shortcut != null;
+    boolean projection = unit.y == null;
+    Activation g = known(gradients, unit.result());
+    // A block's gradient is still needed for its shortcut; else the new one takes its place.
+    Activation dx = sums || projection ? gradientLike(unit.x) : g;
+    int atOnce = imagesAtOnce(unit.in, unit.x, layer);
+    var prepare = new ArrayList<Job>();
+    touch(g);
+    touch(dx);
+    touch(unit.x);
+    pending.add((_, first, n) -> {
+      for (int i = first; i < first + n; i++) {
+        dx.clearBorder(frame.arena(), i);
+        for (int b = 0; b < unit.x.blocks(); b++) {
+          kernels.normGradient(
+              frame.memory(),
+              norm.region,
+              !sums && !projection,
+              at(g, i, b),
+              g.rowStride(),
+              at(unit.x, i, b),
+              unit.x.rowStride(),
+              norm.numbers(b, P),
+              at(dx, i, b),
+              dx.rowStride());
+        }
+      }
+    });
+    if (!options.frozen().contains(layer.weight().name())) {
+      touch(unit.in);
+      var step = new WeightGradient[1];
+      whenPlaced.add(
+          () -> step[0] = new WeightGradient(unit.weights, unit.in, dx, zeros.offset(), kernels));
+      pending.add((worker, first, n) ->
+          step[0].run(
+              frame.memory(), gradientParts.get(worker).offset(), first, n, 0, step[0].blocks()));
+      if (layer.groups() > 1) {
+        toMask.add(() -> step[0].clearBetweenGroups(frame.arena(), gradientsAt()));
+      }
+    }
+    if (shortcut != null && shortcut.norm != null) {
+      gradients.put(shortcut.residual, g);
+    }
+    if (unit.inputNeeds) {
+      if (shortcut != null && shortcut.norm == null && shortcut.pad == null) {
+        gradients.put(shortcut.in, g); // in an Identity Block the input's gradient is added to it
+      }
+      boolean add = gradients.containsKey(unit.in);
+      Activation to = gradients.computeIfAbsent(unit.in, this::gradientLike);
+      touch(to);
+      inputGradient(unit, dx, to, add, atOnce, prepare);
+      if (shortcut != null && shortcut.pad != null) {
+        padGradients.put(shortcut.in, new Padded(shortcut.pad, g));
+      }
+      if (completes) {
+        if (padGradients.remove(unit.in) instanceof Padded(SubsampleAndPad pad, Activation from)) {
+          touch(from);
+          pending.add((_, first, n) -> addSubsampled(pad, from, to, first, n));
+        }
+        masks(unit.in, to);
+      }
+    }
+    closeStage(layer.name() + " gradient", atOnce, prepare);
+  }
+
+  private List<Job> finishes = new ArrayList<>();
+
+  private void closeStage(String name, int atOnce, List<Job> prepare) {
+    stages.add(new Stage(name, prepare, pending, atOnce, finishes));
+    pending = new ArrayList<>();
+    finishes = new ArrayList<>();
+  }
+
+  private void inputGradient(
+      Unit unit, Activation dx, Activation to, boolean add, int atOnce, List<Job> prepare) {
+    Conv2d layer = unit.weights.layer;
+    var turned =
+        new Conv2d(
+            layer.name(),
+            layer.outChannels(),
+            layer.inChannels(),
+            layer.kernel(),
+            layer.stride(),
+            layer.dilation() * (layer.kernel() - 1) - layer.padding(),
+            layer.dilation(),
+            layer.groups());
+    var conv = new Convolution(turned, null, dx, to, add ? to : null, false);
+    Winograd form = conv.isWinograd() ? choice.winograd(conv, atOnce, 1) : null;
+    int stage = stages.size();
+    if (form != null) {
+      WinogradConv.needBorder(dx, form);
+      var weightsOnly = new InputGradient(unit.weights, dx, to, add, kernels);
+      pending.add(winograd(conv, form, atOnce, stage, prepare, unit.weights, weightsOnly));
+      return;
+    }
+    InputGradient.needBorder(layer, dx, to);
+    var step = new InputGradient[1];
+    int start = Activation.ALIGNMENT;
+    whenSettled.add(() -> {
+      step[0] = new InputGradient(unit.weights, dx, to, add, kernels);
+      needScratch(start + step[0].scratchSize());
+    });
+    prepare.add(worker -> {
+      for (int b = worker; b < step[0].parts(); b += threads) {
+        step[0].prepare(scratch, start, b);
+      }
+    });
+    pending.add((_, first, n) -> step[0].run(frame.memory(), scratch, start, first, n));
+  }
+
+  /**
+   * The gradient of an activation is complete: takes it back through its ReLU (and pooling before)
+   * and sums it for batch norm.
+   */
+  private void masks(Activation y, Activation g) {
+    for (Object entry : tape) {
+      if (entry instanceof Pooled pooled
+          && pooled.out == y
+          && needs.getOrDefault(pooled.in, false)) {
+        Activation before = gradientLike(pooled.in);
+        before.needBorder(pooled.layer.padding(), pooled.layer.padding());
+        touch(before);
+        touch(g);
+        touch(pooled.in);
+        touch(y);
+        pending.add((_, first, n) -> poolGradient(pooled, g, before, first, n));
+        gradients.put(pooled.in, before);
+        masks(pooled.in, before);
+        return;
+      }
+      if (entry instanceof Unit unit && unit.y == y) {
+        sumGradient(unit, y, g);
+        return;
+      }
+    }
+  }
+
+  private void sumGradient(Unit unit, Activation y, Activation g) {
+    Norm norm = unit.norm;
+    Shortcut shortcut = unit.shortcut;
+    boolean sums = shortcut != null;
+    Norm other = shortcut == null ? null : shortcut.norm;
+    touch(g);
+    touch(unit.x);
+    touch(y);
+    touch(norm.sums);
+    if (other != null) {
+      touch(other.x);
+      touch(other.sums);
+    }
+    pending.add((_, first, n) -> {
+      for (int i = first; i < first + n; i++) {
+        norm.clearSums(i);
+        if (other != null) {
+          other.clearSums(i);
+        }
+        for (int b = 0; b < unit.x.blocks(); b++) {
+          kernels.gradientMoments(
+              frame.memory(),
+              norm.region,
+              sums ? Kernels.Mask.OUTPUT : Kernels.Mask.INPUT,
+              at(g, i, b),
+              g.rowStride(),
+              at(unit.x, i, b),
+              unit.x.rowStride(),
+              at(y, i, b),
+              y.rowStride(),
+              norm.numbers(b, MEAN),
+              norm.sums(i, b));
+          if (other != null) {
+            kernels.gradientMoments(
+                frame.memory(),
+                other.region,
+                Kernels.Mask.NONE,
+                at(g, i, b),
+                g.rowStride(),
+                at(other.x, i, b),
+                other.x.rowStride(),
+                0,
+                0,
+                other.numbers(b, MEAN),
+                other.sums(i, b));
+          }
+        }
+      }
+    });
+    finishes.add(worker ->
+        norm.finishGradient(share(worker, norm.x.channels), share(worker + 1, norm.x.channels)));
+    if (other != null) {
+      finishes.add(worker ->
+          other.finishGradient(
+              share(worker, other.x.channels), share(worker + 1, other.x.channels)));
+    }
+  }
+
+  private void poolGradient(Pooled pooled, Activation g, Activation to, int first, int n) {
+    MaxPool2d pool = pooled.layer;
+    Activation in = pooled.in;
+    Activation out = pooled.out;
+    for (int i = first; i < first + n; i++) {
+      Arrays.fill(frame.arena(), to.image(i), to.image(i) + to.imageSize(), 0);
+      for (int b = 0; b < in.blocks(); b++) {
+        for (int y = 0; y < out.height; y++) {
+          int row = y * pool.stride() - pool.padding();
+          kernels.maxPoolGradientRow(
+              frame.memory(),
+              in.image(i) + b * in.plane() + in.pixel(row, -pool.padding()),
+              in.rowStride(),
+              block,
+              pool.kernel(),
+              pool.stride(),
+              out.image(i) + b * out.plane() + out.pixel(y, 0),
+              g.image(i) + b * g.plane() + g.pixel(y, 0),
+              to.image(i) + b * to.plane() + to.pixel(row, -pool.padding()),
+              to.rowStride(),
+              out.width);
+        }
+      }
+    }
+  }
+
+  /** The gradient of option A's shortcut: to every {@code stride}-th pixel, old channels only. */
+  private void addSubsampled(SubsampleAndPad pad, Activation g, Activation to, int first, int n) {
+    float[] arena = frame.arena();
+    int before = (g.channels - to.channels) / 2;
+    int stride = pad.stride();
+    for (int i = first; i < first + n; i++) {
+      for (int c = 0; c < to.channels; c++) {
+        for (int y = 0; y < g.height; y++) {
+          int from = g.word(i, c + before) + g.pixel(y, 0);
+          int at = to.word(i, c) + to.pixel(y * stride, 0);
+          for (int x = 0; x < g.width; x++) {
+            arena[at + x * stride * block] += arena[from + x * block];
+          }
+        }
+      }
+    }
+  }
+
+  // --- the loss ---------------------------------------------------------------------------------
+
+  private int logit(Activation a, int n, int k) {
+    return at(a, 0, k / block) + n * block + k % block;
+  }
+
+  /** Cross-entropy with targets that are probabilities, and its gradient. */
+  private void loss(int first, int n) {
+    float[] arena = frame.arena();
+    int classes = head.out();
+    for (int i = first; i < first + n; i++) {
+      double largest = Double.NEGATIVE_INFINITY;
+      for (int k = 0; k < classes; k++) {
+        largest = Math.max(largest, arena[logit(logits, i, k)]);
+      }
+      double sum = 0;
+      for (int k = 0; k < classes; k++) {
+        sum += Math.exp(arena[logit(logits, i, k)] - largest);
+      }
+      double log = Math.log(sum) + largest;
+      double loss = 0;
+      double all = 0;
+      for (int k = 0; k < classes; k++) {
+        double target = targets[i * classes + k];
+        loss += target * (log - arena[logit(logits, i, k)]);
+        all += target;
+      }
+      losses[i] = loss;
+      for (int k = 0; k < classes; k++) {
+        double p = Math.exp(arena[logit(logits, i, k)] - log);
+        arena[logit(logitsGradient, i, k)] =
+            (float) ((p * all - targets[i * classes + k]) * scale / count);
+      }
+    }
+  }
+
+  /** Images that are not there, and classes that fill a block up, have no gradient. */
+  private void restOfLoss() {
+    float[] arena = frame.arena();
+    for (int n = 0; n < batch; n++) {
+      for (int k = n < count ? head.out() : 0; k < logits.paddedChannels(); k++) {
+        arena[logit(logitsGradient, n, k)] = 0;
+      }
+    }
+  }
+
+  private void biasGradient() {
+    float[] arena = frame.arena();
+    int to = gradientsAt() + known(places, head.bias().name());
+    for (int k = 0; k < head.out(); k++) {
+      double sum = 0;
+      for (int n = 0; n < count; n++) {
+        sum += arena[logit(logitsGradient, n, k)];
+      }
+      arena[to + k] += (float) sum;
+    }
+  }
+
+  // --- places -----------------------------------------------------------------------------------
+
+  /** Gives everything a place that nothing else uses while it lives. */
+  private void place() {
+    whenSettled.forEach(Runnable::run);
+    scratch = Floats.of(new float[scratchSize]);
+    whenScratched.forEach(Runnable::run);
+    var order = new ArrayList<>(lifetimes.keySet());
+    order.sort(Comparator.comparingInt(Activation::size).reversed());
+    var placed = new ArrayList<Activation>();
+    long end = Activation.ALIGNMENT;
+    for (Activation each : order) {
+      int[] life = known(lifetimes, each);
+      var others =
+          placed.stream()
+              .filter(other -> {
+                int[] of = known(lifetimes, other);
+                return life[0] <= of[1] && of[0] <= life[1];
+              })
+              .sorted(Comparator.comparingInt(Activation::offset))
+              .toList();
+      long at = Activation.ALIGNMENT;
+      for (Activation other : others) {
+        if (at + each.size() <= other.offset()) {
+          break;
+        }
+        at = Math.max(at, aligned(other.offset() + (long) other.size()));
+      }
+      if (at + each.size() > Integer.MAX_VALUE - 1024) {
+        throw new IllegalArgumentException(
+            "a batch of %d images of %d×%d does not fit into one array: take smaller batches and"
+                    .formatted(batch, options.height(), options.width())
+                + " accumulate their gradients");
+      }
+      each.placeAt((int) at);
+      placed.add(each);
+      end = Math.max(end, at + each.size());
+    }
+    frame.makeRoom((int) aligned(end) + MOST_CHANNELS);
+    whenPlaced.forEach(Runnable::run);
+  }
+
+  private static long aligned(long offset) {
+    return Math.ceilDiv(offset - Activation.ALIGNMENT, 16) * 16 + Activation.ALIGNMENT;
+  }
+
+  // --- running ----------------------------------------------------------------------------------
+
+  void set(float[] images, float[] probabilities, int imageCount, float factor) {
+    frame.input = images;
+    targets = probabilities;
+    count = imageCount;
+    scale = factor;
+  }
+
+  /** A worker's part of a step. */
+  void run(int worker, Workers workers) {
+    if (worker > 0) {
+      clear(gradientParts.get(worker));
+    }
+    int first = share(worker, count);
+    int end = share(worker + 1, count);
+    for (int s = 0; s < nanos.length; s++) {
+      long start = System.nanoTime();
+      Stage stage = stages.get(s);
+      if (!stage.prepare.isEmpty()) {
+        each(stage.prepare, worker);
+        workers.meet();
+      }
+      for (int n = first; n < end; n += stage.imagesAtOnce) {
+        for (int p = 0; p < stage.passes.size(); p++) {
+          stage.passes.get(p).run(worker, n, Math.min(stage.imagesAtOnce, end - n));
+        }
+      }
+      workers.meet();
+      if (!stage.finish.isEmpty()) {
+        each(stage.finish, worker);
+        workers.meet();
+      }
+      if (worker == 0) {
+        nanos[s] = System.nanoTime() - start;
+      }
+    }
+    addParts(worker);
+    workers.meet();
+    if (worker == 0) {
+      for (int i = 0; i < toMask.size(); i++) {
+        toMask.get(i).run();
+      }
+    }
+  }
+
+  private static void each(List<Job> jobs, int worker) {
+    for (int i = 0; i < jobs.size(); i++) {
+      jobs.get(i).run(worker);
+    }
+  }
+
+  /** Adds the gradients that the workers found to those of the first, each a range of them. */
+  private void addParts(int worker) {
+    float[] arena = frame.arena();
+    int to = gradientsAt();
+    for (int t = 1; t < threads; t++) {
+      int from = gradientParts.get(t).offset();
+      for (int i = share(worker, size); i < share(worker + 1, size); i++) {
+        arena[to + i] += arena[from + i];
+      }
+    }
+  }
+
+  void clearGradients(int worker) {
+    if (worker == 0) {
+      clear(gradientParts.getFirst());
+    }
+  }
+
+  private void clear(Activation part) {
+    Arrays.fill(frame.arena(), part.offset(), part.offset() + part.size(), 0);
+  }
+
+  /** The mean over the images of the last run. */
+  double loss() {
+    double sum = 0;
+    for (int n = 0; n < count; n++) {
+      sum += losses[n];
+    }
+    return sum / count;
+  }
+
+  void copyLogits(float[] to) {
+    for (int n = 0; n < count; n++) {
+      for (int k = 0; k < head.out(); k++) {
+        to[n * head.out() + k] = frame.arena()[logit(logits, n, k)];
+      }
+    }
+  }
+
+  List<TrainingSession.Range> ranges() {
+    return List.copyOf(ranges);
+  }
+
+  float[] weights() {
+    return weights.values();
+  }
+
+  float[] gradients() {
+    return frame.arena();
+  }
+
+  int gradientsAt() {
+    return gradientParts.getFirst().offset();
+  }
+
+  int size() {
+    return size;
+  }
+
+  long bytes() {
+    return 4L * ((long) frame.arena().length + weights.values().length + scratch.values().length);
+  }
+
+  List<StepTime> times() {
+    var times = new ArrayList<StepTime>();
+    for (int s = 0; s < nanos.length; s++) {
+      Stage stage = stages.get(s);
+      times.add(
+          new StepTime(
+              stage.name, "", "", stage.imagesAtOnce, 0, nanos[s] / 1e9 / Math.max(1, count)));
+    }
+    return times;
+  }
+
+  // --- state ------------------------------------------------------------------------------------
+
+  StateDict state() {
+    var entries = new LinkedHashMap<String, Tensor>();
+    StateDict trained = toTensors(weights.values());
+    for (Parameter parameter : network.parameters()) {
+      String name = parameter.name();
+      String owner = name.substring(0, name.lastIndexOf('.'));
+      Tensor tensor =
+          switch (parameter.role()) {
+            case BUFFER -> {
+              Norm norm = known(norms, owner);
+              float[] values = name.endsWith("mean") ? norm.runningMean : norm.runningVar;
+              yield Tensor.of(values.clone(), parameter.extents());
+            }
+            case COUNTER -> Tensor.filled(known(norms, owner).batches, parameter.extents());
+            default -> trained.get(name);
+          };
+      entries.put(name, tensor);
+    }
+    return new StateDict(entries);
+  }
+
+  void load(StateDict state) {
+    fromTensors(state, weights.values());
+    for (Norm norm : norms.values()) {
+      copy(state, norm.layer.name() + ".running_mean", norm.runningMean);
+      copy(state, norm.layer.name() + ".running_var", norm.runningVar);
+      norm.batches = (long) state.get(norm.layer.name() + ".num_batches_tracked").data()[0];
+    }
+  }
+
+  private static void copy(StateDict state, String name, float[] to) {
+    System.arraycopy(state.get(name).data(), 0, to, 0, to.length);
+  }
+
+  StateDict toTensors(float[] values) {
+    var entries = new LinkedHashMap<String, Tensor>();
+    for (Parameter parameter : network.parameters()) {
+      Integer at = places.get(parameter.name());
+      if (at != null) {
+        float[] data = new float[Math.toIntExact(parameter.size())];
+        if (convolutionOf(parameter) instanceof ConvWeights conv) {
+          conv.gather(values, 0, data);
+        } else {
+          System.arraycopy(values, at, data, 0, data.length);
+        }
+        entries.put(parameter.name(), Tensor.of(data, parameter.extents()));
+      }
+    }
+    return new StateDict(entries);
+  }
+
+  void fromTensors(StateDict tensors, float[] values) {
+    for (Parameter parameter : network.parameters()) {
+      Integer at = places.get(parameter.name());
+      if (at != null) {
+        float[] data = tensors.get(parameter.name()).data();
+        if (convolutionOf(parameter) instanceof ConvWeights conv) {
+          conv.scatter(data, values, 0);
+        } else {
+          System.arraycopy(data, 0, values, at, data.length);
+        }
+      }
+    }
+  }
+
+  /** The convolution whose weights a parameter is, or null. */
+  private @Nullable ConvWeights convolutionOf(Parameter parameter) {
+    String name = parameter.name();
+    return name.endsWith(".weight")
+        ? convolutions.get(name.substring(0, name.lastIndexOf('.')))
+        : null;
+  }
+}

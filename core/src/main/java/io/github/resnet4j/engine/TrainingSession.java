@@ -1,0 +1,206 @@
+package io.github.resnet4j.engine;
+
+import io.github.resnet4j.engine.CompileOptions.Algorithm;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.StateDict;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * A network that learns: forward pass in training mode, loss and gradients on the engine's kernels.
+ * Memory is planned once for the largest batch; a step allocates nothing. What becomes of the
+ * gradients is an optimizer's business: {@link #weights}, {@link #gradients} and {@link #ranges}.
+ *
+ * <p>Batch norm takes the statistics of each batch (arXiv 1502.03167) and keeps running ones as
+ * PyTorch does: momentum 0.1, unbiased variance.
+ *
+ * <p>Not for several threads at once.
+ */
+public final class TrainingSession implements AutoCloseable {
+  /**
+   * Where a trained parameter lies in {@link #weights} and {@link #gradients}, in an order of the
+   * engine's and with zeros between.
+   *
+   * @param name as in the state_dict, {@code layer1.0.conv1.weight}
+   * @param from the first index
+   * @param end the index after the last
+   */
+  public record Range(String name, int from, int end) {}
+
+  /**
+   * What a session is made for.
+   *
+   * @param batch images of the largest batch
+   * @param height of an image
+   * @param width of an image
+   * @param threads that compute
+   * @param frozen parameters that stay as they are, by name
+   * @param frozenStatistics whether batch norm uses its running statistics and leaves them alone
+   * @param algorithm how 3×3 convolutions of stride 1 are computed: {@link Algorithm#DIRECT} rounds
+   *     as PyTorch does, all others mean by rule, which is faster
+   * @param kernels what runs underneath
+   */
+  public record Options(
+      int batch,
+      int height,
+      int width,
+      int threads,
+      Set<String> frozen,
+      boolean frozenStatistics,
+      Algorithm algorithm,
+      Kernels kernels) {
+    /**
+     * @throws IllegalArgumentException if batch, extents or threads are not positive
+     */
+    public Options {
+      if (batch < 1 || height < 1 || width < 1 || threads < 1) {
+        throw new IllegalArgumentException(
+            "batch %d, images of %d×%d, %d threads: all must be positive"
+                .formatted(batch, height, width, threads));
+      }
+      frozen = Set.copyOf(frozen);
+    }
+
+    /** All cores, the fastest kernels, everything learns. */
+    public static Options of(int batch, int height, int width) {
+      return new Options(
+          batch,
+          height,
+          width,
+          Runtime.getRuntime().availableProcessors(),
+          Set.of(),
+          false,
+          Algorithm.AUTO,
+          Kernels.best());
+    }
+  }
+
+  private final Options options;
+  private final TrainingPlan plan;
+  private final Workers workers;
+
+  /**
+   * @param network must end with a head; its logits are what is learnt
+   * @param state the first weights, which are copied
+   * @throws IllegalArgumentException if the network has no head, or does not fit into one array
+   */
+  public TrainingSession(Sequential network, StateDict state, int inChannels, Options options) {
+    if (!(network.layers().getLast() instanceof Layer.Linear)) {
+      throw new IllegalArgumentException("a network without a head (includeTop) has no loss");
+    }
+    this.options = options;
+    this.plan = new TrainingPlan(network, state, inChannels, options);
+    this.workers = new Workers(options.threads());
+  }
+
+  /**
+   * Forward and backward: the mean cross-entropy of a batch, and its gradients, which are added to
+   * {@link #gradients}.
+   *
+   * @param images {@code [count, C, H, W]}
+   * @param targets {@code [count, classes]}, the probability of each class
+   * @param count images, at most the session's batch
+   * @param scale what the gradients are multiplied by; 1, or less where several batches make a step
+   * @return the mean loss
+   */
+  public double accumulate(float[] images, float[] targets, int count, float scale) {
+    if (count < 1 || count > options.batch()) {
+      throw new IllegalArgumentException("%d images, at most %d".formatted(count, options.batch()));
+    }
+    plan.set(images, targets, count, scale);
+    workers.run(worker -> plan.run(worker, workers));
+    return plan.loss();
+  }
+
+  /** The logits of the last batch, {@code [count, classes]}. */
+  public void logits(float[] to) {
+    plan.copyLogits(to);
+  }
+
+  /** Sets the gradients to zero. */
+  public void clearGradients() {
+    workers.run(plan::clearGradients);
+  }
+
+  /** The trained parameters, in the order of the state_dict. */
+  public List<Range> ranges() {
+    return plan.ranges();
+  }
+
+  /** The parameters themselves: an optimizer writes here. */
+  public float[] weights() {
+    return plan.weights();
+  }
+
+  /**
+   * An array that holds the gradients from {@link #gradientsAt} on, in the order of the weights.
+   */
+  public float[] gradients() {
+    return plan.gradients();
+  }
+
+  /** Where the gradient of weight 0 lies. */
+  public int gradientsAt() {
+    return plan.gradientsAt();
+  }
+
+  /** Floats of the weights, and of the gradients. */
+  public int size() {
+    return plan.size();
+  }
+
+  /** Something that is done on all threads: each is given a range of indices. */
+  public interface Share {
+    void run(int from, int end);
+  }
+
+  /** Splits the indices of the weights among the threads. */
+  public void inParallel(Share share) {
+    int threads = options.threads();
+    long size = plan.size();
+    workers.run(worker ->
+        share.run((int) (size * worker / threads), (int) (size * (worker + 1) / threads)));
+  }
+
+  /** Weights and running statistics as they are now, as PyTorch's state_dict has them. */
+  public StateDict state() {
+    return plan.state();
+  }
+
+  /** Replaces weights and running statistics. */
+  public void load(StateDict state) {
+    plan.load(state);
+  }
+
+  /**
+   * Converts an array in the order of the weights (an optimizer's momentum) to tensors of the
+   * parameters' names and shapes.
+   */
+  public StateDict toTensors(float[] values) {
+    return plan.toTensors(values);
+  }
+
+  /** The opposite of {@link #toTensors}. */
+  public void fromTensors(StateDict tensors, float[] values) {
+    Arrays.fill(values, 0);
+    plan.fromTensors(tensors, values);
+  }
+
+  /** Bytes of the arrays that a session holds. */
+  public long bytes() {
+    return plan.bytes();
+  }
+
+  /** Where time goes: nanoseconds of each stage in the last run, for people. */
+  public List<StepTime> times() {
+    return plan.times();
+  }
+
+  @Override
+  public void close() {
+    workers.close();
+  }
+}

@@ -1,0 +1,257 @@
+package io.github.resnet4j;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.engine.CompileOptions.Algorithm;
+import io.github.resnet4j.engine.TrainingSession;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.nn.StateDict;
+import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.lang.management.ManagementFactory;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Gradients, statistics and ten steps of SGD against PyTorch in float64. */
+class TrainingSessionTest {
+  private static final Map<String, Tensor> EXPECTED = Golden.tensors("training.safetensors");
+
+  /** How much farther from float64 than PyTorch's float32: sums have another order. */
+  private static final double COARSER = 4;
+
+  /**
+   * Winograd's F(4×4) rounds ten times as coarsely as direct convolution (docs/engine.md), so that
+   * one or two of the hundred thousand ReLUs of a network open or shut: each is worth a few
+   * thousandths of some gradient.
+   */
+  private static final double SOME_RELUS = 2e-2;
+
+  /** What ten steps make of differences in the last bits, in a loss of about 2; measured: 7e-5. */
+  private static final double DRIFT = 2e-4;
+
+  static Stream<Map.Entry<String, Map<String, Object>>> cases() {
+    return Golden.json("training.json").entrySet().stream();
+  }
+
+  private static TrainingSession session(
+      ResNet network, int[] shape, int threads, Algorithm algorithm, Kernels kernels) {
+    var options =
+        new TrainingSession.Options(
+            shape[0], shape[2], shape[3], threads, Set.of(), false, algorithm, kernels);
+    return new TrainingSession(
+        network.layers(), network.state(), network.spec().inChannels(), options);
+  }
+
+  private static float[] targets(int images) {
+    float[] targets = new float[images * 10];
+    for (int n = 0; n < images; n++) {
+      targets[n * 10 + n % 10] = 1;
+    }
+    return targets;
+  }
+
+  private static int[] shape(Map<String, Object> golden) {
+    return Golden.list(golden.get("input")).stream().mapToInt(extent -> (Integer) extent).toArray();
+  }
+
+  /** As {@code sample} in golden.py. */
+  private static float[] sample(float[] values) {
+    int step = Math.ceilDiv(values.length, 1024);
+    float[] sample = new float[Math.ceilDiv(values.length, step)];
+    for (int i = 0; i < sample.length; i++) {
+      sample[i] = values[i * step];
+    }
+    return sample;
+  }
+
+  private static double relativeError(float[] expected, float[] actual) {
+    assertEquals(expected.length, actual.length);
+    double squares = 0;
+    double differences = 0;
+    for (int i = 0; i < expected.length; i++) {
+      squares += (double) expected[i] * expected[i];
+      differences += Math.pow(expected[i] - (double) actual[i], 2);
+    }
+    return Math.sqrt(differences / squares);
+  }
+
+  @ParameterizedTest
+  @MethodSource("cases")
+  void learnsAsPytorchDoes(Map.Entry<String, Map<String, Object>> golden) {
+    learnsAsPytorchDoes(golden, Algorithm.DIRECT, Kernels.best());
+    learnsAsPytorchDoes(golden, Algorithm.AUTO, Kernels.best());
+  }
+
+  @Test
+  void scalarKernelsLearnTheSame() {
+    var golden = Golden.json("training.json");
+    for (String name : List.of("basic", "stride first")) {
+      learnsAsPytorchDoes(Map.entry(name, golden.get(name)), Algorithm.DIRECT, Kernels.scalar());
+    }
+  }
+
+  private static void learnsAsPytorchDoes(
+      Map.Entry<String, Map<String, Object>> golden, Algorithm algorithm, Kernels kernels) {
+    String name = golden.getKey();
+    int[] shape = shape(golden.getValue());
+    double noise =
+        algorithm == Algorithm.DIRECT
+            ? COARSER * ((Number) golden.getValue().get("noise")).doubleValue()
+            : SOME_RELUS;
+    var network =
+        ResNet.initialize(
+            LogitsTest.spec((Map<?, ?>) golden.getValue().get("spec")), TorchRandom.manualSeed(0));
+    float[] x = TorchRandom.manualSeed(2).randn(shape).data();
+    List<?> losses = Golden.list(golden.getValue().get("losses"));
+    // Further steps would only tell how fast a network drives apart after one ReLU opened.
+    int steps = algorithm == Algorithm.DIRECT ? losses.size() : 1;
+    try (var session = session(network, shape, 2, algorithm, kernels)) {
+      float[] momentum = new float[session.size()];
+      for (int step = 0; step < steps; step++) {
+        session.clearGradients();
+        double loss = session.accumulate(x, targets(shape[0]), shape[0], 1);
+        double expected = ((Number) losses.get(step)).doubleValue();
+        assertEquals(expected, loss, DRIFT, name + ", step " + step);
+        if (step == 0) {
+          int at = session.gradientsAt();
+          float[] gradients = Arrays.copyOfRange(session.gradients(), at, at + session.size());
+          StateDict named = session.toTensors(gradients);
+          named.entries().forEach((key, tensor) -> compare(name, "grad." + key, tensor, noise));
+          session
+              .state()
+              .entries()
+              .forEach((key, tensor) -> {
+                if (key.contains("running")) {
+                  compare(name, key, tensor, noise);
+                }
+              });
+        }
+        sgd(session, momentum);
+      }
+    }
+  }
+
+  private static void compare(String name, String key, Tensor actual, double tolerance) {
+    Tensor expected = EXPECTED.get(name + "/" + key);
+    double error = relativeError(expected.data(), sample(actual.data()));
+    assertTrue(error <= tolerance, () -> "%s, %s: %.1e".formatted(name, key, error));
+  }
+
+  private static void sgd(TrainingSession session, float[] momentum) {
+    float[] weights = session.weights();
+    float[] gradients = session.gradients();
+    int at = session.gradientsAt();
+    for (int i = 0; i < momentum.length; i++) {
+      momentum[i] = 0.9f * momentum[i] + gradients[at + i] + 1e-4f * weights[i];
+      weights[i] -= 0.02f * momentum[i];
+    }
+  }
+
+  /** The derivative of the loss along a direction, by differences: no other code is asked. */
+  @Test
+  void gradientIsTheSlopeOfTheLoss() {
+    int[] shape = {4, 3, 32, 32};
+    var network = ResNet.initialize(Architecture.named("resnet20"), TorchRandom.manualSeed(0));
+    float[] x = TorchRandom.manualSeed(2).randn(shape).data();
+    try (var session = session(network, shape, 2, Algorithm.AUTO, Kernels.best())) {
+      session.accumulate(x, targets(4), 4, 1);
+      int at = session.gradientsAt();
+      double squares = 0;
+      for (int i = 0; i < session.size(); i++) {
+        squares += Math.pow(session.gradients()[at + i], 2);
+      }
+      float step = (float) (1e-3 / Math.sqrt(squares)); // along the gradient itself
+      float[] gradient = Arrays.copyOfRange(session.gradients(), at, at + session.size());
+      double[] losses = new double[2];
+      for (int side = 0; side < 2; side++) {
+        for (int i = 0; i < gradient.length; i++) {
+          session.weights()[i] += (side == 0 ? 1 : -2) * step * gradient[i];
+        }
+        losses[side] = session.accumulate(x, targets(4), 4, 1);
+      }
+      double slope = (losses[0] - losses[1]) / (2 * step);
+      assertEquals(squares, slope, 0.02 * squares); // ReLUs change sides within the step
+    }
+  }
+
+  @Test
+  void aStepAllocatesNothing() {
+    int[] shape = {4, 3, 32, 32};
+    var network = ResNet.initialize(Architecture.named("resnet20"), TorchRandom.manualSeed(0));
+    float[] x = TorchRandom.manualSeed(2).randn(shape).data();
+    float[] targets = targets(4);
+    var threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
+    try (var session = session(network, shape, 1, Algorithm.AUTO, Kernels.best())) {
+      long least = Long.MAX_VALUE;
+      for (int i = 0; i < 300; i++) {
+        long before = threads.getCurrentThreadAllocatedBytes();
+        session.accumulate(x, targets, 4, 1);
+        least = Math.min(least, threads.getCurrentThreadAllocatedBytes() - before);
+      }
+      assertTrue(least < 512, least + " bytes"); // what hands the task to the workers
+    }
+  }
+
+  @Test
+  void stateComesBackAsItWent() {
+    var spec = LogitsTest.spec((Map<?, ?>) Golden.json("training.json").get("groups").get("spec"));
+    var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
+    try (var session =
+        session(network, new int[] {2, 3, 48, 48}, 2, Algorithm.AUTO, Kernels.best())) {
+      StateDict state = session.state();
+      assertEquals(network.state().entries().keySet(), state.entries().keySet());
+      network
+          .state()
+          .entries()
+          .forEach(
+              (name, tensor) -> assertArrayEquals(tensor.data(), state.get(name).data(), name));
+    }
+  }
+
+  @Test
+  void whatIsFrozenHasNoGradientAndTheRestTheSame() {
+    int[] shape = {4, 3, 32, 32};
+    var network = ResNet.initialize(Architecture.named("resnet20"), TorchRandom.manualSeed(0));
+    float[] x = TorchRandom.manualSeed(2).randn(shape).data();
+    Set<String> frozen =
+        network.layers().parameters().stream()
+            .map(parameter -> parameter.name())
+            .filter(name -> !name.startsWith("layer3") && !name.startsWith("fc"))
+            .collect(Collectors.toSet());
+    var options =
+        new TrainingSession.Options(4, 32, 32, 2, frozen, false, Algorithm.AUTO, Kernels.best());
+    try (var all = session(network, shape, 2, Algorithm.AUTO, Kernels.best());
+        var some = new TrainingSession(network.layers(), network.state(), 3, options)) {
+      assertEquals(all.accumulate(x, targets(4), 4, 1), some.accumulate(x, targets(4), 4, 1));
+      for (var range : some.ranges()) {
+        for (int i = range.from(); i < range.end(); i++) {
+          float expected =
+              frozen.contains(range.name()) ? 0 : all.gradients()[all.gradientsAt() + i];
+          float found = some.gradients()[some.gradientsAt() + i];
+          if (!range.name().contains("bn") || !frozen.contains(range.name())) {
+            assertEquals(expected, found, range.name());
+          }
+        }
+      }
+    }
+  }
+
+  @Test
+  void aNetworkWithoutHeadIsRefused() {
+    var spec = Architecture.named("resnet20").toBuilder().includeTop(false).build();
+    var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> session(network, new int[] {1, 3, 32, 32}, 1, Algorithm.AUTO, Kernels.best()));
+  }
+}

@@ -269,6 +269,45 @@ def training(out):
     save_file(results, out / "training.safetensors")
 
 
+def optimizers(out):
+    """Five steps of each optimizer on numbers alone, and the rates of each scheduler."""
+    cases = {}
+    torch.manual_seed(3)
+    start, gradients = torch.randn(6), torch.randn(5, 6)
+    build = {
+        "sgd": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
+        "nesterov": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True),  # fmt: skip
+        "adamw": lambda p: torch.optim.AdamW(p, lr=0.1, weight_decay=0.01),
+    }
+    for name, make in build.items():
+        w = nn.Parameter(start.clone())
+        optimizer = make([w])
+        for g in gradients:
+            w.grad = g.clone()
+            optimizer.step()
+        cases[name] = {"weights": w.tolist()}
+    cases["data"] = {"start": start.tolist(), "gradients": gradients.tolist()}
+    schedulers = torch.optim.lr_scheduler
+    for name, warmup, main in (
+        ("COSINE", 0, lambda o: schedulers.CosineAnnealingLR(o, 12)),
+        ("COSINE", 3, lambda o: schedulers.CosineAnnealingLR(o, 9)),
+        ("STEPS", 0, lambda o: schedulers.MultiStepLR(o, [4, 9])),
+        ("CONSTANT", 2, lambda o: schedulers.ConstantLR(o, 1.0)),
+    ):
+        optimizer = torch.optim.SGD([nn.Parameter(start.clone())], lr=0.3)
+        scheduler = main(optimizer)
+        if warmup:
+            rising = schedulers.LinearLR(optimizer, 0.01, total_iters=warmup)
+            scheduler = schedulers.SequentialLR(optimizer, [rising, scheduler], [warmup])
+        rates = []
+        for _ in range(12):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+        cases[f"{name} {warmup}"] = {"kind": name, "warmup": warmup, "rates": rates}
+    (out / "optimizers.json").write_text(compact(cases))
+
+
 def forward(out):
     """What the forward command is compared with: initial weights, as a user would."""
     model = seeded(lambda: cifar(3)).eval()
@@ -586,7 +625,7 @@ def main():
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(2)
     parts = (
-        random_numbers, initial_weights, checkpoints, pictures, preprocessing, forward, logits, training,
+        random_numbers, initial_weights, checkpoints, pictures, preprocessing, forward, logits, training, optimizers,
     )  # fmt: skip
     for part in parts:
         if not arguments.only or part.__name__ in arguments.only:

@@ -1,4 +1,4 @@
-/** Residual networks in plain Java: define, load, preprocess, classify. */
+/** Residual networks in plain Java: define, load, preprocess, classify, train. */
 module io.github.resnet4j {
   requires com.fasterxml.jackson.jr.ob;
   requires java.desktop;
@@ -13,4 +13,5 @@ module io.github.resnet4j {
   exports io.github.resnet4j.kernel;
   exports io.github.resnet4j.nn;
   exports io.github.resnet4j.tensor;
+  exports io.github.resnet4j.train;
 }

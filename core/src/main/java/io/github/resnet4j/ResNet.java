@@ -253,6 +253,11 @@ public final class ResNet {
     return new ResNet(spec, layers, state, Optional.of(found));
   }
 
+  /** The same network with other weights, which are shared and not copied. */
+  public ResNet withState(StateDict other) {
+    return new ResNet(spec, layers, other, quantization);
+  }
+
   /** Its weights by name. */
   public StateDict state() {
     return state;

@@ -26,6 +26,7 @@ import picocli.CommandLine.IVersionProvider;
       WeightsCommand.class,
       ConvertCommand.class,
       QuantizeCommand.class,
+      TrainCommand.class,
       BenchCommand.class,
       PlanCommand.class,
     },

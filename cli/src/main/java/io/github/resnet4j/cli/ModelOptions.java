@@ -177,18 +177,22 @@ final class ModelOptions {
     return labelsFile == null ? classifier : classifier.withLabels(labels(labelsFile, classifier));
   }
 
+  /** CIFAR's for a network for small pictures, else ImageNet's. */
+  static Preprocessing usual(ResNetSpec spec) {
+    return spec.stem() == ResNetSpec.Stem.SMALL_IMAGE
+        ? new Preprocessing(
+            32,
+            32,
+            32,
+            Interpolation.BILINEAR,
+            List.of(0.4914f, 0.4822f, 0.4465f),
+            List.of(0.2470f, 0.2435f, 0.2616f))
+        : Preprocessing.imagenet(256, 224);
+  }
+
   private static Preprocessing usualPreprocessing(ResNetSpec spec) {
     boolean small = spec.stem() == ResNetSpec.Stem.SMALL_IMAGE;
-    Preprocessing usual =
-        small
-            ? new Preprocessing(
-                32,
-                32,
-                32,
-                Interpolation.BILINEAR,
-                List.of(0.4914f, 0.4822f, 0.4465f),
-                List.of(0.2470f, 0.2435f, 0.2616f))
-            : Preprocessing.imagenet(256, 224);
+    Preprocessing usual = usual(spec);
     System.err.printf(
         "resnet4j: the weights do not say how their pictures were prepared; assuming resize %d,"
             + " crop %d and %s's mean and deviation (--preprocessing FILE says otherwise)%n",

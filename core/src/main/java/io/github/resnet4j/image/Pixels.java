@@ -33,6 +33,27 @@ public record Pixels(
     return new Pixels(width, height, 1, gray);
   }
 
+  /** A part of the picture; what lies beyond its border is black. */
+  Pixels window(int left, int top, int newWidth, int newHeight) {
+    byte[] cut = new byte[newWidth * newHeight * channels];
+    int from = Math.max(0, left);
+    int end = Math.min(width, left + newWidth);
+    for (int y = Math.max(0, -top); y < Math.min(newHeight, height - top) && from < end; y++) {
+      System.arraycopy(
+          data,
+          ((y + top) * width + from) * channels,
+          cut,
+          (y * newWidth + from - left) * channels,
+          (end - from) * channels);
+    }
+    return new Pixels(newWidth, newHeight, channels, cut);
+  }
+
+  /** Left and right exchanged. */
+  Pixels mirrored() {
+    return upright(2);
+  }
+
   /**
    * Turns and mirrors the picture upright.
    *

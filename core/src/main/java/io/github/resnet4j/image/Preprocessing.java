@@ -96,7 +96,24 @@ public record Preprocessing(
    * @param index which of the N
    */
   public void apply(Pixels picture, Tensor batch, int index) {
-    Pixels crop = crop(channels() == 1 ? picture.toGray() : picture);
+    normalize(crop(channels() == 1 ? picture.toGray() : picture), batch, index);
+  }
+
+  /**
+   * Writes pixels that have the input's extents already into a batch: only the colours change.
+   *
+   * @param crop {@code cropWidth × cropHeight}, as {@link #crop} or {@link Augmentation} makes it
+   * @param batch {@code [N, channels, cropHeight, cropWidth]}
+   * @param index which of the N
+   * @throws IllegalArgumentException if the extents or the channels are others
+   */
+  public void normalize(Pixels crop, Tensor batch, int index) {
+    if (crop.width() != cropWidth || crop.height() != cropHeight || crop.channels() != channels()) {
+      throw new IllegalArgumentException(
+          "%d×%d pixels of %d channels; the input has %d×%d of %d"
+              .formatted(
+                  crop.width(), crop.height(), crop.channels(), cropWidth, cropHeight, channels()));
+    }
     int plane = cropHeight * cropWidth;
     int channels = channels();
     float[] values = new float[256];

@@ -1,0 +1,349 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.Architecture;
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.Weights;
+import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.nn.Parameter;
+import io.github.resnet4j.tensor.TorchRandom;
+import io.github.resnet4j.train.Optimizer.Method;
+import io.github.resnet4j.train.PictureFolder;
+import io.github.resnet4j.train.Recipe;
+import io.github.resnet4j.train.Schedule;
+import io.github.resnet4j.train.Trainer;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+@Command(
+    name = "train",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Trains a network on a folder of pictures, or goes on from weights (fine-tuning).",
+      "",
+      "The folder holds train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg, of which a part is"
+          + " held out. After each epoch OUTPUT has last.safetensors and best.safetensors, which"
+          + " 'classify' and Python take, metrics.csv, and what --resume goes on from.",
+    },
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j train --data photos/ --model resnet18 --weights DEFAULT --output run1/",
+      "  resnet4j train -d digits/ -m resnet20 --recipe small-images --epochs 20 -o run2/",
+      "  resnet4j train -d photos/ -m resnet50 -w my.pth --freeze stem,layer1 -o run3/ --resume",
+      "  resnet4j classify -w run1/best.safetensors photo.jpg",
+    })
+final class TrainCommand implements Callable<Integer> {
+  @Option(
+      names = {"-d", "--data"},
+      paramLabel = "DIR",
+      required = true,
+      description = "The pictures, a folder for each class.")
+  private Path folder = Path.of("");
+
+  @Option(
+      names = {"-o", "--output"},
+      paramLabel = "DIR",
+      required = true,
+      description = "Where the files go.")
+  private Path output = Path.of("");
+
+  @Option(
+      names = {"-m", "--model"},
+      paramLabel = "NAME",
+      description = "A network that 'resnet4j models' lists.")
+  private @Nullable String model;
+
+  @Option(
+      names = {"-w", "--weights"},
+      paramLabel = "WEIGHTS",
+      description =
+          "What to begin with, as 'classify' takes it: DEFAULT, a name or a file. Its head is"
+              + " replaced where the classes differ. By default initial weights.")
+  private @Nullable String weights;
+
+  @Option(
+      names = "--recipe",
+      paramLabel = "NAME",
+      description =
+          "finetune, paper, torchvision-v1 or small-images; the options below overrule it. By"
+              + " default finetune with weights, else torchvision-v1, or small-images for a network"
+              + " for small pictures.")
+  private @Nullable String recipe;
+
+  @Option(names = "--epochs", paramLabel = "N", description = "How often all pictures are seen.")
+  private @Nullable Integer epochs;
+
+  @Option(
+      names = {"-b", "--batch"},
+      paramLabel = "N",
+      description = "Pictures of a step.")
+  private @Nullable Integer batch;
+
+  @Option(names = "--lr", paramLabel = "RATE", description = "The highest learning rate.")
+  private @Nullable Double rate;
+
+  @Option(
+      names = "--schedule",
+      paramLabel = "KIND",
+      description = "How the rate falls: constant, cosine, steps.")
+  private Schedule.@Nullable Kind kind;
+
+  @Option(
+      names = "--milestones",
+      paramLabel = "EPOCH",
+      split = ",",
+      description = "For steps: from these epochs on a tenth of the rate.")
+  private @Nullable List<Integer> milestones;
+
+  @Option(names = "--warmup", paramLabel = "N", description = "Epochs in which the rate rises.")
+  private @Nullable Integer warmup;
+
+  @Option(names = "--optimizer", paramLabel = "NAME", description = "sgd, nesterov or adamw.")
+  private @Nullable OptimizerChoice optimizer;
+
+  @Option(names = "--momentum", paramLabel = "M", description = "For sgd and nesterov.")
+  private @Nullable Float momentum;
+
+  @Option(
+      names = "--weight-decay",
+      paramLabel = "D",
+      description = "What a step takes away from a weight, before the rate.")
+  private @Nullable Float weightDecay;
+
+  @Option(
+      names = "--label-smoothing",
+      paramLabel = "E",
+      description = "The part of a target that is spread over all classes.")
+  private @Nullable Double labelSmoothing;
+
+  @Option(
+      names = "--val-split",
+      paramLabel = "PART",
+      description =
+          "Without folders train and val: which part of each class is held out; default"
+              + " ${DEFAULT-VALUE}.")
+  private double split = 0.2;
+
+  @Option(
+      names = "--freeze",
+      paramLabel = "PART",
+      split = ",",
+      description = "What stays as it is: stem, layer1 to layer4, or the beginning of a name.")
+  private List<String> frozen = List.of();
+
+  @Option(
+      names = "--preprocessing",
+      paramLabel = "FILE",
+      description =
+          "How pictures are prepared, as 'classify' takes it; by default as the weights'.")
+  private @Nullable Path preprocessingFile;
+
+  @Option(
+      names = "--seed",
+      paramLabel = "S",
+      description = "What all chance follows from; default ${DEFAULT-VALUE}.")
+  private long seed;
+
+  @Option(names = "--resume", description = "Go on where an earlier run in OUTPUT was stopped.")
+  private boolean resume;
+
+  @Option(names = "--strict", description = "End at the first picture that cannot be read.")
+  private boolean strict;
+
+  @Option(
+      names = {"-t", "--threads"},
+      paramLabel = "N",
+      description = "Threads to compute on; by default all cores.")
+  private int threads = Runtime.getRuntime().availableProcessors();
+
+  enum OptimizerChoice {
+    SGD,
+    NESTEROV,
+    ADAMW
+  }
+
+  @Override
+  public Integer call() throws IOException, InterruptedException {
+    PictureFolder data = PictureFolder.of(folder, split, seed);
+    if (!resume && Files.exists(output.resolve("state.safetensors"))) {
+      throw new IllegalArgumentException(
+          output + ": holds a training already; go on with it with --resume, or take another");
+    }
+    Classifier start = start(data.classes());
+    Recipe chosen = recipe(start.network().spec());
+    System.err.printf(
+        "%,d pictures to learn from, %,d held out, %d classes%n%s%n",
+        data.train().size(), data.val().size(), data.classes().size(), chosen);
+    try (var printer = new Printer(data.train().size())) {
+      new Trainer(start, data, chosen, frozen(start), threads, output, printer).run(resume);
+    }
+    return Main.OK;
+  }
+
+  /** The network to begin with, for these classes. */
+  private Classifier start(List<String> classes) throws IOException {
+    var random = TorchRandom.manualSeed(seed);
+    ResNet network;
+    Preprocessing preprocessing;
+    if (weights == null) {
+      if (model == null) {
+        throw new IllegalArgumentException("name a network with --model, or --weights");
+      }
+      ResNetSpec spec = withClasses(Architecture.named(model), classes);
+      network = ResNet.initialize(spec, random);
+      preprocessing = ModelOptions.usual(spec);
+    } else {
+      try (var progress = new Progress.ForDownloads()) {
+        Weights found =
+            Weights.find(Optional.ofNullable(model), weights, System.getenv(), progress.download());
+        ResNetSpec spec =
+            withClasses(
+                found
+                    .spec()
+                    .orElseThrow(() ->
+                        new IllegalArgumentException(
+                            found.file()
+                                + ": does not say which network it is for; name it with"
+                                + " --model")),
+                classes);
+        try (var checkpoint = Checkpoint.open(found.file())) {
+          network = ResNet.loadForTransfer(spec, checkpoint, random).network();
+        }
+        preprocessing = found.preprocessing().orElseGet(() -> ModelOptions.usual(spec));
+      }
+    }
+    if (preprocessingFile != null) {
+      preprocessing = Preprocessing.fromJson(preprocessingFile);
+    }
+    return new Classifier(network, preprocessing, classes);
+  }
+
+  private static ResNetSpec withClasses(ResNetSpec spec, List<String> classes) {
+    return spec.toBuilder().numClasses(classes.size()).includeTop(true).build();
+  }
+
+  private Recipe recipe(ResNetSpec spec) {
+    String usual =
+        weights != null
+            ? "finetune"
+            : spec.stem() == ResNetSpec.Stem.SMALL_IMAGE ? "small-images" : "torchvision-v1";
+    Recipe preset = Recipe.named(recipe == null ? usual : recipe);
+    Schedule schedule = preset.schedule();
+    int all = or(epochs, schedule.epochs());
+    int rising = or(warmup, Math.min(schedule.warmup(), all - 1));
+    return new Recipe(
+        new Schedule(
+            or(kind, schedule.kind()),
+            or(rate, schedule.rate()),
+            all,
+            rising,
+            or(milestones, schedule.milestones())),
+        or(batch, preset.batch()),
+        method(preset.method()),
+        or(weightDecay, preset.weightDecay()),
+        preset.decayAll(),
+        or(labelSmoothing, preset.labelSmoothing()),
+        preset.augmentation(),
+        seed);
+  }
+
+  private Method method(Method preset) {
+    if (optimizer == OptimizerChoice.ADAMW) {
+      return Method.AdamW.USUAL;
+    }
+    float usual = preset instanceof Method.Sgd(float value, boolean _) ? value : 0.9f;
+    boolean ahead = preset instanceof Method.Sgd(float _, boolean nesterov) && nesterov;
+    return new Method.Sgd(
+        or(momentum, usual), optimizer == null ? ahead : optimizer == OptimizerChoice.NESTEROV);
+  }
+
+  private static <T> T or(@Nullable T asked, T preset) {
+    return asked == null ? preset : asked;
+  }
+
+  /** The parameters that --freeze names. */
+  private Set<String> frozen(Classifier start) {
+    List<String> names =
+        start.network().layers().parameters().stream().map(Parameter::name).toList();
+    for (String part : frozen) {
+      if (names.stream().noneMatch(name -> isOf(name, part))) {
+        throw new IllegalArgumentException(
+            "--freeze: the network has no part '%s'".formatted(part));
+      }
+    }
+    return names.stream()
+        .filter(name -> frozen.stream().anyMatch(part -> isOf(name, part)))
+        .collect(Collectors.toSet());
+  }
+
+  private static boolean isOf(String name, String part) {
+    return part.equals("stem")
+        ? name.startsWith("conv1.") || name.startsWith("bn1.")
+        : name.equals(part) || name.startsWith(part + ".");
+  }
+
+  /** A bar for the epoch that runs, a line for each that is done. */
+  private final class Printer implements Trainer.Listener, AutoCloseable {
+    private final int pictures;
+    private @Nullable Progress bar;
+
+    Printer(int pictures) {
+      this.pictures = pictures;
+    }
+
+    @Override
+    public void step(int epoch, int done, int all, double loss) {
+      Progress shown = bar;
+      if (shown == null) {
+        shown = new Progress("epoch " + epoch, " pictures", 1);
+        bar = shown;
+      }
+      shown.at(done, pictures);
+    }
+
+    @Override
+    public void epoch(Trainer.Epoch epoch) {
+      close();
+      String held =
+          Double.isNaN(epoch.valLoss())
+              ? ""
+              : "; held out: loss %.4f, %.2f %% right"
+                  .formatted(epoch.valLoss(), 100 * epoch.valAccuracy());
+      System.out.printf(
+          "epoch %d: loss %.4f, %.2f %% right%s; rate %.4g, %.1f pictures/s%n",
+          epoch.number(),
+          epoch.trainLoss(),
+          100 * epoch.trainAccuracy(),
+          held,
+          epoch.rate(),
+          epoch.imagesPerSecond());
+    }
+
+    @Override
+    public void unreadable(IOException failure) {
+      if (strict) {
+        throw new IllegalArgumentException(failure.getMessage(), failure);
+      }
+      System.err.println("resnet4j: " + failure.getMessage());
+    }
+
+    @Override
+    public void close() {
+      if (bar != null) {
+        bar.close();
+        bar = null;
+      }
+    }
+  }
+}

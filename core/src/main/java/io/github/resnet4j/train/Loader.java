@@ -1,0 +1,89 @@
+package io.github.resnet4j.train;
+
+import io.github.resnet4j.image.Augmentation;
+import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.train.PictureFolder.Example;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.SplittableRandom;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+
+/**
+ * Decodes and augments the pictures of a batch while the one before is learnt from. What becomes of
+ * a picture follows from seed, epoch and picture alone, whatever the number of threads.
+ */
+final class Loader implements AutoCloseable {
+  private final Preprocessing preprocessing;
+  private final ExecutorService threads;
+
+  /**
+   * Pictures as the network takes them.
+   *
+   * @param images {@code [N, C, H, W]}, of which the first {@code examples.size()} are filled
+   * @param examples what they are
+   * @param failures what could not be read, a line for each
+   */
+  record Batch(Tensor images, List<Example> examples, List<IOException> failures) {}
+
+  Loader(Preprocessing preprocessing, int threads) {
+    this.preprocessing = preprocessing;
+    this.threads =
+        Executors.newFixedThreadPool(
+            threads, Thread.ofPlatform().daemon().name("resnet4j-loader-", 0).factory());
+  }
+
+  /** Begins with a batch; {@link #await} has it when it is done. */
+  List<Future<Tensor>> begin(
+      List<Example> examples, Augmentation augmentation, long seed, int epoch) {
+    var parts = new ArrayList<Future<Tensor>>();
+    for (Example example : examples) {
+      parts.add(
+          threads.submit(() -> {
+            var random =
+                new SplittableRandom(
+                    seed * 31 + epoch * 1_000_003L + example.file().toString().hashCode());
+            Tensor one = preprocessing.batch(1);
+            preprocessing.normalize(
+                augmentation.apply(
+                    ImageDecoder.DEFAULT.decode(example.file()), preprocessing, random),
+                one,
+                0);
+            return one;
+          }));
+    }
+    return parts;
+  }
+
+  /** Waits for a batch that was begun. */
+  Batch await(List<Example> examples, List<Future<Tensor>> parts, Tensor into)
+      throws InterruptedException {
+    var read = new ArrayList<Example>();
+    var failures = new ArrayList<IOException>();
+    for (int i = 0; i < parts.size(); i++) {
+      try {
+        float[] one = parts.get(i).get().data();
+        System.arraycopy(one, 0, into.data(), read.size() * one.length, one.length);
+        read.add(examples.get(i));
+      } catch (ExecutionException e) {
+        switch (e.getCause()) {
+          case IOException unreadable -> failures.add(unreadable);
+          case RuntimeException unexpected -> throw unexpected;
+          case Error error -> throw error;
+          case null, default -> throw new IllegalStateException(e);
+        }
+      }
+    }
+    return new Batch(into, read, failures);
+  }
+
+  @Override
+  public void close() {
+    threads.shutdownNow();
+  }
+}

@@ -1,0 +1,133 @@
+package io.github.resnet4j.train;
+
+import io.github.resnet4j.engine.TrainingSession;
+import io.github.resnet4j.engine.TrainingSession.Range;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.SequencedMap;
+import java.util.function.Predicate;
+
+/** Changes a network's weights by their gradients, number for number as PyTorch's do. */
+public final class Optimizer {
+  /** How weights follow from gradients. */
+  public sealed interface Method {
+    /**
+     * Stochastic gradient descent: {@code m = momentum * m + g; w -= rate * m}.
+     *
+     * @param nesterov whether the step looks ahead: {@code w -= rate * (g + momentum * m)}
+     */
+    record Sgd(float momentum, boolean nesterov) implements Method {}
+
+    /** Adam with decoupled weight decay (arXiv 1711.05101). */
+    record AdamW(float beta1, float beta2, float epsilon) implements Method {
+      /** 0.9, 0.999, 1e-8. */
+      public static final AdamW USUAL = new AdamW(0.9f, 0.999f, 1e-8f);
+    }
+  }
+
+  private final TrainingSession session;
+  private final Method method;
+  private final float weightDecay;
+  private final List<Range> learning;
+  private final Predicate<String> decays;
+  private final float[] first;
+  private final float[] second;
+  private long steps;
+
+  /**
+   * @param weightDecay what each step takes away from a weight, before the rate
+   * @param decays the parameters, by name, that it applies to
+   * @param frozen the parameters that stay as they are
+   */
+  public Optimizer(
+      TrainingSession session,
+      Method method,
+      float weightDecay,
+      Predicate<String> decays,
+      Predicate<String> frozen) {
+    this.session = session;
+    this.method = method;
+    this.weightDecay = weightDecay;
+    this.decays = decays;
+    this.learning = session.ranges().stream().filter(range -> !frozen.test(range.name())).toList();
+    this.first = new float[session.size()];
+    this.second = method instanceof Method.AdamW ? new float[session.size()] : new float[0];
+  }
+
+  /** One step against the session's gradients. */
+  public void step(float rate) {
+    steps++;
+    session.inParallel((from, end) -> {
+      for (Range range : learning) {
+        int start = Math.max(from, range.from());
+        int stop = Math.min(end, range.end());
+        if (start < stop) {
+          float decay = decays.test(range.name()) ? weightDecay : 0;
+          switch (method) {
+            case Method.Sgd(float momentum, boolean nesterov) when nesterov ->
+                nesterov(start, stop, rate, momentum, decay);
+            case Method.Sgd(float momentum, boolean _) -> sgd(start, stop, rate, momentum, decay);
+            case Method.AdamW adam -> adam(start, stop, rate, adam, decay);
+          }
+        }
+      }
+    });
+  }
+
+  private void sgd(int from, int end, float rate, float momentum, float decay) {
+    float[] w = session.weights();
+    float[] g = session.gradients();
+    int at = session.gradientsAt();
+    for (int i = from; i < end; i++) {
+      first[i] = momentum * first[i] + (g[at + i] + decay * w[i]);
+      w[i] -= rate * first[i];
+    }
+  }
+
+  private void nesterov(int from, int end, float rate, float momentum, float decay) {
+    float[] w = session.weights();
+    float[] g = session.gradients();
+    int at = session.gradientsAt();
+    for (int i = from; i < end; i++) {
+      float gradient = g[at + i] + decay * w[i];
+      first[i] = momentum * first[i] + gradient;
+      w[i] -= rate * (gradient + momentum * first[i]);
+    }
+  }
+
+  private void adam(int from, int end, float rate, Method.AdamW adam, float decay) {
+    float[] w = session.weights();
+    float[] g = session.gradients();
+    int at = session.gradientsAt();
+    float size = (float) (rate / (1 - Math.pow(adam.beta1, steps)));
+    float root = (float) Math.sqrt(1 - Math.pow(adam.beta2, steps));
+    float kept = 1 - rate * decay;
+    for (int i = from; i < end; i++) {
+      float gradient = g[at + i];
+      first[i] += (gradient - first[i]) * (1 - adam.beta1);
+      second[i] = second[i] * adam.beta2 + (1 - adam.beta2) * gradient * gradient;
+      w[i] = w[i] * kept - size * first[i] / ((float) Math.sqrt(second[i]) / root + adam.epsilon);
+    }
+  }
+
+  /** How often {@link #step} was called. */
+  public long steps() {
+    return steps;
+  }
+
+  /** What it remembers, by PyTorch's names, in the order of the session's weights. */
+  SequencedMap<String, float[]> memory() {
+    var memory = new LinkedHashMap<String, float[]>();
+    if (method instanceof Method.AdamW) {
+      memory.put("exp_avg", first);
+      memory.put("exp_avg_sq", second);
+    } else {
+      memory.put("momentum_buffer", first);
+    }
+    return memory;
+  }
+
+  void resumeAfter(long stepsDone) {
+    steps = stepsDone;
+  }
+}

@@ -1,0 +1,57 @@
+package io.github.resnet4j.train;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import io.github.resnet4j.Architecture;
+import io.github.resnet4j.Golden;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.engine.TrainingSession;
+import io.github.resnet4j.tensor.TorchRandom;
+import io.github.resnet4j.train.Optimizer.Method;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Five steps on given gradients against PyTorch's optimizers. */
+class OptimizerTest {
+  static Stream<Map.Entry<String, Method>> methods() {
+    return Stream.of(
+        Map.entry("sgd", new Method.Sgd(0.9f, false)),
+        Map.entry("nesterov", new Method.Sgd(0.9f, true)),
+        Map.entry("adamw", Method.AdamW.USUAL));
+  }
+
+  @ParameterizedTest
+  @MethodSource("methods")
+  void stepsAsPytorchsDo(Map.Entry<String, Method> method) {
+    var golden = Golden.json("optimizers.json");
+    List<?> expected = Golden.list(golden.get(method.getKey()).get("weights"));
+    List<?> start = Golden.list(golden.get("data").get("start"));
+    var network = ResNet.initialize(Architecture.named("resnet20"), TorchRandom.manualSeed(0));
+    try (var session =
+        new TrainingSession(
+            network.layers(), network.state(), 3, TrainingSession.Options.of(1, 32, 32))) {
+      var optimizer = new Optimizer(session, method.getValue(), 0.01f, _ -> true, _ -> false);
+      // The biases of the head, which lie one after the other.
+      int at = session.ranges().getLast().from();
+      set(start, session.weights(), at);
+      for (Object gradient : Golden.list(golden.get("data").get("gradients"))) {
+        set((List<?>) gradient, session.gradients(), session.gradientsAt() + at);
+        optimizer.step(0.1f);
+      }
+      for (int i = 0; i < expected.size(); i++) {
+        float value = ((Number) expected.get(i)).floatValue();
+        // Five steps, each rounded once or twice in another place.
+        assertEquals(value, session.weights()[at + i], 10 * Math.ulp(Math.max(1, value)));
+      }
+    }
+  }
+
+  private static void set(List<?> numbers, float[] to, int at) {
+    for (int i = 0; i < numbers.size(); i++) {
+      to[at + i] = ((Number) numbers.get(i)).floatValue();
+    }
+  }
+}

@@ -1,0 +1,44 @@
+package io.github.resnet4j.train;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import io.github.resnet4j.Golden;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Learning rates against PyTorch's schedulers. */
+class ScheduleTest {
+  static Stream<Map<String, Object>> cases() {
+    return Golden.json("optimizers.json").values().stream()
+        .filter(golden -> golden.containsKey("rates"));
+  }
+
+  @ParameterizedTest
+  @MethodSource("cases")
+  void fallsAsPytorchsDo(Map<String, Object> golden) {
+    List<?> rates = Golden.list(golden.get("rates"));
+    var schedule =
+        new Schedule(
+            Schedule.Kind.valueOf((String) golden.get("kind")),
+            0.3,
+            rates.size(),
+            (Integer) golden.get("warmup"),
+            List.of(4, 9));
+    for (int epoch = 0; epoch < rates.size(); epoch++) {
+      // PyTorch multiplies its way from epoch to epoch: a few last digits of a double.
+      assertEquals(((Number) rates.get(epoch)).doubleValue(), schedule.at(epoch), 1e-14);
+    }
+  }
+
+  @Test
+  void aWarmupOfTheWholeTrainingIsRefused() {
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> new Schedule(Schedule.Kind.COSINE, 0.1, 5, 5, List.of()));
+  }
+}

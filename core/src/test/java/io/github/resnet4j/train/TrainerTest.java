@@ -1,0 +1,214 @@
+package io.github.resnet4j.train;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.Architecture;
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.checkpoint.CheckpointException;
+import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.image.Augmentation;
+import io.github.resnet4j.image.Augmentation.Crop;
+import io.github.resnet4j.image.Interpolation;
+import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.awt.Color;
+import java.awt.image.BufferedImage;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import java.util.Set;
+import javax.imageio.ImageIO;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Training on pictures that the test draws: squares and discs. */
+class TrainerTest {
+  @TempDir Path home;
+
+  @BeforeEach
+  void draw() throws IOException {
+    var random = new Random(1);
+    for (String part : List.of("train", "val")) {
+      for (int i = 0; i < (part.equals("train") ? 24 : 8); i++) {
+        draw(home.resolve("data/%s/disc/%d.png".formatted(part, i)), true, random);
+        draw(home.resolve("data/%s/square/%d.png".formatted(part, i)), false, random);
+      }
+    }
+  }
+
+  private static void draw(Path file, boolean disc, Random random) throws IOException {
+    var image = new BufferedImage(24, 24, BufferedImage.TYPE_INT_RGB);
+    var pen = image.createGraphics();
+    pen.setColor(new Color(random.nextInt(80), random.nextInt(80), random.nextInt(80)));
+    pen.fillRect(0, 0, 24, 24);
+    pen.setColor(new Color(255 - random.nextInt(80), 255 - random.nextInt(80), 200));
+    int x = 2 + random.nextInt(6);
+    int y = 2 + random.nextInt(6);
+    if (disc) {
+      pen.fillOval(x, y, 14, 14);
+    } else {
+      pen.fillRect(x, y, 13, 13);
+    }
+    pen.dispose();
+    Files.createDirectories(file.getParent());
+    ImageIO.write(image, "png", file.toFile());
+  }
+
+  private static Classifier start() {
+    var spec = Architecture.named("resnet20").toBuilder().numClasses(2).build();
+    return new Classifier(
+        ResNet.initialize(spec, TorchRandom.manualSeed(0)),
+        new Preprocessing(
+            24, 24, 24, Interpolation.BILINEAR, List.of(.5f, .5f, .5f), List.of(.3f, .3f, .3f)),
+        List.of("disc", "square"));
+  }
+
+  private static Recipe recipe(int epochs, double rate) {
+    return new Recipe(
+        new Schedule(Schedule.Kind.CONSTANT, rate, epochs, 0, List.of()),
+        10,
+        new Optimizer.Method.Sgd(0.9f, false),
+        1e-4f,
+        false,
+        0.05,
+        new Augmentation(Crop.PAD, true),
+        3);
+  }
+
+  private static final class Ear implements Trainer.Listener {
+    final List<Trainer.Epoch> epochs = new ArrayList<>();
+    final List<String> unreadable = new ArrayList<>();
+    int endAfter = Integer.MAX_VALUE;
+
+    @Override
+    public void epoch(Trainer.Epoch epoch) {
+      epochs.add(epoch);
+      if (epochs.size() == endAfter) {
+        throw new IllegalStateException("killed");
+      }
+    }
+
+    @Override
+    public void unreadable(IOException failure) {
+      unreadable.add(failure.getMessage());
+    }
+  }
+
+  private Trainer trainer(Recipe recipe, String output, Ear ear) throws IOException {
+    var data = PictureFolder.of(home.resolve("data"), 0, 0);
+    return new Trainer(start(), data, recipe, Set.of(), 2, home.resolve(output), ear);
+  }
+
+  @Test
+  void learnsAndWritesWhatItLearnt() throws IOException, InterruptedException {
+    var ear = new Ear();
+    trainer(recipe(12, 0.02), "run", ear).run(false);
+    Trainer.Epoch last = ear.epochs.getLast();
+    assertEquals(12, ear.epochs.size());
+    assertTrue(last.trainLoss() < 0.6 * ear.epochs.getFirst().trainLoss(), last.toString());
+    assertTrue(last.trainAccuracy() > 0.9, last.toString());
+    double best = ear.epochs.stream().mapToDouble(Trainer.Epoch::valAccuracy).max().orElse(0);
+    assertTrue(best > 0.8, ear.epochs.toString());
+    assertEquals(13, Files.readAllLines(home.resolve("run/metrics.csv")).size());
+
+    Classifier found = Classifier.load(home.resolve("run/best.safetensors"));
+    int right = 0;
+    try (var session = found.network().compile(CompileOptions.defaults())) {
+      for (var example : PictureFolder.of(home.resolve("data"), 0, 0).val()) {
+        var top = found.classify(example.file(), 1, session).getFirst();
+        right += top.label().equals(found.labels().get(example.label())) ? 1 : 0;
+      }
+    }
+    assertEquals(best, right / 16.0, 1e-9);
+  }
+
+  @Test
+  void aKilledRunEndsAsOneThatWasNotKilled() throws IOException, InterruptedException {
+    trainer(recipe(3, 0.02), "whole", new Ear()).run(false);
+    var ear = new Ear();
+    ear.endAfter = 1;
+    assertThrows(
+        IllegalStateException.class, () -> trainer(recipe(3, 0.02), "parts", ear).run(false));
+    trainer(recipe(3, 0.02), "parts", new Ear()).run(true);
+    for (String file : List.of("last.safetensors", "best.safetensors")) {
+      assertArrayEquals(
+          Files.readAllBytes(home.resolve("whole").resolve(file)),
+          Files.readAllBytes(home.resolve("parts").resolve(file)),
+          file);
+    }
+    assertEquals(4, Files.readAllLines(home.resolve("parts/metrics.csv")).size());
+  }
+
+  @Test
+  void anotherTrainingsStateIsRefused() throws IOException, InterruptedException {
+    trainer(recipe(1, 0.02), "run", new Ear()).run(false);
+    var e =
+        assertThrows(
+            CheckpointException.class, () -> trainer(recipe(1, 0.05), "run", new Ear()).run(true));
+    assertTrue(e.getMessage().contains("recipe"), e.getMessage());
+  }
+
+  @Test
+  void anUnreadablePictureIsSaidAndLeftOut() throws IOException, InterruptedException {
+    Files.writeString(home.resolve("data/train/disc/broken.png"), "no picture");
+    var ear = new Ear();
+    trainer(recipe(2, 0.02), "run", ear).run(false);
+    assertEquals(2, ear.unreadable.size(), ear.unreadable.toString());
+    assertTrue(ear.unreadable.getFirst().contains("broken.png"), ear.unreadable.getFirst());
+  }
+
+  @Test
+  void aLossThatIsNoNumberEndsIt() throws IOException {
+    var e =
+        assertThrows(
+            ArithmeticException.class, () -> trainer(recipe(4, 1e30), "run", new Ear()).run(false));
+    assertTrue(e.getMessage().contains("lower learning rate"), e.getMessage());
+  }
+
+  @Test
+  void whatIsFrozenStays() throws IOException, InterruptedException {
+    var data = PictureFolder.of(home.resolve("data"), 0, 0);
+    Classifier start = start();
+    Set<String> frozen = Set.of("conv1.weight", "layer1.0.conv2.weight");
+    Classifier end =
+        new Trainer(start, data, recipe(1, 0.02), frozen, 2, home.resolve("run"), new Ear())
+            .run(false);
+    for (String name : List.of("conv1.weight", "layer1.0.conv2.weight", "layer1.0.conv1.weight")) {
+      boolean same =
+          java.util.Arrays.equals(
+              start.network().state().get(name).data(), end.network().state().get(name).data());
+      assertEquals(frozen.contains(name), same, name);
+    }
+  }
+
+  @Test
+  void foldersThatTeachNothingAreRefused() throws IOException {
+    Files.createDirectories(home.resolve("data/train/empty"));
+    assertTrue(failure().contains("empty: has no pictures"), failure());
+    Files.delete(home.resolve("data/train/empty"));
+    Files.createDirectories(home.resolve("data/val/ring"));
+    assertTrue(failure().contains("train has no class of this name"), failure());
+  }
+
+  private String failure() {
+    return assertThrows(IOException.class, () -> PictureFolder.of(home.resolve("data"), 0, 0))
+        .getMessage();
+  }
+
+  @Test
+  void aPartOfEachClassIsHeldOut() throws IOException {
+    var split = PictureFolder.of(home.resolve("data/train"), 0.25, 7);
+    assertEquals(36, split.train().size());
+    assertEquals(12, split.val().size());
+    assertEquals(6, split.val().stream().filter(example -> example.label() == 0).count());
+    assertEquals(split, PictureFolder.of(home.resolve("data/train"), 0.25, 7));
+  }
+}

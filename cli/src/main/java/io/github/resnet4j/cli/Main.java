@@ -27,6 +27,7 @@ import picocli.CommandLine.IVersionProvider;
       ConvertCommand.class,
       QuantizeCommand.class,
       TrainCommand.class,
+      EvaluateCommand.class,
       BenchCommand.class,
       PlanCommand.class,
     },

@@ -187,6 +187,8 @@ final class TrainCommand implements Callable<Integer> {
         data.train().size(), data.val().size(), data.classes().size(), chosen);
     try (var printer = new Printer(data.train().size())) {
       new Trainer(start, data, chosen, frozen(start), threads, output, printer).run(resume);
+    } catch (ArithmeticException e) { // the loss is no number
+      throw new IllegalArgumentException(e.getMessage(), e);
     }
     return Main.OK;
   }

@@ -9,17 +9,22 @@ import com.fasterxml.jackson.jr.ob.JSON;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.Npy;
 import io.github.resnet4j.tensor.Tensor;
+import java.awt.Color;
+import java.awt.image.BufferedImage;
 import java.io.File;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
 import java.util.zip.ZipInputStream;
+import javax.imageio.ImageIO;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
@@ -405,6 +410,87 @@ class CommandIT {
     assertTrue(wrong.err().contains("must end in .safetensors"), wrong.err());
   }
 
+  /** Squares and discs, a folder for each. */
+  private static void drawPictures(Path to) throws IOException {
+    var random = new Random(1);
+    for (int i = 0; i < 20; i++) {
+      for (String shape : List.of("disc", "square")) {
+        var image = new BufferedImage(32, 32, BufferedImage.TYPE_INT_RGB);
+        var pen = image.createGraphics();
+        pen.setColor(new Color(128 + random.nextInt(128), 128 + random.nextInt(128), 200));
+        int x = random.nextInt(10);
+        int y = random.nextInt(10);
+        if (shape.equals("disc")) {
+          pen.fillOval(x, y, 20, 20);
+        } else {
+          pen.fillRect(x, y, 18, 18);
+        }
+        pen.dispose();
+        Path file = to.resolve(shape).resolve(i + ".png");
+        Files.createDirectories(file.getParent());
+        ImageIO.write(image, "png", file.toFile());
+      }
+    }
+  }
+
+  @Test
+  void trainsEvaluatesAndClassifies() throws IOException {
+    Path photos = folder.resolve("shapes");
+    drawPictures(photos);
+    String out = folder.resolve("run").toString();
+    String data = photos.toString();
+    String[] train = {
+      "train", "-d", data, "-m", "resnet20", "-b", "8", "--lr", "0.02", "--epochs", "20", "-o", out
+    };
+    Run made = run(train);
+    assertEquals(0, made.code(), made.err());
+    assertEquals(20, made.lines().size(), made.out());
+    assertTrue(
+        made.lines()
+            .getFirst()
+            .matches(
+                "epoch 1: loss \\d\\.\\d{4}, [\\d.]+ % right; held out: loss [\\d.]+, [\\d.]+ %"
+                    + " right; rate 0.0002000, [\\d.]+ pictures/s"),
+        made.out());
+    assertTrue(made.err().contains("32 pictures to learn from, 8 held out, 2 classes"), made.err());
+
+    Run again = run(train);
+    assertEquals(1, again.code());
+    assertTrue(again.err().contains("go on with it with --resume"), again.err());
+    String[] resumed = Arrays.copyOf(train, train.length + 1);
+    resumed[train.length] = "--resume";
+    assertEquals(0, run(resumed).code()); // there is nothing left to do
+
+    Path best = folder.resolve("run/best.safetensors");
+    Path confusion = folder.resolve("confusion.csv");
+    Run found =
+        run(
+            "evaluate",
+            "-w",
+            best.toString(),
+            "-d",
+            data,
+            "--format",
+            "csv",
+            "--confusion",
+            confusion.toString());
+    assertEquals(0, found.code(), found.err());
+    assertEquals("class,pictures,recall_percent,precision_percent", found.lines().getFirst());
+    assertTrue(
+        found.err().matches("(?s)40 pictures: [89]\\d.* among the first five\\R"), found.err());
+    assertEquals("truth,disc,square", Files.readAllLines(confusion).getFirst());
+    Run classified =
+        run("classify", "-w", best.toString(), photos.resolve("disc/3.png").toString());
+    assertEquals(0, classified.code(), classified.err());
+
+    Run mean = run("train", "-d", data, "-m", "resnet20", "--lr", "1e30", "-o", out + "2");
+    assertEquals(1, mean.code());
+    assertTrue(mean.err().contains("try a lower learning rate"), mean.err());
+    Run frozen = run("train", "-d", data, "-m", "resnet20", "--freeze", "layer9", "-o", out + "3");
+    assertEquals(1, frozen.code());
+    assertTrue(frozen.err().contains("no part 'layer9'"), frozen.err());
+  }
+
   @Test
   void namesBecomeTorchvisions() throws IOException {
     Path out = folder.resolve("tv.pth");
@@ -483,6 +569,8 @@ class CommandIT {
         "weights",
         "convert",
         "quantize",
+        "train",
+        "evaluate",
         "bench",
         "plan"
       })
@@ -529,6 +617,7 @@ class CommandIT {
         Path.of("../core/src/main/resources/io/github/resnet4j/digits.pth"),
         place.resolve("digits.pth"));
     Npy.write(place.resolve("x.npy"), Tensor.filled(1, 1, 3, 224, 224));
+    drawPictures(place.resolve("photos"));
     var commands =
         Pattern.compile("^(?:\\| .* \\| `)?(\\./resnet4j [^`\n]*)", Pattern.MULTILINE)
             .matcher(Files.readString(place.resolve("README.md")))
@@ -536,7 +625,7 @@ class CommandIT {
             .map(found -> found.group(1))
             .filter(command -> !command.endsWith("# downloads"))
             .toList();
-    assertEquals(11, commands.size(), commands.toString());
+    assertEquals(13, commands.size(), commands.toString());
     for (String command : commands) {
       Run run = runProcess(Map.of(), "", List.of("sh", "-c", "sh " + command));
       assertEquals(0, run.code(), command + ": " + run.err());

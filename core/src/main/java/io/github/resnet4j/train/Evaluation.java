@@ -1,0 +1,112 @@
+package io.github.resnet4j.train;
+
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Prediction;
+import io.github.resnet4j.engine.Session;
+import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.image.Pixels;
+import io.github.resnet4j.train.PictureFolder.Example;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.Consumer;
+import java.util.function.IntConsumer;
+import java.util.stream.IntStream;
+
+/**
+ * How well a model does on pictures whose classes are known.
+ *
+ * @param classes the model's labels
+ * @param confusion {@code [truth][prediction]}: how many pictures
+ * @param topFive how many pictures of each class had it among the five most likely
+ */
+public record Evaluation(List<String> classes, long[][] confusion, long[] topFive) {
+  private static final int BATCH = 16;
+  private static final int TOP = 5;
+
+  /**
+   * Runs a model on pictures; what cannot be read is left out.
+   *
+   * @param examples their labels are indices into the classifier's
+   * @param session the network, compiled
+   * @param progress hears how many are done
+   * @param unreadable hears what could not be read
+   */
+  public static Evaluation of(
+      Classifier classifier,
+      List<Example> examples,
+      Session session,
+      IntConsumer progress,
+      Consumer<IOException> unreadable) {
+    int classes = classifier.labels().size();
+    var found = new Evaluation(classifier.labels(), new long[classes][classes], new long[classes]);
+    for (int i = 0; i < examples.size(); i += BATCH) {
+      List<Example> some = examples.subList(i, Math.min(examples.size(), i + BATCH));
+      var pictures = new ArrayList<Pixels>();
+      var labels = new ArrayList<Integer>();
+      List<Object> decoded = some.parallelStream().map(example -> decode(example)).toList();
+      for (int n = 0; n < some.size(); n++) {
+        switch (decoded.get(n)) {
+          case Pixels picture -> {
+            pictures.add(picture);
+            labels.add(some.get(n).label());
+          }
+          case IOException failure -> unreadable.accept(failure);
+          default -> throw new IllegalStateException();
+        }
+      }
+      var predictions = classifier.classify(pictures, TOP, session);
+      for (int n = 0; n < labels.size(); n++) {
+        int truth = labels.get(n);
+        List<Integer> best = predictions.get(n).stream().map(Prediction::index).toList();
+        found.confusion[truth][best.getFirst()]++;
+        found.topFive[truth] += best.contains(truth) ? 1 : 0;
+      }
+      progress.accept(i + some.size());
+    }
+    return found;
+  }
+
+  private static Object decode(Example example) {
+    try {
+      return ImageDecoder.DEFAULT.decode(example.file());
+    } catch (IOException e) {
+      return e;
+    }
+  }
+
+  /** Pictures of a class. */
+  public long count(int label) {
+    return Arrays.stream(confusion[label]).sum();
+  }
+
+  /** All pictures. */
+  public long count() {
+    return IntStream.range(0, confusion.length).mapToLong(this::count).sum();
+  }
+
+  /** The part of the pictures whose most likely class was right, 0 to 1. */
+  public double accuracy() {
+    return (double) IntStream.range(0, confusion.length).mapToLong(k -> confusion[k][k]).sum()
+        / count();
+  }
+
+  /** The part of the pictures whose class was among the five most likely, 0 to 1. */
+  public double topFiveAccuracy() {
+    return (double) Arrays.stream(topFive).sum() / count();
+  }
+
+  /** Of the pictures of a class, the part that was found, 0 to 1; NaN without any. */
+  public double recall(int label) {
+    return (double) confusion[label][label] / count(label);
+  }
+
+  /**
+   * Of the pictures that were taken for a class, the part that is of it, 0 to 1; NaN without any.
+   */
+  public double precision(int label) {
+    long taken = IntStream.range(0, confusion.length).mapToLong(k -> confusion[k][label]).sum();
+    return (double) confusion[label][label] / taken;
+  }
+}

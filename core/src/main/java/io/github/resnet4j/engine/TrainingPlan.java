@@ -292,7 +292,6 @@ final class TrainingPlan {
     this.input =
         activation(
             inChannels, options.height(), options.width(), inChannels < 16 ? inChannels : block);
-    this.places.put("", 0);
     layOut(state);
     for (int t = 0; t < threads; t++) {
       var part = new Activation(1, 1, size, 1);

@@ -91,6 +91,7 @@ public final class TrainingSession implements AutoCloseable {
     if (!(network.layers().getLast() instanceof Layer.Linear)) {
       throw new IllegalArgumentException("a network without a head (includeTop) has no loss");
     }
+    options.kernels().testForTraining();
     this.options = options;
     this.plan = new TrainingPlan(network, state, inChannels, options);
     this.workers = new Workers(options.threads());

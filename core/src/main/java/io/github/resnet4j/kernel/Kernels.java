@@ -179,6 +179,18 @@ public interface Kernels {
       int count);
 
   /**
+   * Runs the kernels that only training uses once, small, and compares them with the scalar twin's.
+   *
+   * @throws IllegalStateException if they differ
+   */
+  default void testForTraining() {
+    SelfTest.trainingFailure(this)
+        .ifPresent(failure -> {
+          throw new IllegalStateException(failure + "; -Dresnet4j.kernels=vector takes others");
+        });
+  }
+
+  /**
    * The gradient of max pooling, one row of windows: what a window's maximum contributed goes to
    * the first pixel that has it, {@code toGradient += (x == y) ? gradient : 0}.
    *

@@ -58,6 +58,42 @@ final class SelfTest {
         : Optional.of("the self-test of pooling failed");
   }
 
+  /** What differs among the kernels that training uses, or empty. */
+  static Optional<String> trainingFailure(Kernels kernels) {
+    var twin = new ScalarKernels();
+    var region = new Kernels.Region(2, 3, 64);
+    var shape = ConvTile.Shape.ofWeightGradient(3, kernels.lanes(), 5, 64, 64, 6 * 64);
+    float[] expected = values();
+    float[] actual = values();
+    for (Kernels each : new Kernels[] {twin, kernels}) {
+      float[] values = each == twin ? expected : actual;
+      Floats arena = Floats.of(values);
+      each.moments(arena, region, 16, 4 * 64, 1000, 8192);
+      each.normalize(arena, region, 16, 4 * 64, 1000, 2000, 3 * 64, 9000, 3 * 64);
+      for (Kernels.Mask mask : Kernels.Mask.values()) {
+        each.gradientMoments(
+            arena,
+            region,
+            mask,
+            10000,
+            192,
+            16,
+            256,
+            2000,
+            192,
+            1000,
+            10600 + mask.ordinal() * 128);
+      }
+      each.normGradient(arena, region, true, 2000, 3 * 64, 16, 4 * 64, 1000, 11200, 3 * 64);
+      each.normGradient(arena, region, false, 2000, 3 * 64, 16, 4 * 64, 1000, 11600, 3 * 64);
+      each.maxPoolGradientRow(arena, 16, 10 * 64, 64, 3, 2, 16 + 64, 3000, 12100, 10 * 64, 4);
+      tile(each.tile(shape), values, values());
+    }
+    return Arrays.equals(expected, actual)
+        ? Optional.empty()
+        : Optional.of("the self-test of training failed");
+  }
+
   /**
    * Whether tiles of a format narrower than floats give what the scalar twin gives, bit for bit.
    *

@@ -286,6 +286,13 @@ def optimizers(out):
             w.grad = g.clone()
             optimizer.step()
         cases[name] = {"weights": w.tolist()}
+    w = nn.Parameter(start.clone())
+    optimizer = build["sgd"]([w])
+    for g in gradients:
+        w.grad = g.clone()
+        nn.utils.clip_grad_norm_([w], 1.5)
+        optimizer.step()
+    cases["clipped"] = {"weights": w.tolist()}
     cases["data"] = {"start": start.tolist(), "gradients": gradients.tolist()}
     schedulers = torch.optim.lr_scheduler
     for name, warmup, main in (
@@ -304,8 +311,77 @@ def optimizers(out):
             rates.append(optimizer.param_groups[0]["lr"])
             optimizer.step()
             scheduler.step()
-        cases[f"{name} {warmup}"] = {"kind": name, "warmup": warmup, "rates": rates}
+        cases[f"{name} {warmup}"] = {
+            "kind": name, "warmup": warmup, "steps": 1, "losses": [], "rates": rates
+        }  # fmt: skip
+    optimizer = torch.optim.SGD([nn.Parameter(start.clone())], lr=0.3)
+    scheduler = schedulers.OneCycleLR(
+        optimizer, 0.3, epochs=6, steps_per_epoch=5, cycle_momentum=False
+    )
+    rates = []
+    for i in range(30):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if i < 29:
+            scheduler.step()
+    cases["ONE_CYCLE"] = {
+        "kind": "ONE_CYCLE", "warmup": 0, "steps": 5, "losses": [], "rates": rates
+    }  # fmt: skip
+    optimizer = torch.optim.SGD([nn.Parameter(start.clone())], lr=0.3)
+    scheduler = schedulers.ReduceLROnPlateau(optimizer)
+    losses = [2, 1.5, 1.4999, 1.2] + [1.3, 1.19999] * 12 + [1.1] + [1.1] * 12
+    rates = []
+    for loss in losses:
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step(loss)
+    cases["PLATEAU"] = {
+        "kind": "PLATEAU", "warmup": 0, "steps": 1, "losses": losses, "rates": rates
+    }  # fmt: skip
     (out / "optimizers.json").write_text(compact(cases))
+
+
+def adjustments(out):
+    """What torchvision does to Pillow's pictures for TrivialAugment."""
+    from torchvision.transforms.autoaugment import _apply_op
+
+    rng = np.random.default_rng(5)
+    small = PIL.Image.fromarray(rng.integers(20, 230, (5, 6, 3), dtype=np.uint8))
+    picture = small.resize((37, 26), PIL.Image.Resampling.BICUBIC)
+    strengths = {
+        "ShearX": (0.4, -0.99), "ShearY": (0.4, -0.99), "TranslateX": (7.7, -12.3),
+        "TranslateY": (5.5, -3.2), "Rotate": (13.5, -121.5, 90.0), "Brightness": (0.5, -0.7),
+        "Color": (0.5, -0.7), "Contrast": (0.5, -0.7), "Sharpness": (0.9, -0.8),
+        "Posterize": (3, 6), "Solarize": (100.0, 255.0), "AutoContrast": (0,), "Equalize": (0,),
+    }  # fmt: skip
+    names = {"Color": "saturation", "ShearX": "shear_x", "ShearY": "shear_y",
+             "TranslateX": "translate_x", "TranslateY": "translate_y"}  # fmt: skip
+    tensors = {"picture": torch.from_numpy(np.asarray(picture).copy())}
+    nearest = torchvision.transforms.InterpolationMode.NEAREST
+    for op, values in strengths.items():
+        for value in values:
+            done = _apply_op(picture, op, value, nearest, [0.0, 0.0, 0.0])
+            name = names.get(op, op.lower())
+            tensors[f"{name} {value}"] = torch.from_numpy(np.asarray(done).copy())
+    save_file(tensors, out / "adjustments.safetensors")
+
+
+def events(out):
+    """A file of TensorBoard's own writer, which ours must equal byte for byte."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    with open(out / "events.tfevents", "wb") as file:
+        writer = RecordWriter(file)
+        writer.write(Event(wall_time=1700000000, file_version="brain.Event:2").SerializeToString())
+        for tag, step, value, when in (
+            ("train/loss", 1, 2.5, 1700000001.25),
+            ("train/loss", 300, 0.125, 1700000002.5),
+            ("epoch/val_accuracy", 70000, 0.99, 1700000003.0),
+        ):
+            summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+            writer.write(Event(wall_time=when, step=step, summary=summary).SerializeToString())
 
 
 def forward(out):
@@ -626,6 +702,7 @@ def main():
     torch.set_num_threads(2)
     parts = (
         random_numbers, initial_weights, checkpoints, pictures, preprocessing, forward, logits, training, optimizers,
+        adjustments, events,
     )  # fmt: skip
     for part in parts:
         if not arguments.only or part.__name__ in arguments.only:

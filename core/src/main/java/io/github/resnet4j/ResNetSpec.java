@@ -93,7 +93,12 @@ public record ResNetSpec(
     /** Option A: subsample and fill new channels with zeros; no parameters. */
     ZERO_PAD,
     /** Option B: a 1×1 convolution with batch norm. */
-    PROJECTION
+    PROJECTION,
+    /**
+     * There is none, in any block: the paper's plain networks (section 3.3), which are for
+     * comparison.
+     */
+    NONE
   }
 
   private static final int MAX_STAGES = 8;
@@ -242,7 +247,7 @@ public record ResNetSpec(
     return new Sequential("", layers);
   }
 
-  private Residual block(String name, int in, int planes, int stride, int dilation) {
+  private Layer block(String name, int in, int planes, int stride, int dilation) {
     int out = planes * block.expansion;
     var main = new ArrayList<Layer>();
     switch (block) {
@@ -267,6 +272,10 @@ public record ResNetSpec(
         main.add(new BatchNorm2d(name + ".bn3", out));
       }
     }
+    if (shortcut == Shortcut.NONE) {
+      main.add(new Relu(name + ".relu"));
+      return new Sequential(name, main);
+    }
     return new Residual(name, new Sequential(name, main), shortcut(name, in, out, stride));
   }
 
@@ -281,6 +290,7 @@ public record ResNetSpec(
           new Sequential(
               name,
               List.of(conv1x1(name + ".0", in, out, stride), new BatchNorm2d(name + ".1", out)));
+      case NONE -> throw new IllegalStateException(name);
     };
   }
 

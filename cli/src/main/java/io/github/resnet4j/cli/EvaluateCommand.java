@@ -2,9 +2,11 @@ package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.engine.Session;
+import io.github.resnet4j.figures.ConfusionMatrix;
+import io.github.resnet4j.figures.TrainingReport;
+import io.github.resnet4j.train.Dataset;
+import io.github.resnet4j.train.Dataset.Example;
 import io.github.resnet4j.train.Evaluation;
-import io.github.resnet4j.train.PictureFolder;
-import io.github.resnet4j.train.PictureFolder.Example;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -39,13 +41,17 @@ final class EvaluateCommand implements Callable<Integer> {
       names = {"-d", "--data"},
       paramLabel = "DIR",
       required = true,
-      description = "The pictures, a folder for each class.")
+      description =
+          "The pictures, a folder for each class; or 'digits', the embedded ones that are held"
+              + " out.")
   private Path folder = Path.of("");
 
   @Option(
       names = "--confusion",
       paramLabel = "FILE",
-      description = "Writes a row for each class and a column for each that it was taken for, CSV.")
+      description =
+          "Writes a row for each class and a column for each that it was taken for: CSV, or a"
+              + " picture if the name ends with .png.")
   private @Nullable Path confusion;
 
   @Option(
@@ -90,28 +96,34 @@ final class EvaluateCommand implements Callable<Integer> {
         "%,d pictures: %s %% right, %s %% among the first five%n",
         found.count(), percent(found.accuracy()), percent(found.topFiveAccuracy()));
     if (confusion != null) {
-      Files.write(confusion, lines(found));
+      if (confusion.toString().endsWith(".png")) {
+        TrainingReport.writePng(ConfusionMatrix.draw(found), confusion);
+      } else {
+        Files.write(confusion, lines(found));
+      }
     }
     return Main.OK;
   }
 
   /** The pictures, with the model's labels. */
   private List<Example> examples(List<String> labels) throws IOException {
+    boolean digits = folder.toString().equals("digits") && !Files.exists(folder);
     Path held = folder.resolve("val");
-    PictureFolder data = PictureFolder.of(Files.isDirectory(held) ? held : folder, 0, 0);
+    Dataset data =
+        digits ? Dataset.digits() : Dataset.of(Files.isDirectory(held) ? held : folder, 0, 0);
     var examples = new ArrayList<Example>();
-    for (Example example : data.train()) {
+    for (Example example : data.val().isEmpty() ? data.train() : data.val()) {
       String name = data.classes().get(example.label());
       int label = labels.indexOf(name);
       if (label < 0) {
         throw new IOException(
             "%s: the model has no class of this name; it has %s%s"
                 .formatted(
-                    example.file().getParent(),
+                    example.name(),
                     String.join(", ", labels.subList(0, Math.min(10, labels.size()))),
                     labels.size() > 10 ? ", …" : ""));
       }
-      examples.add(new Example(example.file(), label));
+      examples.add(new Example(example.name(), label, example.source()));
     }
     return examples;
   }

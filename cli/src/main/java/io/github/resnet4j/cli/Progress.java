@@ -34,6 +34,11 @@ final class Progress implements AutoCloseable {
 
   /** Moves the bar; a total of −1 is unknown. */
   void at(long done, long total) {
+    at(done, total, "");
+  }
+
+  /** Moves the bar and writes something behind it. */
+  void at(long done, long total, String message) {
     if (!visible || System.nanoTime() - start < PATIENCE_NANOS) {
       return;
     }
@@ -51,6 +56,7 @@ final class Progress implements AutoCloseable {
       bar = shown;
     }
     shown.maxHint(total);
+    shown.setExtraMessage(message);
     shown.stepTo(done);
   }
 

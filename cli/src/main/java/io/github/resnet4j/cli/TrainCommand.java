@@ -6,22 +6,30 @@ import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.Session;
+import io.github.resnet4j.figures.TrainingReport;
+import io.github.resnet4j.image.Augmentation;
 import io.github.resnet4j.image.Preprocessing;
-import io.github.resnet4j.nn.Parameter;
 import io.github.resnet4j.tensor.TorchRandom;
+import io.github.resnet4j.train.Dataset;
+import io.github.resnet4j.train.Evaluation;
+import io.github.resnet4j.train.EventFile;
+import io.github.resnet4j.train.Mixing;
 import io.github.resnet4j.train.Optimizer.Method;
-import io.github.resnet4j.train.PictureFolder;
 import io.github.resnet4j.train.Recipe;
 import io.github.resnet4j.train.Schedule;
 import io.github.resnet4j.train.Trainer;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.concurrent.Callable;
-import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -33,8 +41,10 @@ import picocli.CommandLine.Option;
       "Trains a network on a folder of pictures, or goes on from weights (fine-tuning).",
       "",
       "The folder holds train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg, of which a part is"
-          + " held out. After each epoch OUTPUT has last.safetensors and best.safetensors, which"
-          + " 'classify' and Python take, metrics.csv, and what --resume goes on from.",
+          + " held out, or CIFAR's binary files. After each epoch OUTPUT has last.safetensors and"
+          + " best.safetensors, which 'classify' and Python take, metrics.csv, files for"
+          + " TensorBoard, and what --resume goes on from; at the end report.html with curves,"
+          + " confusion matrix and examples.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -48,7 +58,9 @@ final class TrainCommand implements Callable<Integer> {
       names = {"-d", "--data"},
       paramLabel = "DIR",
       required = true,
-      description = "The pictures, a folder for each class.")
+      description =
+          "The pictures, a folder for each class; or CIFAR-10's or CIFAR-100's binary files; or"
+              + " 'digits', the embedded ones.")
   private Path folder = Path.of("");
 
   @Option(
@@ -73,12 +85,17 @@ final class TrainCommand implements Callable<Integer> {
   private @Nullable String weights;
 
   @Option(
+      names = "--plain",
+      description = "Without shortcuts, to see what they are good for; only without weights.")
+  private boolean plain;
+
+  @Option(
       names = "--recipe",
       paramLabel = "NAME",
       description =
-          "finetune, paper, torchvision-v1 or small-images; the options below overrule it. By"
-              + " default finetune with weights, else torchvision-v1, or small-images for a network"
-              + " for small pictures.")
+          "finetune, paper, cifar, torchvision-v1, torchvision-v2 or small-images; the options"
+              + " below overrule it. By default finetune with weights, else torchvision-v1, or"
+              + " small-images for a network for small pictures.")
   private @Nullable String recipe;
 
   @Option(names = "--epochs", paramLabel = "N", description = "How often all pictures are seen.")
@@ -96,7 +113,7 @@ final class TrainCommand implements Callable<Integer> {
   @Option(
       names = "--schedule",
       paramLabel = "KIND",
-      description = "How the rate falls: constant, cosine, steps.")
+      description = "How the rate changes: constant, cosine, steps, plateau, one_cycle.")
   private Schedule.@Nullable Kind kind;
 
   @Option(
@@ -128,6 +145,76 @@ final class TrainCommand implements Callable<Integer> {
   private @Nullable Double labelSmoothing;
 
   @Option(
+      names = "--accumulate",
+      paramLabel = "N",
+      description = "In how many parts a step's pictures are learnt from: less memory.")
+  private @Nullable Integer accumulate;
+
+  @Option(
+      names = "--clip",
+      paramLabel = "NORM",
+      description = "The longest that all gradients together may be.")
+  private @Nullable Double clip;
+
+  @Option(
+      names = "--crop",
+      paramLabel = "KIND",
+      description = "Which part of a picture is learnt from: center, random_resized, pad.")
+  private Augmentation.@Nullable Crop crop;
+
+  @Option(names = "--flip", negatable = true, description = "Mirrors half of the pictures, or not.")
+  private @Nullable Boolean flip;
+
+  @Option(
+      names = "--trivial-augment",
+      negatable = true,
+      description = "Adjusts each picture in one way at random: geometry, colours.")
+  private @Nullable Boolean trivial;
+
+  @Option(
+      names = "--jitter",
+      paramLabel = "PART",
+      description = "By how much brightness, contrast and saturation change, 0 to 1.")
+  private @Nullable Double jitter;
+
+  @Option(
+      names = "--erase",
+      paramLabel = "PART",
+      description = "The part of the pictures that lose a rectangle.")
+  private @Nullable Double erase;
+
+  @Option(
+      names = "--mixup",
+      paramLabel = "ALPHA",
+      description = "Mixes pictures with their neighbours; 0.2 is usual.")
+  private @Nullable Double mixup;
+
+  @Option(
+      names = "--cutmix",
+      paramLabel = "ALPHA",
+      description = "Puts a rectangle of a neighbour into each picture; 1 is usual.")
+  private @Nullable Double cutmix;
+
+  @Option(
+      names = "--average",
+      paramLabel = "KEPT",
+      description =
+          "The model is an average of the weights, of which each step keeps this part; 0.999.")
+  private @Nullable Double averaging;
+
+  @Option(
+      names = "--rates",
+      paramLabel = "PART=FACTOR",
+      split = ",",
+      description = "Multiplies the rate for parts, named as for --freeze: layer1=0.1,fc=10.")
+  private Map<String, Double> rates = Map.of();
+
+  @Option(
+      names = "--freeze-statistics",
+      description = "Batch norm uses the statistics that the weights came with.")
+  private boolean frozenStatistics;
+
+  @Option(
       names = "--val-split",
       paramLabel = "PART",
       description =
@@ -155,6 +242,13 @@ final class TrainCommand implements Callable<Integer> {
       description = "What all chance follows from; default ${DEFAULT-VALUE}.")
   private long seed;
 
+  @Option(
+      names = "--save-every",
+      paramLabel = "MINUTES",
+      description =
+          "How much work a killed run may lose, at most an epoch's; default ${DEFAULT-VALUE}.")
+  private double saveEvery = 10;
+
   @Option(names = "--resume", description = "Go on where an earlier run in OUTPUT was stopped.")
   private boolean resume;
 
@@ -175,7 +269,10 @@ final class TrainCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException, InterruptedException {
-    PictureFolder data = PictureFolder.of(folder, split, seed);
+    Dataset data =
+        folder.toString().equals("digits") && !Files.exists(folder)
+            ? Dataset.digits()
+            : Dataset.of(folder, split, seed);
     if (!resume && Files.exists(output.resolve("state.safetensors"))) {
       throw new IllegalArgumentException(
           output + ": holds a training already; go on with it with --resume, or take another");
@@ -183,14 +280,34 @@ final class TrainCommand implements Callable<Integer> {
     Classifier start = start(data.classes());
     Recipe chosen = recipe(start.network().spec());
     System.err.printf(
-        "%,d pictures to learn from, %,d held out, %d classes%n%s%n",
-        data.train().size(), data.val().size(), data.classes().size(), chosen);
-    try (var printer = new Printer(data.train().size())) {
-      new Trainer(start, data, chosen, frozen(start), threads, output, printer).run(resume);
+        "%,d pictures to learn from, %,d held out, %d classes%n  %s%n",
+        data.train().size(),
+        data.val().size(),
+        data.classes().size(),
+        String.join("\n  ", chosen.lines()));
+    try (var printer = new Printer();
+        var events = new EventFile(output, System.currentTimeMillis() / 1000)) {
+      var saving = Duration.ofMillis((long) (saveEvery * 60_000));
+      new Trainer(start, data, chosen, threads, output, saving, List.of(printer, events))
+          .run(resume);
+      printer.close();
+      report(start.network().spec(), data, chosen, printer.epochs);
     } catch (ArithmeticException e) { // the loss is no number
       throw new IllegalArgumentException(e.getMessage(), e);
     }
     return Main.OK;
+  }
+
+  private void report(ResNetSpec spec, Dataset data, Recipe chosen, List<Trainer.Epoch> epochs)
+      throws IOException {
+    Classifier best = Classifier.load(output.resolve("best.safetensors"));
+    Evaluation found;
+    try (Session session = best.network().compile(CompileOptions.defaults().withThreads(threads))) {
+      found = Evaluation.of(best, data.val(), session, _ -> {}, _ -> {});
+    }
+    String title = "%s on %s".formatted(model == null ? spec.block() : model, folder);
+    TrainingReport.write(output, title, chosen.lines(), epochs, found);
+    System.err.println("report: " + output.resolve("report.html"));
   }
 
   /** The network to begin with, for these classes. */
@@ -203,9 +320,15 @@ final class TrainCommand implements Callable<Integer> {
         throw new IllegalArgumentException("name a network with --model, or --weights");
       }
       ResNetSpec spec = withClasses(Architecture.named(model), classes);
+      if (plain) {
+        spec = spec.toBuilder().shortcut(ResNetSpec.Shortcut.NONE).build();
+      }
       network = ResNet.initialize(spec, random);
       preprocessing = ModelOptions.usual(spec);
     } else {
+      if (plain) {
+        throw new IllegalArgumentException("--plain: weights know which shortcuts they have");
+      }
       try (var progress = new Progress.ForDownloads()) {
         Weights found =
             Weights.find(Optional.ofNullable(model), weights, System.getenv(), progress.download());
@@ -244,20 +367,36 @@ final class TrainCommand implements Callable<Integer> {
     Schedule schedule = preset.schedule();
     int all = or(epochs, schedule.epochs());
     int rising = or(warmup, Math.min(schedule.warmup(), all - 1));
-    return new Recipe(
-        new Schedule(
-            or(kind, schedule.kind()),
-            or(rate, schedule.rate()),
-            all,
-            rising,
-            or(milestones, schedule.milestones())),
-        or(batch, preset.batch()),
-        method(preset.method()),
-        or(weightDecay, preset.weightDecay()),
-        preset.decayAll(),
-        or(labelSmoothing, preset.labelSmoothing()),
-        preset.augmentation(),
-        seed);
+    Augmentation augmentation = preset.augmentation();
+    return preset.toBuilder()
+        .schedule(
+            new Schedule(
+                or(kind, schedule.kind()),
+                or(rate, schedule.rate()),
+                all,
+                rising,
+                or(milestones, schedule.milestones())))
+        .batch(or(batch, preset.batch()))
+        .accumulate(or(accumulate, preset.accumulate()))
+        .method(method(preset.method()))
+        .weightDecay(or(weightDecay, preset.weightDecay()))
+        .clip(or(clip, preset.clip()))
+        .labelSmoothing(or(labelSmoothing, preset.labelSmoothing()))
+        .augmentation(
+            new Augmentation(
+                or(crop, augmentation.crop()),
+                or(flip, augmentation.flip()),
+                or(trivial, augmentation.trivial()),
+                or(jitter, augmentation.jitter()),
+                or(erase, augmentation.erase())))
+        .mixing(
+            new Mixing(or(mixup, preset.mixing().mixup()), or(cutmix, preset.mixing().cutmix())))
+        .averaging(or(averaging, preset.averaging()))
+        .frozen(frozen)
+        .frozenStatistics(frozenStatistics)
+        .rates(rates)
+        .seed(seed)
+        .build();
   }
 
   private Method method(Method preset) {
@@ -274,62 +413,50 @@ final class TrainCommand implements Callable<Integer> {
     return asked == null ? preset : asked;
   }
 
-  /** The parameters that --freeze names. */
-  private Set<String> frozen(Classifier start) {
-    List<String> names =
-        start.network().layers().parameters().stream().map(Parameter::name).toList();
-    for (String part : frozen) {
-      if (names.stream().noneMatch(name -> isOf(name, part))) {
-        throw new IllegalArgumentException(
-            "--freeze: the network has no part '%s'".formatted(part));
-      }
-    }
-    return names.stream()
-        .filter(name -> frozen.stream().anyMatch(part -> isOf(name, part)))
-        .collect(Collectors.toSet());
-  }
-
-  private static boolean isOf(String name, String part) {
-    return part.equals("stem")
-        ? name.startsWith("conv1.") || name.startsWith("bn1.")
-        : name.equals(part) || name.startsWith(part + ".");
-  }
-
   /** A bar for the epoch that runs, a line for each that is done. */
   private final class Printer implements Trainer.Listener, AutoCloseable {
-    private final int pictures;
+    private final List<Trainer.Epoch> epochs = new ArrayList<>();
     private @Nullable Progress bar;
 
-    Printer(int pictures) {
-      this.pictures = pictures;
+    @Override
+    public void begin(long steps, List<Trainer.Epoch> done) {
+      epochs.addAll(done);
     }
 
     @Override
-    public void step(int epoch, int done, int all, double loss) {
+    public void step(Trainer.Step step) {
       Progress shown = bar;
       if (shown == null) {
-        shown = new Progress("epoch " + epoch, " pictures", 1);
+        shown = new Progress("epoch " + step.epoch(), " pictures", 1);
         bar = shown;
       }
-      shown.at(done, pictures);
+      shown.at(
+          step.done(),
+          step.all(),
+          String.format(
+              Locale.ROOT, "loss %.3f, %.1f %% right", step.loss(), 100 * step.accuracy()));
     }
 
     @Override
     public void epoch(Trainer.Epoch epoch) {
       close();
+      epochs.add(epoch);
       String held =
           Double.isNaN(epoch.valLoss())
               ? ""
               : "; held out: loss %.4f, %.2f %% right"
                   .formatted(epoch.valLoss(), 100 * epoch.valAccuracy());
       System.out.printf(
-          "epoch %d: loss %.4f, %.2f %% right%s; rate %.4g, %.1f pictures/s%n",
+          "epoch %d: loss %.4f, %.2f %% right%s; rate %.4g, %.1f pictures/s (steps alone %.1f,"
+              + " loading alone %.1f)%n",
           epoch.number(),
           epoch.trainLoss(),
           100 * epoch.trainAccuracy(),
           held,
           epoch.rate(),
-          epoch.imagesPerSecond());
+          epoch.imagesPerSecond(),
+          epoch.stepImagesPerSecond(),
+          epoch.loadImagesPerSecond());
     }
 
     @Override

@@ -450,9 +450,27 @@ class CommandIT {
             .getFirst()
             .matches(
                 "epoch 1: loss \\d\\.\\d{4}, [\\d.]+ % right; held out: loss [\\d.]+, [\\d.]+ %"
-                    + " right; rate 0.0002000, [\\d.]+ pictures/s"),
+                    + " right; rate 0.0008000, [\\d.]+ pictures/s \\(steps alone [\\d.]+, loading"
+                    + " alone [\\d.]+\\)"),
         made.out());
     assertTrue(made.err().contains("32 pictures to learn from, 8 held out, 2 classes"), made.err());
+
+    for (String picture : List.of("loss", "accuracy", "rate")) {
+      Path svg = folder.resolve("run/" + picture + ".svg");
+      assertTrue(Files.readString(svg).contains("</svg>"), svg.toString());
+      assertEquals(
+          720, ImageIO.read(folder.resolve("run/" + picture + ".png").toFile()).getWidth());
+    }
+    String report = Files.readString(folder.resolve("run/report.html"));
+    assertTrue(report.contains("of 8 held-out pictures are right"), report.substring(0, 2000));
+    assertTrue(report.contains("Most certain"));
+    try (var files = Files.list(folder.resolve("run"))) {
+      assertEquals(
+          1,
+          files
+              .filter(file -> file.getFileName().toString().startsWith("events.out.tfevents."))
+              .count());
+    }
 
     Run again = run(train);
     assertEquals(1, again.code());
@@ -484,12 +502,80 @@ class CommandIT {
         run("classify", "-w", best.toString(), photos.resolve("disc/3.png").toString());
     assertEquals(0, classified.code(), classified.err());
 
+    Path picture = folder.resolve("confusion.png");
+    assertEquals(
+        0,
+        run("evaluate", "-w", best.toString(), "-d", data, "--confusion", picture.toString())
+            .code());
+    assertTrue(ImageIO.read(picture.toFile()).getWidth() > 100);
+
     Run mean = run("train", "-d", data, "-m", "resnet20", "--lr", "1e30", "-o", out + "2");
     assertEquals(1, mean.code());
     assertTrue(mean.err().contains("try a lower learning rate"), mean.err());
     Run frozen = run("train", "-d", data, "-m", "resnet20", "--freeze", "layer9", "-o", out + "3");
     assertEquals(1, frozen.code());
     assertTrue(frozen.err().contains("no part 'layer9'"), frozen.err());
+  }
+
+  private String[] training(String out) {
+    return new String[] {
+      "train", "-d", folder.resolve("shapes").toString(), "-m", "resnet20", "-b", "8",
+      "--trivial-augment", "--average", "0.9", "--save-every", "0", "--epochs", "3",
+      "-o", folder.resolve(out).toString(), "--resume"
+    };
+  }
+
+  @Test
+  void aTrainingKilledAgainAndAgainEndsAsOneThatWasNot() throws IOException, InterruptedException {
+    drawPictures(folder.resolve("shapes"));
+    assertEquals(0, run(training("whole")).code());
+    var command = new ArrayList<>(List.of("sh", launcher.toString()));
+    command.addAll(List.of(training("parts")));
+    for (int kill = 1; kill <= 3; kill++) {
+      Process process =
+          new ProcessBuilder(command)
+              .directory(home.resolve("resnet4j").toFile())
+              .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+              .redirectError(ProcessBuilder.Redirect.DISCARD)
+              .start();
+      Path state = folder.resolve("parts/state.safetensors");
+      long before = Files.exists(state) ? Files.getLastModifiedTime(state).toMillis() : 0;
+      while (process.isAlive()
+          && (!Files.exists(state) || Files.getLastModifiedTime(state).toMillis() <= before)) {
+        Thread.sleep(1);
+      }
+      Thread.sleep(23L * kill); // anywhere between two saved steps, or in the middle of saving
+      process.destroyForcibly().waitFor();
+    }
+    assertTrue(Files.notExists(folder.resolve("parts/report.html")), "it was killed too late");
+    Run end = run(training("parts"));
+    assertEquals(0, end.code(), end.err());
+    for (String file : List.of("last.safetensors", "best.safetensors")) {
+      assertArrayEquals(
+          Files.readAllBytes(folder.resolve("whole").resolve(file)),
+          Files.readAllBytes(folder.resolve("parts").resolve(file)),
+          file);
+    }
+  }
+
+  @Test
+  void aFullDiskLeavesTheStateBefore() throws IOException {
+    drawPictures(folder.resolve("shapes"));
+    // No file may be longer than 2 MB: the model fits, the state does not.
+    var command = new ArrayList<>(List.of("sh", "-c", "ulimit -f 4000; exec sh \"$@\"", "sh"));
+    command.add(launcher.toString());
+    command.addAll(List.of(training("run")));
+    Run full = runProcess(Map.of(), "", command);
+    assertEquals(1, full.code(), full.err());
+    assertTrue(full.err().contains("state.safetensors"), full.err());
+    assertTrue(Files.notExists(folder.resolve("run/state.safetensors")));
+    Run start = run(training("run")); // starts anew, and has room now
+    assertEquals(0, start.code(), start.err());
+    byte[] state = Files.readAllBytes(folder.resolve("run/state.safetensors"));
+    String[] more = training("run");
+    more[more.length - 4] = "4";
+    assertEquals(1, run(more).code()); // another recipe
+    assertArrayEquals(state, Files.readAllBytes(folder.resolve("run/state.safetensors")));
   }
 
   @Test

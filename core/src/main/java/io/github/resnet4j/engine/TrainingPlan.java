@@ -1351,6 +1351,15 @@ final class TrainingPlan {
     return weights.values();
   }
 
+  List<float[]> statistics() {
+    var all = new ArrayList<float[]>();
+    for (Norm norm : norms.values()) {
+      all.add(norm.runningMean);
+      all.add(norm.runningVar);
+    }
+    return all;
+  }
+
   float[] gradients() {
     return frame.arena();
   }

@@ -136,6 +136,11 @@ public final class TrainingSession implements AutoCloseable {
     return plan.weights();
   }
 
+  /** Batch norm's running means and variances themselves, in the order of the layers. */
+  public List<float[]> statistics() {
+    return plan.statistics();
+  }
+
   /**
    * An array that holds the gradients from {@link #gradientsAt} on, in the order of the weights.
    */

@@ -1,5 +1,11 @@
 package io.github.resnet4j.image;
 
+import io.github.resnet4j.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
+import java.util.Random;
 import java.util.random.RandomGenerator;
 
 /**
@@ -8,8 +14,13 @@ import java.util.random.RandomGenerator;
  *
  * @param crop which part of a picture is taken
  * @param flip whether half of the pictures are mirrored; not for letters and digits
+ * @param trivial whether each picture is adjusted in one way, of any strength: TrivialAugment
+ *     (arXiv 2103.10158) with its wide ranges
+ * @param jitter by how much brightness, contrast and saturation change at most, 0 to 1, as
+ *     ColorJitter
+ * @param erase the part of the pictures that lose a rectangle: RandomErasing (arXiv 1708.04896)
  */
-public record Augmentation(Crop crop, boolean flip) {
+public record Augmentation(Crop crop, boolean flip, boolean trivial, double jitter, double erase) {
   /** Which part of a picture a network is trained on. */
   public enum Crop {
     /** The middle, as for classification. */
@@ -27,9 +38,30 @@ public record Augmentation(Crop crop, boolean flip) {
   }
 
   /** Pictures as they are. */
-  public static final Augmentation NONE = new Augmentation(Crop.CENTER, false);
+  public static final Augmentation NONE = of(Crop.CENTER, false);
 
+  /**
+   * @throws IllegalArgumentException if jitter or erase is not in [0, 1]
+   */
+  public Augmentation {
+    if (!(jitter >= 0 && jitter <= 1) || !(erase >= 0 && erase <= 1)) {
+      throw new IllegalArgumentException(
+          "jitter %s, erase %s: both must be in [0, 1]".formatted(jitter, erase));
+    }
+  }
+
+  /** No more than a crop and perhaps a flip. */
+  public static Augmentation of(Crop crop, boolean flip) {
+    return new Augmentation(crop, flip, false, 0, 0);
+  }
+
+  private static final List<Adjustment> JITTERED =
+      List.of(Adjustment.BRIGHTNESS, Adjustment.CONTRAST, Adjustment.SATURATION);
+  private static final int STRENGTHS = 31;
   private static final int TRIES = 10;
+  private static final double LEAST_ERASED = 0.02;
+  private static final double MOST_ERASED = 0.33;
+  private static final double WIDEST_ERASED = 3.3;
   private static final double LEAST_AREA = 0.08;
   private static final double WIDEST = 4 / 3.0;
 
@@ -55,7 +87,64 @@ public record Augmentation(Crop crop, boolean flip) {
                 middle.height());
           }
         };
-    return flip && random.nextBoolean() ? cut.mirrored() : cut;
+    Pixels out = flip && random.nextBoolean() ? cut.mirrored() : cut;
+    if (trivial) {
+      out = trivial(out, random);
+    }
+    if (jitter > 0) {
+      var order = new ArrayList<>(JITTERED);
+      Collections.shuffle(order, Random.from(random));
+      for (Adjustment each : order) {
+        out = each.apply(out, random.nextDouble(-jitter, jitter));
+      }
+    }
+    return out;
+  }
+
+  /** One adjustment at random, with one of 31 strengths. */
+  private static Pixels trivial(Pixels picture, RandomGenerator random) {
+    var adjustment = Adjustment.values()[random.nextInt(Adjustment.values().length)];
+    double part = random.nextInt(STRENGTHS) / (STRENGTHS - 1.0);
+    double sign = random.nextBoolean() ? 1 : -1;
+    return adjustment.apply(
+        picture,
+        switch (adjustment) {
+          case SHEAR_X, SHEAR_Y, BRIGHTNESS, SATURATION, CONTRAST, SHARPNESS -> 0.99 * sign * part;
+          case TRANSLATE_X, TRANSLATE_Y -> 32 * sign * part;
+          case ROTATE -> 135 * sign * part;
+          case POSTERIZE -> 8 - Math.rint(6 * part);
+          case SOLARIZE -> 255 * (1 - part);
+          case IDENTITY, AUTOCONTRAST, EQUALIZE -> 0;
+        });
+  }
+
+  /**
+   * What is done to the network's input at last: perhaps a rectangle of 2 to 33 % of it becomes 0.
+   *
+   * @param image {@code [1, C, H, W]}
+   */
+  public void finish(Tensor image, RandomGenerator random) {
+    if (erase == 0 || random.nextDouble() >= erase) {
+      return;
+    }
+    int channels = image.shape()[1];
+    int height = image.shape()[2];
+    int width = image.shape()[3];
+    for (int i = 0; i < TRIES; i++) {
+      double area = random.nextDouble(LEAST_ERASED, MOST_ERASED) * height * width;
+      double ratio = Math.exp(random.nextDouble(-Math.log(WIDEST_ERASED), Math.log(WIDEST_ERASED)));
+      int h = (int) Math.round(Math.sqrt(area * ratio));
+      int w = (int) Math.round(Math.sqrt(area / ratio));
+      if (h < height && w < width) {
+        int top = random.nextInt(height - h + 1);
+        int left = random.nextInt(width - w + 1);
+        for (int row = 0; row < channels * h; row++) {
+          int at = ((row / h) * height + top + row % h) * width + left;
+          Arrays.fill(image.data(), at, at + w, 0);
+        }
+        return;
+      }
+    }
   }
 
   private static Pixels randomResized(
@@ -82,16 +171,9 @@ public record Augmentation(Crop crop, boolean flip) {
       left = (source.width() - width) / 2;
       top = (source.height() - height) / 2;
     }
-    int outWidth = preprocessing.cropWidth();
-    int outHeight = preprocessing.cropHeight();
-    return Resize.window(
-        source.window(left, top, width, height),
-        outWidth,
-        outHeight,
-        preprocessing.interpolation(),
-        0,
-        0,
-        outWidth,
-        outHeight);
+    return source
+        .window(left, top, width, height)
+        .resized(
+            preprocessing.cropWidth(), preprocessing.cropHeight(), preprocessing.interpolation());
   }
 }

@@ -33,6 +33,11 @@ public record Pixels(
     return new Pixels(width, height, 1, gray);
   }
 
+  /** The whole picture in other extents, as Pillow resizes. */
+  public Pixels resized(int newWidth, int newHeight, Interpolation interpolation) {
+    return Resize.window(this, newWidth, newHeight, interpolation, 0, 0, newWidth, newHeight);
+  }
+
   /** A part of the picture; what lies beyond its border is black. */
   Pixels window(int left, int top, int newWidth, int newHeight) {
     byte[] cut = new byte[newWidth * newHeight * channels];

@@ -3,9 +3,8 @@ package io.github.resnet4j.train;
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Prediction;
 import io.github.resnet4j.engine.Session;
-import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Pixels;
-import io.github.resnet4j.train.PictureFolder.Example;
+import io.github.resnet4j.train.Dataset.Example;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -20,10 +19,22 @@ import java.util.stream.IntStream;
  * @param classes the model's labels
  * @param confusion {@code [truth][prediction]}: how many pictures
  * @param topFive how many pictures of each class had it among the five most likely
+ * @param outcomes each picture's
  */
-public record Evaluation(List<String> classes, long[][] confusion, long[] topFive) {
+public record Evaluation(
+    List<String> classes, long[][] confusion, long[] topFive, List<Outcome> outcomes) {
   private static final int BATCH = 16;
   private static final int TOP = 5;
+
+  /**
+   * What a picture was taken for.
+   *
+   * @param predicted the index of the most likely class
+   * @param probability of that class
+   * @param truthProbability of the picture's own class
+   */
+  public record Outcome(
+      Example example, int predicted, double probability, double truthProbability) {}
 
   /**
    * Runs a model on pictures; what cannot be read is left out.
@@ -40,28 +51,38 @@ public record Evaluation(List<String> classes, long[][] confusion, long[] topFiv
       IntConsumer progress,
       Consumer<IOException> unreadable) {
     int classes = classifier.labels().size();
-    var found = new Evaluation(classifier.labels(), new long[classes][classes], new long[classes]);
+    var found =
+        new Evaluation(
+            classifier.labels(), new long[classes][classes], new long[classes], new ArrayList<>());
     for (int i = 0; i < examples.size(); i += BATCH) {
       List<Example> some = examples.subList(i, Math.min(examples.size(), i + BATCH));
       var pictures = new ArrayList<Pixels>();
-      var labels = new ArrayList<Integer>();
+      var read = new ArrayList<Example>();
       List<Object> decoded = some.parallelStream().map(example -> decode(example)).toList();
       for (int n = 0; n < some.size(); n++) {
         switch (decoded.get(n)) {
           case Pixels picture -> {
             pictures.add(picture);
-            labels.add(some.get(n).label());
+            read.add(some.get(n));
           }
           case IOException failure -> unreadable.accept(failure);
           default -> throw new IllegalStateException();
         }
       }
-      var predictions = classifier.classify(pictures, TOP, session);
-      for (int n = 0; n < labels.size(); n++) {
-        int truth = labels.get(n);
-        List<Integer> best = predictions.get(n).stream().map(Prediction::index).toList();
-        found.confusion[truth][best.getFirst()]++;
-        found.topFive[truth] += best.contains(truth) ? 1 : 0;
+      var predictions = classifier.classify(pictures, classes, session);
+      for (int n = 0; n < read.size(); n++) {
+        int truth = read.get(n).label();
+        List<Prediction> all = predictions.get(n);
+        int rank = 0;
+        while (all.get(rank).index() != truth) {
+          rank++;
+        }
+        Prediction best = all.getFirst();
+        found.confusion[truth][best.index()]++;
+        found.topFive[truth] += rank < TOP ? 1 : 0;
+        found.outcomes.add(
+            new Outcome(
+                read.get(n), best.index(), best.probability(), all.get(rank).probability()));
       }
       progress.accept(i + some.size());
     }
@@ -70,7 +91,7 @@ public record Evaluation(List<String> classes, long[][] confusion, long[] topFiv
 
   private static Object decode(Example example) {
     try {
-      return ImageDecoder.DEFAULT.decode(example.file());
+      return example.source().read();
     } catch (IOException e) {
       return e;
     }

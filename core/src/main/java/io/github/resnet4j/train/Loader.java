@@ -1,10 +1,9 @@
 package io.github.resnet4j.train;
 
 import io.github.resnet4j.image.Augmentation;
-import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.tensor.Tensor;
-import io.github.resnet4j.train.PictureFolder.Example;
+import io.github.resnet4j.train.Dataset.Example;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -13,6 +12,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.atomic.LongAdder;
 
 /**
  * Decodes and augments the pictures of a batch while the one before is learnt from. What becomes of
@@ -21,6 +21,7 @@ import java.util.concurrent.Future;
 final class Loader implements AutoCloseable {
   private final Preprocessing preprocessing;
   private final ExecutorService threads;
+  private final LongAdder busy = new LongAdder();
 
   /**
    * Pictures as the network takes them.
@@ -38,30 +39,39 @@ final class Loader implements AutoCloseable {
             threads, Thread.ofPlatform().daemon().name("resnet4j-loader-", 0).factory());
   }
 
-  /** Begins with a batch; {@link #await} has it when it is done. */
+  /**
+   * Begins with a batch; {@link #await} has it when it is done.
+   *
+   * @param all the pictures there are
+   * @param chosen the indices of those of the batch
+   * @param seed together with the index, what a picture's augmentation follows from
+   */
   List<Future<Tensor>> begin(
-      List<Example> examples, Augmentation augmentation, long seed, int epoch) {
+      List<Example> all, List<Integer> chosen, Augmentation augmentation, long seed) {
     var parts = new ArrayList<Future<Tensor>>();
-    for (Example example : examples) {
+    for (int index : chosen) {
       parts.add(
           threads.submit(() -> {
-            var random =
-                new SplittableRandom(
-                    seed * 31 + epoch * 1_000_003L + example.file().toString().hashCode());
+            long start = System.nanoTime();
+            var random = new SplittableRandom(seed * 1_000_003 + index);
             Tensor one = preprocessing.batch(1);
             preprocessing.normalize(
-                augmentation.apply(
-                    ImageDecoder.DEFAULT.decode(example.file()), preprocessing, random),
-                one,
-                0);
+                augmentation.apply(all.get(index).source().read(), preprocessing, random), one, 0);
+            augmentation.finish(one, random);
+            busy.add(System.nanoTime() - start);
             return one;
           }));
     }
     return parts;
   }
 
+  /** Seconds that threads have worked, one after the other. */
+  double seconds() {
+    return busy.sum() / 1e9;
+  }
+
   /** Waits for a batch that was begun. */
-  Batch await(List<Example> examples, List<Future<Tensor>> parts, Tensor into)
+  Batch await(List<Example> all, List<Integer> chosen, List<Future<Tensor>> parts, Tensor into)
       throws InterruptedException {
     var read = new ArrayList<Example>();
     var failures = new ArrayList<IOException>();
@@ -69,7 +79,7 @@ final class Loader implements AutoCloseable {
       try {
         float[] one = parts.get(i).get().data();
         System.arraycopy(one, 0, into.data(), read.size() * one.length, one.length);
-        read.add(examples.get(i));
+        read.add(all.get(chosen.get(i)));
       } catch (ExecutionException e) {
         switch (e.getCause()) {
           case IOException unreadable -> failures.add(unreadable);

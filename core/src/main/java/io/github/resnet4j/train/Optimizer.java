@@ -6,6 +6,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.SequencedMap;
 import java.util.function.Predicate;
+import java.util.function.ToDoubleFunction;
 
 /** Changes a network's weights by their gradients, number for number as PyTorch's do. */
 public final class Optimizer {
@@ -30,6 +31,8 @@ public final class Optimizer {
   private final float weightDecay;
   private final List<Range> learning;
   private final Predicate<String> decays;
+  private final ToDoubleFunction<String> rates;
+  private final double clip;
   private final float[] first;
   private final float[] second;
   private long steps;
@@ -38,17 +41,24 @@ public final class Optimizer {
    * @param weightDecay what each step takes away from a weight, before the rate
    * @param decays the parameters, by name, that it applies to
    * @param frozen the parameters that stay as they are
+   * @param rates by what the rate is multiplied for a parameter
+   * @param clip the longest that the gradients together may be, longer ones are scaled down as by
+   *     {@code clip_grad_norm_}; or 0
    */
   public Optimizer(
       TrainingSession session,
       Method method,
       float weightDecay,
       Predicate<String> decays,
-      Predicate<String> frozen) {
+      Predicate<String> frozen,
+      ToDoubleFunction<String> rates,
+      double clip) {
     this.session = session;
     this.method = method;
     this.weightDecay = weightDecay;
     this.decays = decays;
+    this.rates = rates;
+    this.clip = clip;
     this.learning = session.ranges().stream().filter(range -> !frozen.test(range.name())).toList();
     this.first = new float[session.size()];
     this.second = method instanceof Method.AdamW ? new float[session.size()] : new float[0];
@@ -57,21 +67,45 @@ public final class Optimizer {
   /** One step against the session's gradients. */
   public void step(float rate) {
     steps++;
+    if (clip > 0) {
+      shorten();
+    }
     session.inParallel((from, end) -> {
       for (Range range : learning) {
         int start = Math.max(from, range.from());
         int stop = Math.min(end, range.end());
         if (start < stop) {
           float decay = decays.test(range.name()) ? weightDecay : 0;
+          float own = (float) (rate * rates.applyAsDouble(range.name()));
           switch (method) {
             case Method.Sgd(float momentum, boolean nesterov) when nesterov ->
-                nesterov(start, stop, rate, momentum, decay);
-            case Method.Sgd(float momentum, boolean _) -> sgd(start, stop, rate, momentum, decay);
-            case Method.AdamW adam -> adam(start, stop, rate, adam, decay);
+                nesterov(start, stop, own, momentum, decay);
+            case Method.Sgd(float momentum, boolean _) -> sgd(start, stop, own, momentum, decay);
+            case Method.AdamW adam -> adam(start, stop, own, adam, decay);
           }
         }
       }
     });
+  }
+
+  /** Scales the gradients so that they are no longer than allowed. */
+  private void shorten() {
+    float[] g = session.gradients();
+    int at = session.gradientsAt();
+    double sum = 0;
+    for (Range range : learning) {
+      for (int i = at + range.from(); i < at + range.end(); i++) {
+        sum += (double) g[i] * g[i];
+      }
+    }
+    float factor = (float) (clip / (Math.sqrt(sum) + 1e-6));
+    if (factor < 1) {
+      session.inParallel((from, end) -> {
+        for (int i = at + from; i < at + end; i++) {
+          g[i] *= factor;
+        }
+      });
+    }
   }
 
   private void sgd(int from, int end, float rate, float momentum, float decay) {

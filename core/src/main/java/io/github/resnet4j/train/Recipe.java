@@ -2,35 +2,56 @@ package io.github.resnet4j.train;
 
 import io.github.resnet4j.image.Augmentation;
 import io.github.resnet4j.image.Augmentation.Crop;
+import java.lang.reflect.RecordComponent;
+import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 
 /**
- * How a network is trained.
+ * How a network is trained. The named ones are presets, whose parts {@link #toBuilder} replaces.
  *
- * @param schedule the learning rate of each epoch, and how many there are
+ * @param schedule the learning rate of each step, and how many epochs there are
  * @param batch pictures of a step
+ * @param accumulate in how many parts, one after the other, a step's pictures are learnt from: as
+ *     many times less memory; batch norm sees the parts alone
  * @param method how weights follow from gradients
  * @param weightDecay what a step takes away from each weight, before the rate
  * @param decayAll whether it applies to batch norm and biases too, as in the paper; else to the
  *     weights of convolutions and head only
+ * @param clip the longest that all gradients together may be, or 0 for any
  * @param labelSmoothing the part of a target that is spread over all classes (arXiv 1512.00567,
  *     section 7)
- * @param augmentation what is done to pictures
- * @param seed what all chance follows from: order, augmentation, a new head
+ * @param augmentation what is done to each picture
+ * @param mixing what is done to the pictures of a batch
+ * @param averaging what of an average of the weights is kept at each step (0.999), the model being
+ *     that average; 0 for the weights themselves
+ * @param frozen parts that stay as they are: {@code stem}, {@code layer1} or another beginning of
+ *     parameters' names
+ * @param frozenStatistics whether batch norm uses the statistics that it came with
+ * @param rates by what the rate is multiplied for parts, named as for {@code frozen}
+ * @param seed what all chance follows from: order, augmentation, mixing
  */
 public record Recipe(
     Schedule schedule,
     int batch,
+    int accumulate,
     Optimizer.Method method,
     float weightDecay,
     boolean decayAll,
+    double clip,
     double labelSmoothing,
     Augmentation augmentation,
+    Mixing mixing,
+    double averaging,
+    List<String> frozen,
+    boolean frozenStatistics,
+    Map<String, Double> rates,
     long seed) {
   private static final Optimizer.Method MOMENTUM = new Optimizer.Method.Sgd(0.9f, false);
-  private static final Augmentation IMAGENET = new Augmentation(Crop.RANDOM_RESIZED, true);
+  private static final Augmentation IMAGENET = Augmentation.of(Crop.RANDOM_RESIZED, true);
 
   private static final Map<String, Recipe> NAMED = named();
 
@@ -38,15 +59,22 @@ public record Recipe(
    * @throws IllegalArgumentException naming what is out of range
    */
   public Recipe {
-    if (batch < 1) {
-      throw new IllegalArgumentException("batch must be at least 1, was " + batch);
-    }
-    if (!(weightDecay >= 0)) {
-      throw new IllegalArgumentException("weight decay must not be negative, was " + weightDecay);
-    }
-    if (!(labelSmoothing >= 0 && labelSmoothing < 1)) {
+    check(batch >= 1, "batch", batch, "at least 1");
+    check(accumulate >= 1 && accumulate <= batch, "accumulate", accumulate, "1 to the batch");
+    check(weightDecay >= 0, "weight decay", weightDecay, "at least 0");
+    check(clip >= 0, "clip", clip, "at least 0");
+    check(
+        labelSmoothing >= 0 && labelSmoothing < 1, "label smoothing", labelSmoothing, "in [0, 1)");
+    check(averaging >= 0 && averaging < 1, "averaging", averaging, "in [0, 1)");
+    check(rates.values().stream().allMatch(factor -> factor >= 0), "rates", rates, "at least 0");
+    frozen = List.copyOf(frozen);
+    rates = Collections.unmodifiableMap(new TreeMap<>(rates));
+  }
+
+  private static void check(boolean legal, String what, Object value, String legalValues) {
+    if (!legal) {
       throw new IllegalArgumentException(
-          "label smoothing must be in [0, 1), was " + labelSmoothing);
+          "%s must be %s, was %s".formatted(what, legalValues, value));
     }
   }
 
@@ -54,48 +82,39 @@ public record Recipe(
     var all = new LinkedHashMap<String, Recipe>();
     all.put(
         "finetune",
-        new Recipe(
-            new Schedule(Schedule.Kind.COSINE, 0.01, 10, 1, List.of()),
-            32,
-            MOMENTUM,
-            1e-4f,
-            false,
-            0,
-            IMAGENET,
-            0));
+        new Builder(new Schedule(Schedule.Kind.COSINE, 0.01, 10, 1, List.of()))
+            .batch(32)
+            .decayAll(false)
+            .build());
     all.put(
-        "paper",
-        new Recipe(
-            new Schedule(Schedule.Kind.STEPS, 0.1, 120, 0, List.of(30, 60, 90)),
-            256,
-            MOMENTUM,
-            1e-4f,
-            true,
-            0,
-            IMAGENET,
-            0));
+        "paper", new Builder(new Schedule(Schedule.Kind.PLATEAU, 0.1, 120, 0, List.of())).build());
+    all.put(
+        "cifar",
+        new Builder(new Schedule(Schedule.Kind.STEPS, 0.1, 164, 0, List.of(82, 123)))
+            .batch(128)
+            .augmentation(Augmentation.of(Crop.PAD, true))
+            .build());
     all.put(
         "torchvision-v1",
-        new Recipe(
-            new Schedule(Schedule.Kind.STEPS, 0.1, 90, 0, List.of(30, 60)),
-            256,
-            MOMENTUM,
-            1e-4f,
-            true,
-            0,
-            IMAGENET,
-            0));
+        new Builder(new Schedule(Schedule.Kind.STEPS, 0.1, 90, 0, List.of(30, 60))).build());
+    all.put(
+        "torchvision-v2",
+        new Builder(new Schedule(Schedule.Kind.COSINE, 0.5, 600, 5, List.of()))
+            .batch(1024)
+            .weightDecay(2e-5f)
+            .decayAll(false)
+            .labelSmoothing(0.1)
+            .augmentation(new Augmentation(Crop.RANDOM_RESIZED, true, true, 0, 0.1))
+            .mixing(new Mixing(0.2, 1))
+            .averaging(0.99998)
+            .build());
     all.put(
         "small-images",
-        new Recipe(
-            new Schedule(Schedule.Kind.COSINE, 0.1, 30, 2, List.of()),
-            128,
-            MOMENTUM,
-            1e-4f,
-            true,
-            0,
-            new Augmentation(Crop.PAD, false),
-            0));
+        new Builder(new Schedule(Schedule.Kind.ONE_CYCLE, 0.1, 30, 0, List.of()))
+            .batch(64)
+            .weightDecay(5e-4f)
+            .augmentation(Augmentation.of(Crop.PAD, false))
+            .build());
     return all;
   }
 
@@ -105,9 +124,18 @@ public record Recipe(
   }
 
   /**
-   * A recipe by name: {@code finetune}; {@code paper} (arXiv 1512.03385, section 3.4, with drops at
-   * fixed epochs for its plateaus); {@code torchvision-v1}; {@code small-images}, for pictures of
-   * about 32 pixels that must not be mirrored.
+   * A recipe by name.
+   *
+   * <ul>
+   *   <li>{@code finetune}: for weights that know something already;
+   *   <li>{@code paper}: ImageNet's (arXiv 1512.03385, section 3.4), a tenth of the rate at each
+   *       plateau;
+   *   <li>{@code cifar}: CIFAR's (section 4.2): its 64,000 steps of 128 of 50,000 pictures are 164
+   *       epochs, its drops at 32,000 and 48,000 steps come after 82 and 123;
+   *   <li>{@code torchvision-v1}, {@code torchvision-v2}: those of its {@code IMAGENET1K_V1} and
+   *       {@code V2} weights, on one machine;
+   *   <li>{@code small-images}: for few pictures of about 32 pixels that must not be mirrored.
+   * </ul>
    *
    * @throws IllegalArgumentException listing the names there are
    */
@@ -118,5 +146,170 @@ public record Recipe(
           "no recipe is named '%s'; there are %s".formatted(name, String.join(", ", names())));
     }
     return recipe;
+  }
+
+  /** Whether a parameter belongs to a part of a network, named as for {@link #frozen}. */
+  static boolean belongs(String parameter, String part) {
+    return part.equals("stem")
+        ? parameter.startsWith("conv1.") || parameter.startsWith("bn1.")
+        : parameter.equals(part) || parameter.startsWith(part + ".");
+  }
+
+  /** What it says, a line for each part, for people. */
+  public List<String> lines() {
+    var lines = new ArrayList<String>();
+    for (RecordComponent part : Recipe.class.getRecordComponents()) {
+      try {
+        Object value = part.getAccessor().invoke(this);
+        String text = String.valueOf(value).replaceFirst("^[A-Z]\\w*\\[(.*)]$", "$1");
+        lines.add(part.getName() + ": " + text);
+      } catch (ReflectiveOperationException e) {
+        throw new IllegalStateException(e);
+      }
+    }
+    return lines;
+  }
+
+  /** A builder that starts from this recipe. */
+  public Builder toBuilder() {
+    var builder = new Builder(schedule);
+    builder.batch = batch;
+    builder.accumulate = accumulate;
+    builder.method = method;
+    builder.weightDecay = weightDecay;
+    builder.decayAll = decayAll;
+    builder.clip = clip;
+    builder.labelSmoothing = labelSmoothing;
+    builder.augmentation = augmentation;
+    builder.mixing = mixing;
+    builder.averaging = averaging;
+    builder.frozen = frozen;
+    builder.frozenStatistics = frozenStatistics;
+    builder.rates = rates;
+    builder.seed = seed;
+    return builder;
+  }
+
+  /**
+   * Sets the fields of a {@link Recipe} one by one; each has the record's meaning. Without more it
+   * is SGD with momentum 0.9 on batches of 256, weight decay 1e-4 on everything, ImageNet's crops.
+   */
+  public static final class Builder {
+    private Schedule schedule;
+    private int batch = 256;
+    private int accumulate = 1;
+    private Optimizer.Method method = MOMENTUM;
+    private float weightDecay = 1e-4f;
+    private boolean decayAll = true;
+    private double clip;
+    private double labelSmoothing;
+    private Augmentation augmentation = IMAGENET;
+    private Mixing mixing = Mixing.NONE;
+    private double averaging;
+    private List<String> frozen = List.of();
+    private boolean frozenStatistics;
+    private Map<String, Double> rates = Map.of();
+    private long seed;
+
+    public Builder(Schedule schedule) {
+      this.schedule = schedule;
+    }
+
+    public Builder schedule(Schedule value) {
+      schedule = value;
+      return this;
+    }
+
+    public Builder batch(int value) {
+      batch = value;
+      return this;
+    }
+
+    public Builder accumulate(int value) {
+      accumulate = value;
+      return this;
+    }
+
+    public Builder method(Optimizer.Method value) {
+      method = value;
+      return this;
+    }
+
+    public Builder weightDecay(float value) {
+      weightDecay = value;
+      return this;
+    }
+
+    public Builder decayAll(boolean value) {
+      decayAll = value;
+      return this;
+    }
+
+    public Builder clip(double value) {
+      clip = value;
+      return this;
+    }
+
+    public Builder labelSmoothing(double value) {
+      labelSmoothing = value;
+      return this;
+    }
+
+    public Builder augmentation(Augmentation value) {
+      augmentation = value;
+      return this;
+    }
+
+    public Builder mixing(Mixing value) {
+      mixing = value;
+      return this;
+    }
+
+    public Builder averaging(double value) {
+      averaging = value;
+      return this;
+    }
+
+    public Builder frozen(List<String> value) {
+      frozen = value;
+      return this;
+    }
+
+    public Builder frozenStatistics(boolean value) {
+      frozenStatistics = value;
+      return this;
+    }
+
+    public Builder rates(Map<String, Double> value) {
+      rates = value;
+      return this;
+    }
+
+    public Builder seed(long value) {
+      seed = value;
+      return this;
+    }
+
+    /**
+     * @throws IllegalArgumentException naming what is out of range
+     */
+    public Recipe build() {
+      return new Recipe(
+          schedule,
+          batch,
+          accumulate,
+          method,
+          weightDecay,
+          decayAll,
+          clip,
+          labelSmoothing,
+          augmentation,
+          mixing,
+          averaging,
+          frozen,
+          frozenStatistics,
+          rates,
+          seed);
+    }
   }
 }

@@ -10,13 +10,15 @@ import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.engine.TrainingSession;
 import io.github.resnet4j.image.Augmentation;
+import io.github.resnet4j.nn.Parameter;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
-import io.github.resnet4j.train.PictureFolder.Example;
+import io.github.resnet4j.train.Dataset.Example;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -24,33 +26,47 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Random;
 import java.util.Set;
+import java.util.SplittableRandom;
 import java.util.concurrent.Future;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Trains a network on a folder of pictures: epochs of steps, a look at the held-out pictures after
- * each, and files that a killed run goes on from.
+ * Trains a network on pictures: epochs of steps, a look at the held-out pictures after each, and
+ * files that a killed run goes on from.
  *
  * <ul>
  *   <li>{@code last.safetensors} and {@code best.safetensors}: the model after the last epoch, and
  *       after the one that did best on the held-out pictures;
- *   <li>{@code state.safetensors}: all that {@link #run} needs to go on;
+ *   <li>{@code state.safetensors}: all that {@link #run} needs to go on, from the middle of an
+ *       epoch too;
  *   <li>{@code metrics.csv}: a line for each epoch.
  * </ul>
  *
- * Each appears whole or not at all.
+ * Each appears whole or not at all. All chance follows from the recipe's seed, whatever the number
+ * of threads that read pictures; a run that was killed and resumed ends with the same bits as one
+ * that was not.
  */
 public final class Trainer {
   private static final String MODEL = "model.";
+  private static final String AVERAGE = "average.";
+  private static final String STATE = "state.safetensors";
   private static final String HEADER =
-      "epoch,rate,train_loss,train_accuracy,val_loss,val_accuracy,images_per_second";
+      "epoch,rate,train_loss,train_accuracy,val_loss,val_accuracy,images_per_second,"
+          + "step_images_per_second,load_images_per_second";
 
   /**
    * What an epoch came to; losses are cross-entropies, accuracies parts of 1. Without held-out
    * pictures theirs are NaN.
    *
    * @param number from 1
+   * @param rate of the epoch's first step
+   * @param imagesPerSecond altogether
+   * @param stepImagesPerSecond what learning alone would reach
+   * @param loadImagesPerSecond what reading and augmenting alone would reach
    */
   public record Epoch(
       int number,
@@ -59,62 +75,113 @@ public final class Trainer {
       double trainAccuracy,
       double valLoss,
       double valAccuracy,
-      double imagesPerSecond) {
+      double imagesPerSecond,
+      double stepImagesPerSecond,
+      double loadImagesPerSecond) {
     private String line() {
       return String.format(
           Locale.ROOT,
-          "%d,%.6g,%.5f,%.4f,%.5f,%.4f,%.1f",
+          "%d,%.6g,%.5f,%.4f,%.5f,%.4f,%.1f,%.1f,%.1f",
           number,
           rate,
           trainLoss,
           trainAccuracy,
           valLoss,
           valAccuracy,
-          imagesPerSecond);
+          imagesPerSecond,
+          stepImagesPerSecond,
+          loadImagesPerSecond);
+    }
+
+    private static Epoch of(String line) {
+      double[] fields =
+          Arrays.stream(line.split(",", -1)).mapToDouble(Double::parseDouble).toArray();
+      return new Epoch(
+          (int) fields[0],
+          fields[1],
+          fields[2],
+          fields[3],
+          fields[4],
+          fields[5],
+          fields[6],
+          fields[7],
+          fields[8]);
+    }
+
+    /** By what the best epoch is found: the held-out accuracy, or without it the later one. */
+    private double score() {
+      return Double.isNaN(valAccuracy) ? number : valAccuracy;
     }
   }
+
+  /**
+   * What a step came to.
+   *
+   * @param number of the whole training, from 1
+   * @param epoch from 1
+   * @param done pictures of this epoch so far
+   * @param all pictures of the epoch
+   * @param loss the mean of its pictures
+   * @param accuracy the mean of the epoch so far, a part of 1
+   * @param rate the learning rate
+   */
+  public record Step(
+      long number, int epoch, int done, int all, double loss, double accuracy, double rate) {}
 
   /** Hears what happens. */
   public interface Listener {
     /**
-     * After every step.
+     * Before the first step.
      *
-     * @param epoch from 1
-     * @param done pictures of this epoch so far
-     * @param all pictures of the epoch
-     * @param loss the step's
+     * @param steps that an earlier run has done already
+     * @param epochs that it has done
      */
-    default void step(int epoch, int done, int all, double loss) {}
+    default void begin(long steps, List<Epoch> epochs) throws IOException {}
 
-    /** After every epoch. */
-    default void epoch(Epoch epoch) {}
+    /** After every step. */
+    default void step(Step step) throws IOException {}
+
+    /** After every epoch, when its files are written. */
+    default void epoch(Epoch epoch) throws IOException {}
 
     /** A picture that could not be read, once for each time; it is left out. */
-    default void unreadable(IOException failure) {}
+    default void unreadable(IOException failure) throws IOException {}
+  }
+
+  /** How far an epoch has come. */
+  private static final class Progress {
+    int epoch;
+    int done;
+    int read;
+    int right;
+    double loss;
   }
 
   private final Classifier start;
-  private final PictureFolder data;
+  private final Dataset data;
   private final Recipe recipe;
-  private final Set<String> frozen;
   private final int threads;
   private final Path output;
-  private final Listener listener;
+  private final Duration saveEvery;
+  private final List<Listener> listeners;
+  private final Set<String> frozen;
+  private final List<Epoch> history = new ArrayList<>();
 
   /**
    * @param start the network to begin with, its preprocessing and the classes' names
-   * @param frozen parameters that stay as they are, by name
    * @param output the folder for the files
-   * @throws IllegalArgumentException if network and pictures have different classes
+   * @param saveEvery how much work a killed run may lose; at most an epoch's
+   * @throws IllegalArgumentException if network and pictures have different classes, or the recipe
+   *     speaks of parts that the network lacks
    */
   public Trainer(
       Classifier start,
-      PictureFolder data,
+      Dataset data,
       Recipe recipe,
-      Set<String> frozen,
       int threads,
       Path output,
-      Listener listener) {
+      Duration saveEvery,
+      List<Listener> listeners) {
     if (start.network().spec().numClasses() != data.classes().size()) {
       throw new IllegalArgumentException(
           "the network has %d classes, the folder %d"
@@ -123,10 +190,28 @@ public final class Trainer {
     this.start = start;
     this.data = data;
     this.recipe = recipe;
-    this.frozen = Set.copyOf(frozen);
     this.threads = threads;
     this.output = output;
-    this.listener = listener;
+    this.saveEvery = saveEvery;
+    this.listeners = List.copyOf(listeners);
+    List<String> names =
+        start.network().layers().parameters().stream().map(Parameter::name).toList();
+    var parts = new ArrayList<>(recipe.frozen());
+    parts.addAll(recipe.rates().keySet());
+    for (String part : parts) {
+      if (names.stream().noneMatch(name -> Recipe.belongs(name, part))) {
+        throw new IllegalArgumentException("the network has no part '%s'".formatted(part));
+      }
+    }
+    this.frozen =
+        names.stream()
+            .filter(name -> recipe.frozen().stream().anyMatch(part -> Recipe.belongs(name, part)))
+            .collect(Collectors.toSet());
+  }
+
+  /** Pictures that are learnt from at once. */
+  private int part() {
+    return Math.ceilDiv(Math.min(recipe.batch(), data.train().size()), recipe.accumulate());
   }
 
   /**
@@ -135,22 +220,21 @@ public final class Trainer {
    * @param resume whether to go on from {@code state.safetensors} if there is one
    * @return the trained network
    * @throws IOException if files cannot be written, the state is of another training, or no picture
-   *     of a whole batch can be read
+   *     can be read
    * @throws ArithmeticException if the loss is no longer a number
    */
   public Classifier run(boolean resume) throws IOException, InterruptedException {
     Files.createDirectories(output);
-    int batch = Math.min(recipe.batch(), data.train().size());
     var preprocessing = start.preprocessing();
     ResNet network = start.network();
     var options =
         new TrainingSession.Options(
-            batch,
+            part(),
             preprocessing.cropHeight(),
             preprocessing.cropWidth(),
             threads,
             frozen,
-            false,
+            recipe.frozenStatistics(),
             CompileOptions.Algorithm.AUTO,
             CompileOptions.defaults().kernels());
     try (var session =
@@ -163,38 +247,48 @@ public final class Trainer {
               recipe.method(),
               recipe.weightDecay(),
               name -> recipe.decayAll() || isWeight(name),
-              frozen::contains);
-      var history = new ArrayList<String>();
-      int first = resume ? resume(session, optimizer, history) : 0;
-      double best = history.stream().mapToDouble(Trainer::score).max().orElse(-1);
-      for (int epoch = first; epoch < recipe.schedule().epochs(); epoch++) {
-        double rate = recipe.schedule().at(epoch);
-        long begin = System.nanoTime();
-        double[] trained = learn(session, optimizer, loader, batch, epoch, (float) rate);
-        double seconds = (System.nanoTime() - begin) / 1e9;
-        Classifier now = start.withNetwork(network.withState(session.state()));
-        double[] held = look(now, loader, batch);
-        var result =
-            new Epoch(
-                epoch + 1,
-                rate,
-                trained[0],
-                trained[1],
-                held[0],
-                held[1],
-                data.train().size() / seconds);
-        history.add(result.line());
-        if (score(result.line()) > best) {
-          best = score(result.line());
-          now.save(output.resolve("best.safetensors"));
-        }
-        now.save(output.resolve("last.safetensors"));
-        save(session, optimizer, epoch + 1, history);
-        writeMetrics(history);
-        listener.epoch(result);
+              frozen::contains,
+              this::rateOf,
+              recipe.clip());
+      var run =
+          new Run(
+              session,
+              optimizer,
+              recipe.averaging() > 0 ? new WeightAverage(session, recipe.averaging()) : null,
+              loader);
+      var progress = new Progress();
+      if (resume && Files.exists(output.resolve(STATE))) {
+        resume(run, progress);
       }
-      return start.withNetwork(network.withState(session.state()));
+      for (Listener listener : listeners) {
+        listener.begin(optimizer.steps(), history);
+      }
+      while (progress.epoch < recipe.schedule().epochs()) {
+        epoch(run, progress);
+      }
+      return model(run);
     }
+  }
+
+  /** What works together in a run. */
+  private record Run(
+      TrainingSession session,
+      Optimizer optimizer,
+      @Nullable WeightAverage average,
+      Loader loader) {
+    StateDict averaged() {
+      if (average == null) {
+        return session.state();
+      }
+      average.exchange();
+      StateDict state = session.state();
+      average.exchange();
+      return state;
+    }
+  }
+
+  private Classifier model(Run run) {
+    return start.withNetwork(start.network().withState(run.averaged()));
   }
 
   /** The weights of convolutions and head: neither batch norm's nor biases. */
@@ -202,58 +296,161 @@ public final class Trainer {
     return start.network().state().get(name).rank() > 1;
   }
 
-  /** By what the best epoch is found: the held-out accuracy, or where there is none the epoch. */
-  private static double score(String line) {
-    String[] fields = line.split(",");
-    double accuracy = Double.parseDouble(fields[5]);
-    return Double.isNaN(accuracy) ? Double.parseDouble(fields[0]) : accuracy;
+  private double rateOf(String name) {
+    return recipe.rates().entrySet().stream()
+        .filter(entry -> Recipe.belongs(name, entry.getKey()))
+        .mapToDouble(Map.Entry::getValue)
+        .reduce(1, (a, b) -> a * b);
   }
 
-  /** One epoch; mean loss and accuracy. */
-  private double[] learn(
-      TrainingSession session, Optimizer optimizer, Loader loader, int batch, int epoch, float rate)
-      throws IOException, InterruptedException {
-    var order = new ArrayList<>(data.train());
-    Collections.shuffle(order, new Random(recipe.seed() * 31 + epoch));
+  private double rate(int epoch, int step, int steps) {
+    List<Double> losses =
+        history.stream()
+            .map(each -> Double.isNaN(each.valLoss()) ? each.trainLoss() : each.valLoss())
+            .toList();
+    return recipe.schedule().at(epoch, step, steps, losses);
+  }
+
+  private void epoch(Run run, Progress progress) throws IOException, InterruptedException {
+    long begin = System.nanoTime();
+    double loading = run.loader.seconds();
+    int before = progress.done;
+    double stepping = learn(run, progress);
+    double seconds = (System.nanoTime() - begin) / 1e9;
+    loading = run.loader.seconds() - loading;
+    int count = data.train().size() - before;
+    Classifier now = model(run);
+    double[] held = look(now, run.loader);
+    var result =
+        new Epoch(
+            progress.epoch + 1,
+            rate(progress.epoch, 0, Math.ceilDiv(data.train().size(), batch())),
+            progress.loss / progress.read,
+            (double) progress.right / progress.read,
+            held[0],
+            held[1],
+            count / seconds,
+            count / stepping,
+            count * threads / loading);
+    double best = history.stream().mapToDouble(Epoch::score).max().orElse(-1);
+    history.add(result);
+    if (result.score() > best) {
+      now.save(output.resolve("best.safetensors"));
+    }
+    now.save(output.resolve("last.safetensors"));
+    progress.epoch++;
+    progress.done = 0;
+    progress.read = 0;
+    progress.right = 0;
+    progress.loss = 0;
+    save(run, progress);
+    writeMetrics();
+    for (Listener listener : listeners) {
+      listener.epoch(result);
+    }
+  }
+
+  private int batch() {
+    return Math.min(recipe.batch(), data.train().size());
+  }
+
+  /** The rest of an epoch; seconds that steps took. */
+  private double learn(Run run, Progress progress) throws IOException, InterruptedException {
+    int epoch = progress.epoch;
+    var order = new ArrayList<Integer>();
+    for (int i = 0; i < data.train().size(); i++) {
+      order.add(i);
+    }
+    long seed = recipe.seed() * 31 + epoch;
+    Collections.shuffle(order, new Random(seed));
     int classes = data.classes().size();
-    float[] targets = new float[batch * classes];
-    float[] logits = new float[batch * classes];
-    Tensor images = start.preprocessing().batch(batch);
-    double loss = 0;
-    int right = 0;
-    int done = 0;
-    int read = 0;
-    List<Example> next = order.subList(0, batch);
-    List<Future<Tensor>> loading = loader.begin(next, recipe.augmentation(), recipe.seed(), epoch);
-    while (done < order.size()) {
-      Loader.Batch now = loader.await(next, loading, images);
-      now.failures().forEach(listener::unreadable);
-      done += next.size();
-      next = order.subList(done, Math.min(order.size(), done + batch));
-      loading = loader.begin(next, recipe.augmentation(), recipe.seed(), epoch);
-      int count = now.examples().size();
-      if (count == 0) {
+    int batch = batch();
+    float[] targets = new float[part() * classes];
+    float[] logits = new float[part() * classes];
+    Tensor images = start.preprocessing().batch(part());
+    long saved = System.nanoTime();
+    double stepping = 0;
+    List<Integer> next = part(order, progress.done, batch);
+    List<Future<Tensor>> loading =
+        run.loader.begin(data.train(), next, recipe.augmentation(), seed);
+    while (progress.done < order.size()) {
+      int first = progress.done;
+      int size = Math.min(batch, order.size() - first);
+      double rate = rate(epoch, first / batch, Math.ceilDiv(order.size(), batch));
+      double loss = 0;
+      int read = 0;
+      run.session.clearGradients();
+      while (progress.done < first + size) {
+        List<Integer> chosen = next;
+        Loader.Batch now = run.loader.await(data.train(), chosen, loading, images);
+        for (IOException failure : now.failures()) {
+          for (Listener listener : listeners) {
+            listener.unreadable(failure);
+          }
+        }
+        progress.done += chosen.size();
+        next = part(order, progress.done, batch);
+        loading = run.loader.begin(data.train(), next, recipe.augmentation(), seed);
+        int count = now.examples().size();
+        if (count == 0) {
+          continue;
+        }
+        long begin = System.nanoTime();
+        target(now.examples(), targets);
+        recipe
+            .mixing()
+            .apply(images, targets, count, new SplittableRandom(seed * 1_000_003L + progress.done));
+        // What cannot be read has no gradient.
+        double ofPart = run.session.accumulate(images.data(), targets, count, (float) count / size);
+        if (!Double.isFinite(ofPart)) {
+          throw new ArithmeticException(
+              "the loss is %s in epoch %d after %d pictures: try a lower learning rate (now %s)"
+                  .formatted(ofPart, epoch + 1, progress.read + read, rate));
+        }
+        run.session.logits(logits);
+        progress.right += right(now.examples(), logits);
+        loss += ofPart * count;
+        read += count;
+        stepping += (System.nanoTime() - begin) / 1e9;
+      }
+      if (read == 0) {
         continue;
       }
-      target(now.examples(), targets);
-      session.clearGradients();
-      double ofBatch = session.accumulate(images.data(), targets, count, 1);
-      if (!Double.isFinite(ofBatch)) {
-        throw new ArithmeticException(
-            "the loss is %s in epoch %d after %d pictures: try a lower learning rate (now %s)"
-                .formatted(ofBatch, epoch + 1, read, rate));
+      long begin = System.nanoTime();
+      run.optimizer.step((float) rate);
+      if (run.average != null) {
+        run.average.update();
       }
-      session.logits(logits);
-      right += right(now.examples(), logits);
-      optimizer.step(rate);
-      loss += ofBatch * count;
-      read += count;
-      listener.step(epoch + 1, done, order.size(), ofBatch);
+      stepping += (System.nanoTime() - begin) / 1e9;
+      progress.loss += loss;
+      progress.read += read;
+      var step =
+          new Step(
+              run.optimizer.steps(),
+              epoch + 1,
+              progress.done,
+              order.size(),
+              loss / read,
+              (double) progress.right / progress.read,
+              rate);
+      for (Listener listener : listeners) {
+        listener.step(step);
+      }
+      if (System.nanoTime() - saved >= saveEvery.toNanos() && progress.done < order.size()) {
+        save(run, progress);
+        saved = System.nanoTime();
+      }
     }
-    if (read == 0) {
+    if (progress.read == 0) {
       throw new IOException("none of the pictures can be read");
     }
-    return new double[] {loss / read, (double) right / read};
+    return stepping;
+  }
+
+  /** The pictures that are learnt from next: they do not reach beyond their step's. */
+  private List<Integer> part(List<Integer> order, int from, int batch) {
+    int end = Math.min(order.size(), (from / batch + 1) * batch);
+    return order.subList(from, Math.min(end, from + part()));
   }
 
   private void target(List<Example> examples, float[] targets) {
@@ -278,7 +475,7 @@ public final class Trainer {
   }
 
   /** Loss and accuracy on the held-out pictures, as a user of the model would see them. */
-  private double[] look(Classifier now, Loader loader, int batch) throws InterruptedException {
+  private double[] look(Classifier now, Loader loader) throws IOException, InterruptedException {
     if (data.val().isEmpty()) {
       return new double[] {Double.NaN, Double.NaN};
     }
@@ -287,14 +484,22 @@ public final class Trainer {
     int right = 0;
     int read = 0;
     try (Session session = now.network().compile(CompileOptions.defaults().withThreads(threads))) {
-      for (int i = 0; i < data.val().size(); i += batch) {
-        List<Example> some = data.val().subList(i, Math.min(data.val().size(), i + batch));
+      for (int i = 0; i < data.val().size(); i += part()) {
+        var some = new ArrayList<Integer>();
+        for (int k = i; k < Math.min(data.val().size(), i + part()); k++) {
+          some.add(k);
+        }
         Loader.Batch pictures =
             loader.await(
+                data.val(),
                 some,
-                loader.begin(some, Augmentation.NONE, 0, 0),
+                loader.begin(data.val(), some, Augmentation.NONE, 0),
                 start.preprocessing().batch(some.size()));
-        pictures.failures().forEach(listener::unreadable);
+        for (IOException failure : pictures.failures()) {
+          for (Listener listener : listeners) {
+            listener.unreadable(failure);
+          }
+        }
         int count = pictures.examples().size();
         if (count > 0) {
           float[] logits = session.run(pictures.images()).data();
@@ -321,66 +526,74 @@ public final class Trainer {
     return Math.log(sum) + largest - logits[from + label];
   }
 
-  private Path stateFile() {
-    return output.resolve("state.safetensors");
-  }
-
-  private void save(TrainingSession session, Optimizer optimizer, int epochs, List<String> history)
-      throws IOException {
+  private void save(Run run, Progress progress) throws IOException {
     var tensors = new LinkedHashMap<String, StoredTensor>();
-    session
-        .state()
-        .entries()
-        .forEach((name, tensor) -> tensors.put(MODEL + name, StoredTensor.of(tensor)));
-    optimizer
+    put(MODEL, run.session.state(), tensors);
+    if (run.average != null) {
+      put(AVERAGE, run.averaged(), tensors);
+    }
+    run.optimizer
         .memory()
-        .forEach((memory, values) ->
-            session
-                .toTensors(values)
-                .entries()
-                .forEach(
-                    (name, tensor) -> tensors.put(memory + "." + name, StoredTensor.of(tensor))));
+        .forEach((memory, values) -> put(memory + ".", run.session.toTensors(values), tensors));
     Map<String, Object> notes = new LinkedHashMap<>();
-    notes.put("epochs", epochs);
-    notes.put("steps", optimizer.steps());
+    notes.put("epochs", progress.epoch);
+    notes.put("done", progress.done);
+    notes.put("read", progress.read);
+    notes.put("right", progress.right);
+    notes.put("loss", progress.loss);
+    notes.put("steps", run.optimizer.steps());
     notes.put("recipe", recipe.toString());
     notes.put("classes", data.classes());
-    notes.put("history", history);
-    CheckpointWriter.write(stateFile(), tensors, notes);
+    notes.put("pictures", data.train().size());
+    notes.put("history", history.stream().map(Epoch::line).toList());
+    CheckpointWriter.write(output.resolve(STATE), tensors, notes);
   }
 
-  /** Takes up a state; the number of epochs that are done. */
-  private int resume(TrainingSession session, Optimizer optimizer, List<String> history)
-      throws IOException {
-    if (!Files.exists(stateFile())) {
-      return 0;
-    }
-    try (var checkpoint = Checkpoint.open(stateFile())) {
+  private static void put(String prefix, StateDict state, Map<String, StoredTensor> tensors) {
+    state.entries().forEach((name, tensor) -> tensors.put(prefix + name, StoredTensor.of(tensor)));
+  }
+
+  /** Takes up a state. */
+  private void resume(Run run, Progress progress) throws IOException {
+    try (var checkpoint = Checkpoint.open(output.resolve(STATE))) {
       Map<String, Object> notes = checkpoint.metadata();
       same(checkpoint, "recipe", recipe.toString());
       same(checkpoint, "classes", data.classes());
-      session.load(named(checkpoint, MODEL, start.network().state()));
-      StateDict like = session.toTensors(session.weights());
-      for (Map.Entry<String, float[]> memory : optimizer.memory().entrySet()) {
-        session.fromTensors(named(checkpoint, memory.getKey() + ".", like), memory.getValue());
+      same(checkpoint, "pictures", data.train().size());
+      if (run.average != null) {
+        run.session.load(named(checkpoint, AVERAGE, start.network().state()));
+        run.average.restart();
       }
-      if (notes.get("epochs") instanceof Number epochs
-          && notes.get("steps") instanceof Number steps
-          && notes.get("history") instanceof List<?> lines
-          && lines.size() == epochs.intValue()) {
-        lines.forEach(line -> history.add(String.valueOf(line)));
-        optimizer.resumeAfter(steps.longValue());
-        return epochs.intValue();
+      run.session.load(named(checkpoint, MODEL, start.network().state()));
+      StateDict like = run.session.toTensors(run.session.weights());
+      for (Map.Entry<String, float[]> memory : run.optimizer.memory().entrySet()) {
+        run.session.fromTensors(named(checkpoint, memory.getKey() + ".", like), memory.getValue());
       }
-      throw new CheckpointException(stateFile(), "is not the state of a training");
+      try {
+        progress.epoch = number(notes, "epochs").intValue();
+        progress.done = number(notes, "done").intValue();
+        progress.read = number(notes, "read").intValue();
+        progress.right = number(notes, "right").intValue();
+        progress.loss = number(notes, "loss").doubleValue();
+        run.optimizer.resumeAfter(number(notes, "steps").longValue());
+        for (Object line : (List<?>) Objects.requireNonNull(notes.get("history"))) {
+          history.add(Epoch.of(String.valueOf(line)));
+        }
+      } catch (ClassCastException | NullPointerException | NumberFormatException e) {
+        throw new CheckpointException(output.resolve(STATE), "is not the state of a training");
+      }
     }
+  }
+
+  private static Number number(Map<String, Object> notes, String name) {
+    return (Number) Objects.requireNonNull(notes.get(name));
   }
 
   private void same(Checkpoint checkpoint, String what, Object wanted) throws CheckpointException {
     Object found = checkpoint.metadata().get(what);
     if (!wanted.equals(found)) {
       throw new CheckpointException(
-          stateFile(),
+          output.resolve(STATE),
           "belongs to another training: its %s is %s, this one's %s; resume with the same options, or"
                   .formatted(what, found, wanted)
               + " take another output folder");
@@ -398,17 +611,17 @@ public final class Trainer {
               stored.shape().stream().mapToInt(Math::toIntExact).toArray(),
               entry.getValue().shape())) {
         throw new CheckpointException(
-            stateFile(), "is of another network: %s%s".formatted(prefix, entry.getKey()));
+            output.resolve(STATE), "is of another network: %s%s".formatted(prefix, entry.getKey()));
       }
       entries.put(entry.getKey(), stored.toTensor());
     }
     return new StateDict(entries);
   }
 
-  private void writeMetrics(List<String> history) throws IOException {
+  private void writeMetrics() throws IOException {
     var lines = new ArrayList<String>();
     lines.add(HEADER);
-    lines.addAll(history);
+    history.forEach(epoch -> lines.add(epoch.line()));
     Path part = output.resolve("metrics.csv.part");
     Files.write(part, lines);
     Files.move(

@@ -20,7 +20,8 @@ class OptimizerTest {
     return Stream.of(
         Map.entry("sgd", new Method.Sgd(0.9f, false)),
         Map.entry("nesterov", new Method.Sgd(0.9f, true)),
-        Map.entry("adamw", Method.AdamW.USUAL));
+        Map.entry("adamw", Method.AdamW.USUAL),
+        Map.entry("clipped", new Method.Sgd(0.9f, false)));
   }
 
   @ParameterizedTest
@@ -33,7 +34,15 @@ class OptimizerTest {
     try (var session =
         new TrainingSession(
             network.layers(), network.state(), 3, TrainingSession.Options.of(1, 32, 32))) {
-      var optimizer = new Optimizer(session, method.getValue(), 0.01f, _ -> true, _ -> false);
+      var optimizer =
+          new Optimizer(
+              session,
+              method.getValue(),
+              0.01f,
+              _ -> true,
+              _ -> false,
+              _ -> 1,
+              method.getKey().equals("clipped") ? 1.5 : 0);
       // The biases of the head, which lie one after the other.
       int at = session.ranges().getLast().from();
       set(start, session.weights(), at);

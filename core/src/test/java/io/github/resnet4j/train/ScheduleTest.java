@@ -26,12 +26,20 @@ class ScheduleTest {
         new Schedule(
             Schedule.Kind.valueOf((String) golden.get("kind")),
             0.3,
-            rates.size(),
+            rates.size() / (Integer) golden.get("steps"),
             (Integer) golden.get("warmup"),
             List.of(4, 9));
-    for (int epoch = 0; epoch < rates.size(); epoch++) {
+    int steps = (Integer) golden.get("steps");
+    List<Double> losses =
+        Golden.list(golden.get("losses")).stream().map(v -> ((Number) v).doubleValue()).toList();
+    for (int i = 0; i < rates.size(); i++) {
+      int epoch = i / steps;
       // PyTorch multiplies its way from epoch to epoch: a few last digits of a double.
-      assertEquals(((Number) rates.get(epoch)).doubleValue(), schedule.at(epoch), 1e-14);
+      assertEquals(
+          ((Number) rates.get(i)).doubleValue(),
+          schedule.at(epoch, i % steps, steps, losses.subList(0, Math.min(epoch, losses.size()))),
+          1e-14,
+          "step " + i);
     }
   }
 

@@ -1,0 +1,246 @@
+package io.github.resnet4j.figures;
+
+import io.github.resnet4j.figures.LineChart.Line;
+import io.github.resnet4j.image.Interpolation;
+import io.github.resnet4j.image.Pixels;
+import io.github.resnet4j.train.Evaluation;
+import io.github.resnet4j.train.Evaluation.Outcome;
+import io.github.resnet4j.train.Trainer.Epoch;
+import java.awt.image.BufferedImage;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.Base64;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+import java.util.function.ToDoubleFunction;
+import javax.imageio.ImageIO;
+
+/**
+ * What a training came to, for people: curves as pictures and one page, {@code report.html}, that
+ * holds all it shows.
+ */
+public final class TrainingReport {
+  private static final int EXAMPLES = 12;
+  private static final int THUMBNAIL = 128;
+
+  private static final String STYLE =
+      """
+      :root { color-scheme: light dark; }
+      body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto;
+             padding: 0 1rem; }
+      h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; }
+      .figure { background: #fff; border-radius: 6px; margin: 1rem 0; overflow-x: auto; }
+      .figure svg, .figure img { display: block; max-width: 100%; height: auto; }
+      table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+      th, td { padding: .2rem .8rem .2rem 0; text-align: right; border-bottom: 1px solid #8884; }
+      th:first-child, td:first-child { text-align: left; }
+      .examples { display: grid; gap: 1rem;
+                  grid-template-columns: repeat(auto-fill, minmax(132px, 1fr)); }
+      figure { margin: 0; } figure img { width: 128px; height: 128px; object-fit: contain;
+               background: #8882; border-radius: 4px; }
+      figcaption { font-size: .85rem; overflow-wrap: anywhere; }
+      code { overflow-wrap: anywhere; }
+      """;
+
+  private TrainingReport() {}
+
+  /** The curves of a training: losses, accuracies, learning rate. */
+  public static List<LineChart> charts(List<Epoch> epochs) {
+    return List.of(
+        new LineChart(
+            "Loss",
+            "epoch",
+            "cross-entropy",
+            List.of(
+                line("training", epochs, Epoch::trainLoss),
+                line("held out", epochs, Epoch::valLoss))),
+        new LineChart(
+            "Accuracy",
+            "epoch",
+            "right, %",
+            List.of(
+                line("training", epochs, epoch -> 100 * epoch.trainAccuracy()),
+                line("held out", epochs, epoch -> 100 * epoch.valAccuracy()))),
+        new LineChart(
+            "Learning rate", "epoch", "rate", List.of(line("rate", epochs, Epoch::rate))));
+  }
+
+  private static Line line(String name, List<Epoch> epochs, ToDoubleFunction<Epoch> value) {
+    return new Line(
+        name,
+        epochs.stream().map(epoch -> (double) epoch.number()).toList(),
+        epochs.stream().map(value::applyAsDouble).toList(),
+        false);
+  }
+
+  /**
+   * Writes {@code loss}, {@code accuracy} and {@code rate} as PNG and SVG, {@code confusion.png}
+   * and {@code report.html}.
+   *
+   * @param title what was trained
+   * @param details how, a line each
+   * @param found how the best model does on the held-out pictures; none of them may be
+   */
+  public static void write(
+      Path folder, String title, List<String> details, List<Epoch> epochs, Evaluation found)
+      throws IOException {
+    List<LineChart> charts = charts(epochs);
+    List<String> names = List.of("loss", "accuracy", "rate");
+    var page = new StringBuilder();
+    page.append("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
+    page.append(
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
+    page.append(escaped(title)).append("</title>\n<style>\n").append(STYLE);
+    page.append("</style>\n</head>\n<body>\n<h1>").append(escaped(title)).append("</h1>\n");
+    if (found.count() > 0) {
+      page.append(
+          format(
+              "<p><strong>%.2f %%</strong> of %,d held-out pictures are right, %.2f %% among the"
+                  + " first five.</p>\n",
+              100 * found.accuracy(), found.count(), 100 * found.topFiveAccuracy()));
+    }
+    for (int i = 0; i < charts.size(); i++) {
+      charts.get(i).write(folder, names.get(i));
+      String svg = charts.get(i).toSvg();
+      page.append("<div class=\"figure\" role=\"img\" aria-label=\"")
+          .append(charts.get(i).title())
+          .append("\">")
+          .append(svg.substring(svg.indexOf("<svg")))
+          .append("</div>\n");
+    }
+    if (found.count() > 0) {
+      BufferedImage matrix = ConfusionMatrix.draw(found);
+      writePng(matrix, folder.resolve("confusion.png"));
+      page.append("<h2>What was taken for what</h2>\n<div class=\"figure\">");
+      page.append(image(matrix, "Confusion matrix")).append("</div>\n");
+      classes(found, page);
+      examples(
+          "Most wrong",
+          found.outcomes().stream()
+              .filter(outcome -> outcome.predicted() != outcome.example().label())
+              .sorted(Comparator.comparingDouble(Outcome::truthProbability))
+              .limit(EXAMPLES)
+              .toList(),
+          found,
+          page);
+      examples(
+          "Most certain",
+          found.outcomes().stream()
+              .filter(outcome -> outcome.predicted() == outcome.example().label())
+              .sorted(Comparator.comparingDouble(Outcome::truthProbability).reversed())
+              .limit(EXAMPLES)
+              .toList(),
+          found,
+          page);
+    }
+    page.append("<h2>How it was trained</h2>\n<ul>\n");
+    details.forEach(line -> page.append("<li><code>").append(escaped(line)).append("</code>\n"));
+    page.append("</ul>\n</body>\n</html>\n");
+    Path part = folder.resolve("report.html.part");
+    Files.writeString(part, page);
+    Files.move(
+        part,
+        folder.resolve("report.html"),
+        StandardCopyOption.REPLACE_EXISTING,
+        StandardCopyOption.ATOMIC_MOVE);
+  }
+
+  /** Writes a picture; it appears whole. */
+  public static void writePng(BufferedImage picture, Path file) throws IOException {
+    Path part = file.resolveSibling(file.getFileName() + ".part");
+    Files.write(part, png(picture));
+    Files.move(part, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+  }
+
+  private static void classes(Evaluation found, StringBuilder page) {
+    page.append("<h2>Classes</h2>\n<table>\n<tr><th>class<th>pictures<th>found<th>precise\n");
+    for (int k = 0; k < found.classes().size(); k++) {
+      if (found.count(k) > 0) {
+        page.append(
+            format(
+                "<tr><td>%s<td>%,d<td>%.2f %%<td>%s\n",
+                escaped(found.classes().get(k)),
+                found.count(k),
+                100 * found.recall(k),
+                Double.isNaN(found.precision(k))
+                    ? "–"
+                    : format("%.2f %%", 100 * found.precision(k))));
+      }
+    }
+    page.append("</table>\n");
+  }
+
+  private static void examples(
+      String title, List<Outcome> outcomes, Evaluation found, StringBuilder page)
+      throws IOException {
+    if (outcomes.isEmpty()) {
+      return;
+    }
+    page.append("<h2>").append(title).append("</h2>\n<div class=\"examples\">\n");
+    for (Outcome outcome : outcomes) {
+      String truth = found.classes().get(outcome.example().label());
+      String taken = found.classes().get(outcome.predicted());
+      String name = outcome.example().name();
+      page.append("<figure>")
+          .append(image(thumbnail(outcome.example().source().read()), "a picture of " + truth))
+          .append("<figcaption><strong>")
+          .append(escaped(truth))
+          .append("</strong>");
+      if (!truth.equals(taken)) {
+        page.append(
+            format(", taken for %s (%.1f %%)", escaped(taken), 100 * outcome.probability()));
+      } else {
+        page.append(format(" (%.1f %%)", 100 * outcome.probability()));
+      }
+      page.append("<br>")
+          .append(escaped(name.substring(name.lastIndexOf('/') + 1)))
+          .append("</figcaption></figure>\n");
+    }
+    page.append("</div>\n");
+  }
+
+  private static BufferedImage thumbnail(Pixels picture) {
+    double scale = (double) THUMBNAIL / Math.max(picture.width(), picture.height());
+    Pixels small =
+        picture.resized(
+            (int) Math.max(1, Math.round(picture.width() * scale)),
+            (int) Math.max(1, Math.round(picture.height() * scale)),
+            Interpolation.BICUBIC);
+    var image = new BufferedImage(small.width(), small.height(), BufferedImage.TYPE_INT_RGB);
+    for (int i = 0; i < small.width() * small.height(); i++) {
+      int rgb = 0;
+      for (int c = 0; c < 3; c++) {
+        int channel = small.channels() == 1 ? i : 3 * i + c;
+        rgb = rgb << 8 | small.data()[channel] & 0xff;
+      }
+      image.setRGB(i % small.width(), i / small.width(), rgb);
+    }
+    return image;
+  }
+
+  private static String image(BufferedImage picture, String description) throws IOException {
+    return "<img alt=\"%s\" src=\"data:image/png;base64,%s\">"
+        .formatted(escaped(description), Base64.getEncoder().encodeToString(png(picture)));
+  }
+
+  private static byte[] png(BufferedImage picture) throws IOException {
+    var bytes = new ByteArrayOutputStream();
+    ImageIO.write(picture, "png", bytes);
+    return bytes.toByteArray();
+  }
+
+  private static String format(String pattern, Object... values) {
+    return String.format(Locale.ROOT, pattern, values);
+  }
+
+  private static String escaped(String text) {
+    return text.replace("&", "&amp;")
+        .replace("<", "&lt;")
+        .replace(">", "&gt;")
+        .replace("\"", "&quot;");
+  }
+}

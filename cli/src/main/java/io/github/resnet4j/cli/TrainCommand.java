@@ -294,6 +294,17 @@ final class TrainCommand implements Callable<Integer> {
       report(start.network().spec(), data, chosen, printer.epochs);
     } catch (ArithmeticException e) { // the loss is no number
       throw new IllegalArgumentException(e.getMessage(), e);
+    } catch (OutOfMemoryError e) {
+      throw new IllegalArgumentException(
+          "%d pictures of %d×%d at once do not fit into the heap of %,d MB: take a smaller --batch, or"
+                  .formatted(
+                      chosen.batch() / chosen.accumulate(),
+                      start.preprocessing().cropHeight(),
+                      start.preprocessing().cropWidth(),
+                      Runtime.getRuntime().maxMemory() >> 20)
+              + " the same in parts with --accumulate, or more memory with"
+              + " RESNET4J_JAVA_OPTS=-Xmx…",
+          e);
     }
     return Main.OK;
   }

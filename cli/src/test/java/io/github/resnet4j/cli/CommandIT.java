@@ -512,6 +512,21 @@ class CommandIT {
     Run mean = run("train", "-d", data, "-m", "resnet20", "--lr", "1e30", "-o", out + "2");
     assertEquals(1, mean.code());
     assertTrue(mean.err().contains("try a lower learning rate"), mean.err());
+    Run large =
+        run(
+            Map.of("RESNET4J_JAVA_OPTS", "-Xmx200m"),
+            "",
+            "train",
+            "-d",
+            data,
+            "-m",
+            "resnet50",
+            "-b",
+            "32",
+            "-o",
+            out + "4");
+    assertEquals(1, large.code(), large.err());
+    assertTrue(large.err().contains("32 pictures of 224×224 at once do not fit"), large.err());
     Run frozen = run("train", "-d", data, "-m", "resnet20", "--freeze", "layer9", "-o", out + "3");
     assertEquals(1, frozen.code());
     assertTrue(frozen.err().contains("no part 'layer9'"), frozen.err());
@@ -550,6 +565,9 @@ class CommandIT {
     assertTrue(Files.notExists(folder.resolve("parts/report.html")), "it was killed too late");
     Run end = run(training("parts"));
     assertEquals(0, end.code(), end.err());
+    try (var files = Files.newDirectoryStream(folder.resolve("parts"), "{*,.*}.part")) {
+      assertFalse(files.iterator().hasNext());
+    }
     for (String file : List.of("last.safetensors", "best.safetensors")) {
       assertArrayEquals(
           Files.readAllBytes(folder.resolve("whole").resolve(file)),
@@ -567,7 +585,7 @@ class CommandIT {
     command.addAll(List.of(training("run")));
     Run full = runProcess(Map.of(), "", command);
     assertEquals(1, full.code(), full.err());
-    assertTrue(full.err().contains("state.safetensors"), full.err());
+    assertTrue(full.err().contains("state.safetensors: cannot be written"), full.err());
     assertTrue(Files.notExists(folder.resolve("run/state.safetensors")));
     Run start = run(training("run")); // starts anew, and has room now
     assertEquals(0, start.code(), start.err());

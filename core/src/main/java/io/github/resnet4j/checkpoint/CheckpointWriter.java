@@ -7,6 +7,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
 import java.nio.file.AtomicMoveNotSupportedException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -15,6 +16,7 @@ import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
 import java.util.SequencedMap;
+import java.util.UUID;
 
 /**
  * Writes named tensors as {@code .safetensors} or as a {@code .pth} that {@code
@@ -86,9 +88,11 @@ public final class CheckpointWriter {
     if (folder == null || !Files.isDirectory(folder)) {
       throw new CheckpointException(file, "cannot be written: there is no folder " + folder);
     }
-    Path temporary = Files.createTempFile(folder, "." + target.getFileName(), ".part");
+    Path temporary =
+        folder.resolve(".%s.%s.part".formatted(target.getFileName(), UUID.randomUUID()));
     try {
-      try (var channel = FileChannel.open(temporary, StandardOpenOption.WRITE)) {
+      try (var channel =
+          FileChannel.open(temporary, StandardOpenOption.WRITE, StandardOpenOption.CREATE_NEW)) {
         var out = new BufferedOutputStream(Channels.newOutputStream(channel), 1 << 20);
         body.writeTo(out);
         out.flush();
@@ -99,6 +103,13 @@ public final class CheckpointWriter {
       } catch (AtomicMoveNotSupportedException _) {
         Files.move(temporary, target, StandardCopyOption.REPLACE_EXISTING);
       }
+    } catch (FileSystemException e) { // names its file
+      throw e;
+    } catch (IOException e) {
+      throw new IOException(
+          "%s: cannot be written: %s; what was there before is untouched"
+              .formatted(file, e.getMessage()),
+          e);
     } finally {
       Files.deleteIfExists(temporary);
     }

@@ -225,6 +225,11 @@ public final class Trainer {
    */
   public Classifier run(boolean resume) throws IOException, InterruptedException {
     Files.createDirectories(output);
+    try (var parts = Files.newDirectoryStream(output, "{*,.*}.part")) {
+      for (Path part : parts) { // of a run that was killed while it wrote
+        Files.delete(part);
+      }
+    }
     var preprocessing = start.preprocessing();
     ResNet network = start.network();
     var options =

@@ -269,6 +269,44 @@ def training(out):
     save_file(results, out / "training.safetensors")
 
 
+def ten_steps(out):
+    """What ten steps make of whole networks in float64, and how far float32 is from it."""
+    cases, results = {}, {}
+    for name, lr, build, shape in (
+        ("resnet18", 0.005, lambda: torchvision.models.resnet18(num_classes=10), (8, 3, 64, 64)),
+        ("resnet50", 0.0005, lambda: torchvision.models.resnet50(num_classes=10), (8, 3, 96, 96)),
+        ("resnext50_32x4d", 0.0005, lambda: torchvision.models.resnext50_32x4d(num_classes=10), (8, 3, 96, 96)),  # fmt: skip
+        ("resnet20", 0.005, lambda: cifar(3), (16, 3, 32, 32)),
+    ):
+        x, y = seeded_input(*shape), torch.arange(shape[0]) % 10
+        ends, losses = {}, {}
+        for dtype in (torch.float64, torch.float32):
+            model = seeded(build).to(dtype).train()
+            start = {k: v.double().clone() for k, v in model.state_dict().items()}
+            optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=1e-4)
+            losses[dtype] = []
+            for _ in range(10):
+                optimizer.zero_grad()
+                loss = nn.functional.cross_entropy(model(x.to(dtype)), y)
+                loss.backward()
+                optimizer.step()
+                losses[dtype].append(loss.item())
+            # Of each tensor's change every n-th number, at most 64.
+            ends[dtype] = {
+                k: (v.double() - start[k]).flatten()[:: -(-v.numel() // 64)]
+                for k, v in model.state_dict().items()
+                if "num_batches" not in k
+            }
+        exact, rough = (torch.cat(list(e.values())) for e in ends.values())
+        noise = ((rough - exact).norm() / exact.norm()).item()
+        drift = max(abs(a - b) for a, b in zip(*losses.values()))
+        print(f"  {name}: changes in float32 {noise:.1e} off, losses {drift:.1e}", flush=True)
+        cases[name] = {"rate": lr, "input": list(shape), "losses": losses[torch.float64], "noise": noise, "drift": drift}  # fmt: skip
+        results |= {f"{name}/{k}": v.float().contiguous() for k, v in ends[torch.float64].items()}
+    (out / "ten-steps.json").write_text(compact(cases))
+    save_file(results, out / "ten-steps.safetensors")
+
+
 def optimizers(out):
     """Five steps of each optimizer on numbers alone, and the rates of each scheduler."""
     cases = {}
@@ -702,7 +740,7 @@ def main():
     torch.set_num_threads(2)
     parts = (
         random_numbers, initial_weights, checkpoints, pictures, preprocessing, forward, logits, training, optimizers,
-        adjustments, events,
+        ten_steps, adjustments, events,
     )  # fmt: skip
     for part in parts:
         if not arguments.only or part.__name__ in arguments.only:

@@ -11,6 +11,7 @@ import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
+import io.github.resnet4j.train.Optimizer;
 import java.lang.management.ManagementFactory;
 import java.util.Arrays;
 import java.util.List;
@@ -28,6 +29,8 @@ class TrainingSessionTest {
 
   /** How much farther from float64 than PyTorch's float32: sums have another order. */
   private static final double COARSER = 4;
+
+  private static final Map<String, Tensor> TEN_STEPS = Golden.tensors("ten-steps.safetensors");
 
   /**
    * Winograd's F(4×4) rounds ten times as coarsely as direct convolution (docs/engine.md), so that
@@ -154,6 +157,61 @@ class TrainingSessionTest {
     for (int i = 0; i < momentum.length; i++) {
       momentum[i] = 0.9f * momentum[i] + gradients[at + i] + 1e-4f * weights[i];
       weights[i] -= 0.02f * momentum[i];
+    }
+  }
+
+  static Stream<Map.Entry<String, Map<String, Object>>> wholeNetworks() {
+    return Golden.json("ten-steps.json").entrySet().stream();
+  }
+
+  /** Ten steps of whole networks: losses, and what has become of every parameter and statistic. */
+  @ParameterizedTest
+  @MethodSource("wholeNetworks")
+  void tenStepsOfWholeNetworksAreAsNearAsPytorchs(Map.Entry<String, Map<String, Object>> golden) {
+    String name = golden.getKey();
+    int[] shape = shape(golden.getValue());
+    var spec = Architecture.named(name).toBuilder().numClasses(10).build();
+    var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
+    float[] x = TorchRandom.manualSeed(2).randn(shape).data();
+    List<?> losses = Golden.list(golden.getValue().get("losses"));
+    double drift = ((Number) golden.getValue().get("drift")).doubleValue();
+    double noise = ((Number) golden.getValue().get("noise")).doubleValue();
+    try (var session = session(network, shape, 2, Algorithm.DIRECT, Kernels.best())) {
+      var optimizer =
+          new Optimizer(
+              session,
+              new Optimizer.Method.Sgd(0.9f, false),
+              1e-4f,
+              _ -> true,
+              _ -> false,
+              _ -> 1,
+              0);
+      for (int step = 0; step < losses.size(); step++) {
+        session.clearGradients();
+        double loss = session.accumulate(x, targets(shape[0]), shape[0], 1);
+        assertEquals(
+            ((Number) losses.get(step)).doubleValue(), loss, COARSER * drift, "step " + step);
+        optimizer.step(((Number) golden.getValue().get("rate")).floatValue());
+      }
+      double squares = 0;
+      double differences = 0;
+      StateDict end = session.state();
+      for (Map.Entry<String, Tensor> entry : TEN_STEPS.entrySet()) {
+        if (entry.getKey().startsWith(name + "/")) {
+          String key = entry.getKey().substring(name.length() + 1);
+          float[] before = network.state().get(key).data();
+          float[] after = end.get(key).data();
+          float[] expected = entry.getValue().data();
+          int every = Math.ceilDiv(after.length, 64);
+          for (int i = 0; i < expected.length; i++) {
+            double change = (double) after[i * every] - before[i * every];
+            squares += (double) expected[i] * expected[i];
+            differences += Math.pow(expected[i] - change, 2);
+          }
+        }
+      }
+      double error = Math.sqrt(differences / squares);
+      assertTrue(error <= COARSER * noise, "%.1e, PyTorch's float32 %.1e".formatted(error, noise));
     }
   }
 

@@ -48,7 +48,13 @@ public final class TrainingPeer {
     try (var session = new TrainingSession(network.layers(), network.state(), x.dim(1), options)) {
       var optimizer =
           new Optimizer(
-              session, new Optimizer.Method.Sgd(0.9f, false), 1e-4f, _ -> true, _ -> false);
+              session,
+              new Optimizer.Method.Sgd(0.9f, false),
+              1e-4f,
+              _ -> true,
+              _ -> false,
+              _ -> 1,
+              0);
       System.out.println(session.accumulate(x.data(), targets, batch, 1));
       System.out.flush();
       for (String line = in.readLine(); line != null && !line.isBlank(); line = in.readLine()) {

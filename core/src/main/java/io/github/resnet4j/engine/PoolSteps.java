@@ -4,6 +4,8 @@ import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
 
+import java.util.Arrays;
+
 /** The steps without weights. */
 final class PoolSteps {
   private PoolSteps() {}
@@ -99,10 +101,42 @@ final class PoolSteps {
           out.clearBorder(arena, n);
         }
         for (int y = out.height * part / parts; y < out.height * (part + 1) / parts; y++) {
-          for (int c = 0; c < out.paddedChannels(); c++) {
-            row(arena, n, y, c);
+          if (out.format().perWord() == 1) {
+            rowOfFloats(arena, n, y);
+          } else {
+            for (int c = 0; c < out.paddedChannels(); c++) {
+              row(arena, n, y, c);
+            }
           }
         }
+      }
+    }
+
+    /** One row, in runs of channels that lie side by side in both activations. */
+    private void rowOfFloats(float[] arena, int n, int y) {
+      int before = (out.channels - in.channels) / 2;
+      int c = 0;
+      while (c < out.paddedChannels()) {
+        int old = c - before;
+        boolean isNew = old < 0 || old >= in.channels;
+        int length = out.block() - c % out.block();
+        if (old < 0) {
+          length = Math.min(length, -old);
+        } else if (!isNew) {
+          length =
+              Math.min(length, Math.min(in.channels - old, in.block() - old % in.block()));
+        }
+        int to = out.word(n, c) + out.pixel(y, 0);
+        int from = isNew ? 0 : in.word(n, old) + in.pixel(y * stride, 0);
+        for (int x = 0; x < out.width; x++) {
+          int at = to + x * out.block();
+          if (isNew) {
+            Arrays.fill(arena, at, at + length, 0);
+          } else {
+            System.arraycopy(arena, from + x * stride * in.block(), arena, at, length);
+          }
+        }
+        c += length;
       }
     }
 

@@ -1136,14 +1136,20 @@ final class TrainingPlan {
     int before = (g.channels - to.channels) / 2;
     int stride = pad.stride();
     for (int i = first; i < first + n; i++) {
-      for (int c = 0; c < to.channels; c++) {
+      int c = 0;
+      while (c < to.channels) { // in runs of channels that lie side by side in both
+        int length =
+            Math.min(to.channels - c, block - Math.max(c % block, (c + before) % block));
         for (int y = 0; y < g.height; y++) {
           int from = g.word(i, c + before) + g.pixel(y, 0);
           int at = to.word(i, c) + to.pixel(y * stride, 0);
           for (int x = 0; x < g.width; x++) {
-            arena[at + x * stride * block] += arena[from + x * block];
+            for (int k = 0; k < length; k++) {
+              arena[at + x * stride * block + k] += arena[from + x * block + k];
+            }
           }
         }
+        c += length;
       }
     }
   }

@@ -39,7 +39,7 @@ public final class Architecture {
     all.put(
         "wide_resnet101_2", ResNetSpec.builder(BOTTLENECK, 3, 4, 23, 3).widthPerGroup(128).build());
     // The CIFAR networks of section 4.2: 6n + 2 layers.
-    for (int n : new int[] {3, 5, 7, 9, 18}) {
+    for (int n : new int[] {1, 3, 5, 7, 9, 18}) {
       all.put("resnet" + (6 * n + 2), cifar(n));
     }
     return Collections.unmodifiableSequencedMap(all);

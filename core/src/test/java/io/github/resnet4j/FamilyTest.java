@@ -37,6 +37,7 @@ class FamilyTest {
     "resnext101_64x4d, 83455272",
     "wide_resnet50_2, 68883240",
     "wide_resnet101_2, 126886696",
+    "resnet8, 75290",
     "resnet20, 269722",
     "resnet32, 464154",
     "resnet44, 658586",

@@ -28,6 +28,7 @@ import picocli.CommandLine.IVersionProvider;
       QuantizeCommand.class,
       TrainCommand.class,
       EvaluateCommand.class,
+      CurvesCommand.class,
       BenchCommand.class,
       PlanCommand.class,
     },

@@ -166,6 +166,12 @@ final class TrainCommand implements Callable<Integer> {
   private @Nullable Boolean flip;
 
   @Option(
+      names = "--invert",
+      paramLabel = "PART",
+      description = "The part of the pictures that become their negative.")
+  private @Nullable Double invert;
+
+  @Option(
       names = "--trivial-augment",
       negatable = true,
       description = "Adjusts each picture in one way at random: geometry, colours.")
@@ -397,6 +403,7 @@ final class TrainCommand implements Callable<Integer> {
             new Augmentation(
                 or(crop, augmentation.crop()),
                 or(flip, augmentation.flip()),
+                or(invert, augmentation.invert()),
                 or(trivial, augmentation.trivial()),
                 or(jitter, augmentation.jitter()),
                 or(erase, augmentation.erase())))

@@ -3,7 +3,6 @@ package io.github.resnet4j.engine;
 import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
-
 import java.util.Arrays;
 
 /** The steps without weights. */
@@ -123,8 +122,7 @@ final class PoolSteps {
         if (old < 0) {
           length = Math.min(length, -old);
         } else if (!isNew) {
-          length =
-              Math.min(length, Math.min(in.channels - old, in.block() - old % in.block()));
+          length = Math.min(length, Math.min(in.channels - old, in.block() - old % in.block()));
         }
         int to = out.word(n, c) + out.pixel(y, 0);
         int from = isNew ? 0 : in.word(n, old) + in.pixel(y * stride, 0);

@@ -1138,8 +1138,7 @@ final class TrainingPlan {
     for (int i = first; i < first + n; i++) {
       int c = 0;
       while (c < to.channels) { // in runs of channels that lie side by side in both
-        int length =
-            Math.min(to.channels - c, block - Math.max(c % block, (c + before) % block));
+        int length = Math.min(to.channels - c, block - Math.max(c % block, (c + before) % block));
         for (int y = 0; y < g.height; y++) {
           int from = g.word(i, c + before) + g.pixel(y, 0);
           int at = to.word(i, c) + to.pixel(y * stride, 0);

@@ -14,13 +14,15 @@ import java.util.random.RandomGenerator;
  *
  * @param crop which part of a picture is taken
  * @param flip whether half of the pictures are mirrored; not for letters and digits
+ * @param invert the part of the pictures that become their negative: RandomInvert
  * @param trivial whether each picture is adjusted in one way, of any strength: TrivialAugment
  *     (arXiv 2103.10158) with its wide ranges
  * @param jitter by how much brightness, contrast and saturation change at most, 0 to 1, as
  *     ColorJitter
  * @param erase the part of the pictures that lose a rectangle: RandomErasing (arXiv 1708.04896)
  */
-public record Augmentation(Crop crop, boolean flip, boolean trivial, double jitter, double erase) {
+public record Augmentation(
+    Crop crop, boolean flip, double invert, boolean trivial, double jitter, double erase) {
   /** Which part of a picture a network is trained on. */
   public enum Crop {
     /** The middle, as for classification. */
@@ -41,18 +43,18 @@ public record Augmentation(Crop crop, boolean flip, boolean trivial, double jitt
   public static final Augmentation NONE = of(Crop.CENTER, false);
 
   /**
-   * @throws IllegalArgumentException if jitter or erase is not in [0, 1]
+   * @throws IllegalArgumentException if invert, jitter or erase is not in [0, 1]
    */
   public Augmentation {
-    if (!(jitter >= 0 && jitter <= 1) || !(erase >= 0 && erase <= 1)) {
+    if (!(invert >= 0 && invert <= 1 && jitter >= 0 && jitter <= 1 && erase >= 0 && erase <= 1)) {
       throw new IllegalArgumentException(
-          "jitter %s, erase %s: both must be in [0, 1]".formatted(jitter, erase));
+          "invert %s, jitter %s, erase %s: all must be in [0, 1]".formatted(invert, jitter, erase));
     }
   }
 
   /** No more than a crop and perhaps a flip. */
   public static Augmentation of(Crop crop, boolean flip) {
-    return new Augmentation(crop, flip, false, 0, 0);
+    return new Augmentation(crop, flip, 0, false, 0, 0);
   }
 
   private static final List<Adjustment> JITTERED =
@@ -88,6 +90,9 @@ public record Augmentation(Crop crop, boolean flip, boolean trivial, double jitt
           }
         };
     Pixels out = flip && random.nextBoolean() ? cut.mirrored() : cut;
+    if (invert > 0 && random.nextDouble() < invert) {
+      out = Adjustment.SOLARIZE.apply(out, 0);
+    }
     if (trivial) {
       out = trivial(out, random);
     }

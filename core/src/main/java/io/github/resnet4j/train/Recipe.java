@@ -104,7 +104,7 @@ public record Recipe(
             .weightDecay(2e-5f)
             .decayAll(false)
             .labelSmoothing(0.1)
-            .augmentation(new Augmentation(Crop.RANDOM_RESIZED, true, true, 0, 0.1))
+            .augmentation(new Augmentation(Crop.RANDOM_RESIZED, true, 0, true, 0, 0.1))
             .mixing(new Mixing(0.2, 1))
             .averaging(0.99998)
             .build());

@@ -93,9 +93,17 @@ public final class Trainer {
           loadImagesPerSecond);
     }
 
-    private static Epoch of(String line) {
+    /**
+     * An epoch of {@code metrics.csv}.
+     *
+     * @throws IllegalArgumentException if the line is none
+     */
+    public static Epoch of(String line) {
       double[] fields =
           Arrays.stream(line.split(",", -1)).mapToDouble(Double::parseDouble).toArray();
+      if (fields.length != 9) {
+        throw new NumberFormatException("no epoch: " + line);
+      }
       return new Epoch(
           (int) fields[0],
           fields[1],

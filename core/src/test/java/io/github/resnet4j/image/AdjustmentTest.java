@@ -59,7 +59,7 @@ class AdjustmentTest {
 
   @Test
   void erasingLeavesARectangleOfZeros() {
-    var augmentation = new Augmentation(Augmentation.Crop.CENTER, false, false, 0, 1);
+    var augmentation = new Augmentation(Augmentation.Crop.CENTER, false, 0, false, 0, 1);
     Tensor image = Tensor.filled(1, 1, 3, 20, 30);
     augmentation.finish(image, new SplittableRandom(4));
     List<Integer> zeros = zeros(image.data());
@@ -84,7 +84,7 @@ class AdjustmentTest {
 
   @Test
   void chanceFollowsFromItsSource() {
-    var all = new Augmentation(Augmentation.Crop.RANDOM_RESIZED, true, true, 0.4, 0.5);
+    var all = new Augmentation(Augmentation.Crop.RANDOM_RESIZED, true, 0.5, true, 0.4, 0.5);
     var preprocessing = Preprocessing.imagenet(24, 24);
     byte[] first = all.apply(picture(), preprocessing, new SplittableRandom(1)).data();
     assertArrayEquals(first, all.apply(picture(), preprocessing, new SplittableRandom(1)).data());

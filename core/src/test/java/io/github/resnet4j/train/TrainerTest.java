@@ -86,7 +86,7 @@ class TrainerTest {
     return recipe(epochs, 0.01).toBuilder()
         .accumulate(2)
         .clip(1)
-        .augmentation(new Augmentation(Crop.RANDOM_RESIZED, true, true, 0.3, 0.3))
+        .augmentation(new Augmentation(Crop.RANDOM_RESIZED, true, 0.5, true, 0.3, 0.3))
         .mixing(new Mixing(0.2, 1))
         .averaging(0.9)
         .method(Optimizer.Method.AdamW.USUAL)
@@ -224,6 +224,88 @@ class TrainerTest {
               start.network().state().get(name).data(), end.network().state().get(name).data());
       assertEquals(!name.equals("layer1.0.conv1.weight"), same, name);
     }
+  }
+
+  /** What was learnt from the digits 0 to 5 helps with few examples of 6 to 9. */
+  @Test
+  void fineTuningBeatsTrainingFromScratch() throws IOException, InterruptedException {
+    Dataset before = some(0, 6, Integer.MAX_VALUE);
+    Dataset after = some(6, 10, 2);
+    assertEquals(8, after.train().size());
+    assertTrue(after.val().size() > 130);
+    var first = Architecture.named("resnet8").toBuilder().numClasses(6).build();
+    var spec = first.toBuilder().numClasses(4).build();
+    var preprocessing =
+        new Preprocessing(
+            32, 32, 32, Interpolation.BILINEAR, List.of(.3f, .3f, .3f), List.of(.35f, .35f, .35f));
+    var scratch =
+        new Classifier(
+            ResNet.initialize(first, TorchRandom.manualSeed(1)), preprocessing, before.classes());
+    Recipe full =
+        Recipe.named("small-images").toBuilder()
+            .schedule(new Schedule(Schedule.Kind.ONE_CYCLE, 0.1, 10, 0, List.of()))
+            .build();
+    Classifier knows = train(scratch, before, full, "before");
+    Recipe few =
+        full.toBuilder()
+            .schedule(new Schedule(Schedule.Kind.COSINE, 0.03, 20, 0, List.of()))
+            .batch(6)
+            .build();
+    try (var checkpoint =
+        io.github.resnet4j.checkpoint.Checkpoint.open(home.resolve("before/last.safetensors"))) {
+      assertEquals(6, knows.labels().size());
+      var network = ResNet.loadForTransfer(spec, checkpoint, TorchRandom.manualSeed(2)).network();
+      var fine = new Classifier(network, preprocessing, after.classes());
+      double tuned = heldOut(fine, after, few, "tuned");
+      double fresh =
+          heldOut(
+              new Classifier(
+                  ResNet.initialize(spec, TorchRandom.manualSeed(1)),
+                  preprocessing,
+                  after.classes()),
+              after,
+              few,
+              "fresh");
+      // Measured: 0.79 beside 0.45; other processors round otherwise and end elsewhere.
+      assertTrue(tuned > fresh + 0.15, tuned + " beside " + fresh);
+    }
+  }
+
+  private Classifier train(Classifier start, Dataset data, Recipe recipe, String name)
+      throws IOException, InterruptedException {
+    return new Trainer(start, data, recipe, 2, home.resolve(name), Duration.ofHours(1), List.of())
+        .run(false);
+  }
+
+  private double heldOut(Classifier start, Dataset data, Recipe recipe, String name)
+      throws IOException, InterruptedException {
+    Classifier end = train(start, data, recipe, name);
+    try (var session = end.network().compile(CompileOptions.defaults())) {
+      return Evaluation.of(end, data.val(), session, _ -> {}, _ -> {}).accuracy();
+    }
+  }
+
+  /** The embedded digits from one to another, as many of each to learn from. */
+  private static Dataset some(int from, int end, int each) throws IOException {
+    Dataset all = Dataset.digits();
+    var train = new ArrayList<Dataset.Example>();
+    int[] counts = new int[10];
+    for (var example : all.train()) {
+      if (example.label() >= from && example.label() < end && counts[example.label()]++ < each) {
+        train.add(moved(example, from));
+      }
+    }
+    var val = new ArrayList<Dataset.Example>();
+    for (var example : all.val()) {
+      if (example.label() >= from && example.label() < end) {
+        val.add(moved(example, from));
+      }
+    }
+    return new Dataset(all.classes().subList(from, end), train, val);
+  }
+
+  private static Dataset.Example moved(Dataset.Example example, int by) {
+    return new Dataset.Example(example.name(), example.label() - by, example.source());
   }
 
   @Test

@@ -113,7 +113,9 @@ public record LineChart(String title, String x, String y, List<Line> lines) {
         continue;
       }
       float[] dashes = {6, 4};
-      Color colour = COLOURS.get(i % COLOURS.size());
+      // A dashed line and the one after it are of a pair.
+      long pair = lines.subList(0, i).stream().filter(other -> !other.dashed).count();
+      Color colour = COLOURS.get((int) (pair % COLOURS.size()));
       XYSeries series = chart.addSeries(line.name, xs, finite(line, line.y));
       series.setMarker(xs.length > 1 ? SeriesMarkers.NONE : SeriesMarkers.CIRCLE);
       series.setMarkerColor(colour);

@@ -20,7 +20,6 @@ import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Comparator;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -65,7 +64,7 @@ final class TrainingPlan {
   private final int block;
   private final Map<String, Integer> places = new LinkedHashMap<>();
   private final Map<String, ConvWeights> convolutions = new LinkedHashMap<>();
-  private final Map<String, Norm> norms = new LinkedHashMap<>();
+  private final Map<String, TrainedNorm> norms = new LinkedHashMap<>();
   private final List<TrainingSession.Range> ranges = new ArrayList<>();
   private final Linear head;
   private final StateDict initial;
@@ -75,8 +74,7 @@ final class TrainingPlan {
   private final List<Stage> stages = new ArrayList<>();
   private long[] nanos = {};
 
-  /** From which stage to which an activation is in use. */
-  private final Map<Activation, int[]> lifetimes = new LinkedHashMap<>();
+  private final Lifetimes lifetimes = new Lifetimes();
 
   /** A place in the arena that is always needed: planned like activations. */
   private final Activation zeros;
@@ -95,150 +93,13 @@ final class TrainingPlan {
   /** What is made when everything has its place. */
   private final List<Runnable> whenPlaced = new ArrayList<>();
 
-  private final Activation logits;
-  private final Activation logitsGradient;
-  private float[] targets = {};
+  private final CrossEntropy loss;
   private int count;
-  private float scale;
-  private final double[] losses;
-
-  /** Batch norm after a convolution, with its statistics of this batch. */
-  private final class Norm {
-    final BatchNorm2d layer;
-    final Activation x;
-    final int weightAt;
-    final int biasAt;
-    final float[] runningMean;
-    final float[] runningVar;
-    long batches;
-
-    /** Numbers of each channel: three for the forward pass, one pivot, eight for the backward. */
-    final Activation numbers;
-
-    /** Sums of each image: two for each channel. */
-    final Activation sums;
-
-    final Kernels.Region region;
-
-    Norm(BatchNorm2d layer, Activation x, StateDict state) {
-      this.layer = layer;
-      this.x = x;
-      this.weightAt = known(places, layer.name() + ".weight");
-      this.biasAt = known(places, layer.name() + ".bias");
-      this.runningMean = state.get(layer.name() + ".running_mean").data().clone();
-      this.runningVar = state.get(layer.name() + ".running_var").data().clone();
-      this.batches = (long) state.get(layer.name() + ".num_batches_tracked").data()[0];
-      this.numbers = new Activation(x.channels, 12, 1, block);
-      this.sums = new Activation(x.channels, 2, 1, block);
-      sums.holdImages(batch);
-      this.region = new Kernels.Region(x.height, x.width, block);
-      touch(numbers, 0);
-      touch(numbers, Integer.MAX_VALUE);
-    }
-
-    /** Where the numbers of a block of channels begin; {@code row} says which. */
-    int numbers(int b, int row) {
-      return numbers.image(0) + b * numbers.plane() + row * block;
-    }
-
-    int sums(int n, int b) {
-      return sums.image(n) + b * sums.plane();
-    }
-
-    private int number(int channel, int row) {
-      return numbers(channel / block, row) + channel % block;
-    }
-
-    private double sum(int channel, int row) {
-      double sum = 0;
-      float[] arena = frame.arena();
-      for (int n = 0; n < count; n++) {
-        sum += arena[sums(n, channel / block) + row * block + channel % block];
-      }
-      return sum;
-    }
-
-    private double pixels() {
-      return (double) count * x.height * x.width;
-    }
-
-    void clearSums(int n) {
-      Arrays.fill(frame.arena(), sums.image(n), sums.image(n) + sums.imageSize(), 0);
-    }
-
-    /** The statistics of the batch, and what the forward pass multiplies and adds. */
-    void finish(int from, int end) {
-      float[] arena = frame.arena();
-      if (from == 0 && end > 0 && !options.frozenStatistics()) {
-        batches++;
-      }
-      for (int c = from; c < end; c++) {
-        double mean = runningMean[c];
-        double variance = runningVar[c];
-        if (!options.frozenStatistics()) {
-          double shift = sum(c, 0) / pixels();
-          mean = arena[number(c, PIVOT)] + shift;
-          variance = Math.max(0, sum(c, 1) / pixels() - shift * shift);
-          double unbiased = variance * pixels() / Math.max(1, pixels() - 1);
-          runningMean[c] = (float) ((1 - MOMENTUM) * runningMean[c] + MOMENTUM * mean);
-          runningVar[c] = (float) ((1 - MOMENTUM) * runningVar[c] + MOMENTUM * unbiased);
-        }
-        double factor = 1 / Math.sqrt(variance + BatchNorm2d.EPS);
-        double a = weights.values()[weightAt + c] * factor;
-        arena[number(c, A)] = (float) a;
-        arena[number(c, B)] = (float) (weights.values()[biasAt + c] - mean * a);
-        arena[number(c, MEAN)] = (float) mean;
-        arena[number(c, FACTOR)] = (float) factor;
-        arena[number(c, A_AGAIN)] = (float) a;
-        arena[number(c, B_AGAIN)] = arena[number(c, B)];
-        arena[number(c, A_THIRD)] = (float) a;
-        arena[number(c, B_THIRD)] = arena[number(c, B)];
-      }
-    }
-
-    /** What the backward pass multiplies and adds, and the gradients of weight and bias. */
-    void finishGradient(int from, int end) {
-      float[] arena = frame.arena();
-      for (int c = from; c < end; c++) {
-        double sum = sum(c, 0);
-        double products = sum(c, 1);
-        double factor = arena[number(c, FACTOR)];
-        double p = weights.values()[weightAt + c] * factor;
-        boolean frozen = options.frozenStatistics();
-        double q = frozen ? 0 : -p * factor * factor * products / pixels();
-        double r = frozen ? 0 : -p * sum / pixels() - q * arena[number(c, MEAN)];
-        arena[number(c, P)] = (float) p;
-        arena[number(c, Q)] = (float) q;
-        arena[number(c, R)] = (float) r;
-        int gradients = gradientParts.getFirst().offset();
-        arena[gradients + weightAt + c] += (float) (products * factor);
-        arena[gradients + biasAt + c] += (float) sum;
-      }
-    }
-  }
-
-  private static final double MOMENTUM = 0.1;
-
-  // Rows of a norm's numbers, in the orders in which kernels read them: a, b, c; then the pivot;
-  // mean, a, b; p, q, r, a, b.
-  private static final int A = 0;
-  private static final int B = 1;
-  private static final int C = 2;
-  private static final int PIVOT = 3;
-  private static final int MEAN = 4;
-  private static final int A_AGAIN = 5;
-  private static final int B_AGAIN = 6;
-  private static final int P = 7;
-  private static final int Q = 8;
-  private static final int R = 9;
-  private static final int A_THIRD = 10;
-  private static final int B_THIRD = 11;
-  private static final int FACTOR = PIVOT; // the pivot has served when the factor is known
 
   /** A convolution with its batch norm, as the backward pass finds it. */
   private record Unit(
       ConvWeights weights,
-      Norm norm,
+      TrainedNorm norm,
       Activation in,
       Activation x,
       @Nullable Activation y,
@@ -253,7 +114,10 @@ final class TrainingPlan {
 
   /** What a block's last unit adds: an activation as it is, or a projection's normalised result. */
   private record Shortcut(
-      Activation residual, @Nullable Norm norm, @Nullable SubsampleAndPad pad, Activation in) {}
+      Activation residual,
+      @Nullable TrainedNorm norm,
+      @Nullable SubsampleAndPad pad,
+      Activation in) {}
 
   /** Option A's shortcut, and the gradient of what it led to. */
   private record Padded(SubsampleAndPad pad, Activation gradient) {}
@@ -284,10 +148,8 @@ final class TrainingPlan {
     this.batch = options.batch();
     this.threads = options.threads();
     this.block = PlanCompiler.commonBlock(network);
-    this.losses = new double[batch];
     this.zeros = new Activation(MOST_CHANNELS, 1, 1, MOST_CHANNELS);
-    touch(zeros, 0);
-    touch(zeros, Integer.MAX_VALUE);
+    lifetimes.keep(zeros);
     this.head = (Linear) network.layers().getLast();
     this.input =
         activation(
@@ -296,15 +158,13 @@ final class TrainingPlan {
     for (int t = 0; t < threads; t++) {
       var part = new Activation(1, 1, size, 1);
       gradientParts.add(part);
-      touch(part, 0);
-      touch(part, Integer.MAX_VALUE);
+      lifetimes.keep(part);
     }
-    touch(input, 0);
+    lifetimes.touch(input, 0);
     pending.add((_, first, n) -> new InputStep(input).run(frame, first, n, 0, 0, 1));
     Activation last = forward(network, input);
     var pooled = activation(last.channels, 1, batch, block, 1);
-    logits = activation(head.out(), 1, batch, block, 1);
-    logitsGradient = activation(head.out(), 1, batch, block, 1);
+    loss = new CrossEntropy(head.out(), batch, block);
     headStages(last, pooled);
     place();
     nanos = new long[stages.size()];
@@ -325,15 +185,9 @@ final class TrainingPlan {
     return Objects.requireNonNull(map.get(key));
   }
 
-  /** Extends an activation's life to a stage. */
-  private void touch(Activation activation, int stage) {
-    int[] life = lifetimes.computeIfAbsent(activation, _ -> new int[] {stage, stage});
-    life[0] = Math.min(life[0], stage);
-    life[1] = Math.max(life[1], stage);
-  }
-
+  /** Extends an activation's life to the stage that is being made. */
   private void touch(Activation activation) {
-    touch(activation, stages.size());
+    lifetimes.touch(activation, stages.size());
   }
 
   // --- weights ----------------------------------------------------------------------------------
@@ -540,7 +394,16 @@ final class TrainingPlan {
       boolean activated) {
     Activation x = result(conv, in);
     ConvWeights own = known(convolutions, conv.name());
-    var norm = new Norm(layer, x, initial);
+    var norm =
+        new TrainedNorm(
+            layer,
+            x,
+            known(places, layer.name() + ".weight"),
+            known(places, layer.name() + ".bias"),
+            initial,
+            batch,
+            options.frozenStatistics());
+    lifetimes.keep(norm.numbers);
     norms.put(layer.name(), norm);
     touch(in);
     touch(x);
@@ -551,8 +414,8 @@ final class TrainingPlan {
     var prepare = new ArrayList<Job>();
     prepare.add(worker -> {
       for (int c = share(worker, x.channels); c < share(worker + 1, x.channels); c++) {
-        frame.arena()[norm.number(c, PIVOT)] = norm.runningMean[c];
-        frame.arena()[norm.number(c, C)] = 1;
+        frame.arena()[norm.number(c, TrainedNorm.PIVOT)] = norm.runningMean[c];
+        frame.arena()[norm.number(c, TrainedNorm.C)] = 1;
       }
     });
     int atOnce = imagesAtOnce(in, x, conv);
@@ -569,20 +432,27 @@ final class TrainingPlan {
     if (!options.frozenStatistics()) {
       passes.add((_, first, n) -> {
         for (int i = first; i < first + n; i++) {
-          norm.clearSums(i);
+          norm.clearSums(frame.arena(), i);
           for (int b = 0; b < x.blocks(); b++) {
             kernels.moments(
                 frame.memory(),
                 norm.region,
                 x.image(i) + b * x.plane() + x.pixel(0, 0),
                 x.rowStride(),
-                norm.numbers(b, PIVOT),
+                norm.numbers(b, TrainedNorm.PIVOT),
                 norm.sums(i, b));
           }
         }
       });
     }
-    Job finish = worker -> norm.finish(share(worker, x.channels), share(worker + 1, x.channels));
+    Job finish =
+        worker ->
+            norm.finish(
+                frame.arena(),
+                weights.values(),
+                count,
+                share(worker, x.channels),
+                share(worker + 1, x.channels));
     stages.add(new Stage(conv.name(), prepare, passes, atOnce, List.of(finish)));
     pending = new ArrayList<>();
 
@@ -609,21 +479,22 @@ final class TrainingPlan {
   }
 
   /** Adds the pass that turns x into {@code relu(norm(x) + shortcut)} to the next stage. */
-  private void normalize(Norm norm, Activation x, Activation y, @Nullable Shortcut shortcut) {
+  private void normalize(
+      TrainedNorm norm, Activation x, Activation y, @Nullable Shortcut shortcut) {
     int stage = stages.size();
-    touch(x, stage);
-    touch(y, stage);
+    lifetimes.touch(x, stage);
+    lifetimes.touch(y, stage);
     if (shortcut != null) {
-      touch(shortcut.residual, stage);
-      if (shortcut.norm instanceof Norm other) {
+      lifetimes.touch(shortcut.residual, stage);
+      if (shortcut.norm instanceof TrainedNorm other) {
         // Both are sums: x a + b + s c + d. The bias of both comes together here.
         Stage last = stages.getLast();
         var finish = new ArrayList<>(last.finish);
         finish.add(worker -> {
           float[] arena = frame.arena();
           for (int c = share(worker, x.channels); c < share(worker + 1, x.channels); c++) {
-            arena[norm.number(c, C)] = arena[other.number(c, A)];
-            arena[norm.number(c, B)] += arena[other.number(c, B)];
+            arena[norm.number(c, TrainedNorm.C)] = arena[other.number(c, TrainedNorm.A)];
+            arena[norm.number(c, TrainedNorm.B)] += arena[other.number(c, TrainedNorm.B)];
           }
         });
         stages.set(
@@ -641,7 +512,7 @@ final class TrainingPlan {
               norm.region,
               at(x, i, b),
               x.rowStride(),
-              norm.numbers(b, A),
+              norm.numbers(b, TrainedNorm.A),
               s == null ? -1 : at(s, i, b),
               s == null ? 0 : s.rowStride(),
               at(y, i, b),
@@ -711,7 +582,7 @@ final class TrainingPlan {
         var packed =
             new WinogradConv.Weights(scratch, wide, Activation.ALIGNMENT, zerosAt, zerosAt);
         steps[t] = new WinogradConv(conv, form, packed, atOnce, 1, kernels);
-        touch(steps[t].room(), stage);
+        lifetimes.touch(steps[t].room(), stage);
       }
     });
     int rows = turned == null ? own.direct.channels() : turned.channels();
@@ -745,8 +616,8 @@ final class TrainingPlan {
 
   private void headStages(Activation last, Activation pooled) {
     int stage = stages.size();
-    touch(last, stage);
-    touch(pooled, stage);
+    lifetimes.touch(last, stage);
+    lifetimes.touch(pooled, stage);
     var passes = new ArrayList<>(pending);
     passes.add((_, first, n) -> {
       for (int i = first; i < first + n; i++) {
@@ -773,11 +644,11 @@ final class TrainingPlan {
         });
     stages.add(new Stage("average", List.of(), passes, 1, clear));
     ConvWeights own = known(convolutions, head.name());
-    var conv = new Convolution(own.layer, null, pooled, logits, null, false);
+    var conv = new Convolution(own.layer, null, pooled, loss.logits, null, false);
     var step = new DirectConv[1];
     whenPlaced.add(() -> step[0] = new DirectConv(conv, own.direct, kernels));
     touch(pooled);
-    touch(logits);
+    touch(loss.logits);
     stages.add(
         new Stage(
             head.name(),
@@ -785,28 +656,28 @@ final class TrainingPlan {
             List.of(),
             1,
             List.of()));
-    touch(logits);
-    touch(logitsGradient);
+    touch(loss.logits);
+    touch(loss.gradient);
     stages.add(
         new Stage(
             "loss",
             List.of(),
-            List.of((_, first, n) -> loss(first, n)),
+            List.of((_, first, n) -> loss.run(frame.arena(), first, n)),
             1,
             List.of(worker -> {
               if (worker == 0) {
-                restOfLoss();
+                loss.clearRest(frame.arena());
               }
             })));
 
     // Gradients of the head: of its weights and bias, then of its input.
-    touch(logits, Integer.MAX_VALUE); // for who wants to know how many were right
+    lifetimes.touch(loss.logits, Integer.MAX_VALUE); // for who wants to know how many were right
     touch(pooled);
-    touch(logitsGradient);
+    touch(loss.gradient);
     var weightGradient = new WeightGradient[1];
     whenPlaced.add(() ->
         weightGradient[0] =
-            new WeightGradient(own, pooled, logitsGradient, zeros.offset(), kernels));
+            new WeightGradient(own, pooled, loss.gradient, zeros.offset(), kernels));
     boolean deeper = needs.getOrDefault(last, false);
     Activation g = gradientLike(last);
     var pooledGradient = activation(pooled.channels, 1, batch, block, 1);
@@ -824,14 +695,14 @@ final class TrainingPlan {
             share(worker + 1, blocks));
       }
       if (worker == 0) {
-        biasGradient();
+        loss.addBiasGradient(frame.arena(), gradientsAt() + known(places, head.bias().name()));
       }
     });
     int scratchAt = Activation.ALIGNMENT;
     if (deeper) {
       touch(pooledGradient);
       whenSettled.add(() -> {
-        inputGradient[0] = new InputGradient(own, logitsGradient, pooledGradient, false, kernels);
+        inputGradient[0] = new InputGradient(own, loss.gradient, pooledGradient, false, kernels);
         needScratch(scratchAt + inputGradient[0].scratchSize());
       });
       prepare.add(worker -> {
@@ -906,7 +777,7 @@ final class TrainingPlan {
 
   /** The gradient passes of one unit, from the gradient of its result to that of its input. */
   private void unit(Unit unit, boolean completes) {
-    Norm norm = unit.norm;
+    TrainedNorm norm = unit.norm;
     Conv2d layer = unit.weights.layer;
     Shortcut shortcut = unit.shortcut;
     boolean sums = shortcut != null;
@@ -931,7 +802,7 @@ final class TrainingPlan {
               g.rowStride(),
               at(unit.x, i, b),
               unit.x.rowStride(),
-              norm.numbers(b, P),
+              norm.numbers(b, TrainedNorm.P),
               at(dx, i, b),
               dx.rowStride());
         }
@@ -939,15 +810,7 @@ final class TrainingPlan {
     });
     if (!options.frozen().contains(layer.weight().name())) {
       touch(unit.in);
-      var step = new WeightGradient[1];
-      whenPlaced.add(
-          () -> step[0] = new WeightGradient(unit.weights, unit.in, dx, zeros.offset(), kernels));
-      pending.add((worker, first, n) ->
-          step[0].run(
-              frame.memory(), gradientParts.get(worker).offset(), first, n, 0, step[0].blocks()));
-      if (layer.groups() > 1) {
-        toMask.add(() -> step[0].clearBetweenGroups(frame.arena(), gradientsAt()));
-      }
+      weightGradient(unit, dx, atOnce, prepare);
     }
     if (shortcut != null && shortcut.norm != null) {
       gradients.put(shortcut.residual, g);
@@ -972,6 +835,49 @@ final class TrainingPlan {
       }
     }
     closeStage(layer.name() + " gradient", atOnce, prepare);
+  }
+
+  private void weightGradient(Unit unit, Activation dx, int atOnce, List<Job> prepare) {
+    var conv = new Convolution(unit.weights.layer, null, unit.in, dx, null, false);
+    Winograd form = conv.isWinograd() ? choice.winograd(conv, atOnce, 1) : null;
+    if (form != null
+        && WinogradWeightGradient.pays(unit.in, dx, form, Math.ceilDiv(batch, threads))) {
+      WinogradConv.needBorder(unit.in, form);
+      WinogradConv.needBorder(dx, form);
+      var rooms = new ArrayList<Activation>();
+      for (int t = 0; t < threads; t++) {
+        rooms.add(WinogradWeightGradient.room(unit.in, dx, form, atOnce));
+        touch(rooms.getLast());
+      }
+      var steps = new WinogradWeightGradient[threads];
+      whenPlaced.add(() ->
+          Arrays.setAll(
+              steps,
+              t ->
+                  new WinogradWeightGradient(
+                      unit.weights,
+                      unit.in,
+                      dx,
+                      form,
+                      atOnce,
+                      rooms.get(t),
+                      zeros.offset(),
+                      kernels)));
+      prepare.add(worker -> steps[worker].clear(frame.arena()));
+      pending.add((worker, first, n) -> steps[worker].run(frame.memory(), first, n));
+      finishes.add(
+          worker -> steps[worker].finish(frame.arena(), gradientParts.get(worker).offset()));
+      return;
+    }
+    var step = new WeightGradient[1];
+    whenPlaced.add(
+        () -> step[0] = new WeightGradient(unit.weights, unit.in, dx, zeros.offset(), kernels));
+    pending.add((worker, first, n) ->
+        step[0].run(
+            frame.memory(), gradientParts.get(worker).offset(), first, n, 0, step[0].blocks()));
+    if (unit.weights.layer.groups() > 1) {
+      toMask.add(() -> step[0].clearBetweenGroups(frame.arena(), gradientsAt()));
+    }
   }
 
   private List<Job> finishes = new ArrayList<>();
@@ -1047,10 +953,10 @@ final class TrainingPlan {
   }
 
   private void sumGradient(Unit unit, Activation y, Activation g) {
-    Norm norm = unit.norm;
+    TrainedNorm norm = unit.norm;
     Shortcut shortcut = unit.shortcut;
     boolean sums = shortcut != null;
-    Norm other = shortcut == null ? null : shortcut.norm;
+    TrainedNorm other = shortcut == null ? null : shortcut.norm;
     touch(g);
     touch(unit.x);
     touch(y);
@@ -1061,9 +967,9 @@ final class TrainingPlan {
     }
     pending.add((_, first, n) -> {
       for (int i = first; i < first + n; i++) {
-        norm.clearSums(i);
+        norm.clearSums(frame.arena(), i);
         if (other != null) {
-          other.clearSums(i);
+          other.clearSums(frame.arena(), i);
         }
         for (int b = 0; b < unit.x.blocks(); b++) {
           kernels.gradientMoments(
@@ -1076,7 +982,7 @@ final class TrainingPlan {
               unit.x.rowStride(),
               at(y, i, b),
               y.rowStride(),
-              norm.numbers(b, MEAN),
+              norm.numbers(b, TrainedNorm.MEAN),
               norm.sums(i, b));
           if (other != null) {
             kernels.gradientMoments(
@@ -1089,19 +995,26 @@ final class TrainingPlan {
                 other.x.rowStride(),
                 0,
                 0,
-                other.numbers(b, MEAN),
+                other.numbers(b, TrainedNorm.MEAN),
                 other.sums(i, b));
           }
         }
       }
     });
-    finishes.add(worker ->
-        norm.finishGradient(share(worker, norm.x.channels), share(worker + 1, norm.x.channels)));
+    finishes.add(worker -> finishGradient(norm, worker));
     if (other != null) {
-      finishes.add(worker ->
-          other.finishGradient(
-              share(worker, other.x.channels), share(worker + 1, other.x.channels)));
+      finishes.add(worker -> finishGradient(other, worker));
     }
+  }
+
+  private void finishGradient(TrainedNorm norm, int worker) {
+    norm.finishGradient(
+        frame.arena(),
+        weights.values(),
+        gradientsAt(),
+        count,
+        share(worker, norm.x.channels),
+        share(worker + 1, norm.x.channels));
   }
 
   private void poolGradient(Pooled pooled, Activation g, Activation to, int first, int n) {
@@ -1153,117 +1066,30 @@ final class TrainingPlan {
     }
   }
 
-  // --- the loss ---------------------------------------------------------------------------------
-
-  private int logit(Activation a, int n, int k) {
-    return at(a, 0, k / block) + n * block + k % block;
-  }
-
-  /** Cross-entropy with targets that are probabilities, and its gradient. */
-  private void loss(int first, int n) {
-    float[] arena = frame.arena();
-    int classes = head.out();
-    for (int i = first; i < first + n; i++) {
-      double largest = Double.NEGATIVE_INFINITY;
-      for (int k = 0; k < classes; k++) {
-        largest = Math.max(largest, arena[logit(logits, i, k)]);
-      }
-      double sum = 0;
-      for (int k = 0; k < classes; k++) {
-        sum += Math.exp(arena[logit(logits, i, k)] - largest);
-      }
-      double log = Math.log(sum) + largest;
-      double loss = 0;
-      double all = 0;
-      for (int k = 0; k < classes; k++) {
-        double target = targets[i * classes + k];
-        loss += target * (log - arena[logit(logits, i, k)]);
-        all += target;
-      }
-      losses[i] = loss;
-      for (int k = 0; k < classes; k++) {
-        double p = Math.exp(arena[logit(logits, i, k)] - log);
-        arena[logit(logitsGradient, i, k)] =
-            (float) ((p * all - targets[i * classes + k]) * scale / count);
-      }
-    }
-  }
-
-  /** Images that are not there, and classes that fill a block up, have no gradient. */
-  private void restOfLoss() {
-    float[] arena = frame.arena();
-    for (int n = 0; n < batch; n++) {
-      for (int k = n < count ? head.out() : 0; k < logits.paddedChannels(); k++) {
-        arena[logit(logitsGradient, n, k)] = 0;
-      }
-    }
-  }
-
-  private void biasGradient() {
-    float[] arena = frame.arena();
-    int to = gradientsAt() + known(places, head.bias().name());
-    for (int k = 0; k < head.out(); k++) {
-      double sum = 0;
-      for (int n = 0; n < count; n++) {
-        sum += arena[logit(logitsGradient, n, k)];
-      }
-      arena[to + k] += (float) sum;
-    }
-  }
-
   // --- places -----------------------------------------------------------------------------------
 
-  /** Gives everything a place that nothing else uses while it lives. */
+  /** Gives everything a place. */
   private void place() {
     whenSettled.forEach(Runnable::run);
     scratch = Floats.of(new float[scratchSize]);
     whenScratched.forEach(Runnable::run);
-    var order = new ArrayList<>(lifetimes.keySet());
-    order.sort(Comparator.comparingInt(Activation::size).reversed());
-    var placed = new ArrayList<Activation>();
-    long end = Activation.ALIGNMENT;
-    for (Activation each : order) {
-      int[] life = known(lifetimes, each);
-      var others =
-          placed.stream()
-              .filter(other -> {
-                int[] of = known(lifetimes, other);
-                return life[0] <= of[1] && of[0] <= life[1];
-              })
-              .sorted(Comparator.comparingInt(Activation::offset))
-              .toList();
-      long at = Activation.ALIGNMENT;
-      for (Activation other : others) {
-        if (at + each.size() <= other.offset()) {
-          break;
-        }
-        at = Math.max(at, aligned(other.offset() + (long) other.size()));
-      }
-      if (at + each.size() > Integer.MAX_VALUE - 1024) {
-        throw new IllegalArgumentException(
-            "a batch of %d images of %d×%d does not fit into one array: take smaller batches and"
-                    .formatted(batch, options.height(), options.width())
-                + " accumulate their gradients");
-      }
-      each.placeAt((int) at);
-      placed.add(each);
-      end = Math.max(end, at + each.size());
+    int end = lifetimes.place();
+    if (end < 0) {
+      throw new IllegalArgumentException(
+          "a batch of %d images of %d×%d does not fit into one array: take smaller batches and"
+                  .formatted(batch, options.height(), options.width())
+              + " accumulate their gradients");
     }
-    frame.makeRoom((int) aligned(end) + MOST_CHANNELS);
+    frame.makeRoom(end + MOST_CHANNELS);
     whenPlaced.forEach(Runnable::run);
-  }
-
-  private static long aligned(long offset) {
-    return Math.ceilDiv(offset - Activation.ALIGNMENT, 16) * 16 + Activation.ALIGNMENT;
   }
 
   // --- running ----------------------------------------------------------------------------------
 
   void set(float[] images, float[] probabilities, int imageCount, float factor) {
     frame.input = images;
-    targets = probabilities;
     count = imageCount;
-    scale = factor;
+    loss.set(probabilities, imageCount, factor);
   }
 
   /** A worker's part of a step. */
@@ -1333,19 +1159,11 @@ final class TrainingPlan {
 
   /** The mean over the images of the last run. */
   double loss() {
-    double sum = 0;
-    for (int n = 0; n < count; n++) {
-      sum += losses[n];
-    }
-    return sum / count;
+    return loss.mean();
   }
 
   void copyLogits(float[] to) {
-    for (int n = 0; n < count; n++) {
-      for (int k = 0; k < head.out(); k++) {
-        to[n * head.out() + k] = frame.arena()[logit(logits, n, k)];
-      }
-    }
+    loss.copyLogits(frame.arena(), to);
   }
 
   List<TrainingSession.Range> ranges() {
@@ -1358,7 +1176,7 @@ final class TrainingPlan {
 
   List<float[]> statistics() {
     var all = new ArrayList<float[]>();
-    for (Norm norm : norms.values()) {
+    for (TrainedNorm norm : norms.values()) {
       all.add(norm.runningMean);
       all.add(norm.runningVar);
     }
@@ -1403,7 +1221,7 @@ final class TrainingPlan {
       Tensor tensor =
           switch (parameter.role()) {
             case BUFFER -> {
-              Norm norm = known(norms, owner);
+              TrainedNorm norm = known(norms, owner);
               float[] values = name.endsWith("mean") ? norm.runningMean : norm.runningVar;
               yield Tensor.of(values.clone(), parameter.extents());
             }
@@ -1417,7 +1235,7 @@ final class TrainingPlan {
 
   void load(StateDict state) {
     fromTensors(state, weights.values());
-    for (Norm norm : norms.values()) {
+    for (TrainedNorm norm : norms.values()) {
       copy(state, norm.layer.name() + ".running_mean", norm.runningMean);
       copy(state, norm.layer.name() + ".running_var", norm.runningVar);
       norm.batches = (long) state.get(norm.layer.name() + ".num_batches_tracked").data()[0];

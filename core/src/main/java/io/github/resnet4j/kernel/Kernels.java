@@ -117,6 +117,23 @@ public interface Kernels {
       int scratch);
 
   /**
+   * {@code A dY Aᵀ} of some tiles for one block of channels: as {@link #winogradInput}, but a tile
+   * has as many rows and columns as it has outputs.
+   */
+  void winogradGradient(
+      Winograd form,
+      Floats arena,
+      WinogradTiles tiles,
+      int first,
+      int end,
+      int in,
+      int rowStride,
+      int block,
+      int to,
+      int step,
+      int scratch);
+
+  /**
    * What becomes of a Winograd tile's results.
    *
    * @param residual whether something is added

@@ -43,7 +43,8 @@ final class MachineKernels implements Kernels {
   private static final int MAX_OF_BYTES = 6 << 9;
   private static final int NORM = 7 << 9;
   private static final int MAX_GRADIENT = 8 << 9;
-  private static final int GATHER = 9 << 9;
+  private static final int GRADIENT = 9 << 9;
+  private static final int GATHER = 10 << 9;
 
   private static final int MOST_WINDOW = 7;
 
@@ -282,18 +283,54 @@ final class MachineKernels implements Kernels {
       int to,
       int step,
       int scratch) {
+    winogradTransform(true, form, arena, tiles, first, end, in, rowStride, block, to, step);
+  }
+
+  @Override
+  public void winogradGradient(
+      Winograd form,
+      Floats arena,
+      WinogradTiles tiles,
+      int first,
+      int end,
+      int in,
+      int rowStride,
+      int block,
+      int to,
+      int step,
+      int scratch) {
+    winogradTransform(false, form, arena, tiles, first, end, in, rowStride, block, to, step);
+  }
+
+  private void winogradTransform(
+      boolean input,
+      Winograd form,
+      Floats arena,
+      WinogradTiles tiles,
+      int first,
+      int end,
+      int in,
+      int rowStride,
+      int block,
+      int to,
+      int step) {
     checkNotNegative(rowStride, step);
     Objects.checkFromToIndex(first, end, tiles.in().size());
-    int t = form.inputs();
+    int t = input ? form.inputs() : form.outputs();
     check(
         arena,
         (long) in + tiles.in().least,
         (long) in + tiles.in().most + (t - 1L) * rowStride + (long) t * block);
     check(arena, to, to + (form.products() - 1L) * step + (long) (end - first) * block);
-    int index = INPUT | form.ordinal() << 3 | block(block);
+    int index = (input ? INPUT : GRADIENT) | form.ordinal() << 3 | block(block);
     MemorySegment code = codes.get(index);
     if (code == null) {
-      code = install(index, MachineWinograd.input(form, block, wide));
+      code =
+          install(
+              index,
+              input
+                  ? MachineWinograd.input(form, block, wide)
+                  : MachineWinograd.gradient(form, block, wide));
     }
     MemorySegment memory = arena.enter();
     for (int i = first; i < end; i += TILES_OF_A_CALL) {

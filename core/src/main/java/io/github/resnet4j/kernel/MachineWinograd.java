@@ -43,7 +43,14 @@ final class MachineWinograd {
    * first tile, count, row stride, step. The arena comes twice to leave its sums to the code.
    */
   static byte[] input(Winograd form, int block, boolean wide) {
-    return new MachineWinograd(form, block, wide).input();
+    MachineWinograd winograd = new MachineWinograd(form, block, wide);
+    return winograd.transform(form.inputs(), winograd::transformInput);
+  }
+
+  /** Parameters as {@link #input} has them. */
+  static byte[] gradient(Winograd form, int block, boolean wide) {
+    MachineWinograd winograd = new MachineWinograd(form, block, wide);
+    return winograd.transform(form.outputs(), winograd::transformGradient);
   }
 
   /**
@@ -80,9 +87,14 @@ final class MachineWinograd {
     code.constant(register, Float.floatToRawIntBits(value), POINTER);
   }
 
-  // --- input ------------------------------------------------------------------------------------
+  // --- input and gradient
+  // -------------------------------------------------------------------------
 
-  private byte[] input() {
+  /**
+   * @param n rows and columns of a tile
+   * @param oneDimension makes t registers out of n
+   */
+  private byte[] transform(int n, Runnable oneDimension) {
     final Reg in = Reg.RDI;
     final Reg to = Reg.RSI;
     final Reg tiles = Reg.RDX;
@@ -112,15 +124,15 @@ final class MachineWinograd {
     var again = new Label();
     code.bind(again);
     // Down the columns.
-    for (int c = 0; c < t; c++) {
+    for (int c = 0; c < n; c++) {
       code.mov(row, from);
-      for (int r = 0; r < t; r++) {
+      for (int r = 0; r < n; r++) {
         code.vmovups(r, mem(row, floats(c * block)));
-        if (r + 1 < t) {
+        if (r + 1 < n) {
           code.add(row, rowStride);
         }
       }
-      transformInput();
+      oneDimension.run();
       for (int r = 0; r < t; r++) {
         code.vmovups(square(r, c), RESULT + r);
       }
@@ -128,10 +140,10 @@ final class MachineWinograd {
     // Along the rows.
     code.mov(product, to);
     for (int r = 0; r < t; r++) {
-      for (int c = 0; c < t; c++) {
+      for (int c = 0; c < n; c++) {
         code.vmovups(c, square(r, c));
       }
-      transformInput();
+      oneDimension.run();
       for (int c = 0; c < t; c++) {
         code.vmovups(mem(product), RESULT + c);
         code.add(product, step);
@@ -177,6 +189,32 @@ final class MachineWinograd {
     code.vaddps(RESULT + 3, 4, 3);
     code.vsubps(RESULT + 4, 4, 3);
     code.vmovaps(RESULT + 5, 5);
+  }
+
+  /** {@code A dy}: from registers 0 to m into {@link #RESULT} and the next ones. */
+  private void transformGradient() {
+    code.vmovaps(RESULT, 0);
+    if (form == Winograd.F2) {
+      code.vaddps(RESULT + 1, 0, 1);
+      code.vsubps(RESULT + 2, 0, 1);
+      code.clear(SPARE);
+      code.vsubps(RESULT + 3, SPARE, 1);
+      return;
+    }
+    // y0 + y2 and y1 + y3; r1 and r2 are their sum and difference
+    code.vaddps(SPARE, 0, 2);
+    code.vaddps(4, 1, 3);
+    code.vaddps(RESULT + 1, SPARE, 4);
+    code.vsubps(RESULT + 2, SPARE, 4);
+    // y0 + 4 y2 and 2 (y1 + 4 y3); r3 and r4 are their sum and difference
+    code.vmovaps(SPARE, 0);
+    code.vfmadd231ps(SPARE, 2, FOUR);
+    code.vmovaps(4, 1);
+    code.vfmadd231ps(4, 3, FOUR);
+    code.vmulps(4, 4, TWO);
+    code.vaddps(RESULT + 3, SPARE, 4);
+    code.vsubps(RESULT + 4, SPARE, 4);
+    code.vmovaps(RESULT + 5, 3);
   }
 
   // --- output -----------------------------------------------------------------------------------

@@ -275,6 +275,52 @@ abstract class TileByTile implements Kernels {
     }
   }
 
+  @Override
+  public void winogradGradient(
+      Winograd form,
+      Floats arena,
+      WinogradTiles tiles,
+      int first,
+      int end,
+      int in,
+      int rowStride,
+      int block,
+      int to,
+      int step,
+      int scratch) {
+    float[] values = arena.values;
+    float[][] at = form.outputTransform();
+    int t = form.inputs();
+    int m = form.outputs();
+    for (int tile = first; tile < end; tile++) {
+      int from = in + tiles.in().get(tile);
+      for (int i = 0; i < t; i++) { // down the columns
+        for (int x = 0; x < m; x++) {
+          int square = scratch + (i * m + x) * block;
+          for (int c = 0; c < block; c++) {
+            float sum = 0;
+            for (int y = 0; y < m; y++) {
+              sum += at[y][i] * values[from + y * rowStride + x * block + c];
+            }
+            values[square + c] = sum;
+          }
+        }
+      }
+      for (int i = 0; i < t; i++) { // along the rows
+        for (int j = 0; j < t; j++) {
+          int product = to + (tile - first) * block + (i * t + j) * step;
+          for (int c = 0; c < block; c++) {
+            float sum = 0;
+            for (int x = 0; x < m; x++) {
+              sum += at[x][j] * values[scratch + (i * m + x) * block + c];
+            }
+            values[product + c] = sum;
+          }
+        }
+      }
+    }
+  }
+
   /** {@link #winogradOutput} of one tile. */
   abstract void transformBack(
       Winograd form,

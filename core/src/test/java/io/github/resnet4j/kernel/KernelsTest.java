@@ -415,6 +415,8 @@ class KernelsTest {
       for (var each : List.of(kernels, SCALAR)) {
         Floats a = Floats.of(each == kernels ? arena : twin);
         each.winogradInput(form, a, tiles, 0, 2, 7, rowStride, block, products, step, scratch);
+        int after = products + form.products() * step;
+        each.winogradGradient(form, a, tiles, 0, 2, 9, rowStride, block, after, step, scratch);
         each.winogradOutput(
             form,
             a,

@@ -1,0 +1,70 @@
+package io.github.resnet4j.engine;
+
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Objects;
+
+/**
+ * From which stage to which an activation is in use, and from that a place for each that nothing
+ * else uses while it lives.
+ */
+final class Lifetimes {
+  private final Map<Activation, int[]> lives = new LinkedHashMap<>();
+
+  /** Extends an activation's life to a stage. */
+  void touch(Activation activation, int stage) {
+    int[] life = lives.computeIfAbsent(activation, _ -> new int[] {stage, stage});
+    life[0] = Math.min(life[0], stage);
+    life[1] = Math.max(life[1], stage);
+  }
+
+  /** It lives from the first stage to the last. */
+  void keep(Activation activation) {
+    touch(activation, 0);
+    touch(activation, Integer.MAX_VALUE);
+  }
+
+  /**
+   * Gives everything its place, the largest first.
+   *
+   * @return the floats that an arena must hold, or −1 if one array cannot
+   */
+  int place() {
+    var order = new ArrayList<>(lives.keySet());
+    order.sort(Comparator.comparingInt(Activation::size).reversed());
+    var placed = new ArrayList<Activation>();
+    long end = Activation.ALIGNMENT;
+    for (Activation each : order) {
+      int[] life = life(each);
+      var others =
+          placed.stream()
+              .filter(other -> life[0] <= life(other)[1] && life(other)[0] <= life[1])
+              .sorted(Comparator.comparingInt(Activation::offset))
+              .toList();
+      long at = Activation.ALIGNMENT;
+      for (Activation other : others) {
+        if (at + each.size() <= other.offset()) {
+          break;
+        }
+        at = Math.max(at, aligned(other.offset() + (long) other.size()));
+      }
+      if (at + each.size() > Integer.MAX_VALUE - 1024) {
+        return -1;
+      }
+      each.placeAt((int) at);
+      placed.add(each);
+      end = Math.max(end, at + each.size());
+    }
+    return (int) aligned(end);
+  }
+
+  private int[] life(Activation activation) {
+    return Objects.requireNonNull(lives.get(activation));
+  }
+
+  private static long aligned(long offset) {
+    return Math.ceilDiv(offset - Activation.ALIGNMENT, 16) * 16 + Activation.ALIGNMENT;
+  }
+}

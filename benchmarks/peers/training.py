@@ -89,7 +89,7 @@ def java():
 
 def engines(name, file, arguments):
     target = HERE.parent / "target"
-    ours = [java(), "--enable-native-access=ALL-UNNAMED", "-XX:+UseG1GC", "-Xmx12g", "-cp",
+    ours = [java(), "--enable-native-access=ALL-UNNAMED", "-XX:+UseG1GC", "-XX:+UseTransparentHugePages", "-Xmx12g", "-cp",
             os.pathsep.join([str(target / "classes"), str(target / "lib" / "*")]),
             "io.github.resnet4j.benchmarks.TrainingPeer", name, file, arguments.threads]
     theirs = [sys.executable, __file__, "--step", name, "--file", file, "--threads", arguments.threads]

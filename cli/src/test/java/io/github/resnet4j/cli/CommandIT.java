@@ -527,6 +527,39 @@ class CommandIT {
             out + "4");
     assertEquals(1, large.code(), large.err());
     assertTrue(large.err().contains("32 pictures of 224×224 at once do not fit"), large.err());
+    Run other =
+        run(
+            "train",
+            "-d",
+            data,
+            "-m",
+            "resnet20",
+            "-w",
+            "samples/../digits-elsewhere.pth",
+            "-o",
+            out + "5");
+    assertEquals(1, other.code());
+    assertTrue(other.err().contains("digits-elsewhere.pth"), other.err());
+    Path embedded = Path.of("../core/src/main/resources/io/github/resnet4j/digits.pth");
+    Run foreign =
+        run(
+            "train",
+            "-d",
+            data,
+            "-m",
+            "resnet20",
+            "-w",
+            embedded.toAbsolutePath().toString(),
+            "-o",
+            out + "5");
+    assertEquals(1, foreign.code(), "weights of a smaller network");
+    assertTrue(foreign.err().contains("layer1.1.conv1.weight"), foreign.err());
+    Files.writeString(photos.resolve("disc/broken.png"), "no picture");
+    Run strict =
+        run("train", "-d", data, "-m", "resnet8", "--epochs", "1", "--strict", "-o", out + "6");
+    assertEquals(1, strict.code(), strict.err());
+    assertTrue(strict.err().contains("broken.png"), strict.err());
+    Files.delete(photos.resolve("disc/broken.png"));
     Run frozen = run("train", "-d", data, "-m", "resnet20", "--freeze", "layer9", "-o", out + "3");
     assertEquals(1, frozen.code());
     assertTrue(frozen.err().contains("no part 'layer9'"), frozen.err());

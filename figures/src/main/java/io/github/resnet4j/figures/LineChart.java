@@ -98,6 +98,7 @@ public record LineChart(String title, String x, String y, List<Line> lines) {
     XYStyler styler = chart.getStyler();
     styler.setPlotGridLinesColor(new Color(0xDDDDDD));
     styler.setPlotBorderVisible(false);
+    styler.setYAxisDecimalPattern("0.####");
     styler.setAxisTickLabelsFont(plain);
     styler.setAxisTitleFont(plain);
     styler.setChartBackgroundColor(Color.WHITE);

@@ -1,0 +1,85 @@
+package io.github.resnet4j.figures;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.image.Pixels;
+import io.github.resnet4j.train.Dataset.Example;
+import io.github.resnet4j.train.Evaluation;
+import io.github.resnet4j.train.Evaluation.Outcome;
+import io.github.resnet4j.train.Trainer.Epoch;
+import java.awt.Color;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import javax.imageio.ImageIO;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What the report of a training holds. */
+class TrainingReportTest {
+  @TempDir Path folder;
+
+  private static Example example(String name, int label) {
+    return new Example(name, label, () -> new Pixels(4, 2, 3, new byte[24]));
+  }
+
+  private static Evaluation evaluation() {
+    return new Evaluation(
+        List.of("cat", "<script>alert(1)</script>"),
+        new long[][] {{3, 1}, {0, 2}},
+        new long[] {4, 2},
+        List.of(
+            new Outcome(example("a/right.png", 0), 0, 0.9, 0.9),
+            new Outcome(example("a/wrong.png", 0), 1, 0.8, 0.2)));
+  }
+
+  private static List<Epoch> epochs(double held) {
+    return List.of(
+        new Epoch(1, 0.1, 2, 0.5, held, held, 100, 110, 1000),
+        new Epoch(2, 0.05, 1, 0.8, held, held, 100, 110, 1000));
+  }
+
+  @Test
+  void showsCurvesConfusionAndExamplesAndEscapesNames() throws IOException {
+    TrainingReport.write(folder, "a & b", List.of("batch: 3"), epochs(0.7), evaluation());
+    String page = Files.readString(folder.resolve("report.html"));
+    assertEquals(3, page.split("<svg", -1).length - 1);
+    assertTrue(page.contains("a &amp; b"));
+    assertFalse(page.contains("<script>"));
+    assertTrue(page.contains("right.png") && page.contains("wrong.png"));
+    assertTrue(page.contains("taken for &lt;script&gt;alert(1)&lt;/script&gt; (80.0 %)"));
+    assertTrue(page.contains("<strong>83.33 %</strong> of 6 held-out pictures"), page);
+    for (String name : List.of("loss", "accuracy", "rate")) {
+      assertTrue(Files.size(folder.resolve(name + ".svg")) > 1000);
+      assertEquals(400, ImageIO.read(folder.resolve(name + ".png").toFile()).getHeight());
+    }
+  }
+
+  @Test
+  void withoutHeldOutPicturesThereAreOnlyCurves() throws IOException {
+    var none = new Evaluation(List.of("a", "b"), new long[2][2], new long[2], List.of());
+    TrainingReport.write(folder, "t", List.of(), epochs(Double.NaN), none);
+    String page = Files.readString(folder.resolve("report.html"));
+    assertEquals(3, page.split("<svg", -1).length - 1);
+    assertFalse(page.contains("held-out"));
+    assertFalse(Files.exists(folder.resolve("confusion.png")));
+  }
+
+  @Test
+  void theDarkerACellTheMoreOfItsRowItHolds() {
+    var picture = ConfusionMatrix.draw(evaluation());
+    int cell = 56;
+    int right = picture.getWidth() - 12;
+    int bottom = picture.getHeight() - 12;
+    // Corners of the cells, away from the counts.
+    var all = new Color(picture.getRGB(right - cell + 4, bottom - cell + 4)); // 2 of 2
+    var none = new Color(picture.getRGB(right - 2 * cell + 4, bottom - cell + 4)); // 0 of 2
+    var some = new Color(picture.getRGB(right - cell + 4, bottom - 2 * cell + 4)); // 1 of 4
+    assertEquals(Color.WHITE, none);
+    assertEquals(new Color(0x0072B2), all);
+    assertTrue(some.getRed() > some.getBlue(), some.toString()); // a mistake: orange
+  }
+}

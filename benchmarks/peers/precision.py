@@ -172,7 +172,7 @@ def digits(folder):
     from safetensors.torch import load_file
 
     weights = ROOT / "core/src/main/resources/io/github/resnet4j/digits.pth"
-    model = Network(torchvision.models.resnet.BasicBlock, [1, 1, 1], channels=16, small_image=True, num_classes=10)
+    model = Network(torchvision.models.resnet.BasicBlock, [1, 1, 1], channels=16, small_image=True, zero_pad=True, num_classes=10)
     model.load_state_dict(torch.load(weights, weights_only=True))
     held_out = load_file(ROOT / "core/src/test/resources/golden/digits.safetensors")
     x = torch.stack([digit(values) for values in held_out["digits"].numpy()])
@@ -180,10 +180,12 @@ def digits(folder):
 
 
 def digit(values):
-    """As tools/digits/train.py prepares it."""
+    """As tools/digits/make.py prepares it."""
     ink = Image.fromarray(np.round(values * (255 / 16)).astype(np.uint8), "L")
     small = ink.resize((160, 160), Image.Resampling.BICUBIC).convert("RGB").resize((32, 32), Image.Resampling.BILINEAR)
-    return (torch.from_numpy(np.asarray(small).copy()).permute(2, 0, 1).float() / 255 - 0.3) / 0.35
+    x = torch.from_numpy(np.asarray(small).copy()).permute(2, 0, 1).float() / 255
+    mean, std = torch.tensor([0.4914, 0.4822, 0.4465]), torch.tensor([0.2470, 0.2435, 0.2616])
+    return (x - mean[:, None, None]) / std[:, None, None]
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -191,6 +193,6 @@ parser.add_argument("--networks", default=",".join(NETWORKS))
 parser.add_argument("--int8-networks", default="resnet18,resnet50,resnext50_32x4d")
 arguments = parser.parse_args()
 with tempfile.TemporaryDirectory() as path:
-    bf16(arguments.networks.split(","), pathlib.Path(path))
+    bf16([name for name in arguments.networks.split(",") if name], pathlib.Path(path))
     print()
-    int8(arguments.int8_networks.split(","), pathlib.Path(path))
+    int8([name for name in arguments.int8_networks.split(",") if name], pathlib.Path(path))

@@ -11,6 +11,8 @@ import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.figures.TrainingReport;
 import io.github.resnet4j.image.Augmentation;
 import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.nn.StateDict;
+import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import io.github.resnet4j.train.Dataset;
 import io.github.resnet4j.train.Evaluation;
@@ -25,6 +27,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -362,6 +365,9 @@ final class TrainCommand implements Callable<Integer> {
         try (var checkpoint = Checkpoint.open(found.file())) {
           network = ResNet.loadForTransfer(spec, checkpoint, random).network();
         }
+        if (found.labels().filter(labels -> !labels.equals(classes)).isPresent()) {
+          network = withNewHead(network, random);
+        }
         preprocessing = found.preprocessing().orElseGet(() -> ModelOptions.usual(spec));
       }
     }
@@ -369,6 +375,14 @@ final class TrainCommand implements Callable<Integer> {
       preprocessing = Preprocessing.fromJson(preprocessingFile);
     }
     return new Classifier(network, preprocessing, classes);
+  }
+
+  /** As many classes, but others: what the head knows is of no use. */
+  private static ResNet withNewHead(ResNet network, TorchRandom random) {
+    StateDict fresh = ResNet.initialize(network.spec(), random).state();
+    var entries = new LinkedHashMap<String, Tensor>(network.state().entries());
+    entries.replaceAll((name, tensor) -> name.startsWith("fc.") ? fresh.get(name) : tensor);
+    return network.withState(new StateDict(entries));
   }
 
   private static ResNetSpec withClasses(ResNetSpec spec, List<String> classes) {

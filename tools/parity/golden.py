@@ -15,6 +15,7 @@ import struct
 import sys
 import zlib
 from collections import OrderedDict
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,11 @@ import timm
 import torch
 import torchvision
 import transformers
+from fvcore.nn import FlopCountAnalysis
 from PIL import Image, ImageOps
+from pytorch_grad_cam import GradCAM, GradCAMPlusPlus
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
 from safetensors.torch import save_file
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
@@ -42,7 +47,8 @@ CIFAR = {"resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9, "resnet110"
 
 def versions():
     packages = [torch, torchvision, timm, transformers, PIL, np, skimage]
-    return {p.__name__: p.__version__.split("+")[0] for p in packages}
+    found = {p.__name__: p.__version__.split("+")[0] for p in packages}
+    return found | {name: metadata.version(name) for name in ("fvcore", "grad-cam")}
 
 
 def randomise_batch_norm(model, seed=1):
@@ -215,6 +221,80 @@ def logits(out):
         print(f"  {name}: {list(y.shape)}, largest {y.abs().max():.3g}", flush=True)
     (out / "logits.json").write_text(compact(cases))
     save_file(results, out / "logits.safetensors")
+
+
+# Costs.
+
+
+def costs(out):
+    """Parameters, and multiply-adds of convolutions and heads as fvcore counts them."""
+    cases = {}
+    for name, spec, build, shape in logit_cases():
+        model = seeded(build).eval()
+        counts = FlopCountAnalysis(model, torch.zeros(1, *shape[1:]))
+        counts.unsupported_ops_warnings(False)
+        by_layer = {
+            layer: int(operators["conv"] + operators["linear"])
+            for layer, operators in counts.by_module_and_operator().items()
+            if layer and operators["conv"] + operators["linear"] > 0
+        }
+        cases[name] = {
+            "spec": spec,
+            "input": list(shape[1:]),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "multiply_adds": sum(counts.by_operator()[each] for each in ("conv", "linear")),
+            "layers": by_layer,
+        }
+    for name in TORCHVISION:
+        weights = torchvision.models.get_model_weights(name).DEFAULT
+        model = getattr(torchvision.models, name)().eval()
+        counts = FlopCountAnalysis(model, torch.zeros(1, 3, 224, 224))
+        counts.unsupported_ops_warnings(False)
+        cases[f"{name} published"] = {
+            "spec": {"model": name},
+            "input": [3, 224, 224],
+            "parameters": weights.meta["num_params"],
+            "multiply_adds": sum(counts.by_operator()[each] for each in ("conv", "linear")),
+            "published_giga": weights.meta["_ops"],
+        }
+    (out / "costs.json").write_text(compact(cases))
+
+
+# Heat maps.
+
+
+def heat_maps(out):
+    """What the grad-cam package makes of seeded networks and pictures of noise."""
+    cases, results = {}, {}
+    for name, layer, index, shape in (
+        ("resnet18", "layer4", 7, (1, 3, 96, 64)),
+        ("resnet18", "layer3", 7, (1, 3, 96, 64)),
+        ("resnet18", "layer3.1.conv2", 7, (1, 3, 64, 64)),
+        ("resnet18", "layer1", 7, (1, 3, 64, 64)),
+        ("resnet50", "layer4", 281, (1, 3, 96, 96)),
+        ("resnet50", "layer3", 281, (1, 3, 64, 64)),
+        ("resnext50_32x4d", "layer3", 281, (1, 3, 64, 64)),
+        ("resnet20", "layer3", 3, (1, 3, 32, 32)),
+        ("resnet20", "layer1", 3, (1, 3, 32, 32)),
+    ):
+        build = (lambda: cifar(3)) if name == "resnet20" else getattr(torchvision.models, name)
+        model = randomise_batch_norm(seeded(build))
+        x = seeded_input(*shape)
+        target = model.get_submodule(layer)
+        key = f"{name} {layer}"
+        cases[key] = {"model": name, "layer": layer, "index": index, "input": list(shape)}
+        for method, kind in (("gradcam", GradCAM), ("gradcam++", GradCAMPlusPlus)):
+            with kind(model, [target]) as cam:
+                results[f"{key} {method}"] = torch.from_numpy(cam(x, [ClassifierOutputTarget(index)])[0])
+        kept = []
+        hook = target.register_forward_hook(lambda _, __, y: kept.append(y.detach().clone()))
+        with torch.no_grad():
+            model(x)
+        hook.remove()
+        projection = get_2d_projection(kept[0].double().numpy())[0]  # float64: its sign is free, its digits not
+        results[f"{key} eigencam"] = torch.from_numpy(projection.astype(np.float32))
+    (out / "heatmaps.json").write_text(compact(cases))
+    save_file(results, out / "heatmaps.safetensors")
 
 
 # Training.
@@ -740,7 +820,7 @@ def main():
     torch.set_num_threads(2)
     parts = (
         random_numbers, initial_weights, checkpoints, pictures, preprocessing, forward, logits, training, optimizers,
-        ten_steps, adjustments, events,
+        ten_steps, adjustments, events, costs, heat_maps,
     )  # fmt: skip
     for part in parts:
         if not arguments.only or part.__name__ in arguments.only:

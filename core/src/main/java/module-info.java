@@ -9,7 +9,9 @@ module io.github.resnet4j {
   exports io.github.resnet4j;
   exports io.github.resnet4j.checkpoint;
   exports io.github.resnet4j.engine;
+  exports io.github.resnet4j.explain;
   exports io.github.resnet4j.image;
+  exports io.github.resnet4j.inspect;
   exports io.github.resnet4j.kernel;
   exports io.github.resnet4j.nn;
   exports io.github.resnet4j.tensor;

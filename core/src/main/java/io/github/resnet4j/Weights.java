@@ -82,7 +82,9 @@ public record Weights(
     try (var checkpoint = Checkpoint.open(file)) {
       var notes = ModelNotes.of(checkpoint);
       Optional<ResNetSpec> spec =
-          named.isPresent() ? Optional.of(withClassesOf(named.get(), checkpoint)) : notes.spec();
+          named.isPresent()
+              ? Optional.of(withClassesOf(named.get(), checkpoint))
+              : notes.spec().or(() -> Recognition.of(checkpoint).map(Recognition::spec));
       return new Weights(file, spec, notes.preprocessing(), notes.labels());
     }
   }

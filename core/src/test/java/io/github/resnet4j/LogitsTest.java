@@ -93,7 +93,7 @@ class LogitsTest {
   }
 
   /** As {@code randomise_batch_norm} in golden.py. */
-  private static void randomiseBatchNorm(ResNet network, TorchRandom random) {
+  static void randomiseBatchNorm(ResNet network, TorchRandom random) {
     network
         .layers()
         .walk()

@@ -100,8 +100,14 @@ final class ClassifyCommand implements Callable<Integer> {
     if (pictures.isEmpty()) {
       throw new IOException("no pictures in " + String.join(", ", paths));
     }
-    if (output.format == Table.Format.CSV) {
-      out.println(Table.csvLine(List.of("path", "rank", "index", "label", "probability")));
+    List<String> columns = List.of("path", "rank", "index", "label", "probability");
+    switch (output.format) {
+      case CSV -> out.println(Table.csvLine(columns));
+      case MARKDOWN -> {
+        out.println(Table.markdownLine(columns));
+        out.println(Table.markdownLine(columns.stream().map(_ -> "---").toList()));
+      }
+      case TEXT, JSON -> {}
     }
     int unreadable = 0;
     ResNet network = classifier.network();
@@ -209,17 +215,16 @@ final class ClassifyCommand implements Callable<Integer> {
                   .stripTrailing());
         }
       }
-      case CSV -> {
+      case CSV, MARKDOWN -> {
         int rank = 1;
         for (Prediction prediction : predictions) {
+          List<Object> cells =
+              List.of(
+                  file, rank++, prediction.index(), prediction.label(), prediction.probability());
           out.println(
-              Table.csvLine(
-                  List.of(
-                      file,
-                      rank++,
-                      prediction.index(),
-                      prediction.label(),
-                      prediction.probability())));
+              output.format == Table.Format.CSV
+                  ? Table.csvLine(cells)
+                  : Table.markdownLine(cells.stream().map(String::valueOf).toList()));
         }
       }
       case JSON -> {

@@ -3,7 +3,7 @@ package io.github.resnet4j.cli;
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.figures.ConfusionMatrix;
-import io.github.resnet4j.figures.TrainingReport;
+import io.github.resnet4j.figures.PictureFile;
 import io.github.resnet4j.train.Dataset;
 import io.github.resnet4j.train.Dataset.Example;
 import io.github.resnet4j.train.Evaluation;
@@ -97,7 +97,7 @@ final class EvaluateCommand implements Callable<Integer> {
         found.count(), percent(found.accuracy()), percent(found.topFiveAccuracy()));
     if (confusion != null) {
       if (confusion.toString().endsWith(".png")) {
-        TrainingReport.writePng(ConfusionMatrix.draw(found), confusion);
+        PictureFile.writePng(ConfusionMatrix.draw(found), confusion);
       } else {
         Files.write(confusion, lines(found));
       }

@@ -7,6 +7,11 @@ final class FormatOption {
   @Option(
       names = {"-f", "--format"},
       paramLabel = "FORMAT",
-      description = "text, json (a line for each) or csv; default ${DEFAULT-VALUE}.")
+      description = "text, markdown, json (a line for each) or csv; default ${DEFAULT-VALUE}.")
   Table.Format format = Table.Format.TEXT;
+
+  /** Whether people read it, rather than programs. */
+  boolean isForPeople() {
+    return format == Table.Format.TEXT || format == Table.Format.MARKDOWN;
+  }
 }

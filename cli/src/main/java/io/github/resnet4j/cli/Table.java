@@ -17,6 +17,7 @@ record Table(List<String> columns, List<List<Object>> rows) {
   /** How results are printed. */
   enum Format {
     TEXT,
+    MARKDOWN,
     JSON,
     CSV;
 
@@ -29,6 +30,11 @@ record Table(List<String> columns, List<List<Object>> rows) {
   void print(Format format, PrintStream out) throws IOException {
     switch (format) {
       case TEXT -> printText(out);
+      case MARKDOWN -> {
+        out.println(markdownLine(columns));
+        out.println(markdownLine(columns.stream().map(_ -> "---").toList()));
+        rows.forEach(row -> out.println(markdownLine(row.stream().map(Table::text).toList())));
+      }
       case CSV -> {
         out.println(csvLine(columns));
         rows.forEach(row -> out.println(csvLine(row)));
@@ -86,6 +92,13 @@ record Table(List<String> columns, List<List<Object>> rows) {
   /** One object on one line. */
   static String jsonLine(List<String> names, List<?> values) throws IOException {
     return JSON.std.asString(fields(names, values));
+  }
+
+  /** One row of a table in Markdown. */
+  static String markdownLine(List<String> cells) {
+    return cells.stream()
+        .map(cell -> cell.stripTrailing().replace("|", "\\|").replace("  ", "&emsp;"))
+        .collect(Collectors.joining(" | ", "| ", " |"));
   }
 
   /** One line of RFC 4180. */

@@ -97,6 +97,54 @@ public final class Scalar {
     return y;
   }
 
+  /**
+   * The gradient of {@link #conv2d}'s input: a convolution, too, of the output's gradient, spread
+   * out by the stride, with inputs and outputs exchanged and the window turned round.
+   *
+   * @param dy the gradient of the output, {@code [N, O, OH, OW]}
+   * @param weight {@code [O, C/groups, KH, KW]}
+   * @param height of the input
+   * @param width of the input
+   * @return {@code [N, C, height, width]}
+   */
+  public static Tensor conv2dInputGradient(
+      Tensor dy, Tensor weight, Window window, int height, int width, Team team) {
+    int reach = window.dilation * (weight.dim(2) - 1);
+    int outputs = dy.dim(1);
+    int h = height + 2 * window.padding - reach;
+    int w = width + 2 * window.padding - window.dilation * (weight.dim(3) - 1);
+    Tensor spread = Tensor.zeros(dy.dim(0), outputs, h, w);
+    int from = 0;
+    for (int plane = 0; plane < spread.size(); plane += h * w) {
+      for (int y = 0; y < dy.dim(2); y++) {
+        for (int x = 0; x < dy.dim(3); x++) {
+          spread.data()[plane + y * window.stride * w + x * window.stride] = dy.data()[from++];
+        }
+      }
+    }
+    var back = new Window(1, reach - window.padding, window.dilation, window.groups);
+    return conv2d(spread, turned(weight, window.groups), back, team);
+  }
+
+  /** {@code [O, C/groups, KH, KW]} to {@code [C, O/groups, KH, KW]}, windows turned round. */
+  private static Tensor turned(Tensor weight, int groups) {
+    int outputs = weight.dim(0) / groups;
+    int inputs = weight.dim(1);
+    int window = weight.dim(2) * weight.dim(3);
+    Tensor turned = Tensor.zeros(inputs * groups, outputs, weight.dim(2), weight.dim(3));
+    int from = 0;
+    for (int o = 0; o < weight.dim(0); o++) {
+      for (int i = 0; i < inputs; i++) {
+        int input = o / outputs * inputs + i;
+        int to = (input * outputs + o % outputs) * window;
+        for (int k = window - 1; k >= 0; k--) {
+          turned.data()[to + k] = weight.data()[from++];
+        }
+      }
+    }
+    return turned;
+  }
+
   /** Copies the input pixels that one weight meets, in output order; outside the image is zero. */
   private static void unfold(
       float[] x, int plane, int h, int w, int top, int left, int stride, float[] column, int ow) {

@@ -2,26 +2,13 @@ package io.github.resnet4j.figures;
 
 import java.awt.BasicStroke;
 import java.awt.Color;
-import java.awt.Font;
-import java.io.BufferedOutputStream;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.OutputStream;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.List;
 import java.util.stream.IntStream;
-import org.knowm.xchart.BitmapEncoder;
-import org.knowm.xchart.BitmapEncoder.BitmapFormat;
-import org.knowm.xchart.VectorGraphicsEncoder;
-import org.knowm.xchart.VectorGraphicsEncoder.VectorGraphicsFormat;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.XYSeries;
-import org.knowm.xchart.style.Styler.LegendPosition;
-import org.knowm.xchart.style.XYStyler;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /**
@@ -35,16 +22,6 @@ import org.knowm.xchart.style.markers.SeriesMarkers;
 public record LineChart(String title, String x, String y, List<Line> lines) {
   private static final int WIDTH = 720;
   private static final int HEIGHT = 400;
-
-  /** Okabe and Ito's colours, which people tell apart who do not see all colours. */
-  private static final List<Color> COLOURS =
-      List.of(
-          new Color(0x0072B2),
-          new Color(0xD55E00),
-          new Color(0x009E73),
-          new Color(0xCC79A7),
-          new Color(0x56B4E9),
-          new Color(0xE69F00));
 
   /**
    * A curve; points whose y is no number are left out.
@@ -64,25 +41,12 @@ public record LineChart(String title, String x, String y, List<Line> lines) {
 
   /** The picture in SVG. */
   public String toSvg() throws IOException {
-    var bytes = new ByteArrayOutputStream();
-    VectorGraphicsEncoder.saveVectorGraphic(chart(), bytes, VectorGraphicsFormat.SVG);
-    return bytes.toString(StandardCharsets.UTF_8);
+    return ChartStyle.toSvg(chart());
   }
 
   /** Writes {@code name.png} and {@code name.svg} into a folder; each appears whole. */
   public void write(Path folder, String name) throws IOException {
-    Path svg = folder.resolve(name + ".svg.part");
-    Files.writeString(svg, toSvg());
-    move(svg, folder.resolve(name + ".svg"));
-    Path png = folder.resolve(name + ".png.part");
-    try (OutputStream out = new BufferedOutputStream(Files.newOutputStream(png))) {
-      BitmapEncoder.saveBitmap(chart(), out, BitmapFormat.PNG);
-    }
-    move(png, folder.resolve(name + ".png"));
-  }
-
-  private static void move(Path from, Path to) throws IOException {
-    Files.move(from, to, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+    ChartStyle.write(chart(), folder, name);
   }
 
   private XYChart chart() {
@@ -94,19 +58,8 @@ public record LineChart(String title, String x, String y, List<Line> lines) {
             .xAxisTitle(x)
             .yAxisTitle(y)
             .build();
-    var plain = new Font(Font.SANS_SERIF, Font.PLAIN, 13);
-    XYStyler styler = chart.getStyler();
-    styler.setPlotGridLinesColor(new Color(0xDDDDDD));
-    styler.setPlotBorderVisible(false);
-    styler.setYAxisDecimalPattern("0.####");
-    styler.setAxisTickLabelsFont(plain);
-    styler.setAxisTitleFont(plain);
-    styler.setChartBackgroundColor(Color.WHITE);
-    styler.setChartTitleFont(plain.deriveFont(Font.BOLD, 15f));
-    styler.setChartTitleBoxVisible(false);
-    styler.setLegendFont(plain);
-    styler.setLegendPosition(LegendPosition.OutsideE);
-    styler.setLegendBorderColor(Color.WHITE);
+    ChartStyle.apply(chart.getStyler());
+    chart.getStyler().setYAxisDecimalPattern("0.####");
     for (int i = 0; i < lines.size(); i++) {
       Line line = lines.get(i);
       double[] xs = finite(line, line.x);
@@ -116,7 +69,7 @@ public record LineChart(String title, String x, String y, List<Line> lines) {
       float[] dashes = {6, 4};
       // A dashed line and the one after it are of a pair.
       long pair = lines.subList(0, i).stream().filter(other -> !other.dashed).count();
-      Color colour = COLOURS.get((int) (pair % COLOURS.size()));
+      Color colour = ChartStyle.colour((int) pair);
       XYSeries series = chart.addSeries(line.name, xs, finite(line, line.y));
       series.setMarker(xs.length > 1 ? SeriesMarkers.NONE : SeriesMarkers.CIRCLE);
       series.setMarkerColor(colour);

@@ -1,23 +1,18 @@
 package io.github.resnet4j.figures;
 
 import io.github.resnet4j.figures.LineChart.Line;
-import io.github.resnet4j.image.Interpolation;
-import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.train.Evaluation;
 import io.github.resnet4j.train.Evaluation.Outcome;
 import io.github.resnet4j.train.Trainer.Epoch;
 import java.awt.image.BufferedImage;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.nio.file.Files;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.Base64;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.ToDoubleFunction;
-import javax.imageio.ImageIO;
 
 /**
  * What a training came to, for people: curves as pictures and one page, {@code report.html}, that
@@ -114,7 +109,7 @@ public final class TrainingReport {
     }
     if (found.count() > 0) {
       BufferedImage matrix = ConfusionMatrix.draw(found);
-      writePng(matrix, folder.resolve("confusion.png"));
+      PictureFile.writePng(matrix, folder.resolve("confusion.png"));
       page.append("<h2>What was taken for what</h2>\n<div class=\"figure\">");
       page.append(image(matrix, "Confusion matrix")).append("</div>\n");
       classes(found, page);
@@ -140,20 +135,8 @@ public final class TrainingReport {
     page.append("<h2>How it was trained</h2>\n<ul>\n");
     details.forEach(line -> page.append("<li><code>").append(escaped(line)).append("</code>\n"));
     page.append("</ul>\n</body>\n</html>\n");
-    Path part = folder.resolve("report.html.part");
-    Files.writeString(part, page);
-    Files.move(
-        part,
-        folder.resolve("report.html"),
-        StandardCopyOption.REPLACE_EXISTING,
-        StandardCopyOption.ATOMIC_MOVE);
-  }
-
-  /** Writes a picture; it appears whole. */
-  public static void writePng(BufferedImage picture, Path file) throws IOException {
-    Path part = file.resolveSibling(file.getFileName() + ".part");
-    Files.write(part, png(picture));
-    Files.move(part, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+    PictureFile.write(
+        page.toString().getBytes(StandardCharsets.UTF_8), folder.resolve("report.html"));
   }
 
   private static void classes(Evaluation found, StringBuilder page) {
@@ -186,7 +169,10 @@ public final class TrainingReport {
       String taken = found.classes().get(outcome.predicted());
       String name = outcome.example().name();
       page.append("<figure>")
-          .append(image(thumbnail(outcome.example().source().read()), "a picture of " + truth))
+          .append(
+              image(
+                  PictureFile.thumbnail(outcome.example().source().read(), THUMBNAIL),
+                  "a picture of " + truth))
           .append("<figcaption><strong>")
           .append(escaped(truth))
           .append("</strong>");
@@ -203,34 +189,10 @@ public final class TrainingReport {
     page.append("</div>\n");
   }
 
-  private static BufferedImage thumbnail(Pixels picture) {
-    double scale = (double) THUMBNAIL / Math.max(picture.width(), picture.height());
-    Pixels small =
-        picture.resized(
-            (int) Math.max(1, Math.round(picture.width() * scale)),
-            (int) Math.max(1, Math.round(picture.height() * scale)),
-            Interpolation.BICUBIC);
-    var image = new BufferedImage(small.width(), small.height(), BufferedImage.TYPE_INT_RGB);
-    for (int i = 0; i < small.width() * small.height(); i++) {
-      int rgb = 0;
-      for (int c = 0; c < 3; c++) {
-        int channel = small.channels() == 1 ? i : 3 * i + c;
-        rgb = rgb << 8 | small.data()[channel] & 0xff;
-      }
-      image.setRGB(i % small.width(), i / small.width(), rgb);
-    }
-    return image;
-  }
-
   private static String image(BufferedImage picture, String description) throws IOException {
     return "<img alt=\"%s\" src=\"data:image/png;base64,%s\">"
-        .formatted(escaped(description), Base64.getEncoder().encodeToString(png(picture)));
-  }
-
-  private static byte[] png(BufferedImage picture) throws IOException {
-    var bytes = new ByteArrayOutputStream();
-    ImageIO.write(picture, "png", bytes);
-    return bytes.toByteArray();
+        .formatted(
+            escaped(description), Base64.getEncoder().encodeToString(PictureFile.png(picture)));
   }
 
   private static String format(String pattern, Object... values) {

@@ -1,0 +1,179 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.Architecture;
+import io.github.resnet4j.PublishedWeights;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.Session;
+import io.github.resnet4j.figures.CostChart;
+import io.github.resnet4j.inspect.Shape;
+import io.github.resnet4j.inspect.ShapedLayer;
+import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalDouble;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+@Command(
+    name = "compare",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Sets networks side by side: parameters, multiply-adds, published accuracy, time.",
+      "",
+      "Without MODEL: the ImageNet networks of the catalogue. --output also draws what they cost"
+          + " as bars, and accuracy against cost as bubbles.",
+    },
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j compare",
+      "  resnet4j compare --measure --output comparison",
+      "  resnet4j compare resnet18 resnet50 my.pth --input 3x320x320 --format markdown",
+    })
+final class CompareCommand implements Callable<Integer> {
+  private static final double WARM_UP_SECONDS = 1;
+  private static final int RUNS = 15;
+
+  @Mixin private NetworkOptions options = new NetworkOptions();
+
+  @Option(
+      names = "--measure",
+      description = "How long one image takes on this machine, median of some runs.")
+  private boolean measure;
+
+  @Option(
+      names = {"-t", "--threads"},
+      paramLabel = "N",
+      description = "Threads to measure with; by default all cores.")
+  private int threads = Runtime.getRuntime().availableProcessors();
+
+  @Option(
+      names = {"-o", "--output"},
+      paramLabel = "NAME",
+      description = "Draws NAME-cost, NAME-accuracy and NAME-time, each as .png and .svg.")
+  private @Nullable Path drawing;
+
+  @Mixin private FormatOption output = new FormatOption();
+
+  @Parameters(arity = "0..*", paramLabel = "MODEL", description = NetworkOptions.MODEL)
+  private List<String> models = List.of();
+
+  @Override
+  public Integer call() throws IOException {
+    Path folder = drawing == null ? null : drawing.toAbsolutePath().getParent();
+    if (drawing != null && (folder == null || !Files.isDirectory(folder))) {
+      throw new IllegalArgumentException(drawing + ": its folder is not there");
+    }
+    List<String> chosen = models.isEmpty() ? imagenet() : models;
+    var rows = new ArrayList<List<Object>>();
+    var entries = new ArrayList<CostChart.Entry>();
+    try (var progress = new Progress("compare", " networks", 1)) {
+      for (String model : chosen) {
+        ResNetSpec spec = options.spec(model);
+        Shape image = options.image(spec);
+        var shaped = ShapedLayer.of(spec.layers(), image);
+        OptionalDouble time =
+            measure ? OptionalDouble.of(milliseconds(spec, image)) : OptionalDouble.empty();
+        OptionalDouble first = top1(model, false);
+        OptionalDouble best = top1(model, true);
+        var row =
+            new ArrayList<Object>(
+                List.of(
+                    options.title(model),
+                    image.toString(),
+                    shaped.parameters(),
+                    Table.rounded(shaped.multiplyAdds() / 1e9, 3),
+                    percent(first),
+                    percent(best)));
+        if (measure) {
+          row.add(Table.rounded(time.orElseThrow(), 2));
+          row.add(Table.rounded(1000 / time.orElseThrow(), 1));
+        }
+        rows.add(row);
+        entries.add(
+            new CostChart.Entry(
+                options.title(model),
+                family(spec),
+                shaped.parameters(),
+                shaped.multiplyAdds(),
+                best,
+                time));
+        progress.at(rows.size(), chosen.size());
+      }
+    }
+    var columns =
+        new ArrayList<>(
+            List.of("model", "input", "parameters", "multiply_adds_G", "top1_first", "top1_best"));
+    if (measure) {
+      columns.addAll(List.of("ms", "images_per_second"));
+    }
+    new Table(columns, rows).print(output.format, System.out);
+    if (drawing != null && folder != null) {
+      for (String written :
+          CostChart.write(entries, folder, String.valueOf(drawing.getFileName()))) {
+        System.err.printf("%s.png, %s.svg%n", written, written);
+      }
+    }
+    return Main.OK;
+  }
+
+  private static List<String> imagenet() {
+    return Architecture.catalogue().entrySet().stream()
+        .filter(entry -> entry.getValue().stem() == ResNetSpec.Stem.IMAGENET)
+        .map(Map.Entry::getKey)
+        .toList();
+  }
+
+  /** The accuracy of the weights that torchvision published first, or of the best ones. */
+  private static OptionalDouble top1(String model, boolean best) {
+    var published =
+        PublishedWeights.catalogue().stream()
+            .filter(weights -> weights.model().equals(model))
+            .mapToDouble(PublishedWeights::top1);
+    return best ? published.max() : published.findFirst();
+  }
+
+  private static Object percent(OptionalDouble top1) {
+    return top1.isPresent() ? Table.rounded(top1.getAsDouble(), 3) : "";
+  }
+
+  private static String family(ResNetSpec spec) {
+    return spec.groups() > 1 ? "ResNeXt" : spec.widthPerGroup() > 64 ? "Wide ResNet" : "ResNet";
+  }
+
+  private double milliseconds(ResNetSpec spec, Shape image) {
+    var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
+    var compile =
+        CompileOptions.defaults()
+            .withThreads(threads)
+            .withAlgorithm(CompileOptions.Algorithm.TUNED);
+    try (Session session = network.compile(compile)) {
+      Tensor x =
+          TorchRandom.manualSeed(1).randn(1, image.channels(), image.height(), image.width());
+      Tensor y = session.run(x);
+      long warm = System.nanoTime() + (long) (WARM_UP_SECONDS * 1e9);
+      while (System.nanoTime() < warm) {
+        session.run(x, y);
+      }
+      double[] times = new double[RUNS];
+      for (int i = 0; i < RUNS; i++) {
+        long start = System.nanoTime();
+        session.run(x, y);
+        times[i] = (System.nanoTime() - start) * 1e-6;
+      }
+      Arrays.sort(times);
+      return times[RUNS / 2];
+    }
+  }
+}

@@ -1,0 +1,131 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.figures.Figure;
+import io.github.resnet4j.figures.NetworkFigure;
+import io.github.resnet4j.figures.NetworkGraph;
+import io.github.resnet4j.figures.PictureFile;
+import io.github.resnet4j.inspect.Shape;
+import io.github.resnet4j.inspect.ShapedLayer;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+@Command(
+    name = "draw",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Draws a network or a part of it, from the network itself.",
+      "",
+      "The output's ending says how: .svg (light or dark as the reader's page is), .png, .mmd"
+          + " (Mermaid) or .dot (Graphviz). Without --output: Mermaid.",
+    },
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j draw resnet50 --output resnet50.svg",
+      "  resnet4j draw resnet50 --what shortcut --output blocks.png --theme dark",
+      "  resnet4j draw resnext50_32x4d --what block:layer2.0 --output block.svg",
+      "  resnet4j draw resnet50 --what stride -o v1-and-v15.svg",
+      "  resnet4j draw resnet34 --what plain -o plain-and-residual.svg",
+      "  resnet4j draw resnet18 --what stage:2",
+    })
+final class DrawCommand implements Callable<Integer> {
+  @Mixin private NetworkOptions options = new NetworkOptions();
+
+  @Option(
+      names = "--what",
+      paramLabel = "PART",
+      description =
+          "network, stage:N, block:NAME, shortcut (a Conv Block beside an Identity Block), stride"
+              + " (v1 beside v1.5) or plain (a block without and with its shortcut); default"
+              + " ${DEFAULT-VALUE}.")
+  private String what = "network";
+
+  @Option(
+      names = {"-o", "--output"},
+      paramLabel = "FILE",
+      description = "A .svg, .png, .mmd or .dot.")
+  private @Nullable Path output;
+
+  @Option(
+      names = "--theme",
+      paramLabel = "THEME",
+      description = "For .png: light or dark; default ${DEFAULT-VALUE}.")
+  private Figure.Theme theme = Figure.Theme.LIGHT;
+
+  @Parameters(paramLabel = "MODEL", description = NetworkOptions.MODEL)
+  private String model = "";
+
+  @Override
+  public Integer call() throws IOException {
+    ResNetSpec spec = options.spec(model);
+    Shape image = options.image(spec);
+    String name = output == null ? ".mmd" : output.toString();
+    if (name.endsWith(".svg") || name.endsWith(".png")) {
+      figure(spec, image).write(Path.of(name), theme);
+    } else if (name.endsWith(".mmd") || name.endsWith(".dot")) {
+      var graph = NetworkGraph.of(part(ShapedLayer.of(spec.layers(), image)));
+      String text = name.endsWith(".dot") ? graph.toDot() : graph.toMermaid();
+      if (output == null) {
+        System.out.print(text);
+      } else {
+        PictureFile.write(text.getBytes(StandardCharsets.UTF_8), output);
+      }
+    } else {
+      throw new IllegalArgumentException(
+          "--output must end in .svg, .png, .mmd or .dot: " + output);
+    }
+    return Main.OK;
+  }
+
+  private Figure figure(ResNetSpec spec, Shape image) {
+    String title = options.title(model);
+    return switch (what) {
+      case "network" -> NetworkFigure.network(title, spec, image);
+      case "shortcut" -> NetworkFigure.shortcuts(title, spec, image);
+      case "stride" -> NetworkFigure.strides(title, spec, image);
+      case "plain" -> NetworkFigure.plain(title, spec, image);
+      default -> {
+        if (what.startsWith("block:")) {
+          yield NetworkFigure.block(spec, image, what.substring("block:".length()));
+        }
+        if (what.matches("stage:\\d{1,3}")) {
+          int number = Integer.parseInt(what.substring("stage:".length()));
+          yield NetworkFigure.stage(title, spec, image, number);
+        }
+        throw unknown();
+      }
+    };
+  }
+
+  private ShapedLayer part(ShapedLayer network) {
+    if (what.equals("network")) {
+      return network;
+    }
+    String name =
+        what.startsWith("block:")
+            ? what.substring("block:".length())
+            : what.replaceFirst("stage:", "layer");
+    return network
+        .walk()
+        .filter(layer -> layer.layer().name().equals(name))
+        .findFirst()
+        .orElseThrow(() ->
+            what.contains(":")
+                ? new IllegalArgumentException("the network has no part '%s'".formatted(name))
+                : unknown());
+  }
+
+  private IllegalArgumentException unknown() {
+    return new IllegalArgumentException(
+        "--what must be network, stage:N or block:NAME, or for pictures shortcut, stride or plain;"
+            + " was "
+            + what);
+  }
+}

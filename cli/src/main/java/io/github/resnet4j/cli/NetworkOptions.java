@@ -1,0 +1,80 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.Architecture;
+import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.Weights;
+import io.github.resnet4j.checkpoint.Download;
+import io.github.resnet4j.inspect.Shape;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
+
+/** The options that say how a network is looked at; its weights do not matter. */
+final class NetworkOptions {
+  /** What the parameter MODEL means. */
+  static final String MODEL =
+      "A network that 'resnet4j models' lists, or a checkpoint, whose network is recognised.";
+
+  @Option(
+      names = {"-i", "--input"},
+      paramLabel = "CxHxW",
+      description = "The shape of an image; by default 3x224x224, or x32x32 for small images.")
+  private @Nullable String input;
+
+  @Option(names = "--v1", description = "Strides on bottlenecks' first 1x1, as in the paper.")
+  private boolean v1;
+
+  @Option(names = "--plain", description = "Without shortcuts.")
+  private boolean plain;
+
+  /** The network of that name, or of that checkpoint, as the options change it. */
+  ResNetSpec spec(String model) throws IOException {
+    ResNetSpec spec = find(model);
+    if (v1) {
+      spec = spec.toBuilder().stridePlacement(ResNetSpec.StridePlacement.FIRST_1X1).build();
+    }
+    return plain ? spec.toBuilder().shortcut(ResNetSpec.Shortcut.NONE).build() : spec;
+  }
+
+  private static ResNetSpec find(String model) throws IOException {
+    if (!Architecture.catalogue().containsKey(model) && isFile(model)) {
+      return Weights.find(Optional.empty(), model, System.getenv(), new Download((_, _, _) -> {}))
+          .spec()
+          .orElseThrow(() ->
+              new IOException(model + ": is no network that can be recognised; see 'inspect'"));
+    }
+    return Architecture.named(model);
+  }
+
+  private static boolean isFile(String text) {
+    try {
+      return Files.exists(Path.of(text));
+    } catch (InvalidPathException _) {
+      return false;
+    }
+  }
+
+  /** What a network is called in titles. */
+  String title(String model) {
+    String name = isFile(model) ? String.valueOf(Path.of(model).getFileName()) : model;
+    return name + (v1 ? " (v1)" : "") + (plain ? " (plain)" : "");
+  }
+
+  /** The shape of an image for the network. */
+  Shape image(ResNetSpec spec) {
+    if (input == null) {
+      int side = spec.stem() == ResNetSpec.Stem.SMALL_IMAGE ? 32 : 224;
+      return new Shape(spec.inChannels(), side, side);
+    }
+    if (!input.matches("\\d{1,6}[x×]\\d{1,6}[x×]\\d{1,6}")) {
+      throw new IllegalArgumentException("--input must be like 3x224x224, was " + input);
+    }
+    String[] extents = input.split("[x×]", -1);
+    return new Shape(
+        Integer.parseInt(extents[0]), Integer.parseInt(extents[1]), Integer.parseInt(extents[2]));
+  }
+}

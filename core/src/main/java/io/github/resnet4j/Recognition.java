@@ -1,0 +1,201 @@
+package io.github.resnet4j;
+
+import io.github.resnet4j.ResNetSpec.Block;
+import io.github.resnet4j.ResNetSpec.Shortcut;
+import io.github.resnet4j.ResNetSpec.Stem;
+import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.checkpoint.CheckpointException;
+import io.github.resnet4j.nn.Parameter;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.stream.Collectors;
+
+/**
+ * Which network a checkpoint is for, recognised from its names and shapes alone.
+ *
+ * @param spec the network; each of its parameters is in the file, in its shape
+ * @param name in the {@link Architecture} catalogue, classes and head aside
+ * @param assumed what weights do not show and was taken as it usually is, a phrase each
+ */
+public record Recognition(ResNetSpec spec, Optional<String> name, List<String> assumed) {
+  /** What was found, or why it is no network of the family. */
+  private static final class NotOne extends Exception {
+    private static final long serialVersionUID = 1;
+
+    NotOne(String reason) {
+      super(reason);
+    }
+  }
+
+  /**
+   * Recognises the network of a checkpoint.
+   *
+   * @return empty if it is no network that this project knows
+   */
+  public static Optional<Recognition> of(Checkpoint checkpoint) {
+    try {
+      return Optional.of(recognize(checkpoint));
+    } catch (NotOne | CheckpointException _) {
+      return Optional.empty();
+    }
+  }
+
+  /**
+   * The same as {@link #of}, for those who must have one.
+   *
+   * @throws CheckpointException naming the first tensor that does not fit
+   */
+  public static Recognition require(Checkpoint checkpoint) throws CheckpointException {
+    try {
+      return recognize(checkpoint);
+    } catch (NotOne e) {
+      throw new CheckpointException(
+          checkpoint.file(), "is no network of the family: " + e.getMessage(), e);
+    }
+  }
+
+  private static Recognition recognize(Checkpoint checkpoint) throws NotOne, CheckpointException {
+    Map<String, List<Long>> shapes =
+        checkpoint.torchvisionTensors().entrySet().stream()
+            .collect(Collectors.toMap(Map.Entry::getKey, entry -> entry.getValue().shape()));
+    ResNetSpec spec;
+    try {
+      spec = specification(shapes);
+    } catch (IllegalArgumentException e) { // shapes of no possible network
+      throw new NotOne(String.valueOf(e.getMessage()));
+    }
+    compare(spec, shapes);
+    var assumed = new ArrayList<String>();
+    if (spec.block() == Block.BOTTLENECK) {
+      assumed.add("strides on the 3×3 (v1.5)");
+      assumed.add("no dilation");
+    }
+    if (spec.shortcut() == Shortcut.ZERO_PAD) {
+      assumed.add("shortcuts A (a plain network has the same weights)");
+    }
+    return new Recognition(spec, name(spec), List.copyOf(assumed));
+  }
+
+  private static Optional<String> name(ResNetSpec spec) {
+    return Architecture.catalogue().entrySet().stream()
+        .filter(entry ->
+            entry.getValue().toBuilder()
+                .numClasses(spec.numClasses())
+                .inChannels(spec.inChannels())
+                .includeTop(spec.includeTop())
+                .build()
+                .equals(spec))
+        .map(Map.Entry::getKey)
+        .findFirst();
+  }
+
+  private static ResNetSpec specification(Map<String, List<Long>> shapes) throws NotOne {
+    List<Long> stem = shape(shapes, "conv1.weight", 4);
+    int channels = extent(stem, 0);
+    var blocks = new ArrayList<Integer>();
+    while (shapes.containsKey("layer%d.0.conv1.weight".formatted(blocks.size() + 1))) {
+      int stage = blocks.size() + 1;
+      int count = 1;
+      while (shapes.containsKey("layer%d.%d.conv1.weight".formatted(stage, count))) {
+        count++;
+      }
+      blocks.add(count);
+    }
+    if (blocks.isEmpty()) {
+      throw new NotOne("layer1.0.conv1.weight is missing");
+    }
+    boolean bottleneck = shapes.containsKey("layer1.0.conv3.weight");
+    var builder =
+        ResNetSpec.builder(
+                bottleneck ? Block.BOTTLENECK : Block.BASIC, blocks.toArray(Integer[]::new))
+            .channels(channels)
+            .inChannels(extent(stem, 1))
+            .stem(
+                switch (extent(stem, 2)) {
+                  case 7 -> Stem.IMAGENET;
+                  case 3 -> Stem.SMALL_IMAGE;
+                  default ->
+                      throw new NotOne(
+                          "conv1.weight is %s, its window neither 7 nor 3".formatted(stem));
+                });
+    if (bottleneck) {
+      List<Long> inner = shape(shapes, "layer1.0.conv2.weight", 4);
+      int width = extent(inner, 0);
+      int groups = Math.max(1, width / extent(inner, 1));
+      builder.groups(groups).widthPerGroup(Math.ceilDiv(width / groups * 64, channels));
+    }
+    boolean projection =
+        shapes.keySet().stream().anyMatch(key -> key.endsWith(".downsample.0.weight"));
+    builder.shortcut(
+        projection || (blocks.size() == 1 && !bottleneck)
+            ? Shortcut.PROJECTION
+            : Shortcut.ZERO_PAD);
+    if (shapes.containsKey("fc.weight")) {
+      builder.numClasses(extent(shape(shapes, "fc.weight", 2), 0));
+    } else {
+      builder.includeTop(false);
+    }
+    return builder.build();
+  }
+
+  private static List<Long> shape(Map<String, List<Long>> shapes, String name, int rank)
+      throws NotOne {
+    List<Long> shape = shapes.get(name);
+    if (shape == null) {
+      throw new NotOne(name + " is missing");
+    }
+    if (shape.size() != rank || shape.contains(0L)) {
+      throw new NotOne("%s is %s".formatted(name, shape));
+    }
+    return shape;
+  }
+
+  private static int extent(List<Long> shape, int axis) throws NotOne {
+    long extent = shape.get(axis);
+    if (extent > 1 << 20) {
+      throw new NotOne("an extent of " + extent);
+    }
+    return (int) extent;
+  }
+
+  private static void compare(ResNetSpec spec, Map<String, List<Long>> shapes) throws NotOne {
+    List<Parameter> parameters = spec.layers().parameters();
+    for (Parameter parameter : parameters) {
+      List<Long> found = shapes.get(parameter.name());
+      List<Long> wanted = parameter.shape().stream().map(Long::valueOf).toList();
+      if (!Objects.equals(found, wanted)
+          && (found != null || parameter.role() != Parameter.Role.COUNTER)) {
+        throw new NotOne(
+            found == null
+                ? parameter.name() + " is missing"
+                : "%s is %s, expected %s".formatted(parameter.name(), found, wanted));
+      }
+    }
+    var known = parameters.stream().map(Parameter::name).collect(Collectors.toSet());
+    Optional<String> unknown =
+        shapes.keySet().stream().filter(name -> !known.contains(name)).sorted().findFirst();
+    if (unknown.isPresent()) {
+      throw new NotOne(unknown.get() + " belongs to no layer");
+    }
+  }
+
+  /** One line for people: the network, and what was assumed. */
+  public String describe() {
+    String text =
+        name.orElse("unnamed")
+            + ": "
+            + spec.block().name().toLowerCase(Locale.ROOT)
+            + " blocks "
+            + spec.blocks().stream().map(String::valueOf).collect(Collectors.joining("-"));
+    if (spec.groups() > 1 || spec.widthPerGroup() != 64) {
+      text += ", %d groups of width %d".formatted(spec.groups(), spec.widthPerGroup());
+    }
+    text += ", %d channels in".formatted(spec.inChannels());
+    text += spec.includeTop() ? ", %d classes".formatted(spec.numClasses()) : ", no head";
+    return assumed.isEmpty() ? text : text + "; assumed: " + String.join(", ", assumed);
+  }
+}

@@ -1,0 +1,239 @@
+package io.github.resnet4j.engine;
+
+import io.github.resnet4j.kernel.Scalar;
+import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.GlobalAveragePool;
+import io.github.resnet4j.nn.Layer.Identity;
+import io.github.resnet4j.nn.Layer.Linear;
+import io.github.resnet4j.nn.Layer.MaxPool2d;
+import io.github.resnet4j.nn.Layer.Relu;
+import io.github.resnet4j.nn.Layer.Residual;
+import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Layer.SubsampleAndPad;
+import io.github.resnet4j.nn.StateDict;
+import io.github.resnet4j.tensor.Tensor;
+import java.util.IdentityHashMap;
+import java.util.Map;
+import java.util.function.UnaryOperator;
+
+/**
+ * How the result of a trained network changes with the result of one of its layers: {@link
+ * ReferenceForward} and the way back to that layer, with batch norm as in {@code model.eval()}.
+ * Plain loops, for explanations of a picture or two; {@link TrainingSession} is the fast one for
+ * weights.
+ */
+public record ReferenceGradient(Sequential network, StateDict state, Team team) {
+  /**
+   * What was found.
+   *
+   * @param output the network's result
+   * @param activation the layer's result, {@code [N, C, H, W]}
+   * @param gradient of the seeded output by it, in the same shape
+   */
+  public record Result(Tensor output, Tensor activation, Tensor gradient) {}
+
+  /**
+   * @param x {@code [N, C, H, W]}
+   * @param layer the name of a layer or block, {@code layer4} or {@code layer4.1.conv2}
+   * @param seed the gradient of the output, made from the output
+   * @throws IllegalArgumentException if there is no layer of that name
+   */
+  public Result of(Tensor x, String layer, UnaryOperator<Tensor> seed) {
+    var target =
+        network
+            .walk()
+            .filter(each -> each.name().equals(layer) && !layer.isEmpty())
+            .findFirst()
+            .orElseThrow(() ->
+                new IllegalArgumentException("the network has no layer '%s'".formatted(layer)));
+    var run = new Run(target);
+    Tensor output = run.forward(network, x);
+    Tensor gradient = run.backward(network, seed.apply(output));
+    return new Result(output, run.get(run.outputs, target), gradient);
+  }
+
+  /** Inputs and outputs of the layers on the way, and the way back. */
+  private final class Run {
+    private final Layer target;
+    private final Map<Layer, Tensor> inputs = new IdentityHashMap<>();
+    private final Map<Layer, Tensor> outputs = new IdentityHashMap<>();
+
+    Run(Layer target) {
+      this.target = target;
+    }
+
+    boolean isIn(Layer layer) {
+      return layer.walk().anyMatch(each -> each == target);
+    }
+
+    Tensor get(Map<Layer, Tensor> map, Layer layer) {
+      Tensor tensor = map.get(layer);
+      if (tensor == null) {
+        throw new IllegalStateException(layer.name());
+      }
+      return tensor;
+    }
+
+    Tensor forward(Layer layer, Tensor x) {
+      inputs.put(layer, x);
+      Tensor y =
+          switch (layer) {
+            case Residual block -> {
+              Tensor main = forward(block.main(), x);
+              yield Scalar.relu(Scalar.add(main, forward(block.shortcut(), x)));
+            }
+            case Sequential sequential -> {
+              Tensor through = x;
+              for (Layer child : sequential.layers()) {
+                through = forward(child, through);
+              }
+              yield through;
+            }
+            default -> new ReferenceForward(layer, state, team).run(x);
+          };
+      outputs.put(layer, y);
+      return y;
+    }
+
+    /**
+     * The gradient of the target's result if it lies in this layer, else of this layer's input.
+     *
+     * @param dy the gradient of this layer's result
+     */
+    Tensor backward(Layer layer, Tensor dy) {
+      if (layer == target) {
+        return dy;
+      }
+      Tensor x = get(inputs, layer);
+      return switch (layer) {
+        case Sequential sequential -> {
+          Tensor through = dy;
+          for (Layer child : sequential.layers().reversed()) {
+            through = backward(child, through);
+            if (isIn(child)) {
+              break;
+            }
+          }
+          yield through;
+        }
+        case Residual block -> {
+          Tensor open = where(get(outputs, block), dy);
+          if (isIn(block)) {
+            yield backward(isIn(block.main()) ? block.main() : block.shortcut(), open);
+          }
+          Tensor main = backward(block.main(), open);
+          Tensor shortcut = backward(block.shortcut(), open);
+          yield Scalar.add(main, shortcut);
+        }
+        case Conv2d conv ->
+            Scalar.conv2dInputGradient(
+                dy,
+                state.get(conv.weight().name()),
+                new Scalar.Window(conv.stride(), conv.padding(), conv.dilation(), conv.groups()),
+                x.dim(2),
+                x.dim(3),
+                team);
+        case BatchNorm2d norm -> scaled(norm, dy);
+        case Relu _ -> where(get(outputs, layer), dy);
+        case Linear linear -> fromLogits(linear, dy);
+        case GlobalAveragePool _ -> spread(dy, x);
+        case Identity _ -> dy;
+        case MaxPool2d pool -> toMaxima(pool, x, dy);
+        case SubsampleAndPad pad -> toSamples(pad, x, dy);
+      };
+    }
+  }
+
+  /** The gradient where a ReLU is open. */
+  private static Tensor where(Tensor y, Tensor dy) {
+    Tensor dx = Tensor.zeros(dy.shape());
+    for (int i = 0; i < dx.size(); i++) {
+      dx.data()[i] = y.data()[i] > 0 ? dy.data()[i] : 0;
+    }
+    return dx;
+  }
+
+  private Tensor scaled(BatchNorm2d norm, Tensor dy) {
+    float[] weight = state.get(norm.name() + ".weight").data();
+    float[] variance = state.get(norm.name() + ".running_var").data();
+    Tensor dx = Tensor.zeros(dy.shape());
+    int plane = dy.dim(2) * dy.dim(3);
+    for (int i = 0; i < dx.size(); i++) {
+      int c = i / plane % norm.channels();
+      dx.data()[i] =
+          (float) (dy.data()[i] * (weight[c] / Math.sqrt(variance[c] + BatchNorm2d.EPS)));
+    }
+    return dx;
+  }
+
+  private Tensor fromLogits(Linear linear, Tensor dy) {
+    float[] weight = state.get(linear.weight().name()).data();
+    Tensor dx = Tensor.zeros(dy.dim(0), linear.in());
+    for (int n = 0; n < dy.dim(0); n++) {
+      for (int i = 0; i < linear.in(); i++) {
+        double sum = 0;
+        for (int o = 0; o < linear.out(); o++) {
+          sum += (double) dy.data()[n * linear.out() + o] * weight[o * linear.in() + i];
+        }
+        dx.data()[n * linear.in() + i] = (float) sum;
+      }
+    }
+    return dx;
+  }
+
+  private static Tensor spread(Tensor dy, Tensor x) {
+    Tensor dx = Tensor.zeros(x.shape());
+    int plane = x.dim(2) * x.dim(3);
+    for (int i = 0; i < dx.size(); i++) {
+      dx.data()[i] = dy.data()[i / plane] / plane;
+    }
+    return dx;
+  }
+
+  /** To the first of the largest pixels of each window, as PyTorch has it. */
+  private static Tensor toMaxima(MaxPool2d pool, Tensor x, Tensor dy) {
+    Tensor dx = Tensor.zeros(x.shape());
+    int h = x.dim(2);
+    int w = x.dim(3);
+    int from = 0;
+    for (int plane = 0; plane < x.size(); plane += h * w) {
+      for (int r = 0; r < dy.dim(2); r++) {
+        for (int c = 0; c < dy.dim(3); c++) {
+          int best = -1;
+          int top = r * pool.stride() - pool.padding();
+          int left = c * pool.stride() - pool.padding();
+          for (int i = Math.max(0, top); i < Math.min(h, top + pool.kernel()); i++) {
+            for (int j = Math.max(0, left); j < Math.min(w, left + pool.kernel()); j++) {
+              int at = plane + i * w + j;
+              best = best < 0 || x.data()[at] > x.data()[best] ? at : best;
+            }
+          }
+          dx.data()[best] += dy.data()[from++];
+        }
+      }
+    }
+    return dx;
+  }
+
+  private static Tensor toSamples(SubsampleAndPad pad, Tensor x, Tensor dy) {
+    Tensor dx = Tensor.zeros(x.shape());
+    int channels = x.dim(1);
+    int before = (pad.channels() - channels) / 2;
+    for (int n = 0; n < x.dim(0); n++) {
+      for (int c = 0; c < channels; c++) {
+        for (int r = 0; r < dy.dim(2); r++) {
+          for (int k = 0; k < dy.dim(3); k++) {
+            int from = ((n * dy.dim(1) + before + c) * dy.dim(2) + r) * dy.dim(3) + k;
+            int to =
+                ((n * channels + c) * x.dim(2) + r * pad.stride()) * x.dim(3) + k * pad.stride();
+            dx.data()[to] = dy.data()[from];
+          }
+        }
+      }
+    }
+    return dx;
+  }
+}

@@ -1,0 +1,62 @@
+package io.github.resnet4j.explain;
+
+import io.github.resnet4j.tensor.Tensor;
+
+/**
+ * Where on a picture a network saw what speaks for a class.
+ *
+ * @param index the class it is about
+ * @param logits of the picture, {@code [1, classes]}
+ * @param map as computed, {@code [h, w]}: at a layer's resolution, negative values set to zero; for
+ *     occlusion the fall of the class's probability where it is covered
+ * @param values the same from 0 to 1 at the resolution of the network's input, {@code [H, W]}
+ */
+public record HeatMap(int index, Tensor logits, Tensor map, Tensor values) {
+
+  /** Scales a map to 0 to 1, enlarges it, and scales again, as the grad-cam package does. */
+  static HeatMap of(int index, Tensor logits, Tensor map, int height, int width) {
+    Tensor small = Tensor.of(map.data().clone(), map.shape());
+    normalize(small);
+    Tensor values = enlarge(small, height, width);
+    normalize(values);
+    return new HeatMap(index, logits, map, values);
+  }
+
+  private static void normalize(Tensor map) {
+    float[] data = map.data();
+    float min = Float.POSITIVE_INFINITY;
+    float max = Float.NEGATIVE_INFINITY;
+    for (float value : data) {
+      min = Math.min(min, value);
+      max = Math.max(max, value);
+    }
+    for (int i = 0; i < data.length; i++) {
+      // The summand keeps a map of equal values from becoming a division by zero.
+      data[i] = (data[i] - min) / (1e-7f + (max - min));
+    }
+  }
+
+  /** Linear between the middles of pixels, as OpenCV's resize. */
+  private static Tensor enlarge(Tensor map, int height, int width) {
+    int h = map.dim(0);
+    int w = map.dim(1);
+    Tensor to = Tensor.zeros(height, width);
+    for (int y = 0; y < height; y++) {
+      double v = Math.clamp((y + 0.5) * h / height - 0.5, 0, h - 1);
+      int top = Math.min((int) v, Math.max(0, h - 2));
+      int below = Math.min(top + 1, h - 1);
+      float fy = (float) (v - top);
+      for (int x = 0; x < width; x++) {
+        double u = Math.clamp((x + 0.5) * w / width - 0.5, 0, w - 1);
+        int left = Math.min((int) u, Math.max(0, w - 2));
+        int right = Math.min(left + 1, w - 1);
+        float fx = (float) (u - left);
+        float above = (1 - fx) * map.data()[top * w + left] + fx * map.data()[top * w + right];
+        float beneath =
+            (1 - fx) * map.data()[below * w + left] + fx * map.data()[below * w + right];
+        to.data()[y * width + x] = (1 - fy) * above + fy * beneath;
+      }
+    }
+    return to;
+  }
+}

@@ -1,0 +1,148 @@
+package io.github.resnet4j.inspect;
+
+import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.GlobalAveragePool;
+import io.github.resnet4j.nn.Layer.Identity;
+import io.github.resnet4j.nn.Layer.Linear;
+import io.github.resnet4j.nn.Layer.MaxPool2d;
+import io.github.resnet4j.nn.Layer.Relu;
+import io.github.resnet4j.nn.Layer.Residual;
+import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Layer.SubsampleAndPad;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * A network as a table, a row for each layer.
+ *
+ * @param network with shapes
+ * @param rows parents before what is in them
+ */
+public record Summary(ShapedLayer network, List<Row> rows) {
+  /** Levels of a network: stages are on the first, blocks on the second, their layers below. */
+  public static final int EVERYTHING = Integer.MAX_VALUE;
+
+  /**
+   * A layer. Numbers of a stage or block are those of all that is in it.
+   *
+   * @param name as in the state_dict
+   * @param level 1 for stages and what stands beside them
+   * @param kind what it is, in the field's words
+   * @param output the shape of its result
+   * @param kernel extent of its window; 0 if it has none
+   * @param stride 0 if it has none
+   * @param groups 0 if it is no convolution
+   * @param dilation 0 if it is no convolution
+   * @param parameters that are trained
+   * @param multiplyAdds see {@link ShapedLayer#multiplyAdds()}
+   * @param activationBytes see {@link ShapedLayer#activationBytes()}
+   * @param receptiveField pixels of the image that one of the result's depends on, along one axis
+   */
+  public record Row(
+      String name,
+      int level,
+      String kind,
+      Shape output,
+      int kernel,
+      int stride,
+      int groups,
+      int dilation,
+      long parameters,
+      long multiplyAdds,
+      long activationBytes,
+      int receptiveField) {}
+
+  public Summary {
+    rows = List.copyOf(rows);
+  }
+
+  /**
+   * The table of a network.
+   *
+   * @param image the shape of an input
+   * @param depth rows of deeper levels are left out; their numbers are in their parents'
+   * @throws IllegalArgumentException if the image does not fit the network, or depth is below 1
+   */
+  public static Summary of(Layer network, Shape image, int depth) {
+    if (depth < 1) {
+      throw new IllegalArgumentException("the depth must be at least 1, was " + depth);
+    }
+    var shaped = ShapedLayer.of(network, image);
+    var rows = new ArrayList<Row>();
+    for (ShapedLayer child : shaped.children()) {
+      add(child, 1, depth, rows);
+    }
+    return new Summary(shaped, rows);
+  }
+
+  private static void add(ShapedLayer shaped, int level, int depth, List<Row> rows) {
+    if (level > depth || shaped.layer() instanceof Identity) {
+      return;
+    }
+    rows.add(row(shaped, level));
+    for (ShapedLayer child : shaped.children()) {
+      if (shaped.layer() instanceof Residual block && child.layer() == block.main()) {
+        child.children().forEach(each -> add(each, level + 1, depth, rows));
+      } else {
+        add(child, level + 1, depth, rows);
+      }
+    }
+  }
+
+  private static Row row(ShapedLayer shaped, int level) {
+    Layer layer = shaped.layer();
+    int kernel = 0;
+    int stride = 0;
+    int groups = 0;
+    int dilation = 0;
+    switch (layer) {
+      case Conv2d conv -> {
+        kernel = conv.kernel();
+        stride = conv.stride();
+        groups = conv.groups();
+        dilation = conv.dilation();
+      }
+      case MaxPool2d pool -> {
+        kernel = pool.kernel();
+        stride = pool.stride();
+      }
+      case SubsampleAndPad pad -> stride = pad.stride();
+      default -> {}
+    }
+    return new Row(
+        layer.name(),
+        level,
+        kind(layer, level),
+        shaped.output(),
+        kernel,
+        stride,
+        groups,
+        dilation,
+        shaped.parameters(),
+        shaped.multiplyAdds(),
+        shaped.activationBytes(),
+        shaped.reach().receptiveField());
+  }
+
+  private static String kind(Layer layer, int level) {
+    return switch (layer) {
+      case Conv2d _ -> "Conv2d";
+      case BatchNorm2d _ -> "BatchNorm2d";
+      case Relu _ -> "ReLU";
+      case MaxPool2d _ -> "MaxPool2d";
+      case GlobalAveragePool _ -> "GlobalAveragePool";
+      case Linear _ -> "Linear";
+      case Identity _ -> "Identity";
+      case SubsampleAndPad _ -> "Shortcut A (subsample, pad)";
+      case Residual block -> block.isIdentityBlock() ? "Identity Block" : "Conv Block";
+      case Sequential _ ->
+          switch (level) {
+            case 1 -> "Stage";
+            case 2 -> "Plain Block";
+            default -> "Shortcut B (projection)";
+          };
+    };
+  }
+}

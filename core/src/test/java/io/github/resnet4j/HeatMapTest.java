@@ -1,0 +1,139 @@
+package io.github.resnet4j;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.explain.Explainer;
+import io.github.resnet4j.explain.Explainer.Method;
+import io.github.resnet4j.explain.HeatMap;
+import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.OptionalInt;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Heat maps against the grad-cam package's, on networks and pictures that both sides draw. */
+class HeatMapTest {
+  private static final Map<String, Tensor> EXPECTED = Golden.tensors("heatmaps.safetensors");
+  private static final CompileOptions OPTIONS = CompileOptions.defaults().withThreads(2);
+
+  /**
+   * Maps go from 0 to 1. Forward and backward differ from PyTorch's by some 1e-6 of the largest
+   * value; a map is what is left of sums that cancel, divided by its own range. Measured below 1e-5.
+   */
+  private static final double TOLERANCE = 1e-4;
+
+  static Stream<Map.Entry<String, Map<String, Object>>> cases() {
+    return Golden.json("heatmaps.json").entrySet().stream();
+  }
+
+  @ParameterizedTest
+  @MethodSource("cases")
+  void agreeWithTheGradCamPackage(Map.Entry<String, Map<String, Object>> golden) {
+    Map<String, Object> fields = golden.getValue();
+    var spec = Architecture.named((String) fields.get("model"));
+    int[] shape =
+        Golden.list(fields.get("input")).stream().mapToInt(extent -> (Integer) extent).toArray();
+    var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
+    LogitsTest.randomiseBatchNorm(network, TorchRandom.manualSeed(1));
+    Tensor x = TorchRandom.manualSeed(2).randn(shape);
+    var explainer = new Explainer(network);
+    var index = OptionalInt.of((Integer) fields.get("index"));
+    String layer = (String) fields.get("layer");
+    for (var method :
+        Map.of("gradcam", Method.GRADCAM, "gradcam++", Method.GRADCAM_PLUS_PLUS).entrySet()) {
+      String key = golden.getKey() + " " + method.getKey();
+      HeatMap map = explainer.explain(x, method.getValue(), index, layer, OPTIONS);
+      Tensor expected = EXPECTED.get(key);
+      assertArrayEquals(expected.shape(), map.values().shape());
+      double error = distance(expected.data(), map.values().data(), 1);
+      System.out.printf("%-38s difference %.1e%n", key, error);
+      assertTrue(error <= TOLERANCE, () -> key + ": difference " + error);
+    }
+    eigen(golden.getKey(), explainer.explain(x, Method.EIGENCAM, index, layer, OPTIONS));
+  }
+
+  /** An axis has no sign: ours must be one of the two, with its negative side set to zero. */
+  private static void eigen(String name, HeatMap map) {
+    Tensor projection = EXPECTED.get(name + " eigencam");
+    assertArrayEquals(projection.shape(), map.map().shape());
+    double largest = 0;
+    float[] one = new float[projection.size()];
+    float[] other = new float[projection.size()];
+    for (int i = 0; i < one.length; i++) {
+      float value = projection.data()[i];
+      largest = Math.max(largest, Math.abs(value));
+      one[i] = Math.max(value, 0);
+      other[i] = Math.max(-value, 0);
+    }
+    double error =
+        Math.min(
+            distance(one, map.map().data(), largest), distance(other, map.map().data(), largest));
+    System.out.printf("%-38s difference %.1e%n", name + " eigencam", error);
+    assertTrue(error <= TOLERANCE, () -> name + ", eigencam: difference " + error);
+  }
+
+  private static double distance(float[] expected, float[] actual, double scale) {
+    assertEquals(expected.length, actual.length);
+    double most = 0;
+    for (int i = 0; i < expected.length; i++) {
+      most = Math.max(most, Math.abs(expected[i] - actual[i]) / scale);
+    }
+    return most;
+  }
+
+  /** A six is recognised by its strokes: covering them must cost more than covering the border. */
+  @Test
+  void occlusionFindsTheDigit() throws IOException {
+    var classifier = Classifier.embedded();
+    Tensor x = classifier.preprocessing().batch(1);
+    classifier
+        .preprocessing()
+        .apply(ImageDecoder.DEFAULT.decode(Path.of("../samples/digit-6.png")), x, 0);
+    HeatMap map =
+        new Explainer(classifier.network())
+            .explain(x, Method.OCCLUSION, OptionalInt.empty(), "", OPTIONS);
+    assertEquals(6, map.index());
+    int side = map.values().dim(0);
+    double border = 0;
+    double middle = 0;
+    for (int y = 0; y < side; y++) {
+      for (int k = 0; k < side; k++) {
+        boolean inside = y > side / 4 && y < side * 3 / 4 && k > side / 4 && k < side * 3 / 4;
+        boolean outside = y < 2 || k < 2 || y >= side - 2 || k >= side - 2;
+        middle = inside ? Math.max(middle, map.values().data()[y * side + k]) : middle;
+        border = outside ? Math.max(border, map.values().data()[y * side + k]) : border;
+      }
+    }
+    assertTrue(middle > 2 * border, "middle %.3f, border %.3f".formatted(middle, border));
+  }
+
+  @Test
+  void whatCannotBeExplainedIsRefused() throws IOException {
+    var explainer = new Explainer(Classifier.embedded().network());
+    Tensor x = Tensor.zeros(1, explainer.network().spec().inChannels(), 32, 32);
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> explainer.explain(x, Method.GRADCAM, OptionalInt.of(10), "layer3", OPTIONS));
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> explainer.explain(x, Method.GRADCAM, OptionalInt.empty(), "layer9", OPTIONS));
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> explainer.explain(x, Method.GRADCAM, OptionalInt.empty(), "fc", OPTIONS));
+    assertThrows(
+        IllegalArgumentException.class,
+        () ->
+            explainer.explain(
+                Tensor.zeros(2, 3, 32, 32), Method.GRADCAM, OptionalInt.empty(), "layer3", OPTIONS));
+  }
+}

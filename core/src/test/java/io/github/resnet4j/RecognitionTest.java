@@ -1,0 +1,127 @@
+package io.github.resnet4j;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.checkpoint.CheckpointException;
+import io.github.resnet4j.checkpoint.CheckpointWriter;
+import io.github.resnet4j.checkpoint.Download;
+import io.github.resnet4j.checkpoint.StoredTensor;
+import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Networks recognised by the names and shapes of their weights alone. */
+class RecognitionTest {
+  @TempDir private Path folder;
+
+  /** Every structure that PyTorch's golden logits cover, narrow enough to be written quickly. */
+  static Stream<Map.Entry<String, Map<String, Object>>> cases() {
+    return Golden.json("logits.json").entrySet().stream()
+        .filter(entry -> !entry.getKey().endsWith("224"))
+        .filter(entry -> !entry.getKey().matches("(resne.*(101|152)|wide).*"));
+  }
+
+  private Path write(ResNetSpec spec) throws IOException {
+    Path file = folder.resolve("weights.safetensors");
+    ResNet.initialize(spec, TorchRandom.manualSeed(0)).save(file, Map.of());
+    return file;
+  }
+
+  @ParameterizedTest
+  @MethodSource("cases")
+  void everyStructureIsRecognised(Map.Entry<String, Map<String, Object>> golden)
+      throws IOException {
+    ResNetSpec spec = LogitsTest.spec((Map<?, ?>) golden.getValue().get("spec"));
+    // What weights do not show is taken as it usually is, and said.
+    var dilated = spec.dilated().stream().map(_ -> false).toList();
+    ResNetSpec expected =
+        spec.toBuilder()
+            .stridePlacement(ResNetSpec.StridePlacement.ON_3X3)
+            .dilated(dilated)
+            .numClasses(spec.includeTop() ? spec.numClasses() : 1000)
+            .build();
+    try (var checkpoint = Checkpoint.open(write(spec))) {
+      var found = Recognition.require(checkpoint);
+      assertEquals(expected, found.spec());
+      if (!spec.equals(expected)) {
+        assertTrue(!found.assumed().isEmpty(), found::describe);
+      }
+      if (golden.getValue().get("spec") instanceof Map<?, ?> fields
+          && fields.size() == 1
+          && fields.get("model") instanceof String model) {
+        assertEquals(Optional.of(model), found.name());
+        assertTrue(found.describe().startsWith(model + ": "), found::describe);
+      }
+    }
+  }
+
+  @Test
+  void weightsAreFoundWithoutTheirNetworksName() throws IOException {
+    ResNetSpec spec = Architecture.named("resnet18").toBuilder().numClasses(3).build();
+    var found =
+        Weights.find(
+            Optional.empty(), write(spec).toString(), Map.of(), new Download((_, _, _) -> {}));
+    assertEquals(Optional.of(spec), found.spec());
+  }
+
+  @Test
+  void whatIsNoNetworkIsSaid() throws IOException {
+    ResNetSpec spec = Architecture.named("resnet20");
+    var tensors = new LinkedHashMap<String, StoredTensor>();
+    ResNet.initialize(spec, TorchRandom.manualSeed(0))
+        .state()
+        .entries()
+        .forEach((name, tensor) -> tensors.put(name, StoredTensor.of(tensor)));
+    assertReason(tensors, "layer2.1.bn2.weight", null, "layer2.1.bn2.weight is missing");
+    assertReason(
+        tensors,
+        "layer2.1.conv1.weight",
+        Tensor.zeros(32, 16, 3, 3),
+        "layer2.1.conv1.weight is [32, 16, 3, 3], expected [32, 32, 3, 3]");
+    assertReason(
+        tensors, "layer9.0.conv1.weight", Tensor.zeros(1), "layer9.0.conv1.weight belongs to");
+    assertReason(tensors, "conv1.weight", Tensor.zeros(16, 3, 5, 5), "neither 7 nor 3");
+    assertReason(tensors, "conv1.weight", Tensor.zeros(0, 3, 3, 3), "conv1.weight is [0");
+    assertReason(tensors, "conv1.weight", Tensor.zeros(16), "conv1.weight is [16]");
+    assertReason(tensors, "conv1.weight", null, "conv1.weight is missing");
+  }
+
+  private void assertReason(
+      Map<String, StoredTensor> tensors, String name, Tensor other, String reason)
+      throws IOException {
+    var changed = new LinkedHashMap<>(tensors);
+    if (other == null) {
+      changed.remove(name);
+    } else {
+      changed.put(name, StoredTensor.of(other));
+    }
+    Path file = folder.resolve("changed.safetensors");
+    CheckpointWriter.write(file, changed, Map.of());
+    try (var checkpoint = Checkpoint.open(file)) {
+      assertEquals(Optional.empty(), Recognition.of(checkpoint));
+      var e =
+          assertThrows(CheckpointException.class, () -> Recognition.require(checkpoint));
+      assertTrue(e.getMessage().contains(reason), e.getMessage());
+    }
+  }
+
+  @Test
+  void everyNameOfTheCatalogueIsItsOwn() {
+    // Two names for one structure could not be told apart.
+    List<ResNetSpec> specs = List.copyOf(Architecture.catalogue().values());
+    assertEquals(specs.size(), specs.stream().distinct().count());
+  }
+}

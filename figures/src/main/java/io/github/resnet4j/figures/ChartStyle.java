@@ -1,0 +1,61 @@
+package io.github.resnet4j.figures;
+
+import java.awt.Color;
+import java.awt.Font;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.List;
+import org.knowm.xchart.BitmapEncoder;
+import org.knowm.xchart.VectorGraphicsEncoder;
+import org.knowm.xchart.VectorGraphicsEncoder.VectorGraphicsFormat;
+import org.knowm.xchart.internal.chartpart.IChart;
+import org.knowm.xchart.style.AxesChartStyler;
+import org.knowm.xchart.style.Styler.LegendPosition;
+
+/** How all charts look, and how they get into files. */
+final class ChartStyle {
+  /** Okabe and Ito's colours, which people tell apart who do not see all colours. */
+  private static final List<Color> COLOURS =
+      List.of(
+          new Color(0x0072B2),
+          new Color(0xD55E00),
+          new Color(0x009E73),
+          new Color(0xCC79A7),
+          new Color(0x56B4E9),
+          new Color(0xE69F00));
+
+  static final Font FONT = new Font(Font.SANS_SERIF, Font.PLAIN, 13);
+
+  private ChartStyle() {}
+
+  static Color colour(int number) {
+    return COLOURS.get(number % COLOURS.size());
+  }
+
+  static void apply(AxesChartStyler styler) {
+    styler.setPlotGridLinesColor(new Color(0xDDDDDD));
+    styler.setPlotBorderVisible(false);
+    styler.setAxisTickLabelsFont(FONT);
+    styler.setAxisTitleFont(FONT);
+    styler.setChartBackgroundColor(Color.WHITE);
+    styler.setChartTitleFont(FONT.deriveFont(Font.BOLD, 15f));
+    styler.setChartTitleBoxVisible(false);
+    styler.setLegendFont(FONT);
+    styler.setLegendPosition(LegendPosition.OutsideE);
+    styler.setLegendBorderColor(Color.WHITE);
+  }
+
+  static String toSvg(IChart chart) throws IOException {
+    var bytes = new ByteArrayOutputStream();
+    VectorGraphicsEncoder.saveVectorGraphic(chart, bytes, VectorGraphicsFormat.SVG);
+    return bytes.toString(StandardCharsets.UTF_8);
+  }
+
+  /** Writes {@code name.png} and {@code name.svg} into a folder; each appears whole. */
+  static void write(IChart chart, Path folder, String name) throws IOException {
+    PictureFile.write(toSvg(chart).getBytes(StandardCharsets.UTF_8), folder.resolve(name + ".svg"));
+    PictureFile.writePng(BitmapEncoder.getBufferedImage(chart), folder.resolve(name + ".png"));
+  }
+}

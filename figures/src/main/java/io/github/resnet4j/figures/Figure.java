@@ -1,0 +1,460 @@
+package io.github.resnet4j.figures;
+
+import java.awt.BasicStroke;
+import java.awt.Color;
+import java.awt.Font;
+import java.awt.Graphics2D;
+import java.awt.RenderingHints;
+import java.awt.geom.Ellipse2D;
+import java.awt.geom.Path2D;
+import java.awt.geom.Rectangle2D;
+import java.awt.geom.RoundRectangle2D;
+import java.awt.image.BufferedImage;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * A drawing of boxes, arrows and words, as SVG that follows a reader's light or dark page, or as
+ * pixels.
+ *
+ * @param title what it shows, for those who cannot see it
+ * @param marks in the order in which they are drawn
+ */
+public record Figure(String title, double width, double height, List<Mark> marks) {
+  private static final double RADIUS = 6;
+  private static final double HEAD = 7;
+
+  /** What things are, which decides their colours. */
+  public enum Role {
+    /** A layer like others. */
+    LAYER("#f1f3f5", "#868e96", "#2b3036", "#7d8590"),
+    /** A convolution that makes the picture smaller. */
+    STRIDED("#ffe8cc", "#d9480f", "#4d2c10", "#ff922b"),
+    /** A Conv Block, or its projection. */
+    PROJECTION("#d0ebff", "#1c7ed6", "#10324d", "#4dabf7"),
+    /** An Identity Block. */
+    IDENTITY("#ffffff", "#868e96", "#22262b", "#7d8590"),
+    /** Where branches meet. */
+    SUM("#fff3bf", "#e67700", "#4a3a05", "#fcc419");
+
+    private final String lightFill;
+    private final String lightLine;
+    private final String darkFill;
+    private final String darkLine;
+
+    Role(String lightFill, String lightLine, String darkFill, String darkLine) {
+      this.lightFill = lightFill;
+      this.lightLine = lightLine;
+      this.darkFill = darkFill;
+      this.darkLine = darkLine;
+    }
+
+    private String css() {
+      return name().toLowerCase(Locale.ROOT);
+    }
+  }
+
+  /** The page that a figure stands on. */
+  public enum Theme {
+    LIGHT("#ffffff", "#1f2328", "#57606a"),
+    DARK("#0d1117", "#e6edf3", "#9198a1");
+
+    private final String page;
+    private final String ink;
+    private final String pale;
+
+    Theme(String page, String ink, String pale) {
+      this.page = page;
+      this.ink = ink;
+      this.pale = pale;
+    }
+
+    private Color fill(Role role) {
+      return Color.decode(this == LIGHT ? role.lightFill : role.darkFill);
+    }
+
+    private Color line(Role role) {
+      return Color.decode(this == LIGHT ? role.lightLine : role.darkLine);
+    }
+  }
+
+  /** A point. */
+  public record Point(double x, double y) {}
+
+  /** Something drawn. */
+  public sealed interface Mark {}
+
+  /**
+   * A box, or a circle if it is as wide as high and holds one sign.
+   *
+   * @param id what arrows begin and end at; once in a figure
+   * @param block the block of the network that it stands for, or nothing
+   * @param lines the first is bold
+   */
+  public record Box(
+      String id,
+      String block,
+      Role role,
+      double x,
+      double y,
+      double width,
+      double height,
+      List<String> lines)
+      implements Mark {
+    private boolean isRound() {
+      return width == height && lines.size() == 1 && lines.getFirst().length() == 1;
+    }
+  }
+
+  /**
+   * An arrow from one box to another.
+   *
+   * @param points where its line turns, first to last
+   * @param dashed for a shortcut that changes what passes
+   */
+  public record Arrow(String from, String to, List<Point> points, boolean dashed) implements Mark {}
+
+  /** Words; {@code size} in pixels. */
+  public record Words(double x, double y, String text, double size, boolean bold, Anchor anchor)
+      implements Mark {}
+
+  /** Which end of the words is where they are put. */
+  public enum Anchor {
+    START,
+    MIDDLE,
+    END
+  }
+
+  public Figure {
+    marks = List.copyOf(marks);
+  }
+
+  /**
+   * Everything moved, to stand in a larger figure.
+   *
+   * @param prefix of the boxes' names there
+   */
+  private List<Mark> moved(double dx, double dy, String prefix) {
+    var moved = new ArrayList<Mark>();
+    for (Mark mark : marks) {
+      moved.add(
+          switch (mark) {
+            case Box box ->
+                new Box(
+                    prefix + box.id,
+                    box.block,
+                    box.role,
+                    box.x + dx,
+                    box.y + dy,
+                    box.width,
+                    box.height,
+                    box.lines);
+            case Arrow arrow ->
+                new Arrow(
+                    prefix + arrow.from,
+                    prefix + arrow.to,
+                    arrow.points.stream()
+                        .map(point -> new Point(point.x + dx, point.y + dy))
+                        .toList(),
+                    arrow.dashed);
+            case Words words ->
+                new Words(
+                    words.x + dx, words.y + dy, words.text, words.size, words.bold, words.anchor);
+          });
+    }
+    return moved;
+  }
+
+  /**
+   * Figures beside and below each other, as many in a row as a page holds.
+   *
+   * @param page its width
+   * @param prefixes of the names of each figure's boxes
+   */
+  static Figure together(String title, List<Figure> figures, List<String> prefixes, double page) {
+    var marks = new ArrayList<Mark>();
+    double x = 0;
+    double y = 0;
+    double row = 0;
+    double right = 0;
+    for (int i = 0; i < figures.size(); i++) {
+      Figure figure = figures.get(i);
+      if (x > 0 && x + figure.width > page) {
+        x = 0;
+        y += row;
+        row = 0;
+      }
+      marks.addAll(figure.moved(x, y, prefixes.get(i)));
+      x += figure.width;
+      row = Math.max(row, figure.height);
+      right = Math.max(right, x);
+    }
+    return new Figure(title, right, y + row, marks);
+  }
+
+  /** Writes it as PNG or SVG, as the file's name ends; it appears whole or not at all. */
+  public void write(Path file, Theme theme) throws IOException {
+    if (file.toString().endsWith(".svg")) {
+      PictureFile.write(toSvg().getBytes(StandardCharsets.UTF_8), file);
+    } else {
+      PictureFile.writePng(toImage(theme, 2), file);
+    }
+  }
+
+  // --- SVG --------------------------------------------------------------------------------------
+
+  /** The drawing as SVG, light or dark as the reader's page is. */
+  public String toSvg() {
+    var svg = new StringBuilder();
+    svg.append(
+        format(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %s %s\" width=\"%s\""
+                + " height=\"%s\" role=\"img\" aria-label=\"%s\">\n",
+            number(width), number(height), number(width), number(height), escaped(title)));
+    svg.append("<style>\n")
+        .append(css(Theme.LIGHT))
+        .append("@media (prefers-color-scheme: dark) {\n");
+    svg.append(css(Theme.DARK)).append("}\n</style>\n");
+    svg.append(
+        format(
+            "<rect class=\"page\" width=\"%s\" height=\"%s\"/>\n", number(width), number(height)));
+    for (Mark mark : marks) {
+      switch (mark) {
+        case Box box -> box(box, svg);
+        case Arrow arrow -> arrow(arrow, svg);
+        case Words words -> words(words, svg);
+      }
+    }
+    return svg.append("</svg>\n").toString();
+  }
+
+  private static String css(Theme theme) {
+    var css = new StringBuilder();
+    if (theme == Theme.LIGHT) {
+      css.append("text { font-family: Helvetica, Arial, 'DejaVu Sans', sans-serif; }\n");
+      css.append(".bold { font-weight: bold; }\n.dashed { stroke-dasharray: 5 4; }\n");
+      css.append("path { fill: none; stroke-width: 1.5; }\n");
+    }
+    css.append(format(".page { fill: %s; }\n", theme.page));
+    css.append(format("text { fill: %s; }\n.pale { fill: %s; }\n", theme.ink, theme.pale));
+    css.append(format("path { stroke: %s; }\npolygon { fill: %s; }\n", theme.pale, theme.pale));
+    for (Role role : Role.values()) {
+      css.append(
+          format(
+              ".%s { fill: %s; stroke: %s; }\n",
+              role.css(),
+              theme == Theme.LIGHT ? role.lightFill : role.darkFill,
+              theme == Theme.LIGHT ? role.lightLine : role.darkLine));
+    }
+    return css.toString();
+  }
+
+  private static void box(Box box, StringBuilder svg) {
+    svg.append(format("<g id=\"%s\"", escaped(box.id)));
+    if (!box.block.isEmpty()) {
+      svg.append(format(" data-block=\"%s\"", escaped(box.block)));
+    }
+    svg.append(">");
+    if (box.isRound()) {
+      svg.append(
+          format(
+              "<circle class=\"%s\" cx=\"%s\" cy=\"%s\" r=\"%s\"/>",
+              box.role.css(),
+              number(box.x + box.width / 2),
+              number(box.y + box.height / 2),
+              number(box.width / 2)));
+    } else {
+      svg.append(
+          format(
+              "<rect class=\"%s\" x=\"%s\" y=\"%s\" width=\"%s\" height=\"%s\" rx=\"%s\"/>",
+              box.role.css(),
+              number(box.x),
+              number(box.y),
+              number(box.width),
+              number(box.height),
+              number(RADIUS)));
+    }
+    for (Words line : lines(box)) {
+      words(line, svg);
+    }
+    svg.append("</g>\n");
+  }
+
+  private static void arrow(Arrow arrow, StringBuilder svg) {
+    var path = new StringBuilder();
+    for (Point point : arrow.points) {
+      path.append(path.isEmpty() ? "M" : " L").append(number(point.x)).append(' ');
+      path.append(number(point.y));
+    }
+    svg.append(
+        format(
+            "<g class=\"arrow\" data-from=\"%s\" data-to=\"%s\"><path%s d=\"%s\"/>",
+            escaped(arrow.from), escaped(arrow.to), arrow.dashed ? " class=\"dashed\"" : "", path));
+    var corners = new ArrayList<String>();
+    for (Point corner : head(arrow)) {
+      corners.add(number(corner.x) + "," + number(corner.y));
+    }
+    svg.append(format("<polygon points=\"%s\"/></g>\n", String.join(" ", corners)));
+  }
+
+  private static void words(Words words, StringBuilder svg) {
+    String anchor = words.anchor.name().toLowerCase(Locale.ROOT);
+    svg.append(
+        format(
+            "<text class=\"%s\" x=\"%s\" y=\"%s\" font-size=\"%s\" text-anchor=\"%s\">%s</text>",
+            words.bold ? "bold" : "pale",
+            number(words.x),
+            number(words.y),
+            number(words.size),
+            anchor,
+            escaped(words.text)));
+  }
+
+  private static String number(double value) {
+    double rounded = Math.round(value * 10) / 10.0;
+    return rounded == Math.rint(rounded) ? String.valueOf((long) rounded) : String.valueOf(rounded);
+  }
+
+  private static String format(String pattern, Object... values) {
+    return String.format(Locale.ROOT, pattern, values);
+  }
+
+  private static String escaped(String text) {
+    return text.replace("&", "&amp;")
+        .replace("<", "&lt;")
+        .replace(">", "&gt;")
+        .replace("\"", "&quot;");
+  }
+
+  // --- pixels -----------------------------------------------------------------------------------
+
+  /**
+   * Draws it.
+   *
+   * @param scale pixels for each of the figure's; 2 for sharp print
+   */
+  public BufferedImage toImage(Theme theme, double scale) {
+    var image =
+        new BufferedImage(
+            (int) Math.ceil(width * scale),
+            (int) Math.ceil(height * scale),
+            BufferedImage.TYPE_INT_RGB);
+    Graphics2D pen = image.createGraphics();
+    pen.setRenderingHint(RenderingHints.KEY_ANTIALIASING, RenderingHints.VALUE_ANTIALIAS_ON);
+    pen.setRenderingHint(
+        RenderingHints.KEY_TEXT_ANTIALIASING, RenderingHints.VALUE_TEXT_ANTIALIAS_ON);
+    pen.setRenderingHint(RenderingHints.KEY_STROKE_CONTROL, RenderingHints.VALUE_STROKE_PURE);
+    pen.scale(scale, scale);
+    pen.setColor(Color.decode(theme.page));
+    pen.fill(new Rectangle2D.Double(0, 0, width, height));
+    for (Mark mark : marks) {
+      switch (mark) {
+        case Box box -> {
+          var shape =
+              box.isRound()
+                  ? new Ellipse2D.Double(box.x, box.y, box.width, box.height)
+                  : new RoundRectangle2D.Double(
+                      box.x, box.y, box.width, box.height, 2 * RADIUS, 2 * RADIUS);
+          pen.setColor(theme.fill(box.role));
+          pen.fill(shape);
+          pen.setColor(theme.line(box.role));
+          pen.setStroke(new BasicStroke(1));
+          pen.draw(shape);
+          lines(box).forEach(line -> draw(line, theme, pen));
+        }
+        case Arrow arrow -> {
+          var path = new Path2D.Double();
+          for (int i = 0; i < arrow.points.size(); i++) {
+            Point point = arrow.points.get(i);
+            if (i == 0) {
+              path.moveTo(point.x, point.y);
+            } else {
+              path.lineTo(point.x, point.y);
+            }
+          }
+          float[] dashes = {5, 4};
+          pen.setColor(Color.decode(theme.pale));
+          pen.setStroke(
+              arrow.dashed
+                  ? new BasicStroke(
+                      1.5f, BasicStroke.CAP_BUTT, BasicStroke.JOIN_ROUND, 1, dashes, 0)
+                  : new BasicStroke(1.5f));
+          pen.draw(path);
+          var head = new Path2D.Double();
+          List<Point> corners = head(arrow);
+          head.moveTo(corners.getFirst().x, corners.getFirst().y);
+          corners.forEach(corner -> head.lineTo(corner.x, corner.y));
+          head.closePath();
+          pen.fill(head);
+        }
+        case Words words -> draw(words, theme, pen);
+      }
+    }
+    pen.dispose();
+    return image;
+  }
+
+  private static void draw(Words words, Theme theme, Graphics2D pen) {
+    pen.setFont(
+        new Font(Font.SANS_SERIF, words.bold ? Font.BOLD : Font.PLAIN, 12)
+            .deriveFont((float) words.size));
+    pen.setColor(Color.decode(words.bold ? theme.ink : theme.pale));
+    double length = pen.getFontMetrics().getStringBounds(words.text, pen).getWidth();
+    double x =
+        switch (words.anchor) {
+          case START -> words.x;
+          case MIDDLE -> words.x - length / 2;
+          case END -> words.x - length;
+        };
+    pen.drawString(words.text, (float) x, (float) words.y);
+  }
+
+  // --- both -------------------------------------------------------------------------------------
+
+  /** A box's words, as large as they fit. */
+  private static List<Words> lines(Box box) {
+    var lines = new ArrayList<Words>();
+    double total = 0;
+    var sizes = new ArrayList<Double>();
+    for (int i = 0; i < box.lines.size(); i++) {
+      double wanted = box.isRound() ? box.width * 0.75 : i == 0 ? 13 : 11.5;
+      // A letter is at most some six tenths as wide as high, in most fonts.
+      double fits = (box.width - 8) / (0.58 * Math.max(1, box.lines.get(i).length()));
+      sizes.add(box.isRound() ? wanted : Math.min(wanted, fits));
+      total += sizes.get(i) * 1.3;
+    }
+    double y = box.y + (box.height - total) / 2;
+    for (int i = 0; i < box.lines.size(); i++) {
+      double size = sizes.get(i);
+      lines.add(
+          new Words(
+              box.x + box.width / 2,
+              y + size * 1.02,
+              box.lines.get(i),
+              size,
+              i == 0,
+              Anchor.MIDDLE));
+      y += size * 1.3;
+    }
+    return lines;
+  }
+
+  /** The three corners of an arrow's head. */
+  private static List<Point> head(Arrow arrow) {
+    Point end = arrow.points.getLast();
+    Point before = arrow.points.get(arrow.points.size() - 2);
+    double length = Math.hypot(end.x - before.x, end.y - before.y);
+    double ux = (end.x - before.x) / length;
+    double uy = (end.y - before.y) / length;
+    Point back = new Point(end.x - HEAD * ux, end.y - HEAD * uy);
+    double half = HEAD * 0.45;
+    return List.of(
+        end,
+        new Point(back.x - half * uy, back.y + half * ux),
+        new Point(back.x + half * uy, back.y - half * ux));
+  }
+}

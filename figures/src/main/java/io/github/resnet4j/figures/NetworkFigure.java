@@ -1,0 +1,552 @@
+package io.github.resnet4j.figures;
+
+import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.ResNetSpec.StridePlacement;
+import io.github.resnet4j.figures.Figure.Anchor;
+import io.github.resnet4j.figures.Figure.Arrow;
+import io.github.resnet4j.figures.Figure.Box;
+import io.github.resnet4j.figures.Figure.Mark;
+import io.github.resnet4j.figures.Figure.Point;
+import io.github.resnet4j.figures.Figure.Role;
+import io.github.resnet4j.figures.Figure.Words;
+import io.github.resnet4j.inspect.Shape;
+import io.github.resnet4j.inspect.ShapedLayer;
+import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.GlobalAveragePool;
+import io.github.resnet4j.nn.Layer.Identity;
+import io.github.resnet4j.nn.Layer.Linear;
+import io.github.resnet4j.nn.Layer.MaxPool2d;
+import io.github.resnet4j.nn.Layer.Relu;
+import io.github.resnet4j.nn.Layer.Residual;
+import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Layer.SubsampleAndPad;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Networks as drawings, made from the network itself: its layers, shapes, strides and groups. The
+ * blocks are figure 5 of Deep Residual Learning (arXiv 1512.03385), the network its figure 3.
+ */
+public final class NetworkFigure {
+  /** The width of a page that figures are made for. */
+  private static final double PAGE = 980;
+
+  private static final double MARGIN = 20;
+  private static final double BOX = 180;
+  private static final double BOX_HEIGHT = 44;
+  private static final double IMAGE = 128;
+  private static final double GAP = 34;
+
+  private NetworkFigure() {}
+
+  // --- the whole network ------------------------------------------------------------------------
+
+  private static final double LABELS = 150;
+  private static final double CELL = 88;
+  private static final double PITCH = CELL + 22;
+  private static final double CELL_HEIGHT = 40;
+  private static final double LINE = CELL_HEIGHT + 46;
+
+  /**
+   * Every block of a network, a row for each stage, shortcuts as arcs: dashed where they change
+   * what passes.
+   *
+   * @param image the shape of an input
+   */
+  public static Figure network(String title, ResNetSpec spec, Shape image) {
+    var shaped = ShapedLayer.of(spec.layers(), image);
+    var drawing = new Rows();
+    drawing.begin("input", image.toString(), List.of());
+    drawing.box("input", "", Role.IDENTITY, List.of("image", image.toString()), Optional.empty());
+    for (ShapedLayer child : shaped.children()) {
+      switch (child.layer()) {
+        case Conv2d conv ->
+            drawing.box(
+                conv.name(),
+                "",
+                conv.stride() > 1 ? Role.STRIDED : Role.LAYER,
+                List.of(
+                    "%d×%d, %d".formatted(conv.kernel(), conv.kernel(), conv.outChannels()),
+                    conv.stride() > 1 ? "stride " + conv.stride() : "BN, ReLU"),
+                Optional.empty());
+        case MaxPool2d pool ->
+            drawing.box(
+                pool.name(),
+                "",
+                Role.STRIDED,
+                List.of(
+                    "max pool",
+                    "%d×%d, stride %d".formatted(pool.kernel(), pool.kernel(), pool.stride())),
+                Optional.empty());
+        case GlobalAveragePool pool -> {
+          drawing.begin("head", spec.numClasses() + " classes", List.of());
+          drawing.box(pool.name(), "", Role.LAYER, List.of("average", "pool"), Optional.empty());
+        }
+        case Linear linear ->
+            drawing.box(
+                linear.name(),
+                "",
+                Role.LAYER,
+                List.of("linear", "%d → %d".formatted(linear.in(), linear.out())),
+                Optional.empty());
+        case Sequential stage -> {
+          drawing.begin(
+              stage.name(),
+              child.output().toString(),
+              List.of(
+                  "%d × %s"
+                      .formatted(
+                          stage.layers().size(),
+                          spec.block() == ResNetSpec.Block.BASIC ? "basic" : "bottleneck")));
+          child.children().forEach(drawing::block);
+        }
+        default -> {} // batch norm and ReLU belong to the convolution
+      }
+    }
+    drawing.marks.add(new Words(MARGIN, 30, title, 17, true, Anchor.START));
+    drawing.marks.add(
+        new Words(
+            MARGIN,
+            50,
+            "%.2f M parameters, %.2f G multiply-adds for an image of %s"
+                .formatted(shaped.parameters() / 1e6, shaped.multiplyAdds() / 1e9, image),
+            12,
+            false,
+            Anchor.START));
+    double at = PAGE - 470;
+    at = legend(drawing.marks, at, 32, Role.STRIDED, "stride", false);
+    at = legend(drawing.marks, at, 32, Role.PROJECTION, "Conv Block", true);
+    legend(drawing.marks, at, 32, Role.IDENTITY, "Identity Block", false);
+    return new Figure(title, PAGE, drawing.y + CELL_HEIGHT + MARGIN, drawing.marks);
+  }
+
+  private static double legend(
+      List<Mark> marks, double x, double y, Role role, String text, boolean dashed) {
+    marks.add(new Box("legend " + text, "", role, x, y, 26, 16, List.of()));
+    marks.add(
+        new Words(
+            x + 34, y + 13, text + (dashed ? " (dashed shortcut)" : ""), 12, false, Anchor.START));
+    return x + 34 + 6.6 * (text.length() + (dashed ? 18 : 0)) + 18;
+  }
+
+  /** Boxes in rows, each tied to the one before. */
+  private static final class Rows {
+    final List<Mark> marks = new ArrayList<>();
+    double x = LABELS;
+    double y = 76 - LINE;
+    private Optional<Box> last = Optional.empty();
+
+    void begin(String name, String shape, List<String> more) {
+      x = LABELS;
+      y += LINE;
+      marks.add(new Words(MARGIN, y + 13, name, 14, true, Anchor.START));
+      marks.add(new Words(MARGIN, y + 29, shape, 12, false, Anchor.START));
+      for (int i = 0; i < more.size(); i++) {
+        marks.add(new Words(MARGIN, y + 44 + 15 * i, more.get(i), 12, false, Anchor.START));
+      }
+    }
+
+    void block(ShapedLayer block) {
+      List<ShapedLayer> layers = block.children();
+      String inner =
+          String.join(
+              "·", convolutions(block).stream().map(c -> String.valueOf(c.outChannels())).toList());
+      List<String> lines = List.of(block.layer().name(), inner);
+      if (block.layer() instanceof Residual residual) {
+        boolean identity = residual.isIdentityBlock();
+        box(
+            block.layer().name(),
+            block.layer().name(),
+            identity ? Role.IDENTITY : Role.PROJECTION,
+            lines,
+            Optional.of(!identity));
+      } else if (!layers.isEmpty()) {
+        box(block.layer().name(), block.layer().name(), Role.LAYER, lines, Optional.empty());
+      }
+    }
+
+    /**
+     * @param shortcut whether there is one, and whether it is dashed
+     */
+    void box(String id, String block, Role role, List<String> lines, Optional<Boolean> shortcut) {
+      if (x + CELL > PAGE - MARGIN) {
+        x = LABELS;
+        y += LINE;
+      }
+      var box = new Box(id, block, role, x, y, CELL, CELL_HEIGHT, lines);
+      double middle = y + CELL_HEIGHT / 2;
+      last.ifPresent(before -> {
+        var points = new ArrayList<Point>();
+        double right = before.x() + before.width();
+        double level = before.y() + CELL_HEIGHT / 2;
+        points.add(new Point(right, level));
+        if (before.y() != y) { // around to the next row
+          double between = y - 24;
+          points.add(new Point(right + 14, level));
+          points.add(new Point(right + 14, between));
+          points.add(new Point(x - 16, between));
+          points.add(new Point(x - 16, middle));
+        }
+        points.add(new Point(x, middle));
+        marks.add(new Arrow(before.id(), id, points, false));
+        shortcut.ifPresent(dashed ->
+            marks.add(
+                new Arrow(
+                    before.id(),
+                    id,
+                    List.of(
+                        new Point(x - 10, middle),
+                        new Point(x - 10, y - 10),
+                        new Point(x + CELL + 8, y - 10),
+                        new Point(x + CELL + 8, middle)),
+                    dashed)));
+      });
+      marks.add(box);
+      last = Optional.of(box);
+      x += PITCH;
+    }
+  }
+
+  private static List<Conv2d> convolutions(ShapedLayer block) {
+    return switch (block.layer()) {
+      case Residual residual -> residual.convolutions();
+      default ->
+          block.children().stream()
+              .map(ShapedLayer::layer)
+              .filter(Conv2d.class::isInstance)
+              .map(Conv2d.class::cast)
+              .toList();
+    };
+  }
+
+  // --- blocks -----------------------------------------------------------------------------------
+
+  /**
+   * A block: main branch and shortcut side by side, shapes on the arrows.
+   *
+   * @param name of the block, {@code layer2.0}
+   * @throws IllegalArgumentException naming the blocks there are
+   */
+  public static Figure block(ResNetSpec spec, Shape image, String name) {
+    return draw(find(spec, image, name), "");
+  }
+
+  /**
+   * All blocks of a stage.
+   *
+   * @param number from 1
+   * @throws IllegalArgumentException if there is no such stage
+   */
+  public static Figure stage(String title, ResNetSpec spec, Shape image, int number) {
+    if (number < 1 || number > spec.blocks().size()) {
+      throw new IllegalArgumentException(
+          "stage %d: the network has stages 1 to %d".formatted(number, spec.blocks().size()));
+    }
+    List<Figure> figures =
+        blocks(spec, image).stream()
+            .filter(block -> block.layer().name().startsWith("layer" + number + "."))
+            .map(block -> draw(block, ""))
+            .toList();
+    return together(title + ", stage " + number, figures);
+  }
+
+  /**
+   * The network's first Conv Block that strides, and the Identity Block after it: where the stride
+   * or the channels change, main branch and shortcut change together.
+   */
+  public static Figure shortcuts(String title, ResNetSpec spec, Shape image) {
+    List<ShapedLayer> blocks = blocks(spec, image);
+    var chosen = new ArrayList<Figure>();
+    blocks.stream()
+        .filter(block -> block.layer() instanceof Residual residual && !residual.isIdentityBlock())
+        .max((a, b) ->
+            Boolean.compare(strides(a), strides(b)) != 0
+                ? Boolean.compare(strides(a), strides(b))
+                : Integer.compare(blocks.indexOf(b), blocks.indexOf(a)))
+        .ifPresent(block -> {
+          chosen.add(draw(block, ""));
+          blocks.stream()
+              .skip(blocks.indexOf(block))
+              .filter(
+                  each -> each.layer() instanceof Residual residual && residual.isIdentityBlock())
+              .findFirst()
+              .ifPresent(each -> chosen.add(draw(each, "")));
+        });
+    if (chosen.isEmpty()) {
+      throw new IllegalArgumentException("the network has no shortcut that changes anything");
+    }
+    return together(title + ", Conv Block and Identity Block", chosen);
+  }
+
+  /** One block with the stride where the paper has it, and where torchvision has it. */
+  public static Figure strides(String title, ResNetSpec spec, Shape image) {
+    if (spec.block() != ResNetSpec.Block.BOTTLENECK || spec.blocks().size() < 2) {
+      throw new IllegalArgumentException(
+          "only networks of bottlenecks have the stride in two places (v1, v1.5)");
+    }
+    return beside(
+        title + ", v1 and v1.5",
+        draw(
+            find(
+                spec.toBuilder().stridePlacement(StridePlacement.FIRST_1X1).build(),
+                image,
+                "layer2.0"),
+            "v1: stride on the first 1×1"),
+        draw(
+            find(
+                spec.toBuilder().stridePlacement(StridePlacement.ON_3X3).build(),
+                image,
+                "layer2.0"),
+            "v1.5: stride on the 3×3"));
+  }
+
+  /** One block without and with its shortcut. */
+  public static Figure plain(String title, ResNetSpec spec, Shape image) {
+    ResNetSpec residual =
+        spec.shortcut() == ResNetSpec.Shortcut.NONE
+            ? spec.toBuilder().shortcut(ResNetSpec.Shortcut.PROJECTION).build()
+            : spec;
+    ResNetSpec plain = spec.toBuilder().shortcut(ResNetSpec.Shortcut.NONE).build();
+    String name = spec.blocks().size() > 1 ? "layer2.0" : "layer1.0";
+    return beside(
+        title + ", plain and residual",
+        draw(find(plain, image, name), "plain"),
+        draw(find(residual, image, name), "residual"));
+  }
+
+  private static Figure beside(String title, Figure left, Figure right) {
+    return Figure.together(title, List.of(left, right), List.of("left ", "right "), PAGE);
+  }
+
+  private static Figure together(String title, List<Figure> figures) {
+    return Figure.together(title, figures, figures.stream().map(_ -> "").toList(), PAGE);
+  }
+
+  private static boolean strides(ShapedLayer block) {
+    return block.input().height() != block.output().height();
+  }
+
+  private static List<ShapedLayer> blocks(ResNetSpec spec, Shape image) {
+    return ShapedLayer.of(spec.layers(), image).children().stream()
+        .filter(stage -> stage.layer() instanceof Sequential)
+        .flatMap(stage -> stage.children().stream())
+        .toList();
+  }
+
+  private static ShapedLayer find(ResNetSpec spec, Shape image, String name) {
+    List<ShapedLayer> blocks = blocks(spec, image);
+    return blocks.stream()
+        .filter(block -> block.layer().name().equals(name))
+        .findFirst()
+        .orElseThrow(() ->
+            new IllegalArgumentException(
+                "there is no block '%s'; there are %s to %s"
+                    .formatted(
+                        name, blocks.getFirst().layer().name(), blocks.getLast().layer().name())));
+  }
+
+  /** A layer of a branch, as a box shows it. */
+  private record Part(String id, Role role, List<String> lines, Shape output) {}
+
+  /** Convolutions with the batch norm and ReLU that follow them. */
+  private static List<Part> parts(List<ShapedLayer> layers, Role usual) {
+    var parts = new ArrayList<Part>();
+    for (ShapedLayer layer : layers) {
+      switch (layer.layer()) {
+        case Conv2d conv ->
+            parts.add(
+                new Part(
+                    conv.name(),
+                    conv.stride() > 1 ? Role.STRIDED : usual,
+                    List.of(describe(conv)),
+                    layer.output()));
+        case SubsampleAndPad pad ->
+            parts.add(
+                new Part(
+                    pad.name(),
+                    pad.stride() > 1 ? Role.STRIDED : usual,
+                    List.of(
+                        "every %d%s pixel".formatted(pad.stride(), pad.stride() == 2 ? "nd" : "th"),
+                        "%d channels of zeros"
+                            .formatted(pad.channels() - layer.input().channels())),
+                    layer.output()));
+        case BatchNorm2d _ -> follow(parts, "batch norm");
+        case Relu _ -> follow(parts, "ReLU");
+        default -> {}
+      }
+    }
+    return parts;
+  }
+
+  private static void follow(List<Part> parts, String what) {
+    Part last = parts.removeLast();
+    List<String> lines =
+        last.lines.size() == 1
+            ? List.of(last.lines.getFirst(), what)
+            : List.of(last.lines.getFirst(), last.lines.get(1) + ", " + what);
+    parts.add(new Part(last.id, last.role, lines, last.output));
+  }
+
+  private static String describe(Conv2d conv) {
+    String text = "%d×%d conv, %d".formatted(conv.kernel(), conv.kernel(), conv.outChannels());
+    if (conv.stride() > 1) {
+      text += ", stride " + conv.stride();
+    }
+    if (conv.groups() > 1) {
+      text += ", %d groups".formatted(conv.groups());
+    }
+    return conv.dilation() > 1 ? text + ", dilation " + conv.dilation() : text;
+  }
+
+  private static Figure draw(ShapedLayer block, String heading) {
+    String name = block.layer().name();
+    List<Part> main;
+    List<Part> side = List.of();
+    String kind;
+    boolean residual = false;
+    boolean identity = false;
+    if (block.layer() instanceof Residual layer) {
+      residual = true;
+      identity = layer.shortcut() instanceof Identity;
+      main = parts(block.children().get(0).children(), Role.LAYER);
+      ShapedLayer shortcut = block.children().get(1);
+      side =
+          parts(
+              shortcut.children().isEmpty() ? List.of(shortcut) : shortcut.children(),
+              Role.PROJECTION);
+      kind = identity ? "Identity Block" : "Conv Block";
+    } else {
+      main = parts(block.children(), Role.LAYER);
+      kind = "without shortcut";
+    }
+    var marks = new ArrayList<Mark>();
+    double centre = MARGIN + BOX / 2;
+    double beside = identity ? centre + BOX / 2 + 90 : centre + BOX + 80;
+    double width =
+        residual ? (identity ? beside + 70 : beside + BOX / 2 + MARGIN) : centre + BOX / 2 + 100;
+    marks.add(
+        new Words(
+            MARGIN, 26, heading.isEmpty() ? name + ", " + kind : heading, 15, true, Anchor.START));
+    double y = 44;
+    var from =
+        new Box(
+            name + " x",
+            name,
+            Role.IDENTITY,
+            centre - IMAGE / 2,
+            y,
+            IMAGE,
+            28,
+            List.of("x: " + block.input()));
+    marks.add(from);
+    Box last = from;
+    Shape passed = block.input();
+    for (int i = 0; i < main.size(); i++) {
+      Part part = main.get(i);
+      double top = last.y() + last.height() + GAP;
+      var box = new Box(part.id, "", part.role, centre - BOX / 2, top, BOX, BOX_HEIGHT, part.lines);
+      down(marks, last, box, centre, i == 0 ? "" : passed.toString());
+      marks.add(box);
+      last = box;
+      passed = part.output;
+    }
+    if (residual) {
+      var sum =
+          new Box(
+              name + " +",
+              "",
+              Role.SUM,
+              centre - 13,
+              last.y() + last.height() + GAP,
+              26,
+              26,
+              List.of("+"));
+      down(marks, last, sum, centre, passed.toString());
+      marks.add(sum);
+      double start = from.y() + from.height() / 2;
+      double end = sum.y() + sum.height() / 2;
+      if (identity) {
+        marks.add(
+            new Arrow(
+                from.id(),
+                sum.id(),
+                List.of(
+                    new Point(centre + IMAGE / 2, start),
+                    new Point(beside, start),
+                    new Point(beside, end),
+                    new Point(sum.x() + 26, end)),
+                false));
+        marks.add(new Words(beside + 8, (start + end) / 2, "identity", 12, false, Anchor.START));
+      } else {
+        double top = (start + end - BOX_HEIGHT) / 2;
+        Part part = side.getFirst();
+        var box =
+            new Box(part.id, "", part.role, beside - BOX / 2, top, BOX, BOX_HEIGHT, part.lines);
+        marks.add(
+            new Arrow(
+                from.id(),
+                box.id(),
+                List.of(
+                    new Point(centre + IMAGE / 2, start),
+                    new Point(beside, start),
+                    new Point(beside, top)),
+                true));
+        marks.add(box);
+        marks.add(
+            new Arrow(
+                box.id(),
+                sum.id(),
+                List.of(
+                    new Point(beside, top + BOX_HEIGHT),
+                    new Point(beside, end),
+                    new Point(sum.x() + 26, end)),
+                true));
+        marks.add(
+            new Words(
+                beside - 8,
+                top + BOX_HEIGHT + 22,
+                part.output.toString(),
+                11.5,
+                false,
+                Anchor.END));
+      }
+      var relu =
+          new Box(
+              name + " relu",
+              "",
+              Role.LAYER,
+              centre - BOX / 2,
+              sum.y() + 26 + 22,
+              BOX,
+              28,
+              List.of("ReLU"));
+      down(marks, sum, relu, centre, "");
+      marks.add(relu);
+      last = relu;
+    }
+    var to =
+        new Box(
+            name + " y",
+            "",
+            Role.IDENTITY,
+            centre - IMAGE / 2,
+            last.y() + last.height() + 26,
+            IMAGE,
+            28,
+            List.of("y: " + block.output()));
+    down(marks, last, to, centre, "");
+    marks.add(to);
+    return new Figure(name + ", " + kind, width, to.y() + to.height() + MARGIN, marks);
+  }
+
+  private static void down(List<Mark> marks, Box from, Box to, double x, String label) {
+    double start = from.y() + from.height();
+    marks.add(
+        new Arrow(from.id(), to.id(), List.of(new Point(x, start), new Point(x, to.y())), false));
+    if (!label.isEmpty()) {
+      marks.add(new Words(x + 9, (start + to.y()) / 2 + 3, label, 11.5, false, Anchor.START));
+    }
+  }
+}

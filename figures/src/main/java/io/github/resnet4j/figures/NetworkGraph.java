@@ -1,0 +1,171 @@
+package io.github.resnet4j.figures;
+
+import io.github.resnet4j.inspect.Shape;
+import io.github.resnet4j.inspect.ShapedLayer;
+import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.GlobalAveragePool;
+import io.github.resnet4j.nn.Layer.Identity;
+import io.github.resnet4j.nn.Layer.Linear;
+import io.github.resnet4j.nn.Layer.MaxPool2d;
+import io.github.resnet4j.nn.Layer.Relu;
+import io.github.resnet4j.nn.Layer.Residual;
+import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Layer.SubsampleAndPad;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * A network's operations and what flows between them, as text for tools that lay graphs out
+ * themselves: Mermaid and Graphviz.
+ *
+ * @param nodes in the order of the network
+ * @param edges with the shape that flows
+ */
+public record NetworkGraph(List<Node> nodes, List<Edge> edges) {
+  /**
+   * An operation.
+   *
+   * @param group the block it is in, or nothing
+   */
+  public record Node(String id, String label, String group) {}
+
+  /** What flows from one operation to the next. */
+  public record Edge(String from, String to, String label) {}
+
+  public NetworkGraph {
+    nodes = List.copyOf(nodes);
+    edges = List.copyOf(edges);
+  }
+
+  /** The graph of a network or of a part of it. */
+  public static NetworkGraph of(ShapedLayer part) {
+    var graph = new Growing();
+    String end = graph.add(part, graph.node("x", "x: " + part.input(), ""), part.input(), "");
+    graph.edge(end, graph.node("y", "y: " + part.output(), ""), part.output());
+    return new NetworkGraph(graph.nodes, graph.edges);
+  }
+
+  private static final class Growing {
+    final List<Node> nodes = new ArrayList<>();
+    final List<Edge> edges = new ArrayList<>();
+
+    String node(String id, String label, String group) {
+      nodes.add(new Node(id, label, group));
+      return id;
+    }
+
+    void edge(String from, String to, Shape shape) {
+      edges.add(new Edge(from, to, shape.toString()));
+    }
+
+    /** Adds a layer after the node {@code from}; returns the node that its result comes from. */
+    String add(ShapedLayer shaped, String from, Shape shape, String group) {
+      return switch (shaped.layer()) {
+        case Identity _ -> from;
+        case BatchNorm2d _, Relu _ -> from; // shown with the convolution or the sum before them
+        case Sequential _ -> {
+          String at = from;
+          Shape passed = shape;
+          boolean isBlock =
+              group.isEmpty() && shaped.layer().name().matches("layer\\d+\\.\\d+"); // plain
+          for (ShapedLayer child : shaped.children()) {
+            at = add(child, at, passed, isBlock ? shaped.layer().name() : group);
+            passed = child.output();
+          }
+          yield at;
+        }
+        case Residual block -> {
+          String main = add(shaped.children().get(0), from, shape, block.name());
+          String shortcut = add(shaped.children().get(1), from, shape, block.name());
+          String sum = node(block.name() + ".add", "add, ReLU", block.name());
+          edge(main, sum, shaped.output());
+          edge(shortcut, sum, shaped.output());
+          yield sum;
+        }
+        case Conv2d _, MaxPool2d _, GlobalAveragePool _, Linear _, SubsampleAndPad _ -> {
+          String id = node(shaped.layer().name(), label(shaped.layer()), group);
+          edge(from, id, shape);
+          yield id;
+        }
+      };
+    }
+  }
+
+  private static String label(Layer layer) {
+    return switch (layer) {
+      case Conv2d conv ->
+          "%s: %d×%d, %d%s%s"
+              .formatted(
+                  conv.name(),
+                  conv.kernel(),
+                  conv.kernel(),
+                  conv.outChannels(),
+                  conv.stride() > 1 ? ", stride " + conv.stride() : "",
+                  conv.groups() > 1 ? ", %d groups".formatted(conv.groups()) : "");
+      case MaxPool2d pool ->
+          "max pool %d×%d, stride %d".formatted(pool.kernel(), pool.kernel(), pool.stride());
+      case GlobalAveragePool _ -> "average pool";
+      case Linear linear -> "%s: linear, %d".formatted(linear.name(), linear.out());
+      case SubsampleAndPad pad ->
+          "subsample by %d, pad to %d".formatted(pad.stride(), pad.channels());
+      default -> layer.name();
+    };
+  }
+
+  /** A flow chart of Mermaid, which GitHub draws between {@code ```mermaid} and {@code ```}. */
+  public String toMermaid() {
+    var text = new StringBuilder("flowchart TD\n");
+    String group = "";
+    for (Node node : nodes) {
+      if (!node.group.equals(group)) {
+        text.append(group.isEmpty() ? "" : "  end\n");
+        text.append(
+            node.group.isEmpty()
+                ? ""
+                : "  subgraph %s [%s]\n".formatted(mermaid("block " + node.group), node.group));
+        group = node.group;
+      }
+      text.append("  %s[\"%s\"]\n".formatted(mermaid(node.id), node.label));
+    }
+    text.append(group.isEmpty() ? "" : "  end\n");
+    for (Edge edge : edges) {
+      text.append("  %s -->|%s| %s\n".formatted(mermaid(edge.from), edge.label, mermaid(edge.to)));
+    }
+    return text.toString();
+  }
+
+  private static String mermaid(String id) {
+    return id.replaceAll("[^A-Za-z0-9]", "_");
+  }
+
+  /** A directed graph of Graphviz: {@code dot -Tsvg}. */
+  public String toDot() {
+    var text =
+        new StringBuilder(
+            """
+            digraph resnet {
+              node [shape=box, style=rounded, fontname="Helvetica"];
+              edge [fontname="Helvetica", fontsize=10];
+            """);
+    String group = "";
+    for (Node node : nodes) {
+      if (!node.group.equals(group)) {
+        text.append(group.isEmpty() ? "" : "  }\n");
+        text.append(
+            node.group.isEmpty()
+                ? ""
+                : "  subgraph \"cluster %s\" {\n    label=\"%s\";\n"
+                    .formatted(node.group, node.group));
+        group = node.group;
+      }
+      text.append("    \"%s\" [label=\"%s\"];\n".formatted(node.id, node.label));
+    }
+    text.append(group.isEmpty() ? "" : "  }\n");
+    for (Edge edge : edges) {
+      text.append("  \"%s\" -> \"%s\" [label=\"%s\"];\n".formatted(edge.from, edge.to, edge.label));
+    }
+    return text.append("}\n").toString();
+  }
+}

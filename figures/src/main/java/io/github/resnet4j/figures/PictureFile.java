@@ -1,0 +1,58 @@
+package io.github.resnet4j.figures;
+
+import io.github.resnet4j.image.Interpolation;
+import io.github.resnet4j.image.Pixels;
+import java.awt.image.BufferedImage;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import javax.imageio.ImageIO;
+
+/** Pictures on their way into files; each file appears whole or not at all. */
+public final class PictureFile {
+  private PictureFile() {}
+
+  /** Writes a picture as PNG. */
+  public static void writePng(BufferedImage picture, Path file) throws IOException {
+    write(png(picture), file);
+  }
+
+  static byte[] png(BufferedImage picture) throws IOException {
+    var bytes = new ByteArrayOutputStream();
+    ImageIO.write(picture, "png", bytes);
+    return bytes.toByteArray();
+  }
+
+  /** Writes a file that takes its place when it is complete. */
+  public static void write(byte[] content, Path file) throws IOException {
+    Path part = file.resolveSibling(file.getFileName() + ".part");
+    Files.write(part, content);
+    Files.move(part, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+  }
+
+  /** A picture of the same sides, as large as fits into a square. */
+  static BufferedImage thumbnail(Pixels picture, int side) {
+    double scale = (double) side / Math.max(picture.width(), picture.height());
+    return image(
+        picture.resized(
+            (int) Math.max(1, Math.round(picture.width() * scale)),
+            (int) Math.max(1, Math.round(picture.height() * scale)),
+            Interpolation.BICUBIC));
+  }
+
+  /** Pixels of one or three channels as Java draws them. */
+  static BufferedImage image(Pixels pixels) {
+    var image = new BufferedImage(pixels.width(), pixels.height(), BufferedImage.TYPE_INT_RGB);
+    for (int i = 0; i < pixels.width() * pixels.height(); i++) {
+      int rgb = 0;
+      for (int c = 0; c < 3; c++) {
+        int channel = pixels.channels() == 1 ? i : 3 * i + c;
+        rgb = rgb << 8 | pixels.data()[channel] & 0xff;
+      }
+      image.setRGB(i % pixels.width(), i / pixels.width(), rgb);
+    }
+    return image;
+  }
+}

@@ -36,8 +36,7 @@ class CostTest {
   @MethodSource("cases")
   void parametersAndMultiplyAddsAreFvcores(Map.Entry<String, Map<String, Object>> golden) {
     var network = shaped(golden.getValue());
-    assertEquals(
-        ((Number) golden.getValue().get("parameters")).longValue(), network.parameters());
+    assertEquals(((Number) golden.getValue().get("parameters")).longValue(), network.parameters());
     assertEquals(
         ((Number) golden.getValue().get("multiply_adds")).longValue(), network.multiplyAdds());
     if (golden.getValue().get("published_giga") instanceof Number giga) {

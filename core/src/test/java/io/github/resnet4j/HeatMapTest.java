@@ -28,7 +28,8 @@ class HeatMapTest {
 
   /**
    * Maps go from 0 to 1. Forward and backward differ from PyTorch's by some 1e-6 of the largest
-   * value; a map is what is left of sums that cancel, divided by its own range. Measured below 1e-5.
+   * value; a map is what is left of sums that cancel, divided by its own range. Measured below
+   * 1e-5.
    */
   private static final double TOLERANCE = 1e-4;
 
@@ -134,6 +135,10 @@ class HeatMapTest {
         IllegalArgumentException.class,
         () ->
             explainer.explain(
-                Tensor.zeros(2, 3, 32, 32), Method.GRADCAM, OptionalInt.empty(), "layer3", OPTIONS));
+                Tensor.zeros(2, 3, 32, 32),
+                Method.GRADCAM,
+                OptionalInt.empty(),
+                "layer3",
+                OPTIONS));
   }
 }

@@ -112,8 +112,7 @@ class RecognitionTest {
     CheckpointWriter.write(file, changed, Map.of());
     try (var checkpoint = Checkpoint.open(file)) {
       assertEquals(Optional.empty(), Recognition.of(checkpoint));
-      var e =
-          assertThrows(CheckpointException.class, () -> Recognition.require(checkpoint));
+      var e = assertThrows(CheckpointException.class, () -> Recognition.require(checkpoint));
       assertTrue(e.getMessage().contains(reason), e.getMessage());
     }
   }

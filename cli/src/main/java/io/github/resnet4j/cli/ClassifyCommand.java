@@ -5,17 +5,12 @@ import io.github.resnet4j.Prediction;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.image.ImageDecoder;
-import io.github.resnet4j.image.Preprocessing;
-import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -39,9 +34,6 @@ import picocli.CommandLine.Parameters;
       "  find . -name '*.png' | resnet4j classify - --format json",
     })
 final class ClassifyCommand implements Callable<Integer> {
-  /** Pictures that run together; bounds the memory of a run over thousands. */
-  private static final int BATCH = 16;
-
   /** What is left to do must take longer than the vector kernels need to warm up. */
   private static final double LONG_SECONDS = 10;
 
@@ -109,42 +101,11 @@ final class ClassifyCommand implements Callable<Integer> {
       }
       case TEXT, JSON -> {}
     }
-    int unreadable = 0;
-    ResNet network = classifier.network();
-    Session session = network.compile(options.atFirst(network, pictures.size()));
-    try (Team team = options.team();
-        ExecutorService ahead = Executors.newSingleThreadExecutor();
-        var progress = new Progress("classify", " pictures", 1)) {
-      // One batch is decoded while the one before it runs.
-      var next = ahead.submit(() -> load(pictures, 0, classifier, team));
-      for (int from = 0; from < pictures.size() && !out.checkError(); from += BATCH) {
-        Loaded batch = next.get();
-        int following = from + BATCH;
-        if (following < pictures.size()) {
-          next = ahead.submit(() -> load(pictures, following, classifier, team));
-        }
-        long start = System.nanoTime();
-        Tensor logits = session.run(batch.tensor);
-        double seconds = (System.nanoTime() - start) * 1e-9;
-        unreadable += print(batch, classifier.top(logits, top), out);
-        int done = from + batch.files.size();
-        progress.at(done, pictures.size());
-        if (from == 0 && seconds / done * (pictures.size() - done) > LONG_SECONDS) {
-          var compile = options.forLong();
-          if (compile.isPresent()) {
-            session.close();
-            session = network.compile(compile.get());
-          }
-        }
-      }
-      next.cancel(false);
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new IOException("interrupted", e);
-    } catch (ExecutionException e) {
-      throw new IllegalStateException(e.getCause());
-    } finally {
-      session.close();
+    int unreadable;
+    try (var run = new Run(classifier, pictures)) {
+      var decoder = new ImageDecoder(exifOrientation, maxPixels);
+      new Batches(pictures, decoder, classifier.preprocessing(), options.threads).forEach(run);
+      unreadable = run.unreadable;
     }
     if (unreadable > 0 && pictures.size() > 1) {
       System.err.printf(
@@ -155,40 +116,54 @@ final class ClassifyCommand implements Callable<Integer> {
         : unreadable == pictures.size() ? Main.FAILED : Main.SOME_UNREADABLE;
   }
 
-  /**
-   * Pictures ready for the network.
-   *
-   * @param errors why a picture could not be read, null for those that could
-   */
-  private record Loaded(List<Path> files, Tensor tensor, @Nullable String[] errors) {}
+  /** Classifies batch after batch. */
+  private final class Run implements Batches.Consumer, AutoCloseable {
+    private final Classifier classifier;
+    private final List<Path> pictures;
+    private final Progress progress = new Progress("classify", " pictures", 1);
+    private Session session;
+    int unreadable;
 
-  /** Decodes and prepares a batch of pictures that begins with number {@code from}. */
-  private Loaded load(List<Path> pictures, int from, Classifier classifier, Team team) {
-    var files = pictures.subList(from, Math.min(pictures.size(), from + BATCH));
-    var decoder = new ImageDecoder(exifOrientation, maxPixels);
-    Preprocessing preprocessing = classifier.preprocessing();
-    Tensor tensor = preprocessing.batch(files.size());
-    var errors = new @Nullable String[files.size()];
-    team.forEach(
-        files.size(),
-        i -> {
-          try {
-            // A picture of many megabytes lives no longer than its turn.
-            preprocessing.apply(decoder.decode(files.get(i)), tensor, i);
-          } catch (IOException e) {
-            errors[i] = String.valueOf(e.getMessage());
-          }
-        });
-    return new Loaded(files, tensor, errors);
+    @SuppressWarnings("MustBeClosedChecker") // closed with this
+    Run(Classifier classifier, List<Path> pictures) {
+      this.classifier = classifier;
+      this.pictures = pictures;
+      ResNet network = classifier.network();
+      this.session = network.compile(options.atFirst(network, pictures.size()));
+    }
+
+    @Override
+    public boolean accept(Batches.Batch batch) throws IOException {
+      long start = System.nanoTime();
+      Tensor logits = session.run(batch.tensor());
+      double seconds = (System.nanoTime() - start) * 1e-9;
+      unreadable += print(batch, classifier.top(logits, top), System.out);
+      int done = batch.from() + batch.files().size();
+      progress.at(done, pictures.size());
+      if (batch.from() == 0 && seconds / done * (pictures.size() - done) > LONG_SECONDS) {
+        var compile = options.forLong();
+        if (compile.isPresent()) {
+          session.close();
+          session = classifier.network().compile(compile.get());
+        }
+      }
+      return !System.out.checkError();
+    }
+
+    @Override
+    public void close() {
+      progress.close();
+      session.close();
+    }
   }
 
   /** Prints the predictions of a batch; returns how many of its pictures could not be read. */
-  private int print(Loaded batch, List<List<Prediction>> predictions, PrintStream out)
+  private int print(Batches.Batch batch, List<List<Prediction>> predictions, PrintStream out)
       throws IOException {
     int unreadable = 0;
-    for (int i = 0; i < batch.files.size(); i++) {
-      Path file = batch.files.get(i);
-      String error = batch.errors[i];
+    for (int i = 0; i < batch.files().size(); i++) {
+      Path file = batch.files().get(i);
+      String error = batch.errors()[i];
       if (error == null) {
         print(file, predictions.get(i), out);
       } else {

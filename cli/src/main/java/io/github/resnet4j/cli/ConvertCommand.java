@@ -7,7 +7,6 @@ import io.github.resnet4j.checkpoint.StoredTensor;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.concurrent.Callable;
@@ -84,20 +83,12 @@ final class ConvertCommand implements Callable<Integer> {
     try (var checkpoint = Checkpoint.open(in)) {
       var source =
           names == Names.TORCHVISION ? checkpoint.torchvisionTensors() : checkpoint.tensors();
-      // Strides of zero let a few bytes stand for any number of elements.
-      long stored = 0;
-      for (var storage :
-          new HashSet<>(source.values().stream().map(StoredTensor::storage).toList())) {
-        stored += storage.byteSize();
-      }
+      checkpoint.refuseInflated();
       DType target = precision == null ? null : DType.valueOf(precision.name());
       var tensors = new LinkedHashMap<String, StoredTensor>();
       for (var entry : source.entrySet()) {
         StoredTensor tensor = entry.getValue();
         elements += tensor.size();
-        if (elements > 16 * stored) {
-          throw new IOException(in + ": its tensors would grow to more than 16 times its size");
-        }
         tensors.put(
             entry.getKey(),
             target != null && tensor.dtype().isFloatingPoint() ? tensor.as(target) : tensor);

@@ -8,12 +8,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.jr.ob.JSON;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.Npy;
+import io.github.resnet4j.cli.Command.Run;
 import io.github.resnet4j.tensor.Tensor;
 import java.awt.Color;
 import java.awt.image.BufferedImage;
-import java.io.File;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -21,9 +20,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
-import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
-import java.util.zip.ZipInputStream;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -45,67 +42,22 @@ class CommandIT {
 
   @BeforeAll
   static void unpack() throws IOException {
-    try (var zip =
-        new ZipInputStream(Files.newInputStream(Path.of(System.getProperty("distribution"))))) {
-      for (var entry = zip.getNextEntry(); entry != null; entry = zip.getNextEntry()) {
-        Path file = home.resolve(entry.getName());
-        if (entry.isDirectory()) {
-          Files.createDirectories(file);
-        } else {
-          Files.createDirectories(file.getParent());
-          Files.copy(zip, file);
-        }
-      }
-    }
+    Command.unpack(home);
     launcher = home.resolve("resnet4j/resnet4j");
-  }
-
-  private record Run(int code, String out, String err) {
-    List<String> lines() {
-      return out.lines().toList();
-    }
   }
 
   private Run run(String... arguments) throws IOException {
     return run(Map.of(), "", arguments);
   }
 
-  /** Runs the command in the distribution's folder. */
   private Run run(Map<String, String> environment, String input, String... arguments)
       throws IOException {
-    var command = new ArrayList<>(List.of("sh", launcher.toString()));
-    command.addAll(List.of(arguments));
-    return runProcess(environment, input, command);
+    return new Command(home, folder).run(environment, input, arguments);
   }
 
   private Run runProcess(Map<String, String> environment, String input, List<String> command)
       throws IOException {
-    File out = folder.resolve("out").toFile();
-    File err = folder.resolve("err").toFile();
-    Path in = Files.writeString(folder.resolve("in"), input);
-    var builder =
-        new ProcessBuilder(command)
-            .directory(home.resolve("resnet4j").toFile())
-            .redirectInput(in.toFile())
-            .redirectOutput(out)
-            .redirectError(err);
-    builder.environment().put("XDG_CACHE_HOME", home.resolve("cache").toString());
-    builder.environment().keySet().removeAll(List.of("TORCH_HOME", "HF_HOME"));
-    builder.environment().putAll(environment);
-    Process process = builder.start();
-    try {
-      if (!process.waitFor(2, TimeUnit.MINUTES)) {
-        process.destroyForcibly();
-        throw new AssertionError("still running after two minutes: " + command);
-      }
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new IOException(e);
-    }
-    return new Run(
-        process.exitValue(),
-        Files.readString(out.toPath(), StandardCharsets.UTF_8),
-        Files.readString(err.toPath(), StandardCharsets.UTF_8));
+    return new Command(home, folder).runProcess(environment, input, command);
   }
 
   @Test
@@ -710,6 +662,14 @@ class CommandIT {
         "train",
         "evaluate",
         "curves",
+        "explain",
+        "features",
+        "similar",
+        "inspect",
+        "diff",
+        "summary",
+        "compare",
+        "draw",
         "bench",
         "plan"
       })

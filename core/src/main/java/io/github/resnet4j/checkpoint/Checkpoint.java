@@ -11,6 +11,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Collections;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -84,11 +85,12 @@ public final class Checkpoint implements AutoCloseable {
       if (TorchFile.isZip(bytes)) {
         return TorchFile.readZip(bytes);
       }
-      if (TorchFile.isLegacy(bytes)) {
-        return TorchFile.readLegacy(bytes);
-      }
+      // Before the legacy format: a header of 640 bytes begins as a pickle does.
       if (Safetensors.matches(bytes)) {
         return Safetensors.read(bytes);
+      }
+      if (TorchFile.isLegacy(bytes)) {
+        return TorchFile.readLegacy(bytes);
       }
       if (bytes.byteSize() > 0 && bytes.get(ValueLayout.JAVA_BYTE, 0) == '{') {
         return readShards(file, bytes, arena);
@@ -194,6 +196,29 @@ public final class Checkpoint implements AutoCloseable {
    */
   public Map<String, Object> metadata() {
     return metadata;
+  }
+
+  /**
+   * Refuses a file whose tensors, read one by one, would be far more than the file holds: strides
+   * of zero let a few bytes stand for any number of elements, and tensors may share their bytes.
+   *
+   * @throws CheckpointException if they are more than sixteen elements for each byte
+   */
+  public void refuseInflated() throws CheckpointException {
+    long stored = 0;
+    for (var storage :
+        new HashSet<>(tensors.values().stream().map(StoredTensor::storage).toList())) {
+      stored += storage.byteSize();
+    }
+    long elements = 0;
+    for (StoredTensor tensor : tensors.values()) {
+      long size = tensor.size();
+      if (size > 16 * stored - elements) {
+        throw new CheckpointException(
+            file, "its tensors would grow to more than 16 times its size");
+      }
+      elements += size;
+    }
   }
 
   /** The names of the tensors. */

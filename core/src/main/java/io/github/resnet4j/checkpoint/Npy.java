@@ -1,14 +1,20 @@
 package io.github.resnet4j.checkpoint;
 
 import io.github.resnet4j.tensor.Tensor;
+import java.io.BufferedOutputStream;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
+import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -92,19 +98,100 @@ public final class Npy {
   /** Writes float32 in row-major order; the file appears whole or not at all. */
   public static void write(Path file, Tensor tensor) throws IOException {
     StoredTensor stored = StoredTensor.of(tensor);
-    String shape =
-        String.join(", ", stored.shape().stream().map(String::valueOf).toList())
-            + (tensor.rank() == 1 ? "," : "");
-    String header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + shape + "), }";
-    int padding = 64 - (10 + header.length() + 1) % 64;
-    byte[] bytes = (header + " ".repeat(padding) + "\n").getBytes(StandardCharsets.US_ASCII);
     CheckpointWriter.atomically(
         file,
         out -> {
-          out.write(MAGIC);
-          out.write(new byte[] {1, 0, (byte) bytes.length, (byte) (bytes.length >> 8)});
-          out.write(bytes);
+          out.write(header(stored.shape(), 0));
           CheckpointWriter.copy(stored.storage(), out);
         });
+  }
+
+  /**
+   * What an array begins with.
+   *
+   * @param least bytes that it must have, so that it can be written again with another shape
+   */
+  private static byte[] header(List<Long> shape, int least) {
+    String extents =
+        String.join(", ", shape.stream().map(String::valueOf).toList())
+            + (shape.size() == 1 ? "," : "");
+    String fields = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + extents + "), }";
+    int length = Math.max(least, 10 + fields.length() + 1);
+    int padded = Math.ceilDiv(length, 64) * 64;
+    String text = fields + " ".repeat(padded - 10 - fields.length() - 1) + "\n";
+    byte[] bytes = new byte[padded];
+    System.arraycopy(MAGIC, 0, bytes, 0, MAGIC.length);
+    bytes[6] = 1;
+    bytes[8] = (byte) (padded - 10);
+    bytes[9] = (byte) ((padded - 10) >> 8);
+    System.arraycopy(text.getBytes(StandardCharsets.US_ASCII), 0, bytes, 10, padded - 10);
+    return bytes;
+  }
+
+  /**
+   * An array that grows row by row, so that no more than a row need be in memory. The file appears
+   * at {@link #complete}; without it, it does not.
+   */
+  public static final class Rows implements AutoCloseable {
+    private static final int HEADER = 256;
+
+    private final Path file;
+    private final Path part;
+    private final FileChannel channel;
+    private final OutputStream out;
+    private final List<Long> row;
+    private final int rowSize;
+    private long count;
+
+    /**
+     * @param row the shape of a row; the array's has the number of rows before it
+     */
+    public Rows(Path file, int... row) throws IOException {
+      this.file = file;
+      this.row = Arrays.stream(row).mapToObj(Long::valueOf).toList();
+      this.rowSize = Tensor.sizeOf(row);
+      this.part = file.resolveSibling(file.getFileName() + ".part");
+      this.channel =
+          FileChannel.open(
+              part,
+              StandardOpenOption.WRITE,
+              StandardOpenOption.CREATE,
+              StandardOpenOption.TRUNCATE_EXISTING);
+      this.out = new BufferedOutputStream(Channels.newOutputStream(channel), 1 << 20);
+      out.write(new byte[HEADER]);
+    }
+
+    /**
+     * Adds a row.
+     *
+     * @throws IllegalArgumentException if it is of another size
+     */
+    public void add(float[] values) throws IOException {
+      if (values.length != rowSize) {
+        throw new IllegalArgumentException(
+            "a row of %,d numbers, not %,d".formatted(rowSize, values.length));
+      }
+      byte[] bytes = new byte[values.length * Float.BYTES];
+      MemorySegment.copy(
+          values, 0, MemorySegment.ofArray(bytes), LittleEndian.FLOAT, 0, values.length);
+      out.write(bytes);
+      count++;
+    }
+
+    /** Gives the file its shape and its name. */
+    public void complete() throws IOException {
+      out.flush();
+      var shape = new ArrayList<>(List.of(count));
+      shape.addAll(row);
+      channel.write(ByteBuffer.wrap(header(shape, HEADER)), 0);
+      channel.force(true);
+      Files.move(part, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+    }
+
+    @Override
+    public void close() throws IOException {
+      channel.close();
+      Files.deleteIfExists(part);
+    }
   }
 }

@@ -2,6 +2,7 @@ package io.github.resnet4j.checkpoint;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -197,5 +198,43 @@ class CheckpointTest {
   void namesAreTranslated(String pair) {
     String[] names = pair.split(" -> ");
     assertEquals(names[1], ParameterNames.toTorchvision(names[0]));
+  }
+
+  @Test
+  void anArrayGrowsRowByRow() throws IOException {
+    Path file = folder.resolve("rows.npy");
+    try (var rows = new Npy.Rows(file, 2, 3)) {
+      for (int i = 0; i < 5; i++) {
+        rows.add(new float[] {i, 1, 2, 3, 4, -i});
+        assertFalse(Files.exists(file));
+      }
+      assertThrows(IllegalArgumentException.class, () -> rows.add(new float[5]));
+      rows.complete();
+    }
+    Tensor tensor = Npy.read(file);
+    assertArrayEquals(new int[] {5, 2, 3}, tensor.shape());
+    assertEquals(4, tensor.data()[24]);
+    assertEquals(-4, tensor.data()[29]);
+    assertEquals(256 + 30 * 4, Files.size(file));
+    try (var rows = new Npy.Rows(folder.resolve("lost.npy"), 1)) {
+      rows.add(new float[1]);
+    }
+    try (var files = Files.list(folder)) {
+      assertEquals(List.of(file), files.toList());
+    }
+  }
+
+  /** One of 640 bytes was once taken for a pickle, which begins with the same two bytes. */
+  @Test
+  void safetensorsAreReadWhateverTheLengthOfTheirHeader() throws IOException {
+    Path file = folder.resolve("x.safetensors");
+    for (int length = 1; length < 1500; length += 8) {
+      var tensors = new LinkedHashMap<String, StoredTensor>();
+      tensors.put("x".repeat(length), StoredTensor.of(Tensor.filled(2, 3)));
+      CheckpointWriter.write(file, tensors, Map.of());
+      try (var checkpoint = Checkpoint.open(file)) {
+        assertEquals(2, checkpoint.tensors().firstEntry().getValue().toTensor().data()[2]);
+      }
+    }
   }
 }

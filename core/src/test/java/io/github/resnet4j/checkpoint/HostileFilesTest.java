@@ -219,6 +219,21 @@ class HostileFilesTest {
     }
   }
 
+  @ParameterizedTest
+  @CsvSource({"4, 1, false", "200, 0, false", "4611686018427387904, 0, true", "100000, 0, true"})
+  void tensorsThatAreFarMoreThanTheirFileAreRefusedByWhoReadsAll(
+      String extent, String stride, boolean refused) throws IOException {
+    String pickle = "\u0080\u0002}X\u0001\0\0\0w" + tensor("4", extent, stride) + "s.";
+    try (var checkpoint = Checkpoint.open(withPickle(latin1(pickle)))) {
+      if (refused) {
+        var e = assertThrows(CheckpointException.class, checkpoint::refuseInflated);
+        assertTrue(e.getMessage().contains("more than 16 times its size"), e.getMessage());
+      } else {
+        checkpoint.refuseInflated();
+      }
+    }
+  }
+
   /** Fuzzing found it: without elements, nothing had compared the offset with the storage. */
   @Test
   void anEmptyTensorLiesWithinItsStorageToo() {

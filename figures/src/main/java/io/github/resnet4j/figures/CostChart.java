@@ -20,6 +20,11 @@ import org.knowm.xchart.internal.chartpart.IChart;
 public final class CostChart {
   private static final int WIDTH = 900;
 
+  // About what the axes and the legend leave of a chart; labels are placed by it.
+  private static final double PLOT_WIDTH = WIDTH - 205;
+  private static final double PLOT_HEIGHT = 475;
+  private static final double LINE = 16;
+
   /**
    * A network.
    *
@@ -88,15 +93,15 @@ public final class CostChart {
     chart.getStyler().setLabelsVisible(true);
     chart.getStyler().setLabelsFont(ChartStyle.FONT);
     chart.getStyler().setAvailableSpaceFill(0.7);
-    chart.getStyler().setDecimalPattern("0.00");
-    chart.getStyler().setXAxisDecimalPattern("0");
-    // The first network on top: bars are drawn from below.
-    List<Entry> upwards = entries.reversed();
+    chart.getStyler().setXAxisDecimalPattern("0.##");
+    chart
+        .getStyler()
+        .setXAxisMaxLabelCount(Math.max(2, entries.size())); // of the categories, which are on y
     chart
         .addSeries(
             "multiply-adds",
-            upwards.stream().map(Entry::giga).toList(),
-            upwards.stream().map(Entry::name).toList())
+            entries.stream().map(Entry::giga).toList(),
+            entries.stream().map(Entry::name).toList())
         .setFillColor(ChartStyle.colour(0));
     return chart;
   }
@@ -133,13 +138,82 @@ public final class CostChart {
               family.getValue().stream().map(CostChart::diameter).toList());
       series.setFillColor(new Color(colour.getRed(), colour.getGreen(), colour.getBlue(), 150));
       series.setLineColor(colour);
-      for (Entry entry : family.getValue()) {
-        chart.addAnnotation(
-            new AnnotationText(
-                entry.name, x.applyAsDouble(entry), entry.top1.orElseThrow() - room * 0.32, false));
-      }
+    }
+    var scale =
+        new Scale(
+            PLOT_WIDTH / (most * 1.15),
+            PLOT_HEIGHT / (Math.ceil(best + room) - Math.floor(least - room)));
+    for (Label label : labels(entries, x, scale)) {
+      chart.addAnnotation(
+          new AnnotationText(label.text, label.x / scale.x, label.y / scale.y, false));
     }
     return chart;
+  }
+
+  /** Pixels for each unit of the axes. */
+  private record Scale(double x, double y) {}
+
+  /** Words around a point, in pixels from the axes' origin, upwards. */
+  private record Label(String text, double x, double y) {
+    private double halfWidth() {
+      return text.length() * 3.5 + 2;
+    }
+
+    private boolean hits(Label other) {
+      return Math.abs(x - other.x) < halfWidth() + other.halfWidth()
+          && Math.abs(y - other.y) < LINE;
+    }
+
+    private boolean hits(double bubbleX, double bubbleY, double radius) {
+      return Math.abs(x - bubbleX) < halfWidth() + radius
+          && Math.abs(y - bubbleY) < LINE / 2 + radius;
+    }
+  }
+
+  /** Names beside their bubbles, where they cover neither another name nor another bubble. */
+  private static List<Label> labels(
+      List<Entry> entries, ToDoubleFunction<Entry> cost, Scale scale) {
+    var placed = new ArrayList<Label>();
+    for (Entry entry : entries) {
+      double x = cost.applyAsDouble(entry) * scale.x;
+      double y = entry.top1.orElseThrow() * scale.y;
+      double radius = diameter(entry) / 2;
+      double side = radius + entry.name.length() * 3.5 + 6;
+      double far = radius + LINE;
+      Label best = new Label(entry.name, x, y - far);
+      long fewest = Long.MAX_VALUE;
+      for (double[] step :
+          new double[][] {
+            {0, -far},
+            {0, far},
+            {side, 0},
+            {-side, 0},
+            {side, -LINE},
+            {side, LINE},
+            {0, -far - LINE},
+            {0, far + LINE},
+            {-side, LINE},
+            {-side, -LINE},
+            {0, -far - 2 * LINE}
+          }) {
+        var label = new Label(entry.name, x + step[0], y + step[1]);
+        long hits =
+            placed.stream().filter(label::hits).count()
+                + entries.stream()
+                    .filter(other ->
+                        label.hits(
+                            cost.applyAsDouble(other) * scale.x,
+                            other.top1.orElseThrow() * scale.y,
+                            diameter(other) / 2))
+                    .count();
+        if (hits < fewest) {
+          fewest = hits;
+          best = label;
+        }
+      }
+      placed.add(best);
+    }
+    return placed;
   }
 
   /** In pixels, the area as the parameters. */

@@ -1,0 +1,78 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.tensor.Tensor;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import org.jspecify.annotations.Nullable;
+
+/** Pictures of a command, decoded and prepared a batch ahead of the network. */
+record Batches(
+    List<Path> pictures, ImageDecoder decoder, Preprocessing preprocessing, int threads) {
+  /** Pictures that run together; bounds the memory of a run over thousands. */
+  static final int SIZE = 16;
+
+  /**
+   * Pictures ready for the network.
+   *
+   * @param from the first one's place among all
+   * @param errors why a picture could not be read, null for those that could
+   */
+  record Batch(int from, List<Path> files, Tensor tensor, @Nullable String[] errors) {}
+
+  /** What is done with a batch. */
+  interface Consumer {
+    /**
+     * @return whether to go on
+     */
+    boolean accept(Batch batch) throws IOException;
+  }
+
+  /** Hands over batch after batch; while one is worked on, the next is decoded. */
+  void forEach(Consumer consumer) throws IOException {
+    try (var team = new Team(threads);
+        ExecutorService ahead = Executors.newSingleThreadExecutor()) {
+      var next = ahead.submit(() -> load(0, team));
+      for (int from = 0; from < pictures.size(); from += SIZE) {
+        Batch batch = next.get();
+        int following = from + SIZE;
+        if (following < pictures.size()) {
+          next = ahead.submit(() -> load(following, team));
+        }
+        if (!consumer.accept(batch)) {
+          break;
+        }
+      }
+      next.cancel(false);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new IOException("interrupted", e);
+    } catch (ExecutionException e) {
+      throw new IllegalStateException(e.getCause());
+    }
+  }
+
+  /** Decodes and prepares a batch of pictures that begins with number {@code from}. */
+  private Batch load(int from, Team team) {
+    var files = pictures.subList(from, Math.min(pictures.size(), from + SIZE));
+    Tensor tensor = preprocessing.batch(files.size());
+    var errors = new @Nullable String[files.size()];
+    team.forEach(
+        files.size(),
+        i -> {
+          try {
+            // A picture of many megabytes lives no longer than its turn.
+            preprocessing.apply(decoder.decode(files.get(i)), tensor, i);
+          } catch (IOException e) {
+            errors[i] = String.valueOf(e.getMessage());
+          }
+        });
+    return new Batch(from, files, tensor, errors);
+  }
+}

@@ -1,0 +1,203 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.Weights;
+import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.checkpoint.Npy;
+import io.github.resnet4j.checkpoint.StoredTensor;
+import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.inspect.Difference;
+import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.tensor.Tensor;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+@Command(
+    name = "diff",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Finds where two checkpoints differ, in weights and in what layers make of an input.",
+      "",
+      "With --expected, where a checkpoint's activations differ from some of another program: a"
+          + " .safetensors with a tensor for each layer, by its name, as a PyTorch hook collects"
+          + " them. Ends with 0 if nothing differs by more than --tolerance, with 4 if something"
+          + " does.",
+    },
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j diff before.pth after.safetensors",
+      "  resnet4j diff a.pth b.pth --input x.npy --all",
+      "  resnet4j diff a.pth --input x.npy --expected python.safetensors",
+    })
+final class DiffCommand implements Callable<Integer> {
+  private static final int DIFFERENT = 4;
+
+  @Option(
+      names = {"-m", "--model"},
+      paramLabel = "NAME",
+      description = "The network of both, if it is not recognised as it should be.")
+  private @Nullable String model;
+
+  @Option(
+      names = {"-i", "--input"},
+      paramLabel = "FILE",
+      description = "[N, C, H, W] as .npy, or a picture: compares the layers' results, too.")
+  private @Nullable Path input;
+
+  @Option(
+      names = "--expected",
+      paramLabel = "FILE",
+      description = "Activations to compare with instead of a second checkpoint's.")
+  private @Nullable Path expected;
+
+  @Option(
+      names = "--tolerance",
+      paramLabel = "PART",
+      description =
+          "Relative difference up to which two tensors count as the same; default"
+              + " ${DEFAULT-VALUE}, the noise of float32.")
+  private double tolerance = 1e-5;
+
+  @Option(names = "--all", description = "Lists what is the same, too.")
+  private boolean all;
+
+  @Option(
+      names = {"-t", "--threads"},
+      paramLabel = "N",
+      description = "Threads to compute on; by default all cores.")
+  private int threads = Runtime.getRuntime().availableProcessors();
+
+  @Mixin private FormatOption format = new FormatOption();
+
+  @Parameters(index = "0", paramLabel = "A", description = "A checkpoint.")
+  private Path first = Path.of("");
+
+  @Parameters(index = "1", arity = "0..1", paramLabel = "B", description = "Another one.")
+  private @Nullable Path second;
+
+  @Override
+  public Integer call() throws IOException {
+    if ((second == null) == (expected == null)) {
+      throw new IllegalArgumentException(
+          "name a second checkpoint, or --expected activations with an --input");
+    }
+    if (expected != null && input == null) {
+      throw new IllegalArgumentException("--expected needs the --input that it was made from");
+    }
+    var rows = new ArrayList<List<Object>>();
+    int different = 0;
+    if (second != null) {
+      try (var a = Checkpoint.open(first);
+          var b = Checkpoint.open(second)) {
+        a.refuseInflated();
+        b.refuseInflated();
+        different += list("weights", Difference.ofWeights(a, b), rows);
+      }
+    }
+    if (input != null) {
+      different += list("activations", activations(input), rows);
+    }
+    if (!rows.isEmpty() || !format.isForPeople()) {
+      new Table(List.of("what", "name", "first", "second", "relative", "largest"), rows)
+          .print(format.format, System.out);
+    }
+    System.err.println(
+        different == 0
+            ? "no difference above a relative " + tolerance
+            : "%,d differ by more than a relative %s".formatted(different, tolerance));
+    return different == 0 ? Main.OK : DIFFERENT;
+  }
+
+  private List<Difference> activations(Path from) throws IOException {
+    Weights weights = weights(first);
+    ResNet one = load(weights);
+    Tensor x = read(from, weights);
+    try (var team = new Team(threads)) {
+      if (second != null) {
+        return Difference.ofActivations(one, load(weights(second)), x, team);
+      }
+      var tensors = new LinkedHashMap<String, Tensor>();
+      if (expected != null) {
+        try (var checkpoint = Checkpoint.open(expected)) {
+          checkpoint.refuseInflated();
+          for (var entry : checkpoint.tensors().entrySet()) {
+            StoredTensor tensor = entry.getValue();
+            tensors.put(entry.getKey(), tensor.toTensor());
+          }
+        }
+      }
+      return Difference.ofActivations(one, tensors, x, team);
+    }
+  }
+
+  private Weights weights(Path file) throws IOException {
+    try (var progress = new Progress.ForDownloads()) {
+      return Weights.find(
+          Optional.ofNullable(model), file.toString(), System.getenv(), progress.download());
+    }
+  }
+
+  private static ResNet load(Weights weights) throws IOException {
+    ResNetSpec spec =
+        weights
+            .spec()
+            .orElseThrow(() ->
+                new IOException(
+                    weights.file() + ": is no network that is recognised; name it with --model"));
+    try (var checkpoint = Checkpoint.open(weights.file())) {
+      return ResNet.load(spec, checkpoint);
+    }
+  }
+
+  private static Tensor read(Path file, Weights weights) throws IOException {
+    if (file.toString().endsWith(".npy")) {
+      return Npy.read(file);
+    }
+    Preprocessing preprocessing =
+        weights.preprocessing().orElseGet(() -> ModelOptions.usual(weights.spec().orElseThrow()));
+    return preprocessing.apply(ImageDecoder.DEFAULT.decode(file));
+  }
+
+  /** Adds rows; returns how many differ. */
+  private int list(String what, List<Difference> differences, List<List<Object>> rows) {
+    int different = 0;
+    for (Difference difference : differences) {
+      boolean same = difference.relative().orElse(Double.MAX_VALUE) <= tolerance;
+      different += same ? 0 : 1;
+      if (all || !same) {
+        rows.add(
+            List.of(
+                what,
+                difference.name(),
+                difference.first(),
+                difference.second(),
+                difference.relative().isPresent()
+                    ? number(difference.relative().getAsDouble())
+                    : "",
+                difference.largest().isPresent()
+                    ? number(difference.largest().getAsDouble())
+                    : ""));
+      }
+    }
+    return different;
+  }
+
+  private Object number(double value) {
+    return format.isForPeople() || Double.isInfinite(value)
+        ? String.format(Locale.ROOT, "%.2e", value)
+        : (Object) value;
+  }
+}

@@ -1,0 +1,174 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Prediction;
+import io.github.resnet4j.checkpoint.Npy;
+import io.github.resnet4j.explain.Explainer;
+import io.github.resnet4j.explain.HeatMap;
+import io.github.resnet4j.figures.HeatMapFigure;
+import io.github.resnet4j.figures.PictureFile;
+import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.image.Pixels;
+import io.github.resnet4j.tensor.Tensor;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.OptionalInt;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+@Command(
+    name = "explain",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Shows where on a picture a network saw what it says.",
+      "",
+      "Writes a picture of what the network saw, the heat map over it, and the best classes."
+          + " gradcam and gradcam++ ask the gradients at --layer, eigencam its strongest pattern,"
+          + " occlusion covers the picture piece by piece.",
+    },
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j explain samples/digit-6.png --output six.png",
+      "  resnet4j explain cat.jpg -m resnet50 --class 'tabby' --method gradcam++ -o cat.png",
+      "  resnet4j explain cat.jpg -m resnet50 --layer layer3 --values heat.npy",
+    })
+final class ExplainCommand implements Callable<Integer> {
+  @Mixin private ModelOptions options = new ModelOptions();
+
+  @Option(
+      names = "--method",
+      paramLabel = "METHOD",
+      description = "gradcam, gradcam++, eigencam or occlusion; default ${DEFAULT-VALUE}.")
+  private String method = "gradcam";
+
+  @Option(
+      names = {"-c", "--class"},
+      paramLabel = "K",
+      description = "The class to explain, by name or number; by default the most likely one.")
+  private @Nullable String chosen;
+
+  @Option(
+      names = {"-l", "--layer"},
+      paramLabel = "NAME",
+      description = "Whose result is looked at; by default the last stage.")
+  private @Nullable String layer;
+
+  @Option(
+      names = {"-o", "--output"},
+      paramLabel = "FILE",
+      description = "The picture, a .png; by default NAME-METHOD.png in the current folder.")
+  private @Nullable Path output;
+
+  @Option(
+      names = "--values",
+      paramLabel = "FILE",
+      description = "The heat, 0 to 1 at the resolution of the network's input, as .npy.")
+  private @Nullable Path values;
+
+  @Option(
+      names = "--top",
+      paramLabel = "N",
+      description = "Classes to name; default ${DEFAULT-VALUE}.")
+  private int top = 5;
+
+  @Option(
+      names = "--preprocessing",
+      paramLabel = "FILE",
+      description = "How the weights' pictures were prepared, as 'classify' takes it.")
+  private @Nullable Path preprocessingFile;
+
+  @Option(
+      names = "--labels",
+      paramLabel = "FILE",
+      description = "The names of the classes, one a line.")
+  private @Nullable Path labels;
+
+  @Parameters(paramLabel = "IMAGE", description = "The picture.")
+  private Path image = Path.of("");
+
+  @Override
+  public Integer call() throws IOException {
+    Explainer.Method how = method();
+    if (output != null && !output.toString().endsWith(".png")) {
+      throw new IllegalArgumentException("--output must end in .png: " + output);
+    }
+    Classifier classifier = options.classifier(preprocessingFile, labels);
+    Pixels picture = ImageDecoder.DEFAULT.decode(image);
+    var preprocessing = classifier.preprocessing();
+    Tensor x = preprocessing.apply(picture);
+    var explainer = new Explainer(classifier.network());
+    HeatMap map =
+        explainer.explain(
+            x,
+            how,
+            index(classifier.labels()),
+            layer == null ? explainer.lastStage() : layer,
+            options.atFirst(classifier.network(), how == Explainer.Method.OCCLUSION ? 225 : 1));
+    List<Prediction> predictions = classifier.top(map.logits(), top).getFirst();
+    String label = classifier.labels().get(map.index());
+    Path file = output == null ? defaultOutput() : output;
+    Pixels seen = preprocessing.crop(preprocessing.channels() == 1 ? picture.toGray() : picture);
+    String title =
+        "why '%s': %s%s"
+            .formatted(
+                label, method, how == Explainer.Method.OCCLUSION ? "" : " at " + place(explainer));
+    PictureFile.writePng(HeatMapFigure.draw(seen, map.values(), title, predictions), file);
+    if (values != null) {
+      Npy.write(values, map.values());
+    }
+    for (Prediction prediction : predictions) {
+      System.out.printf(
+          Locale.ROOT, "%6.1f %%  %s%n", 100 * prediction.probability(), prediction.label());
+    }
+    System.err.printf("why '%s': %s%n", label, file);
+    return Main.OK;
+  }
+
+  private String place(Explainer explainer) {
+    return layer == null ? explainer.lastStage() : layer;
+  }
+
+  private Explainer.Method method() {
+    return switch (method.toLowerCase(Locale.ROOT)) {
+      case "gradcam", "grad-cam" -> Explainer.Method.GRADCAM;
+      case "gradcam++", "grad-cam++" -> Explainer.Method.GRADCAM_PLUS_PLUS;
+      case "eigencam", "eigen-cam" -> Explainer.Method.EIGENCAM;
+      case "occlusion" -> Explainer.Method.OCCLUSION;
+      default ->
+          throw new IllegalArgumentException(
+              "--method must be gradcam, gradcam++, eigencam or occlusion, was " + method);
+    };
+  }
+
+  private OptionalInt index(List<String> names) {
+    if (chosen == null) {
+      return OptionalInt.empty();
+    }
+    int byName = names.indexOf(chosen);
+    if (byName >= 0) {
+      return OptionalInt.of(byName);
+    }
+    if (chosen.matches("\\d{1,7}")) {
+      return OptionalInt.of(Integer.parseInt(chosen));
+    }
+    List<String> near =
+        names.stream()
+            .filter(name -> name.toLowerCase(Locale.ROOT).contains(chosen.toLowerCase(Locale.ROOT)))
+            .limit(5)
+            .toList();
+    throw new IllegalArgumentException(
+        "no class is called '%s'%s"
+            .formatted(chosen, near.isEmpty() ? "" : "; there are " + String.join(", ", near)));
+  }
+
+  private Path defaultOutput() {
+    String name = String.valueOf(image.getFileName()).replaceFirst("\\.[^.]*$", "");
+    return Path.of(name + "-" + method + ".png");
+  }
+}

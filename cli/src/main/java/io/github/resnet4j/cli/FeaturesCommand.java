@@ -1,0 +1,323 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.checkpoint.CheckpointWriter;
+import io.github.resnet4j.checkpoint.Npy;
+import io.github.resnet4j.checkpoint.StoredTensor;
+import io.github.resnet4j.embeddings.ParquetFeatures;
+import io.github.resnet4j.engine.Session;
+import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.inspect.Shape;
+import io.github.resnet4j.tensor.Tensor;
+import java.io.IOException;
+import java.io.Writer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+@Command(
+    name = "features",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Writes what a layer makes of pictures: embeddings or feature maps.",
+      "",
+      "Formats: jsonl (a line for each picture, also on stdout), parquet (columns path, features,"
+          + " error), npy (one array, beside it NAME.paths.txt with a line for each row),"
+          + " safetensors (the tensor 'features' and the paths; all in memory until it is"
+          + " written).",
+    },
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j features samples/ > features.jsonl",
+      "  resnet4j features photos/ -w resnet50.pth -o embeddings.parquet",
+      "  resnet4j features photos/ -w resnet50.pth --layer layer3 -o maps.npy",
+    })
+final class FeaturesCommand implements Callable<Integer> {
+  @Mixin private ModelOptions options = new ModelOptions();
+  @Mixin private FeatureLayer layer = new FeatureLayer();
+
+  @Option(
+      names = "--preprocessing",
+      paramLabel = "FILE",
+      description = "How the weights' pictures were prepared, as 'classify' takes it.")
+  private @Nullable Path preprocessingFile;
+
+  @Option(
+      names = {"-f", "--format"},
+      paramLabel = "FORMAT",
+      description = "npy, safetensors, parquet or jsonl; by default as --output ends, or jsonl.")
+  private @Nullable Format format;
+
+  @Option(
+      names = {"-o", "--output"},
+      paramLabel = "FILE",
+      description = "Where they go; jsonl goes to stdout without it.")
+  private @Nullable Path output;
+
+  @Parameters(
+      arity = "1..*",
+      paramLabel = "PATH",
+      description = "Pictures, folders, patterns such as '*.jpg', or - for a list on stdin.")
+  private List<String> paths = List.of();
+
+  enum Format {
+    NPY,
+    SAFETENSORS,
+    PARQUET,
+    JSONL
+  }
+
+  /** Where features go. */
+  private interface Sink extends AutoCloseable {
+    void add(String path, float[] features) throws IOException;
+
+    default void addError(String path, String error) throws IOException {}
+
+    void complete() throws IOException;
+
+    @Override
+    default void close() throws IOException {}
+  }
+
+  @Override
+  public Integer call() throws IOException {
+    Format chosen = format();
+    List<Path> pictures = Pictures.find(paths);
+    if (pictures.isEmpty()) {
+      throw new IOException("no pictures in " + String.join(", ", paths));
+    }
+    Classifier classifier = options.classifier(preprocessingFile, null);
+    var network = classifier.network();
+    var prepared = classifier.preprocessing();
+    int[] shape =
+        layer.shape(
+            network, new Shape(prepared.channels(), prepared.cropHeight(), prepared.cropWidth()));
+    int[] unreadable = new int[1];
+    try (Session session =
+            network.compile(layer.taps(network, options.atFirst(network, pictures.size())));
+        Sink sink = sink(chosen, shape);
+        var progress = new Progress("features", " pictures", 1)) {
+      new Batches(pictures, ImageDecoder.DEFAULT, prepared, options.threads)
+          .forEach(batch -> {
+            float[][] features = layer.features(session, batch.tensor(), shape);
+            for (int i = 0; i < features.length; i++) {
+              String path = batch.files().get(i).toString();
+              String error = batch.errors()[i];
+              if (error == null) {
+                sink.add(path, features[i]);
+              } else {
+                unreadable[0]++;
+                System.err.println("resnet4j: " + error);
+                sink.addError(path, error);
+              }
+            }
+            progress.at(batch.from() + features.length, pictures.size());
+            return !System.out.checkError();
+          });
+      if (unreadable[0] == pictures.size()) {
+        return Main.FAILED;
+      }
+      sink.complete();
+    }
+    return unreadable[0] == 0 ? Main.OK : Main.SOME_UNREADABLE;
+  }
+
+  private Format format() {
+    if (format != null && (output != null || format == Format.JSONL)) {
+      return format;
+    }
+    if (output == null) {
+      if (format != null) {
+        throw new IllegalArgumentException("--format " + format + " needs a file: --output");
+      }
+      return Format.JSONL;
+    }
+    String name = output.toString().toUpperCase(Locale.ROOT);
+    return Arrays.stream(Format.values())
+        .filter(each -> name.endsWith("." + each))
+        .findFirst()
+        .orElseThrow(() ->
+            new IllegalArgumentException(
+                "--output must end in .npy, .safetensors, .parquet or .jsonl, or --format say what"
+                    + " it is: "
+                    + output));
+  }
+
+  private Sink sink(Format chosen, int[] shape) throws IOException {
+    if (output == null) {
+      return new Lines(shape);
+    }
+    Path folder = output.toAbsolutePath().getParent();
+    if (folder == null || !Files.isDirectory(folder)) {
+      throw new IllegalArgumentException(output + ": its folder is not there");
+    }
+    return switch (chosen) {
+      case JSONL -> new LinesOfFile(output, shape);
+      case NPY -> new Rows(output, shape);
+      case SAFETENSORS -> new Whole(output, shape);
+      case PARQUET -> new Columns(output, shape);
+    };
+  }
+
+  private static String line(String path, float[] features, int[] shape) throws IOException {
+    return Table.jsonLine(List.of("path", "shape", "features"), List.of(path, shape, features));
+  }
+
+  private static String errorLine(String path, String error) throws IOException {
+    return Table.jsonLine(List.of("path", "error"), List.of(path, error));
+  }
+
+  /** JSON lines on stdout. */
+  private record Lines(int[] shape) implements Sink {
+    @Override
+    public void add(String path, float[] features) throws IOException {
+      System.out.println(line(path, features, shape));
+    }
+
+    @Override
+    public void addError(String path, String error) throws IOException {
+      System.out.println(errorLine(path, error));
+    }
+
+    @Override
+    public void complete() {}
+  }
+
+  /** JSON lines in a file that appears when it is complete. */
+  private static final class LinesOfFile implements Sink {
+    private final Path file;
+    private final int[] shape;
+    private final Path part;
+    private final Writer out;
+
+    LinesOfFile(Path file, int[] shape) throws IOException {
+      this.file = file;
+      this.shape = shape;
+      this.part = file.resolveSibling(file.getFileName() + ".part");
+      this.out = Files.newBufferedWriter(part);
+    }
+
+    @Override
+    public void add(String path, float[] features) throws IOException {
+      out.append(line(path, features, shape)).append('\n');
+    }
+
+    @Override
+    public void addError(String path, String error) throws IOException {
+      out.append(errorLine(path, error)).append('\n');
+    }
+
+    @Override
+    public void complete() throws IOException {
+      out.close();
+      Files.move(part, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+    }
+
+    @Override
+    public void close() throws IOException {
+      out.close();
+      Files.deleteIfExists(part);
+    }
+  }
+
+  /** Rows of one array, and the pictures that they are of. */
+  private static final class Rows implements Sink {
+    private final Path file;
+    private final List<String> names = new ArrayList<>();
+    private final Npy.Rows rows;
+
+    Rows(Path file, int[] shape) throws IOException {
+      this.file = file;
+      this.rows = new Npy.Rows(file, shape);
+    }
+
+    @Override
+    public void add(String path, float[] features) throws IOException {
+      rows.add(features);
+      names.add(path);
+    }
+
+    @Override
+    public void complete() throws IOException {
+      String name = file.getFileName().toString().replaceFirst("\\.npy$", "");
+      Files.write(file.resolveSibling(name + ".paths.txt"), names);
+      rows.complete();
+    }
+
+    @Override
+    public void close() throws IOException {
+      rows.close();
+    }
+  }
+
+  /** One tensor, written at the end. */
+  private record Whole(Path file, int[] shape, List<String> names, List<float[]> rows)
+      implements Sink {
+    Whole(Path file, int[] shape) {
+      this(file, shape, new ArrayList<>(), new ArrayList<>());
+    }
+
+    @Override
+    public void add(String path, float[] features) {
+      names.add(path);
+      rows.add(features);
+    }
+
+    @Override
+    public void complete() throws IOException {
+      int[] whole = new int[shape.length + 1];
+      whole[0] = rows.size();
+      System.arraycopy(shape, 0, whole, 1, shape.length);
+      Tensor tensor = Tensor.zeros(whole);
+      int at = 0;
+      for (float[] row : rows) {
+        System.arraycopy(row, 0, tensor.data(), at, row.length);
+        at += row.length;
+      }
+      var tensors = new LinkedHashMap<String, StoredTensor>();
+      tensors.put("features", StoredTensor.of(tensor));
+      CheckpointWriter.write(file, tensors, Map.of("paths", names));
+    }
+  }
+
+  /** Rows of a Parquet file. */
+  private static final class Columns implements Sink {
+    private final ParquetFeatures features;
+
+    Columns(Path file, int[] shape) throws IOException {
+      features = new ParquetFeatures(file, Map.of("shape", Arrays.toString(shape)));
+    }
+
+    @Override
+    public void add(String path, float[] row) throws IOException {
+      features.add(path, row);
+    }
+
+    @Override
+    public void addError(String path, String error) throws IOException {
+      features.addError(path, error);
+    }
+
+    @Override
+    public void complete() throws IOException {
+      features.complete();
+    }
+
+    @Override
+    public void close() throws IOException {
+      features.close();
+    }
+  }
+}

@@ -1,0 +1,253 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.embeddings.PictureIndex;
+import io.github.resnet4j.embeddings.PictureIndex.Neighbour;
+import io.github.resnet4j.engine.Session;
+import io.github.resnet4j.figures.ContactSheet;
+import io.github.resnet4j.figures.PictureFile;
+import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.inspect.Shape;
+import io.github.resnet4j.nn.Layer;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.logging.Level;
+import java.util.logging.Logger;
+import java.util.zip.CRC32;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+@Command(
+    name = "similar",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Finds the pictures of a folder that are most like another, by the cosine of their"
+          + " embeddings.",
+      "",
+      "The folder's embeddings are kept in an index, so that the next search only looks at what"
+          + " is new or has changed.",
+    },
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j similar samples/digit-6.png samples/",
+      "  resnet4j similar cat.jpg photos/ -m resnet50 --top 10 --output sheet.png",
+      "  resnet4j similar cat.jpg photos/ -w my.pth --index photos.index --format csv",
+    })
+final class SimilarCommand implements Callable<Integer> {
+  /** Pictures after which what is known so far is kept. */
+  private static final int COMMIT = 1024;
+
+  // Held, since a logger that nobody holds forgets its level. What Lucene says about vectors at its
+  // start concerns searches of millions.
+  private static final Logger LUCENE = Logger.getLogger("org.apache.lucene");
+
+  @Mixin private ModelOptions options = new ModelOptions();
+  @Mixin private FeatureLayer layer = new FeatureLayer();
+  @Mixin private FormatOption format = new FormatOption();
+
+  @Option(
+      names = "--top",
+      paramLabel = "N",
+      description = "How many to find; default ${DEFAULT-VALUE}.")
+  private int top = 10;
+
+  @Option(
+      names = "--index",
+      paramLabel = "DIR",
+      description =
+          "Where the embeddings are kept; by default a folder in the user's cache for each DIR and"
+              + " model.")
+  private @Nullable Path index;
+
+  @Option(
+      names = {"-o", "--output"},
+      paramLabel = "FILE",
+      description = "Draws query and neighbours on a sheet, a .png.")
+  private @Nullable Path output;
+
+  @Option(
+      names = "--preprocessing",
+      paramLabel = "FILE",
+      description = "How the weights' pictures were prepared, as 'classify' takes it.")
+  private @Nullable Path preprocessingFile;
+
+  @Parameters(index = "0", paramLabel = "QUERY", description = "The picture.")
+  private Path query = Path.of("");
+
+  @Parameters(index = "1", paramLabel = "DIR", description = "The folder to search.")
+  private Path folder = Path.of("");
+
+  @Override
+  public Integer call() throws IOException {
+    if (top < 1 || top > 10_000) {
+      throw new IllegalArgumentException("--top must be 1 to 10000, was " + top);
+    }
+    if (!Files.isDirectory(folder)) {
+      throw new IOException(folder + ": is no folder");
+    }
+    if (output != null && !output.toString().endsWith(".png")) {
+      throw new IllegalArgumentException("--output must end in .png: " + output);
+    }
+    LUCENE.setLevel(Level.SEVERE);
+    Classifier classifier = options.classifier(preprocessingFile, null);
+    ResNet network = classifier.network();
+    var prepared = classifier.preprocessing();
+    int[] shape =
+        layer.shape(
+            network, new Shape(prepared.channels(), prepared.cropHeight(), prepared.cropWidth()));
+    List<Path> pictures = Pictures.find(List.of(folder.toString()));
+    String model = fingerprint(classifier);
+    int unreadable;
+    List<Neighbour> found;
+    try (var known = new PictureIndex(index == null ? cached(model) : index, model);
+        Session session =
+            network.compile(layer.taps(network, options.atFirst(network, pictures.size())))) {
+      float[] sought =
+          layer.features(session, prepared.apply(ImageDecoder.DEFAULT.decode(query)), shape)[0];
+      unreadable = update(known, pictures, classifier, session, shape);
+      found = known.nearest(sought, top);
+    }
+    var rows = new ArrayList<List<Object>>();
+    for (Neighbour neighbour : found) {
+      rows.add(
+          List.of(
+              rows.size() + 1,
+              String.format(Locale.ROOT, "%.4f", neighbour.cosine()),
+              folder.resolve(neighbour.path())));
+    }
+    new Table(List.of("rank", "cosine", "path"), rows).print(format.format, System.out);
+    if (output != null) {
+      PictureFile.writePng(ContactSheet.draw(sheet(found)), output);
+    }
+    return unreadable == 0 ? Main.OK : Main.SOME_UNREADABLE;
+  }
+
+  /** Brings the index up to date with the folder; returns how many pictures could not be read. */
+  private int update(
+      PictureIndex known, List<Path> pictures, Classifier classifier, Session session, int[] shape)
+      throws IOException {
+    Map<String, String> versions = known.versions();
+    var gone = new HashSet<>(versions.keySet());
+    var changed = new ArrayList<Path>();
+    for (Path picture : pictures) {
+      String name = folder.relativize(picture).toString();
+      gone.remove(name);
+      if (!version(picture).equals(versions.get(name))) {
+        changed.add(picture);
+      }
+    }
+    for (String name : gone) {
+      known.remove(name);
+    }
+    int[] unreadable = new int[1];
+    if (!changed.isEmpty()) {
+      try (var progress = new Progress("index", " pictures", 1)) {
+        new Batches(changed, ImageDecoder.DEFAULT, classifier.preprocessing(), options.threads)
+            .forEach(batch -> {
+              float[][] features = layer.features(session, batch.tensor(), shape);
+              for (int i = 0; i < features.length; i++) {
+                Path picture = batch.files().get(i);
+                String error = batch.errors()[i];
+                if (error == null) {
+                  error = put(known, picture, features[i]);
+                }
+                if (error != null) {
+                  unreadable[0]++;
+                  known.remove(folder.relativize(picture).toString());
+                  System.err.println("resnet4j: " + error);
+                }
+              }
+              int done = batch.from() + features.length;
+              if (done % COMMIT < Batches.SIZE) {
+                known.commit();
+              }
+              progress.at(done, changed.size());
+              return true;
+            });
+      }
+    }
+    known.commit();
+    System.err.printf(
+        "%,d pictures, %,d of them new or changed, %,d gone%n",
+        pictures.size(), changed.size(), gone.size());
+    return unreadable[0];
+  }
+
+  private @Nullable String put(PictureIndex known, Path picture, float[] embedding)
+      throws IOException {
+    try {
+      known.put(folder.relativize(picture).toString(), version(picture), embedding);
+      return null;
+    } catch (IllegalArgumentException e) {
+      return picture + ": " + e.getMessage();
+    }
+  }
+
+  private static String version(Path picture) throws IOException {
+    return Files.size(picture) + " " + Files.getLastModifiedTime(picture).toMillis();
+  }
+
+  /**
+   * Tells models apart: by network, preprocessing, layer, and weights from its first to its last.
+   */
+  private String fingerprint(Classifier classifier) {
+    ResNet network = classifier.network();
+    var crc = new CRC32();
+    List<Layer.Conv2d> convolutions =
+        network
+            .layers()
+            .walk()
+            .filter(Layer.Conv2d.class::isInstance)
+            .map(Layer.Conv2d.class::cast)
+            .toList();
+    for (Layer.Conv2d each : List.of(convolutions.getFirst(), convolutions.getLast())) {
+      for (float weight : network.state().get(each.weight().name()).data()) {
+        int bits = Float.floatToRawIntBits(weight);
+        crc.update(bits);
+        crc.update(bits >> 8);
+        crc.update(bits >> 16);
+        crc.update(bits >> 24);
+      }
+    }
+    return "%s; %s; %s; %08x"
+        .formatted(network.spec(), classifier.preprocessing(), layer.describe(), crc.getValue());
+  }
+
+  private Path cached(String model) throws IOException {
+    String home = System.getenv("XDG_CACHE_HOME");
+    Path cache =
+        home == null || home.isBlank()
+            ? Path.of(System.getProperty("user.home"), ".cache")
+            : Path.of(home);
+    var crc = new CRC32();
+    crc.update((folder.toRealPath() + "\n" + model).getBytes(StandardCharsets.UTF_8));
+    return cache.resolve("resnet4j").resolve("index-%08x".formatted(crc.getValue()));
+  }
+
+  private List<ContactSheet.Entry> sheet(List<Neighbour> found) throws IOException {
+    var entries = new ArrayList<ContactSheet.Entry>();
+    entries.add(
+        new ContactSheet.Entry(
+            ImageDecoder.DEFAULT.decode(query), "query", String.valueOf(query.getFileName())));
+    for (Neighbour neighbour : found) {
+      entries.add(
+          new ContactSheet.Entry(
+              ImageDecoder.DEFAULT.decode(folder.resolve(neighbour.path())),
+              String.format(Locale.ROOT, "%.3f", neighbour.cosine()),
+              neighbour.path()));
+    }
+    return entries;
+  }
+}

@@ -1,0 +1,148 @@
+package io.github.resnet4j.inspect;
+
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.checkpoint.CheckpointException;
+import io.github.resnet4j.checkpoint.StoredTensor;
+import io.github.resnet4j.engine.ReferenceForward;
+import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalDouble;
+import java.util.SequencedMap;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * How two tensors of one name differ.
+ *
+ * @param name of a parameter or a layer
+ * @param first shape and format of the one, or nothing if only the other is there
+ * @param second of the other
+ * @param relative the norm of what they differ by over the first one's norm: 0 if all numbers are
+ *     the same, about 1e-6 for float32 summed in another order; empty if they cannot be compared
+ * @param largest the largest that two numbers differ by; empty likewise
+ */
+public record Difference(
+    String name, String first, String second, OptionalDouble relative, OptionalDouble largest) {
+
+  /** True if every number is the same. */
+  public boolean isNone() {
+    return first.equals(second) && largest.isPresent() && largest.getAsDouble() == 0;
+  }
+
+  private static Difference uncomparable(String name, String first, String second) {
+    return new Difference(name, first, second, OptionalDouble.empty(), OptionalDouble.empty());
+  }
+
+  /** Compares number by number; a number that is none equals another such. */
+  static Difference of(String name, String first, String second, Tensor a, Tensor b) {
+    if (!a.sameShape(b)) {
+      return uncomparable(name, first, second);
+    }
+    double squares = 0;
+    double own = 0;
+    double largest = 0;
+    for (int i = 0; i < a.size(); i++) {
+      double x = a.data()[i];
+      double y = b.data()[i];
+      double distance = Double.compare(x, y) == 0 || x == y ? 0 : Math.abs(x - y);
+      squares += distance * distance;
+      own += x * x;
+      largest = Double.isNaN(distance) ? Double.POSITIVE_INFINITY : Math.max(largest, distance);
+    }
+    double relative =
+        squares == 0 ? 0 : own == 0 ? Double.POSITIVE_INFINITY : Math.sqrt(squares / own);
+    return new Difference(
+        name,
+        first,
+        second,
+        OptionalDouble.of(Double.isNaN(relative) ? Double.POSITIVE_INFINITY : relative),
+        OptionalDouble.of(largest));
+  }
+
+  /**
+   * What two checkpoints hold under each name, torchvision's names, in the first one's order.
+   *
+   * @throws CheckpointException if two names of a file become one
+   */
+  public static List<Difference> ofWeights(Checkpoint first, Checkpoint second)
+      throws CheckpointException {
+    SequencedMap<String, StoredTensor> a = first.torchvisionTensors();
+    SequencedMap<String, StoredTensor> b = second.torchvisionTensors();
+    var names = new LinkedHashSet<>(a.keySet());
+    names.addAll(b.keySet());
+    var differences = new ArrayList<Difference>();
+    for (String name : names) {
+      StoredTensor one = a.get(name);
+      StoredTensor other = b.get(name);
+      if (one == null || other == null || !one.shape().equals(other.shape())) {
+        differences.add(uncomparable(name, text(one), text(other)));
+      } else {
+        differences.add(of(name, text(one), text(other), one.toTensor(), other.toTensor()));
+      }
+    }
+    return List.copyOf(differences);
+  }
+
+  private static String text(@Nullable StoredTensor tensor) {
+    return tensor == null ? "" : tensor.toString();
+  }
+
+  /**
+   * What every layer makes of one input in two networks, in the first one's order: where they begin
+   * to differ is where to look.
+   *
+   * @param x {@code [N, C, H, W]}, prepared
+   */
+  public static List<Difference> ofActivations(ResNet first, ResNet second, Tensor x, Team team) {
+    return compare(activations(first, x, team), activations(second, x, team));
+  }
+
+  /**
+   * The same against activations from elsewhere, such as Python: of the layers that {@code
+   * expected} names.
+   *
+   * @param expected by the layers' names; {@code output} is the network's result
+   * @throws IllegalArgumentException if it names none of the network's layers
+   */
+  public static List<Difference> ofActivations(
+      ResNet network, Map<String, Tensor> expected, Tensor x, Team team) {
+    Map<String, Tensor> own = activations(network, x, team);
+    if (own.keySet().stream().noneMatch(expected::containsKey)) {
+      throw new IllegalArgumentException(
+          "none of the names %s is one of the network's layers, %s …"
+              .formatted(
+                  expected.keySet().stream().limit(5).toList(),
+                  own.keySet().stream().limit(5).toList()));
+    }
+    own.keySet().retainAll(expected.keySet());
+    return compare(own, expected);
+  }
+
+  private static SequencedMap<String, Tensor> activations(ResNet network, Tensor x, Team team) {
+    List<String> names =
+        network
+            .layers()
+            .walk()
+            .filter(layer -> !layer.name().isEmpty() && !(layer instanceof Layer.Identity))
+            .map(Layer::name)
+            .distinct()
+            .toList();
+    return new ReferenceForward(network.layers(), network.state(), team).runAll(x, names);
+  }
+
+  private static List<Difference> compare(Map<String, Tensor> a, Map<String, Tensor> b) {
+    var differences = new ArrayList<Difference>();
+    a.forEach((name, one) -> {
+      Tensor other = b.get(name);
+      if (other != null) {
+        differences.add(of(name, one.toString(), other.toString(), one, other));
+      }
+    });
+    return List.copyOf(differences);
+  }
+}

@@ -1,0 +1,166 @@
+package io.github.resnet4j.embeddings;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.Map;
+import org.apache.hadoop.conf.Configuration;
+import org.apache.parquet.conf.ParquetConfiguration;
+import org.apache.parquet.conf.PlainParquetConfiguration;
+import org.apache.parquet.hadoop.ParquetFileWriter;
+import org.apache.parquet.hadoop.ParquetWriter;
+import org.apache.parquet.hadoop.api.WriteSupport;
+import org.apache.parquet.hadoop.metadata.CompressionCodecName;
+import org.apache.parquet.io.LocalOutputFile;
+import org.apache.parquet.io.OutputFile;
+import org.apache.parquet.io.api.Binary;
+import org.apache.parquet.io.api.RecordConsumer;
+import org.apache.parquet.schema.MessageType;
+import org.apache.parquet.schema.MessageTypeParser;
+
+/**
+ * Features in a Parquet file, a row for each picture: {@code path} (string), {@code features} (list
+ * of float32) or {@code error} (string). Not compressed, since floats hardly are. The file appears
+ * at {@link #complete}; without it, it does not.
+ */
+public final class ParquetFeatures implements AutoCloseable {
+  private static final MessageType SCHEMA =
+      MessageTypeParser.parseMessageType(
+          """
+          message features {
+            required binary path (STRING);
+            optional group features (LIST) {
+              repeated group list { required float element; }
+            }
+            optional binary error (STRING);
+          }
+          """);
+
+  /** What becomes of one picture: features, or why there are none. */
+  private record Row(String path, float[] features, String error) {}
+
+  private final Path file;
+  private final Path part;
+  private final ParquetWriter<Row> writer;
+
+  /**
+   * @param metadata notes in the file's footer, such as the shape of the features
+   * @throws IOException if the file cannot be made
+   */
+  public ParquetFeatures(Path file, Map<String, String> metadata) throws IOException {
+    this.file = file;
+    this.part = file.resolveSibling(file.getFileName() + ".part");
+    this.writer =
+        new Builder(new LocalOutputFile(part), metadata)
+            .withConf(new PlainParquetConfiguration())
+            .withCompressionCodec(CompressionCodecName.UNCOMPRESSED)
+            .withWriteMode(ParquetFileWriter.Mode.OVERWRITE)
+            .withDictionaryEncoding(false) // features do not repeat
+            .build();
+  }
+
+  /** Adds a picture's features. */
+  public void add(String path, float[] features) throws IOException {
+    writer.write(new Row(path, features, ""));
+  }
+
+  /** Adds a picture that has none. */
+  public void addError(String path, String error) throws IOException {
+    writer.write(new Row(path, new float[0], error));
+  }
+
+  /** Ends the file and gives it its name. */
+  public void complete() throws IOException {
+    writer.close();
+    Files.move(part, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+  }
+
+  @Override
+  public void close() throws IOException {
+    try {
+      writer.close(); // twice does nothing
+    } finally {
+      Files.deleteIfExists(part);
+    }
+  }
+
+  private static final class Builder extends ParquetWriter.Builder<Row, Builder> {
+    private final Map<String, String> metadata;
+
+    Builder(OutputFile file, Map<String, String> metadata) {
+      super(file);
+      this.metadata = Map.copyOf(metadata);
+    }
+
+    @Override
+    protected Builder self() {
+      return this;
+    }
+
+    @Override
+    protected WriteSupport<Row> getWriteSupport(Configuration configuration) {
+      return new Rows(metadata);
+    }
+
+    @Override
+    protected WriteSupport<Row> getWriteSupport(ParquetConfiguration configuration) {
+      return new Rows(metadata);
+    }
+  }
+
+  private static final class Rows extends WriteSupport<Row> {
+    private final Map<String, String> metadata;
+    private RecordConsumer to;
+
+    @SuppressWarnings("NullAway.Init") // prepareForWrite comes first
+    Rows(Map<String, String> metadata) {
+      this.metadata = metadata;
+    }
+
+    @Override
+    public WriteContext init(Configuration configuration) {
+      return new WriteContext(SCHEMA, metadata);
+    }
+
+    @Override
+    public WriteContext init(ParquetConfiguration configuration) {
+      return new WriteContext(SCHEMA, metadata);
+    }
+
+    @Override
+    public void prepareForWrite(RecordConsumer consumer) {
+      to = consumer;
+    }
+
+    @Override
+    public void write(Row row) {
+      to.startMessage();
+      text("path", 0, row.path);
+      if (row.error.isEmpty()) {
+        to.startField("features", 1);
+        to.startGroup();
+        to.startField("list", 0);
+        for (float value : row.features) {
+          to.startGroup();
+          to.startField("element", 0);
+          to.addFloat(value);
+          to.endField("element", 0);
+          to.endGroup();
+        }
+        to.endField("list", 0);
+        to.endGroup();
+        to.endField("features", 1);
+      } else {
+        text("error", 2, row.error);
+      }
+      to.endMessage();
+    }
+
+    private void text(String field, int index, String value) {
+      to.startField(field, index);
+      to.addBinary(Binary.fromString(value));
+      to.endField(field, index);
+    }
+  }
+}

@@ -1,0 +1,134 @@
+package io.github.resnet4j.embeddings;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.embeddings.PictureIndex.Neighbour;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class PictureIndexTest {
+  @TempDir private Path folder;
+
+  private static float[] vector(Random random, int length) {
+    float[] vector = new float[length];
+    for (int i = 0; i < length; i++) {
+      vector[i] = (float) random.nextGaussian();
+    }
+    return vector;
+  }
+
+  private static double cosine(float[] a, float[] b) {
+    double ab = 0;
+    double aa = 0;
+    double bb = 0;
+    for (int i = 0; i < a.length; i++) {
+      ab += (double) a[i] * b[i];
+      aa += (double) a[i] * a[i];
+      bb += (double) b[i] * b[i];
+    }
+    return ab / Math.sqrt(aa * bb);
+  }
+
+  /** Of 2,048 numbers, as ResNet-50's are; every neighbour against a search through all. */
+  @Test
+  void findsTheNearest() throws IOException {
+    var random = new Random(1);
+    var vectors = new ArrayList<float[]>();
+    try (var index = new PictureIndex(folder, "m")) {
+      for (int i = 0; i < 300; i++) {
+        vectors.add(vector(random, 2048));
+        index.put("p" + i, "1", vectors.get(i));
+      }
+      index.commit();
+      for (int query = 0; query < 10; query++) {
+        float[] sought = vector(random, 2048);
+        List<String> expected =
+            IntStream.range(0, 300)
+                .boxed()
+                .sorted(Comparator.comparingDouble(i -> -cosine(sought, vectors.get(i))))
+                .limit(10)
+                .map(i -> "p" + i)
+                .toList();
+        List<Neighbour> found = index.nearest(sought, 10);
+        Set<String> names = found.stream().map(Neighbour::path).collect(Collectors.toSet());
+        // A graph may miss one that a search through all finds.
+        long hits = expected.stream().filter(names::contains).count();
+        assertTrue(hits >= 9, "found %d of the ten nearest".formatted(hits));
+        for (Neighbour neighbour : found) {
+          int i = Integer.parseInt(neighbour.path().substring(1));
+          // The score is a float32 near one half.
+          assertEquals(cosine(sought, vectors.get(i)), neighbour.cosine(), 1e-6);
+        }
+      }
+    }
+  }
+
+  @Test
+  void remembersWhatIsThereAndForgetsWhatIsGone() throws IOException {
+    try (var index = new PictureIndex(folder, "m")) {
+      index.put("a", "1", new float[] {1, 0});
+      index.put("b", "1", new float[] {0, 1});
+      index.put("c", "1", new float[] {1, 1});
+      index.commit();
+    }
+    try (var index = new PictureIndex(folder, "m")) {
+      assertEquals(Map.of("a", "1", "b", "1", "c", "1"), index.versions());
+      index.put("a", "2", new float[] {0, -1});
+      index.remove("c");
+      index.commit();
+      assertEquals(Map.of("a", "2", "b", "1"), index.versions());
+      assertEquals(
+          List.of("b", "a"),
+          index.nearest(new float[] {0.1f, 2}, 5).stream().map(Neighbour::path).toList());
+    }
+    try (var index = new PictureIndex(folder, "m")) {
+      assertEquals(Map.of("a", "2", "b", "1"), index.versions());
+    }
+  }
+
+  @Test
+  void anotherModelsEmbeddingsAreNotCompared() throws IOException {
+    try (var index = new PictureIndex(folder, "m")) {
+      index.put("a", "1", new float[] {1, 0});
+      index.commit();
+    }
+    try (var index = new PictureIndex(folder, "other")) {
+      assertEquals(Map.of(), index.versions());
+      assertEquals(List.of(), index.nearest(new float[] {1, 0, 0}, 3));
+      index.put("a", "1", new float[] {1, 0, 0});
+      assertEquals(1, index.nearest(new float[] {1, 0, 0}, 3).size());
+    }
+  }
+
+  @Test
+  void whatWasNotCommittedIsNotThere() throws IOException {
+    var index = new PictureIndex(folder, "m");
+    index.put("a", "1", new float[] {1, 0});
+    // Another process: the folder is locked as long as this one lives.
+    var e = assertThrows(IOException.class, () -> new PictureIndex(folder, "m").close());
+    assertTrue(e.getMessage().contains("another process is writing"), e.getMessage());
+    index.close();
+  }
+
+  @Test
+  void anEmbeddingWithoutDirectionIsRefused() throws IOException {
+    try (var index = new PictureIndex(folder, "m")) {
+      assertThrows(IllegalArgumentException.class, () -> index.put("a", "1", new float[] {0, 0}));
+      assertThrows(
+          IllegalArgumentException.class, () -> index.put("a", "1", new float[] {Float.NaN, 0}));
+      assertEquals(Map.of(), index.versions());
+    }
+  }
+}

@@ -9,6 +9,7 @@ import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.tensor.Tensor;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -140,9 +141,16 @@ public record Difference(
     a.forEach((name, one) -> {
       Tensor other = b.get(name);
       if (other != null) {
-        differences.add(of(name, one.toString(), other.toString(), one, other));
+        // PyTorch's pooling leaves [N, C, 1, 1], ours [N, C].
+        boolean same = Arrays.equals(withoutOnes(one), withoutOnes(other));
+        Tensor alike = same ? other.reshape(one.shape()) : other;
+        differences.add(of(name, one.toString(), other.toString(), one, alike));
       }
     });
     return List.copyOf(differences);
+  }
+
+  private static int[] withoutOnes(Tensor tensor) {
+    return Arrays.stream(tensor.shape()).filter(extent -> extent != 1).toArray();
   }
 }

@@ -178,7 +178,7 @@ public final class CostChart {
       double x = cost.applyAsDouble(entry) * scale.x;
       double y = entry.top1.orElseThrow() * scale.y;
       double radius = diameter(entry) / 2;
-      double side = radius + entry.name.length() * 3.5 + 6;
+      double side = radius + entry.name.length() * 3.5 + 14;
       double far = radius + LINE;
       Label best = new Label(entry.name, x, y - far);
       long fewest = Long.MAX_VALUE;

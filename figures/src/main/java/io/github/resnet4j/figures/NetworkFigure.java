@@ -360,7 +360,7 @@ public final class NetworkFigure {
                 new Part(
                     conv.name(),
                     conv.stride() > 1 ? Role.STRIDED : usual,
-                    List.of(describe(conv)),
+                    describe(conv),
                     layer.output()));
         case SubsampleAndPad pad ->
             parts.add(
@@ -389,15 +389,16 @@ public final class NetworkFigure {
     parts.add(new Part(last.id, last.role, lines, last.output));
   }
 
-  private static String describe(Conv2d conv) {
-    String text = "%d×%d conv, %d".formatted(conv.kernel(), conv.kernel(), conv.outChannels());
+  private static List<String> describe(Conv2d conv) {
+    String first = "%d×%d conv, %d".formatted(conv.kernel(), conv.kernel(), conv.outChannels());
     if (conv.stride() > 1) {
-      text += ", stride " + conv.stride();
+      first += ", stride " + conv.stride();
     }
-    if (conv.groups() > 1) {
-      text += ", %d groups".formatted(conv.groups());
+    String second = conv.groups() > 1 ? conv.groups() + " groups" : "";
+    if (conv.dilation() > 1) {
+      second += (second.isEmpty() ? "" : ", ") + "dilation " + conv.dilation();
     }
-    return conv.dilation() > 1 ? text + ", dilation " + conv.dilation() : text;
+    return second.isEmpty() ? List.of(first) : List.of(first, second);
   }
 
   private static Figure draw(ShapedLayer block, String heading) {

@@ -195,7 +195,7 @@ class NetworkFigureTest {
   void groupsAndPlainNetworksAreShown() throws Exception {
     ResNetSpec spec = Architecture.named("resnext50_32x4d");
     String svg = NetworkFigure.block(spec, image(spec), "layer1.0").toSvg();
-    assertTrue(svg.contains("3×3 conv, 128, 32 groups"), svg);
+    assertTrue(svg.contains("3×3 conv, 128<") && svg.contains("32 groups, batch norm"), svg);
     ResNetSpec basic = Architecture.named("resnet34");
     Figure figure = NetworkFigure.plain("resnet34", basic, image(basic));
     assertWellDrawn(figure);

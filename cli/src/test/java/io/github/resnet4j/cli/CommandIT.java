@@ -7,7 +7,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.jr.ob.JSON;
 import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.Npy;
+import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.cli.Command.Run;
 import io.github.resnet4j.tensor.Tensor;
 import java.awt.Color;
@@ -17,6 +19,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -251,7 +254,14 @@ class CommandIT {
     Run converted =
         run("convert", GOLDEN.resolve("checkpoints/training.pth").toString(), file.toString());
     assertEquals(0, converted.code(), converted.err());
-    Run unknown = run("classify", "--weights", file.toString(), "samples/digit-5.png");
+    Run recognised = run("classify", "--weights", file.toString(), "samples/digit-5.png");
+    assertEquals(0, recognised.code(), recognised.err());
+    assertTrue(recognised.err().contains("do not say how their pictures were prepared"));
+    Path other = folder.resolve("other.safetensors");
+    var tensors = new LinkedHashMap<String, StoredTensor>();
+    tensors.put("fc.bias", StoredTensor.of(Tensor.zeros(3)));
+    CheckpointWriter.write(other, tensors, Map.of());
+    Run unknown = run("classify", "--weights", other.toString(), "samples/digit-5.png");
     assertEquals(1, unknown.code());
     assertTrue(unknown.err().contains("name it with --model"), unknown.err());
     Run wrong = run("classify", "-m", "resnet18", "-w", file.toString(), "samples/digit-5.png");

@@ -1,6 +1,5 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.Architecture;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.engine.Calibration;
 import io.github.resnet4j.engine.CompileOptions;
@@ -38,7 +37,9 @@ final class BenchCommand implements Callable<Integer> {
       names = {"-m", "--model"},
       paramLabel = "NAME",
       split = ",",
-      description = "Networks that 'resnet4j models' lists; default ${DEFAULT-VALUE}.")
+      description =
+          "Networks that 'resnet4j models' lists, or checkpoints of them; default"
+              + " ${DEFAULT-VALUE}.")
   private List<String> models = List.of("resnet50");
 
   @Option(
@@ -138,8 +139,8 @@ final class BenchCommand implements Callable<Integer> {
   }
 
   /** A network of random weights, calibrated by random images if need be. */
-  static ResNet network(String model, Precision precision) {
-    var network = ResNet.initialize(Architecture.named(model), TorchRandom.manualSeed(0));
+  static ResNet network(String model, Precision precision) throws IOException {
+    var network = ResNet.initialize(NetworkOptions.find(model), TorchRandom.manualSeed(0));
     if (precision != Precision.INT8) {
       return network;
     }

@@ -40,7 +40,8 @@ final class NetworkOptions {
     return plain ? spec.toBuilder().shortcut(ResNetSpec.Shortcut.NONE).build() : spec;
   }
 
-  private static ResNetSpec find(String model) throws IOException {
+  /** The network of that name, or of that checkpoint. */
+  static ResNetSpec find(String model) throws IOException {
     if (!Architecture.catalogue().containsKey(model) && isFile(model)) {
       return Weights.find(Optional.empty(), model, System.getenv(), new Download((_, _, _) -> {}))
           .spec()

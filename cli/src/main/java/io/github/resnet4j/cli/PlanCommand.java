@@ -30,7 +30,9 @@ final class PlanCommand implements Callable<Integer> {
   @Option(
       names = {"-m", "--model"},
       paramLabel = "NAME",
-      description = "A network that 'resnet4j models' lists; default ${DEFAULT-VALUE}.")
+      description =
+          "A network that 'resnet4j models' lists, or a checkpoint of one; default"
+              + " ${DEFAULT-VALUE}.")
   private String model = "resnet50";
 
   @Option(

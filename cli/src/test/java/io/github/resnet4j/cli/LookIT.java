@@ -277,6 +277,7 @@ class LookIT {
     assertEquals("fc.bias", JSON.std.mapFrom(some.lines().getLast()).get("name"));
     // No command needs to be told the network.
     assertTrue(run("summary", file.toString()).out().contains("Shortcut A"));
+    assertEquals(0, run("plan", "--model", file.toString(), "--input", "32").code());
     Run classified = run("classify", "--weights", file.toString(), "samples/digit-1.png");
     assertEquals(0, classified.code(), classified.err());
 

@@ -20,6 +20,7 @@ import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -64,6 +65,23 @@ public final class ResNet {
     Sequential layers = spec.layers();
     return new ResNet(
         spec, layers, Initialization.torchvision(layers, random, spec.zeroInitResidual()));
+  }
+
+  /**
+   * A network with these weights, which are shared and not copied.
+   *
+   * @throws IllegalArgumentException if a parameter is missing or of another shape; names it
+   */
+  public static ResNet of(ResNetSpec spec, StateDict state) {
+    Sequential layers = spec.layers();
+    for (Parameter parameter : layers.parameters()) {
+      Tensor tensor = state.get(parameter.name());
+      if (!Arrays.equals(tensor.shape(), parameter.extents())) {
+        throw new IllegalArgumentException(
+            "%s is %s, the network's %s".formatted(parameter.name(), tensor, parameter.shape()));
+      }
+    }
+    return new ResNet(spec, layers, state);
   }
 
   /**

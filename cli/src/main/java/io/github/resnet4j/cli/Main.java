@@ -26,6 +26,8 @@ import picocli.CommandLine.IVersionProvider;
       WeightsCommand.class,
       ConvertCommand.class,
       QuantizeCommand.class,
+      ExportCommand.class,
+      ImportCommand.class,
       TrainCommand.class,
       EvaluateCommand.class,
       CurvesCommand.class,

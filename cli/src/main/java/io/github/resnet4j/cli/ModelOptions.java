@@ -190,7 +190,8 @@ final class ModelOptions {
         : Preprocessing.imagenet(256, 224);
   }
 
-  private static Preprocessing usualPreprocessing(ResNetSpec spec) {
+  /** The usual one, with a word that it is an assumption. */
+  static Preprocessing usualPreprocessing(ResNetSpec spec) {
     boolean small = spec.stem() == ResNetSpec.Stem.SMALL_IMAGE;
     Preprocessing usual = usual(spec);
     System.err.printf(

@@ -373,6 +373,35 @@ class CommandIT {
   }
 
   /** Squares and discs, a folder for each. */
+  @Test
+  void aNetworkLeavesAsOnnxAndComesBack() throws IOException {
+    Path file = folder.resolve("digits.onnx");
+    Path back = folder.resolve("back.safetensors");
+    Run out =
+        run("export", file.toString(), "--dynamic-batch", "--fold-bn", "--include-preprocessing");
+    assertEquals(0, out.code(), out.err());
+    Run in = run("import", file.toString(), back.toString());
+    assertEquals(0, in.code(), in.err());
+    String[] classify = {"classify", "samples/", "--format", "csv", "--top", "1"};
+    List<String> before = run(classify).lines();
+    String[] with = Arrays.copyOf(classify, classify.length + 2);
+    with[classify.length] = "-w";
+    with[classify.length + 1] = back.toString();
+    List<String> after = run(with).lines();
+    assertEquals(12, after.size());
+    for (int i = 1; i < after.size(); i++) {
+      String[] one = before.get(i).split(",");
+      String[] two = after.get(i).split(",");
+      assertEquals(List.of(one).subList(0, 4), List.of(two).subList(0, 4));
+      assertEquals(Float.parseFloat(one[4]), Float.parseFloat(two[4]), 1e-5);
+    }
+    assertEquals(1, run("export", folder.resolve("x.pb").toString()).code());
+    assertEquals(1, run("export", file.toString(), "--opset", "9").code());
+    Run odd = run("import", "samples/digit-1.png", back.toString());
+    assertEquals(1, odd.code());
+    assertTrue(odd.err().contains("is no ONNX file, or damaged"), odd.err());
+  }
+
   private static void drawPictures(Path to) throws IOException {
     var random = new Random(1);
     for (int i = 0; i < 20; i++) {
@@ -669,6 +698,8 @@ class CommandIT {
         "weights",
         "convert",
         "quantize",
+        "export",
+        "import",
         "train",
         "evaluate",
         "curves",

@@ -1,0 +1,126 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.Weights;
+import io.github.resnet4j.inspect.Shape;
+import io.github.resnet4j.onnx.OnnxExport;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+@Command(
+    name = "export",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Writes a network as ONNX, for ONNX Runtime (also on a GPU), OpenVINO, TensorRT and others.",
+      "",
+      "Labels and preprocessing go along as metadata, JSON under 'labels' and 'preprocessing'."
+          + " Weights are named as in the state_dict. 'import' reads the file again.",
+    },
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j export digits.onnx",
+      "  resnet4j export resnet50.onnx -m resnet50 -w DEFAULT --dynamic-batch --fold-bn",
+      "  resnet4j export half.onnx -w my.pth --precision fp16 --include-preprocessing",
+    })
+final class ExportCommand implements Callable<Integer> {
+  @Option(
+      names = {"-m", "--model"},
+      paramLabel = "NAME",
+      description = "A network that 'resnet4j models' lists.")
+  private @Nullable String model;
+
+  @Option(
+      names = {"-w", "--weights"},
+      paramLabel = "WEIGHTS",
+      description =
+          "What 'classify' takes: DEFAULT, a name or a file; by default the embedded digits.")
+  private @Nullable String weights;
+
+  @Option(names = "--format", paramLabel = "FORMAT", description = "onnx, the only one so far.")
+  private Format format = Format.ONNX;
+
+  @Option(
+      names = "--opset",
+      paramLabel = "N",
+      description = "The version of ONNX's operators, 13 to 23; default ${DEFAULT-VALUE}.")
+  private int opset = OnnxExport.DEFAULT_OPSET;
+
+  @Option(names = "--dynamic-batch", description = "Leaves the number of images open.")
+  private boolean dynamicBatch;
+
+  @Option(
+      names = "--precision",
+      paramLabel = "TYPE",
+      description =
+          "fp32, or fp16: half as large, calculated in half precision, floats in and out; default"
+              + " ${DEFAULT-VALUE}.")
+  private Numbers precision = Numbers.FP32;
+
+  @Option(names = "--fold-bn", description = "Makes batch norm part of the convolutions.")
+  private boolean foldBatchNorm;
+
+  @Option(
+      names = "--include-preprocessing",
+      description =
+          "The graph takes pixels, uint8 [N, H, W, C] of a resized and cropped picture, and scales"
+              + " and normalises them itself.")
+  private boolean includePreprocessing;
+
+  @Option(
+      names = "--preprocessing",
+      paramLabel = "FILE",
+      description = "How the weights' pictures were prepared, as 'classify' takes it.")
+  private @Nullable Path preprocessingFile;
+
+  @Parameters(paramLabel = "OUT", description = "The new file, a .onnx.")
+  private Path out = Path.of("");
+
+  enum Format {
+    ONNX
+  }
+
+  enum Numbers {
+    FP32,
+    FP16
+  }
+
+  @Override
+  public Integer call() throws IOException {
+    if (!out.toString().endsWith("." + format.name().toLowerCase(Locale.ROOT))) {
+      throw new IllegalArgumentException("the file must end in .onnx: " + out);
+    }
+    var export =
+        new OnnxExport(
+            opset, dynamicBatch, precision == Numbers.FP16, foldBatchNorm, includePreprocessing);
+    var options = new ModelOptions();
+    options.model = model;
+    options.weights = weights;
+    if (weights != null || model != null) {
+      Weights found = options.findWeights();
+      ResNet network = options.load(found);
+      if (!network.spec().includeTop()) {
+        int side = ModelOptions.usual(network.spec()).cropHeight();
+        export.write(network, new Shape(network.spec().inChannels(), side, side), out);
+        return said(network);
+      }
+    }
+    Classifier classifier = options.classifier(preprocessingFile, null);
+    export.write(classifier, out);
+    return said(classifier.network());
+  }
+
+  private int said(ResNet network) throws IOException {
+    System.err.printf(
+        "%,d parameters -> %s (%,d bytes)%n",
+        network.spec().parameterCount(), out, Files.size(out));
+    return Main.OK;
+  }
+}

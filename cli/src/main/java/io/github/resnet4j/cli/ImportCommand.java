@@ -1,0 +1,74 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.checkpoint.CheckpointWriter;
+import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.onnx.OnnxImport;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+@Command(
+    name = "import",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Reads a residual network from an ONNX file into a checkpoint.",
+      "",
+      "The network is recognised by the graph's structure, whoever wrote it, batch norm folded or"
+          + " not; anything else is refused at the first operation that does not fit.",
+    },
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j import digits.onnx digits.safetensors",
+      "  resnet4j import from-pytorch.onnx weights.pth --preprocessing imagenet.json",
+    })
+final class ImportCommand implements Callable<Integer> {
+  @Option(
+      names = "--preprocessing",
+      paramLabel = "FILE",
+      description =
+          "How the weights' pictures were prepared, as 'classify' takes it, where the file does not"
+              + " say it.")
+  private @Nullable Path preprocessingFile;
+
+  @Parameters(index = "0", paramLabel = "IN", description = "A .onnx.")
+  private Path in = Path.of("");
+
+  @Parameters(
+      index = "1",
+      paramLabel = "OUT",
+      description = "The new file, .safetensors, .pth, .pt or .bin.")
+  private Path out = Path.of("");
+
+  @Override
+  public Integer call() throws IOException {
+    if (!CheckpointWriter.knowsFormatOf(out)) {
+      throw new IllegalArgumentException(
+          out + ": must end in .safetensors, .pth, .pt or .bin, so that its format is clear");
+    }
+    OnnxImport found = OnnxImport.read(in);
+    var network = found.network();
+    if (network.spec().includeTop()) {
+      Preprocessing preprocessing =
+          preprocessingFile != null
+              ? Preprocessing.fromJson(preprocessingFile)
+              : found
+                  .preprocessing()
+                  .orElseGet(() -> ModelOptions.usualPreprocessing(network.spec()));
+      new Classifier(
+              network,
+              preprocessing,
+              found.labels().orElseGet(() -> Classifier.numbered(network.spec().numClasses())))
+          .save(out);
+    } else {
+      network.save(out, Map.of());
+    }
+    System.err.printf("%s -> %s%n", in, out);
+    return Main.OK;
+  }
+}

@@ -1,0 +1,366 @@
+package io.github.resnet4j.onnx;
+
+import com.fasterxml.jackson.jr.ob.JSON;
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.inspect.Shape;
+import io.github.resnet4j.inspect.ShapedLayer;
+import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.GlobalAveragePool;
+import io.github.resnet4j.nn.Layer.Identity;
+import io.github.resnet4j.nn.Layer.Linear;
+import io.github.resnet4j.nn.Layer.MaxPool2d;
+import io.github.resnet4j.nn.Layer.Relu;
+import io.github.resnet4j.nn.Layer.Residual;
+import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Layer.SubsampleAndPad;
+import io.github.resnet4j.nn.StateDict;
+import io.github.resnet4j.onnx.OnnxModel.Attribute;
+import io.github.resnet4j.onnx.OnnxModel.Constant;
+import io.github.resnet4j.onnx.OnnxModel.Node;
+import io.github.resnet4j.onnx.OnnxModel.Type;
+import io.github.resnet4j.onnx.OnnxModel.Value;
+import io.github.resnet4j.tensor.Tensor;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SequencedMap;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Writes a network as ONNX, an operation for each layer, constants named as in the state_dict.
+ *
+ * @param opset the version of ONNX's operators, 13 to 23
+ * @param dynamicBatch whether the number of images is left open; otherwise it is 1
+ * @param half whether the network calculates in float16; what goes in and out stays float32
+ * @param foldBatchNorm whether batch norm becomes part of the convolutions
+ * @param includePreprocessing whether the network takes the pixels of a resized and cropped
+ *     picture, {@code uint8 [N, H, W, C]}, instead of prepared floats
+ */
+public record OnnxExport(
+    int opset,
+    boolean dynamicBatch,
+    boolean half,
+    boolean foldBatchNorm,
+    boolean includePreprocessing) {
+  /** The operators that every runtime of today knows. */
+  public static final int DEFAULT_OPSET = 17;
+
+  private static final int OLDEST = 13;
+  private static final int NEWEST = 23;
+
+  /**
+   * @throws IllegalArgumentException if the operator set is none that is written
+   */
+  public OnnxExport {
+    if (opset < OLDEST || opset > NEWEST) {
+      throw new IllegalArgumentException(
+          "the opset must be %d to %d, was %d".formatted(OLDEST, NEWEST, opset));
+    }
+  }
+
+  /** Opset 17, one image, float32, batch norm as it is, prepared floats in. */
+  public static OnnxExport defaults() {
+    return new OnnxExport(DEFAULT_OPSET, false, false, false, false);
+  }
+
+  /**
+   * Writes a network with its preprocessing and labels as metadata: {@code preprocessing} and
+   * {@code labels}, both JSON.
+   *
+   * @throws IOException if the file cannot be written; it appears whole or not at all
+   */
+  public void write(Classifier classifier, Path file) throws IOException {
+    var preprocessing = classifier.preprocessing();
+    var metadata = new LinkedHashMap<String, String>();
+    metadata.put("preprocessing", JSON.std.asString(preprocessing.toFields()));
+    metadata.put("labels", JSON.std.asString(classifier.labels()));
+    var shape =
+        new Shape(preprocessing.channels(), preprocessing.cropHeight(), preprocessing.cropWidth());
+    OnnxFile.write(new Graph(classifier.network(), preprocessing).model(shape, metadata), file);
+  }
+
+  /**
+   * Writes a bare network, with or without a head.
+   *
+   * @param image the shape of an input
+   * @throws IllegalArgumentException if preprocessing is to be included, which is not known
+   */
+  public void write(ResNet network, Shape image, Path file) throws IOException {
+    if (includePreprocessing) {
+      throw new IllegalArgumentException("there is no preprocessing to include");
+    }
+    OnnxFile.write(new Graph(network, null).model(image, Map.of()), file);
+  }
+
+  /** The graph while it grows. */
+  private final class Graph {
+    private final ResNet network;
+    private final @Nullable Preprocessing preprocessing;
+    private final StateDict state;
+    private final List<Node> nodes = new ArrayList<>();
+    private final SequencedMap<String, Constant> constants = new LinkedHashMap<>();
+    private final List<Value> values = new ArrayList<>();
+
+    Graph(ResNet network, @Nullable Preprocessing preprocessing) {
+      this.network = network;
+      this.preprocessing = preprocessing;
+      this.state = network.state();
+    }
+
+    private String batch() {
+      return dynamicBatch ? "N" : "1";
+    }
+
+    private Type type() {
+      return half ? Type.FLOAT16 : Type.FLOAT;
+    }
+
+    OnnxModel model(Shape image, Map<String, String> metadata) {
+      var shaped = ShapedLayer.of(network.layers(), image);
+      String at = begin(image);
+      at = add(shaped, at);
+      Shape result = shaped.output();
+      boolean vector = network.spec().includeTop();
+      if (half) {
+        String result16 = at;
+        at = node("Cast", "output_cast", List.of(result16), Map.of("to", new Attribute.Int(1)));
+      }
+      // The last operation's result gets the network's name for it.
+      String name = vector ? "logits" : "features";
+      Node last = nodes.removeLast();
+      nodes.add(
+          new Node(
+              last.op(),
+              last.domain(),
+              last.name(),
+              last.inputs(),
+              List.of(name),
+              last.attributes()));
+      values.removeIf(value -> value.name().equals(last.outputs().getFirst()));
+      Value input =
+          includePreprocessing
+              ? new Value(
+                  "pixels",
+                  Type.UINT8,
+                  List.of(
+                      batch(),
+                      String.valueOf(image.height()),
+                      String.valueOf(image.width()),
+                      String.valueOf(image.channels())))
+              : new Value("images", Type.FLOAT, extents(image, false));
+      return new OnnxModel(
+          opset,
+          "resnet4j",
+          "resnet",
+          List.copyOf(nodes),
+          constants,
+          List.of(input),
+          List.of(new Value(name, Type.FLOAT, extents(result, vector))),
+          List.copyOf(values),
+          metadata);
+    }
+
+    private List<String> extents(Shape shape, boolean vector) {
+      return vector
+          ? List.of(batch(), String.valueOf(shape.channels()))
+          : List.of(
+              batch(),
+              String.valueOf(shape.channels()),
+              String.valueOf(shape.height()),
+              String.valueOf(shape.width()));
+    }
+
+    /** What comes before the network: colours, and the format of numbers. */
+    private String begin(Shape image) {
+      String at = "images";
+      Preprocessing known = preprocessing;
+      if (includePreprocessing && known != null) {
+        at = node("Cast", "pixels_float", List.of("pixels"), Map.of("to", new Attribute.Int(1)));
+        at =
+            node(
+                "Transpose",
+                "pixels_nchw",
+                List.of(at),
+                Map.of("perm", new Attribute.Ints(List.of(0L, 3L, 1L, 2L))));
+        constants.put("preprocessing.scale", Constant.of(new float[] {255}, false, new long[0]));
+        at = node("Div", "pixels_scaled", List.of(at, "preprocessing.scale"), Map.of());
+        float[] mean = new float[image.channels()];
+        float[] std = new float[image.channels()];
+        for (int c = 0; c < mean.length; c++) {
+          mean[c] = known.mean().get(c);
+          std[c] = known.std().get(c);
+        }
+        constants.put("preprocessing.mean", Constant.of(mean, false, 1, mean.length, 1, 1));
+        constants.put("preprocessing.std", Constant.of(std, false, 1, std.length, 1, 1));
+        at = node("Sub", "pixels_centred", List.of(at, "preprocessing.mean"), Map.of());
+        at = node("Div", "images", List.of(at, "preprocessing.std"), Map.of());
+      }
+      return half
+          ? node("Cast", "images_half", List.of(at), Map.of("to", new Attribute.Int(10)))
+          : at;
+    }
+
+    private String node(
+        String op, String output, List<String> inputs, Map<String, Attribute> attributes) {
+      nodes.add(new Node(op, "", output, inputs, List.of(output), attributes));
+      return output;
+    }
+
+    /** The same, with the shape of its result for those who look at the graph. */
+    private String node(
+        String op,
+        String output,
+        List<String> inputs,
+        Map<String, Attribute> attributes,
+        Shape shape) {
+      values.add(new Value(output, type(), extents(shape, false)));
+      return node(op, output, inputs, attributes);
+    }
+
+    /** A constant from the state_dict, under its name there. */
+    private String constant(String name) {
+      Tensor tensor = state.get(name);
+      constants.put(name, Constant.of(tensor.data(), half, toLongs(tensor.shape())));
+      return name;
+    }
+
+    private static long[] toLongs(int[] shape) {
+      long[] extents = new long[shape.length];
+      for (int i = 0; i < shape.length; i++) {
+        extents[i] = shape[i];
+      }
+      return extents;
+    }
+
+    private static Attribute twice(long value) {
+      return new Attribute.Ints(List.of(value, value));
+    }
+
+    private static Attribute around(long value) {
+      return new Attribute.Ints(List.of(value, value, value, value));
+    }
+
+    /** Adds a layer to what computes {@code x}; returns the name of its result. */
+    private String add(ShapedLayer shaped, String x) {
+      String name = shaped.layer().name();
+      return switch (shaped.layer()) {
+        case Sequential _ -> sequence(shaped.children(), x);
+        case Residual _ -> {
+          String main = add(shaped.children().get(0), x);
+          String shortcut = add(shaped.children().get(1), x);
+          String sum =
+              node("Add", name + ".add", List.of(main, shortcut), Map.of(), shaped.output());
+          yield node("Relu", name + ".relu", List.of(sum), Map.of(), shaped.output());
+        }
+        case Conv2d conv -> convolution(conv, x, List.of(constant(conv.weight().name())), shaped);
+        case BatchNorm2d norm ->
+            node(
+                "BatchNormalization",
+                name,
+                List.of(
+                    x,
+                    constant(name + ".weight"),
+                    constant(name + ".bias"),
+                    constant(name + ".running_mean"),
+                    constant(name + ".running_var")),
+                Map.of("epsilon", new Attribute.Real((float) BatchNorm2d.EPS)),
+                shaped.output());
+        case Relu _ -> node("Relu", name, List.of(x), Map.of(), shaped.output());
+        case MaxPool2d pool -> {
+          var attributes = new LinkedHashMap<String, Attribute>();
+          attributes.put("kernel_shape", twice(pool.kernel()));
+          attributes.put("strides", twice(pool.stride()));
+          attributes.put("pads", around(pool.padding()));
+          yield node("MaxPool", name, List.of(x), attributes, shaped.output());
+        }
+        case GlobalAveragePool _ -> {
+          String pooled = node("GlobalAveragePool", name, List.of(x), Map.of(), shaped.output());
+          yield node(
+              "Flatten", name + ".flatten", List.of(pooled), Map.of("axis", new Attribute.Int(1)));
+        }
+        case Linear linear ->
+            node(
+                "Gemm",
+                name,
+                List.of(x, constant(linear.weight().name()), constant(linear.bias().name())),
+                Map.of("transB", new Attribute.Int(1)));
+        case Identity _ -> x;
+        case SubsampleAndPad pad -> {
+          int channels = shaped.input().channels();
+          int before = (pad.channels() - channels) / 2;
+          int after = pad.channels() - channels - before;
+          constants.put(name + ".starts", Constant.of(0, 0));
+          constants.put(name + ".ends", Constant.of(Integer.MAX_VALUE, Integer.MAX_VALUE));
+          constants.put(name + ".axes", Constant.of(2, 3));
+          constants.put(name + ".steps", Constant.of(pad.stride(), pad.stride()));
+          constants.put(name + ".pads", Constant.of(0, before, 0, 0, 0, after, 0, 0));
+          String some =
+              node(
+                  "Slice",
+                  name + ".slice",
+                  List.of(x, name + ".starts", name + ".ends", name + ".axes", name + ".steps"),
+                  Map.of());
+          yield node("Pad", name, List.of(some, name + ".pads"), Map.of(), shaped.output());
+        }
+      };
+    }
+
+    /** Layers one after the other; a convolution may take the batch norm after it with it. */
+    private String sequence(List<ShapedLayer> layers, String x) {
+      String at = x;
+      for (int i = 0; i < layers.size(); i++) {
+        if (foldBatchNorm
+            && layers.get(i).layer() instanceof Conv2d conv
+            && i + 1 < layers.size()
+            && layers.get(i + 1).layer() instanceof BatchNorm2d norm) {
+          at = folded(conv, norm, at, layers.get(i));
+          i++;
+        } else {
+          at = add(layers.get(i), at);
+        }
+      }
+      return at;
+    }
+
+    private String convolution(Conv2d conv, String x, List<String> constants, ShapedLayer shaped) {
+      var inputs = new ArrayList<>(List.of(x));
+      inputs.addAll(constants);
+      var attributes = new LinkedHashMap<String, Attribute>();
+      attributes.put("kernel_shape", twice(conv.kernel()));
+      attributes.put("strides", twice(conv.stride()));
+      attributes.put("pads", around(conv.padding()));
+      attributes.put("dilations", twice(conv.dilation()));
+      attributes.put("group", new Attribute.Int(conv.groups()));
+      return node("Conv", conv.name(), inputs, attributes, shaped.output());
+    }
+
+    private String folded(Conv2d conv, BatchNorm2d norm, String x, ShapedLayer shaped) {
+      Tensor weight = state.get(conv.weight().name());
+      float[] gamma = state.get(norm.name() + ".weight").data();
+      float[] beta = state.get(norm.name() + ".bias").data();
+      float[] mean = state.get(norm.name() + ".running_mean").data();
+      float[] variance = state.get(norm.name() + ".running_var").data();
+      float[] values = weight.data().clone();
+      float[] bias = new float[conv.outChannels()];
+      int each = values.length / bias.length;
+      for (int o = 0; o < bias.length; o++) {
+        double factor = gamma[o] / Math.sqrt(variance[o] + BatchNorm2d.EPS);
+        bias[o] = (float) (beta[o] - mean[o] * factor);
+        for (int i = o * each; i < (o + 1) * each; i++) {
+          values[i] = (float) (values[i] * factor);
+        }
+      }
+      String weightName = conv.weight().name();
+      String biasName = conv.name() + ".bias";
+      constants.put(weightName, Constant.of(values, half, toLongs(weight.shape())));
+      constants.put(biasName, Constant.of(bias, half, bias.length));
+      return convolution(conv, x, List.of(weightName, biasName), shaped);
+    }
+  }
+}

@@ -1,0 +1,311 @@
+package io.github.resnet4j.onnx;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.onnxruntime.OnnxJavaType;
+import ai.onnxruntime.OnnxTensor;
+import ai.onnxruntime.OrtEnvironment;
+import ai.onnxruntime.OrtException;
+import ai.onnxruntime.OrtSession;
+import io.github.resnet4j.Architecture;
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.inspect.Shape;
+import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.FloatBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** What is written, ONNX Runtime computes; what PyTorch's exporters and we write is read again. */
+class OnnxTest {
+  private static final Path GOLDEN = Path.of("src/test/resources/golden");
+  private static final Team TEAM = new Team(2);
+
+  /** float32 sums of thousands of terms in another order. */
+  private static final double TOLERANCE = 1e-4;
+
+  @TempDir private Path folder;
+
+  @AfterAll
+  static void close() {
+    TEAM.close();
+  }
+
+  private static ResNet network(ResNetSpec spec) {
+    var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
+    var random = TorchRandom.manualSeed(1);
+    network
+        .layers()
+        .walk()
+        .forEach(layer -> {
+          if (layer instanceof BatchNorm2d norm) {
+            var state = network.state();
+            random.uniform(state.get(norm.name() + ".weight").data(), 0.5, 1.5);
+            random.normal(state.get(norm.name() + ".bias").data(), 0, 0.1);
+            random.normal(state.get(norm.name() + ".running_mean").data(), 0, 0.1);
+            random.uniform(state.get(norm.name() + ".running_var").data(), 0.5, 1.5);
+          }
+        });
+    return network;
+  }
+
+  private static float[] run(Path file, Tensor x) throws OrtException {
+    OrtEnvironment environment = OrtEnvironment.getEnvironment();
+    long[] shape = Arrays.stream(x.shape()).asLongStream().toArray();
+    try (OrtSession session = environment.createSession(file.toString());
+        var input = OnnxTensor.createTensor(environment, FloatBuffer.wrap(x.data()), shape);
+        var result = session.run(Map.of(session.getInputNames().iterator().next(), input))) {
+      FloatBuffer values = ((OnnxTensor) result.get(0)).getFloatBuffer();
+      float[] y = new float[values.remaining()];
+      values.get(y);
+      return y;
+    }
+  }
+
+  private static double distance(float[] expected, float[] actual) {
+    assertEquals(expected.length, actual.length);
+    double largest = 0;
+    double difference = 0;
+    for (int i = 0; i < expected.length; i++) {
+      largest = Math.max(largest, Math.abs(expected[i]));
+      difference = Math.max(difference, Math.abs(expected[i] - (double) actual[i]));
+    }
+    return difference / largest;
+  }
+
+  /** The catalogue, and every structural option on a narrow network. */
+  static Stream<Map.Entry<String, ResNetSpec>> specifications() {
+    var all = new LinkedHashMap<String, ResNetSpec>();
+    Architecture.catalogue()
+        .forEach((name, spec) -> {
+          if (!name.matches("(resne.*(101|152)|wide).*")) { // the same blocks, more of them
+            all.put(name, spec);
+          }
+        });
+    ResNetSpec narrow =
+        ResNetSpec.builder(ResNetSpec.Block.BOTTLENECK, 1, 2, 1).channels(16).numClasses(7).build();
+    all.put("narrow", narrow);
+    all.put("v1", narrow.toBuilder().stridePlacement(ResNetSpec.StridePlacement.FIRST_1X1).build());
+    all.put("dilated", narrow.toBuilder().dilated(false, true).build());
+    all.put("groups", narrow.toBuilder().groups(4).widthPerGroup(32).build());
+    all.put("no top", narrow.toBuilder().includeTop(false).build());
+    all.put("gray", narrow.toBuilder().inChannels(1).build());
+    all.put(
+        "option A of bottlenecks",
+        narrow.toBuilder()
+            .shortcut(ResNetSpec.Shortcut.ZERO_PAD)
+            .stem(ResNetSpec.Stem.SMALL_IMAGE)
+            .build());
+    return all.entrySet().stream();
+  }
+
+  @ParameterizedTest
+  @MethodSource("specifications")
+  void onnxRuntimeComputesTheSameAndWeReadItAgain(Map.Entry<String, ResNetSpec> entry)
+      throws IOException, OrtException {
+    ResNetSpec spec = entry.getValue();
+    ResNet network = network(spec);
+    int side = spec.stem() == ResNetSpec.Stem.SMALL_IMAGE ? 32 : 64;
+    var image = new Shape(spec.inChannels(), side, side);
+    Tensor x = TorchRandom.manualSeed(2).randn(2, spec.inChannels(), side, side);
+    float[] expected = network.forward(x, TEAM).data();
+    for (boolean fold : new boolean[] {false, true}) {
+      Path file = folder.resolve("x.onnx");
+      new OnnxExport(17, true, false, fold, false).write(network, image, file);
+      double error = distance(expected, run(file, x));
+      assertTrue(error <= TOLERANCE, () -> entry.getKey() + ": " + error);
+
+      OnnxImport read = OnnxImport.read(file);
+      assertEquals(comparable(spec), comparable(read.network().spec()));
+      double again = distance(expected, read.network().forward(x, TEAM).data());
+      assertTrue(again <= (fold ? TOLERANCE : 0), () -> entry.getKey() + " again: " + again);
+      System.out.printf(
+          "%-24s fold %-5s ONNX Runtime %.1e, read again %.1e%n",
+          entry.getKey(), fold, error, again);
+    }
+  }
+
+  /** What a file cannot say: how the network was initialised, and classes without a head. */
+  private static ResNetSpec comparable(ResNetSpec spec) {
+    return spec.toBuilder()
+        .zeroInitResidual(false)
+        .numClasses(spec.includeTop() ? spec.numClasses() : 1)
+        .build();
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {13, 17, 21})
+  void everyOperatorSetIsRun(int opset) throws IOException, OrtException {
+    ResNet network = network(Architecture.named("resnet20"));
+    Tensor x = TorchRandom.manualSeed(2).randn(1, 3, 32, 32);
+    Path file = folder.resolve("x.onnx");
+    new OnnxExport(opset, false, false, false, false).write(network, new Shape(3, 32, 32), file);
+    assertTrue(distance(network.forward(x, TEAM).data(), run(file, x)) <= TOLERANCE);
+    assertThrows(
+        IllegalArgumentException.class, () -> new OnnxExport(9, false, false, false, false));
+  }
+
+  @Test
+  void halfPrecisionIsHalfAsLarge() throws IOException, OrtException {
+    ResNet network = network(Architecture.named("resnet18"));
+    Tensor x = TorchRandom.manualSeed(2).randn(1, 3, 64, 64);
+    Path file = folder.resolve("x.onnx");
+    new OnnxExport(17, false, true, false, false).write(network, new Shape(3, 64, 64), file);
+    // Eleven bits of mantissa through twenty layers.
+    double error = distance(network.forward(x, TEAM).data(), run(file, x));
+    assertTrue(error <= 1e-2, () -> "error " + error);
+    assertTrue(Files.size(file) < 24_000_000, "half of 47 MB");
+    assertEquals(Architecture.named("resnet18"), OnnxImport.read(file).network().spec());
+  }
+
+  /** Pixels in, as a decoder leaves them; labels and preprocessing come along. */
+  @Test
+  void preprocessingCanBePartOfTheGraph() throws IOException, OrtException {
+    Classifier classifier = Classifier.embedded();
+    var pixels =
+        classifier
+            .preprocessing()
+            .crop(ImageDecoder.DEFAULT.decode(Path.of("../samples/digit-6.png")));
+    Tensor x =
+        classifier
+            .preprocessing()
+            .apply(ImageDecoder.DEFAULT.decode(Path.of("../samples/digit-6.png")));
+    float[] expected = classifier.network().forward(x, TEAM).data();
+    Path file = folder.resolve("digits.onnx");
+    new OnnxExport(17, true, false, true, true).write(classifier, file);
+    OrtEnvironment environment = OrtEnvironment.getEnvironment();
+    try (OrtSession session = environment.createSession(file.toString());
+        var input =
+            OnnxTensor.createTensor(
+                environment,
+                ByteBuffer.wrap(pixels.data()),
+                new long[] {1, 32, 32, 3},
+                OnnxJavaType.UINT8);
+        var result = session.run(Map.of("pixels", input))) {
+      FloatBuffer values = ((OnnxTensor) result.get(0)).getFloatBuffer();
+      float[] y = new float[values.remaining()];
+      values.get(y);
+      assertTrue(distance(expected, y) <= TOLERANCE);
+      assertEquals(
+          "[\"0\",\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]",
+          session.getMetadata().getCustomMetadata().get("labels"));
+    }
+    Classifier again = OnnxImport.read(file).classifier().orElseThrow();
+    assertEquals(classifier.labels(), again.labels());
+    assertEquals(classifier.preprocessing(), again.preprocessing());
+    assertTrue(distance(expected, again.network().forward(x, TEAM).data()) <= TOLERANCE);
+  }
+
+  static Stream<Path> exported() throws IOException {
+    try (var files = Files.list(GOLDEN)) {
+      return files.filter(file -> file.toString().endsWith(".onnx")).sorted().toList().stream();
+    }
+  }
+
+  /** PyTorch's two exporters, batch norm folded or kept, against PyTorch's own logits. */
+  @ParameterizedTest
+  @MethodSource("exported")
+  void whatPytorchExportsIsRead(Path file) throws IOException {
+    String name = file.getFileName().toString().replaceFirst("-(script|dynamo).*", "");
+    try (var golden = Checkpoint.open(GOLDEN.resolve("logits.safetensors"))) {
+      Tensor x = golden.tensors().get(name + ".input").toTensor();
+      Tensor y = golden.tensors().get(name + ".output").toTensor();
+      ResNet network = OnnxImport.read(file).network();
+      Tensor found = network.forward(x, TEAM);
+      assertArrayEquals(y.shape(), found.shape());
+      double error = distance(y.data(), found.data());
+      System.out.printf("%-36s %.1e%n", file.getFileName(), error);
+      assertTrue(error <= TOLERANCE, () -> file + ": " + error);
+    }
+  }
+
+  @Test
+  void whatIsNoResidualNetworkIsRefusedAtItsFirstOddNode() throws IOException {
+    Path file = folder.resolve("x.onnx");
+    ResNet network = network(Architecture.named("resnet8"));
+    OnnxExport.defaults().write(network, new Shape(3, 32, 32), file);
+    OnnxModel model = OnnxFile.read(file);
+    assertRefused(model, "layer2.0.relu", "Sigmoid", "Sigmoid 'layer2.0.relu' where a ReLU was");
+    assertRefused(model, "layer1.0.bn1", "LayerNormalization", "LayerNormalization 'layer1.0.bn1'");
+    assertRefused(model, "layer3.0.add", "Mul", "Mul 'layer3.0.add' does not belong");
+    assertRefused(model, "conv1", "ConvTranspose", "ConvTranspose 'conv1' where a convolution");
+    assertRefused(model, "fc", "Softmax", "Softmax 'fc' where the head");
+  }
+
+  private void assertRefused(OnnxModel model, String name, String op, String reason)
+      throws IOException {
+    var nodes =
+        model.nodes().stream()
+            .map(node ->
+                node.name().equals(name)
+                    ? new OnnxModel.Node(
+                        op, "", name, node.inputs(), node.outputs(), node.attributes())
+                    : node)
+            .toList();
+    Path file = folder.resolve("odd.onnx");
+    OnnxFile.write(
+        new OnnxModel(
+            model.opset(),
+            "test",
+            "test",
+            nodes,
+            model.initializers(),
+            model.inputs(),
+            model.outputs(),
+            List.of(),
+            Map.of()),
+        file);
+    var e = assertThrows(OnnxException.class, () -> OnnxImport.read(file));
+    assertTrue(e.getMessage().contains(reason), e.getMessage());
+  }
+
+  /** Whatever bytes: an answer or a reason, never another exception. */
+  @Test
+  void damagedFilesAreRefused() throws IOException {
+    Path file = folder.resolve("x.onnx");
+    OnnxExport.defaults().write(network(Architecture.named("resnet8")), new Shape(3, 32, 32), file);
+    byte[] whole = Files.readAllBytes(file);
+    var random = new Random(5);
+    for (int round = 0; round < 400; round++) {
+      byte[] damaged =
+          round % 4 == 0 ? Arrays.copyOf(whole, random.nextInt(whole.length)) : whole.clone();
+      for (int i = 0; i < 1 + round % 7 && damaged.length > 0; i++) {
+        // Mostly the graph's structure, which stands before the weights.
+        int at = random.nextInt(Math.min(damaged.length, round % 2 == 0 ? 12_000 : damaged.length));
+        damaged[at] = (byte) random.nextInt(256);
+      }
+      Files.write(file, damaged);
+      try {
+        OnnxImport.read(file);
+      } catch (OnnxException e) {
+        assertTrue(e.getMessage().contains("x.onnx"), e.getMessage());
+      }
+    }
+    Files.write(file, new byte[0]);
+    assertThrows(OnnxException.class, () -> OnnxImport.read(file));
+    assertThrows(OnnxException.class, () -> OnnxImport.read(folder.resolve("none.onnx")));
+  }
+}

@@ -223,6 +223,67 @@ def logits(out):
     save_file(results, out / "logits.safetensors")
 
 
+# timm's relatives of ResNet.
+
+TIMM = [
+    "resnet10t", "resnet14t", "resnet18d", "resnet26", "resnet26d", "resnet26t", "resnet34d",
+    "resnet50c", "resnet50d", "resnet50t",
+]  # fmt: skip
+
+
+def draw(model, seed=1):
+    """Numbers for everything in the order of the state_dict; the Java tests draw the same."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if name.endswith("num_batches_tracked"):
+                continue
+            if value.dim() > 1:
+                value.normal_(0, (2 / (value.numel() / value.shape[0])) ** 0.5)
+            elif name.endswith("running_var") or (name.endswith("weight") and value.dim() == 1):
+                value.uniform_(0.5, 1.5)
+            else:
+                value.normal_(0, 0.1)
+    return model
+
+
+def relatives(out):
+    """Logits, costs, and what a step of training makes of a network's gradients."""
+    cases, results = {}, {}
+    for name in TIMM:
+        for shape in ((2, 3, 64, 64), (1, 3, 75, 53)):
+            model = draw(timm.create_model(name, num_classes=10)).eval()
+            with torch.no_grad():
+                key = f"{name} {shape[2]}"
+                results[key] = model(seeded_input(*shape))
+            counts = FlopCountAnalysis(model, torch.zeros(1, *shape[1:]))
+            counts.unsupported_ops_warnings(False)
+            cases[key] = {
+                "model": name,
+                "input": list(shape),
+                "parameters": sum(p.numel() for p in model.parameters()),
+                "multiply_adds": sum(counts.by_operator()[each] for each in ("conv", "linear")),
+                "state_dict": len(model.state_dict()),
+            }
+    learns = {}
+    for name in ("resnet10t", "resnet14t"):
+        found = {}
+        for dtype in (torch.float32, torch.float64):
+            model = draw(timm.create_model(name, num_classes=10)).to(dtype).train()
+            x = seeded_input(4, 3, 45, 64, seed=4).to(dtype)  # odd rows: the last window has one
+            loss = torch.nn.functional.cross_entropy(model(x), torch.arange(4))
+            loss.backward()
+            found[dtype] = {key: p.grad.double() for key, p in model.named_parameters()}
+        exact = found[torch.float64]
+        noise = max(((found[torch.float32][key] - g).norm() / g.norm()).item() for key, g in exact.items())
+        learns[name] = {"input": [4, 3, 45, 64], "loss": loss.item(), "noise": noise}
+        results |= {f"{name}/{key}": sample(gradient).float() for key, gradient in exact.items()}
+    (out / "relatives-training.json").write_text(compact(learns))
+    (out / "relatives.json").write_text(compact(cases))
+    save_file(results, out / "relatives.safetensors")
+    (out / "relatives.safetensors").chmod(0o644)
+
+
 # Costs.
 
 
@@ -820,7 +881,7 @@ def main():
     torch.set_num_threads(2)
     parts = (
         random_numbers, initial_weights, checkpoints, pictures, preprocessing, forward, logits, training, optimizers,
-        ten_steps, adjustments, events, costs, heat_maps,
+        ten_steps, adjustments, events, costs, heat_maps, relatives,
     )  # fmt: skip
     for part in parts:
         if not arguments.only or part.__name__ in arguments.only:

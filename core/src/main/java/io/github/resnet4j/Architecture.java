@@ -3,6 +3,7 @@ package io.github.resnet4j;
 import static io.github.resnet4j.ResNetSpec.Block.BASIC;
 import static io.github.resnet4j.ResNetSpec.Block.BOTTLENECK;
 
+import io.github.resnet4j.ResNetSpec.Stem;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.SequencedMap;
@@ -42,6 +43,20 @@ public final class Architecture {
     for (int n : new int[] {1, 3, 5, 7, 9, 18}) {
       all.put("resnet" + (6 * n + 2), cifar(n));
     }
+    // Bag of Tricks, arXiv 1812.01187, and its relatives as timm names them.
+    all.put("resnet26", ResNetSpec.builder(BOTTLENECK, 2, 2, 2, 2).build());
+    all.put("resnet50c", ResNetSpec.builder(BOTTLENECK, 3, 4, 6, 3).stem(Stem.DEEP).build());
+    all.put("resnet18d", tricks(BASIC, Stem.DEEP, 2, 2, 2, 2));
+    all.put("resnet34d", tricks(BASIC, Stem.DEEP, 3, 4, 6, 3));
+    all.put("resnet26d", tricks(BOTTLENECK, Stem.DEEP, 2, 2, 2, 2));
+    all.put("resnet50d", tricks(BOTTLENECK, Stem.DEEP, 3, 4, 6, 3));
+    all.put("resnet101d", tricks(BOTTLENECK, Stem.DEEP, 3, 4, 23, 3));
+    all.put("resnet152d", tricks(BOTTLENECK, Stem.DEEP, 3, 8, 36, 3));
+    all.put("resnet200d", tricks(BOTTLENECK, Stem.DEEP, 3, 24, 36, 3));
+    all.put("resnet10t", tricks(BASIC, Stem.DEEP_TIERED, 1, 1, 1, 1));
+    all.put("resnet14t", tricks(BOTTLENECK, Stem.DEEP_TIERED, 1, 1, 1, 1));
+    all.put("resnet26t", tricks(BOTTLENECK, Stem.DEEP_TIERED, 2, 2, 2, 2));
+    all.put("resnet50t", tricks(BOTTLENECK, Stem.DEEP_TIERED, 3, 4, 6, 3));
     return Collections.unmodifiableSequencedMap(all);
   }
 
@@ -52,10 +67,17 @@ public final class Architecture {
         .build();
   }
 
+  private static ResNetSpec tricks(ResNetSpec.Block block, Stem stem, Integer... blocks) {
+    return ResNetSpec.builder(block, blocks)
+        .stem(stem)
+        .shortcut(ResNetSpec.Shortcut.AVERAGE_POOL)
+        .build();
+  }
+
   private static ResNetSpec cifar(int n) {
     return ResNetSpec.builder(BASIC, n, n, n)
         .channels(16)
-        .stem(ResNetSpec.Stem.SMALL_IMAGE)
+        .stem(Stem.SMALL_IMAGE)
         .shortcut(ResNetSpec.Shortcut.ZERO_PAD)
         .numClasses(10)
         .build();

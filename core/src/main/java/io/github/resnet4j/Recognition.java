@@ -94,8 +94,9 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
   }
 
   private static ResNetSpec specification(Map<String, List<Long>> shapes) throws NotOne {
-    List<Long> stem = shape(shapes, "conv1.weight", 4);
-    int channels = extent(stem, 0);
+    boolean deep = shapes.containsKey("conv1.0.weight");
+    List<Long> stem = shape(shapes, deep ? "conv1.0.weight" : "conv1.weight", 4);
+    int channels = extent(deep ? shape(shapes, "conv1.6.weight", 4) : stem, 0);
     var blocks = new ArrayList<Integer>();
     while (shapes.containsKey("layer%d.0.conv1.weight".formatted(blocks.size() + 1))) {
       int stage = blocks.size() + 1;
@@ -115,7 +116,8 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
             .channels(channels)
             .inChannels(extent(stem, 1))
             .stem(
-                switch (extent(stem, 2)) {
+                switch (deep ? 0 : extent(stem, 2)) {
+                  case 0 -> deepStem(extent(stem, 0), channels);
                   case 7 -> Stem.IMAGENET;
                   case 3 -> Stem.SMALL_IMAGE;
                   default ->
@@ -130,16 +132,32 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     }
     boolean projection =
         shapes.keySet().stream().anyMatch(key -> key.endsWith(".downsample.0.weight"));
+    boolean averages =
+        shapes.entrySet().stream()
+            .anyMatch(entry ->
+                entry.getKey().endsWith(".downsample.1.weight") && entry.getValue().size() == 4);
     builder.shortcut(
-        projection || (blocks.size() == 1 && !bottleneck)
-            ? Shortcut.PROJECTION
-            : Shortcut.ZERO_PAD);
+        averages
+            ? Shortcut.AVERAGE_POOL
+            : projection || (blocks.size() == 1 && !bottleneck)
+                ? Shortcut.PROJECTION
+                : Shortcut.ZERO_PAD);
     if (shapes.containsKey("fc.weight")) {
       builder.numClasses(extent(shape(shapes, "fc.weight", 2), 0));
     } else {
       builder.includeTop(false);
     }
     return builder.build();
+  }
+
+  /** By the width of its first convolution. */
+  private static Stem deepStem(int width, int channels) throws NotOne {
+    for (Stem stem : List.of(Stem.DEEP, Stem.DEEP_TIERED)) {
+      if (stem.widths(channels).getFirst() == width) {
+        return stem;
+      }
+    }
+    throw new NotOne("conv1.0.weight has %d channels".formatted(width));
   }
 
   private static List<Long> shape(Map<String, List<Long>> shapes, String name, int rank)

@@ -1,6 +1,7 @@
 package io.github.resnet4j;
 
 import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -77,7 +78,23 @@ public record ResNetSpec(
     /** 7×7 with stride 2, then 3×3 max pooling with stride 2. */
     IMAGENET,
     /** One 3×3 with stride 1 and no pooling, for images of about 32 pixels (section 4.2). */
-    SMALL_IMAGE
+    SMALL_IMAGE,
+    /**
+     * Three 3×3 of half, half and all channels, the first with stride 2, then max pooling: ResNet-C
+     * and -D (Bag of Tricks, arXiv 1812.01187, figure 2), timm's {@code deep}.
+     */
+    DEEP,
+    /** The same with three eighths, half and all channels: timm's {@code deep_tiered}. */
+    DEEP_TIERED;
+
+    /** Output channels of its convolutions, for a network that begins with so many. */
+    public List<Integer> widths(int channels) {
+      return switch (this) {
+        case IMAGENET, SMALL_IMAGE -> List.of(channels);
+        case DEEP -> List.of(channels / 2, channels / 2, channels);
+        case DEEP_TIERED -> List.of(channels / 8 * 3, channels / 2, channels);
+      };
+    }
   }
 
   /** Which convolution of a bottleneck carries the stride. */
@@ -94,6 +111,11 @@ public record ResNetSpec(
     ZERO_PAD,
     /** Option B: a 1×1 convolution with batch norm. */
     PROJECTION,
+    /**
+     * ResNet-D: the mean of 2×2 pixels where the stride is 2, then a 1×1 convolution with batch
+     * norm (Bag of Tricks, arXiv 1812.01187, figure 2c), so that no pixel is passed over.
+     */
+    AVERAGE_POOL,
     /**
      * There is none, in any block: the paper's plain networks (section 3.3), which are for
      * comparison.
@@ -128,6 +150,16 @@ public record ResNetSpec(
         "dilated",
         dilated,
         "one value for each stage after the first, here " + (blocks.size() - 1));
+    check(
+        stem.widths(channels).getFirst() >= 1,
+        "channels",
+        channels,
+        "at least 8, so that the first layer of the stem is not empty");
+    check(
+        shortcut != Shortcut.AVERAGE_POOL || !dilated.contains(true),
+        "dilated",
+        dilated,
+        "all false with shortcuts that average");
     if (block == Block.BASIC) {
       check(groups == 1, "groups", groups, "1 for basic blocks");
       check(widthPerGroup == 64, "widthPerGroup", widthPerGroup, "64 for basic blocks");
@@ -192,7 +224,7 @@ public record ResNetSpec(
   /** How much smaller the feature map is than the image, along each axis. */
   public int outputStride() {
     int strided = Collections.frequency(dilated, false);
-    return (stem == Stem.IMAGENET ? 4 : 1) << strided;
+    return (stem == Stem.SMALL_IMAGE ? 1 : 4) << strided;
   }
 
   /** Trained parameters, without batch norm's statistics: what papers and PyTorch count. */
@@ -217,6 +249,18 @@ public record ResNetSpec(
         layers.add(new Conv2d("conv1", inChannels, channels, 3, 1, 1, 1, 1));
         layers.add(new BatchNorm2d("bn1", channels));
         layers.add(new Relu("relu"));
+      }
+      case DEEP, DEEP_TIERED -> {
+        List<Integer> widths = stem.widths(channels);
+        int from = inChannels;
+        for (int i = 0; i < widths.size(); i++) { // a Sequential in timm: conv, norm, ReLU, conv, …
+          boolean last = i == widths.size() - 1;
+          layers.add(conv3x3("conv1." + 3 * i, from, widths.get(i), i == 0 ? 2 : 1, 1, 1));
+          layers.add(new BatchNorm2d(last ? "bn1" : "conv1." + (3 * i + 1), widths.get(i)));
+          layers.add(new Relu(last ? "relu" : "conv1." + (3 * i + 2)));
+          from = widths.get(i);
+        }
+        layers.add(new MaxPool2d("maxpool", 3, 2, 1));
       }
     }
     int in = channels;
@@ -290,6 +334,15 @@ public record ResNetSpec(
           new Sequential(
               name,
               List.of(conv1x1(name + ".0", in, out, stride), new BatchNorm2d(name + ".1", out)));
+      case AVERAGE_POOL -> {
+        var layers = new ArrayList<Layer>();
+        if (stride > 1) {
+          layers.add(new AvgPool2d(name + ".0", 2, stride));
+        }
+        layers.add(conv1x1(name + ".1", in, out, 1));
+        layers.add(new BatchNorm2d(name + ".2", out));
+        yield new Sequential(name, layers);
+      }
       case NONE -> throw new IllegalStateException(name);
     };
   }

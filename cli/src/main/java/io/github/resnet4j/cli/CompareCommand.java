@@ -32,8 +32,8 @@ import picocli.CommandLine.Parameters;
     description = {
       "Sets networks side by side: parameters, multiply-adds, published accuracy, time.",
       "",
-      "Without MODEL: the ImageNet networks of the catalogue. --output also draws what they cost"
-          + " as bars, and accuracy against cost as bubbles.",
+      "Without MODEL: the networks that torchvision publishes weights for. --output also draws what"
+          + " they cost as bars, and accuracy against cost as bubbles.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -130,8 +130,8 @@ final class CompareCommand implements Callable<Integer> {
 
   private static List<String> imagenet() {
     return Architecture.catalogue().entrySet().stream()
-        .filter(entry -> entry.getValue().stem() == ResNetSpec.Stem.IMAGENET)
         .map(Map.Entry::getKey)
+        .filter(name -> top1(name, false).isPresent())
         .toList();
   }
 

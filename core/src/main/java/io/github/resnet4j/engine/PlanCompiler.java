@@ -4,6 +4,7 @@ import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.kernel.Winograd;
 import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -125,6 +126,8 @@ final class PlanCompiler {
             out.holdAs(in.getFirst());
         case Op.Other(SubsampleAndPad _, List<Activation> in, Activation out) ->
             out.holdAs(in.getFirst());
+        case Op.Other(AvgPool2d _, List<Activation> in, Activation out) ->
+            out.holdAs(in.getFirst());
         default -> {}
       }
     }
@@ -137,7 +140,9 @@ final class PlanCompiler {
         .anyMatch(op ->
             op instanceof Op.Conv
                 || (op instanceof Op.Other(Layer layer, var _, Activation out)
-                    && (layer instanceof MaxPool2d || layer instanceof SubsampleAndPad)
+                    && (layer instanceof MaxPool2d
+                        || layer instanceof AvgPool2d
+                        || layer instanceof SubsampleAndPad)
                     && isReadByConvolution(out)));
   }
 
@@ -217,6 +222,13 @@ final class PlanCompiler {
           at = out;
         }
         case Identity _ -> {}
+        case AvgPool2d pool -> {
+          var out =
+              new Activation(
+                  at.channels, pool.outputExtent(at.height), pool.outputExtent(at.width), block);
+          ops.add(new Op.Other(pool, List.of(at), out));
+          at = out;
+        }
         case SubsampleAndPad pad -> at = other(pad, at, pad.channels(), 1, pad.stride(), 0);
         case BatchNorm2d norm ->
             throw new IllegalArgumentException(norm.name() + ": no convolution before it");
@@ -357,6 +369,7 @@ final class PlanCompiler {
         yield switch (layer) {
           case MaxPool2d pool -> new PoolSteps.MaxPool(pool, in, out, kernels);
           case GlobalAveragePool pool -> new PoolSteps.AveragePool(pool.name(), in, out, kernels);
+          case AvgPool2d pool -> new PoolSteps.AverageWindows(pool, in, out);
           case SubsampleAndPad pad -> new PoolSteps.Subsample(pad.name(), pad.stride(), in, out);
           case Linear linear ->
               new Head(

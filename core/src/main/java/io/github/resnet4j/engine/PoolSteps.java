@@ -2,6 +2,7 @@ package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
 import java.util.Arrays;
 
@@ -75,6 +76,87 @@ final class PoolSteps {
               in.height,
               in.width,
               out.image(n) + b * out.plane());
+        }
+      }
+    }
+  }
+
+  /** The mean over windows of at most as many pixels as there are. */
+  record AverageWindows(AvgPool2d layer, Activation in, Activation out) implements Step {
+    @Override
+    public String name() {
+      return layer.name();
+    }
+
+    @Override
+    public String algorithm() {
+      return "average %dx%d/%d".formatted(layer.kernel(), layer.kernel(), layer.stride());
+    }
+
+    @Override
+    public long flops() {
+      return 0;
+    }
+
+    @Override
+    public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+      float[] arena = frame.arena();
+      for (int n = first; n < first + count; n++) {
+        if (part == 0) {
+          out.clearBorder(arena, n);
+        }
+        for (int y = out.height * part / parts; y < out.height * (part + 1) / parts; y++) {
+          for (int b = 0; b < out.blocks(); b++) {
+            row(arena, n, b, y);
+          }
+        }
+      }
+    }
+
+    private void row(float[] arena, int n, int b, int y) {
+      int top = y * layer.stride();
+      int rows = Math.min(layer.kernel(), in.height - top);
+      int to = out.image(n) + b * out.plane() + out.pixel(y, 0);
+      int from = in.image(n) + b * in.plane() + in.pixel(top, 0);
+      for (int x = 0; x < out.width; x++) {
+        int left = x * layer.stride();
+        int columns = Math.min(layer.kernel(), in.width - left);
+        if (out.format().perWord() == 1) {
+          floats(arena, from + left * in.block(), rows, columns, to + x * out.block());
+        } else {
+          words(arena, from + left * in.block(), rows, columns, to + x * out.block());
+        }
+      }
+    }
+
+    private void floats(float[] arena, int from, int rows, int columns, int to) {
+      float share = 1f / (rows * columns);
+      Arrays.fill(arena, to, to + out.block(), 0);
+      for (int r = 0; r < rows; r++) {
+        for (int k = 0; k < columns; k++) {
+          int at = from + r * in.rowStride() + k * in.block();
+          for (int c = 0; c < out.block(); c++) {
+            arena[to + c] += arena[at + c];
+          }
+        }
+      }
+      for (int c = 0; c < out.block(); c++) {
+        arena[to + c] *= share;
+      }
+    }
+
+    /** The same where a word holds several channels. */
+    private void words(float[] arena, int from, int rows, int columns, int to) {
+      Format format = out.format();
+      for (int c = 0; c < out.block(); c++) {
+        for (int lane = 0; lane < format.perWord(); lane++) {
+          float sum = 0;
+          for (int r = 0; r < rows; r++) {
+            for (int k = 0; k < columns; k++) {
+              sum += format.get(arena, from + r * in.rowStride() + k * in.block() + c, lane);
+            }
+          }
+          format.put(arena, to + c, lane, sum / (rows * columns));
         }
       }
     }

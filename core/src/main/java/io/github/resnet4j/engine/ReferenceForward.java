@@ -3,6 +3,7 @@ package io.github.resnet4j.engine;
 import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -82,6 +83,13 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
               BatchNorm2d.EPS);
       case Relu _ -> Scalar.relu(x);
       case MaxPool2d pool -> Scalar.maxPool(x, pool.kernel(), pool.stride(), pool.padding());
+      case AvgPool2d pool ->
+          Scalar.averagePool(
+              x,
+              pool.kernel(),
+              pool.stride(),
+              pool.outputExtent(x.dim(2)),
+              pool.outputExtent(x.dim(3)));
       case GlobalAveragePool _ -> Scalar.globalAveragePool(x);
       case Linear linear ->
           Scalar.linear(x, state.get(linear.weight().name()), state.get(linear.bias().name()));

@@ -3,6 +3,7 @@ package io.github.resnet4j.engine;
 import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -142,6 +143,7 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
         case GlobalAveragePool _ -> spread(dy, x);
         case Identity _ -> dy;
         case MaxPool2d pool -> toMaxima(pool, x, dy);
+        case AvgPool2d pool -> toWindows(pool, x, dy);
         case SubsampleAndPad pad -> toSamples(pad, x, dy);
       };
     }
@@ -212,6 +214,29 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
             }
           }
           dx.data()[best] += dy.data()[from++];
+        }
+      }
+    }
+    return dx;
+  }
+
+  private static Tensor toWindows(AvgPool2d pool, Tensor x, Tensor dy) {
+    Tensor dx = Tensor.zeros(x.shape());
+    int h = x.dim(2);
+    int w = x.dim(3);
+    int from = 0;
+    for (int plane = 0; plane < x.size(); plane += h * w) {
+      for (int r = 0; r < dy.dim(2); r++) {
+        for (int c = 0; c < dy.dim(3); c++) {
+          int bottom = Math.min(h, r * pool.stride() + pool.kernel());
+          int right = Math.min(w, c * pool.stride() + pool.kernel());
+          float share =
+              dy.data()[from++] / ((bottom - r * pool.stride()) * (right - c * pool.stride()));
+          for (int i = r * pool.stride(); i < bottom; i++) {
+            for (int j = c * pool.stride(); j < right; j++) {
+              dx.data()[plane + i * w + j] += share;
+            }
+          }
         }
       }
     }

@@ -5,6 +5,7 @@ import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.kernel.Winograd;
 import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -123,6 +124,11 @@ final class TrainingPlan {
   private record Padded(SubsampleAndPad pad, Activation gradient) {}
 
   private record Pooled(MaxPool2d layer, Activation in, Activation out) {}
+
+  /** What an activation holds the means of. */
+  private record Averaged(AvgPool2d layer, Activation in) {}
+
+  private final Map<Activation, Averaged> averages = new HashMap<>();
 
   private final List<Object> tape = new ArrayList<>();
   private List<Pass> pending = new ArrayList<>();
@@ -308,6 +314,7 @@ final class TrainingPlan {
         yield at;
       }
       case BatchNorm2d _ -> activation(in.channels, in.height, in.width, block);
+      case AvgPool2d pool -> averaged(pool, in);
       case Relu _, Identity _, GlobalAveragePool _, Linear _, SubsampleAndPad _ -> in;
     };
   }
@@ -338,6 +345,7 @@ final class TrainingPlan {
         case Residual residual -> at = block(residual, at);
         case Sequential inner -> at = forward(inner, at);
         case Relu _, Identity _, GlobalAveragePool _, Linear _ -> {}
+        case AvgPool2d pool -> throw new IllegalArgumentException(pool.name());
         case BatchNorm2d norm -> throw new IllegalArgumentException(norm.name());
         case SubsampleAndPad pad -> throw new IllegalArgumentException(pad.name());
       }
@@ -349,9 +357,11 @@ final class TrainingPlan {
     Shortcut shortcut =
         switch (residual.shortcut()) {
           case Sequential projection -> {
-            Conv2d conv = (Conv2d) projection.layers().get(0);
-            BatchNorm2d norm = (BatchNorm2d) projection.layers().get(1);
-            Activation x = unit(conv, norm, in, null, false);
+            List<Layer> layers = projection.layers();
+            Conv2d conv = (Conv2d) layers.get(layers.size() - 2);
+            BatchNorm2d norm = (BatchNorm2d) layers.getLast();
+            Activation from = layers.getFirst() instanceof AvgPool2d pool ? average(pool, in) : in;
+            Activation x = unit(conv, norm, from, null, false);
             yield new Shortcut(x, known(norms, norm.name()), null, in);
           }
           case SubsampleAndPad pad -> {
@@ -378,6 +388,29 @@ final class TrainingPlan {
       }
     }
     return at;
+  }
+
+  private Activation averaged(AvgPool2d pool, Activation in) {
+    return activation(
+        in.channels, pool.outputExtent(in.height), pool.outputExtent(in.width), block);
+  }
+
+  /** The means of windows, from which a projection begins. */
+  private Activation average(AvgPool2d pool, Activation in) {
+    Activation out = averaged(pool, in);
+    touch(in);
+    touch(out);
+    needs.put(out, needs.getOrDefault(in, false));
+    averages.put(out, new Averaged(pool, in));
+    var step = new PoolSteps.AverageWindows(pool, in, out);
+    pending.add((_, first, n) -> step.run(frame, first, n, 0, 0, 1));
+    return out;
+  }
+
+  /** The activation that a unit's gradient ends at: before its averages, if it has some. */
+  private Activation source(Activation in) {
+    Averaged averaged = averages.get(in);
+    return averaged == null ? in : averaged.in;
   }
 
   /**
@@ -767,7 +800,8 @@ final class TrainingPlan {
         case Unit unit when needs.getOrDefault(unit.result(), false) -> {
           boolean first =
               tape.subList(0, i).stream()
-                  .noneMatch(entry -> entry instanceof Unit other && other.in == unit.in);
+                  .noneMatch(
+                      entry -> entry instanceof Unit other && source(other.in) == source(unit.in));
           unit(unit, first);
         }
         default -> {}
@@ -826,7 +860,14 @@ final class TrainingPlan {
       if (shortcut != null && shortcut.pad != null) {
         padGradients.put(shortcut.in, new Padded(shortcut.pad, g));
       }
-      if (completes) {
+      if (averages.get(unit.in) instanceof Averaged(AvgPool2d pool, Activation before)) {
+        Activation sum = known(gradients, before); // the main branch's, which came first
+        touch(sum);
+        pending.add((_, first, n) -> addAveraged(pool, to, sum, first, n));
+        if (completes) {
+          masks(before, sum);
+        }
+      } else if (completes) {
         if (padGradients.remove(unit.in) instanceof Padded(SubsampleAndPad pad, Activation from)) {
           touch(from);
           pending.add((_, first, n) -> addSubsampled(pad, from, to, first, n));
@@ -1062,6 +1103,33 @@ final class TrainingPlan {
           }
         }
         c += length;
+      }
+    }
+  }
+
+  /** The gradient of means: to each pixel of a window its share. */
+  private void addAveraged(AvgPool2d pool, Activation g, Activation to, int first, int n) {
+    float[] arena = frame.arena();
+    for (int i = first; i < first + n; i++) {
+      for (int b = 0; b < g.blocks(); b++) {
+        for (int y = 0; y < g.height; y++) {
+          int top = y * pool.stride();
+          int rows = Math.min(pool.kernel(), to.height - top);
+          for (int x = 0; x < g.width; x++) {
+            int left = x * pool.stride();
+            int columns = Math.min(pool.kernel(), to.width - left);
+            int from = g.image(i) + b * g.plane() + g.pixel(y, x);
+            float share = 1f / (rows * columns);
+            for (int r = 0; r < rows; r++) {
+              for (int k = 0; k < columns; k++) {
+                int at = to.image(i) + b * to.plane() + to.pixel(top + r, left + k);
+                for (int c = 0; c < block; c++) {
+                  arena[at + c] += arena[from + c] * share;
+                }
+              }
+            }
+          }
+        }
       }
     }
   }

@@ -71,7 +71,7 @@ public record PaperTable(List<String> columns, List<List<String>> rows) {
       boolean vector = last.output().height() == 1 && last.output().width() == 1;
       String extent = vector ? "1×1" : last.output().extent();
       cells.set(1, cells.get(1).isEmpty() || cells.get(1).equals(extent) ? extent : "differs");
-      cells.add(String.join(", ", layers.stream().map(layer -> cell(network, layer)).toList()));
+      cells.add(String.join("; ", layers.stream().map(layer -> cell(network, layer)).toList()));
     }
     return List.copyOf(cells);
   }

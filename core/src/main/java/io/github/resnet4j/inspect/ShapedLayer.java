@@ -2,6 +2,7 @@ package io.github.resnet4j.inspect;
 
 import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -85,6 +86,13 @@ public record ShapedLayer(
               pool,
               in,
               window(in, in.channels(), pool.kernel(), pool.stride(), pool.padding(), 1),
+              reach.through(pool.kernel(), pool.stride(), 1));
+      case AvgPool2d pool ->
+          leaf(
+              pool,
+              in,
+              new Shape(
+                  in.channels(), pool.outputExtent(in.height()), pool.outputExtent(in.width())),
               reach.through(pool.kernel(), pool.stride(), 1));
       case SubsampleAndPad pad ->
           leaf(

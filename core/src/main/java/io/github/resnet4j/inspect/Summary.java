@@ -1,6 +1,7 @@
 package io.github.resnet4j.inspect;
 
 import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -108,6 +109,10 @@ public record Summary(ShapedLayer network, List<Row> rows) {
         kernel = pool.kernel();
         stride = pool.stride();
       }
+      case AvgPool2d pool -> {
+        kernel = pool.kernel();
+        stride = pool.stride();
+      }
       case SubsampleAndPad pad -> stride = pad.stride();
       default -> {}
     }
@@ -132,6 +137,7 @@ public record Summary(ShapedLayer network, List<Row> rows) {
       case BatchNorm2d _ -> "BatchNorm2d";
       case Relu _ -> "ReLU";
       case MaxPool2d _ -> "MaxPool2d";
+      case AvgPool2d _ -> "AvgPool2d";
       case GlobalAveragePool _ -> "GlobalAveragePool";
       case Linear _ -> "Linear";
       case Identity _ -> "Identity";
@@ -141,7 +147,10 @@ public record Summary(ShapedLayer network, List<Row> rows) {
           switch (level) {
             case 1 -> "Stage";
             case 2 -> "Plain Block";
-            default -> "Shortcut B (projection)";
+            default ->
+                layer.children().getFirst() instanceof AvgPool2d
+                    ? "Shortcut D (average, projection)"
+                    : "Shortcut B (projection)";
           };
     };
   }

@@ -269,6 +269,36 @@ public final class Scalar {
     return y;
   }
 
+  /**
+   * The mean over square windows of {@code [N, C, H, W]}, without padding; pixels beyond the border
+   * are neither summed nor counted.
+   *
+   * @param oh rows of the result
+   * @param ow columns of the result
+   */
+  public static Tensor averagePool(Tensor x, int kernel, int stride, int oh, int ow) {
+    int h = x.dim(2);
+    int w = x.dim(3);
+    Tensor y = Tensor.zeros(x.dim(0), x.dim(1), oh, ow);
+    int to = 0;
+    for (int plane = 0; plane < x.size(); plane += h * w) {
+      for (int r = 0; r < oh; r++) {
+        for (int c = 0; c < ow; c++) {
+          int bottom = Math.min(h, r * stride + kernel);
+          int right = Math.min(w, c * stride + kernel);
+          float sum = 0;
+          for (int i = r * stride; i < bottom; i++) {
+            for (int j = c * stride; j < right; j++) {
+              sum += x.data()[plane + i * w + j];
+            }
+          }
+          y.data()[to++] = sum / ((bottom - r * stride) * (right - c * stride));
+        }
+      }
+    }
+    return y;
+  }
+
   /** The mean of every plane: {@code [N, C, H, W]} to {@code [N, C]}. */
   public static Tensor globalAveragePool(Tensor x) {
     int plane = x.dim(2) * x.dim(3);

@@ -19,7 +19,8 @@ public sealed interface Layer {
       case Conv2d conv -> List.of(conv.weight());
       case BatchNorm2d norm -> norm.entries();
       case Linear linear -> List.of(linear.weight(), linear.bias());
-      case Relu _, MaxPool2d _, GlobalAveragePool _, Identity _, SubsampleAndPad _ -> List.of();
+      case Relu _, MaxPool2d _, AvgPool2d _, GlobalAveragePool _, Identity _, SubsampleAndPad _ ->
+          List.of();
       case Sequential _, Residual _ ->
           children().stream().flatMap(child -> child.parameters().stream()).toList();
     };
@@ -81,6 +82,17 @@ public sealed interface Layer {
 
   /** The maximum over square windows. */
   record MaxPool2d(String name, int kernel, int stride, int padding) implements Layer {}
+
+  /**
+   * The mean over square windows without padding; what lies beyond the border is neither summed nor
+   * counted, and the last window begins wherever a pixel is left (PyTorch's {@code ceil_mode}).
+   */
+  record AvgPool2d(String name, int kernel, int stride) implements Layer {
+    /** The extent of the result along an axis. */
+    public int outputExtent(int input) {
+      return Math.ceilDiv(Math.max(0, input - kernel), stride) + 1;
+    }
+  }
 
   /** The mean over all pixels: {@code [N, C, H, W]} to {@code [N, C]}. */
   record GlobalAveragePool(String name) implements Layer {}

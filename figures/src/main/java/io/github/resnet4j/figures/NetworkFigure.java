@@ -11,6 +11,7 @@ import io.github.resnet4j.figures.Figure.Role;
 import io.github.resnet4j.figures.Figure.Words;
 import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.inspect.ShapedLayer;
+import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -362,6 +363,15 @@ public final class NetworkFigure {
                     conv.stride() > 1 ? Role.STRIDED : usual,
                     describe(conv),
                     layer.output()));
+        case AvgPool2d pool ->
+            parts.add(
+                new Part(
+                    pool.name(),
+                    Role.STRIDED,
+                    List.of(
+                        "%d×%d average, stride %d"
+                            .formatted(pool.kernel(), pool.kernel(), pool.stride())),
+                    layer.output()));
         case SubsampleAndPad pad ->
             parts.add(
                 new Part(
@@ -481,37 +491,42 @@ public final class NetworkFigure {
                 false));
         marks.add(new Words(beside + 8, (start + end) / 2, "identity", 12, false, Anchor.START));
       } else {
-        double top = (start + end - BOX_HEIGHT) / 2;
-        Part part = side.getFirst();
-        var box =
-            new Box(part.id, "", part.role, beside - BOX / 2, top, BOX, BOX_HEIGHT, part.lines);
+        double height = side.size() * BOX_HEIGHT + (side.size() - 1) * GAP;
+        double top = (start + end - height) / 2;
+        Box before = from;
+        Shape coming = block.input();
+        for (Part part : side) {
+          var box =
+              new Box(part.id, "", part.role, beside - BOX / 2, top, BOX, BOX_HEIGHT, part.lines);
+          if (before == from) {
+            marks.add(
+                new Arrow(
+                    from.id(),
+                    box.id(),
+                    List.of(
+                        new Point(centre + IMAGE / 2, start),
+                        new Point(beside, start),
+                        new Point(beside, top)),
+                    true));
+          } else {
+            down(marks, before, box, beside, coming.toString());
+          }
+          marks.add(box);
+          before = box;
+          coming = part.output;
+          top += BOX_HEIGHT + GAP;
+        }
+        double bottom = before.y() + BOX_HEIGHT;
         marks.add(
             new Arrow(
-                from.id(),
-                box.id(),
-                List.of(
-                    new Point(centre + IMAGE / 2, start),
-                    new Point(beside, start),
-                    new Point(beside, top)),
-                true));
-        marks.add(box);
-        marks.add(
-            new Arrow(
-                box.id(),
+                before.id(),
                 sum.id(),
                 List.of(
-                    new Point(beside, top + BOX_HEIGHT),
+                    new Point(beside, bottom),
                     new Point(beside, end),
                     new Point(sum.x() + 26, end)),
                 true));
-        marks.add(
-            new Words(
-                beside - 8,
-                top + BOX_HEIGHT + 22,
-                part.output.toString(),
-                11.5,
-                false,
-                Anchor.END));
+        marks.add(new Words(beside - 8, bottom + 22, coming.toString(), 11.5, false, Anchor.END));
       }
       var relu =
           new Box(

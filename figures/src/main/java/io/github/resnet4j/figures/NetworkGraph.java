@@ -3,6 +3,7 @@ package io.github.resnet4j.figures;
 import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.inspect.ShapedLayer;
 import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -84,7 +85,12 @@ public record NetworkGraph(List<Node> nodes, List<Edge> edges) {
           edge(shortcut, sum, shaped.output());
           yield sum;
         }
-        case Conv2d _, MaxPool2d _, GlobalAveragePool _, Linear _, SubsampleAndPad _ -> {
+        case Conv2d _,
+            MaxPool2d _,
+            AvgPool2d _,
+            GlobalAveragePool _,
+            Linear _,
+            SubsampleAndPad _ -> {
           String id = node(shaped.layer().name(), label(shaped.layer()), group);
           edge(from, id, shape);
           yield id;
@@ -106,6 +112,8 @@ public record NetworkGraph(List<Node> nodes, List<Edge> edges) {
                   conv.groups() > 1 ? ", %d groups".formatted(conv.groups()) : "");
       case MaxPool2d pool ->
           "max pool %d×%d, stride %d".formatted(pool.kernel(), pool.kernel(), pool.stride());
+      case AvgPool2d pool ->
+          "average pool %d×%d, stride %d".formatted(pool.kernel(), pool.kernel(), pool.stride());
       case GlobalAveragePool _ -> "average pool";
       case Linear linear -> "%s: linear, %d".formatted(linear.name(), linear.out());
       case SubsampleAndPad pad ->

@@ -6,6 +6,7 @@ import io.github.resnet4j.ResNet;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.inspect.ShapedLayer;
+import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -278,6 +279,14 @@ public record OnnxExport(
           attributes.put("strides", twice(pool.stride()));
           attributes.put("pads", around(pool.padding()));
           yield node("MaxPool", name, List.of(x), attributes, shaped.output());
+        }
+        case AvgPool2d pool -> {
+          var attributes = new LinkedHashMap<String, Attribute>();
+          attributes.put("kernel_shape", twice(pool.kernel()));
+          attributes.put("strides", twice(pool.stride()));
+          attributes.put("ceil_mode", new Attribute.Int(1));
+          attributes.put("count_include_pad", new Attribute.Int(0));
+          yield node("AveragePool", name, List.of(x), attributes, shaped.output());
         }
         case GlobalAveragePool _ -> {
           String pooled = node("GlobalAveragePool", name, List.of(x), Map.of(), shaped.output());

@@ -10,6 +10,7 @@ import io.github.resnet4j.ResNetSpec.Stem;
 import io.github.resnet4j.ResNetSpec.StridePlacement;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.Linear;
@@ -138,9 +139,11 @@ public record OnnxImport(
    * A way from a value to a sum.
    *
    * @param padding channels of zeros before and behind; empty if the way has none
+   * @param averages whether means of 2×2 pixels are taken first
    * @param stride of the pixels that are taken
    */
-  private record Branch(List<Unit> units, List<Integer> padding, int stride, Node sum) {
+  private record Branch(
+      List<Unit> units, List<Integer> padding, boolean averages, int stride, Node sum) {
     boolean pads() {
       return !padding.isEmpty();
     }
@@ -186,8 +189,13 @@ public record OnnxImport(
         throw new Unfit("it has %d inputs, %s".formatted(inputs.size(), inputs));
       }
       String x = pastColours(inputs.getFirst());
-      Unit stem = unit(only(x), x);
-      x = relu(end(stem), stem.conv);
+      var stem = new ArrayList<Unit>();
+      do {
+        stem.add(unit(only(x), x));
+        x = relu(end(stem.getLast()), stem.getLast().conv);
+      } while (consumers.getOrDefault(x, List.of()).size() == 1
+          && only(x).op().equals("Conv")
+          && stem.size() < 3);
       List<Node> next = consumers.getOrDefault(x, List.of());
       boolean pools = next.size() == 1 && next.getFirst().op().equals("MaxPool");
       if (pools) {
@@ -318,6 +326,7 @@ public record OnnxImport(
       String x = start;
       Node at = from;
       List<Integer> padding = List.of();
+      boolean averages = false;
       int stride = 1;
       while (!at.op().equals("Add")) {
         switch (at.op()) {
@@ -327,6 +336,13 @@ public record OnnxImport(
             x = end(unit);
           }
           case "Relu", "Identity" -> x = at.outputs().getFirst();
+          case "AveragePool" -> {
+            requireInts(at, "kernel_shape", 2);
+            requireInts(at, "strides", 2);
+            requireOr(at, "pads", 0, 0);
+            averages = true;
+            x = at.outputs().getFirst();
+          }
           case "Slice" -> {
             if (at.inputs().size() != 5 || !all(at, 1, 0)) {
               throw Unfit.at(at, "does not begin at pixel 0 with a constant step");
@@ -356,7 +372,7 @@ public record OnnxImport(
           throw Unfit.at(at, "ends a branch of more than three convolutions");
         }
       }
-      return new Branch(units, padding, stride, at);
+      return new Branch(units, padding, averages, stride, at);
     }
 
     private Constant constant(Node node, int input) throws Unfit {
@@ -428,7 +444,7 @@ public record OnnxImport(
     }
 
     private ResNetSpec specification(
-        Unit stem, boolean pools, List<BlockFound> blocks, Optional<Node> head) throws Unfit {
+        List<Unit> stem, boolean pools, List<BlockFound> blocks, Optional<Node> head) throws Unfit {
       int convolutions = blocks.getFirst().main.units.size();
       if (convolutions != 2 && convolutions != 3) {
         throw Unfit.at(
@@ -447,6 +463,8 @@ public record OnnxImport(
         boolean changes = !block.shortcut.units.isEmpty() || block.shortcut.pads();
         if (block.shortcut.pads()) {
           shortcut = Shortcut.ZERO_PAD;
+        } else if (block.shortcut.averages) {
+          shortcut = Shortcut.AVERAGE_POOL;
         }
         if (changes && !stages.isEmpty()) {
           int stride = units.stream().mapToInt(Unit::stride).max().orElse(1);
@@ -459,14 +477,14 @@ public record OnnxImport(
         stages.set(stages.size() - 1, stages.getLast() + 1);
         dilation = Math.max(dilation, units.get(convolutions - 2).dilation());
       }
-      int channels = stem.out();
+      int channels = stem.getLast().out();
       var builder =
           ResNetSpec.builder(
                   convolutions == 3 ? Block.BOTTLENECK : Block.BASIC,
                   stages.toArray(Integer[]::new))
               .channels(channels)
-              .inChannels(Math.toIntExact(stem.weight.shape().get(1)))
-              .stem(pools ? Stem.IMAGENET : Stem.SMALL_IMAGE)
+              .inChannels(Math.toIntExact(stem.getFirst().weight.shape().get(1)))
+              .stem(stem(stem, pools))
               .shortcut(shortcut)
               .stridePlacement(first1x1 ? StridePlacement.FIRST_1X1 : StridePlacement.ON_3X3)
               .dilated(dilated);
@@ -488,6 +506,20 @@ public record OnnxImport(
       return builder.build();
     }
 
+    private static Stem stem(List<Unit> units, boolean pools) throws Unfit {
+      if (units.size() == 1) {
+        return pools ? Stem.IMAGENET : Stem.SMALL_IMAGE;
+      }
+      List<Integer> widths = units.stream().map(Unit::out).toList();
+      for (Stem stem : List.of(Stem.DEEP, Stem.DEEP_TIERED)) {
+        if (pools && stem.widths(widths.getLast()).equals(widths)) {
+          return stem;
+        }
+      }
+      throw Unfit.at(
+          units.getFirst().conv, "begins a stem of convolutions to %s channels".formatted(widths));
+    }
+
     private Constant headWeight(Node node) throws Unfit {
       Constant weight = node.inputs().size() > 1 ? constants.get(node.inputs().get(1)) : null;
       if (weight == null || weight.shape().size() != 2) {
@@ -502,12 +534,16 @@ public record OnnxImport(
 
     // --- weights --------------------------------------------------------------------------------
 
-    private void fill(ResNetSpec spec, Unit stem, List<BlockFound> blocks, Optional<Node> head)
+    private void fill(
+        ResNetSpec spec, List<Unit> stem, List<BlockFound> blocks, Optional<Node> head)
         throws Unfit {
       var found = new ArrayList<>(blocks);
-      for (Layer layer : spec.layers().layers()) {
+      var begin = new ArrayList<>(stem);
+      List<Layer> layers = spec.layers().layers();
+      for (Layer layer : layers) {
         switch (layer) {
-          case Conv2d conv -> take(conv, "bn1", stem);
+          case Conv2d conv ->
+              take(conv, layers.get(layers.indexOf(conv) + 1).name(), begin.removeFirst());
           case Sequential stage -> {
             for (Layer each : stage.layers()) {
               if (each instanceof Residual residual) {
@@ -530,9 +566,13 @@ public record OnnxImport(
         if (found.shortcut.units.size() != 1) {
           throw Unfit.at(found.main.sum, "lacks the projection of its shortcut");
         }
+        List<Layer> layers = projection.layers();
+        if (found.shortcut.averages != layers.getFirst() instanceof AvgPool2d) {
+          throw Unfit.at(found.main.sum, "averages in some shortcuts only");
+        }
         take(
-            (Conv2d) projection.layers().getFirst(),
-            projection.name() + ".1",
+            (Conv2d) layers.get(layers.size() - 2),
+            layers.getLast().name(),
             found.shortcut.units.getFirst());
       } else if (block.shortcut() instanceof SubsampleAndPad pad && found.shortcut.pads()) {
         List<Integer> padding = found.shortcut.padding;

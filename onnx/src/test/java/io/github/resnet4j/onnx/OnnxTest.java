@@ -101,7 +101,7 @@ class OnnxTest {
     var all = new LinkedHashMap<String, ResNetSpec>();
     Architecture.catalogue()
         .forEach((name, spec) -> {
-          if (!name.matches("(resne.*(101|152)|wide).*")) { // the same blocks, more of them
+          if (!name.matches("(resne.*(101|110|152|200)|wide).*")) { // the same blocks, more of them
             all.put(name, spec);
           }
         });

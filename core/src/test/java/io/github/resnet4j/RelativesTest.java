@@ -1,0 +1,236 @@
+package io.github.resnet4j;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.checkpoint.Checkpoint;
+import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.CompileOptions.Algorithm;
+import io.github.resnet4j.engine.Precision;
+import io.github.resnet4j.engine.ReferenceForward;
+import io.github.resnet4j.engine.ReferenceGradient;
+import io.github.resnet4j.engine.TrainingSession;
+import io.github.resnet4j.inspect.Shape;
+import io.github.resnet4j.inspect.ShapedLayer;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Parameter;
+import io.github.resnet4j.nn.StateDict;
+import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** The networks with deep stems and averaging shortcuts against timm's own. */
+class RelativesTest {
+  private static final Team TEAM = Team.ofAllCores();
+  private static final Map<String, Tensor> EXPECTED = Golden.tensors("relatives.safetensors");
+
+  /** float32 sums of thousands of terms in another order; measured below 2e-6. */
+  private static final double TOLERANCE = 1e-4;
+
+  @TempDir private Path folder;
+
+  @AfterAll
+  static void close() {
+    TEAM.close();
+  }
+
+  static Stream<Map.Entry<String, Map<String, Object>>> cases() {
+    return Golden.json("relatives.json").entrySet().stream();
+  }
+
+  static Stream<Map.Entry<String, Map<String, Object>>> learning() {
+    return Golden.json("relatives-training.json").entrySet().stream();
+  }
+
+  private static int[] shape(Map<String, Object> golden) {
+    return Golden.list(golden.get("input")).stream().mapToInt(extent -> (Integer) extent).toArray();
+  }
+
+  private static ResNetSpec spec(String name) {
+    return Architecture.named(name).toBuilder().numClasses(10).build();
+  }
+
+  /** As {@code draw} in golden.py. */
+  private static ResNet draw(ResNetSpec spec) {
+    var random = TorchRandom.manualSeed(1);
+    var entries = new LinkedHashMap<String, Tensor>();
+    for (Parameter parameter : spec.layers().parameters()) {
+      Tensor tensor = Tensor.zeros(parameter.extents());
+      entries.put(parameter.name(), tensor);
+      if (parameter.role() == Parameter.Role.COUNTER) {
+        continue;
+      }
+      if (tensor.rank() > 1) {
+        random.normal(tensor.data(), 0, Math.sqrt(2.0 / (tensor.size() / tensor.dim(0))));
+      } else if (parameter.name().endsWith("running_var") || parameter.name().endsWith("weight")) {
+        random.uniform(tensor.data(), 0.5, 1.5);
+      } else {
+        random.normal(tensor.data(), 0, 0.1);
+      }
+    }
+    return ResNet.of(spec, new StateDict(entries));
+  }
+
+  private static double relativeError(Tensor expected, Tensor actual) {
+    double largest = 0;
+    double difference = 0;
+    for (int i = 0; i < expected.size(); i++) {
+      largest = Math.max(largest, Math.abs(expected.data()[i]));
+      difference = Math.max(difference, Math.abs(expected.data()[i] - (double) actual.data()[i]));
+    }
+    return difference / largest;
+  }
+
+  @ParameterizedTest
+  @MethodSource("cases")
+  void logitsAreTimms(Map.Entry<String, Map<String, Object>> golden) {
+    Map<String, Object> fields = golden.getValue();
+    ResNetSpec spec = spec((String) fields.get("model"));
+    ResNet network = draw(spec);
+    int[] shape = shape(fields);
+    Tensor x = TorchRandom.manualSeed(2).randn(shape);
+    Tensor expected = EXPECTED.get(golden.getKey());
+    double reference = relativeError(expected, network.forward(x, TEAM));
+    assertTrue(reference <= TOLERANCE, () -> golden.getKey() + ": " + reference);
+    for (Algorithm algorithm : List.of(Algorithm.AUTO, Algorithm.DIRECT)) {
+      try (var session =
+          network.compile(CompileOptions.defaults().withThreads(2).withAlgorithm(algorithm))) {
+        double error = relativeError(expected, session.run(x));
+        System.out.printf("%-14s %-7s relative error %.1e%n", golden.getKey(), algorithm, error);
+        assertTrue(error <= TOLERANCE, () -> golden.getKey() + ": " + error);
+      }
+    }
+    assertEquals(((Number) fields.get("parameters")).longValue(), spec.parameterCount());
+    assertEquals(fields.get("state_dict"), spec.layers().parameters().size());
+    var shaped = ShapedLayer.of(spec.layers(), new Shape(shape[1], shape[2], shape[3]));
+    assertEquals(((Number) fields.get("multiply_adds")).longValue(), shaped.multiplyAdds());
+  }
+
+  /** What is rounded to bfloat16 or floats stays near, through the averages too. */
+  @ParameterizedTest
+  @MethodSource("learning")
+  void fewerBitsStayNear(Map.Entry<String, Map<String, Object>> golden) {
+    ResNet network = draw(spec(golden.getKey()));
+    Tensor x = TorchRandom.manualSeed(2).randn(2, 3, 64, 64);
+    Tensor expected = EXPECTED.get(golden.getKey() + " 64");
+    var options = CompileOptions.defaults().withThreads(2).withPrecision(Precision.BF16);
+    try (var session = network.compile(options)) {
+      double error = relativeError(expected, session.run(x));
+      // Eight bits of mantissa through some fifteen layers.
+      assertTrue(error <= 0.05, () -> golden.getKey() + ", bf16: " + error);
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("learning")
+  void gradientsAreTimms(Map.Entry<String, Map<String, Object>> golden) {
+    int[] shape = shape(golden.getValue());
+    ResNet network = draw(spec(golden.getKey()));
+    // PyTorch's own float32 is as far from its float64; sums in another order may be 4 times. The
+    // input is one for which no ReLU opens or shuts by rounding, which would show as thousandths.
+    double noise = 4 * Golden.number(golden.getValue().get("noise"));
+    float[] targets = new float[shape[0] * 10];
+    for (int n = 0; n < shape[0]; n++) {
+      targets[n * 10 + n] = 1;
+    }
+    var options =
+        new TrainingSession.Options(
+            shape[0], shape[2], shape[3], 2, Set.of(), false, Algorithm.DIRECT, Kernels.best());
+    try (var session = new TrainingSession(network.layers(), network.state(), shape[1], options)) {
+      double loss =
+          session.accumulate(TorchRandom.manualSeed(4).randn(shape).data(), targets, shape[0], 1);
+      assertEquals(Golden.number(golden.getValue().get("loss")), loss, 1e-5);
+      int at = session.gradientsAt();
+      session
+          .toTensors(Arrays.copyOfRange(session.gradients(), at, at + session.size()))
+          .entries()
+          .forEach((name, gradient) -> {
+            Tensor expected = EXPECTED.get(golden.getKey() + "/" + name);
+            int step = Math.ceilDiv(gradient.size(), 1024);
+            double squares = 0;
+            double differences = 0;
+            for (int i = 0; i < expected.size(); i++) {
+              double wanted = expected.data()[i];
+              squares += wanted * wanted;
+              differences += Math.pow(wanted - gradient.data()[i * step], 2);
+            }
+            double error = Math.sqrt(differences / squares);
+            assertTrue(error <= noise, () -> name + ": " + error + " of " + noise);
+          });
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("cases")
+  void theyAreRecognised(Map.Entry<String, Map<String, Object>> golden) throws IOException {
+    String name = (String) golden.getValue().get("model");
+    Path file = folder.resolve("x.safetensors");
+    draw(spec(name)).save(file, Map.of());
+    try (var checkpoint = Checkpoint.open(file)) {
+      var found = Recognition.require(checkpoint);
+      assertEquals(spec(name), found.spec());
+      assertEquals(name, found.name().orElse(""));
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("learning")
+  void aHeatMapsGradientPassesTheAverages(Map.Entry<String, Map<String, Object>> golden) {
+    ResNet network = draw(spec(golden.getKey()));
+    Tensor x = TorchRandom.manualSeed(2).randn(1, 3, 45, 64);
+    var gradient = new ReferenceGradient(network.layers(), network.state(), TEAM);
+    // The slope along a direction, by differences of what follows the layer.
+    var found =
+        gradient.of(
+            x,
+            "layer2",
+            logits -> {
+              Tensor seed = Tensor.zeros(logits.shape());
+              seed.data()[3] = 1;
+              return seed;
+            });
+    assertArrayEquals(found.activation().shape(), found.gradient().shape());
+    var rest =
+        new Layer.Sequential(
+            "",
+            network.layers().layers().stream()
+                .dropWhile(layer -> !layer.name().equals("layer3"))
+                .toList());
+    var forward = new ReferenceForward(rest, network.state(), TEAM);
+    Tensor direction = TorchRandom.manualSeed(5).randn(found.gradient().shape());
+    double slope = 0;
+    for (int i = 0; i < direction.size(); i++) {
+      slope += (double) direction.data()[i] * found.gradient().data()[i];
+    }
+    double step = 1e-3;
+    double measured =
+        (along(forward, found.activation(), direction, step)
+                - along(forward, found.activation(), direction, -step))
+            / (2 * step);
+    // Differences of float32 logits, and ReLUs that open on the way.
+    assertEquals(slope, measured, 0.03 * Math.abs(slope) + 1e-2);
+  }
+
+  private static double along(
+      ReferenceForward forward, Tensor from, Tensor direction, double step) {
+    float[] moved = from.data().clone();
+    for (int i = 0; i < moved.length; i++) {
+      moved[i] += (float) (step * direction.data()[i]);
+    }
+    return forward.run(Tensor.of(moved, from.shape())).data()[3];
+  }
+}

@@ -50,6 +50,7 @@ import onnxruntime  # noqa: E402
 import openvino  # noqa: E402
 import onnxruntime.quantization as quantization  # noqa: E402
 import onnxruntime.quantization.shape_inference  # noqa: E402
+import timm  # noqa: E402
 import torch  # noqa: E402
 import torchvision  # noqa: E402
 
@@ -197,7 +198,8 @@ def eager(call, x):
 
 def engines(name, batch, folder):
     torch.manual_seed(0)
-    network = getattr(torchvision.models, name)().eval()
+    build = getattr(torchvision.models, name, None) or (lambda: timm.create_model(name))
+    network = build().eval()
     generator = torch.Generator().manual_seed(1)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):

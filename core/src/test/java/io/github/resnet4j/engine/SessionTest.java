@@ -54,7 +54,7 @@ class SessionTest {
     var builder = ResNetSpec.builder(bottleneck ? Block.BOTTLENECK : Block.BASIC, blocks);
     builder
         .channels(new int[] {8, 16, 24, 32, 64}[random.nextInt(5)])
-        .stem(ResNetSpec.Stem.values()[random.nextInt(2)])
+        .stem(ResNetSpec.Stem.values()[random.nextInt(4)])
         .inChannels(new int[] {1, 3, 4, 17}[random.nextInt(4)])
         .numClasses(1 + random.nextInt(70))
         .includeTop(random.nextInt(4) > 0);
@@ -72,6 +72,9 @@ class SessionTest {
       }
     } else if (random.nextBoolean()) {
       builder.shortcut(ResNetSpec.Shortcut.ZERO_PAD);
+    }
+    if (!builder.build().dilated().contains(true) && random.nextInt(3) == 0) {
+      builder.shortcut(ResNetSpec.Shortcut.AVERAGE_POOL);
     }
     return builder.build();
   }

@@ -369,7 +369,7 @@ final class PlanCompiler {
         yield switch (layer) {
           case MaxPool2d pool -> new PoolSteps.MaxPool(pool, in, out, kernels);
           case GlobalAveragePool pool -> new PoolSteps.AveragePool(pool.name(), in, out, kernels);
-          case AvgPool2d pool -> new PoolSteps.AverageWindows(pool, in, out);
+          case AvgPool2d pool -> new PoolSteps.AverageWindows(pool, in, out, kernels);
           case SubsampleAndPad pad -> new PoolSteps.Subsample(pad.name(), pad.stride(), in, out);
           case Linear linear ->
               new Head(

@@ -82,7 +82,8 @@ final class PoolSteps {
   }
 
   /** The mean over windows of at most as many pixels as there are. */
-  record AverageWindows(AvgPool2d layer, Activation in, Activation out) implements Step {
+  record AverageWindows(AvgPool2d layer, Activation in, Activation out, Kernels kernels)
+      implements Step {
     @Override
     public String name() {
       return layer.name();
@@ -107,13 +108,13 @@ final class PoolSteps {
         }
         for (int y = out.height * part / parts; y < out.height * (part + 1) / parts; y++) {
           for (int b = 0; b < out.blocks(); b++) {
-            row(arena, n, b, y);
+            row(frame, n, b, y);
           }
         }
       }
     }
 
-    private void row(float[] arena, int n, int b, int y) {
+    private void row(Frame frame, int n, int b, int y) {
       int top = y * layer.stride();
       int rows = Math.min(layer.kernel(), in.height - top);
       int to = out.image(n) + b * out.plane() + out.pixel(y, 0);
@@ -122,30 +123,21 @@ final class PoolSteps {
         int left = x * layer.stride();
         int columns = Math.min(layer.kernel(), in.width - left);
         if (out.format().perWord() == 1) {
-          floats(arena, from + left * in.block(), rows, columns, to + x * out.block());
+          kernels.average(
+              frame.memory(),
+              from + left * in.block(),
+              in.rowStride(),
+              in.block(),
+              rows,
+              columns,
+              to + x * out.block());
         } else {
-          words(arena, from + left * in.block(), rows, columns, to + x * out.block());
+          words(frame.arena(), from + left * in.block(), rows, columns, to + x * out.block());
         }
       }
     }
 
-    private void floats(float[] arena, int from, int rows, int columns, int to) {
-      float share = 1f / (rows * columns);
-      Arrays.fill(arena, to, to + out.block(), 0);
-      for (int r = 0; r < rows; r++) {
-        for (int k = 0; k < columns; k++) {
-          int at = from + r * in.rowStride() + k * in.block();
-          for (int c = 0; c < out.block(); c++) {
-            arena[to + c] += arena[at + c];
-          }
-        }
-      }
-      for (int c = 0; c < out.block(); c++) {
-        arena[to + c] *= share;
-      }
-    }
-
-    /** The same where a word holds several channels. */
+    /** Where a word holds several channels. */
     private void words(float[] arena, int from, int rows, int columns, int to) {
       Format format = out.format();
       for (int c = 0; c < out.block(); c++) {

@@ -402,7 +402,7 @@ final class TrainingPlan {
     touch(out);
     needs.put(out, needs.getOrDefault(in, false));
     averages.put(out, new Averaged(pool, in));
-    var step = new PoolSteps.AverageWindows(pool, in, out);
+    var step = new PoolSteps.AverageWindows(pool, in, out, kernels);
     pending.add((_, first, n) -> step.run(frame, first, n, 0, 0, 1));
     return out;
   }

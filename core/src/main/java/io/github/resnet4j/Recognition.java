@@ -212,6 +212,19 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     if (spec.groups() > 1 || spec.widthPerGroup() != 64) {
       text += ", %d groups of width %d".formatted(spec.groups(), spec.widthPerGroup());
     }
+    text +=
+        switch (spec.stem()) {
+          case IMAGENET -> ", stem of one 7×7";
+          case SMALL_IMAGE -> ", stem of one 3×3 for small images";
+          case DEEP, DEEP_TIERED -> ", deep stem " + spec.stem().widths(spec.channels());
+        };
+    text +=
+        switch (spec.shortcut()) {
+          case PROJECTION -> ", shortcuts B (projection)";
+          case ZERO_PAD -> ", shortcuts A (zeros)";
+          case AVERAGE_POOL -> ", shortcuts D (average, projection)";
+          case NONE -> "";
+        };
     text += ", %d channels in".formatted(spec.inChannels());
     text += spec.includeTop() ? ", %d classes".formatted(spec.numClasses()) : ", no head";
     return assumed.isEmpty() ? text : text + "; assumed: " + String.join(", ", assumed);

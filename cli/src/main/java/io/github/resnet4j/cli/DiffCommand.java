@@ -1,5 +1,6 @@
 package io.github.resnet4j.cli;
 
+import io.github.resnet4j.Architecture;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.Weights;
@@ -12,11 +13,14 @@ import io.github.resnet4j.inspect.Difference;
 import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -29,7 +33,8 @@ import picocli.CommandLine.Parameters;
     name = "diff",
     mixinStandardHelpOptions = true,
     description = {
-      "Finds where two checkpoints differ, in weights and in what layers make of an input.",
+      "Finds where two checkpoints differ, in weights and in what layers make of an input; or two"
+          + " networks that 'resnet4j models' lists, in their parameters.",
       "",
       "With --expected, where a checkpoint's activations differ from some of another program: a"
           + " .safetensors with a tensor for each layer, by its name, as a PyTorch hook collects"
@@ -38,6 +43,7 @@ import picocli.CommandLine.Parameters;
     },
     footerHeading = "%nExamples:%n",
     footer = {
+      "  resnet4j diff resnet50 resnet50d",
       "  resnet4j diff before.pth after.safetensors",
       "  resnet4j diff a.pth b.pth --input x.npy --all",
       "  resnet4j diff a.pth --input x.npy --expected python.safetensors",
@@ -99,7 +105,12 @@ final class DiffCommand implements Callable<Integer> {
     }
     var rows = new ArrayList<List<Object>>();
     int different = 0;
-    if (second != null) {
+    if (isNetwork(first) && second != null && isNetwork(second)) {
+      if (input != null) {
+        throw new IllegalArgumentException("--input needs checkpoints: networks have no weights");
+      }
+      different += list("structure", structure(first, second), rows);
+    } else if (second != null) {
       try (var a = Checkpoint.open(first);
           var b = Checkpoint.open(second)) {
         a.refuseInflated();
@@ -119,6 +130,25 @@ final class DiffCommand implements Callable<Integer> {
             ? "no difference above a relative " + tolerance
             : "%,d differ by more than a relative %s".formatted(different, tolerance));
     return different == 0 ? Main.OK : DIFFERENT;
+  }
+
+  private static boolean isNetwork(Path name) {
+    return Architecture.catalogue().containsKey(name.toString()) && !Files.exists(name);
+  }
+
+  /** The parameters of two networks, in the first one's order. */
+  private static List<Difference> structure(Path first, Path second) {
+    Map<String, List<Integer>> a = shapes(Architecture.named(first.toString()));
+    Map<String, List<Integer>> b = shapes(Architecture.named(second.toString()));
+    var names = new LinkedHashSet<>(a.keySet());
+    names.addAll(b.keySet());
+    return names.stream().map(name -> Difference.ofShapes(name, a.get(name), b.get(name))).toList();
+  }
+
+  private static Map<String, List<Integer>> shapes(ResNetSpec spec) {
+    var shapes = new LinkedHashMap<String, List<Integer>>();
+    spec.layers().parameters().forEach(each -> shapes.put(each.name(), each.shape()));
+    return shapes;
   }
 
   private List<Difference> activations(Path from) throws IOException {

@@ -269,7 +269,11 @@ class LookIT {
     Run run = run("inspect", file.toString(), "--histograms", histograms.toString());
     assertEquals(0, run.code(), run.err());
     assertTrue(
-        run.lines().get(1).startsWith("network: resnet20: basic blocks 3-3-3, 3 channels in, 7 cl"),
+        run.lines()
+            .get(1)
+            .startsWith(
+                "network: resnet20: basic blocks 3-3-3, stem of one 3×3 for small images,"
+                    + " shortcuts A (zeros), 3 channels in, 7 classes"),
         run.out());
     assertTrue(ImageIO.read(histograms.toFile()).getHeight() > 600);
     Run some = run("inspect", file.toString(), "--tensors", "fc.*", "--format", "json");
@@ -313,6 +317,13 @@ class LookIT {
         run.lines().stream().anyMatch(line -> line.startsWith("activations,layer2.0.conv2,")));
     assertFalse(
         run.lines().stream().anyMatch(line -> line.startsWith("activations,layer2.0.conv1,")));
+
+    // Two networks without weights: where their structure differs.
+    Run networks = run("diff", "resnet18", "resnet18d", "-f", "csv");
+    assertEquals(4, networks.code(), networks.err());
+    assertEquals("structure,conv1.weight,\"[64, 3, 7, 7]\",,,", networks.lines().get(1));
+    assertTrue(networks.out().contains("structure,conv1.0.weight,,\"[32, 3, 3, 3]\",,"));
+    assertEquals(0, run("diff", "resnet50", "resnet50").code());
 
     // What another program says that its layers gave.
     var classifier = Classifier.load(DIGITS);

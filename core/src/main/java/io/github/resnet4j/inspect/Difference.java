@@ -39,6 +39,16 @@ public record Difference(
     return new Difference(name, first, second, OptionalDouble.empty(), OptionalDouble.empty());
   }
 
+  /** Compares shapes alone; one that is not there is null. */
+  public static Difference ofShapes(
+      String name, @Nullable List<Integer> first, @Nullable List<Integer> second) {
+    String one = first == null ? "" : first.toString();
+    String other = second == null ? "" : second.toString();
+    return one.equals(other)
+        ? new Difference(name, one, other, OptionalDouble.of(0), OptionalDouble.of(0))
+        : uncomparable(name, one, other);
+  }
+
   /** Compares number by number; a number that is none equals another such. */
   static Difference of(String name, String first, String second, Tensor a, Tensor b) {
     if (!a.sameShape(b)) {

@@ -70,7 +70,7 @@ class LogitsTest {
   }
 
   /** The largest difference over the largest logit. */
-  private static double relativeError(Tensor expected, Tensor actual) {
+  static double relativeError(Tensor expected, Tensor actual) {
     double largest = 0;
     double difference = 0;
     for (int i = 0; i < expected.size(); i++) {

@@ -85,16 +85,6 @@ class RelativesTest {
     return ResNet.of(spec, new StateDict(entries));
   }
 
-  private static double relativeError(Tensor expected, Tensor actual) {
-    double largest = 0;
-    double difference = 0;
-    for (int i = 0; i < expected.size(); i++) {
-      largest = Math.max(largest, Math.abs(expected.data()[i]));
-      difference = Math.max(difference, Math.abs(expected.data()[i] - (double) actual.data()[i]));
-    }
-    return difference / largest;
-  }
-
   @ParameterizedTest
   @MethodSource("cases")
   void logitsAreTimms(Map.Entry<String, Map<String, Object>> golden) {
@@ -104,12 +94,12 @@ class RelativesTest {
     int[] shape = shape(fields);
     Tensor x = TorchRandom.manualSeed(2).randn(shape);
     Tensor expected = EXPECTED.get(golden.getKey());
-    double reference = relativeError(expected, network.forward(x, TEAM));
+    double reference = LogitsTest.relativeError(expected, network.forward(x, TEAM));
     assertTrue(reference <= TOLERANCE, () -> golden.getKey() + ": " + reference);
     for (Algorithm algorithm : List.of(Algorithm.AUTO, Algorithm.DIRECT)) {
       try (var session =
           network.compile(CompileOptions.defaults().withThreads(2).withAlgorithm(algorithm))) {
-        double error = relativeError(expected, session.run(x));
+        double error = LogitsTest.relativeError(expected, session.run(x));
         System.out.printf("%-14s %-7s relative error %.1e%n", golden.getKey(), algorithm, error);
         assertTrue(error <= TOLERANCE, () -> golden.getKey() + ": " + error);
       }
@@ -129,7 +119,7 @@ class RelativesTest {
     Tensor expected = EXPECTED.get(golden.getKey() + " 64");
     var options = CompileOptions.defaults().withThreads(2).withPrecision(Precision.BF16);
     try (var session = network.compile(options)) {
-      double error = relativeError(expected, session.run(x));
+      double error = LogitsTest.relativeError(expected, session.run(x));
       // Eight bits of mantissa through some fifteen layers.
       assertTrue(error <= 0.05, () -> golden.getKey() + ", bf16: " + error);
     }

@@ -47,13 +47,7 @@ final class ClassifyCommand implements Callable<Integer> {
       description = "The names of the classes, one a line.")
   private @Nullable Path labels;
 
-  @Option(
-      names = "--preprocessing",
-      paramLabel = "FILE",
-      description =
-          "How the weights' pictures were prepared, as JSON: fields of torchvision (resize_size,"
-              + " crop_size), timm (config.json) or Hugging Face (preprocessor_config.json).")
-  private @Nullable Path preprocessingFile;
+  @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
   @Option(
       names = "--top",
@@ -87,7 +81,7 @@ final class ClassifyCommand implements Callable<Integer> {
       throw new IllegalArgumentException("--top must be at least 1, was " + top);
     }
     PrintStream out = System.out;
-    Classifier classifier = options.classifier(preprocessingFile, labels);
+    Classifier classifier = options.classifier(preprocessing.file, labels);
     List<Path> pictures = Pictures.find(paths);
     if (pictures.isEmpty()) {
       throw new IOException("no pictures in " + String.join(", ", paths));

@@ -54,15 +54,11 @@ final class EvaluateCommand implements Callable<Integer> {
               + " picture if the name ends with .png.")
   private @Nullable Path confusion;
 
-  @Option(
-      names = "--preprocessing",
-      paramLabel = "FILE",
-      description = "How the weights' pictures were prepared, as 'classify' takes it.")
-  private @Nullable Path preprocessingFile;
+  @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
   @Override
   public Integer call() throws IOException {
-    Classifier classifier = options.classifier(preprocessingFile, null);
+    Classifier classifier = options.classifier(preprocessing.file, null);
     List<Example> examples = examples(classifier.labels());
     Evaluation found;
     var compile = options.atFirst(classifier.network(), examples.size());

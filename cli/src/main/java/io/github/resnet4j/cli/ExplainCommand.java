@@ -77,11 +77,7 @@ final class ExplainCommand implements Callable<Integer> {
       description = "Classes to name; default ${DEFAULT-VALUE}.")
   private int top = 5;
 
-  @Option(
-      names = "--preprocessing",
-      paramLabel = "FILE",
-      description = "How the weights' pictures were prepared, as 'classify' takes it.")
-  private @Nullable Path preprocessingFile;
+  @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
   @Option(
       names = "--labels",
@@ -98,10 +94,10 @@ final class ExplainCommand implements Callable<Integer> {
     if (output != null && !output.toString().endsWith(".png")) {
       throw new IllegalArgumentException("--output must end in .png: " + output);
     }
-    Classifier classifier = options.classifier(preprocessingFile, labels);
+    Classifier classifier = options.classifier(preprocessing.file, labels);
     Pixels picture = ImageDecoder.DEFAULT.decode(image);
-    var preprocessing = classifier.preprocessing();
-    Tensor x = preprocessing.apply(picture);
+    var prepared = classifier.preprocessing();
+    Tensor x = prepared.apply(picture);
     var explainer = new Explainer(classifier.network());
     HeatMap map =
         explainer.explain(
@@ -113,7 +109,7 @@ final class ExplainCommand implements Callable<Integer> {
     List<Prediction> predictions = classifier.top(map.logits(), top).getFirst();
     String label = classifier.labels().get(map.index());
     Path file = output == null ? defaultOutput() : output;
-    Pixels seen = preprocessing.crop(preprocessing.channels() == 1 ? picture.toGray() : picture);
+    Pixels seen = prepared.crop(prepared.channels() == 1 ? picture.toGray() : picture);
     String title =
         "why '%s': %s%s"
             .formatted(

@@ -12,6 +12,7 @@ import java.util.Locale;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -74,11 +75,7 @@ final class ExportCommand implements Callable<Integer> {
               + " and normalises them itself.")
   private boolean includePreprocessing;
 
-  @Option(
-      names = "--preprocessing",
-      paramLabel = "FILE",
-      description = "How the weights' pictures were prepared, as 'classify' takes it.")
-  private @Nullable Path preprocessingFile;
+  @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
   @Parameters(paramLabel = "OUT", description = "The new file, a .onnx.")
   private Path out = Path.of("");
@@ -112,7 +109,7 @@ final class ExportCommand implements Callable<Integer> {
         return said(network);
       }
     }
-    Classifier classifier = options.classifier(preprocessingFile, null);
+    Classifier classifier = options.classifier(preprocessing.file, null);
     export.write(classifier, out);
     return said(classifier.network());
   }

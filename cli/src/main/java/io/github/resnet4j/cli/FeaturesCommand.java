@@ -48,11 +48,7 @@ final class FeaturesCommand implements Callable<Integer> {
   @Mixin private ModelOptions options = new ModelOptions();
   @Mixin private FeatureLayer layer = new FeatureLayer();
 
-  @Option(
-      names = "--preprocessing",
-      paramLabel = "FILE",
-      description = "How the weights' pictures were prepared, as 'classify' takes it.")
-  private @Nullable Path preprocessingFile;
+  @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
   @Option(
       names = {"-f", "--format"},
@@ -98,7 +94,7 @@ final class FeaturesCommand implements Callable<Integer> {
     if (pictures.isEmpty()) {
       throw new IOException("no pictures in " + String.join(", ", paths));
     }
-    Classifier classifier = options.classifier(preprocessingFile, null);
+    Classifier classifier = options.classifier(preprocessing.file, null);
     var network = classifier.network();
     var prepared = classifier.preprocessing();
     int[] shape =

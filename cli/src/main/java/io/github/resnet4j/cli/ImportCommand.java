@@ -8,9 +8,8 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.concurrent.Callable;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Option;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Parameters;
 
 @Command(
@@ -28,13 +27,7 @@ import picocli.CommandLine.Parameters;
       "  resnet4j import from-pytorch.onnx weights.pth --preprocessing imagenet.json",
     })
 final class ImportCommand implements Callable<Integer> {
-  @Option(
-      names = "--preprocessing",
-      paramLabel = "FILE",
-      description =
-          "How the weights' pictures were prepared, as 'classify' takes it, where the file does not"
-              + " say it.")
-  private @Nullable Path preprocessingFile;
+  @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
   @Parameters(index = "0", paramLabel = "IN", description = "A .onnx.")
   private Path in = Path.of("");
@@ -54,15 +47,15 @@ final class ImportCommand implements Callable<Integer> {
     OnnxImport found = OnnxImport.read(in);
     var network = found.network();
     if (network.spec().includeTop()) {
-      Preprocessing preprocessing =
-          preprocessingFile != null
-              ? Preprocessing.fromJson(preprocessingFile)
+      Preprocessing prepared =
+          preprocessing.file != null
+              ? Preprocessing.fromJson(preprocessing.file)
               : found
                   .preprocessing()
                   .orElseGet(() -> ModelOptions.usualPreprocessing(network.spec()));
       new Classifier(
               network,
-              preprocessing,
+              prepared,
               found.labels().orElseGet(() -> Classifier.numbered(network.spec().numClasses())))
           .save(out);
     } else {

@@ -77,11 +77,7 @@ final class SimilarCommand implements Callable<Integer> {
       description = "Draws query and neighbours on a sheet, a .png.")
   private @Nullable Path output;
 
-  @Option(
-      names = "--preprocessing",
-      paramLabel = "FILE",
-      description = "How the weights' pictures were prepared, as 'classify' takes it.")
-  private @Nullable Path preprocessingFile;
+  @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
   @Parameters(index = "0", paramLabel = "QUERY", description = "The picture.")
   private Path query = Path.of("");
@@ -101,7 +97,7 @@ final class SimilarCommand implements Callable<Integer> {
       throw new IllegalArgumentException("--output must end in .png: " + output);
     }
     LUCENE.setLevel(Level.SEVERE);
-    Classifier classifier = options.classifier(preprocessingFile, null);
+    Classifier classifier = options.classifier(preprocessing.file, null);
     ResNet network = classifier.network();
     var prepared = classifier.preprocessing();
     int[] shape =

@@ -323,7 +323,8 @@ public record Figure(String title, double width, double height, List<Mark> marks
     return String.format(Locale.ROOT, pattern, values);
   }
 
-  private static String escaped(String text) {
+  /** A text as XML and HTML hold it. */
+  static String escaped(String text) {
     return text.replace("&", "&amp;")
         .replace("<", "&lt;")
         .replace(">", "&gt;")

@@ -89,8 +89,8 @@ public final class TrainingReport {
     page.append("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     page.append(
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
-    page.append(escaped(title)).append("</title>\n<style>\n").append(STYLE);
-    page.append("</style>\n</head>\n<body>\n<h1>").append(escaped(title)).append("</h1>\n");
+    page.append(Figure.escaped(title)).append("</title>\n<style>\n").append(STYLE);
+    page.append("</style>\n</head>\n<body>\n<h1>").append(Figure.escaped(title)).append("</h1>\n");
     if (found.count() > 0) {
       page.append(
           format(
@@ -133,7 +133,8 @@ public final class TrainingReport {
           page);
     }
     page.append("<h2>How it was trained</h2>\n<ul>\n");
-    details.forEach(line -> page.append("<li><code>").append(escaped(line)).append("</code>\n"));
+    details.forEach(
+        line -> page.append("<li><code>").append(Figure.escaped(line)).append("</code>\n"));
     page.append("</ul>\n</body>\n</html>\n");
     PictureFile.write(
         page.toString().getBytes(StandardCharsets.UTF_8), folder.resolve("report.html"));
@@ -146,7 +147,7 @@ public final class TrainingReport {
         page.append(
             format(
                 "<tr><td>%s<td>%,d<td>%.2f %%<td>%s\n",
-                escaped(found.classes().get(k)),
+                Figure.escaped(found.classes().get(k)),
                 found.count(k),
                 100 * found.recall(k),
                 Double.isNaN(found.precision(k))
@@ -174,16 +175,16 @@ public final class TrainingReport {
                   PictureFile.thumbnail(outcome.example().source().read(), THUMBNAIL),
                   "a picture of " + truth))
           .append("<figcaption><strong>")
-          .append(escaped(truth))
+          .append(Figure.escaped(truth))
           .append("</strong>");
       if (!truth.equals(taken)) {
         page.append(
-            format(", taken for %s (%.1f %%)", escaped(taken), 100 * outcome.probability()));
+            format(", taken for %s (%.1f %%)", Figure.escaped(taken), 100 * outcome.probability()));
       } else {
         page.append(format(" (%.1f %%)", 100 * outcome.probability()));
       }
       page.append("<br>")
-          .append(escaped(name.substring(name.lastIndexOf('/') + 1)))
+          .append(Figure.escaped(name.substring(name.lastIndexOf('/') + 1)))
           .append("</figcaption></figure>\n");
     }
     page.append("</div>\n");
@@ -192,17 +193,11 @@ public final class TrainingReport {
   private static String image(BufferedImage picture, String description) throws IOException {
     return "<img alt=\"%s\" src=\"data:image/png;base64,%s\">"
         .formatted(
-            escaped(description), Base64.getEncoder().encodeToString(PictureFile.png(picture)));
+            Figure.escaped(description),
+            Base64.getEncoder().encodeToString(PictureFile.png(picture)));
   }
 
   private static String format(String pattern, Object... values) {
     return String.format(Locale.ROOT, pattern, values);
-  }
-
-  private static String escaped(String text) {
-    return text.replace("&", "&amp;")
-        .replace("<", "&lt;")
-        .replace(">", "&gt;")
-        .replace("\"", "&quot;");
   }
 }

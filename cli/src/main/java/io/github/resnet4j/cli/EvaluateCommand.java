@@ -61,7 +61,7 @@ final class EvaluateCommand implements Callable<Integer> {
     Classifier classifier = options.classifier(preprocessing.file, null);
     List<Example> examples = examples(classifier.labels());
     Evaluation found;
-    var compile = options.atFirst(classifier.network(), examples.size());
+    var compile = options.forAll(classifier.network(), examples.size());
     try (Session session = classifier.network().compile(compile);
         var progress = new Progress("evaluate", " pictures", 1)) {
       found =

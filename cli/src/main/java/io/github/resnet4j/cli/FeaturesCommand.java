@@ -102,7 +102,7 @@ final class FeaturesCommand implements Callable<Integer> {
             network, new Shape(prepared.channels(), prepared.cropHeight(), prepared.cropWidth()));
     int[] unreadable = new int[1];
     try (Session session =
-            network.compile(layer.taps(network, options.atFirst(network, pictures.size())));
+            network.compile(layer.taps(network, options.forAll(network, pictures.size())));
         Sink sink = sink(chosen, shape);
         var progress = new Progress("features", " pictures", 1)) {
       new Batches(pictures, ImageDecoder.DEFAULT, prepared, options.threads)

@@ -74,6 +74,9 @@ final class ModelOptions {
   /** Images that do not pay for transforming weights. */
   private static final int FEW = 16;
 
+  /** Images that pay for warming vectors up. */
+  private static final int MANY = 256;
+
   /** Images times parameters that the reference forward pass is done with before others start. */
   private static final long SMALL = 5_000_000;
 
@@ -109,6 +112,11 @@ final class ModelOptions {
     return kernels == KernelChoice.AUTO && Kernels.machine().isEmpty()
         ? Optional.of(compileOptions(best()))
         : Optional.empty();
+  }
+
+  /** How to compile it where all images are known beforehand. */
+  CompileOptions forAll(ResNet network, int images) {
+    return images < MANY ? atFirst(network, images) : forLong().orElse(atFirst(network, images));
   }
 
   private CompileOptions compileOptions(Kernels chosen) {

@@ -109,7 +109,7 @@ final class SimilarCommand implements Callable<Integer> {
     List<Neighbour> found;
     try (var known = new PictureIndex(index == null ? cached(model) : index, model);
         Session session =
-            network.compile(layer.taps(network, options.atFirst(network, pictures.size())))) {
+            network.compile(layer.taps(network, options.forAll(network, pictures.size())))) {
       float[] sought =
           layer.features(session, prepared.apply(ImageDecoder.DEFAULT.decode(query)), shape)[0];
       unreadable = update(known, pictures, classifier, session, shape);

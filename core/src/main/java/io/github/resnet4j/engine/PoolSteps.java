@@ -84,6 +84,17 @@ final class PoolSteps {
   /** The mean over windows of at most as many pixels as there are. */
   record AverageWindows(AvgPool2d layer, Activation in, Activation out, Kernels kernels)
       implements Step {
+    /**
+     * @throws IllegalArgumentException if windows have more than 2×2 pixels, whose bytes would not
+     *     add up so
+     */
+    AverageWindows {
+      if (layer.kernel() > 2) {
+        throw new IllegalArgumentException(
+            "%s: means of 1×1 or 2×2 pixels, not %d".formatted(layer.name(), layer.kernel()));
+      }
+    }
+
     @Override
     public String name() {
       return layer.name();
@@ -137,20 +148,58 @@ final class PoolSteps {
       }
     }
 
-    /** Where a word holds several channels. */
+    /** Where a word holds several channels: they are added side by side. */
     private void words(float[] arena, int from, int rows, int columns, int to) {
-      Format format = out.format();
+      int pixels = rows * columns;
       for (int c = 0; c < out.block(); c++) {
-        for (int lane = 0; lane < format.perWord(); lane++) {
-          float sum = 0;
-          for (int r = 0; r < rows; r++) {
-            for (int k = 0; k < columns; k++) {
-              sum += format.get(arena, from + r * in.rowStride() + k * in.block() + c, lane);
+        int low = 0; // of bytes the even ones, of halves the first, as bits of a float
+        int high = 0;
+        for (int r = 0; r < rows; r++) {
+          for (int k = 0; k < columns; k++) {
+            int word =
+                Float.floatToRawIntBits(arena[from + r * in.rowStride() + k * in.block() + c]);
+            if (out.format() == Format.BF16) {
+              low = added(low, word << 16);
+              high = added(high, word & 0xFFFF0000);
+            } else {
+              int bytes = word ^ sign();
+              low += bytes & EVEN_BYTES;
+              high += bytes >>> 8 & EVEN_BYTES;
             }
           }
-          format.put(arena, to + c, lane, sum / (rows * columns));
         }
+        int word =
+            out.format() == Format.BF16
+                ? half(low, pixels) >>> 16 | half(high, pixels)
+                : (mean(low, pixels) | mean(high, pixels) << 8) ^ sign();
+        arena[to + c] = Float.intBitsToFloat(word);
       }
+    }
+
+    private static final int EVEN_BYTES = 0x00FF00FF;
+    private static final int ONES = 0x00010001;
+
+    /** Bytes with a sign become such without one, by an even offset. */
+    private int sign() {
+      return out.format() == Format.S8 ? 0x80808080 : 0;
+    }
+
+    private static int added(int a, int b) {
+      return Float.floatToRawIntBits(Float.intBitsToFloat(a) + Float.intBitsToFloat(b));
+    }
+
+    private static int half(int sum, int pixels) {
+      return Float.floatToRawIntBits(Format.rounded(Float.intBitsToFloat(sum) / pixels));
+    }
+
+    /** Two sums of 16 bits divided by 1, 2 or 4, rounded to the nearest, of two the even one. */
+    private static int mean(int sums, int pixels) {
+      int shift = Integer.numberOfTrailingZeros(pixels);
+      if (shift == 0) {
+        return sums;
+      }
+      int before = (pixels / 2 - 1) * ONES + (sums >>> shift & ONES);
+      return sums + before >>> shift & EVEN_BYTES;
     }
   }
 

@@ -19,6 +19,12 @@ import org.jspecify.annotations.Nullable;
  * family has a generator. What a kernel will read and write is checked here, before the call.
  */
 final class MachineKernels implements Kernels {
+  /** Floats of the shorter vectors. */
+  private static final int HALF_LANES = 8;
+
+  /** Where no block of whole vectors is, up to 64 floats. */
+  private static final int HALF_BLOCK = 7;
+
   private static final MethodHandle WINOGRAD_INPUT = MachineCode.caller(3, 6);
   private static final MethodHandle WINOGRAD_OUTPUT = MachineCode.caller(6, 9);
   private static final MethodHandle MAX_POOL = MachineCode.caller(2, 4);
@@ -463,7 +469,7 @@ final class MachineKernels implements Kernels {
       int stride,
       int to,
       int count) {
-    if (!format.isFloat() && block % lanes() != 0) { // a network of few channels
+    if (!format.isFloat() && block != HALF_LANES && block % lanes() != 0) { // of few channels
       scalar.maxPoolRow(arena, format, from, rowStride, block, size, stride, to, count);
       return;
     }
@@ -483,10 +489,12 @@ final class MachineKernels implements Kernels {
           case BF16 -> MAX_OF_HALVES;
           case U8, S8 -> MAX_OF_BYTES;
         };
-    int index = kind | size << 6 | stride << 3 | block(block);
+    // Half a long vector, the bytes of 32 channels, is one of the shorter ones.
+    boolean half = wide && block == HALF_LANES;
+    int index = kind | size << 6 | stride << 3 | (half ? HALF_BLOCK : block(block));
     MemorySegment code = codes.get(index);
     if (code == null) {
-      code = install(index, MachinePool.max(format, block, size, stride, wide));
+      code = install(index, MachinePool.max(format, block, size, stride, wide && !half));
     }
     MemorySegment memory = arena.enter();
     try {

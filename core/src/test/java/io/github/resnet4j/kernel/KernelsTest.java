@@ -565,7 +565,7 @@ class KernelsTest {
           format.put(arena, 5, 77, Float.NaN);
         }
         float[] twin = arena.clone();
-        for (int block : new int[] {4, 16, 32}) {
+        for (int block : new int[] {4, 8, 16, 32}) {
           for (var each : List.of(kernels, SCALAR)) {
             Floats a = Floats.of(each == kernels ? arena : twin);
             each.maxPoolRow(a, format, 5, 20 * block, block, 3, 2, 6000, 7);

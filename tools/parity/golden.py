@@ -227,7 +227,8 @@ def logits(out):
 
 TIMM = [
     "resnet10t", "resnet14t", "resnet18d", "resnet26", "resnet26d", "resnet26t", "resnet34d",
-    "resnet50c", "resnet50d", "resnet50t",
+    "resnet50c", "resnet50d", "resnet50t", "seresnet18", "seresnet50", "seresnext50_32x4d",
+    "ecaresnet26t", "ecaresnet50d",
 ]  # fmt: skip
 
 
@@ -239,7 +240,9 @@ def draw(model, seed=1):
             if name.endswith("num_batches_tracked"):
                 continue
             if value.dim() > 1:
-                value.normal_(0, (2 / (value.numel() / value.shape[0])) ** 0.5)
+                fan_in = value.numel() / value.shape[0]
+                # Gates of random weights would open and shut at random: they stay near one half.
+                value.normal_(0, 0.01 if ".se." in name else (2 / fan_in) ** 0.5)
             elif name.endswith("running_var") or (name.endswith("weight") and value.dim() == 1):
                 value.uniform_(0.5, 1.5)
             else:
@@ -248,19 +251,23 @@ def draw(model, seed=1):
 
 
 def relatives(out):
-    """Logits, costs, and what a step of training makes of a network's gradients."""
+    """Logits in float64 and how far float32 is from them, costs, and gradients of a step."""
     cases, results = {}, {}
     for name in TIMM:
         for shape in ((2, 3, 64, 64), (1, 3, 75, 53)):
             model = draw(timm.create_model(name, num_classes=10)).eval()
+            key = f"{name} {shape[2]}"
             with torch.no_grad():
-                key = f"{name} {shape[2]}"
-                results[key] = model(seeded_input(*shape))
+                x = seeded_input(*shape)
+                single, exact = model(x), model.double()(x.double())
+            results[key] = exact.float()
+            model.float()
             counts = FlopCountAnalysis(model, torch.zeros(1, *shape[1:]))
             counts.unsupported_ops_warnings(False)
             cases[key] = {
                 "model": name,
                 "input": list(shape),
+                "noise": ((single - exact).abs().max() / exact.abs().max()).item(),
                 "parameters": sum(p.numel() for p in model.parameters()),
                 "multiply_adds": sum(counts.by_operator()[each] for each in ("conv", "linear")),
                 "state_dict": len(model.state_dict()),

@@ -3,9 +3,12 @@ package io.github.resnet4j;
 import static io.github.resnet4j.ResNetSpec.Block.BASIC;
 import static io.github.resnet4j.ResNetSpec.Block.BOTTLENECK;
 
+import io.github.resnet4j.ResNetSpec.Attention;
 import io.github.resnet4j.ResNetSpec.Stem;
 import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Objects;
 import java.util.SequencedMap;
 
 /**
@@ -57,6 +60,16 @@ public final class Architecture {
     all.put("resnet14t", tricks(BOTTLENECK, Stem.DEEP_TIERED, 1, 1, 1, 1));
     all.put("resnet26t", tricks(BOTTLENECK, Stem.DEEP_TIERED, 2, 2, 2, 2));
     all.put("resnet50t", tricks(BOTTLENECK, Stem.DEEP_TIERED, 3, 4, 6, 3));
+    // The same with channel attention, arXiv 1709.01507 and 1910.03151.
+    attend(all, "seresnet18", "resnet18", Attention.SQUEEZE_EXCITE);
+    attend(all, "seresnet34", "resnet34", Attention.SQUEEZE_EXCITE);
+    attend(all, "seresnet50", "resnet50", Attention.SQUEEZE_EXCITE);
+    attend(all, "seresnet101", "resnet101", Attention.SQUEEZE_EXCITE);
+    attend(all, "seresnet152", "resnet152", Attention.SQUEEZE_EXCITE);
+    attend(all, "seresnext50_32x4d", "resnext50_32x4d", Attention.SQUEEZE_EXCITE);
+    attend(all, "ecaresnet26t", "resnet26t", Attention.EFFICIENT);
+    attend(all, "ecaresnet50d", "resnet50d", Attention.EFFICIENT);
+    attend(all, "ecaresnet101d", "resnet101d", Attention.EFFICIENT);
     return Collections.unmodifiableSequencedMap(all);
   }
 
@@ -65,6 +78,12 @@ public final class Architecture {
         .groups(groups)
         .widthPerGroup(widthPerGroup)
         .build();
+  }
+
+  private static void attend(
+      Map<String, ResNetSpec> all, String name, String base, Attention attention) {
+    ResNetSpec plain = Objects.requireNonNull(all.get(base));
+    all.put(name, plain.toBuilder().attention(attention).build());
   }
 
   private static ResNetSpec tricks(ResNetSpec.Block block, Stem stem, Integer... blocks) {

@@ -1,5 +1,6 @@
 package io.github.resnet4j;
 
+import io.github.resnet4j.ResNetSpec.Attention;
 import io.github.resnet4j.ResNetSpec.Block;
 import io.github.resnet4j.ResNetSpec.Shortcut;
 import io.github.resnet4j.ResNetSpec.Stem;
@@ -63,6 +64,7 @@ record ModelNotes(
     fields.put("stem", lower(spec.stem()));
     fields.put("stridePlacement", lower(spec.stridePlacement()));
     fields.put("shortcut", lower(spec.shortcut()));
+    fields.put("attention", lower(spec.attention()));
     fields.put("dilated", spec.dilated());
     fields.put("inChannels", spec.inChannels());
     fields.put("numClasses", spec.numClasses());
@@ -87,6 +89,7 @@ record ModelNotes(
         case "stridePlacement" ->
             spec.stridePlacement(constant(StridePlacement.class, name, field));
         case "shortcut" -> spec.shortcut(constant(Shortcut.class, name, field));
+        case "attention" -> spec.attention(constant(Attention.class, name, field));
         case "dilated" ->
             spec.dilated(list(name, field).stream().map(flag -> flag(name, flag)).toList());
         case "inChannels" -> spec.inChannels(integer(name, field));

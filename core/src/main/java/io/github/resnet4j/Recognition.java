@@ -1,5 +1,6 @@
 package io.github.resnet4j;
 
+import io.github.resnet4j.ResNetSpec.Attention;
 import io.github.resnet4j.ResNetSpec.Block;
 import io.github.resnet4j.ResNetSpec.Shortcut;
 import io.github.resnet4j.ResNetSpec.Stem;
@@ -136,6 +137,11 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
         shapes.entrySet().stream()
             .anyMatch(entry ->
                 entry.getKey().endsWith(".downsample.1.weight") && entry.getValue().size() == 4);
+    if (shapes.containsKey("layer1.0.se.fc1.weight")) {
+      builder.attention(Attention.SQUEEZE_EXCITE);
+    } else if (shapes.containsKey("layer1.0.se.conv.weight")) {
+      builder.attention(Attention.EFFICIENT);
+    }
     builder.shortcut(
         averages
             ? Shortcut.AVERAGE_POOL
@@ -224,6 +230,12 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
           case ZERO_PAD -> ", shortcuts A (zeros)";
           case AVERAGE_POOL -> ", shortcuts D (average, projection)";
           case NONE -> "";
+        };
+    text +=
+        switch (spec.attention()) {
+          case NONE -> "";
+          case SQUEEZE_EXCITE -> ", Squeeze-and-Excitation";
+          case EFFICIENT -> ", ECA";
         };
     text += ", %d channels in".formatted(spec.inChannels());
     text += spec.includeTop() ? ", %d classes".formatted(spec.numClasses()) : ", no head";

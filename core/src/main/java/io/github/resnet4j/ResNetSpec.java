@@ -4,6 +4,7 @@ import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
@@ -11,6 +12,7 @@ import io.github.resnet4j.nn.Layer.MaxPool2d;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 import io.github.resnet4j.nn.Parameter;
 import java.util.ArrayList;
@@ -35,6 +37,7 @@ import java.util.List;
  * @param stem what comes before the first stage
  * @param stridePlacement which convolution of a bottleneck carries the stride
  * @param shortcut what the shortcut does where stride or channels change
+ * @param attention what weighs a block's channels before they are added to its shortcut
  * @param dilated for each stage after the first, whether it dilates instead of striding, as
  *     torchvision's {@code replace_stride_with_dilation}
  * @param zeroInitResidual start the last batch norm of each block at zero
@@ -52,6 +55,7 @@ public record ResNetSpec(
     Stem stem,
     StridePlacement stridePlacement,
     Shortcut shortcut,
+    Attention attention,
     List<Boolean> dilated,
     boolean zeroInitResidual,
     int inChannels,
@@ -123,6 +127,19 @@ public record ResNetSpec(
     NONE
   }
 
+  /** What weighs the channels of a block's main branch. */
+  public enum Attention {
+    /** Nothing. */
+    NONE,
+    /**
+     * Squeeze-and-Excitation (arXiv 1709.01507): two layers over the channels' means, a sixteenth
+     * of the channels between them, in eights as timm has it.
+     */
+    SQUEEZE_EXCITE,
+    /** ECA (arXiv 1910.03151): a convolution over neighbouring channels' means. */
+    EFFICIENT
+  }
+
   private static final int MAX_STAGES = 8;
   private static final int MAX_BLOCKS = 1024;
   private static final int MAX_CHANNELS = 1 << 20;
@@ -160,6 +177,11 @@ public record ResNetSpec(
         "dilated",
         dilated,
         "all false with shortcuts that average");
+    check(
+        attention == Attention.NONE || shortcut != Shortcut.NONE,
+        "attention",
+        attention,
+        "none in a plain network");
     if (block == Block.BASIC) {
       check(groups == 1, "groups", groups, "1 for basic blocks");
       check(widthPerGroup == 64, "widthPerGroup", widthPerGroup, "64 for basic blocks");
@@ -208,6 +230,7 @@ public record ResNetSpec(
     builder.stem = stem;
     builder.stridePlacement = stridePlacement;
     builder.shortcut = shortcut;
+    builder.attention = attention;
     builder.dilated = dilated;
     builder.zeroInitResidual = zeroInitResidual;
     builder.inChannels = inChannels;
@@ -316,11 +339,29 @@ public record ResNetSpec(
         main.add(new BatchNorm2d(name + ".bn3", out));
       }
     }
+    switch (attention) {
+      case NONE -> {}
+      case SQUEEZE_EXCITE -> main.add(new SqueezeExcite(name + ".se", out, reduced(out)));
+      case EFFICIENT -> main.add(new EfficientAttention(name + ".se", out, neighbours(out)));
+    }
     if (shortcut == Shortcut.NONE) {
       main.add(new Relu(name + ".relu"));
       return new Sequential(name, main);
     }
     return new Residual(name, new Sequential(name, main), shortcut(name, in, out, stride));
+  }
+
+  /** A sixteenth, rounded to eights, at least eight. */
+  private static int reduced(int channels) {
+    return Math.max(8, (channels / 16 + 4) / 8 * 8);
+  }
+
+  /**
+   * An odd number that grows with the logarithm of the channels (arXiv 1910.03151, equation 12).
+   */
+  private static int neighbours(int channels) {
+    int width = (int) ((Math.log(channels) / Math.log(2) + 1) / 2);
+    return Math.max(3, width % 2 == 1 ? width : width + 1);
   }
 
   private Layer shortcut(String block, int in, int out, int stride) {
@@ -366,6 +407,7 @@ public record ResNetSpec(
     private Stem stem = Stem.IMAGENET;
     private StridePlacement stridePlacement = StridePlacement.ON_3X3;
     private Shortcut shortcut = Shortcut.PROJECTION;
+    private Attention attention = Attention.NONE;
     private List<Boolean> dilated;
     private boolean zeroInitResidual;
     private int inChannels = 3;
@@ -405,6 +447,11 @@ public record ResNetSpec(
 
     public Builder shortcut(Shortcut value) {
       shortcut = value;
+      return this;
+    }
+
+    public Builder attention(Attention value) {
+      attention = value;
       return this;
     }
 
@@ -450,6 +497,7 @@ public record ResNetSpec(
           stem,
           stridePlacement,
           shortcut,
+          attention,
           dilated,
           zeroInitResidual,
           inChannels,

@@ -2,6 +2,7 @@ package io.github.resnet4j;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.checkpoint.Checkpoint;
@@ -29,16 +30,20 @@ import java.util.Map;
 import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The networks with deep stems and averaging shortcuts against timm's own. */
 class RelativesTest {
   private static final Team TEAM = Team.ofAllCores();
   private static final Map<String, Tensor> EXPECTED = Golden.tensors("relatives.safetensors");
 
-  /** float32 sums of thousands of terms in another order; measured below 2e-6. */
+  /**
+   * float32 sums of thousands of terms in another order; measured below 3e-6 where gates are few.
+   */
   private static final double TOLERANCE = 1e-4;
 
   @TempDir private Path folder;
@@ -75,7 +80,8 @@ class RelativesTest {
         continue;
       }
       if (tensor.rank() > 1) {
-        random.normal(tensor.data(), 0, Math.sqrt(2.0 / (tensor.size() / tensor.dim(0))));
+        double deviation = Math.sqrt(2.0 / (tensor.size() / tensor.dim(0)));
+        random.normal(tensor.data(), 0, parameter.name().contains(".se.") ? 0.01 : deviation);
       } else if (parameter.name().endsWith("running_var") || parameter.name().endsWith("weight")) {
         random.uniform(tensor.data(), 0.5, 1.5);
       } else {
@@ -177,10 +183,33 @@ class RelativesTest {
     }
   }
 
+  @Test
+  void whatAttentionCannotYetIsSaid() {
+    ResNet network = draw(spec("seresnet18"));
+    var options = CompileOptions.defaults().withPrecision(Precision.BF16);
+    Tensor x = Tensor.zeros(1, 3, 64, 64);
+    if (Kernels.best().isFast()) {
+      try (var session = network.compile(options)) {
+        // Where bfloat16 is slow, floats are rounded instead, which attention has no way for
+        // either.
+        var e = assertThrows(IllegalArgumentException.class, () -> session.run(x));
+        assertTrue(e.getMessage().contains("in fp32 only"), e.getMessage());
+      }
+    }
+    var e =
+        assertThrows(
+            IllegalArgumentException.class,
+            () ->
+                new TrainingSession(
+                        network.layers(), network.state(), 3, TrainingSession.Options.of(2, 64, 64))
+                    .close());
+    assertTrue(e.getMessage().contains("cannot be trained here yet"), e.getMessage());
+  }
+
   @ParameterizedTest
-  @MethodSource("learning")
-  void aHeatMapsGradientPassesTheAverages(Map.Entry<String, Map<String, Object>> golden) {
-    ResNet network = draw(spec(golden.getKey()));
+  @ValueSource(strings = {"resnet10t", "resnet14t", "seresnet18", "ecaresnet26t"})
+  void aHeatMapsGradientPassesAveragesAndGates(String name) {
+    ResNet network = draw(spec(name));
     Tensor x = TorchRandom.manualSeed(2).randn(1, 3, 45, 64);
     var gradient = new ReferenceGradient(network.layers(), network.state(), TEAM);
     // The slope along a direction, by differences of what follows the layer.

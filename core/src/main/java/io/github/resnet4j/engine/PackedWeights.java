@@ -21,6 +21,11 @@ final class PackedWeights {
     this.state = state;
   }
 
+  /** The weights as they are. */
+  StateDict state() {
+    return state;
+  }
+
   /** Packs what is not packed yet, on all cores. */
   void pack(List<Packing<?>> wanted) {
     var keys = new HashSet<>(packed.keySet());

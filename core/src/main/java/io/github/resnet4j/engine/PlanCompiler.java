@@ -1,5 +1,6 @@
 package io.github.resnet4j.engine;
 
+import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.kernel.Winograd;
@@ -7,6 +8,7 @@ import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
@@ -14,6 +16,7 @@ import io.github.resnet4j.nn.Layer.MaxPool2d;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -117,6 +120,14 @@ final class PlanCompiler {
 
   /** What is averaged, or only handed out, remains floats, as does all after it. */
   private void chooseFormats() {
+    for (Op op : ops) {
+      if (op instanceof Op.Other(Layer layer, var _, var _)
+          && (layer instanceof SqueezeExcite || layer instanceof EfficientAttention)
+          && numbers.format() != Format.FP32) {
+        throw new IllegalArgumentException(
+            layer.name() + ": networks with channel attention run in fp32 only");
+      }
+    }
     for (Op op : ops) {
       switch (op) {
         case Op.Input(var _, Activation out) -> numbers.holdInput(out);
@@ -222,6 +233,14 @@ final class PlanCompiler {
           at = out;
         }
         case Identity _ -> {}
+        case SqueezeExcite _, EfficientAttention _ -> {
+          if (residual == null || i + 1 < layers.size()) {
+            throw new IllegalArgumentException(layer.name() + ": not at the end of a block");
+          }
+          var out = new Activation(at.channels, at.height, at.width, block);
+          ops.add(new Op.Other(layer, List.of(at, residual), out));
+          return out;
+        }
         case AvgPool2d pool -> {
           var out =
               new Activation(
@@ -319,6 +338,8 @@ final class PlanCompiler {
     for (int i = 0; i < steps.size(); i++) {
       if (steps.get(i) instanceof WinogradConv step) {
         rooms.put(i, step.room());
+      } else if (steps.get(i) instanceof AttentionStep step) {
+        rooms.put(i, step.room());
       }
     }
     int size = place(atOnce, rooms);
@@ -369,6 +390,16 @@ final class PlanCompiler {
         yield switch (layer) {
           case MaxPool2d pool -> new PoolSteps.MaxPool(pool, in, out, kernels);
           case GlobalAveragePool pool -> new PoolSteps.AveragePool(pool.name(), in, out, kernels);
+          case SqueezeExcite _, EfficientAttention _ ->
+              new AttentionStep(
+                  layer.name(),
+                  Gates.of(layer, weights.state()),
+                  in,
+                  inputs.getLast(),
+                  out,
+                  atOnce,
+                  parts,
+                  kernels);
           case AvgPool2d pool -> new PoolSteps.AverageWindows(pool, in, out, kernels);
           case SubsampleAndPad pad -> new PoolSteps.Subsample(pad.name(), pad.stride(), in, out);
           case Linear linear ->

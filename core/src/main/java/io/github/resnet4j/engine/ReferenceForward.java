@@ -6,6 +6,7 @@ import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
@@ -13,9 +14,11 @@ import io.github.resnet4j.nn.Layer.MaxPool2d;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -65,6 +68,22 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
     return result;
   }
 
+  /** Every channel of {@code [N, C, H, W]} times its gate. */
+  private static Tensor weighed(Tensor x, Gates gates) {
+    Tensor y = Tensor.zeros(x.shape());
+    Tensor means = Scalar.globalAveragePool(x);
+    int channels = x.dim(1);
+    int plane = x.dim(2) * x.dim(3);
+    float[] gate = new float[channels];
+    for (int n = 0; n < x.dim(0); n++) {
+      gates.compute(Arrays.copyOfRange(means.data(), n * channels, (n + 1) * channels), gate);
+      for (int i = n * channels * plane; i < (n + 1) * channels * plane; i++) {
+        y.data()[i] = x.data()[i] * gate[i / plane % channels];
+      }
+    }
+    return y;
+  }
+
   private Tensor compute(Layer layer, Tensor x, BiConsumer<Layer, Tensor> listener) {
     return switch (layer) {
       case Conv2d conv ->
@@ -93,6 +112,7 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
       case GlobalAveragePool _ -> Scalar.globalAveragePool(x);
       case Linear linear ->
           Scalar.linear(x, state.get(linear.weight().name()), state.get(linear.bias().name()));
+      case SqueezeExcite _, EfficientAttention _ -> weighed(x, Gates.of(layer, state));
       case Identity _ -> x;
       case SubsampleAndPad pad -> Scalar.subsampleAndPad(x, pad.channels(), pad.stride());
       case Residual block ->

@@ -6,6 +6,7 @@ import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
@@ -13,9 +14,11 @@ import io.github.resnet4j.nn.Layer.MaxPool2d;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
+import java.util.Arrays;
 import java.util.IdentityHashMap;
 import java.util.Map;
 import java.util.function.UnaryOperator;
@@ -141,6 +144,7 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
         case Relu _ -> where(get(outputs, layer), dy);
         case Linear linear -> fromLogits(linear, dy);
         case GlobalAveragePool _ -> spread(dy, x);
+        case SqueezeExcite _, EfficientAttention _ -> throughGates(Gates.of(layer, state), x, dy);
         case Identity _ -> dy;
         case MaxPool2d pool -> toMaxima(pool, x, dy);
         case AvgPool2d pool -> toWindows(pool, x, dy);
@@ -215,6 +219,29 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
           }
           dx.data()[best] += dy.data()[from++];
         }
+      }
+    }
+    return dx;
+  }
+
+  /** A pixel counts by its own gate, and by its share of the means that all gates are made of. */
+  private static Tensor throughGates(Gates gates, Tensor x, Tensor dy) {
+    Tensor dx = Tensor.zeros(x.shape());
+    Tensor means = Scalar.globalAveragePool(x);
+    int channels = x.dim(1);
+    int plane = x.dim(2) * x.dim(3);
+    for (int n = 0; n < x.dim(0); n++) {
+      float[] mean = Arrays.copyOfRange(means.data(), n * channels, (n + 1) * channels);
+      float[] gate = new float[channels];
+      gates.compute(mean, gate);
+      float[] gradient = new float[channels];
+      for (int i = n * channels * plane; i < (n + 1) * channels * plane; i++) {
+        gradient[i / plane % channels] += x.data()[i] * dy.data()[i];
+      }
+      float[] back = gates.gradient(mean, gate, gradient);
+      for (int i = n * channels * plane; i < (n + 1) * channels * plane; i++) {
+        int c = i / plane % channels;
+        dx.data()[i] = dy.data()[i] * gate[c] + back[c] / plane;
       }
     }
     return dx;

@@ -8,6 +8,7 @@ import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
@@ -15,6 +16,7 @@ import io.github.resnet4j.nn.Layer.MaxPool2d;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 import io.github.resnet4j.nn.Parameter;
 import io.github.resnet4j.nn.StateDict;
@@ -315,7 +317,14 @@ final class TrainingPlan {
       }
       case BatchNorm2d _ -> activation(in.channels, in.height, in.width, block);
       case AvgPool2d pool -> averaged(pool, in);
-      case Relu _, Identity _, GlobalAveragePool _, Linear _, SubsampleAndPad _ -> in;
+      case Relu _,
+          Identity _,
+          GlobalAveragePool _,
+          Linear _,
+          SubsampleAndPad _,
+          SqueezeExcite _,
+          EfficientAttention _ ->
+          in;
     };
   }
 
@@ -346,6 +355,7 @@ final class TrainingPlan {
         case Sequential inner -> at = forward(inner, at);
         case Relu _, Identity _, GlobalAveragePool _, Linear _ -> {}
         case AvgPool2d pool -> throw new IllegalArgumentException(pool.name());
+        case SqueezeExcite _, EfficientAttention _ -> throw attention(layers.get(i));
         case BatchNorm2d norm -> throw new IllegalArgumentException(norm.name());
         case SubsampleAndPad pad -> throw new IllegalArgumentException(pad.name());
       }
@@ -382,12 +392,20 @@ final class TrainingPlan {
     Activation at = in;
     List<Layer> layers = residual.main().layers();
     for (int i = 0; i < layers.size(); i++) {
+      if (layers.get(i) instanceof SqueezeExcite || layers.get(i) instanceof EfficientAttention) {
+        throw attention(layers.get(i));
+      }
       if (layers.get(i) instanceof Conv2d conv) {
         boolean last = i + 2 >= layers.size();
         at = unit(conv, (BatchNorm2d) layers.get(i + 1), at, last ? shortcut : null, true);
       }
     }
     return at;
+  }
+
+  private static IllegalArgumentException attention(Layer layer) {
+    return new IllegalArgumentException(
+        layer.name() + ": networks with channel attention cannot be trained here yet");
   }
 
   private Activation averaged(AvgPool2d pool, Activation in) {

@@ -5,6 +5,7 @@ import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
@@ -12,6 +13,7 @@ import io.github.resnet4j.nn.Layer.MaxPool2d;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 import io.github.resnet4j.nn.Parameter;
 import java.util.ArrayList;
@@ -107,7 +109,8 @@ public record ShapedLayer(
               new Shape(in.channels(), 1, 1),
               reach.through(Math.max(in.height(), in.width()), 1, 1));
       case Linear linear -> leaf(linear, in, new Shape(linear.out(), 1, 1), reach);
-      case BatchNorm2d _, Relu _, Identity _ -> leaf(layer, in, in, reach);
+      case BatchNorm2d _, Relu _, Identity _, SqueezeExcite _, EfficientAttention _ ->
+          leaf(layer, in, in, reach);
       case Sequential sequential -> {
         var children = new ArrayList<ShapedLayer>();
         Shape shape = in;
@@ -161,6 +164,8 @@ public record ShapedLayer(
       case Conv2d conv ->
           output.size() * (conv.inChannels() / conv.groups()) * conv.kernel() * conv.kernel();
       case Linear linear -> (long) linear.in() * linear.out();
+      case SqueezeExcite attention -> 2L * attention.channels() * attention.reduced();
+      case EfficientAttention attention -> (long) attention.channels() * attention.kernel();
       default -> children.stream().mapToLong(ShapedLayer::multiplyAdds).sum();
     };
   }

@@ -19,6 +19,8 @@ public sealed interface Layer {
       case Conv2d conv -> List.of(conv.weight());
       case BatchNorm2d norm -> norm.entries();
       case Linear linear -> List.of(linear.weight(), linear.bias());
+      case SqueezeExcite attention -> attention.entries();
+      case EfficientAttention attention -> List.of(attention.weight());
       case Relu _, MaxPool2d _, AvgPool2d _, GlobalAveragePool _, Identity _, SubsampleAndPad _ ->
           List.of();
       case Sequential _, Residual _ ->
@@ -107,6 +109,35 @@ public sealed interface Layer {
     /** {@code [out]}. */
     public Parameter bias() {
       return Parameter.trained(name + ".bias", out);
+    }
+  }
+
+  /**
+   * Squeeze-and-Excitation: every channel times {@code sigmoid(fc2(relu(fc1(means))))} (arXiv
+   * 1709.01507, equations 2 to 4). Its layers are 1×1 convolutions with bias.
+   *
+   * @param reduced channels between the two
+   */
+  record SqueezeExcite(String name, int channels, int reduced) implements Layer {
+    private List<Parameter> entries() {
+      return List.of(
+          Parameter.trained(name + ".fc1.weight", reduced, channels, 1, 1),
+          Parameter.trained(name + ".fc1.bias", reduced),
+          Parameter.trained(name + ".fc2.weight", channels, reduced, 1, 1),
+          Parameter.trained(name + ".fc2.bias", channels));
+    }
+  }
+
+  /**
+   * Efficient channel attention: every channel times the sigmoid of a convolution over its
+   * neighbours' means (arXiv 1910.03151, equation 8).
+   *
+   * @param kernel channels that are looked at, an odd number
+   */
+  record EfficientAttention(String name, int channels, int kernel) implements Layer {
+    /** {@code [1, 1, kernel]}. */
+    public Parameter weight() {
+      return Parameter.trained(name + ".conv.weight", 1, 1, kernel);
     }
   }
 

@@ -76,6 +76,7 @@ class SessionTest {
     if (!builder.build().dilated().contains(true) && random.nextInt(3) == 0) {
       builder.shortcut(ResNetSpec.Shortcut.AVERAGE_POOL);
     }
+    builder.attention(ResNetSpec.Attention.values()[random.nextInt(3)]);
     return builder.build();
   }
 

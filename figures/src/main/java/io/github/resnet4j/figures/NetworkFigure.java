@@ -14,6 +14,7 @@ import io.github.resnet4j.inspect.ShapedLayer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
@@ -21,6 +22,7 @@ import io.github.resnet4j.nn.Layer.MaxPool2d;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 import java.util.ArrayList;
 import java.util.List;
@@ -381,6 +383,24 @@ public final class NetworkFigure {
                         "every %d%s pixel".formatted(pad.stride(), pad.stride() == 2 ? "nd" : "th"),
                         "%d channels of zeros"
                             .formatted(pad.channels() - layer.input().channels())),
+                    layer.output()));
+        case SqueezeExcite attention ->
+            parts.add(
+                new Part(
+                    attention.name(),
+                    usual,
+                    List.of(
+                        "Squeeze-and-Excitation",
+                        "%d → %d → %d, sigmoid"
+                            .formatted(
+                                attention.channels(), attention.reduced(), attention.channels())),
+                    layer.output()));
+        case EfficientAttention attention ->
+            parts.add(
+                new Part(
+                    attention.name(),
+                    usual,
+                    List.of("ECA", "%d neighbours, sigmoid".formatted(attention.kernel())),
                     layer.output()));
         case BatchNorm2d _ -> follow(parts, "batch norm");
         case Relu _ -> follow(parts, "ReLU");

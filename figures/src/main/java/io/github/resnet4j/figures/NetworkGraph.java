@@ -6,6 +6,7 @@ import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
@@ -13,6 +14,7 @@ import io.github.resnet4j.nn.Layer.MaxPool2d;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 import java.util.ArrayList;
 import java.util.List;
@@ -88,6 +90,8 @@ public record NetworkGraph(List<Node> nodes, List<Edge> edges) {
         case Conv2d _,
             MaxPool2d _,
             AvgPool2d _,
+            SqueezeExcite _,
+            EfficientAttention _,
             GlobalAveragePool _,
             Linear _,
             SubsampleAndPad _ -> {
@@ -114,6 +118,10 @@ public record NetworkGraph(List<Node> nodes, List<Edge> edges) {
           "max pool %d×%d, stride %d".formatted(pool.kernel(), pool.kernel(), pool.stride());
       case AvgPool2d pool ->
           "average pool %d×%d, stride %d".formatted(pool.kernel(), pool.kernel(), pool.stride());
+      case SqueezeExcite attention ->
+          "%s: Squeeze-and-Excitation, %d".formatted(attention.name(), attention.reduced());
+      case EfficientAttention attention ->
+          "%s: ECA, %d".formatted(attention.name(), attention.kernel());
       case GlobalAveragePool _ -> "average pool";
       case Linear linear -> "%s: linear, %d".formatted(linear.name(), linear.out());
       case SubsampleAndPad pad ->

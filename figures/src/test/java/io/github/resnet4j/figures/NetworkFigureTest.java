@@ -237,7 +237,7 @@ class NetworkFigureTest {
     assertEquals(
         convolutions,
         graph.nodes().stream()
-            .filter(node -> node.label().startsWith(node.id() + ": ") && node.id().length() > 2)
+            .filter(node -> node.label().matches("[a-z].*\\d: \\d×\\d, .*"))
             .count());
     long sums = graph.nodes().stream().filter(node -> node.id().endsWith(".add")).count();
     assertEquals(blocks(spec).size(), sums);

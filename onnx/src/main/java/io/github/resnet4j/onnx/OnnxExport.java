@@ -9,6 +9,7 @@ import io.github.resnet4j.inspect.ShapedLayer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
@@ -16,6 +17,7 @@ import io.github.resnet4j.nn.Layer.MaxPool2d;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.onnx.OnnxModel.Attribute;
@@ -280,6 +282,30 @@ public record OnnxExport(
           attributes.put("pads", around(pool.padding()));
           yield node("MaxPool", name, List.of(x), attributes, shaped.output());
         }
+        case SqueezeExcite attention -> {
+          String mean = node("GlobalAveragePool", name + ".mean", List.of(x), Map.of());
+          String first = dense(name + ".fc1", mean);
+          String open = node("Relu", name + ".act", List.of(first), Map.of());
+          String second = dense(name + ".fc2", open);
+          yield gated(attention.name(), x, second, shaped.output());
+        }
+        case EfficientAttention attention -> {
+          // The means of all channels as one row of pixels: a convolution over neighbours.
+          String mean = node("GlobalAveragePool", name + ".mean", List.of(x), Map.of());
+          constants.put(name + ".as_row", Constant.of(0, 1, -1));
+          constants.put(name + ".as_channels", Constant.of(0, -1, 1, 1));
+          String row = node("Reshape", name + ".row", List.of(mean, name + ".as_row"), Map.of());
+          int half = attention.kernel() / 2;
+          String near =
+              node(
+                  "Conv",
+                  name + ".conv",
+                  List.of(row, constant(attention.weight().name())),
+                  Map.of("pads", new Attribute.Ints(List.of((long) half, (long) half))));
+          String back =
+              node("Reshape", name + ".back", List.of(near, name + ".as_channels"), Map.of());
+          yield gated(attention.name(), x, back, shaped.output());
+        }
         case AvgPool2d pool -> {
           var attributes = new LinkedHashMap<String, Attribute>();
           attributes.put("kernel_shape", twice(pool.kernel()));
@@ -318,6 +344,16 @@ public record OnnxExport(
           yield node("Pad", name, List.of(some, name + ".pads"), Map.of(), shaped.output());
         }
       };
+    }
+
+    private String dense(String name, String x) {
+      return node(
+          "Conv", name, List.of(x, constant(name + ".weight"), constant(name + ".bias")), Map.of());
+    }
+
+    private String gated(String name, String x, String before, Shape shape) {
+      String gates = node("Sigmoid", name + ".gate", List.of(before), Map.of());
+      return node("Mul", name, List.of(x, gates), Map.of(), shape);
     }
 
     /** Layers one after the other; a convolution may take the batch norm after it with it. */

@@ -23,7 +23,7 @@ import java.util.stream.Collectors;
  * @param assumed what weights do not show and was taken as it usually is, a phrase each
  */
 public record Recognition(ResNetSpec spec, Optional<String> name, List<String> assumed) {
-  /** What was found, or why it is no network of the family. */
+  /** Why it is no network of the family. */
   private static final class NotOne extends Exception {
     private static final long serialVersionUID = 1;
 

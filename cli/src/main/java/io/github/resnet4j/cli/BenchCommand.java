@@ -150,21 +150,31 @@ final class BenchCommand implements Callable<Integer> {
     }
   }
 
-  private List<Object> measure(
-      String model, ResNet network, Session session, int batch, int input) {
-    Tensor x = TorchRandom.manualSeed(1).randn(batch, network.spec().inChannels(), input, input);
+  /**
+   * The seconds that runs take, the fastest first.
+   *
+   * @param warmUp seconds to run before
+   */
+  static double[] seconds(Session session, Tensor x, double warmUp, int runs) {
     Tensor y = session.run(x);
     long warm = System.nanoTime() + (long) (warmUp * 1e9);
     while (System.nanoTime() < warm) {
       session.run(x, y);
     }
-    double[] seconds = new double[repetitions];
-    for (int i = 0; i < repetitions; i++) {
+    double[] seconds = new double[runs];
+    for (int i = 0; i < runs; i++) {
       long start = System.nanoTime();
       session.run(x, y);
       seconds[i] = (System.nanoTime() - start) * 1e-9;
     }
     Arrays.sort(seconds);
+    return seconds;
+  }
+
+  private List<Object> measure(
+      String model, ResNet network, Session session, int batch, int input) {
+    Tensor x = TorchRandom.manualSeed(1).randn(batch, network.spec().inChannels(), input, input);
+    double[] seconds = seconds(session, x, warmUp, repetitions);
     double median = seconds[repetitions / 2];
     System.err.printf(
         "%s, batch %d, %dx%d, %d threads, %s kernels: %.1f images/s%n",

@@ -15,7 +15,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalDouble;
@@ -161,19 +160,7 @@ final class CompareCommand implements Callable<Integer> {
     try (Session session = network.compile(compile)) {
       Tensor x =
           TorchRandom.manualSeed(1).randn(1, image.channels(), image.height(), image.width());
-      Tensor y = session.run(x);
-      long warm = System.nanoTime() + (long) (WARM_UP_SECONDS * 1e9);
-      while (System.nanoTime() < warm) {
-        session.run(x, y);
-      }
-      double[] times = new double[RUNS];
-      for (int i = 0; i < RUNS; i++) {
-        long start = System.nanoTime();
-        session.run(x, y);
-        times[i] = (System.nanoTime() - start) * 1e-6;
-      }
-      Arrays.sort(times);
-      return times[RUNS / 2];
+      return 1e3 * BenchCommand.seconds(session, x, WARM_UP_SECONDS, RUNS)[RUNS / 2];
     }
   }
 }

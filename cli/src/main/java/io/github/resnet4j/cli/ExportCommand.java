@@ -106,8 +106,10 @@ final class ExportCommand implements Callable<Integer> {
       if (!network.spec().includeTop()) {
         int side = ModelOptions.usual(network.spec()).cropHeight();
         export.write(network, new Shape(network.spec().inChannels(), side, side), out);
-        return said(network);
+      } else {
+        export.write(ModelOptions.classifier(found, network, preprocessing.file), out);
       }
+      return said(network);
     }
     Classifier classifier = options.classifier(preprocessing.file, null);
     export.write(classifier, out);

@@ -167,22 +167,26 @@ final class ModelOptions {
       }
     } else {
       Weights found = findWeights();
-      ResNet network = load(found);
-      Preprocessing preprocessing =
-          preprocessingFile != null
-              ? Preprocessing.fromJson(preprocessingFile)
-              : found.preprocessing().orElseGet(() -> usualPreprocessing(network.spec()));
-      int classes = network.spec().numClasses();
-      classifier =
-          new Classifier(
-              network,
-              preprocessing,
-              found
-                  .labels()
-                  .filter(labels -> labels.size() == classes)
-                  .orElseGet(() -> Classifier.numbered(classes)));
+      classifier = classifier(found, load(found), preprocessingFile);
     }
     return labelsFile == null ? classifier : classifier.withLabels(labels(labelsFile, classifier));
+  }
+
+  /** What was found, and its network, with the preprocessing and the labels that belong to it. */
+  static Classifier classifier(Weights found, ResNet network, @Nullable Path preprocessingFile)
+      throws IOException {
+    Preprocessing preprocessing =
+        preprocessingFile != null
+            ? Preprocessing.fromJson(preprocessingFile)
+            : found.preprocessing().orElseGet(() -> usualPreprocessing(network.spec()));
+    int classes = network.spec().numClasses();
+    return new Classifier(
+        network,
+        preprocessing,
+        found
+            .labels()
+            .filter(labels -> labels.size() == classes)
+            .orElseGet(() -> Classifier.numbered(classes)));
   }
 
   /** CIFAR's for a network for small pictures, else ImageNet's. */

@@ -78,11 +78,17 @@ public final class CheckpointWriter {
   }
 
   /** Writes to a stream that is thrown away if anything fails. */
-  interface Body {
+  public interface Body {
+    /** Writes all of the file. */
     void writeTo(OutputStream out) throws IOException;
   }
 
-  static void atomically(Path file, Body body) throws IOException {
+  /**
+   * Writes a file of any kind, which appears whole or not at all.
+   *
+   * @throws IOException if the disk refuses; then the old file, if any, is still there
+   */
+  public static void atomically(Path file, Body body) throws IOException {
     Path target = file.toAbsolutePath();
     Path folder = target.getParent();
     if (folder == null || !Files.isDirectory(folder)) {

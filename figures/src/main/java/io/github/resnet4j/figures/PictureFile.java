@@ -1,13 +1,12 @@
 package io.github.resnet4j.figures;
 
+import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Pixels;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import javax.imageio.ImageIO;
 
 /** Pictures on their way into files; each file appears whole or not at all. */
@@ -27,9 +26,7 @@ public final class PictureFile {
 
   /** Writes a file that takes its place when it is complete. */
   public static void write(byte[] content, Path file) throws IOException {
-    Path part = file.resolveSibling(file.getFileName() + ".part");
-    Files.write(part, content);
-    Files.move(part, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+    CheckpointWriter.atomically(file, out -> out.write(content));
   }
 
   /** A picture of the same sides, as large as fits into a square. */

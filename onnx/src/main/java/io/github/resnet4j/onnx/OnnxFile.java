@@ -4,23 +4,20 @@ import com.google.protobuf.CodedInputStream;
 import com.google.protobuf.CodedOutputStream;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.WireFormat;
+import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.onnx.OnnxModel.Attribute;
 import io.github.resnet4j.onnx.OnnxModel.Constant;
 import io.github.resnet4j.onnx.OnnxModel.Node;
 import io.github.resnet4j.onnx.OnnxModel.Type;
 import io.github.resnet4j.onnx.OnnxModel.Value;
-import java.io.BufferedOutputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
-import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -50,23 +47,19 @@ final class OnnxFile {
 
   /** Writes a model; the file appears whole or not at all. */
   static void write(OnnxModel model, Path file) throws IOException {
-    Path part = file.resolveSibling(file.getFileName() + ".part");
-    try {
-      try (OutputStream stream = new BufferedOutputStream(Files.newOutputStream(part), 1 << 20)) {
-        var out = CodedOutputStream.newInstance(stream);
-        out.writeInt64(1, IR_VERSION);
-        out.writeString(2, model.producer());
-        graph(model, out);
-        message(out, 8, opset -> opset.writeInt64(2, model.opset()));
-        for (var note : model.metadata().entrySet()) {
-          message(out, 14, entry -> pair(entry, note.getKey(), note.getValue()));
-        }
-        out.flush();
-      }
-      Files.move(part, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
-    } finally {
-      Files.deleteIfExists(part);
-    }
+    CheckpointWriter.atomically(
+        file,
+        stream -> {
+          var out = CodedOutputStream.newInstance(stream);
+          out.writeInt64(1, IR_VERSION);
+          out.writeString(2, model.producer());
+          graph(model, out);
+          message(out, 8, opset -> opset.writeInt64(2, model.opset()));
+          for (var note : model.metadata().entrySet()) {
+            message(out, 14, entry -> pair(entry, note.getKey(), note.getValue()));
+          }
+          out.flush();
+        });
   }
 
   private static void pair(CodedOutputStream out, String key, String value) throws IOException {

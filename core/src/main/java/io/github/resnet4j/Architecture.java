@@ -4,12 +4,16 @@ import static io.github.resnet4j.ResNetSpec.Block.BASIC;
 import static io.github.resnet4j.ResNetSpec.Block.BOTTLENECK;
 
 import io.github.resnet4j.ResNetSpec.Attention;
+import io.github.resnet4j.ResNetSpec.Builder;
+import io.github.resnet4j.ResNetSpec.Downsampling;
 import io.github.resnet4j.ResNetSpec.Stem;
 import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.SequencedMap;
+import java.util.function.UnaryOperator;
 
 /**
  * The catalogue: every network of the family that has a name, as torchvision and the papers name
@@ -60,16 +64,38 @@ public final class Architecture {
     all.put("resnet14t", tricks(BOTTLENECK, Stem.DEEP_TIERED, 1, 1, 1, 1));
     all.put("resnet26t", tricks(BOTTLENECK, Stem.DEEP_TIERED, 2, 2, 2, 2));
     all.put("resnet50t", tricks(BOTTLENECK, Stem.DEEP_TIERED, 3, 4, 6, 3));
-    // The same with channel attention, arXiv 1709.01507 and 1910.03151.
-    attend(all, "seresnet18", "resnet18", Attention.SQUEEZE_EXCITE);
-    attend(all, "seresnet34", "resnet34", Attention.SQUEEZE_EXCITE);
-    attend(all, "seresnet50", "resnet50", Attention.SQUEEZE_EXCITE);
-    attend(all, "seresnet101", "resnet101", Attention.SQUEEZE_EXCITE);
-    attend(all, "seresnet152", "resnet152", Attention.SQUEEZE_EXCITE);
-    attend(all, "seresnext50_32x4d", "resnext50_32x4d", Attention.SQUEEZE_EXCITE);
-    attend(all, "ecaresnet26t", "resnet26t", Attention.EFFICIENT);
-    attend(all, "ecaresnet50d", "resnet50d", Attention.EFFICIENT);
-    attend(all, "ecaresnet101d", "resnet101d", Attention.EFFICIENT);
+    like(all, "resnext50d_32x4d", "resnet50d", base -> base.groups(32).widthPerGroup(4));
+    // With channel attention, arXiv 1709.01507 and 1910.03151.
+    for (String base :
+        List.of("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet50t",
+            "resnet152d", "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d")) {
+      like(all, "se" + base, base, spec -> spec.attention(Attention.SQUEEZE_EXCITE));
+    }
+    like(all, "seresnext26d_32x4d", "resnet26d", Architecture::seresnext);
+    like(all, "seresnext26t_32x4d", "resnet26t", Architecture::seresnext);
+    like(all, "seresnext101d_32x8d", "resnet101d",
+        base -> seresnext(base).widthPerGroup(8));
+    for (String base : List.of("resnet26t", "resnet50t", "resnet50d", "resnet101d", "resnet200d")) {
+      like(all, "eca" + base, base, spec -> spec.attention(Attention.EFFICIENT));
+    }
+    // Without the aliases of strides, arXiv 1904.11486, and with means instead.
+    for (String base : List.of("18", "50", "50d", "101d")) {
+      like(all, "resnetblur" + base, "resnet" + base, spec -> spec.downsampling(Downsampling.BLUR));
+    }
+    for (String base : List.of("34d", "50", "50d", "101d")) {
+      like(all, "resnetaa" + base, "resnet" + base, spec -> spec.downsampling(Downsampling.AVERAGE));
+    }
+    like(all, "seresnetaa50d", "resnetaa50d", base -> base.attention(Attention.SQUEEZE_EXCITE));
+    like(all, "seresnextaa101d_32x8d", "seresnext101d_32x8d",
+        base -> base.downsampling(Downsampling.AVERAGE));
+    // Revisiting ResNets, arXiv 2103.07579, table 1.
+    all.put("resnetrs50", revisited(3, 4, 6, 3));
+    all.put("resnetrs101", revisited(3, 4, 23, 3));
+    all.put("resnetrs152", revisited(3, 8, 36, 3));
+    all.put("resnetrs200", revisited(3, 24, 36, 3));
+    all.put("resnetrs270", revisited(4, 29, 53, 4));
+    all.put("resnetrs350", revisited(4, 36, 72, 4));
+    all.put("resnetrs420", revisited(4, 44, 87, 4));
     return Collections.unmodifiableSequencedMap(all);
   }
 
@@ -80,10 +106,20 @@ public final class Architecture {
         .build();
   }
 
-  private static void attend(
-      Map<String, ResNetSpec> all, String name, String base, Attention attention) {
-    ResNetSpec plain = Objects.requireNonNull(all.get(base));
-    all.put(name, plain.toBuilder().attention(attention).build());
+  /** Another network of the catalogue with something changed. */
+  private static void like(
+      Map<String, ResNetSpec> all, String name, String base, UnaryOperator<Builder> change) {
+    all.put(name, change.apply(Objects.requireNonNull(all.get(base)).toBuilder()).build());
+  }
+
+  private static Builder seresnext(Builder base) {
+    return base.groups(32).widthPerGroup(4).attention(Attention.SQUEEZE_EXCITE);
+  }
+
+  private static ResNetSpec revisited(Integer... blocks) {
+    return tricks(BOTTLENECK, Stem.DEEP_STRIDED, blocks).toBuilder()
+        .attention(Attention.SQUEEZE_EXCITE_QUARTER)
+        .build();
   }
 
   private static ResNetSpec tricks(ResNetSpec.Block block, Stem stem, Integer... blocks) {

@@ -2,6 +2,7 @@ package io.github.resnet4j;
 
 import io.github.resnet4j.ResNetSpec.Attention;
 import io.github.resnet4j.ResNetSpec.Block;
+import io.github.resnet4j.ResNetSpec.Downsampling;
 import io.github.resnet4j.ResNetSpec.Shortcut;
 import io.github.resnet4j.ResNetSpec.Stem;
 import io.github.resnet4j.ResNetSpec.StridePlacement;
@@ -63,6 +64,7 @@ record ModelNotes(
     fields.put("widthPerGroup", spec.widthPerGroup());
     fields.put("stem", lower(spec.stem()));
     fields.put("stridePlacement", lower(spec.stridePlacement()));
+    fields.put("downsampling", lower(spec.downsampling()));
     fields.put("shortcut", lower(spec.shortcut()));
     fields.put("attention", lower(spec.attention()));
     fields.put("dilated", spec.dilated());
@@ -88,6 +90,7 @@ record ModelNotes(
         case "stem" -> spec.stem(constant(Stem.class, name, field));
         case "stridePlacement" ->
             spec.stridePlacement(constant(StridePlacement.class, name, field));
+        case "downsampling" -> spec.downsampling(constant(Downsampling.class, name, field));
         case "shortcut" -> spec.shortcut(constant(Shortcut.class, name, field));
         case "attention" -> spec.attention(constant(Attention.class, name, field));
         case "dilated" ->

@@ -75,6 +75,9 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
       assumed.add("strides on the 3×3 (v1.5)");
       assumed.add("no dilation");
     }
+    if (spec.stem() != Stem.SMALL_IMAGE) {
+      assumed.add("strides rather than blurs");
+    }
     if (spec.shortcut() == Shortcut.ZERO_PAD) {
       assumed.add("shortcuts A (a plain network has the same weights)");
     }
@@ -118,7 +121,10 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
             .inChannels(extent(stem, 1))
             .stem(
                 switch (deep ? 0 : extent(stem, 2)) {
-                  case 0 -> deepStem(extent(stem, 0), channels);
+                  case 0 ->
+                      shapes.containsKey("maxpool.0.weight")
+                          ? Stem.DEEP_STRIDED
+                          : deepStem(extent(stem, 0), channels);
                   case 7 -> Stem.IMAGENET;
                   case 3 -> Stem.SMALL_IMAGE;
                   default ->
@@ -138,7 +144,11 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
             .anyMatch(entry ->
                 entry.getKey().endsWith(".downsample.1.weight") && entry.getValue().size() == 4);
     if (shapes.containsKey("layer1.0.se.fc1.weight")) {
-      builder.attention(Attention.SQUEEZE_EXCITE);
+      List<Long> squeeze = shape(shapes, "layer1.0.se.fc1.weight", 4);
+      builder.attention(
+          squeeze.get(0) * 8 > squeeze.get(1)
+              ? Attention.SQUEEZE_EXCITE_QUARTER
+              : Attention.SQUEEZE_EXCITE);
     } else if (shapes.containsKey("layer1.0.se.conv.weight")) {
       builder.attention(Attention.EFFICIENT);
     }
@@ -223,6 +233,8 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
           case IMAGENET -> ", stem of one 7×7";
           case SMALL_IMAGE -> ", stem of one 3×3 for small images";
           case DEEP, DEEP_TIERED -> ", deep stem " + spec.stem().widths(spec.channels());
+          case DEEP_STRIDED ->
+              ", deep stem %s without pooling".formatted(spec.stem().widths(spec.channels()));
         };
     text +=
         switch (spec.shortcut()) {
@@ -235,6 +247,7 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
         switch (spec.attention()) {
           case NONE -> "";
           case SQUEEZE_EXCITE -> ", Squeeze-and-Excitation";
+          case SQUEEZE_EXCITE_QUARTER -> ", Squeeze-and-Excitation by a quarter";
           case EFFICIENT -> ", ECA";
         };
     text += ", %d channels in".formatted(spec.inChannels());

@@ -3,6 +3,7 @@ package io.github.resnet4j;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -36,6 +37,7 @@ import java.util.List;
  *     · groups}; 128 with one group is Wide ResNet (arXiv 1605.07146)
  * @param stem what comes before the first stage
  * @param stridePlacement which convolution of a bottleneck carries the stride
+ * @param downsampling what makes the main branch's extents smaller where it strides
  * @param shortcut what the shortcut does where stride or channels change
  * @param attention what weighs a block's channels before they are added to its shortcut
  * @param dilated for each stage after the first, whether it dilates instead of striding, as
@@ -54,6 +56,7 @@ public record ResNetSpec(
     int widthPerGroup,
     Stem stem,
     StridePlacement stridePlacement,
+    Downsampling downsampling,
     Shortcut shortcut,
     Attention attention,
     List<Boolean> dilated,
@@ -89,13 +92,18 @@ public record ResNetSpec(
      */
     DEEP,
     /** The same with three eighths, half and all channels: timm's {@code deep_tiered}. */
-    DEEP_TIERED;
+    DEEP_TIERED,
+    /**
+     * {@link #DEEP} with a 3×3 convolution with stride 2 in the pooling's place (ResNet-RS, arXiv
+     * 2103.07579, section 4.3), timm's {@code replace_stem_pool}.
+     */
+    DEEP_STRIDED;
 
     /** Output channels of its convolutions, for a network that begins with so many. */
     public List<Integer> widths(int channels) {
       return switch (this) {
         case IMAGENET, SMALL_IMAGE -> List.of(channels);
-        case DEEP -> List.of(channels / 2, channels / 2, channels);
+        case DEEP, DEEP_STRIDED -> List.of(channels / 2, channels / 2, channels);
         case DEEP_TIERED -> List.of(channels / 8 * 3, channels / 2, channels);
       };
     }
@@ -107,6 +115,20 @@ public record ResNetSpec(
     FIRST_1X1,
     /** The 3×3, as torchvision and most published weights ("v1.5"). */
     ON_3X3
+  }
+
+  /** What makes the main branch's extents smaller, and the stem's after its convolutions. */
+  public enum Downsampling {
+    /** The stride of a convolution; in the stem that of max pooling. */
+    STRIDE,
+    /**
+     * The 3×3 without stride and, after its ReLU, a low-pass filter with stride 2, so that a shift
+     * of the picture by a pixel changes little (arXiv 1904.11486, section 3.2); in the stem the
+     * same after max pooling without stride.
+     */
+    BLUR,
+    /** The 3×3 without stride and, after its ReLU, the mean of 2×2 pixels; that alone in the stem. */
+    AVERAGE
   }
 
   /** What the shortcut does where stride or channels change. */
@@ -136,6 +158,8 @@ public record ResNetSpec(
      * of the channels between them, in eights as timm has it.
      */
     SQUEEZE_EXCITE,
+    /** The same with a quarter of the channels between the layers (ResNet-RS, arXiv 2103.07579). */
+    SQUEEZE_EXCITE_QUARTER,
     /** ECA (arXiv 1910.03151): a convolution over neighbouring channels' means. */
     EFFICIENT
   }
@@ -177,6 +201,15 @@ public record ResNetSpec(
         "dilated",
         dilated,
         "all false with shortcuts that average");
+    check(
+        downsampling == Downsampling.STRIDE
+            || (!dilated.contains(true)
+                && stridePlacement == StridePlacement.ON_3X3
+                && stem != Stem.SMALL_IMAGE
+                && stem != Stem.DEEP_STRIDED),
+        "downsampling",
+        downsampling,
+        "STRIDE with dilation, with strides on the first 1×1 and with a stem that does not pool");
     check(
         attention == Attention.NONE || shortcut != Shortcut.NONE,
         "attention",
@@ -229,6 +262,7 @@ public record ResNetSpec(
     builder.widthPerGroup = widthPerGroup;
     builder.stem = stem;
     builder.stridePlacement = stridePlacement;
+    builder.downsampling = downsampling;
     builder.shortcut = shortcut;
     builder.attention = attention;
     builder.dilated = dilated;
@@ -266,14 +300,14 @@ public record ResNetSpec(
         layers.add(new Conv2d("conv1", inChannels, channels, 7, 2, 3, 1, 1));
         layers.add(new BatchNorm2d("bn1", channels));
         layers.add(new Relu("relu"));
-        layers.add(new MaxPool2d("maxpool", 3, 2, 1));
+        pooling(layers);
       }
       case SMALL_IMAGE -> {
         layers.add(new Conv2d("conv1", inChannels, channels, 3, 1, 1, 1, 1));
         layers.add(new BatchNorm2d("bn1", channels));
         layers.add(new Relu("relu"));
       }
-      case DEEP, DEEP_TIERED -> {
+      case DEEP, DEEP_TIERED, DEEP_STRIDED -> {
         List<Integer> widths = stem.widths(channels);
         int from = inChannels;
         for (int i = 0; i < widths.size(); i++) { // a Sequential in timm: conv, norm, ReLU, conv, …
@@ -283,7 +317,13 @@ public record ResNetSpec(
           layers.add(new Relu(last ? "relu" : "conv1." + (3 * i + 2)));
           from = widths.get(i);
         }
-        layers.add(new MaxPool2d("maxpool", 3, 2, 1));
+        if (stem == Stem.DEEP_STRIDED) {
+          layers.add(conv3x3("maxpool.0", channels, channels, 2, 1, 1));
+          layers.add(new BatchNorm2d("maxpool.1", channels));
+          layers.add(new Relu("maxpool.2"));
+        } else {
+          pooling(layers);
+        }
       }
     }
     int in = channels;
@@ -314,14 +354,27 @@ public record ResNetSpec(
     return new Sequential("", layers);
   }
 
+  private void pooling(List<Layer> layers) {
+    switch (downsampling) {
+      case STRIDE -> layers.add(new MaxPool2d("maxpool", 3, 2, 1));
+      case BLUR -> {
+        layers.add(new MaxPool2d("maxpool.0", 3, 1, 1));
+        layers.add(new BlurPool2d("maxpool.1", 2));
+      }
+      case AVERAGE -> layers.add(new AvgPool2d("maxpool", 2, 2, false));
+    }
+  }
+
   private Layer block(String name, int in, int planes, int stride, int dilation) {
     int out = planes * block.expansion;
     var main = new ArrayList<Layer>();
+    int convStride = downsampling == Downsampling.STRIDE ? stride : 1;
     switch (block) {
       case BASIC -> {
-        main.add(conv3x3(name + ".conv1", in, planes, stride, 1, 1));
+        main.add(conv3x3(name + ".conv1", in, planes, convStride, 1, 1));
         main.add(new BatchNorm2d(name + ".bn1", planes));
         main.add(new Relu(name + ".relu1"));
+        downsample(main, name + ".aa", stride);
         main.add(conv3x3(name + ".conv2", planes, planes, 1, 1, 1));
         main.add(new BatchNorm2d(name + ".bn2", planes));
       }
@@ -332,16 +385,19 @@ public record ResNetSpec(
         main.add(new BatchNorm2d(name + ".bn1", width));
         main.add(new Relu(name + ".relu1"));
         main.add(
-            conv3x3(name + ".conv2", width, width, strideFirst ? 1 : stride, dilation, groups));
+            conv3x3(name + ".conv2", width, width, strideFirst ? 1 : convStride, dilation, groups));
         main.add(new BatchNorm2d(name + ".bn2", width));
         main.add(new Relu(name + ".relu2"));
+        downsample(main, name + ".aa", stride);
         main.add(conv1x1(name + ".conv3", width, out, 1));
         main.add(new BatchNorm2d(name + ".bn3", out));
       }
     }
     switch (attention) {
       case NONE -> {}
-      case SQUEEZE_EXCITE -> main.add(new SqueezeExcite(name + ".se", out, reduced(out)));
+      case SQUEEZE_EXCITE -> main.add(new SqueezeExcite(name + ".se", out, reduced(out, 16)));
+      case SQUEEZE_EXCITE_QUARTER ->
+          main.add(new SqueezeExcite(name + ".se", out, reduced(out, 4)));
       case EFFICIENT -> main.add(new EfficientAttention(name + ".se", out, neighbours(out)));
     }
     if (shortcut == Shortcut.NONE) {
@@ -351,9 +407,20 @@ public record ResNetSpec(
     return new Residual(name, new Sequential(name, main), shortcut(name, in, out, stride));
   }
 
-  /** A sixteenth, rounded to eights, at least eight. */
-  private static int reduced(int channels) {
-    return Math.max(8, (channels / 16 + 4) / 8 * 8);
+  /** What stands for the 3×3's stride, where it has none. */
+  private void downsample(List<Layer> main, String name, int stride) {
+    if (stride > 1) {
+      switch (downsampling) {
+        case STRIDE -> {}
+        case BLUR -> main.add(new BlurPool2d(name, stride));
+        case AVERAGE -> main.add(new AvgPool2d(name, stride, stride, false));
+      }
+    }
+  }
+
+  /** A part, rounded to eights, at least eight. */
+  private static int reduced(int channels, int reduction) {
+    return Math.max(8, (channels / reduction + 4) / 8 * 8);
   }
 
   /**
@@ -378,7 +445,7 @@ public record ResNetSpec(
       case AVERAGE_POOL -> {
         var layers = new ArrayList<Layer>();
         if (stride > 1) {
-          layers.add(new AvgPool2d(name + ".0", 2, stride));
+          layers.add(new AvgPool2d(name + ".0", 2, stride, true));
         }
         layers.add(conv1x1(name + ".1", in, out, 1));
         layers.add(new BatchNorm2d(name + ".2", out));
@@ -406,6 +473,7 @@ public record ResNetSpec(
     private int widthPerGroup = 64;
     private Stem stem = Stem.IMAGENET;
     private StridePlacement stridePlacement = StridePlacement.ON_3X3;
+    private Downsampling downsampling = Downsampling.STRIDE;
     private Shortcut shortcut = Shortcut.PROJECTION;
     private Attention attention = Attention.NONE;
     private List<Boolean> dilated;
@@ -442,6 +510,11 @@ public record ResNetSpec(
 
     public Builder stridePlacement(StridePlacement value) {
       stridePlacement = value;
+      return this;
+    }
+
+    public Builder downsampling(Downsampling value) {
+      downsampling = value;
       return this;
     }
 
@@ -496,6 +569,7 @@ public record ResNetSpec(
           widthPerGroup,
           stem,
           stridePlacement,
+          downsampling,
           shortcut,
           attention,
           dilated,

@@ -50,7 +50,7 @@ class TrainingSessionTest {
       ResNet network, int[] shape, int threads, Algorithm algorithm, Kernels kernels) {
     var options =
         new TrainingSession.Options(
-            shape[0], shape[2], shape[3], threads, Set.of(), false, algorithm, kernels);
+            shape[0], shape[2], shape[3], threads, Set.of(), false, 0, algorithm, kernels);
     return new TrainingSession(
         network.layers(), network.state(), network.spec().inChannels(), options);
   }
@@ -312,7 +312,7 @@ class TrainingSessionTest {
             .filter(name -> !name.startsWith("layer3") && !name.startsWith("fc"))
             .collect(Collectors.toSet());
     var options =
-        new TrainingSession.Options(4, 32, 32, 2, frozen, false, Algorithm.AUTO, Kernels.best());
+        new TrainingSession.Options(4, 32, 32, 2, frozen, false, 0, Algorithm.AUTO, Kernels.best());
     try (var all = session(network, shape, 2, Algorithm.AUTO, Kernels.best());
         var some = new TrainingSession(network.layers(), network.state(), 3, options)) {
       assertEquals(all.accumulate(x, targets(4), 4, 1), some.accumulate(x, targets(4), 4, 1));

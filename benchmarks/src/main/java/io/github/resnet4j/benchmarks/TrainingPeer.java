@@ -42,6 +42,7 @@ public final class TrainingPeer {
             Integer.parseInt(arguments[2]),
             usual.frozen(),
             false,
+            0,
             usual.algorithm(),
             usual.kernels());
     var in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));

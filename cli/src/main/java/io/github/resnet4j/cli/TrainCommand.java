@@ -205,6 +205,12 @@ final class TrainCommand implements Callable<Integer> {
   private @Nullable Double cutmix;
 
   @Option(
+      names = "--stochastic-depth",
+      paramLabel = "RATE",
+      description = "How often a picture passes the last block by, earlier ones less often; 0.05.")
+  private @Nullable Double stochasticDepth;
+
+  @Option(
       names = "--average",
       paramLabel = "KEPT",
       description =
@@ -423,6 +429,7 @@ final class TrainCommand implements Callable<Integer> {
                 or(erase, augmentation.erase())))
         .mixing(
             new Mixing(or(mixup, preset.mixing().mixup()), or(cutmix, preset.mixing().cutmix())))
+        .stochasticDepth(or(stochasticDepth, preset.stochasticDepth()))
         .averaging(or(averaging, preset.averaging()))
         .frozen(frozen)
         .frozenStatistics(frozenStatistics)

@@ -3,9 +3,18 @@ package io.github.resnet4j.engine;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.SqueezeExcite;
+import io.github.resnet4j.nn.Parameter;
 import io.github.resnet4j.nn.StateDict;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Objects;
+import java.util.function.ToIntFunction;
 
-/** What a channel attention multiplies each channel with, from the channels' means. */
+/**
+ * What a channel attention multiplies each channel with, from the channels' means. Its parameters
+ * lie anywhere in an array, matrices with a row for each input ({@link #put}).
+ */
 sealed interface Gates {
   /**
    * @param means of an image's channels
@@ -19,9 +28,11 @@ sealed interface Gates {
    * @param means as they were
    * @param gates as they came of them
    * @param gradient of the gates
+   * @param parameters to where the gradients of the parameters are added
+   * @param at where the gradient of the array's first element lies there
    * @return the gradient of the means
    */
-  float[] gradient(float[] means, float[] gates, float[] gradient);
+  float[] gradient(float[] means, float[] gates, float[] gradient, float[] parameters, int at);
 
   /** Before the sigmoid. */
   private static float[] beforeSigmoid(float[] gates, float[] gradient) {
@@ -32,112 +43,185 @@ sealed interface Gates {
     return before;
   }
 
+  /** Elements of the array that parameters and their gradients lie in. */
+  int size();
+
   /**
    * The gates of a layer.
    *
    * @throws IllegalArgumentException if it has none
    */
   static Gates of(Layer layer, StateDict state) {
+    var places = new LinkedHashMap<String, Integer>();
+    int size = 0;
+    for (Parameter parameter : layer.parameters()) {
+      places.put(parameter.name(), size);
+      size += Math.toIntExact(parameter.size());
+    }
+    float[] values = new float[size];
+    places.forEach((name, at) -> put(state.get(name).data(), state.get(name).shape(), values, at));
+    return of(layer, values, name -> Objects.requireNonNull(places.get(name)));
+  }
+
+  /**
+   * The gates of a layer whose parameters lie in an array and may change there.
+   *
+   * @param place where a parameter begins, by its name
+   * @throws IllegalArgumentException if it has none
+   */
+  static Gates of(Layer layer, float[] parameters, ToIntFunction<String> place) {
     return switch (layer) {
-      case SqueezeExcite attention ->
-          new Excitation(
-              transposed(
-                  state.get(attention.name() + ".fc1.weight").data(),
-                  attention.channels(),
-                  attention.reduced()),
-              state.get(attention.name() + ".fc1.bias").data(),
-              transposed(
-                  state.get(attention.name() + ".fc2.weight").data(),
-                  attention.reduced(),
-                  attention.channels()),
-              state.get(attention.name() + ".fc2.bias").data());
+      case SqueezeExcite attention -> {
+        List<Integer> at =
+            attention.parameters().stream()
+                .map(parameter -> place.applyAsInt(parameter.name()))
+                .toList();
+        yield new Excitation(
+            parameters,
+            new Dense(at.get(0), at.get(1), attention.channels(), attention.reduced()),
+            new Dense(at.get(2), at.get(3), attention.reduced(), attention.channels()));
+      }
       case EfficientAttention attention ->
-          new Neighbours(state.get(attention.weight().name()).data());
+          new Neighbours(
+              parameters, place.applyAsInt(attention.weight().name()), attention.kernel());
       default -> throw new IllegalArgumentException(layer.name() + " weighs no channels");
     };
   }
 
-  private static float[][] transposed(float[] weight, int in, int out) {
-    float[][] columns = new float[in][out];
+  /** Whether a layer weighs channels. */
+  static boolean are(Layer layer) {
+    return layer instanceof SqueezeExcite || layer instanceof EfficientAttention;
+  }
+
+  /** Puts a parameter into an array: a matrix {@code [out, in, 1, 1]} with a row for each input. */
+  static void put(float[] parameter, int[] shape, float[] to, int at) {
+    int out = shape.length == 4 ? shape[0] : 1;
+    int in = parameter.length / out;
     for (int o = 0; o < out; o++) {
       for (int i = 0; i < in; i++) {
-        columns[i][o] = weight[o * in + i];
+        to[at + i * out + o] = parameter[o * in + i];
       }
     }
-    return columns;
+  }
+
+  /** The opposite of {@link #put}. */
+  static float[] get(float[] from, int at, int[] shape) {
+    float[] parameter = new float[Arrays.stream(shape).reduce(1, Math::multiplyExact)];
+    int out = shape.length == 4 ? shape[0] : 1;
+    int in = parameter.length / out;
+    for (int o = 0; o < out; o++) {
+      for (int i = 0; i < in; i++) {
+        parameter[o * in + i] = from[at + i * out + o];
+      }
+    }
+    return parameter;
   }
 
   private static float sigmoid(float x) {
     return (float) (1 / (1 + Math.exp(-x)));
   }
 
-  /**
-   * Two layers.
-   *
-   * @param first an array for each channel, so that sums run side by side
-   * @param second an array for each of the channels between
-   */
+  /** A layer with bias: where its weights and its bias lie. */
+  record Dense(int at, int biasAt, int in, int out) {
+    /** {@code x · weight + bias}. */
+    void apply(float[] parameters, float[] x, float[] y) {
+      System.arraycopy(parameters, biasAt, y, 0, out);
+      for (int i = 0; i < in; i++) {
+        float factor = x[i];
+        int row = at + i * out;
+        for (int o = 0; o < out; o++) { // sums side by side
+          y[o] += factor * parameters[row + o];
+        }
+      }
+    }
+
+    /** Adds the gradients of weights and bias; returns that of x. */
+    float[] gradient(float[] parameters, float[] x, float[] dy, float[] to, int first) {
+      float[] dx = new float[in];
+      for (int o = 0; o < out; o++) {
+        to[first + biasAt + o] += dy[o];
+      }
+      for (int i = 0; i < in; i++) {
+        float factor = x[i];
+        int row = at + i * out;
+        for (int o = 0; o < out; o++) {
+          to[first + row + o] += factor * dy[o];
+        }
+        dx[i] = dot(parameters, row, dy);
+      }
+      return dx;
+    }
+
+    /** Four sums at a time, since each addition waits for the one before. */
+    private static float dot(float[] parameters, int row, float[] dy) {
+      float a = 0;
+      float b = 0;
+      float c = 0;
+      float d = 0;
+      int o = 0;
+      for (; o + 3 < dy.length; o += 4) {
+        a += parameters[row + o] * dy[o];
+        b += parameters[row + o + 1] * dy[o + 1];
+        c += parameters[row + o + 2] * dy[o + 2];
+        d += parameters[row + o + 3] * dy[o + 3];
+      }
+      for (; o < dy.length; o++) {
+        a += parameters[row + o] * dy[o];
+      }
+      return a + b + (c + d);
+    }
+  }
+
+  /** Two layers. */
   @SuppressWarnings("ArrayRecordComponent")
-  record Excitation(float[][] first, float[] firstBias, float[][] second, float[] secondBias)
-      implements Gates {
+  record Excitation(float[] parameters, Dense first, Dense second) implements Gates {
     @Override
     public void compute(float[] means, float[] gates) {
-      float[] between = firstBias.clone();
-      add(means, first, between);
-      for (int i = 0; i < between.length; i++) {
-        between[i] = Math.max(0, between[i]);
-      }
-      System.arraycopy(secondBias, 0, gates, 0, secondBias.length);
-      add(between, second, gates);
-      for (int c = 0; c < secondBias.length; c++) {
+      second.apply(parameters, between(means), gates);
+      for (int c = 0; c < second.out; c++) {
         gates[c] = sigmoid(gates[c]);
       }
     }
 
+    private float[] between(float[] means) {
+      float[] between = new float[first.out];
+      first.apply(parameters, means, between);
+      for (int i = 0; i < between.length; i++) {
+        between[i] = Math.max(0, between[i]);
+      }
+      return between;
+    }
+
     @Override
-    public float[] gradient(float[] means, float[] gates, float[] gradient) {
-      float[] between = firstBias.clone();
-      add(means, first, between);
-      float[] back = dots(second, beforeSigmoid(gates, gradient));
+    public float[] gradient(
+        float[] means, float[] gates, float[] gradient, float[] to, int at) {
+      float[] between = between(means);
+      float[] before = beforeSigmoid(gates, gradient);
+      float[] back = second.gradient(parameters, between, before, to, at);
       for (int i = 0; i < back.length; i++) {
         back[i] = between[i] > 0 ? back[i] : 0;
       }
-      return dots(first, back);
+      return first.gradient(parameters, means, back, to, at);
     }
 
-    private static float[] dots(float[][] columns, float[] x) {
-      float[] sums = new float[columns.length];
-      for (int i = 0; i < sums.length; i++) {
-        for (int o = 0; o < x.length; o++) {
-          sums[i] += columns[i][o] * x[o];
-        }
-      }
-      return sums;
-    }
-
-    private static void add(float[] x, float[][] columns, float[] sums) {
-      for (int i = 0; i < columns.length; i++) {
-        float factor = x[i];
-        float[] column = columns[i];
-        for (int o = 0; o < column.length; o++) {
-          sums[o] += factor * column[o];
-        }
-      }
+    @Override
+    public int size() {
+      return parameters.length;
     }
   }
 
   /** A convolution over neighbours; beyond the first and the last channel are zeros. */
   @SuppressWarnings("ArrayRecordComponent")
-  record Neighbours(float[] weight) implements Gates {
+  record Neighbours(float[] parameters, int place, int kernel) implements Gates {
     @Override
     public void compute(float[] means, float[] gates) {
-      int half = weight.length / 2;
+      int half = kernel / 2;
       for (int c = 0; c < gates.length; c++) {
         float sum = 0;
-        for (int k = 0; k < weight.length; k++) {
+        for (int k = 0; k < kernel; k++) {
           int neighbour = c + k - half;
           if (neighbour >= 0 && neighbour < gates.length) {
-            sum += weight[k] * means[neighbour];
+            sum += parameters[place + k] * means[neighbour];
           }
         }
         gates[c] = sigmoid(sum);
@@ -145,19 +229,26 @@ sealed interface Gates {
     }
 
     @Override
-    public float[] gradient(float[] means, float[] gates, float[] gradient) {
-      int half = weight.length / 2;
+    public float[] gradient(
+        float[] means, float[] gates, float[] gradient, float[] to, int at) {
+      int half = kernel / 2;
       float[] before = beforeSigmoid(gates, gradient);
       float[] back = new float[means.length];
       for (int c = 0; c < before.length; c++) {
-        for (int k = 0; k < weight.length; k++) {
+        for (int k = 0; k < kernel; k++) {
           int neighbour = c + k - half;
           if (neighbour >= 0 && neighbour < back.length) {
-            back[neighbour] += weight[k] * before[c];
+            back[neighbour] += parameters[place + k] * before[c];
+            to[at + place + k] += means[neighbour] * before[c];
           }
         }
       }
       return back;
+    }
+
+    @Override
+    public int size() {
+      return parameters.length;
     }
   }
 }

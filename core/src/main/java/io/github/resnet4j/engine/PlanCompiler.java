@@ -7,6 +7,7 @@ import io.github.resnet4j.kernel.Winograd;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -121,40 +122,39 @@ final class PlanCompiler {
   /** What is averaged, or only handed out, remains floats, as does all after it. */
   private void chooseFormats() {
     for (Op op : ops) {
-      if (op instanceof Op.Other(Layer layer, var _, var _)
-          && (layer instanceof SqueezeExcite || layer instanceof EfficientAttention)
-          && numbers.format() != Format.FP32) {
-        throw new IllegalArgumentException(
-            layer.name() + ": networks with channel attention run in fp32 only");
-      }
-    }
-    for (Op op : ops) {
       switch (op) {
         case Op.Input(var _, Activation out) -> numbers.holdInput(out);
         case Op.Conv(Convolution conv) when isReadByConvolution(conv.out()) ->
             numbers.hold(conv.out(), conv.layer().name(), conv.relu());
-        case Op.Other(MaxPool2d _, List<Activation> in, Activation out) ->
+        case Op.Other(Layer layer, List<Activation> in, Activation out) when keepsNumbers(layer) ->
             out.holdAs(in.getFirst());
-        case Op.Other(SubsampleAndPad _, List<Activation> in, Activation out) ->
-            out.holdAs(in.getFirst());
-        case Op.Other(AvgPool2d _, List<Activation> in, Activation out) ->
-            out.holdAs(in.getFirst());
+        case Op.Other(Layer layer, List<Activation> in, Activation out) when Gates.are(layer) -> {
+          if (isReadByConvolution(out)) {
+            numbers.hold(out, layer.name(), true);
+          }
+        }
         default -> {}
       }
     }
   }
 
-  /** Whether a convolution reads or adds it, perhaps after pooling. */
+  /** Whether a convolution reads or adds it, perhaps after pooling or attention. */
   private boolean isReadByConvolution(Activation activation) {
     return ops.stream()
         .filter(op -> op.inputs().contains(activation))
         .anyMatch(op ->
             op instanceof Op.Conv
                 || (op instanceof Op.Other(Layer layer, var _, Activation out)
-                    && (layer instanceof MaxPool2d
-                        || layer instanceof AvgPool2d
-                        || layer instanceof SubsampleAndPad)
+                    && (keepsNumbers(layer) || Gates.are(layer))
                     && isReadByConvolution(out)));
+  }
+
+  /** Whether a layer's results are numbers as its inputs. */
+  private static boolean keepsNumbers(Layer layer) {
+    return layer instanceof MaxPool2d
+        || layer instanceof AvgPool2d
+        || layer instanceof BlurPool2d
+        || layer instanceof SubsampleAndPad;
   }
 
   /** Where a convolution of narrow groups stands between dense ones only. */
@@ -241,13 +241,10 @@ final class PlanCompiler {
           ops.add(new Op.Other(layer, List.of(at, residual), out));
           return out;
         }
-        case AvgPool2d pool -> {
-          var out =
-              new Activation(
-                  at.channels, pool.outputExtent(at.height), pool.outputExtent(at.width), block);
-          ops.add(new Op.Other(pool, List.of(at), out));
-          at = out;
-        }
+        case AvgPool2d pool ->
+            at = pooled(pool, at, pool.outputExtent(at.height), pool.outputExtent(at.width));
+        case BlurPool2d pool ->
+            at = pooled(pool, at, pool.outputExtent(at.height), pool.outputExtent(at.width));
         case SubsampleAndPad pad -> at = other(pad, at, pad.channels(), 1, pad.stride(), 0);
         case BatchNorm2d norm ->
             throw new IllegalArgumentException(norm.name() + ": no convolution before it");
@@ -266,7 +263,14 @@ final class PlanCompiler {
           case SubsampleAndPad pad -> other(pad, x, pad.channels(), 1, pad.stride(), 0);
           default -> x;
         };
-    return sequence(block.main(), x, shortcut);
+    Activation sum = sequence(block.main(), x, shortcut);
+    if (shortcut.height != sum.height || shortcut.width != sum.width) {
+      // Whole windows of 2×2 pixels beside strides, as in timm, which cannot add them either.
+      throw new IllegalArgumentException(
+          "%s: the main branch has %s, the shortcut %s; take images whose extents are multiples of 32"
+              .formatted(block.name(), sum.shape(), shortcut.shape()));
+    }
+    return sum;
   }
 
   private Activation convolution(
@@ -282,6 +286,12 @@ final class PlanCompiler {
             Scalar.outputExtent(in.width, kernel, stride, padding, dilation),
             block);
     ops.add(new Op.Conv(new Convolution(conv, norm, in, out, residual, relu)));
+    return out;
+  }
+
+  private Activation pooled(Layer pool, Activation in, int height, int width) {
+    var out = new Activation(in.channels, height, width, block);
+    ops.add(new Op.Other(pool, List.of(in), out));
     return out;
   }
 
@@ -401,6 +411,7 @@ final class PlanCompiler {
                   parts,
                   kernels);
           case AvgPool2d pool -> new PoolSteps.AverageWindows(pool, in, out, kernels);
+          case BlurPool2d pool -> new PoolSteps.Blur(pool, in, out);
           case SubsampleAndPad pad -> new PoolSteps.Subsample(pad.name(), pad.stride(), in, out);
           case Linear linear ->
               new Head(

@@ -3,6 +3,7 @@ package io.github.resnet4j.engine;
 import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
+import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
 import java.util.Arrays;
 
@@ -133,7 +134,7 @@ final class PoolSteps {
       for (int x = 0; x < out.width; x++) {
         int left = x * layer.stride();
         int columns = Math.min(layer.kernel(), in.width - left);
-        if (out.format().perWord() == 1) {
+        if (out.format().isFloat()) {
           kernels.average(
               frame.memory(),
               from + left * in.block(),
@@ -143,64 +144,131 @@ final class PoolSteps {
               columns,
               to + x * out.block());
         } else {
-          words(frame.arena(), from + left * in.block(), rows, columns, to + x * out.block());
+          int[] pixels = new int[rows * columns];
+          for (int i = 0; i < pixels.length; i++) {
+            pixels[i] =
+                from + left * in.block() + i / columns * in.rowStride() + i % columns * in.block();
+          }
+          words(frame.arena(), out, pixels, ONCE, pixels.length, to + x * out.block());
         }
       }
     }
+  }
 
-    /** Where a word holds several channels: they are added side by side. */
-    private void words(float[] arena, int from, int rows, int columns, int to) {
-      int pixels = rows * columns;
-      for (int c = 0; c < out.block(); c++) {
-        int low = 0; // of bytes the even ones, of halves the first, as bits of a float
-        int high = 0;
-        for (int r = 0; r < rows; r++) {
-          for (int k = 0; k < columns; k++) {
-            int word =
-                Float.floatToRawIntBits(arena[from + r * in.rowStride() + k * in.block() + c]);
-            if (out.format() == Format.BF16) {
-              low = added(low, word << 16);
-              high = added(high, word & 0xFFFF0000);
-            } else {
-              int bytes = word ^ sign();
-              low += bytes & EVEN_BYTES;
-              high += bytes >>> 8 & EVEN_BYTES;
+  /** A low-pass filter. */
+  record Blur(BlurPool2d layer, Activation in, Activation out) implements Step {
+    private static final int[] WEIGHTS = {1, 2, 1, 2, 4, 2, 1, 2, 1};
+    private static final int ALL = 16;
+
+    @Override
+    public String name() {
+      return layer.name();
+    }
+
+    @Override
+    public String algorithm() {
+      return "blur 3x3/" + layer.stride();
+    }
+
+    @Override
+    public long flops() {
+      return 0;
+    }
+
+    @Override
+    public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+      float[] arena = frame.arena();
+      int[] pixels = new int[WEIGHTS.length];
+      for (int n = first; n < first + count; n++) {
+        if (part == 0) {
+          out.clearBorder(arena, n);
+        }
+        for (int y = out.height * part / parts; y < out.height * (part + 1) / parts; y++) {
+          for (int b = 0; b < out.blocks(); b++) {
+            int plane = in.image(n) + b * in.plane();
+            int to = out.image(n) + b * out.plane() + out.pixel(y, 0);
+            for (int x = 0; x < out.width; x++) {
+              for (int i = 0; i < pixels.length; i++) {
+                int row = layer.source(y, i / 3, in.height);
+                pixels[i] = plane + in.pixel(row, layer.source(x, i % 3, in.width));
+              }
+              if (out.format().isFloat()) {
+                floats(arena, pixels, to + x * out.block());
+              } else {
+                words(arena, out, pixels, WEIGHTS, ALL, to + x * out.block());
+              }
             }
           }
         }
-        int word =
-            out.format() == Format.BF16
-                ? half(low, pixels) >>> 16 | half(high, pixels)
-                : (mean(low, pixels) | mean(high, pixels) << 8) ^ sign();
-        arena[to + c] = Float.intBitsToFloat(word);
       }
     }
 
-    private static final int EVEN_BYTES = 0x00FF00FF;
-    private static final int ONES = 0x00010001;
-
-    /** Bytes with a sign become such without one, by an even offset. */
-    private int sign() {
-      return out.format() == Format.S8 ? 0x80808080 : 0;
-    }
-
-    private static int added(int a, int b) {
-      return Float.floatToRawIntBits(Float.intBitsToFloat(a) + Float.intBitsToFloat(b));
-    }
-
-    private static int half(int sum, int pixels) {
-      return Float.floatToRawIntBits(Format.rounded(Float.intBitsToFloat(sum) / pixels));
-    }
-
-    /** Two sums of 16 bits divided by 1, 2 or 4, rounded to the nearest, of two the even one. */
-    private static int mean(int sums, int pixels) {
-      int shift = Integer.numberOfTrailingZeros(pixels);
-      if (shift == 0) {
-        return sums;
+    private void floats(float[] arena, int[] p, int to) {
+      for (int c = 0; c < out.block(); c++) {
+        float corners = arena[p[0] + c] + arena[p[2] + c] + (arena[p[6] + c] + arena[p[8] + c]);
+        float edges = arena[p[1] + c] + arena[p[3] + c] + (arena[p[5] + c] + arena[p[7] + c]);
+        arena[to + c] = (corners + 2 * edges + 4 * arena[p[4] + c]) / ALL;
       }
-      int before = (pixels / 2 - 1) * ONES + (sums >>> shift & ONES);
-      return sums + before >>> shift & EVEN_BYTES;
+      if (out.format() == Format.ROUNDED) {
+        for (int c = 0; c < out.block(); c++) {
+          arena[to + c] = Format.rounded(arena[to + c]);
+        }
+      }
     }
+  }
+
+  private static final int[] ONCE = {1, 1, 1, 1};
+  private static final int EVEN_BYTES = 0x00FF00FF;
+  private static final int ONES = 0x00010001;
+
+  /**
+   * A weighed mean of pixels where a word holds several channels: they are added side by side.
+   *
+   * @param weights of the pixels, {@code all} together, at most 16 and a power of two
+   */
+  private static void words(
+      float[] arena, Activation out, int[] pixels, int[] weights, int all, int to) {
+    // Bytes with a sign become such without one, by an even offset.
+    int sign = out.format() == Format.S8 ? 0x80808080 : 0;
+    for (int c = 0; c < out.block(); c++) {
+      int low = 0; // of bytes the even ones, of halves the first, as bits of a float
+      int high = 0;
+      for (int i = 0; i < pixels.length; i++) {
+        int word = Float.floatToRawIntBits(arena[pixels[i] + c]);
+        if (out.format() == Format.BF16) {
+          low = added(low, word << 16, weights[i]);
+          high = added(high, word & 0xFFFF0000, weights[i]);
+        } else {
+          int bytes = word ^ sign;
+          low += (bytes & EVEN_BYTES) * weights[i];
+          high += (bytes >>> 8 & EVEN_BYTES) * weights[i];
+        }
+      }
+      int word =
+          out.format() == Format.BF16
+              ? half(low, all) >>> 16 | half(high, all)
+              : (mean(low, all) | mean(high, all) << 8) ^ sign;
+      arena[to + c] = Float.intBitsToFloat(word);
+    }
+  }
+
+  private static int added(int sum, int bits, int weight) {
+    return Float.floatToRawIntBits(
+        Float.intBitsToFloat(sum) + weight * Float.intBitsToFloat(bits));
+  }
+
+  private static int half(int sum, int all) {
+    return Float.floatToRawIntBits(Format.rounded(Float.intBitsToFloat(sum) / all));
+  }
+
+  /** Two sums of 16 bits divided by a power of two, rounded to the nearest, of two the even one. */
+  private static int mean(int sums, int all) {
+    int shift = Integer.numberOfTrailingZeros(all);
+    if (shift == 0) {
+      return sums;
+    }
+    int before = (all / 2 - 1) * ONES + (sums >>> shift & ONES);
+    return sums + before >>> shift & EVEN_BYTES;
   }
 
   /** Option A's shortcut: every {@code stride}-th pixel, zeros for the new channels. */

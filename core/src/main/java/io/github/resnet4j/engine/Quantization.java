@@ -12,7 +12,8 @@ import java.util.SequencedMap;
  * Inference, arXiv 2004.09602, section 3. {@link Calibration} finds them.
  *
  * @param ranges the largest magnitude worth telling apart, by the name of the convolution whose
- *     result (after batch norm, addition and ReLU) it is, {@code layer1.0.conv2}; and of the image
+ *     result (after batch norm, addition and ReLU) it is, {@code layer1.0.conv2}; of the attention
+ *     that a block ends with, {@code layer1.0.se}; and of the image
  *     by {@link #INPUT}, without which the first convolution calculates with floats
  */
 public record Quantization(SequencedMap<String, Float> ranges) {

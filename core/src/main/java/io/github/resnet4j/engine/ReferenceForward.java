@@ -5,6 +5,7 @@ import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -108,6 +109,13 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
               pool.kernel(),
               pool.stride(),
               pool.outputExtent(x.dim(2)),
+              pool.outputExtent(x.dim(3)));
+      case BlurPool2d pool ->
+          Scalar.blur(
+              x,
+              (index, tap) -> pool.source(index, tap, x.dim(2)),
+              pool.outputExtent(x.dim(2)),
+              (index, tap) -> pool.source(index, tap, x.dim(3)),
               pool.outputExtent(x.dim(3)));
       case GlobalAveragePool _ -> Scalar.globalAveragePool(x);
       case Linear linear ->

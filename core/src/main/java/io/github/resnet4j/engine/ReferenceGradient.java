@@ -5,6 +5,7 @@ import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -148,6 +149,7 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
         case Identity _ -> dy;
         case MaxPool2d pool -> toMaxima(pool, x, dy);
         case AvgPool2d pool -> toWindows(pool, x, dy);
+        case BlurPool2d pool -> toWindows(pool, x, dy);
         case SubsampleAndPad pad -> toSamples(pad, x, dy);
       };
     }
@@ -238,7 +240,7 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
       for (int i = n * channels * plane; i < (n + 1) * channels * plane; i++) {
         gradient[i / plane % channels] += x.data()[i] * dy.data()[i];
       }
-      float[] back = gates.gradient(mean, gate, gradient);
+      float[] back = gates.gradient(mean, gate, gradient, new float[gates.size()], 0);
       for (int i = n * channels * plane; i < (n + 1) * channels * plane; i++) {
         int c = i / plane % channels;
         dx.data()[i] = dy.data()[i] * gate[c] + back[c] / plane;
@@ -262,6 +264,27 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
           for (int i = r * pool.stride(); i < bottom; i++) {
             for (int j = c * pool.stride(); j < right; j++) {
               dx.data()[plane + i * w + j] += share;
+            }
+          }
+        }
+      }
+    }
+    return dx;
+  }
+
+  private static Tensor toWindows(BlurPool2d pool, Tensor x, Tensor dy) {
+    Tensor dx = Tensor.zeros(x.shape());
+    int h = x.dim(2);
+    int w = x.dim(3);
+    int from = 0;
+    for (int plane = 0; plane < x.size(); plane += h * w) {
+      for (int r = 0; r < dy.dim(2); r++) {
+        for (int c = 0; c < dy.dim(3); c++) {
+          float share = dy.data()[from++] / 16;
+          for (int i = 0; i < 3; i++) {
+            for (int j = 0; j < 3; j++) {
+              int at = plane + pool.source(r, i, h) * w + pool.source(c, j, w);
+              dx.data()[at] += share * BlurPool2d.weight(i, j);
             }
           }
         }

@@ -347,7 +347,9 @@ public final class Session implements AutoCloseable {
             0,
             () -> {
               Step step = next.next();
-              if (step instanceof InputStep || step instanceof DirectConv) {
+              if (step instanceof InputStep
+                  || step instanceof DirectConv
+                  || step instanceof AttentionStep) {
                 Activation out = step.out();
                 for (int c = 0; c < out.channels; c++) {
                   out.copyChannel(frame.arena(), 0, c, channel, 0);

@@ -7,6 +7,7 @@ import io.github.resnet4j.kernel.Winograd;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -28,6 +29,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -107,6 +109,7 @@ final class TrainingPlan {
       Activation x,
       @Nullable Activation y,
       @Nullable Shortcut shortcut,
+      @Nullable BranchScale scale,
       boolean learns,
       boolean inputNeeds) {
     /** What its gradient is known by: a projection's result is only written before the sum. */
@@ -125,12 +128,18 @@ final class TrainingPlan {
   /** Option A's shortcut, and the gradient of what it led to. */
   private record Padded(SubsampleAndPad pad, Activation gradient) {}
 
-  private record Pooled(MaxPool2d layer, Activation in, Activation out) {}
+  private record Pooled(Layer layer, Activation in, Activation out) {}
 
   /** What an activation holds the means of. */
   private record Averaged(AvgPool2d layer, Activation in) {}
 
   private final Map<Activation, Averaged> averages = new HashMap<>();
+
+  /** Parameters of channel attentions: they lie as {@link Gates} wants them. */
+  private final Map<String, Integer> gatePlaces = new LinkedHashMap<>();
+
+  /** Of the blocks whose main branch is scaled, first to last. */
+  private final List<BranchScale> scales = new ArrayList<>();
 
   private final List<Object> tape = new ArrayList<>();
   private List<Pass> pending = new ArrayList<>();
@@ -222,6 +231,12 @@ final class TrainingPlan {
           packings.put(headConvolution(linear).layer(), packing);
           at = range(linear.weight(), at, packing.size());
           at = range(linear.bias(), at, Math.ceilDiv(linear.out(), block) * block);
+        }
+        case SqueezeExcite _, EfficientAttention _ -> {
+          for (Parameter parameter : layer.parameters()) {
+            gatePlaces.put(parameter.name(), at);
+            at = range(parameter, at, Math.toIntExact(parameter.size()));
+          }
         }
         default -> {}
       }
@@ -317,6 +332,7 @@ final class TrainingPlan {
       }
       case BatchNorm2d _ -> activation(in.channels, in.height, in.width, block);
       case AvgPool2d pool -> averaged(pool, in);
+      case BlurPool2d pool -> blurred(pool, in);
       case Relu _,
           Identity _,
           GlobalAveragePool _,
@@ -347,15 +363,17 @@ final class TrainingPlan {
       switch (layers.get(i)) {
         case Conv2d conv -> {
           BatchNorm2d norm = (BatchNorm2d) layers.get(i + 1);
-          at = unit(conv, norm, at, null, true);
+          at = unit(conv, norm, at, null, null, true);
           i += i + 2 < layers.size() && layers.get(i + 2) instanceof Relu ? 2 : 1;
         }
         case MaxPool2d pool -> at = pool(pool, at);
+        case AvgPool2d pool -> at = pool(pool, at);
+        case BlurPool2d pool -> at = pool(pool, at);
         case Residual residual -> at = block(residual, at);
         case Sequential inner -> at = forward(inner, at);
         case Relu _, Identity _, GlobalAveragePool _, Linear _ -> {}
-        case AvgPool2d pool -> throw new IllegalArgumentException(pool.name());
-        case SqueezeExcite _, EfficientAttention _ -> throw attention(layers.get(i));
+        case SqueezeExcite _, EfficientAttention _ ->
+            throw new IllegalArgumentException(layers.get(i).name());
         case BatchNorm2d norm -> throw new IllegalArgumentException(norm.name());
         case SubsampleAndPad pad -> throw new IllegalArgumentException(pad.name());
       }
@@ -371,7 +389,7 @@ final class TrainingPlan {
             Conv2d conv = (Conv2d) layers.get(layers.size() - 2);
             BatchNorm2d norm = (BatchNorm2d) layers.getLast();
             Activation from = layers.getFirst() instanceof AvgPool2d pool ? average(pool, in) : in;
-            Activation x = unit(conv, norm, from, null, false);
+            Activation x = unit(conv, norm, from, null, null, false);
             yield new Shortcut(x, known(norms, norm.name()), null, in);
           }
           case SubsampleAndPad pad -> {
@@ -391,21 +409,32 @@ final class TrainingPlan {
         };
     Activation at = in;
     List<Layer> layers = residual.main().layers();
-    for (int i = 0; i < layers.size(); i++) {
-      if (layers.get(i) instanceof SqueezeExcite || layers.get(i) instanceof EfficientAttention) {
-        throw attention(layers.get(i));
-      }
-      if (layers.get(i) instanceof Conv2d conv) {
-        boolean last = i + 2 >= layers.size();
-        at = unit(conv, (BatchNorm2d) layers.get(i + 1), at, last ? shortcut : null, true);
+    Layer attention = Gates.are(layers.getLast()) ? layers.getLast() : null;
+    int end = attention == null ? layers.size() : layers.size() - 1;
+    for (int i = 0; i < end; i++) {
+      switch (layers.get(i)) {
+        case Conv2d conv -> {
+          boolean last = i + 2 >= end;
+          at =
+              unit(
+                  conv,
+                  (BatchNorm2d) layers.get(i + 1),
+                  at,
+                  last ? shortcut : null,
+                  last ? attention : null,
+                  true);
+        }
+        case AvgPool2d pool -> at = pool(pool, at);
+        case BlurPool2d pool -> at = pool(pool, at);
+        default -> {}
       }
     }
     return at;
   }
 
-  private static IllegalArgumentException attention(Layer layer) {
-    return new IllegalArgumentException(
-        layer.name() + ": networks with channel attention cannot be trained here yet");
+  private Activation blurred(BlurPool2d pool, Activation in) {
+    return activation(
+        in.channels, pool.outputExtent(in.height), pool.outputExtent(in.width), block);
   }
 
   private Activation averaged(AvgPool2d pool, Activation in) {
@@ -434,6 +463,7 @@ final class TrainingPlan {
   /**
    * A convolution and its batch norm.
    *
+   * @param attention what weighs the result's channels before the shortcut is added
    * @param activated whether a ReLU follows; a projection has none, and its result joins the
    *     block's last sum without being written
    */
@@ -442,6 +472,7 @@ final class TrainingPlan {
       BatchNorm2d layer,
       Activation in,
       @Nullable Shortcut shortcut,
+      @Nullable Layer attention,
       boolean activated) {
     Activation x = result(conv, in);
     ConvWeights own = known(convolutions, conv.name());
@@ -459,6 +490,10 @@ final class TrainingPlan {
     touch(in);
     touch(x);
     touch(norm.sums);
+    BranchScale scale =
+        shortcut != null && (attention != null || options.stochasticDepth() > 0)
+            ? scale(norm, shortcut, attention)
+            : null;
     var convolution = new Convolution(conv, null, in, x, null, false);
     int stage = stages.size();
     var passes = new ArrayList<>(pending);
@@ -469,6 +504,13 @@ final class TrainingPlan {
         frame.arena()[norm.number(c, TrainedNorm.C)] = 1;
       }
     });
+    if (scale != null) {
+      prepare.add(worker -> {
+        if (worker == 0) {
+          scale.begin();
+        }
+      });
+    }
     int atOnce = imagesAtOnce(in, x, conv);
     Winograd form = convolution.isWinograd() ? choice.winograd(convolution, atOnce, 1) : null;
     if (form == null) {
@@ -480,7 +522,7 @@ final class TrainingPlan {
       WinogradConv.needBorder(in, form);
       passes.add(winograd(convolution, form, atOnce, stage, prepare, own, null));
     }
-    if (!options.frozenStatistics()) {
+    if (!options.frozenStatistics() || attention != null) {
       passes.add((_, first, n) -> {
         for (int i = first; i < first + n; i++) {
           norm.clearSums(frame.arena(), i);
@@ -510,7 +552,10 @@ final class TrainingPlan {
     boolean learns =
         !options.frozen().contains(conv.weight().name())
             || !options.frozen().contains(layer.name() + ".weight")
-            || !options.frozen().contains(layer.name() + ".bias");
+            || !options.frozen().contains(layer.name() + ".bias")
+            || (attention != null
+                && attention.parameters().stream()
+                    .anyMatch(parameter -> !options.frozen().contains(parameter.name())));
     boolean inputNeeds = needs.getOrDefault(in, false);
     Activation y = activated ? activation(x.channels, x.height, x.width, block) : null;
     boolean shortcutNeeds = shortcut != null && needs.getOrDefault(shortcut.residual, false);
@@ -518,11 +563,21 @@ final class TrainingPlan {
     if (shortcut != null && shortcut.pad != null && needs.getOrDefault(shortcut.in, false)) {
       needs.put(y, true);
     }
-    tape.add(new Unit(own, norm, in, x, y, shortcut, learns, inputNeeds));
+    tape.add(new Unit(own, norm, in, x, y, shortcut, scale, learns, inputNeeds));
     if (y != null) {
-      normalize(norm, x, y, shortcut);
+      normalize(norm, x, y, shortcut, scale);
     }
     return y == null ? x : y;
+  }
+
+  private BranchScale scale(TrainedNorm norm, Shortcut shortcut, @Nullable Layer attention) {
+    Gates gates =
+        attention == null
+            ? null
+            : Gates.of(attention, weights.values(), name -> known(gatePlaces, name));
+    var scale = new BranchScale(norm, shortcut.norm, gates, weights.values(), batch);
+    scales.add(scale);
+    return scale;
   }
 
   private int share(int worker, int of) {
@@ -531,10 +586,18 @@ final class TrainingPlan {
 
   /** Adds the pass that turns x into {@code relu(norm(x) + shortcut)} to the next stage. */
   private void normalize(
-      TrainedNorm norm, Activation x, Activation y, @Nullable Shortcut shortcut) {
+      TrainedNorm norm,
+      Activation x,
+      Activation y,
+      @Nullable Shortcut shortcut,
+      @Nullable BranchScale scale) {
     int stage = stages.size();
     lifetimes.touch(x, stage);
     lifetimes.touch(y, stage);
+    if (scale != null) {
+      touch(scale.numbers);
+      touch(norm.sums);
+    }
     if (shortcut != null) {
       lifetimes.touch(shortcut.residual, stage);
       if (shortcut.norm instanceof TrainedNorm other) {
@@ -556,6 +619,9 @@ final class TrainingPlan {
     pending.add((_, first, n) -> {
       for (int i = first; i < first + n; i++) {
         y.clearBorder(frame.arena(), i);
+        if (scale != null) {
+          scale.open(frame.arena(), i);
+        }
         for (int b = 0; b < x.blocks(); b++) {
           Activation s = shortcut == null ? null : shortcut.residual;
           kernels.normalize(
@@ -563,7 +629,7 @@ final class TrainingPlan {
               norm.region,
               at(x, i, b),
               x.rowStride(),
-              norm.numbers(b, TrainedNorm.A),
+              scale == null ? norm.numbers(b, TrainedNorm.A) : scale.forward(i, b),
               s == null ? -1 : at(s, i, b),
               s == null ? 0 : s.rowStride(),
               at(y, i, b),
@@ -585,10 +651,23 @@ final class TrainingPlan {
             Scalar.outputExtent(in.width, pool.kernel(), pool.stride(), pool.padding(), 1),
             block);
     in.needBorder(pool.padding(), pool.padding());
+    return pool(pool, in, out, new PoolSteps.MaxPool(pool, in, out, kernels));
+  }
+
+  private Activation pool(AvgPool2d pool, Activation in) {
+    Activation out = averaged(pool, in);
+    return pool(pool, in, out, new PoolSteps.AverageWindows(pool, in, out, kernels));
+  }
+
+  private Activation pool(BlurPool2d pool, Activation in) {
+    Activation out = blurred(pool, in);
+    return pool(pool, in, out, new PoolSteps.Blur(pool, in, out));
+  }
+
+  private Activation pool(Layer pool, Activation in, Activation out, Step step) {
     touch(in);
     touch(out);
     needs.put(out, needs.getOrDefault(in, false));
-    var step = new PoolSteps.MaxPool(pool, in, out, kernels);
     pending.add((_, first, n) -> step.run(frame, first, n, 0, 0, 1));
     tape.add(new Pooled(pool, in, out));
     return out;
@@ -842,9 +921,16 @@ final class TrainingPlan {
     touch(g);
     touch(dx);
     touch(unit.x);
+    BranchScale scale = unit.scale;
+    if (scale != null) {
+      touch(scale.numbers);
+    }
     pending.add((_, first, n) -> {
       for (int i = first; i < first + n; i++) {
         dx.clearBorder(frame.arena(), i);
+        if (scale != null) {
+          scale.openGradient(frame.arena(), i);
+        }
         for (int b = 0; b < unit.x.blocks(); b++) {
           kernels.normGradient(
               frame.memory(),
@@ -854,7 +940,7 @@ final class TrainingPlan {
               g.rowStride(),
               at(unit.x, i, b),
               unit.x.rowStride(),
-              norm.numbers(b, TrainedNorm.P),
+              scale == null ? norm.numbers(b, TrainedNorm.P) : scale.backward(i, b),
               at(dx, i, b),
               dx.rowStride());
         }
@@ -994,12 +1080,26 @@ final class TrainingPlan {
           && pooled.out == y
           && needs.getOrDefault(pooled.in, false)) {
         Activation before = gradientLike(pooled.in);
-        before.needBorder(pooled.layer.padding(), pooled.layer.padding());
         touch(before);
         touch(g);
-        touch(pooled.in);
-        touch(y);
-        pending.add((_, first, n) -> poolGradient(pooled, g, before, first, n));
+        switch (pooled.layer) {
+          case MaxPool2d pool -> {
+            before.needBorder(pool.padding(), pool.padding());
+            touch(pooled.in);
+            touch(y);
+            pending.add((_, first, n) -> poolGradient(pool, pooled, g, before, first, n));
+          }
+          case BlurPool2d pool ->
+              pending.add((_, first, n) -> {
+                clear(before, first, n);
+                addBlurred(pool, g, before, first, n);
+              });
+          default ->
+              pending.add((_, first, n) -> {
+                clear(before, first, n);
+                addAveraged((AvgPool2d) pooled.layer, g, before, first, n);
+              });
+        }
         gradients.put(pooled.in, before);
         masks(pooled.in, before);
         return;
@@ -1024,7 +1124,11 @@ final class TrainingPlan {
       touch(other.x);
       touch(other.sums);
     }
-    pending.add((_, first, n) -> {
+    BranchScale scale = unit.scale;
+    if (scale != null) {
+      touch(scale.numbers);
+    }
+    pending.add((worker, first, n) -> {
       for (int i = first; i < first + n; i++) {
         norm.clearSums(frame.arena(), i);
         if (other != null) {
@@ -1058,6 +1162,9 @@ final class TrainingPlan {
                 other.sums(i, b));
           }
         }
+        if (scale != null) {
+          scale.close(frame.arena(), i, gradientParts.get(worker).offset());
+        }
       }
     });
     finishes.add(worker -> finishGradient(norm, worker));
@@ -1076,12 +1183,19 @@ final class TrainingPlan {
         share(worker + 1, norm.x.channels));
   }
 
-  private void poolGradient(Pooled pooled, Activation g, Activation to, int first, int n) {
-    MaxPool2d pool = pooled.layer;
+  private void clear(Activation gradient, int first, int n) {
+    for (int i = first; i < first + n; i++) {
+      int from = gradient.image(i);
+      Arrays.fill(frame.arena(), from, from + gradient.imageSize(), 0);
+    }
+  }
+
+  private void poolGradient(
+      MaxPool2d pool, Pooled pooled, Activation g, Activation to, int first, int n) {
+    clear(to, first, n);
     Activation in = pooled.in;
     Activation out = pooled.out;
     for (int i = first; i < first + n; i++) {
-      Arrays.fill(frame.arena(), to.image(i), to.image(i) + to.imageSize(), 0);
       for (int b = 0; b < in.blocks(); b++) {
         for (int y = 0; y < out.height; y++) {
           int row = y * pool.stride() - pool.padding();
@@ -1152,6 +1266,29 @@ final class TrainingPlan {
     }
   }
 
+  /** The gradient of a filter: to each pixel of a window as much as it contributed. */
+  private void addBlurred(BlurPool2d pool, Activation g, Activation to, int first, int n) {
+    float[] arena = frame.arena();
+    for (int i = first; i < first + n; i++) {
+      for (int b = 0; b < g.blocks(); b++) {
+        for (int y = 0; y < g.height; y++) {
+          for (int x = 0; x < g.width; x++) {
+            int from = g.image(i) + b * g.plane() + g.pixel(y, x);
+            for (int k = 0; k < 9; k++) {
+              int row = pool.source(y, k / 3, to.height);
+              int column = pool.source(x, k % 3, to.width);
+              int at = to.image(i) + b * to.plane() + to.pixel(row, column);
+              float share = BlurPool2d.weight(k / 3, k % 3) / 16f;
+              for (int c = 0; c < block; c++) {
+                arena[at + c] += arena[from + c] * share;
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+
   // --- places -----------------------------------------------------------------------------------
 
   /** Gives everything a place. */
@@ -1171,6 +1308,20 @@ final class TrainingPlan {
   }
 
   // --- running ----------------------------------------------------------------------------------
+
+  /**
+   * Leaves out branches of the next batch at random, later blocks more often (arXiv 1603.09382,
+   * equation 4).
+   */
+  void dropBranches(SplittableRandom random) {
+    for (int b = 0; b < scales.size(); b++) {
+      double rate = options.stochasticDepth() * b / Math.max(1, scales.size() - 1);
+      for (int n = 0; n < batch; n++) {
+        boolean kept = random.nextDouble() >= rate;
+        scales.get(b).keep(n, kept ? (float) (1 / (1 - rate)) : 0);
+      }
+    }
+  }
 
   void set(float[] images, float[] probabilities, int imageCount, float factor) {
     frame.input = images;
@@ -1340,6 +1491,8 @@ final class TrainingPlan {
         float[] data = new float[Math.toIntExact(parameter.size())];
         if (convolutionOf(parameter) instanceof ConvWeights conv) {
           conv.gather(values, 0, data);
+        } else if (gatePlaces.containsKey(parameter.name())) {
+          data = Gates.get(values, at, parameter.extents());
         } else {
           System.arraycopy(values, at, data, 0, data.length);
         }
@@ -1356,6 +1509,8 @@ final class TrainingPlan {
         float[] data = tensors.get(parameter.name()).data();
         if (convolutionOf(parameter) instanceof ConvWeights conv) {
           conv.scatter(data, values, 0);
+        } else if (gatePlaces.containsKey(parameter.name())) {
+          Gates.put(data, parameter.extents(), values, at);
         } else {
           System.arraycopy(data, 0, values, at, data.length);
         }

@@ -8,6 +8,7 @@ import io.github.resnet4j.nn.StateDict;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
+import java.util.SplittableRandom;
 
 /**
  * A network that learns: forward pass in training mode, loss and gradients on the engine's kernels.
@@ -39,6 +40,9 @@ public final class TrainingSession implements AutoCloseable {
    * @param threads that compute
    * @param frozen parameters that stay as they are, by name
    * @param frozenStatistics whether batch norm uses its running statistics and leaves them alone
+   * @param stochasticDepth the probability that the last block's main branch is left out for an
+   *     image, earlier blocks' being proportionally smaller (arXiv 1603.09382); see {@link
+   *     #dropBranches}
    * @param algorithm how 3×3 convolutions of stride 1 are computed: {@link Algorithm#DIRECT} rounds
    *     as PyTorch does, all others mean by rule, which is faster
    * @param kernels what runs underneath
@@ -50,6 +54,7 @@ public final class TrainingSession implements AutoCloseable {
       int threads,
       Set<String> frozen,
       boolean frozenStatistics,
+      double stochasticDepth,
       Algorithm algorithm,
       Kernels kernels) {
     /**
@@ -60,6 +65,10 @@ public final class TrainingSession implements AutoCloseable {
         throw new IllegalArgumentException(
             "batch %d, images of %d×%d, %d threads: all must be positive"
                 .formatted(batch, height, width, threads));
+      }
+      if (!(stochasticDepth >= 0 && stochasticDepth < 1)) {
+        throw new IllegalArgumentException(
+            "stochastic depth must be in [0, 1), was " + stochasticDepth);
       }
       frozen = Set.copyOf(frozen);
     }
@@ -73,6 +82,7 @@ public final class TrainingSession implements AutoCloseable {
           Runtime.getRuntime().availableProcessors(),
           Set.of(),
           false,
+          0,
           Algorithm.AUTO,
           Kernels.best());
     }
@@ -114,6 +124,16 @@ public final class TrainingSession implements AutoCloseable {
     plan.set(images, targets, count, scale);
     workers.run(worker -> plan.run(worker, workers));
     return plan.loss();
+  }
+
+  /**
+   * Chooses the branches that the next batch goes without, if the session was made for {@link
+   * Options#stochasticDepth}. Until it is asked for the first time, none.
+   *
+   * @param seed what the choice follows from
+   */
+  public void dropBranches(long seed) {
+    plan.dropBranches(new SplittableRandom(seed));
   }
 
   /** The logits of the last batch, {@code [count, classes]}. */

@@ -4,6 +4,7 @@ import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -96,6 +97,13 @@ public record ShapedLayer(
               new Shape(
                   in.channels(), pool.outputExtent(in.height()), pool.outputExtent(in.width())),
               reach.through(pool.kernel(), pool.stride(), 1));
+      case BlurPool2d pool ->
+          leaf(
+              pool,
+              in,
+              new Shape(
+                  in.channels(), pool.outputExtent(in.height()), pool.outputExtent(in.width())),
+              reach.through(3, pool.stride(), 1));
       case SubsampleAndPad pad ->
           leaf(
               pad,
@@ -163,6 +171,7 @@ public record ShapedLayer(
     return switch (layer) {
       case Conv2d conv ->
           output.size() * (conv.inChannels() / conv.groups()) * conv.kernel() * conv.kernel();
+      case BlurPool2d _ -> output.size() * 9; // a convolution to PyTorch, of one channel each
       case Linear linear -> (long) linear.in() * linear.out();
       case SqueezeExcite attention -> 2L * attention.channels() * attention.reduced();
       case EfficientAttention attention -> (long) attention.channels() * attention.kernel();

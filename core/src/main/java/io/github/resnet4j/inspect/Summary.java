@@ -3,6 +3,7 @@ package io.github.resnet4j.inspect;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -115,6 +116,10 @@ public record Summary(ShapedLayer network, List<Row> rows) {
         kernel = pool.kernel();
         stride = pool.stride();
       }
+      case BlurPool2d pool -> {
+        kernel = 3;
+        stride = pool.stride();
+      }
       case SubsampleAndPad pad -> stride = pad.stride();
       default -> {}
     }
@@ -140,6 +145,7 @@ public record Summary(ShapedLayer network, List<Row> rows) {
       case Relu _ -> "ReLU";
       case MaxPool2d _ -> "MaxPool2d";
       case AvgPool2d _ -> "AvgPool2d";
+      case BlurPool2d _ -> "BlurPool2d";
       case SqueezeExcite _ -> "Squeeze-and-Excitation";
       case EfficientAttention _ -> "ECA";
       case GlobalAveragePool _ -> "GlobalAveragePool";

@@ -299,6 +299,39 @@ public final class Scalar {
     return y;
   }
 
+  /** Where a window's pixel lies on an axis: {@code source(index of the result, tap)}. */
+  public interface Source {
+    int at(int index, int tap);
+  }
+
+  /**
+   * The binomial filter of 3×3 pixels over {@code [N, C, H, W]}.
+   *
+   * @param rows where the pixels of a window lie, for each of {@code oh} rows of the result
+   * @param columns the same for {@code ow} columns
+   */
+  public static Tensor blur(Tensor x, Source rows, int oh, Source columns, int ow) {
+    int w = x.dim(3);
+    int size = x.dim(2) * w;
+    Tensor y = Tensor.zeros(x.dim(0), x.dim(1), oh, ow);
+    int to = 0;
+    for (int plane = 0; plane < x.size(); plane += size) {
+      for (int r = 0; r < oh; r++) {
+        for (int c = 0; c < ow; c++) {
+          float sum = 0;
+          for (int i = 0; i < 3; i++) {
+            for (int j = 0; j < 3; j++) {
+              float pixel = x.data()[plane + rows.at(r, i) * w + columns.at(c, j)];
+              sum += pixel * ((2 - Math.abs(i - 1)) * (2 - Math.abs(j - 1)));
+            }
+          }
+          y.data()[to++] = sum / 16;
+        }
+      }
+    }
+    return y;
+  }
+
   /** The mean of every plane: {@code [N, C, H, W]} to {@code [N, C]}. */
   public static Tensor globalAveragePool(Tensor x) {
     int plane = x.dim(2) * x.dim(3);

@@ -21,7 +21,7 @@ public sealed interface Layer {
       case Linear linear -> List.of(linear.weight(), linear.bias());
       case SqueezeExcite attention -> attention.entries();
       case EfficientAttention attention -> List.of(attention.weight());
-      case Relu _, MaxPool2d _, AvgPool2d _, GlobalAveragePool _, Identity _, SubsampleAndPad _ ->
+      case Relu _, MaxPool2d _, AvgPool2d _, BlurPool2d _, GlobalAveragePool _, Identity _, SubsampleAndPad _ ->
           List.of();
       case Sequential _, Residual _ ->
           children().stream().flatMap(child -> child.parameters().stream()).toList();
@@ -87,12 +87,39 @@ public sealed interface Layer {
 
   /**
    * The mean over square windows without padding; what lies beyond the border is neither summed nor
-   * counted, and the last window begins wherever a pixel is left (PyTorch's {@code ceil_mode}).
+   * counted.
+   *
+   * @param ceil whether the last window begins wherever a pixel is left (PyTorch's {@code
+   *     ceil_mode}), or else where a whole one is
    */
-  record AvgPool2d(String name, int kernel, int stride) implements Layer {
+  record AvgPool2d(String name, int kernel, int stride, boolean ceil) implements Layer {
+    /** The extent of the result along an axis, at least 1. */
+    public int outputExtent(int input) {
+      int room = Math.max(0, input - kernel);
+      return (ceil ? Math.ceilDiv(room, stride) : room / stride) + 1;
+    }
+  }
+
+  /**
+   * A low-pass filter: 3×3 windows weighed by {@code [1 2 1]ᵀ[1 2 1] / 16}, one pixel of padding
+   * that mirrors the image without its edge (arXiv 1904.11486, section 3.2).
+   */
+  record BlurPool2d(String name, int stride) implements Layer {
     /** The extent of the result along an axis. */
     public int outputExtent(int input) {
-      return Math.ceilDiv(Math.max(0, input - kernel), stride) + 1;
+      return (input - 1) / stride + 1;
+    }
+
+    /** The weight of a window's pixel, of 16 altogether. */
+    public static int weight(int row, int column) {
+      return (2 - Math.abs(row - 1)) * (2 - Math.abs(column - 1));
+    }
+
+    /** Where the window's {@code tap}-th pixel of the {@code index}-th result lies on an axis. */
+    public int source(int index, int tap, int extent) {
+      int at = index * stride + tap - 1;
+      int mirrored = at < 0 ? -at : at < extent ? at : 2 * extent - 2 - at;
+      return Math.max(0, mirrored); // an image of one pixel has nothing to mirror
     }
   }
 

@@ -26,6 +26,8 @@ import java.util.TreeMap;
  *     section 7)
  * @param augmentation what is done to each picture
  * @param mixing what is done to the pictures of a batch
+ * @param stochasticDepth the probability that the last block is passed by, earlier ones' being
+ *     proportionally smaller (arXiv 1603.09382), timm's {@code drop_path_rate}
  * @param averaging what of an average of the weights is kept at each step (0.999), the model being
  *     that average; 0 for the weights themselves
  * @param frozen parts that stay as they are: {@code stem}, {@code layer1} or another beginning of
@@ -45,6 +47,7 @@ public record Recipe(
     double labelSmoothing,
     Augmentation augmentation,
     Mixing mixing,
+    double stochasticDepth,
     double averaging,
     List<String> frozen,
     boolean frozenStatistics,
@@ -65,6 +68,11 @@ public record Recipe(
     check(clip >= 0, "clip", clip, "at least 0");
     check(
         labelSmoothing >= 0 && labelSmoothing < 1, "label smoothing", labelSmoothing, "in [0, 1)");
+    check(
+        stochasticDepth >= 0 && stochasticDepth < 1,
+        "stochastic depth",
+        stochasticDepth,
+        "in [0, 1)");
     check(averaging >= 0 && averaging < 1, "averaging", averaging, "in [0, 1)");
     check(rates.values().stream().allMatch(factor -> factor >= 0), "rates", rates, "at least 0");
     frozen = List.copyOf(frozen);
@@ -182,6 +190,7 @@ public record Recipe(
     builder.labelSmoothing = labelSmoothing;
     builder.augmentation = augmentation;
     builder.mixing = mixing;
+    builder.stochasticDepth = stochasticDepth;
     builder.averaging = averaging;
     builder.frozen = frozen;
     builder.frozenStatistics = frozenStatistics;
@@ -205,6 +214,7 @@ public record Recipe(
     private double labelSmoothing;
     private Augmentation augmentation = IMAGENET;
     private Mixing mixing = Mixing.NONE;
+    private double stochasticDepth;
     private double averaging;
     private List<String> frozen = List.of();
     private boolean frozenStatistics;
@@ -265,6 +275,11 @@ public record Recipe(
       return this;
     }
 
+    public Builder stochasticDepth(double value) {
+      stochasticDepth = value;
+      return this;
+    }
+
     public Builder averaging(double value) {
       averaging = value;
       return this;
@@ -305,6 +320,7 @@ public record Recipe(
           labelSmoothing,
           augmentation,
           mixing,
+          stochasticDepth,
           averaging,
           frozen,
           frozenStatistics,

@@ -248,6 +248,7 @@ public final class Trainer {
             threads,
             frozen,
             recipe.frozenStatistics(),
+            recipe.stochasticDepth(),
             CompileOptions.Algorithm.AUTO,
             CompileOptions.defaults().kernels());
     try (var session =
@@ -413,6 +414,9 @@ public final class Trainer {
         recipe
             .mixing()
             .apply(images, targets, count, new SplittableRandom(seed * 1_000_003L + progress.done));
+        if (recipe.stochasticDepth() > 0) {
+          run.session.dropBranches(seed * 999_983L + progress.done);
+        }
         // What cannot be read has no gradient.
         double ofPart = run.session.accumulate(images.data(), targets, count, (float) count / size);
         if (!Double.isFinite(ofPart)) {

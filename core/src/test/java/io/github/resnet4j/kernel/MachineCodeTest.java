@@ -154,7 +154,7 @@ class MachineCodeTest {
     for (Kernels kernels : List.of(new ScalarKernels(), Kernels.best())) {
       var options =
           new TrainingSession.Options(
-              2, 41, 38, 1, Set.of(), false, CompileOptions.Algorithm.DIRECT, kernels);
+              2, 41, 38, 1, Set.of(), false, 0, CompileOptions.Algorithm.DIRECT, kernels);
       try (var session = new TrainingSession(network.layers(), network.state(), 3, options)) {
         session.accumulate(x, targets, 2, 1);
         int at = session.gradientsAt();

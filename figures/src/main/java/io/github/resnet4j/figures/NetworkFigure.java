@@ -13,6 +13,7 @@ import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.inspect.ShapedLayer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -373,6 +374,13 @@ public final class NetworkFigure {
                     List.of(
                         "%d×%d average, stride %d"
                             .formatted(pool.kernel(), pool.kernel(), pool.stride())),
+                    layer.output()));
+        case BlurPool2d pool ->
+            parts.add(
+                new Part(
+                    pool.name(),
+                    Role.STRIDED,
+                    List.of("3×3 blur, stride " + pool.stride()),
                     layer.output()));
         case SubsampleAndPad pad ->
             parts.add(

@@ -4,6 +4,7 @@ import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.inspect.ShapedLayer;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
+import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
@@ -90,6 +91,7 @@ public record NetworkGraph(List<Node> nodes, List<Edge> edges) {
         case Conv2d _,
             MaxPool2d _,
             AvgPool2d _,
+            BlurPool2d _,
             SqueezeExcite _,
             EfficientAttention _,
             GlobalAveragePool _,
@@ -118,6 +120,7 @@ public record NetworkGraph(List<Node> nodes, List<Edge> edges) {
           "max pool %d×%d, stride %d".formatted(pool.kernel(), pool.kernel(), pool.stride());
       case AvgPool2d pool ->
           "average pool %d×%d, stride %d".formatted(pool.kernel(), pool.kernel(), pool.stride());
+      case BlurPool2d pool -> "blur 3×3, stride " + pool.stride();
       case SqueezeExcite attention ->
           "%s: Squeeze-and-Excitation, %d".formatted(attention.name(), attention.reduced());
       case EfficientAttention attention ->

@@ -8,6 +8,7 @@ import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.inspect.ShapedLayer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -310,9 +311,26 @@ public record OnnxExport(
           var attributes = new LinkedHashMap<String, Attribute>();
           attributes.put("kernel_shape", twice(pool.kernel()));
           attributes.put("strides", twice(pool.stride()));
-          attributes.put("ceil_mode", new Attribute.Int(1));
+          attributes.put("ceil_mode", new Attribute.Int(pool.ceil() ? 1 : 0));
           attributes.put("count_include_pad", new Attribute.Int(0));
           yield node("AveragePool", name, List.of(x), attributes, shaped.output());
+        }
+        case BlurPool2d pool -> {
+          int channels = shaped.input().channels();
+          constants.put(name + ".pads", Constant.of(0, 0, 1, 1, 0, 0, 1, 1));
+          constants.put(name + ".filt", binomial(channels));
+          String mirrored =
+              node(
+                  "Pad",
+                  name + ".pad",
+                  List.of(x, name + ".pads"),
+                  Map.of("mode", new Attribute.Text("reflect")));
+          var attributes = new LinkedHashMap<String, Attribute>();
+          attributes.put("kernel_shape", twice(3));
+          attributes.put("strides", twice(pool.stride()));
+          attributes.put("group", new Attribute.Int(channels));
+          yield node(
+              "Conv", name, List.of(mirrored, name + ".filt"), attributes, shaped.output());
         }
         case GlobalAveragePool _ -> {
           String pooled = node("GlobalAveragePool", name, List.of(x), Map.of(), shaped.output());
@@ -344,6 +362,15 @@ public record OnnxExport(
           yield node("Pad", name, List.of(some, name + ".pads"), Map.of(), shaped.output());
         }
       };
+    }
+
+    /** The same filter for every channel. */
+    private Constant binomial(int channels) {
+      float[] weights = new float[channels * 9];
+      for (int i = 0; i < weights.length; i++) {
+        weights[i] = BlurPool2d.weight(i % 9 / 3, i % 3) / 16f;
+      }
+      return Constant.of(weights, half, channels, 1, 3, 3);
     }
 
     private String dense(String name, String x) {

@@ -24,7 +24,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).parent))
-from golden import CIFAR, TORCHVISION, cifar, randomise_batch_norm, seeded, seeded_input  # noqa: E402
+from golden import CIFAR, TORCHVISION, cifar, draw, randomise_batch_norm, seeded, seeded_input  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 FAILURES = []
@@ -118,7 +118,10 @@ def libraries(folder):
         same_logits("timm resnet50, .safetensors", forward(folder, "resnet50", x, folder / "timm.safetensors"), model(x).numpy())  # fmt: skip
     for depths, kind, name in [
         ([2, 2, 2, 2], "basic", "resnet18"),
+        ([3, 4, 6, 3], "basic", "resnet34"),
         ([3, 4, 6, 3], "bottleneck", "resnet50"),
+        ([3, 4, 23, 3], "bottleneck", "resnet101"),
+        ([3, 8, 36, 3], "bottleneck", "resnet152"),
     ]:
         sizes = [64, 128, 256, 512] if kind == "basic" else [256, 512, 1024, 2048]
         config = transformers.ResNetConfig(
@@ -128,8 +131,33 @@ def libraries(folder):
             seeded(lambda c=config: transformers.ResNetForImageClassification(c))
         )
         model.save_pretrained(folder / "hf")
+        torch.save(model.state_dict(), folder / "hf/pytorch_model.bin")
         with torch.no_grad():
-            same_logits(f"transformers {name}, .safetensors", forward(folder, name, x, folder / "hf/model.safetensors"), model(x).logits.numpy())  # fmt: skip
+            y = model(x).logits.numpy()
+        for file in ("model.safetensors", "pytorch_model.bin"):
+            same_logits(f"transformers {name}, {file}", forward(folder, name, x, folder / "hf" / file), y)
+
+
+def calm(model):
+    """A hundred branches at full strength would make gates of 0 and 1, and chaos of rounding."""
+    with torch.no_grad():
+        for block in model.modules():
+            if hasattr(block, "downsample"):
+                last = block.bn3 if hasattr(block, "bn3") else block.bn2
+                last.weight *= 0.2
+    return model
+
+
+def relatives(folder, quick):
+    """timm's networks, from its own files of weights that mean nothing."""
+    known = [json.loads(line)["model"] for line in resnet4j("models", "--format", "json").splitlines()]
+    names = [each for each in known if each in timm.list_models(module="resnet")]
+    for name in ["resnet50d", "seresnet50", "ecaresnet50d", "resnetblur50", "resnetrs50"] if quick else names:
+        model = calm(draw(timm.create_model(name))).eval()
+        x = seeded_input(1, 3, 160, 160)
+        save_file(model.state_dict(), folder / "timm.safetensors")
+        with torch.no_grad():
+            same_logits(f"timm {name}, 160x160", forward(folder, name, x, folder / "timm.safetensors"), model(x).numpy())  # fmt: skip
 
 
 def pictures(folder):
@@ -186,6 +214,7 @@ def main():
         libraries(Path(folder))
         pictures(Path(folder))
         networks(Path(folder), arguments.quick)
+        relatives(Path(folder), arguments.quick)
     print(f"{len(FAILURES)} of these failed" if FAILURES else "all of it agrees")
     sys.exit(bool(FAILURES))
 

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import timm
 import torch
 import torchvision
 
 sys.path.insert(0, str(Path(__file__).parent))
-from golden import CIFAR, TORCHVISION, randomise_batch_norm, seeded, seeded_input  # noqa: E402
+from golden import CIFAR, TIMM, TORCHVISION, draw, randomise_batch_norm, seeded, seeded_input  # noqa: E402
 from networks import cifar  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,14 +29,18 @@ OPTIONS = {"": TOLERANCE, "--fold-bn": TOLERANCE, "--dynamic-batch": TOLERANCE, 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="three networks")
+    parser.add_argument("--quick", action="store_true", help="six networks")
     arguments = parser.parse_args()
-    names = ["resnet18", "resnext50_32x4d", "resnet20"] if arguments.quick else [*TORCHVISION, *CIFAR]
+    quick = ["resnet18", "resnext50_32x4d", "resnet20", "ecaresnet26t", "resnetblur18", "resnetrs50"]
+    names = quick if arguments.quick else [*TORCHVISION, *CIFAR, *TIMM]
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
-            build = (lambda n=CIFAR.get(name): cifar(n)) if name in CIFAR else getattr(torchvision.models, name)
-            model = randomise_batch_norm(seeded(build))
+            if name in TIMM:
+                model = draw(timm.create_model(name)).eval()
+            else:
+                build = (lambda n=CIFAR.get(name): cifar(n)) if name in CIFAR else getattr(torchvision.models, name)
+                model = randomise_batch_norm(seeded(build))
             x = seeded_input(1, 3, 32, 32) if name in CIFAR else seeded_input(1, 3, 224, 224)
             with torch.no_grad():
                 y = model(x).numpy()

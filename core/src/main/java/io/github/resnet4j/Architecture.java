@@ -67,14 +67,22 @@ public final class Architecture {
     like(all, "resnext50d_32x4d", "resnet50d", base -> base.groups(32).widthPerGroup(4));
     // With channel attention, arXiv 1709.01507 and 1910.03151.
     for (String base :
-        List.of("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet50t",
-            "resnet152d", "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d")) {
+        List.of(
+            "resnet18",
+            "resnet34",
+            "resnet50",
+            "resnet101",
+            "resnet152",
+            "resnet50t",
+            "resnet152d",
+            "resnext50_32x4d",
+            "resnext101_32x8d",
+            "resnext101_64x4d")) {
       like(all, "se" + base, base, spec -> spec.attention(Attention.SQUEEZE_EXCITE));
     }
     like(all, "seresnext26d_32x4d", "resnet26d", Architecture::seresnext);
     like(all, "seresnext26t_32x4d", "resnet26t", Architecture::seresnext);
-    like(all, "seresnext101d_32x8d", "resnet101d",
-        base -> seresnext(base).widthPerGroup(8));
+    like(all, "seresnext101d_32x8d", "resnet101d", base -> seresnext(base).widthPerGroup(8));
     for (String base : List.of("resnet26t", "resnet50t", "resnet50d", "resnet101d", "resnet200d")) {
       like(all, "eca" + base, base, spec -> spec.attention(Attention.EFFICIENT));
     }
@@ -83,10 +91,14 @@ public final class Architecture {
       like(all, "resnetblur" + base, "resnet" + base, spec -> spec.downsampling(Downsampling.BLUR));
     }
     for (String base : List.of("34d", "50", "50d", "101d")) {
-      like(all, "resnetaa" + base, "resnet" + base, spec -> spec.downsampling(Downsampling.AVERAGE));
+      like(
+          all, "resnetaa" + base, "resnet" + base, spec -> spec.downsampling(Downsampling.AVERAGE));
     }
     like(all, "seresnetaa50d", "resnetaa50d", base -> base.attention(Attention.SQUEEZE_EXCITE));
-    like(all, "seresnextaa101d_32x8d", "seresnext101d_32x8d",
+    like(
+        all,
+        "seresnextaa101d_32x8d",
+        "seresnext101d_32x8d",
         base -> base.downsampling(Downsampling.AVERAGE));
     // Revisiting ResNets, arXiv 2103.07579, table 1.
     all.put("resnetrs50", revisited(3, 4, 6, 3));

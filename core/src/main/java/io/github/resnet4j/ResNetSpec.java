@@ -127,7 +127,9 @@ public record ResNetSpec(
      * same after max pooling without stride.
      */
     BLUR,
-    /** The 3×3 without stride and, after its ReLU, the mean of 2×2 pixels; that alone in the stem. */
+    /**
+     * The 3×3 without stride and, after its ReLU, the mean of 2×2 pixels; that alone in the stem.
+     */
     AVERAGE
   }
 

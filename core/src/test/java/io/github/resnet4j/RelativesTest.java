@@ -182,8 +182,7 @@ class RelativesTest {
         new TrainingSession.Options(
             shape[0], shape[2], shape[3], 2, Set.of(), false, 0, Algorithm.DIRECT, Kernels.best());
     try (var session = new TrainingSession(network.layers(), network.state(), shape[1], options)) {
-      double loss =
-          session.accumulate(x.data(), targets, shape[0], 1);
+      double loss = session.accumulate(x.data(), targets, shape[0], 1);
       assertEquals(Golden.number(golden.getValue().get("loss")), loss, 1e-5);
       int at = session.gradientsAt();
       session
@@ -226,7 +225,12 @@ class RelativesTest {
   @ParameterizedTest
   @ValueSource(
       strings = {
-        "resnet10t", "resnet14t", "seresnet18", "ecaresnet26t", "resnetblur18", "resnetaa34d"
+        "resnet10t",
+        "resnet14t",
+        "seresnet18",
+        "ecaresnet26t",
+        "resnetblur18",
+        "resnetaa34d"
       })
   void aHeatMapsGradientPassesAveragesAndGates(String name) {
     ResNet network = draw(spec(name));

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.CompileOptions.Algorithm;
 import io.github.resnet4j.engine.TrainingSession;
 import io.github.resnet4j.kernel.Kernels;
@@ -13,7 +14,9 @@ import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import io.github.resnet4j.train.Optimizer;
 import java.lang.management.ManagementFactory;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -22,6 +25,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Gradients, statistics and ten steps of SGD against PyTorch in float64. */
 class TrainingSessionTest {
@@ -326,6 +330,136 @@ class TrainingSessionTest {
           }
         }
       }
+    }
+  }
+
+  /**
+   * With running statistics pictures do not know of each other: each one's logits are those of a
+   * network whose branches end in norms of zero, or of larger ones, and the shares are as asked.
+   */
+  @Test
+  void stochasticDepthPassesBranchesBy() {
+    int pictures = 64;
+    double rate = 0.5;
+    var spec =
+        ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 2)
+            .channels(16)
+            .stem(ResNetSpec.Stem.SMALL_IMAGE)
+            .attention(ResNetSpec.Attention.SQUEEZE_EXCITE)
+            .numClasses(10)
+            .build();
+    var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
+    Tensor x = TorchRandom.manualSeed(2).randn(pictures, 3, 16, 16);
+    List<String> blocks = List.of("layer1.0", "layer2.0", "layer2.1");
+    var possible = new ArrayList<float[]>();
+    for (int choice = 0; choice < 8; choice++) {
+      var entries = new LinkedHashMap<>(network.state().entries());
+      for (int b = 0; b < blocks.size(); b++) {
+        float factor = (choice >> b & 1) == 0 ? 0 : (float) (1 / (1 - rate * b / 2));
+        scaleBranch(entries, blocks.get(b), factor);
+      }
+      try (var session =
+          network.withState(new StateDict(entries)).compile(CompileOptions.defaults())) {
+        possible.add(session.run(x).data());
+      }
+    }
+    var options =
+        new TrainingSession.Options(
+            pictures, 16, 16, 2, Set.of(), true, rate, Algorithm.DIRECT, Kernels.best());
+    int[] chosen = new int[8];
+    var plain = new LinkedHashMap<>(network.state().entries());
+    for (String block : blocks) {
+      scaleBranch(plain, block, 1);
+    }
+    try (var session = new TrainingSession(network.layers(), new StateDict(plain), 3, options)) {
+      float[] logits = new float[pictures * 10];
+      for (int round = 0; round < 8; round++) {
+        session.dropBranches(round);
+        session.accumulate(x.data(), targets(pictures), pictures, 1);
+        session.logits(logits);
+        for (int n = 0; n < pictures; n++) {
+          int found = -1;
+          for (int choice = 0; choice < 8; choice++) {
+            if (isNear(possible.get(choice), logits, n * 10)) {
+              found = choice;
+            }
+          }
+          assertTrue(found >= 0, "picture " + n + " is of no such network");
+          chosen[found]++;
+        }
+      }
+    }
+    int all = 8 * pictures;
+    for (int b = 0; b < blocks.size(); b++) {
+      int kept = 0;
+      for (int choice = 0; choice < 8; choice++) {
+        kept += (choice >> b & 1) * chosen[choice];
+      }
+      double share = 1 - rate * b / 2;
+      // Four standard deviations of so many draws.
+      assertEquals(share, (double) kept / all, 4 * Math.sqrt(share * (1 - share) / all));
+    }
+  }
+
+  /** Gates of one half whatever comes in, so that a factor on the norm is one on the branch. */
+  private static void scaleBranch(Map<String, Tensor> entries, String block, float factor) {
+    for (String name : List.of("se.fc2.weight", "se.fc2.bias")) {
+      entries.computeIfPresent(block + "." + name, (_, tensor) -> Tensor.zeros(tensor.shape()));
+    }
+    for (String name : List.of("bn2.weight", "bn2.bias")) {
+      entries.computeIfPresent(
+          block + "." + name,
+          (_, tensor) -> {
+            float[] scaled = tensor.data().clone();
+            for (int i = 0; i < scaled.length; i++) {
+              scaled[i] *= factor;
+            }
+            return Tensor.of(scaled, tensor.shape());
+          });
+    }
+  }
+
+  private static boolean isNear(float[] expected, float[] found, int from) {
+    for (int i = from; i < from + 10; i++) {
+      if (Math.abs(expected[i] - found[i]) > 1e-4 * (1 + Math.abs(expected[i]))) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** Along its gradient the loss rises as the gradient says, with the same branches left out. */
+  @ParameterizedTest
+  @ValueSource(strings = {"resnet18", "seresnet18"})
+  void theGradientIsThatOfTheBranchesThatAreThere(String name) {
+    var spec = Architecture.named(name).toBuilder().numClasses(10).build();
+    var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
+    int[] shape = {8, 3, 64, 64};
+    var options =
+        new TrainingSession.Options(
+            8, 64, 64, 2, Set.of(), false, 0.6, Algorithm.DIRECT, Kernels.best());
+    float[] x = TorchRandom.manualSeed(2).randn(shape).data();
+    try (var session = new TrainingSession(network.layers(), network.state(), 3, options)) {
+      session.dropBranches(7);
+      session.accumulate(x, targets(8), 8, 1);
+      float[] weights = session.weights().clone();
+      float[] direction =
+          Arrays.copyOfRange(
+              session.gradients(), session.gradientsAt(), session.gradientsAt() + session.size());
+      double squares = 0;
+      for (float each : direction) {
+        squares += (double) each * each;
+      }
+      double step = 1e-3 / squares; // the loss changes by a thousandth
+      double[] losses = new double[2];
+      for (int side = 0; side < 2; side++) {
+        for (int i = 0; i < direction.length; i++) {
+          session.weights()[i] = (float) (weights[i] + (2 * side - 1) * step * direction[i]);
+        }
+        losses[side] = session.accumulate(x, targets(8), 8, 1);
+      }
+      // Float32 losses of 2 that differ by 2e-3, and ReLUs that open on the way.
+      assertEquals(2e-3, losses[1] - losses[0], 6e-5);
     }
   }
 

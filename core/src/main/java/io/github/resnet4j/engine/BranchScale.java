@@ -109,8 +109,7 @@ final class BranchScale {
       float mean = pivot[c] + sum(arena, image, c, 0) / pixels();
       arena[at(image, c, MEAN)] = mean;
       means[c] =
-          mean * arena[norm.number(c, TrainedNorm.A)]
-              + arena[norm.number(c, TrainedNorm.B_AGAIN)];
+          mean * arena[norm.number(c, TrainedNorm.A)] + arena[norm.number(c, TrainedNorm.B_AGAIN)];
     }
     if (gates != null) {
       gates.compute(means, gate);
@@ -120,8 +119,7 @@ final class BranchScale {
       float shift = projection == null ? 0 : arena[projection.number(c, TrainedNorm.B)];
       arena[at(image, c, A)] = arena[norm.number(c, TrainedNorm.A)] * factor;
       arena[at(image, c, B)] = arena[norm.number(c, TrainedNorm.B_AGAIN)] * factor + shift;
-      arena[at(image, c, C)] =
-          projection == null ? 1 : arena[projection.number(c, TrainedNorm.A)];
+      arena[at(image, c, C)] = projection == null ? 1 : arena[projection.number(c, TrainedNorm.A)];
       arena[at(image, c, FACTOR)] = factor;
       arena[at(image, c, GATE)] = gate[c];
     }
@@ -141,13 +139,12 @@ final class BranchScale {
       means[c] = arena[at(image, c, MEAN)] * a + arena[norm.number(c, TrainedNorm.B_AGAIN)];
       gate[c] = arena[at(image, c, GATE)];
       // The sum of g z, z being a (x - mean) + bias.
-      float products = a * sum(arena, image, c, 1) + weights[norm.biasAt + c] * sum(arena, image, c, 0);
+      float products =
+          a * sum(arena, image, c, 1) + weights[norm.biasAt + c] * sum(arena, image, c, 0);
       ofGate[c] = products * kept[image];
     }
     float[] ofMeans =
-        gates == null
-            ? new float[channels]
-            : gates.gradient(means, gate, ofGate, arena, gradients);
+        gates == null ? new float[channels] : gates.gradient(means, gate, ofGate, arena, gradients);
     for (int c = 0; c < channels; c++) {
       int sums = norm.sums(image, c / block) + c % block;
       float factor = arena[at(image, c, FACTOR)];
@@ -164,8 +161,7 @@ final class BranchScale {
       float p = arena[norm.number(c, TrainedNorm.P)];
       arena[at(image, c, P)] = p * arena[at(image, c, FACTOR)];
       arena[at(image, c, Q)] = arena[norm.number(c, TrainedNorm.Q)];
-      arena[at(image, c, R)] =
-          arena[norm.number(c, TrainedNorm.R)] + p * arena[at(image, c, M)];
+      arena[at(image, c, R)] = arena[norm.number(c, TrainedNorm.R)] + p * arena[at(image, c, M)];
     }
   }
 }

@@ -193,8 +193,7 @@ sealed interface Gates {
     }
 
     @Override
-    public float[] gradient(
-        float[] means, float[] gates, float[] gradient, float[] to, int at) {
+    public float[] gradient(float[] means, float[] gates, float[] gradient, float[] to, int at) {
       float[] between = between(means);
       float[] before = beforeSigmoid(gates, gradient);
       float[] back = second.gradient(parameters, between, before, to, at);
@@ -229,8 +228,7 @@ sealed interface Gates {
     }
 
     @Override
-    public float[] gradient(
-        float[] means, float[] gates, float[] gradient, float[] to, int at) {
+    public float[] gradient(float[] means, float[] gates, float[] gradient, float[] to, int at) {
       int half = kernel / 2;
       float[] before = beforeSigmoid(gates, gradient);
       float[] back = new float[means.length];

@@ -1,6 +1,5 @@
 package io.github.resnet4j.engine;
 
-import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.kernel.Winograd;

@@ -253,8 +253,7 @@ final class PoolSteps {
   }
 
   private static int added(int sum, int bits, int weight) {
-    return Float.floatToRawIntBits(
-        Float.intBitsToFloat(sum) + weight * Float.intBitsToFloat(bits));
+    return Float.floatToRawIntBits(Float.intBitsToFloat(sum) + weight * Float.intBitsToFloat(bits));
   }
 
   private static int half(int sum, int all) {

@@ -13,8 +13,8 @@ import java.util.SequencedMap;
  *
  * @param ranges the largest magnitude worth telling apart, by the name of the convolution whose
  *     result (after batch norm, addition and ReLU) it is, {@code layer1.0.conv2}; of the attention
- *     that a block ends with, {@code layer1.0.se}; and of the image
- *     by {@link #INPUT}, without which the first convolution calculates with floats
+ *     that a block ends with, {@code layer1.0.se}; and of the image by {@link #INPUT}, without
+ *     which the first convolution calculates with floats
  */
 public record Quantization(SequencedMap<String, Float> ranges) {
   /** The name that the image goes by. */

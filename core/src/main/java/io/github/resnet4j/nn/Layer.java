@@ -21,7 +21,13 @@ public sealed interface Layer {
       case Linear linear -> List.of(linear.weight(), linear.bias());
       case SqueezeExcite attention -> attention.entries();
       case EfficientAttention attention -> List.of(attention.weight());
-      case Relu _, MaxPool2d _, AvgPool2d _, BlurPool2d _, GlobalAveragePool _, Identity _, SubsampleAndPad _ ->
+      case Relu _,
+          MaxPool2d _,
+          AvgPool2d _,
+          BlurPool2d _,
+          GlobalAveragePool _,
+          Identity _,
+          SubsampleAndPad _ ->
           List.of();
       case Sequential _, Residual _ ->
           children().stream().flatMap(child -> child.parameters().stream()).toList();

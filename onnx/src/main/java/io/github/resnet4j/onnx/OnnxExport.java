@@ -329,8 +329,7 @@ public record OnnxExport(
           attributes.put("kernel_shape", twice(3));
           attributes.put("strides", twice(pool.stride()));
           attributes.put("group", new Attribute.Int(channels));
-          yield node(
-              "Conv", name, List.of(mirrored, name + ".filt"), attributes, shaped.output());
+          yield node("Conv", name, List.of(mirrored, name + ".filt"), attributes, shaped.output());
         }
         case GlobalAveragePool _ -> {
           String pooled = node("GlobalAveragePool", name, List.of(x), Map.of(), shaped.output());

@@ -4,7 +4,9 @@ import com.fasterxml.jackson.jr.ob.JSON;
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.ResNetSpec.Attention;
 import io.github.resnet4j.ResNetSpec.Block;
+import io.github.resnet4j.ResNetSpec.Downsampling;
 import io.github.resnet4j.ResNetSpec.Shortcut;
 import io.github.resnet4j.ResNetSpec.Stem;
 import io.github.resnet4j.ResNetSpec.StridePlacement;
@@ -12,10 +14,13 @@ import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 import io.github.resnet4j.nn.Parameter;
 import io.github.resnet4j.nn.StateDict;
@@ -139,13 +144,26 @@ public record OnnxImport(
    * A way from a value to a sum.
    *
    * @param padding channels of zeros before and behind; empty if the way has none
-   * @param averages whether means of 2×2 pixels are taken first
+   * @param smaller how pixels become fewer beside strides; {@link Downsampling#STRIDE} if they do
+   *     not
+   * @param smallerAfter how many convolutions come before that
    * @param stride of the pixels that are taken
+   * @param gates the convolutions of a channel attention
    */
   private record Branch(
-      List<Unit> units, List<Integer> padding, boolean averages, int stride, Node sum) {
+      List<Unit> units,
+      List<Integer> padding,
+      Downsampling smaller,
+      int smallerAfter,
+      int stride,
+      List<Node> gates,
+      Node sum) {
     boolean pads() {
       return !padding.isEmpty();
+    }
+
+    boolean averagesFirst() {
+      return smaller == Downsampling.AVERAGE && smallerAfter == 0;
     }
   }
 
@@ -174,7 +192,9 @@ public record OnnxImport(
         } else if (node.op().equals("Identity")
             && constants.containsKey(node.inputs().getFirst())) {
           constants.put(node.outputs().getFirst(), constants.get(node.inputs().getFirst()));
-        } else {
+        } else if (ShapeArithmetic.evaluate(node, constants).orElse(null) instanceof Constant c) {
+          constants.put(node.outputs().getFirst(), c);
+        } else if (!node.op().equals("Shape")) { // which looks at a value and leaves it as it is
           for (String input : Set.copyOf(node.inputs())) {
             consumers.computeIfAbsent(input, _ -> new ArrayList<>()).add(node);
           }
@@ -195,15 +215,28 @@ public record OnnxImport(
         x = relu(end(stem.getLast()), stem.getLast().conv);
       } while (consumers.getOrDefault(x, List.of()).size() == 1
           && only(x).op().equals("Conv")
-          && stem.size() < 3);
+          && stem.size() < 4);
       List<Node> next = consumers.getOrDefault(x, List.of());
-      boolean pools = next.size() == 1 && next.getFirst().op().equals("MaxPool");
-      if (pools) {
-        Node pool = next.getFirst();
-        requireInts(pool, "kernel_shape", 3);
-        requireInts(pool, "strides", 2);
-        requireInts(pool, "pads", 1);
-        x = pool.outputs().getFirst();
+      var pooling = Downsampling.STRIDE;
+      boolean pools = true;
+      switch (next.size() == 1 ? next.getFirst().op() : "") {
+        case "MaxPool" -> {
+          Node pool = next.getFirst();
+          requireInts(pool, "kernel_shape", 3);
+          requireInts(pool, "pads", 1);
+          x = pool.outputs().getFirst();
+          List<Node> after = consumers.getOrDefault(x, List.of());
+          if (after.size() == 1 && after.getFirst().op().equals("Pad")) {
+            pooling = Downsampling.BLUR;
+            x = blur(after.getFirst());
+          }
+          requireOr(pool, "strides", pooling == Downsampling.BLUR ? 1 : 2, 1);
+        }
+        case "AveragePool" -> {
+          pooling = Downsampling.AVERAGE;
+          x = average(next.getFirst(), 0);
+        }
+        default -> pools = false;
       }
       var blocks = new ArrayList<BlockFound>();
       while (consumers.getOrDefault(x, List.of()).size() == 2) {
@@ -215,7 +248,7 @@ public record OnnxImport(
         throw Unfit.at(only(x), "where a residual block was expected");
       }
       Optional<Node> head = head(x);
-      ResNetSpec spec = specification(stem, pools, blocks, head);
+      ResNetSpec spec = specification(stem, pools, pooling, blocks, head);
       fill(spec, stem, blocks, head);
       return ResNet.of(spec, state(spec));
     }
@@ -326,8 +359,10 @@ public record OnnxImport(
       String x = start;
       Node at = from;
       List<Integer> padding = List.of();
-      boolean averages = false;
+      var smaller = Downsampling.STRIDE;
+      int smallerAfter = 0;
       int stride = 1;
+      List<Node> gates = List.of();
       while (!at.op().equals("Add")) {
         switch (at.op()) {
           case "Conv" -> {
@@ -337,11 +372,9 @@ public record OnnxImport(
           }
           case "Relu", "Identity" -> x = at.outputs().getFirst();
           case "AveragePool" -> {
-            requireInts(at, "kernel_shape", 2);
-            requireInts(at, "strides", 2);
-            requireOr(at, "pads", 0, 0);
-            averages = true;
-            x = at.outputs().getFirst();
+            smaller = Downsampling.AVERAGE;
+            smallerAfter = units.size();
+            x = average(at, units.isEmpty() ? 1 : 0); // the shortcut's reach the last pixel
           }
           case "Slice" -> {
             if (at.inputs().size() != 5 || !all(at, 1, 0)) {
@@ -353,6 +386,12 @@ public record OnnxImport(
             x = at.outputs().getFirst();
           }
           case "Pad" -> {
+            if (at.text("mode", "constant").equals("reflect")) {
+              smaller = Downsampling.BLUR;
+              smallerAfter = units.size();
+              x = blur(at);
+              break;
+            }
             float[] pads = constant(at, 1).floats();
             boolean channels = pads.length == 8;
             for (int i = 0; channels && i < 8; i++) {
@@ -367,12 +406,97 @@ public record OnnxImport(
           }
           default -> throw Unfit.at(at, "does not belong into a residual block");
         }
+        if (consumers.getOrDefault(x, List.of()).size() == 2 && gates.isEmpty()) {
+          gates = gates(x);
+          x = weighed(x);
+        }
         at = only(x);
         if (units.size() > 3) {
           throw Unfit.at(at, "ends a branch of more than three convolutions");
         }
       }
-      return new Branch(units, padding, averages, stride, at);
+      return new Branch(units, padding, smaller, smallerAfter, stride, gates, at);
+    }
+
+    /** Past means of 2×2 pixels. */
+    private static String average(Node pool, int ceil) throws Unfit {
+      requireInts(pool, "kernel_shape", 2);
+      requireInts(pool, "strides", 2);
+      requireOr(pool, "pads", 0, 0);
+      if (pool.integer("ceil_mode", 0) != ceil) {
+        throw Unfit.at(pool, "has ceil_mode %d, not %d".formatted(1 - ceil, ceil));
+      }
+      return pool.outputs().getFirst();
+    }
+
+    /** Past a low-pass filter with stride 2: an image's mirrored border, then the same window. */
+    private String blur(Node pad) throws Unfit {
+      float[] pads = constant(pad, 1).floats();
+      if (!pad.text("mode", "constant").equals("reflect")
+          || !Arrays.equals(pads, new float[] {0, 0, 1, 1, 0, 0, 1, 1})) {
+        throw Unfit.at(pad, "does not mirror one pixel around the image");
+      }
+      Node conv = only(pad.outputs().getFirst());
+      if (!conv.op().equals("Conv")) {
+        throw Unfit.at(conv, "where a blur was expected");
+      }
+      Constant weight = constant(conv, 1);
+      float[] values = weight.floats();
+      boolean binomial = weight.shape().size() == 4 && weight.shape().get(3) == 3;
+      for (int i = 0; binomial && i < values.length; i++) {
+        binomial = Math.abs(values[i] - BlurPool2d.weight(i % 9 / 3, i % 3) / 16f) < 1e-6;
+      }
+      if (!binomial
+          || conv.integer("group", 1) != weight.shape().getFirst()
+          || conv.inputs().size() > 2) {
+        throw Unfit.at(conv, "is no blur of [1 2 1] for each channel");
+      }
+      requireOr(conv, "strides", 2, 1);
+      requireOr(conv, "pads", 0, 0);
+      return conv.outputs().getFirst();
+    }
+
+    /** Where every channel is multiplied with its gate. */
+    private String weighed(String x) throws Unfit {
+      for (Node node : consumers.getOrDefault(x, List.of())) {
+        if (node.op().equals("Mul")) {
+          return node.outputs().getFirst();
+        }
+      }
+      throw new Unfit("'%s' goes to 2 operations, not one".formatted(x));
+    }
+
+    /** The convolutions between the means of x and the factors that it is multiplied with. */
+    private List<Node> gates(String x) throws Unfit {
+      String factors = weighed(x);
+      Node at =
+          consumers.getOrDefault(x, List.of()).stream()
+              .filter(node -> !node.outputs().getFirst().equals(factors))
+              .findFirst()
+              .orElseThrow(() -> new Unfit("'%s' is multiplied with itself".formatted(x)));
+      if (!at.op().equals("GlobalAveragePool") && !at.op().equals("ReduceMean")) {
+        throw Unfit.at(at, "where the means of channels were expected");
+      }
+      var convolutions = new ArrayList<Node>();
+      var order = new StringBuilder();
+      while (!at.outputs().getFirst().equals(factors)) {
+        switch (at.op()) {
+          case "GlobalAveragePool", "ReduceMean", "Reshape", "Squeeze", "Unsqueeze" -> {}
+          case "Flatten", "Identity", "Expand", "Transpose" -> {}
+          case "Conv" -> {
+            convolutions.add(at);
+            order.append("conv ");
+          }
+          case "Relu", "Sigmoid" -> order.append(at.op()).append(' ');
+          default -> throw Unfit.at(at, "does not belong into a channel attention");
+        }
+        at = only(at.outputs().getFirst());
+      }
+      String found = order.toString().trim();
+      if (!found.equals("conv Relu conv Sigmoid") && !found.equals("conv Sigmoid")) {
+        throw Unfit.at(at, "multiplies with what '%s' makes of means".formatted(found));
+      }
+      return convolutions;
     }
 
     private Constant constant(Node node, int input) throws Unfit {
@@ -444,7 +568,12 @@ public record OnnxImport(
     }
 
     private ResNetSpec specification(
-        List<Unit> stem, boolean pools, List<BlockFound> blocks, Optional<Node> head) throws Unfit {
+        List<Unit> stem,
+        boolean pools,
+        Downsampling pooling,
+        List<BlockFound> blocks,
+        Optional<Node> head)
+        throws Unfit {
       int convolutions = blocks.getFirst().main.units.size();
       if (convolutions != 2 && convolutions != 3) {
         throw Unfit.at(
@@ -463,12 +592,12 @@ public record OnnxImport(
         boolean changes = !block.shortcut.units.isEmpty() || block.shortcut.pads();
         if (block.shortcut.pads()) {
           shortcut = Shortcut.ZERO_PAD;
-        } else if (block.shortcut.averages) {
+        } else if (block.shortcut.averagesFirst()) {
           shortcut = Shortcut.AVERAGE_POOL;
         }
         if (changes && !stages.isEmpty()) {
           int stride = units.stream().mapToInt(Unit::stride).max().orElse(1);
-          dilated.add(stride == 1);
+          dilated.add(stride == 1 && block.main.smaller == Downsampling.STRIDE);
           stages.add(0);
           first1x1 |= convolutions == 3 && units.getFirst().stride() > 1;
         } else if (stages.isEmpty()) {
@@ -485,6 +614,8 @@ public record OnnxImport(
               .channels(channels)
               .inChannels(Math.toIntExact(stem.getFirst().weight.shape().get(1)))
               .stem(stem(stem, pools))
+              .downsampling(pooling)
+              .attention(attention(blocks.getFirst().main))
               .shortcut(shortcut)
               .stridePlacement(first1x1 ? StridePlacement.FIRST_1X1 : StridePlacement.ON_3X3)
               .dilated(dilated);
@@ -506,11 +637,27 @@ public record OnnxImport(
       return builder.build();
     }
 
+    private Attention attention(Branch main) throws Unfit {
+      return switch (main.gates.size()) {
+        case 0 -> Attention.NONE;
+        case 1 -> Attention.EFFICIENT;
+        default -> {
+          List<Long> squeeze = constant(main.gates.getFirst(), 1).shape();
+          yield squeeze.get(0) * 8 > squeeze.get(1)
+              ? Attention.SQUEEZE_EXCITE_QUARTER
+              : Attention.SQUEEZE_EXCITE;
+        }
+      };
+    }
+
     private static Stem stem(List<Unit> units, boolean pools) throws Unfit {
       if (units.size() == 1) {
         return pools ? Stem.IMAGENET : Stem.SMALL_IMAGE;
       }
       List<Integer> widths = units.stream().map(Unit::out).toList();
+      if (!pools && widths.size() == 4 && widths.get(2).equals(widths.get(3))) {
+        return Stem.DEEP_STRIDED;
+      }
       for (Stem stem : List.of(Stem.DEEP, Stem.DEEP_TIERED)) {
         if (pools && stem.widths(widths.getLast()).equals(widths)) {
           return stem;
@@ -562,12 +709,26 @@ public record OnnxImport(
       for (int i = 0; i < convolutions.size(); i++) {
         take(convolutions.get(i), block.name() + ".bn" + (i + 1), found.main.units.get(i));
       }
+      Downsampling smaller = Downsampling.STRIDE;
+      for (Layer layer : block.main().layers()) {
+        switch (layer) {
+          case BlurPool2d _ -> smaller = Downsampling.BLUR;
+          case AvgPool2d _ -> smaller = Downsampling.AVERAGE;
+          default -> {}
+        }
+      }
+      takeGates(block.main().layers().getLast(), found.main);
+      if (found.main.smaller != smaller
+          || (smaller != Downsampling.STRIDE
+              && found.main.smallerAfter != convolutions.size() - 1)) {
+        throw Unfit.at(found.main.sum, "has fewer pixels in another way than " + smaller);
+      }
       if (block.shortcut() instanceof Sequential projection) {
         if (found.shortcut.units.size() != 1) {
           throw Unfit.at(found.main.sum, "lacks the projection of its shortcut");
         }
         List<Layer> layers = projection.layers();
-        if (found.shortcut.averages != layers.getFirst() instanceof AvgPool2d) {
+        if (found.shortcut.averagesFirst() != layers.getFirst() instanceof AvgPool2d) {
           throw Unfit.at(found.main.sum, "averages in some shortcuts only");
         }
         take(
@@ -585,6 +746,29 @@ public record OnnxImport(
         }
       } else if (!found.shortcut.units.isEmpty() || found.shortcut.pads()) {
         throw Unfit.at(found.main.sum, "has a shortcut where the identity was expected");
+      }
+    }
+
+    /** The numbers of a channel attention, if that is what a block ends with. */
+    private void takeGates(Layer last, Branch main) throws Unfit {
+      boolean expected = last instanceof SqueezeExcite || last instanceof EfficientAttention;
+      List<Parameter> wanted = expected ? last.parameters() : List.of();
+      int inputs = last instanceof EfficientAttention ? 1 : 2; // without and with bias
+      if (main.gates.size() * inputs != wanted.size()) {
+        throw Unfit.at(main.sum, "ends a block with another attention than the first");
+      }
+      for (int i = 0; i < wanted.size(); i++) {
+        Node conv = main.gates.get(i / inputs);
+        Constant found = constant(conv, 1 + i % inputs);
+        List<Long> shape = wanted.get(i).shape().stream().map(Long::valueOf).toList();
+        if (!found.shape().equals(shape)) {
+          throw Unfit.at(
+              conv,
+              "has %s, expected %s of %s".formatted(found.shape(), shape, wanted.get(i).name()));
+        }
+        requireOr(conv, "strides", 1, 1);
+        requireOr(conv, "pads", last instanceof EfficientAttention e ? e.kernel() / 2 : 0, 0);
+        parameters.put(wanted.get(i).name(), found.floats());
       }
     }
 

@@ -641,9 +641,9 @@ class CommandIT {
   void theCataloguesAreListed() throws IOException {
     Run models = run("models");
     assertEquals(0, models.code(), models.err());
-    assertEquals(39, models.lines().size());
+    assertEquals(66, models.lines().size());
     assertTrue(models.out().contains("25,557,032"));
-    assertEquals(39, run("models", "--format", "csv").lines().size());
+    assertEquals(66, run("models", "--format", "csv").lines().size());
 
     Path cache = folder.resolve("hub/checkpoints");
     Files.createDirectories(cache);

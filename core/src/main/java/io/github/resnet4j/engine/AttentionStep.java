@@ -141,33 +141,40 @@ final class AttentionStep implements Step {
     }
   }
 
+  /** Rows are added up first: C2 makes vectors of long loops only. */
   private void meansOfWords(float[] arena, int plane, int to) {
     int perWord = in.format().perWord();
+    int block = in.block();
+    float[] sums = new float[in.width * block];
+    float share = in.scale() / (in.height * in.width);
     for (int lane = 0; lane < perWord; lane++) {
-      float[] sums = new float[in.block()];
+      Arrays.fill(sums, 0);
       for (int y = 0; y < in.height; y++) {
-        for (int x = 0; x < in.width; x++) {
-          int from = plane + in.pixel(y, x);
-          for (int w = 0; w < sums.length; w++) {
-            sums[w] += number(in.format(), Float.floatToRawIntBits(arena[from + w]), lane);
-          }
-        }
+        addRow(arena, plane + in.pixel(y, 0), lane, sums);
       }
-      float share = in.scale() / (in.height * in.width);
-      for (int w = 0; w < sums.length; w++) {
-        arena[to + w * perWord + lane] = sums[w] * share;
+      for (int w = 0; w < block; w++) {
+        float sum = 0;
+        for (int i = w; i < sums.length; i += block) {
+          sum += sums[i];
+        }
+        arena[to + w * perWord + lane] = sum * share;
       }
     }
   }
 
-  /** A number of a word. */
-  private static float number(Format format, int word, int lane) {
-    return switch (format) {
-      case BF16 -> Float.intBitsToFloat(lane == 0 ? word << 16 : word & 0xFFFF0000);
-      case S8 -> word << 24 - 8 * lane >> 24;
-      case U8 -> word >>> 8 * lane & 0xFF;
-      case FP32, ROUNDED -> Float.intBitsToFloat(word);
-    };
+  private void addRow(float[] arena, int from, int lane, float[] sums) {
+    if (in.format() == Format.BF16) {
+      int shift = lane == 0 ? 16 : 0;
+      for (int i = 0; i < sums.length; i++) {
+        int word = Float.floatToRawIntBits(arena[from + i]);
+        sums[i] += Float.intBitsToFloat(word << shift & 0xFFFF0000);
+      }
+    } else {
+      int left = 24 - 8 * lane;
+      for (int i = 0; i < sums.length; i++) {
+        sums[i] += Float.floatToRawIntBits(arena[from + i]) << left >> 24;
+      }
+    }
   }
 
   private void gate(float[] arena, int n) {
@@ -194,6 +201,7 @@ final class AttentionStep implements Step {
     if (end(part, parts) == from) {
       return;
     }
+    float[] spread = isWordByWord() && !isFloat() ? new float[out.width * in.blockChannels] : NONE;
     for (int b = 0; b < in.blocks(); b++) {
       if (isFloat()) {
         kernels.normalize(
@@ -206,53 +214,75 @@ final class AttentionStep implements Step {
             residual.rowStride(),
             out.image(n) + b * out.plane() + out.pixel(from, 0),
             out.rowStride());
+      } else {
+        spread(frame.arena(), at(n, b, GATE), spread);
       }
       if (!isFloat() || out.format() == Format.ROUNDED) {
         for (int y = from; y < end(part, parts); y++) {
-          for (int x = 0; x < out.width; x++) {
-            pixel(frame.arena(), n, b, y, x);
-          }
+          row(frame.arena(), n, b, y, spread);
         }
       }
     }
   }
 
-  private void pixel(float[] arena, int n, int b, int y, int x) {
-    int from = in.image(n) + b * in.plane() + in.pixel(y, x);
-    int with = residual.image(n) + b * residual.plane() + residual.pixel(y, x);
-    int to = out.image(n) + b * out.plane() + out.pixel(y, x);
-    int gate = at(n, b, GATE);
-    if (isFloat()) {
-      for (int c = 0; c < out.block(); c++) {
-        arena[to + c] = Format.rounded(arena[to + c]);
-      }
-    } else if (!isWordByWord()) {
-      float share = residual.scale() / out.scale();
-      for (int c = 0; c < out.blockChannels; c++) {
-        int lanes = in.format().perWord();
-        float own = arena[gate + c % lanes * in.block() + c / lanes];
-        float sum =
-            in.format().get(arena, from, c) * own + residual.format().get(arena, with, c) * share;
-        out.format().put(arena, to, c, Math.max(0, sum));
-      }
-    } else if (out.format() == Format.BF16) {
-      halves(arena, from, with, to, gate);
-    } else {
-      bytes(arena, from, with, to, gate);
+  private static final float[] NONE = {};
+
+  /** The gates of every lane as often as a row has pixels, so that a row is one long loop. */
+  private void spread(float[] arena, int gate, float[] to) {
+    int block = in.block();
+    int row = out.width * block;
+    for (int i = 0; i < to.length; i += block) {
+      System.arraycopy(arena, gate + i / row * block, to, i, block);
     }
   }
 
-  private void halves(float[] arena, int from, int with, int to, int gate) {
-    int block = out.block();
-    for (int w = 0; w < block; w++) {
-      int a = Float.floatToRawIntBits(arena[from + w]);
-      int b = Float.floatToRawIntBits(arena[with + w]);
-      float low = Float.intBitsToFloat(a << 16) * arena[gate + w] + Float.intBitsToFloat(b << 16);
+  private void row(float[] arena, int n, int b, int y, float[] spread) {
+    int from = in.image(n) + b * in.plane() + in.pixel(y, 0);
+    int with = residual.image(n) + b * residual.plane() + residual.pixel(y, 0);
+    int to = out.image(n) + b * out.plane() + out.pixel(y, 0);
+    int words = out.width * out.block();
+    if (isFloat()) {
+      for (int i = 0; i < words; i++) {
+        arena[to + i] = Format.rounded(arena[to + i]);
+      }
+    } else if (!isWordByWord()) {
+      for (int x = 0; x < out.width; x++) {
+        pixel(
+            arena,
+            from + x * in.block(),
+            with + x * residual.block(),
+            to + x * out.block(),
+            at(n, b, GATE));
+      }
+    } else if (out.format() == Format.BF16) {
+      halves(arena, from, with, to, words, spread);
+    } else {
+      bytes(arena, from, with, to, words, spread);
+    }
+  }
+
+  /** Whatever the formats are. */
+  private void pixel(float[] arena, int from, int with, int to, int gate) {
+    int lanes = in.format().perWord();
+    float share = residual.scale() / out.scale();
+    for (int c = 0; c < out.blockChannels; c++) {
+      float own = arena[gate + c % lanes * in.block() + c / lanes];
+      float sum =
+          in.format().get(arena, from, c) * own + residual.format().get(arena, with, c) * share;
+      out.format().put(arena, to, c, Math.max(0, sum));
+    }
+  }
+
+  private static void halves(float[] arena, int from, int with, int to, int words, float[] gates) {
+    for (int i = 0; i < words; i++) {
+      int a = Float.floatToRawIntBits(arena[from + i]);
+      int b = Float.floatToRawIntBits(arena[with + i]);
+      float low = Float.intBitsToFloat(a << 16) * gates[i] + Float.intBitsToFloat(b << 16);
       float high =
-          Float.intBitsToFloat(a & 0xFFFF0000) * arena[gate + block + w]
+          Float.intBitsToFloat(a & 0xFFFF0000) * gates[words + i]
               + Float.intBitsToFloat(b & 0xFFFF0000);
       int first = half(Math.max(0, low)) >>> 16;
-      arena[to + w] = Float.intBitsToFloat(first | half(Math.max(0, high)) & 0xFFFF0000);
+      arena[to + i] = Float.intBitsToFloat(first | half(Math.max(0, high)) & 0xFFFF0000);
     }
   }
 
@@ -262,25 +292,28 @@ final class AttentionStep implements Step {
     return bits + 0x7FFF + (bits >>> 16 & 1);
   }
 
-  private void bytes(float[] arena, int from, int with, int to, int gate) {
-    int block = out.block();
+  private void bytes(float[] arena, int from, int with, int to, int words, float[] gates) {
     float share = residual.scale() / out.scale();
     int sign = residual.format() == Format.S8 ? 0x80808080 : 0; // as the byte plus 128
     float offset = sign == 0 ? 0 : 128 * share;
-    for (int w = 0; w < block; w++) {
-      int a = Float.floatToRawIntBits(arena[from + w]);
-      int b = Float.floatToRawIntBits(arena[with + w]) ^ sign;
-      int word = 0;
-      for (int lane = 0; lane < 4; lane++) {
-        float own = (a << 24 - 8 * lane >> 24) * arena[gate + lane * block + w];
-        float sum = own + ((b >>> 8 * lane & 0xFF) * share - offset);
-        // A number that large has no bits for fractions: rounded to the nearest, of two the even.
-        float whole = Math.min(255, Math.max(0, sum)) + ROUNDING;
-        word |= (Float.floatToRawIntBits(whole) & 0xFF) << 8 * lane;
-      }
-      arena[to + w] = Float.intBitsToFloat(word);
+    for (int i = 0; i < words; i++) {
+      int a = Float.floatToRawIntBits(arena[from + i]);
+      int b = Float.floatToRawIntBits(arena[with + i]) ^ sign;
+      float first = (a << 24 >> 24) * gates[i] + ((b & 0xFF) * share - offset);
+      float second = (a << 16 >> 24) * gates[words + i] + ((b >>> 8 & 0xFF) * share - offset);
+      float third = (a << 8 >> 24) * gates[2 * words + i] + ((b >>> 16 & 0xFF) * share - offset);
+      float fourth = (a >> 24) * gates[3 * words + i] + ((b >>> 24) * share - offset);
+      arena[to + i] =
+          Float.intBitsToFloat(
+              whole(first) | whole(second) << 8 | whole(third) << 16 | whole(fourth) << 24);
     }
   }
 
-  private static final float ROUNDING = 0x1p23f;
+  /**
+   * A number from 0 to 255, rounded to the nearest, of two the even one: so large as it is made, it
+   * has no bits for fractions.
+   */
+  private static int whole(float value) {
+    return Float.floatToRawIntBits(Math.min(255, Math.max(0, value)) + 0x1p23f) & 0xFF;
+  }
 }

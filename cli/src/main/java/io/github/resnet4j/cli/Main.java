@@ -39,6 +39,7 @@ import picocli.CommandLine.IVersionProvider;
       SummaryCommand.class,
       CompareCommand.class,
       DrawCommand.class,
+      ServeCommand.class,
       BenchCommand.class,
       PlanCommand.class,
     },

@@ -119,6 +119,11 @@ final class ModelOptions {
     return images < MANY ? atFirst(network, images) : forLong().orElse(atFirst(network, images));
   }
 
+  /** How to compile a network that will run for long. */
+  CompileOptions compileOptions() {
+    return compileOptions(best());
+  }
+
   private CompileOptions compileOptions(Kernels chosen) {
     return new CompileOptions(threads, algorithm, List.of(), chosen, precision);
   }
@@ -140,12 +145,17 @@ final class ModelOptions {
   }
 
   /** The network of the weights that were found. */
-  @SuppressWarnings("MustBeClosedChecker")
   ResNet load(Weights found) throws IOException {
     if (kernels == KernelChoice.AUTO) {
       // Finding out whether machine code works takes a tenth of a second: meanwhile, read the file.
       Thread.ofPlatform().daemon().name("kernels").start(Kernels::machine);
     }
+    return open(found);
+  }
+
+  /** The same, without a thought for what follows. */
+  @SuppressWarnings("MustBeClosedChecker")
+  static ResNet open(Weights found) throws IOException {
     ResNetSpec spec =
         found
             .spec()
@@ -213,7 +223,7 @@ final class ModelOptions {
     return usual;
   }
 
-  private static List<String> labels(Path file, Classifier classifier) throws IOException {
+  static List<String> labels(Path file, Classifier classifier) throws IOException {
     List<String> labels;
     try {
       labels = Files.readAllLines(file).stream().filter(line -> !line.isBlank()).toList();

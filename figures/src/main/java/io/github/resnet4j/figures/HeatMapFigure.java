@@ -107,6 +107,24 @@ public final class HeatMapFigure {
     return heated;
   }
 
+  /**
+   * The heat alone, to lay over a picture: the stronger, the less of what is below shows through.
+   *
+   * @param values from 0 to 1, {@code [H, W]}
+   */
+  public static BufferedImage overlay(Tensor values) {
+    var overlay =
+        new BufferedImage(values.dim(1), values.dim(0), BufferedImage.TYPE_INT_ARGB);
+    for (int y = 0; y < overlay.getHeight(); y++) {
+      for (int x = 0; x < overlay.getWidth(); x++) {
+        float value = Math.clamp(values.data()[y * overlay.getWidth() + x], 0f, 1f);
+        int alpha = Math.round(255 * (0.25f + 0.65f * value));
+        overlay.setRGB(x, y, alpha << 24 | colour(value));
+      }
+    }
+    return overlay;
+  }
+
   private static int colour(float value) {
     float at = value * (INFERNO.length - 1);
     int step = Math.min(INFERNO.length - 2, (int) at);

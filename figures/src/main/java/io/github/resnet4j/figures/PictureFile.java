@@ -18,7 +18,8 @@ public final class PictureFile {
     write(png(picture), file);
   }
 
-  static byte[] png(BufferedImage picture) throws IOException {
+  /** A picture as the content of a .png. */
+  public static byte[] png(BufferedImage picture) throws IOException {
     var bytes = new ByteArrayOutputStream();
     ImageIO.write(picture, "png", bytes);
     return bytes.toByteArray();
@@ -40,7 +41,7 @@ public final class PictureFile {
   }
 
   /** Pixels of one or three channels as Java draws them. */
-  static BufferedImage image(Pixels pixels) {
+  public static BufferedImage image(Pixels pixels) {
     var image = new BufferedImage(pixels.width(), pixels.height(), BufferedImage.TYPE_INT_RGB);
     for (int i = 0; i < pixels.width() * pixels.height(); i++) {
       int rgb = 0;

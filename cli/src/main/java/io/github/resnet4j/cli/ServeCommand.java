@@ -1,0 +1,283 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Weights;
+import io.github.resnet4j.server.InferenceServer;
+import io.github.resnet4j.server.ServerOptions;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Model.OptionSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.PropertiesDefaultProvider;
+import picocli.CommandLine.Spec;
+
+@Command(
+    name = "serve",
+    mixinStandardHelpOptions = true,
+    defaultValueProvider = ServeCommand.Defaults.class,
+    description = {
+      "Answers over HTTP and gRPC: the Open Inference Protocol 2, /classify, /features, /explain,"
+          + " /metrics, and a page at /.",
+      "",
+      "Every option may also be in the environment (RESNET4J_MAX_BATCH for --max-batch) or in a"
+          + " file of lines like 'max-batch=32' that RESNET4J_CONFIG names; the command line wins.",
+    },
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j serve",
+      "  resnet4j serve --model resnet50 --weights resnet50-11ad3fa6.pth --port 9000",
+      "  resnet4j serve --models models/ --host 0.0.0.0 --token-file token.txt",
+      "  curl --data-binary @samples/digit-6.png -H 'Content-Type: image/png'"
+          + " localhost:8080/classify",
+    })
+final class ServeCommand implements Callable<Integer> {
+  @Spec private CommandSpec spec = CommandSpec.create();
+
+  @Mixin private ModelOptions options = new ModelOptions();
+
+  @Option(
+      names = "--host",
+      paramLabel = "ADDRESS",
+      description = "The address to listen at; only this machine by default (${DEFAULT-VALUE}).")
+  private String host = "127.0.0.1";
+
+  @Option(
+      names = {"-p", "--port"},
+      paramLabel = "N",
+      description = "The port, 0 for any that is free; default ${DEFAULT-VALUE}.")
+  private int port = 8080;
+
+  @Option(
+      names = "--name",
+      paramLabel = "NAME",
+      description = "What the model is called; by default as the network, or digits.")
+  private @Nullable String name;
+
+  @Option(
+      names = "--models",
+      paramLabel = "FOLDER",
+      description =
+          "Models in folders NAME/VERSION/, each with a checkpoint and, if it does not say them"
+              + " itself, preprocessing.json and labels.txt.")
+  private @Nullable Path models;
+
+  @Option(
+      names = "--max-batch",
+      paramLabel = "N",
+      description = "Images of a run at most; default ${DEFAULT-VALUE}.")
+  private int maxBatch = ServerOptions.Batching.USUAL.most();
+
+  @Option(
+      names = "--max-delay",
+      paramLabel = "MS",
+      description =
+          "How long an image waits for others that are being decoded; default ${DEFAULT-VALUE}.")
+  private double maxDelay = 2;
+
+  @Option(
+      names = "--queue",
+      paramLabel = "N",
+      description =
+          "Requests without an answer at most; more get 503 at once. Default ${DEFAULT-VALUE}.")
+  private int queue = ServerOptions.Batching.USUAL.queue();
+
+  @Option(
+      names = "--deadline",
+      paramLabel = "SECONDS",
+      description = "Until a request's answer; default ${DEFAULT-VALUE}.")
+  private double deadline = 30;
+
+  @Option(
+      names = "--max-body",
+      paramLabel = "MB",
+      description = "Of a request; default ${DEFAULT-VALUE}.")
+  private double maxBody = 16;
+
+  @Option(
+      names = "--max-pixels",
+      paramLabel = "N",
+      description = "Of a picture; default ${DEFAULT-VALUE}.")
+  private long maxPixels = ServerOptions.Limits.USUAL.pixels();
+
+  @Option(
+      names = "--max-images",
+      paramLabel = "N",
+      description = "Of a request; default ${DEFAULT-VALUE}.")
+  private int maxImages = ServerOptions.Limits.USUAL.images();
+
+  @Option(
+      names = "--idle",
+      paramLabel = "SECONDS",
+      description = "How long a connection may say nothing; default ${DEFAULT-VALUE}.")
+  private double idle = 30;
+
+  @Option(
+      names = "--drain",
+      paramLabel = "SECONDS",
+      description = "For what was accepted, when the server stops; default ${DEFAULT-VALUE}.")
+  private double drain = 30;
+
+  @Option(
+      names = "--token-file",
+      paramLabel = "FILE",
+      description = "Clients must show the token in this file: Authorization: Bearer TOKEN.")
+  private @Nullable Path tokenFile;
+
+  @Option(
+      names = "--tls-certificate",
+      paramLabel = "FILE",
+      description = "Encrypts, with this certificate (PEM).")
+  private @Nullable Path certificate;
+
+  @Option(
+      names = "--tls-key",
+      paramLabel = "FILE",
+      description = "The certificate's private key (PEM, PKCS#8).")
+  private @Nullable Path key;
+
+  @Option(
+      names = "--access-log",
+      paramLabel = "FILE",
+      description = "Gets a line of JSON for each request; by default standard error.")
+  private @Nullable Path accessLog;
+
+  @Option(names = "--print-config", description = "Prints all options as they are, and ends.")
+  private boolean printConfig;
+
+  @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
+
+  @Option(
+      names = "--labels",
+      paramLabel = "FILE",
+      description = "The names of the classes, one a line.")
+  private @Nullable Path labels;
+
+  /** From the environment, then from a file. */
+  static final class Defaults implements picocli.CommandLine.IDefaultValueProvider {
+    private final Optional<PropertiesDefaultProvider> file =
+        Optional.ofNullable(System.getenv("RESNET4J_CONFIG"))
+            .map(path -> new PropertiesDefaultProvider(Path.of(path).toFile()));
+
+    @Override
+    public @Nullable String defaultValue(picocli.CommandLine.Model.ArgSpec argument)
+        throws Exception {
+      if (!(argument instanceof OptionSpec option)) {
+        return null;
+      }
+      String found = System.getenv(environment(option));
+      return found == null && file.isPresent() ? file.get().defaultValue(argument) : found;
+    }
+
+    private static String environment(OptionSpec option) {
+      return "RESNET4J_"
+          + option.longestName().replaceFirst("^-+", "").replace('-', '_').toUpperCase(Locale.ROOT);
+    }
+  }
+
+  @Override
+  public Integer call() throws IOException, InterruptedException {
+    if (printConfig) {
+      for (OptionSpec option : spec.options()) {
+        String longName = option.longestName().replaceFirst("^-+", "");
+        if (!option.usageHelp() && !option.versionHelp() && !longName.equals("print-config")) {
+          Object value = option.getValue();
+          System.out.println((value == null ? "#" : "") + longName + "=" + (value == null ? "" : value));
+        }
+      }
+      return Main.OK;
+    }
+    if ((certificate == null) != (key == null)) {
+      throw new IllegalArgumentException("--tls-certificate and --tls-key belong together");
+    }
+    var given = new LinkedHashMap<String, Classifier>();
+    if (models == null || options.model != null || options.weights != null) {
+      Classifier classifier = options.classifier(preprocessing.file, labels);
+      given.put(name(), classifier);
+    }
+    try (var server =
+        InferenceServer.start(serverOptions(), given, checkpoint -> read(checkpoint))) {
+      System.err.println("resnet4j: listening at " + server.address());
+      var stopped = new CountDownLatch(1);
+      var main = Thread.currentThread();
+      Runtime.getRuntime()
+          .addShutdownHook(
+              new Thread(() -> {
+                stopped.countDown();
+                try {
+                  main.join(Duration.ofSeconds((long) drain + 10)); // until it has closed
+                } catch (InterruptedException _) {
+                  Thread.currentThread().interrupt();
+                }
+              }));
+      stopped.await();
+    }
+    return Main.OK;
+  }
+
+  private String name() {
+    if (name != null) {
+      return name;
+    }
+    return options.model != null ? options.model : options.weights != null ? "model" : "digits";
+  }
+
+  private ServerOptions serverOptions() throws IOException {
+    return new ServerOptions(
+        host,
+        port,
+        Optional.ofNullable(models),
+        new ServerOptions.Batching(maxBatch, millis(maxDelay), queue),
+        new ServerOptions.Limits(
+            (long) (maxBody * (1 << 20)),
+            maxPixels,
+            maxImages,
+            millis(1000 * deadline),
+            millis(1000 * idle)),
+        tokenFile == null
+            ? Optional.empty()
+            : Optional.of(Files.readString(tokenFile).strip()),
+        certificate == null || key == null
+            ? Optional.empty()
+            : Optional.of(new ServerOptions.Tls(certificate, key)),
+        Optional.ofNullable(accessLog),
+        millis(1000 * drain),
+        options.compileOptions());
+  }
+
+  private static Duration millis(double value) {
+    return Duration.ofNanos(Math.round(value * 1e6));
+  }
+
+  /** A checkpoint of the folder, with what lies beside it. */
+  private static Classifier read(Path checkpoint) throws IOException {
+    Path folder = checkpoint.toAbsolutePath().getParent();
+    Path preprocessing = folder == null ? checkpoint : folder.resolve("preprocessing.json");
+    Path labels = folder == null ? checkpoint : folder.resolve("labels.txt");
+    Weights found;
+    try (var progress = new Progress.ForDownloads()) {
+      found =
+          Weights.find(
+              Optional.empty(), checkpoint.toString(), System.getenv(), progress.download());
+    }
+    Classifier classifier =
+        ModelOptions.classifier(
+            found,
+            ModelOptions.open(found),
+            Files.exists(preprocessing) ? preprocessing : null);
+    return Files.exists(labels)
+        ? classifier.withLabels(ModelOptions.labels(labels, classifier))
+        : classifier;
+  }
+}

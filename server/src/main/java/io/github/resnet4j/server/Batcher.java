@@ -1,0 +1,230 @@
+package io.github.resnet4j.server;
+
+import io.github.resnet4j.engine.Session;
+import io.github.resnet4j.kernel.Scalar;
+import io.github.resnet4j.server.Refusal.Kind;
+import io.github.resnet4j.tensor.Tensor;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+
+/**
+ * Lets requests share runs of a network. One thread takes what waits, at most so many images, and
+ * runs it. The first image waits for others only while there are some on their way: a client alone
+ * is never kept waiting. Who went away or is too late is passed over.
+ */
+final class Batcher implements AutoCloseable {
+  /**
+   * What an image came to.
+   *
+   * @param logits of its classes
+   * @param embedding the last stage's mean over all pixels
+   * @param batch images of the run
+   * @param queueNanos until the run began
+   * @param runNanos of the run
+   */
+  @SuppressWarnings("ArrayRecordComponent")
+  record Result(float[] logits, float[] embedding, int batch, long queueNanos, long runNanos) {}
+
+  private record Waiting(
+      float[] image, long since, long deadline, CompletableFuture<Result> result) {}
+
+  private final Session session;
+  private final int[] shape;
+  private final int most;
+  private final long delay;
+  private final Measurements measurements;
+  private final ReentrantLock lock = new ReentrantLock();
+  private final Condition changed = lock.newCondition();
+  private final ArrayDeque<Waiting> queue = new ArrayDeque<>();
+  private final AtomicInteger coming = new AtomicInteger();
+  private final Thread thread;
+  private boolean closing;
+
+  /**
+   * @param session whose first tap is the embedding
+   * @param shape of an image, {@code [C, H, W]}
+   */
+  Batcher(
+      String name,
+      Session session,
+      int[] shape,
+      ServerOptions.Batching options,
+      Measurements measurements) {
+    this.session = session;
+    this.shape = shape.clone();
+    this.most = options.most();
+    this.delay = options.delay().toNanos();
+    this.measurements = measurements;
+    this.thread = Thread.ofPlatform().name("batches of " + name).start(this::work);
+  }
+
+  /** Runs every number of images once, so that the first requests find all plans compiled. */
+  void warmUp() {
+    for (int n = 1; n <= most; n++) {
+      Tensor x = Tensor.zeros(n, shape[0], shape[1], shape[2]);
+      session.runAll(x);
+    }
+  }
+
+  /** Says that an image is being prepared: worth waiting for. */
+  void expect() {
+    coming.incrementAndGet();
+  }
+
+  /** Says that it does not come, or came. */
+  void arrived() {
+    coming.decrementAndGet();
+    lock.lock();
+    try {
+      changed.signal();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /**
+   * Asks for a run.
+   *
+   * @param image {@code [C, H, W]}, prepared
+   * @param deadline in {@link System#nanoTime()}
+   * @return cancel it to give the place up
+   */
+  CompletableFuture<Result> submit(float[] image, long deadline) {
+    var result = new CompletableFuture<Result>();
+    lock.lock();
+    try {
+      if (closing) {
+        throw new Refusal(Kind.NOT_READY, "the model is being unloaded");
+      }
+      queue.add(new Waiting(image, System.nanoTime(), deadline, result));
+      changed.signal();
+    } finally {
+      lock.unlock();
+    }
+    return result;
+  }
+
+  int waiting() {
+    lock.lock();
+    try {
+      return queue.size();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void work() {
+    while (true) {
+      List<Waiting> batch;
+      try {
+        batch = next();
+      } catch (InterruptedException _) {
+        return;
+      }
+      if (batch.isEmpty()) {
+        return;
+      }
+      run(batch);
+    }
+  }
+
+  /** The images of the next run; none if there are to be no more. */
+  private List<Waiting> next() throws InterruptedException {
+    var batch = new ArrayList<Waiting>();
+    lock.lockInterruptibly();
+    try {
+      long until = 0;
+      while (true) {
+        while (batch.size() < most && queue.poll() instanceof Waiting waiting) {
+          if (waiting.result.isDone()) {
+            continue; // cancelled
+          }
+          if (System.nanoTime() - waiting.deadline > 0) {
+            waiting.result.completeExceptionally(tooLate());
+            continue;
+          }
+          batch.add(waiting);
+          until = batch.getFirst().since + delay;
+        }
+        if (batch.isEmpty()) {
+          if (closing) {
+            return batch;
+          }
+          changed.await();
+        } else {
+          long rest = until - System.nanoTime();
+          if (batch.size() == most || coming.get() == 0 || rest <= 0 || closing) {
+            return batch;
+          }
+          changed.awaitNanos(rest);
+        }
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  static Refusal tooLate() {
+    return new Refusal(Kind.TOO_LATE, "the deadline passed before the network ran");
+  }
+
+  private void run(List<Waiting> batch) {
+    try {
+      long begin = System.nanoTime();
+      int size = Tensor.sizeOf(shape);
+      Tensor x = Tensor.zeros(batch.size(), shape[0], shape[1], shape[2]);
+      for (int i = 0; i < batch.size(); i++) {
+        System.arraycopy(batch.get(i).image, 0, x.data(), i * size, size);
+      }
+      var results = session.runAll(x);
+      Tensor embeddings = results.firstEntry().getValue();
+      if (embeddings.rank() == 4) {
+        embeddings = Scalar.globalAveragePool(embeddings);
+      }
+      Tensor logits = results.lastEntry().getValue();
+      long took = System.nanoTime() - begin;
+      measurements.ran(batch.size(), Duration.ofNanos(took));
+      for (int i = 0; i < batch.size(); i++) {
+        Waiting waiting = batch.get(i);
+        waiting.result.complete(
+            new Result(
+                row(logits, i), row(embeddings, i), batch.size(), begin - waiting.since, took));
+      }
+    } catch (RuntimeException | Error e) {
+      batch.forEach(waiting -> waiting.result.completeExceptionally(e));
+    }
+  }
+
+  private static float[] row(Tensor x, int n) {
+    return Arrays.copyOfRange(x.data(), n * x.dim(1), (n + 1) * x.dim(1));
+  }
+
+  /** Runs what waits, then stops. */
+  @Override
+  public void close() {
+    lock.lock();
+    try {
+      closing = true;
+      changed.signal();
+    } finally {
+      lock.unlock();
+    }
+    try {
+      if (!thread.join(Duration.ofMinutes(1))) {
+        thread.interrupt();
+        thread.join(TimeUnit.SECONDS.toMillis(5));
+      }
+    } catch (InterruptedException _) {
+      Thread.currentThread().interrupt();
+    }
+    session.close();
+  }
+}

@@ -1,0 +1,238 @@
+package io.github.resnet4j.server;
+
+import io.github.resnet4j.server.Refusal.Kind;
+import io.helidon.common.socket.HelidonSocket;
+import io.helidon.http.HeaderName;
+import io.helidon.http.HeaderNames;
+import io.helidon.webserver.http.ServerRequest;
+import io.helidon.webserver.http.ServerResponse;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+
+/** A request on its way to an answer. */
+final class Exchange {
+  private static final HeaderName REQUEST_ID = HeaderNames.create("X-Request-Id");
+  private static final Pattern SAYABLE = Pattern.compile("[A-Za-z0-9_.:-]{1,64}");
+  private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
+
+  private final ServerRequest request;
+  private final ServerResponse response;
+  private final ServerOptions.Limits limits;
+  private final @Nullable HelidonSocket socket;
+  private final long begin = System.nanoTime();
+  private final String id;
+  private long deadline;
+  private long received;
+  private int images;
+  private int batch;
+
+  Exchange(
+      ServerRequest request,
+      ServerResponse response,
+      ServerOptions.Limits limits,
+      @Nullable HelidonSocket socket) {
+    this.request = request;
+    this.response = response;
+    this.limits = limits;
+    this.socket = socket;
+    this.deadline = begin + limits.deadline().toNanos();
+    String named = request.headers().first(REQUEST_ID).orElse("");
+    this.id = SAYABLE.matcher(named).matches() ? named : UUID.randomUUID().toString();
+    response.header(REQUEST_ID, id);
+  }
+
+  String id() {
+    return id;
+  }
+
+  ServerResponse response() {
+    return response;
+  }
+
+  long begin() {
+    return begin;
+  }
+
+  long deadline() {
+    return deadline;
+  }
+
+  long received() {
+    return received;
+  }
+
+  int images() {
+    return images;
+  }
+
+  int batch() {
+    return batch;
+  }
+
+  void sharedRun(int imagesOfRun) {
+    batch = Math.max(batch, imagesOfRun);
+  }
+
+  /** Counts images, and refuses too many. */
+  void hasImages(int count) {
+    if (count < 1) {
+      throw new Refusal(Kind.BAD_REQUEST, "there is no image in it");
+    }
+    if (count > limits.images()) {
+      throw new Refusal(
+          Kind.TOO_LARGE, "%d images, at most %d".formatted(count, limits.images()));
+    }
+    images = count;
+  }
+
+  boolean hasPath(String parameter) {
+    return request.path().pathParameters().contains(parameter);
+  }
+
+  String path(String parameter) {
+    return request.path().pathParameters().get(parameter);
+  }
+
+  Optional<String> header(String name) {
+    return request.headers().first(HeaderNames.create(name));
+  }
+
+  /** The type of the body, in small letters and without parameters. */
+  String contentType() {
+    return header("Content-Type").orElse("").split(";", 2)[0].trim().toLowerCase(Locale.ROOT);
+  }
+
+  Optional<String> query(String name) {
+    return request.query().first(name).asOptional();
+  }
+
+  OptionalInt number(String name, int least, int most) {
+    Optional<String> text = query(name);
+    if (text.isEmpty()) {
+      return OptionalInt.empty();
+    }
+    try {
+      int value = Integer.parseInt(text.get());
+      if (value >= least && value <= most) {
+        return OptionalInt.of(value);
+      }
+    } catch (NumberFormatException _) {
+      // said below
+    }
+    throw new Refusal(
+        Kind.BAD_REQUEST, "%s must be a number from %d to %d".formatted(name, least, most));
+  }
+
+  /** Brings the deadline forward; never back. */
+  void within(long nanos) {
+    deadline = Math.min(deadline, begin + Math.max(0, nanos));
+  }
+
+  /** The whole body, up to the limit, and not slower than the deadline. */
+  byte[] body() {
+    long announced = request.headers().contentLength().orElse(-1);
+    if (announced > limits.body()) {
+      throw tooLarge();
+    }
+    if (!request.content().hasEntity()) {
+      throw new Refusal(Kind.BAD_REQUEST, "the request has no body");
+    }
+    var all = new ByteArrayOutputStream((int) Math.clamp(announced, 1024, 1 << 20));
+    byte[] some = new byte[1 << 14];
+    try (InputStream in = request.content().inputStream()) {
+      for (int n; (n = in.read(some)) >= 0; ) {
+        if (all.size() + (long) n > limits.body()) {
+          throw tooLarge();
+        }
+        if (System.nanoTime() > deadline) {
+          throw new Refusal(Kind.TOO_LATE, "the request did not arrive in time");
+        }
+        all.write(some, 0, n);
+      }
+    } catch (IOException | UncheckedIOException e) {
+      throw new Refusal(Kind.GONE, "the request broke off");
+    }
+    received = all.size();
+    if (all.size() == 0) {
+      throw new Refusal(Kind.BAD_REQUEST, "the request has no body");
+    }
+    return all.toByteArray();
+  }
+
+  private Refusal tooLarge() {
+    return new Refusal(Kind.TOO_LARGE, "at most %d bytes".formatted(limits.body()));
+  }
+
+  /**
+   * Waits for results. A client that went away meanwhile, or the deadline, gives their places up.
+   */
+  <T> List<T> await(List<CompletableFuture<T>> futures) {
+    if (socket != null) {
+      socket.idle(); // it looks for the end of the connection while nobody reads
+    }
+    var results = new ArrayList<T>();
+    try {
+      for (CompletableFuture<T> future : futures) {
+        results.add(await(future));
+      }
+      return results;
+    } finally {
+      futures.forEach(future -> future.cancel(false));
+    }
+  }
+
+  private <T> T await(CompletableFuture<T> future) {
+    while (true) {
+      try {
+        long rest = deadline - System.nanoTime();
+        if (rest <= 0) {
+          throw new Refusal(Kind.TOO_LATE, "there was no answer before the deadline");
+        }
+        return future.get(Math.min(rest, LOOK_NANOS), TimeUnit.NANOSECONDS);
+      } catch (TimeoutException _) {
+        if (socket != null && !socket.isConnected()) {
+          throw new Refusal(Kind.GONE, "the client went away");
+        }
+      } catch (ExecutionException e) {
+        if (e.getCause() instanceof Refusal refusal) {
+          throw refusal;
+        }
+        throw new IllegalStateException(e.getCause());
+      } catch (InterruptedException _) {
+        Thread.currentThread().interrupt();
+        throw new Refusal(Kind.NOT_READY, "the server is stopping");
+      }
+    }
+  }
+
+  void json(Object value) {
+    json(200, value);
+  }
+
+  void json(int status, Object value) {
+    send(status, "application/json", ModelRepository.json(value).getBytes(StandardCharsets.UTF_8));
+  }
+
+  void send(int status, String type, byte[] content) {
+    response
+        .status(status)
+        .header(HeaderNames.CONTENT_TYPE, type)
+        .header("X-Content-Type-Options", "nosniff");
+    response.send(content);
+  }
+}

@@ -1,0 +1,185 @@
+package io.github.resnet4j.server;
+
+import io.github.resnet4j.Classifier;
+import io.helidon.common.pki.Keys;
+import io.helidon.common.socket.HelidonSocket;
+import io.helidon.http.HttpPrologue;
+import io.helidon.http.encoding.ContentEncodingContext;
+import io.helidon.webserver.ConnectionContext;
+import io.helidon.webserver.WebServer;
+import io.helidon.webserver.grpc.GrpcRouting;
+import io.helidon.webserver.http.HttpRouting;
+import io.helidon.webserver.http1.Http1Config;
+import io.helidon.webserver.http1.Http1ConnectionListener;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Predictions over HTTP and gRPC, on one port: the Open Inference Protocol 2, simple endpoints
+ * ({@code /classify}, {@code /features}, {@code /explain}), metrics for Prometheus, and a page to
+ * try it all.
+ *
+ * <pre>{@code
+ * try (var server =
+ *     InferenceServer.start(
+ *         ServerOptions.usual(), Map.of("digits", Classifier.embedded()), Classifier::load)) {
+ *   System.out.println(server.address());
+ *   Thread.currentThread().join();
+ * }
+ * }</pre>
+ */
+public final class InferenceServer implements AutoCloseable {
+  private static final int MOST_HEADERS = 16 << 10;
+  private static final int LONGEST_PROLOGUE = 4 << 10;
+  private static final int MOST_CONNECTIONS = 4096;
+
+  private final ServerOptions options;
+  private final ModelRepository models;
+  private final Measurements measurements;
+  private final AccessLog log;
+  private final HttpApi api;
+  private final AtomicInteger accepted = new AtomicInteger();
+  private final WebServer server;
+  private boolean closed;
+
+  /** Reads a checkpoint of the folder with the preprocessing and labels that belong to it. */
+  public interface Reader {
+    Classifier read(java.nio.file.Path checkpoint) throws IOException;
+  }
+
+  /**
+   * Starts a server; it answers when this returns.
+   *
+   * @param given models by name, beside those of the folder
+   * @param reader reads the checkpoints of the folder
+   * @throws IOException if the address cannot be listened at, or the log not be written
+   * @throws IllegalArgumentException if there is no model at all
+   */
+  public static InferenceServer start(
+      ServerOptions options, Map<String, Classifier> given, Reader reader) throws IOException {
+    return new InferenceServer(options, given, reader);
+  }
+
+  private InferenceServer(ServerOptions options, Map<String, Classifier> given, Reader reader)
+      throws IOException {
+    this.options = options;
+    this.log = new AccessLog(options.accessLog());
+    this.measurements = new Measurements();
+    this.models = new ModelRepository(options, reader::read, measurements, log);
+    measurements.gauge("resnet4j.queue.images", "Images that wait for a run", models::waiting);
+    measurements.gauge("resnet4j.accepted", "Requests without their answer yet", accepted::get);
+    measurements.gauge("resnet4j.log.lost", "Lines that could not be written", log::lost);
+    var socket = new ThreadLocal<@Nullable HelidonSocket>();
+    this.api = new HttpApi(options, models, measurements, log, accepted, socket);
+    given.forEach(models::add);
+    models.loadAll();
+    var grpc = new GrpcApi(options, models, measurements, log, accepted, api);
+    var builder =
+        WebServer.builder()
+            .address(InetAddress.getByName(options.host()))
+            .port(options.port())
+            .shutdownHook(false)
+            .featuresDiscoverServices(false)
+            .maxPayloadSize(options.limits().body())
+            .maxTcpConnections(MOST_CONNECTIONS)
+            .idleConnectionTimeout(options.limits().idle())
+            .shutdownGracePeriod(options.drain())
+            .connectionOptions(socketOptions -> socketOptions.readTimeout(options.limits().idle()))
+            .contentEncoding(ContentEncodingContext.builder().contentEncodingsDiscoverServices(false).build())
+            .addProtocol(
+                Http1Config.builder()
+                    .maxHeadersSize(MOST_HEADERS)
+                    .maxPrologueLength(LONGEST_PROLOGUE)
+                    .addReceiveListener(new Http1ConnectionListener() {
+                      @Override
+                      public void prologue(ConnectionContext ctx, HttpPrologue prologue) {
+                        socket.set(ctx.serverSocket());
+                      }
+                    })
+                    .build())
+            .routing((HttpRouting.Builder routing) -> routing.register(api))
+            .addRouting(GrpcRouting.builder().service(grpc.definition()));
+    options
+        .tls()
+        .ifPresent(tls ->
+            builder.tls(config ->
+                config
+                    .privateKey(
+                        Keys.builder()
+                            .pem(pem ->
+                                pem.key(io.helidon.common.configurable.Resource.create(tls.key()))
+                                    .certChain(
+                                        io.helidon.common.configurable.Resource.create(
+                                            tls.certificate())))
+                            .build())
+                    .privateKeyCertChain(
+                        Keys.builder()
+                            .pem(pem ->
+                                pem.certChain(
+                                    io.helidon.common.configurable.Resource.create(
+                                        tls.certificate())))
+                            .build())));
+    try {
+      this.server = builder.build().start();
+    } catch (RuntimeException e) {
+      models.close();
+      measurements.close();
+      log.close();
+      throw new IOException(
+          "cannot listen at %s, port %d: %s"
+              .formatted(options.host(), options.port(), rootOf(e).getMessage()),
+          e);
+    }
+    log.event("ready", Map.of("address", address()));
+  }
+
+  private static Throwable rootOf(Throwable e) {
+    Throwable at = e;
+    while (at.getCause() != null) {
+      at = at.getCause();
+    }
+    return at;
+  }
+
+  static String version() {
+    String found = InferenceServer.class.getPackage().getImplementationVersion();
+    return found == null ? "development" : found;
+  }
+
+  /** The port that it listens at. */
+  public int port() {
+    return server.port();
+  }
+
+  /** {@code http://127.0.0.1:8080}. */
+  public String address() {
+    String host = options.host().contains(":") ? "[" + options.host() + "]" : options.host();
+    return "%s://%s:%d".formatted(options.tls().isPresent() ? "https" : "http", host, port());
+  }
+
+  /**
+   * Stops: says that it is not ready, finishes what was accepted, within the time there is for it,
+   * and takes no more.
+   */
+  @Override
+  public void close() throws IOException {
+    if (closed) {
+      return;
+    }
+    closed = true;
+    api.stop();
+    long until = System.nanoTime() + options.drain().toNanos();
+    while (accepted.get() > 0 && System.nanoTime() < until) {
+      LockSupport.parkNanos(5_000_000);
+    }
+    server.stop();
+    models.close();
+    log.event("stopped", Map.of("unanswered", accepted.get()));
+    measurements.close();
+    log.close();
+  }
+}

@@ -1,0 +1,56 @@
+package io.github.resnet4j.server;
+
+import io.github.resnet4j.server.Refusal.Kind;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.apache.commons.fileupload2.core.MultipartInput;
+
+/** The files of a form, as browsers and {@code curl -F} send them. */
+final class Multipart {
+  private static final Pattern BOUNDARY =
+      Pattern.compile("boundary=(?:\"([^\"]{1,70})\"|([^;\\s\"]{1,70}))", Pattern.CASE_INSENSITIVE);
+  private static final int MOST_HEADERS = 4096;
+
+  private Multipart() {}
+
+  /**
+   * The contents of all parts, in their order.
+   *
+   * @param most parts; more are refused
+   */
+  static List<byte[]> parts(String contentType, byte[] body, int most) {
+    Matcher boundary = BOUNDARY.matcher(contentType);
+    if (!boundary.find()) {
+      throw new Refusal(Kind.BAD_REQUEST, "the form's Content-Type has no boundary");
+    }
+    String found = boundary.group(1) == null ? boundary.group(2) : boundary.group(1);
+    var parts = new ArrayList<byte[]>();
+    try {
+      var input =
+          MultipartInput.builder()
+              .setByteArray(body)
+              .setBoundary(found.getBytes(StandardCharsets.ISO_8859_1))
+              .setMaxPartHeaderSize(MOST_HEADERS)
+              .get();
+      boolean more = input.skipPreamble();
+      while (more) {
+        input.readHeaders();
+        var content = new ByteArrayOutputStream();
+        input.readBodyData(content);
+        if (parts.size() == most) {
+          throw new Refusal(Kind.TOO_LARGE, "more than %d images".formatted(most));
+        }
+        parts.add(content.toByteArray());
+        more = input.readBoundary();
+      }
+    } catch (IOException | IllegalArgumentException _) {
+      throw new Refusal(Kind.BAD_REQUEST, "the form is damaged");
+    }
+    return parts;
+  }
+}

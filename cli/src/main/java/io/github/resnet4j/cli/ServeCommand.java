@@ -14,6 +14,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -58,6 +60,12 @@ final class ServeCommand implements Callable<Integer> {
       paramLabel = "N",
       description = "The port, 0 for any that is free; default ${DEFAULT-VALUE}.")
   private int port = 8080;
+
+  @Option(
+      names = "--grpc-port",
+      paramLabel = "N",
+      description = "The port of gRPC, 0 for any, -1 for none; default ${DEFAULT-VALUE}.")
+  private int grpcPort = 8081;
 
   @Option(
       names = "--name",
@@ -198,6 +206,7 @@ final class ServeCommand implements Callable<Integer> {
       }
       return Main.OK;
     }
+    Logger.getLogger("").setLevel(Level.WARNING); // Helidon says much
     if ((certificate == null) != (key == null)) {
       throw new IllegalArgumentException("--tls-certificate and --tls-key belong together");
     }
@@ -208,7 +217,10 @@ final class ServeCommand implements Callable<Integer> {
     }
     try (var server =
         InferenceServer.start(serverOptions(), given, checkpoint -> read(checkpoint))) {
-      System.err.println("resnet4j: listening at " + server.address());
+      System.err.println(
+          "resnet4j: listening at "
+              + server.address()
+              + (server.grpcPort() < 0 ? "" : ", gRPC at port " + server.grpcPort()));
       var stopped = new CountDownLatch(1);
       var main = Thread.currentThread();
       Runtime.getRuntime()
@@ -237,6 +249,7 @@ final class ServeCommand implements Callable<Integer> {
     return new ServerOptions(
         host,
         port,
+        grpcPort,
         Optional.ofNullable(models),
         new ServerOptions.Batching(maxBatch, millis(maxDelay), queue),
         new ServerOptions.Limits(

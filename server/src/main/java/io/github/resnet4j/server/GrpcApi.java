@@ -20,15 +20,22 @@ import io.github.resnet4j.server.inference.ServerMetadataRequest;
 import io.github.resnet4j.server.inference.ServerMetadataResponse;
 import io.github.resnet4j.server.inference.ServerReadyRequest;
 import io.github.resnet4j.server.inference.ServerReadyResponse;
+import io.grpc.InsecureServerCredentials;
 import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
+import io.grpc.Server;
+import io.grpc.ServerCredentials;
 import io.grpc.ServerInterceptors;
 import io.grpc.ServerServiceDefinition;
 import io.grpc.Status;
+import io.grpc.TlsServerCredentials;
+import io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.ProtoUtils;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.ServerCalls;
 import io.grpc.stub.StreamObserver;
+import java.io.IOException;
+import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.util.ArrayList;
@@ -37,6 +44,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -45,6 +53,7 @@ import java.util.function.Function;
 /** The Open Inference Protocol over gRPC. */
 final class GrpcApi {
   private static final String SERVICE = "inference.GRPCInferenceService";
+  private static final int MOST_METADATA = 16 << 10;
   private static final Metadata.Key<String> AUTHORIZATION =
       Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
@@ -70,7 +79,25 @@ final class GrpcApi {
     this.api = api;
   }
 
-  ServerServiceDefinition definition() {
+  Server start() throws IOException {
+    var address = new InetSocketAddress(options.host(), options.grpcPort());
+    ServerCredentials credentials =
+        options.tls().isPresent()
+            ? TlsServerCredentials.create(
+                options.tls().get().certificate().toFile(), options.tls().get().key().toFile())
+            : InsecureServerCredentials.create();
+    return NettyServerBuilder.forAddress(address, credentials)
+        .executor(Executors.newVirtualThreadPerTaskExecutor())
+        .maxInboundMessageSize((int) options.limits().body())
+        .maxInboundMetadataSize(MOST_METADATA)
+        .maxConcurrentCallsPerConnection(options.batching().queue())
+        .maxConnectionIdle(10 * options.limits().idle().toSeconds(), TimeUnit.SECONDS)
+        .addService(definition())
+        .build()
+        .start();
+  }
+
+  private ServerServiceDefinition definition() {
     var service = ServerServiceDefinition.builder(SERVICE);
     add(
         service,

@@ -7,19 +7,19 @@ import io.helidon.http.HttpPrologue;
 import io.helidon.http.encoding.ContentEncodingContext;
 import io.helidon.webserver.ConnectionContext;
 import io.helidon.webserver.WebServer;
-import io.helidon.webserver.grpc.GrpcRouting;
 import io.helidon.webserver.http.HttpRouting;
 import io.helidon.webserver.http1.Http1Config;
 import io.helidon.webserver.http1.Http1ConnectionListener;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.util.Map;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Predictions over HTTP and gRPC, on one port: the Open Inference Protocol 2, simple endpoints
+ * Predictions over HTTP and gRPC: the Open Inference Protocol 2, simple endpoints
  * ({@code /classify}, {@code /features}, {@code /explain}), metrics for Prometheus, and a page to
  * try it all.
  *
@@ -44,6 +44,7 @@ public final class InferenceServer implements AutoCloseable {
   private final HttpApi api;
   private final AtomicInteger accepted = new AtomicInteger();
   private final WebServer server;
+  private final io.grpc.@Nullable Server grpcServer;
   private boolean closed;
 
   /** Reads a checkpoint of the folder with the preprocessing and labels that belong to it. */
@@ -101,8 +102,7 @@ public final class InferenceServer implements AutoCloseable {
                       }
                     })
                     .build())
-            .routing((HttpRouting.Builder routing) -> routing.register(api))
-            .addRouting(GrpcRouting.builder().service(grpc.definition()));
+            .routing((HttpRouting.Builder routing) -> routing.register(api));
     options
         .tls()
         .ifPresent(tls ->
@@ -125,6 +125,7 @@ public final class InferenceServer implements AutoCloseable {
                             .build())));
     try {
       this.server = builder.build().start();
+      this.grpcServer = options.grpcPort() < 0 ? null : grpc.start();
     } catch (RuntimeException e) {
       models.close();
       measurements.close();
@@ -134,7 +135,7 @@ public final class InferenceServer implements AutoCloseable {
               .formatted(options.host(), options.port(), rootOf(e).getMessage()),
           e);
     }
-    log.event("ready", Map.of("address", address()));
+    log.event("ready", Map.of("address", address(), "grpc_port", grpcPort()));
   }
 
   private static Throwable rootOf(Throwable e) {
@@ -153,6 +154,11 @@ public final class InferenceServer implements AutoCloseable {
   /** The port that it listens at. */
   public int port() {
     return server.port();
+  }
+
+  /** The port of gRPC, or -1. */
+  public int grpcPort() {
+    return grpcServer == null ? -1 : grpcServer.getPort();
   }
 
   /** {@code http://127.0.0.1:8080}. */
@@ -177,6 +183,16 @@ public final class InferenceServer implements AutoCloseable {
       LockSupport.parkNanos(5_000_000);
     }
     server.stop();
+    if (grpcServer != null) {
+      grpcServer.shutdown();
+      try {
+        if (!grpcServer.awaitTermination(1, TimeUnit.SECONDS)) {
+          grpcServer.shutdownNow();
+        }
+      } catch (InterruptedException _) {
+        Thread.currentThread().interrupt();
+      }
+    }
     models.close();
     log.event("stopped", Map.of("unanswered", accepted.get()));
     measurements.close();

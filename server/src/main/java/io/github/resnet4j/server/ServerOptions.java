@@ -9,7 +9,8 @@ import java.util.Optional;
  * How a server runs.
  *
  * @param host the address that it listens at
- * @param port of HTTP and gRPC; 0 for any that is free
+ * @param port of HTTP; 0 for any that is free
+ * @param grpcPort of gRPC, likewise; -1 for none
  * @param models the folder of models ({@code NAME/VERSION/file}), or empty for what is given
  * @param batching how requests share a run of the network
  * @param limits what a request may cost
@@ -22,6 +23,7 @@ import java.util.Optional;
 public record ServerOptions(
     String host,
     int port,
+    int grpcPort,
     Optional<Path> models,
     Batching batching,
     Limits limits,
@@ -86,6 +88,7 @@ public record ServerOptions(
    */
   public ServerOptions {
     check(port >= 0 && port <= 65535, "port", port, "0 to 65535");
+    check(grpcPort >= -1 && grpcPort <= 65535, "grpc-port", grpcPort, "-1 to 65535");
     check(
         token.isEmpty() || token.get().length() >= 16,
         "token",
@@ -100,11 +103,12 @@ public record ServerOptions(
     }
   }
 
-  /** On the loopback, port 8080, everything as usual. */
+  /** On the loopback, ports 8080 and 8081, everything as usual. */
   public static ServerOptions usual() {
     return new ServerOptions(
         "127.0.0.1",
         8080,
+        8081,
         Optional.empty(),
         Batching.USUAL,
         Limits.USUAL,

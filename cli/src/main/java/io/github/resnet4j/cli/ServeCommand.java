@@ -10,7 +10,6 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Locale;
-import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
@@ -201,7 +200,8 @@ final class ServeCommand implements Callable<Integer> {
         String longName = option.longestName().replaceFirst("^-+", "");
         if (!option.usageHelp() && !option.versionHelp() && !longName.equals("print-config")) {
           Object value = option.getValue();
-          System.out.println((value == null ? "#" : "") + longName + "=" + (value == null ? "" : value));
+          System.out.println(
+              (value == null ? "#" : "") + longName + "=" + (value == null ? "" : value));
         }
       }
       return Main.OK;
@@ -258,9 +258,7 @@ final class ServeCommand implements Callable<Integer> {
             maxImages,
             millis(1000 * deadline),
             millis(1000 * idle)),
-        tokenFile == null
-            ? Optional.empty()
-            : Optional.of(Files.readString(tokenFile).strip()),
+        tokenFile == null ? Optional.empty() : Optional.of(Files.readString(tokenFile).strip()),
         certificate == null || key == null
             ? Optional.empty()
             : Optional.of(new ServerOptions.Tls(certificate, key)),
@@ -286,9 +284,7 @@ final class ServeCommand implements Callable<Integer> {
     }
     Classifier classifier =
         ModelOptions.classifier(
-            found,
-            ModelOptions.open(found),
-            Files.exists(preprocessing) ? preprocessing : null);
+            found, ModelOptions.open(found), Files.exists(preprocessing) ? preprocessing : null);
     return Files.exists(labels)
         ? classifier.withLabels(ModelOptions.labels(labels, classifier))
         : classifier;

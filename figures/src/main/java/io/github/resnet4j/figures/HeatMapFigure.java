@@ -113,8 +113,7 @@ public final class HeatMapFigure {
    * @param values from 0 to 1, {@code [H, W]}
    */
   public static BufferedImage overlay(Tensor values) {
-    var overlay =
-        new BufferedImage(values.dim(1), values.dim(0), BufferedImage.TYPE_INT_ARGB);
+    var overlay = new BufferedImage(values.dim(1), values.dim(0), BufferedImage.TYPE_INT_ARGB);
     for (int y = 0; y < overlay.getHeight(); y++) {
       for (int x = 0; x < overlay.getWidth(); x++) {
         float value = Math.clamp(values.data()[y * overlay.getWidth() + x], 0f, 1f);

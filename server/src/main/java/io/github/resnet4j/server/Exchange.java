@@ -1,7 +1,7 @@
 package io.github.resnet4j.server;
 
+import io.github.resnet4j.server.Connections.Connection;
 import io.github.resnet4j.server.Refusal.Kind;
-import io.helidon.common.socket.HelidonSocket;
 import io.helidon.http.HeaderName;
 import io.helidon.http.HeaderNames;
 import io.helidon.webserver.http.ServerRequest;
@@ -33,7 +33,7 @@ final class Exchange {
   private final ServerRequest request;
   private final ServerResponse response;
   private final ServerOptions.Limits limits;
-  private final @Nullable HelidonSocket socket;
+  private final @Nullable Connection connection;
   private final long begin = System.nanoTime();
   private final String id;
   private long deadline;
@@ -45,11 +45,11 @@ final class Exchange {
       ServerRequest request,
       ServerResponse response,
       ServerOptions.Limits limits,
-      @Nullable HelidonSocket socket) {
+      @Nullable Connection connection) {
     this.request = request;
     this.response = response;
     this.limits = limits;
-    this.socket = socket;
+    this.connection = connection;
     this.deadline = begin + limits.deadline().toNanos();
     String named = request.headers().first(REQUEST_ID).orElse("");
     this.id = SAYABLE.matcher(named).matches() ? named : UUID.randomUUID().toString();
@@ -94,8 +94,7 @@ final class Exchange {
       throw new Refusal(Kind.BAD_REQUEST, "there is no image in it");
     }
     if (count > limits.images()) {
-      throw new Refusal(
-          Kind.TOO_LARGE, "%d images, at most %d".formatted(count, limits.images()));
+      throw new Refusal(Kind.TOO_LARGE, "%d images, at most %d".formatted(count, limits.images()));
     }
     images = count;
   }
@@ -154,6 +153,9 @@ final class Exchange {
     }
     var all = new ByteArrayOutputStream((int) Math.clamp(announced, 1024, 1 << 20));
     byte[] some = new byte[1 << 14];
+    if (connection != null) {
+      connection.expect(deadline);
+    }
     try (InputStream in = request.content().inputStream()) {
       for (int n; (n = in.read(some)) >= 0; ) {
         if (all.size() + (long) n > limits.body()) {
@@ -166,6 +168,9 @@ final class Exchange {
       }
     } catch (IOException | UncheckedIOException e) {
       throw new Refusal(Kind.GONE, "the request broke off");
+    }
+    if (connection != null) {
+      connection.thank();
     }
     received = all.size();
     if (all.size() == 0) {
@@ -182,8 +187,8 @@ final class Exchange {
    * Waits for results. A client that went away meanwhile, or the deadline, gives their places up.
    */
   <T> List<T> await(List<CompletableFuture<T>> futures) {
-    if (socket != null) {
-      socket.idle(); // it looks for the end of the connection while nobody reads
+    if (connection != null) {
+      connection.socket().idle(); // it looks for the end of the connection while nobody reads
     }
     var results = new ArrayList<T>();
     try {
@@ -205,7 +210,7 @@ final class Exchange {
         }
         return future.get(Math.min(rest, LOOK_NANOS), TimeUnit.NANOSECONDS);
       } catch (TimeoutException _) {
-        if (socket != null && !socket.isConnected()) {
+        if (connection != null && !connection.socket().isConnected()) {
           throw new Refusal(Kind.GONE, "the client went away");
         }
       } catch (ExecutionException e) {

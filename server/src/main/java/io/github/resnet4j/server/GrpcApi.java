@@ -186,8 +186,8 @@ final class GrpcApi {
       Function<A, B> answer) {
     service.addMethod(
         method(name, request, response),
-        ServerCalls.<A, B>asyncUnaryCall((asked, observer) ->
-            answered("grpc " + name, observer, () -> answer.apply(asked))));
+        ServerCalls.<A, B>asyncUnaryCall(
+            (asked, observer) -> answered("grpc " + name, observer, () -> answer.apply(asked))));
   }
 
   /** What is answered, once, with its numbers and its line in the log. */
@@ -210,17 +210,20 @@ final class GrpcApi {
       status = Kind.FAILED.status;
       measurements.refused(Kind.FAILED);
       log.failure(endpoint, e);
-      observer.onError(
-          Status.INTERNAL.withDescription("the server failed").asRuntimeException());
+      observer.onError(Status.INTERNAL.withDescription("the server failed").asRuntimeException());
     } finally {
       long took = System.nanoTime() - begin;
       measurements.answered(endpoint, status, took);
       log.request(
           Map.of(
-              "event", "request",
-              "endpoint", endpoint,
-              "status", status,
-              "ms", Math.round(took / 1e4) / 100.0));
+              "event",
+              "request",
+              "endpoint",
+              endpoint,
+              "status",
+              status,
+              "ms",
+              Math.round(took / 1e4) / 100.0));
     }
   }
 
@@ -276,16 +279,19 @@ final class GrpcApi {
   }
 
   private void infer(ModelInferRequest request, StreamObserver<ModelInferResponse> observer) {
-    answered("grpc ModelInfer", observer, () -> {
-      try {
-        if (accepted.incrementAndGet() > options.batching().queue()) {
-          throw new Refusal(Kind.BUSY, "too many requests; try again in a second");
-        }
-        return infer(request, (ServerCallStreamObserver<ModelInferResponse>) observer);
-      } finally {
-        accepted.decrementAndGet();
-      }
-    });
+    answered(
+        "grpc ModelInfer",
+        observer,
+        () -> {
+          try {
+            if (accepted.incrementAndGet() > options.batching().queue()) {
+              throw new Refusal(Kind.BUSY, "too many requests; try again in a second");
+            }
+            return infer(request, (ServerCallStreamObserver<ModelInferResponse>) observer);
+          } finally {
+            accepted.decrementAndGet();
+          }
+        });
   }
 
   private ModelInferResponse infer(
@@ -300,12 +306,10 @@ final class GrpcApi {
     if (timeout != null && timeout.getInt64Param() > 0) {
       deadline =
           Math.min(
-              deadline,
-              System.nanoTime() + TimeUnit.MICROSECONDS.toNanos(timeout.getInt64Param()));
+              deadline, System.nanoTime() + TimeUnit.MICROSECONDS.toNanos(timeout.getInt64Param()));
     }
     ServedModel model =
-        models.find(
-            Optional.of(request.getModelName()), Optional.of(request.getModelVersion()));
+        models.find(Optional.of(request.getModelName()), Optional.of(request.getModelVersion()));
     Input input = input(request);
     int images = InferenceProtocol.images(model, input);
     if (images > options.limits().images()) {

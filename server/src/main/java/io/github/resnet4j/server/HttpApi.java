@@ -10,7 +10,6 @@ import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.server.Batcher.Result;
 import io.github.resnet4j.server.Measurements.Phase;
 import io.github.resnet4j.server.Refusal.Kind;
-import io.helidon.common.socket.HelidonSocket;
 import io.helidon.http.HeaderNames;
 import io.helidon.webserver.http.Handler;
 import io.helidon.webserver.http.HttpRules;
@@ -46,12 +45,11 @@ final class HttpApi implements HttpService {
   private final Measurements measurements;
   private final AccessLog log;
   private final AtomicInteger accepted;
-  private final ThreadLocal<@Nullable HelidonSocket> socket;
+  private final Connections connections;
   private volatile boolean stopping;
 
   /**
    * @param accepted requests that are accepted and not answered yet, gRPC's too
-   * @param socket the connection that the thread serves, where it is one of HTTP/1.1
    */
   HttpApi(
       ServerOptions options,
@@ -59,13 +57,13 @@ final class HttpApi implements HttpService {
       Measurements measurements,
       AccessLog log,
       AtomicInteger accepted,
-      ThreadLocal<@Nullable HelidonSocket> socket) {
+      Connections connections) {
     this.options = options;
     this.models = models;
     this.measurements = measurements;
     this.log = log;
     this.accepted = accepted;
-    this.socket = socket;
+    this.connections = connections;
   }
 
   /** From now on it says that it is not ready, so that nobody sends more. */
@@ -90,7 +88,9 @@ final class HttpApi implements HttpService {
         .post("/features", handler("features", true, this::features))
         .post("/explain", handler("explain", true, this::explain))
         .get("/v2", handler("v2", false, this::server))
-        .get("/v2/health/live", handler("live", false, exchange -> exchange.json(Map.of("live", true))))
+        .get(
+            "/v2/health/live",
+            handler("live", false, exchange -> exchange.json(Map.of("live", true))))
         .get("/v2/health/ready", handler("ready", false, this::ready))
         .post("/v2/repository/index", handler("index", false, this::index))
         .post("/v2/repository/models/{model}/load", handler("load", false, this::load))
@@ -101,9 +101,14 @@ final class HttpApi implements HttpService {
           .get(model + "/ready", handler("model ready", false, this::modelReady))
           .post(model + "/infer", handler("infer", true, this::infer));
     }
-    rules.any(handler("unknown", false, exchange -> {
-      throw new Refusal(Kind.NOT_FOUND, "there is nothing here; /openapi says what there is");
-    }));
+    rules.any(
+        handler(
+            "unknown",
+            false,
+            exchange -> {
+              throw new Refusal(
+                  Kind.NOT_FOUND, "there is nothing here; /openapi says what there is");
+            }));
   }
 
   private Handler asset(String name, String type) {
@@ -126,6 +131,7 @@ final class HttpApi implements HttpService {
                   + " img-src 'self' data: blob:; media-src 'self' blob:; base-uri 'none';"
                   + " form-action 'none'; frame-ancestors 'none'");
       response.send(content);
+      connections.answered();
     };
   }
 
@@ -137,7 +143,7 @@ final class HttpApi implements HttpService {
    */
   private Handler handler(String endpoint, boolean works, Action action) {
     return (request, response) -> {
-      var exchange = new Exchange(request, response, options.limits(), socket.get());
+      var exchange = new Exchange(request, response, options.limits(), connections.current());
       int status = 200;
       try {
         authorize(exchange, endpoint);
@@ -172,6 +178,7 @@ final class HttpApi implements HttpService {
         long took = System.nanoTime() - exchange.begin();
         measurements.answered(endpoint, status, took);
         write(exchange, endpoint, request.prologue().method().text(), status, took);
+        connections.answered();
       }
     };
   }
@@ -184,7 +191,8 @@ final class HttpApi implements HttpService {
       if (accepted.incrementAndGet() > options.batching().queue()) {
         throw new Refusal(Kind.BUSY, "too many requests; try again in a second");
       }
-      exchange.number("timeout_ms", 1, 3_600_000)
+      exchange
+          .number("timeout_ms", 1, 3_600_000)
           .ifPresent(timeout -> exchange.within(TimeUnit.MILLISECONDS.toNanos(timeout)));
       action.run(exchange);
     } finally {
@@ -217,11 +225,13 @@ final class HttpApi implements HttpService {
       fields.put("images", exchange.images());
       fields.put("batch", exchange.batch());
     }
-    exchange.header("traceparent").ifPresent(trace -> {
-      if (trace.matches("[0-9a-f-]{1,64}")) {
-        fields.put("traceparent", trace);
-      }
-    });
+    exchange
+        .header("traceparent")
+        .ifPresent(trace -> {
+          if (trace.matches("[0-9a-f-]{1,64}")) {
+            fields.put("traceparent", trace);
+          }
+        });
     log.request(fields);
   }
 
@@ -257,8 +267,7 @@ final class HttpApi implements HttpService {
       exchange.hasImages(list.size());
       files = list.stream().map(InferenceJson::base64).toList();
     } else {
-      throw new Refusal(
-          Kind.UNSUPPORTED, "send image/*, multipart/form-data or application/json");
+      throw new Refusal(Kind.UNSUPPORTED, "send image/*, multipart/form-data or application/json");
     }
     exchange.hasImages(files.size());
     return new Pictures(files, true);
@@ -350,8 +359,7 @@ final class HttpApi implements HttpService {
     HeatMap map = model.explain(prepared, method, index, exchange.deadline());
     Preprocessing preprocessing = model.classifier().preprocessing();
     Pixels picture = prepared.picture();
-    Pixels seen =
-        preprocessing.crop(preprocessing.channels() == 1 ? picture.toGray() : picture);
+    Pixels seen = preprocessing.crop(preprocessing.channels() == 1 ? picture.toGray() : picture);
     String label = model.classifier().labels().get(map.index());
     if (exchange.header("Accept").orElse("").startsWith("application/json")) {
       var fields = new LinkedHashMap<String, Object>();
@@ -364,8 +372,7 @@ final class HttpApi implements HttpService {
     }
     List<Prediction> top = model.classifier().top(map.logits(), TOP).getFirst();
     byte[] png =
-        PictureFile.png(
-            HeatMapFigure.draw(seen, map.values(), "why '%s'".formatted(label), top));
+        PictureFile.png(HeatMapFigure.draw(seen, map.values(), "why '%s'".formatted(label), top));
     exchange.send(200, "image/png", png);
   }
 
@@ -398,8 +405,7 @@ final class HttpApi implements HttpService {
   }
 
   private ServedModel named(Exchange exchange) {
-    String version =
-        exchange.hasPath("version") ? exchange.path("version") : "";
+    String version = exchange.hasPath("version") ? exchange.path("version") : "";
     return models.find(Optional.of(exchange.path("model")), Optional.of(version));
   }
 
@@ -415,8 +421,7 @@ final class HttpApi implements HttpService {
 
   private void infer(Exchange exchange) throws IOException {
     ServedModel model = named(exchange);
-    var request =
-        InferenceJson.read(exchange.body(), exchange.header(InferenceJson.HEADER_LENGTH));
+    var request = InferenceJson.read(exchange.body(), exchange.header(InferenceJson.HEADER_LENGTH));
     if (request.timeoutMicros() > 0) {
       exchange.within(TimeUnit.MICROSECONDS.toNanos(request.timeoutMicros()));
     }

@@ -35,7 +35,8 @@ final class InferenceProtocol {
 
   /** What comes in; one of both lists is empty. */
   @SuppressWarnings("ArrayRecordComponent")
-  record Input(String name, String datatype, List<Long> shape, float[] numbers, List<byte[]> files) {}
+  record Input(
+      String name, String datatype, List<Long> shape, float[] numbers, List<byte[]> files) {}
 
   /** What goes out. */
   @SuppressWarnings("ArrayRecordComponent")
@@ -164,8 +165,7 @@ final class InferenceProtocol {
     }
   }
 
-  private static Output rows(
-      String name, List<Result> results, Function<Result, float[]> row) {
+  private static Output rows(String name, List<Result> results, Function<Result, float[]> row) {
     int width = row.apply(results.getFirst()).length;
     float[] all = new float[width * results.size()];
     for (int i = 0; i < results.size(); i++) {

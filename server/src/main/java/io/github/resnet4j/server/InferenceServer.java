@@ -2,14 +2,10 @@ package io.github.resnet4j.server;
 
 import io.github.resnet4j.Classifier;
 import io.helidon.common.pki.Keys;
-import io.helidon.common.socket.HelidonSocket;
-import io.helidon.http.HttpPrologue;
 import io.helidon.http.encoding.ContentEncodingContext;
-import io.helidon.webserver.ConnectionContext;
 import io.helidon.webserver.WebServer;
 import io.helidon.webserver.http.HttpRouting;
 import io.helidon.webserver.http1.Http1Config;
-import io.helidon.webserver.http1.Http1ConnectionListener;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.util.Map;
@@ -19,9 +15,9 @@ import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Predictions over HTTP and gRPC: the Open Inference Protocol 2, simple endpoints
- * ({@code /classify}, {@code /features}, {@code /explain}), metrics for Prometheus, and a page to
- * try it all.
+ * Predictions over HTTP and gRPC: the Open Inference Protocol 2, simple endpoints ({@code
+ * /classify}, {@code /features}, {@code /explain}), metrics for Prometheus, and a page to try it
+ * all.
  *
  * <pre>{@code
  * try (var server =
@@ -42,6 +38,7 @@ public final class InferenceServer implements AutoCloseable {
   private final Measurements measurements;
   private final AccessLog log;
   private final HttpApi api;
+  private final Connections connections;
   private final AtomicInteger accepted = new AtomicInteger();
   private final WebServer server;
   private final io.grpc.@Nullable Server grpcServer;
@@ -74,8 +71,12 @@ public final class InferenceServer implements AutoCloseable {
     measurements.gauge("resnet4j.queue.images", "Images that wait for a run", models::waiting);
     measurements.gauge("resnet4j.accepted", "Requests without their answer yet", accepted::get);
     measurements.gauge("resnet4j.log.lost", "Lines that could not be written", log::lost);
-    var socket = new ThreadLocal<@Nullable HelidonSocket>();
-    this.api = new HttpApi(options, models, measurements, log, accepted, socket);
+    this.connections =
+        new Connections(
+            options.limits().idle(),
+            Http1Config.builder().maxHeadersSize(MOST_HEADERS).maxPrologueLength(LONGEST_PROLOGUE));
+    measurements.gauge("resnet4j.connections", "Connections of HTTP", connections::count);
+    this.api = new HttpApi(options, models, measurements, log, accepted, connections);
     given.forEach(models::add);
     models.loadAll();
     var grpc = new GrpcApi(options, models, measurements, log, accepted, api);
@@ -88,20 +89,12 @@ public final class InferenceServer implements AutoCloseable {
             .maxPayloadSize(options.limits().body())
             .maxTcpConnections(MOST_CONNECTIONS)
             .idleConnectionTimeout(options.limits().idle())
+            .idleConnectionPeriod(options.limits().idle())
             .shutdownGracePeriod(options.drain())
-            .connectionOptions(socketOptions -> socketOptions.readTimeout(options.limits().idle()))
-            .contentEncoding(ContentEncodingContext.builder().contentEncodingsDiscoverServices(false).build())
-            .addProtocol(
-                Http1Config.builder()
-                    .maxHeadersSize(MOST_HEADERS)
-                    .maxPrologueLength(LONGEST_PROLOGUE)
-                    .addReceiveListener(new Http1ConnectionListener() {
-                      @Override
-                      public void prologue(ConnectionContext ctx, HttpPrologue prologue) {
-                        socket.set(ctx.serverSocket());
-                      }
-                    })
-                    .build())
+            .contentEncoding(
+                ContentEncodingContext.builder().contentEncodingsDiscoverServices(false).build())
+            .protocolsDiscoverServices(false)
+            .addConnectionSelector(connections)
             .routing((HttpRouting.Builder routing) -> routing.register(api));
     options
         .tls()
@@ -127,6 +120,7 @@ public final class InferenceServer implements AutoCloseable {
       this.server = builder.build().start();
       this.grpcServer = options.grpcPort() < 0 ? null : grpc.start();
     } catch (RuntimeException e) {
+      connections.close();
       models.close();
       measurements.close();
       log.close();
@@ -193,6 +187,7 @@ public final class InferenceServer implements AutoCloseable {
         Thread.currentThread().interrupt();
       }
     }
+    connections.close();
     models.close();
     log.event("stopped", Map.of("unanswered", accepted.get()));
     measurements.close();

@@ -103,8 +103,11 @@ final class ModelRepository implements AutoCloseable {
    * @throws Refusal if the folder has no such model, or none of its versions can be loaded
    */
   void load(String name) {
-    Path folder = options.models().map(models -> models.resolve(name)).orElse(null);
-    if (folder == null || !NAME.matcher(name).matches() || !Files.isDirectory(folder)) {
+    if (options.models().isEmpty() || !NAME.matcher(name).matches()) {
+      throw unknown(name);
+    }
+    Path folder = options.models().get().resolve(name);
+    if (!Files.isDirectory(folder)) {
       throw unknown(name);
     }
     try {
@@ -180,8 +183,7 @@ final class ModelRepository implements AutoCloseable {
     }
     Optional<String> wanted = version.filter(v -> !v.isEmpty());
     if (wanted.isPresent()) {
-      Entry entry =
-          VERSION.matcher(wanted.get()).matches() ? versions.get(wanted.get()) : null;
+      Entry entry = VERSION.matcher(wanted.get()).matches() ? versions.get(wanted.get()) : null;
       if (entry == null) {
         throw new Refusal(
             Kind.NOT_FOUND,
@@ -214,7 +216,8 @@ final class ModelRepository implements AutoCloseable {
   private static Refusal unknown(String name) {
     boolean sayable = NAME.matcher(name).matches();
     return new Refusal(
-        Kind.NOT_FOUND, sayable ? "there is no model '%s'".formatted(name) : "there is no such model");
+        Kind.NOT_FOUND,
+        sayable ? "there is no model '%s'".formatted(name) : "there is no such model");
   }
 
   List<String> versions(String name) {

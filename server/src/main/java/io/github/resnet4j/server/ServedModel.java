@@ -110,7 +110,9 @@ final class ServedModel implements AutoCloseable {
       measurements.phase(Phase.PREPROCESS, System.nanoTime() - decoded);
       return new Prepared(picture, input);
     } catch (ImageException e) {
-      throw new Refusal(Kind.BAD_REQUEST, String.valueOf(e.getMessage()).replaceFirst("^the picture: ", "the picture "));
+      throw new Refusal(
+          Kind.BAD_REQUEST,
+          String.valueOf(e.getMessage()).replaceFirst("^the picture: ", "the picture "));
     } finally {
       decoding.release();
     }
@@ -143,8 +145,7 @@ final class ServedModel implements AutoCloseable {
   HeatMap explain(Prepared prepared, Explainer.Method method, OptionalInt index, long deadline) {
     if (index.isPresent()
         && (index.getAsInt() < 0 || index.getAsInt() >= classifier.labels().size())) {
-      throw new Refusal(
-          Kind.BAD_REQUEST, "class must be 0 to " + (classifier.labels().size() - 1));
+      throw new Refusal(Kind.BAD_REQUEST, "class must be 0 to " + (classifier.labels().size() - 1));
     }
     try {
       if (!explaining.tryAcquire(deadline - System.nanoTime(), TimeUnit.NANOSECONDS)) {

@@ -1,0 +1,599 @@
+package io.github.resnet4j.server;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.jr.ob.JSON;
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.server.Client.Answer;
+import io.github.resnet4j.tensor.Tensor;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.net.Socket;
+import java.net.http.HttpRequest.BodyPublishers;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Random;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The server over real sockets, on the loopback. */
+class InferenceServerTest {
+  @TempDir private static Path folder;
+  private static Client client;
+
+  @BeforeAll
+  static void start() throws IOException {
+    client = new Client(Client.options(folder));
+  }
+
+  @AfterAll
+  static void stop() throws IOException {
+    client.close();
+  }
+
+  private static int best(Map<?, ?> result) {
+    return (int) ((Map<?, ?>) ((List<?>) result.get("predictions")).getFirst()).get("index");
+  }
+
+  private static List<?> results(Answer answer) {
+    assertEquals(200, answer.status(), answer::toString);
+    return (List<?>) answer.json().get("results");
+  }
+
+  // --- simple endpoints ---
+
+  @Test
+  void anImageIsClassified() throws Exception {
+    for (String type : List.of("image/png", "application/octet-stream")) {
+      Answer answer = client.post("/classify?top=3", type, Client.digit(6));
+      assertEquals(200, answer.status(), answer::toString);
+      assertEquals(6, best(answer.json()));
+      assertEquals(3, ((List<?>) answer.json().get("predictions")).size());
+      assertEquals("digits", answer.json().get("model"));
+    }
+  }
+
+  @Test
+  void aFormAndAListAreClassifiedAndABadPictureIsALine() throws Exception {
+    var form = new ByteArrayOutputStream();
+    for (int digit : new int[] {3, -1, 8}) {
+      form.write(
+          "--x\r\nContent-Disposition: form-data; name=\"a\"; filename=\"a.png\"\r\n\r\n"
+              .getBytes(StandardCharsets.US_ASCII));
+      form.write(
+          digit < 0 ? "no picture".getBytes(StandardCharsets.US_ASCII) : Client.digit(digit));
+      form.write("\r\n".getBytes(StandardCharsets.US_ASCII));
+    }
+    form.write("--x--\r\n".getBytes(StandardCharsets.US_ASCII));
+    List<?> ofForm =
+        results(client.post("/classify", "multipart/form-data; boundary=x", form.toByteArray()));
+    assertEquals(3, ofForm.size());
+    assertEquals(3, best((Map<?, ?>) ofForm.get(0)));
+    assertTrue(((Map<?, ?>) ofForm.get(1)).get("error").toString().contains("not a picture"));
+    assertEquals(8, best((Map<?, ?>) ofForm.get(2)));
+
+    String nine = Base64.getEncoder().encodeToString(Client.digit(9));
+    for (String json :
+        List.of("[\"%s\"]", "{\"images\": [\"%s\"]}", "[\"data:image/png;base64,%s\"]")) {
+      List<?> ofJson = results(client.post("/classify", "application/json", json.formatted(nine)));
+      assertEquals(9, best((Map<?, ?>) ofJson.getFirst()));
+    }
+  }
+
+  @Test
+  void featuresAreTheEmbedding() throws Exception {
+    Answer answer = client.post("/features", "image/png", Client.digit(6));
+    assertEquals(200, answer.status(), answer::toString);
+    List<?> features = (List<?>) answer.json().get("features");
+    Classifier classifier = Classifier.embedded();
+    Tensor x =
+        classifier.preprocessing().apply(ImageDecoder.DEFAULT.decode("six", Client.digit(6)));
+    try (var team = new Team(1)) {
+      Tensor map = classifier.network().features(x, team);
+      int plane = map.dim(2) * map.dim(3);
+      for (int c = 0; c < map.dim(1); c++) {
+        double sum = 0;
+        for (int i = 0; i < plane; i++) {
+          sum += map.data()[c * plane + i];
+        }
+        // Winograd's algorithm, and sums in another order.
+        assertEquals(sum / plane, ((Number) features.get(c)).doubleValue(), 1e-4);
+      }
+    }
+  }
+
+  @Test
+  void anExplanationIsAPictureOrItsParts() throws Exception {
+    Answer png = client.post("/explain", "image/png", Client.digit(6));
+    assertEquals(200, png.status());
+    assertEquals("image/png", png.response().headers().firstValue("Content-Type").orElse(""));
+    assertEquals('P', png.response().body()[1]);
+    Answer parts =
+        client.send(
+            "/explain?class=3&method=gradcam%2B%2B",
+            request -> {
+              try {
+                return request
+                    .header("Accept", "application/json")
+                    .header("Content-Type", "image/png")
+                    .POST(BodyPublishers.ofByteArray(Client.digit(6)));
+              } catch (IOException e) {
+                throw new IllegalStateException(e);
+              }
+            });
+    assertEquals(3, parts.json().get("index"), parts::toString);
+    assertTrue(parts.json().get("heat").toString().startsWith("data:image/png;base64,"));
+    assertEquals(400, client.post("/explain?class=10", "image/png", Client.digit(6)).status());
+  }
+
+  // --- the Open Inference Protocol ---
+
+  @Test
+  void theServerAndItsModelsAreDescribed() throws Exception {
+    assertEquals("resnet4j", client.get("/v2").json().get("name"));
+    assertEquals(true, client.get("/v2/health/live").json().get("live"));
+    assertEquals(true, client.get("/v2/health/ready").json().get("ready"));
+    assertEquals(true, client.get("/v2/models/digits/ready").json().get("ready"));
+    Answer model = client.get("/v2/models/digits/versions/1");
+    assertEquals(List.of("1"), model.json().get("versions"), model::toString);
+    assertEquals(404, client.get("/v2/models/cats").status());
+    assertEquals(404, client.get("/v2/models/digits/versions/7").status());
+    assertEquals(200, client.get("/openapi").status());
+  }
+
+  private static Tensor six() throws IOException {
+    return Classifier.embedded()
+        .preprocessing()
+        .apply(ImageDecoder.DEFAULT.decode("six", Client.digit(6)));
+  }
+
+  @Test
+  void tensorsGoInAsJsonAndAsBytes() throws Exception {
+    Tensor x = six();
+    float[] expected;
+    try (var team = new Team(1)) {
+      expected = Classifier.embedded().network().forward(x, team).data();
+    }
+    Answer json =
+        client.post(
+            "/v2/models/digits/infer",
+            "application/json",
+            JSON.std.asString(
+                Map.of(
+                    "id",
+                    "abc",
+                    "inputs",
+                    List.of(
+                        Map.of(
+                            "name",
+                            "images",
+                            "datatype",
+                            "FP32",
+                            "shape",
+                            x.shape(),
+                            "data",
+                            x.data())))));
+    assertEquals(200, json.status(), json::toString);
+    assertEquals("abc", json.json().get("id"));
+    Map<?, ?> output = (Map<?, ?>) ((List<?>) json.json().get("outputs")).getFirst();
+    assertEquals(List.of(1, 10), output.get("shape"));
+    List<?> data = (List<?>) output.get("data");
+    for (int c = 0; c < 10; c++) {
+      assertEquals(expected[c], ((Number) data.get(c)).floatValue(), 1e-4 * 20);
+    }
+
+    byte[] header =
+        ("{\"inputs\":[{\"name\":\"images\",\"datatype\":\"FP32\",\"shape\":[1,3,32,32],"
+                + "\"parameters\":{\"binary_data_size\":12288}}],"
+                + "\"outputs\":[{\"name\":\"logits\",\"parameters\":{\"binary_data\":true}}]}")
+            .getBytes(StandardCharsets.UTF_8);
+    var body = new ByteArrayOutputStream();
+    body.write(header);
+    body.write(InferenceJson.bytes(x.data()));
+    Answer binary =
+        client.send(
+            "/v2/models/digits/infer",
+            request ->
+                request
+                    .header("Inference-Header-Content-Length", String.valueOf(header.length))
+                    .POST(BodyPublishers.ofByteArray(body.toByteArray())));
+    assertEquals(200, binary.status(), binary::toString);
+    int length =
+        Integer.parseInt(
+            binary.response().headers().firstValue("Inference-Header-Content-Length").orElse(""));
+    byte[] bytes = binary.response().body();
+    float[] logits = new float[10];
+    ByteBuffer.wrap(bytes, length, 40).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().get(logits);
+    assertEquals(length + 40, bytes.length);
+    assertArrayEquals(expected, logits, 1e-4f * 20);
+  }
+
+  @Test
+  void wrongTensorsAreRefusedWithAReason() throws Exception {
+    String format = "{\"inputs\":[{\"name\":\"%s\",\"datatype\":\"%s\",\"shape\":%s,\"data\":%s}]}";
+    for (String body :
+        List.of(
+            format.formatted("images", "FP32", "[1,3,8,8]", "[1]"),
+            format.formatted("images", "FP32", "[1,3,32,32]", "[1,2]"),
+            format.formatted("images", "FP32", "[4611686018427387904,3,32,32]", "[1]"),
+            format.formatted("images", "INT8", "[1]", "[1]"),
+            format.formatted("cats", "FP32", "[1]", "[1]"),
+            format.formatted("pictures", "BYTES", "[2]", "[\"AA==\"]"),
+            format.formatted("pictures", "BYTES", "[1]", "[\"AA==\"]"),
+            "{\"inputs\":[]}",
+            "{\"inputs\":[{}]}",
+            "{}",
+            "[]",
+            "nonsense",
+            "[".repeat(5000) + "]".repeat(5000))) {
+      Answer answer = client.post("/v2/models/digits/infer", "application/json", body);
+      assertEquals(400, answer.status(), () -> body + " " + answer);
+      assertTrue(answer.json().containsKey("error"), answer::toString);
+    }
+  }
+
+  // --- limits ---
+
+  @Test
+  void requestsBeyondTheLimitsAreRefused(@TempDir Path own) throws Exception {
+    ServerOptions usual = Client.options(own);
+    var limits =
+        new ServerOptions.Limits(50_000, 10_000, 3, Duration.ofSeconds(2), Duration.ofSeconds(1));
+    try (var small = new Client(with(usual, limits, usual.batching(), Optional.empty()))) {
+      assertEquals(413, small.post("/classify", "image/png", new byte[60_000]).status());
+      Answer bomb = small.post("/classify", "image/png", hugePng());
+      assertEquals(400, bomb.status(), bomb::toString);
+      assertTrue(bomb.toString().contains("pixels"), bomb::toString);
+      String one = "\"" + Base64.getEncoder().encodeToString(Client.digit(1)) + "\"";
+      assertEquals(
+          413,
+          small
+              .post(
+                  "/classify", "application/json", "[" + String.join(",", one, one, one, one) + "]")
+              .status());
+      assertEquals(415, small.post("/classify", "text/plain", "a cat").status());
+      assertEquals(400, small.post("/classify", "image/png", new byte[0]).status());
+      assertEquals(400, small.post("/classify?top=0", "image/png", Client.digit(1)).status());
+      assertEquals(
+          400, small.post("/classify", "multipart/form-data", "--x\r\n\r\n--x--").status());
+      assertEquals(
+          400,
+          small.post("/classify", "multipart/form-data; boundary=x", "--x\r\nno end").status());
+
+      // Who sends a header or a body byte by byte is cut off.
+      try (var slow = new Socket("127.0.0.1", small.server.port())) {
+        slow.setSoTimeout(20_000);
+        OutputStream out = slow.getOutputStream();
+        out.write("POST /classify HTTP/1.1\r\nHost: x\r\n".getBytes(StandardCharsets.US_ASCII));
+        assertTrue(slow.getInputStream().readAllBytes().length < 1000);
+      }
+      // So is a flood of headers.
+      try (var flood = new Socket("127.0.0.1", small.server.port())) {
+        flood.setSoTimeout(20_000);
+        OutputStream out = flood.getOutputStream();
+        out.write("GET / HTTP/1.1\r\nHost: x\r\n".getBytes(StandardCharsets.US_ASCII));
+        try {
+          for (int i = 0; i < 10_000; i++) {
+            out.write(
+                ("X-%d: %s\r\n".formatted(i, "y".repeat(50))).getBytes(StandardCharsets.US_ASCII));
+          }
+          out.flush();
+        } catch (IOException _) {
+          // cut off while it writes
+        }
+        assertFalse(answered(flood.getInputStream()).startsWith("HTTP/1.1 200"));
+      }
+      assertEquals(6, best(small.post("/classify", "image/png", Client.digit(6)).json()));
+    }
+  }
+
+  private static String answered(InputStream in) {
+    try {
+      return new String(in.readNBytes(12), StandardCharsets.US_ASCII);
+    } catch (IOException _) {
+      return "";
+    }
+  }
+
+  /** Says that it has 100,000 × 100,000 pixels. */
+  private static byte[] hugePng() throws IOException {
+    byte[] png = Client.digit(1);
+    ByteBuffer.wrap(png).putInt(16, 100_000).putInt(20, 100_000);
+    var crc = new java.util.zip.CRC32();
+    crc.update(png, 12, 17);
+    ByteBuffer.wrap(png).putInt(29, (int) crc.getValue());
+    return png;
+  }
+
+  private static ServerOptions with(
+      ServerOptions usual,
+      ServerOptions.Limits limits,
+      ServerOptions.Batching batching,
+      Optional<String> token) {
+    return new ServerOptions(
+        usual.host(),
+        0,
+        0,
+        usual.models(),
+        batching,
+        limits,
+        token,
+        usual.tls(),
+        usual.accessLog(),
+        usual.drain(),
+        usual.compile());
+  }
+
+  @Test
+  void aTokenIsAskedForEverywhereButForHealth(@TempDir Path own) throws Exception {
+    ServerOptions usual = Client.options(own);
+    try (var locked =
+        new Client(
+            with(usual, usual.limits(), usual.batching(), Optional.of("0123456789abcdef")))) {
+      for (String path : List.of("/models", "/metrics", "/v2", "/v2/models/digits")) {
+        assertEquals(401, locked.get(path).status(), path);
+      }
+      assertEquals(401, locked.post("/classify", "image/png", Client.digit(6)).status());
+      assertEquals(200, locked.get("/v2/health/ready").status());
+      Answer answer =
+          locked.send(
+              "/models", request -> request.header("Authorization", "Bearer 0123456789abcdef"));
+      assertEquals(200, answer.status());
+      assertEquals(
+          401,
+          locked
+              .send("/models", request -> request.header("Authorization", "Bearer wrong"))
+              .status());
+    }
+  }
+
+  // --- batches, queue, deadlines ---
+
+  private static <T> List<T> atOnce(int count, Callable<T> work)
+      throws InterruptedException, ExecutionException {
+    try (var threads = Executors.newVirtualThreadPerTaskExecutor()) {
+      var begin = new CountDownLatch(1);
+      var futures = new ArrayList<Future<T>>();
+      for (int i = 0; i < count; i++) {
+        futures.add(
+            threads.submit(() -> {
+              begin.await();
+              return work.call();
+            }));
+      }
+      begin.countDown();
+      var all = new ArrayList<T>();
+      for (Future<T> future : futures) {
+        all.add(future.get());
+      }
+      return all;
+    }
+  }
+
+  @Test
+  void requestsShareRuns() throws Exception {
+    byte[] six = Client.digit(6);
+    for (Answer answer : atOnce(64, () -> client.post("/classify", "image/png", six))) {
+      assertEquals(200, answer.status(), answer::toString);
+      assertEquals(6, best(answer.json()));
+    }
+    String metrics = new String(client.get("/metrics").response().body(), StandardCharsets.UTF_8);
+    double images = metric(metrics, "resnet4j_batch_images_sum");
+    double runs = metric(metrics, "resnet4j_batch_images_count");
+    assertTrue(runs < images, () -> runs + " runs of " + images + " images");
+    assertTrue(metrics.contains("resnet4j_phase_seconds_bucket{phase=\"decode\""), metrics);
+    assertTrue(metrics.contains("jvm_memory_used_bytes"));
+    assertTrue(
+        metrics.contains("resnet4j_requests_seconds_count{endpoint=\"classify\",status=\"200\"}"));
+  }
+
+  private static double metric(String metrics, String name) {
+    return metrics
+        .lines()
+        .filter(line -> line.startsWith(name + " ") || line.startsWith(name + "{"))
+        .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' ') + 1)))
+        .sum();
+  }
+
+  @Test
+  void whoDoesNotFitIntoTheQueueIsToldAtOnce(@TempDir Path own) throws Exception {
+    ServerOptions usual = Client.options(own);
+    var batching = new ServerOptions.Batching(1, Duration.ZERO, 2);
+    try (var tight = new Client(with(usual, usual.limits(), batching, Optional.empty()))) {
+      byte[] six = Client.digit(6);
+      List<Answer> answers = atOnce(60, () -> tight.post("/classify", "image/png", six));
+      long busy = answers.stream().filter(answer -> answer.status() == 503).count();
+      assertTrue(busy > 0 && busy < 60, () -> busy + " of 60 refused");
+      for (Answer answer : answers) {
+        assertTrue(answer.status() == 200 || answer.status() == 503, answer::toString);
+        assertEquals(
+            answer.status() == 503,
+            answer.response().headers().firstValue("Retry-After").isPresent());
+      }
+      assertEquals(200, tight.post("/classify", "image/png", six).status());
+    }
+  }
+
+  @Test
+  void aDeadlineThatCannotBeKeptIsSaid() throws Exception {
+    byte[] six = Client.digit(6);
+    List<Answer> answers =
+        atOnce(100, () -> client.post("/classify?timeout_ms=1", "image/png", six));
+    assertTrue(answers.stream().anyMatch(answer -> answer.status() == 504));
+    for (Answer answer : answers) {
+      assertTrue(answer.status() == 200 || answer.status() == 504, answer::toString);
+    }
+    assertEquals(400, client.post("/classify?timeout_ms=x", "image/png", six).status());
+  }
+
+  /** Who hangs up is noticed while it waits, and counted. */
+  @Test
+  void whoGoesAwayGivesItsPlaceUp(@TempDir Path own) throws Exception {
+    ServerOptions usual = Client.options(own);
+    var batching = new ServerOptions.Batching(64, Duration.ofSeconds(20), 64);
+    try (var patient = new Client(with(usual, usual.limits(), batching, Optional.empty()))) {
+      // A request whose picture never comes makes the others' run wait for it.
+      try (var hanging = new Socket("127.0.0.1", patient.server.port());
+          var leaving = new Socket("127.0.0.1", patient.server.port())) {
+        leaving.getOutputStream().write(request(Client.digit(6)));
+        Thread.sleep(100);
+        leaving.close();
+        hanging.getOutputStream().write("POST /".getBytes(StandardCharsets.US_ASCII));
+        String metrics = "";
+        for (int i = 0; i < 100; i++) {
+          metrics = new String(patient.get("/metrics").response().body(), StandardCharsets.UTF_8);
+          if (metric(metrics, "resnet4j_accepted") == 0) {
+            break;
+          }
+          Thread.sleep(50);
+        }
+        assertEquals(0, metric(metrics, "resnet4j_accepted"), metrics);
+      }
+    }
+  }
+
+  private static byte[] request(byte[] body) throws IOException {
+    var all = new ByteArrayOutputStream();
+    all.write(
+        "POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
+            .formatted(body.length)
+            .getBytes(StandardCharsets.US_ASCII));
+    all.write(body);
+    return all.toByteArray();
+  }
+
+  // --- models from a folder ---
+
+  @Test
+  void aFolderOfModelsIsServedAndABadOneHarmsNoOther(@TempDir Path own) throws Exception {
+    Path models = own.resolve("models");
+    for (String version : List.of("1", "2")) {
+      Path place = Files.createDirectories(models.resolve("good").resolve(version));
+      Classifier.embedded().save(place.resolve("model.safetensors"));
+    }
+    Path bad = Files.createDirectories(models.resolve("bad/1"));
+    Files.writeString(bad.resolve("model.safetensors"), "not a checkpoint");
+    ServerOptions usual = Client.options(own);
+    var options =
+        new ServerOptions(
+            usual.host(),
+            0,
+            0,
+            Optional.of(models),
+            usual.batching(),
+            usual.limits(),
+            usual.token(),
+            usual.tls(),
+            usual.accessLog(),
+            usual.drain(),
+            usual.compile());
+    try (var many = new Client(options, Map.of())) {
+      assertEquals(200, many.get("/v2/health/ready").status());
+      assertEquals(List.of("2", "1"), many.get("/v2/models/good").json().get("versions"));
+      assertEquals(503, many.get("/v2/models/bad").status());
+      Answer listed = many.post("/v2/repository/index", "application/json", "{}");
+      assertTrue(listed.toString().contains("UNAVAILABLE"), listed::toString);
+      assertFalse(listed.toString().contains(own.toString()), listed::toString);
+      Answer answer = many.post("/classify?model=good&version=1", "image/png", Client.digit(4));
+      assertEquals("1", answer.json().get("version"), answer::toString);
+      assertEquals(4, best(answer.json()));
+
+      assertEquals(
+          200, many.post("/v2/repository/models/good/unload", "application/json", "{}").status());
+      assertEquals(404, many.get("/v2/models/good").status());
+      assertEquals(
+          200, many.post("/v2/repository/models/good/load", "application/json", "{}").status());
+      assertEquals(200, many.get("/v2/models/good").status());
+      assertEquals(
+          400, many.post("/v2/repository/models/bad/load", "application/json", "{}").status());
+      Classifier.embedded().save(bad.resolve("model.safetensors"));
+      assertEquals(
+          200, many.post("/v2/repository/models/bad/load", "application/json", "{}").status());
+      for (String odd : List.of("..", "%2e%2e", "..%2f..%2fetc", "good%00", "a%20b")) {
+        int status =
+            many.post("/v2/repository/models/" + odd + "/load", "application/json", "{}").status();
+        assertTrue(status == 404 || status == 400, odd + " " + status);
+      }
+    }
+  }
+
+  @Test
+  void whatWasAcceptedIsFinishedWhenTheServerStops(@TempDir Path own) throws Exception {
+    var stopping = new Client(Client.options(own));
+    byte[] six = Client.digit(6);
+    try (var threads = Executors.newVirtualThreadPerTaskExecutor()) {
+      var futures = new ArrayList<Future<Integer>>();
+      for (int i = 0; i < 40; i++) {
+        futures.add(
+            threads.submit(() -> {
+              try {
+                return stopping.post("/classify", "image/png", six).status();
+              } catch (IOException _) {
+                return -1; // came too late to be accepted
+              }
+            }));
+      }
+      Thread.sleep(30);
+      stopping.server.close();
+      for (Future<Integer> future : futures) {
+        int status = future.get();
+        assertTrue(status == 200 || status == 503 || status == -1, "status " + status);
+      }
+    }
+    stopping.close();
+    List<String> lines = Files.readAllLines(own.resolve("access.log"));
+    assertTrue(lines.getLast().contains("\"unanswered\":0"), lines.getLast());
+    assertTrue(lines.stream().allMatch(line -> line.startsWith("{") && line.endsWith("}")));
+  }
+
+  /** Bytes of all kinds: an answer or a refusal, never a failure, and it goes on serving. */
+  @Test
+  void randomRequestsAreAnsweredOrRefused() throws Exception {
+    var random = new Random(3);
+    byte[] six = Client.digit(6);
+    List<String> types =
+        List.of("image/png", "application/json", "multipart/form-data; boundary=x", "a/b", "");
+    List<String> paths =
+        List.of("/classify", "/features", "/explain", "/v2/models/digits/infer", "/v2/x", "/%00");
+    for (int round = 0; round < 600; round++) {
+      byte[] body = round % 3 == 0 ? six.clone() : new byte[random.nextInt(300)];
+      if (round % 3 != 0) {
+        random.nextBytes(body);
+      }
+      for (int i = 0; i < 3 && body.length > 0; i++) {
+        body[random.nextInt(body.length)] = (byte) random.nextInt(256);
+      }
+      String type = types.get(random.nextInt(types.size()));
+      String path = paths.get(random.nextInt(paths.size()));
+      Answer answer =
+          type.isEmpty()
+              ? client.send(path, request -> request.POST(BodyPublishers.ofByteArray(body)))
+              : client.post(path, type, body);
+      assertTrue(answer.status() < 500, () -> path + " " + type + " " + answer);
+    }
+    assertEquals(6, best(client.post("/classify", "image/png", six).json()));
+  }
+}

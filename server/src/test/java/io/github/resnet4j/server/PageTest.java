@@ -1,0 +1,189 @@
+package io.github.resnet4j.server;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.deque.html.axecore.results.Results;
+import com.deque.html.axecore.selenium.AxeBuilder;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.openqa.selenium.By;
+import org.openqa.selenium.Dimension;
+import org.openqa.selenium.Keys;
+import org.openqa.selenium.WebElement;
+import org.openqa.selenium.chrome.ChromeDriver;
+import org.openqa.selenium.chrome.ChromeDriverService;
+import org.openqa.selenium.chrome.ChromeOptions;
+import org.openqa.selenium.logging.LogType;
+import org.openqa.selenium.support.ui.WebDriverWait;
+
+/** The page in a browser; skipped where there is no Chromium with its driver. */
+class PageTest {
+  @TempDir private Path folder;
+  private Client client;
+  private ChromeDriver browser;
+
+  private static Optional<Path> program(String... names) {
+    return Stream.of(System.getenv("PATH").split(":"))
+        .flatMap(place -> Stream.of(names).map(name -> Path.of(place, name)))
+        .filter(Files::isExecutable)
+        .findFirst();
+  }
+
+  @BeforeEach
+  void start() throws IOException {
+    Optional<Path> driver = program("chromedriver");
+    Optional<Path> chromium = program("chromium", "chromium-browser", "google-chrome");
+    assumeTrue(driver.isPresent() && chromium.isPresent(), "no Chromium with its driver");
+    client = new Client(Client.options(folder));
+    var options = new ChromeOptions();
+    options.setBinary(chromium.get().toFile());
+    options.addArguments(
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        "--user-data-dir=" + folder.resolve("profile"));
+    browser =
+        new ChromeDriver(
+            new ChromeDriverService.Builder()
+                .usingDriverExecutable(driver.get().toFile())
+                .usingAnyFreePort()
+                .build(),
+            options);
+    browser.get(client.server.address() + "/");
+  }
+
+  @AfterEach
+  void stop() throws IOException {
+    if (browser != null) {
+      browser.quit();
+    }
+    if (client != null) {
+      client.close();
+    }
+  }
+
+  private void choose(int... digits) {
+    String files =
+        IntStream.of(digits)
+            .mapToObj(digit ->
+                Client.SAMPLES
+                    .resolve("digit-%d.png".formatted(digit))
+                    .toAbsolutePath()
+                    .normalize())
+            .map(Path::toString)
+            .collect(Collectors.joining("\n"));
+    browser.findElement(By.id("files")).sendKeys(files);
+  }
+
+  private WebElement visible(String selector) {
+    return new WebDriverWait(browser, Duration.ofSeconds(20))
+        .until(driver ->
+            driver.findElements(By.cssSelector(selector)).stream()
+                .filter(WebElement::isDisplayed)
+                .findFirst()
+                .orElse(null));
+  }
+
+  private void says(String text) {
+    new WebDriverWait(browser, Duration.ofSeconds(20))
+        .until(driver -> driver.findElement(By.id("status")).getText().contains(text));
+  }
+
+  private void nothingIsWrong() {
+    Results found = new AxeBuilder().analyze(browser);
+    assertTrue(
+        found.getViolations().isEmpty(),
+        () ->
+            found.getViolations().stream()
+                .map(rule -> rule.getId() + ": " + rule.getNodes())
+                .collect(Collectors.joining("\n")));
+    var messages = browser.manage().logs().get(LogType.BROWSER).getAll();
+    assertTrue(messages.isEmpty(), messages::toString);
+  }
+
+  private void scheme(String scheme) {
+    browser.executeCdpCommand(
+        "Emulation.setEmulatedMedia",
+        Map.of(
+            "features",
+            java.util.List.of(Map.of("name", "prefers-color-scheme", "value", scheme))));
+  }
+
+  /** On a desk and on a phone, light and dark. */
+  @ParameterizedTest
+  @CsvSource({"light, 1100, 900", "dark, 390, 844"})
+  void aPictureIsClassifiedAndExplained(String scheme, int width, int height) {
+    browser.manage().window().setSize(new Dimension(width, height));
+    scheme(scheme);
+    nothingIsWrong();
+    choose(6);
+    says("6, ");
+    assertEquals(5, browser.findElements(By.cssSelector("#bars li")).size());
+    assertTrue(visible("#latency").getText().contains("ms in the server"));
+    nothingIsWrong();
+    visible("#why").click();
+    says("speaks for 6");
+    WebElement heat = visible("#heat");
+    WebElement slider = visible("#strength");
+    String before = heat.getCssValue("opacity");
+    slider.sendKeys(Keys.ARROW_LEFT, Keys.ARROW_LEFT);
+    assertTrue(Double.parseDouble(heat.getCssValue("opacity")) < Double.parseDouble(before));
+    nothingIsWrong();
+    long scroll = (long) browser.executeScript("return document.documentElement.scrollWidth");
+    long window = (long) browser.executeScript("return window.innerWidth");
+    assertTrue(scroll <= window, () -> scroll + " > " + window);
+  }
+
+  @Test
+  void severalPicturesBecomeAGridThatLeadsToEach() {
+    choose(0, 1, 2, 3, 4, 5, 6, 7, 8, 9);
+    says("10 pictures");
+    assertEquals(10, browser.findElements(By.cssSelector("#grid li")).size());
+    nothingIsWrong();
+    // By keyboard alone: to the first picture of the grid, and open it.
+    WebElement first = visible("#grid button");
+    first.sendKeys(Keys.ENTER);
+    says("0, ");
+    assertTrue(visible("#single").isDisplayed());
+  }
+
+  @Test
+  void theCameraTakesAPicture() {
+    visible("#camera").click();
+    visible("#video");
+    new WebDriverWait(browser, Duration.ofSeconds(20))
+        .until(_ ->
+            (long) browser.executeScript("return document.getElementById('video').videoWidth") > 0);
+    nothingIsWrong();
+    visible("#shoot").click();
+    visible("#bars li");
+    visible("#stop").click();
+  }
+
+  @Test
+  void whatIsNoPictureIsSaid() throws IOException {
+    Path text = folder.resolve("cat.png");
+    Files.writeString(text, "a cat");
+    browser.findElement(By.id("files")).sendKeys(text.toString());
+    says("not a picture");
+  }
+}

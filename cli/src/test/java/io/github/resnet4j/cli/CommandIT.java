@@ -765,7 +765,7 @@ class CommandIT {
             .map(found -> found.group(1))
             .filter(command -> !command.endsWith("# downloads"))
             .toList();
-    assertEquals(24, commands.size(), commands.toString());
+    assertEquals(25, commands.size(), commands.toString());
     for (String command : commands) {
       Run run = runProcess(Map.of(), "", List.of("sh", "-c", "sh " + command));
       assertEquals(0, run.code(), command + ": " + run.err());

@@ -6,12 +6,12 @@ import io.helidon.http.HeaderName;
 import io.helidon.http.HeaderNames;
 import io.helidon.webserver.http.ServerRequest;
 import io.helidon.webserver.http.ServerResponse;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -151,20 +151,27 @@ final class Exchange {
     if (!request.content().hasEntity()) {
       throw new Refusal(Kind.BAD_REQUEST, "the request has no body");
     }
-    var all = new ByteArrayOutputStream((int) Math.clamp(announced, 1024, 1 << 20));
-    byte[] some = new byte[1 << 14];
+    // No more than a megabyte on a client's word; then as it comes.
+    byte[] all = new byte[(int) Math.clamp(announced, 1024, 1 << 20)];
+    int size = 0;
     if (connection != null) {
       connection.expect(deadline);
     }
     try (InputStream in = request.content().inputStream()) {
-      for (int n; (n = in.read(some)) >= 0; ) {
-        if (all.size() + (long) n > limits.body()) {
+      for (int n; size < announced || announced < 0; size += n) {
+        if (size == all.length) {
+          all = Arrays.copyOf(all, (int) Math.min(limits.body() + 1, 2L * size));
+        }
+        n = in.read(all, size, all.length - size);
+        if (n < 0) {
+          break;
+        }
+        if (size + (long) n > limits.body()) {
           throw tooLarge();
         }
         if (System.nanoTime() > deadline) {
           throw new Refusal(Kind.TOO_LATE, "the request did not arrive in time");
         }
-        all.write(some, 0, n);
       }
     } catch (IOException | UncheckedIOException e) {
       throw new Refusal(Kind.GONE, "the request broke off");
@@ -172,11 +179,11 @@ final class Exchange {
     if (connection != null) {
       connection.thank();
     }
-    received = all.size();
-    if (all.size() == 0) {
+    received = size;
+    if (size == 0) {
       throw new Refusal(Kind.BAD_REQUEST, "the request has no body");
     }
-    return all.toByteArray();
+    return size == all.length ? all : Arrays.copyOf(all, size);
   }
 
   private Refusal tooLarge() {
@@ -238,6 +245,9 @@ final class Exchange {
         .status(status)
         .header(HeaderNames.CONTENT_TYPE, type)
         .header("X-Content-Type-Options", "nosniff");
+    if (connection != null) {
+      connection.expect(System.nanoTime() + limits.idle().toNanos()); // to read it
+    }
     response.send(content);
   }
 }

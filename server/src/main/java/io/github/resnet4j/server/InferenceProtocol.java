@@ -132,6 +132,9 @@ final class InferenceProtocol {
     }
     int[] one = model.inputShape();
     int size = one[0] * one[1] * one[2];
+    if (input.numbers.length == size) {
+      return List.of(model.run(input.numbers, deadline));
+    }
     for (int from = 0; from < input.numbers.length; from += size) {
       futures.add(model.run(Arrays.copyOfRange(input.numbers, from, from + size), deadline));
     }

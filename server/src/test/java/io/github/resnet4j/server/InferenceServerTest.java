@@ -306,6 +306,7 @@ class InferenceServerTest {
         }
         assertFalse(answered(flood.getInputStream()).startsWith("HTTP/1.1 200"));
       }
+      Thread.sleep(1500); // until the client has seen that its idle connection was closed
       Answer after = small.post("/classify", "image/png", Client.digit(6));
       assertEquals(200, after.status(), after::toString);
     }
@@ -568,6 +569,82 @@ class InferenceServerTest {
     List<String> lines = Files.readAllLines(own.resolve("access.log"));
     assertTrue(lines.getLast().contains("\"unanswered\":0"), lines.getLast());
     assertTrue(lines.stream().allMatch(line -> line.startsWith("{") && line.endsWith("}")));
+  }
+
+  /** The disk is full: lines are lost, and counted; requests are not. */
+  @Test
+  void aLogThatCannotBeWrittenStopsNothing(@TempDir Path own) throws Exception {
+    Path full = Path.of("/dev/full");
+    org.junit.jupiter.api.Assumptions.assumeTrue(Files.exists(full));
+    ServerOptions usual = Client.options(own);
+    var options =
+        new ServerOptions(
+            usual.host(),
+            0,
+            -1,
+            usual.models(),
+            usual.batching(),
+            usual.limits(),
+            usual.token(),
+            usual.tls(),
+            Optional.of(full),
+            usual.drain(),
+            usual.compile());
+    try (var deaf = new Client(options)) {
+      assertEquals(6, best(deaf.post("/classify", "image/png", Client.digit(6)).json()));
+      String metrics = new String(deaf.get("/metrics").response().body(), StandardCharsets.UTF_8);
+      assertTrue(metric(metrics, "resnet4j_log_lost") > 0, metrics);
+    }
+  }
+
+  /** A client that sends and sends and never reads is cut off, and takes nobody's place. */
+  @Test
+  void whoNeverReadsIsCutOff(@TempDir Path own) throws Exception {
+    ServerOptions usual = Client.options(own);
+    var limits =
+        new ServerOptions.Limits(1 << 20, 1 << 20, 8, Duration.ofSeconds(5), Duration.ofSeconds(1));
+    try (var brief = new Client(with(usual, limits, usual.batching(), Optional.empty()));
+        var deaf = new Socket("127.0.0.1", brief.server.port())) {
+      byte[] asks = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".getBytes(StandardCharsets.US_ASCII);
+      boolean cut = false;
+      long until = System.nanoTime() + Duration.ofSeconds(20).toNanos();
+      var writer =
+          Thread.ofVirtual()
+              .start(() -> {
+                try {
+                  while (true) {
+                    deaf.getOutputStream().write(asks);
+                  }
+                } catch (IOException _) {
+                  // cut off
+                }
+              });
+      while (!cut && System.nanoTime() < until) {
+        assertEquals(6, best(brief.post("/classify", "image/png", Client.digit(6)).json()));
+        cut = writer.join(Duration.ofMillis(200));
+      }
+      assertTrue(cut, "it was never cut off");
+    }
+  }
+
+  /** What many requests leave behind: no files, no memory. */
+  @Test
+  void nothingGrows() throws Exception {
+    byte[] six = Client.digit(6);
+    var files = new ArrayList<Double>();
+    var heap = new ArrayList<Long>();
+    for (int round = 0; round < 4; round++) {
+      for (int i = 0; i < 20; i++) {
+        atOnce(20, () -> client.post("/classify", "image/png", six).status());
+      }
+      System.gc();
+      String metrics = new String(client.get("/metrics").response().body(), StandardCharsets.UTF_8);
+      files.add(metric(metrics, "process_files_open_files"));
+      heap.add(Runtime.getRuntime().totalMemory() - Runtime.getRuntime().freeMemory());
+    }
+    // Connections of this test's own client, which it keeps.
+    assertTrue(files.getLast() <= files.get(1) + 25, files::toString);
+    assertTrue(heap.getLast() <= heap.get(1) + (16 << 20), heap::toString);
   }
 
   /** Bytes of all kinds: an answer or a refusal, never a failure, and it goes on serving. */

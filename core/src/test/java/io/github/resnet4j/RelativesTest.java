@@ -32,6 +32,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -266,6 +267,31 @@ class RelativesTest {
             / (2 * step);
     // Differences of float32 logits, and ReLUs that open on the way.
     assertEquals(slope, measured, 0.03 * Math.abs(slope) + 1e-2);
+  }
+
+  /** Gates that begin at nothing would never learn. */
+  @Test
+  void attentionBeginsAsTimms() {
+    var spec = Architecture.named("seresnet50").toBuilder().zeroInitResidual(true).build();
+    var state = ResNet.initialize(spec, TorchRandom.manualSeed(0)).state();
+    assertEquals(Math.sqrt(2.0 / 128), deviation(state.get("layer4.0.se.fc1.weight")), 2e-3);
+    assertEquals(Math.sqrt(2.0 / 2048), deviation(state.get("layer4.0.se.fc2.weight")), 1e-3);
+    // Uniform numbers up to a bound deviate by its 1/√3.
+    assertEquals(1 / Math.sqrt(128 * 3), deviation(state.get("layer4.0.se.fc2.bias")), 3e-3);
+    assertEquals(0, state.get("layer4.0.bn3.weight").data()[0]);
+    assertEquals(1, state.get("layer4.0.bn2.weight").data()[0]);
+    var eca = ResNet.initialize(Architecture.named("ecaresnet26t"), TorchRandom.manualSeed(0));
+    for (float weight : eca.state().get("layer1.0.se.conv.weight").data()) {
+      assertTrue(weight != 0 && Math.abs(weight) <= 1 / Math.sqrt(3), () -> "weight " + weight);
+    }
+  }
+
+  private static double deviation(Tensor tensor) {
+    double squares = 0;
+    for (float each : tensor.data()) {
+      squares += (double) each * each;
+    }
+    return Math.sqrt(squares / tensor.size());
   }
 
   private static double along(

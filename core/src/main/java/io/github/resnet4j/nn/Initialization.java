@@ -2,8 +2,10 @@ package io.github.resnet4j.nn;
 
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.Residual;
+import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.util.Arrays;
 
@@ -12,7 +14,8 @@ import java.util.Arrays;
  *
  * <p>Convolutions are Kaiming normal with fan-out and the gain of ReLU (He et al., arXiv
  * 1502.01852, section 2.2), batch norm starts as the identity, the linear layer is uniform in
- * ±1/√in as PyTorch's default.
+ * ±1/√in as PyTorch's default. Channel attention begins as timm's does, Kaiming normal and
+ * PyTorch's defaults, though from other numbers.
  */
 public final class Initialization {
   private Initialization() {}
@@ -37,6 +40,24 @@ public final class Initialization {
               double fanOut = (double) conv.outChannels() * conv.kernel() * conv.kernel();
               random.normal(state.get(conv.weight().name()).data(), 0, Math.sqrt(2 / fanOut));
             }
+            case SqueezeExcite attention -> {
+              excite(
+                  attention.name() + ".fc1",
+                  attention.channels(),
+                  attention.reduced(),
+                  state,
+                  random);
+              excite(
+                  attention.name() + ".fc2",
+                  attention.reduced(),
+                  attention.channels(),
+                  state,
+                  random);
+            }
+            case EfficientAttention attention -> {
+              double bound = 1 / Math.sqrt(attention.kernel());
+              random.uniform(state.get(attention.weight().name()).data(), -bound, bound);
+            }
             case BatchNorm2d norm -> {
               Arrays.fill(state.get(norm.name() + ".weight").data(), 1);
               Arrays.fill(state.get(norm.name() + ".running_var").data(), 1);
@@ -48,13 +69,21 @@ public final class Initialization {
       network
           .walk()
           .forEach(layer -> {
-            if (layer instanceof Residual block
-                && block.main().layers().getLast() instanceof BatchNorm2d norm) {
-              Arrays.fill(state.get(norm.name() + ".weight").data(), 0);
+            if (layer instanceof Residual block) {
+              block.main().layers().reversed().stream()
+                  .filter(BatchNorm2d.class::isInstance)
+                  .findFirst()
+                  .ifPresent(norm -> Arrays.fill(state.get(norm.name() + ".weight").data(), 0));
             }
           });
     }
     return state;
+  }
+
+  private static void excite(String name, int in, int out, StateDict state, TorchRandom random) {
+    random.normal(state.get(name + ".weight").data(), 0, Math.sqrt(2.0 / out));
+    double bound = 1 / Math.sqrt(in);
+    random.uniform(state.get(name + ".bias").data(), -bound, bound);
   }
 
   private static void construct(Layer layer, StateDict state, TorchRandom random) {

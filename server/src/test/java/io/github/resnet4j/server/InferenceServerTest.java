@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.jr.ob.JSON;
 import io.github.resnet4j.Classifier;
@@ -16,12 +17,17 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.net.Socket;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
 import java.net.http.HttpRequest.BodyPublishers;
+import java.net.http.HttpResponse;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.KeyStore;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Base64;
@@ -34,6 +40,8 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import javax.net.ssl.SSLContext;
+import javax.net.ssl.TrustManagerFactory;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -372,6 +380,76 @@ class InferenceServerTest {
     }
   }
 
+  @Test
+  void connectionsAreEncryptedIfAsked(@TempDir Path own) throws Exception {
+    Path store = own.resolve("store.p12");
+    Process keytool =
+        new ProcessBuilder(
+                Path.of(System.getProperty("java.home"), "bin", "keytool").toString(),
+                "-genkeypair",
+                "-alias",
+                "x",
+                "-keyalg",
+                "EC",
+                "-dname",
+                "CN=localhost",
+                "-ext",
+                "san=ip:127.0.0.1",
+                "-storetype",
+                "PKCS12",
+                "-keystore",
+                store.toString(),
+                "-storepass",
+                "secret")
+            .redirectErrorStream(true)
+            .start();
+    keytool.getInputStream().readAllBytes();
+    assertEquals(0, keytool.waitFor());
+    var keys = KeyStore.getInstance(store.toFile(), "secret".toCharArray());
+    var pem = Base64.getMimeEncoder();
+    Path certificate =
+        Files.writeString(
+            own.resolve("certificate.pem"),
+            "-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n"
+                .formatted(pem.encodeToString(keys.getCertificate("x").getEncoded())));
+    Path key =
+        Files.writeString(
+            own.resolve("key.pem"),
+            "-----BEGIN PRIVATE KEY-----\n%s\n-----END PRIVATE KEY-----\n"
+                .formatted(
+                    pem.encodeToString(keys.getKey("x", "secret".toCharArray()).getEncoded())));
+    var trust = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+    trust.init(keys);
+    var context = SSLContext.getInstance("TLS");
+    context.init(null, trust.getTrustManagers(), null);
+    ServerOptions usual = Client.options(own);
+    var options =
+        new ServerOptions(
+            usual.host(),
+            0,
+            0,
+            usual.models(),
+            usual.batching(),
+            usual.limits(),
+            usual.token(),
+            Optional.of(new ServerOptions.Tls(certificate, key)),
+            usual.accessLog(),
+            usual.drain(),
+            usual.compile());
+    try (var secret = new Client(options);
+        var http = HttpClient.newBuilder().sslContext(context).build()) {
+      var response =
+          http.send(
+              HttpRequest.newBuilder(URI.create(secret.server.address() + "/classify"))
+                  .header("Content-Type", "image/png")
+                  .POST(BodyPublishers.ofByteArray(Client.digit(6)))
+                  .build(),
+              HttpResponse.BodyHandlers.ofString());
+      assertTrue(secret.server.address().startsWith("https://"));
+      assertTrue(response.body().contains("{\"index\":6"), response::body);
+    }
+  }
+
   // --- batches, queue, deadlines ---
 
   private static <T> List<T> atOnce(int count, Callable<T> work)
@@ -575,7 +653,7 @@ class InferenceServerTest {
   @Test
   void aLogThatCannotBeWrittenStopsNothing(@TempDir Path own) throws Exception {
     Path full = Path.of("/dev/full");
-    org.junit.jupiter.api.Assumptions.assumeTrue(Files.exists(full));
+    assumeTrue(Files.exists(full));
     ServerOptions usual = Client.options(own);
     var options =
         new ServerOptions(

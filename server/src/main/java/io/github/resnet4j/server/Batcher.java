@@ -29,9 +29,16 @@ final class Batcher implements AutoCloseable {
    * @param batch images of the run
    * @param queueNanos until the run began
    * @param runNanos of the run
+   * @param endNanos when it ended, in {@link System#nanoTime()}
    */
   @SuppressWarnings("ArrayRecordComponent")
-  record Result(float[] logits, float[] embedding, int batch, long queueNanos, long runNanos) {}
+  record Result(
+      float[] logits,
+      float[] embedding,
+      int batch,
+      long queueNanos,
+      long runNanos,
+      long endNanos) {}
 
   private record Waiting(
       float[] image, long since, long deadline, CompletableFuture<Result> result) {}
@@ -190,13 +197,19 @@ final class Batcher implements AutoCloseable {
         embeddings = Scalar.globalAveragePool(embeddings);
       }
       Tensor logits = results.lastEntry().getValue();
-      long took = System.nanoTime() - begin;
+      long end = System.nanoTime();
+      long took = end - begin;
       measurements.ran(batch.size(), Duration.ofNanos(took));
       for (int i = 0; i < batch.size(); i++) {
         Waiting waiting = batch.get(i);
         waiting.result.complete(
             new Result(
-                row(logits, i), row(embeddings, i), batch.size(), begin - waiting.since, took));
+                row(logits, i),
+                row(embeddings, i),
+                batch.size(),
+                begin - waiting.since,
+                took,
+                end));
       }
     } catch (RuntimeException | Error e) {
       batch.forEach(waiting -> waiting.result.completeExceptionally(e));

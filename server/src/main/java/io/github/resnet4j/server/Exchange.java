@@ -1,5 +1,6 @@
 package io.github.resnet4j.server;
 
+import io.github.resnet4j.server.Batcher.Result;
 import io.github.resnet4j.server.Connections.Connection;
 import io.github.resnet4j.server.Refusal.Kind;
 import io.helidon.http.HeaderName;
@@ -39,7 +40,7 @@ final class Exchange {
   private long deadline;
   private long received;
   private int images;
-  private int batch;
+  private final List<Result> results = new ArrayList<>();
 
   Exchange(
       ServerRequest request,
@@ -80,12 +81,18 @@ final class Exchange {
     return images;
   }
 
-  int batch() {
-    return batch;
+  /** What its images came to, so far. */
+  List<Result> results() {
+    return results;
   }
 
-  void sharedRun(int imagesOfRun) {
-    batch = Math.max(batch, imagesOfRun);
+  void note(Result result) {
+    results.add(result);
+  }
+
+  /** Images of the largest run that it shared. */
+  int batch() {
+    return results.stream().mapToInt(Result::batch).max().orElse(0);
   }
 
   /** Counts images, and refuses too many. */
@@ -197,12 +204,12 @@ final class Exchange {
     if (connection != null) {
       connection.socket().idle(); // it looks for the end of the connection while nobody reads
     }
-    var results = new ArrayList<T>();
+    var found = new ArrayList<T>();
     try {
       for (CompletableFuture<T> future : futures) {
-        results.add(await(future));
+        found.add(await(future));
       }
-      return results;
+      return found;
     } finally {
       futures.forEach(future -> future.cancel(false));
     }

@@ -46,6 +46,7 @@ final class HttpApi implements HttpService {
   private final AccessLog log;
   private final AtomicInteger accepted;
   private final Connections connections;
+  private final Traces traces;
   private volatile boolean stopping;
 
   /**
@@ -57,13 +58,15 @@ final class HttpApi implements HttpService {
       Measurements measurements,
       AccessLog log,
       AtomicInteger accepted,
-      Connections connections) {
+      Connections connections,
+      Traces traces) {
     this.options = options;
     this.models = models;
     this.measurements = measurements;
     this.log = log;
     this.accepted = accepted;
     this.connections = connections;
+    this.traces = traces;
   }
 
   /** From now on it says that it is not ready, so that nobody sends more. */
@@ -177,7 +180,9 @@ final class HttpApi implements HttpService {
       } finally {
         long took = System.nanoTime() - exchange.begin();
         measurements.answered(endpoint, status, took);
-        write(exchange, endpoint, request.prologue().method().text(), status, took);
+        String method = request.prologue().method().text();
+        write(exchange, endpoint, method, status, took);
+        traces.answered(exchange, endpoint, method, status);
         connections.answered();
       }
     };
@@ -330,7 +335,7 @@ final class HttpApi implements HttpService {
   }
 
   private void note(Exchange exchange, Result result) {
-    exchange.sharedRun(result.batch());
+    exchange.note(result);
     measurements.phase(Phase.QUEUE, result.queueNanos());
     measurements.phase(Phase.INFERENCE, result.runNanos());
   }

@@ -39,6 +39,7 @@ public final class InferenceServer implements AutoCloseable {
   private final AccessLog log;
   private final HttpApi api;
   private final Connections connections;
+  private final Traces traces;
   private final AtomicInteger accepted = new AtomicInteger();
   private final WebServer server;
   private final io.grpc.@Nullable Server grpcServer;
@@ -67,6 +68,7 @@ public final class InferenceServer implements AutoCloseable {
     this.options = options;
     this.log = new AccessLog(options.accessLog());
     this.measurements = new Measurements();
+    this.traces = new Traces();
     this.models = new ModelRepository(options, reader::read, measurements, log);
     measurements.gauge("resnet4j.queue.images", "Images that wait for a run", models::waiting);
     measurements.gauge("resnet4j.accepted", "Requests without their answer yet", accepted::get);
@@ -76,7 +78,7 @@ public final class InferenceServer implements AutoCloseable {
             options.limits().idle(),
             Http1Config.builder().maxHeadersSize(MOST_HEADERS).maxPrologueLength(LONGEST_PROLOGUE));
     measurements.gauge("resnet4j.connections", "Connections of HTTP", connections::count);
-    this.api = new HttpApi(options, models, measurements, log, accepted, connections);
+    this.api = new HttpApi(options, models, measurements, log, accepted, connections, traces);
     given.forEach(models::add);
     models.loadAll();
     var grpc = new GrpcApi(options, models, measurements, log, accepted, api);
@@ -122,6 +124,7 @@ public final class InferenceServer implements AutoCloseable {
     } catch (RuntimeException e) {
       connections.close();
       models.close();
+      traces.close();
       measurements.close();
       log.close();
       throw new IOException(
@@ -189,6 +192,7 @@ public final class InferenceServer implements AutoCloseable {
     }
     connections.close();
     models.close();
+    traces.close();
     log.event("stopped", Map.of("unanswered", accepted.get()));
     measurements.close();
     log.close();

@@ -649,6 +649,55 @@ class InferenceServerTest {
     assertTrue(lines.stream().allMatch(line -> line.startsWith("{") && line.endsWith("}")));
   }
 
+  /** Spans go where OpenTelemetry's settings say, in the client's trace. */
+  @Test
+  void requestsAreTracedIfThatIsConfigured(@TempDir Path own) throws Exception {
+    var received = new java.util.concurrent.LinkedBlockingQueue<String>();
+    var collector =
+        com.sun.net.httpserver.HttpServer.create(new java.net.InetSocketAddress("127.0.0.1", 0), 0);
+    collector.createContext(
+        "/v1/traces",
+        exchange -> {
+          received.add(
+              new String(exchange.getRequestBody().readAllBytes(), StandardCharsets.ISO_8859_1));
+          exchange.sendResponseHeaders(200, -1);
+          exchange.close();
+        });
+    collector.start();
+    System.setProperty(
+        "otel.exporter.otlp.endpoint", "http://127.0.0.1:" + collector.getAddress().getPort());
+    try (var traced = new Client(Client.options(own))) {
+      Answer answer =
+          traced.send(
+              "/classify",
+              request -> {
+                try {
+                  return request
+                      .header("Content-Type", "image/png")
+                      .header("X-Request-Id", "request-17")
+                      .header(
+                          "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+                      .POST(BodyPublishers.ofByteArray(Client.digit(6)));
+                } catch (IOException e) {
+                  throw new IllegalStateException(e);
+                }
+              });
+      assertEquals(200, answer.status());
+    } finally {
+      System.clearProperty("otel.exporter.otlp.endpoint");
+      collector.stop(0);
+    }
+    String spans = String.join("", received);
+    for (String part : List.of("POST classify", "queue", "inference", "request-17", "resnet4j")) {
+      assertTrue(spans.contains(part), () -> part + " is not in " + spans);
+    }
+    String trace =
+        new String(
+            java.util.HexFormat.of().parseHex("0af7651916cd43dd8448eb211c80319c"),
+            StandardCharsets.ISO_8859_1);
+    assertTrue(spans.contains(trace), "another trace");
+  }
+
   /** The disk is full: lines are lost, and counted; requests are not. */
   @Test
   void aLogThatCannotBeWrittenStopsNothing(@TempDir Path own) throws Exception {

@@ -1,7 +1,6 @@
 package io.github.resnet4j.server;
 
 import io.helidon.common.buffers.BufferData;
-import io.helidon.common.socket.HelidonSocket;
 import io.helidon.http.Headers;
 import io.helidon.webserver.ConnectionContext;
 import io.helidon.webserver.http1.Http1Config;
@@ -25,12 +24,51 @@ final class Connections implements ServerConnectionSelector, AutoCloseable {
 
   /** A connection, as the thread that serves it knows it. */
   static final class Connection {
-    private final HelidonSocket socket;
+    private final ConnectionContext context;
     private volatile long until;
     private volatile boolean armed;
+    private volatile boolean idle;
+    private volatile boolean gone;
+    private @Nullable Thread watch;
 
-    private Connection(HelidonSocket socket) {
-      this.socket = socket;
+    private Connection(ConnectionContext context) {
+      this.context = context;
+    }
+
+    /**
+     * Looks for the end of the connection while its thread waits for a result. What comes instead,
+     * the beginning of the next request, is kept for that; so the thread must not read until {@link
+     * #rest} returns.
+     */
+    void watch() {
+      if (watch == null) {
+        watch =
+            Thread.ofVirtual()
+                .start(() -> {
+                  try {
+                    context.dataReader().pullData();
+                  } catch (RuntimeException _) {
+                    gone = true;
+                  }
+                });
+      }
+    }
+
+    /** Whether the client hung up, if it is watched. */
+    boolean isGone() {
+      return gone;
+    }
+
+    /** After the answer: waits for the next request or the end, if it was watched. */
+    private void rest() {
+      if (watch != null) {
+        try {
+          watch.join();
+        } catch (InterruptedException _) {
+          Thread.currentThread().interrupt();
+        }
+        watch = null;
+      }
     }
 
     /** Gives it until then, in {@link System#nanoTime()}. */
@@ -42,10 +80,6 @@ final class Connections implements ServerConnectionSelector, AutoCloseable {
     /** It has said all that it was asked for. */
     void thank() {
       armed = false;
-    }
-
-    HelidonSocket socket() {
-      return socket;
     }
   }
 
@@ -66,6 +100,7 @@ final class Connections implements ServerConnectionSelector, AutoCloseable {
                           @Override
                           public void headers(ConnectionContext ctx, Headers headers) {
                             if (current.get() instanceof Connection connection) {
+                              connection.idle = false;
                               connection.thank();
                             }
                           }
@@ -84,6 +119,17 @@ final class Connections implements ServerConnectionSelector, AutoCloseable {
   void answered() {
     if (current.get() instanceof Connection connection) {
       connection.expect(System.nanoTime() + idle.toNanos());
+      connection.idle = true;
+      connection.rest();
+    }
+  }
+
+  /** Closes those that wait for another request. */
+  void closeIdle() {
+    for (Connection connection : all) {
+      if (connection.idle) {
+        close(connection);
+      }
     }
   }
 
@@ -106,7 +152,7 @@ final class Connections implements ServerConnectionSelector, AutoCloseable {
   private void close(Connection connection) {
     all.remove(connection);
     try {
-      connection.socket.close();
+      connection.context.serverSocket().close();
     } catch (UncheckedIOException _) {
       // closed already
     }
@@ -133,7 +179,7 @@ final class Connections implements ServerConnectionSelector, AutoCloseable {
 
   @Override
   public ServerConnection connection(ConnectionContext ctx) {
-    var connection = new Connection(ctx.serverSocket());
+    var connection = new Connection(ctx);
     connection.expect(System.nanoTime() + idle.toNanos());
     all.add(connection);
     ServerConnection served = http.connection(ctx);

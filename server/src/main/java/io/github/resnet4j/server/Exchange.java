@@ -201,8 +201,9 @@ final class Exchange {
    * Waits for results. A client that went away meanwhile, or the deadline, gives their places up.
    */
   <T> List<T> await(List<CompletableFuture<T>> futures) {
-    if (connection != null) {
-      connection.socket().idle(); // it looks for the end of the connection while nobody reads
+    // Who asked for the connection's end waits for it: there is nothing to look for.
+    if (connection != null && header("Connection").filter("close"::equalsIgnoreCase).isEmpty()) {
+      connection.watch();
     }
     var found = new ArrayList<T>();
     try {
@@ -224,7 +225,7 @@ final class Exchange {
         }
         return future.get(Math.min(rest, LOOK_NANOS), TimeUnit.NANOSECONDS);
       } catch (TimeoutException _) {
-        if (connection != null && !connection.socket().isConnected()) {
+        if (connection != null && connection.isGone()) {
           throw new Refusal(Kind.GONE, "the client went away");
         }
       } catch (ExecutionException e) {

@@ -179,6 +179,7 @@ public final class InferenceServer implements AutoCloseable {
     while (accepted.get() > 0 && System.nanoTime() < until) {
       LockSupport.parkNanos(5_000_000);
     }
+    connections.closeIdle();
     server.stop();
     if (grpcServer != null) {
       grpcServer.shutdown();

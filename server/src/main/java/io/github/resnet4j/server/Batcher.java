@@ -10,10 +10,14 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.BooleanSupplier;
 
 /**
  * Lets requests share runs of a network. One thread takes what waits, at most so many images, and
@@ -42,6 +46,8 @@ final class Batcher implements AutoCloseable {
 
   private record Waiting(
       float[] image, long since, long deadline, CompletableFuture<Result> result) {}
+
+  private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
 
   private final Session session;
   private final int[] shape;
@@ -119,6 +125,63 @@ final class Batcher implements AutoCloseable {
     return result;
   }
 
+  /**
+   * Waits for results. A client that went away meanwhile, or the deadline, gives their places up.
+   *
+   * @param deadline in {@link System#nanoTime()}
+   * @param isGone whether nobody waits any more; asked from time to time
+   */
+  static List<Result> await(
+      List<CompletableFuture<Result>> futures, long deadline, BooleanSupplier isGone) {
+    var results = new ArrayList<Result>();
+    try {
+      for (CompletableFuture<Result> future : futures) {
+        while (!future.isDone()) {
+          long rest = deadline - System.nanoTime();
+          if (rest <= 0) {
+            throw tooLate();
+          }
+          if (isGone.getAsBoolean()) {
+            throw new Refusal(Kind.GONE, "the client went away");
+          }
+          try {
+            future.get(Math.min(rest, LOOK_NANOS), TimeUnit.NANOSECONDS);
+          } catch (TimeoutException _) {
+            // look again
+          }
+        }
+        results.add(future.get());
+      }
+      return results;
+    } catch (ExecutionException e) {
+      if (e.getCause() instanceof Refusal refusal) {
+        throw refusal;
+      }
+      throw new IllegalStateException(e.getCause());
+    } catch (InterruptedException _) {
+      Thread.currentThread().interrupt();
+      throw new Refusal(Kind.NOT_READY, "the server is stopping");
+    } finally {
+      futures.forEach(future -> future.cancel(false));
+    }
+  }
+
+  /**
+   * Waits for a place, until the deadline.
+   *
+   * @param deadline in {@link System#nanoTime()}
+   */
+  static void acquire(Semaphore places, long deadline) {
+    try {
+      if (!places.tryAcquire(deadline - System.nanoTime(), TimeUnit.NANOSECONDS)) {
+        throw tooLate();
+      }
+    } catch (InterruptedException _) {
+      Thread.currentThread().interrupt();
+      throw new Refusal(Kind.NOT_READY, "the server is stopping");
+    }
+  }
+
   int waiting() {
     lock.lock();
     try {
@@ -180,7 +243,7 @@ final class Batcher implements AutoCloseable {
   }
 
   static Refusal tooLate() {
-    return new Refusal(Kind.TOO_LATE, "the deadline passed before the network ran");
+    return new Refusal(Kind.TOO_LATE, "the deadline passed before there was a result");
   }
 
   private void run(List<Waiting> batch) {

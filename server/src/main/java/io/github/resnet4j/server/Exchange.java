@@ -19,9 +19,6 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
@@ -29,7 +26,6 @@ import org.jspecify.annotations.Nullable;
 final class Exchange {
   private static final HeaderName REQUEST_ID = HeaderNames.create("X-Request-Id");
   private static final Pattern SAYABLE = Pattern.compile("[A-Za-z0-9_.:-]{1,64}");
-  private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
 
   private final ServerRequest request;
   private final ServerResponse response;
@@ -197,47 +193,14 @@ final class Exchange {
     return new Refusal(Kind.TOO_LARGE, "at most %d bytes".formatted(limits.body()));
   }
 
-  /**
-   * Waits for results. A client that went away meanwhile, or the deadline, gives their places up.
-   */
-  <T> List<T> await(List<CompletableFuture<T>> futures) {
+  /** Waits for results, and looks meanwhile whether the client still does. */
+  List<Result> await(List<CompletableFuture<Result>> futures) {
     // Who asked for the connection's end waits for it: there is nothing to look for.
-    if (connection != null && header("Connection").filter("close"::equalsIgnoreCase).isEmpty()) {
-      connection.watch();
+    if (connection == null || header("Connection").filter("close"::equalsIgnoreCase).isPresent()) {
+      return Batcher.await(futures, deadline, () -> false);
     }
-    var found = new ArrayList<T>();
-    try {
-      for (CompletableFuture<T> future : futures) {
-        found.add(await(future));
-      }
-      return found;
-    } finally {
-      futures.forEach(future -> future.cancel(false));
-    }
-  }
-
-  private <T> T await(CompletableFuture<T> future) {
-    while (true) {
-      try {
-        long rest = deadline - System.nanoTime();
-        if (rest <= 0) {
-          throw new Refusal(Kind.TOO_LATE, "there was no answer before the deadline");
-        }
-        return future.get(Math.min(rest, LOOK_NANOS), TimeUnit.NANOSECONDS);
-      } catch (TimeoutException _) {
-        if (connection != null && connection.isGone()) {
-          throw new Refusal(Kind.GONE, "the client went away");
-        }
-      } catch (ExecutionException e) {
-        if (e.getCause() instanceof Refusal refusal) {
-          throw refusal;
-        }
-        throw new IllegalStateException(e.getCause());
-      } catch (InterruptedException _) {
-        Thread.currentThread().interrupt();
-        throw new Refusal(Kind.NOT_READY, "the server is stopping");
-      }
-    }
+    connection.watch();
+    return Batcher.await(futures, deadline, connection::isGone);
   }
 
   void json(Object value) {

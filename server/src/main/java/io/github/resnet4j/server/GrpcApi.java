@@ -38,15 +38,11 @@ import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Function;
 
@@ -322,7 +318,8 @@ final class GrpcApi {
             .toList();
     InferenceProtocol.check(wanted);
     List<Result> results =
-        await(InferenceProtocol.begin(model, input, deadline), deadline, observer);
+        Batcher.await(
+            InferenceProtocol.begin(model, input, deadline), deadline, observer::isCancelled);
     var response =
         ModelInferResponse.newBuilder()
             .setModelName(model.name())
@@ -366,45 +363,5 @@ final class GrpcApi {
         tensor.getShapeList(),
         numbers,
         contents.getBytesContentsList().stream().map(ByteString::toByteArray).toList());
-  }
-
-  /** Waits; a call that was cancelled gives its places up. */
-  private static List<Result> await(
-      List<CompletableFuture<Result>> futures,
-      long deadline,
-      ServerCallStreamObserver<ModelInferResponse> observer) {
-    var results = new ArrayList<Result>();
-    try {
-      for (CompletableFuture<Result> future : futures) {
-        while (true) {
-          if (observer.isCancelled()) {
-            throw new Refusal(Kind.GONE, "the client went away");
-          }
-          long rest = deadline - System.nanoTime();
-          if (rest <= 0) {
-            throw Batcher.tooLate();
-          }
-          try {
-            results.add(
-                future.get(
-                    Math.min(rest, TimeUnit.MILLISECONDS.toNanos(50)), TimeUnit.NANOSECONDS));
-            break;
-          } catch (TimeoutException _) {
-            // look again whether anybody waits
-          }
-        }
-      }
-      return results;
-    } catch (ExecutionException e) {
-      if (e.getCause() instanceof Refusal refusal) {
-        throw refusal;
-      }
-      throw new IllegalStateException(e.getCause());
-    } catch (InterruptedException _) {
-      Thread.currentThread().interrupt();
-      throw new Refusal(Kind.NOT_READY, "the server is stopping");
-    } finally {
-      futures.forEach(future -> future.cancel(false));
-    }
   }
 }

@@ -17,7 +17,6 @@ import java.util.List;
 import java.util.OptionalInt;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Semaphore;
-import java.util.concurrent.TimeUnit;
 
 /** A version of a model, compiled and warm. */
 final class ServedModel implements AutoCloseable {
@@ -93,14 +92,7 @@ final class ServedModel implements AutoCloseable {
    * @param deadline in {@link System#nanoTime()}
    */
   Prepared prepare(byte[] bytes, long deadline) {
-    try {
-      if (!decoding.tryAcquire(deadline - System.nanoTime(), TimeUnit.NANOSECONDS)) {
-        throw Batcher.tooLate();
-      }
-    } catch (InterruptedException _) {
-      Thread.currentThread().interrupt();
-      throw new Refusal(Kind.NOT_READY, "the server is stopping");
-    }
+    Batcher.acquire(decoding, deadline);
     try {
       long begin = System.nanoTime();
       Pixels picture = decoder.decode("the picture", bytes);
@@ -147,14 +139,7 @@ final class ServedModel implements AutoCloseable {
         && (index.getAsInt() < 0 || index.getAsInt() >= classifier.labels().size())) {
       throw new Refusal(Kind.BAD_REQUEST, "class must be 0 to " + (classifier.labels().size() - 1));
     }
-    try {
-      if (!explaining.tryAcquire(deadline - System.nanoTime(), TimeUnit.NANOSECONDS)) {
-        throw Batcher.tooLate();
-      }
-    } catch (InterruptedException _) {
-      Thread.currentThread().interrupt();
-      throw new Refusal(Kind.NOT_READY, "the server is stopping");
-    }
+    Batcher.acquire(explaining, deadline);
     try {
       long begin = System.nanoTime();
       var explainer = new Explainer(classifier.network());

@@ -156,7 +156,7 @@ class PageTest {
   @Test
   void severalPicturesBecomeAGridThatLeadsToEach() {
     choose(0, 1, 2, 3, 4, 5, 6, 7, 8, 9);
-    says("10 pictures");
+    says("10 pictures in ");
     assertEquals(10, browser.findElements(By.cssSelector("#grid li")).size());
     nothingIsWrong();
     // By keyboard alone: to the first picture of the grid, and open it.

@@ -13,6 +13,7 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.logging.Level;
 import java.util.logging.Logger;
 import org.jspecify.annotations.Nullable;
@@ -215,25 +216,30 @@ final class ServeCommand implements Callable<Integer> {
       Classifier classifier = options.classifier(preprocessing.file, labels);
       given.put(name(), classifier);
     }
+    var stop = new CountDownLatch(1);
+    var stopped = new CountDownLatch(1);
     try (var server =
         InferenceServer.start(serverOptions(), given, checkpoint -> read(checkpoint))) {
       System.err.println(
           "resnet4j: listening at "
               + server.address()
               + (server.grpcPort() < 0 ? "" : ", gRPC at port " + server.grpcPort()));
-      var stopped = new CountDownLatch(1);
-      var main = Thread.currentThread();
+      // The JVM ends when its hooks have: this one waits until what was accepted is answered.
       Runtime.getRuntime()
           .addShutdownHook(
               new Thread(() -> {
-                stopped.countDown();
+                stop.countDown();
                 try {
-                  main.join(Duration.ofSeconds((long) drain + 10)); // until it has closed
+                  if (!stopped.await((long) drain + 10, TimeUnit.SECONDS)) {
+                    System.err.println("resnet4j: ended before all was answered");
+                  }
                 } catch (InterruptedException _) {
                   Thread.currentThread().interrupt();
                 }
               }));
-      stopped.await();
+      stop.await();
+    } finally {
+      stopped.countDown();
     }
     return Main.OK;
   }

@@ -879,7 +879,13 @@ def preprocessing(out):
                 "sha256": sha256(y.astype("<f4")),
                 "first": y.flatten()[:4].tolist(),
             }
-    for tag in ("resnet50.a1_in1k", "resnet50.tv_in1k", "resnet18.a3_in1k", "resnext50_32x4d.a1h_in1k"):  # fmt: skip
+    # Each of another training: sizes, shares of the crop, interpolations, means.
+    tags = (
+        "resnet50.a1_in1k", "resnet50.tv_in1k", "resnet18.a3_in1k", "resnext50_32x4d.a1h_in1k",
+        "resnet50.d_in1k", "resnet50.gluon_in1k", "resnet101.tv2_in1k", "ecaresnet26t.ra2_in1k",
+        "resnet18d.ra4_e3600_r224_in1k", "seresnextaa201d_32x8d.sw_in12k_ft_in1k_384",
+    )  # fmt: skip
+    for tag in tags:
         cfg = timm.get_pretrained_cfg(tag).to_dict()
         data = timm.data.resolve_data_config(pretrained_cfg=cfg)
         transform = timm.data.create_transform(**data, is_training=False)

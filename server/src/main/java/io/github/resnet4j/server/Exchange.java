@@ -19,12 +19,17 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /** A request on its way to an answer. */
 final class Exchange {
   private static final HeaderName REQUEST_ID = HeaderNames.create("X-Request-Id");
+
+  /** Bytes of a refused body that are passed over at most. */
+  static final int LINGER = 1 << 20;
+
   private static final Pattern SAYABLE = Pattern.compile("[A-Za-z0-9_.:-]{1,64}");
 
   private final ServerRequest request;
@@ -191,6 +196,33 @@ final class Exchange {
 
   private Refusal tooLarge() {
     return new Refusal(Kind.TOO_LARGE, "at most %d bytes".formatted(limits.body()));
+  }
+
+  /**
+   * Passes over a body that was not read, before a refusal: a client that still sends when its
+   * connection ends may never see the answer. Of a long one only the beginning; then the connection
+   * ends with the answer.
+   */
+  void passOverBody() {
+    if (!request.content().hasEntity() || request.content().consumed()) {
+      return;
+    }
+    if (connection != null) {
+      connection.expect(System.nanoTime() + TimeUnit.SECONDS.toNanos(1));
+    }
+    try (InputStream in = request.content().inputStream()) {
+      byte[] some = new byte[1 << 14];
+      int rest = LINGER;
+      for (int n = 0; n >= 0 && rest > 0; rest -= n) {
+        n = in.read(some);
+        if (n < 0) {
+          return;
+        }
+      }
+    } catch (IOException | RuntimeException _) {
+      // it broke off, or was read in part
+    }
+    response.header(HeaderNames.CONNECTION, "close");
   }
 
   /** Waits for results, and looks meanwhile whether the client still does. */

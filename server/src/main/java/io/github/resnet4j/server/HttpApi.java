@@ -159,6 +159,7 @@ final class HttpApi implements HttpService {
       } catch (Refusal refusal) {
         status = refusal.kind().status;
         measurements.refused(refusal.kind());
+        exchange.passOverBody();
         if (refusal.kind() == Kind.BUSY) {
           response.header("Retry-After", "1");
         }

@@ -88,7 +88,8 @@ public final class InferenceServer implements AutoCloseable {
             .port(options.port())
             .shutdownHook(false)
             .featuresDiscoverServices(false)
-            .maxPayloadSize(options.limits().body())
+            // A little more than is allowed is read, so that its client sees the refusal.
+            .maxPayloadSize(options.limits().body() + Exchange.LINGER)
             .maxTcpConnections(MOST_CONNECTIONS)
             .idleConnectionTimeout(options.limits().idle())
             .idleConnectionPeriod(options.limits().idle())

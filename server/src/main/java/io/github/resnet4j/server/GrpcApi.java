@@ -36,8 +36,6 @@ import io.grpc.stub.ServerCalls;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.net.InetSocketAddress;
-import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -155,13 +153,7 @@ final class GrpcApi {
   }
 
   private boolean isAuthorized(Metadata headers) {
-    if (options.token().isEmpty()) {
-      return true;
-    }
-    String shown = Optional.ofNullable(headers.get(AUTHORIZATION)).orElse("");
-    return MessageDigest.isEqual(
-        ("Bearer " + options.token().get()).getBytes(StandardCharsets.UTF_8),
-        shown.getBytes(StandardCharsets.UTF_8));
+    return options.admits(Optional.ofNullable(headers.get(AUTHORIZATION)).orElse(""));
   }
 
   private static <A extends Message, B extends Message> MethodDescriptor<A, B> method(

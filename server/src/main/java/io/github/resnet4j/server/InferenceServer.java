@@ -69,7 +69,7 @@ public final class InferenceServer implements AutoCloseable {
     this.log = new AccessLog(options.accessLog());
     this.measurements = new Measurements();
     this.traces = new Traces();
-    this.models = new ModelRepository(options, reader::read, measurements, log);
+    this.models = new ModelRepository(options, reader, measurements, log);
     measurements.gauge("resnet4j.queue.images", "Images that wait for a run", models::waiting);
     measurements.gauge("resnet4j.accepted", "Requests without their answer yet", accepted::get);
     measurements.gauge("resnet4j.log.lost", "Lines that could not be written", log::lost);
@@ -119,10 +119,14 @@ public final class InferenceServer implements AutoCloseable {
                                     io.helidon.common.configurable.Resource.create(
                                         tls.certificate())))
                             .build())));
+    WebServer http = null;
     try {
-      this.server = builder.build().start();
+      http = builder.build().start();
       this.grpcServer = options.grpcPort() < 0 ? null : grpc.start();
-    } catch (RuntimeException e) {
+    } catch (IOException | RuntimeException e) {
+      if (http != null) {
+        http.stop(); // gRPC's port was the one that is taken
+      }
       connections.close();
       models.close();
       traces.close();
@@ -133,6 +137,7 @@ public final class InferenceServer implements AutoCloseable {
               .formatted(options.host(), options.port(), rootOf(e).getMessage()),
           e);
     }
+    this.server = http;
     log.event("ready", Map.of("address", address(), "grpc_port", grpcPort()));
   }
 

@@ -24,11 +24,6 @@ import org.jspecify.annotations.Nullable;
  * each, or given. A model that cannot be loaded is said to be unavailable; the others are served.
  */
 final class ModelRepository implements AutoCloseable {
-  /** Reads a checkpoint with the preprocessing and labels that belong to it. */
-  interface Reader {
-    Classifier read(Path checkpoint) throws IOException;
-  }
-
   /** What clients may see of a version. */
   record Listing(String name, String version, boolean ready, String reason) {}
 
@@ -44,7 +39,7 @@ final class ModelRepository implements AutoCloseable {
       Comparator.comparingLong((String version) -> Long.parseLong(version)).reversed();
 
   private final ServerOptions options;
-  private final Reader reader;
+  private final InferenceServer.Reader reader;
   private final Measurements measurements;
   private final AccessLog log;
   private final Semaphore decoding =
@@ -52,7 +47,11 @@ final class ModelRepository implements AutoCloseable {
   private final Map<String, TreeMap<String, Entry>> models = new ConcurrentHashMap<>();
   private final Object loading = new Object();
 
-  ModelRepository(ServerOptions options, Reader reader, Measurements measurements, AccessLog log) {
+  ModelRepository(
+      ServerOptions options,
+      InferenceServer.Reader reader,
+      Measurements measurements,
+      AccessLog log) {
     this.options = options;
     this.reader = reader;
     this.measurements = measurements;
@@ -237,7 +236,7 @@ final class ModelRepository implements AutoCloseable {
     return all;
   }
 
-  /** Whether there is a model, and none that is still to come. */
+  /** Whether there is a model that answers. */
   boolean isReady() {
     return list().stream().anyMatch(Listing::ready);
   }
@@ -252,7 +251,7 @@ final class ModelRepository implements AutoCloseable {
     return waiting;
   }
 
-  /** The labels of a model, for {@code labels.json} and metadata. */
+  /** What metadata and the page say of a model beside its name. */
   static Map<String, Object> describe(ServedModel model) {
     var fields = new LinkedHashMap<String, Object>();
     fields.put("classes", model.classifier().labels().size());

@@ -51,12 +51,11 @@ final class ServedModel implements AutoCloseable {
     this.decoder = new ImageDecoder(false, options.limits().pixels());
     this.decoding = decoding;
     this.measurements = measurements;
-    Preprocessing prepared = classifier.preprocessing();
     this.batcher =
         new Batcher(
             name,
             classifier.network().compile(compile.withTaps("avgpool")),
-            new int[] {prepared.channels(), prepared.cropHeight(), prepared.cropWidth()},
+            inputShape(),
             options.batching(),
             measurements);
     batcher.warmUp();

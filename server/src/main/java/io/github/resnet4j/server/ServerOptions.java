@@ -1,7 +1,9 @@
 package io.github.resnet4j.server;
 
 import io.github.resnet4j.engine.CompileOptions;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.security.MessageDigest;
 import java.time.Duration;
 import java.util.Optional;
 
@@ -94,6 +96,18 @@ public record ServerOptions(
         "token",
         "one of %d characters".formatted(token.map(String::length).orElse(0)),
         "at least 16 characters long");
+  }
+
+  /**
+   * Whether a client may ask. In constant time: how far a guess is right cannot be measured.
+   *
+   * @param authorization the header of that name, or nothing
+   */
+  boolean admits(String authorization) {
+    return token.isEmpty()
+        || MessageDigest.isEqual(
+            ("Bearer " + token.get()).getBytes(StandardCharsets.UTF_8),
+            authorization.getBytes(StandardCharsets.UTF_8));
   }
 
   private static void check(boolean legal, String field, Object value, String legalValues) {

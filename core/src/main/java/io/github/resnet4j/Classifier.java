@@ -4,6 +4,7 @@ import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.tensor.Tensor;
@@ -62,7 +63,7 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
         throw new IOException("the embedded model is not in the jar: " + EMBEDDED);
       }
       try (var checkpoint = Checkpoint.of(Path.of(EMBEDDED), resource.readAllBytes())) {
-        return of(checkpoint);
+        return of(checkpoint, false);
       }
     }
   }
@@ -75,11 +76,63 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
    */
   public static Classifier load(Path file) throws IOException {
     try (var checkpoint = Checkpoint.open(file)) {
-      return of(checkpoint);
+      return of(checkpoint, false);
     }
   }
 
-  private static Classifier of(Checkpoint checkpoint) throws IOException {
+  /**
+   * The same as {@link #load} for a checkpoint in memory, whose weights are read where it lies when
+   * they are asked for; the array must stay as it is.
+   *
+   * @param name what errors call it
+   */
+  @SuppressWarnings("MustBeClosedChecker") // memory needs no closing
+  public static Classifier read(String name, byte[] bytes) throws IOException {
+    return of(Checkpoint.of(Path.of(name), bytes), true);
+  }
+
+  /**
+   * Weights that were found, with the preprocessing and the labels that belong to them: {@linkplain
+   * #usualPreprocessing the usual one} and numbers where those are not known. The file stays open
+   * as long as the process lives: weights are read as they are compiled.
+   *
+   * @throws IllegalArgumentException if it is not known which network they are for
+   */
+  @SuppressWarnings("MustBeClosedChecker")
+  public static Classifier of(Weights found) throws IOException {
+    ResNetSpec spec =
+        found
+            .spec()
+            .orElseThrow(() ->
+                new IllegalArgumentException(
+                    found.file() + ": does not say which network it is for; name it"));
+    int classes = spec.numClasses();
+    return new Classifier(
+        ResNet.loadLazily(spec, Checkpoint.open(found.file())),
+        found.preprocessing().orElseGet(() -> usualPreprocessing(spec)),
+        found
+            .labels()
+            .filter(labels -> labels.size() == classes)
+            .orElseGet(() -> numbered(classes)));
+  }
+
+  /**
+   * What is assumed of weights that do not say how their pictures were prepared: CIFAR's for a
+   * network for small pictures, else ImageNet's.
+   */
+  public static Preprocessing usualPreprocessing(ResNetSpec spec) {
+    return spec.stem() == ResNetSpec.Stem.SMALL_IMAGE
+        ? new Preprocessing(
+            32,
+            32,
+            32,
+            Interpolation.BILINEAR,
+            List.of(0.4914f, 0.4822f, 0.4465f),
+            List.of(0.2470f, 0.2435f, 0.2616f))
+        : Preprocessing.imagenet(256, 224);
+  }
+
+  private static Classifier of(Checkpoint checkpoint, boolean lazily) throws IOException {
     var notes = ModelNotes.of(checkpoint);
     if (notes.spec().isEmpty() || notes.preprocessing().isEmpty()) {
       throw new CheckpointException(
@@ -88,7 +141,7 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
     }
     ResNetSpec spec = notes.spec().get();
     return new Classifier(
-        ResNet.load(spec, checkpoint),
+        lazily ? ResNet.loadLazily(spec, checkpoint) : ResNet.load(spec, checkpoint),
         notes.preprocessing().get(),
         notes.labels().orElseGet(() -> numbered(spec.numClasses())));
   }

@@ -1,6 +1,7 @@
 package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Architecture;
+import io.github.resnet4j.Classifier;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.Weights;
@@ -197,7 +198,9 @@ final class DiffCommand implements Callable<Integer> {
       return Npy.read(file);
     }
     Preprocessing preprocessing =
-        weights.preprocessing().orElseGet(() -> ModelOptions.usual(weights.spec().orElseThrow()));
+        weights
+            .preprocessing()
+            .orElseGet(() -> Classifier.usualPreprocessing(weights.spec().orElseThrow()));
     return preprocessing.apply(ImageDecoder.DEFAULT.decode(file));
   }
 

@@ -104,7 +104,7 @@ final class ExportCommand implements Callable<Integer> {
       Weights found = options.findWeights();
       ResNet network = options.load(found);
       if (!network.spec().includeTop()) {
-        int side = ModelOptions.usual(network.spec()).cropHeight();
+        int side = Classifier.usualPreprocessing(network.spec()).cropHeight();
         export.write(network, new Shape(network.spec().inChannels(), side, side), out);
       } else {
         export.write(ModelOptions.classifier(found, network, preprocessing.file), out);

@@ -8,7 +8,6 @@ import io.github.resnet4j.Weights;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.Precision;
-import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Team;
@@ -199,23 +198,10 @@ final class ModelOptions {
             .orElseGet(() -> Classifier.numbered(classes)));
   }
 
-  /** CIFAR's for a network for small pictures, else ImageNet's. */
-  static Preprocessing usual(ResNetSpec spec) {
-    return spec.stem() == ResNetSpec.Stem.SMALL_IMAGE
-        ? new Preprocessing(
-            32,
-            32,
-            32,
-            Interpolation.BILINEAR,
-            List.of(0.4914f, 0.4822f, 0.4465f),
-            List.of(0.2470f, 0.2435f, 0.2616f))
-        : Preprocessing.imagenet(256, 224);
-  }
-
   /** The usual one, with a word that it is an assumption. */
   static Preprocessing usualPreprocessing(ResNetSpec spec) {
     boolean small = spec.stem() == ResNetSpec.Stem.SMALL_IMAGE;
-    Preprocessing usual = usual(spec);
+    Preprocessing usual = Classifier.usualPreprocessing(spec);
     System.err.printf(
         "resnet4j: the weights do not say how their pictures were prepared; assuming resize %d,"
             + " crop %d and %s's mean and deviation (--preprocessing FILE says otherwise)%n",

@@ -350,7 +350,7 @@ final class TrainCommand implements Callable<Integer> {
         spec = spec.toBuilder().shortcut(ResNetSpec.Shortcut.NONE).build();
       }
       network = ResNet.initialize(spec, random);
-      preprocessing = ModelOptions.usual(spec);
+      preprocessing = Classifier.usualPreprocessing(spec);
     } else {
       if (plain) {
         throw new IllegalArgumentException("--plain: weights know which shortcuts they have");
@@ -374,7 +374,7 @@ final class TrainCommand implements Callable<Integer> {
         if (found.labels().filter(labels -> !labels.equals(classes)).isPresent()) {
           network = withNewHead(network, random);
         }
-        preprocessing = found.preprocessing().orElseGet(() -> ModelOptions.usual(spec));
+        preprocessing = found.preprocessing().orElseGet(() -> Classifier.usualPreprocessing(spec));
       }
     }
     if (preprocessingFile != null) {

@@ -9,9 +9,10 @@ import java.util.Map;
 import java.util.stream.IntStream;
 
 /**
- * The weights in the orders in which kernels read them, shared by all plans of a session. What one
- * plan needs lies in one array: a large array begins on a cache line, many small ones would not,
- * and a vector that straddles two lines costs a fifth of the speed.
+ * The weights in the orders in which kernels read them, shared by all plans of a session and of its
+ * siblings, which may compile at the same time. What one plan needs lies in one array: a large
+ * array begins on a cache line, many small ones would not, and a vector that straddles two lines
+ * costs a fifth of the speed.
  */
 final class PackedWeights {
   private final StateDict state;
@@ -27,7 +28,7 @@ final class PackedWeights {
   }
 
   /** Packs what is not packed yet, on all cores. */
-  void pack(List<Packing<?>> wanted) {
+  synchronized void pack(List<Packing<?>> wanted) {
     var keys = new HashSet<>(packed.keySet());
     List<Packing<?>> missing = wanted.stream().filter(packing -> keys.add(packing.key())).toList();
     int[] at = new int[missing.size()];
@@ -54,7 +55,7 @@ final class PackedWeights {
 
   /** What {@link #pack} made of it. */
   @SuppressWarnings("unchecked") // the key belongs to the packing, and so does its result
-  <W> W get(Packing<W> packing) {
+  synchronized <W> W get(Packing<W> packing) {
     Object found = packed.get(packing.key());
     if (found == null) {
       throw new IllegalStateException("not packed: " + packing.key());

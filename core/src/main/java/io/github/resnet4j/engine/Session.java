@@ -82,13 +82,29 @@ public final class Session implements AutoCloseable {
       int inChannels,
       Optional<Quantization> quantization,
       CompileOptions options) {
+    this(
+        network,
+        state,
+        inChannels,
+        options,
+        Numbers.of(options.precision(), quantization, options.kernels()),
+        new PackedWeights(state));
+  }
+
+  private Session(
+      Sequential network,
+      StateDict state,
+      int inChannels,
+      CompileOptions options,
+      Numbers numbers,
+      PackedWeights weights) {
     this.network = network;
     this.state = state;
     this.inChannels = inChannels;
     this.options = options;
-    this.numbers = Numbers.of(options.precision(), quantization, options.kernels());
+    this.numbers = numbers;
     boolean compiled = options.kernels().isFast() || numbers.format() != Format.FP32;
-    this.weights = new PackedWeights(state);
+    this.weights = weights;
     this.tuning =
         options.algorithm() == CompileOptions.Algorithm.DIRECT || !compiled
             ? null
@@ -103,6 +119,15 @@ public final class Session implements AutoCloseable {
 
   public CompileOptions options() {
     return options;
+  }
+
+  /**
+   * Another session on the same packed weights, with threads and memory for activations of its own:
+   * for callers that are to run at the same time, where one session would make them take turns.
+   * Each is closed by itself.
+   */
+  public Session sibling() {
+    return new Session(network, state, inChannels, options, numbers, weights);
   }
 
   /** What it calculates with; never {@link Precision#AUTO}. */

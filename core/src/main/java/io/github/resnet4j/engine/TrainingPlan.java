@@ -1411,6 +1411,10 @@ final class TrainingPlan {
     return weights.values();
   }
 
+  void countBatches(long count) {
+    norms.values().forEach(norm -> norm.batches += count);
+  }
+
   List<float[]> statistics() {
     var all = new ArrayList<float[]>();
     for (TrainedNorm norm : norms.values()) {

@@ -162,6 +162,15 @@ public final class TrainingSession implements AutoCloseable {
   }
 
   /**
+   * Counts batches whose statistics came from elsewhere, as {@code num_batches_tracked} does.
+   *
+   * @param count how many
+   */
+  public void countBatches(long count) {
+    plan.countBatches(count);
+  }
+
+  /**
    * An array that holds the gradients from {@link #gradientsAt} on, in the order of the weights.
    */
   public float[] gradients() {

@@ -1,6 +1,7 @@
 package io.github.resnet4j.image;
 
 import io.github.resnet4j.tensor.Tensor;
+import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -22,7 +23,8 @@ import java.util.random.RandomGenerator;
  * @param erase the part of the pictures that lose a rectangle: RandomErasing (arXiv 1708.04896)
  */
 public record Augmentation(
-    Crop crop, boolean flip, double invert, boolean trivial, double jitter, double erase) {
+    Crop crop, boolean flip, double invert, boolean trivial, double jitter, double erase)
+    implements Serializable {
   /** Which part of a picture a network is trained on. */
   public enum Crop {
     /** The middle, as for classification. */

@@ -13,6 +13,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.function.IntFunction;
 
 /**
  * Decodes and augments the pictures of a batch while the one before is learnt from. What becomes of
@@ -42,21 +43,22 @@ final class Loader implements AutoCloseable {
   /**
    * Begins with a batch; {@link #await} has it when it is done.
    *
-   * @param all the pictures there are
+   * @param all the pictures there are, by index
    * @param chosen the indices of those of the batch
    * @param seed together with the index, what a picture's augmentation follows from
    */
   List<Future<Tensor>> begin(
-      List<Example> all, List<Integer> chosen, Augmentation augmentation, long seed) {
+      IntFunction<Example> all, List<Integer> chosen, Augmentation augmentation, long seed) {
     var parts = new ArrayList<Future<Tensor>>();
     for (int index : chosen) {
+      Example example = all.apply(index);
       parts.add(
           threads.submit(() -> {
             long start = System.nanoTime();
             var random = new SplittableRandom(seed * 1_000_003 + index);
             Tensor one = preprocessing.batch(1);
             preprocessing.normalize(
-                augmentation.apply(all.get(index).source().read(), preprocessing, random), one, 0);
+                augmentation.apply(example.source().read(), preprocessing, random), one, 0);
             augmentation.finish(one, random);
             busy.add(System.nanoTime() - start);
             return one;
@@ -71,7 +73,8 @@ final class Loader implements AutoCloseable {
   }
 
   /** Waits for a batch that was begun. */
-  Batch await(List<Example> all, List<Integer> chosen, List<Future<Tensor>> parts, Tensor into)
+  Batch await(
+      IntFunction<Example> all, List<Integer> chosen, List<Future<Tensor>> parts, Tensor into)
       throws InterruptedException {
     var read = new ArrayList<Example>();
     var failures = new ArrayList<IOException>();
@@ -79,7 +82,7 @@ final class Loader implements AutoCloseable {
       try {
         float[] one = parts.get(i).get().data();
         System.arraycopy(one, 0, into.data(), read.size() * one.length, one.length);
-        read.add(all.get(chosen.get(i)));
+        read.add(all.apply(chosen.get(i)));
       } catch (ExecutionException e) {
         switch (e.getCause()) {
           case IOException unreadable -> failures.add(unreadable);

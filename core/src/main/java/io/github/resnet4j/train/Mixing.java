@@ -1,6 +1,7 @@
 package io.github.resnet4j.train;
 
 import io.github.resnet4j.tensor.Tensor;
+import java.io.Serializable;
 import java.util.SplittableRandom;
 
 /**
@@ -11,7 +12,7 @@ import java.util.SplittableRandom;
  * @param cutmix the same for pictures that get a rectangle of another (arXiv 1905.04899), or 0;
  *     where both are given each batch is mixed in one way or the other
  */
-public record Mixing(double mixup, double cutmix) {
+public record Mixing(double mixup, double cutmix) implements Serializable {
   /** Pictures as they are. */
   public static final Mixing NONE = new Mixing(0, 0);
 

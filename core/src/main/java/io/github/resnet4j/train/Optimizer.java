@@ -2,16 +2,21 @@ package io.github.resnet4j.train;
 
 import io.github.resnet4j.engine.TrainingSession;
 import io.github.resnet4j.engine.TrainingSession.Range;
+import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Parameter;
+import java.io.Serializable;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.SequencedMap;
+import java.util.Set;
 import java.util.function.Predicate;
 import java.util.function.ToDoubleFunction;
+import java.util.stream.Collectors;
 
 /** Changes a network's weights by their gradients, number for number as PyTorch's do. */
 public final class Optimizer {
   /** How weights follow from gradients. */
-  public sealed interface Method {
+  public sealed interface Method extends Serializable {
     /**
      * Stochastic gradient descent: {@code m = momentum * m + g; w -= rate * m}.
      *
@@ -62,6 +67,24 @@ public final class Optimizer {
     this.learning = session.ranges().stream().filter(range -> !frozen.test(range.name())).toList();
     this.first = new float[session.size()];
     this.second = method instanceof Method.AdamW ? new float[session.size()] : new float[0];
+  }
+
+  /** The one of a recipe. */
+  static Optimizer of(Recipe recipe, Layer network, TrainingSession session) {
+    Set<String> frozen = recipe.frozenOf(network);
+    Set<String> weights = // of convolutions and head: neither batch norm's nor biases
+        network.parameters().stream()
+            .filter(parameter -> parameter.shape().size() > 1)
+            .map(Parameter::name)
+            .collect(Collectors.toSet());
+    return new Optimizer(
+        session,
+        recipe.method(),
+        recipe.weightDecay(),
+        name -> recipe.decayAll() || weights.contains(name),
+        frozen::contains,
+        recipe::rateOf,
+        recipe.clip());
   }
 
   /** One step against the session's gradients. */
@@ -150,7 +173,7 @@ public final class Optimizer {
   }
 
   /** What it remembers, by PyTorch's names, in the order of the session's weights. */
-  SequencedMap<String, float[]> memory() {
+  SequencedMap<String, float[]> namedMemory() {
     var memory = new LinkedHashMap<String, float[]>();
     if (method instanceof Method.AdamW) {
       memory.put("exp_avg", first);
@@ -159,6 +182,11 @@ public final class Optimizer {
       memory.put("momentum_buffer", first);
     }
     return memory;
+  }
+
+  /** The same without names. */
+  List<float[]> memory() {
+    return List.copyOf(namedMemory().values());
   }
 
   void resumeAfter(long stepsDone) {

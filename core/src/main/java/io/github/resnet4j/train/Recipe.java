@@ -2,13 +2,18 @@ package io.github.resnet4j.train;
 
 import io.github.resnet4j.image.Augmentation;
 import io.github.resnet4j.image.Augmentation.Crop;
+import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Parameter;
+import java.io.Serializable;
 import java.lang.reflect.RecordComponent;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
 
 /**
  * How a network is trained. The named ones are presets, whose parts {@link #toBuilder} replaces.
@@ -52,7 +57,8 @@ public record Recipe(
     List<String> frozen,
     boolean frozenStatistics,
     Map<String, Double> rates,
-    long seed) {
+    long seed)
+    implements Serializable {
   private static final Optimizer.Method MOMENTUM = new Optimizer.Method.Sgd(0.9f, false);
   private static final Augmentation IMAGENET = Augmentation.of(Crop.RANDOM_RESIZED, true);
 
@@ -161,6 +167,22 @@ public record Recipe(
     return part.equals("stem")
         ? parameter.startsWith("conv1.") || parameter.startsWith("bn1.")
         : parameter.equals(part) || parameter.startsWith(part + ".");
+  }
+
+  /** The names of the parameters that are frozen. */
+  Set<String> frozenOf(Layer network) {
+    return network.parameters().stream()
+        .map(Parameter::name)
+        .filter(name -> frozen.stream().anyMatch(part -> belongs(name, part)))
+        .collect(Collectors.toSet());
+  }
+
+  /** By what the rate is multiplied for a parameter. */
+  double rateOf(String parameter) {
+    return rates.entrySet().stream()
+        .filter(entry -> belongs(parameter, entry.getKey()))
+        .mapToDouble(Map.Entry::getValue)
+        .reduce(1, (a, b) -> a * b);
   }
 
   /** What it says, a line for each part, for people. */

@@ -1,5 +1,6 @@
 package io.github.resnet4j.train;
 
+import java.io.Serializable;
 import java.util.List;
 
 /**
@@ -11,7 +12,8 @@ import java.util.List;
  * @param warmup epochs in which it rises from a hundredth, in equal steps ({@code LinearLR})
  * @param milestones for {@link Kind#STEPS}: epochs from which on it is a tenth of what it was
  */
-public record Schedule(Kind kind, double rate, int epochs, int warmup, List<Integer> milestones) {
+public record Schedule(Kind kind, double rate, int epochs, int warmup, List<Integer> milestones)
+    implements Serializable {
   private static final double WARMUP_START = 0.01;
   private static final double DROP = 0.1;
   private static final int PATIENCE = 10;

@@ -1,19 +1,19 @@
 package io.github.resnet4j.train;
 
 import io.github.resnet4j.Classifier;
-import io.github.resnet4j.ResNet;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.StoredTensor;
-import io.github.resnet4j.engine.CompileOptions;
-import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.engine.TrainingSession;
-import io.github.resnet4j.image.Augmentation;
 import io.github.resnet4j.nn.Parameter;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
-import io.github.resnet4j.train.Dataset.Example;
+import io.github.resnet4j.train.Machines.Assignment;
+import io.github.resnet4j.train.Machines.Contribution;
+import io.github.resnet4j.train.Machines.Part;
+import io.github.resnet4j.train.Machines.Share;
+import io.github.resnet4j.train.Machines.State;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -28,10 +28,6 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Random;
-import java.util.Set;
-import java.util.SplittableRandom;
-import java.util.concurrent.Future;
-import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -172,7 +168,7 @@ public final class Trainer {
   private final Path output;
   private final Duration saveEvery;
   private final List<Listener> listeners;
-  private final Set<String> frozen;
+  private final @Nullable Machines machines;
   private final List<Epoch> history = new ArrayList<>();
 
   /**
@@ -190,6 +186,18 @@ public final class Trainer {
       Path output,
       Duration saveEvery,
       List<Listener> listeners) {
+    this(start, data, recipe, threads, output, saveEvery, listeners, null);
+  }
+
+  private Trainer(
+      Classifier start,
+      Dataset data,
+      Recipe recipe,
+      int threads,
+      Path output,
+      Duration saveEvery,
+      List<Listener> listeners,
+      @Nullable Machines machines) {
     if (start.network().spec().numClasses() != data.classes().size()) {
       throw new IllegalArgumentException(
           "the network has %d classes, the folder %d"
@@ -202,6 +210,7 @@ public final class Trainer {
     this.output = output;
     this.saveEvery = saveEvery;
     this.listeners = List.copyOf(listeners);
+    this.machines = machines;
     List<String> names =
         start.network().layers().parameters().stream().map(Parameter::name).toList();
     var parts = new ArrayList<>(recipe.frozen());
@@ -211,15 +220,31 @@ public final class Trainer {
         throw new IllegalArgumentException("the network has no part '%s'".formatted(part));
       }
     }
-    this.frozen =
-        names.stream()
-            .filter(name -> recipe.frozen().stream().anyMatch(part -> Recipe.belongs(name, part)))
-            .collect(Collectors.toSet());
   }
 
-  /** Pictures that are learnt from at once. */
+  /**
+   * The same training on several machines, each of which takes its share of every step and cuts
+   * that into as many parts as the recipe says. With one local step a round it is the training of
+   * one machine that cuts its steps into the parts of all, but for the order in which gradients are
+   * added, and for batch norm's running statistics, which are the mean of the machines'.
+   */
+  public Trainer on(Machines others) {
+    return new Trainer(start, data, recipe, threads, output, saveEvery, listeners, others);
+  }
+
+  /**
+   * How many pictures are learnt from at once.
+   *
+   * @param recipe that they are learnt by
+   * @param pictures that there are
+   * @param machines that share a step
+   */
+  public static int part(Recipe recipe, int pictures, int machines) {
+    return Math.ceilDiv(Math.min(recipe.batch(), pictures), recipe.accumulate() * machines);
+  }
+
   private int part() {
-    return Math.ceilDiv(Math.min(recipe.batch(), data.train().size()), recipe.accumulate());
+    return part(recipe, data.train().size(), machines == null ? 1 : machines.count());
   }
 
   /**
@@ -238,44 +263,21 @@ public final class Trainer {
         Files.delete(part);
       }
     }
-    var preprocessing = start.preprocessing();
-    ResNet network = start.network();
-    var options =
-        new TrainingSession.Options(
-            part(),
-            preprocessing.cropHeight(),
-            preprocessing.cropWidth(),
-            threads,
-            frozen,
-            recipe.frozenStatistics(),
-            recipe.stochasticDepth(),
-            CompileOptions.Algorithm.AUTO,
-            CompileOptions.defaults().kernels());
-    try (var session =
-            new TrainingSession(
-                network.layers(), network.state(), network.spec().inChannels(), options);
-        var loader = new Loader(preprocessing, threads)) {
-      var optimizer =
-          new Optimizer(
-              session,
-              recipe.method(),
-              recipe.weightDecay(),
-              name -> recipe.decayAll() || isWeight(name),
-              frozen::contains,
-              this::rateOf,
-              recipe.clip());
+    // Where others learn, this machine has but weights and an optimizer.
+    int part = machines == null ? part() : 1;
+    try (var learner = new Learner(start.network(), start.preprocessing(), recipe, part, threads)) {
       var run =
           new Run(
-              session,
-              optimizer,
-              recipe.averaging() > 0 ? new WeightAverage(session, recipe.averaging()) : null,
-              loader);
+              learner,
+              recipe.averaging() > 0
+                  ? new WeightAverage(learner.session(), recipe.averaging())
+                  : null);
       var progress = new Progress();
       if (resume && Files.exists(output.resolve(STATE))) {
         resume(run, progress);
       }
       for (Listener listener : listeners) {
-        listener.begin(optimizer.steps(), history);
+        listener.begin(run.optimizer().steps(), history);
       }
       while (progress.epoch < recipe.schedule().epochs()) {
         epoch(run, progress);
@@ -285,36 +287,29 @@ public final class Trainer {
   }
 
   /** What works together in a run. */
-  private record Run(
-      TrainingSession session,
-      Optimizer optimizer,
-      @Nullable WeightAverage average,
-      Loader loader) {
-    StateDict averaged() {
-      if (average == null) {
-        return session.state();
+  private record Run(Learner learner, @Nullable WeightAverage average) {
+    TrainingSession session() {
+      return learner.session();
+    }
+
+    Optimizer optimizer() {
+      return learner.optimizer();
+    }
+
+    /** Puts the average in the weights' place, and at the second call back. */
+    void exchange() {
+      if (average != null) {
+        average.exchange();
       }
-      average.exchange();
-      StateDict state = session.state();
-      average.exchange();
-      return state;
     }
   }
 
+  /** The model as it is now: with averaged weights, where the recipe says so. */
   private Classifier model(Run run) {
-    return start.withNetwork(start.network().withState(run.averaged()));
-  }
-
-  /** The weights of convolutions and head: neither batch norm's nor biases. */
-  private boolean isWeight(String name) {
-    return start.network().state().get(name).rank() > 1;
-  }
-
-  private double rateOf(String name) {
-    return recipe.rates().entrySet().stream()
-        .filter(entry -> Recipe.belongs(name, entry.getKey()))
-        .mapToDouble(Map.Entry::getValue)
-        .reduce(1, (a, b) -> a * b);
+    run.exchange();
+    StateDict state = run.session().state();
+    run.exchange();
+    return start.withNetwork(start.network().withState(state));
   }
 
   private double rate(int epoch, int step, int steps) {
@@ -327,25 +322,25 @@ public final class Trainer {
 
   private void epoch(Run run, Progress progress) throws IOException, InterruptedException {
     long begin = System.nanoTime();
-    double loading = run.loader.seconds();
     int before = progress.done;
-    double stepping = learn(run, progress);
+    var times = Contribution.none();
+    learn(run, progress, times);
     double seconds = (System.nanoTime() - begin) / 1e9;
-    loading = run.loader.seconds() - loading;
     int count = data.train().size() - before;
     Classifier now = model(run);
-    double[] held = look(now, run.loader);
+    Contribution held = look(run);
+    int together = machines == null ? 1 : machines.count();
     var result =
         new Epoch(
             progress.epoch + 1,
             rate(progress.epoch, 0, Math.ceilDiv(data.train().size(), batch())),
             progress.loss / progress.read,
             (double) progress.right / progress.read,
-            held[0],
-            held[1],
+            held.read == 0 ? Double.NaN : held.loss / held.read,
+            held.read == 0 ? Double.NaN : (double) held.right / held.read,
             count / seconds,
-            count / stepping,
-            count * threads / loading);
+            count * together / times.learnSeconds,
+            count * (double) threads * together / times.loadSeconds);
     double best = history.stream().mapToDouble(Epoch::score).max().orElse(-1);
     history.add(result);
     if (result.score() > best) {
@@ -368,92 +363,84 @@ public final class Trainer {
     return Math.min(recipe.batch(), data.train().size());
   }
 
-  /** The rest of an epoch; seconds that steps took. */
-  private double learn(Run run, Progress progress) throws IOException, InterruptedException {
-    int epoch = progress.epoch;
+  /**
+   * A step of an epoch.
+   *
+   * @param first how many pictures of the epoch come before it
+   * @param size its pictures
+   */
+  private record Planned(int first, int size, float rate, List<Part> parts) {}
+
+  /** The steps of an epoch from some picture on, which a step begins with. */
+  private List<Planned> plan(int epoch, int done) {
     var order = new ArrayList<Integer>();
     for (int i = 0; i < data.train().size(); i++) {
       order.add(i);
     }
-    long seed = recipe.seed() * 31 + epoch;
-    Collections.shuffle(order, new Random(seed));
-    int classes = data.classes().size();
+    Collections.shuffle(order, new Random(seed(epoch)));
     int batch = batch();
-    float[] targets = new float[part() * classes];
-    float[] logits = new float[part() * classes];
-    Tensor images = start.preprocessing().batch(part());
-    long saved = System.nanoTime();
-    double stepping = 0;
-    List<Integer> next = part(order, progress.done, batch);
-    List<Future<Tensor>> loading =
-        run.loader.begin(data.train(), next, recipe.augmentation(), seed);
-    while (progress.done < order.size()) {
-      int first = progress.done;
-      int size = Math.min(batch, order.size() - first);
-      double rate = rate(epoch, first / batch, Math.ceilDiv(order.size(), batch));
-      double loss = 0;
-      int read = 0;
-      run.session.clearGradients();
-      while (progress.done < first + size) {
-        List<Integer> chosen = next;
-        Loader.Batch now = run.loader.await(data.train(), chosen, loading, images);
-        for (IOException failure : now.failures()) {
-          for (Listener listener : listeners) {
-            listener.unreadable(failure);
-          }
-        }
-        progress.done += chosen.size();
-        next = part(order, progress.done, batch);
-        loading = run.loader.begin(data.train(), next, recipe.augmentation(), seed);
-        int count = now.examples().size();
-        if (count == 0) {
-          continue;
-        }
-        long begin = System.nanoTime();
-        target(now.examples(), targets);
-        recipe
-            .mixing()
-            .apply(images, targets, count, new SplittableRandom(seed * 1_000_003L + progress.done));
-        if (recipe.stochasticDepth() > 0) {
-          run.session.dropBranches(seed * 999_983L + progress.done);
-        }
-        // What cannot be read has no gradient.
-        double ofPart = run.session.accumulate(images.data(), targets, count, (float) count / size);
-        if (!Double.isFinite(ofPart)) {
-          throw new ArithmeticException(
-              "the loss is %s in epoch %d after %d pictures: try a lower learning rate (now %s)"
-                  .formatted(ofPart, epoch + 1, progress.read + read, rate));
-        }
-        run.session.logits(logits);
-        progress.right += right(now.examples(), logits);
-        loss += ofPart * count;
-        read += count;
-        stepping += (System.nanoTime() - begin) / 1e9;
+    var steps = new ArrayList<Planned>();
+    for (int first = done; first < order.size(); first += batch) {
+      int end = Math.min(order.size(), first + batch);
+      var parts = new ArrayList<Part>();
+      for (int from = first; from < end; from += part()) {
+        int to = Math.min(end, from + part());
+        parts.add(new Part(List.copyOf(order.subList(from, to)), to));
       }
-      if (read == 0) {
+      double rate = rate(epoch, first / batch, Math.ceilDiv(order.size(), batch));
+      steps.add(new Planned(first, end - first, (float) rate, parts));
+    }
+    return steps;
+  }
+
+  private long seed(int epoch) {
+    return recipe.seed() * 31 + epoch;
+  }
+
+  /** The rest of an epoch. */
+  private void learn(Run run, Progress progress, Contribution times)
+      throws IOException, InterruptedException {
+    List<Planned> steps = plan(progress.epoch, progress.done);
+    int atOnce = machines == null ? 1 : machines.localSteps();
+    long saved = System.nanoTime();
+    for (int i = 0; i < steps.size(); i += atOnce) {
+      List<Planned> now = steps.subList(i, Math.min(steps.size(), i + atOnce));
+      long before = run.optimizer().steps();
+      Contribution sum =
+          machines == null
+              ? alone(run, now.getFirst(), i + 1 < steps.size() ? steps.get(i + 1) : null, progress)
+              : together(run, now, progress, machines);
+      for (String failure : sum.failures) {
+        for (Listener listener : listeners) {
+          listener.unreadable(new IOException(failure));
+        }
+      }
+      Planned last = now.getLast();
+      progress.done = last.first + last.size;
+      times.learnSeconds += sum.learnSeconds;
+      times.loadSeconds += sum.loadSeconds;
+      if (sum.read == 0) {
         continue;
       }
-      long begin = System.nanoTime();
-      run.optimizer.step((float) rate);
-      if (run.average != null) {
+      if (run.average != null && run.optimizer().steps() > before) {
         run.average.update();
       }
-      stepping += (System.nanoTime() - begin) / 1e9;
-      progress.loss += loss;
-      progress.read += read;
+      progress.right += sum.right;
+      progress.loss += sum.loss;
+      progress.read += sum.read;
       var step =
           new Step(
-              run.optimizer.steps(),
-              epoch + 1,
+              run.optimizer().steps(),
+              progress.epoch + 1,
               progress.done,
-              order.size(),
-              loss / read,
+              data.train().size(),
+              sum.loss / sum.read,
               (double) progress.right / progress.read,
-              rate);
+              last.rate);
       for (Listener listener : listeners) {
         listener.step(step);
       }
-      if (System.nanoTime() - saved >= saveEvery.toNanos() && progress.done < order.size()) {
+      if (System.nanoTime() - saved >= saveEvery.toNanos() && i + atOnce < steps.size()) {
         save(run, progress);
         saved = System.nanoTime();
       }
@@ -461,104 +448,124 @@ public final class Trainer {
     if (progress.read == 0) {
       throw new IOException("none of the pictures can be read");
     }
-    return stepping;
   }
 
-  /** The pictures that are learnt from next: they do not reach beyond their step's. */
-  private List<Integer> part(List<Integer> order, int from, int batch) {
-    int end = Math.min(order.size(), (from / batch + 1) * batch);
-    return order.subList(from, Math.min(end, from + part()));
-  }
-
-  private void target(List<Example> examples, float[] targets) {
-    int classes = data.classes().size();
-    Arrays.fill(targets, (float) (recipe.labelSmoothing() / classes));
-    for (int i = 0; i < examples.size(); i++) {
-      targets[i * classes + examples.get(i).label()] += (float) (1 - recipe.labelSmoothing());
+  /** A step on this machine; what comes first in the next one is read meanwhile. */
+  private Contribution alone(Run run, Planned step, @Nullable Planned next, Progress progress)
+      throws InterruptedException {
+    var sum = Contribution.none();
+    run.session().clearGradients();
+    for (int i = 0; i < step.parts.size(); i++) {
+      Part following =
+          i + 1 < step.parts.size()
+              ? step.parts.get(i + 1)
+              : next == null ? null : next.parts.getFirst();
+      Part part = step.parts.get(i);
+      long seed = seed(progress.epoch);
+      run.learner.learn(data.train()::get, part, following, seed, step.size, sum);
+      check(sum, step.rate, progress);
     }
+    if (sum.read > 0) {
+      long begin = System.nanoTime();
+      run.optimizer().step(step.rate);
+      sum.learnSeconds += (System.nanoTime() - begin) / 1e9;
+    }
+    return sum;
   }
 
-  private int right(List<Example> examples, float[] logits) {
-    int classes = data.classes().size();
-    int right = 0;
-    for (int i = 0; i < examples.size(); i++) {
-      int best = 0;
-      for (int k = 1; k < classes; k++) {
-        best = logits[i * classes + k] > logits[i * classes + best] ? k : best;
-      }
-      right += best == examples.get(i).label() ? 1 : 0;
-    }
-    return right;
-  }
-
-  /** Loss and accuracy on the held-out pictures, as a user of the model would see them. */
-  private double[] look(Classifier now, Loader loader) throws IOException, InterruptedException {
-    if (data.val().isEmpty()) {
-      return new double[] {Double.NaN, Double.NaN};
-    }
-    int classes = data.classes().size();
-    double loss = 0;
-    int right = 0;
-    int read = 0;
-    try (Session session = now.network().compile(CompileOptions.defaults().withThreads(threads))) {
-      for (int i = 0; i < data.val().size(); i += part()) {
-        var some = new ArrayList<Integer>();
-        for (int k = i; k < Math.min(data.val().size(), i + part()); k++) {
-          some.add(k);
-        }
-        Loader.Batch pictures =
-            loader.await(
-                data.val(),
-                some,
-                loader.begin(data.val(), some, Augmentation.NONE, 0),
-                start.preprocessing().batch(some.size()));
-        for (IOException failure : pictures.failures()) {
-          for (Listener listener : listeners) {
-            listener.unreadable(failure);
-          }
-        }
-        int count = pictures.examples().size();
-        if (count > 0) {
-          float[] logits = session.run(pictures.images()).data();
-          right += right(pictures.examples(), logits);
-          for (int n = 0; n < count; n++) {
-            loss += crossEntropy(logits, n * classes, classes, pictures.examples().get(n).label());
-          }
-          read += count;
+  /** A round on all machines. */
+  private Contribution together(Run run, List<Planned> steps, Progress progress, Machines others)
+      throws IOException, InterruptedException {
+    TrainingSession session = run.session();
+    Optimizer optimizer = run.optimizer();
+    boolean local = others.localSteps() > 1;
+    var assignments = new ArrayList<Assignment>();
+    for (int machine = 0; machine < others.count(); machine++) {
+      var shares = new ArrayList<Share>();
+      for (Planned step : steps) {
+        int from = Math.min(step.parts.size(), machine * recipe.accumulate());
+        int end = Math.min(step.parts.size(), from + recipe.accumulate());
+        List<Part> parts = List.copyOf(step.parts.subList(from, end));
+        int own = parts.stream().mapToInt(part -> part.pictures().size()).sum();
+        if (own > 0) {
+          shares.add(new Share(parts, local ? own : step.size, step.rate));
         }
       }
+      if (!shares.isEmpty()) {
+        assignments.add(new Assignment(seed(progress.epoch), List.copyOf(shares)));
+      }
     }
-    return new double[] {loss / read, (double) right / read};
+    List<float[]> memory = optimizer.memory();
+    var state = State.of(session, local ? memory : List.of(), optimizer.steps());
+    Contribution sum = others.work(state, assignments);
+    check(sum, steps.getLast().rate, progress);
+    if (sum.machines == 0) {
+      return sum;
+    }
+    int at = 1;
+    if (!recipe.frozenStatistics()) {
+      sum.average(at, session.statistics());
+      session.countBatches(steps.size());
+      at += session.statistics().size();
+    }
+    if (local) {
+      sum.average(0, List.of(session.weights()));
+      sum.average(at, memory);
+      optimizer.resumeAfter(optimizer.steps() + steps.size());
+    } else {
+      float[] gradients = sum.arrays.getFirst();
+      System.arraycopy(gradients, 0, session.gradients(), session.gradientsAt(), gradients.length);
+      optimizer.step(steps.getFirst().rate);
+    }
+    return sum;
   }
 
-  private static double crossEntropy(float[] logits, int from, int classes, int label) {
-    double largest = Double.NEGATIVE_INFINITY;
-    for (int k = 0; k < classes; k++) {
-      largest = Math.max(largest, logits[from + k]);
+  private static void check(Contribution sum, float rate, Progress progress) {
+    if (!Double.isFinite(sum.loss)) {
+      throw new ArithmeticException(
+          "the loss is no number in epoch %d after %d pictures: try a lower learning rate (now %s)"
+              .formatted(progress.epoch + 1, progress.read + sum.read, rate));
     }
-    double sum = 0;
-    for (int k = 0; k < classes; k++) {
-      sum += Math.exp(logits[from + k] - largest);
+  }
+
+  /** Losses and counts of the held-out pictures, for the model as it is now. */
+  private Contribution look(Run run) throws IOException, InterruptedException {
+    int count = data.val().size();
+    if (count == 0) {
+      return Contribution.none();
     }
-    return Math.log(sum) + largest - logits[from + label];
+    run.exchange();
+    Contribution held =
+        machines == null
+            ? run.learner.look(data.val()::get, 0, count)
+            : machines.look(State.of(run.session(), List.of(), run.optimizer().steps()), count);
+    run.exchange();
+    for (String failure : held.failures) {
+      for (Listener listener : listeners) {
+        listener.unreadable(new IOException(failure));
+      }
+    }
+    return held;
   }
 
   private void save(Run run, Progress progress) throws IOException {
     var tensors = new LinkedHashMap<String, StoredTensor>();
-    put(MODEL, run.session.state(), tensors);
+    put(MODEL, run.session().state(), tensors);
     if (run.average != null) {
-      put(AVERAGE, run.averaged(), tensors);
+      run.exchange();
+      put(AVERAGE, run.session().state(), tensors);
+      run.exchange();
     }
-    run.optimizer
-        .memory()
-        .forEach((memory, values) -> put(memory + ".", run.session.toTensors(values), tensors));
+    run.optimizer()
+        .namedMemory()
+        .forEach((memory, values) -> put(memory + ".", run.session().toTensors(values), tensors));
     Map<String, Object> notes = new LinkedHashMap<>();
     notes.put("epochs", progress.epoch);
     notes.put("done", progress.done);
     notes.put("read", progress.read);
     notes.put("right", progress.right);
     notes.put("loss", progress.loss);
-    notes.put("steps", run.optimizer.steps());
+    notes.put("steps", run.optimizer().steps());
     notes.put("recipe", recipe.toString());
     notes.put("classes", data.classes());
     notes.put("pictures", data.train().size());
@@ -578,13 +585,14 @@ public final class Trainer {
       same(checkpoint, "classes", data.classes());
       same(checkpoint, "pictures", data.train().size());
       if (run.average != null) {
-        run.session.load(named(checkpoint, AVERAGE, start.network().state()));
+        run.session().load(named(checkpoint, AVERAGE, start.network().state()));
         run.average.restart();
       }
-      run.session.load(named(checkpoint, MODEL, start.network().state()));
-      StateDict like = run.session.toTensors(run.session.weights());
-      for (Map.Entry<String, float[]> memory : run.optimizer.memory().entrySet()) {
-        run.session.fromTensors(named(checkpoint, memory.getKey() + ".", like), memory.getValue());
+      run.session().load(named(checkpoint, MODEL, start.network().state()));
+      StateDict like = run.session().toTensors(run.session().weights());
+      for (Map.Entry<String, float[]> memory : run.optimizer().namedMemory().entrySet()) {
+        run.session()
+            .fromTensors(named(checkpoint, memory.getKey() + ".", like), memory.getValue());
       }
       try {
         progress.epoch = number(notes, "epochs").intValue();
@@ -592,7 +600,7 @@ public final class Trainer {
         progress.read = number(notes, "read").intValue();
         progress.right = number(notes, "right").intValue();
         progress.loss = number(notes, "loss").doubleValue();
-        run.optimizer.resumeAfter(number(notes, "steps").longValue());
+        run.optimizer().resumeAfter(number(notes, "steps").longValue());
         for (Object line : (List<?>) Objects.requireNonNull(notes.get("history"))) {
           history.add(Epoch.of(String.valueOf(line)));
         }

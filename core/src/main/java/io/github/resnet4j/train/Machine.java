@@ -1,0 +1,91 @@
+package io.github.resnet4j.train;
+
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.train.Dataset.Example;
+import io.github.resnet4j.train.Machines.Assignment;
+import io.github.resnet4j.train.Machines.Contribution;
+import io.github.resnet4j.train.Machines.Part;
+import io.github.resnet4j.train.Machines.Share;
+import io.github.resnet4j.train.Machines.State;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.IntFunction;
+
+/**
+ * One of several machines that learn together. It keeps nothing from round to round but memory that
+ * is used again. Not for several threads at once.
+ */
+public final class Machine implements AutoCloseable {
+  private final Learner learner;
+  private final Recipe recipe;
+
+  /**
+   * @param start what the training began with; its weights do not matter
+   * @param part pictures that are learnt from at once, at most: {@link Trainer#part}
+   */
+  public Machine(Classifier start, Recipe recipe, int part, int threads) {
+    this.recipe = recipe;
+    this.learner = new Learner(start.network(), start.preprocessing(), recipe, part, threads);
+  }
+
+  /**
+   * Does an assignment.
+   *
+   * @param pictures by index, those of the assignment
+   */
+  public Contribution work(State from, Assignment assignment, IntFunction<Example> pictures)
+      throws InterruptedException {
+    boolean alone = !from.memory().isEmpty();
+    from.restore(learner.session());
+    if (alone) {
+      State.copy(from.memory(), learner.optimizer().memory());
+      learner.optimizer().resumeAfter(from.steps());
+    }
+    List<Part> parts =
+        assignment.shares().stream().flatMap(share -> share.parts().stream()).toList();
+    Contribution counts = Contribution.none();
+    int at = 0;
+    for (Share share : assignment.shares()) {
+      learner.session().clearGradients();
+      int before = counts.read;
+      for (Part part : share.parts()) {
+        Part next = ++at < parts.size() ? parts.get(at) : null;
+        learner.learn(pictures, part, next, assignment.seed(), share.size(), counts);
+      }
+      if (alone && counts.read > before) {
+        learner.optimizer().step(share.rate());
+      }
+    }
+    var sum = new Contribution(new ArrayList<>());
+    sum.addCounts(counts);
+    if (counts.read > 0) {
+      sum.machines = 1;
+      sum.arrays.add(alone ? learner.session().weights().clone() : learner.gradients());
+      if (!recipe.frozenStatistics()) {
+        sum.arrays.addAll(Contribution.copies(learner.session().statistics()));
+      }
+      if (alone) {
+        sum.arrays.addAll(Contribution.copies(learner.optimizer().memory()));
+      }
+    }
+    return sum;
+  }
+
+  /**
+   * Looks at held-out pictures.
+   *
+   * @param pictures by index
+   * @param first of those to look at
+   * @param end the one after the last
+   */
+  public Contribution look(State from, IntFunction<Example> pictures, int first, int end)
+      throws InterruptedException {
+    from.restore(learner.session());
+    return learner.look(pictures, first, end);
+  }
+
+  @Override
+  public void close() {
+    learner.close();
+  }
+}

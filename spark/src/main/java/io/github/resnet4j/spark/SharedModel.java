@@ -1,0 +1,143 @@
+package io.github.resnet4j.spark;
+
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.Precision;
+import io.github.resnet4j.engine.Session;
+import java.io.IOException;
+import java.io.Serializable;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.UUID;
+import org.apache.spark.broadcast.Broadcast;
+import org.apache.spark.sql.SparkSession;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A model on its way to executors and in them. Spark's broadcast carries its bytes to each executor
+ * once; there it is loaded and its weights are packed once, for all tasks of the JVM.
+ */
+final class SharedModel {
+  /** The tap whose result is the embedding: the last stage's mean over all pixels. */
+  static final String EMBEDDING = "avgpool";
+
+  /** Models that an executor keeps; a job uses one, a notebook tries some. */
+  private static final int MOST = 3;
+
+  private static final Map<String, SharedModel> LOADED =
+      new LinkedHashMap<>(8, 0.75f, true) {
+        @Override
+        protected boolean removeEldestEntry(Map.Entry<String, SharedModel> eldest) {
+          if (size() <= MOST) {
+            return false;
+          }
+          eldest.getValue().retire();
+          return true;
+        }
+      };
+
+  /**
+   * What is broadcast.
+   *
+   * @param id tells models apart
+   * @param file a checkpoint with all that belongs to it, as {@link Classifier#save} writes it
+   */
+  @SuppressWarnings("ArrayRecordComponent") // it is data for a wire
+  record Wire(String id, byte[] file) implements Serializable {
+    static Wire of(Classifier classifier) {
+      try {
+        Path file = Files.createTempFile("resnet4j-", ".safetensors");
+        try {
+          if (classifier.network().quantization().isPresent()) {
+            classifier.saveQuantized(file);
+          } else {
+            classifier.save(file);
+          }
+          return new Wire(UUID.randomUUID().toString(), Files.readAllBytes(file));
+        } finally {
+          Files.delete(file);
+        }
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+
+    Broadcast<Wire> broadcast(SparkSession spark) {
+      return spark
+          .sparkContext()
+          .broadcast(this, scala.reflect.ClassTag$.MODULE$.apply(Wire.class));
+    }
+  }
+
+  private final Classifier classifier;
+
+  /** Those whose packed weights all others share, by precision and threads. */
+  private final Map<CompileOptions, Session> first = new LinkedHashMap<>();
+
+  private final Map<CompileOptions, ArrayDeque<Session>> idle = new LinkedHashMap<>();
+  private boolean retired;
+
+  private SharedModel(Classifier classifier) {
+    this.classifier = classifier;
+  }
+
+  /** The model in this JVM; tasks that come at once wait for the one that loads it. */
+  static SharedModel of(Wire wire) {
+    synchronized (LOADED) {
+      @Nullable SharedModel found = LOADED.get(wire.id);
+      if (found == null) {
+        try {
+          // Weights are packed from the broadcast bytes: they are in memory once, not twice.
+          found = new SharedModel(Classifier.read("the broadcast model", wire.file));
+        } catch (IOException e) {
+          throw new UncheckedIOException(e);
+        }
+        LOADED.put(wire.id, found);
+      }
+      return found;
+    }
+  }
+
+  Classifier classifier() {
+    return classifier;
+  }
+
+  /**
+   * A session for one task at a time: the weights are those of all, threads and activations its
+   * own. It goes back with {@link #release}.
+   */
+  synchronized Session acquire(Precision precision, int threads) {
+    CompileOptions options =
+        CompileOptions.defaults().withThreads(threads).withPrecision(precision).withTaps(EMBEDDING);
+    Session waiting = idle.computeIfAbsent(options, _ -> new ArrayDeque<>()).poll();
+    if (waiting != null) {
+      return waiting;
+    }
+    Session known = first.get(options);
+    if (known != null) {
+      return known.sibling();
+    }
+    Session session = classifier.network().compile(options);
+    first.put(options, session);
+    return session;
+  }
+
+  synchronized void release(Session session) {
+    if (retired) {
+      session.close();
+    } else {
+      idle.computeIfAbsent(session.options(), _ -> new ArrayDeque<>()).push(session);
+    }
+  }
+
+  /** Others have taken its place: sessions end when their tasks do. */
+  private synchronized void retire() {
+    retired = true;
+    idle.values().forEach(sessions -> sessions.forEach(Session::close));
+    idle.clear();
+  }
+}

@@ -1,0 +1,357 @@
+package io.github.resnet4j.spark;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.Architecture;
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Prediction;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.ReferenceForward;
+import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeoutException;
+import java.util.stream.Stream;
+import org.apache.spark.ml.Pipeline;
+import org.apache.spark.ml.PipelineModel;
+import org.apache.spark.ml.PipelineStage;
+import org.apache.spark.ml.feature.SQLTransformer;
+import org.apache.spark.sql.Dataset;
+import org.apache.spark.sql.Row;
+import org.apache.spark.sql.SparkSession;
+import org.apache.spark.sql.functions;
+import org.apache.spark.sql.streaming.StreamingQueryException;
+import org.apache.spark.sql.streaming.Trigger;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What Spark says of pictures is what the classifier says without Spark. */
+class ResNetTransformerTest {
+  private static final Path SAMPLES = Path.of("../samples");
+
+  @TempDir Path home;
+  private SparkSession spark;
+
+  @BeforeEach
+  void begin() {
+    spark = LocalSpark.get();
+  }
+
+  /** The shipped digits and two files that are no pictures. */
+  private Path pictures() throws IOException {
+    Path folder = Files.createDirectories(home.resolve("pictures"));
+    try (Stream<Path> samples = Files.list(SAMPLES)) {
+      for (Path file : samples.filter(f -> f.toString().endsWith(".png")).toList()) {
+        Files.copy(file, folder.resolve(file.getFileName()));
+      }
+    }
+    byte[] whole = Files.readAllBytes(SAMPLES.resolve("digit-6.png"));
+    Files.write(folder.resolve("torn.png"), java.util.Arrays.copyOf(whole, whole.length / 2));
+    Files.write(folder.resolve("words.png"), "not a picture".getBytes("UTF-8"));
+    return folder;
+  }
+
+  private static List<Prediction> expected(Classifier classifier, Path file, int top)
+      throws IOException {
+    try (var session = classifier.network().compile(CompileOptions.defaults().withThreads(1))) {
+      return classifier.classify(file, top, session);
+    }
+  }
+
+  private Dataset<Row> binary(Path folder) {
+    return spark.read().format("binaryFile").load(folder.toString());
+  }
+
+  private static void check(Row answer, List<Prediction> expected) {
+    assertNull(answer.getAs("error"));
+    assertEquals(
+        expected.stream().map(Prediction::label).toList(),
+        answer.getList(answer.fieldIndex("labels")));
+    List<Float> probabilities = answer.getList(answer.fieldIndex("probabilities"));
+    for (int i = 0; i < expected.size(); i++) {
+      // Batches of another size may take other algorithms for a layer, which round differently.
+      assertEquals(expected.get(i).probability(), probabilities.get(i), 1e-5);
+    }
+  }
+
+  @Test
+  void saysWhatTheClassifierSays() throws IOException {
+    Path folder = pictures();
+    List<Row> rows = new ResNetTransformer().setTopK(3).transform(binary(folder)).collectAsList();
+    assertEquals(Files.list(folder).count(), rows.size());
+    int errors = 0;
+    for (Row row : rows) {
+      Path file = Path.of(java.net.URI.create(row.getAs("path")));
+      Row answer = row.getAs("prediction");
+      if (file.endsWith("torn.png") || file.endsWith("words.png")) {
+        errors++;
+        assertTrue(answer.<String>getAs("error").contains(file.getFileName().toString()));
+        assertNull(answer.getAs("labels"));
+      } else {
+        check(answer, expected(Classifier.embedded(), file, 3));
+      }
+    }
+    assertEquals(2, errors);
+  }
+
+  @Test
+  void takesPathsAndSparksImagesAndBytesFromTables() throws IOException {
+    Path folder = pictures();
+    Path table = home.resolve("table");
+    binary(folder).withColumnRenamed("content", "jpeg").write().parquet(table.toString());
+    var transformer = new ResNetTransformer();
+    Map<String, String> fromBytes =
+        best(transformer.setInputCol("jpeg").transform(spark.read().parquet(table.toString())));
+    Map<String, String> fromPaths =
+        best(
+            transformer
+                .setInputCol("path")
+                .transform(spark.read().parquet(table.toString()).select("path")));
+    Map<String, String> fromImages =
+        best(
+            transformer
+                .setInputCol("image")
+                .transform(
+                    spark
+                        .read()
+                        .format("image")
+                        .option("dropInvalid", false)
+                        .load(folder.toString())
+                        .withColumn("path", functions.expr("image.origin"))));
+    assertEquals(fromBytes, fromPaths);
+    assertEquals(fromBytes, fromImages);
+    assertEquals("6", fromBytes.get("digit-6.png"));
+    assertEquals("error", fromBytes.get("words.png"));
+  }
+
+  private static Map<String, String> best(Dataset<Row> said) {
+    var best = new HashMap<String, String>();
+    for (Row row : said.select("path", "prediction").collectAsList()) {
+      String path = row.getString(0);
+      Row answer = row.getStruct(1);
+      best.put(
+          path.substring(path.lastIndexOf('/') + 1),
+          answer.getAs("error") != null
+              ? "error"
+              : (String) answer.getList(answer.fieldIndex("labels")).getFirst());
+    }
+    return best;
+  }
+
+  @Test
+  void missingFilesAndNullsAreErrorsOfTheirRows() throws IOException {
+    Path file = SAMPLES.resolve("digit-6.png").toAbsolutePath();
+    Dataset<Row> table =
+        spark
+            .createDataset(
+                java.util.Arrays.asList(file.toString(), home + "/none.png", null, "xyz://a/b"),
+                org.apache.spark.sql.Encoders.STRING())
+            .toDF("path");
+    var transformer = new ResNetTransformer().setInputCol("path");
+    List<Row> rows = transformer.transform(table).select("prediction.error").collectAsList();
+    assertNull(rows.getFirst().getString(0));
+    assertTrue(rows.get(1).getString(0).contains("none.png"), rows.toString());
+    assertTrue(rows.get(2).getString(0).contains("null"), rows.toString());
+    assertTrue(rows.get(3).getString(0).contains("xyz"), rows.toString());
+  }
+
+  @Test
+  void embeddingsAreTheLastStagesMean() throws IOException {
+    Classifier classifier = Classifier.embedded();
+    Path file = SAMPLES.resolve("digit-6.png");
+    Row row =
+        new ResNetTransformer()
+            .setTopK(0)
+            .setEmbedding(true)
+            .transform(binary(file))
+            .select("prediction.labels", "prediction.embedding")
+            .first();
+    assertEquals(List.of(), row.getList(0));
+    List<Float> embedding = row.getList(1);
+    var input = classifier.preprocessing().apply(ImageDecoder.DEFAULT.decode(file));
+    String last = "layer" + classifier.network().spec().blocks().size();
+    float[] map;
+    try (var team = new Team(1)) {
+      var network = classifier.network();
+      map =
+          new ReferenceForward(network.layers(), network.state(), team)
+              .runAll(input, List.of(last))
+              .firstEntry()
+              .getValue()
+              .data();
+    }
+    int size = map.length / embedding.size();
+    for (int c = 0; c < embedding.size(); c++) {
+      double sum = 0;
+      for (int i = 0; i < size; i++) {
+        sum += map[c * size + i];
+      }
+      assertEquals(sum / size, embedding.get(c), 1e-4);
+    }
+  }
+
+  @Test
+  void pipelinesAreSavedWithTheModel() throws IOException {
+    var spec = Architecture.named("resnet20").toBuilder().numClasses(3).build();
+    var classifier =
+        new Classifier(
+            ResNet.initialize(spec, TorchRandom.manualSeed(5)),
+            Preprocessing.imagenet(32, 32),
+            List.of("cat", "dog", "bird"));
+    PipelineModel pipeline =
+        new Pipeline()
+            .setStages(
+                new PipelineStage[] {
+                  new ResNetTransformer().setClassifier(classifier).setOutputCol("said"),
+                  new SQLTransformer()
+                      .setStatement("SELECT path, said, said.labels[0] AS best FROM __THIS__")
+                })
+            .fit(binary(SAMPLES));
+    Dataset<Row> digits = binary(SAMPLES.resolve("digit-6.png"));
+    String best = pipeline.transform(digits).select("best").first().getString(0);
+    assertEquals(expected(classifier, SAMPLES.resolve("digit-6.png"), 1).getFirst().label(), best);
+
+    Path saved = home.resolve("saved");
+    pipeline.write().overwrite().save(saved.toString());
+    pipeline.write().overwrite().save(saved.toString());
+    assertThrows(IOException.class, () -> pipeline.write().save(saved.toString()));
+    Row row = PipelineModel.load(saved.toString()).transform(digits).select("said").first();
+    check(row.getStruct(0), expected(classifier, SAMPLES.resolve("digit-6.png"), 3));
+
+    // A copy of it elsewhere is as good.
+    Path moved = home.resolve("moved");
+    Files.move(saved, moved);
+    row = PipelineModel.load(moved.toString()).transform(digits).select("said").first();
+    check(row.getStruct(0), expected(classifier, SAMPLES.resolve("digit-6.png"), 3));
+  }
+
+  @Test
+  void parametersAreSavedAndCopied() throws IOException {
+    Path saved = home.resolve("transformer");
+    new ResNetTransformer().setTopK(2).setOutputCol("says").setBatchSize(3).save(saved.toString());
+    ResNetTransformer loaded = ResNetTransformer.load(saved.toString());
+    assertEquals(2, loaded.getOrDefault(loaded.topK()));
+    assertEquals(3, loaded.getOrDefault(loaded.batchSize()));
+    assertEquals(9, loaded.params().length);
+    var copy = loaded.copy(org.apache.spark.ml.param.ParamMap.empty());
+    Row row = copy.transform(binary(SAMPLES.resolve("digit-6.png"))).select("says.labels").first();
+    assertEquals(2, row.getList(0).size());
+  }
+
+  @Test
+  void sqlFunctionsSayTheSame() throws IOException {
+    Path folder = pictures();
+    ResNetFunctions.register(spark, new ResNetTransformer().setTopK(2));
+    binary(folder).createOrReplaceTempView("photos");
+    List<Row> rows =
+        spark
+            .sql(
+                "SELECT path, resnet_classify(content) AS said, resnet_features(content) AS f,"
+                    + " resnet_classify(path).labels[0] AS by_path FROM photos")
+            .collectAsList();
+    for (Row row : rows) {
+      Path file = Path.of(java.net.URI.create(row.getString(0)));
+      Row answer = row.getStruct(1);
+      if (answer.getAs("error") == null) {
+        List<Prediction> expected = expected(Classifier.embedded(), file, 2);
+        check(answer, expected);
+        assertEquals(expected.getFirst().label(), row.getString(3));
+        assertFalse(row.getList(2).isEmpty());
+      } else {
+        assertTrue(row.isNullAt(2) && row.isNullAt(3), row.toString());
+      }
+    }
+  }
+
+  @Test
+  void streamsOverAFolder() throws IOException, TimeoutException, StreamingQueryException {
+    Path folder = pictures();
+    Path out = home.resolve("out");
+    Dataset<Row> pictures = binary(folder);
+    Dataset<Row> stream =
+        new ResNetTransformer()
+            .transform(
+                spark
+                    .readStream()
+                    .format("binaryFile")
+                    .schema(pictures.schema())
+                    .load(folder.toString()))
+            .drop("content");
+    for (int round = 0; round < 2; round++) {
+      var query =
+          stream
+              .writeStream()
+              .format("parquet")
+              .option("checkpointLocation", home.resolve("checkpoint").toString())
+              .trigger(Trigger.AvailableNow())
+              .start(out.toString());
+      query.awaitTermination();
+      long files = Files.list(folder).count();
+      assertEquals(files, spark.read().parquet(out.toString()).count());
+      // The next round sees only what is new.
+      Files.copy(SAMPLES.resolve("digit-6.png"), folder.resolve("new-" + round + ".png"));
+    }
+  }
+
+  @Test
+  void aPartitionStreamsThrough() {
+    // Of a partition without end, the first rows come out, and few are taken in.
+    var taken = new java.util.concurrent.atomic.AtomicInteger();
+    var network = new ResNetTransformer().setBatchSize(4).request(spark, false).open();
+    var rows = new ArrayList<Row>();
+    var endless =
+        Stream.generate(
+                () -> {
+                  taken.incrementAndGet();
+                  return org.apache.spark.sql.RowFactory.create(new byte[0]);
+                })
+            .iterator();
+    try (var results =
+        new PictureRows(
+            endless,
+            row -> new PictureNetwork.Picture(PictureColumn.BYTES, "p", row.get(0)),
+            4,
+            network)) {
+      for (int i = 0; i < 9; i++) {
+        rows.add(results.next());
+      }
+    }
+    assertEquals(9, rows.size());
+    assertTrue(taken.get() <= 9 + 4 * 4, "took " + taken);
+  }
+
+  @Test
+  void errorsNameTheColumn() {
+    Dataset<Row> pictures = binary(SAMPLES);
+    var e =
+        assertThrows(
+            IllegalArgumentException.class,
+            () -> new ResNetTransformer().setInputCol("picture").transform(pictures));
+    assertEquals(
+        "there is no column 'picture'; there are path, modificationTime, length, content",
+        e.getMessage());
+    e =
+        assertThrows(
+            IllegalArgumentException.class,
+            () -> new ResNetTransformer().setInputCol("length").transform(pictures));
+    assertTrue(e.getMessage().contains("column 'length' is bigint"), e.getMessage());
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> new ResNetTransformer().setOutputCol("path").transform(pictures));
+    assertThrows(IllegalArgumentException.class, () -> new ResNetTransformer().setPrecision("x"));
+  }
+}

@@ -42,11 +42,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
    *
    * @param name a file, or what else a person finds it by
    */
-  public record Example(String name, int label, Source source) {
-    static Example of(Path file, int label) {
-      return new Example(file.toString(), label, () -> ImageDecoder.DEFAULT.decode(file));
-    }
-  }
+  public record Example(String name, int label, Source source) {}
 
   public Dataset {
     classes = List.copyOf(classes);
@@ -172,41 +168,99 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
    *     classes, an empty class, or one in val that train lacks
    */
   public static Dataset ofFolder(Path folder, double split, long seed) throws IOException {
-    if (!Files.isDirectory(folder)) {
-      throw new NotDirectoryException(folder + ": is not a folder");
+    return ofFolder(new LocalFolder(folder), split, seed);
+  }
+
+  /** A folder of pictures on a file system of any kind. */
+  public interface Folder {
+    /**
+     * What errors call it.
+     *
+     * @param inner a path within it; empty for itself
+     */
+    String name(String inner);
+
+    /** Whether there is a folder within it. */
+    boolean has(String inner) throws IOException;
+
+    /** The names of the folders in one within it, in any order. */
+    List<String> folders(String inner) throws IOException;
+
+    /** All files below a folder within it, in any order; what pictures are called. */
+    List<String> files(String inner) throws IOException;
+
+    /** One of the {@link #files}. */
+    Source source(String file);
+  }
+
+  private record LocalFolder(Path root) implements Folder {
+    @Override
+    public String name(String inner) {
+      return root.resolve(inner).toString();
     }
-    Path train = folder.resolve("train");
-    if (Files.isDirectory(train)) {
-      List<String> classes = classes(train);
-      Path val = folder.resolve("val");
+
+    @Override
+    public boolean has(String inner) {
+      return Files.isDirectory(root.resolve(inner));
+    }
+
+    @Override
+    public List<String> folders(String inner) throws IOException {
+      try (Stream<Path> entries = Files.list(root.resolve(inner))) {
+        return entries
+            .filter(Files::isDirectory)
+            .map(path -> path.getFileName().toString())
+            .toList();
+      }
+    }
+
+    @Override
+    public List<String> files(String inner) throws IOException {
+      try (Stream<Path> entries = Files.walk(root.resolve(inner))) {
+        return entries.filter(Files::isRegularFile).map(Path::toString).toList();
+      }
+    }
+
+    @Override
+    public Source source(String file) {
+      return () -> ImageDecoder.DEFAULT.decode(Path.of(file));
+    }
+  }
+
+  /** The same on a file system of any kind. */
+  public static Dataset ofFolder(Folder folder, double split, long seed) throws IOException {
+    if (!folder.has("")) {
+      throw new NotDirectoryException(folder.name("") + ": is not a folder");
+    }
+    if (folder.has("train")) {
+      List<String> classes = classes(folder, "train");
       var held = new ArrayList<Example>();
-      if (Files.isDirectory(val)) {
-        for (String name : subfolders(val)) {
+      if (folder.has("val")) {
+        for (String name : subfolders(folder, "val")) {
           int label = classes.indexOf(name);
           if (label < 0) {
             throw new IOException(
                 "%s: train has no class of this name; it has %s"
-                    .formatted(val.resolve(name), String.join(", ", classes)));
+                    .formatted(folder.name("val/" + name), String.join(", ", classes)));
           }
-          examples(val.resolve(name), label, held);
+          held.addAll(examples(folder, "val/" + name, label));
         }
       }
       var learnt = new ArrayList<Example>();
       for (int label = 0; label < classes.size(); label++) {
-        examplesOf(train, classes, label, learnt);
+        learnt.addAll(examplesOf(folder, "train/" + classes.get(label), label));
       }
       return new Dataset(classes, learnt, held);
     }
     if (!(split >= 0 && split < 1)) {
       throw new IllegalArgumentException("the part held out must be in [0, 1), was " + split);
     }
-    List<String> classes = classes(folder);
+    List<String> classes = classes(folder, "");
     var learnt = new ArrayList<Example>();
     var held = new ArrayList<Example>();
     var random = new Random(seed);
     for (int label = 0; label < classes.size(); label++) {
-      var all = new ArrayList<Example>();
-      examplesOf(folder, classes, label, all);
+      var all = new ArrayList<>(examplesOf(folder, classes.get(label), label));
       Collections.shuffle(all, random);
       int count = (int) Math.min(all.size() - 1, Math.round(all.size() * split));
       held.addAll(all.subList(0, count));
@@ -215,52 +269,43 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     return new Dataset(classes, learnt, held);
   }
 
-  private static List<String> classes(Path folder) throws IOException {
-    List<String> classes = subfolders(folder);
+  private static List<String> classes(Folder folder, String inner) throws IOException {
+    List<String> classes = subfolders(folder, inner);
     if (classes.size() < 2) {
       throw new IOException(
           "%s: needs a folder for each class, at least two; has %s"
-              .formatted(folder, classes.isEmpty() ? "none" : String.join(", ", classes)));
+              .formatted(
+                  folder.name(inner), classes.isEmpty() ? "none" : String.join(", ", classes)));
     }
     return classes;
   }
 
-  private static List<String> subfolders(Path folder) throws IOException {
-    try (Stream<Path> entries = Files.list(folder)) {
-      return entries
-          .filter(Files::isDirectory)
-          .map(path -> path.getFileName().toString())
-          .filter(name -> !name.startsWith("."))
-          .sorted()
-          .toList();
-    }
+  private static List<String> subfolders(Folder folder, String inner) throws IOException {
+    return folder.folders(inner).stream().filter(name -> !name.startsWith(".")).sorted().toList();
   }
 
-  private static void examplesOf(Path folder, List<String> classes, int label, List<Example> found)
+  private static List<Example> examplesOf(Folder folder, String ofClass, int label)
       throws IOException {
-    int before = found.size();
-    Path ofClass = folder.resolve(classes.get(label));
-    examples(ofClass, label, found);
-    if (found.size() == before) {
+    List<Example> found = examples(folder, ofClass, label);
+    if (found.isEmpty()) {
       throw new IOException(
-          ofClass
+          folder.name(ofClass)
               + ": has no pictures ("
               + String.join(", ", ENDINGS.stream().sorted().toList())
               + ")");
     }
+    return found;
   }
 
-  private static void examples(Path folder, int label, List<Example> found) throws IOException {
-    try (Stream<Path> entries = Files.walk(folder)) {
-      entries
-          .filter(Dataset::isPicture)
-          .sorted()
-          .forEach(path -> found.add(Example.of(path, label)));
-    }
+  private static List<Example> examples(Folder folder, String inner, int label) throws IOException {
+    return folder.files(inner).stream()
+        .filter(Dataset::isPicture)
+        .sorted()
+        .map(file -> new Example(file, label, folder.source(file)))
+        .toList();
   }
 
-  private static boolean isPicture(Path path) {
-    String name = path.getFileName().toString().toLowerCase(Locale.ROOT);
-    return ENDINGS.contains(name.substring(name.lastIndexOf('.') + 1)) && Files.isRegularFile(path);
+  private static boolean isPicture(String file) {
+    return ENDINGS.contains(file.substring(file.lastIndexOf('.') + 1).toLowerCase(Locale.ROOT));
   }
 }

@@ -15,51 +15,23 @@ import io.github.resnet4j.image.Augmentation.Crop;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.tensor.TorchRandom;
-import java.awt.Color;
-import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Random;
-import javax.imageio.ImageIO;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Training on pictures that the test draws: squares and discs. */
+/** Training on pictures that the test draws. */
 class TrainerTest {
   @TempDir Path home;
 
   @BeforeEach
   void draw() throws IOException {
-    var random = new Random(1);
-    for (String part : List.of("train", "val")) {
-      for (int i = 0; i < (part.equals("train") ? 24 : 8); i++) {
-        draw(home.resolve("data/%s/disc/%d.png".formatted(part, i)), true, random);
-        draw(home.resolve("data/%s/square/%d.png".formatted(part, i)), false, random);
-      }
-    }
-  }
-
-  private static void draw(Path file, boolean disc, Random random) throws IOException {
-    var image = new BufferedImage(24, 24, BufferedImage.TYPE_INT_RGB);
-    var pen = image.createGraphics();
-    pen.setColor(new Color(random.nextInt(80), random.nextInt(80), random.nextInt(80)));
-    pen.fillRect(0, 0, 24, 24);
-    pen.setColor(new Color(255 - random.nextInt(80), 255 - random.nextInt(80), 200));
-    int x = 2 + random.nextInt(6);
-    int y = 2 + random.nextInt(6);
-    if (disc) {
-      pen.fillOval(x, y, 14, 14);
-    } else {
-      pen.fillRect(x, y, 13, 13);
-    }
-    pen.dispose();
-    Files.createDirectories(file.getParent());
-    ImageIO.write(image, "png", file.toFile());
+    DrawnPictures.draw(home.resolve("data"));
   }
 
   private static Classifier start() {

@@ -271,11 +271,15 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
   @Override
   public StructType transformSchema(StructType schema) {
     PictureColumn.of(input(), schema.apply(column(schema)).dataType());
-    String output = (String) getOrDefault(outputCol);
+    String output = outputColumn();
     if (schema.getFieldIndex(output).isDefined()) {
       throw new IllegalArgumentException("there is a column '%s' already".formatted(output));
     }
     return schema.add(new StructField(output, predictionType(), false, Metadata.empty()));
+  }
+
+  String outputColumn() {
+    return (String) getOrDefault(outputCol);
   }
 
   private String input() {

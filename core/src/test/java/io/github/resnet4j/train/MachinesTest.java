@@ -1,0 +1,311 @@
+package io.github.resnet4j.train;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.Architecture;
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.image.Augmentation;
+import io.github.resnet4j.image.Augmentation.Crop;
+import io.github.resnet4j.image.Interpolation;
+import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.nn.StateDict;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.ObjectInputStream;
+import java.io.ObjectOutputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Machines that learn together, here one after the other and through bytes as over a wire. */
+class MachinesTest {
+  @TempDir Path home;
+  private Dataset data;
+
+  @BeforeEach
+  void draw() throws IOException {
+    DrawnPictures.draw(home.resolve("data"));
+    data = Dataset.of(home.resolve("data"), 0, 0);
+  }
+
+  private static Classifier start() {
+    var spec = Architecture.named("resnet8").toBuilder().numClasses(2).build();
+    return new Classifier(
+        ResNet.initialize(spec, TorchRandom.manualSeed(0)),
+        new Preprocessing(
+            24, 24, 24, Interpolation.BILINEAR, List.of(.5f, .5f, .5f), List.of(.3f, .3f, .3f)),
+        List.of("disc", "square"));
+  }
+
+  private static Recipe recipe(int epochs) {
+    return new Recipe.Builder(new Schedule(Schedule.Kind.COSINE, 0.02, epochs, 0, List.of()))
+        .batch(12)
+        .decayAll(false)
+        .labelSmoothing(0.05)
+        .augmentation(Augmentation.of(Crop.PAD, true))
+        .mixing(new Mixing(0.2, 0))
+        .averaging(0.9)
+        .seed(3)
+        .build();
+  }
+
+  /** Machines that share this JVM; none keeps anything from one assignment to the next. */
+  private record Here(Dataset data, Recipe recipe, int count, int localSteps) implements Machines {
+    private Machine machine() {
+      return new Machine(start(), recipe, Trainer.part(recipe, data.train().size(), count), 2);
+    }
+
+    @Override
+    public Contribution work(State from, List<Assignment> assignments) throws InterruptedException {
+      Contribution sum = Contribution.none();
+      for (Assignment each : assignments) {
+        try (Machine machine = machine()) {
+          sum.add(wired(machine.work(wired(from), wired(each), data.train()::get)));
+        }
+      }
+      return sum;
+    }
+
+    @Override
+    public Contribution look(State from, int pictures) throws InterruptedException {
+      try (Machine machine = machine()) {
+        return wired(machine.look(wired(from), data.val()::get, 0, 5))
+            .add(machine.look(wired(from), data.val()::get, 5, pictures));
+      }
+    }
+
+    @SuppressWarnings("unchecked")
+    private static <T> T wired(T value) {
+      try {
+        var bytes = new ByteArrayOutputStream();
+        try (var out = new ObjectOutputStream(bytes)) {
+          out.writeObject(value);
+        }
+        return (T)
+            new ObjectInputStream(new ByteArrayInputStream(bytes.toByteArray())).readObject();
+      } catch (IOException | ClassNotFoundException e) {
+        throw new IllegalStateException(e);
+      }
+    }
+  }
+
+  private static final class Ear implements Trainer.Listener {
+    final List<Trainer.Epoch> epochs = new ArrayList<>();
+    final List<String> unreadable = new ArrayList<>();
+    long endAfterStep = Long.MAX_VALUE;
+
+    @Override
+    public void step(Trainer.Step step) {
+      if (step.number() >= endAfterStep) {
+        throw new IllegalStateException("killed");
+      }
+    }
+
+    @Override
+    public void epoch(Trainer.Epoch epoch) {
+      epochs.add(epoch);
+    }
+
+    @Override
+    public void unreadable(IOException failure) {
+      unreadable.add(failure.getMessage());
+    }
+  }
+
+  private Trainer trainer(Recipe recipe, String output, Ear ear) {
+    return new Trainer(start(), data, recipe, 2, home.resolve(output), Duration.ZERO, List.of(ear));
+  }
+
+  private Classifier alone(Recipe recipe, Ear ear) throws IOException, InterruptedException {
+    return trainer(recipe, "alone", ear).run(false);
+  }
+
+  private Classifier together(Recipe recipe, int count, int localSteps, Ear ear)
+      throws IOException, InterruptedException {
+    return trainer(recipe, "together", ear)
+        .on(new Here(data, recipe, count, localSteps))
+        .run(false);
+  }
+
+  private static boolean isStatistic(String name) {
+    return name.contains("running_") || name.contains("num_batches");
+  }
+
+  /** The largest difference of any weight, as a part of its tensor's largest. */
+  private static double difference(StateDict a, StateDict b) {
+    StateDict start = start().network().state();
+    double most = 0;
+    for (String name : start.entries().keySet()) {
+      if (isStatistic(name)) {
+        continue;
+      }
+      float[] left = a.get(name).data();
+      float[] right = b.get(name).data();
+      double largest = 0;
+      double apart = 0;
+      for (int i = 0; i < left.length; i++) {
+        largest = Math.max(largest, Math.abs(left[i]));
+        apart = Math.max(apart, Math.abs(left[i] - right[i]));
+      }
+      assertFalse(Arrays.equals(left, start.get(name).data()), name + " did not move");
+      most = Math.max(most, apart / largest);
+    }
+    return most;
+  }
+
+  /**
+   * Gradients are added in another order, and batch norm's sums are taken around running means that
+   * differ: weights differ by a bit of their last place, those of batch norm's biases, which are
+   * small differences, by some. Another seed, rate, scale or part of a batch for batch norm is four
+   * orders larger.
+   */
+  private static final double FLOAT_ORDER = 1e-5;
+
+  @Test
+  void machinesLearnAsOneThatCutsItsStepsIntoAsManyParts()
+      throws IOException, InterruptedException {
+    // 2 machines with 2 parts each, of 6 pictures; 2 steps.
+    Recipe recipe = recipe(1).toBuilder().batch(24).build();
+    var one = new Ear();
+    Classifier alone = alone(recipe.toBuilder().accumulate(4).build(), one);
+    var many = new Ear();
+    Classifier together = together(recipe.toBuilder().accumulate(2).build(), 2, 1, many);
+    double apart = difference(alone.network().state(), together.network().state());
+    assertTrue(apart < FLOAT_ORDER, "apart " + apart);
+    assertEquals(one.epochs.getFirst().trainLoss(), many.epochs.getFirst().trainLoss(), 1e-6);
+    assertEquals(one.epochs.getFirst().trainAccuracy(), many.epochs.getFirst().trainAccuracy());
+  }
+
+  @Test
+  void theWholeTrainingStaysTogether() throws IOException, InterruptedException {
+    var one = new Ear();
+    alone(recipe(3).toBuilder().accumulate(2).build(), one);
+    var many = new Ear();
+    together(recipe(3), 2, 1, many);
+    for (int i = 0; i < 3; i++) {
+      assertEquals(one.epochs.get(i).rate(), many.epochs.get(i).rate());
+      // By now a last bit has moved some pixel across a ReLU's corner.
+      assertEquals(one.epochs.get(i).trainLoss(), many.epochs.get(i).trainLoss(), 1e-3);
+    }
+  }
+
+  @Test
+  void stepsThatAreNotWholeAreSharedToo() throws IOException, InterruptedException {
+    Recipe recipe = recipe(1).toBuilder().batch(10).build(); // 48 = 4 · 10 + 8; shares of 4, 4, 2
+    Classifier alone = alone(recipe.toBuilder().accumulate(3).build(), new Ear());
+    Classifier together = together(recipe, 3, 1, new Ear());
+    double apart = difference(alone.network().state(), together.network().state());
+    assertTrue(apart < FLOAT_ORDER, "apart " + apart);
+  }
+
+  @Test
+  void aSingleMachineWithLocalStepsIsTheTrainerItself() throws IOException, InterruptedException {
+    Recipe recipe = recipe(2).toBuilder().averaging(0).build();
+    alone(recipe, new Ear());
+    together(recipe, 1, 3, new Ear());
+    assertArrayEquals(
+        Files.readAllBytes(home.resolve("alone/last.safetensors")),
+        Files.readAllBytes(home.resolve("together/last.safetensors")));
+  }
+
+  @Test
+  void runningStatisticsAreTheMeanOfTheMachines() throws IOException, InterruptedException {
+    Recipe recipe = recipe(1).toBuilder().batch(48).averaging(0).build(); // one step
+    Classifier together = together(recipe, 2, 1, new Ear());
+    // The same two halves, each learnt from alone: momentum 0.1 from a mean of 0.
+    var order = new ArrayList<Integer>();
+    for (int i = 0; i < 48; i++) {
+      order.add(i);
+    }
+    java.util.Collections.shuffle(order, new java.util.Random(3 * 31));
+    double[] mean = new double[16];
+    for (int half = 0; half < 2; half++) {
+      var indices = order.subList(24 * half, 24 * half + 24);
+      Classifier start = start();
+      try (var learner = new Learner(start.network(), start.preprocessing(), recipe, 24, 2)) {
+        learner.learn(
+            data.train()::get,
+            new Machines.Part(List.copyOf(indices), 24 * half + 24),
+            null,
+            3 * 31,
+            48,
+            Machines.Contribution.none());
+        float[] own = learner.session().state().get("bn1.running_mean").data();
+        for (int c = 0; c < mean.length; c++) {
+          mean[c] += own[c] / 2;
+        }
+      }
+    }
+    float[] found = together.network().state().get("bn1.running_mean").data();
+    for (int c = 0; c < mean.length; c++) {
+      assertEquals(mean[c], found[c], 1e-6);
+    }
+    assertEquals(1, together.network().state().get("bn1.num_batches_tracked").data()[0]);
+  }
+
+  @Test
+  void localSgdLearns() throws IOException, InterruptedException {
+    var ear = new Ear();
+    Recipe recipe = recipe(12).toBuilder().averaging(0).mixing(Mixing.NONE).build();
+    together(recipe, 2, 2, ear);
+    assertTrue(
+        ear.epochs.getLast().trainLoss() < 0.75 * ear.epochs.getFirst().trainLoss(),
+        ear.epochs.toString());
+    assertTrue(ear.epochs.getLast().valAccuracy() > 0.8, ear.epochs.toString());
+  }
+
+  @Test
+  void aKilledRunGoesOnFromTheTrainersFile() throws IOException, InterruptedException {
+    for (int localSteps : List.of(1, 2)) {
+      Recipe recipe = recipe(2);
+      String whole = "whole" + localSteps;
+      String parts = "parts" + localSteps;
+      var machines = new Here(data, recipe, 2, localSteps);
+      trainer(recipe, whole, new Ear()).on(machines).run(false);
+      var killed = new Ear();
+      killed.endAfterStep = 6;
+      assertThrows(
+          IllegalStateException.class,
+          () -> trainer(recipe, parts, killed).on(machines).run(false));
+      trainer(recipe, parts, new Ear()).on(machines).run(true);
+      assertArrayEquals(
+          Files.readAllBytes(home.resolve(whole).resolve("last.safetensors")),
+          Files.readAllBytes(home.resolve(parts).resolve("last.safetensors")));
+    }
+  }
+
+  @Test
+  void whatAMachineCannotReadIsSaid() throws IOException, InterruptedException {
+    Files.writeString(home.resolve("data/train/disc/broken.png"), "no picture");
+    data = Dataset.of(home.resolve("data"), 0, 0);
+    var ear = new Ear();
+    together(recipe(1), 2, 1, ear);
+    assertEquals(1, ear.unreadable.size());
+    assertTrue(ear.unreadable.getFirst().contains("broken.png"), ear.unreadable.getFirst());
+  }
+
+  @Test
+  void anotherNetworksStateIsRefused() {
+    var spec = Architecture.named("resnet20").toBuilder().numClasses(2).build();
+    var other = start().withNetwork(ResNet.initialize(spec, TorchRandom.manualSeed(0)));
+    try (var machine = new Machine(other, recipe(1), 4, 1);
+        var learner = new Learner(start().network(), start().preprocessing(), recipe(1), 4, 1)) {
+      var state = Machines.State.of(learner.session(), List.of(), 0);
+      assertThrows(
+          IllegalArgumentException.class, () -> machine.look(state, data.val()::get, 0, 1));
+    }
+  }
+}

@@ -1,0 +1,204 @@
+package io.github.resnet4j.spark;
+
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.train.Dataset;
+import io.github.resnet4j.train.Dataset.Example;
+import io.github.resnet4j.train.Machines;
+import io.github.resnet4j.train.Recipe;
+import io.github.resnet4j.train.Trainer;
+import java.io.IOException;
+import java.io.Serializable;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.function.IntFunction;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import org.apache.spark.SparkException;
+import org.apache.spark.api.java.JavaRDD;
+import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.api.java.function.Function;
+import org.apache.spark.broadcast.Broadcast;
+import org.apache.spark.sql.SparkSession;
+import scala.reflect.ClassTag$;
+
+/**
+ * Spark's executors as machines that learn together: a round is a broadcast of the weights, a task
+ * for each share, and a {@code treeReduce} (a {@code treeAggregate} without a zero) of what they
+ * contribute.
+ *
+ * <p>No barrier is needed. A task's result follows from the broadcast and its assignment alone, so
+ * Spark may run it again, elsewhere, or twice at once, and takes one result of each. An executor
+ * that is lost costs its tasks of the round; those that come later take part from the next one.
+ */
+public final class SparkMachines implements Machines, AutoCloseable {
+  /** Held-out pictures of a task, at least: less is not worth a task. */
+  private static final int LOOK = 64;
+
+  private final SparkSession spark;
+  private final JavaSparkContext context;
+  private final Dataset data;
+  private final int count;
+  private final int localSteps;
+  private final Broadcast<Training> training;
+
+  /**
+   * What executors know of a training from its beginning.
+   *
+   * @param part pictures that are learnt from at once
+   */
+  record Training(SharedModel.Wire start, Recipe recipe, int part) implements Serializable {}
+
+  /** A picture, as a task is told of it. */
+  record Named(int index, String name, int label) implements Serializable {}
+
+  /** An assignment and its pictures. */
+  private record Task(Assignment assignment, List<Named> pictures) implements Serializable {}
+
+  /** A range of the held-out pictures. */
+  private record Look(int first, List<Named> pictures) implements Serializable {}
+
+  /**
+   * @param master where, as {@code spark-submit --master} says it; empty if Spark knows already
+   * @param start the network to begin with
+   * @param data its pictures are known by paths that every executor can read, see {@link
+   *     SparkPictures}
+   * @param shares into how many a step is cut; 0 for as many as there are task slots
+   * @param localSteps steps that a machine does alone before weights are averaged; 1 for none
+   * @throws IllegalArgumentException if there are more shares than pictures of a step
+   */
+  public static SparkMachines open(
+      String master, Classifier start, Dataset data, Recipe recipe, int shares, int localSteps) {
+    SparkSession spark = Sessions.open("resnet4j spark-train", master);
+    return new SparkMachines(spark, start, data, recipe, shares, localSteps);
+  }
+
+  SparkMachines(
+      SparkSession spark,
+      Classifier start,
+      Dataset data,
+      Recipe recipe,
+      int shares,
+      int localSteps) {
+    this.spark = spark;
+    this.context = JavaSparkContext.fromSparkContext(spark.sparkContext());
+    this.data = data;
+    int cpus = spark.sparkContext().getConf().getInt("spark.task.cpus", 1);
+    this.count = shares > 0 ? shares : Math.max(1, context.defaultParallelism() / cpus);
+    this.localSteps = localSteps;
+    int batch = Math.min(recipe.batch(), data.train().size());
+    if (count > batch || localSteps < 1) {
+      throw new IllegalArgumentException(
+          "%d shares of a step of %d pictures, %d local steps: needs a picture for each share, and a"
+                  .formatted(count, batch, localSteps)
+              + " step");
+    }
+    this.training =
+        broadcast(
+            new Training(
+                SharedModel.Wire.of(start),
+                recipe,
+                Trainer.part(recipe, data.train().size(), count)));
+  }
+
+  private <T> Broadcast<T> broadcast(T value) {
+    return spark.sparkContext().broadcast(value, ClassTag$.MODULE$.apply(value.getClass()));
+  }
+
+  @Override
+  public int count() {
+    return count;
+  }
+
+  @Override
+  public int localSteps() {
+    return localSteps;
+  }
+
+  @Override
+  public Contribution work(State from, List<Assignment> assignments) throws IOException {
+    List<Task> tasks =
+        assignments.stream()
+            .map(each -> new Task(each, named(data.train(), each.pictures())))
+            .toList();
+    Broadcast<Training> known = training;
+    return round(
+        from,
+        tasks,
+        (state, task) ->
+            ExecutorMachine.use(
+                known.value(),
+                machine -> machine.work(state, task.assignment, pictures(task.pictures))));
+  }
+
+  @Override
+  public Contribution look(State from, int pictures) throws IOException {
+    int each = Math.max(LOOK, Math.ceilDiv(pictures, count));
+    var tasks = new ArrayList<Look>();
+    for (int first = 0; first < pictures; first += each) {
+      List<Integer> some =
+          IntStream.range(first, Math.min(pictures, first + each)).boxed().toList();
+      tasks.add(new Look(first, named(data.val(), some)));
+    }
+    Broadcast<Training> known = training;
+    return round(
+        from,
+        tasks,
+        (state, task) ->
+            ExecutorMachine.use(
+                known.value(),
+                machine ->
+                    machine.look(
+                        state,
+                        pictures(task.pictures),
+                        task.first,
+                        task.first + task.pictures.size())));
+  }
+
+  /** What a task does. */
+  private interface Step<T> extends Serializable {
+    Contribution of(State state, T task) throws Exception;
+  }
+
+  private <T> Contribution round(State from, List<T> tasks, Step<T> step) throws IOException {
+    Broadcast<State> state = broadcast(from);
+    try {
+      JavaRDD<Contribution> contributions =
+          context
+              .parallelize(tasks, tasks.size())
+              .map((Function<T, Contribution>) task -> step.of(state.value(), task));
+      return contributions.treeReduce(Contribution::add);
+    } catch (Exception e) { // Scala throws checked ones undeclared
+      if (e instanceof SparkException) {
+        throw new IOException("a round failed on Spark: " + e.getMessage(), e);
+      }
+      throw e instanceof RuntimeException known ? known : new IllegalStateException(e);
+    } finally {
+      state.destroy();
+    }
+  }
+
+  private static List<Named> named(List<Example> all, List<Integer> chosen) {
+    return chosen.stream()
+        .map(index -> new Named(index, all.get(index).name(), all.get(index).label()))
+        .toList();
+  }
+
+  private static IntFunction<Example> pictures(List<Named> named) {
+    Map<Integer, Named> byIndex =
+        named.stream().collect(Collectors.toMap(Named::index, each -> each, (a, _) -> a));
+    return index -> {
+      Named wanted = byIndex.get(index);
+      if (wanted == null) {
+        throw new IllegalArgumentException("picture %d is not of this task".formatted(index));
+      }
+      return new Example(wanted.name, wanted.label, SparkPictures.source(wanted.name));
+    };
+  }
+
+  @Override
+  public void close() {
+    training.destroy();
+    spark.stop();
+  }
+}

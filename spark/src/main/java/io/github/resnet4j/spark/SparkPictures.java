@@ -1,0 +1,112 @@
+package io.github.resnet4j.spark;
+
+import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.train.Dataset;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.FileStatus;
+import org.apache.hadoop.fs.FileSystem;
+import org.apache.hadoop.fs.LocatedFileStatus;
+import org.apache.hadoop.fs.Path;
+import org.apache.hadoop.fs.RemoteIterator;
+import org.apache.spark.deploy.SparkHadoopUtil;
+
+/**
+ * Pictures that every executor can read by their names: files on a file system that all reach, and
+ * the embedded digits, which every executor has.
+ */
+public final class SparkPictures {
+  private SparkPictures() {}
+
+  /**
+   * Lists a folder by the rules of {@link Dataset#ofFolder}.
+   *
+   * @param folder a path of Hadoop's ({@code hdfs:}, {@code s3a:}), or a local one that is the same
+   *     on all machines
+   * @throws IOException as there
+   */
+  public static Dataset ofFolder(String folder, double split, long seed) throws IOException {
+    return Dataset.ofFolder(new HadoopFolder(new Path(folder), configuration()), split, seed);
+  }
+
+  private static Configuration configuration() {
+    return SparkHadoopUtil.get().conf();
+  }
+
+  /** A picture by the name that the driver's data set has for it. */
+  static Dataset.Source source(String name) {
+    return () -> {
+      Dataset.Source digit = name.startsWith("digit ") ? Digits.BY_NAME.get(name) : null;
+      return digit != null
+          ? digit.read()
+          : ImageDecoder.DEFAULT.decode(name, PictureColumn.bytes(name, configuration()));
+    };
+  }
+
+  /** Loaded when they are first asked for. */
+  private static final class Digits {
+    static final Map<String, Dataset.Source> BY_NAME = byName();
+
+    private static Map<String, Dataset.Source> byName() {
+      try {
+        Dataset digits = Dataset.digits();
+        return Stream.concat(digits.train().stream(), digits.val().stream())
+            .collect(Collectors.toMap(Dataset.Example::name, Dataset.Example::source));
+      } catch (IOException e) {
+        throw new IllegalStateException(e);
+      }
+    }
+  }
+
+  private record HadoopFolder(Path root, Configuration hadoop) implements Dataset.Folder {
+    private FileSystem files() throws IOException {
+      return root.getFileSystem(hadoop);
+    }
+
+    private Path at(String inner) {
+      return inner.isEmpty() ? root : new Path(root, inner);
+    }
+
+    @Override
+    public String name(String inner) {
+      return at(inner).toString();
+    }
+
+    @Override
+    public boolean has(String inner) throws IOException {
+      Path path = at(inner);
+      return files().exists(path) && files().getFileStatus(path).isDirectory();
+    }
+
+    @Override
+    public List<String> folders(String inner) throws IOException {
+      var names = new ArrayList<String>();
+      for (FileStatus each : files().listStatus(at(inner))) {
+        if (each.isDirectory()) {
+          names.add(each.getPath().getName());
+        }
+      }
+      return names;
+    }
+
+    @Override
+    public List<String> files(String inner) throws IOException {
+      var names = new ArrayList<String>();
+      RemoteIterator<LocatedFileStatus> all = files().listFiles(at(inner), true);
+      while (all.hasNext()) {
+        names.add(all.next().getPath().toString());
+      }
+      return names;
+    }
+
+    @Override
+    public Dataset.Source source(String file) {
+      return SparkPictures.source(file);
+    }
+  }
+}

@@ -40,6 +40,8 @@ import picocli.CommandLine.IVersionProvider;
       CompareCommand.class,
       DrawCommand.class,
       ServeCommand.class,
+      SparkClassifyCommand.class,
+      SparkTrainCommand.class,
       BenchCommand.class,
       PlanCommand.class,
     },
@@ -67,6 +69,11 @@ public final class Main {
 
   /** Runs the command and ends the process with its exit code. */
   public static void main(String[] arguments) {
+    run(new Main(), arguments);
+  }
+
+  /** The same for any set of commands. */
+  static void run(Object commands, String[] arguments) {
     // The output is data that other programs read: UTF-8 everywhere, buffered.
     var out =
         new PrintStream(
@@ -77,7 +84,7 @@ public final class Main {
     // Warnings of the library are one line, as the command's own are.
     System.setProperty("java.util.logging.SimpleFormatter.format", "resnet4j: %5$s%n");
     int code =
-        new CommandLine(new Main())
+        new CommandLine(commands)
             .setExecutionExceptionHandler(Main::report)
             .setCaseInsensitiveEnumValuesAllowed(true)
             .setUsageHelpAutoWidth(true)

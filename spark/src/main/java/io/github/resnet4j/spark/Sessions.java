@@ -18,10 +18,6 @@ final class Sessions {
     } else if (!conf.contains("spark.master")) {
       builder.master("local[*]");
     }
-    SparkSession spark = builder.getOrCreate();
-    if (!conf.contains("spark.log.level")) {
-      spark.sparkContext().setLogLevel("WARN");
-    }
-    return spark;
+    return builder.getOrCreate();
   }
 }

@@ -1,0 +1,148 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.engine.Precision;
+import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.spark.ClassifyJob;
+import java.io.IOException;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+@Command(
+    name = "spark-classify",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Says what is on pictures, on Apache Spark.",
+      "",
+      "Reads a folder of pictures, or a table with their bytes or paths, from any file system that"
+          + " Hadoop knows, and writes a table: the rows, less the bytes, and a column prediction"
+          + " with labels, probabilities, embedding, error. A picture that cannot be read is a row"
+          + " with an error. Starts spark-submit, of SPARK_HOME or the PATH.",
+    },
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j spark-classify --input samples --output said --master local[2]",
+      "  resnet4j spark-classify -i hdfs:///photos -o hdfs:///said -m resnet50 --master yarn \\",
+      "    --conf spark.executor.memory=4g --conf spark.executor.cores=8 --conf spark.task.cpus=4",
+      "  resnet4j spark-classify -i s3a://shop/products -o said --from parquet --column jpeg \\",
+      "    -w s3a://models/products.safetensors --embedding",
+      "  resnet4j spark-classify -i photos -o said --master spark://host:7077 --print-submit",
+    })
+final class SparkClassifyCommand implements Callable<Integer> {
+  @Spec private CommandSpec spec = CommandSpec.create();
+
+  @Mixin private SparkSubmit spark = new SparkSubmit();
+
+  @Option(
+      names = {"-i", "--input"},
+      paramLabel = "PATH",
+      required = true,
+      description = "A folder of pictures, at any depth, a pattern, or a table.")
+  private String input = "";
+
+  @Option(
+      names = {"-o", "--output"},
+      paramLabel = "PATH",
+      required = true,
+      description = "The table's folder, which must not exist yet.")
+  private String output = "";
+
+  @Option(
+      names = "--from",
+      paramLabel = "SOURCE",
+      description =
+          "How the input is read: binaryFile or image for files; parquet, orc, json, delta for"
+              + " tables; text for paths, one a line; default ${DEFAULT-VALUE}.")
+  private String from = "binaryFile";
+
+  @Option(
+      names = "--column",
+      paramLabel = "NAME",
+      description = "Of a table: which column holds bytes or paths; by default content.")
+  private @Nullable String column;
+
+  @Option(
+      names = "--to",
+      paramLabel = "FORMAT",
+      description =
+          "How the output is written: parquet, orc, json, delta; default ${DEFAULT-VALUE}.")
+  private String to = "parquet";
+
+  @Option(names = "--overwrite", description = "Replace an output that exists.")
+  private boolean overwrite;
+
+  @Option(
+      names = {"-m", "--model"},
+      paramLabel = "NAME",
+      description = "A network that 'resnet4j models' lists.")
+  private @Nullable String model;
+
+  @Option(
+      names = {"-w", "--weights"},
+      paramLabel = "WEIGHTS",
+      description =
+          "DEFAULT, a name that 'resnet4j weights' lists, hf:owner/name, or a file, also of"
+              + " Hadoop's (hdfs:, s3a:). The driver reads them and broadcasts them.")
+  private @Nullable String weights;
+
+  @Option(
+      names = "--top",
+      paramLabel = "N",
+      description = "Classes to name for each picture; default ${DEFAULT-VALUE}.")
+  private int top = 5;
+
+  @Option(names = "--embedding", description = "Add the last stage's mean over all pixels.")
+  private boolean embedding;
+
+  @Option(
+      names = {"-b", "--batch"},
+      paramLabel = "N",
+      description = "Pictures that run together; default ${DEFAULT-VALUE}.")
+  private int batch = 16;
+
+  @Option(
+      names = "--precision",
+      paramLabel = "PRECISION",
+      description = "fp32, bf16, int8 or auto; default ${DEFAULT-VALUE}.")
+  private Precision precision = Precision.FP32;
+
+  @Option(
+      names = "--max-pixels",
+      paramLabel = "N",
+      description = "Refuse larger pictures; default ${DEFAULT-VALUE}.")
+  private long maxPixels = ImageDecoder.DEFAULT_MAX_PIXELS;
+
+  @Override
+  public Integer call() throws IOException, InterruptedException {
+    if (!SparkSubmit.isInside()) {
+      return spark.run(spec);
+    }
+    var job =
+        new ClassifyJob(
+            input,
+            output,
+            from,
+            column == null ? "" : column,
+            to,
+            overwrite,
+            model == null ? "" : model,
+            weights == null ? "" : weights,
+            top,
+            embedding,
+            batch,
+            precision.name().toLowerCase(Locale.ROOT),
+            maxPixels);
+    ClassifyJob.Outcome outcome = job.run(spark.master());
+    System.err.printf(
+        "resnet4j: %,d pictures, %,d of them could not be read; %s%n",
+        outcome.pictures(), outcome.unreadable(), output);
+    return outcome.unreadable() == 0
+        ? Main.OK
+        : outcome.unreadable() == outcome.pictures() ? Main.FAILED : Main.SOME_UNREADABLE;
+  }
+}

@@ -1,0 +1,140 @@
+package io.github.resnet4j.cli;
+
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+
+/**
+ * The options that say where Spark runs, and the way there: outside of Spark a command starts
+ * itself again with {@code spark-submit}, with the jars that executors need.
+ */
+final class SparkSubmit {
+  @Option(
+      names = "--master",
+      paramLabel = "URL",
+      description =
+          "Where it runs: local[2], spark://host:7077, yarn, k8s://…; by default what Spark's"
+              + " configuration says, or local[*].")
+  private @Nullable String master;
+
+  @Option(
+      names = "--conf",
+      paramLabel = "KEY=VALUE",
+      description =
+          "Spark's configuration, as spark-submit takes it; may be repeated:"
+              + " spark.executor.memory=8g, spark.task.cpus=4.")
+  private Map<String, String> conf = Map.of();
+
+  @Option(
+      names = "--print-submit",
+      description = "Only print the spark-submit command, to run or change it.")
+  private boolean print;
+
+  /** What a driver and its executors use of lib/; Spark brings the rest. */
+  private static final Pattern NEEDED =
+      Pattern.compile(
+          "(resnet4j-(figures-|spark-|cli-)?\\d|picocli|progressbar|jline-terminal|jackson-jr|xchart|VectorGraphics2D|imageio"
+              + "|common-image|common-io|common-lang).*\\.jar");
+
+  /** The master that was asked for, or nothing where Spark knows it. */
+  String master() {
+    return master == null ? "" : master;
+  }
+
+  /** Whether Spark's classes are here: then the command just runs. */
+  static boolean isInside() {
+    try {
+      Class.forName(
+          "org.apache.spark.sql.SparkSession",
+          false,
+          Thread.currentThread().getContextClassLoader());
+      return true;
+    } catch (ClassNotFoundException _) {
+      return false;
+    }
+  }
+
+  /** Starts a command again within Spark; returns its exit code. */
+  int run(CommandSpec command) throws IOException, InterruptedException {
+    List<String> submit = submit(command);
+    if (print) {
+      System.out.println(submit.stream().map(SparkSubmit::quoted).collect(Collectors.joining(" ")));
+      return Main.OK;
+    }
+    var process = new ProcessBuilder(submit).inheritIO();
+    process.environment().put("JAVA_HOME", System.getProperty("java.home"));
+    return process.start().waitFor();
+  }
+
+  private List<String> submit(CommandSpec command) throws IOException {
+    var submit = new ArrayList<String>();
+    submit.add(print ? found().orElse("spark-submit") : found().orElseThrow(SparkSubmit::missing));
+    if (master != null) {
+      submit.addAll(List.of("--master", master));
+    }
+    if (!conf.containsKey("spark.log.level")) {
+      submit.addAll(List.of("--conf", "spark.log.level=WARN"));
+    }
+    conf.forEach((key, value) -> submit.addAll(List.of("--conf", key + "=" + value)));
+    List<String> jars =
+        Arrays.stream(System.getProperty("java.class.path").split(File.pathSeparator, -1))
+            .filter(jar -> NEEDED.matcher(Path.of(jar).getFileName().toString()).matches())
+            .sorted()
+            .toList();
+    String own =
+        jars.stream()
+            .filter(jar -> jar.contains("resnet4j-cli"))
+            .findFirst()
+            .orElseThrow(() -> new IOException("not started from its jars; use bin resnet4j"));
+    submit.addAll(
+        List.of(
+            "--class",
+            SparkMain.class.getName(),
+            "--jars",
+            jars.stream().filter(jar -> !jar.equals(own)).collect(Collectors.joining(",")),
+            own));
+    command.root().commandLine().getParseResult().originalArgs().stream()
+        .filter(argument -> !argument.equals("--print-submit"))
+        .forEach(submit::add);
+    return submit;
+  }
+
+  private static Optional<String> found() {
+    var places = new ArrayList<Path>();
+    String home = System.getenv("SPARK_HOME");
+    if (home != null && !home.isBlank()) {
+      places.add(Path.of(home, "bin"));
+    }
+    for (String folder : System.getenv().getOrDefault("PATH", "").split(File.pathSeparator, -1)) {
+      if (!folder.isBlank()) {
+        places.add(Path.of(folder));
+      }
+    }
+    return places.stream()
+        .map(folder -> folder.resolve("spark-submit"))
+        .filter(Files::isExecutable)
+        .map(Path::toString)
+        .findFirst();
+  }
+
+  private static IOException missing() {
+    return new IOException(
+        "needs Apache Spark 4.2 or newer, which runs on Java 25: unpack it and set SPARK_HOME to"
+            + " its folder, or put spark-submit on the PATH ('pip install pyspark' does)");
+  }
+
+  private static String quoted(String word) {
+    return word.matches("[\\w@%+=:,./-]+") ? word : "'" + word.replace("'", "'\\''") + "'";
+  }
+}

@@ -1,0 +1,79 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.spark.SparkMachines;
+import io.github.resnet4j.spark.SparkPictures;
+import io.github.resnet4j.train.Dataset;
+import java.io.IOException;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+@Command(
+    name = "spark-train",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Trains a network on Apache Spark: as 'train', but each step is shared among executors.",
+      "",
+      "The pictures lie on a file system that all executors reach. Recipes, files, report and"
+          + " --resume are those of 'train'; OUTPUT is a folder of the driver's machine. Each share"
+          + " is cut into --accumulate parts more. Starts spark-submit, of SPARK_HOME or the PATH.",
+    },
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  resnet4j spark-train -d digits -m resnet20 --epochs 4 -o run1 --master local[2]",
+      "  resnet4j spark-train -d hdfs:///imagenet -m resnet50 --batch 8192 --scale-rate -o run2 \\",
+      "    --shares 256 --master yarn --conf spark.task.cpus=8 --conf spark.executor.cores=8",
+      "  resnet4j spark-train -d s3a://photos -m resnet18 -w DEFAULT -o run3 --local-steps 8"
+          + " --resume",
+    })
+final class SparkTrainCommand implements Callable<Integer> {
+  @Spec private CommandSpec spec = CommandSpec.create();
+
+  @Mixin private SparkSubmit spark = new SparkSubmit();
+
+  @Mixin private TrainingOptions options = new TrainingOptions();
+
+  @Option(
+      names = "--shares",
+      paramLabel = "N",
+      description =
+          "Into how many shares a step is cut, a task for each; by default as many as there are"
+              + " task slots. They may be more than the executors of the moment.")
+  private int shares;
+
+  @Option(
+      names = "--local-steps",
+      paramLabel = "K",
+      description =
+          "Steps that each share is learnt from alone before weights are averaged: less to send; by"
+              + " default 1, gradients are added up at every step.")
+  private int localSteps = 1;
+
+  @Override
+  public Integer call() throws IOException, InterruptedException {
+    if (!SparkSubmit.isInside()) {
+      return spark.run(spec);
+    }
+    Dataset pictures =
+        options.isDigits()
+            ? Dataset.digits()
+            : SparkPictures.ofFolder(options.data, options.split, options.seed);
+    SparkMachines[] machines = new SparkMachines[1];
+    try {
+      return options.train(
+          pictures,
+          (trainer, start, recipe) -> {
+            machines[0] =
+                SparkMachines.open(spark.master(), start, pictures, recipe, shares, localSteps);
+            return trainer.on(machines[0]);
+          });
+    } finally {
+      if (machines[0] != null) {
+        machines[0].close();
+      }
+    }
+  }
+}

@@ -1,0 +1,217 @@
+package io.github.resnet4j.spark;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.Architecture;
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.image.Interpolation;
+import io.github.resnet4j.image.Pixels;
+import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.nn.StateDict;
+import io.github.resnet4j.tensor.TorchRandom;
+import io.github.resnet4j.train.Dataset;
+import io.github.resnet4j.train.Recipe;
+import io.github.resnet4j.train.Schedule;
+import io.github.resnet4j.train.Trainer;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Training on Spark is training. */
+class SparkMachinesTest {
+  @TempDir Path home;
+
+  /** The first of the embedded digits. */
+  private static Dataset digits() throws IOException {
+    Dataset all = Dataset.digits();
+    return new Dataset(all.classes(), all.train().subList(0, 128), all.val().subList(0, 100));
+  }
+
+  private static Classifier start(int classes) {
+    var spec = Architecture.named("resnet8").toBuilder().numClasses(classes).build();
+    return new Classifier(
+        ResNet.initialize(spec, TorchRandom.manualSeed(1)),
+        new Preprocessing(
+            32, 32, 32, Interpolation.BILINEAR, List.of(.3f, .3f, .3f), List.of(.35f, .35f, .35f)),
+        Classifier.numbered(classes));
+  }
+
+  private static Recipe recipe(int epochs) {
+    return Recipe.named("small-images").toBuilder()
+        .schedule(new Schedule(Schedule.Kind.COSINE, 0.02, epochs, 0, List.of()))
+        .batch(64)
+        .build();
+  }
+
+  private static final class Ear implements Trainer.Listener {
+    final List<Trainer.Epoch> epochs = new ArrayList<>();
+    final List<String> unreadable = new ArrayList<>();
+
+    @Override
+    public void epoch(Trainer.Epoch epoch) {
+      epochs.add(epoch);
+    }
+
+    @Override
+    public void unreadable(IOException failure) {
+      unreadable.add(failure.getMessage());
+    }
+  }
+
+  private Trainer trainer(Dataset data, Recipe recipe, String output, Ear ear) {
+    return new Trainer(
+        start(data.classes().size()),
+        data,
+        recipe,
+        1,
+        home.resolve(output),
+        Duration.ofHours(1),
+        List.of(ear));
+  }
+
+  private static SparkMachines machines(Dataset data, Recipe recipe, int shares, int localSteps) {
+    Classifier start = start(data.classes().size());
+    return new SparkMachines(LocalSpark.get(), start, data, recipe, shares, localSteps);
+  }
+
+  @Test
+  void twoSharesAreTwoParts() throws IOException, InterruptedException {
+    Dataset data = digits();
+    Recipe whole = recipe(1).toBuilder().batch(128).build(); // one step
+    Recipe parts = whole.toBuilder().accumulate(2).build();
+    var one = new Ear();
+    StateDict alone = trainer(data, parts, "alone", one).run(false).network().state();
+    var two = new Ear();
+    StateDict shared =
+        trainer(data, whole, "shared", two)
+            .on(machines(data, whole, 2, 1))
+            .run(false)
+            .network()
+            .state();
+    StateDict start = start(10).network().state();
+    for (String name : start.entries().keySet()) {
+      if (name.contains("running_") || name.contains("num_batches")) {
+        continue; // the mean of the shares', not one after the other
+      }
+      float[] a = alone.get(name).data();
+      float[] b = shared.get(name).data();
+      assertFalse(Arrays.equals(a, start.get(name).data()), name + " did not move");
+      double largest = 0;
+      double apart = 0;
+      for (int i = 0; i < a.length; i++) {
+        largest = Math.max(largest, Math.abs(a[i]));
+        apart = Math.max(apart, Math.abs(a[i] - b[i]));
+      }
+      // The order of sums: some bits of the last place.
+      assertTrue(apart < 1e-5 * largest, name + " is apart by " + apart / largest);
+    }
+    assertEquals(one.epochs.getFirst().trainLoss(), two.epochs.getFirst().trainLoss(), 1e-6);
+    assertEquals(one.epochs.getFirst().trainAccuracy(), two.epochs.getFirst().trainAccuracy());
+  }
+
+  @Test
+  void theWholeTrainingStaysTogether() throws IOException, InterruptedException {
+    Dataset data = digits();
+    var one = new Ear();
+    trainer(data, recipe(3).toBuilder().accumulate(2).build(), "alone", one).run(false);
+    var two = new Ear();
+    trainer(data, recipe(3), "shared", two).on(machines(data, recipe(3), 2, 1)).run(false);
+    for (int i = 0; i < 3; i++) {
+      assertEquals(one.epochs.get(i).rate(), two.epochs.get(i).rate());
+      // By the sixth step a last bit has moved some pixel across a ReLU's corner.
+      assertEquals(one.epochs.get(i).trainLoss(), two.epochs.get(i).trainLoss(), 1e-3);
+      // Held out, batch norm's running statistics count too.
+      assertEquals(one.epochs.get(i).valLoss(), two.epochs.get(i).valLoss(), 0.05);
+    }
+  }
+
+  @Test
+  void aTrainingGoesOnFromTheDriversFile() throws IOException, InterruptedException {
+    Dataset data = digits();
+    Recipe recipe = recipe(2);
+    trainer(data, recipe, "whole", new Ear()).on(machines(data, recipe, 2, 2)).run(false);
+    var killed =
+        new Trainer(
+            start(10),
+            data,
+            recipe,
+            1,
+            home.resolve("parts"),
+            Duration.ZERO,
+            List.of(
+                new Trainer.Listener() {
+                  @Override
+                  public void epoch(Trainer.Epoch epoch) {
+                    throw new IllegalStateException("killed");
+                  }
+                }));
+    assertThrows(
+        IllegalStateException.class, () -> killed.on(machines(data, recipe, 2, 2)).run(false));
+    trainer(data, recipe, "parts", new Ear()).on(machines(data, recipe, 2, 2)).run(true);
+    assertArrayEquals(
+        Files.readAllBytes(home.resolve("whole/last.safetensors")),
+        Files.readAllBytes(home.resolve("parts/last.safetensors")));
+  }
+
+  /** Files of a folder, in the order in which the trainer of one machine has them. */
+  @Test
+  void foldersAreListedAsTheTrainerListsThem() throws IOException, InterruptedException {
+    Dataset all = Dataset.digits();
+    for (int i = 0; i < 24; i++) {
+      var example = all.train().get(i);
+      Path folder = home.resolve("data/" + (example.label() < 5 ? "low" : "high"));
+      Files.createDirectories(folder);
+      write(example.source().read(), folder.resolve(i + ".png"));
+    }
+    Files.writeString(home.resolve("data/low/broken.png"), "no picture");
+    Dataset local = Dataset.ofFolder(home.resolve("data"), 0.25, 7);
+    Dataset hadoop = SparkPictures.ofFolder(home.resolve("data").toString(), 0.25, 7);
+    assertEquals(local.classes(), hadoop.classes());
+    assertEquals(names(local.train()), names(hadoop.train()));
+    assertEquals(names(local.val()), names(hadoop.val()));
+    LocalSpark.get();
+    var ear = new Ear();
+    Recipe recipe = recipe(1).toBuilder().batch(8).build();
+    trainer(hadoop, recipe, "run", ear).on(machines(hadoop, recipe, 2, 1)).run(false);
+    assertEquals(1, ear.epochs.size());
+    assertEquals(1, ear.unreadable.size(), ear.unreadable.toString());
+    assertTrue(ear.unreadable.getFirst().contains("broken.png"), ear.unreadable.getFirst());
+    var e = assertThrows(IOException.class, () -> SparkPictures.ofFolder(home + "/none", 0.25, 7));
+    assertTrue(e.getMessage().contains("is not a folder"), e.getMessage());
+  }
+
+  private static List<String> names(List<Dataset.Example> examples) {
+    return examples.stream()
+        .map(example -> example.label() + example.name().replaceFirst("^file:", ""))
+        .toList();
+  }
+
+  private static void write(Pixels pixels, Path file) throws IOException {
+    var image =
+        new java.awt.image.BufferedImage(
+            pixels.width(), pixels.height(), java.awt.image.BufferedImage.TYPE_INT_RGB);
+    for (int i = 0; i < pixels.width() * pixels.height(); i++) {
+      int gray = pixels.data()[3 * i] & 0xff;
+      image.setRGB(i % pixels.width(), i / pixels.width(), gray * 0x010101);
+    }
+    javax.imageio.ImageIO.write(image, "png", file.toFile());
+  }
+
+  @Test
+  void moreSharesThanPicturesAreRefused() throws IOException {
+    Dataset data = digits();
+    assertThrows(IllegalArgumentException.class, () -> machines(data, recipe(1), 65, 1));
+    assertThrows(IllegalArgumentException.class, () -> machines(data, recipe(1), 2, 0));
+  }
+}

@@ -5,6 +5,7 @@ import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.spark.ClassifyJob;
 import java.io.IOException;
 import java.util.Locale;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -120,7 +121,7 @@ final class SparkClassifyCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException, InterruptedException {
     if (!SparkSubmit.isInside()) {
-      return spark.run(spec);
+      return spark.run(spec, Map.of());
     }
     var job =
         new ClassifyJob(

@@ -9,6 +9,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -65,9 +66,13 @@ final class SparkSubmit {
     }
   }
 
-  /** Starts a command again within Spark; returns its exit code. */
-  int run(CommandSpec command) throws IOException, InterruptedException {
-    List<String> submit = submit(command);
+  /**
+   * Starts a command again within Spark; returns its exit code.
+   *
+   * @param usual configuration that --conf overrules
+   */
+  int run(CommandSpec command, Map<String, String> usual) throws IOException, InterruptedException {
+    List<String> submit = submit(command, usual);
     if (print) {
       System.out.println(submit.stream().map(SparkSubmit::quoted).collect(Collectors.joining(" ")));
       return Main.OK;
@@ -77,16 +82,16 @@ final class SparkSubmit {
     return process.start().waitFor();
   }
 
-  private List<String> submit(CommandSpec command) throws IOException {
+  private List<String> submit(CommandSpec command, Map<String, String> usual) throws IOException {
     var submit = new ArrayList<String>();
     submit.add(print ? found().orElse("spark-submit") : found().orElseThrow(SparkSubmit::missing));
     if (master != null) {
       submit.addAll(List.of("--master", master));
     }
-    if (!conf.containsKey("spark.log.level")) {
-      submit.addAll(List.of("--conf", "spark.log.level=WARN"));
-    }
-    conf.forEach((key, value) -> submit.addAll(List.of("--conf", key + "=" + value)));
+    var all = new TreeMap<String, String>(usual);
+    all.put("spark.log.level", "WARN");
+    all.putAll(conf);
+    all.forEach((key, value) -> submit.addAll(List.of("--conf", key + "=" + value)));
     List<String> jars =
         Arrays.stream(System.getProperty("java.class.path").split(File.pathSeparator, -1))
             .filter(jar -> NEEDED.matcher(Path.of(jar).getFileName().toString()).matches())

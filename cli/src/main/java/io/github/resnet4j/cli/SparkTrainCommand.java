@@ -4,6 +4,7 @@ import io.github.resnet4j.spark.SparkMachines;
 import io.github.resnet4j.spark.SparkPictures;
 import io.github.resnet4j.train.Dataset;
 import java.io.IOException;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -30,6 +31,21 @@ import picocli.CommandLine.Spec;
           + " --resume",
     })
 final class SparkTrainCommand implements Callable<Integer> {
+  /**
+   * A batch's activations are found faster in large pages; weights do not get smaller by LZ4; of
+   * results there are a few, as large as the weights.
+   */
+  private static final Map<String, String> USUAL =
+      Map.of(
+          "spark.executor.extraJavaOptions",
+          "-XX:+UseTransparentHugePages",
+          "spark.broadcast.compress",
+          "false",
+          "spark.driver.maxResultSize",
+          "0",
+          "spark.driver.memory",
+          "4g");
+
   @Spec private CommandSpec spec = CommandSpec.create();
 
   @Mixin private SparkSubmit spark = new SparkSubmit();
@@ -55,7 +71,7 @@ final class SparkTrainCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException, InterruptedException {
     if (!SparkSubmit.isInside()) {
-      return spark.run(spec);
+      return spark.run(spec, USUAL);
     }
     Dataset pictures =
         options.isDigits()

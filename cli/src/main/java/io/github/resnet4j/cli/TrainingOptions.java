@@ -319,7 +319,7 @@ final class TrainingOptions {
                       start.preprocessing().cropWidth(),
                       Runtime.getRuntime().maxMemory() >> 20)
               + " the same in parts with --accumulate, or more memory with"
-              + " RESNET4J_JAVA_OPTS=-Xmx…",
+              + " RESNET4J_JAVA_OPTS=-Xmx…; on Spark, --conf spark.driver.memory=…",
           e);
     }
     return Main.OK;

@@ -765,11 +765,36 @@ class CommandIT {
             .map(found -> found.group(1))
             .filter(command -> !command.endsWith("# downloads"))
             .toList();
-    assertEquals(25, commands.size(), commands.toString());
+    assertEquals(27, commands.size(), commands.toString());
     for (String command : commands) {
       Run run = runProcess(Map.of(), "", List.of("sh", "-c", "sh " + command));
       assertEquals(0, run.code(), command + ": " + run.err());
     }
+  }
+
+  @Test
+  void theRateGrowsWithTheBatch() throws IOException {
+    Path output = folder.resolve("scaled");
+    Run run =
+        run(
+            "train",
+            "-d",
+            "digits",
+            "-m",
+            "resnet8",
+            "--recipe",
+            "small-images",
+            "--epochs",
+            "1",
+            "--batch",
+            "256",
+            "--scale-rate",
+            "-o",
+            output.toString());
+    assertEquals(0, run.code(), run.err());
+    // 0.1 for 64 pictures, 0.4 for 256, of which one-cycle begins with a 25th.
+    String first = Files.readAllLines(output.resolve("metrics.csv")).get(1).split(",")[1];
+    assertEquals(0.016, Double.parseDouble(first), 1e-9);
   }
 
   @Test

@@ -18,8 +18,9 @@ import org.knowm.xchart.style.markers.SeriesMarkers;
  * @param x what the common axis counts
  * @param y what the curves show
  * @param lines one curve each
+ * @param logarithmic whether equal ways along x are equal factors; all x are then positive
  */
-public record LineChart(String title, String x, String y, List<Line> lines) {
+public record LineChart(String title, String x, String y, List<Line> lines, boolean logarithmic) {
   private static final int WIDTH = 720;
   private static final int HEIGHT = 400;
 
@@ -37,6 +38,11 @@ public record LineChart(String title, String x, String y, List<Line> lines) {
 
   public LineChart {
     lines = List.copyOf(lines);
+  }
+
+  /** With both axes linear. */
+  public LineChart(String title, String x, String y, List<Line> lines) {
+    this(title, x, y, lines, false);
   }
 
   /** The picture in SVG. */
@@ -60,6 +66,7 @@ public record LineChart(String title, String x, String y, List<Line> lines) {
             .build();
     ChartStyle.apply(chart.getStyler());
     chart.getStyler().setYAxisDecimalPattern("0.####");
+    chart.getStyler().setXAxisLogarithmic(logarithmic);
     for (int i = 0; i < lines.size(); i++) {
       Line line = lines.get(i);
       double[] xs = finite(line, line.x);

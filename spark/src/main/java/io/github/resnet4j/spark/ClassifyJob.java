@@ -4,7 +4,10 @@ import static org.apache.spark.sql.functions.col;
 import static org.apache.spark.sql.functions.count;
 import static org.apache.spark.sql.functions.lit;
 
+import java.io.IOException;
 import java.util.Map;
+import org.apache.hadoop.fs.FileStatus;
+import org.apache.hadoop.fs.Path;
 import org.apache.spark.sql.AnalysisException;
 import org.apache.spark.sql.DataFrameReader;
 import org.apache.spark.sql.Dataset;
@@ -111,12 +114,11 @@ public record ClassifyJob(
         };
   }
 
-  private Dataset<Row> read(SparkSession spark) {
+  private Dataset<Row> read(SparkSession spark) throws IOException {
     DataFrameReader reader = spark.read().format(from);
     return switch (from) {
       case "binaryFile" -> {
-        boolean folder = !input.matches(".*[*?\\[{].*") && !input.matches("(?i).*\\.[a-z]{3,4}");
-        yield (folder
+        yield (isFolder(spark)
                 ? reader.option("recursiveFileLookup", true).option("pathGlobFilter", PICTURES)
                 : reader)
             .load(input);
@@ -125,6 +127,13 @@ public record ClassifyJob(
       case "text" -> reader.load(input).withColumnRenamed("value", "path");
       default -> reader.load(input);
     };
+  }
+
+  private boolean isFolder(SparkSession spark) throws IOException {
+    var path = new Path(input);
+    FileStatus[] found = // null, not an exception, where a pattern matches nothing
+        path.getFileSystem(spark.sparkContext().hadoopConfiguration()).globStatus(path);
+    return found != null && found.length == 1 && found[0].isDirectory();
   }
 
   /** What a user did wrong, in one line; anything else as it is. */

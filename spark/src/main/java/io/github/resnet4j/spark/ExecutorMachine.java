@@ -26,12 +26,20 @@ final class ExecutorMachine {
       throws IOException, InterruptedException {
     var use = new Use(training.start().id(), TaskContext.get().cpus());
     Machine machine = take(use, training);
-    Contribution done = work.with(machine);
-    // One that failed is in an unknown state: it is not used again.
-    synchronized (IDLE) {
-      IDLE.computeIfAbsent(use, _ -> new ArrayDeque<>()).push(machine);
+    boolean well = false;
+    try {
+      Contribution done = work.with(machine);
+      well = true;
+      return done;
+    } finally {
+      if (well) {
+        synchronized (IDLE) {
+          IDLE.computeIfAbsent(use, _ -> new ArrayDeque<>()).push(machine);
+        }
+      } else {
+        machine.close(); // its state is not known
+      }
     }
-    return done;
   }
 
   private static Machine take(Use use, SparkMachines.Training training) throws IOException {

@@ -1,0 +1,25 @@
+package io.github.resnet4j.benchmarks;
+
+import io.github.resnet4j.Architecture;
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.io.IOException;
+import java.nio.file.Path;
+
+/** Writes a network's initial weights into a file: what is timed needs no trained ones. */
+public final class InitialWeights {
+  private InitialWeights() {}
+
+  /**
+   * @param arguments a network's name, a file
+   */
+  public static void main(String[] arguments) throws IOException {
+    ResNet network = ResNet.initialize(Architecture.named(arguments[0]), TorchRandom.manualSeed(0));
+    new Classifier(
+            network,
+            Classifier.usualPreprocessing(network.spec()),
+            Classifier.numbered(network.spec().numClasses()))
+        .save(Path.of(arguments[1]));
+  }
+}

@@ -112,6 +112,8 @@ final class Learner implements AutoCloseable {
     double busy = loader.seconds();
     prepare(all, now, seed);
     Loader.Batch batch = loader.await(all, now.pictures(), loading, images);
+    prepared = null; // another epoch's is another picture
+    loading = List.of();
     if (next != null) {
       prepare(all, next, seed);
     }

@@ -331,6 +331,34 @@ class SessionTest {
   }
 
   @Test
+  void siblingsRunAtTheSameTimeAndOutliveEachOther() throws Exception {
+    var network = network(tiny().build(), 8);
+    Tensor x = TorchRandom.manualSeed(2).randn(3, 3, 48, 48);
+    var siblings = new ArrayList<Session>();
+    siblings.add(network.compile(TWO.withThreads(1)));
+    for (int i = 0; i < 3; i++) {
+      siblings.add(siblings.getFirst().sibling());
+    }
+    try (var callers = Executors.newFixedThreadPool(4)) {
+      var results = new ArrayList<Future<float[]>>();
+      for (int i = 0; i < 40; i++) { // they compile at the same time too
+        Session session = siblings.get(i % 4);
+        results.add(callers.submit(() -> session.run(x).data()));
+      }
+      float[] expected = network.forward(x, Team.ofAllCores()).data();
+      for (var result : results) {
+        assertArrayEquals(results.getFirst().get(), result.get());
+        assertArrayEquals(expected, result.get(), 1e-3f); // AccuracyTest is exact about it
+      }
+    }
+    siblings.removeFirst().close();
+    for (Session sibling : siblings) {
+      sibling.run(x);
+      sibling.close();
+    }
+  }
+
+  @Test
   void closingReleasesTheThreads() throws InterruptedException {
     var session = network(tiny().build(), 9).compile(TWO.withThreads(3));
     Tensor x = Tensor.zeros(1, 3, 32, 32);

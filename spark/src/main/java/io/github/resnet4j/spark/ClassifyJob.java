@@ -15,6 +15,7 @@ import org.apache.spark.sql.Observation;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.SaveMode;
 import org.apache.spark.sql.SparkSession;
+import org.apache.spark.sql.types.DataTypes;
 
 /**
  * Pictures in, a table of what they show out: the job of {@code resnet4j spark-classify}. Its
@@ -82,8 +83,7 @@ public record ClassifyJob(
       Dataset<Row> said = transformer.transform(read(spark));
       // Paths are worth keeping, pictures are not: they are where they came from.
       Dataset<Row> kept =
-          from.equals("text")
-                  || said.schema().apply(pictures()).dataType().typeName().equals("string")
+          said.schema().apply(pictures()).dataType().equals(DataTypes.StringType)
               ? said
               : said.drop(pictures());
       var observed = new Observation("pictures");
@@ -117,12 +117,11 @@ public record ClassifyJob(
   private Dataset<Row> read(SparkSession spark) throws IOException {
     DataFrameReader reader = spark.read().format(from);
     return switch (from) {
-      case "binaryFile" -> {
-        yield (isFolder(spark)
-                ? reader.option("recursiveFileLookup", true).option("pathGlobFilter", PICTURES)
-                : reader)
-            .load(input);
-      }
+      case "binaryFile" ->
+          (isFolder(spark)
+                  ? reader.option("recursiveFileLookup", true).option("pathGlobFilter", PICTURES)
+                  : reader)
+              .load(input);
       case "image" -> reader.option("dropInvalid", false).load(input);
       case "text" -> reader.load(input).withColumnRenamed("value", "path");
       default -> reader.load(input);

@@ -10,7 +10,9 @@ import io.github.resnet4j.Architecture;
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Prediction;
 import io.github.resnet4j.ResNet;
+import io.github.resnet4j.engine.Calibration;
 import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.engine.ReferenceForward;
 import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Preprocessing;
@@ -237,6 +239,36 @@ class ResNetTransformerTest {
     Files.move(saved, moved);
     row = PipelineModel.load(moved.toString()).transform(digits).select("said").first();
     check(row.getStruct(0), expected(classifier, SAMPLES.resolve("digit-6.png"), 3));
+  }
+
+  /** Weights of bytes and their ranges reach executors, and calculate there as here. */
+  @Test
+  void quantizedModelsTravelToo() throws IOException {
+    Classifier digits = Classifier.embedded();
+    Path file = SAMPLES.resolve("digit-6.png");
+    ResNet network = digits.network();
+    try (var calibration = new Calibration(network.compile(CompileOptions.defaults()))) {
+      calibration.observe(digits.preprocessing().apply(ImageDecoder.DEFAULT.decode(file)));
+      network = network.withQuantization(calibration.quantization(Calibration.Method.MIN_MAX));
+    }
+    Path saved = home.resolve("digits8.safetensors");
+    digits.withNetwork(network).saveQuantized(saved);
+    Classifier bytes = Classifier.load(saved);
+    List<Prediction> expected;
+    try (var session =
+        bytes
+            .network()
+            .compile(CompileOptions.defaults().withThreads(1).withPrecision(Precision.INT8))) {
+      expected = bytes.classify(file, 5, session);
+    }
+    Row row =
+        new ResNetTransformer()
+            .setWeights(saved.toString())
+            .setPrecision("int8")
+            .transform(binary(file))
+            .select("prediction")
+            .first();
+    check(row.getStruct(0), expected);
   }
 
   @Test

@@ -27,12 +27,12 @@ import picocli.CommandLine.Spec;
     },
     footerHeading = "%nExamples:%n",
     footer = {
-      "  resnet4j spark-classify --input samples --output said --master local[2]",
-      "  resnet4j spark-classify -i hdfs:///photos -o hdfs:///said -m resnet50 --master yarn \\",
-      "    --conf spark.executor.memory=4g --conf spark.executor.cores=8 --conf spark.task.cpus=4",
-      "  resnet4j spark-classify -i s3a://shop/products -o said --from parquet --column jpeg \\",
-      "    -w s3a://models/products.safetensors --embedding",
-      "  resnet4j spark-classify -i photos -o said --master spark://host:7077 --print-submit",
+      "  resnet4j spark-classify -i samples -o said --master local[2]",
+      "  resnet4j spark-classify -i hdfs:///photos -o hdfs:///said -m resnet50 \\",
+      "    --master yarn --conf spark.executor.cores=8 --conf spark.task.cpus=4",
+      "  resnet4j spark-classify -i s3a://shop/products -o said --embedding \\",
+      "    --from parquet --column jpeg -w s3a://models/products.safetensors",
+      "  resnet4j spark-classify -i photos -o said --master yarn --print-submit",
     })
 final class SparkClassifyCommand implements Callable<Integer> {
   @Spec private CommandSpec spec = CommandSpec.create();

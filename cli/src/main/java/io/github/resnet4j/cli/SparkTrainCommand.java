@@ -24,11 +24,13 @@ import picocli.CommandLine.Spec;
     },
     footerHeading = "%nExamples:%n",
     footer = {
-      "  resnet4j spark-train -d digits -m resnet20 --epochs 4 -o run1 --master local[2]",
-      "  resnet4j spark-train -d hdfs:///imagenet -m resnet50 --batch 8192 --scale-rate -o run2 \\",
-      "    --shares 256 --master yarn --conf spark.task.cpus=8 --conf spark.executor.cores=8",
-      "  resnet4j spark-train -d s3a://photos -m resnet18 -w DEFAULT -o run3 --local-steps 8"
-          + " --resume",
+      "  resnet4j spark-train -d digits -m resnet20 --epochs 4 -o run1 \\",
+      "    --master local[2]",
+      "  resnet4j spark-train -d hdfs:///imagenet -m resnet50 -o run2 --batch 8192 \\",
+      "    --scale-rate --shares 128 --master yarn --conf spark.task.cpus=8 \\",
+      "    --conf spark.executor.cores=8 --conf spark.executor.memory=8g",
+      "  resnet4j spark-train -d s3a://photos -m resnet18 -w DEFAULT -o run3 \\",
+      "    --local-steps 8 --resume",
     })
 final class SparkTrainCommand implements Callable<Integer> {
   /**

@@ -106,9 +106,15 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
             .orElseThrow(() ->
                 new IllegalArgumentException(
                     found.file() + ": does not say which network it is for; name it"));
+    return of(found, ResNet.loadLazily(spec, Checkpoint.open(found.file())));
+  }
+
+  /** The same for a network that was loaded from them already. */
+  public static Classifier of(Weights found, ResNet network) {
+    ResNetSpec spec = network.spec();
     int classes = spec.numClasses();
     return new Classifier(
-        ResNet.loadLazily(spec, Checkpoint.open(found.file())),
+        network,
         found.preprocessing().orElseGet(() -> usualPreprocessing(spec)),
         found
             .labels()

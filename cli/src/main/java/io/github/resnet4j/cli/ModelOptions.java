@@ -184,18 +184,13 @@ final class ModelOptions {
   /** What was found, and its network, with the preprocessing and the labels that belong to it. */
   static Classifier classifier(Weights found, ResNet network, @Nullable Path preprocessingFile)
       throws IOException {
-    Preprocessing preprocessing =
-        preprocessingFile != null
-            ? Preprocessing.fromJson(preprocessingFile)
-            : found.preprocessing().orElseGet(() -> usualPreprocessing(network.spec()));
-    int classes = network.spec().numClasses();
-    return new Classifier(
-        network,
-        preprocessing,
-        found
-            .labels()
-            .filter(labels -> labels.size() == classes)
-            .orElseGet(() -> Classifier.numbered(classes)));
+    Classifier classifier = Classifier.of(found, network);
+    if (preprocessingFile != null) {
+      return classifier.withPreprocessing(Preprocessing.fromJson(preprocessingFile));
+    }
+    return found.preprocessing().isPresent()
+        ? classifier
+        : classifier.withPreprocessing(usualPreprocessing(network.spec()));
   }
 
   /** The usual one, with a word that it is an assumption. */

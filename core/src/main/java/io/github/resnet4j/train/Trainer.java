@@ -410,11 +410,7 @@ public final class Trainer {
           machines == null
               ? alone(run, now.getFirst(), i + 1 < steps.size() ? steps.get(i + 1) : null, progress)
               : together(run, now, progress, machines);
-      for (String failure : sum.failures) {
-        for (Listener listener : listeners) {
-          listener.unreadable(new IOException(failure));
-        }
-      }
+      report(sum.failures);
       Planned last = now.getLast();
       progress.done = last.first + last.size;
       times.learnSeconds += sum.learnSeconds;
@@ -540,12 +536,16 @@ public final class Trainer {
             ? run.learner.look(data.val()::get, 0, count)
             : machines.look(State.of(run.session(), List.of(), run.optimizer().steps()), count);
     run.exchange();
-    for (String failure : held.failures) {
+    report(held.failures);
+    return held;
+  }
+
+  private void report(List<String> failures) throws IOException {
+    for (String failure : failures) {
       for (Listener listener : listeners) {
         listener.unreadable(new IOException(failure));
       }
     }
-    return held;
   }
 
   private void save(Run run, Progress progress) throws IOException {

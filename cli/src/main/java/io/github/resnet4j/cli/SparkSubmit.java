@@ -77,9 +77,12 @@ final class SparkSubmit {
       System.out.println(submit.stream().map(SparkSubmit::quoted).collect(Collectors.joining(" ")));
       return Main.OK;
     }
-    var process = new ProcessBuilder(submit).inheritIO();
-    process.environment().put("JAVA_HOME", System.getProperty("java.home"));
-    return process.start().waitFor();
+    var builder = new ProcessBuilder(submit).inheritIO();
+    builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
+    Process process = builder.start();
+    // Who ends this means the job.
+    Runtime.getRuntime().addShutdownHook(new Thread(process::destroy));
+    return process.waitFor();
   }
 
   private List<String> submit(CommandSpec command, Map<String, String> usual) throws IOException {
@@ -101,7 +104,8 @@ final class SparkSubmit {
         jars.stream()
             .filter(jar -> jar.contains("resnet4j-cli"))
             .findFirst()
-            .orElseThrow(() -> new IOException("not started from its jars; use bin resnet4j"));
+            .orElseThrow(
+                () -> new IOException("not started from its jars: use the resnet4j script"));
     submit.addAll(
         List.of(
             "--class",

@@ -1,5 +1,6 @@
 package io.github.resnet4j.cli;
 
+import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.ImageException;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -12,15 +13,11 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.Set;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** Which files the arguments of a command mean: files, folders, patterns, a list on stdin. */
 final class Pictures {
-  private static final Set<String> EXTENSIONS =
-      Set.of("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "gif", "webp");
-
   private Pictures() {}
 
   /** The files, sorted within each argument; a file that is named is taken as it is. */
@@ -92,6 +89,8 @@ final class Pictures {
   private static boolean looksLikePicture(Path file) {
     String name = String.valueOf(file.getFileName()).toLowerCase(Locale.ROOT);
     int dot = name.lastIndexOf('.');
-    return dot > 0 && EXTENSIONS.contains(name.substring(dot + 1)) && Files.isRegularFile(file);
+    return dot > 0
+        && ImageDecoder.ENDINGS.contains(name.substring(dot + 1))
+        && Files.isRegularFile(file);
   }
 }

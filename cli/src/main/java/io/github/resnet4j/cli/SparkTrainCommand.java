@@ -79,19 +79,13 @@ final class SparkTrainCommand implements Callable<Integer> {
         options.isDigits()
             ? Dataset.digits()
             : SparkPictures.ofFolder(options.data, options.split, options.seed);
-    SparkMachines[] machines = new SparkMachines[1];
-    try {
-      return options.train(
-          pictures,
-          (trainer, start, recipe) -> {
-            machines[0] =
-                SparkMachines.open(spark.master(), start, pictures, recipe, shares, localSteps);
-            return trainer.on(machines[0]);
-          });
-    } finally {
-      if (machines[0] != null) {
-        machines[0].close();
-      }
-    }
+    return options.train(
+        pictures,
+        (trainer, start, recipe) -> {
+          try (var machines =
+              SparkMachines.open(spark.master(), start, pictures, recipe, shares, localSteps)) {
+            trainer.on(machines).run(options.resume);
+          }
+        });
   }
 }

@@ -29,6 +29,6 @@ final class TrainCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException, InterruptedException {
-    return options.train(options.localData(), (trainer, _, _) -> trainer);
+    return options.train(options.localData(), (trainer, _, _) -> trainer.run(options.resume));
   }
 }

@@ -252,7 +252,7 @@ final class TrainingOptions {
   private double saveEvery = 10;
 
   @Option(names = "--resume", description = "Go on where an earlier run in OUTPUT was stopped.")
-  private boolean resume;
+  boolean resume;
 
   @Option(names = "--strict", description = "End at the first picture that cannot be read.")
   private boolean strict;
@@ -280,10 +280,8 @@ final class TrainingOptions {
 
   /** Where a training learns. */
   interface Place {
-    /**
-     * @return the trainer, which may learn elsewhere
-     */
-    Trainer on(Trainer trainer, Classifier start, Recipe recipe) throws IOException;
+    void run(Trainer trainer, Classifier start, Recipe recipe)
+        throws IOException, InterruptedException;
   }
 
   /** Trains to the end, and writes the report. */
@@ -305,7 +303,7 @@ final class TrainingOptions {
       var saving = Duration.ofMillis((long) (saveEvery * 60_000));
       var trainer =
           new Trainer(start, pictures, chosen, threads, output, saving, List.of(printer, events));
-      place.on(trainer, start, chosen).run(resume);
+      place.run(trainer, start, chosen);
       printer.close();
       report(start.network().spec(), pictures, chosen, printer.epochs);
     } catch (ArithmeticException e) { // the loss is no number

@@ -18,6 +18,7 @@ import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 import java.util.TreeSet;
 import javax.imageio.ImageIO;
 import javax.imageio.ImageReader;
@@ -37,7 +38,12 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
   /** The size from which Pillow warns of a decompression bomb: 256 MB of RGB. */
   public static final long DEFAULT_MAX_PIXELS = 89_478_485;
 
-  private static final long MAX_FILE_BYTES = 512L << 20;
+  /** Larger files are not read at all. */
+  public static final long MAX_FILE_BYTES = 512L << 20;
+
+  /** The endings of pictures' names, in lower case. */
+  public static final Set<String> ENDINGS =
+      Set.of("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "gif", "webp");
 
   /** Without regard to EXIF, up to {@link #DEFAULT_MAX_PIXELS}. */
   public static final ImageDecoder DEFAULT = new ImageDecoder(false, DEFAULT_MAX_PIXELS);

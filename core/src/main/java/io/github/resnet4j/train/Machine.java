@@ -7,7 +7,6 @@ import io.github.resnet4j.train.Machines.Contribution;
 import io.github.resnet4j.train.Machines.Part;
 import io.github.resnet4j.train.Machines.Share;
 import io.github.resnet4j.train.Machines.State;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.function.IntFunction;
 
@@ -43,29 +42,27 @@ public final class Machine implements AutoCloseable {
     }
     List<Part> parts =
         assignment.shares().stream().flatMap(share -> share.parts().stream()).toList();
-    Contribution counts = Contribution.none();
+    Contribution sum = Contribution.none();
     int at = 0;
     for (Share share : assignment.shares()) {
       learner.session().clearGradients();
-      int before = counts.read;
+      int before = sum.read;
       for (Part part : share.parts()) {
         Part next = ++at < parts.size() ? parts.get(at) : null;
-        learner.learn(pictures, part, next, assignment.seed(), share.size(), counts);
+        learner.learn(pictures, part, next, assignment.seed(), share.size(), sum);
       }
-      if (alone && counts.read > before) {
+      if (alone && sum.read > before) {
         learner.optimizer().step(share.rate());
       }
     }
-    var sum = new Contribution(new ArrayList<>());
-    sum.addCounts(counts);
-    if (counts.read > 0) {
+    if (sum.read > 0) {
       sum.machines = 1;
       sum.arrays.add(alone ? learner.session().weights().clone() : learner.gradients());
       if (!recipe.frozenStatistics()) {
-        sum.arrays.addAll(Contribution.copies(learner.session().statistics()));
+        learner.session().statistics().forEach(each -> sum.arrays.add(each.clone()));
       }
       if (alone) {
-        sum.arrays.addAll(Contribution.copies(learner.optimizer().memory()));
+        learner.optimizer().memory().forEach(each -> sum.arrays.add(each.clone()));
       }
     }
     return sum;

@@ -4,7 +4,6 @@ import io.github.resnet4j.engine.TrainingSession;
 import java.io.IOException;
 import java.io.Serializable;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -115,7 +114,7 @@ public interface Machines {
     int machines;
 
     /** Gradients of one step, or weights, then statistics, then memory, summed over machines. */
-    final List<float[]> arrays;
+    final List<float[]> arrays = new ArrayList<>();
 
     double loss;
     int read;
@@ -124,9 +123,7 @@ public interface Machines {
     double learnSeconds;
     final List<String> failures = new ArrayList<>();
 
-    Contribution(List<float[]> arrays) {
-      this.arrays = arrays;
-    }
+    private Contribution() {}
 
     /** Adds another one, whose arrays may become this one's. */
     public Contribution add(Contribution other) {
@@ -142,27 +139,18 @@ public interface Machines {
         }
       }
       machines += other.machines;
-      addCounts(other);
-      return this;
-    }
-
-    void addCounts(Contribution other) {
       loss += other.loss;
       read += other.read;
       right += other.right;
       loadSeconds += other.loadSeconds;
       learnSeconds += other.learnSeconds;
       failures.addAll(other.failures);
+      return this;
     }
 
     /** Nothing, to which others are added. */
     public static Contribution none() {
-      return new Contribution(new ArrayList<>());
-    }
-
-    /** Bytes of its numbers: what a network carries. */
-    public long bytes() {
-      return arrays.stream().mapToLong(array -> (long) array.length * Float.BYTES).sum();
+      return new Contribution();
     }
 
     /** The mean over machines of arrays from {@code first} on. */
@@ -174,12 +162,6 @@ public interface Machines {
           mean[k] = sum[k] / machines;
         }
       }
-    }
-
-    static List<float[]> copies(List<float[]> arrays) {
-      var copies = new ArrayList<float[]>();
-      arrays.forEach(array -> copies.add(Arrays.copyOf(array, array.length)));
-      return copies;
     }
   }
 }

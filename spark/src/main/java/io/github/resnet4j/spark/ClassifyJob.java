@@ -4,8 +4,12 @@ import static org.apache.spark.sql.functions.col;
 import static org.apache.spark.sql.functions.count;
 import static org.apache.spark.sql.functions.lit;
 
+import io.github.resnet4j.image.ImageDecoder;
 import java.io.IOException;
+import java.util.Locale;
 import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.apache.hadoop.fs.FileStatus;
 import org.apache.hadoop.fs.Path;
 import org.apache.spark.sql.AnalysisException;
@@ -51,8 +55,11 @@ public record ClassifyJob(
     int batch,
     String precision,
     long maxPixels) {
+  /** Hadoop's patterns know no case: all small or all capital. */
   private static final String PICTURES =
-      "*.{jpg,jpeg,jpe,jfif,png,bmp,gif,webp,JPG,JPEG,JPE,JFIF,PNG,BMP,GIF,WEBP}";
+      ImageDecoder.ENDINGS.stream()
+          .flatMap(ending -> Stream.of(ending, ending.toUpperCase(Locale.ROOT)))
+          .collect(Collectors.joining(",", "*.{", "}"));
 
   /**
    * What came of it.

@@ -25,9 +25,6 @@ enum PictureColumn {
   /** What source {@code image} has decoded. */
   IMAGE;
 
-  /** As {@link ImageDecoder} limits files. */
-  private static final long MAX_FILE_BYTES = 512L << 20;
-
   /**
    * @throws IllegalArgumentException if a column of this type holds no pictures
    */
@@ -81,7 +78,7 @@ enum PictureColumn {
       if (status.isDirectory()) {
         throw new ImageException(path, "is a folder");
       }
-      if (status.getLen() > MAX_FILE_BYTES) {
+      if (status.getLen() > ImageDecoder.MAX_FILE_BYTES) {
         throw new ImageException(path, "has more than 512 MB, too large for a picture");
       }
       try (InputStream in = files.open(file)) {

@@ -13,6 +13,7 @@ import java.util.ArrayDeque;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.UUID;
+import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.broadcast.Broadcast;
 import org.apache.spark.sql.SparkSession;
 import org.jspecify.annotations.Nullable;
@@ -67,9 +68,7 @@ final class SharedModel {
     }
 
     Broadcast<Wire> broadcast(SparkSession spark) {
-      return spark
-          .sparkContext()
-          .broadcast(this, scala.reflect.ClassTag$.MODULE$.apply(Wire.class));
+      return JavaSparkContext.fromSparkContext(spark.sparkContext()).broadcast(this);
     }
   }
 

@@ -20,7 +20,6 @@ import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.api.java.function.Function;
 import org.apache.spark.broadcast.Broadcast;
 import org.apache.spark.sql.SparkSession;
-import scala.reflect.ClassTag$;
 
 /**
  * Spark's executors as machines that learn together: a round is a broadcast of the weights, a task
@@ -94,15 +93,11 @@ public final class SparkMachines implements Machines, AutoCloseable {
               + " step");
     }
     this.training =
-        broadcast(
+        context.broadcast(
             new Training(
                 SharedModel.Wire.of(start),
                 recipe,
                 Trainer.part(recipe, data.train().size(), count)));
-  }
-
-  private <T> Broadcast<T> broadcast(T value) {
-    return spark.sparkContext().broadcast(value, ClassTag$.MODULE$.apply(value.getClass()));
   }
 
   @Override
@@ -161,7 +156,7 @@ public final class SparkMachines implements Machines, AutoCloseable {
   }
 
   private <T> Contribution round(State from, List<T> tasks, Step<T> step) throws IOException {
-    Broadcast<State> state = broadcast(from);
+    Broadcast<State> state = context.broadcast(from);
     try {
       JavaRDD<Contribution> contributions =
           context

@@ -186,7 +186,7 @@ class CommandIT {
     assertEquals(2, ((List<?>) three.get("predictions")).size());
     assertTrue(JSON.std.mapFrom(run.lines().get(1)).get("error").toString().contains("4.png"));
     assertTrue(run.lines().get(2).contains("5.png"));
-    assertTrue(run.err().contains("4.png: is not a picture in a known format"), run.err());
+    assertTrue(run.err().contains("4.png: is not an image in a known format"), run.err());
     assertTrue(run.err().contains("1 of 3 pictures could not be read"), run.err());
   }
 

@@ -19,7 +19,6 @@ import java.util.Iterator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
-import java.util.TreeSet;
 import javax.imageio.ImageIO;
 import javax.imageio.ImageReader;
 import javax.imageio.stream.MemoryCacheImageInputStream;
@@ -44,6 +43,8 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
   /** The endings of pictures' names, in lower case. */
   public static final Set<String> ENDINGS =
       Set.of("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "gif", "webp");
+
+  private static final List<String> FORMATS = List.of("bmp", "gif", "jpeg", "png", "webp");
 
   /** Without regard to EXIF, up to {@link #DEFAULT_MAX_PIXELS}. */
   public static final ImageDecoder DEFAULT = new ImageDecoder(false, DEFAULT_MAX_PIXELS);
@@ -76,7 +77,7 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
    */
   public Pixels decode(String name, byte[] bytes) throws ImageException {
     try {
-      Pixels pixels = decodeWith(reader(name, bytes), name, bytes);
+      Pixels pixels = decode(new EncodedImage(name, bytes, maxPixels));
       return exifOrientation ? pixels.upright(Jpeg.exifOrientation(bytes)) : pixels;
     } catch (ImageException e) {
       throw e;
@@ -93,58 +94,58 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
     return message == null || message.isBlank() ? e.getClass().getSimpleName() : message;
   }
 
-  private static ImageReader reader(String name, byte[] bytes) throws ImageException {
-    if (bytes.length == 0) {
-      throw new ImageException(name, "is empty");
+  private Pixels decode(EncodedImage file) throws IOException {
+    if (file.length() == 0) {
+      throw file.refused("is empty");
     }
-    ImageReader found = null;
-    Iterator<ImageReader> readers =
-        ImageIO.getImageReaders(new MemoryCacheImageInputStream(new ByteArrayInputStream(bytes)));
+    ImageFormat format = ImageFormat.of(file.bytes());
+    return switch (format) {
+      case PNG -> Png.decode(file);
+      case JPEG, GIF, BMP, WEBP -> decodeWithImageIo(format, file);
+      case UNKNOWN ->
+          throw file.refused(
+              "is not an image in a known format (" + String.join(", ", formats()) + ")");
+      case AVIF, HEIC, JPEG_2000, JPEG_XL, SVG, PDF, PHOTOSHOP, ICON, RAW ->
+          throw file.refused(
+              "is in the format %s, which is not supported; convert it to PNG or JPEG"
+                  .formatted(format.word()));
+    };
+  }
+
+  /** The formats that can be read, in lower case. */
+  public static List<String> formats() {
+    return FORMATS;
+  }
+
+  /** The reader of one format; ImageIO's other readers are not reachable. */
+  private static ImageReader reader(ImageFormat format, EncodedImage file) throws ImageException {
+    Iterator<ImageReader> readers = ImageIO.getImageReadersByFormatName(format.word());
     while (readers.hasNext()) {
       ImageReader reader = readers.next();
-      // The JDK's own readers are the ones that were compared with Pillow; others add formats.
-      boolean own = reader.getClass().getModule().equals(ImageIO.class.getModule());
-      if (found == null || own) {
-        found = reader;
-      }
-      if (own) {
-        break;
+      // The JDK's own readers are the ones that were compared with Pillow.
+      if (format == ImageFormat.WEBP
+          || reader.getClass().getModule().equals(ImageIO.class.getModule())) {
+        return reader;
       }
     }
-    if (found == null) {
-      boolean webp = bytes.length > 12 && bytes[8] == 'W' && bytes[9] == 'E' && bytes[10] == 'B';
-      throw new ImageException(
-          name,
-          webp
-              ? "is a WebP; add com.twelvemonkeys.imageio:imageio-webp to the class path"
-              : "is not a picture in a known format (" + String.join(", ", formats()) + ")");
-    }
-    return found;
+    throw file.refused("is in the format %s, which this JVM cannot read".formatted(format.word()));
   }
 
-  /** The formats that can be read here, in lower case. */
-  public static List<String> formats() {
-    var formats = new TreeSet<String>();
-    for (String name : ImageIO.getReaderFormatNames()) {
-      formats.add(name.toLowerCase(Locale.ROOT));
-    }
-    formats.removeAll(List.of("jpg", "wbmp"));
-    return List.copyOf(formats);
-  }
-
-  private Pixels decodeWith(ImageReader reader, String name, byte[] bytes) throws IOException {
+  private static Pixels decodeWithImageIo(ImageFormat format, EncodedImage file)
+      throws IOException {
+    byte[] bytes = file.bytes();
+    ImageReader reader = reader(format, file);
     try (var stream = new MemoryCacheImageInputStream(new ByteArrayInputStream(bytes))) {
       reader.setInput(stream, true, true);
       var warnings = new ArrayList<String>();
       reader.addIIOReadWarningListener((_, warning) -> warnings.add(warning));
-      limit(name, reader.getWidth(0), reader.getHeight(0));
-      String format = reader.getFormatName().toLowerCase(Locale.ROOT);
+      file.checkSize(reader.getWidth(0), reader.getHeight(0));
       Pixels pixels;
-      if (format.startsWith("jp") && Jpeg.components(bytes) == 4) {
-        pixels = Jpeg.fromCmyk(reader.readRaster(0, null), bytes);
-      } else if (format.equals("gif")) {
+      if (format == ImageFormat.JPEG) { // without its profile
+        pixels = Jpeg.toRgb(reader.readRaster(0, null), bytes);
+      } else if (format == ImageFormat.GIF) {
         Gif.Placement placement = Gif.placement(bytes);
-        limit(name, placement.width(), placement.height());
+        file.checkSize(placement.width(), placement.height());
         BufferedImage frame = reader.read(0);
         pixels =
             Gif.onScreen(
@@ -154,27 +155,19 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
       } else {
         pixels = toRgb(reader.read(0));
       }
-      if (format.equals("webp") && isTruncatedRiff(bytes)) { // its reader fills up with zeros
-        throw new ImageException(name, "is truncated");
+      // The reader of WebP fills up with zeros.
+      if (format == ImageFormat.WEBP && isTruncatedRiff(bytes)) {
+        throw file.refused("is truncated");
       }
       for (String warning : warnings) {
         String lower = warning.toLowerCase(Locale.ROOT);
         if (lower.contains("premature end") || lower.contains("truncated")) {
-          throw new ImageException(name, "is truncated: " + warning);
+          throw file.refused("is truncated: " + warning);
         }
       }
       return pixels;
     } finally {
       reader.dispose();
-    }
-  }
-
-  private void limit(String name, int width, int height) throws ImageException {
-    if ((long) width * height > maxPixels) {
-      throw new ImageException(
-          name,
-          "has %d × %d pixels, more than the %,d that are allowed"
-              .formatted(width, height, maxPixels));
     }
   }
 

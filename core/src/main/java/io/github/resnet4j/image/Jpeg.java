@@ -5,6 +5,7 @@ import java.awt.image.Raster;
 /** What ImageIO does not tell of a JPEG: its components, Adobe's marker, EXIF's orientation. */
 final class Jpeg {
   private static final int SOI = 0xffd8;
+  private static final int APP0 = 0xe0;
   private static final int APP1 = 0xe1;
   private static final int APP14 = 0xee;
   private static final int START_OF_SCAN = 0xda;
@@ -39,27 +40,6 @@ final class Jpeg {
       }
       at = end;
     }
-  }
-
-  /** The number of colour components, from the frame header; 0 if there is none. */
-  static int components(byte[] jpeg) {
-    int[] components = {0};
-    forEachSegment(
-        jpeg,
-        (marker, start, end) -> {
-          // SOF0 to SOF15, without DHT, JPG and DAC, which share their range.
-          boolean frame =
-              marker >= 0xc0
-                  && marker <= 0xcf
-                  && marker != 0xc4
-                  && marker != 0xc8
-                  && marker != 0xcc;
-          if (frame && end - start >= 6) {
-            components[0] = jpeg[start + 5] & 0xff;
-          }
-          return frame;
-        });
-    return components[0];
   }
 
   /** The EXIF orientation, 1 to 8; 1 where there is none. */
@@ -135,44 +115,76 @@ final class Jpeg {
   }
 
   /**
-   * Four components to RGB with the integers of libjpeg (YCCK to CMYK) and of Pillow (CMYK, which
-   * Adobe stores inverted, to RGB without a profile).
+   * Samples to RGB with the integers of libjpeg and, for CMYK, of Pillow, which takes all of them
+   * to be inverted, as Adobe stores them. What the components mean follows libjpeg's rules.
    *
    * @param raster the samples as they are stored, one band a component
    */
-  static Pixels fromCmyk(Raster raster, byte[] jpeg) {
-    int transform = adobeTransform(jpeg);
+  static Pixels toRgb(Raster raster, byte[] jpeg) {
     int width = raster.getWidth();
     int height = raster.getHeight();
+    int bands = raster.getNumBands();
+    boolean luma = bands == 3 ? isYcc(jpeg) : bands == 4 && adobeTransform(jpeg) > 0;
     byte[] rgb = new byte[width * height * 3];
-    int[] row = new int[width * 4];
+    int[] row = new int[width * bands];
     for (int y = 0, to = 0; y < height; y++) {
       raster.getPixels(0, y, width, 1, row);
-      for (int x = 0; x < row.length; x += 4) {
-        int c = row[x];
-        int m = row[x + 1];
-        int yellow = row[x + 2];
-        int k = row[x + 3];
-        if (transform == 2) {
-          int luma = c;
-          int cb = m - 128;
-          int cr = yellow - 128;
-          c = 255 - clip(luma + ((fix(1.40200) * cr + HALF) >> 16));
-          m = 255 - clip(luma + ((-fix(0.34414) * cb - fix(0.71414) * cr + HALF) >> 16));
-          yellow = 255 - clip(luma + ((fix(1.77200) * cb + HALF) >> 16));
+      for (int x = 0; x < row.length; x += bands, to += 3) {
+        int red = row[x];
+        int green = bands < 3 ? red : row[x + 1];
+        int blue = bands < 3 ? red : row[x + 2];
+        if (luma) {
+          int cb = green - 128;
+          int cr = blue - 128;
+          int y0 = red;
+          red = clip(y0 + ((fix(1.40200) * cr + HALF) >> 16));
+          green = clip(y0 + ((-fix(0.34414) * cb - fix(0.71414) * cr + HALF) >> 16));
+          blue = clip(y0 + ((fix(1.77200) * cb + HALF) >> 16));
         }
-        if (transform >= 0) {
-          c = 255 - c;
-          m = 255 - m;
-          yellow = 255 - yellow;
-          k = 255 - k;
+        if (bands == 4) { // YCCK gives the inverse of inverted inks
+          int black = 255 - row[x + 3];
+          red = ink(luma ? red : 255 - red, black);
+          green = ink(luma ? green : 255 - green, black);
+          blue = ink(luma ? blue : 255 - blue, black);
         }
-        rgb[to++] = ink(c, k);
-        rgb[to++] = ink(m, k);
-        rgb[to++] = ink(yellow, k);
+        rgb[to] = (byte) red;
+        rgb[to + 1] = (byte) green;
+        rgb[to + 2] = (byte) blue;
       }
     }
     return new Pixels(width, height, 3, rgb);
+  }
+
+  /** Whether three components are luma and chroma: JFIF, else Adobe's marker, else their ids. */
+  private static boolean isYcc(byte[] jpeg) {
+    boolean[] jfif = {false};
+    int[] ids = {0};
+    forEachSegment(
+        jpeg,
+        (marker, start, end) -> {
+          jfif[0] |=
+              marker == APP0
+                  && end - start >= 14
+                  && jpeg[start] == 'J'
+                  && jpeg[start + 1] == 'F'
+                  && jpeg[start + 2] == 'I'
+                  && jpeg[start + 3] == 'F'
+                  && jpeg[start + 4] == 0;
+          if (isFrame(marker) && end - start >= 15) {
+            ids[0] = jpeg[start + 6] << 16 | jpeg[start + 9] << 8 | jpeg[start + 12];
+          }
+          return false;
+        });
+    int transform = adobeTransform(jpeg);
+    if (jfif[0] || transform > 0) {
+      return true;
+    }
+    return transform < 0 && ids[0] != ('R' << 16 | 'G' << 8 | 'B');
+  }
+
+  /** SOF0 to SOF15, without DHT, JPG and DAC, which share their range. */
+  private static boolean isFrame(int marker) {
+    return marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
   }
 
   private static final int HALF = 1 << 15;
@@ -186,9 +198,9 @@ final class Jpeg {
   }
 
   /** Light left by an ink over black: Pillow's {@code MULDIV255}. */
-  private static byte ink(int ink, int black) {
+  private static int ink(int ink, int black) {
     int white = 255 - black;
     int product = ink * white + 128;
-    return (byte) clip(white - (((product >> 8) + product) >> 8));
+    return clip(white - (((product >> 8) + product) >> 8));
   }
 }

@@ -171,7 +171,7 @@ class DecodingTest {
   @Test
   void otherFilesAreNamedForWhatTheyAre() {
     refuses("is empty", new byte[0]);
-    refuses("is not a picture in a known format (bmp, gif, jpeg, png", "hello".getBytes());
+    refuses("is not an image in a known format (bmp, gif, jpeg, png", "hello".getBytes());
     var absent =
         assertThrows(
             ImageException.class, () -> ImageDecoder.DEFAULT.decode(folder.resolve("no.jpg")));

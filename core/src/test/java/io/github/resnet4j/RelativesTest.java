@@ -2,6 +2,7 @@ package io.github.resnet4j;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.ResNetSpec.Downsampling;
@@ -26,6 +27,7 @@ import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.BitSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -33,8 +35,10 @@ import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -267,6 +271,65 @@ class RelativesTest {
             / (2 * step);
     // Differences of float32 logits, and ReLUs that open on the way.
     assertEquals(slope, measured, 0.03 * Math.abs(slope) + 1e-2);
+  }
+
+  /** The extents below 70 that timm's networks take without an error, tried one by one. */
+  @ParameterizedTest
+  @CsvSource({
+    "resnetblur18, 17-69",
+    "resnetaa50, 31-34 63-66",
+    "resnet50d, 1-69",
+    "resnet18, 1-69"
+  })
+  void imagesThatPyTorchRefusesAreRefused(String name, String accepted) {
+    Layer network = spec(name).layers();
+    var fitting = new BitSet();
+    for (int extent = 1; extent < 70; extent++) {
+      int each = extent;
+      try {
+        network.requireFits(64, each);
+        fitting.set(each);
+      } catch (IllegalArgumentException e) {
+        assertTrue(e.getMessage().startsWith("images of 64×%d do not fit".formatted(each)));
+      }
+      if (!fitting.get(each)) {
+        assertThrows(IllegalArgumentException.class, () -> network.requireFits(each, 64));
+      }
+    }
+    var expected = new BitSet();
+    for (String range : accepted.split(" ")) {
+      String[] ends = range.split("-");
+      expected.set(Integer.parseInt(ends[0]), Integer.parseInt(ends[1]) + 1);
+    }
+    assertEquals(expected, fitting);
+  }
+
+  /** In every engine, and not by an access beside the data. */
+  @ParameterizedTest
+  @ValueSource(strings = {"scalar", "best"})
+  void imagesThatDoNotFitAreRefusedByEveryEngine(String kernels) {
+    ResNet network = draw(spec("resnetblur18"));
+    Tensor x = TorchRandom.manualSeed(2).randn(2, 3, 16, 40);
+    var options = CompileOptions.defaults();
+    if (kernels.equals("scalar")) {
+      options = options.withKernels(Kernels.scalar());
+    }
+    try (var session = network.compile(options)) {
+      refused(() -> session.run(x));
+    }
+    refused(() -> network.forward(x, TEAM));
+    refused(() ->
+        new TrainingSession(
+            network.layers(), network.state(), 3, TrainingSession.Options.of(2, 16, 40)));
+  }
+
+  private static void refused(Executable run) {
+    var refusal = assertThrows(IllegalArgumentException.class, run);
+    assertTrue(
+        refusal.getMessage().contains("images of 16×40 do not fit")
+            && refusal.getMessage().contains("layer4.0.aa")
+            && refusal.getMessage().endsWith("the next extent that fits is 17"),
+        refusal.getMessage());
   }
 
   /** Gates that begin at nothing would never learn. */

@@ -1,7 +1,6 @@
 package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.Kernels;
-import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.kernel.Winograd;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
@@ -101,6 +100,7 @@ final class PlanCompiler {
   }
 
   void walk(Sequential all, int inChannels, int height, int width) {
+    all.requireFits(height, width);
     var input = new Activation(inChannels, height, width, inChannels < 16 ? inChannels : block);
     ops.add(new Op.Input(List.of(), input));
     Activation last = sequence(all, input, null);
@@ -213,7 +213,8 @@ final class PlanCompiler {
           if (i == 0 || !(layers.get(i - 1) instanceof Relu)) {
             throw new IllegalArgumentException(pool.name() + ": no ReLU before it");
           }
-          at = other(pool, at, at.channels, pool.kernel(), pool.stride(), pool.padding());
+          at.needBorder(pool.padding(), pool.padding());
+          at = windows(pool, at, at.channels);
         }
         case Residual block -> {
           mayBegin.add(ops.size());
@@ -240,11 +241,9 @@ final class PlanCompiler {
           ops.add(new Op.Other(layer, List.of(at, residual), out));
           return out;
         }
-        case AvgPool2d pool ->
-            at = pooled(pool, at, pool.outputExtent(at.height), pool.outputExtent(at.width));
-        case BlurPool2d pool ->
-            at = pooled(pool, at, pool.outputExtent(at.height), pool.outputExtent(at.width));
-        case SubsampleAndPad pad -> at = other(pad, at, pad.channels(), 1, pad.stride(), 0);
+        case AvgPool2d pool -> at = windows(pool, at, at.channels);
+        case BlurPool2d pool -> at = windows(pool, at, at.channels);
+        case SubsampleAndPad pad -> at = windows(pad, at, pad.channels());
         case BatchNorm2d norm ->
             throw new IllegalArgumentException(norm.name() + ": no convolution before it");
         case Relu relu ->
@@ -259,52 +258,28 @@ final class PlanCompiler {
     Activation shortcut =
         switch (block.shortcut()) {
           case Sequential projection -> sequence(projection, x, null);
-          case SubsampleAndPad pad -> other(pad, x, pad.channels(), 1, pad.stride(), 0);
+          case SubsampleAndPad pad -> windows(pad, x, pad.channels());
           default -> x;
         };
-    Activation sum = sequence(block.main(), x, shortcut);
-    if (shortcut.height != sum.height || shortcut.width != sum.width) {
-      // Whole windows of 2×2 pixels beside strides, as in timm, which cannot add them either.
-      throw new IllegalArgumentException(
-          "%s: the main branch has %s, the shortcut %s; take images whose extents are multiples of 32"
-              .formatted(block.name(), sum.shape(), shortcut.shape()));
-    }
-    return sum;
+    return sequence(block.main(), x, shortcut);
   }
 
   private Activation convolution(
       Conv2d conv, BatchNorm2d norm, Activation in, @Nullable Activation residual, boolean relu) {
-    int kernel = conv.kernel();
-    int stride = conv.stride();
-    int padding = conv.padding();
-    int dilation = conv.dilation();
-    var out =
-        new Activation(
-            conv.outChannels(),
-            Scalar.outputExtent(in.height, kernel, stride, padding, dilation),
-            Scalar.outputExtent(in.width, kernel, stride, padding, dilation),
-            block);
+    Activation out = result(conv, in, conv.outChannels());
     ops.add(new Op.Conv(new Convolution(conv, norm, in, out, residual, relu)));
     return out;
   }
 
-  private Activation pooled(Layer pool, Activation in, int height, int width) {
-    var out = new Activation(in.channels, height, width, block);
-    ops.add(new Op.Other(pool, List.of(in), out));
+  private Activation windows(Layer layer, Activation in, int channels) {
+    Activation out = result(layer, in, channels);
+    ops.add(new Op.Other(layer, List.of(in), out));
     return out;
   }
 
-  private Activation other(
-      Layer layer, Activation in, int channels, int kernel, int stride, int padding) {
-    var out =
-        new Activation(
-            channels,
-            Scalar.outputExtent(in.height, kernel, stride, padding, 1),
-            Scalar.outputExtent(in.width, kernel, stride, padding, 1),
-            block);
-    ops.add(new Op.Other(layer, List.of(in), out));
-    in.needBorder(padding, padding);
-    return out;
+  private Activation result(Layer layer, Activation in, int channels) {
+    return new Activation(
+        channels, layer.outputExtent(in.height), layer.outputExtent(in.width), block);
   }
 
   Plan plan(int images, PackedWeights weights, AlgorithmChoice choice) {

@@ -37,8 +37,10 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
   /**
    * @param x {@code [N, C, H, W]}
    * @return what the network ends with: logits {@code [N, classes]} or a feature map
+   * @throws IllegalArgumentException if the images are too small for the network's windows
    */
   public Tensor run(Tensor x) {
+    check(x);
     return forward(network, x, (_, _) -> {});
   }
 
@@ -49,6 +51,7 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
    * @throws IllegalArgumentException if there is no layer of that name
    */
   public SequencedMap<String, Tensor> runAll(Tensor x, List<String> taps) {
+    check(x);
     var found = new HashMap<String, Tensor>();
     Tensor output = forward(network, x, (layer, y) -> found.put(layer.name(), y));
     var results = new LinkedHashMap<String, Tensor>();
@@ -61,6 +64,12 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
     }
     results.put("output", output);
     return results;
+  }
+
+  private void check(Tensor x) {
+    if (x.rank() == 4) { // a head alone takes [N, C]
+      network.requireFits(x.dim(2), x.dim(3));
+    }
   }
 
   private Tensor forward(Layer layer, Tensor x, BiConsumer<Layer, Tensor> listener) {

@@ -2,7 +2,6 @@ package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.kernel.Kernels;
-import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.kernel.Winograd;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
@@ -154,6 +153,7 @@ final class TrainingPlan {
 
   TrainingPlan(
       Sequential network, StateDict state, int inChannels, TrainingSession.Options options) {
+    network.requireFits(options.height(), options.width());
     this.network = network;
     this.initial = state;
     this.options = options;
@@ -308,17 +308,12 @@ final class TrainingPlan {
   private Activation walkExtents(Layer layer, Activation in, Map<String, Convolution> found) {
     return switch (layer) {
       case Conv2d conv -> {
-        Activation out = result(conv, in);
+        Activation out = result(conv, in, conv.outChannels());
         in.needBorder(conv.padding(), conv.padding());
         found.put(conv.name(), new Convolution(conv, null, in, out, null, false));
         yield out;
       }
-      case MaxPool2d pool ->
-          new Activation(
-              in.channels,
-              Scalar.outputExtent(in.height, pool.kernel(), pool.stride(), pool.padding(), 1),
-              Scalar.outputExtent(in.width, pool.kernel(), pool.stride(), pool.padding(), 1),
-              block);
+      case MaxPool2d pool -> result(pool, in, in.channels);
       case Residual residual -> {
         walkExtents(residual.shortcut(), in, found);
         yield walkExtents(residual.main(), in, found);
@@ -331,8 +326,8 @@ final class TrainingPlan {
         yield at;
       }
       case BatchNorm2d _ -> activation(in.channels, in.height, in.width, block);
-      case AvgPool2d pool -> averaged(pool, in);
-      case BlurPool2d pool -> blurred(pool, in);
+      case AvgPool2d pool -> result(pool, in, in.channels);
+      case BlurPool2d pool -> result(pool, in, in.channels);
       case Relu _,
           Identity _,
           GlobalAveragePool _,
@@ -344,14 +339,8 @@ final class TrainingPlan {
     };
   }
 
-  private Activation result(Conv2d conv, Activation in) {
-    return activation(
-        conv.outChannels(),
-        Scalar.outputExtent(
-            in.height, conv.kernel(), conv.stride(), conv.padding(), conv.dilation()),
-        Scalar.outputExtent(
-            in.width, conv.kernel(), conv.stride(), conv.padding(), conv.dilation()),
-        block);
+  private Activation result(Layer layer, Activation in, int channels) {
+    return activation(channels, layer.outputExtent(in.height), layer.outputExtent(in.width), block);
   }
 
   // --- forward ----------------------------------------------------------------------------------
@@ -432,19 +421,9 @@ final class TrainingPlan {
     return at;
   }
 
-  private Activation blurred(BlurPool2d pool, Activation in) {
-    return activation(
-        in.channels, pool.outputExtent(in.height), pool.outputExtent(in.width), block);
-  }
-
-  private Activation averaged(AvgPool2d pool, Activation in) {
-    return activation(
-        in.channels, pool.outputExtent(in.height), pool.outputExtent(in.width), block);
-  }
-
   /** The means of windows, from which a projection begins. */
   private Activation average(AvgPool2d pool, Activation in) {
-    Activation out = averaged(pool, in);
+    Activation out = result(pool, in, in.channels);
     touch(in);
     touch(out);
     needs.put(out, needs.getOrDefault(in, false));
@@ -474,7 +453,7 @@ final class TrainingPlan {
       @Nullable Shortcut shortcut,
       @Nullable Layer attention,
       boolean activated) {
-    Activation x = result(conv, in);
+    Activation x = result(conv, in, conv.outChannels());
     ConvWeights own = known(convolutions, conv.name());
     var norm =
         new TrainedNorm(
@@ -644,23 +623,18 @@ final class TrainingPlan {
   }
 
   private Activation pool(MaxPool2d pool, Activation in) {
-    var out =
-        activation(
-            in.channels,
-            Scalar.outputExtent(in.height, pool.kernel(), pool.stride(), pool.padding(), 1),
-            Scalar.outputExtent(in.width, pool.kernel(), pool.stride(), pool.padding(), 1),
-            block);
+    Activation out = result(pool, in, in.channels);
     in.needBorder(pool.padding(), pool.padding());
     return pool(pool, in, out, new PoolSteps.MaxPool(pool, in, out, kernels));
   }
 
   private Activation pool(AvgPool2d pool, Activation in) {
-    Activation out = averaged(pool, in);
+    Activation out = result(pool, in, in.channels);
     return pool(pool, in, out, new PoolSteps.AverageWindows(pool, in, out, kernels));
   }
 
   private Activation pool(BlurPool2d pool, Activation in) {
-    Activation out = blurred(pool, in);
+    Activation out = result(pool, in, in.channels);
     return pool(pool, in, out, new PoolSteps.Blur(pool, in, out));
   }
 

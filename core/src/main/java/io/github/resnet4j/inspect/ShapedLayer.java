@@ -1,6 +1,5 @@
 package io.github.resnet4j.inspect;
 
-import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
@@ -61,6 +60,7 @@ public record ShapedLayer(
    *     network takes
    */
   public static ShapedLayer of(Layer network, Shape image) {
+    network.requireFits(image.height(), image.width());
     return of(network, image, new Reach(1, 1));
   }
 
@@ -75,41 +75,25 @@ public record ShapedLayer(
         yield leaf(
             conv,
             in,
-            window(
-                in,
-                conv.outChannels(),
-                conv.kernel(),
-                conv.stride(),
-                conv.padding(),
-                conv.dilation()),
+            windows(conv, conv.outChannels(), in),
             reach.through(conv.kernel(), conv.stride(), conv.dilation()));
       }
       case MaxPool2d pool ->
           leaf(
               pool,
               in,
-              window(in, in.channels(), pool.kernel(), pool.stride(), pool.padding(), 1),
+              windows(pool, in.channels(), in),
               reach.through(pool.kernel(), pool.stride(), 1));
       case AvgPool2d pool ->
           leaf(
               pool,
               in,
-              new Shape(
-                  in.channels(), pool.outputExtent(in.height()), pool.outputExtent(in.width())),
+              windows(pool, in.channels(), in),
               reach.through(pool.kernel(), pool.stride(), 1));
       case BlurPool2d pool ->
-          leaf(
-              pool,
-              in,
-              new Shape(
-                  in.channels(), pool.outputExtent(in.height()), pool.outputExtent(in.width())),
-              reach.through(3, pool.stride(), 1));
+          leaf(pool, in, windows(pool, in.channels(), in), reach.through(3, pool.stride(), 1));
       case SubsampleAndPad pad ->
-          leaf(
-              pad,
-              in,
-              window(in, pad.channels(), 1, pad.stride(), 0, 1),
-              reach.through(1, pad.stride(), 1));
+          leaf(pad, in, windows(pad, pad.channels(), in), reach.through(1, pad.stride(), 1));
       case GlobalAveragePool pool ->
           leaf(
               pool,
@@ -144,12 +128,8 @@ public record ShapedLayer(
     return new ShapedLayer(layer, in, out, reach, List.of());
   }
 
-  private static Shape window(
-      Shape in, int channels, int kernel, int stride, int padding, int dilation) {
-    return new Shape(
-        channels,
-        Scalar.outputExtent(in.height(), kernel, stride, padding, dilation),
-        Scalar.outputExtent(in.width(), kernel, stride, padding, dilation));
+  private static Shape windows(Layer layer, int channels, Shape in) {
+    return new Shape(channels, layer.outputExtent(in.height()), layer.outputExtent(in.width()));
   }
 
   /** This layer and all below it, parents first. */

@@ -2,6 +2,7 @@ package io.github.resnet4j.nn;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /**
@@ -41,6 +42,92 @@ public sealed interface Layer {
       case Residual residual -> List.of(residual.main(), residual.shortcut());
       default -> List.of();
     };
+  }
+
+  /**
+   * The extent along one axis of what {@code input} pixels become; both axes follow the same rule.
+   *
+   * @throws IllegalArgumentException if a window is larger than its padded input, or the two
+   *     branches of a block end with different extents; names the layer. PyTorch refuses the same
+   */
+  default int outputExtent(int input) {
+    return switch (this) {
+      case Conv2d conv ->
+          windows(
+              input + 2 * conv.padding - conv.dilation * (conv.kernel - 1) - 1, conv.stride, input);
+      case MaxPool2d pool -> windows(input + 2 * pool.padding - pool.kernel, pool.stride, input);
+      case AvgPool2d pool -> {
+        int room = input - pool.kernel;
+        yield windows(pool.ceil ? room + pool.stride - 1 : room, pool.stride, input);
+      }
+      // The border mirrors the pixel next to the edge, so there must be two.
+      case BlurPool2d pool -> windows(input < 2 ? -1 : input - 1, pool.stride, input);
+      case SubsampleAndPad pad -> windows(input - 1, pad.stride, input);
+      case GlobalAveragePool _, Linear _ -> 1;
+      case BatchNorm2d _, Relu _, Identity _, SqueezeExcite _, EfficientAttention _ -> input;
+      case Sequential sequential -> {
+        int extent = input;
+        for (Layer layer : sequential.layers) {
+          extent = layer.outputExtent(extent);
+        }
+        yield extent;
+      }
+      case Residual block -> {
+        int main = block.main.outputExtent(input);
+        int shortcut = block.shortcut.outputExtent(input);
+        if (main != shortcut) {
+          throw new IllegalArgumentException(
+              "of %d pixels %s makes %d on the main branch and %d on the shortcut"
+                  .formatted(input, block.name, main, shortcut));
+        }
+        yield main;
+      }
+    };
+  }
+
+  /** How many windows there are if the last one may begin {@code room} pixels after the first. */
+  private int windows(int room, int stride, int input) {
+    if (room < 0) {
+      throw new IllegalArgumentException(
+          "the window of %s is larger than its input of %d".formatted(name(), input));
+    }
+    return room / stride + 1;
+  }
+
+  /**
+   * Checks that images of this size fit every window of the network.
+   *
+   * @throws IllegalArgumentException if not; names the layer and the next larger size that fits
+   */
+  default void requireFits(int height, int width) {
+    requireFits(height, height, width);
+    requireFits(width, height, width);
+  }
+
+  private void requireFits(int extent, int height, int width) {
+    try {
+      outputExtent(extent);
+    } catch (IllegalArgumentException e) {
+      String next =
+          IntStream.range(extent + 1, extent + 1024)
+              .filter(this::fits)
+              .mapToObj("; the next extent that fits is %d"::formatted)
+              .findFirst()
+              .orElse("");
+      throw new IllegalArgumentException(
+          "images of %d×%d do not fit the network: %s%s"
+              .formatted(height, width, e.getMessage(), next),
+          e);
+    }
+  }
+
+  private boolean fits(int extent) {
+    try {
+      outputExtent(extent);
+      return true;
+    } catch (IllegalArgumentException _) {
+      return false;
+    }
   }
 
   /** This layer and all below it, parents first, in the order of {@code Module.modules()}. */
@@ -98,24 +185,13 @@ public sealed interface Layer {
    * @param ceil whether the last window begins wherever a pixel is left (PyTorch's {@code
    *     ceil_mode}), or else where a whole one is
    */
-  record AvgPool2d(String name, int kernel, int stride, boolean ceil) implements Layer {
-    /** The extent of the result along an axis, at least 1. */
-    public int outputExtent(int input) {
-      int room = Math.max(0, input - kernel);
-      return (ceil ? Math.ceilDiv(room, stride) : room / stride) + 1;
-    }
-  }
+  record AvgPool2d(String name, int kernel, int stride, boolean ceil) implements Layer {}
 
   /**
    * A low-pass filter: 3×3 windows weighed by {@code [1 2 1]ᵀ[1 2 1] / 16}, one pixel of padding
    * that mirrors the image without its edge (arXiv 1904.11486, section 3.2).
    */
   record BlurPool2d(String name, int stride) implements Layer {
-    /** The extent of the result along an axis. */
-    public int outputExtent(int input) {
-      return (input - 1) / stride + 1;
-    }
-
     /** The weight of a window's pixel, of 16 altogether. */
     public static int weight(int row, int column) {
       return (2 - Math.abs(row - 1)) * (2 - Math.abs(column - 1));
@@ -124,8 +200,7 @@ public sealed interface Layer {
     /** Where the window's {@code tap}-th pixel of the {@code index}-th result lies on an axis. */
     public int source(int index, int tap, int extent) {
       int at = index * stride + tap - 1;
-      int mirrored = at < 0 ? -at : at < extent ? at : 2 * extent - 2 - at;
-      return Math.max(0, mirrored); // an image of one pixel has nothing to mirror
+      return at < 0 ? -at : at < extent ? at : 2 * extent - 2 - at;
     }
   }
 

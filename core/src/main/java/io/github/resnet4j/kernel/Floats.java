@@ -1,7 +1,7 @@
 package io.github.resnet4j.kernel;
 
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
+import org.jspecify.annotations.Nullable;
 
 /**
  * An array as kernels take it: beside it, made once and not at each call, the segment by which
@@ -11,9 +11,13 @@ public final class Floats {
   final float[] values;
   private final MemorySegment segment;
 
+  /** In guard mode, and null otherwise. */
+  private final @Nullable ThreadLocal<Guard.Copy> copies;
+
   private Floats(float[] values) {
     this.values = values;
-    this.segment = Guard.ON ? Guard.copyOf(values) : MemorySegment.ofArray(values);
+    this.segment = MemorySegment.ofArray(values);
+    this.copies = Guard.ON ? ThreadLocal.withInitial(() -> Guard.Copy.of(values.length)) : null;
   }
 
   /** Wraps an array without copying it. */
@@ -23,21 +27,13 @@ public final class Floats {
 
   /** What machine code works on, until {@link #leave}. */
   MemorySegment enter() {
-    if (Guard.ON) {
-      MemorySegment.copy(values, 0, segment, ValueLayout.JAVA_FLOAT_UNALIGNED, 0, values.length);
-    }
-    return segment;
+    return copies == null ? segment : copies.get().take(values);
   }
 
   /** Makes what machine code wrote the array's content. */
   void leave() {
-    leave(0, values.length);
-  }
-
-  /** The same where it wrote only so many floats. */
-  void leave(int from, int count) {
-    if (Guard.ON) {
-      MemorySegment.copy(segment, ValueLayout.JAVA_FLOAT_UNALIGNED, 4L * from, values, from, count);
+    if (copies != null) {
+      copies.get().giveBack(values);
     }
   }
 

@@ -4,34 +4,46 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
 /**
- * A mode for whoever works on machine code, {@code -Dresnet4j.guard=true}: kernels get copies of
- * their operands that end where a page begins that nobody may touch, and begin behind another one.
- * An access beyond an operand then ends the JVM at the very instruction. Slow, and for one thread,
- * since what a kernel wrote is copied back after each call. POSIX only.
+ * A mode for those who work on machine code, {@code -Dresnet4j.guard=true}: kernels get copies of
+ * their operands that lie exactly between two pages without any access. A read or write beside an
+ * operand then ends the JVM at that instruction. Slow; the copies are never freed. POSIX only.
  */
 final class Guard {
   static final boolean ON = Boolean.getBoolean("resnet4j.guard");
 
   private Guard() {}
 
-  /** Runs what several threads may do at once to parts of one array: here one after the other. */
-  static void exclusively(Runnable work) {
-    if (ON) {
-      synchronized (Guard.class) {
-        work.run();
+  /**
+   * A thread's own copy of an array. Several threads may run kernels on parts of one array at the
+   * same time, so only the words that a kernel changed are written back.
+   *
+   * @param segment what machine code works on
+   * @param before its words when the kernel started
+   */
+  record Copy(MemorySegment segment, int[] before) {
+    static Copy of(int words) {
+      return new Copy(MachineCode.betweenForbiddenPages(4L * words), new int[words]);
+    }
+
+    /** Takes the array's content. */
+    MemorySegment take(float[] values) {
+      MemorySegment.copy(values, 0, segment, ValueLayout.JAVA_FLOAT_UNALIGNED, 0, values.length);
+      MemorySegment.copy(segment, ValueLayout.JAVA_INT_UNALIGNED, 0, before, 0, values.length);
+      return segment;
+    }
+
+    /** Writes back what has changed since. */
+    void giveBack(float[] values) {
+      for (int i = 0; i < before.length; i++) {
+        int word = segment.get(ValueLayout.JAVA_INT_UNALIGNED, 4L * i);
+        if (word != before[i]) {
+          values[i] = segment.get(ValueLayout.JAVA_FLOAT_UNALIGNED, 4L * i);
+        }
       }
-    } else {
-      work.run();
     }
   }
 
-  /** A copy between two forbidden pages, kept as long as the process lives. */
-  static MemorySegment copyOf(float[] values) {
-    MemorySegment copy = MachineCode.betweenForbiddenPages(4L * values.length);
-    MemorySegment.copy(values, 0, copy, ValueLayout.JAVA_FLOAT_UNALIGNED, 0, values.length);
-    return copy;
-  }
-
+  /** A copy of a list that never changes. */
   static MemorySegment copyOf(int[] values) {
     MemorySegment copy = MachineCode.betweenForbiddenPages(4L * values.length);
     MemorySegment.copy(values, 0, copy, ValueLayout.JAVA_INT_UNALIGNED, 0, values.length);

@@ -230,37 +230,22 @@ final class MachineKernels implements Kernels {
     check(source, (long) start + from.least, start + from.most + (channels - 1L) * stride + 1);
     check(scales, first, (long) first + channels);
     check(to, at, at + (long) from.size() * channels);
-    if (Guard.ON) {
-      Guard.exclusively(() -> place(source, start, stride, from, scales, first, channels, to, at));
-    } else {
-      place(source, start, stride, from, scales, first, channels, to, at); // no lambda: no garbage
-    }
-  }
-
-  private void place(
-      Floats source,
-      int start,
-      int stride,
-      Ints from,
-      Floats scales,
-      int first,
-      int channels,
-      Floats to,
-      int at) {
     MemorySegment code = codes.get(GATHER);
     if (code == null) {
       code = install(GATHER, MachineGather.code());
     }
     int atOnce = Math.max(1, FLOATS_OF_A_CALL / channels);
     MemorySegment list = from.segment;
+    MemorySegment input = source.enter();
+    MemorySegment factors = scales.enter();
     MemorySegment result = to.enter();
     for (int i = 0; i < from.size(); i += atOnce) {
       try {
         GATHER_CALLER.invokeExact(
             code,
-            source.enter(),
+            input,
             list,
-            scales.enter(),
+            factors,
             result,
             4L * start,
             4L * first,
@@ -273,7 +258,7 @@ final class MachineKernels implements Kernels {
         throw unexpected(e);
       }
     }
-    to.leave(at, from.size() * channels);
+    to.leave();
   }
 
   @Override

@@ -88,17 +88,21 @@ class MachineCodeTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"machine", "machine256"})
-  void kernelsTouchNothingBesideTheirOperands(String kernels) throws Exception {
+  @CsvSource({"machine, 1", "machine256, 1", "machine, 4"})
+  void kernelsTouchNothingBesideTheirOperands(String kernels, String threads) throws Exception {
     assumeTrue(!System.getProperty("os.name").startsWith("Windows"), "needs POSIX");
     assertEquals(
         "same",
-        run(Guarded.class, List.of("-Dresnet4j.guard=true", "-Dresnet4j.kernels=" + kernels)));
+        run(
+            Guarded.class,
+            List.of("-Dresnet4j.guard=true", "-Dresnet4j.kernels=" + kernels),
+            threads));
   }
 
   /** Runs networks on operands that lie against forbidden pages, in all precisions. */
   static final class Guarded {
     public static void main(String[] arguments) {
+      int threads = Integer.parseInt(arguments[0]);
       for (var spec :
           List.of(
               ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 1).channels(32).build(),
@@ -108,12 +112,12 @@ class MachineCodeTest {
                   .build())) {
         var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
         Tensor x = TorchRandom.manualSeed(1).randn(1, 3, 41, 38);
-        var options = CompileOptions.defaults().withThreads(1);
+        var options = CompileOptions.defaults().withThreads(threads);
         try (var calibration = new Calibration(network.compile(options))) {
           calibration.observe(x);
           network = network.withQuantization(calibration.quantization(Calibration.Method.MIN_MAX));
         }
-        if (!learnsTheSame(spec)) {
+        if (!learnsTheSame(spec, threads)) {
           System.out.println("training of %s differs".formatted(spec));
           return;
         }
@@ -144,7 +148,7 @@ class MachineCodeTest {
   }
 
   /** One step with machine code and one with plain loops. */
-  private static boolean learnsTheSame(ResNetSpec spec) {
+  private static boolean learnsTheSame(ResNetSpec spec, int threads) {
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
     float[] x = TorchRandom.manualSeed(1).randn(2, 3, 41, 38).data();
     float[] targets = new float[2 * spec.numClasses()];
@@ -154,7 +158,7 @@ class MachineCodeTest {
     for (Kernels kernels : List.of(new ScalarKernels(), Kernels.best())) {
       var options =
           new TrainingSession.Options(
-              2, 41, 38, 1, Set.of(), false, 0, CompileOptions.Algorithm.DIRECT, kernels);
+              2, 41, 38, threads, Set.of(), false, 0, CompileOptions.Algorithm.DIRECT, kernels);
       try (var session = new TrainingSession(network.layers(), network.state(), 3, options)) {
         session.accumulate(x, targets, 2, 1);
         int at = session.gradientsAt();

@@ -83,7 +83,6 @@ final class ConvertCommand implements Callable<Integer> {
     try (var checkpoint = Checkpoint.open(in)) {
       var source =
           names == Names.TORCHVISION ? checkpoint.torchvisionTensors() : checkpoint.tensors();
-      checkpoint.refuseInflated();
       DType target = precision == null ? null : DType.valueOf(precision.name());
       var tensors = new LinkedHashMap<String, StoredTensor>();
       for (var entry : source.entrySet()) {

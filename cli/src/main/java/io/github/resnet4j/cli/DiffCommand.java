@@ -114,8 +114,6 @@ final class DiffCommand implements Callable<Integer> {
     } else if (second != null) {
       try (var a = Checkpoint.open(first);
           var b = Checkpoint.open(second)) {
-        a.refuseInflated();
-        b.refuseInflated();
         different += list("weights", Difference.ofWeights(a, b), rows);
       }
     }
@@ -163,7 +161,6 @@ final class DiffCommand implements Callable<Integer> {
       var tensors = new LinkedHashMap<String, Tensor>();
       if (expected != null) {
         try (var checkpoint = Checkpoint.open(expected)) {
-          checkpoint.refuseInflated();
           for (var entry : checkpoint.tensors().entrySet()) {
             StoredTensor tensor = entry.getValue();
             tensors.put(entry.getKey(), tensor.toTensor());

@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -24,9 +25,16 @@ import java.util.SequencedMap;
  *
  * <p>The file is mapped, not read: opening costs its header, and a tensor's numbers are read when
  * they are asked for. Nothing in a file is ever executed, and what it says of itself is checked
- * against its bytes first. Closing ends the validity of the tensors.
+ * against its bytes first; reading it takes bounded memory and time. Closing ends the validity of
+ * the tensors.
  */
 public final class Checkpoint implements AutoCloseable {
+  /** Tensors that are shared or repeated may have so many elements whatever the file has. */
+  private static final long SMALL = 1 << 20;
+
+  /** Letters of a tensor's name: comparing long ones takes long. */
+  static final int MAX_NAME = 2048;
+
   private final Path file;
   private final Arena arena;
   private final SequencedMap<String, StoredTensor> tensors;
@@ -54,11 +62,14 @@ public final class Checkpoint implements AutoCloseable {
       throw new CheckpointException(file, "does not exist");
     }
     var arena = Arena.ofShared();
+    Checkpoint opened = null;
     try {
-      return new Checkpoint(file, arena, read(file, map(file, arena), arena));
-    } catch (IOException | RuntimeException e) {
-      arena.close();
-      throw e;
+      opened = new Checkpoint(file, arena, read(file, map(file, arena), arena));
+      return opened;
+    } finally {
+      if (opened == null) {
+        arena.close();
+      }
     }
   }
 
@@ -75,29 +86,51 @@ public final class Checkpoint implements AutoCloseable {
   }
 
   static MemorySegment map(Path file, Arena arena) throws IOException {
+    if (Files.exists(file) && !Files.isRegularFile(file)) { // a pipe would wait for its writer
+      throw new CheckpointException(file, "is not a regular file");
+    }
     try (var channel = FileChannel.open(file, StandardOpenOption.READ)) {
       return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena);
     }
   }
 
   private static Contents read(Path file, MemorySegment bytes, Arena arena) throws IOException {
+    var budget = Budget.ofFile();
     try {
+      Contents contents;
       if (TorchFile.isZip(bytes)) {
-        return TorchFile.readZip(bytes);
+        contents = TorchFile.readZip(bytes, budget);
+      } else if (Safetensors.matches(bytes)) {
+        // Before the legacy format: a header of 640 bytes begins as a pickle does.
+        contents = Safetensors.read(bytes, budget);
+      } else if (TorchFile.isLegacy(bytes)) {
+        contents = TorchFile.readLegacy(bytes, budget);
+      } else if (bytes.byteSize() > 0 && bytes.get(ValueLayout.JAVA_BYTE, 0) == '{') {
+        contents = readShards(file, bytes, arena, budget);
+      } else {
+        throw new Malformed(notACheckpoint(bytes));
       }
-      // Before the legacy format: a header of 640 bytes begins as a pickle does.
-      if (Safetensors.matches(bytes)) {
-        return Safetensors.read(bytes);
-      }
-      if (TorchFile.isLegacy(bytes)) {
-        return TorchFile.readLegacy(bytes);
-      }
-      if (bytes.byteSize() > 0 && bytes.get(ValueLayout.JAVA_BYTE, 0) == '{') {
-        return readShards(file, bytes, arena);
-      }
-      throw new Malformed(notACheckpoint(bytes));
+      refuseInflated(contents.tensors().values());
+      return contents;
     } catch (Malformed e) {
       throw new CheckpointException(file, e.reason(), e);
+    }
+  }
+
+  /**
+   * Refuses a file whose tensors, read one by one, would be far more than the file holds: strides
+   * of zero let a few bytes stand for any number of elements, and tensors may share their bytes.
+   */
+  private static void refuseInflated(Collection<StoredTensor> tensors) {
+    long left = SMALL;
+    for (var storage : new HashSet<>(tensors.stream().map(StoredTensor::storage).toList())) {
+      left += storage.byteSize();
+    }
+    for (StoredTensor tensor : tensors) {
+      if (tensor.size() > left) {
+        throw new Malformed("its tensors have more elements than the file has bytes");
+      }
+      left -= tensor.size();
     }
   }
 
@@ -119,16 +152,16 @@ public final class Checkpoint implements AutoCloseable {
   }
 
   /** Hugging Face's {@code model.safetensors.index.json}: which tensor lies in which file. */
-  private static Contents readShards(Path index, MemorySegment bytes, Arena arena)
+  private static Contents readShards(Path index, MemorySegment bytes, Arena arena, Budget budget)
       throws IOException {
     var shards = new LinkedHashMap<String, Contents>();
     var tensors = new LinkedHashMap<String, StoredTensor>();
     Map<String, Object> metadata = Map.of();
-    for (var entry : Safetensors.weightMap(bytes).entrySet()) {
+    for (var entry : Safetensors.weightMap(bytes, budget).entrySet()) {
       String shard = entry.getValue();
       Contents contents = shards.get(shard);
       if (contents == null) {
-        contents = readShard(index.resolveSibling(shard), arena);
+        contents = readShard(index.resolveSibling(shard), arena, budget);
         shards.put(shard, contents);
         if (!contents.metadata().isEmpty()) {
           metadata = contents.metadata();
@@ -145,7 +178,7 @@ public final class Checkpoint implements AutoCloseable {
     return new Contents(tensors, metadata);
   }
 
-  private static Contents readShard(Path file, Arena arena) throws IOException {
+  private static Contents readShard(Path file, Arena arena, Budget budget) throws IOException {
     MemorySegment bytes;
     try {
       bytes = map(file, arena);
@@ -155,7 +188,11 @@ public final class Checkpoint implements AutoCloseable {
     if (!Safetensors.matches(bytes)) {
       throw new CheckpointException(file, "is not a .safetensors file");
     }
-    return read(file, bytes, arena);
+    try {
+      return Safetensors.read(bytes, budget);
+    } catch (Malformed e) {
+      throw new CheckpointException(file, e.reason(), e);
+    }
   }
 
   /** The file this was opened from. */
@@ -196,29 +233,6 @@ public final class Checkpoint implements AutoCloseable {
    */
   public Map<String, Object> metadata() {
     return metadata;
-  }
-
-  /**
-   * Refuses a file whose tensors, read one by one, would be far more than the file holds: strides
-   * of zero let a few bytes stand for any number of elements, and tensors may share their bytes.
-   *
-   * @throws CheckpointException if they are more than sixteen elements for each byte
-   */
-  public void refuseInflated() throws CheckpointException {
-    long stored = 0;
-    for (var storage :
-        new HashSet<>(tensors.values().stream().map(StoredTensor::storage).toList())) {
-      stored += storage.byteSize();
-    }
-    long elements = 0;
-    for (StoredTensor tensor : tensors.values()) {
-      long size = tensor.size();
-      if (size > 16 * stored - elements) {
-        throw new CheckpointException(
-            file, "its tensors would grow to more than 16 times its size");
-      }
-      elements += size;
-    }
   }
 
   /** The names of the tensors. */

@@ -4,15 +4,25 @@ import java.io.IOException;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
-/** A file that is not what it should be; the message names the file and the reason. */
+/**
+ * A file that is not what it should be; the message names the file and the reason, in one line. A
+ * reason may quote the file: it is cut, and control characters become question marks.
+ */
 public final class CheckpointException extends IOException {
   private static final long serialVersionUID = 1;
+  private static final int MAX_LETTERS = 2000;
 
   public CheckpointException(Path file, String reason) {
     this(file, reason, null);
   }
 
   public CheckpointException(Path file, String reason, @Nullable Throwable cause) {
-    super(file + ": " + reason, cause);
+    super(file + ": " + line(reason), cause);
+  }
+
+  private static String line(String reason) {
+    String cut =
+        reason.length() <= MAX_LETTERS ? reason : reason.substring(0, MAX_LETTERS) + " ...";
+    return cut.replaceAll("\\p{Cntrl}", "?");
   }
 }

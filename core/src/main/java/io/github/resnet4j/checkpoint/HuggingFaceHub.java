@@ -163,7 +163,8 @@ public final class HuggingFaceHub {
 
   private static Set<String> shards(Path index) throws IOException {
     try (var arena = Arena.ofConfined()) {
-      return new LinkedHashSet<>(Safetensors.weightMap(Checkpoint.map(index, arena)).values());
+      return new LinkedHashSet<>(
+          Safetensors.weightMap(Checkpoint.map(index, arena), Budget.ofFile()).values());
     } catch (Malformed e) {
       throw new CheckpointException(index, e.reason(), e);
     }

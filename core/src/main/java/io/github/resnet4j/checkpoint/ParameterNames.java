@@ -18,18 +18,16 @@ final class ParameterNames {
 
   /** The name that torchvision uses; an unknown name stays as it is, without its prefixes. */
   static String toTorchvision(String name) {
-    String bare = name;
-    boolean changed = true;
-    while (changed) {
-      changed = false;
+    int start = 0;
+    for (int previous = -1; previous != start; ) {
+      previous = start;
       for (String prefix : PREFIXES) {
-        if (bare.startsWith(prefix)) {
-          bare = bare.substring(prefix.length());
-          changed = true;
+        if (name.startsWith(prefix, start)) {
+          start += prefix.length();
         }
       }
     }
-    return fromHuggingFace(bare);
+    return fromHuggingFace(name.substring(start));
   }
 
   private static String fromHuggingFace(String name) {

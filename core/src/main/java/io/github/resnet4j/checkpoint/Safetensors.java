@@ -1,5 +1,7 @@
 package io.github.resnet4j.checkpoint;
 
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.jr.ob.JSON;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -14,6 +16,7 @@ import java.util.Map;
 import java.util.SequencedMap;
 import java.util.Set;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The safetensors format: eight bytes of length, a JSON header of names, types, shapes and byte
@@ -26,7 +29,22 @@ final class Safetensors {
   private static final int MAX_SHARDS = 1000;
   private static final Pattern SHARD = Pattern.compile("[A-Za-z0-9._-]+\\.safetensors");
 
-  private static final JSON STRICT_JSON = JSON.std.with(JSON.Feature.FAIL_ON_DUPLICATE_MAP_KEYS);
+  private static final int MAX_AXES = 64;
+
+  /** ResNet-152's header has 16,000 tokens. Each becomes less than 64 bytes on the heap. */
+  private static final int MAX_TOKENS = 500_000;
+
+  private static final JSON STRICT_JSON =
+      JSON.builder(
+              JsonFactory.builder()
+                  .streamReadConstraints(
+                      StreamReadConstraints.builder()
+                          .maxTokenCount(MAX_TOKENS)
+                          .maxNestingDepth(32)
+                          .build())
+                  .build())
+          .enable(JSON.Feature.FAIL_ON_DUPLICATE_MAP_KEYS)
+          .build();
 
   private Safetensors() {}
 
@@ -34,7 +52,7 @@ final class Safetensors {
     return file.byteSize() >= 9 && file.get(ValueLayout.JAVA_BYTE, 8) == '{';
   }
 
-  static Contents read(MemorySegment file) {
+  static Contents read(MemorySegment file, Budget budget) {
     long headerLength = file.get(LittleEndian.LONG, 0);
     if (headerLength < 0 || headerLength > MAX_HEADER_BYTES || headerLength > file.byteSize() - 8) {
       throw new Malformed(
@@ -44,11 +62,13 @@ final class Safetensors {
                   file.byteSize(),
                   Math.min(MAX_HEADER_BYTES, file.byteSize() - 8)));
     }
+    budget.take(3 * headerLength); // as bytes, as text, and what the text says
     Map<String, Object> header =
         parse(
             new String(
                 file.asSlice(8, headerLength).toArray(ValueLayout.JAVA_BYTE),
-                StandardCharsets.UTF_8));
+                StandardCharsets.UTF_8),
+            "its header is");
     MemorySegment data = file.asSlice(8 + headerLength);
     var tensors = new LinkedHashMap<String, StoredTensor>();
     Map<String, Object> metadata = Map.of();
@@ -56,26 +76,35 @@ final class Safetensors {
       if (entry.getKey().equals("__metadata__")) {
         if (entry.getValue() instanceof Map<?, ?> notes
             && notes.get(Contents.METADATA_KEY) instanceof String json) {
-          metadata = parse(json);
+          metadata = parse(json, "its notes are");
         }
       } else {
+        budget.take(Budget.TENSOR);
         tensors.put(entry.getKey(), tensor(entry.getKey(), entry.getValue(), data));
       }
     }
     return new Contents(tensors, metadata);
   }
 
-  private static StoredTensor tensor(String name, Object description, MemorySegment data) {
+  private static StoredTensor tensor(
+      String name, @Nullable Object description, MemorySegment data) {
+    if (name.length() > Checkpoint.MAX_NAME) {
+      throw new Malformed("it names a tensor with more than " + Checkpoint.MAX_NAME + " letters");
+    }
     if (!(description instanceof Map<?, ?> fields)
         || !(fields.get("dtype") instanceof String typeName)
         || !(fields.get("shape") instanceof List<?> extents)
         || !(fields.get("data_offsets") instanceof List<?> range)
-        || range.size() != 2) {
+        || range.size() != 2
+        || extents.size() > MAX_AXES) {
       throw new Malformed("tensor " + name + " lacks dtype, shape or data_offsets");
     }
     DType dtype =
         DType.ofSafetensors(typeName)
-            .orElseThrow(() -> new Malformed("tensor " + name + " has unknown type " + typeName));
+            .orElseThrow(() ->
+                new Malformed(
+                    "tensor %s is of type %s, which is not read; in Python, save it as float32"
+                        .formatted(name, typeName)));
     var shape = new ArrayList<Long>();
     long size = dtype.bytes;
     for (Object extent : extents) {
@@ -100,7 +129,7 @@ final class Safetensors {
     }
   }
 
-  private static long integer(String tensor, Object value) {
+  private static long integer(String tensor, @Nullable Object value) {
     if (value instanceof Integer || value instanceof Long) {
       long number = ((Number) value).longValue();
       if (number >= 0) {
@@ -114,11 +143,13 @@ final class Safetensors {
    * Which file holds which tensor, from Hugging Face's {@code model.safetensors.index.json}. The
    * files are names of neighbours, never paths.
    */
-  static SequencedMap<String, String> weightMap(MemorySegment index) {
+  static SequencedMap<String, String> weightMap(MemorySegment index, Budget budget) {
     if (index.byteSize() > MAX_HEADER_BYTES) {
       throw new Malformed("is larger than any index of shards");
     }
-    var json = parse(new String(index.toArray(ValueLayout.JAVA_BYTE), StandardCharsets.UTF_8));
+    budget.take(3 * index.byteSize());
+    var json =
+        parse(new String(index.toArray(ValueLayout.JAVA_BYTE), StandardCharsets.UTF_8), "it is");
     if (!(json.get("weight_map") instanceof Map<?, ?> map)) {
       throw new Malformed("is JSON without a weight_map, so not an index of safetensors files");
     }
@@ -136,13 +167,18 @@ final class Safetensors {
     return shards;
   }
 
-  static Map<String, Object> parse(String json) {
+  private static Map<String, Object> parse(String json, String what) {
     try {
-      return STRICT_JSON.mapFrom(json);
+      if (STRICT_JSON.anyFrom(json) instanceof Map<?, ?> map) {
+        @SuppressWarnings("unchecked") // names are strings
+        var object = (Map<String, Object>) map;
+        return object;
+      }
     } catch (IOException e) {
       throw new Malformed(
           "its JSON is broken: " + String.valueOf(e.getMessage()).lines().findFirst().orElse(""));
     }
+    throw new Malformed(what + " not a JSON object");
   }
 
   /** The header for tensors that are written one after the other, padded to eight bytes. */

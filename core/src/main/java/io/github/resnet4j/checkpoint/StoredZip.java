@@ -1,9 +1,12 @@
 package io.github.resnet4j.checkpoint;
 
+import static java.util.Comparator.comparingLong;
+
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -22,16 +25,33 @@ final class StoredZip {
   private static final int ZIP64_EXTRA = 1;
   private static final int MAX_ENTRIES = 200_000;
 
-  private final MemorySegment file;
+  /** What torch.save writes without {@code compute_crc32}. */
+  private static final int NO_CHECKSUM = 0;
 
-  private StoredZip(MemorySegment file) {
+  /** Memory for an entry, beside its name. */
+  private static final int ENTRY = 320;
+
+  private final MemorySegment file;
+  private final Budget budget;
+
+  private StoredZip(MemorySegment file, Budget budget) {
     this.file = file;
+    this.budget = budget;
   }
 
-  /** One entry: its bytes as they lie in the file, and the checksum that the directory has. */
-  record Entry(String name, boolean compressed, MemorySegment stored, int checksum) {
+  /**
+   * One entry.
+   *
+   * @param stored its bytes as they lie in the file
+   * @param checksum as the directory has it
+   * @param start where its header begins in the file
+   * @param end where its bytes end
+   */
+  record Entry(
+      String name, boolean compressed, MemorySegment stored, int checksum, long start, long end) {
     /**
-     * The entry's bytes, after they were all read once and their checksum compared.
+     * The entry's bytes, after they were all read once and their checksum compared, if there is
+     * one.
      *
      * @throws Malformed if they are compressed, or damaged
      */
@@ -39,12 +59,17 @@ final class StoredZip {
       if (compressed) {
         throw new Malformed(
             "entry %s is compressed, which torch.save never does; save it again from Python"
-                .formatted(printable(name)));
+                .formatted(name));
       }
-      if ((int) LittleEndian.crc32(stored) != checksum) {
+      if (checksum != NO_CHECKSUM && (int) LittleEndian.crc32(stored) != checksum) {
         throw new Malformed("entry %s is damaged: its checksum differs".formatted(name));
       }
       return stored;
+    }
+
+    /** The number of its bytes in the file. */
+    long size() {
+      return stored.byteSize();
     }
   }
 
@@ -53,9 +78,9 @@ final class StoredZip {
    *
    * @throws Malformed if the file is not such a zip
    */
-  static Map<String, Entry> read(MemorySegment file) {
+  static Map<String, Entry> read(MemorySegment file, Budget budget) {
     try {
-      return new StoredZip(file).entries();
+      return new StoredZip(file, budget).entries();
     } catch (IndexOutOfBoundsException e) {
       throw new Malformed("the zip directory points outside the file; it is truncated or damaged");
     }
@@ -84,13 +109,26 @@ final class StoredZip {
       int nameLength = u16(position + 28);
       int extraLength = u16(position + 30);
       int commentLength = u16(position + 32);
+      budget.take(ENTRY + 4L * nameLength);
       Entry entry = entry(position, nameLength, extraLength);
       if (entries.put(entry.name, entry) != null) {
         throw new Malformed("the zip has two entries named " + entry.name);
       }
       position += 46 + nameLength + extraLength + commentLength;
     }
+    refuseOverlaps(entries.values());
     return withoutSharedFolder(entries);
+  }
+
+  /** Entries that share bytes would have them read, and checked, over and over. */
+  private static void refuseOverlaps(Collection<Entry> entries) {
+    long end = 0;
+    for (Entry entry : entries.stream().sorted(comparingLong(Entry::start)).toList()) {
+      if (entry.start < end) {
+        throw new Malformed("entry %s lies inside another one".formatted(entry.name));
+      }
+      end = entry.end;
+    }
   }
 
   private long findEndOfDirectory() {
@@ -112,7 +150,7 @@ final class StoredZip {
         || name.contains("\\")
         || name.contains("\0")
         || Arrays.asList(name.split("/", -1)).contains("..")) {
-      throw new Malformed("the zip names an entry outside its folder: " + printable(name));
+      throw new Malformed("the zip names an entry outside its folder: " + name);
     }
     int flags = u16(at + 8);
     int method = u16(at + 10);
@@ -137,24 +175,24 @@ final class StoredZip {
       }
     }
     if ((flags & 1) != 0) {
-      throw new Malformed("entry " + printable(name) + " is encrypted");
+      throw new Malformed("entry " + name + " is encrypted");
     }
     if (file.get(LittleEndian.INT, header) != LOCAL_HEADER) {
-      throw new Malformed("entry " + printable(name) + " does not begin where the directory says");
+      throw new Malformed("entry " + name + " does not begin where the directory says");
     }
     long data = header + 30 + u16(header + 26) + u16(header + 28);
     if (compressed < 0
         || compressed > file.byteSize() - data
         || (method == 0 && compressed != size)) {
-      throw new Malformed(
-          "entry %s claims %,d bytes, the file has fewer".formatted(printable(name), size));
+      throw new Malformed("entry %s claims %,d bytes, the file has fewer".formatted(name, size));
     }
     return new Entry(
-        name, method != 0, file.asSlice(data, compressed), file.get(LittleEndian.INT, at + 16));
-  }
-
-  private static String printable(String name) {
-    return name.replaceAll("\\p{Cntrl}", "?");
+        name,
+        method != 0,
+        file.asSlice(data, compressed),
+        file.get(LittleEndian.INT, at + 16),
+        header,
+        data + compressed);
   }
 
   private static Map<String, Entry> withoutSharedFolder(Map<String, Entry> entries) {

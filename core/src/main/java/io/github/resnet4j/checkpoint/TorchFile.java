@@ -1,22 +1,20 @@
 package io.github.resnet4j.checkpoint;
 
+import io.github.resnet4j.checkpoint.Unpickler.DenseTensor;
 import io.github.resnet4j.checkpoint.Unpickler.Dict;
+import io.github.resnet4j.checkpoint.Unpickler.OtherTensor;
 import io.github.resnet4j.checkpoint.Unpickler.PickledTensor;
 import io.github.resnet4j.checkpoint.Unpickler.Storage;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.math.BigInteger;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.HashMap;
-import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
-import java.util.function.Consumer;
 
 /**
  * Reads what {@code torch.save} writes: since PyTorch 1.6 a zip file with one pickle and one
@@ -43,6 +41,11 @@ final class TorchFile {
 
   private static final int MAX_WRAPPERS = 3;
 
+  private static final int MAX_NOTES_DEPTH = 32;
+
+  /** What a map, a list or an entry of one takes. */
+  private static final int NOTE = 160;
+
   private TorchFile() {}
 
   static boolean isZip(MemorySegment file) {
@@ -60,8 +63,8 @@ final class TorchFile {
         && file.get(ValueLayout.JAVA_BYTE, 1) <= 5;
   }
 
-  static Contents readZip(MemorySegment file) {
-    var entries = StoredZip.read(file);
+  static Contents readZip(MemorySegment file, Budget budget) {
+    var entries = StoredZip.read(file, budget);
     if (entries.containsKey("constants.pkl")) {
       throw new Malformed(
           "this is a TorchScript archive, a compiled program; in Python, save"
@@ -71,11 +74,17 @@ final class TorchFile {
     if (pickle == null) {
       throw new Malformed("the zip file has no data.pkl, so torch.save did not write it");
     }
+    if (pickle.size() > MAX_PICKLE_BYTES) {
+      throw new Malformed(
+          "its data.pkl has %,d bytes; names and shapes may take %,d"
+              .formatted(pickle.size(), MAX_PICKLE_BYTES));
+    }
     var byteOrder = entries.get("byteorder");
-    if (byteOrder != null && !isLittleEndian(byteOrder.bytes())) {
+    if (byteOrder != null && !isLittleEndian(byteOrder)) {
       throw new Malformed("it was written on a big-endian machine, which is not supported");
     }
-    Object root = Unpickler.read(limited(pickle.bytes()), 0).value();
+    Object root = Unpickler.read(pickle.bytes(), 0, budget).value();
+    var weights = Budget.ofWeights();
     return unwrap(
         root,
         storage -> {
@@ -83,57 +92,38 @@ final class TorchFile {
           if (entry == null) {
             throw new Malformed("storage data/" + storage.key() + " is missing");
           }
+          weights.take(entry.size());
           return entry.bytes();
-        });
+        },
+        budget);
   }
 
-  private static boolean isLittleEndian(MemorySegment byteOrder) {
-    return byteOrder.byteSize() == 6 && byteOrder.get(ValueLayout.JAVA_BYTE, 0) == 'l';
+  private static boolean isLittleEndian(StoredZip.Entry byteOrder) {
+    return byteOrder.size() == 6 && byteOrder.bytes().get(ValueLayout.JAVA_BYTE, 0) == 'l';
   }
 
-  static Contents readLegacy(MemorySegment file) {
-    MemorySegment pickles = limited(file);
-    var magic = Unpickler.read(pickles, 0);
+  static Contents readLegacy(MemorySegment file, Budget budget) {
+    MemorySegment pickles =
+        file.byteSize() <= MAX_PICKLE_BYTES ? file : file.asSlice(0, MAX_PICKLE_BYTES);
+    var magic = Unpickler.read(pickles, 0, budget);
     if (!LEGACY_MAGIC.equals(magic.value())) {
       throw new Malformed("it is a pickle, but not one that torch.save wrote");
     }
-    var protocol = Unpickler.read(pickles, magic.end());
+    var protocol = Unpickler.read(pickles, magic.end(), budget);
     if (!Long.valueOf(1001).equals(protocol.value())) {
       throw new Malformed("its protocol version is not 1001, the only one of the old format");
     }
-    var system = Unpickler.read(pickles, protocol.end());
+    var system = Unpickler.read(pickles, protocol.end(), budget);
     if (system.value() instanceof Dict info
         && Boolean.FALSE.equals(info.items().get("little_endian"))) {
       throw new Malformed("it was written on a big-endian machine, which is not supported");
     }
-    var root = Unpickler.read(pickles, system.end());
-    var keys = Unpickler.read(pickles, root.end());
+    var root = Unpickler.read(pickles, system.end(), budget);
+    var keys = Unpickler.read(pickles, root.end(), budget);
     if (!(keys.value() instanceof List<?> order)) {
       throw new Malformed("the list of its storages is missing");
     }
-    // A storage's size in bytes needs its type, which only the tensors that use it know.
-    var types = new HashMap<String, DType>();
-    forEachTensor(root.value(), t -> types.put(t.storage().key(), t.storage().dtype()));
-    var storages = new HashMap<String, MemorySegment>();
-    long position = keys.end();
-    for (Object key : order) {
-      if (position > file.byteSize() - 8) {
-        throw new Malformed("it ends before storage " + key);
-      }
-      long elements = file.get(LittleEndian.LONG, position);
-      position += 8;
-      DType dtype = key instanceof String name ? types.get(name) : null;
-      if (dtype == null) {
-        throw new Malformed("storage " + key + " belongs to no tensor");
-      }
-      long bytes = elements * dtype.bytes;
-      if (elements < 0 || elements > Long.MAX_VALUE / 8 || bytes > file.byteSize() - position) {
-        throw new Malformed(
-            "storage %s claims %,d elements, the file ends before".formatted(key, elements));
-      }
-      storages.put((String) key, file.asSlice(position, bytes));
-      position += bytes;
-    }
+    Map<String, MemorySegment> storages = storages(file, keys.end(), order, root.storages());
     return unwrap(
         root.value(),
         storage -> {
@@ -142,48 +132,46 @@ final class TorchFile {
             throw new Malformed("storage " + storage.key() + " is missing");
           }
           return bytes;
-        });
+        },
+        budget);
   }
 
-  private static MemorySegment limited(MemorySegment pickle) {
-    return pickle.byteSize() <= MAX_PICKLE_BYTES ? pickle : pickle.asSlice(0, MAX_PICKLE_BYTES);
+  /** The storages of the old format: for each its number of elements, then their bytes. */
+  private static Map<String, MemorySegment> storages(
+      MemorySegment file, long start, List<?> order, Map<String, StorageType> types) {
+    var storages = new HashMap<String, MemorySegment>();
+    long position = start;
+    for (Object item : order) {
+      StorageType type = item instanceof String name ? types.get(name) : null;
+      if (type == null) {
+        throw new Malformed("it has a storage that belongs to no tensor");
+      }
+      String key = (String) item;
+      if (position > file.byteSize() - 8) {
+        throw new Malformed("it ends before storage " + key);
+      }
+      long elements = file.get(LittleEndian.LONG, position);
+      position += 8;
+      if (elements < 0 || elements > (file.byteSize() - position) / type.bytes()) {
+        throw new Malformed(
+            "storage %s claims %,d elements, the file ends before".formatted(key, elements));
+      }
+      long bytes = elements * type.bytes();
+      storages.put(key, file.asSlice(position, bytes));
+      position += bytes;
+    }
+    return storages;
   }
 
   private interface Storages {
     MemorySegment bytesOf(Storage storage);
   }
 
-  /** Visits every tensor that a graph of dicts and lists holds, each container once. */
-  private static void forEachTensor(Object root, Consumer<PickledTensor> visitor) {
-    var seen = Collections.newSetFromMap(new IdentityHashMap<Object, Boolean>());
-    var open = new ArrayDeque<Object>();
-    open.push(root);
-    while (!open.isEmpty()) {
-      Object value = open.pop();
-      switch (value) {
-        case PickledTensor tensor -> visitor.accept(tensor);
-        case Dict dict -> {
-          if (seen.add(dict)) {
-            dict.items().values().forEach(open::push);
-            dict.attributes().values().forEach(open::push);
-          }
-        }
-        case List<?> list -> {
-          if (seen.add(list)) {
-            list.forEach(open::push);
-          }
-        }
-        default -> {}
-      }
-    }
-  }
-
-  private static Contents unwrap(Object root, Storages storages) {
+  private static Contents unwrap(Object root, Storages storages, Budget budget) {
     if (!(root instanceof Dict top)) {
       throw new Malformed("it holds no dict but a single value; save model.state_dict()");
     }
-    return contents(
-        top,
+    Dict found =
         stateDict(top, 0)
             .orElseThrow(() ->
                 new Malformed(
@@ -191,10 +179,17 @@ final class TorchFile {
                         .formatted(
                             String.join(", ", WRAPPERS),
                             top.items().keySet().stream()
+                                .filter(key -> key instanceof String || key instanceof Number)
                                 .limit(8)
                                 .map(key -> "'" + key + "'")
-                                .toList()))),
-        storages);
+                                .toList())));
+    Object notes = found.attributes().get(Contents.METADATA_KEY);
+    if (notes == null) {
+      notes = top.items().get(Contents.METADATA_KEY);
+    }
+    return new Contents(
+        tensors(found, storages, budget),
+        notes instanceof Dict dict ? plain(dict, 0, Budget.ofNotes()) : Map.of());
   }
 
   /**
@@ -214,68 +209,81 @@ final class TorchFile {
         .filter(d -> d.items().values().stream().anyMatch(PickledTensor.class::isInstance));
   }
 
-  private static Contents contents(Dict top, Dict dict, Storages storages) {
+  private static SequencedMap<String, StoredTensor> tensors(
+      Dict dict, Storages storages, Budget budget) {
     var tensors = new LinkedHashMap<String, StoredTensor>();
     var resolved = new HashMap<String, MemorySegment>();
     dict.items()
         .forEach((key, value) -> {
           if (key instanceof String name && value instanceof PickledTensor tensor) {
+            budget.take(Budget.TENSOR);
             tensors.put(name, resolve(name, tensor, storages, resolved));
           }
         });
-    Object metadata = dict.attributes().get(Contents.METADATA_KEY);
-    if (metadata == null) {
-      metadata = top.items().get(Contents.METADATA_KEY);
-    }
-    return new Contents(
-        tensors, metadata instanceof Dict found ? plain(found, new int[] {10_000}) : Map.of());
+    return tensors;
   }
 
   private static StoredTensor resolve(
       String name, PickledTensor tensor, Storages storages, Map<String, MemorySegment> resolved) {
-    Storage storage = tensor.storage();
-    var bytes = resolved.get(storage.key());
-    if (bytes == null) {
-      bytes = storages.bytesOf(storage);
-      resolved.put(storage.key(), bytes);
-    }
-    if (storage.elements() < 0
-        || storage.elements() > bytes.byteSize() / storage.dtype().bytes
-        || storage.elements() * storage.dtype().bytes != bytes.byteSize()) {
-      throw new Malformed(
-          "storage %s claims %,d elements of %s but has %,d bytes"
-              .formatted(storage.key(), storage.elements(), storage.dtype(), bytes.byteSize()));
-    }
-    try {
-      return new StoredTensor(
-          storage.dtype(), tensor.shape(), tensor.strides(), tensor.offset(), bytes);
-    } catch (IllegalArgumentException e) {
-      throw new Malformed("tensor " + name + ": " + e.getMessage());
-    }
+    return switch (tensor) {
+      case OtherTensor other -> throw notRead(name, other.kind());
+      case DenseTensor dense -> {
+        Storage storage = dense.storage();
+        DType dtype =
+            storage
+                .type()
+                .dtype()
+                .orElseThrow(() -> notRead(name, "of type " + storage.type().name()));
+        MemorySegment bytes = resolved.get(storage.key());
+        if (bytes == null) {
+          bytes = storages.bytesOf(storage);
+          resolved.put(storage.key(), bytes);
+        }
+        if (storage.elements() < 0
+            || storage.elements() > bytes.byteSize() / dtype.bytes
+            || storage.elements() * dtype.bytes != bytes.byteSize()) {
+          throw new Malformed(
+              "storage %s claims %,d elements of %s but has %,d bytes"
+                  .formatted(storage.key(), storage.elements(), dtype, bytes.byteSize()));
+        }
+        try {
+          yield new StoredTensor(dtype, dense.shape(), dense.strides(), dense.offset(), bytes);
+        } catch (IllegalArgumentException e) {
+          throw new Malformed("tensor " + name + ": " + e.getMessage());
+        }
+      }
+    };
   }
 
-  /** Copies a dict into maps, lists, strings and numbers; {@code budget} bounds shared values. */
-  private static SequencedMap<String, Object> plain(Dict dict, int[] budget) {
+  private static Malformed notRead(String name, String kind) {
+    return new Malformed(
+        "tensor %s is %s, which is not read; in Python, save it as a dense tensor of float32"
+            .formatted(name, kind));
+  }
+
+  /** Copies notes into maps, lists, strings and numbers, shared values as often as they occur. */
+  private static SequencedMap<String, Object> plain(Dict dict, int depth, Budget budget) {
     var copy = new LinkedHashMap<String, Object>();
     dict.items()
         .forEach((key, value) -> {
           if (key instanceof String name) {
-            copy.put(name, plain(value, budget));
+            copy.put(name, plain(value, depth + 1, budget));
           }
         });
     return copy;
   }
 
-  private static Object plain(Object value, int[] budget) {
-    if (--budget[0] < 0) {
-      throw new Malformed("its metadata is too large");
+  private static Object plain(Object value, int depth, Budget budget) {
+    if (depth > MAX_NOTES_DEPTH) {
+      throw new Malformed("its notes are nested more than " + MAX_NOTES_DEPTH + " times");
     }
+    budget.take(value instanceof String text ? NOTE + 2L * text.length() : NOTE);
     return switch (value) {
-      case Dict dict -> plain(dict, budget);
+      case Dict dict -> plain(dict, depth, budget);
       case List<?> list -> {
         var copy = new ArrayList<Object>();
         for (Object item : list) {
-          copy.add(plain(item, budget));
+          copy.add(plain(item, depth + 1, budget));
         }
         yield copy;
       }

@@ -6,105 +6,115 @@ import java.math.BigInteger;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 
 /**
  * Reads the pickles that {@code torch.save} writes, protocols 2 to 5, as plain data.
  *
  * <p>A pickle is a program for a small stack machine, and Python's own reader lets it call any
- * function there is. This one never calls anything: a name is looked up in a fixed list ({@link
- * #call}), and what is not on it ends the reading. Numbers become {@link Long}, {@link BigInteger}
- * or {@link Double}; lists, tuples and sets become {@link List}; dicts become {@link Dict}; {@code
+ * function there is. This one never calls anything: a {@link PickleGlobal} is a name of a fixed
+ * list, and what is not on it ends the reading. Numbers become {@link Long}, {@link BigInteger} or
+ * {@link Double}; lists, tuples and sets become {@link List}; dicts become {@link Dict}; {@code
  * None} is {@link #NONE}; tensors become {@link PickledTensor}, whose bytes lie elsewhere in the
- * file.
+ * file; bytes and other objects are {@link #OPAQUE}.
  *
- * <p>Memory is bounded by the limits below; there is no recursion, so depth costs nothing.
+ * <p>A {@link Budget} is charged for every operation and for what it builds before it is built, so
+ * that a program which copies what it stored is bounded too. Nothing here is recursive: depth costs
+ * nothing. Values may contain themselves, so they must never be printed, compared or hashed by
+ * content.
  */
 final class Unpickler {
   /** Python's None. */
   static final Object NONE = new Object();
 
-  private static final int MAX_OPERATIONS = 4_000_000;
+  /** A value of which nothing is needed. */
+  static final Object OPAQUE = new Object();
+
   private static final int MAX_INTEGER_BYTES = 256;
+  private static final int MAX_AXES = 64;
   private static final Object MARK = new Object();
+
+  // Bytes on the heap, rounded up; arrays that grow exist twice for a moment.
+  private static final int OPERATION = 16;
+  private static final int NUMBER = 24;
+  private static final int LIST = 96;
+  private static final int LIST_ITEM = 12;
+  private static final int DICT = 176;
+  private static final int DICT_ITEM = 64;
+  private static final int MEMO_ITEM = 96;
+  private static final int TEXT = 64;
 
   private static final ValueLayout.OfDouble BIG_ENDIAN_DOUBLE =
       ValueLayout.JAVA_DOUBLE_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
 
   /** A dict, or an object with attributes: {@code OrderedDict} has both. */
-  record Dict(Map<Object, Object> items, Map<Object, Object> attributes) {
-    Dict() {
-      this(new LinkedHashMap<>(), new LinkedHashMap<>());
+  static final class Dict {
+    private final Map<Object, Object> items = new LinkedHashMap<>();
+    private Map<Object, Object> attributes = Map.of();
+
+    Map<Object, Object> items() {
+      return items;
     }
 
-    /** A graph of dicts may contain itself: never print or compare it by content. */
-    @Override
-    public String toString() {
-      return "dict of " + items.size();
-    }
-
-    @Override
-    public boolean equals(Object other) {
-      return this == other;
-    }
-
-    @Override
-    public int hashCode() {
-      return System.identityHashCode(this);
+    Map<Object, Object> attributes() {
+      return attributes;
     }
   }
 
   /** Where a tensor's bytes lie: the persistent id that torch.save writes. */
-  record Storage(DType dtype, String key, long elements) {}
+  record Storage(StorageType type, String key, long elements) {}
+
+  /** What a name in a state dict may stand for. */
+  sealed interface PickledTensor {}
 
   /** The arguments of {@code torch._utils._rebuild_tensor_v2}. */
-  record PickledTensor(Storage storage, long offset, List<Long> shape, List<Long> strides) {}
+  record DenseTensor(Storage storage, long offset, List<Long> shape, List<Long> strides)
+      implements PickledTensor {}
 
-  /** A class or function by name; data until {@link #call} knows it. */
-  private record Global(String module, String name) {
-    String path() {
-      return module + "." + name;
-    }
-  }
+  /**
+   * A tensor that is not read.
+   *
+   * @param kind for example {@code sparse}
+   */
+  record OtherTensor(String kind) implements PickledTensor {}
 
   private final MemorySegment source;
   private long position;
-  private int operations;
+  private final Budget budget;
   private final ArrayList<Object> stack = new ArrayList<>();
   private final Map<Long, Object> memo = new HashMap<>();
+  private final Map<String, StorageType> storages = new HashMap<>();
 
-  private Unpickler(MemorySegment source, long position) {
+  private Unpickler(MemorySegment source, long position, Budget budget) {
     this.source = source;
     this.position = position;
+    this.budget = budget;
   }
 
-  /** What a pickle holds, and where the next one begins. */
-  record Result(Object value, long end) {}
+  /**
+   * What a pickle holds.
+   *
+   * @param end where the next one begins
+   * @param storages the types of all storages that it mentions, by their keys
+   */
+  record Result(Object value, long end, Map<String, StorageType> storages) {}
 
   /**
    * Reads one pickle.
    *
-   * @throws Malformed if it is not one, or names something that is not on the list
+   * @throws Malformed if it is not one, names something that is not on the list, or builds too much
    */
-  static Result read(MemorySegment source, long position) {
-    var unpickler = new Unpickler(source, position);
-    try {
-      return new Result(unpickler.run(), unpickler.position);
-    } catch (IndexOutOfBoundsException e) {
-      throw new Malformed("the pickle ends in the middle, at byte " + unpickler.position);
-    }
+  static Result read(MemorySegment source, long position, Budget budget) {
+    var unpickler = new Unpickler(source, position, budget);
+    return new Result(unpickler.run(), unpickler.position, unpickler.storages);
   }
 
   private Object run() {
     while (true) {
-      if (++operations > MAX_OPERATIONS) {
-        throw new Malformed("the pickle has more than " + MAX_OPERATIONS + " operations");
-      }
+      budget.take(OPERATION);
       int op = readByte();
       switch (op) {
         case 0x80 -> { // PROTO
@@ -113,7 +123,7 @@ final class Unpickler {
             throw new Malformed("pickle protocol " + protocol + " is not one of 2 to 5");
           }
         }
-        case 0x95 -> position += 8; // FRAME: a hint for buffered readers
+        case 0x95 -> advance(8); // FRAME: a hint for buffered readers
         case '.' -> { // STOP
           return pop();
         }
@@ -130,51 +140,47 @@ final class Unpickler {
         case 0x88 -> push(true);
         case 0x89 -> push(false);
         case 'K' -> push((long) readByte()); // BININT1
-        case 'M' -> push((long) (source.get(LittleEndian.SHORT, advance(2)) & 0xffff)); // BININT2
-        case 'J' -> push((long) source.get(LittleEndian.INT, advance(4))); // BININT
-        case 0x8a -> push(readInteger(readByte())); // LONG1
-        case 0x8b -> push(readInteger(source.get(LittleEndian.INT, advance(4)))); // LONG4
-        case 'G' -> push(source.get(BIG_ENDIAN_DOUBLE, advance(8))); // BINFLOAT
-        case 'X' -> push(readText(readUnsignedInt())); // BINUNICODE
-        case 0x8c -> push(readText(readByte())); // SHORT_BINUNICODE
+        case 'M' -> pushNumber((long) (source.get(LittleEndian.SHORT, advance(2)) & 0xffff));
+        case 'J' -> pushNumber((long) source.get(LittleEndian.INT, advance(4))); // BININT
+        case 'I' -> pushNumber(readDigits()); // INT, which Python 2 writes beyond 32 bits
+        case 0x8a -> pushNumber(readInteger(readByte())); // LONG1
+        case 0x8b -> pushNumber(readInteger(source.get(LittleEndian.INT, advance(4)))); // LONG4
+        case 'G' -> pushNumber(source.get(BIG_ENDIAN_DOUBLE, advance(8))); // BINFLOAT
+        case 'X', 'T' -> push(readText(readUnsignedInt())); // BINUNICODE, BINSTRING of Python 2
+        case 0x8c, 'U' -> push(readText(readByte())); // SHORT_BINUNICODE, SHORT_BINSTRING
         case 0x8d -> push(readText(source.get(LittleEndian.LONG, advance(8)))); // BINUNICODE8
-        case 'U', 'C' -> push(readBytes(readByte())); // SHORT_BINSTRING, SHORT_BINBYTES
-        case 'T', 'B' -> push(readBytes(readUnsignedInt())); // BINSTRING, BINBYTES
-        case 0x8e, 0x96 ->
-            push(readBytes(source.get(LittleEndian.LONG, advance(8)))); // BINBYTES8, BYTEARRAY8
-        case ')', ']', 0x8f -> push(new ArrayList<>()); // EMPTY_TUPLE, EMPTY_LIST, EMPTY_SET
-        case '}' -> push(new Dict()); // EMPTY_DICT
+        case 'C' -> pushBytes(readByte()); // SHORT_BINBYTES
+        case 'B' -> pushBytes(readUnsignedInt()); // BINBYTES
+        case 0x8e, 0x96 -> pushBytes(source.get(LittleEndian.LONG, advance(8))); // BYTEARRAY8
+        case ')', ']', 0x8f -> push(newList(List.of())); // EMPTY_TUPLE, EMPTY_LIST, EMPTY_SET
+        case '}' -> push(newDict()); // EMPTY_DICT
         case 't', 'l', 0x91 -> push(popToMark()); // TUPLE, LIST, FROZENSET
         case 0x85 -> push(popLast(1)); // TUPLE1
         case 0x86 -> push(popLast(2)); // TUPLE2
         case 0x87 -> push(popLast(3)); // TUPLE3
         case 'd' -> { // DICT
           var items = popToMark();
-          push(new Dict());
+          push(newDict());
           setItems(items);
         }
-        case 'a' -> { // APPEND
-          Object item = pop();
-          appendAll(List.of(item));
-        }
+        case 'a' -> appendAll(popLast(1)); // APPEND
         case 'e', 0x90 -> appendAll(popToMark()); // APPENDS, ADDITEMS
         case 's' -> setItems(popLast(2)); // SETITEM
         case 'u' -> setItems(popToMark()); // SETITEMS
-        case 'q' -> memo.put((long) readByte(), top()); // BINPUT
-        case 'r' -> memo.put(readUnsignedInt(), top()); // LONG_BINPUT
-        case 0x94 -> memo.put((long) memo.size(), top()); // MEMOIZE
+        case 'q' -> memoize(readByte()); // BINPUT
+        case 'r' -> memoize(readUnsignedInt()); // LONG_BINPUT
+        case 0x94 -> memoize(memo.size()); // MEMOIZE
         case 'h' -> push(recall(readByte())); // BINGET
         case 'j' -> push(recall(readUnsignedInt())); // LONG_BINGET
-        case 'c' -> push(allowed(new Global(readLine(), readLine()))); // GLOBAL
+        case 'c' -> pushGlobal(readLine(), readLine()); // GLOBAL
         case 0x93 -> { // STACK_GLOBAL
           Object name = pop();
-          Object module = pop();
-          push(allowed(new Global(text(module), text(name))));
+          pushGlobal(text(pop()), text(name));
         }
         case 'R', 0x81 -> { // REDUCE, NEWOBJ
           Object arguments = pop();
           Object callable = pop();
-          if (!(arguments instanceof List<?> list) || !(callable instanceof Global global)) {
+          if (!(arguments instanceof List<?> list) || !(callable instanceof PickleGlobal global)) {
             throw new Malformed("the pickle calls something that is not a known name");
           }
           push(call(global, list));
@@ -195,6 +201,21 @@ final class Unpickler {
     stack.add(value);
   }
 
+  private void pushNumber(Object value) {
+    budget.take(value instanceof BigInteger ? MAX_INTEGER_BYTES : NUMBER);
+    push(value);
+  }
+
+  private void pushBytes(long count) {
+    advance(count);
+    push(OPAQUE);
+  }
+
+  private void pushGlobal(String module, String name) {
+    budget.take(4 * TEXT + 2L * (module.length() + name.length()));
+    push(PickleGlobal.of(module, name));
+  }
+
   private Object pop() {
     Object value = top();
     stack.removeLast();
@@ -213,6 +234,7 @@ final class Unpickler {
   }
 
   private List<Object> popLast(int count) {
+    budget.take(LIST);
     var values = new ArrayList<Object>(count);
     for (int i = 0; i < count; i++) {
       values.addFirst(pop());
@@ -221,14 +243,22 @@ final class Unpickler {
   }
 
   private List<Object> popToMark() {
-    int mark = stack.lastIndexOf(MARK);
+    int mark = stack.size() - 1;
+    while (mark >= 0 && stack.get(mark) != MARK) {
+      mark--;
+    }
     if (mark < 0) {
       throw underflow();
     }
     var tail = stack.subList(mark, stack.size());
-    var values = new ArrayList<>(tail.subList(1, tail.size()));
+    List<Object> values = newList(tail.subList(1, tail.size()));
     tail.clear();
     return values;
+  }
+
+  private void memoize(long index) {
+    budget.take(MEMO_ITEM);
+    memo.put(index, top());
   }
 
   private Object recall(long index) {
@@ -264,6 +294,7 @@ final class Unpickler {
   }
 
   private String readText(long count) {
+    budget.take(TEXT + 2 * Math.clamp(count, 0, source.byteSize()));
     // Python writes lone surrogates, too; they never matter to a name.
     return new String(readBytes(count), StandardCharsets.UTF_8);
   }
@@ -271,13 +302,26 @@ final class Unpickler {
   private String readLine() {
     long start = position;
     while (readByte() != '\n') {
-      if (position - start > 1024) {
-        throw new Malformed("the pickle names something of more than 1024 letters");
+      if (position - start > Checkpoint.MAX_NAME) {
+        throw new Malformed(
+            "the pickle names something of more than " + Checkpoint.MAX_NAME + " letters");
       }
     }
     return new String(
         source.asSlice(start, position - 1 - start).toArray(ValueLayout.JAVA_BYTE),
         StandardCharsets.UTF_8);
+  }
+
+  /** {@code 12345678901}; {@code 01} and {@code 00} are True and False. */
+  private Object readDigits() {
+    String digits = readLine();
+    if (digits.equals("01") || digits.equals("00")) {
+      return digits.equals("01");
+    }
+    if (!digits.matches("-?[0-9]{1,18}")) {
+      throw new Malformed("the pickle has something else where digits belong");
+    }
+    return Long.valueOf(digits);
   }
 
   private Object readInteger(int bytes) {
@@ -296,10 +340,21 @@ final class Unpickler {
 
   // Collections.
 
+  private List<Object> newList(List<?> items) {
+    budget.take(LIST + (long) LIST_ITEM * items.size());
+    return new ArrayList<>(items);
+  }
+
+  private Dict newDict() {
+    budget.take(DICT);
+    return new Dict();
+  }
+
   private void appendAll(List<?> items) {
     if (!(top() instanceof List<?> list)) {
       throw new Malformed("the pickle appends to something that is not a list");
     }
+    budget.take((long) LIST_ITEM * items.size());
     @SuppressWarnings("unchecked") // every List on the stack was made here, of Object
     var target = (List<Object>) list;
     target.addAll(items);
@@ -309,19 +364,32 @@ final class Unpickler {
     if (!(top() instanceof Dict dict) || items.size() % 2 != 0) {
       throw new Malformed("the pickle sets items on something that is not a dict");
     }
+    budget.take((long) DICT_ITEM * items.size());
     for (int i = 0; i < items.size(); i += 2) {
-      Object key = items.get(i);
-      // Lists as keys would be hashed by content, and content may contain itself.
-      boolean plain =
-          key instanceof String || key instanceof Number || key instanceof Boolean || key == NONE;
-      dict.items.put(plain ? key : new Object(), items.get(i + 1));
+      dict.items.put(key(items.get(i)), items.get(i + 1));
     }
   }
 
+  /** A key that is compared by content if that is cheap: long texts name no tensor. */
+  private static Object key(Object key) {
+    boolean plain =
+        switch (key) {
+          case String name -> name.length() <= Checkpoint.MAX_NAME;
+          case Number _, Boolean _ -> true;
+          default -> key == NONE;
+        };
+    return plain ? key : new Object();
+  }
+
   private void build(Object state) {
-    if (top() instanceof Dict dict && state instanceof Dict attributes) {
+    Object target = top();
+    if (target instanceof Dict dict && state instanceof Dict attributes) {
+      budget.take(DICT + (long) DICT_ITEM * attributes.items.size());
+      if (dict.attributes.isEmpty()) {
+        dict.attributes = new LinkedHashMap<>();
+      }
       dict.attributes.putAll(attributes.items);
-    } else if (!(top() instanceof NumpyType)) {
+    } else if (target != OPAQUE && !(target instanceof PickledTensor)) {
       throw new Malformed("the pickle sets attributes on something that is not an object");
     }
   }
@@ -341,162 +409,104 @@ final class Unpickler {
   }
 
   private static List<Long> integers(Object value) {
-    if (value instanceof List<?> list) {
-      var integers = new ArrayList<Long>();
-      for (Object item : list) {
-        integers.add(integer(item));
-      }
-      return integers;
+    if (value instanceof List<?> list && list.size() <= MAX_AXES) {
+      return list.stream().map(Unpickler::integer).toList();
     }
-    throw new Malformed("the pickle has something else where a tuple of integers belongs");
+    throw new Malformed(
+        "the pickle has something else where a tuple of up to %d integers belongs"
+            .formatted(MAX_AXES));
   }
 
-  // The names that a checkpoint may use, and what each means. Nothing else is ever looked up.
+  // What calls mean.
 
-  /** Refuses a name that is not on the list, as soon as it is mentioned. */
-  private static Global allowed(Global global) {
-    boolean known =
-        switch (global.path()) {
-          case "collections.OrderedDict",
-              "collections.defaultdict",
-              "collections.Counter",
-              "argparse.Namespace",
-              "torch._utils._rebuild_tensor",
-              "torch._utils._rebuild_tensor_v2",
-              "torch._utils._rebuild_parameter",
-              "torch._utils._rebuild_parameter_with_state",
-              "torch._tensor._rebuild_from_type_v2",
-              "torch.nn.parameter.Parameter",
-              "torch.Tensor",
-              "torch.Size",
-              "torch.device",
-              "numpy.core.multiarray.scalar",
-              "numpy._core.multiarray.scalar",
-              "numpy.dtype",
-              "_codecs.encode",
-              "builtins.list",
-              "builtins.dict",
-              "builtins.int",
-              "builtins.float",
-              "builtins.set",
-              "__builtin__.list",
-              "__builtin__.dict",
-              "__builtin__.int",
-              "__builtin__.float",
-              "__builtin__.set" ->
-              true;
-          default -> storageType(global).isPresent() || isTorchDtype(global);
-        };
-    if (!known) {
-      throw new Malformed(
-          "the pickle names %s, which is not among the types of a checkpoint; if you trust the"
-                  .formatted(global.path())
-              + " file, load it in Python and save model.state_dict() alone");
-    }
-    return global;
-  }
-
-  private static Optional<DType> storageType(Global global) {
-    return global.module.equals("torch") ? DType.ofTorchStorage(global.name) : Optional.empty();
-  }
-
-  private static boolean isTorchDtype(Global global) {
-    return global.module.equals("torch")
-        && switch (global.name) {
-          case "float64",
-              "float32",
-              "float16",
-              "bfloat16",
-              "int64",
-              "int32",
-              "int16",
-              "int8",
-              "uint8",
-              "bool" ->
-              true;
-          default -> false;
-        };
-  }
-
-  /** A numpy.dtype, of which only plain numbers matter. */
-  private record NumpyType(String code) {}
-
-  private static Object call(Global global, List<?> arguments) {
+  private Object call(PickleGlobal global, List<?> arguments) {
     try {
-      return switch (global.path()) {
-        case "collections.OrderedDict",
-            "collections.defaultdict",
-            "collections.Counter",
-            "argparse.Namespace",
-            "builtins.dict",
-            "__builtin__.dict" ->
-            dict(arguments);
-        case "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2" ->
-            new PickledTensor(
-                (Storage) arguments.get(0),
-                integer(arguments.get(1)),
-                integers(arguments.get(2)),
-                integers(arguments.get(3)));
-        case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state" ->
-            (PickledTensor) arguments.get(0);
-        case "torch._tensor._rebuild_from_type_v2" ->
-            call((Global) arguments.get(0), (List<?>) arguments.get(2));
-        case "torch.Size", "builtins.set", "__builtin__.set", "builtins.list", "__builtin__.list" ->
-            arguments.isEmpty() ? new ArrayList<>() : new ArrayList<>((List<?>) arguments.get(0));
-        case "torch.device" -> text(arguments.get(0));
-        case "numpy.dtype" -> new NumpyType(text(arguments.get(0)));
-        case "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar" ->
-            numpyScalar((NumpyType) arguments.get(0), (byte[]) arguments.get(1));
-        case "_codecs.encode" -> text(arguments.get(0)).getBytes(StandardCharsets.ISO_8859_1);
-        default -> throw new Malformed("the pickle calls " + global.path());
+      return switch (global.meaning()) {
+        case DICT -> dict(arguments);
+        case LIST -> newList(arguments.isEmpty() ? List.of() : (List<?>) arguments.getFirst());
+        case TENSOR -> tensor(arguments);
+        case OTHER_TENSOR -> new OtherTensor(kind(global, arguments));
+        case FIRST_ARGUMENT -> (PickledTensor) arguments.getFirst();
+        case FROM_TYPE -> fromType((PickleGlobal) arguments.get(0), (List<?>) arguments.get(2));
+        case OBJECT -> {
+          if (((PickleGlobal) arguments.get(0)).meaning() != PickleGlobal.Meaning.DICT) {
+            throw new ClassCastException();
+          }
+          yield newDict();
+        }
+        case OPAQUE -> OPAQUE;
+        case STORAGE, CONSTANT -> throw new Malformed("the pickle calls " + global.path());
       };
-    } catch (ClassCastException | IndexOutOfBoundsException e) {
+    } catch (ClassCastException | IndexOutOfBoundsException | java.util.NoSuchElementException e) {
       throw new Malformed(
           "the pickle calls " + global.path() + " with other arguments than it has");
     }
   }
 
-  private static Dict dict(List<?> arguments) {
-    var dict = new Dict();
-    if (!arguments.isEmpty() && arguments.getFirst() instanceof Dict items) {
-      dict.items.putAll(items.items); // Counter({...})
-    } else if (!arguments.isEmpty() && arguments.getFirst() instanceof List<?> pairs) {
-      for (Object pair : pairs) { // OrderedDict([(k, v), ...]), as Python 2 wrote it
+  /** A tensor with attributes or of a subclass; what it wraps is a plain one. */
+  private Object fromType(PickleGlobal function, List<?> arguments) {
+    if (function.meaning() == PickleGlobal.Meaning.FROM_TYPE) {
+      throw new Malformed("the pickle nests calls of " + function.path());
+    }
+    return call(function, arguments);
+  }
+
+  private Dict dict(List<?> arguments) {
+    Dict dict = newDict();
+    if (arguments.isEmpty()) {
+      return dict;
+    }
+    if (arguments.getFirst() instanceof Dict other) { // Counter({...})
+      budget.take((long) DICT_ITEM * other.items.size());
+      dict.items.putAll(other.items);
+    } else if (arguments.getFirst() instanceof List<?> pairs) { // OrderedDict([(k, v), ...])
+      budget.take((long) DICT_ITEM * pairs.size());
+      for (Object pair : pairs) {
         List<?> entry = (List<?>) pair;
-        if (entry.get(0) instanceof String key) {
-          dict.items.put(key, entry.get(1));
-        }
+        dict.items.put(key(entry.get(0)), entry.get(1));
       }
     }
     return dict;
   }
 
-  private static Object numpyScalar(NumpyType type, byte[] bytes) {
-    DType dtype =
-        switch (type.code) {
-          case "f8" -> DType.F64;
-          case "f4" -> DType.F32;
-          case "f2" -> DType.F16;
-          case "i8" -> DType.I64;
-          case "i4" -> DType.I32;
-          case "b1" -> DType.BOOL;
-          default -> throw new Malformed("the pickle holds a numpy scalar of type " + type.code);
-        };
-    double value = dtype.get(MemorySegment.ofArray(Arrays.copyOf(bytes, dtype.bytes)), 0);
-    return dtype.isFloatingPoint() ? (Object) value : (long) value;
+  private DenseTensor tensor(List<?> arguments) {
+    budget.take(Budget.TENSOR);
+    return new DenseTensor(
+        (Storage) arguments.get(0),
+        integer(arguments.get(1)),
+        integers(arguments.get(2)),
+        integers(arguments.get(3)));
   }
 
-  private static Storage storage(Object persistentId) {
+  private static String kind(PickleGlobal rebuild, List<?> arguments) {
+    return switch (rebuild.name()) {
+      case "_rebuild_tensor_v3" -> "of type " + ((PickleGlobal) arguments.get(6)).name();
+      case "_rebuild_qtensor" ->
+          "quantized (%s)".formatted(((Storage) arguments.getFirst()).type().name());
+      case "_rebuild_sparse_tensor" -> "sparse";
+      case "_rebuild_nested_tensor" -> "nested";
+      default -> "on the device 'meta', without values";
+    };
+  }
+
+  private Storage storage(Object persistentId) {
     if (!(persistentId instanceof List<?> id)
         || id.size() < 5
         || !"storage".equals(id.getFirst())
-        || !(id.get(1) instanceof Global global)
+        || !(id.get(1) instanceof PickleGlobal global)
+        || global.meaning() != PickleGlobal.Meaning.STORAGE
         || (id.size() > 5 && id.get(5) != NONE)) {
       throw new Malformed("the pickle refers to something outside it that is not a storage");
     }
-    DType dtype =
-        storageType(global)
-            .orElseThrow(() -> new Malformed("storages of type " + global.path() + " are unknown"));
-    return new Storage(dtype, text(id.get(2)), integer(id.get(4)));
+    String key = text(id.get(2));
+    if (key.length() > Checkpoint.MAX_NAME) {
+      throw new Malformed(
+          "the pickle names a storage of more than " + Checkpoint.MAX_NAME + " letters");
+    }
+    budget.take(MEMO_ITEM);
+    var storage =
+        new Storage(StorageType.named(global.name()).orElseThrow(), key, integer(id.get(4)));
+    storages.put(key, storage.type());
+    return storage;
   }
 }

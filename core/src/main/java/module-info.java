@@ -13,6 +13,7 @@ module io.github.resnet4j {
   exports io.github.resnet4j.image;
   exports io.github.resnet4j.inspect;
   exports io.github.resnet4j.kernel;
+  exports io.github.resnet4j.messages;
   exports io.github.resnet4j.nn;
   exports io.github.resnet4j.tensor;
   exports io.github.resnet4j.train;

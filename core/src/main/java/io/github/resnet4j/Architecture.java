@@ -7,6 +7,7 @@ import io.github.resnet4j.ResNetSpec.Attention;
 import io.github.resnet4j.ResNetSpec.Builder;
 import io.github.resnet4j.ResNetSpec.Downsampling;
 import io.github.resnet4j.ResNetSpec.Stem;
+import io.github.resnet4j.messages.Suggestion;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -153,14 +154,14 @@ public final class Architecture {
   /**
    * The network of that name.
    *
-   * @throws IllegalArgumentException listing the names there are
+   * @throws IllegalArgumentException suggesting similar names
    */
   public static ResNetSpec named(String name) {
     ResNetSpec spec = CATALOGUE.get(name);
     if (spec == null) {
       throw new IllegalArgumentException(
-          "no network is named '%s'; there are %s"
-              .formatted(name, String.join(", ", CATALOGUE.keySet())));
+          "no network is named '%s'%s; 'resnet4j models' lists all %d"
+              .formatted(name, Suggestion.of(name, CATALOGUE.keySet()), CATALOGUE.size()));
     }
     return spec;
   }

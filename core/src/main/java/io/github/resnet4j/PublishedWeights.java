@@ -2,6 +2,7 @@ package io.github.resnet4j;
 
 import com.fasterxml.jackson.jr.ob.JSON;
 import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.messages.Suggestion;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -102,10 +103,12 @@ public record PublishedWeights(
    * The weights of that name for a network.
    *
    * @param name {@code DEFAULT}, or a name of the catalogue
-   * @throws IllegalArgumentException listing the names there are
+   * @throws IllegalArgumentException if there is no such network, or listing the names there are
    */
   public static PublishedWeights of(String model, String name) {
+    Architecture.named(model); // or it is not published because there is no such network
     var forModel = catalogue().stream().filter(weights -> weights.model.equals(model)).toList();
+    List<String> names = forModel.stream().map(PublishedWeights::name).toList();
     return forModel.stream()
         .filter(weights -> weights.name.equals(name) || (name.equals(DEFAULT) && weights.isDefault))
         .findFirst()
@@ -113,12 +116,9 @@ public record PublishedWeights(
             new IllegalArgumentException(
                 forModel.isEmpty()
                     ? "torchvision publishes no weights for " + model
-                    : "%s has no weights '%s'; there are DEFAULT, %s"
+                    : "%s has no weights '%s'%s; there are DEFAULT, %s"
                         .formatted(
-                            model,
-                            name,
-                            String.join(
-                                ", ", forModel.stream().map(PublishedWeights::name).toList()))));
+                            model, name, Suggestion.of(name, names), String.join(", ", names))));
   }
 
   /** True for a text that names weights of the catalogue rather than a file. */

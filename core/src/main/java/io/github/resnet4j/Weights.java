@@ -10,6 +10,7 @@ import io.github.resnet4j.checkpoint.HuggingFaceHub;
 import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.checkpoint.TorchHub;
 import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.messages.Suggestion;
 import java.io.IOException;
 import java.net.URI;
 import java.nio.file.Files;
@@ -70,9 +71,7 @@ public record Weights(
     }
     Path file = Path.of(name);
     if (!Files.exists(file)) {
-      throw new CheckpointException(
-          file,
-          "is neither a file nor DEFAULT, a name that 'resnet4j weights' lists, or hf:owner/name");
+      throw new CheckpointException(file, unknown(name));
     }
     var published = PublishedWeights.ofFileName(String.valueOf(file.getFileName()));
     if (published.isPresent()
@@ -87,6 +86,16 @@ public record Weights(
               : notes.spec().or(() -> Recognition.of(checkpoint).map(Recognition::spec));
       return new Weights(file, spec, notes.preprocessing(), notes.labels());
     }
+  }
+
+  private static String unknown(String name) {
+    if (Architecture.catalogue().containsKey(name)) {
+      return "is a network: name it with --model, and its weights with --weights DEFAULT or a file";
+    }
+    var names = new ArrayList<>(List.of("DEFAULT"));
+    PublishedWeights.catalogue().forEach(each -> names.add(each.name()));
+    return "is neither a file nor DEFAULT, a name that 'resnet4j weights' lists, or hf:owner/name"
+        + Suggestion.of(name, names.stream().distinct().toList());
   }
 
   private static URI mirrored(URI url, Map<String, String> environment) {

@@ -1,11 +1,11 @@
 package io.github.resnet4j.cli;
 
+import io.github.resnet4j.messages.Reason;
 import java.io.BufferedOutputStream;
-import java.io.FileDescriptor;
-import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.PrintStream;
+import java.io.PrintWriter;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.Properties;
@@ -44,6 +44,7 @@ import picocli.CommandLine.IVersionProvider;
       SparkTrainCommand.class,
       BenchCommand.class,
       PlanCommand.class,
+      CommandLine.HelpCommand.class,
     },
     synopsisSubcommandLabel = "COMMAND",
     exitCodeListHeading = "%nExit codes:%n",
@@ -75,35 +76,46 @@ public final class Main {
   /** The same for any set of commands. */
   static void run(Object commands, String[] arguments) {
     // The output is data that other programs read: UTF-8 everywhere, buffered.
-    var out =
-        new PrintStream(
-            new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 13),
-            false,
-            StandardCharsets.UTF_8);
-    System.setOut(out);
+    var output = new StandardOutput();
+    System.setOut(
+        new PrintStream(new BufferedOutputStream(output, 1 << 13), false, StandardCharsets.UTF_8));
     // Warnings of the library are one line, as the command's own are.
     System.setProperty("java.util.logging.SimpleFormatter.format", "resnet4j: %5$s%n");
-    int code =
-        new CommandLine(commands)
-            .setExecutionExceptionHandler(Main::report)
-            .setCaseInsensitiveEnumValuesAllowed(true)
-            .setUsageHelpAutoWidth(true)
-            .execute(arguments);
-    out.flush();
-    System.exit(code);
+    int code = execute(commands, arguments);
+    System.out.flush();
+    System.exit(output.check(code));
+  }
+
+  /** Runs a command within this process; returns its exit code. */
+  static int execute(Object commands, String... arguments) {
+    try {
+      return Arguments.checked(new CommandLine(commands))
+          .setOut(new PrintWriter(System.out, true))
+          .setExecutionExceptionHandler((e, _, _) -> report(e))
+          .setUsageHelpAutoWidth(true)
+          .execute(arguments);
+    } catch (OutOfMemoryError e) {
+      return report(e);
+    }
   }
 
   /** Mistakes of files and options are one line; anything else is a defect and shows its trace. */
-  private static int report(Exception e, CommandLine command, CommandLine.ParseResult parsed)
-      throws Exception {
-    if (e instanceof IOException
-        || e instanceof UncheckedIOException // a folder that may not be listed
-        || e instanceof IllegalArgumentException) {
-      System.out.flush();
-      System.err.println("resnet4j: " + (e.getMessage() == null ? e : e.getMessage()));
-      return FAILED;
+  private static int report(Throwable e) {
+    System.out.flush();
+    switch (e) {
+      case IOException _, UncheckedIOException _, IllegalArgumentException _ ->
+          System.err.println("resnet4j: " + Reason.of(e));
+      case OutOfMemoryError _ ->
+          System.err.printf(
+              "resnet4j: needs more memory than the heap of %,d MB: take smaller images or batches,"
+                  + " or more memory with RESNET4J_JAVA_OPTS=-Xmx…%n",
+              Runtime.getRuntime().maxMemory() >> 20);
+      default -> {
+        System.err.println("resnet4j: a defect of resnet4j: please report this with the command");
+        e.printStackTrace();
+      }
     }
-    throw e;
+    return FAILED;
   }
 
   static final class Version implements IVersionProvider {

@@ -683,7 +683,7 @@ class CommandIT {
     Run pattern = run("classify", "*.none");
     assertTrue(pattern.err().contains("*.none: matches no file"), pattern.err());
     Run model = run("classify", "-m", "resnet51", "samples/digit-1.png");
-    assertTrue(model.err().contains("no network is named 'resnet51'; there are resnet18"));
+    assertTrue(model.err().contains("no network is named 'resnet51' (did you mean resnet50"));
     Run top = run("classify", "--top", "0", "samples/digit-1.png");
     assertTrue(top.err().contains("--top must be at least 1"));
   }

@@ -1,0 +1,61 @@
+package io.github.resnet4j.messages;
+
+import java.io.FileNotFoundException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.CharacterCodingException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.DirectoryNotEmptyException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.FileSystemException;
+import java.nio.file.FileSystemLoopException;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.NotDirectoryException;
+
+/**
+ * Why something failed, in one line. The JDK's exceptions of files often have a path as their
+ * message and the reason only in their type.
+ */
+public final class Reason {
+  private Reason() {}
+
+  /** The file, where it is known, and why it could not be used. */
+  public static String of(Throwable e) {
+    if (e instanceof UncheckedIOException unchecked && unchecked.getCause() != null) {
+      return of(unchecked.getCause());
+    }
+    if (e instanceof FileSystemException failed && failed.getFile() != null) {
+      return failed.getFile() + ": " + withoutFile(failed);
+    }
+    return e instanceof IOException failed ? withoutFile(failed) : message(e);
+  }
+
+  /** The same without the file, for a message that names it already. */
+  public static String withoutFile(IOException e) {
+    return switch (e) {
+      case NoSuchFileException _ -> "does not exist";
+      case AccessDeniedException _ -> "permission denied";
+      case NotDirectoryException _ -> "is not a folder";
+      case FileAlreadyExistsException _ -> "exists already";
+      case DirectoryNotEmptyException _ -> "is a folder that is not empty";
+      case FileSystemLoopException _ -> "symbolic links lead in a circle";
+      case FileSystemException failed when failed.getReason() != null ->
+          lowerCase(failed.getReason());
+      case CharacterCodingException _ -> "is not text in UTF-8";
+      case FileNotFoundException _ -> lowerCase(message(e));
+      default -> message(e);
+    };
+  }
+
+  /** The operating system's reasons begin as sentences do. */
+  private static String lowerCase(String reason) {
+    return reason.length() > 1 && Character.isLowerCase(reason.charAt(1))
+        ? Character.toLowerCase(reason.charAt(0)) + reason.substring(1)
+        : reason;
+  }
+
+  private static String message(Throwable e) {
+    String message = e.getMessage();
+    return message == null || message.isBlank() ? e.getClass().getSimpleName() : message;
+  }
+}

@@ -1,0 +1,85 @@
+package io.github.resnet4j.messages;
+
+import java.util.Collection;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.Stream;
+
+/** Which of some names was probably meant by one that does not exist. */
+public final class Suggestion {
+  private static final int MOST = 3;
+
+  private Suggestion() {}
+
+  /**
+   * Text for the end of an error message.
+   *
+   * @return {@code " (did you mean resnet50?)"}, or nothing if no name is similar
+   */
+  public static String of(String wanted, Collection<String> known) {
+    List<String> similar = similar(wanted, known);
+    if (similar.isEmpty()) {
+      return "";
+    }
+    String text = String.join(", ", similar);
+    int last = text.lastIndexOf(", ");
+    return " (did you mean %s?)"
+        .formatted(last < 0 ? text : text.substring(0, last) + " or " + text.substring(last + 2));
+  }
+
+  /**
+   * The names that are similar, at most three: those that differ in case and punctuation only; else
+   * those that begin so, then those that are fewest letters away.
+   */
+  public static List<String> similar(String wanted, Collection<String> known) {
+    String letters = letters(wanted);
+    if (letters.isEmpty()) {
+      return List.of();
+    }
+    int nearest = known.stream().mapToInt(name -> distance(letters, letters(name))).min().orElse(0);
+    Stream<String> longer =
+        known.stream()
+            .filter(name -> nearest > 0 && letters.length() > 2)
+            .filter(name -> letters(name).startsWith(letters))
+            .sorted(Comparator.comparingInt(String::length));
+    Stream<String> near =
+        known.stream()
+            .filter(name -> nearest <= tolerated(letters.length()))
+            .filter(name -> distance(letters, letters(name)) == nearest);
+    return Stream.concat(longer, near).distinct().limit(MOST).toList();
+  }
+
+  /** How many letters may be wrong. */
+  private static int tolerated(int length) {
+    return length < 3 ? 0 : Math.max(1, length / 4);
+  }
+
+  private static String letters(String name) {
+    return name.toLowerCase(Locale.ROOT).replaceAll("[^\\p{L}\\d+*]", "");
+  }
+
+  /** Letters to insert, delete, replace or swap with the next (optimal string alignment). */
+  private static int distance(String a, String b) {
+    int[][] d = new int[a.length() + 1][b.length() + 1];
+    for (int i = 0; i <= a.length(); i++) {
+      for (int j = 0; j <= b.length(); j++) {
+        if (i == 0 || j == 0) {
+          d[i][j] = i + j;
+          continue;
+        }
+        int replace = d[i - 1][j - 1] + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1);
+        d[i][j] = Math.min(replace, 1 + Math.min(d[i - 1][j], d[i][j - 1]));
+        boolean swapped =
+            i > 1
+                && j > 1
+                && a.charAt(i - 1) == b.charAt(j - 2)
+                && a.charAt(i - 2) == b.charAt(j - 1);
+        if (swapped) {
+          d[i][j] = Math.min(d[i][j], 1 + d[i - 2][j - 2]);
+        }
+      }
+    }
+    return d[a.length()][b.length()];
+  }
+}

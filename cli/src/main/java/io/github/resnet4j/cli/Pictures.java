@@ -12,7 +12,6 @@ import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -87,10 +86,6 @@ final class Pictures {
   }
 
   private static boolean looksLikePicture(Path file) {
-    String name = String.valueOf(file.getFileName()).toLowerCase(Locale.ROOT);
-    int dot = name.lastIndexOf('.');
-    return dot > 0
-        && ImageDecoder.ENDINGS.contains(name.substring(dot + 1))
-        && Files.isRegularFile(file);
+    return ImageDecoder.isImageName(String.valueOf(file.getFileName())) && Files.isRegularFile(file);
   }
 }

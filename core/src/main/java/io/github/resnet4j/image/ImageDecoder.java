@@ -49,6 +49,12 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
   /** Without regard to EXIF, up to {@link #DEFAULT_MAX_PIXELS}. */
   public static final ImageDecoder DEFAULT = new ImageDecoder(false, DEFAULT_MAX_PIXELS);
 
+  /** Whether a file's name ends as images' names do, whatever the case of its letters. */
+  public static boolean isImageName(String name) {
+    int dot = name.lastIndexOf('.');
+    return dot >= 0 && ENDINGS.contains(name.substring(dot + 1).toLowerCase(Locale.ROOT));
+  }
+
   /**
    * Decodes a file to RGB.
    *

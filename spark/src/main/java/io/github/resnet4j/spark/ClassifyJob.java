@@ -6,20 +6,25 @@ import static org.apache.spark.sql.functions.lit;
 
 import io.github.resnet4j.image.ImageDecoder;
 import java.io.IOException;
-import java.util.Locale;
+import java.sql.Timestamp;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.stream.Collectors;
-import java.util.stream.Stream;
 import org.apache.hadoop.fs.FileStatus;
+import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.fs.Path;
 import org.apache.spark.sql.AnalysisException;
 import org.apache.spark.sql.DataFrameReader;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Observation;
 import org.apache.spark.sql.Row;
+import org.apache.spark.sql.RowFactory;
 import org.apache.spark.sql.SaveMode;
 import org.apache.spark.sql.SparkSession;
-import org.apache.spark.sql.types.DataTypes;
+import org.apache.spark.sql.types.StringType;
+import org.apache.spark.sql.types.StructType;
 
 /**
  * Pictures in, a table of what they show out: the job of {@code resnet4j spark-classify}. Its
@@ -55,10 +60,10 @@ public record ClassifyJob(
     int batch,
     String precision,
     long maxPixels) {
-  /** Hadoop's patterns know no case: all small or all capital. */
-  private static final String PICTURES =
+  /** The images' endings, each letter in both cases: {@code *.{[pP][nN][gG],…}}. */
+  private static final String IMAGES =
       ImageDecoder.ENDINGS.stream()
-          .flatMap(ending -> Stream.of(ending, ending.toUpperCase(Locale.ROOT)))
+          .map(ClassifyJob::inBothCases)
           .collect(Collectors.joining(",", "*.{", "}"));
 
   /**
@@ -88,11 +93,7 @@ public record ClassifyJob(
               .setMaxPixels(maxPixels)
               .setInputCol(pictures());
       Dataset<Row> said = transformer.transform(read(spark));
-      // Paths are worth keeping, pictures are not: they are where they came from.
-      Dataset<Row> kept =
-          said.schema().apply(pictures()).dataType().equals(DataTypes.StringType)
-              ? said
-              : said.drop(pictures());
+      Dataset<Row> kept = withoutImages(said);
       var observed = new Observation("pictures");
       kept.observe(
               observed,
@@ -121,25 +122,110 @@ public record ClassifyJob(
         };
   }
 
-  private Dataset<Row> read(SparkSession spark) throws IOException {
+  /** The rows with their images, as {@code from} names them. */
+  Dataset<Row> read(SparkSession spark) throws IOException {
     DataFrameReader reader = spark.read().format(from);
     return switch (from) {
-      case "binaryFile" ->
-          (isFolder(spark)
-                  ? reader.option("recursiveFileLookup", true).option("pathGlobFilter", PICTURES)
-                  : reader)
-              .load(input);
-      case "image" -> reader.option("dropInvalid", false).load(input);
+      case "binaryFile" -> {
+        boolean folder = isFolder(spark);
+        if (folder) {
+          reader.option("recursiveFileLookup", true).option("pathGlobFilter", IMAGES);
+        }
+        yield withEmptyFiles(
+            reader.load(input),
+            file ->
+                RowFactory.create(
+                    file.getPath().toString(),
+                    new Timestamp(file.getModificationTime()),
+                    0L,
+                    new byte[0]),
+            folder);
+      }
+      case "image" ->
+          withEmptyFiles(
+              reader.option("dropInvalid", false).load(input),
+              file ->
+                  RowFactory.create(
+                      RowFactory.create(file.getPath().toString(), -1, -1, -1, -1, new byte[0])),
+              false);
       case "text" -> reader.load(input).withColumnRenamed("value", "path");
       default -> reader.load(input);
     };
   }
 
-  private boolean isFolder(SparkSession spark) throws IOException {
+  /**
+   * The answers without the images' data, with the paths they came from: Spark's images know theirs
+   * as {@code origin}.
+   */
+  Dataset<Row> withoutImages(Dataset<Row> answers) {
+    String images = pictures();
+    return switch (answers.schema().apply(images).dataType()) {
+      case StringType _ -> answers;
+      case StructType _ when answers.schema().getFieldIndex("origin").isEmpty() ->
+          answers.withColumn("origin", answers.col(images).getField("origin")).drop(images);
+      default -> answers.drop(images);
+    };
+  }
+
+  /**
+   * Spark passes over files of zero bytes; here each is a row, whose error says that it is empty.
+   */
+  private Dataset<Row> withEmptyFiles(
+      Dataset<Row> files, Function<FileStatus, Row> row, boolean recursive) throws IOException {
     var path = new Path(input);
-    FileStatus[] found = // null, not an exception, where a pattern matches nothing
-        path.getFileSystem(spark.sparkContext().hadoopConfiguration()).globStatus(path);
+    FileSystem system = fileSystem(files.sparkSession());
+    var empty = new ArrayList<Row>();
+    FileStatus[] found = system.globStatus(path);
+    for (FileStatus each : found == null ? new FileStatus[0] : found) {
+      if (each.isDirectory()) {
+        addEmpty(system, each.getPath(), row, recursive, empty);
+      } else if (each.getLen() == 0) {
+        empty.add(row.apply(each));
+      }
+    }
+    return empty.isEmpty()
+        ? files
+        : files.union(files.sparkSession().createDataFrame(empty, files.schema()));
+  }
+
+  /** By Spark's rules: what begins with a dot or an underscore is hidden. */
+  private static void addEmpty(
+      FileSystem system,
+      Path folder,
+      Function<FileStatus, Row> row,
+      boolean recursive,
+      List<Row> empty)
+      throws IOException {
+    for (FileStatus each : system.listStatus(folder)) {
+      String name = each.getPath().getName();
+      if (name.startsWith(".") || name.startsWith("_")) {
+        continue;
+      }
+      if (!each.isDirectory()) {
+        if (each.getLen() == 0 && (!recursive || ImageDecoder.isImageName(name))) {
+          empty.add(row.apply(each));
+        }
+      } else if (recursive) {
+        addEmpty(system, each.getPath(), row, true, empty);
+      }
+    }
+  }
+
+  private FileSystem fileSystem(SparkSession spark) throws IOException {
+    return new Path(input).getFileSystem(spark.sparkContext().hadoopConfiguration());
+  }
+
+  private boolean isFolder(SparkSession spark) throws IOException {
+    // Null, not an exception, where a pattern matches nothing.
+    FileStatus[] found = fileSystem(spark).globStatus(new Path(input));
     return found != null && found.length == 1 && found[0].isDirectory();
+  }
+
+  private static String inBothCases(String ending) {
+    return ending
+        .chars()
+        .mapToObj(c -> "[%c%c]".formatted(c, Character.toUpperCase(c)))
+        .collect(Collectors.joining());
   }
 
   /** What a user did wrong, in one line; anything else as it is. */

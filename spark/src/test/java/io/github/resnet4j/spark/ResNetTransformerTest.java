@@ -19,6 +19,7 @@ import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
+import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -40,6 +41,8 @@ import org.apache.spark.sql.streaming.Trigger;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** What Spark says of pictures is what the classifier says without Spark. */
 class ResNetTransformerTest {
@@ -169,6 +172,30 @@ class ResNetTransformerTest {
     assertTrue(rows.get(1).getString(0).contains("none.png"), rows.toString());
     assertTrue(rows.get(2).getString(0).contains("null"), rows.toString());
     assertTrue(rows.get(3).getString(0).contains("xyz"), rows.toString());
+  }
+
+  /** Spark passes over empty files, knows letters' case and drops the origin with the image. */
+  @ParameterizedTest
+  @CsvSource({"binaryFile, path", "image, origin"})
+  void everyFileOfAFolderIsARow(String from, String path) throws IOException {
+    Path folder = Files.createDirectories(home.resolve("mixed"));
+    byte[] digit = Files.readAllBytes(SAMPLES.resolve("digit-6.png"));
+    Files.write(folder.resolve("Mixed.Png"), digit);
+    Files.write(folder.resolve("lower.png"), digit);
+    Files.write(folder.resolve("Empty.pNG"), new byte[0]);
+    Files.write(folder.resolve(".hidden.png"), new byte[0]);
+    var job =
+        new ClassifyJob(
+            folder.toString(), "", from, "", "parquet", false, "", "", 1, false, 4, "fp32", 1000);
+    var transformer = new ResNetTransformer().setInputCol(from.equals("image") ? from : "content");
+    var answers = new HashMap<String, String>();
+    for (Row row : job.withoutImages(transformer.transform(job.read(spark))).collectAsList()) {
+      Row answer = row.getAs(transformer.outputColumn());
+      String name = Path.of(URI.create(row.getAs(path))).getFileName().toString();
+      String error = answer.getAs("error");
+      answers.put(name, error == null ? answer.<String>getList(0).getFirst() : "error");
+    }
+    assertEquals(Map.of("Mixed.Png", "6", "lower.png", "6", "Empty.pNG", "error"), answers);
   }
 
   @Test

@@ -2,6 +2,7 @@ package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Weights;
+import io.github.resnet4j.server.Access;
 import io.github.resnet4j.server.InferenceServer;
 import io.github.resnet4j.server.ServerOptions;
 import java.io.IOException;
@@ -9,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -16,6 +18,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.logging.Level;
 import java.util.logging.Logger;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -144,6 +147,24 @@ final class ServeCommand implements Callable<Integer> {
   private @Nullable Path tokenFile;
 
   @Option(
+      names = "--allowed-hosts",
+      paramLabel = "NAME",
+      split = ",",
+      description =
+          "Names by which this server is reached, beside localhost, for the check of the Host"
+              + " header; * for any. At the loopback all others are refused.")
+  private List<String> allowedHosts = List.of();
+
+  @Option(
+      names = "--allowed-origins",
+      paramLabel = "ORIGIN",
+      split = ",",
+      description =
+          "Web pages of these origins (https://example.org) may call this server (CORS); * for any."
+              + " All others are refused.")
+  private List<String> allowedOrigins = List.of();
+
+  @Option(
       names = "--tls-certificate",
       paramLabel = "FILE",
       description = "Encrypts, with this certificate (PEM).")
@@ -201,6 +222,12 @@ final class ServeCommand implements Callable<Integer> {
         String longName = option.longestName().replaceFirst("^-+", "");
         if (!option.usageHelp() && !option.versionHelp() && !longName.equals("print-config")) {
           Object value = option.getValue();
+          if (value instanceof List<?> list) {
+            value =
+                list.isEmpty()
+                    ? null
+                    : list.stream().map(String::valueOf).collect(Collectors.joining(","));
+          }
           System.out.println(
               (value == null ? "#" : "") + longName + "=" + (value == null ? "" : value));
         }
@@ -264,7 +291,10 @@ final class ServeCommand implements Callable<Integer> {
             maxImages,
             millis(1000 * deadline),
             millis(1000 * idle)),
-        tokenFile == null ? Optional.empty() : Optional.of(Files.readString(tokenFile).strip()),
+        new Access(
+            tokenFile == null ? Optional.empty() : Optional.of(Files.readString(tokenFile).strip()),
+            allowedHosts,
+            allowedOrigins),
         certificate == null || key == null
             ? Optional.empty()
             : Optional.of(new ServerOptions.Tls(certificate, key)),

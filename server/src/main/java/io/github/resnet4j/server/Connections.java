@@ -1,8 +1,14 @@
 package io.github.resnet4j.server;
 
 import io.helidon.common.buffers.BufferData;
+import io.helidon.common.buffers.DataReader;
+import io.helidon.common.buffers.DataWriter;
+import io.helidon.common.socket.HelidonSocket;
+import io.helidon.common.socket.PeerInfo;
 import io.helidon.http.Headers;
 import io.helidon.webserver.ConnectionContext;
+import io.helidon.webserver.ListenerContext;
+import io.helidon.webserver.Router;
 import io.helidon.webserver.http1.Http1Config;
 import io.helidon.webserver.http1.Http1ConnectionListener;
 import io.helidon.webserver.http1.Http1ConnectionSelector;
@@ -10,8 +16,10 @@ import io.helidon.webserver.spi.ServerConnection;
 import io.helidon.webserver.spi.ServerConnectionSelector;
 import java.io.UncheckedIOException;
 import java.time.Duration;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutorService;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -25,23 +33,43 @@ final class Connections implements ServerConnectionSelector, AutoCloseable {
   /** A connection, as the thread that serves it knows it. */
   static final class Connection {
     private final ConnectionContext context;
+    private final RequestStream requests;
+    private final ServerConnection served;
+    private boolean pipelines;
+    private boolean last;
     private volatile long until;
     private volatile boolean armed;
     private volatile boolean idle;
     private volatile boolean gone;
     private @Nullable Thread watch;
 
-    private Connection(ConnectionContext context) {
+    private Connection(ConnectionContext context, Http1ConnectionSelector http, long mostBytes) {
       this.context = context;
+      this.requests = new RequestStream(context.dataReader(), mostBytes);
+      this.served = http.connection(new Rewritten(context, DataReader.create(requests)));
+    }
+
+    /** Ends the connection when the current request is answered. */
+    void endAfterAnswer() {
+      last = true;
+    }
+
+    /** Whether the connection ends when the current request is answered. */
+    boolean endsAfterAnswer() {
+      return last || !requests.keepAlive();
     }
 
     /**
      * Looks for the end of the connection while its thread waits for a result. What comes instead,
      * the beginning of the next request, is kept for that; so the thread must not read until {@link
      * #rest} returns.
+     *
+     * <p>A client that sends several requests at once, or asks for the end of the connection, may
+     * end its direction while it still reads: it is not watched.
      */
     void watch() {
-      if (watch == null) {
+      pipelines |= requests.hasNext();
+      if (watch == null && !pipelines && !endsAfterAnswer()) {
         watch =
             Thread.ofVirtual()
                 .start(() -> {
@@ -83,14 +111,68 @@ final class Connections implements ServerConnectionSelector, AutoCloseable {
     }
   }
 
-  private final Duration idle;
+  /** A connection whose bytes pass through a {@link RequestStream}. */
+  private record Rewritten(ConnectionContext context, DataReader dataReader)
+      implements ConnectionContext {
+    @Override
+    public ListenerContext listenerContext() {
+      return context.listenerContext();
+    }
+
+    @Override
+    public ExecutorService executor() {
+      return context.executor();
+    }
+
+    @Override
+    public DataWriter dataWriter() {
+      return context.dataWriter();
+    }
+
+    @Override
+    public Router router() {
+      return context.router();
+    }
+
+    @Override
+    public HelidonSocket serverSocket() {
+      return context.serverSocket();
+    }
+
+    @Override
+    public PeerInfo remotePeer() {
+      return context.remotePeer();
+    }
+
+    @Override
+    public PeerInfo localPeer() {
+      return context.localPeer();
+    }
+
+    @Override
+    public boolean isSecure() {
+      return context.isSecure();
+    }
+
+    @Override
+    public String socketId() {
+      return context.socketId();
+    }
+
+    @Override
+    public String childSocketId() {
+      return context.childSocketId();
+    }
+  }
+
+  private final ServerOptions.Limits limits;
   private final Http1ConnectionSelector http;
   private final Set<Connection> all = ConcurrentHashMap.newKeySet();
   private final ThreadLocal<@Nullable Connection> current = new ThreadLocal<>();
   private final Thread thread;
 
-  Connections(Duration idle, Http1Config.Builder config) {
-    this.idle = idle;
+  Connections(ServerOptions.Limits limits, Http1Config.Builder config) {
+    this.limits = limits;
     this.http =
         Http1ConnectionSelector.builder()
             .config(
@@ -111,14 +193,18 @@ final class Connections implements ServerConnectionSelector, AutoCloseable {
   }
 
   /** The connection that this thread serves. */
-  @Nullable Connection current() {
-    return current.get();
+  Connection current() {
+    return Objects.requireNonNull(current.get(), "not the thread of a connection");
   }
 
   /** A request was answered: the next one may take its time. */
   void answered() {
     if (current.get() instanceof Connection connection) {
-      connection.expect(System.nanoTime() + idle.toNanos());
+      if (connection.endsAfterAnswer()) {
+        connection.served.close(false); // it ends when the current request is done
+        return;
+      }
+      connection.expect(System.nanoTime() + limits.idle().toNanos());
       connection.idle = true;
       connection.rest();
     }
@@ -179,10 +265,10 @@ final class Connections implements ServerConnectionSelector, AutoCloseable {
 
   @Override
   public ServerConnection connection(ConnectionContext ctx) {
-    var connection = new Connection(ctx);
-    connection.expect(System.nanoTime() + idle.toNanos());
+    var connection = new Connection(ctx, http, limits.body());
+    ServerConnection served = connection.served;
+    connection.expect(System.nanoTime() + limits.idle().toNanos());
     all.add(connection);
-    ServerConnection served = http.connection(ctx);
     return new ServerConnection() {
       @Override
       public void handle(io.helidon.common.concurrency.limits.Limit limit)

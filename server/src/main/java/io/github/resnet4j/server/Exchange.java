@@ -5,8 +5,11 @@ import io.github.resnet4j.server.Connections.Connection;
 import io.github.resnet4j.server.Refusal.Kind;
 import io.helidon.http.HeaderName;
 import io.helidon.http.HeaderNames;
+import io.helidon.http.RequestException;
+import io.helidon.webserver.CloseConnectionException;
 import io.helidon.webserver.http.ServerRequest;
 import io.helidon.webserver.http.ServerResponse;
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -19,9 +22,12 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
-import org.jspecify.annotations.Nullable;
+import java.util.zip.GZIPInputStream;
+import java.util.zip.InflaterInputStream;
+import java.util.zip.ZipException;
 
 /** A request on its way to an answer. */
 final class Exchange {
@@ -30,16 +36,23 @@ final class Exchange {
   /** Bytes of a refused body that are passed over at most. */
   static final int LINGER = 1 << 20;
 
+  /** What a body may be compressed with. */
+  static final List<String> ENCODINGS = List.of("gzip", "deflate", "identity");
+
+  private static final int FIRST_BYTES = 1 << 16;
+
   private static final Pattern SAYABLE = Pattern.compile("[A-Za-z0-9_.:-]{1,64}");
 
   private final ServerRequest request;
   private final ServerResponse response;
   private final ServerOptions.Limits limits;
-  private final @Nullable Connection connection;
+  private final Connection connection;
+  private final Semaphore bodies;
   private final long begin = System.nanoTime();
   private final String id;
   private long deadline;
-  private long received;
+  private byte[] body = {};
+  private int kilobytes;
   private int images;
   private final List<Result> results = new ArrayList<>();
 
@@ -47,11 +60,13 @@ final class Exchange {
       ServerRequest request,
       ServerResponse response,
       ServerOptions.Limits limits,
-      @Nullable Connection connection) {
+      Connection connection,
+      Semaphore bodies) {
     this.request = request;
     this.response = response;
     this.limits = limits;
     this.connection = connection;
+    this.bodies = bodies;
     this.deadline = begin + limits.deadline().toNanos();
     String named = request.headers().first(REQUEST_ID).orElse("");
     this.id = SAYABLE.matcher(named).matches() ? named : UUID.randomUUID().toString();
@@ -62,8 +77,22 @@ final class Exchange {
     return id;
   }
 
-  ServerResponse response() {
-    return response;
+  String method() {
+    return request.prologue().method().text();
+  }
+
+  boolean isSent() {
+    return response.isSent();
+  }
+
+  /** Sets a header of the answer. */
+  void header(String name, String value) {
+    response.header(HeaderNames.create(name), value);
+  }
+
+  /** Ends the connection after this request. */
+  void endConnection() {
+    connection.endAfterAnswer();
   }
 
   long begin() {
@@ -74,8 +103,9 @@ final class Exchange {
     return deadline;
   }
 
-  long received() {
-    return received;
+  /** Bytes of the body, decompressed. */
+  int received() {
+    return body.length;
   }
 
   int images() {
@@ -124,8 +154,20 @@ final class Exchange {
     return header("Content-Type").orElse("").split(";", 2)[0].trim().toLowerCase(Locale.ROOT);
   }
 
+  /**
+   * A parameter of the query.
+   *
+   * @throws Refusal if it is given more than once
+   */
   Optional<String> query(String name) {
-    return request.query().first(name).asOptional();
+    if (!request.query().contains(name)) {
+      return Optional.empty();
+    }
+    List<String> values = request.query().all(name);
+    if (values.size() > 1) {
+      throw new Refusal(Kind.BAD_REQUEST, name + " must be given once");
+    }
+    return Optional.of(values.getFirst());
   }
 
   OptionalInt number(String name, int least, int most) {
@@ -147,51 +189,95 @@ final class Exchange {
 
   /** Brings the deadline forward; never back. */
   void within(long nanos) {
-    deadline = Math.min(deadline, begin + Math.max(0, nanos));
+    deadline = begin + Math.clamp(nanos, 0, deadline - begin);
   }
 
-  /** The whole body, up to the limit, and not slower than the deadline. */
+  /** The body, once it was received. */
   byte[] body() {
-    long announced = request.headers().contentLength().orElse(-1);
-    if (announced > limits.body()) {
+    return body;
+  }
+
+  /**
+   * Receives the whole body, decompressed, up to the limit and not slower than the deadline.
+   *
+   * @throws Refusal if it is too large, too late, malformed, or not compressed as it says
+   */
+  void receive() {
+    if (request.headers().contentLength().orElse(-1) > limits.body()) {
       throw tooLarge();
     }
     if (!request.content().hasEntity()) {
       throw new Refusal(Kind.BAD_REQUEST, "the request has no body");
     }
-    // No more than a megabyte on a client's word; then as it comes.
-    byte[] all = new byte[(int) Math.clamp(announced, 1024, 1 << 20)];
-    int size = 0;
-    if (connection != null) {
-      connection.expect(deadline);
+    String encoding =
+        header("Content-Encoding").orElse("identity").strip().toLowerCase(Locale.ROOT);
+    if (!ENCODINGS.contains(encoding)) {
+      throw new Refusal(
+          Kind.UNSUPPORTED, "Content-Encoding must be " + String.join(", ", ENCODINGS));
     }
+    connection.expect(deadline);
     try (InputStream in = request.content().inputStream()) {
-      for (int n; size < announced || announced < 0; size += n) {
-        if (size == all.length) {
-          all = Arrays.copyOf(all, (int) Math.min(limits.body() + 1, 2L * size));
-        }
-        n = in.read(all, size, all.length - size);
-        if (n < 0) {
-          break;
-        }
-        if (size + (long) n > limits.body()) {
-          throw tooLarge();
-        }
-        if (System.nanoTime() > deadline) {
-          throw new Refusal(Kind.TOO_LATE, "the request did not arrive in time");
-        }
-      }
-    } catch (IOException | UncheckedIOException e) {
-      throw new Refusal(Kind.GONE, "the request broke off");
+      body =
+          readAll(
+              switch (encoding) {
+                case "gzip" -> new GZIPInputStream(in);
+                case "deflate" -> new InflaterInputStream(in);
+                default -> in;
+              });
+    } catch (ZipException | EOFException _) {
+      throw new Refusal(Kind.BAD_REQUEST, "the body is not " + encoding);
+    } catch (RequestException e) {
+      connection.endAfterAnswer(); // where the next request begins is not known
+      Kind kind = e.status().code() == 413 ? Kind.TOO_LARGE : Kind.BAD_REQUEST;
+      throw new Refusal(kind, String.valueOf(e.getMessage()));
+    } catch (IOException | UncheckedIOException | CloseConnectionException _) {
+      connection.endAfterAnswer();
+      throw System.nanoTime() - deadline > 0
+          ? new Refusal(Kind.TOO_LATE, "the request did not arrive in time")
+          : new Refusal(Kind.GONE, "the request broke off");
     }
-    if (connection != null) {
-      connection.thank();
-    }
-    received = size;
-    if (size == 0) {
+    connection.thank();
+    if (body.length == 0) {
       throw new Refusal(Kind.BAD_REQUEST, "the request has no body");
     }
-    return size == all.length ? all : Arrays.copyOf(all, size);
+  }
+
+  private byte[] readAll(InputStream in) throws IOException {
+    // Not as much as the client announces: memory is taken as the bytes come.
+    byte[] all = {};
+    int size = 0;
+    while (true) {
+      if (size == all.length) {
+        int more = (int) Math.min(Math.max(FIRST_BYTES, size), limits.body() + 1 - size);
+        reserve(more);
+        all = Arrays.copyOf(all, size + more);
+      }
+      int n = in.read(all, size, all.length - size);
+      if (n < 0) {
+        return Arrays.copyOf(all, size);
+      }
+      size += n;
+      if (size > limits.body()) {
+        throw tooLarge();
+      }
+      if (System.nanoTime() - deadline > 0) {
+        throw new Refusal(Kind.TOO_LATE, "the request did not arrive in time");
+      }
+    }
+  }
+
+  private void reserve(int bytes) {
+    int more = (bytes >> 10) + 1;
+    if (!bodies.tryAcquire(more)) {
+      throw Admission.busy();
+    }
+    kilobytes += more;
+  }
+
+  /** Gives the memory of the body back. */
+  void release() {
+    bodies.release(kilobytes);
+    kilobytes = 0;
   }
 
   private Refusal tooLarge() {
@@ -201,15 +287,18 @@ final class Exchange {
   /**
    * Passes over a body that was not read, before a refusal: a client that still sends when its
    * connection ends may never see the answer. Of a long one only the beginning; then the connection
-   * ends with the answer.
+   * ends with the answer. A client that waits for leave to send ({@code Expect: 100-continue}) gets
+   * the answer instead.
    */
   void passOverBody() {
     if (!request.content().hasEntity() || request.content().consumed()) {
       return;
     }
-    if (connection != null) {
-      connection.expect(System.nanoTime() + TimeUnit.SECONDS.toNanos(1));
+    if (connection.endsAfterAnswer() || !request.continueSent()) {
+      connection.endAfterAnswer();
+      return;
     }
+    connection.expect(System.nanoTime() + TimeUnit.SECONDS.toNanos(1));
     try (InputStream in = request.content().inputStream()) {
       byte[] some = new byte[1 << 14];
       int rest = LINGER;
@@ -222,15 +311,11 @@ final class Exchange {
     } catch (IOException | RuntimeException _) {
       // it broke off, or was read in part
     }
-    response.header(HeaderNames.CONNECTION, "close");
+    connection.endAfterAnswer();
   }
 
   /** Waits for results, and looks meanwhile whether the client still does. */
   List<Result> await(List<CompletableFuture<Result>> futures) {
-    // Who asked for the connection's end waits for it: there is nothing to look for.
-    if (connection == null || header("Connection").filter("close"::equalsIgnoreCase).isPresent()) {
-      return Batcher.await(futures, deadline, () -> false);
-    }
     connection.watch();
     return Batcher.await(futures, deadline, connection::isGone);
   }
@@ -244,13 +329,20 @@ final class Exchange {
   }
 
   void send(int status, String type, byte[] content) {
-    response
-        .status(status)
-        .header(HeaderNames.CONTENT_TYPE, type)
-        .header("X-Content-Type-Options", "nosniff");
-    if (connection != null) {
-      connection.expect(System.nanoTime() + limits.idle().toNanos()); // to read it
+    response.status(status);
+    header("X-Content-Type-Options", "nosniff");
+    if (!type.isEmpty()) {
+      header("Content-Type", type);
     }
-    response.send(content);
+    if (connection.endsAfterAnswer()) {
+      header("Connection", "close");
+    }
+    connection.expect(System.nanoTime() + limits.idle().toNanos()); // to read it
+    if (method().equals("HEAD")) {
+      header("Content-Length", String.valueOf(content.length));
+      response.send(new byte[0]);
+    } else {
+      response.send(content);
+    }
   }
 }

@@ -153,7 +153,7 @@ final class GrpcApi {
   }
 
   private boolean isAuthorized(Metadata headers) {
-    return options.admits(Optional.ofNullable(headers.get(AUTHORIZATION)).orElse(""));
+    return options.access().admits(Optional.ofNullable(headers.get(AUTHORIZATION)).orElse(""));
   }
 
   private static <A extends Message, B extends Message> MethodDescriptor<A, B> method(
@@ -218,9 +218,10 @@ final class GrpcApi {
   private static Status status(Refusal refusal) {
     Status status =
         switch (refusal.kind()) {
-          case BAD_REQUEST, UNSUPPORTED -> Status.INVALID_ARGUMENT;
+          case BAD_REQUEST, UNSUPPORTED, WRONG_METHOD -> Status.INVALID_ARGUMENT;
           case TOO_LARGE -> Status.RESOURCE_EXHAUSTED;
           case UNAUTHORIZED -> Status.UNAUTHENTICATED;
+          case FORBIDDEN -> Status.PERMISSION_DENIED;
           case NOT_FOUND -> Status.NOT_FOUND;
           case BUSY, NOT_READY -> Status.UNAVAILABLE;
           case TOO_LATE -> Status.DEADLINE_EXCEEDED;

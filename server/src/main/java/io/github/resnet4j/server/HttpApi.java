@@ -7,11 +7,10 @@ import io.github.resnet4j.figures.HeatMapFigure;
 import io.github.resnet4j.figures.PictureFile;
 import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.server.Admission.Endpoint;
 import io.github.resnet4j.server.Batcher.Result;
 import io.github.resnet4j.server.Measurements.Phase;
 import io.github.resnet4j.server.Refusal.Kind;
-import io.helidon.http.HeaderNames;
-import io.helidon.webserver.http.Handler;
 import io.helidon.webserver.http.HttpRules;
 import io.helidon.webserver.http.HttpService;
 import java.io.IOException;
@@ -26,7 +25,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
 /** What is answered where. */
@@ -34,86 +32,69 @@ final class HttpApi implements HttpService {
   private static final int TOP = 5;
   private static final int MOST_TOP = 1000;
 
-  /** What an endpoint does. */
-  private interface Action {
-    void run(Exchange exchange) throws IOException;
-  }
-
   private final ServerOptions options;
   private final ModelRepository models;
   private final Measurements measurements;
-  private final AccessLog log;
-  private final AtomicInteger accepted;
-  private final Connections connections;
-  private final Traces traces;
-  private volatile boolean stopping;
+  private final Admission admission;
 
-  /**
-   * @param accepted requests that are accepted and not answered yet, gRPC's too
-   */
   HttpApi(
       ServerOptions options,
       ModelRepository models,
       Measurements measurements,
-      AccessLog log,
-      AtomicInteger accepted,
-      Connections connections,
-      Traces traces) {
+      Admission admission) {
     this.options = options;
     this.models = models;
     this.measurements = measurements;
-    this.log = log;
-    this.accepted = accepted;
-    this.connections = connections;
-    this.traces = traces;
-  }
-
-  /** From now on it says that it is not ready, so that nobody sends more. */
-  void stop() {
-    stopping = true;
+    this.admission = admission;
   }
 
   boolean isReady() {
-    return !stopping && models.isReady();
+    return !admission.isStopping() && models.isReady();
   }
 
   @Override
   public void routing(HttpRules rules) {
-    rules
-        .get("/", asset("index.html", "text/html; charset=utf-8"))
-        .get("/page.js", asset("page.js", "text/javascript; charset=utf-8"))
-        .get("/page.css", asset("page.css", "text/css; charset=utf-8"))
-        .get("/openapi", asset("openapi.json", "application/json"))
-        .get("/metrics", handler("metrics", false, this::metrics))
-        .get("/models", handler("models", false, this::list))
-        .post("/classify", handler("classify", true, this::classify))
-        .post("/features", handler("features", true, this::features))
-        .post("/explain", handler("explain", true, this::explain))
-        .get("/v2", handler("v2", false, this::server))
-        .get(
-            "/v2/health/live",
-            handler("live", false, exchange -> exchange.json(Map.of("live", true))))
-        .get("/v2/health/ready", handler("ready", false, this::ready))
-        .post("/v2/repository/index", handler("index", false, this::index))
-        .post("/v2/repository/models/{model}/load", handler("load", false, this::load))
-        .post("/v2/repository/models/{model}/unload", handler("unload", false, this::unload));
+    at(rules, "/", asset("index.html", "text/html; charset=utf-8"));
+    at(rules, "/page.js", asset("page.js", "text/javascript; charset=utf-8"));
+    at(rules, "/page.css", asset("page.css", "text/css; charset=utf-8"));
+    at(rules, "/openapi", asset("openapi.json", "application/json"));
+    at(rules, "/metrics", Endpoint.get("metrics", this::metrics));
+    at(rules, "/models", Endpoint.get("models", this::list));
+    at(rules, "/classify", Endpoint.work("classify", this::classify));
+    at(rules, "/features", Endpoint.work("features", this::features));
+    at(rules, "/explain", Endpoint.work("explain", this::explain));
+    at(rules, "/v2", Endpoint.get("v2", this::server));
+    at(
+        rules,
+        "/v2/health/live",
+        Endpoint.get("live", exchange -> exchange.json(Map.of("live", true))).withoutToken());
+    at(rules, "/v2/health/ready", Endpoint.get("ready", this::ready).withoutToken());
+    at(rules, "/v2/repository/index", Endpoint.post("index", this::index));
+    at(rules, "/v2/repository/models/{model}/load", Endpoint.post("load", this::load));
+    at(rules, "/v2/repository/models/{model}/unload", Endpoint.post("unload", this::unload));
     for (String model : List.of("/v2/models/{model}", "/v2/models/{model}/versions/{version}")) {
-      rules
-          .get(model, handler("metadata", false, this::metadata))
-          .get(model + "/ready", handler("model ready", false, this::modelReady))
-          .post(model + "/infer", handler("infer", true, this::infer));
+      at(rules, model, Endpoint.get("metadata", this::metadata));
+      at(rules, model + "/ready", Endpoint.get("model ready", this::modelReady));
+      at(rules, model + "/infer", Endpoint.work("infer", this::infer));
     }
     rules.any(
-        handler(
-            "unknown",
-            false,
-            exchange -> {
-              throw new Refusal(
-                  Kind.NOT_FOUND, "there is nothing here; /openapi says what there is");
-            }));
+        admission.handler(
+            new Endpoint(
+                "unknown",
+                "",
+                true,
+                false,
+                exchange -> {
+                  throw new Refusal(
+                      Kind.NOT_FOUND, "there is nothing here; /openapi says what there is");
+                })));
   }
 
-  private Handler asset(String name, String type) {
+  private void at(HttpRules rules, String path, Endpoint endpoint) {
+    rules.any(path, admission.handler(endpoint));
+  }
+
+  private static Endpoint asset(String name, String type) {
     byte[] content;
     try (InputStream in = HttpApi.class.getResourceAsStream("page/" + name)) {
       if (in == null) {
@@ -123,118 +104,17 @@ final class HttpApi implements HttpService {
     } catch (IOException e) {
       throw new IllegalStateException(e);
     }
-    return (_, response) -> {
-      response
-          .header(HeaderNames.CONTENT_TYPE, type)
-          .header("X-Content-Type-Options", "nosniff")
-          .header(
-              "Content-Security-Policy",
-              "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
-                  + " img-src 'self' data: blob:; media-src 'self' blob:; base-uri 'none';"
-                  + " form-action 'none'; frame-ancestors 'none'");
-      response.send(content);
-      connections.answered();
-    };
-  }
-
-  /**
-   * What every endpoint has around it: the token, the place in the queue, the answer to what goes
-   * wrong, the numbers and the line in the log.
-   *
-   * @param works whether it takes a place
-   */
-  private Handler handler(String endpoint, boolean works, Action action) {
-    return (request, response) -> {
-      var exchange = new Exchange(request, response, options.limits(), connections.current());
-      int status = 200;
-      try {
-        authorize(exchange, endpoint);
-        if (!works) {
-          action.run(exchange);
-        } else {
-          work(exchange, action);
-        }
-        status = response.status().code();
-      } catch (Refusal refusal) {
-        status = refusal.kind().status;
-        measurements.refused(refusal.kind());
-        exchange.passOverBody();
-        if (refusal.kind() == Kind.BUSY) {
-          response.header("Retry-After", "1");
-        }
-        if (refusal.kind() == Kind.UNAUTHORIZED) {
-          response.header("WWW-Authenticate", "Bearer");
-        }
-        exchange.json(status, Map.of("error", refusal.reason()));
-      } catch (IOException | RuntimeException e) {
-        if (response.isSent()) {
-          status = Kind.GONE.status; // it went away while it was answered
-          measurements.refused(Kind.GONE);
-        } else {
-          status = Kind.FAILED.status;
-          measurements.refused(Kind.FAILED);
-          log.failure(endpoint + " " + exchange.id(), e);
-          exchange.json(
-              status, Map.of("error", "the server failed; its log has request " + exchange.id()));
-        }
-      } finally {
-        long took = System.nanoTime() - exchange.begin();
-        measurements.answered(endpoint, status, took);
-        String method = request.prologue().method().text();
-        write(exchange, endpoint, method, status, took);
-        traces.answered(exchange, endpoint, method, status);
-        connections.answered();
-      }
-    };
-  }
-
-  private void work(Exchange exchange, Action action) throws IOException {
-    if (stopping) {
-      throw new Refusal(Kind.NOT_READY, "the server is stopping");
-    }
-    try {
-      if (accepted.incrementAndGet() > options.batching().queue()) {
-        throw new Refusal(Kind.BUSY, "too many requests; try again in a second");
-      }
-      exchange
-          .number("timeout_ms", 1, 3_600_000)
-          .ifPresent(timeout -> exchange.within(TimeUnit.MILLISECONDS.toNanos(timeout)));
-      action.run(exchange);
-    } finally {
-      accepted.decrementAndGet();
-    }
-  }
-
-  private void authorize(Exchange exchange, String endpoint) {
-    if (endpoint.equals("live") || endpoint.equals("ready")) {
-      return;
-    }
-    if (!options.admits(exchange.header("Authorization").orElse(""))) {
-      throw new Refusal(Kind.UNAUTHORIZED, "a bearer token is needed");
-    }
-  }
-
-  private void write(Exchange exchange, String endpoint, String method, int status, long nanos) {
-    var fields = new LinkedHashMap<String, Object>();
-    fields.put("event", "request");
-    fields.put("id", exchange.id());
-    fields.put("method", method);
-    fields.put("endpoint", endpoint);
-    fields.put("status", status);
-    fields.put("ms", Math.round(nanos / 1e4) / 100.0);
-    fields.put("bytes", exchange.received());
-    if (exchange.images() > 0) {
-      fields.put("images", exchange.images());
-      fields.put("batch", exchange.batch());
-    }
-    exchange
-        .header("traceparent")
-        .ifPresent(trace -> {
-          if (trace.matches("[0-9a-f-]{1,64}")) {
-            fields.put("traceparent", trace);
-          }
-        });
-    log.request(fields);
+    return Endpoint.get(
+            "page",
+            exchange -> {
+              exchange.header(
+                  "Content-Security-Policy",
+                  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
+                      + " img-src 'self' data: blob:; media-src 'self' blob:; base-uri 'none';"
+                      + " form-action 'none'; frame-ancestors 'none'");
+              exchange.send(200, type, content);
+            })
+        .withoutToken();
   }
 
   // --- simple endpoints -----------------------------------------------------------------------

@@ -271,7 +271,7 @@ record InferenceJson(
     var all = new ByteArrayOutputStream(json.length + bytes.size());
     all.write(json);
     bytes.writeTo(all);
-    exchange.response().header(HEADER_LENGTH, String.valueOf(json.length));
+    exchange.header(HEADER_LENGTH, String.valueOf(json.length));
     exchange.send(200, "application/octet-stream", all.toByteArray());
   }
 

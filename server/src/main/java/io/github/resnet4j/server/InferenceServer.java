@@ -2,8 +2,11 @@ package io.github.resnet4j.server;
 
 import io.github.resnet4j.Classifier;
 import io.helidon.common.pki.Keys;
+import io.helidon.http.DirectHandler;
 import io.helidon.http.encoding.ContentEncodingContext;
+import io.helidon.webserver.ErrorHandling;
 import io.helidon.webserver.WebServer;
+import io.helidon.webserver.http.DirectHandlers;
 import io.helidon.webserver.http.HttpRouting;
 import io.helidon.webserver.http1.Http1Config;
 import java.io.IOException;
@@ -29,15 +32,13 @@ import org.jspecify.annotations.Nullable;
  * }</pre>
  */
 public final class InferenceServer implements AutoCloseable {
-  private static final int MOST_HEADERS = 16 << 10;
-  private static final int LONGEST_PROLOGUE = 4 << 10;
   private static final int MOST_CONNECTIONS = 4096;
 
   private final ServerOptions options;
   private final ModelRepository models;
   private final Measurements measurements;
   private final AccessLog log;
-  private final HttpApi api;
+  private final Admission admission;
   private final Connections connections;
   private final Traces traces;
   private final AtomicInteger accepted = new AtomicInteger();
@@ -75,10 +76,15 @@ public final class InferenceServer implements AutoCloseable {
     measurements.gauge("resnet4j.log.lost", "Lines that could not be written", log::lost);
     this.connections =
         new Connections(
-            options.limits().idle(),
-            Http1Config.builder().maxHeadersSize(MOST_HEADERS).maxPrologueLength(LONGEST_PROLOGUE));
+            options.limits(),
+            Http1Config.builder()
+                // RequestStream checks headers and has the limits, these are only above them.
+                .validateRequestHeaders(false) // it refuses every Content-Encoding
+                .maxHeadersSize(2 * RequestStream.MOST_HEADER_BYTES)
+                .maxPrologueLength(2 * RequestStream.LONGEST_LINE));
     measurements.gauge("resnet4j.connections", "Connections of HTTP", connections::count);
-    this.api = new HttpApi(options, models, measurements, log, accepted, connections, traces);
+    this.admission = new Admission(options, measurements, log, accepted, connections, traces);
+    var api = new HttpApi(options, models, measurements, admission);
     given.forEach(models::add);
     models.loadAll();
     var grpc = new GrpcApi(options, models, measurements, log, accepted, api);
@@ -96,6 +102,8 @@ public final class InferenceServer implements AutoCloseable {
             .shutdownGracePeriod(options.drain())
             .contentEncoding(
                 ContentEncodingContext.builder().contentEncodingsDiscoverServices(false).build())
+            .errorHandling(ErrorHandling.builder().includeEntity(true).build())
+            .directHandlers(direct(admission))
             .protocolsDiscoverServices(false)
             .addConnectionSelector(connections)
             .routing((HttpRouting.Builder routing) -> routing.register(api));
@@ -141,6 +149,14 @@ public final class InferenceServer implements AutoCloseable {
     log.event("ready", Map.of("address", address(), "grpc_port", grpcPort()));
   }
 
+  private static DirectHandlers direct(Admission admission) {
+    var handlers = DirectHandlers.builder();
+    for (var event : DirectHandler.EventType.values()) {
+      handlers.addHandler(event, admission::malformed);
+    }
+    return handlers.build();
+  }
+
   private static Throwable rootOf(Throwable e) {
     Throwable at = e;
     while (at.getCause() != null) {
@@ -180,7 +196,7 @@ public final class InferenceServer implements AutoCloseable {
       return;
     }
     closed = true;
-    api.stop();
+    admission.stop();
     long until = System.nanoTime() + options.drain().toNanos();
     while (accepted.get() > 0 && System.nanoTime() < until) {
       LockSupport.parkNanos(5_000_000);

@@ -12,7 +12,9 @@ final class Refusal extends RuntimeException {
   enum Kind {
     BAD_REQUEST(400),
     UNAUTHORIZED(401),
+    FORBIDDEN(403),
     NOT_FOUND(404),
+    WRONG_METHOD(405),
     TOO_LARGE(413),
     UNSUPPORTED(415),
     BUSY(503),

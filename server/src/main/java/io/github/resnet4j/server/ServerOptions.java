@@ -1,9 +1,7 @@
 package io.github.resnet4j.server;
 
 import io.github.resnet4j.engine.CompileOptions;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.security.MessageDigest;
 import java.time.Duration;
 import java.util.Optional;
 
@@ -16,7 +14,7 @@ import java.util.Optional;
  * @param models the folder of models ({@code NAME/VERSION/file}), or empty for what is given
  * @param batching how requests share a run of the network
  * @param limits what a request may cost
- * @param token what clients must show as {@code Authorization: Bearer}, if anything
+ * @param access who may ask
  * @param tls certificate and key, if connections are encrypted
  * @param accessLog the file that gets a line of JSON for each request; empty for standard error
  * @param drain how long accepted requests may take when the server stops
@@ -29,7 +27,7 @@ public record ServerOptions(
     Optional<Path> models,
     Batching batching,
     Limits limits,
-    Optional<String> token,
+    Access access,
     Optional<Tls> tls,
     Optional<Path> accessLog,
     Duration drain,
@@ -91,23 +89,6 @@ public record ServerOptions(
   public ServerOptions {
     check(port >= 0 && port <= 65535, "port", port, "0 to 65535");
     check(grpcPort >= -1 && grpcPort <= 65535, "grpc-port", grpcPort, "-1 to 65535");
-    check(
-        token.isEmpty() || token.get().length() >= 16,
-        "token",
-        "one of %d characters".formatted(token.map(String::length).orElse(0)),
-        "at least 16 characters long");
-  }
-
-  /**
-   * Whether a client may ask. In constant time: how far a guess is right cannot be measured.
-   *
-   * @param authorization the header of that name, or nothing
-   */
-  boolean admits(String authorization) {
-    return token.isEmpty()
-        || MessageDigest.isEqual(
-            ("Bearer " + token.get()).getBytes(StandardCharsets.UTF_8),
-            authorization.getBytes(StandardCharsets.UTF_8));
   }
 
   private static void check(boolean legal, String field, Object value, String legalValues) {
@@ -126,7 +107,7 @@ public record ServerOptions(
         Optional.empty(),
         Batching.USUAL,
         Limits.USUAL,
-        Optional.empty(),
+        Access.USUAL,
         Optional.empty(),
         Optional.empty(),
         Duration.ofSeconds(30),

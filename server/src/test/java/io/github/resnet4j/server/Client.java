@@ -50,7 +50,7 @@ final class Client implements AutoCloseable {
         Optional.empty(),
         usual.batching(),
         usual.limits(),
-        Optional.empty(),
+        usual.access(),
         Optional.empty(),
         Optional.of(folder.resolve("access.log")),
         Duration.ofSeconds(5),

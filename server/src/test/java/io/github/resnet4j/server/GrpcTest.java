@@ -26,7 +26,6 @@ import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
-import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -164,7 +163,7 @@ class GrpcTest {
             usual.models(),
             usual.batching(),
             usual.limits(),
-            Optional.of("0123456789abcdef"),
+            Access.USUAL.withToken("0123456789abcdef"),
             usual.tls(),
             usual.accessLog(),
             Duration.ofSeconds(5),

@@ -275,7 +275,7 @@ class InferenceServerTest {
     ServerOptions usual = Client.options(own);
     var limits =
         new ServerOptions.Limits(50_000, 100_000, 3, Duration.ofSeconds(2), Duration.ofSeconds(1));
-    try (var small = new Client(with(usual, limits, usual.batching(), Optional.empty()))) {
+    try (var small = new Client(with(usual, limits, usual.batching(), Access.USUAL))) {
       assertEquals(413, small.post("/classify", "image/png", new byte[60_000]).status());
       Answer bomb = small.post("/classify", "image/png", hugePng());
       assertEquals(400, bomb.status(), bomb::toString);
@@ -300,14 +300,15 @@ class InferenceServerTest {
       try (var slow = new Socket("127.0.0.1", small.server.port())) {
         slow.setSoTimeout(20_000);
         OutputStream out = slow.getOutputStream();
-        out.write("POST /classify HTTP/1.1\r\nHost: x\r\n".getBytes(StandardCharsets.US_ASCII));
+        out.write(
+            "POST /classify HTTP/1.1\r\nHost: localhost\r\n".getBytes(StandardCharsets.US_ASCII));
         assertTrue(slow.getInputStream().readAllBytes().length < 1000);
       }
       // So is a flood of headers.
       try (var flood = new Socket("127.0.0.1", small.server.port())) {
         flood.setSoTimeout(20_000);
         OutputStream out = flood.getOutputStream();
-        out.write("GET / HTTP/1.1\r\nHost: x\r\n".getBytes(StandardCharsets.US_ASCII));
+        out.write("GET / HTTP/1.1\r\nHost: localhost\r\n".getBytes(StandardCharsets.US_ASCII));
         try {
           for (int i = 0; i < 10_000; i++) {
             out.write(
@@ -347,7 +348,7 @@ class InferenceServerTest {
       ServerOptions usual,
       ServerOptions.Limits limits,
       ServerOptions.Batching batching,
-      Optional<String> token) {
+      Access access) {
     return new ServerOptions(
         usual.host(),
         0,
@@ -355,7 +356,7 @@ class InferenceServerTest {
         usual.models(),
         batching,
         limits,
-        token,
+        access,
         usual.tls(),
         usual.accessLog(),
         usual.drain(),
@@ -367,7 +368,11 @@ class InferenceServerTest {
     ServerOptions usual = Client.options(own);
     try (var locked =
         new Client(
-            with(usual, usual.limits(), usual.batching(), Optional.of("0123456789abcdef")))) {
+            with(
+                usual,
+                usual.limits(),
+                usual.batching(),
+                Access.USUAL.withToken("0123456789abcdef")))) {
       for (String path : List.of("/models", "/metrics", "/v2", "/v2/models/digits")) {
         assertEquals(401, locked.get(path).status(), path);
       }
@@ -436,7 +441,7 @@ class InferenceServerTest {
             usual.models(),
             usual.batching(),
             usual.limits(),
-            usual.token(),
+            usual.access(),
             Optional.of(new ServerOptions.Tls(certificate, key)),
             usual.accessLog(),
             usual.drain(),
@@ -507,7 +512,7 @@ class InferenceServerTest {
   void whoDoesNotFitIntoTheQueueIsToldAtOnce(@TempDir Path own) throws Exception {
     ServerOptions usual = Client.options(own);
     var batching = new ServerOptions.Batching(1, Duration.ZERO, 2);
-    try (var tight = new Client(with(usual, usual.limits(), batching, Optional.empty()))) {
+    try (var tight = new Client(with(usual, usual.limits(), batching, Access.USUAL))) {
       byte[] six = Client.digit(6);
       List<Answer> answers = atOnce(60, () -> tight.post("/classify", "image/png", six));
       long busy = answers.stream().filter(answer -> answer.status() == 503).count();
@@ -546,8 +551,7 @@ class InferenceServerTest {
             Classifier.numbered(10));
     var batching = new ServerOptions.Batching(2, Duration.ZERO, 64);
     try (var busy =
-            new Client(
-                with(usual, usual.limits(), batching, Optional.empty()), Map.of("slow", slow));
+            new Client(with(usual, usual.limits(), batching, Access.USUAL), Map.of("slow", slow));
         var leaving = new Socket("127.0.0.1", busy.server.port())) {
       // Sixty pictures are a second of work and more; nobody waits for them longer than a tenth.
       String picture = "\"" + Base64.getEncoder().encodeToString(Client.digit(6)) + "\"";
@@ -572,7 +576,7 @@ class InferenceServerTest {
   private static byte[] request(String type, byte[] body) throws IOException {
     var all = new ByteArrayOutputStream();
     all.write(
-        "POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
+        "POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
             .formatted(type, body.length)
             .getBytes(StandardCharsets.US_ASCII));
     all.write(body);
@@ -599,7 +603,7 @@ class InferenceServerTest {
             Optional.of(models),
             usual.batching(),
             usual.limits(),
-            usual.token(),
+            usual.access(),
             usual.tls(),
             usual.accessLog(),
             usual.drain(),
@@ -726,7 +730,7 @@ class InferenceServerTest {
             usual.models(),
             usual.batching(),
             usual.limits(),
-            usual.token(),
+            usual.access(),
             usual.tls(),
             Optional.of(full),
             usual.drain(),
@@ -744,9 +748,10 @@ class InferenceServerTest {
     ServerOptions usual = Client.options(own);
     var limits =
         new ServerOptions.Limits(1 << 20, 1 << 20, 8, Duration.ofSeconds(5), Duration.ofSeconds(1));
-    try (var brief = new Client(with(usual, limits, usual.batching(), Optional.empty()));
+    try (var brief = new Client(with(usual, limits, usual.batching(), Access.USUAL));
         var deaf = new Socket("127.0.0.1", brief.server.port())) {
-      byte[] asks = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".getBytes(StandardCharsets.US_ASCII);
+      byte[] asks =
+          "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".getBytes(StandardCharsets.US_ASCII);
       boolean cut = false;
       long until = System.nanoTime() + Duration.ofSeconds(20).toNanos();
       var writer =

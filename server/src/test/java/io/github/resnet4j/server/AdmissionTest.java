@@ -1,0 +1,229 @@
+package io.github.resnet4j.server;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.server.Admission.Endpoint;
+import io.helidon.webserver.WebServer;
+import io.helidon.webserver.http1.Http1Config;
+import java.io.IOException;
+import java.net.Socket;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Who is let in, and what becomes of a request that goes wrong. */
+class AdmissionTest {
+  @TempDir private Path folder;
+
+  /** Sends a request and reads the answer until the server closes the connection. */
+  private static String ask(int port, String line, String... headers) throws IOException {
+    try (var socket = new Socket("127.0.0.1", port)) {
+      socket.setSoTimeout(10_000);
+      String all = line + " HTTP/1.1\r\nConnection: close\r\nContent-Length: 2\r\n";
+      socket
+          .getOutputStream()
+          .write(
+              (all + String.join("\r\n", headers) + "\r\n\r\n{}")
+                  .getBytes(StandardCharsets.US_ASCII));
+      return new String(socket.getInputStream().readAllBytes(), StandardCharsets.US_ASCII);
+    }
+  }
+
+  private static void assertStatus(int status, String answer) {
+    assertTrue(answer.startsWith("HTTP/1.1 " + status + " "), answer);
+  }
+
+  /** Errors are answered with 500, and so are exceptions; the log says that and why. */
+  @Test
+  void errorsAreAnsweredAndLoggedWith500() throws Exception {
+    Path file = folder.resolve("access.log");
+    ServerOptions options = ServerOptions.usual();
+    List<Throwable> thrown =
+        List.of(
+            new StackOverflowError(), new OutOfMemoryError("heap"), new IllegalStateException("x"));
+    var http = WebServer.builder().address(java.net.InetAddress.getLoopbackAddress()).port(0);
+    try (var log = new AccessLog(Optional.of(file));
+        var measurements = new Measurements();
+        var traces = new Traces();
+        var connections = new Connections(options.limits(), Http1Config.builder())) {
+      var accepted = new AtomicInteger();
+      var admission = new Admission(options, measurements, log, accepted, connections, traces);
+      http.protocolsDiscoverServices(false).addConnectionSelector(connections);
+      http.routing(rules -> {
+        for (int i = 0; i < thrown.size(); i++) {
+          Throwable each = thrown.get(i);
+          rules.any(
+              "/" + i, admission.handler(Endpoint.work("fail" + i, _ -> AdmissionTest.fail(each))));
+        }
+      });
+      WebServer server = http.build().start();
+      try {
+        for (int i = 0; i < thrown.size(); i++) {
+          String answer = ask(server.port(), "POST /" + i, "Host: localhost");
+          assertStatus(500, answer);
+          assertTrue(answer.contains("{\"error\":\"the server failed; its log has"), answer);
+        }
+        assertEquals(0, accepted.get(), "places in the queue");
+      } finally {
+        server.stop();
+      }
+    }
+    List<String> lines = Files.readAllLines(file);
+    for (int i = 0; i < thrown.size(); i++) {
+      String type = thrown.get(i).getClass().getName();
+      String request = "\"endpoint\":\"fail" + i + "\",\"status\":500,\"error\":\"" + type;
+      assertTrue(lines.stream().anyMatch(line -> line.contains(request)), request + lines);
+      String failure = "\"type\":\"" + type + "\"";
+      assertTrue(lines.stream().anyMatch(line -> line.contains(failure)), failure + lines);
+    }
+  }
+
+  private static void fail(Throwable thrown) {
+    switch (thrown) {
+      case Error error -> throw error;
+      case RuntimeException exception -> throw exception;
+      default -> throw new AssertionError(thrown);
+    }
+  }
+
+  private static ServerOptions with(ServerOptions usual, String host, Access access) {
+    return new ServerOptions(
+        host,
+        0,
+        -1,
+        usual.models(),
+        usual.batching(),
+        usual.limits(),
+        access,
+        usual.tls(),
+        usual.accessLog(),
+        usual.drain(),
+        usual.compile());
+  }
+
+  /** A page that made a name of its own resolve to this machine reads nothing (DNS rebinding). */
+  @Test
+  void otherHostsAreRefusedAtTheLoopback() throws Exception {
+    try (var client = new Client(Client.options(folder))) {
+      int port = client.server.port();
+      for (String path : List.of("GET /models", "GET /metrics", "GET /", "POST /classify")) {
+        for (String host :
+            List.of("evil.example", "evil.example:" + port, "127.0.0.1.evil.example", "x")) {
+          assertStatus(403, ask(port, path, "Host: " + host));
+        }
+      }
+      for (String host : List.of("localhost", "LOCALHOST:1", "127.0.0.1:" + port, "[::1]:80")) {
+        assertStatus(200, ask(port, "GET /models", "Host: " + host));
+      }
+      assertStatus(200, ask(port, "GET /v2/health/ready", "Host: pod-17"));
+    }
+  }
+
+  @Test
+  void otherHostsAreASetting() throws Exception {
+    var access = new Access(Optional.empty(), List.of("Models.example.org"), List.of());
+    for (String address : List.of("127.0.0.1", "0.0.0.0")) {
+      try (var client = new Client(with(Client.options(folder), address, access))) {
+        int port = client.server.port();
+        assertStatus(200, ask(port, "GET /models", "Host: models.example.org:8080"));
+        assertStatus(200, ask(port, "GET /models", "Host: localhost"));
+        assertStatus(403, ask(port, "GET /models", "Host: evil.example"));
+      }
+    }
+  }
+
+  /** Neither a form nor a script of another site's page changes anything or costs work. */
+  @Test
+  void pagesOfOtherOriginsAreRefused() throws Exception {
+    try (var client = new Client(Client.options(folder))) {
+      int port = client.server.port();
+      String host = "Host: localhost:" + port;
+      for (String path :
+          List.of(
+              "POST /v2/repository/models/digits/unload",
+              "POST /v2/repository/models/digits/load",
+              "POST /v2/models/digits/infer",
+              "POST /classify",
+              "POST /features",
+              "POST /explain")) {
+        for (String header :
+            List.of(
+                "Origin: https://evil.example",
+                "Origin: http://localhost:3000",
+                "Origin: null",
+                "Sec-Fetch-Site: cross-site",
+                "Sec-Fetch-Site: same-site")) {
+          String answer = ask(port, path, host, header, "Content-Type: text/plain");
+          assertStatus(403, answer);
+          assertTrue(!answer.contains("Access-Control-Allow-Origin"), answer);
+        }
+      }
+      assertEquals(200, client.get("/v2/models/digits").status());
+      for (String header :
+          List.of(
+              "Origin: http://localhost:" + port, "Sec-Fetch-Site: same-origin", "X-Tool: curl")) {
+        assertStatus(200, ask(port, "POST /v2/repository/index", host, header));
+      }
+      // A link to the page is followed.
+      assertStatus(200, ask(port, "GET /", host, "Sec-Fetch-Site: cross-site"));
+      String preflight =
+          ask(
+              port,
+              "OPTIONS /classify",
+              host,
+              "Origin: https://evil.example",
+              "Access-Control-Request-Method: POST");
+      assertStatus(403, preflight);
+      assertTrue(!preflight.contains("Access-Control"), preflight);
+    }
+  }
+
+  @Test
+  void pagesOfAllowedOriginsMayAsk() throws Exception {
+    String good = "https://good.example";
+    var access = new Access(Optional.of("0123456789abcdef"), List.of(), List.of(good));
+    try (var client = new Client(with(Client.options(folder), "127.0.0.1", access))) {
+      int port = client.server.port();
+      String preflight =
+          ask(
+              port,
+              "OPTIONS /classify",
+              "Host: localhost",
+              "Origin: " + good,
+              "Access-Control-Request-Method: POST",
+              "Access-Control-Request-Headers: authorization,content-type");
+      assertStatus(204, preflight);
+      assertTrue(preflight.contains("Access-Control-Allow-Origin: " + good + "\r\n"), preflight);
+      assertTrue(preflight.contains("Access-Control-Allow-Headers: Authorization, "), preflight);
+      assertTrue(preflight.contains("Access-Control-Allow-Methods: POST"), preflight);
+      assertTrue(preflight.contains("Vary: Origin"), preflight);
+      String index =
+          ask(
+              port,
+              "POST /v2/repository/index",
+              "Host: localhost",
+              "Origin: " + good,
+              "Sec-Fetch-Site: cross-site",
+              "authorization: bearer  0123456789abcdef");
+      assertStatus(200, index);
+      assertTrue(index.contains("Access-Control-Allow-Origin: " + good), index);
+      assertStatus(
+          403,
+          ask(
+              port,
+              "POST /v2/repository/index",
+              "Host: localhost",
+              "Origin: https://good.example.evil.example",
+              "Authorization: Bearer 0123456789abcdef"));
+      String locked = ask(port, "POST /v2/repository/index", "Host: localhost", "Origin: " + good);
+      assertStatus(401, locked); // readable by the page
+      assertTrue(locked.contains("Access-Control-Allow-Origin: " + good), locked);
+    }
+  }
+}

@@ -69,6 +69,19 @@ record EncodedImage(String name, byte[] bytes, long maxPixels) {
     }
   }
 
+  /**
+   * Ends the decoding if its thread was interrupted. Every decoder calls this at least once a row
+   * of pixels or blocks, once a scan and once a piece of input that gives no pixels (a skipped
+   * chunk, a refill), so that no more than some milliseconds of work lie between two calls.
+   *
+   * @throws ImageException if the thread was interrupted; it stays so
+   */
+  void checkInterrupted() throws ImageException {
+    if (Thread.currentThread().isInterrupted()) {
+      throw refused("was not decoded: the decoding was interrupted");
+    }
+  }
+
   ImageException damaged(String how) {
     return refused("is damaged: " + how);
   }

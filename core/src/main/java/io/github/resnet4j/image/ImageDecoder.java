@@ -8,7 +8,9 @@ import java.awt.image.IndexColorModel;
 import java.awt.image.PixelInterleavedSampleModel;
 import java.awt.image.Raster;
 import java.io.ByteArrayInputStream;
+import java.io.FilterInputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
@@ -77,9 +79,14 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
   }
 
   /**
-   * Decodes a picture in memory to RGB.
+   * Decodes an image in memory to RGB.
+   *
+   * <p>Interrupting the thread ends the decoding, whatever the file, within a few milliseconds: so
+   * does who gives it a limited time. The thread stays interrupted.
    *
    * @param name what errors call it
+   * @throws ImageException if it is no image, or truncated, or too large, or the thread was
+   *     interrupted
    */
   public Pixels decode(String name, byte[] bytes) throws ImageException {
     try {
@@ -88,6 +95,7 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
     } catch (ImageException e) {
       throw e;
     } catch (IOException | RuntimeException e) {
+      new EncodedImage(name, bytes, maxPixels).checkInterrupted();
       // ImageIO's readers answer damaged files with exceptions of any kind.
       throw new ImageException(name, "is damaged: " + reason(e));
     } catch (OutOfMemoryError _) {
@@ -141,7 +149,7 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
       throws IOException {
     byte[] bytes = file.bytes();
     ImageReader reader = reader(format, file);
-    try (var stream = new MemoryCacheImageInputStream(new ByteArrayInputStream(bytes))) {
+    try (var stream = new MemoryCacheImageInputStream(interruptible(file))) {
       reader.setInput(stream, true, true);
       var warnings = new ArrayList<String>();
       reader.addIIOReadWarningListener((_, warning) -> warnings.add(warning));
@@ -175,6 +183,23 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
     } finally {
       reader.dispose();
     }
+  }
+
+  /** The file's bytes, for readers that ask for more again and again, until an interruption. */
+  private static InputStream interruptible(EncodedImage file) {
+    return new FilterInputStream(new ByteArrayInputStream(file.bytes())) {
+      @Override
+      public int read() throws IOException {
+        file.checkInterrupted();
+        return super.read();
+      }
+
+      @Override
+      public int read(byte[] to, int from, int count) throws IOException {
+        file.checkInterrupted();
+        return super.read(to, from, count);
+      }
+    };
   }
 
   /** A RIFF file says its length in its header. */

@@ -219,6 +219,7 @@ final class Png {
 
   /** Gives the next piece of image data to the inflater. */
   private void feed(Inflater inflater) throws ImageException {
+    file.checkInterrupted();
     while (dataLeft == 0) {
       at += 4; // the checksum, which Pillow does not check either
       file.require(at, 8);
@@ -249,6 +250,7 @@ final class Png {
       int length = rowBytes(columns);
       Arrays.fill(above, (byte) 0);
       for (int y = interlaced ? PASS_ROW[pass] : 0; y < frameHeight && columns > 0; y += rowStep) {
+        file.checkInterrupted();
         inflate(inflater, row, length + 1);
         unfilter(row, above, length, bytesPerPixel);
         int x = left + (interlaced ? PASS_COLUMN[pass] : 0);

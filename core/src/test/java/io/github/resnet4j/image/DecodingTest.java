@@ -134,6 +134,21 @@ class DecodingTest {
     }
   }
 
+  /** Whatever the format: who interrupts a decoding thread does not wait for its pixels. */
+  @ParameterizedTest
+  @MethodSource("exact")
+  void anInterruptedThreadDecodesNothing(Map.Entry<String, Map<String, Object>> golden)
+      throws IOException {
+    byte[] bytes = Files.readAllBytes(Golden.path("images/" + golden.getKey()));
+    Thread.currentThread().interrupt();
+    try {
+      var error = assertThrows(ImageException.class, () -> ImageDecoder.DEFAULT.decode("x", bytes));
+      assertTrue(error.getMessage().contains("interrupted"), error.getMessage());
+    } finally {
+      assertTrue(Thread.interrupted(), "the thread stays interrupted");
+    }
+  }
+
   /** What {@code tools/fuzz/run} found worth keeping. */
   @Test
   void theCorpusOfEarlierSearchesIsReadOrRefused() throws IOException {

@@ -86,6 +86,7 @@ final class Pictures {
   }
 
   private static boolean looksLikePicture(Path file) {
-    return ImageDecoder.isImageName(String.valueOf(file.getFileName())) && Files.isRegularFile(file);
+    return ImageDecoder.isImageName(String.valueOf(file.getFileName()))
+        && Files.isRegularFile(file);
   }
 }

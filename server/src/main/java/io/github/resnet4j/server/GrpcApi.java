@@ -2,6 +2,7 @@ package io.github.resnet4j.server;
 
 import com.google.protobuf.ByteString;
 import com.google.protobuf.Message;
+import com.google.protobuf.Parser;
 import io.github.resnet4j.server.Batcher.Result;
 import io.github.resnet4j.server.InferenceProtocol.Description;
 import io.github.resnet4j.server.InferenceProtocol.Input;
@@ -36,9 +37,10 @@ import io.grpc.stub.ServerCalls;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -47,6 +49,7 @@ import java.util.function.Function;
 /** The Open Inference Protocol over gRPC. */
 final class GrpcApi {
   private static final String SERVICE = "inference.GRPCInferenceService";
+  private static final Set<String> HEALTH = Set.of("ServerLive", "ServerReady");
   private static final int MOST_METADATA = 16 << 10;
   private static final Metadata.Key<String> AUTHORIZATION =
       Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
@@ -85,7 +88,7 @@ final class GrpcApi {
         .maxInboundMessageSize((int) options.limits().body())
         .maxInboundMetadataSize(MOST_METADATA)
         .maxConcurrentCallsPerConnection(options.batching().queue())
-        .maxConnectionIdle(10 * options.limits().idle().toSeconds(), TimeUnit.SECONDS)
+        .maxConnectionIdle(10 * options.limits().idle().toMillis() + 1, TimeUnit.MILLISECONDS)
         .addService(definition())
         .build()
         .start();
@@ -96,25 +99,25 @@ final class GrpcApi {
     add(
         service,
         "ServerLive",
-        ServerLiveRequest.getDefaultInstance(),
+        ServerLiveRequest.parser(),
         ServerLiveResponse.getDefaultInstance(),
         _ -> ServerLiveResponse.newBuilder().setLive(true).build());
     add(
         service,
         "ServerReady",
-        ServerReadyRequest.getDefaultInstance(),
+        ServerReadyRequest.parser(),
         ServerReadyResponse.getDefaultInstance(),
         _ -> ServerReadyResponse.newBuilder().setReady(api.isReady()).build());
     add(
         service,
         "ModelReady",
-        ModelReadyRequest.getDefaultInstance(),
+        ModelReadyRequest.parser(),
         ModelReadyResponse.getDefaultInstance(),
         request -> ModelReadyResponse.newBuilder().setReady(isReady(request)).build());
     add(
         service,
         "ServerMetadata",
-        ServerMetadataRequest.getDefaultInstance(),
+        ServerMetadataRequest.parser(),
         ServerMetadataResponse.getDefaultInstance(),
         _ ->
             ServerMetadataResponse.newBuilder()
@@ -124,14 +127,11 @@ final class GrpcApi {
     add(
         service,
         "ModelMetadata",
-        ModelMetadataRequest.getDefaultInstance(),
+        ModelMetadataRequest.parser(),
         ModelMetadataResponse.getDefaultInstance(),
         this::metadata);
     service.addMethod(
-        method(
-            "ModelInfer",
-            ModelInferRequest.getDefaultInstance(),
-            ModelInferResponse.getDefaultInstance()),
+        method("ModelInfer", ModelInferResponse.getDefaultInstance()),
         ServerCalls.asyncUnaryCall(this::infer));
     return ServerInterceptors.intercept(
         service.build(),
@@ -141,7 +141,9 @@ final class GrpcApi {
               io.grpc.ServerCall<A, B> call,
               Metadata headers,
               io.grpc.ServerCallHandler<A, B> next) {
-            if (isAuthorized(headers)) {
+            // As over HTTP, whoever looks after the server needs no token.
+            String method = String.valueOf(call.getMethodDescriptor().getBareMethodName());
+            if (HEALTH.contains(method) || isAuthorized(headers)) {
               return next.startCall(call, headers);
             }
             measurements.refused(Kind.UNAUTHORIZED);
@@ -156,12 +158,11 @@ final class GrpcApi {
     return options.access().admits(Optional.ofNullable(headers.get(AUTHORIZATION)).orElse(""));
   }
 
-  private static <A extends Message, B extends Message> MethodDescriptor<A, B> method(
-      String name, A request, B response) {
-    return MethodDescriptor.<A, B>newBuilder()
+  private static <B extends Message> MethodDescriptor<byte[], B> method(String name, B response) {
+    return MethodDescriptor.<byte[], B>newBuilder()
         .setType(MethodDescriptor.MethodType.UNARY)
         .setFullMethodName(MethodDescriptor.generateFullMethodName(SERVICE, name))
-        .setRequestMarshaller(ProtoUtils.marshaller(request))
+        .setRequestMarshaller(GrpcMessages.BYTES)
         .setResponseMarshaller(ProtoUtils.marshaller(response))
         .build();
   }
@@ -169,13 +170,14 @@ final class GrpcApi {
   private <A extends Message, B extends Message> void add(
       ServerServiceDefinition.Builder service,
       String name,
-      A request,
+      Parser<A> parser,
       B response,
       Function<A, B> answer) {
     service.addMethod(
-        method(name, request, response),
-        ServerCalls.<A, B>asyncUnaryCall(
-            (asked, observer) -> answered("grpc " + name, observer, () -> answer.apply(asked))));
+        method(name, response),
+        ServerCalls.<byte[], B>asyncUnaryCall((bytes, observer) ->
+            answered(
+                "grpc " + name, observer, () -> answer.apply(GrpcMessages.read(bytes, parser)))));
   }
 
   /** What is answered, once, with its numbers and its line in the log. */
@@ -185,33 +187,35 @@ final class GrpcApi {
 
   private <B> void answered(String endpoint, StreamObserver<B> observer, Work<B> work) {
     long begin = System.nanoTime();
-    int status = 200;
+    int status = Kind.FAILED.status;
+    String error = "";
     try {
       B result = work.run();
       observer.onNext(result);
       observer.onCompleted();
+      status = 200;
     } catch (Refusal refusal) {
       status = refusal.kind().status;
+      error = refusal.reason();
       measurements.refused(refusal.kind());
       observer.onError(status(refusal).asRuntimeException());
-    } catch (RuntimeException e) {
-      status = Kind.FAILED.status;
+    } catch (Throwable e) { // an Error too: what is logged is what was answered
+      error = e.toString();
       measurements.refused(Kind.FAILED);
       log.failure(endpoint, e);
       observer.onError(Status.INTERNAL.withDescription("the server failed").asRuntimeException());
     } finally {
       long took = System.nanoTime() - begin;
       measurements.answered(endpoint, status, took);
-      log.request(
-          Map.of(
-              "event",
-              "request",
-              "endpoint",
-              endpoint,
-              "status",
-              status,
-              "ms",
-              Math.round(took / 1e4) / 100.0));
+      var fields = new LinkedHashMap<String, Object>();
+      fields.put("event", "request");
+      fields.put("endpoint", endpoint);
+      fields.put("status", status);
+      if (!error.isEmpty()) {
+        fields.put("error", error);
+      }
+      fields.put("ms", Math.round(took / 1e4) / 100.0);
+      log.request(fields);
     }
   }
 
@@ -267,39 +271,44 @@ final class GrpcApi {
         .toList();
   }
 
-  private void infer(ModelInferRequest request, StreamObserver<ModelInferResponse> observer) {
+  private void infer(byte[] bytes, StreamObserver<ModelInferResponse> observer) {
     answered(
         "grpc ModelInfer",
         observer,
         () -> {
           try {
             if (accepted.incrementAndGet() > options.batching().queue()) {
-              throw new Refusal(Kind.BUSY, "too many requests; try again in a second");
+              throw Admission.busy();
             }
-            return infer(request, (ServerCallStreamObserver<ModelInferResponse>) observer);
+            return infer(
+                GrpcMessages.inference(bytes, options.limits().images()),
+                (ServerCallStreamObserver<ModelInferResponse>) observer);
           } finally {
             accepted.decrementAndGet();
           }
         });
   }
 
-  private ModelInferResponse infer(
-      ModelInferRequest request, ServerCallStreamObserver<ModelInferResponse> observer) {
-    long deadline = System.nanoTime() + options.limits().deadline().toNanos();
+  /** When there must be an answer: what ends first of our limit, gRPC's and the request's own. */
+  private long deadline(ModelInferRequest request) {
+    long nanos = options.limits().deadline().toNanos();
     var context = io.grpc.Context.current().getDeadline();
     if (context != null) {
-      deadline =
-          Math.min(deadline, System.nanoTime() + context.timeRemaining(TimeUnit.NANOSECONDS));
+      nanos = Math.min(nanos, context.timeRemaining(TimeUnit.NANOSECONDS));
     }
     InferParameter timeout = request.getParametersMap().get("timeout");
     if (timeout != null && timeout.getInt64Param() > 0) {
-      deadline =
-          Math.min(
-              deadline, System.nanoTime() + TimeUnit.MICROSECONDS.toNanos(timeout.getInt64Param()));
+      nanos = Math.min(nanos, TimeUnit.MICROSECONDS.toNanos(timeout.getInt64Param()));
     }
+    return System.nanoTime() + nanos;
+  }
+
+  private ModelInferResponse infer(
+      ModelInferRequest request, ServerCallStreamObserver<ModelInferResponse> observer) {
+    long deadline = deadline(request);
     ServedModel model =
         models.find(Optional.of(request.getModelName()), Optional.of(request.getModelVersion()));
-    Input input = input(request);
+    Input input = input(request, options.limits().images());
     int images = InferenceProtocol.images(model, input);
     if (images > options.limits().images()) {
       throw new Refusal(
@@ -329,12 +338,20 @@ final class GrpcApi {
     return response.build();
   }
 
-  private static Input input(ModelInferRequest request) {
+  private static Input input(ModelInferRequest request, int images) {
     if (request.getInputsCount() != 1) {
       throw new Refusal(
           Kind.BAD_REQUEST, "inputs must have one entry, has " + request.getInputsCount());
     }
     var tensor = request.getInputs(0);
+    if (tensor.getShapeCount() > InferenceProtocol.MOST_DIMENSIONS) {
+      throw new Refusal(
+          Kind.BAD_REQUEST,
+          "a shape has more than %d dimensions".formatted(InferenceProtocol.MOST_DIMENSIONS));
+    }
+    if (request.getRawInputContentsCount() > 1) {
+      throw new Refusal(Kind.BAD_REQUEST, "raw_input_contents must have one entry");
+    }
     boolean bytes = tensor.getDatatype().equals("BYTES");
     if (request.getRawInputContentsCount() > 0) {
       var raw = request.getRawInputContents(0).asReadOnlyByteBuffer();
@@ -343,18 +360,19 @@ final class GrpcApi {
           tensor.getDatatype(),
           tensor.getShapeList(),
           bytes ? new float[0] : InferenceJson.floats(raw),
-          bytes ? InferenceJson.elements(raw) : List.of());
+          bytes ? InferenceJson.elements(raw, images) : List.of());
     }
     var contents = tensor.getContents();
-    float[] numbers = new float[contents.getFp32ContentsCount()];
+    float[] numbers = new float[bytes ? 0 : contents.getFp32ContentsCount()];
     for (int i = 0; i < numbers.length; i++) {
       numbers[i] = contents.getFp32Contents(i);
     }
+    List<ByteString> files = bytes ? contents.getBytesContentsList() : List.of();
     return new Input(
         tensor.getName(),
         tensor.getDatatype(),
         tensor.getShapeList(),
         numbers,
-        contents.getBytesContentsList().stream().map(ByteString::toByteArray).toList());
+        files.stream().map(ByteString::toByteArray).toList());
   }
 }

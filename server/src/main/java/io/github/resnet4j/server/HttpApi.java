@@ -11,6 +11,7 @@ import io.github.resnet4j.server.Admission.Endpoint;
 import io.github.resnet4j.server.Batcher.Result;
 import io.github.resnet4j.server.Measurements.Phase;
 import io.github.resnet4j.server.Refusal.Kind;
+import io.github.resnet4j.tensor.Tensor;
 import io.helidon.webserver.http.HttpRules;
 import io.helidon.webserver.http.HttpService;
 import java.io.IOException;
@@ -140,14 +141,7 @@ final class HttpApi implements HttpService {
               exchange.body(),
               options.limits().images());
     } else if (type.equals("application/json")) {
-      byte[] body = exchange.body();
-      Object json = InferenceJson.json(body, body.length);
-      List<?> list =
-          json instanceof Map<?, ?> map
-              ? InferenceJson.list("images", map.get("images"))
-              : InferenceJson.list("the body", json);
-      exchange.hasImages(list.size());
-      files = list.stream().map(InferenceJson::base64).toList();
+      files = RequestJson.files(exchange.body(), options.limits().images());
     } else {
       throw new Refusal(Kind.UNSUPPORTED, "send image/*, multipart/form-data or application/json");
     }
@@ -212,6 +206,7 @@ final class HttpApi implements HttpService {
   }
 
   private void note(Exchange exchange, Result result) {
+    InferenceProtocol.check(result);
     exchange.note(result);
     measurements.phase(Phase.QUEUE, result.queueNanos());
     measurements.phase(Phase.INFERENCE, result.runNanos());
@@ -303,7 +298,12 @@ final class HttpApi implements HttpService {
 
   private void infer(Exchange exchange) throws IOException {
     ServedModel model = named(exchange);
-    var request = InferenceJson.read(exchange.body(), exchange.header(InferenceJson.HEADER_LENGTH));
+    int images = options.limits().images();
+    var most =
+        new InferenceJson.Most(
+            images, (int) Math.min(1L << 30, (long) images * Tensor.sizeOf(model.inputShape())));
+    var request =
+        InferenceJson.read(exchange.body(), exchange.header(InferenceJson.HEADER_LENGTH), most);
     if (request.timeoutMicros() > 0) {
       exchange.within(TimeUnit.MICROSECONDS.toNanos(request.timeoutMicros()));
     }

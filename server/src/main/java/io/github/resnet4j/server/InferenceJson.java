@@ -1,6 +1,5 @@
 package io.github.resnet4j.server;
 
-import com.fasterxml.jackson.jr.ob.JSON;
 import io.github.resnet4j.server.InferenceProtocol.Input;
 import io.github.resnet4j.server.InferenceProtocol.Output;
 import io.github.resnet4j.server.Refusal.Kind;
@@ -11,7 +10,6 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Base64;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -31,14 +29,15 @@ import org.jspecify.annotations.Nullable;
 record InferenceJson(
     String id, Input input, List<String> outputs, List<String> binary, long timeoutMicros) {
   static final String HEADER_LENGTH = "Inference-Header-Content-Length";
-  private static final int MAX_DEPTH = 32;
+  private static final int LONGEST_ID = 1024;
 
   /**
    * Reads a request.
    *
    * @param header bytes of JSON at the body's beginning; all of them if empty
+   * @param most images and numbers of a request
    */
-  static InferenceJson read(byte[] body, Optional<String> header) {
+  static InferenceJson read(byte[] body, Optional<String> header, Most most) {
     int length = body.length;
     if (header.isPresent()) {
       try {
@@ -50,102 +49,214 @@ record InferenceJson(
         throw bad(HEADER_LENGTH + " must be a number of bytes of the body");
       }
     }
-    Map<?, ?> fields = object("the request", json(body, length));
-    List<?> inputs = list("inputs", fields.get("inputs"));
-    if (inputs.size() != 1) {
-      throw bad("inputs must have one entry, has " + inputs.size());
-    }
     var rest = ByteBuffer.wrap(body, length, body.length - length).order(ByteOrder.LITTLE_ENDIAN);
-    Input input = input(object("an input", inputs.getFirst()), rest);
-    if (rest.hasRemaining()) {
-      throw bad("%d bytes belong to no input".formatted(rest.remaining()));
+    try (var json = RequestJson.of(body, length)) {
+      var reading = new Reading(json, rest, most);
+      json.object("the request", reading::field);
+      json.end();
+      return reading.end();
+    } catch (IOException e) {
+      throw RequestJson.refusal(e);
     }
-    Map<?, ?> parameters = parameters(fields);
-    boolean allBinary = Boolean.TRUE.equals(parameters.get("binary_data_output"));
-    var outputs = new ArrayList<String>();
-    var binary = new ArrayList<String>();
-    if (fields.get("outputs") != null) {
-      for (Object each : list("outputs", fields.get("outputs"))) {
-        Map<?, ?> output = object("an output", each);
-        String name = text("an output's name", output.get("name"));
-        outputs.add(name);
-        Object own = parameters(output).get("binary_data");
-        if (own == null ? allBinary : Boolean.TRUE.equals(own)) {
-          binary.add(name);
-        }
-      }
-    }
-    if (outputs.isEmpty() && allBinary) {
-      binary.add(InferenceProtocol.LOGITS);
-    }
-    InferenceProtocol.check(outputs);
-    String id = fields.get("id") == null ? "" : text("id", fields.get("id"));
-    long timeout = parameters.get("timeout") instanceof Number n ? Math.max(0, n.longValue()) : 0;
-    return new InferenceJson(id, input, List.copyOf(outputs), List.copyOf(binary), timeout);
   }
 
-  /** Parsed, and not deeper than anything that means something. */
-  static Object json(byte[] body, int length) {
-    int depth = 0;
-    boolean quoted = false;
-    for (int i = 0; i < length; i++) {
-      switch (body[i]) {
-        case '"' -> quoted = !quoted;
-        case '\\' -> i += quoted ? 1 : 0;
-        case '{', '[' -> depth += quoted ? 0 : 1;
-        case '}', ']' -> depth -= quoted ? 0 : 1;
+  /**
+   * How much a request may have.
+   *
+   * @param images files of images
+   * @param numbers of a tensor of images
+   */
+  record Most(int images, int numbers) {}
+
+  /** A request that is being read. */
+  private static final class Reading {
+    private final RequestJson json;
+    private final ByteBuffer rest;
+    private final Most most;
+    private final List<String> outputs = new ArrayList<>();
+    private final List<String> binary = new ArrayList<>();
+    private final List<String> unsaid = new ArrayList<>();
+    private @Nullable Input input;
+    private boolean allBinary;
+    private String id = "";
+    private long timeout;
+
+    Reading(RequestJson json, ByteBuffer rest, Most most) {
+      this.json = json;
+      this.rest = rest;
+      this.most = most;
+    }
+
+    void field(String name) throws IOException {
+      switch (name) {
+        case "id" -> {
+          id = json.text("id");
+          if (id.length() > LONGEST_ID) {
+            throw bad("id must have at most %d characters".formatted(LONGEST_ID));
+          }
+        }
+        case "inputs" ->
+            json.list(
+                name,
+                1,
+                Kind.BAD_REQUEST,
+                () -> {
+                  var tensor = new Tensor();
+                  json.object("an input", tensor::field);
+                  input = tensor.end();
+                });
+        case "outputs" ->
+            json.list(name, InferenceProtocol.MOST_OUTPUTS, Kind.BAD_REQUEST, this::output);
+        case "parameters" -> json.object(name, this::parameter);
         default -> {}
       }
-      if (depth > MAX_DEPTH) {
-        throw bad("the JSON is deeper than " + MAX_DEPTH);
+    }
+
+    private void parameter(String name) throws IOException {
+      switch (name) {
+        case "binary_data_output" -> allBinary = json.flag(name);
+        case "timeout" -> timeout = Math.max(0, json.whole(name));
+        default -> {}
       }
     }
-    try {
-      Object value = JSON.std.anyFrom(new String(body, 0, length, StandardCharsets.UTF_8));
-      if (value == null) {
-        throw bad("the body is not JSON");
+
+    private void output() throws IOException {
+      var names = new ArrayList<String>();
+      var flags = new ArrayList<Boolean>();
+      json.object(
+          "an output",
+          name -> {
+            switch (name) {
+              case "name" -> names.add(json.text("an output's name"));
+              case "parameters" ->
+                  json.object(
+                      name,
+                      parameter -> {
+                        if (parameter.equals("binary_data")) {
+                          flags.add(json.flag(parameter));
+                        }
+                      });
+              default -> {}
+            }
+          });
+      if (names.isEmpty()) {
+        throw bad("an output's name must be a text");
       }
-      return value;
-    } catch (IOException _) {
-      throw bad("the body is not JSON");
+      String name = names.getFirst();
+      outputs.add(name);
+      if (flags.isEmpty()) {
+        unsaid.add(name);
+      } else if (flags.getFirst()) {
+        binary.add(name);
+      }
+    }
+
+    InferenceJson end() {
+      if (input == null) {
+        throw bad("inputs must have one entry");
+      }
+      if (rest.hasRemaining()) {
+        throw bad("%d bytes belong to no input".formatted(rest.remaining()));
+      }
+      InferenceProtocol.check(outputs);
+      if (allBinary) {
+        binary.addAll(outputs.isEmpty() ? List.of(InferenceProtocol.LOGITS) : unsaid);
+      }
+      return new InferenceJson(id, input, List.copyOf(outputs), List.copyOf(binary), timeout);
+    }
+
+    /** An input that is being read; its fields may come in any order. */
+    private final class Tensor {
+      private String name = "";
+      private String datatype = "";
+      private final List<Long> shape = new ArrayList<>();
+      private final List<byte[]> files = new ArrayList<>();
+      private float[] numbers = {};
+      private int size;
+      private boolean data;
+      private long binarySize = -1;
+
+      void field(String field) throws IOException {
+        switch (field) {
+          case "name" -> name = json.text("an input's name");
+          case "datatype" -> datatype = json.text("an input's datatype");
+          case "shape" ->
+              json.list(
+                  "an input's shape",
+                  InferenceProtocol.MOST_DIMENSIONS,
+                  Kind.BAD_REQUEST,
+                  () -> shape.add(json.whole("an input's shape")));
+          case "data" -> {
+            data = true;
+            json.flat("an input's data", this::element);
+          }
+          case "parameters" ->
+              json.object(
+                  field,
+                  parameter -> {
+                    if (parameter.equals("binary_data_size")) {
+                      binarySize = json.whole(parameter);
+                      if (binarySize < 0) {
+                        throw bad("binary_data_size must not be negative");
+                      }
+                    }
+                  });
+          default -> {}
+        }
+      }
+
+      private void element() throws IOException {
+        if (json.isText()) {
+          files.add(json.base64());
+          if (files.size() > most.images) {
+            throw new Refusal(Kind.TOO_LARGE, "at most %d images".formatted(most.images));
+          }
+          return;
+        }
+        if (size == most.numbers) {
+          throw new Refusal(Kind.TOO_LARGE, "at most %d numbers".formatted(most.numbers));
+        }
+        if (size == numbers.length) {
+          numbers = Arrays.copyOf(numbers, (int) Math.clamp(2L * size, 1024, most.numbers));
+        }
+        numbers[size++] = json.number("an input's data");
+      }
+
+      Input end() {
+        if (binarySize < 0) {
+          if (!data || (datatype.equals("BYTES") ? size > 0 : !files.isEmpty())) {
+            throw bad("an input's data must be a list of numbers, of base64 texts for BYTES");
+          }
+          return new Input(name, datatype, shape, Arrays.copyOf(numbers, size), files);
+        }
+        if (data || binarySize > rest.remaining()) {
+          throw bad("binary_data_size must be a number of bytes that follow the JSON");
+        }
+        ByteBuffer own =
+            rest.slice(rest.position(), (int) binarySize).order(ByteOrder.LITTLE_ENDIAN);
+        rest.position(rest.position() + (int) binarySize);
+        return datatype.equals("BYTES")
+            ? new Input(name, datatype, shape, new float[0], elements(own, most.images))
+            : new Input(name, datatype, shape, floats(own), List.of());
+      }
     }
   }
 
-  private static Input input(Map<?, ?> fields, ByteBuffer rest) {
-    String name = text("an input's name", fields.get("name"));
-    String datatype = text("an input's datatype", fields.get("datatype"));
-    var shape = new ArrayList<Long>();
-    for (Object extent : list("an input's shape", fields.get("shape"))) {
-      if (!(extent instanceof Integer number) || number < 0) {
-        throw bad("an input's shape must be whole numbers");
-      }
-      shape.add(number.longValue());
-    }
-    Object binary = parameters(fields).get("binary_data_size");
-    if (binary == null) {
-      List<?> data = list("an input's data", fields.get("data"));
-      return datatype.equals("BYTES")
-          ? new Input(name, datatype, shape, new float[0], files(data))
-          : new Input(name, datatype, shape, numbers(data), List.of());
-    }
-    if (!(binary instanceof Integer size) || size < 0 || size > rest.remaining()) {
-      throw bad("binary_data_size must be a number of bytes that follow the JSON");
-    }
-    ByteBuffer own = rest.slice(rest.position(), size).order(ByteOrder.LITTLE_ENDIAN);
-    rest.position(rest.position() + size);
-    return datatype.equals("BYTES")
-        ? new Input(name, datatype, shape, new float[0], elements(own))
-        : new Input(name, datatype, shape, floats(own), List.of());
-  }
-
-  /** Elements of BYTES: a length of four bytes before each. */
-  static List<byte[]> elements(ByteBuffer bytes) {
+  /**
+   * Elements of BYTES: a length of four bytes before each.
+   *
+   * @param most elements; more are refused
+   */
+  static List<byte[]> elements(ByteBuffer bytes, int most) {
     ByteBuffer in = bytes.order(ByteOrder.LITTLE_ENDIAN);
     var elements = new ArrayList<byte[]>();
     while (in.hasRemaining()) {
       int length = in.remaining() < 4 ? -1 : in.getInt();
       if (length < 0 || length > in.remaining()) {
         throw bad("an element of BYTES is longer than what follows");
+      }
+      if (elements.size() == most) {
+        throw new Refusal(Kind.TOO_LARGE, "at most %d images".formatted(most));
       }
       byte[] element = new byte[length];
       in.get(element);
@@ -161,78 +272,6 @@ record InferenceJson(
     float[] numbers = new float[bytes.remaining() / 4];
     bytes.order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().get(numbers);
     return numbers;
-  }
-
-  /** Numbers of lists in lists, as they come. */
-  private static float[] numbers(List<?> data) {
-    var numbers = new Floats();
-    numbers.addAll(data);
-    return numbers.toArray();
-  }
-
-  private static final class Floats {
-    private float[] values = new float[1024];
-    private int size;
-
-    void addAll(List<?> data) {
-      for (Object each : data) {
-        switch (each) {
-          case Number number -> {
-            if (size == values.length) {
-              values = Arrays.copyOf(values, 2 * size);
-            }
-            values[size++] = number.floatValue();
-          }
-          case List<?> inner -> addAll(inner);
-          case null, default -> throw bad("an input's data must be numbers");
-        }
-      }
-    }
-
-    float[] toArray() {
-      return Arrays.copyOf(values, size);
-    }
-  }
-
-  private static List<byte[]> files(List<?> data) {
-    return data.stream().map(InferenceJson::base64).toList();
-  }
-
-  /** Bytes in JSON, with or without {@code data:image/…;base64,} before them. */
-  static byte[] base64(@Nullable Object value) {
-    String text = text("a picture", value);
-    int comma = text.startsWith("data:") ? text.indexOf(',') : -1;
-    try {
-      return Base64.getMimeDecoder().decode(text.substring(comma + 1));
-    } catch (IllegalArgumentException _) {
-      throw bad("a picture in JSON must be base64");
-    }
-  }
-
-  private static Map<?, ?> parameters(Map<?, ?> fields) {
-    Object found = fields.get("parameters");
-    return found == null ? Map.of() : object("parameters", found);
-  }
-
-  static Map<?, ?> object(String what, @Nullable Object value) {
-    if (value instanceof Map<?, ?> map) {
-      return map;
-    }
-    throw bad(what + " must be an object");
-  }
-
-  static List<?> list(String what, @Nullable Object value) {
-    if (value instanceof List<?> list) {
-      return list;
-    }
-    throw bad(what + " must be a list");
-  }
-
-  private static String text(String what, @Nullable Object value) {
-    if (value instanceof String text) {
-      return text;
-    }
-    throw bad(what + " must be a text");
   }
 
   private static Refusal bad(String reason) {

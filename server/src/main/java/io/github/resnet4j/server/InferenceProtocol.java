@@ -25,6 +25,13 @@ final class InferenceProtocol {
   static final String LOGITS = "logits";
   static final String PROBABILITIES = "probabilities";
   static final String EMBEDDING = "embedding";
+
+  /** Outputs of a request: each that there is, once. */
+  static final int MOST_OUTPUTS = 3;
+
+  /** Dimensions of an input's shape. */
+  static final int MOST_DIMENSIONS = 8;
+
   private static final Set<String> OUTPUTS = Set.of(LOGITS, PROBABILITIES, EMBEDDING);
 
   static final String SERVER = "resnet4j";
@@ -85,14 +92,11 @@ final class InferenceProtocol {
   /** How many images an input has, once its shape has been found right. */
   static int images(ServedModel model, Input input) {
     if (input.name.equals(PICTURES) && input.datatype.equals("BYTES")) {
-      long count = input.shape.stream().reduce(1L, (a, b) -> a * b);
-      if (input.shape.isEmpty()
-          || input.shape.size() > 2
-          || input.shape.getFirst() < 1
-          || count != input.files.size()) {
+      boolean fits = input.shape.size() == 1 || input.shape.size() == 2;
+      if (!fits || !holds(input.shape, input.files.size()) || input.files.isEmpty()) {
         throw new Refusal(
             Kind.BAD_REQUEST,
-            "input 'pictures' must have the shape [N] and N files, has %s and %d"
+            "input 'pictures' must have the shape [N] or [N, 1] and N files, has %s and %d"
                 .formatted(input.shape, input.files.size()));
       }
       return input.files.size();
@@ -110,15 +114,33 @@ final class InferenceProtocol {
             "input 'images' must be [N, %d, %d, %d], is %s"
                 .formatted(one[0], one[1], one[2], input.shape));
       }
-      if (input.numbers.length != Math.multiplyExact(input.shape.getFirst(), (long) size)) {
+      if (!holds(input.shape, input.numbers.length)) {
         throw new Refusal(
             Kind.BAD_REQUEST,
             "input 'images' of %s has %d numbers".formatted(input.shape, input.numbers.length));
+      }
+      for (float number : input.numbers) {
+        if (!Float.isFinite(number)) {
+          throw new Refusal(
+              Kind.BAD_REQUEST, "input 'images' has a number that is NaN or infinite");
+        }
       }
       return input.numbers.length / size;
     }
     throw new Refusal(
         Kind.BAD_REQUEST, "the input must be 'images' of FP32 or 'pictures' of BYTES, one of both");
+  }
+
+  /** Whether a shape has so many elements; in exact arithmetic, whatever its numbers are. */
+  private static boolean holds(List<Long> shape, int elements) {
+    long product = 1;
+    for (long extent : shape) {
+      if (extent < 1 || extent > Integer.MAX_VALUE || product > Integer.MAX_VALUE) {
+        return false;
+      }
+      product *= extent;
+    }
+    return product == elements;
   }
 
   /** Begins with all images; the answers come one by one. */
@@ -147,6 +169,7 @@ final class InferenceProtocol {
    * @param wanted names; the logits if there are none
    */
   static List<Output> finish(List<String> wanted, List<Result> results) {
+    results.forEach(InferenceProtocol::check);
     var outputs = new ArrayList<Output>();
     for (String name : wanted.isEmpty() ? List.of(LOGITS) : wanted) {
       outputs.add(
@@ -160,11 +183,24 @@ final class InferenceProtocol {
     return outputs;
   }
 
-  /** Refuses outputs that there are not. */
+  /** Refuses outputs that there are not, and ones that are named twice. */
   static void check(List<String> wanted) {
+    if (wanted.size() > MOST_OUTPUTS || Set.copyOf(wanted).size() < wanted.size()) {
+      throw new Refusal(Kind.BAD_REQUEST, "an output must be named once");
+    }
     if (!OUTPUTS.containsAll(wanted)) {
       throw new Refusal(
           Kind.BAD_REQUEST, "the outputs are 'logits', 'probabilities' and 'embedding'");
+    }
+  }
+
+  /** Refuses to answer with results that are no numbers. */
+  static void check(Result result) {
+    for (float logit : result.logits()) {
+      if (!Float.isFinite(logit)) {
+        throw new Refusal(
+            Kind.FAILED, "the network's results are NaN or infinite: its weights may be damaged");
+      }
     }
   }
 

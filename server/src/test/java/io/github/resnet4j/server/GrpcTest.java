@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.ByteString;
 import com.google.protobuf.Message;
+import io.github.resnet4j.server.inference.InferParameter;
+import io.github.resnet4j.server.inference.InferTensorContents;
 import io.github.resnet4j.server.inference.ModelInferRequest;
 import io.github.resnet4j.server.inference.ModelInferResponse;
 import io.github.resnet4j.server.inference.ModelReadyRequest;
@@ -14,17 +16,22 @@ import io.github.resnet4j.server.inference.ServerReadyRequest;
 import io.github.resnet4j.server.inference.ServerReadyResponse;
 import io.grpc.CallOptions;
 import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.protobuf.ProtoUtils;
 import io.grpc.stub.ClientCalls;
+import io.grpc.stub.MetadataUtils;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
@@ -151,8 +158,121 @@ class GrpcTest {
         refused(pictures(1), usual.withDeadlineAfter(1, TimeUnit.NANOSECONDS)));
   }
 
+  private Status.Code refused(byte[] message) {
+    var method =
+        MethodDescriptor.<byte[], ModelInferResponse>newBuilder()
+            .setType(MethodDescriptor.MethodType.UNARY)
+            .setFullMethodName("inference.GRPCInferenceService/ModelInfer")
+            .setRequestMarshaller(GrpcMessages.BYTES)
+            .setResponseMarshaller(ProtoUtils.marshaller(ModelInferResponse.getDefaultInstance()))
+            .build();
+    return assertThrows(
+            StatusRuntimeException.class,
+            () -> ClientCalls.blockingUnaryCall(channel, method, CallOptions.DEFAULT, message))
+        .getStatus()
+        .getCode();
+  }
+
   @Test
-  void aTokenIsAskedForHereToo() throws Exception {
+  void garbageIsAnInvalidArgument() throws IOException {
+    byte[] good = pictures(1).toByteArray();
+    for (byte[] each :
+        List.of(
+            new byte[] {1, 2, 3, 4},
+            new byte[] {(byte) 0xff, (byte) 0xff},
+            new byte[100],
+            "POST / HTTP/1.1".getBytes(StandardCharsets.US_ASCII),
+            Arrays.copyOf(good, good.length - 10))) {
+      assertEquals(Status.Code.INVALID_ARGUMENT, refused(each), Arrays.toString(each));
+    }
+  }
+
+  /** What a message repeats is counted before it is built. */
+  @Test
+  void whatIsRepeatedTooOftenIsRefused() throws IOException {
+    ModelInferRequest one = pictures(1);
+    var output =
+        ModelInferRequest.InferRequestedOutputTensor.newBuilder().setName("logits").build();
+    var twice = one.toBuilder().addOutputs(output).addOutputs(output).build();
+    var often = one.toBuilder();
+    for (int i = 0; i < 1_000_000; i++) {
+      often.addOutputs(output);
+    }
+    var input = one.getInputs(0).toBuilder();
+    var tensors = one.toBuilder().addInputs(input);
+    var parameters = one.toBuilder();
+    for (int i = 0; i < 300; i++) {
+      parameters.putParameters("p" + i, InferParameter.getDefaultInstance());
+    }
+    var shape = one.toBuilder().setInputs(0, input.clone().addAllShape(ones(100_000)));
+    var contents = InferTensorContents.newBuilder().addAllInt64Contents(ones(100_000));
+    var numbers = one.toBuilder().setInputs(0, input.clone().setContents(contents));
+    var raw = one.toBuilder().addRawInputContents(ByteString.EMPTY);
+    for (var request :
+        List.of(
+            twice,
+            often.build(),
+            tensors.build(),
+            parameters.build(),
+            shape.build(),
+            numbers.build(),
+            raw.build())) {
+      assertEquals(Status.Code.INVALID_ARGUMENT, refused(request.toByteArray()));
+    }
+    call("ModelInfer", one, ModelInferResponse.getDefaultInstance());
+  }
+
+  private static List<Long> ones(int count) {
+    return Collections.nCopies(count, 1L);
+  }
+
+  @Test
+  void shapesThatOverflowAreInvalidArguments() throws IOException {
+    long most = Long.MAX_VALUE;
+    for (List<Long> shape :
+        List.of(
+            List.of(most, most), // whose product wraps to 1
+            List.of(-1L, -1L),
+            List.of(1L << 32, 1L << 32),
+            List.of(0L),
+            List.<Long>of())) {
+      ModelInferRequest one = pictures(1);
+      var input = one.getInputs(0).toBuilder().clearShape().addAllShape(shape);
+      assertEquals(
+          Status.Code.INVALID_ARGUMENT,
+          refused(one.toBuilder().setInputs(0, input).build(), CallOptions.DEFAULT),
+          shape.toString());
+    }
+    var images =
+        ModelInferRequest.InferInputTensor.newBuilder()
+            .setName("images")
+            .setDatatype("FP32")
+            .addAllShape(List.of(1L << 61, 3L, 32L, 32L));
+    assertEquals(
+        Status.Code.INVALID_ARGUMENT,
+        refused(
+            ModelInferRequest.newBuilder().setModelName("digits").addInputs(images).build(),
+            CallOptions.DEFAULT));
+  }
+
+  @Test
+  void timeoutsMayBeAnyNumber() throws IOException {
+    var forever = InferParameter.newBuilder().setInt64Param(Long.MAX_VALUE).build();
+    var request = pictures(1).toBuilder().putParameters("timeout", forever).build();
+    call("ModelInfer", request, ModelInferResponse.getDefaultInstance());
+  }
+
+  private ManagedChannel with(String authorization) {
+    var headers = new Metadata();
+    headers.put(Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER), authorization);
+    return NettyChannelBuilder.forAddress("127.0.0.1", client.server.grpcPort())
+        .usePlaintext()
+        .intercept(MetadataUtils.newAttachHeadersInterceptor(headers))
+        .build();
+  }
+
+  @Test
+  void aTokenIsAskedForButNotForHealth() throws Exception {
     stop();
     ServerOptions usual = Client.options(folder);
     open(
@@ -168,6 +288,20 @@ class GrpcTest {
             usual.accessLog(),
             Duration.ofSeconds(5),
             usual.compile()));
+    assertEquals(Status.Code.UNAUTHENTICATED, refused(pictures(1), CallOptions.DEFAULT));
+    assertTrue(
+        call(
+                "ServerReady",
+                ServerReadyRequest.getDefaultInstance(),
+                ServerReadyResponse.getDefaultInstance())
+            .getReady());
+    for (String scheme : List.of("Bearer", "bearer", "BEARER ")) {
+      channel.shutdownNow();
+      channel = with(scheme + " 0123456789abcdef");
+      call("ModelInfer", pictures(1), ModelInferResponse.getDefaultInstance());
+    }
+    channel.shutdownNow();
+    channel = with("bearer 0123456789abcdeg");
     assertEquals(Status.Code.UNAUTHENTICATED, refused(pictures(1), CallOptions.DEFAULT));
   }
 }

@@ -256,6 +256,23 @@ class InferenceServerTest {
             format.formatted("cats", "FP32", "[1]", "[1]"),
             format.formatted("pictures", "BYTES", "[2]", "[\"AA==\"]"),
             format.formatted("pictures", "BYTES", "[1]", "[\"AA==\"]"),
+            format.formatted("pictures", "BYTES", "[1]", "[1]"),
+            format.formatted("pictures", "FP32", "[1]", "[\"AA==\"]"),
+            format.formatted("images", "FP32", "[9223372036854775807,9223372036854775807]", "[1]"),
+            format.formatted("images", "FP32", "[92233720368547758080,3,32,32]", "[1]"),
+            format.formatted("images", "FP32", "[1,1,1,1,1,1,1,1,1]", "[1]"),
+            format.formatted("images", "FP32", "[1.0,3,32,32]", "[1]"),
+            format.formatted("images", "FP32", "[1,3,32,32]", "[NaN]"),
+            format.formatted("images", "FP32", "[1,3,32,32]", "[null]"),
+            format.formatted("images", "FP32", "[1,3,32,32]", "[1e99" + ",1".repeat(3071) + "]"),
+            "{\"inputs\":[],\"inputs\":[]}",
+            "{\"inputs\":[{},{}]}",
+            "{\"inputs\":[null]}",
+            "{} {}",
+            "null",
+            "{\"a\":1" + fields(65) + "}",
+            "{\"inputs\":[{\"parameters\":{\"a\":1" + fields(65) + "}}]}",
+            "{\"" + "n".repeat(2000) + "\":1}",
             "{\"inputs\":[]}",
             "{\"inputs\":[{}]}",
             "{}",
@@ -265,6 +282,63 @@ class InferenceServerTest {
       Answer answer = client.post("/v2/models/digits/infer", "application/json", body);
       assertEquals(400, answer.status(), () -> body + " " + answer);
       assertTrue(answer.json().containsKey("error"), answer::toString);
+    }
+  }
+
+  private static String fields(int count) {
+    var fields = new StringBuilder();
+    for (int i = 0; i < count; i++) {
+      fields.append(",\"f").append(i).append("\":[{}]");
+    }
+    return fields.toString();
+  }
+
+  private static String base64(int digit) throws IOException {
+    return "\"" + Base64.getEncoder().encodeToString(Client.digit(digit)) + "\"";
+  }
+
+  private static Answer inferred(String shape, String data, String more) throws Exception {
+    String body =
+        "{\"inputs\":[{\"data\":%s,\"shape\":%s,\"name\":\"pictures\",\"datatype\":\"BYTES\"}]%s}";
+    return client.post(
+        "/v2/models/digits/infer", "application/json", body.formatted(data, shape, more));
+  }
+
+  /** Whatever a request names twice, or very often, is refused where it begins. */
+  @Test
+  void outputsNamedTwiceOrOftenAreRefused() throws Exception {
+    String six = "[" + base64(6) + "]";
+    for (int count : new int[] {2, 4, 700_000}) {
+      String outputs = String.join(",", Collections.nCopies(count, "{\"name\":\"logits\"}"));
+      Answer answer = inferred("[1]", six, ",\"outputs\":[" + outputs + "]");
+      assertEquals(400, answer.status(), answer::toString);
+    }
+    String each = "{\"name\":\"logits\"},{\"name\":\"probabilities\"},{\"name\":\"embedding\"}";
+    Answer all = inferred("[1]", six, ",\"outputs\":[" + each + "]");
+    assertEquals(3, ((List<?>) all.json().get("outputs")).size(), all::toString);
+  }
+
+  @Test
+  void filesMayBeNestedAsTheirShapeSays() throws Exception {
+    for (String[] each :
+        new String[][] {{"[2,1]", "[[%s],[%s]]"}, {"[1,2]", "[[%s,%s]]"}, {"[2]", "[%s,%s]"}}) {
+      Answer answer = inferred(each[0], each[1].formatted(base64(6), base64(7)), "");
+      assertEquals(200, answer.status(), answer::toString);
+      Map<?, ?> output = (Map<?, ?>) ((List<?>) answer.json().get("outputs")).getFirst();
+      assertEquals(List.of(2, 10), output.get("shape"));
+    }
+    Answer many =
+        inferred("[65]", "[" + String.join(",", Collections.nCopies(65, "\"AA==\"")) + "]", "");
+    assertEquals(413, many.status(), many::toString);
+  }
+
+  /** A limit that is further away than time can say is none. */
+  @Test
+  void timeoutsMayBeAnyNumber() throws Exception {
+    for (String timeout : List.of("9223372036854775807", "0", "10000000")) {
+      String more = ",\"parameters\":{\"timeout\":" + timeout + "}";
+      Answer answer = inferred("[1]", "[" + base64(6) + "]", more);
+      assertEquals(200, answer.status(), answer::toString);
     }
   }
 

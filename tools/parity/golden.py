@@ -11,8 +11,11 @@ import argparse
 import hashlib
 import io
 import json
+import pickle
 import struct
 import sys
+import types
+import zipfile
 import zlib
 from collections import OrderedDict
 from importlib import metadata
@@ -688,6 +691,90 @@ def checkpoints(out):
     hugging_face(folder)
 
 
+class Python2Pickler(pickle._Pickler):
+    """Writes protocol 2 as Python 2 does: texts as byte strings."""
+
+    dispatch = dict(pickle._Pickler.dispatch)
+
+    def save_str(self, text):
+        data = text.encode("ascii")
+        if len(data) < 256:
+            self.write(pickle.SHORT_BINSTRING + bytes([len(data)]) + data)
+        else:
+            self.write(pickle.BINSTRING + struct.pack("<i", len(data)) + data)
+        self.memoize(text)
+
+    dispatch[str] = save_str
+
+
+def foreign_checkpoints(out):
+    """Files that torch.load(weights_only=True) reads, and tensors that a ResNet does not have."""
+    folder = out / "checkpoints" / "foreign"
+    folder.mkdir(parents=True, exist_ok=True)
+    python2 = types.ModuleType("python2")
+    python2.Pickler = Python2Pickler
+    python2.dump = lambda value, file, protocol: Python2Pickler(file, protocol).dump(value)
+    weights = OrderedDict(
+        (("conv1.weight", torch.arange(24.0).reshape(2, 3, 2, 2)), ("steps", torch.tensor(7)))
+    )
+    whole = {"state_dict": weights, "epoch": 3, "classes": {"cat", "dog"}, "best": 0.5}
+    for name, zipped in ("python2.pth", True), ("python2-legacy.pth", False):
+        torch.save(whole, folder / name, python2, _use_new_zipfile_serialization=zipped)
+    torch.serialization.set_crc32_options(False)
+    torch.save(weights, folder / "without-checksums.pth")
+    torch.serialization.set_crc32_options(True)
+
+    class Stream(io.RawIOBase):  # cannot go back, so checksums and lengths follow the bytes
+        def __init__(self):
+            self.bytes = b""
+
+        def writable(self):
+            return True
+
+        def write(self, data):
+            self.bytes += bytes(data)
+            return len(data)
+
+    torch.save(weights, folder / "checksums.pth")
+    stream = Stream()
+    with zipfile.ZipFile(folder / "checksums.pth") as source, zipfile.ZipFile(stream, "w") as copy:  # fmt: skip
+        for entry in source.infolist():
+            copy.writestr(zipfile.ZipInfo(entry.filename), source.read(entry))
+    (folder / "data-descriptors.pth").write_bytes(stream.bytes)
+    expected = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix == ".pth":
+            loaded = torch.load(file, weights_only=True)
+            loaded = loaded.get("state_dict", loaded)
+            expected[file.name] = {k: {"shape": list(v.shape), "values": v.float().flatten().tolist()} for k, v in loaded.items()}  # fmt: skip
+    (folder / "expected.json").write_text(compact(expected))
+
+    kinds = folder / "kinds"
+    kinds.mkdir(exist_ok=True)
+    values = torch.tensor([[0.0, 1.5], [2.0, 0.0]])
+    linear = nn.Linear(2, 2)
+    for name, tensor in {
+        "sparse": values.to_sparse(),
+        "quantized": torch.quantize_per_tensor(values, 0.1, 0, torch.qint8),
+        "channels": torch.quantize_per_channel(values, torch.ones(2), torch.zeros(2), 0, torch.quint8),
+        "complex64": values.to(torch.complex64),
+        "complex128": values.to(torch.complex128),
+        "float8_e4m3fn": values.to(torch.float8_e4m3fn),
+        "float8_e5m2": values.to(torch.float8_e5m2),
+        "uint16": values.to(torch.uint16),
+        "meta": values.to("meta"),
+        "nested": torch.nested.nested_tensor([values, values]),
+    }.items():
+        torch.save({"bias": torch.ones(2), "layer.weight": tensor}, kinds / f"{name}.pth")
+        # Beside the weights they do no harm.
+        if name in ("sparse", "quantized", "complex64", "float8_e4m3fn"):
+            torch.save({"model": linear.state_dict(), "other": tensor}, kinds / f"beside-{name}.pth")
+            if name in ("sparse", "quantized", "complex64"):
+                torch.save({"model": {"bias": torch.ones(2)}, "other": tensor}, kinds / f"beside-{name}-legacy.pth", _use_new_zipfile_serialization=False)  # fmt: skip
+    for name in "float8_e4m3fn", "complex64", "uint16":
+        save_file({"layer.weight": values.to(getattr(torch, name))}, kinds / f"{name}.safetensors")
+
+
 def hugging_face(folder):
     config = transformers.ResNetConfig(
         embedding_size=8,
@@ -911,7 +998,7 @@ def main():
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(2)
     parts = (
-        random_numbers, initial_weights, checkpoints, pictures, preprocessing, forward, logits, training, optimizers,
+        random_numbers, initial_weights, checkpoints, foreign_checkpoints, pictures, preprocessing, forward, logits, training, optimizers,
         ten_steps, adjustments, events, costs, heat_maps, relatives,
     )  # fmt: skip
     for part in parts:

@@ -29,7 +29,8 @@ import java.util.stream.IntStream;
  * }
  * }</pre>
  *
- * @param labels one name a class, in the order of the logits
+ * @param labels one name a class, in the order of the logits; none for a network without its head,
+ *     which gives embeddings and cannot classify
  */
 public record Classifier(ResNet network, Preprocessing preprocessing, List<String> labels) {
   private static final String EMBEDDED = "digits.pth";
@@ -40,12 +41,10 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
   public Classifier {
     labels = List.copyOf(labels);
     ResNetSpec spec = network.spec();
-    if (!spec.includeTop()) {
-      throw new IllegalArgumentException("a network without its head (includeTop) has no classes");
-    }
-    if (labels.size() != spec.numClasses()) {
+    int classes = spec.includeTop() ? spec.numClasses() : 0;
+    if (labels.size() != classes) {
       throw new IllegalArgumentException(
-          "%d labels for %d classes".formatted(labels.size(), spec.numClasses()));
+          "%d labels for %d classes".formatted(labels.size(), classes));
     }
     if (preprocessing.channels() != spec.inChannels()) {
       throw new IllegalArgumentException(
@@ -96,23 +95,17 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
    * #usualPreprocessing the usual one} and numbers where those are not known. The file stays open
    * as long as the process lives: weights are read as they are compiled.
    *
-   * @throws IllegalArgumentException if it is not known which network they are for
+   * @throws CheckpointException if they are for no network of the family; says why
    */
   @SuppressWarnings("MustBeClosedChecker")
   public static Classifier of(Weights found) throws IOException {
-    ResNetSpec spec =
-        found
-            .spec()
-            .orElseThrow(() ->
-                new IllegalArgumentException(
-                    found.file() + ": does not say which network it is for; name it"));
-    return of(found, ResNet.loadLazily(spec, Checkpoint.open(found.file())));
+    return of(found, ResNet.loadLazily(found.requireSpec(), Checkpoint.open(found.file())));
   }
 
   /** The same for a network that was loaded from them already. */
   public static Classifier of(Weights found, ResNet network) {
     ResNetSpec spec = network.spec();
-    int classes = spec.numClasses();
+    int classes = spec.includeTop() ? spec.numClasses() : 0;
     return new Classifier(
         network,
         found.preprocessing().orElseGet(() -> usualPreprocessing(spec)),
@@ -146,10 +139,15 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
           "does not say which network it is for; name the network and its preprocessing");
     }
     ResNetSpec spec = notes.spec().get();
-    return new Classifier(
-        lazily ? ResNet.loadLazily(spec, checkpoint) : ResNet.load(spec, checkpoint),
-        notes.preprocessing().get(),
-        notes.labels().orElseGet(() -> numbered(spec.numClasses())));
+    ResNet network = lazily ? ResNet.loadLazily(spec, checkpoint) : ResNet.load(spec, checkpoint);
+    List<String> labels =
+        notes.labels().orElseGet(() -> numbered(spec.includeTop() ? spec.numClasses() : 0));
+    try {
+      return new Classifier(network, notes.preprocessing().get(), labels);
+    } catch (IllegalArgumentException e) {
+      throw new CheckpointException(
+          checkpoint.file(), "its notes contradict each other: " + e.getMessage(), e);
+    }
   }
 
   /** Names for classes that have none: their numbers. */
@@ -204,8 +202,12 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
    * The best classes of each row of logits.
    *
    * @param logits {@code [N, classes]}
+   * @throws IllegalStateException if the network has no head
    */
   public List<List<Prediction>> top(Tensor logits, int top) {
+    if (!network.spec().includeTop()) {
+      throw new IllegalStateException("a network without its head (includeTop) has no classes");
+    }
     int classes = logits.dim(1);
     var all = new ArrayList<List<Prediction>>();
     for (int n = 0; n < logits.dim(0); n++) {
@@ -226,9 +228,10 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
               .boxed()
               .sorted(Comparator.comparing((Integer c) -> -values[row + c]))
               .limit(top)
-              .map(c ->
-                  new Prediction(
-                      c, labels.get(c), (float) (Math.exp(values[row + c] - shift) / total)))
+              .map(
+                  c ->
+                      new Prediction(
+                          c, labels.get(c), (float) (Math.exp(values[row + c] - shift) / total)))
               .toList());
     }
     return all;

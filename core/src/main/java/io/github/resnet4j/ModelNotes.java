@@ -39,7 +39,7 @@ record ModelNotes(
           Optional.ofNullable(metadata.get("preprocessing"))
               .map(fields -> Preprocessing.fromFields(fields(fields))),
           Optional.ofNullable(metadata.get("labels"))
-              .map(labels -> list("labels", labels).stream().map(String::valueOf).toList()));
+              .map(labels -> list("labels", labels).stream().map(ModelNotes::label).toList()));
     } catch (IllegalArgumentException e) {
       throw new CheckpointException(
           checkpoint.file(), "its notes are not understood: " + e.getMessage(), e);
@@ -81,32 +81,33 @@ record ModelNotes(
             .map(count -> integer("blocks", count))
             .toArray(Integer[]::new);
     var spec = ResNetSpec.builder(constant(Block.class, "block", fields.get("block")), blocks);
-    fields.forEach((name, field) -> {
-      switch (name) {
-        case "block", "blocks" -> {}
-        case "channels" -> spec.channels(integer(name, field));
-        case "groups" -> spec.groups(integer(name, field));
-        case "widthPerGroup" -> spec.widthPerGroup(integer(name, field));
-        case "stem" -> spec.stem(constant(Stem.class, name, field));
-        case "stridePlacement" ->
-            spec.stridePlacement(constant(StridePlacement.class, name, field));
-        case "downsampling" -> spec.downsampling(constant(Downsampling.class, name, field));
-        case "shortcut" -> spec.shortcut(constant(Shortcut.class, name, field));
-        case "attention" -> spec.attention(constant(Attention.class, name, field));
-        case "dilated" ->
-            spec.dilated(list(name, field).stream().map(flag -> flag(name, flag)).toList());
-        case "inChannels" -> spec.inChannels(integer(name, field));
-        case "numClasses" -> spec.numClasses(integer(name, field));
-        case "includeTop" -> spec.includeTop(flag(name, field));
-        default ->
-            throw new IllegalArgumentException(
-                "unknown field '" + name + "' in architecture; a newer resnet4j wrote it");
-      }
-    });
+    fields.forEach(
+        (name, field) -> {
+          switch (name) {
+            case "block", "blocks" -> {}
+            case "channels" -> spec.channels(integer(name, field));
+            case "groups" -> spec.groups(integer(name, field));
+            case "widthPerGroup" -> spec.widthPerGroup(integer(name, field));
+            case "stem" -> spec.stem(constant(Stem.class, name, field));
+            case "stridePlacement" ->
+                spec.stridePlacement(constant(StridePlacement.class, name, field));
+            case "downsampling" -> spec.downsampling(constant(Downsampling.class, name, field));
+            case "shortcut" -> spec.shortcut(constant(Shortcut.class, name, field));
+            case "attention" -> spec.attention(constant(Attention.class, name, field));
+            case "dilated" ->
+                spec.dilated(list(name, field).stream().map(flag -> flag(name, flag)).toList());
+            case "inChannels" -> spec.inChannels(integer(name, field));
+            case "numClasses" -> spec.numClasses(integer(name, field));
+            case "includeTop" -> spec.includeTop(flag(name, field));
+            default ->
+                throw new IllegalArgumentException(
+                    "unknown field '" + name + "' in architecture; a newer resnet4j wrote it");
+          }
+        });
     return spec.build();
   }
 
-  private static Map<String, Object> fields(Object value) {
+  private static Map<String, Object> fields(@Nullable Object value) {
     if (value instanceof Map<?, ?> map) {
       var fields = new LinkedHashMap<String, Object>();
       map.forEach((key, field) -> fields.put(String.valueOf(key), field));
@@ -122,14 +123,21 @@ record ModelNotes(
     throw new IllegalArgumentException(name + " must be a list, was " + value);
   }
 
-  private static int integer(String name, Object value) {
+  private static String label(@Nullable Object value) {
+    if (value instanceof String || value instanceof Number || value instanceof Boolean) {
+      return value.toString();
+    }
+    throw new IllegalArgumentException("labels must be texts, was " + value);
+  }
+
+  private static int integer(String name, @Nullable Object value) {
     if (value instanceof Number number && number.doubleValue() == number.intValue()) {
       return number.intValue();
     }
     throw new IllegalArgumentException(name + " must be a whole number, was " + value);
   }
 
-  private static boolean flag(String name, Object value) {
+  private static boolean flag(String name, @Nullable Object value) {
     if (value instanceof Boolean flag) {
       return flag;
     }

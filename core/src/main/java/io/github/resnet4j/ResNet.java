@@ -94,10 +94,12 @@ public final class ResNet {
    */
   public static ResNet load(ResNetSpec spec, Checkpoint checkpoint) throws IOException {
     Sequential layers = spec.layers();
+    Fit fit = exactFit(spec, layers, checkpoint);
+    checkMemory(layers, checkpoint);
     return new ResNet(
         spec,
         layers,
-        exactFit(spec, layers, checkpoint).toState(layers, ResNet::zeros),
+        fit.toState(layers, ResNet::zeros),
         QuantizedWeights.quantization(checkpoint));
   }
 
@@ -115,6 +117,15 @@ public final class ResNet {
         layers,
         exactFit(spec, layers, checkpoint).toReaders(layers),
         QuantizedWeights.quantization(checkpoint));
+  }
+
+  /** All of the weights will be in the heap at once. */
+  private static void checkMemory(Layer network, Checkpoint checkpoint) throws CheckpointException {
+    try {
+      Tensor.checkMemory(network.parameters().stream().mapToLong(Parameter::size).sum());
+    } catch (IllegalArgumentException e) {
+      throw new CheckpointException(checkpoint.file(), String.valueOf(e.getMessage()), e);
+    }
   }
 
   private static Fit exactFit(ResNetSpec spec, Sequential layers, Checkpoint checkpoint)
@@ -149,6 +160,7 @@ public final class ResNet {
     if (!fit.isExact()) {
       throw new CheckpointException(checkpoint.file(), fit.describe());
     }
+    checkMemory(layers, checkpoint);
     if (fresh.isEmpty()) {
       return new Transfer(new ResNet(spec, layers, fit.toState(layers, ResNet::zeros)), List.of());
     }

@@ -16,6 +16,7 @@ import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -36,6 +37,9 @@ public record Weights(
     Optional<List<String>> labels) {
 
   private static final String HUGGING_FACE = "hf:";
+
+  /** The names of 22,000 classes, in both directions, take 3 MB. */
+  private static final long MAX_CONFIG_BYTES = 4 << 20;
 
   /**
    * Finds weights, downloading them if need be.
@@ -98,6 +102,21 @@ public record Weights(
         + Suggestion.of(name, names.stream().distinct().toList());
   }
 
+  /**
+   * The network they are for.
+   *
+   * @throws CheckpointException if it is none of the family; names the first tensor that does not
+   *     fit
+   */
+  public ResNetSpec requireSpec() throws IOException {
+    if (spec.isPresent()) {
+      return spec.get();
+    }
+    try (var checkpoint = Checkpoint.open(file)) {
+      return Recognition.require(checkpoint).spec();
+    }
+  }
+
   private static URI mirrored(URI url, Map<String, String> environment) {
     String mirror = environment.getOrDefault("RESNET4J_WEIGHTS_URL", "");
     if (mirror.isBlank()) {
@@ -116,10 +135,16 @@ public record Weights(
         Optional.of(PublishedWeights.imagenetLabels()));
   }
 
-  /** A fine-tuned file of a known network: its head says how many classes it has. */
+  /**
+   * A fine-tuned file of a known network: its head, if it has one, says how many classes there are.
+   */
   private static ResNetSpec withClassesOf(ResNetSpec spec, Checkpoint checkpoint)
       throws IOException {
-    StoredTensor bias = checkpoint.torchvisionTensors().get("fc.bias");
+    var tensors = checkpoint.torchvisionTensors();
+    if (tensors.containsKey("conv1.weight") && !tensors.containsKey("fc.weight")) {
+      return spec.toBuilder().includeTop(false).build();
+    }
+    StoredTensor bias = tensors.get("fc.bias");
     if (bias == null || bias.shape().size() != 1 || bias.size() < 1) {
       return spec;
     }
@@ -145,11 +170,19 @@ public record Weights(
   }
 
   private static Map<String, Object> readJson(Path file) throws IOException {
+    if (Files.size(file) > MAX_CONFIG_BYTES) {
+      throw new CheckpointException(file, "has more than 4 MB, too large for a configuration");
+    }
     try {
-      return JSON.std.mapFrom(Files.readString(file));
+      if (JSON.std.anyFrom(Files.readString(file)) instanceof Map<?, ?> map) {
+        var config = new LinkedHashMap<String, Object>();
+        map.forEach((key, value) -> config.put(String.valueOf(key), value));
+        return config;
+      }
     } catch (IOException e) {
       throw new CheckpointException(file, "is not JSON", e);
     }
+    throw new CheckpointException(file, "is not a JSON object of names and values");
   }
 
   private static Optional<ResNetSpec> fromTimm(Map<String, Object> config) {

@@ -7,6 +7,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
+import io.github.resnet4j.checkpoint.CheckpointWriter;
+import io.github.resnet4j.checkpoint.Download;
+import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Pixels;
@@ -17,7 +20,10 @@ import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -33,6 +39,44 @@ class ClassifierTest {
   @AfterAll
   static void close() {
     TEAM.close();
+  }
+
+  /** The embeddings of a network are those of its file without the head. */
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void weightsWithoutAHeadGiveEmbeddings(boolean named) throws IOException {
+    var spec = Architecture.named("resnet20").toBuilder().numClasses(10).build();
+    var network = ResNet.initialize(spec, TorchRandom.manualSeed(1));
+    Path whole = folder.resolve("whole.safetensors");
+    Path headless = folder.resolve("headless.safetensors");
+    network.save(whole, Map.of());
+    try (var checkpoint = Checkpoint.open(whole)) {
+      var tensors = new LinkedHashMap<>(checkpoint.tensors());
+      tensors.keySet().removeIf(name -> name.startsWith("fc."));
+      CheckpointWriter.write(headless, tensors, Map.of());
+    }
+    var model = named ? Optional.of("resnet20") : Optional.<String>empty();
+    var download = new Download((_, _, _) -> {});
+    var classifier = Classifier.of(Weights.find(model, headless.toString(), Map.of(), download));
+    assertEquals(List.of(), classifier.labels());
+    Tensor x = Tensor.filled(0.5f, 1, 3, 32, 32);
+    assertArrayEquals(
+        network.features(x, TEAM).data(), classifier.network().features(x, TEAM).data());
+    var error =
+        assertThrows(IllegalStateException.class, () -> classifier.top(Tensor.zeros(1, 64), 1));
+    assertTrue(error.getMessage().contains("without its head"), error.getMessage());
+  }
+
+  @Test
+  void weightsOfNoNetworkAreRefusedWithTheReason() throws IOException {
+    Path file = folder.resolve("other.safetensors");
+    var tensors = new LinkedHashMap<String, StoredTensor>();
+    tensors.put("fc.bias", StoredTensor.of(Tensor.zeros(3)));
+    CheckpointWriter.write(file, tensors, Map.of());
+    var found =
+        Weights.find(Optional.empty(), file.toString(), Map.of(), new Download((_, _, _) -> {}));
+    var error = assertThrows(CheckpointException.class, () -> Classifier.of(found));
+    assertTrue(error.getMessage().contains("conv1.weight is missing"), error.getMessage());
   }
 
   @ParameterizedTest

@@ -179,14 +179,8 @@ final class DiffCommand implements Callable<Integer> {
   }
 
   private static ResNet load(Weights weights) throws IOException {
-    ResNetSpec spec =
-        weights
-            .spec()
-            .orElseThrow(() ->
-                new IOException(
-                    weights.file() + ": is no network that is recognised; name it with --model"));
     try (var checkpoint = Checkpoint.open(weights.file())) {
-      return ResNet.load(spec, checkpoint);
+      return ResNet.load(weights.requireSpec(), checkpoint);
     }
   }
 
@@ -195,9 +189,9 @@ final class DiffCommand implements Callable<Integer> {
       return Npy.read(file);
     }
     Preprocessing preprocessing =
-        weights
-            .preprocessing()
-            .orElseGet(() -> Classifier.usualPreprocessing(weights.spec().orElseThrow()));
+        weights.preprocessing().isPresent()
+            ? weights.preprocessing().get()
+            : Classifier.usualPreprocessing(weights.requireSpec());
     return preprocessing.apply(ImageDecoder.DEFAULT.decode(file));
   }
 

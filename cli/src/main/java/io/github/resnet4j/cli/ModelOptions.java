@@ -155,30 +155,31 @@ final class ModelOptions {
   /** The same, without a thought for what follows. */
   @SuppressWarnings("MustBeClosedChecker")
   static ResNet open(Weights found) throws IOException {
-    ResNetSpec spec =
-        found
-            .spec()
-            .orElseThrow(() ->
-                new IllegalArgumentException(
-                    found.file() + ": does not say which network it is for; name it with --model"));
     // Stays open as long as the process lives: weights are read as they are packed.
-    return ResNet.loadLazily(spec, Checkpoint.open(found.file()));
+    return ResNet.loadLazily(found.requireSpec(), Checkpoint.open(found.file()));
   }
 
   /** Network, preprocessing and labels together. */
   Classifier classifier(@Nullable Path preprocessingFile, @Nullable Path labelsFile)
       throws IOException {
-    Classifier classifier;
-    if (model == null && weights == null) {
-      classifier = Classifier.embedded();
-      if (preprocessingFile != null) {
-        classifier = classifier.withPreprocessing(Preprocessing.fromJson(preprocessingFile));
-      }
-    } else {
-      Weights found = findWeights();
-      classifier = classifier(found, load(found), preprocessingFile);
+    Classifier classifier = embedder(preprocessingFile);
+    if (!classifier.network().spec().includeTop()) {
+      throw new IllegalArgumentException(
+          weights + ": has no head (fc.weight), so no classes; 'features' and 'similar' read it");
     }
     return labelsFile == null ? classifier : classifier.withLabels(labels(labelsFile, classifier));
+  }
+
+  /** The same for embeddings, which need no head and so no classes. */
+  Classifier embedder(@Nullable Path preprocessingFile) throws IOException {
+    if (model != null || weights != null) {
+      Weights found = findWeights();
+      return classifier(found, load(found), preprocessingFile);
+    }
+    Classifier embedded = Classifier.embedded();
+    return preprocessingFile == null
+        ? embedded
+        : embedded.withPreprocessing(Preprocessing.fromJson(preprocessingFile));
   }
 
   /** What was found, and its network, with the preprocessing and the labels that belong to it. */

@@ -44,9 +44,7 @@ final class NetworkOptions {
   static ResNetSpec find(String model) throws IOException {
     if (!Architecture.catalogue().containsKey(model) && isFile(model)) {
       return Weights.find(Optional.empty(), model, System.getenv(), new Download((_, _, _) -> {}))
-          .spec()
-          .orElseThrow(() ->
-              new IOException(model + ": is no network that can be recognised; see 'inspect'"));
+          .requireSpec();
     }
     return Architecture.named(model);
   }

@@ -97,7 +97,7 @@ final class SimilarCommand implements Callable<Integer> {
       throw new IllegalArgumentException("--output must end in .png: " + output);
     }
     LUCENE.setLevel(Level.SEVERE);
-    Classifier classifier = options.classifier(preprocessing.file, null);
+    Classifier classifier = options.embedder(preprocessing.file);
     ResNet network = classifier.network();
     var prepared = classifier.preprocessing();
     int[] shape =
@@ -151,27 +151,28 @@ final class SimilarCommand implements Callable<Integer> {
     if (!changed.isEmpty()) {
       try (var progress = new Progress("index", " pictures", 1)) {
         new Batches(changed, ImageDecoder.DEFAULT, classifier.preprocessing(), options.threads)
-            .forEach(batch -> {
-              float[][] features = layer.features(session, batch.tensor(), shape);
-              for (int i = 0; i < features.length; i++) {
-                Path picture = batch.files().get(i);
-                String error = batch.errors()[i];
-                if (error == null) {
-                  error = put(known, picture, features[i]);
-                }
-                if (error != null) {
-                  unreadable[0]++;
-                  known.remove(folder.relativize(picture).toString());
-                  System.err.println("resnet4j: " + error);
-                }
-              }
-              int done = batch.from() + features.length;
-              if (done % COMMIT < Batches.SIZE) {
-                known.commit();
-              }
-              progress.at(done, changed.size());
-              return true;
-            });
+            .forEach(
+                batch -> {
+                  float[][] features = layer.features(session, batch.tensor(), shape);
+                  for (int i = 0; i < features.length; i++) {
+                    Path picture = batch.files().get(i);
+                    String error = batch.errors()[i];
+                    if (error == null) {
+                      error = put(known, picture, features[i]);
+                    }
+                    if (error != null) {
+                      unreadable[0]++;
+                      known.remove(folder.relativize(picture).toString());
+                      System.err.println("resnet4j: " + error);
+                    }
+                  }
+                  int done = batch.from() + features.length;
+                  if (done % COMMIT < Batches.SIZE) {
+                    known.commit();
+                  }
+                  progress.at(done, changed.size());
+                  return true;
+                });
       }
     }
     known.commit();

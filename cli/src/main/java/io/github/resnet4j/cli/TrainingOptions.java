@@ -357,16 +357,7 @@ final class TrainingOptions {
       try (var progress = new Progress.ForDownloads()) {
         Weights found =
             Weights.find(Optional.ofNullable(model), weights, System.getenv(), progress.download());
-        ResNetSpec spec =
-            withClasses(
-                found
-                    .spec()
-                    .orElseThrow(() ->
-                        new IllegalArgumentException(
-                            found.file()
-                                + ": does not say which network it is for; name it with"
-                                + " --model")),
-                classes);
+        ResNetSpec spec = withClasses(found.requireSpec(), classes);
         try (var checkpoint = Checkpoint.open(found.file())) {
           network = ResNet.loadForTransfer(spec, checkpoint, random).network();
         }

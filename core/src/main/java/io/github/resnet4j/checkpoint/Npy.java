@@ -27,19 +27,19 @@ public final class Npy {
   private static final Pattern HEADER =
       Pattern.compile(
           "\\s*\\{\\s*'descr'\\s*:\\s*'([^']{1,16})'\\s*,\\s*'fortran_order'\\s*:\\s*(True|False)"
-              + "\\s*,\\s*'shape'\\s*:\\s*\\(([0-9, ]*)\\)\\s*,?\\s*\\}\\s*");
+              + "\\s*,\\s*'shape'\\s*:\\s*\\(([0-9, ]*)\\)\\s*+(?:,\\s*+)?\\}\\s*");
 
   private Npy() {}
 
   /**
    * Reads an array of any number format as float32.
    *
-   * @throws CheckpointException if it is not a {@code .npy}, or damaged, or of objects
+   * @throws CheckpointException if it is not a {@code .npy}, or damaged, or of objects, or more
+   *     than the heap can hold
    */
   public static Tensor read(Path file) throws IOException {
-    try (var arena = Arena.ofConfined();
-        var channel = FileChannel.open(file, StandardOpenOption.READ)) {
-      return parse(channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena)).toTensor();
+    try (var arena = Arena.ofConfined()) {
+      return parse(Checkpoint.map(file, arena)).toTensor();
     } catch (NoSuchFileException e) {
       throw new CheckpointException(file, "does not exist", e);
     } catch (Malformed e) {

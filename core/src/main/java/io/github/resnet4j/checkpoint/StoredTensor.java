@@ -112,9 +112,10 @@ public record StoredTensor(
   /**
    * Reads the elements as float32, rounding from wider formats.
    *
-   * @throws IllegalArgumentException if there are more than 2³¹−1
+   * @throws IllegalArgumentException if there are more than 2³¹−1, or more than the heap can hold
    */
   public Tensor toTensor() {
+    Tensor.checkMemory(size());
     int[] extents = shape.stream().mapToInt(StoredTensor::toExtent).toArray();
     Tensor tensor = Tensor.zeros(extents);
     float[] data = tensor.data();

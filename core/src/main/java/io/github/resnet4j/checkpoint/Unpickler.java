@@ -485,7 +485,7 @@ final class Unpickler {
           "quantized (%s)".formatted(((Storage) arguments.getFirst()).type().name());
       case "_rebuild_sparse_tensor" -> "sparse";
       case "_rebuild_nested_tensor" -> "nested";
-      default -> "on the device 'meta', without values";
+      default -> "without values, on the meta device";
     };
   }
 

@@ -9,6 +9,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
+import org.jspecify.annotations.Nullable;
 
 /**
  * How a weight file's authors turned a picture into the network's input: the shorter side resized
@@ -151,18 +152,25 @@ public record Preprocessing(
    * @throws IllegalArgumentException if a field is missing or illegal; names it
    */
   public static Preprocessing fromJson(Path file) throws IOException {
+    if (!Files.isRegularFile(file)) { // a pipe would wait for its writer
+      throw new IOException(
+          file + (Files.exists(file) ? ": is not a regular file" : ": does not exist"));
+    }
     if (Files.size(file) > 1 << 20) {
       throw new IOException(file + ": has more than 1 MB, too large for a preprocessing");
     }
-    Map<String, Object> fields;
+    Object value;
     try {
-      fields = JSON.std.mapFrom(Files.readString(file));
+      value = JSON.std.anyFrom(Files.readString(file));
     } catch (IOException e) {
       throw new IOException(
           file + ": is not JSON: " + String.valueOf(e.getMessage()).lines().findFirst().orElse(""));
     }
+    if (!(value instanceof Map<?, ?> map)) {
+      throw new IOException(file + ": is not a JSON object of names and values");
+    }
     try {
-      return fromFields(fields);
+      return fromFields(named(map));
     } catch (IllegalArgumentException e) {
       throw new IllegalArgumentException(file + ": " + e.getMessage(), e);
     }
@@ -173,9 +181,7 @@ public record Preprocessing(
     Map<String, ?> fields = given;
     for (String wrapper : List.of("pretrained_cfg", "preprocessing")) {
       if (fields.get(wrapper) instanceof Map<?, ?> inner) {
-        var named = new LinkedHashMap<String, Object>();
-        inner.forEach((key, value) -> named.put(String.valueOf(key), value));
-        fields = named;
+        fields = named(inner);
       }
     }
     if (fields.get("crop_mode") instanceof String mode && !mode.equals("center")) {
@@ -219,6 +225,12 @@ public record Preprocessing(
     return new Preprocessing(resize, cropHeight, cropWidth, interpolation, mean, std);
   }
 
+  private static Map<String, Object> named(Map<?, ?> map) {
+    var named = new LinkedHashMap<String, Object>();
+    map.forEach((key, value) -> named.put(String.valueOf(key), value));
+    return named;
+  }
+
   private static List<Float> floats(
       Map<String, ?> fields, String name, String otherName, List<Float> byDefault) {
     Object value = fields.get(name) != null ? fields.get(name) : fields.get(otherName);
@@ -244,7 +256,7 @@ public record Preprocessing(
     };
   }
 
-  private static int integer(String name, Object value) {
+  private static int integer(String name, @Nullable Object value) {
     if (value instanceof Number number && number.doubleValue() == number.intValue()) {
       return number.intValue();
     }
@@ -252,7 +264,7 @@ public record Preprocessing(
   }
 
   /** Height and width from {@code 224}, {@code [224]}, {@code [224, 224]} or a dict. */
-  private static int[] extents(String name, Object value) {
+  private static int[] extents(String name, @Nullable Object value) {
     return switch (value) {
       case List<?> list when list.size() == 1 -> extents(name, list.getFirst());
       case List<?> list when list.size() == 2 ->
@@ -261,7 +273,7 @@ public record Preprocessing(
           extents(name, map.get("shortest_edge"));
       case Map<?, ?> map when map.get("height") != null && map.get("width") != null ->
           new int[] {integer(name, map.get("height")), integer(name, map.get("width"))};
-      default -> new int[] {integer(name, value), integer(name, value)};
+      case null, default -> new int[] {integer(name, value), integer(name, value)};
     };
   }
 

@@ -67,6 +67,20 @@ public final class Tensor {
     return (int) size;
   }
 
+  /**
+   * Refuses values for which the JVM's heap is too small, before they are asked of it.
+   *
+   * @throws IllegalArgumentException if they take more than three quarters of it
+   */
+  public static void checkMemory(long elements) {
+    long heap = Runtime.getRuntime().maxMemory();
+    if (elements > heap / 4 * 3 / Float.BYTES) {
+      throw new IllegalArgumentException(
+          "%,d values of float32 need %,d MB of memory; the JVM has %,d MB (-Xmx gives it more)"
+              .formatted(elements, elements * Float.BYTES >> 20, heap >> 20));
+    }
+  }
+
   /** The elements in row-major order; the live array, not a copy. */
   public float[] data() {
     return data;

@@ -18,6 +18,7 @@ import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Files that PyTorch, safetensors and transformers wrote. */
@@ -80,16 +81,72 @@ class CheckpointTest {
       assertEquals(expected.keySet(), checkpoint.tensors().keySet());
       checkpoint
           .tensors()
-          .forEach((key, stored) -> {
-            var fields = (Map<?, ?>) expected.get(key);
-            Tensor tensor = stored.toTensor();
-            assertEquals(fields.get("shape").toString(), tensor.toString(), key);
-            var values = Golden.list(fields.get("values"));
-            assertEquals(values.size(), tensor.size(), key);
-            for (int i = 0; i < tensor.size(); i++) {
-              assertEquals((float) Golden.number(values.get(i)), tensor.data()[i], key);
-            }
-          });
+          .forEach(
+              (key, stored) -> {
+                var fields = (Map<?, ?>) expected.get(key);
+                Tensor tensor = stored.toTensor();
+                assertEquals(fields.get("shape").toString(), tensor.toString(), key);
+                var values = Golden.list(fields.get("values"));
+                assertEquals(values.size(), tensor.size(), key);
+                for (int i = 0; i < tensor.size(); i++) {
+                  assertEquals((float) Golden.number(values.get(i)), tensor.data()[i], key);
+                }
+              });
+    }
+  }
+
+  /** Values from torch.load(weights_only=True). */
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "python2.pth",
+        "python2-legacy.pth",
+        "checksums.pth",
+        "without-checksums.pth",
+        "data-descriptors.pth",
+      })
+  void whatTorchReadsIsReadWhoeverWroteIt(String name) throws IOException {
+    compare(Golden.json("checkpoints/foreign/expected.json").get(name), "foreign/" + name);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "sparse.pth, is sparse",
+    "quantized.pth, is quantized (qint8)",
+    "channels.pth, is quantized (quint8)",
+    "complex64.pth, is of type complex64",
+    "complex128.pth, is of type complex128",
+    "float8_e4m3fn.pth, is of type float8_e4m3fn",
+    "float8_e5m2.pth, is of type float8_e5m2",
+    "uint16.pth, is of type uint16",
+    "nested.pth, is nested",
+    "meta.pth, 'is without values, on the meta device'",
+    "float8_e4m3fn.safetensors, is of type F8_E4M3",
+    "complex64.safetensors, is of type C64",
+    "uint16.safetensors, is of type U16",
+  })
+  void tensorsThatAreNotReadAreNamedWithTheirKind(String name, String kind) {
+    Path file = Golden.path("checkpoints/foreign/kinds/" + name);
+    var error = assertThrows(CheckpointException.class, () -> Checkpoint.open(file).close());
+    assertTrue(
+        error.getMessage().contains("tensor layer.weight " + kind + ", which is not read"),
+        error.getMessage());
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "beside-sparse.pth",
+        "beside-sparse-legacy.pth",
+        "beside-quantized.pth",
+        "beside-quantized-legacy.pth",
+        "beside-complex64.pth",
+        "beside-complex64-legacy.pth",
+        "beside-float8_e4m3fn.pth",
+      })
+  void tensorsThatAreNotReadDoNoHarmBesideTheWeights(String name) throws IOException {
+    try (var checkpoint = Checkpoint.open(Golden.path("checkpoints/foreign/kinds/" + name))) {
+      assertTrue(checkpoint.names().contains("bias"));
     }
   }
 

@@ -1,5 +1,6 @@
 package io.github.resnet4j.checkpoint;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
@@ -25,6 +26,8 @@ import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -434,6 +437,31 @@ class HostileFilesTest {
   }
 
   @Test
+  @EnabledOnOs({OS.LINUX, OS.MAC})
+  void aPipeIsRefusedRatherThanWaitedFor() throws Exception {
+    Path pipe = folder.resolve("pipe.pth");
+    assertEquals(0, new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor());
+    refuses(pipe, "is not a regular file");
+    Path index = folder.resolve("model.safetensors.index.json");
+    Files.writeString(index, "{\"weight_map\": {\"w\": \"shard.safetensors\"}}");
+    Path shard = folder.resolve("shard.safetensors");
+    assertEquals(0, new ProcessBuilder("mkfifo", shard.toString()).start().waitFor());
+    var error =
+        assertTimeoutPreemptively(
+            Duration.ofSeconds(10),
+            () -> assertThrows(CheckpointException.class, () -> open(index)));
+    assertTrue(error.getMessage().contains("is not a regular file"), error.getMessage());
+  }
+
+  @Test
+  void errorsAreOneLineAndCut() throws IOException {
+    String name = "\u001b[2J\n" + "a".repeat(2000);
+    String json = "{\"" + name.replace("\u001b", "\\u001b").replace("\n", "\\n") + "\":[]}";
+    var error = assertThrows(CheckpointException.class, () -> open(safetensors(json)));
+    assertTrue(error.getMessage().matches("[^\\p{Cntrl}]{1,3000}"), error.getMessage());
+  }
+
+  @Test
   void otherFilesAreNamedForWhatTheyAre() throws IOException {
     refuses(write("x.pth", ""), "is empty");
     refuses(write("x.pth", "<!DOCTYPE html>"), "a web page");
@@ -460,6 +488,38 @@ class HostileFilesTest {
     }
     refuses(file, "the zip directory at the end is missing");
     assertFalse(Files.size(file) < 64L << 30);
+  }
+
+  /** Spaces that may belong to either of two parts of the pattern. */
+  @Test
+  void aLongNpyHeaderIsReadInOneGo() throws IOException {
+    byte[] header =
+        latin1("{'descr': '<f4', 'fortran_order': False, 'shape': (4,)" + " ".repeat(65_000) + "x");
+    var bytes = ByteBuffer.allocate(10 + header.length + 16).order(ByteOrder.LITTLE_ENDIAN);
+    bytes.put(latin1("\u0093NUMPY\u0001\0")).putShort((short) header.length).put(header);
+    Path file = Files.write(folder.resolve("x.npy"), bytes.array());
+    assertTimeoutPreemptively(
+        Duration.ofSeconds(10),
+        () -> assertThrows(CheckpointException.class, () -> Npy.read(file)));
+  }
+
+  /** A file with holes: a few bytes on the disk. */
+  @Test
+  void arraysThatTheHeapCannotHoldAreRefused() throws IOException {
+    long heap = Runtime.getRuntime().maxMemory();
+    long elements = Math.min(heap / 4, Integer.MAX_VALUE - 8L);
+    byte[] header =
+        latin1("{'descr': '<f4', 'fortran_order': False, 'shape': (" + elements + ",), }");
+    Path file = folder.resolve("x.npy");
+    try (var sparse = new RandomAccessFile(file.toFile(), "rw")) {
+      sparse.write(latin1("\u0093NUMPY\u0001\0"));
+      sparse.write(header.length);
+      sparse.write(0);
+      sparse.write(header);
+      sparse.setLength(elements * 4 + header.length + 10);
+    }
+    var error = assertThrows(CheckpointException.class, () -> Npy.read(file));
+    assertTrue(error.getMessage().contains("the JVM has"), error.getMessage());
   }
 
   @ParameterizedTest

@@ -1,5 +1,6 @@
 package io.github.resnet4j.checkpoint;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -104,8 +105,8 @@ class PickleProgramsTest {
   void smallOperationsThatBuildMuchAreCounted(String kind, String operation) {
     String program =
         operation.startsWith(")")
-            ? "ccollections\nOrderedDict\nq\0" + "h\0)\u0081".repeat(3_000_000)
-            : operation.repeat(30_000_000 / operation.length());
+            ? "ccollections\nOrderedDict\nq\0" + "h\0)\u0081".repeat(1_000_000)
+            : operation.repeat(20_000_000 / operation.length());
     refuses(program + ".", TOO_MUCH);
   }
 
@@ -164,6 +165,23 @@ class PickleProgramsTest {
         new String[] {"cbuiltins\nlist\nN\u0085R", "Q", "\u0093", "NRb", "Nh\0s"}) {
       assertThrows(Malformed.class, () -> read(itself + program + "."), program);
     }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "I1099511627776, 1099511627776",
+    "I-7, -7",
+    "I01, true",
+    "I00, false",
+  })
+  void integersInDigitsAreRead(String program, String value) {
+    assertEquals(value, read(program + "\n.").toString());
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"I\n.", "I1e5\n.", "I0x1\n.", "I9999999999999999999\n."})
+  void otherDigitsAreRefused(String program) {
+    refuses(program, "digits belong");
   }
 
   @Test

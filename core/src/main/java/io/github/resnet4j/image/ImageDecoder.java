@@ -115,7 +115,8 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
     ImageFormat format = ImageFormat.of(file.bytes());
     return switch (format) {
       case PNG -> Png.decode(file);
-      case JPEG, GIF, BMP, WEBP -> decodeWithImageIo(format, file);
+      case JPEG -> Jpeg.decode(file);
+      case GIF, BMP, WEBP -> decodeWithImageIo(format, file);
       case UNKNOWN ->
           throw file.refused(
               "is not an image in a known format (" + String.join(", ", formats()) + ")");
@@ -155,9 +156,7 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
       reader.addIIOReadWarningListener((_, warning) -> warnings.add(warning));
       file.checkSize(reader.getWidth(0), reader.getHeight(0));
       Pixels pixels;
-      if (format == ImageFormat.JPEG) { // without its profile
-        pixels = Jpeg.toRgb(reader.readRaster(0, null), bytes);
-      } else if (format == ImageFormat.GIF) {
+      if (format == ImageFormat.GIF) {
         Gif.Placement placement = Gif.placement(bytes);
         file.checkSize(placement.width(), placement.height());
         BufferedImage frame = reader.read(0);

@@ -1,17 +1,38 @@
 package io.github.resnet4j.image;
 
-import java.awt.image.Raster;
+import io.github.resnet4j.image.jpeg.JpegDecoder;
+import io.github.resnet4j.image.jpeg.JpegException;
+import java.io.IOException;
 
-/** What ImageIO does not tell of a JPEG: its components, Adobe's marker, EXIF's orientation. */
+/** JPEG files: their pixels and EXIF's orientation. */
 final class Jpeg {
   private static final int SOI = 0xffd8;
-  private static final int APP0 = 0xe0;
   private static final int APP1 = 0xe1;
-  private static final int APP14 = 0xee;
   private static final int START_OF_SCAN = 0xda;
   private static final int EXIF_ORIENTATION = 0x0112;
 
   private Jpeg() {}
+
+  static Pixels decode(EncodedImage file) throws IOException {
+    var limits =
+        new JpegDecoder.Limits() {
+          @Override
+          public void check(int width, int height) throws IOException {
+            file.checkSize(width, height);
+          }
+
+          @Override
+          public void progress() throws IOException {
+            file.checkInterrupted();
+          }
+        };
+    try {
+      JpegDecoder.Image image = JpegDecoder.decode(file.bytes(), limits);
+      return new Pixels(image.width(), image.height(), 3, image.rgb());
+    } catch (JpegException e) {
+      throw file.refused(e.reason());
+    }
+  }
 
   /** Visits the marker segments before the picture's data; ends when the visitor says so. */
   private interface SegmentVisitor {
@@ -90,117 +111,5 @@ final class Jpeg {
     int first = bytes[at] & 0xff;
     int second = bytes[at + 1] & 0xff;
     return bigEndian ? first << 8 | second : second << 8 | first;
-  }
-
-  /** Adobe's colour transform: 0 CMYK, 2 YCCK; −1 without the marker. */
-  private static int adobeTransform(byte[] jpeg) {
-    int[] transform = {-1};
-    forEachSegment(
-        jpeg,
-        (marker, start, end) -> {
-          boolean adobe =
-              marker == APP14
-                  && end - start >= 12
-                  && jpeg[start] == 'A'
-                  && jpeg[start + 1] == 'd'
-                  && jpeg[start + 2] == 'o'
-                  && jpeg[start + 3] == 'b'
-                  && jpeg[start + 4] == 'e';
-          if (adobe) {
-            transform[0] = jpeg[start + 11] & 0xff;
-          }
-          return adobe;
-        });
-    return transform[0];
-  }
-
-  /**
-   * Samples to RGB with the integers of libjpeg and, for CMYK, of Pillow, which takes all of them
-   * to be inverted, as Adobe stores them. What the components mean follows libjpeg's rules.
-   *
-   * @param raster the samples as they are stored, one band a component
-   */
-  static Pixels toRgb(Raster raster, byte[] jpeg) {
-    int width = raster.getWidth();
-    int height = raster.getHeight();
-    int bands = raster.getNumBands();
-    boolean luma = bands == 3 ? isYcc(jpeg) : bands == 4 && adobeTransform(jpeg) > 0;
-    byte[] rgb = new byte[width * height * 3];
-    int[] row = new int[width * bands];
-    for (int y = 0, to = 0; y < height; y++) {
-      raster.getPixels(0, y, width, 1, row);
-      for (int x = 0; x < row.length; x += bands, to += 3) {
-        int red = row[x];
-        int green = bands < 3 ? red : row[x + 1];
-        int blue = bands < 3 ? red : row[x + 2];
-        if (luma) {
-          int cb = green - 128;
-          int cr = blue - 128;
-          int y0 = red;
-          red = clip(y0 + ((fix(1.40200) * cr + HALF) >> 16));
-          green = clip(y0 + ((-fix(0.34414) * cb - fix(0.71414) * cr + HALF) >> 16));
-          blue = clip(y0 + ((fix(1.77200) * cb + HALF) >> 16));
-        }
-        if (bands == 4) { // YCCK gives the inverse of inverted inks
-          int black = 255 - row[x + 3];
-          red = ink(luma ? red : 255 - red, black);
-          green = ink(luma ? green : 255 - green, black);
-          blue = ink(luma ? blue : 255 - blue, black);
-        }
-        rgb[to] = (byte) red;
-        rgb[to + 1] = (byte) green;
-        rgb[to + 2] = (byte) blue;
-      }
-    }
-    return new Pixels(width, height, 3, rgb);
-  }
-
-  /** Whether three components are luma and chroma: JFIF, else Adobe's marker, else their ids. */
-  private static boolean isYcc(byte[] jpeg) {
-    boolean[] jfif = {false};
-    int[] ids = {0};
-    forEachSegment(
-        jpeg,
-        (marker, start, end) -> {
-          jfif[0] |=
-              marker == APP0
-                  && end - start >= 14
-                  && jpeg[start] == 'J'
-                  && jpeg[start + 1] == 'F'
-                  && jpeg[start + 2] == 'I'
-                  && jpeg[start + 3] == 'F'
-                  && jpeg[start + 4] == 0;
-          if (isFrame(marker) && end - start >= 15) {
-            ids[0] = jpeg[start + 6] << 16 | jpeg[start + 9] << 8 | jpeg[start + 12];
-          }
-          return false;
-        });
-    int transform = adobeTransform(jpeg);
-    if (jfif[0] || transform > 0) {
-      return true;
-    }
-    return transform < 0 && ids[0] != ('R' << 16 | 'G' << 8 | 'B');
-  }
-
-  /** SOF0 to SOF15, without DHT, JPG and DAC, which share their range. */
-  private static boolean isFrame(int marker) {
-    return marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
-  }
-
-  private static final int HALF = 1 << 15;
-
-  private static int fix(double value) {
-    return (int) (value * (1 << 16) + 0.5);
-  }
-
-  private static int clip(int value) {
-    return Math.clamp(value, 0, 255);
-  }
-
-  /** Light left by an ink over black: Pillow's {@code MULDIV255}. */
-  private static int ink(int ink, int black) {
-    int white = 255 - black;
-    int product = ink * white + 128;
-    return clip(white - (((product >> 8) + product) >> 8));
   }
 }

@@ -1,0 +1,157 @@
+package io.github.resnet4j.image.jpeg;
+
+import java.util.Arrays;
+
+/**
+ * Estimates the lowest coefficients of progressive files that end before all scans, from the DC
+ * coefficients of the 5 × 5 blocks around, as libjpeg-turbo does.
+ */
+final class BlockSmoothing {
+  /** Coefficients that are estimated or looked at: DC and the first nine others. */
+  private static final int SAVED = 10;
+
+  /** Weights of the 25 DC coefficients for each estimate where no other coefficient is known. */
+  private static final int[][] WIDE = {
+    {
+      -2, -6, -8, -6, -2, -6, 6, 42, 6, -6, -8, 42, 152, 42, -8, -6, 6, 42, 6, -6, -2, -6, -8, -6,
+      -2
+    },
+    {-1, -1, 0, 1, 1, -3, 13, 0, -13, 3, -3, 38, 0, -38, 3, -3, 13, 0, -13, 3, -1, -1, 0, 1, 1},
+    {-1, -3, -3, -3, -1, -1, 13, 38, 13, -1, 0, 0, 0, 0, 0, 1, -13, -38, -13, 1, 1, 3, 3, 3, 1},
+    {0, 0, 1, 0, 0, 0, 2, 7, 2, 0, 0, -5, -14, -5, 0, 0, 2, 7, 2, 0, 0, 0, 1, 0, 0},
+    {-1, 0, 0, 0, 1, 0, 9, 0, -9, 0, 0, 0, 0, 0, 0, 0, -9, 0, 9, 0, 1, 0, 0, 0, -1},
+    {0, 0, 0, 0, 0, 0, 2, -5, 2, 0, 1, 7, -14, 7, 1, 0, 2, -5, 2, 0, 0, 0, 0, 0, 0},
+    {0, 0, 0, 0, 0, 0, 1, 0, -1, 0, 0, 2, 0, -2, 0, 0, 1, 0, -1, 0, 0, 0, 0, 0, 0},
+    {0, 0, 0, 0, 0, 0, 1, -3, 1, 0, 0, 0, 0, 0, 0, 0, -1, 3, -1, 0, 0, 0, 0, 0, 0},
+    {0, 0, 0, 0, 0, 0, 1, 0, -1, 0, 0, -3, 0, 3, 0, 0, 1, 0, -1, 0, 0, 0, 0, 0, 0},
+    {0, 0, 0, 0, 0, 0, 1, 2, 1, 0, 0, 0, 0, 0, 0, 0, -1, -2, -1, 0, 0, 0, 0, 0, 0}
+  };
+
+  /** The weights where some other coefficient is known; only the first five are estimated then. */
+  private static final int[][] NARROW = {
+    {},
+    {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -7, 50, 0, -50, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {0, 0, -7, 0, 0, 0, 0, 50, 0, 0, 0, 0, 0, 0, 0, 0, 0, -50, 0, 0, 0, 0, 7, 0, 0},
+    {0, 0, -1, 0, 0, 0, 0, 13, 0, 0, 0, 0, -24, 0, 0, 0, 0, 13, 0, 0, 0, 0, -1, 0, 0},
+    {0, -1, 0, 1, 0, -1, 10, 0, -10, 1, 0, 0, 0, 0, 0, 1, -10, 0, 10, -1, 0, 1, 0, -1, 0},
+    {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, 13, -24, 13, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+  };
+
+  private static final int[] UNKNOWN = new int[64];
+
+  static {
+    Arrays.fill(UNKNOWN, -1);
+  }
+
+  /** The bit that each component's coefficients are known to; −1 for those that are not. */
+  private final int[][] bits;
+
+  /** The same before each component's last scan, for rows that this scan does not reach. */
+  private final int[][] previousBits;
+
+  private int scans;
+
+  BlockSmoothing(int components) {
+    bits = new int[components][64];
+    previousBits = new int[components][64];
+    for (int[] component : bits) {
+      Arrays.fill(component, -1);
+    }
+  }
+
+  /** Takes note of what a scan tells. */
+  void scan(Scan scan) {
+    scans = scan.number();
+    for (Component component : scan.components()) {
+      int[] known = bits[component.index];
+      int[] previous = previousBits[component.index];
+      for (int k = Math.min(scan.first(), 1); k <= Math.max(scan.last(), 9); k++) {
+        previous[k] = scans > 1 ? known[k] : 0;
+      }
+      Arrays.fill(known, scan.first(), scan.last() + 1, scan.bit());
+    }
+  }
+
+  /** Whether the image becomes better by estimates, and all that they need is known. */
+  boolean isUseful(Frame frame) {
+    boolean useful = false;
+    for (Component component : frame.components()) {
+      int[] known = bits[component.index];
+      if (!component.quantized || known[0] < 0) {
+        return false;
+      }
+      for (int k = 0; k < SAVED; k++) {
+        if (component.quantization[ZigZag.POSITIONS[k]] == 0) {
+          return false;
+        }
+        useful |= k > 0 && known[k] != 0;
+      }
+    }
+    return useful;
+  }
+
+  /**
+   * Copies a block's coefficients and fills in the estimates.
+   *
+   * @param above block rows above to look at, at most 2
+   * @param below block rows below to look at, at most 2
+   * @param complete whether the last scan reached this row
+   */
+  void smooth(
+      Component component,
+      int row,
+      int column,
+      int above,
+      int below,
+      boolean complete,
+      short[] block) {
+    int[] known =
+        complete ? bits[component.index] : scans > 1 ? previousBits[component.index] : UNKNOWN;
+    System.arraycopy(
+        component.coefficients, 64 * (row * component.blocksPerRow + column), block, 0, 64);
+    boolean wide = true;
+    for (int k = 1; k < SAVED; k++) {
+      wide &= known[k] == -1;
+    }
+    int[] neighbours = neighbours(component, row, column, above, below);
+    int[][] weights = wide ? WIDE : NARROW;
+    int[] steps = component.quantization;
+    for (int k = 1; k < weights.length; k++) {
+      int position = ZigZag.POSITIONS[k];
+      if (known[k] != 0 && block[position] == 0) {
+        block[position] =
+            (short) estimate(neighbours, weights[k], steps[0], steps[position], known[k]);
+      }
+    }
+    if (wide) {
+      block[0] = (short) estimate(neighbours, weights[0], steps[0], steps[0], 0);
+    }
+  }
+
+  private static int estimate(int[] neighbours, int[] weights, int dcStep, int step, int bit) {
+    long sum = 0;
+    for (int i = 0; i < 25; i++) {
+      sum += (long) weights[i] * neighbours[i];
+    }
+    sum *= dcStep;
+    int size = (int) ((((long) step << 7) + Math.abs(sum)) / ((long) step << 8));
+    if (bit > 0) {
+      size = Math.min(size, (1 << bit) - 1);
+    }
+    return sum >= 0 ? size : -size;
+  }
+
+  /** DC coefficients of the 25 blocks; beyond the image those of its border. */
+  private static int[] neighbours(Component component, int row, int column, int above, int below) {
+    int[] dc = new int[25];
+    for (int y = 0; y < 5; y++) {
+      int fromRow = row + Math.max(-above, Math.min(y - 2, below));
+      for (int x = 0; x < 5; x++) {
+        int fromColumn = Math.max(0, Math.min(column + x - 2, component.widthInBlocks - 1));
+        dc[5 * y + x] =
+            component.coefficients[64 * (fromRow * component.blocksPerRow + fromColumn)];
+      }
+    }
+    return dc;
+  }
+}

@@ -1,0 +1,145 @@
+package io.github.resnet4j.image.jpeg;
+
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteOrder;
+
+/**
+ * The bits between two markers, without the zero bytes that are stuffed after 0xff, and the place
+ * in the file.
+ *
+ * <p>Readers take the fields into local variables and put them back: {@link #window} holds the next
+ * bits from the highest, {@link #held} says how many of them are valid, {@link #next} is the byte
+ * that follows. Behind the last bit come zeros, as many as any MCU can ask for.
+ */
+final class EntropyData {
+  private static final VarHandle LONGS =
+      MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.BIG_ENDIAN);
+
+  /** More than the bits of an MCU of 10 blocks, whose 64 coefficients have 32 bits at most. */
+  private static final int PADDING = 10 * 64 * 4 + 16;
+
+  private final byte[] file;
+
+  /** The next byte of the file that is not taken yet. */
+  int position;
+
+  /** The marker that ended the data, before {@link #position}; 0 if none is pending. */
+  int marker;
+
+  /** Whether the data ended because the file did. */
+  boolean atEnd;
+
+  byte[] bytes = {};
+  int length;
+  long window;
+  int held;
+  int next;
+
+  EntropyData(byte[] file) {
+    this.file = file;
+  }
+
+  /** The eight bytes from an index on, the first one highest. */
+  static long bits(byte[] bytes, int at) {
+    return (long) LONGS.get(bytes, at);
+  }
+
+  /** Takes the data up to the next marker; none if a marker is pending already. */
+  void open() {
+    length = 0;
+    window = 0;
+    held = 0;
+    next = 0;
+    atEnd = false;
+    if (marker == 0) {
+      unstuff();
+    }
+    reserve(length);
+    java.util.Arrays.fill(bytes, length, length + PADDING, (byte) 0);
+  }
+
+  private void reserve(int count) {
+    if (bytes.length < count + PADDING) {
+      bytes = java.util.Arrays.copyOf(bytes, Math.max(count + PADDING, 2 * bytes.length));
+    }
+  }
+
+  private void unstuff() {
+    int at = position;
+    while (true) {
+      int run = at;
+      at = nextFf(at);
+      int count = at - run;
+      reserve(length + count + 1);
+      System.arraycopy(file, run, bytes, length, count);
+      length += count;
+      while (at < file.length && file[at] == (byte) 0xff) { // a marker may be padded with 0xff
+        at++;
+      }
+      if (at >= file.length) {
+        atEnd = true;
+        position = file.length;
+        return;
+      }
+      int code = file[at++] & 0xff;
+      if (code != 0) {
+        marker = code;
+        position = at;
+        return;
+      }
+      bytes[length++] = (byte) 0xff;
+    }
+  }
+
+  private int nextFf(int from) {
+    int at = from;
+    for (; at <= file.length - 8; at += 8) {
+      long inverted = ~bits(file, at);
+      if ((inverted - 0x0101010101010101L & ~inverted & 0x8080808080808080L) != 0) {
+        break; // one of these eight bytes is 0xff
+      }
+    }
+    while (at < file.length && file[at] != (byte) 0xff) {
+      at++;
+    }
+    return at;
+  }
+
+  /** Whether more bits were taken than there are. */
+  boolean overrun() {
+    return bitsLeft() < 0;
+  }
+
+  long bitsLeft() {
+    return 8L * (length - next) + held;
+  }
+
+  /**
+   * Moves behind the next marker, over whatever precedes it. Returns it, or 0 at the file's end.
+   */
+  int nextMarker() {
+    int found = marker;
+    if (found != 0) {
+      marker = 0;
+      return found;
+    }
+    int at = position;
+    while (true) {
+      while (at < file.length && file[at] != (byte) 0xff) {
+        at++;
+      }
+      while (at < file.length && file[at] == (byte) 0xff) {
+        at++;
+      }
+      if (at >= file.length) {
+        position = file.length;
+        return 0;
+      }
+      if (file[at++] != 0) {
+        position = at;
+        return file[at - 1] & 0xff;
+      }
+    }
+  }
+}

@@ -1,0 +1,401 @@
+package io.github.resnet4j.image.jpeg;
+
+import java.io.IOException;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Decodes JPEG files to RGB as Pillow's {@code Image.open(file).convert("RGB")} does, bit for bit:
+ * baseline, extended sequential and progressive files with Huffman coding, 8 bits and 1, 3 or 4
+ * components. Embedded colour profiles are not applied, EXIF's orientation neither.
+ *
+ * <p>Damaged data is decoded as libjpeg does: blocks without data are gray, and restart markers are
+ * searched for. A file that ends before its image does is refused.
+ */
+public final class JpegDecoder {
+  /**
+   * Visits of blocks that progressive files may cost, as a multiple of the image's blocks. Files of
+   * usual programs have about 10 scans, each of which visits a part of the blocks.
+   */
+  private static final int MOST_VISITS = 100;
+
+  /** As many visits are allowed for small images. */
+  private static final int ALWAYS_VISITS = 4_000_000;
+
+  private final EntropyData data;
+  private final Headers headers;
+  private final Limits limits;
+  private final Frame frame;
+  private final int smallestBlock;
+
+  private Scan scan;
+  private HuffmanTable[] dcTables = {};
+  private HuffmanTable[] acTables = {};
+
+  /**
+   * Whether the data before the next restart marker has ended; blocks are then left as they are.
+   */
+  private boolean exhausted;
+
+  private int mcusToRestart;
+  private int nextRestart;
+
+  /** The last row of MCUs for which the current scan had data. */
+  private int lastGoodRow;
+
+  private long visits;
+
+  /** RGB, three bytes a pixel, row by row. */
+  public record Image(
+      int width, int height, @SuppressWarnings("ArrayRecordComponent") byte[] rgb) {}
+
+  /** What a decoding may cost: exceptions of these methods end it. */
+  public interface Limits {
+    /** Called with the image's extents before memory is allocated for it. */
+    void check(int width, int height) throws IOException;
+
+    /** Called for every row of MCUs of every scan. */
+    default void progress() throws IOException {}
+  }
+
+  private JpegDecoder(byte[] file, int reduction, Limits limits) throws IOException {
+    this.limits = limits;
+    data = new EntropyData(file);
+    headers = new Headers(file, data);
+    Scan first = headers.nextScan();
+    if (first == null) {
+      throw new JpegException("is damaged: it has no image");
+    }
+    scan = first;
+    frame = headers.frame();
+    limits.check(frame.width(), frame.height());
+    smallestBlock = 8 / reduction;
+    layOut();
+  }
+
+  /**
+   * Decodes a file.
+   *
+   * @throws JpegException if it is no JPEG, is damaged beyond what libjpeg reads, is truncated or
+   *     of a kind that is not supported
+   * @throws IOException if the limits do so
+   */
+  public static Image decode(byte[] file, Limits limits) throws IOException {
+    return decode(file, 1, limits);
+  }
+
+  /**
+   * Decodes a file to a half, a quarter or an eighth of its extents, as Pillow's {@code
+   * Image.draft}: quicker than decoding all of it, and not the same as resizing.
+   *
+   * @param reduction 1, 2, 4 or 8
+   */
+  public static Image decode(byte[] file, int reduction, Limits limits) throws IOException {
+    if (reduction != 1 && reduction != 2 && reduction != 4 && reduction != 8) {
+      throw new IllegalArgumentException("reduction by " + reduction + ", not by 1, 2, 4 or 8");
+    }
+    return new JpegDecoder(file, reduction, limits).decode();
+  }
+
+  private void layOut() {
+    int maxH = frame.maxH();
+    int maxV = frame.maxV();
+    for (Component component : frame.components()) {
+      int h = component.h;
+      int v = component.v;
+      component.widthInBlocks = Frame.ceil(frame.width() * h, 8 * maxH);
+      component.heightInBlocks = Frame.ceil(frame.height() * v, 8 * maxV);
+      component.blocksPerRow = Frame.ceil(component.widthInBlocks, h) * h;
+      int size = smallestBlock;
+      while (size < 8
+          && maxH * smallestBlock % (h * size * 2) == 0
+          && maxV * smallestBlock % (v * size * 2) == 0) {
+        size *= 2;
+      }
+      component.blockSize = size;
+      component.width = Frame.ceil(frame.width() * h * size, 8 * maxH);
+      component.height = Frame.ceil(frame.height() * v * size, 8 * maxV);
+      component.rowsInGroup = v * size / smallestBlock;
+    }
+  }
+
+  private Image decode() throws IOException {
+    int width = Frame.ceil(frame.width() * smallestBlock, 8);
+    int height = Frame.ceil(frame.height() * smallestBlock, 8);
+    byte[] rgb = new byte[bytes(3L * width * height)];
+    var rows = new RgbRows(frame, headers.colorModel(), smallestBlock, rgb);
+    if (frame.progressive() || scan.components().size() < frame.components().size()) {
+      decodeScans(rows);
+    } else {
+      decodeSingleScan(rows);
+    }
+    return new Image(width, height, rgb);
+  }
+
+  private static int bytes(long count) throws JpegException {
+    if (count > Integer.MAX_VALUE - 8) {
+      throw new JpegException("needs arrays of %,d bytes, more than there can be".formatted(count));
+    }
+    return (int) count;
+  }
+
+  private void startScan(Scan next) throws JpegException {
+    scan = next;
+    boolean progressive = frame.progressive();
+    boolean dc = !progressive || scan.first() == 0 && scan.previousBit() == 0;
+    boolean ac = !progressive || scan.first() > 0;
+    dcTables = dc ? headers.tables(scan, true) : dcTables;
+    acTables = ac ? headers.tables(scan, false) : acTables;
+    exhausted = false;
+    mcusToRestart = headers.restartInterval;
+    nextRestart = 0;
+    data.open();
+  }
+
+  /** Looks for a restart marker where one is due. Returns whether it was. */
+  private boolean restartIfDue() throws JpegException {
+    if (headers.restartInterval == 0) {
+      return false;
+    }
+    boolean due = mcusToRestart == 0;
+    if (due) {
+      restart();
+      mcusToRestart = headers.restartInterval;
+    }
+    mcusToRestart--;
+    return due;
+  }
+
+  /**
+   * Goes on behind the restart marker that is due. Where another one is found, libjpeg's rules say
+   * what to do: go on behind it, search further, or take it for one that comes later, so that the
+   * data in between is missing.
+   */
+  private void restart() throws JpegException {
+    int wanted = Headers.RST0 + nextRestart;
+    int marker = nextMarker();
+    while (marker != wanted) {
+      int ahead = marker - Headers.RST0 - nextRestart & 7;
+      boolean isRestart = marker >= Headers.RST0 && marker < Headers.RST0 + 8;
+      if (marker < 0xc0 || isRestart && ahead >= 6) {
+        marker = nextMarker();
+      } else {
+        if (!isRestart || ahead <= 2) {
+          data.marker = marker; // stays ahead: no data until then
+        }
+        break;
+      }
+    }
+    if (data.marker == 0) {
+      exhausted = false;
+    }
+    nextRestart = nextRestart + 1 & 7;
+    for (Component component : scan.components()) {
+      component.dc = 0;
+    }
+    data.open();
+  }
+
+  private int nextMarker() throws JpegException {
+    int marker = data.nextMarker();
+    if (marker == 0) {
+      throw Headers.truncated();
+    }
+    return marker;
+  }
+
+  /** After an MCU: whether its data was there. */
+  private void checkData() throws JpegException {
+    if (data.overrun()) {
+      if (data.atEnd) {
+        throw Headers.truncated();
+      }
+      exhausted = true;
+    }
+  }
+
+  /** One scan that holds all components: blocks become samples at once. */
+  private void decodeSingleScan(RgbRows rows) throws IOException {
+    startScan(scan);
+    var sequential = new SequentialScan(data, dcTables, acTables);
+    var output = new BlockOutput();
+    boolean interleaved = scan.components().size() > 1;
+    for (int row = 0; row < frame.mcuRows(); row++) {
+      limits.progress();
+      if (interleaved) {
+        interleavedRow(row, sequential, output);
+      } else {
+        singleComponentRow(row, sequential, output);
+      }
+      rows.emit(row);
+    }
+    if (data.atEnd && data.bitsLeft() < 8) { // libjpeg asks for more than it needs, in vain
+      throw Headers.truncated();
+    }
+    expectEnd();
+  }
+
+  private void interleavedRow(int row, SequentialScan sequential, BlockOutput output)
+      throws JpegException {
+    int mcus = frame.mcusPerRow();
+    for (int mcu = 0; mcu < mcus; mcu++) {
+      restartIfDue();
+      boolean skip = exhausted;
+      for (Component component : scan.components()) {
+        for (int y = 0; y < component.v; y++) {
+          boolean rowInside = row * component.v + y < component.heightInBlocks;
+          for (int x = 0; x < component.h; x++) {
+            if (!skip) {
+              sequential.read(component);
+            }
+            int column = mcu * component.h + x;
+            if (rowInside && column < component.widthInBlocks) {
+              output.put(component, sequential, y, column);
+            }
+            sequential.clear();
+          }
+        }
+      }
+      if (!skip) {
+        checkData();
+      }
+    }
+  }
+
+  private void singleComponentRow(int row, SequentialScan sequential, BlockOutput output)
+      throws JpegException {
+    Component component = scan.components().getFirst();
+    for (int y = 0; y < component.v; y++) {
+      if (row * component.v + y >= component.heightInBlocks) {
+        return;
+      }
+      for (int column = 0; column < component.widthInBlocks; column++) {
+        restartIfDue();
+        if (!exhausted) {
+          sequential.read(component);
+          checkData();
+        }
+        output.put(component, sequential, y, column);
+        sequential.clear();
+      }
+    }
+  }
+
+  /** Nothing but tables and the end of the image may follow; the file may also just end. */
+  private void expectEnd() throws JpegException {
+    try {
+      if (headers.nextScan() != null) {
+        throw new JpegException("is damaged: a scan follows after the image is complete");
+      }
+    } catch (JpegException e) {
+      if (!e.isTruncated()) {
+        throw e;
+      }
+    }
+  }
+
+  private void decodeScans(RgbRows rows) throws IOException {
+    for (Component component : frame.components()) {
+      int blockRows = frame.mcuRows() * component.v;
+      component.coefficients = new short[bytes(64L * component.blocksPerRow * blockRows)];
+    }
+    var smoothing = new BlockSmoothing(frame.components().size());
+    for (@Nullable Scan next = scan; next != null; next = headers.nextScan()) {
+      startScan(next);
+      smoothing.scan(next);
+      countVisits();
+      readScan();
+    }
+    boolean smooth = frame.progressive() && smoothing.isUseful(frame);
+    var output = new BlockOutput();
+    for (int row = 0; row < frame.mcuRows(); row++) {
+      limits.progress();
+      for (Component component : frame.components()) {
+        if (smooth) {
+          output.putRowSmoothed(component, row, frame, smoothing, row <= lastGoodRow);
+        } else {
+          output.putRow(component, row);
+        }
+      }
+      rows.emit(row);
+    }
+  }
+
+  /** Thousands of scans over a large image would take minutes. */
+  private void countVisits() throws JpegException {
+    for (Component component : scan.components()) {
+      visits += (long) component.widthInBlocks * component.heightInBlocks;
+    }
+    if (visits > Math.max(ALWAYS_VISITS, MOST_VISITS * frame.blocks())) {
+      throw new JpegException("has %d scans, too many for its size".formatted(scan.number()));
+    }
+  }
+
+  private void readScan() throws IOException {
+    @Nullable SequentialScan sequential =
+        frame.progressive() ? null : new SequentialScan(data, dcTables, acTables);
+    var progressive = new ProgressiveScan(data, scan, dcTables, acTables);
+    for (int row = 0; row < frame.mcuRows(); row++) {
+      limits.progress();
+      if (scan.components().size() > 1) {
+        int mcus = frame.mcusPerRow();
+        for (int mcu = 0; mcu < mcus; mcu++) {
+          startMcu(row, progressive);
+          if (exhausted) {
+            continue;
+          }
+          for (Component component : scan.components()) {
+            for (int y = 0; y < component.v; y++) {
+              int at = (row * component.v + y) * component.blocksPerRow + mcu * component.h;
+              for (int x = 0; x < component.h; x++) {
+                readBlock(sequential, progressive, component, 64 * (at + x));
+              }
+            }
+          }
+          checkData();
+        }
+      } else {
+        readComponentRow(row, sequential, progressive);
+      }
+    }
+  }
+
+  private void readComponentRow(
+      int row, @Nullable SequentialScan sequential, ProgressiveScan progressive)
+      throws JpegException {
+    Component component = scan.components().getFirst();
+    for (int y = row * component.v; y < (row + 1) * component.v; y++) {
+      if (y >= component.heightInBlocks) {
+        return;
+      }
+      int at = 64 * y * component.blocksPerRow;
+      for (int x = 0; x < component.widthInBlocks; x++, at += 64) {
+        startMcu(row, progressive);
+        if (!exhausted) {
+          readBlock(sequential, progressive, component, at);
+          checkData();
+        }
+      }
+    }
+  }
+
+  private void startMcu(int row, ProgressiveScan progressive) throws JpegException {
+    if (!exhausted) {
+      lastGoodRow = row;
+    }
+    if (restartIfDue()) {
+      progressive.restart();
+    }
+  }
+
+  private static void readBlock(
+      @Nullable SequentialScan sequential,
+      ProgressiveScan progressive,
+      Component component,
+      int at) {
+    if (sequential == null) {
+      progressive.read(component, at);
+    } else {
+      sequential.readCoefficients(component, at);
+    }
+  }
+}

@@ -1,0 +1,207 @@
+package io.github.resnet4j.image.jpeg;
+
+/** Decodes one scan of a progressive file into the components' coefficients. */
+final class ProgressiveScan {
+  private final EntropyData data;
+  private final Scan scan;
+  private final HuffmanTable[] dcTables;
+  private final HuffmanTable[] acTables;
+
+  /** Blocks of which nothing more follows in this band. */
+  private int endOfBandRun;
+
+  ProgressiveScan(EntropyData data, Scan scan, HuffmanTable[] dcTables, HuffmanTable[] acTables) {
+    this.data = data;
+    this.scan = scan;
+    this.dcTables = dcTables;
+    this.acTables = acTables;
+  }
+
+  void restart() {
+    endOfBandRun = 0;
+  }
+
+  /** Whether the blocks that follow need no data. */
+  boolean inRun() {
+    return endOfBandRun > 0;
+  }
+
+  /**
+   * Reads the scan's part of a block.
+   *
+   * @param at where the component's coefficients of the block begin
+   */
+  void read(Component component, int at) {
+    if (scan.first() == 0) {
+      if (scan.previousBit() == 0) {
+        firstDc(component, at);
+      } else if (bit()) {
+        component.coefficients[at] |= (short) (1 << scan.bit());
+      }
+    } else if (scan.previousBit() == 0) {
+      firstAc(component, at);
+    } else {
+      refineAc(component, at);
+    }
+  }
+
+  private void refill() {
+    if (data.held < 32) {
+      data.window |= EntropyData.bits(data.bytes, data.next) >>> data.held;
+      data.next += 63 - data.held >>> 3;
+      data.held |= 56;
+    }
+  }
+
+  private int take(int count) {
+    int bits = (int) (data.window >>> 64 - count);
+    data.window <<= count;
+    data.held -= count;
+    return bits;
+  }
+
+  private boolean bit() {
+    refill();
+    return take(1) != 0;
+  }
+
+  private int symbol(HuffmanTable table) {
+    refill();
+    int code = table.symbols[(int) (data.window >>> 64 - HuffmanTable.LOOKAHEAD)];
+    if (code == 0) {
+      code = table.longCode(data.window);
+    }
+    data.window <<= code >> 8;
+    data.held -= code >> 8;
+    return code & 255;
+  }
+
+  private void firstDc(Component component, int at) {
+    int size = symbol(dcTables[component.dcTable]);
+    if (size > 0) {
+      component.dc += HuffmanTable.extend(take(size), size);
+    }
+    component.coefficients[at] = (short) (component.dc << scan.bit());
+  }
+
+  private void firstAc(Component component, int at) {
+    if (endOfBandRun > 0) {
+      endOfBandRun--;
+      return;
+    }
+    HuffmanTable table = acTables[component.acTable];
+    short[] coefficients = component.coefficients;
+    EntropyData data = this.data;
+    byte[] bytes = data.bytes;
+    long window = data.window;
+    int held = data.held;
+    int next = data.next;
+    int last = scan.last();
+    int bit = scan.bit();
+    for (int k = scan.first(); k <= last; k++) {
+      if (held < 32) {
+        window |= EntropyData.bits(bytes, next) >>> held;
+        next += 63 - held >>> 3;
+        held |= 56;
+      }
+      int ahead = (int) (window >>> 64 - HuffmanTable.LOOKAHEAD);
+      int entry = table.coefficients[ahead];
+      int value;
+      if (entry != 0) {
+        value = entry >> 16;
+        k += entry >> 8 & 255;
+        window <<= entry;
+        held -= entry & 255;
+      } else {
+        int code = table.symbols[ahead];
+        if (code == 0) {
+          code = table.longCode(window);
+        }
+        window <<= code >> 8;
+        held -= code >> 8;
+        int size = code & 15;
+        int run = code >> 4 & 15;
+        if (size == 0) {
+          if (run == 15) {
+            k += 15;
+            continue;
+          }
+          endOfBandRun = (1 << run) - 1;
+          if (run > 0) {
+            endOfBandRun += (int) (window >>> 64 - run);
+            window <<= run;
+            held -= run;
+          }
+          break;
+        }
+        k += run;
+        value = HuffmanTable.extend((int) (window >>> 64 - size), size);
+        window <<= size;
+        held -= size;
+      }
+      coefficients[at + ZigZag.POSITIONS[k]] = (short) (value << bit);
+    }
+    data.window = window;
+    data.held = held;
+    data.next = next;
+  }
+
+  private void refineAc(Component component, int at) {
+    int k = scan.first();
+    if (endOfBandRun == 0) {
+      k = refineUntilEndOfBand(component, at);
+    }
+    if (endOfBandRun > 0) {
+      for (; k <= scan.last(); k++) {
+        correct(component.coefficients, at + ZigZag.POSITIONS[k]);
+      }
+      endOfBandRun--;
+    }
+  }
+
+  private int refineUntilEndOfBand(Component component, int at) {
+    HuffmanTable table = acTables[component.acTable];
+    short[] coefficients = component.coefficients;
+    int last = scan.last();
+    int k = scan.first();
+    for (; k <= last; k++) {
+      int symbol = symbol(table);
+      int run = symbol >> 4;
+      int value = 0;
+      if ((symbol & 15) != 0) { // its size should be 1
+        value = bit() ? 1 << scan.bit() : -1 << scan.bit();
+      } else if (run != 15) {
+        refill();
+        endOfBandRun = (1 << run) + (run > 0 ? take(run) : 0);
+        break;
+      }
+      // Coefficients that are known already are refined on the way, zeros are counted.
+      do {
+        int position = at + ZigZag.POSITIONS[k];
+        if (coefficients[position] == 0) {
+          if (--run < 0) {
+            break;
+          }
+        } else {
+          correct(coefficients, position);
+        }
+        k++;
+      } while (k <= last);
+      if (value != 0) {
+        coefficients[at + ZigZag.POSITIONS[k]] = (short) value;
+      }
+    }
+    return k;
+  }
+
+  /** One more bit of a coefficient that is not zero. */
+  private void correct(short[] coefficients, int position) {
+    int coefficient = coefficients[position];
+    if (coefficient != 0 && bit()) {
+      int step = 1 << scan.bit();
+      if ((coefficient & step) == 0) {
+        coefficients[position] = (short) (coefficient + (coefficient >= 0 ? step : -step));
+      }
+    }
+  }
+}

@@ -1,0 +1,123 @@
+package io.github.resnet4j.image.jpeg;
+
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteOrder;
+
+/** Converts one row of full-size components to RGB, with libjpeg's 16-bit fractions. */
+final class RgbRow {
+  private static final VarHandle INTS =
+      MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
+
+  private static final int HALF = 1 << 15;
+  private static final int CR_TO_R = 91_881; // 1.402
+  private static final int CB_TO_B = 116_130; // 1.772
+  private static final int CB_TO_G = -22_554; // -0.344136286
+  private static final int CR_TO_G = -46_802; // -0.714136286
+
+  private final ColorModel model;
+  private final int width;
+
+  /** A row's pixels, red in the lowest byte. */
+  private final int[] pixels;
+
+  RgbRow(ColorModel model, int width) {
+    this.model = model;
+    this.width = width;
+    this.pixels = new int[width];
+  }
+
+  /**
+   * Converts a row.
+   *
+   * @param rows the components' samples less 128
+   * @param from where each component's row begins
+   */
+  void convert(byte[][] rows, int[] from, byte[] rgb, int to) {
+    switch (model) {
+      case GRAY -> gray(rows[0], from[0]);
+      case RGB -> merge(rows[0], from[0], rows[1], from[1], rows[2], from[2]);
+      case YCC -> ycc(rows[0], from[0], rows[1], from[1], rows[2], from[2]);
+      case CMYK -> {
+        merge(rows[0], from[0], rows[1], from[1], rows[2], from[2]);
+        black(rows[3], from[3]);
+      }
+      case YCCK -> { // without black this is the complement of CMY: the inks that Pillow inverts
+        ycc(rows[0], from[0], rows[1], from[1], rows[2], from[2]);
+        for (int i = 0; i < width; i++) {
+          pixels[i] ^= 0xffffff;
+        }
+        black(rows[3], from[3]);
+      }
+    }
+    pack(rgb, to);
+  }
+
+  private void gray(byte[] y, int from) {
+    for (int i = 0; i < width; i++) {
+      pixels[i] = (y[from + i] + 128) * 0x010101;
+    }
+  }
+
+  private void merge(byte[] r, int fromR, byte[] g, int fromG, byte[] b, int fromB) {
+    for (int i = 0; i < width; i++) {
+      pixels[i] = r[fromR + i] + 128 | g[fromG + i] + 128 << 8 | b[fromB + i] + 128 << 16;
+    }
+  }
+
+  private void ycc(byte[] luma, int fromY, byte[] blue, int fromCb, byte[] red, int fromCr) {
+    int[] pixels = this.pixels;
+    for (int i = 0; i < pixels.length; i++) {
+      int y = luma[fromY + i] + 128;
+      int cb = blue[fromCb + i];
+      int cr = red[fromCr + i];
+      int r = y + (CR_TO_R * cr + HALF >> 16);
+      int g = y + (CB_TO_G * cb + CR_TO_G * cr + HALF >> 16);
+      int b = y + (CB_TO_B * cb + HALF >> 16);
+      pixels[i] = clip(r) | clip(g) << 8 | clip(b) << 16;
+    }
+  }
+
+  private static int clip(int value) {
+    return Math.max(0, Math.min(value, 255));
+  }
+
+  /**
+   * Inks and black to RGB as Pillow does it: it takes every file for one with Adobe's inverted
+   * inks, so the stored samples are the light that an ink lets through.
+   */
+  private void black(byte[] k, int from) {
+    for (int i = 0; i < width; i++) {
+      int white = k[from + i] + 128;
+      int pixel = pixels[i];
+      pixels[i] =
+          ink(255 - (pixel & 0xff), white)
+              | ink(255 - (pixel >> 8 & 0xff), white) << 8
+              | ink(255 - (pixel >> 16), white) << 16;
+    }
+  }
+
+  private static int ink(int ink, int white) {
+    int product = ink * white + 128;
+    return clip(white - ((product >> 8) + product >> 8));
+  }
+
+  /** Four pixels are three words. */
+  private void pack(byte[] rgb, int at) {
+    int[] pixels = this.pixels;
+    int to = at;
+    int i = 0;
+    for (; i <= width - 4; i += 4, to += 12) {
+      int second = pixels[i + 1];
+      int third = pixels[i + 2];
+      INTS.set(rgb, to, pixels[i] | second << 24);
+      INTS.set(rgb, to + 4, second >>> 8 | third << 16);
+      INTS.set(rgb, to + 8, third >>> 16 | pixels[i + 3] << 8);
+    }
+    for (; i < width; i++, to += 3) {
+      rgb[to] = (byte) pixels[i];
+      rgb[to + 1] = (byte) (pixels[i] >> 8);
+      rgb[to + 2] = (byte) (pixels[i] >> 16);
+    }
+  }
+}

@@ -1,0 +1,30 @@
+package io.github.resnet4j.image.jpeg;
+
+/**
+ * The order in which a block's 64 coefficients are stored: along diagonals, low frequencies first.
+ */
+final class ZigZag {
+  /**
+   * The position {@code 8 · row + column} of the k-th stored coefficient. Damaged data may run up
+   * to 15 coefficients too far; those fall on the last one, as in libjpeg.
+   */
+  static final byte[] POSITIONS = positions();
+
+  private ZigZag() {}
+
+  private static byte[] positions() {
+    byte[] positions = new byte[64 + 16];
+    int k = 0;
+    for (int diagonal = 0; diagonal < 15; diagonal++) {
+      for (int i = Math.max(0, diagonal - 7); i <= Math.min(diagonal, 7); i++) {
+        boolean upwards = (diagonal & 1) == 0;
+        int row = upwards ? diagonal - i : i;
+        positions[k++] = (byte) (8 * row + diagonal - row);
+      }
+    }
+    while (k < positions.length) {
+      positions[k++] = 63;
+    }
+    return positions;
+  }
+}

@@ -251,6 +251,9 @@ final class ServeCommand implements Callable<Integer> {
           "resnet4j: listening at "
               + server.address()
               + (server.grpcPort() < 0 ? "" : ", gRPC at port " + server.grpcPort()));
+      if (server.isOpenToAll()) {
+        System.err.println("resnet4j: warning: " + InferenceServer.OPEN_TO_ALL);
+      }
       // The JVM ends when its hooks have: this one waits until what was accepted is answered.
       Runtime.getRuntime()
           .addShutdownHook(

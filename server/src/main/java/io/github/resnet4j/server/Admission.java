@@ -105,6 +105,11 @@ final class Admission {
     stopping = true;
   }
 
+  /** Whether only this machine reaches the server. */
+  boolean isLoopback() {
+    return loopback;
+  }
+
   boolean isStopping() {
     return stopping;
   }

@@ -28,6 +28,7 @@ import java.util.regex.Pattern;
 import java.util.zip.GZIPInputStream;
 import java.util.zip.InflaterInputStream;
 import java.util.zip.ZipException;
+import org.jspecify.annotations.Nullable;
 
 /** A request on its way to an answer. */
 final class Exchange {
@@ -35,6 +36,8 @@ final class Exchange {
 
   /** Bytes of a refused body that are passed over at most. */
   static final int LINGER = 1 << 20;
+
+  private static final long LINGER_NANOS = TimeUnit.SECONDS.toNanos(5);
 
   /** What a body may be compressed with. */
   static final List<String> ENCODINGS = List.of("gzip", "deflate", "identity");
@@ -51,6 +54,7 @@ final class Exchange {
   private final long begin = System.nanoTime();
   private final String id;
   private long deadline;
+  private @Nullable InputStream content;
   private byte[] body = {};
   private int kilobytes;
   private int images;
@@ -216,7 +220,8 @@ final class Exchange {
           Kind.UNSUPPORTED, "Content-Encoding must be " + String.join(", ", ENCODINGS));
     }
     connection.expect(deadline);
-    try (InputStream in = request.content().inputStream()) {
+    try {
+      InputStream in = content();
       body =
           readAll(
               switch (encoding) {
@@ -224,6 +229,7 @@ final class Exchange {
                 case "deflate" -> new InflaterInputStream(in);
                 default -> in;
               });
+      passOverBody(); // what follows the compressed bytes
     } catch (ZipException | EOFException _) {
       throw new Refusal(Kind.BAD_REQUEST, "the body is not " + encoding);
     } catch (RequestException e) {
@@ -284,32 +290,44 @@ final class Exchange {
     return new Refusal(Kind.TOO_LARGE, "at most %d bytes".formatted(limits.body()));
   }
 
+  /** The body as it comes; the same stream at every call. */
+  private InputStream content() {
+    if (content == null) {
+      content = request.content().inputStream();
+    }
+    return content;
+  }
+
   /**
-   * Passes over a body that was not read, before a refusal: a client that still sends when its
-   * connection ends may never see the answer. Of a long one only the beginning; then the connection
-   * ends with the answer. A client that waits for leave to send ({@code Expect: 100-continue}) gets
-   * the answer instead.
+   * Passes over what was not read of the body, before a refusal: a client that still sends when its
+   * connection ends may never see the answer. Of a body beyond the limit only the beginning, and no
+   * longer than five seconds; then the connection ends with the answer. A client that waits for leave
+   * to send ({@code Expect: 100-continue}) gets the answer instead.
    */
   void passOverBody() {
     if (!request.content().hasEntity() || request.content().consumed()) {
       return;
     }
-    if (connection.endsAfterAnswer() || !request.continueSent()) {
+    if (!request.continueSent()) {
       connection.endAfterAnswer();
       return;
     }
-    connection.expect(System.nanoTime() + TimeUnit.SECONDS.toNanos(1));
-    try (InputStream in = request.content().inputStream()) {
+    long announced = request.headers().contentLength().orElse(Long.MAX_VALUE);
+    long rest = announced > limits.body() ? LINGER : limits.body();
+    long until = System.nanoTime() + LINGER_NANOS;
+    connection.expect(until + LINGER_NANOS);
+    try {
       byte[] some = new byte[1 << 14];
-      int rest = LINGER;
-      for (int n = 0; n >= 0 && rest > 0; rest -= n) {
-        n = in.read(some);
+      while (rest > 0 && System.nanoTime() - until < 0) {
+        int n = content().read(some);
         if (n < 0) {
+          connection.thank();
           return;
         }
+        rest -= n;
       }
     } catch (IOException | RuntimeException _) {
-      // it broke off, or was read in part
+      // it broke off, or is malformed
     }
     connection.endAfterAnswer();
   }

@@ -34,6 +34,11 @@ import org.jspecify.annotations.Nullable;
 public final class InferenceServer implements AutoCloseable {
   private static final int MOST_CONNECTIONS = 4096;
 
+  /** What {@link #isOpenToAll()} means. */
+  public static final String OPEN_TO_ALL =
+      "there is no token: everybody who reaches this address may classify, and load and unload"
+          + " models; set one with --token-file";
+
   private final ServerOptions options;
   private final ModelRepository models;
   private final Measurements measurements;
@@ -147,6 +152,14 @@ public final class InferenceServer implements AutoCloseable {
     }
     this.server = http;
     log.event("ready", Map.of("address", address(), "grpc_port", grpcPort()));
+    if (isOpenToAll()) {
+      log.event("warning", Map.of("warning", OPEN_TO_ALL));
+    }
+  }
+
+  /** Whether everybody who reaches this machine may ask: other machines do, and there is no token. */
+  public boolean isOpenToAll() {
+    return !admission.isLoopback() && options.access().token().isEmpty();
   }
 
   private static DirectHandlers direct(Admission admission) {

@@ -138,6 +138,27 @@ class AdmissionTest {
     }
   }
 
+  /** A server that other machines reach without a token says so, in its log and to its caller. */
+  @Test
+  void aServerThatIsOpenToAllSaysSo() throws Exception {
+    Access locked = Access.USUAL.withToken("0123456789abcdef");
+    Object[][] cases = {
+      {"127.0.0.1", Access.USUAL, false},
+      {"localhost", Access.USUAL, false},
+      {"0.0.0.0", Access.USUAL, true},
+      {"0.0.0.0", locked, false}
+    };
+    for (Object[] each : cases) {
+      Files.deleteIfExists(folder.resolve("access.log"));
+      var options = with(Client.options(folder), (String) each[0], (Access) each[1]);
+      try (var client = new Client(options)) {
+        assertEquals(each[2], client.server.isOpenToAll());
+      }
+      String log = Files.readString(folder.resolve("access.log"));
+      assertEquals(each[2], log.contains("there is no token"), log);
+    }
+  }
+
   /** Neither a form nor a script of another site's page changes anything or costs work. */
   @Test
   void pagesOfOtherOriginsAreRefused() throws Exception {

@@ -301,8 +301,8 @@ final class Exchange {
   /**
    * Passes over what was not read of the body, before a refusal: a client that still sends when its
    * connection ends may never see the answer. Of a body beyond the limit only the beginning, and no
-   * longer than five seconds; then the connection ends with the answer. A client that waits for leave
-   * to send ({@code Expect: 100-continue}) gets the answer instead.
+   * longer than five seconds; then the connection ends with the answer. A client that waits for
+   * leave to send ({@code Expect: 100-continue}) gets the answer instead.
    */
   void passOverBody() {
     if (!request.content().hasEntity() || request.content().consumed()) {

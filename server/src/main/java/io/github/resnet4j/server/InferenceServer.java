@@ -157,7 +157,9 @@ public final class InferenceServer implements AutoCloseable {
     }
   }
 
-  /** Whether everybody who reaches this machine may ask: other machines do, and there is no token. */
+  /**
+   * Whether everybody who reaches this machine may ask: other machines do, and there is no token.
+   */
   public boolean isOpenToAll() {
     return !admission.isLoopback() && options.access().token().isEmpty();
   }

@@ -1,0 +1,151 @@
+package io.github.resnet4j.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.cli.Command.Run;
+import java.io.IOException;
+import java.io.RandomAccessFile;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What the script that starts the command does before it starts: the class cache, the locale. */
+@EnabledOnOs({OS.LINUX, OS.MAC})
+class LauncherIT {
+  @TempDir private static Path home;
+  @TempDir private Path folder;
+
+  private Path cache = Path.of("");
+
+  @BeforeAll
+  static void unpack() throws IOException {
+    Command.unpack(home);
+  }
+
+  @BeforeEach
+  void cacheOfItsOwn() {
+    cache = folder.resolve("cache");
+  }
+
+  private void classifies() throws IOException {
+    classifies(Map.of("XDG_CACHE_HOME", cache.toString()));
+  }
+
+  private void classifies(Map<String, String> environment) throws IOException {
+    Run run = new Command(home, folder).run(environment, "", "classify", "samples/digit-6.png");
+    assertEquals(0, run.code(), run.err());
+    assertEquals("", run.err());
+    assertTrue(run.out().contains(" %  6 "), run.out());
+  }
+
+  private Path classes() throws IOException {
+    try (var files = Files.list(cache.resolve("resnet4j"))) {
+      List<Path> found = files.filter(file -> file.toString().endsWith(".aot")).toList();
+      assertEquals(1, found.size(), found.toString());
+      return found.getFirst();
+    }
+  }
+
+  private static String permissions(Path file) throws IOException {
+    return PosixFilePermissions.toString(Files.getPosixFilePermissions(file));
+  }
+
+  /** Six ways in which the JVM crashed, or ran what another user had written. */
+  @Test
+  void aCacheThatIsDamagedOrOpenToOthersIsMadeAnew() throws IOException {
+    classifies();
+    Path made = classes();
+    assertEquals("rwx------", permissions(cache.resolve("resnet4j")));
+    assertEquals("rw-------", permissions(made));
+    Object first = Files.readAttributes(made, "unix:ino").get("ino");
+    classifies();
+    assertEquals(first, Files.readAttributes(classes(), "unix:ino").get("ino"));
+
+    var modified = Files.getLastModifiedTime(made);
+    try (var file = new RandomAccessFile(made.toFile(), "rw")) {
+      file.seek(file.length() / 4);
+      file.write(new byte[1 << 20]);
+    }
+    byte[] damaged = Files.readAllBytes(made);
+    classifies();
+    assertNotEquals(-1, Files.mismatch(made, Files.write(folder.resolve("damaged"), damaged)));
+
+    // Damage that leaves no trace in the times of the files: the JVM sees it.
+    Files.write(made, damaged);
+    Files.setLastModifiedTime(made, modified);
+    classifies();
+
+    Files.setPosixFilePermissions(made, PosixFilePermissions.fromString("rw-rw-rw-"));
+    classifies();
+    assertEquals("rw-------", permissions(classes()));
+  }
+
+  @Test
+  void aFolderThatOthersMayWriteHoldsNoCache() throws IOException {
+    Files.createDirectories(cache);
+    Files.setPosixFilePermissions(cache, PosixFilePermissions.fromString("rwxrwxrwx"));
+    classifies();
+    try (var files = Files.list(cache.resolve("resnet4j"))) {
+      assertEquals(List.of(), files.toList());
+    }
+  }
+
+  @Test
+  void aLinkInPlaceOfTheFolderIsNotFollowed() throws IOException {
+    Path elsewhere = Files.createDirectories(folder.resolve("elsewhere"));
+    Files.createDirectories(cache);
+    Files.createSymbolicLink(cache.resolve("resnet4j"), elsewhere);
+    classifies();
+    try (var files = Files.list(elsewhere)) {
+      assertEquals(List.of(), files.toList());
+    }
+  }
+
+  @Test
+  void withoutAHomeThereIsNoCache() throws IOException {
+    Path temporary = Files.createDirectories(folder.resolve("tmp"));
+    classifies(Map.of("XDG_CACHE_HOME", "", "HOME", "", "TMPDIR", temporary.toString()));
+    try (var files = Files.list(temporary)) {
+      assertEquals(List.of(), files.toList());
+    }
+    assertFalse(Files.exists(Path.of("/tmp/.cache/resnet4j")));
+  }
+
+  /** Slim containers set no locale; Java then took names of files for ASCII. */
+  @Test
+  void pathsBeyondAsciiAreReadInTheLocaleOfAContainer() throws IOException {
+    // The names are in the script's text: this JVM may not be able to name such a file itself.
+    Path script =
+        Files.writeString(
+            folder.resolve("script"),
+            """
+            mkdir -p "$1/grüße" && cp samples/digit-6.png "$1/grüße/bär.png" &&
+              exec sh ./resnet4j classify "$1/grüße"
+            """);
+    for (Map<String, String> locale :
+        List.of(
+            Map.of("LC_ALL", "C"),
+            Map.of("LC_ALL", "POSIX"),
+            Map.of("LC_ALL", "", "LC_CTYPE", "", "LANG", ""))) {
+      Run run =
+          new Command(home, folder)
+              .runProcess(
+                  locale,
+                  "",
+                  List.of("sh", script.toString(), folder.resolve("pictures").toString()));
+      assertEquals(0, run.code(), run.err());
+      assertTrue(run.out().contains("grüße/bär.png"), run.out());
+    }
+  }
+}

@@ -1,7 +1,6 @@
 /** Residual networks in plain Java: define, load, preprocess, classify, train. */
 module io.github.resnet4j {
   requires com.fasterxml.jackson.jr.ob;
-  requires java.desktop;
   requires java.net.http;
   requires static jdk.incubator.vector;
   requires static org.jspecify;

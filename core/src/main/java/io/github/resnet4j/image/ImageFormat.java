@@ -10,6 +10,8 @@ enum ImageFormat {
   GIF("GIF"),
   BMP("BMP"),
   WEBP("WebP"),
+  PNM("PPM"),
+  TIFF("TIFF"),
   AVIF("AVIF"),
   HEIC("HEIC"),
   JPEG_2000("JPEG 2000"),
@@ -48,6 +50,9 @@ enum ImageFormat {
     if (starts(bytes, 0, "RIFF") && starts(bytes, 8, "WEBP")) {
       return WEBP;
     }
+    if (bytes.length > 2 && bytes[0] == 'P' && bytes[1] >= '1' && bytes[1] <= '6') {
+      return PNM;
+    }
     return unsupported(bytes);
   }
 
@@ -75,6 +80,12 @@ enum ImageFormat {
     }
     if (starts(bytes, 0, "\0\0\u0001\0")) {
       return ICON;
+    }
+    if (starts(bytes, 0, "II*\0") || starts(bytes, 0, "MM\0*")) {
+      return starts(bytes, 8, "CR") ? RAW : TIFF;
+    }
+    if (starts(bytes, 0, "II+\0") || starts(bytes, 0, "MM\0+")) {
+      return TIFF;
     }
     if (starts(bytes, 0, "FUJIFILMCCD-RAW") || starts(bytes, 0, "IIU\0")) {
       return RAW;

@@ -12,9 +12,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
-import java.util.Locale;
 import java.util.Random;
-import java.util.Set;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import java.util.zip.GZIPInputStream;
@@ -27,7 +25,6 @@ import java.util.zip.GZIPInputStream;
  * @param val held out
  */
 public record Dataset(List<String> classes, List<Example> train, List<Example> val) {
-  private static final Set<String> ENDINGS = Set.of("jpg", "jpeg", "png", "bmp", "gif", "webp");
   private static final int CIFAR_SIDE = 32;
   private static final int DIGIT_SIDE = 8;
   private static final int DIGIT_PICTURE = 160;
@@ -291,7 +288,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
       throw new IOException(
           folder.name(ofClass)
               + ": has no pictures ("
-              + String.join(", ", ENDINGS.stream().sorted().toList())
+              + String.join(", ", ImageDecoder.ENDINGS.stream().sorted().toList())
               + ")");
     }
     return found;
@@ -299,13 +296,9 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
 
   private static List<Example> examples(Folder folder, String inner, int label) throws IOException {
     return folder.files(inner).stream()
-        .filter(Dataset::isPicture)
+        .filter(ImageDecoder::isImageName)
         .sorted()
         .map(file -> new Example(file, label, folder.source(file)))
         .toList();
-  }
-
-  private static boolean isPicture(String file) {
-    return ENDINGS.contains(file.substring(file.lastIndexOf('.') + 1).toLowerCase(Locale.ROOT));
   }
 }

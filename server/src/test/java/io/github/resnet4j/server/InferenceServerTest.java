@@ -105,7 +105,7 @@ class InferenceServerTest {
         results(client.post("/classify", "multipart/form-data; boundary=x", form.toByteArray()));
     assertEquals(3, ofForm.size());
     assertEquals(3, best((Map<?, ?>) ofForm.get(0)));
-    assertTrue(((Map<?, ?>) ofForm.get(1)).get("error").toString().contains("not a picture"));
+    assertTrue(((Map<?, ?>) ofForm.get(1)).get("error").toString().contains("not an image"));
     assertEquals(8, best((Map<?, ?>) ofForm.get(2)));
 
     String nine = Base64.getEncoder().encodeToString(Client.digit(9));

@@ -184,6 +184,6 @@ class PageTest {
     Path text = folder.resolve("cat.png");
     Files.writeString(text, "a cat");
     browser.findElement(By.id("files")).sendKeys(text.toString());
-    says("not a picture");
+    says("not an image");
   }
 }

@@ -7,9 +7,11 @@ import io.github.resnet4j.onnx.OnnxImport;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 @Command(
@@ -19,15 +21,26 @@ import picocli.CommandLine.Parameters;
       "Reads a residual network from an ONNX file into a checkpoint.",
       "",
       "The network is recognised by the graph's structure, whoever wrote it, batch norm folded or"
-          + " not; anything else is refused at the first operation that does not fit.",
+          + " not; a graph that calculates anything else is refused, naming the operation.",
+      "",
+      "Where the graph scales its input ((x - mean) / std), that becomes part of the"
+          + " preprocessing; --preprocessing then describes the graph's own input.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j import digits.onnx digits.safetensors",
       "  resnet4j import from-pytorch.onnx weights.pth --preprocessing imagenet.json",
+      "  resnet4j import with-softmax.onnx weights.safetensors --drop-softmax",
     })
 final class ImportCommand implements Callable<Integer> {
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
+
+  @Option(
+      names = "--drop-softmax",
+      description =
+          "Leave out a Softmax, LogSoftmax or Sigmoid behind the last layer: the network gives the"
+              + " logits before it. Without this, such a file is refused.")
+  private boolean dropSoftmax;
 
   @Parameters(index = "0", paramLabel = "IN", description = "A .onnx.")
   private Path in = Path.of("");
@@ -44,15 +57,15 @@ final class ImportCommand implements Callable<Integer> {
       throw new IllegalArgumentException(
           out + ": must end in .safetensors, .pth, .pt or .bin, so that its format is clear");
     }
-    OnnxImport found = OnnxImport.read(in);
+    Optional<Preprocessing> given =
+        preprocessing.file == null
+            ? Optional.empty()
+            : Optional.of(Preprocessing.fromJson(preprocessing.file));
+    OnnxImport found = OnnxImport.read(in, new OnnxImport.Options(dropSoftmax, given));
     var network = found.network();
     if (network.spec().includeTop()) {
       Preprocessing prepared =
-          preprocessing.file != null
-              ? Preprocessing.fromJson(preprocessing.file)
-              : found
-                  .preprocessing()
-                  .orElseGet(() -> ModelOptions.usualPreprocessing(network.spec()));
+          found.preprocessing().orElseGet(() -> ModelOptions.usualPreprocessing(network.spec()));
       new Classifier(
               network,
               prepared,
@@ -61,6 +74,7 @@ final class ImportCommand implements Callable<Integer> {
     } else {
       network.save(out, Map.of());
     }
+    found.remarks().forEach(remark -> System.err.printf("%s: %s%n", in, remark));
     System.err.printf("%s -> %s%n", in, out);
     return Main.OK;
   }

@@ -9,8 +9,15 @@ import org.jspecify.annotations.Nullable;
  */
 public final class OnnxException extends IOException {
   private static final long serialVersionUID = 1;
+  private static final int MOST = 500;
 
   OnnxException(Path file, String reason, @Nullable Throwable cause) {
-    super(file + ": " + reason, cause);
+    super(file + ": " + oneLine(reason), cause);
+  }
+
+  /** Names from a file may be long and may have line breaks. */
+  private static String oneLine(String reason) {
+    String shown = reason.length() <= MOST ? reason : reason.substring(0, MOST) + " …";
+    return shown.replaceAll("[\\p{Cntrl}\u0085\u2028\u2029]", "?");
   }
 }

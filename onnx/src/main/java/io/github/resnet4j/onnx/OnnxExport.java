@@ -86,7 +86,7 @@ public record OnnxExport(
     metadata.put("labels", JSON.std.asString(classifier.labels()));
     var shape =
         new Shape(preprocessing.channels(), preprocessing.cropHeight(), preprocessing.cropWidth());
-    OnnxFile.write(new Graph(classifier.network(), preprocessing).model(shape, metadata), file);
+    OnnxWriter.write(new Graph(classifier.network(), preprocessing).model(shape, metadata), file);
   }
 
   /**
@@ -99,7 +99,7 @@ public record OnnxExport(
     if (includePreprocessing) {
       throw new IllegalArgumentException("there is no preprocessing to include");
     }
-    OnnxFile.write(new Graph(network, null).model(image, Map.of()), file);
+    OnnxWriter.write(new Graph(network, null).model(image, Map.of()), file);
   }
 
   /** The graph while it grows. */

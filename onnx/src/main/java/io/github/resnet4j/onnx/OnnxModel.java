@@ -9,7 +9,7 @@ import java.util.Optional;
 import java.util.SequencedMap;
 
 /**
- * What this project writes and reads of an ONNX file (onnx.proto3, IR version 8 and later).
+ * What this project writes and reads of an ONNX file (onnx.proto3).
  *
  * @param opset the version of the default operator set
  * @param producer the program that wrote it
@@ -35,7 +35,9 @@ record OnnxModel(
   enum Type {
     FLOAT(1, 4),
     UINT8(2, 1),
+    INT32(6, 4),
     INT64(7, 8),
+    BOOL(9, 1),
     FLOAT16(10, 2),
     DOUBLE(11, 8);
 
@@ -64,6 +66,8 @@ record OnnxModel(
     record Int(long value) implements Attribute {}
 
     record Real(float value) implements Attribute {}
+
+    record Reals(List<Float> values) implements Attribute {}
 
     record Text(String value) implements Attribute {}
 
@@ -114,6 +118,16 @@ record OnnxModel(
       raw = raw.duplicate().order(ByteOrder.LITTLE_ENDIAN);
     }
 
+    /** Are these numbers that a network calculates with, rather than extents and flags? */
+    boolean isReal() {
+      return type == Type.FLOAT || type == Type.FLOAT16 || type == Type.DOUBLE;
+    }
+
+    /** The same numbers with other axes. */
+    Constant withShape(List<Long> other) {
+      return new Constant(type, other, raw);
+    }
+
     long size() {
       return shape.stream().reduce(1L, Math::multiplyExact);
     }
@@ -127,8 +141,9 @@ record OnnxModel(
               case FLOAT -> raw.getFloat(4 * i);
               case FLOAT16 -> Float.float16ToFloat(raw.getShort(2 * i));
               case DOUBLE -> (float) raw.getDouble(8 * i);
+              case INT32 -> raw.getInt(4 * i);
               case INT64 -> raw.getLong(8 * i);
-              case UINT8 -> raw.get(i) & 0xff;
+              case UINT8, BOOL -> raw.get(i) & 0xff;
             };
       }
       return values;
@@ -147,11 +162,28 @@ record OnnxModel(
     }
 
     static Constant of(long... values) {
-      var raw = ByteBuffer.allocate(values.length * 8).order(ByteOrder.LITTLE_ENDIAN);
+      List<Long> numbers = shape(values);
+      return new Constant(
+          Type.INT64, List.of((long) values.length), littleEndian(numbers, Type.INT64.bytes));
+    }
+
+    /** Whole numbers of some bytes each, as a file has them; larger ones are cut off. */
+    static ByteBuffer littleEndian(List<Long> values, int width) {
+      var raw = ByteBuffer.allocate(values.size() * width).order(ByteOrder.LITTLE_ENDIAN);
       for (long value : values) {
-        raw.putLong(value);
+        switch (width) {
+          case 1 -> raw.put((byte) value);
+          case 2 -> raw.putShort((short) value);
+          case 4 -> raw.putInt((int) value);
+          default -> raw.putLong(value);
+        }
       }
-      return new Constant(Type.INT64, List.of((long) values.length), raw.flip());
+      return raw.flip();
+    }
+
+    /** A single whole number without axes. */
+    static Constant scalar(long value) {
+      return of(value).withShape(List.of());
     }
 
     private static List<Long> shape(long... extents) {
@@ -160,7 +192,7 @@ record OnnxModel(
   }
 
   /**
-   * A named tensor that flows.
+   * The input or output of a graph.
    *
    * @param shape numbers, or a name for what may vary
    */

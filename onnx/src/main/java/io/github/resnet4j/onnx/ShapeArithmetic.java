@@ -3,9 +3,11 @@ package io.github.resnet4j.onnx;
 import io.github.resnet4j.onnx.OnnxModel.Attribute;
 import io.github.resnet4j.onnx.OnnxModel.Constant;
 import io.github.resnet4j.onnx.OnnxModel.Node;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.NoSuchElementException;
 import java.util.Optional;
 import java.util.function.LongBinaryOperator;
 import java.util.stream.LongStream;
@@ -13,7 +15,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The operations on a few whole numbers by which PyTorch's older exporter computes, inside the
- * graph, how far a picture is padded. What they give does not depend on the picture.
+ * graph, how far an image is padded, and views of constants. What they give does not depend on the
+ * image.
  */
 final class ShapeArithmetic {
   /** Paddings and shapes have no more numbers. */
@@ -34,6 +37,10 @@ final class ShapeArithmetic {
   /** What a node gives, if its inputs are known and it is one of these operations. */
   static Optional<Constant> evaluate(Node node, Map<String, Constant> known) {
     var inputs = node.inputs().stream().map(known::get).toList();
+    Optional<Constant> other = viewed(node, inputs);
+    if (other.isPresent()) {
+      return other;
+    }
     if (inputs.isEmpty()
         || inputs.stream()
             .anyMatch(each ->
@@ -48,8 +55,8 @@ final class ShapeArithmetic {
                 case "ConstantOfShape" -> filled(node, x.getFirst());
                 case "Concat" -> node.integer("axis", -1) == 0 ? joined(x) : null;
                 case "Reshape" -> reshaped(x.get(0), x.get(1).numbers);
-                case "Shape" -> shape(x.getFirst());
-                case "Gather" -> picked(x.get(0), x.get(1));
+                case "Shape" -> node.attributes().isEmpty() ? shape(x.getFirst()) : null;
+                case "Gather" -> node.integer("axis", 0) == 0 ? picked(x.get(0), x.get(1)) : null;
                 case "Mul" -> single(x, (a, b) -> a * b);
                 case "Sub" -> single(x, (a, b) -> a - b);
                 case "Slice" -> sliced(x);
@@ -57,9 +64,57 @@ final class ShapeArithmetic {
                 default -> null;
               })
           .map(Whole::toConstant);
-    } catch (IndexOutOfBoundsException | ArithmeticException _) {
+    } catch (IndexOutOfBoundsException | ArithmeticException | NoSuchElementException _) {
       return Optional.empty(); // operands that do not fit together
     }
+  }
+
+  /** The same numbers, of any type, with axes of extent 1 more or fewer. */
+  private static Optional<Constant> viewed(Node node, List<@Nullable Constant> inputs) {
+    Constant x = inputs.isEmpty() ? null : inputs.getFirst();
+    if (x == null) {
+      return Optional.empty();
+    }
+    return switch (node.op()) {
+      case "Identity" -> Optional.of(x);
+      case "Cast" ->
+          x.isReal() && node.integer("to", 0) == OnnxModel.Type.FLOAT.code
+              ? Optional.of(x)
+              : Optional.empty();
+      case "Unsqueeze" ->
+          axes(node, inputs, x.shape().size() + 1)
+              .filter(axis -> x.shape().size() < MOST)
+              .map(axis -> {
+                var shape = new ArrayList<>(x.shape());
+                shape.add(axis, 1L);
+                return x.withShape(shape);
+              });
+      case "Squeeze" ->
+          axes(node, inputs, x.shape().size())
+              .filter(axis -> x.shape().get(axis) == 1)
+              .map(axis -> {
+                var shape = new ArrayList<>(x.shape());
+                shape.remove((int) axis);
+                return x.withShape(shape);
+              });
+      default -> Optional.empty();
+    };
+  }
+
+  /** The only axis that a node names, as attribute or constant; of so many. */
+  private static Optional<Integer> axes(Node node, List<@Nullable Constant> inputs, int count) {
+    List<Long> axes = node.integers("axes");
+    if (inputs.size() == 2
+        && inputs.get(1) instanceof Constant constant
+        && constant.type() == OnnxModel.Type.INT64
+        && constant.size() == 1) {
+      axes = List.of(constant.raw().getLong(0));
+    }
+    if (axes.size() != 1) {
+      return Optional.empty();
+    }
+    long axis = axes.getFirst() < 0 ? axes.getFirst() + count : axes.getFirst();
+    return axis >= 0 && axis < count ? Optional.of((int) axis) : Optional.empty();
   }
 
   private static long[] numbers(Constant constant) {
@@ -75,15 +130,19 @@ final class ShapeArithmetic {
     return new Whole(extents, List.of((long) extents.length));
   }
 
-  /** One number of a list. */
+  /** One number of a list; negative indices count from its end. */
   private static @Nullable Whole picked(Whole list, Whole index) {
-    return list.shape.size() == 1 && index.numbers.length == 1
-        ? new Whole(new long[] {list.numbers[Math.toIntExact(index.numbers[0])]}, index.shape)
-        : null;
+    if (list.shape.size() != 1 || index.numbers.length != 1) {
+      return null;
+    }
+    long at = index.numbers[0] < 0 ? index.numbers[0] + list.numbers.length : index.numbers[0];
+    return new Whole(new long[] {list.numbers[Math.toIntExact(at)]}, index.shape);
   }
 
   private static @Nullable Whole single(List<Whole> x, LongBinaryOperator operation) {
-    return x.stream().allMatch(each -> each.numbers.length == 1)
+    return x.size() == 2
+            && x.stream()
+                .allMatch(each -> each.numbers.length == 1 && each.numbers[0] != OnnxGraph.BATCH)
         ? new Whole(
             new long[] {operation.applyAsLong(x.get(0).numbers[0], x.get(1).numbers[0])},
             x.get(0).shape.size() > x.get(1).shape.size() ? x.get(0).shape : x.get(1).shape)
@@ -103,7 +162,11 @@ final class ShapeArithmetic {
     return new Whole(numbers, List.of(count));
   }
 
-  private static Whole joined(List<Whole> parts) {
+  private static @Nullable Whole joined(List<Whole> parts) {
+    if (parts.stream().mapToLong(part -> part.numbers.length).sum() > MOST
+        || parts.stream().anyMatch(part -> part.shape.size() != 1)) {
+      return null;
+    }
     long[] numbers = parts.stream().flatMapToLong(part -> LongStream.of(part.numbers)).toArray();
     return new Whole(numbers, List.of((long) numbers.length));
   }
@@ -113,8 +176,10 @@ final class ShapeArithmetic {
     long others = 1;
     int open = -1;
     for (int i = 0; i < shape.length; i++) {
-      if (shape[i] < 0) {
+      if (shape[i] == -1 && open < 0) {
         open = i;
+      } else if (shape[i] <= 0) {
+        return null; // a second open extent, or one that is copied
       } else {
         others = Math.multiplyExact(others, shape[i]);
       }
@@ -133,11 +198,12 @@ final class ShapeArithmetic {
     Whole rows = x.getFirst();
     boolean reverses =
         x.size() == 5
+            && !rows.shape.isEmpty()
+            && x.stream().skip(1).allMatch(each -> each.numbers.length == 1)
             && x.get(1).numbers[0] == -1
             && x.get(2).numbers[0] < -rows.shape.getFirst()
             && x.get(3).numbers[0] == 0
-            && x.get(4).numbers[0] == -1
-            && x.stream().skip(1).allMatch(each -> each.numbers.length == 1);
+            && x.get(4).numbers[0] == -1;
     if (!reverses) {
       return null;
     }

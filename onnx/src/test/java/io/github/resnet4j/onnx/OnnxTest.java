@@ -248,12 +248,12 @@ class OnnxTest {
     Path file = folder.resolve("x.onnx");
     ResNet network = network(Architecture.named("resnet8"));
     OnnxExport.defaults().write(network, new Shape(3, 32, 32), file);
-    OnnxModel model = OnnxFile.read(file);
+    OnnxModel model = OnnxReader.read(file);
     assertRefused(model, "layer2.0.relu", "Sigmoid", "Sigmoid 'layer2.0.relu' where a ReLU was");
     assertRefused(model, "layer1.0.bn1", "LayerNormalization", "LayerNormalization 'layer1.0.bn1'");
-    assertRefused(model, "layer3.0.add", "Mul", "Mul 'layer3.0.add' does not belong");
+    assertRefused(model, "layer3.0.add", "Mul", "Mul 'layer3.0.add' is no operation");
     assertRefused(model, "conv1", "ConvTranspose", "ConvTranspose 'conv1' where a convolution");
-    assertRefused(model, "fc", "Softmax", "Softmax 'fc' where the head");
+    assertRefused(model, "fc", "Softmax", "Softmax 'fc' is no operation");
   }
 
   private void assertRefused(OnnxModel model, String name, String op, String reason)
@@ -267,7 +267,7 @@ class OnnxTest {
                     : node)
             .toList();
     Path file = folder.resolve("odd.onnx");
-    OnnxFile.write(
+    OnnxWriter.write(
         new OnnxModel(
             model.opset(),
             "test",

@@ -1,0 +1,598 @@
+package io.github.resnet4j.onnx;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static java.nio.file.StandardCopyOption.REPLACE_EXISTING;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import ai.onnxruntime.OnnxTensor;
+import ai.onnxruntime.OrtEnvironment;
+import ai.onnxruntime.OrtException;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.inspect.Shape;
+import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.onnx.OnnxModel.Attribute;
+import io.github.resnet4j.onnx.OnnxModel.Constant;
+import io.github.resnet4j.onnx.OnnxModel.Node;
+import io.github.resnet4j.onnx.OnnxModel.Type;
+import io.github.resnet4j.onnx.OnnxModel.Value;
+import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.io.IOException;
+import java.nio.FloatBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.SequencedMap;
+import java.util.function.Consumer;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * What stands around and between the layers of a network: either the import gives what ONNX Runtime
+ * calculates, or it is refused and names the node.
+ */
+class OnnxImportTest {
+  private static final Team TEAM = new Team(2);
+
+  /** float32 sums of thousands of terms in another order. */
+  private static final double TOLERANCE = 1e-4;
+
+  private static final Map<String, Attribute> NONE = Map.of();
+
+  @TempDir private Path folder;
+  private Path file = Path.of("");
+
+  @BeforeEach
+  void nameFile() {
+    file = folder.resolve("x.onnx");
+  }
+
+  @AfterAll
+  static void close() {
+    TEAM.close();
+  }
+
+  /** A graph under change. */
+  private static final class Graph {
+    private final List<Node> nodes;
+    private final SequencedMap<String, Constant> constants;
+    private Value input;
+    private final List<Value> outputs;
+
+    Graph(OnnxModel model) {
+      nodes = new ArrayList<>(model.nodes());
+      constants = new LinkedHashMap<>(model.initializers());
+      input = model.inputs().getFirst();
+      outputs = new ArrayList<>(model.outputs());
+    }
+
+    String constant(String name, Constant value) {
+      constants.put(name, value);
+      return name;
+    }
+
+    String numbers(String name, float... values) {
+      return constant(name, Constant.of(values, false, 1, values.length, 1, 1));
+    }
+
+    String number(String name, float value) {
+      return constant(name, Constant.of(new float[] {value}, false, new long[0]));
+    }
+
+    /** Puts operations before the first layer, one after the other. */
+    void begin(Node... before) {
+      String x = input.name();
+      for (int i = 0; i < nodes.size(); i++) {
+        nodes.set(i, renamed(nodes.get(i), x, "begin" + (before.length - 1)));
+      }
+      for (int i = 0; i < before.length; i++) {
+        nodes.add(i, chained(named(before[i], i, "begin" + i), x, "begin" + i));
+        x = "begin" + i;
+      }
+    }
+
+    /** Puts operations behind the last layer. */
+    void end(Node... after) {
+      String y = outputs.getFirst().name();
+      for (int i = 0; i < after.length; i++) {
+        nodes.add(chained(named(after[i], i, "end" + i), y, "end" + i));
+        y = "end" + i;
+      }
+      outputs.set(0, new Value(y, Type.FLOAT, List.of()));
+    }
+
+    /** Puts an operation behind another one. */
+    void behind(String name, Node after) {
+      int at = at(name);
+      String y = nodes.get(at).outputs().getFirst();
+      for (int i = at + 1; i < nodes.size(); i++) {
+        nodes.set(i, renamed(nodes.get(i), y, "behind"));
+      }
+      nodes.add(at + 1, chained(after, y, "behind"));
+    }
+
+    int at(String name) {
+      for (int i = 0; i < nodes.size(); i++) {
+        if (nodes.get(i).name().equals(name)) {
+          return i;
+        }
+      }
+      throw new AssertionError(name);
+    }
+
+    /** Changes one attribute. */
+    void set(String name, String attribute, Attribute value) {
+      Node node = nodes.get(at(name));
+      var attributes = new LinkedHashMap<>(node.attributes());
+      attributes.put(attribute, value);
+      nodes.set(at(name), new Node(node.op(), "", name, node.inputs(), node.outputs(), attributes));
+    }
+
+    private static Node renamed(Node node, String from, String to) {
+      List<String> inputs =
+          node.inputs().stream().map(each -> each.equals(from) ? to : each).toList();
+      return new Node(
+          node.op(), node.domain(), node.name(), inputs, node.outputs(), node.attributes());
+    }
+
+    /** A node that was given {@code _} for its input. */
+    private static Node chained(Node node, String x, String result) {
+      return new Node(
+          node.op(),
+          "",
+          node.name(),
+          renamed(node, "_", x).inputs(),
+          List.of(result),
+          node.attributes());
+    }
+
+    /** Names must differ; the first is called odd. */
+    private static Node named(Node node, int index, String result) {
+      return index == 0
+          ? node
+          : new Node(node.op(), "", result, node.inputs(), node.outputs(), node.attributes());
+    }
+
+    OnnxModel model() {
+      return new OnnxModel(
+          17, "test", "test", nodes, constants, List.of(input), outputs, List.of(), Map.of());
+    }
+  }
+
+  private static Node node(String op, Map<String, Attribute> attributes, String... inputs) {
+    return new Node(op, "", "odd", List.of(inputs), List.of(), attributes);
+  }
+
+  private static Attribute integers(Long... values) {
+    return new Attribute.Ints(List.of(values));
+  }
+
+  private static final ResNetSpec NARROW =
+      ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 1).channels(8).numClasses(5).build();
+
+  private Graph graph(ResNetSpec spec) throws IOException {
+    var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
+    OnnxExport.defaults().write(network, new Shape(spec.inChannels(), 32, 32), file);
+    return new Graph(OnnxReader.read(file));
+  }
+
+  private Graph graph() throws IOException {
+    return graph(NARROW);
+  }
+
+  private OnnxImport read(Graph graph, OnnxImport.Options options) throws IOException {
+    OnnxWriter.write(graph.model(), file);
+    return OnnxImport.read(file, options);
+  }
+
+  private float[] runtime(float[] values, long... shape) throws OrtException {
+    OrtEnvironment environment = OrtEnvironment.getEnvironment();
+    try (var session = environment.createSession(file.toString());
+        var input = OnnxTensor.createTensor(environment, FloatBuffer.wrap(values), shape);
+        var result = session.run(Map.of(session.getInputNames().iterator().next(), input))) {
+      FloatBuffer found = ((OnnxTensor) result.get(0)).getFloatBuffer();
+      float[] y = new float[found.remaining()];
+      found.get(y);
+      return y;
+    }
+  }
+
+  private static void assertNear(float[] expected, float[] actual) {
+    assertEquals(expected.length, actual.length);
+    float largest = 0;
+    for (float each : expected) {
+      largest = Math.max(largest, Math.abs(each));
+    }
+    assertArrayEquals(expected, actual, (float) (TOLERANCE * largest));
+  }
+
+  private static Tensor pixels() {
+    Tensor x = TorchRandom.manualSeed(3).randn(1, 3, 32, 32);
+    for (int i = 0; i < x.data().length; i++) {
+      x.data()[i] = Math.abs(x.data()[i]) % 1;
+    }
+    return x;
+  }
+
+  private void assertScaled(Consumer<Graph> change, float range, List<Float> mean, List<Float> std)
+      throws IOException, OrtException {
+    Graph graph = graph();
+    change.accept(graph);
+    OnnxImport found = read(graph, OnnxImport.Options.defaults());
+    Preprocessing preprocessing = found.preprocessing().orElseThrow();
+    for (int c = 0; c < 3; c++) {
+      assertEquals(mean.get(c), preprocessing.mean().get(c), 1e-6);
+      assertEquals(std.get(c), preprocessing.std().get(c), 1e-6);
+    }
+    assertTrue(found.remarks().getFirst().contains("part of the preprocessing"));
+    Tensor raw = pixels();
+    Tensor prepared = pixels();
+    for (int i = 0; i < raw.data().length; i++) {
+      int c = i / (32 * 32);
+      prepared.data()[i] = (raw.data()[i] - mean.get(c)) / std.get(c);
+      raw.data()[i] *= range;
+    }
+    assertNear(runtime(raw.data(), 1, 3, 32, 32), found.network().forward(prepared, TEAM).data());
+  }
+
+  @Test
+  void scalingOfTheInputBecomesPreprocessing() throws IOException, OrtException {
+    List<Float> half = List.of(0.5f, 0.5f, 0.5f);
+    assertScaled(
+        graph ->
+            graph.begin(
+                node("Sub", NONE, "_", graph.number("m", 0.45f)),
+                node("Div", NONE, "_", graph.number("s", 0.225f))),
+        1,
+        List.of(0.45f, 0.45f, 0.45f),
+        List.of(0.225f, 0.225f, 0.225f));
+    assertScaled(
+        graph ->
+            graph.begin(
+                node("Div", NONE, "_", graph.number("r", 255)),
+                node("Sub", NONE, "_", graph.numbers("m", 0.485f, 0.456f, 0.406f)),
+                node("Div", NONE, "_", graph.numbers("s", 0.229f, 0.224f, 0.225f))),
+        255,
+        Preprocessing.IMAGENET_MEAN,
+        Preprocessing.IMAGENET_STD);
+    assertScaled(
+        graph ->
+            graph.begin(
+                node("Mul", NONE, "_", graph.number("r", 1 / 127.5f)),
+                node("Add", NONE, graph.number("m", -1), "_")),
+        255,
+        half,
+        half);
+    assertScaled(
+        graph ->
+            graph.begin(
+                node(
+                    "BatchNormalization",
+                    Map.of("epsilon", new Attribute.Real(0)),
+                    "_",
+                    graph.constant("g", Constant.of(new float[] {1, 1, 1}, false, 3)),
+                    graph.constant("b", Constant.of(new float[3], false, 3)),
+                    graph.constant("m", Constant.of(new float[] {0.5f, 0.5f, 0.5f}, false, 3)),
+                    graph.constant("v", Constant.of(new float[] {.25f, .25f, .25f}, false, 3)))),
+        1,
+        half,
+        half);
+  }
+
+  @Test
+  void scalingFollowsThePreprocessingThatIsGiven() throws IOException {
+    Graph graph = graph();
+    graph.begin(node("Sub", NONE, "_", graph.number("m", -0.5f)));
+    var e = assertThrows(OnnxException.class, () -> read(graph, OnnxImport.Options.defaults()));
+    assertTrue(e.getMessage().contains("does not show whether"), e.getMessage());
+    var given = Preprocessing.imagenet(40, 32);
+    OnnxImport found = read(graph, new OnnxImport.Options(false, Optional.of(given)));
+    Preprocessing both = found.preprocessing().orElseThrow();
+    assertEquals(32, both.cropHeight());
+    for (int c = 0; c < 3; c++) { // (v - mean) / std + 0.5
+      assertEquals(given.mean().get(c) - 0.5f * given.std().get(c), both.mean().get(c), 1e-6);
+      assertEquals(given.std().get(c), both.std().get(c), 1e-6);
+    }
+  }
+
+  @Test
+  void anInputWithChannelsLastIsTransposed() throws IOException, OrtException {
+    Graph graph = graph();
+    graph.input = new Value(graph.input.name(), Type.FLOAT, List.of("1", "32", "32", "3"));
+    graph.begin(node("Transpose", Map.of("perm", integers(0L, 3L, 1L, 2L)), "_"));
+    OnnxImport found = read(graph, OnnxImport.Options.defaults());
+    Tensor x = pixels();
+    float[] last = new float[x.data().length];
+    for (int i = 0; i < last.length; i++) {
+      last[i] = x.data()[i % 3 * 1024 + i / 3];
+    }
+    assertNear(runtime(last, 1, 32, 32, 3), found.network().forward(x, TEAM).data());
+    assertEquals(List.of(), found.remarks());
+  }
+
+  @Test
+  void operationsThatChangeNothingAreAccepted() throws IOException, OrtException {
+    Graph graph = graph();
+    graph.begin(node("Identity", NONE, "_"), node("Cast", Map.of("to", new Attribute.Int(1)), "_"));
+    graph.behind("layer1.0.relu", new Node("Dropout", "", "drop", List.of("_"), List.of(), NONE));
+    graph.end(
+        new Node("Identity", "", "last", List.of("_"), List.of(), NONE),
+        node("Reshape", NONE, "_", graph.constant("shape", Constant.of(-1, 5))),
+        node("Flatten", NONE, "_"),
+        node("Identity", NONE, "_"));
+    graph.nodes.add( // which nothing takes
+        new Node("Clip", "", "unused", List.of(graph.input.name()), List.of("u"), NONE));
+    OnnxImport found = read(graph, OnnxImport.Options.defaults());
+    Tensor x = pixels();
+    assertNear(runtime(x.data(), 1, 3, 32, 32), found.network().forward(x, TEAM).data());
+  }
+
+  @Test
+  void aLastLayerWithoutBiasHasZeros() throws IOException, OrtException {
+    Graph graph = graph();
+    Node fc = graph.nodes.removeLast();
+    graph.nodes.add(
+        new Node("Gemm", "", "fc", fc.inputs().subList(0, 2), fc.outputs(), fc.attributes()));
+    OnnxImport found = read(graph, OnnxImport.Options.defaults());
+    Tensor x = pixels();
+    assertNear(runtime(x.data(), 1, 3, 32, 32), found.network().forward(x, TEAM).data());
+  }
+
+  @Test
+  void anActivationAtTheEndIsLeftOutIfAskedFor() throws IOException, OrtException {
+    var drop = new OnnxImport.Options(true, Optional.empty());
+    for (String op : List.of("Softmax", "LogSoftmax", "Sigmoid")) {
+      Graph graph = graph();
+      OnnxWriter.write(graph.model(), file);
+      float[] logits = runtime(pixels().data(), 1, 3, 32, 32);
+      graph.end(node(op, NONE, "_"));
+      var e = assertThrows(OnnxException.class, () -> read(graph, OnnxImport.Options.defaults()));
+      assertTrue(e.getMessage().contains(op + " 'odd'"), e.getMessage());
+      assertTrue(e.getMessage().contains("--drop-softmax"), e.getMessage());
+      OnnxImport found = read(graph, drop);
+      assertNear(logits, found.network().forward(pixels(), TEAM).data());
+      assertTrue(found.remarks().getFirst().contains(op + " 'odd' was left out"));
+    }
+    Graph graph = graph();
+    graph.end(node("Softmax", NONE, "_"), node("Relu", NONE, "_"));
+    assertThrows(OnnxException.class, () -> read(graph, drop));
+  }
+
+  private void assertRefused(String reason, Consumer<Graph> change) throws IOException {
+    assertRefused(reason, graph(), change);
+  }
+
+  private void assertRefused(String reason, Graph graph, Consumer<Graph> change) {
+    change.accept(graph);
+    var e = assertThrows(OnnxException.class, () -> read(graph, OnnxImport.Options.defaults()));
+    assertTrue(e.getMessage().contains(reason), e.getMessage());
+  }
+
+  @Test
+  void operationsBeforeTheFirstLayerAreRefused() throws IOException {
+    assertRefused("Relu 'odd'", graph -> graph.begin(node("Relu", NONE, "_")));
+    assertRefused("Clip 'odd'", graph -> graph.begin(node("Clip", NONE, "_")));
+    assertRefused(
+        "in the order [0, 1, 3, 2]",
+        graph -> graph.begin(node("Transpose", Map.of("perm", integers(0L, 1L, 3L, 2L)), "_")));
+    assertRefused(
+        "Mul 'odd' scales", graph -> graph.begin(node("Mul", NONE, "_", graph.number("z", 0))));
+    assertRefused(
+        "Sub 'odd' has the image",
+        graph -> graph.begin(node("Sub", NONE, graph.number("z", 0), "_")));
+    assertRefused(
+        "Add 'odd' has a constant of shape [32, 32]",
+        graph ->
+            graph.begin(
+                node(
+                    "Add",
+                    NONE,
+                    "_",
+                    graph.constant("z", Constant.of(new float[1024], false, 32, 32)))));
+    assertRefused("Mul 'odd'", graph -> graph.begin(node("Mul", NONE, "_", "_")));
+    assertRefused(
+        "Cast 'odd' rounds numbers",
+        graph -> graph.begin(node("Cast", Map.of("to", new Attribute.Int(2)), "_")));
+    assertRefused(
+        "Cast 'odd' rounds numbers",
+        graph -> graph.begin(node("Cast", Map.of("to", new Attribute.Int(10)), "_")));
+    assertRefused(
+        "which cannot be kept for a network without a head",
+        graph(NARROW.toBuilder().includeTop(false).build()),
+        graph -> graph.begin(node("Div", NONE, "_", graph.number("z", 255))));
+  }
+
+  @Test
+  void operationsBehindTheLastLayerAreRefused() throws IOException {
+    assertRefused("Relu 'odd'", graph -> graph.end(node("Relu", NONE, "_")));
+    assertRefused("Mul 'odd'", graph -> graph.end(node("Mul", NONE, "_", graph.number("z", 2))));
+    assertRefused("Add 'odd'", graph -> graph.end(node("Add", NONE, "_", graph.number("z", 2))));
+    assertRefused("ArgMax 'odd'", graph -> graph.end(node("ArgMax", NONE, "_")));
+    assertRefused(
+        "MatMul 'odd'",
+        graph ->
+            graph.end(
+                node(
+                    "MatMul",
+                    NONE,
+                    "_",
+                    graph.constant("z", Constant.of(new float[25], false, 5, 5)))));
+    assertRefused(
+        "Reshape 'odd' is no view",
+        graph -> graph.end(node("Reshape", NONE, "_", graph.constant("z", Constant.of(5, -1)))));
+    assertRefused(
+        "it has 2 outputs",
+        graph -> graph.outputs.add(new Value("layer1.0.relu", Type.FLOAT, List.of())));
+    assertRefused(
+        "ends the graph",
+        graph -> graph.outputs.set(0, new Value("avgpool", Type.FLOAT, List.of())));
+  }
+
+  @Test
+  void operationsBetweenLayersAreRefused() throws IOException {
+    for (String place : List.of("conv1", "relu", "layer1.0.conv1", "layer1.0.bn2", "avgpool")) {
+      for (String op : List.of("Relu", "Sigmoid", "Abs", "Softmax")) {
+        if (!(op.equals("Relu") && (place.equals("relu") || place.equals("avgpool")))) {
+          assertRefused("'", graph -> graph.behind(place, node(op, NONE, "_")));
+        }
+      }
+    }
+    assertRefused("Relu 'odd'", graph -> graph.behind("layer2.0.bn2", node("Relu", NONE, "_")));
+    assertRefused(
+        "Relu 'odd'", graph -> graph.behind("layer2.0.downsample.1", node("Relu", NONE, "_")));
+    assertRefused(
+        "Conv 'layer1.0.conv2' where a ReLU was expected",
+        graph -> {
+          Node relu = graph.nodes.remove(graph.at("layer1.0.relu1"));
+          graph.nodes.replaceAll(
+              node -> Graph.renamed(node, relu.outputs().getFirst(), relu.inputs().getFirst()));
+        });
+    assertRefused(
+        "Mul 'odd'",
+        graph -> graph.behind("layer1.0.relu", node("Mul", NONE, "_", graph.number("z", 2))));
+  }
+
+  @Test
+  void otherAttributesAreRefused() throws IOException {
+    Attribute one = new Attribute.Int(1);
+    assertRefused(
+        "MaxPool 'maxpool' has ceil_mode", graph -> graph.set("maxpool", "ceil_mode", one));
+    assertRefused(
+        "MaxPool 'maxpool' has dilations",
+        graph -> graph.set("maxpool", "dilations", integers(2L, 2L)));
+    assertRefused("takes the batch's statistics", graph -> graph.set("bn1", "training_mode", one));
+    assertRefused("Gemm 'fc'", graph -> graph.set("fc", "alpha", new Attribute.Real(2)));
+    assertRefused("Gemm 'fc'", graph -> graph.set("fc", "transA", one));
+    assertRefused("Conv 'conv1'", graph -> graph.set("conv1", "pads", integers(3L, 3L, 3L, 2L)));
+    assertRefused("Conv 'conv1' has the attribute 'odd'", graph -> graph.set("conv1", "odd", one));
+    assertRefused("Conv 'conv1' has the attribute", graph -> graph.set("conv1", "strides", one));
+    assertRefused(
+        "Flatten 'avgpool.flatten' mixes images",
+        graph -> graph.set("avgpool.flatten", "axis", new Attribute.Int(0)));
+    assertRefused(
+        "Gemm 'fc' has NaN in its bias",
+        graph ->
+            graph.constant("fc.bias", Constant.of(new float[] {0, Float.NaN, 0, 0, 0}, false, 5)));
+    assertRefused(
+        "Conv 'conv1' has kernel_shape",
+        graph ->
+            graph.constant("conv1.weight", Constant.of(new float[8 * 3 * 25], false, 8, 3, 5, 5)));
+  }
+
+  /** A mean over windows is the mean over all pixels only if the window is the whole map. */
+  @Test
+  void aWindowAtTheEndMustCoverTheFeatureMap() throws IOException, OrtException {
+    for (long extent : new long[] {4, 2}) { // 32 pixels, 8 times smaller
+      Graph graph = graph();
+      int at = graph.at("avgpool");
+      Node pool = graph.nodes.get(at);
+      Map<String, Attribute> window = Map.of("kernel_shape", integers(extent, extent));
+      graph.nodes.set(
+          at, new Node("AveragePool", "", "avgpool", pool.inputs(), pool.outputs(), window));
+      if (extent == 4) {
+        OnnxImport found = read(graph, OnnxImport.Options.defaults());
+        Tensor x = pixels();
+        assertNear(runtime(x.data(), 1, 3, 32, 32), found.network().forward(x, TEAM).data());
+        graph.input = new Value(graph.input.name(), Type.FLOAT, List.of("1", "3", "H", "W"));
+      }
+      assertRefused("'avgpool", graph, _ -> {});
+    }
+  }
+
+  @Test
+  void loopsAndUnknownValuesAreRefused() throws IOException {
+    assertRefused(
+        "takes 'layer2.0.relu', which nothing before it gives",
+        graph -> {
+          int at = graph.at("layer1.0.conv1");
+          graph.nodes.set(at, Graph.renamed(graph.nodes.get(at), "maxpool", "layer2.0.relu"));
+        });
+    assertRefused(
+        "which there is already", graph -> graph.nodes.add(graph.nodes.get(graph.at("relu"))));
+    assertRefused(
+        "takes 'nothing', which nothing before it gives",
+        graph -> graph.nodes.set(0, Graph.renamed(graph.nodes.get(0), "images", "nothing")));
+  }
+
+  // --- tensors beside the file ------------------------------------------------------------------
+
+  /** The golden file with external data, which lies at another place now. */
+  private Path withLocation(String location) throws IOException {
+    Path golden = Path.of("src/test/resources/golden/basic-dynamo.onnx");
+    String name = "basic-dynamo.onnx.data";
+    byte[] bytes = Files.readAllBytes(golden);
+    byte[] from = name.getBytes(UTF_8);
+    byte[] to = padded(location, from.length).getBytes(UTF_8);
+    for (int at = 0; at + from.length <= bytes.length; at++) {
+      if (Arrays.equals(bytes, at, at + from.length, from, 0, from.length)) {
+        System.arraycopy(to, 0, bytes, at, to.length);
+      }
+    }
+    Path model = Files.createDirectories(folder.resolve("model"));
+    Files.createDirectories(model.resolve("sub"));
+    Files.copy(golden.resolveSibling(name), model.resolve("w.data"), REPLACE_EXISTING);
+    return Files.write(model.resolve("m.onnx"), bytes);
+  }
+
+  /** The same place in so many characters, since lengths are part of the file. */
+  private static String padded(String location, int length) {
+    int room = length - location.length();
+    String begin = location.startsWith("/") ? "/".repeat(room) : "./".repeat(room / 2);
+    return (begin.length() < room ? begin + "/" : begin) + location;
+  }
+
+  @Test
+  void tensorsInTheModelsFolderAreRead() throws IOException {
+    for (String location : List.of("w.data", "./w.data", "sub/../w.data", "no/../w.data")) {
+      Path model = withLocation(location);
+      OnnxImport.read(model);
+      OnnxImport.read(model.resolveSibling("sub").resolve("..").resolve("m.onnx"));
+      OnnxImport.read(Path.of(".").resolve(Path.of("").toAbsolutePath().relativize(model)));
+    }
+  }
+
+  @Test
+  void tensorsOutsideOfTheModelsFolderAreRefused() throws IOException {
+    Files.write(folder.resolve("out.data"), new byte[1 << 16]);
+    assertLocationRefused("../out.data", "outside of the model's folder");
+    assertLocationRefused("/dev/zero", "outside of the model's folder");
+    assertLocationRefused("/proc/self/maps", "outside of the model's folder");
+    Files.createSymbolicLink(folder.resolve("model/link"), folder.resolve("out.data"));
+    assertLocationRefused("link", "outside of the model's folder");
+    assertLocationRefused("none", "does not exist");
+    assertLocationRefused("sub", "is no regular file");
+  }
+
+  @Test
+  void pipesAreNotOpened() throws IOException, InterruptedException {
+    Path model = withLocation("pipe");
+    Path pipe = model.resolveSibling("pipe");
+    try {
+      int exit = new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor();
+      assumeTrue(exit == 0);
+    } catch (IOException _) {
+      assumeTrue(false, "no mkfifo on this system");
+    }
+    assertLocationRefused("pipe", "is no regular file");
+    assertThrows(OnnxException.class, () -> OnnxImport.read(pipe));
+  }
+
+  private void assertLocationRefused(String location, String reason) throws IOException {
+    Path model = withLocation(location);
+    var e = assertThrows(OnnxException.class, () -> OnnxImport.read(model));
+    assertTrue(e.getMessage().contains(reason), e.getMessage());
+  }
+}

@@ -130,6 +130,7 @@ final class ClassifyCommand implements Callable<Integer> {
     public boolean accept(Batches.Batch batch) throws IOException {
       long start = System.nanoTime();
       Tensor logits = session.run(batch.tensor());
+      options.requireFinite(logits, classifier.network());
       double seconds = (System.nanoTime() - start) * 1e-9;
       unreadable += print(batch, classifier.top(logits, top), System.out);
       int done = batch.from() + batch.files().size();

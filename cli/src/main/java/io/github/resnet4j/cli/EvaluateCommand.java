@@ -75,6 +75,10 @@ final class EvaluateCommand implements Callable<Integer> {
     if (found.count() == 0) {
       throw new IOException(folder + ": none of the pictures can be read");
     }
+    if (found.outcomes().stream().anyMatch(each -> Double.isNaN(each.probability()))) {
+      options.requireFiniteWeights(classifier.network());
+      throw new IOException("the network's result holds NaN, though its weights do not");
+    }
     var rows = new ArrayList<List<Object>>();
     for (int k = 0; k < found.classes().size(); k++) {
       if (found.count(k) > 0) {

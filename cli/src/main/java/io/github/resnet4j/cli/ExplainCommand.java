@@ -106,6 +106,7 @@ final class ExplainCommand implements Callable<Integer> {
             index(classifier.labels()),
             layer == null ? explainer.lastStage() : layer,
             options.atFirst(classifier.network(), how == Explainer.Method.OCCLUSION ? 225 : 1));
+    options.requireFinite(map.logits(), classifier.network());
     List<Prediction> predictions = classifier.top(map.logits(), top).getFirst();
     String label = classifier.labels().get(map.index());
     Path file = output == null ? defaultOutput() : output;

@@ -103,6 +103,7 @@ final class ExportCommand implements Callable<Integer> {
     if (weights != null || model != null) {
       Weights found = options.findWeights();
       ResNet network = options.load(found);
+      options.requireFiniteWeights(network);
       if (!network.spec().includeTop()) {
         int side = Classifier.usualPreprocessing(network.spec()).cropHeight();
         export.write(network, new Shape(network.spec().inChannels(), side, side), out);

@@ -106,23 +106,23 @@ final class FeaturesCommand implements Callable<Integer> {
         Sink sink = sink(chosen, shape);
         var progress = new Progress("features", " pictures", 1)) {
       new Batches(pictures, ImageDecoder.DEFAULT, prepared, options.threads)
-          .forEach(
-              batch -> {
-                float[][] features = layer.features(session, batch.tensor(), shape);
-                for (int i = 0; i < features.length; i++) {
-                  String path = batch.files().get(i).toString();
-                  String error = batch.errors()[i];
-                  if (error == null) {
-                    sink.add(path, features[i]);
-                  } else {
-                    unreadable[0]++;
-                    System.err.println("resnet4j: " + error);
-                    sink.addError(path, error);
-                  }
-                }
-                progress.at(batch.from() + features.length, pictures.size());
-                return !System.out.checkError();
-              });
+          .forEach(batch -> {
+            float[][] features = layer.features(session, batch.tensor(), shape);
+            options.requireFinite(features, network);
+            for (int i = 0; i < features.length; i++) {
+              String path = batch.files().get(i).toString();
+              String error = batch.errors()[i];
+              if (error == null) {
+                sink.add(path, features[i]);
+              } else {
+                unreadable[0]++;
+                System.err.println("resnet4j: " + error);
+                sink.addError(path, error);
+              }
+            }
+            progress.at(batch.from() + features.length, pictures.size());
+            return !System.out.checkError();
+          });
       if (unreadable[0] == pictures.size()) {
         return Main.FAILED;
       }
@@ -145,12 +145,11 @@ final class FeaturesCommand implements Callable<Integer> {
     return Arrays.stream(Format.values())
         .filter(each -> name.endsWith("." + each))
         .findFirst()
-        .orElseThrow(
-            () ->
-                new IllegalArgumentException(
-                    "--output must end in .npy, .safetensors, .parquet or .jsonl, or --format say"
-                        + " what it is: "
-                        + output));
+        .orElseThrow(() ->
+            new IllegalArgumentException(
+                "--output must end in .npy, .safetensors, .parquet or .jsonl, or --format say"
+                    + " what it is: "
+                    + output));
   }
 
   private Sink sink(Format chosen, int[] shape) throws IOException {

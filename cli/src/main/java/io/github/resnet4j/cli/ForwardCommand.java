@@ -60,6 +60,9 @@ final class ForwardCommand implements Callable<Integer> {
       throw new IllegalArgumentException("--output must end in .npy or .safetensors: " + output);
     }
     Tensor x = read(input);
+    if (!x.isFinite()) {
+      throw new IOException(input + ": holds NaN or infinity");
+    }
     ResNet network;
     if (options.weights == null && seed != null) {
       network = options.initialize(seed);
@@ -80,6 +83,7 @@ final class ForwardCommand implements Callable<Integer> {
       var results = session.runAll(x); // the tap, if there is one, then the logits
       y = features ? results.firstEntry().getValue() : results.lastEntry().getValue();
     }
+    options.requireFinite(y, network);
     if (isNpy(output)) {
       Npy.write(output, y);
     } else {

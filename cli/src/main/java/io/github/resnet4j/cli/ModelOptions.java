@@ -11,6 +11,7 @@ import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -219,6 +220,43 @@ final class ModelOptions {
               .formatted(file, labels.size(), classes));
     }
     return labels;
+  }
+
+  /**
+   * Checks that a result has no NaN and no infinity. Only if it has, weights are searched for the
+   * cause, which takes as long as reading them.
+   *
+   * @throws IOException naming the weights that are not finite, if it is them
+   */
+  void requireFinite(Tensor result, ResNet network) throws IOException {
+    if (!result.isFinite()) {
+      requireFiniteWeights(network);
+      throw new IOException(
+          "the network's result holds NaN or infinity, though its weights do not: numbers"
+              + " overflow; do the weights belong to this network and preprocessing?");
+    }
+  }
+
+  /** The same for rows of features. */
+  void requireFinite(float[][] rows, ResNet network) throws IOException {
+    for (float[] row : rows) {
+      requireFinite(Tensor.of(row, row.length), network);
+    }
+  }
+
+  /**
+   * Checks that no weight is NaN or infinite.
+   *
+   * @throws IOException naming the first that is
+   */
+  void requireFiniteWeights(ResNet network) throws IOException {
+    var found = network.state().firstNotFinite();
+    if (found.isPresent()) {
+      throw new IOException(
+          "%s: %s holds NaN or infinity; the weights are damaged, or their training diverged"
+              .formatted(
+                  weights != null ? weights : model != null ? model : "the model", found.get()));
+    }
   }
 
   /** A network by name with initial weights, as Python's after {@code torch.manual_seed(seed)}. */

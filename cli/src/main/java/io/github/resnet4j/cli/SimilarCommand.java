@@ -112,6 +112,7 @@ final class SimilarCommand implements Callable<Integer> {
             network.compile(layer.taps(network, options.forAll(network, pictures.size())))) {
       float[] sought =
           layer.features(session, prepared.apply(ImageDecoder.DEFAULT.decode(query)), shape)[0];
+      options.requireFinite(new float[][] {sought}, network);
       unreadable = update(known, pictures, classifier, session, shape);
       found = known.nearest(sought, top);
     }
@@ -151,28 +152,27 @@ final class SimilarCommand implements Callable<Integer> {
     if (!changed.isEmpty()) {
       try (var progress = new Progress("index", " pictures", 1)) {
         new Batches(changed, ImageDecoder.DEFAULT, classifier.preprocessing(), options.threads)
-            .forEach(
-                batch -> {
-                  float[][] features = layer.features(session, batch.tensor(), shape);
-                  for (int i = 0; i < features.length; i++) {
-                    Path picture = batch.files().get(i);
-                    String error = batch.errors()[i];
-                    if (error == null) {
-                      error = put(known, picture, features[i]);
-                    }
-                    if (error != null) {
-                      unreadable[0]++;
-                      known.remove(folder.relativize(picture).toString());
-                      System.err.println("resnet4j: " + error);
-                    }
-                  }
-                  int done = batch.from() + features.length;
-                  if (done % COMMIT < Batches.SIZE) {
-                    known.commit();
-                  }
-                  progress.at(done, changed.size());
-                  return true;
-                });
+            .forEach(batch -> {
+              float[][] features = layer.features(session, batch.tensor(), shape);
+              for (int i = 0; i < features.length; i++) {
+                Path picture = batch.files().get(i);
+                String error = batch.errors()[i];
+                if (error == null) {
+                  error = put(known, picture, features[i]);
+                }
+                if (error != null) {
+                  unreadable[0]++;
+                  known.remove(folder.relativize(picture).toString());
+                  System.err.println("resnet4j: " + error);
+                }
+              }
+              int done = batch.from() + features.length;
+              if (done % COMMIT < Batches.SIZE) {
+                known.commit();
+              }
+              progress.at(done, changed.size());
+              return true;
+            });
       }
     }
     known.commit();

@@ -2,7 +2,10 @@ package io.github.resnet4j.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.checkpoint.Npy;
 import io.github.resnet4j.cli.Command.Run;
+import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -53,5 +56,43 @@ class ErrorsIT {
     Run run = shell("{ sh resnet4j summary resnet152 -f csv; echo code $? >&2; } | head -n 1");
     assertEquals(1, run.lines().size());
     assertEquals("code 0\n", run.err());
+  }
+
+  /** NaN is no prediction: the weights are named, or the input. */
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "classify -w bad.pth samples/digit-6.png",
+        "features -w bad.pth samples/digit-6.png",
+        "explain -w bad.pth samples/digit-6.png",
+        "evaluate -w bad.pth -d digits",
+        "export -w bad.pth bad.onnx",
+        "forward -w bad.pth -i zeros.npy -o y.npy",
+      })
+  void weightsThatAreNotFiniteAreNamed(String arguments) throws IOException {
+    for (float value : new float[] {Float.NaN, Float.POSITIVE_INFINITY}) {
+      Path resnet4j = home.resolve("resnet4j");
+      Npy.write(resnet4j.resolve("zeros.npy"), Tensor.zeros(1, 3, 32, 32));
+      Classifier digits = Classifier.embedded();
+      digits.network().state().get("layer2.0.conv1.weight").data()[7] = value;
+      digits.save(resnet4j.resolve("bad.pth"));
+      Run run = shell("sh resnet4j " + arguments);
+      assertEquals(
+          "resnet4j: bad.pth: layer2.0.conv1.weight holds NaN or infinity; the weights are damaged,"
+              + " or their training diverged\n",
+          run.err());
+      assertEquals("", run.out());
+      assertEquals(1, run.code());
+    }
+  }
+
+  @Test
+  void anInputThatIsNotFiniteIsNamed() throws IOException {
+    Path resnet4j = home.resolve("resnet4j");
+    Classifier.embedded().save(resnet4j.resolve("good.pth"));
+    Npy.write(resnet4j.resolve("nan.npy"), Tensor.filled(Float.NaN, 1, 3, 32, 32));
+    Run run = shell("sh resnet4j forward -w good.pth -i nan.npy -o y.npy");
+    assertEquals("resnet4j: nan.npy: holds NaN or infinity\n", run.err());
+    assertEquals(1, run.code());
   }
 }

@@ -3,6 +3,8 @@ package io.github.resnet4j.nn;
 import io.github.resnet4j.tensor.Tensor;
 import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.function.Supplier;
 
@@ -63,6 +65,14 @@ public final class StateDict {
   /** How many numbers it holds. */
   public long size() {
     return size;
+  }
+
+  /** The first entry that holds NaN or infinity; reads them all. */
+  public Optional<String> firstNotFinite() {
+    return readers.entrySet().stream()
+        .filter(entry -> !entry.getValue().get().isFinite())
+        .map(Map.Entry::getKey)
+        .findFirst();
   }
 
   /** All entries, in order; the map cannot be changed. */

@@ -103,6 +103,16 @@ public final class Tensor {
     return data.length;
   }
 
+  /** True if no element is NaN or infinite. */
+  public boolean isFinite() {
+    for (float value : data) {
+      if (!Float.isFinite(value)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   /** True if the other tensor has the same extents. */
   public boolean sameShape(Tensor other) {
     return Arrays.equals(shape, other.shape);

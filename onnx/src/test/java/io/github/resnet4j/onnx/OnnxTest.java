@@ -253,7 +253,7 @@ class OnnxTest {
     assertRefused(model, "layer1.0.bn1", "LayerNormalization", "LayerNormalization 'layer1.0.bn1'");
     assertRefused(model, "layer3.0.add", "Mul", "Mul 'layer3.0.add' is no operation");
     assertRefused(model, "conv1", "ConvTranspose", "ConvTranspose 'conv1' where a convolution");
-    assertRefused(model, "fc", "Softmax", "Softmax 'fc' is no operation");
+    assertRefused(model, "fc", "Softmax", "Softmax 'fc' has the attribute 'transB'");
   }
 
   private void assertRefused(OnnxModel model, String name, String op, String reason)

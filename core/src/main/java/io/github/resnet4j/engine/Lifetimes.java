@@ -29,7 +29,8 @@ final class Lifetimes {
   /**
    * Gives everything its place, the largest first.
    *
-   * @return the floats that an arena must hold, or −1 if one array cannot
+   * @return the floats that an arena must hold
+   * @throws ArithmeticException if one array cannot hold them
    */
   int place() {
     var order = new ArrayList<>(lives.keySet());
@@ -51,7 +52,7 @@ final class Lifetimes {
         at = Math.max(at, aligned(other.offset() + (long) other.size()));
       }
       if (at + each.size() > Integer.MAX_VALUE - 1024) {
-        return -1;
+        throw new ArithmeticException("more floats than one array holds");
       }
       each.placeAt((int) at);
       placed.add(each);

@@ -183,7 +183,6 @@ final class TrainingPlan {
     var pooled = activation(last.channels, 1, batch, block, 1);
     loss = new CrossEntropy(head.out(), batch, block);
     headStages(last, pooled);
-    place();
     nanos = new long[stages.size()];
   }
 
@@ -1265,20 +1264,66 @@ final class TrainingPlan {
 
   // --- places -----------------------------------------------------------------------------------
 
-  /** Gives everything a place. */
-  private void place() {
-    whenSettled.forEach(Runnable::run);
-    scratch = Floats.of(new float[scratchSize]);
-    whenScratched.forEach(Runnable::run);
-    int end = lifetimes.place();
-    if (end < 0) {
+  /**
+   * Bytes of all arrays that the plan needs once {@link #place} was called, which must not come
+   * after; {@link Long#MAX_VALUE} if one array cannot hold the activations.
+   */
+  long bytesNeeded() {
+    try {
+      whenSettled.forEach(Runnable::run);
+      return 4L
+          * ((long) lifetimes.place() + MOST_CHANNELS + weights.values().length + scratchSize);
+    } catch (ArithmeticException e) {
+      return Long.MAX_VALUE;
+    }
+  }
+
+  /**
+   * Gives everything a place, and makes the arrays.
+   *
+   * @throws IllegalArgumentException if one array cannot hold the activations
+   */
+  void place() {
+    int end;
+    try {
+      end = placeActivations();
+    } catch (ArithmeticException e) {
       throw new IllegalArgumentException(
-          "a batch of %d images of %d×%d does not fit into one array: take smaller batches and"
+          "the activations of %d images of %d×%d need more than the 8 GB of one Java array: divide"
                   .formatted(batch, options.height(), options.width())
-              + " accumulate their gradients");
+              + " the batch into micro-batches and accumulate their gradients",
+          e);
     }
     frame.makeRoom(end + MOST_CHANNELS);
     whenPlaced.forEach(Runnable::run);
+  }
+
+  private int placeActivations() {
+    whenSettled.forEach(Runnable::run);
+    scratch = Floats.of(new float[scratchSize]);
+    whenScratched.forEach(Runnable::run);
+    return lifetimes.place();
+  }
+
+  /**
+   * Fails where batch norm has but one value per channel, of which there is no variance.
+   *
+   * @param images of a batch
+   * @throws IllegalArgumentException naming the layer
+   */
+  void checkBatch(int images) {
+    if (images > 1 || options.frozenStatistics()) {
+      return;
+    }
+    for (TrainedNorm norm : norms.values()) {
+      if (norm.x.height * norm.x.width == 1) {
+        throw new IllegalArgumentException(
+            "batch norm '%s' expects more than 1 value per channel when training: there the maps of"
+                    .formatted(norm.layer.name())
+                + " an image of %d×%d are 1×1, and the micro-batch has 1 image"
+                    .formatted(options.height(), options.width()));
+      }
+    }
   }
 
   // --- running ----------------------------------------------------------------------------------

@@ -95,7 +95,8 @@ public final class TrainingSession implements AutoCloseable {
   /**
    * @param network must end with a head; its logits are what is learnt
    * @param state the first weights, which are copied
-   * @throws IllegalArgumentException if the network has no head, or does not fit into one array
+   * @throws IllegalArgumentException if the network has no head, or the activations do not fit into
+   *     one array
    */
   public TrainingSession(Sequential network, StateDict state, int inChannels, Options options) {
     if (!(network.layers().getLast() instanceof Layer.Linear)) {
@@ -104,7 +105,29 @@ public final class TrainingSession implements AutoCloseable {
     options.kernels().testForTraining();
     this.options = options;
     this.plan = new TrainingPlan(network, state, inChannels, options);
+    plan.place();
     this.workers = new Workers(options.threads());
+  }
+
+  /**
+   * Bytes of the arrays that a session would hold: weights, gradients of each thread, activations.
+   *
+   * @return {@link Long#MAX_VALUE} if the activations do not fit into one array
+   */
+  public static long bytesNeeded(
+      Sequential network, StateDict state, int inChannels, Options options) {
+    return new TrainingPlan(network, state, inChannels, options).bytesNeeded();
+  }
+
+  /**
+   * Fails where a batch norm would see a single value per channel, as PyTorch does: its output
+   * would be constant, and nothing before it would be trained.
+   *
+   * @param images of a batch
+   * @throws IllegalArgumentException naming the layer
+   */
+  public void checkBatch(int images) {
+    plan.checkBatch(images);
   }
 
   /**
@@ -116,11 +139,14 @@ public final class TrainingSession implements AutoCloseable {
    * @param count images, at most the session's batch
    * @param scale what the gradients are multiplied by; 1, or less where several batches make a step
    * @return the mean loss
+   * @throws IllegalArgumentException if there are more images than the session was made for, or
+   *     {@link #checkBatch too few}
    */
   public double accumulate(float[] images, float[] targets, int count, float scale) {
     if (count < 1 || count > options.batch()) {
       throw new IllegalArgumentException("%d images, at most %d".formatted(count, options.batch()));
     }
+    plan.checkBatch(count);
     plan.set(images, targets, count, scale);
     workers.run(worker -> plan.run(worker, workers));
     return plan.loss();

@@ -3,39 +3,71 @@ package io.github.resnet4j.train;
 import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Pixels;
+import java.io.ByteArrayInputStream;
 import java.io.DataInputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemLoopException;
+import java.nio.file.FileVisitOption;
+import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.NotDirectoryException;
 import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
+import java.util.Comparator;
+import java.util.EnumSet;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import java.util.zip.CRC32C;
 import java.util.zip.GZIPInputStream;
 
 /**
- * Pictures with their classes, to learn from and held out.
+ * Images with their classes, to train and to validate on.
  *
  * @param classes their names; a label is an index into them
- * @param train to learn from
- * @param val held out
+ * @param train to train on
+ * @param val held out, to validate on
  */
 public record Dataset(List<String> classes, List<Example> train, List<Example> val) {
+  /** Of up to so many bytes of image files a checksum is taken; beyond, names and sizes count. */
+  private static final long CHECKED_BYTES = 1L << 30;
+
+  /** Python's order of names, by code points, so that classes have the numbers of torchvision. */
+  private static final Comparator<String> BY_CODE_POINT =
+      Comparator.comparing(name -> name.codePoints().toArray(), Arrays::compare);
+
   private static final int CIFAR_SIDE = 32;
   private static final int DIGIT_SIDE = 8;
   private static final int DIGIT_PICTURE = 160;
 
-  /** Where a picture's pixels come from, each time anew. */
+  /** Where an image's pixels come from, each time anew. */
   public interface Source {
     Pixels read() throws IOException;
+
+    /** Bytes of the file, by which {@link #fields} tells a changed one; 0 where there is none. */
+    default long size() throws IOException {
+      return 0;
+    }
+
+    /** The bytes of the file; none where reading them is not worth a checksum. */
+    default InputStream open() throws IOException {
+      return InputStream.nullInputStream();
+    }
   }
 
   /**
-   * A picture and the index of its class.
+   * An image and the index of its class.
    *
    * @param name a file, or what else a person finds it by
    */
@@ -48,12 +80,11 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   }
 
   /**
-   * What a folder holds: CIFAR's binary files if there are any, else pictures, see {@link
-   * #ofFolder}.
+   * What a folder holds: CIFAR's binary files if there are any, else images, see {@link #ofFolder}.
    *
-   * @param split which part of each class is held out where the data does not say it
+   * @param split the fraction of each class that is held out where the data has no such part
    * @param seed draws which ones
-   * @throws IOException if it cannot be read, or says nothing to learn from
+   * @throws IOException if it cannot be read, or has nothing to train on
    */
   public static Dataset of(Path folder, double split, long seed) throws IOException {
     return Files.exists(folder.resolve("data_batch_1.bin"))
@@ -105,18 +136,32 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
             "%s: record %d is of class %d, there are %d names"
                 .formatted(file, at / length, label, classes));
       }
-      int from = at + labels;
-      found.add(
-          new Example(
-              file + "#" + at / length,
-              label,
-              () -> {
-                byte[] data = new byte[3 * pixels];
-                for (int i = 0; i < data.length; i++) {
-                  data[i] = bytes[from + i % 3 * pixels + i / 3];
-                }
-                return new Pixels(CIFAR_SIDE, CIFAR_SIDE, 3, data);
-              }));
+      found.add(new Example(file + "#" + at / length, label, new CifarRecord(bytes, at + labels)));
+    }
+  }
+
+  /** A record's planes of red, green and blue within its file. */
+  @SuppressWarnings("ArrayRecordComponent") // shared by all records of the file
+  private record CifarRecord(byte[] bytes, int from) implements Source {
+    private static final int PIXELS = CIFAR_SIDE * CIFAR_SIDE;
+
+    @Override
+    public Pixels read() {
+      byte[] data = new byte[3 * PIXELS];
+      for (int i = 0; i < data.length; i++) {
+        data[i] = bytes[from + i % 3 * PIXELS + i / 3];
+      }
+      return new Pixels(CIFAR_SIDE, CIFAR_SIDE, 3, data);
+    }
+
+    @Override
+    public long size() {
+      return 3 * PIXELS;
+    }
+
+    @Override
+    public InputStream open() {
+      return new ByteArrayInputStream(bytes, from, 3 * PIXELS);
     }
   }
 
@@ -155,20 +200,22 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   }
 
   /**
-   * Lists the pictures of a folder: {@code DIR/train/<class>/*.jpg} and {@code
-   * DIR/val/<class>/*.jpg}, or {@code DIR/<class>/*.jpg}, of which a part is held out. None is
-   * opened yet.
+   * Lists the images of a folder as torchvision's ImageFolder does: {@code DIR/train/<class>/*.jpg}
+   * and {@code DIR/val/<class>/*.jpg}, or {@code DIR/<class>/*.jpg}, of which a part is held out.
+   * Symbolic links to folders and files are followed; files end as {@link ImageDecoder#ENDINGS} has
+   * it, in any letter case. None is opened yet.
    *
-   * @param split which part of each class is held out where there are no folders train and val
+   * @param split the fraction of each class that is held out where there are no folders train and
+   *     val
    * @param seed draws which ones
-   * @throws IOException if the folder cannot be read, or says nothing to learn from: fewer than two
+   * @throws IOException if the folder cannot be read, or has nothing to train on: fewer than two
    *     classes, an empty class, or one in val that train lacks
    */
   public static Dataset ofFolder(Path folder, double split, long seed) throws IOException {
     return ofFolder(new LocalFolder(folder), split, seed);
   }
 
-  /** A folder of pictures on a file system of any kind. */
+  /** A folder of images on a file system of any kind. */
   public interface Folder {
     /**
      * What errors call it.
@@ -183,7 +230,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     /** The names of the folders in one within it, in any order. */
     List<String> folders(String inner) throws IOException;
 
-    /** All files below a folder within it, in any order; what pictures are called. */
+    /** All files below a folder within it, in any order; what images are called. */
     List<String> files(String inner) throws IOException;
 
     /** One of the {@link #files}. */
@@ -211,26 +258,79 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
       }
     }
 
+    /** Follows symbolic links; a folder that is reached twice counts once, so cycles end. */
     @Override
     public List<String> files(String inner) throws IOException {
-      try (Stream<Path> entries = Files.walk(root.resolve(inner))) {
-        return entries.filter(Files::isRegularFile).map(Path::toString).toList();
-      }
+      var found = new ArrayList<String>();
+      var visited = new HashSet<Path>();
+      Files.walkFileTree(
+          root.resolve(inner),
+          EnumSet.of(FileVisitOption.FOLLOW_LINKS),
+          Integer.MAX_VALUE,
+          new SimpleFileVisitor<>() {
+            @Override
+            public FileVisitResult preVisitDirectory(Path folder, BasicFileAttributes attributes)
+                throws IOException {
+              return visited.add(folder.toRealPath())
+                  ? FileVisitResult.CONTINUE
+                  : FileVisitResult.SKIP_SUBTREE;
+            }
+
+            @Override
+            public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) {
+              // A link whose target is missing is reported as unreadable when it is opened.
+              if (attributes.isRegularFile() || attributes.isSymbolicLink()) {
+                found.add(file.toString());
+              }
+              return FileVisitResult.CONTINUE;
+            }
+
+            @Override
+            public FileVisitResult visitFileFailed(Path file, IOException e) throws IOException {
+              if (e instanceof FileSystemLoopException) {
+                return FileVisitResult.CONTINUE;
+              }
+              throw new IOException(file + ": cannot be listed: " + reason(e), e);
+            }
+          });
+      return found;
+    }
+
+    private static String reason(IOException e) {
+      return e instanceof AccessDeniedException ? "permission denied" : String.valueOf(e);
     }
 
     @Override
     public Source source(String file) {
-      return () -> ImageDecoder.DEFAULT.decode(Path.of(file));
+      return new LocalFile(Path.of(file));
+    }
+  }
+
+  private record LocalFile(Path file) implements Source {
+    @Override
+    public Pixels read() throws IOException {
+      return ImageDecoder.DEFAULT.decode(file);
+    }
+
+    @Override
+    public long size() throws IOException {
+      return Files.exists(file) ? Files.size(file) : 0;
+    }
+
+    @Override
+    public InputStream open() throws IOException {
+      return Files.isReadable(file) ? Files.newInputStream(file) : InputStream.nullInputStream();
     }
   }
 
   /** The same on a file system of any kind. */
   public static Dataset ofFolder(Folder folder, double split, long seed) throws IOException {
-    if (!folder.has("")) {
-      throw new NotDirectoryException(folder.name("") + ": is not a folder");
+    if (!(split >= 0 && split < 1)) {
+      throw new IllegalArgumentException("the validation split must be in [0, 1), was " + split);
     }
+    checkIsFolder(folder);
     if (folder.has("train")) {
-      List<String> classes = classes(folder, "train");
+      List<String> classes = trainingClasses(folder, "train");
       var held = new ArrayList<Example>();
       if (folder.has("val")) {
         for (String name : subfolders(folder, "val")) {
@@ -245,19 +345,16 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
       }
       var learnt = new ArrayList<Example>();
       for (int label = 0; label < classes.size(); label++) {
-        learnt.addAll(examplesOf(folder, "train/" + classes.get(label), label));
+        learnt.addAll(trainingExamples(folder, "train/" + classes.get(label), label));
       }
       return new Dataset(classes, learnt, held);
     }
-    if (!(split >= 0 && split < 1)) {
-      throw new IllegalArgumentException("the part held out must be in [0, 1), was " + split);
-    }
-    List<String> classes = classes(folder, "");
+    List<String> classes = trainingClasses(folder, "");
     var learnt = new ArrayList<Example>();
     var held = new ArrayList<Example>();
     var random = new Random(seed);
     for (int label = 0; label < classes.size(); label++) {
-      var all = new ArrayList<>(examplesOf(folder, classes.get(label), label));
+      var all = new ArrayList<>(trainingExamples(folder, classes.get(label), label));
       Collections.shuffle(all, random);
       int count = (int) Math.min(all.size() - 1, Math.round(all.size() * split));
       held.addAll(all.subList(0, count));
@@ -266,7 +363,45 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     return new Dataset(classes, learnt, held);
   }
 
-  private static List<String> classes(Folder folder, String inner) throws IOException {
+  /**
+   * Lists images to evaluate a model on: those in {@code DIR/val/<class>} if there is such a
+   * folder, else in {@code DIR/<class>}; or CIFAR's test file. One class is enough, and classes may
+   * be empty. All are in {@link #val}.
+   *
+   * @throws IOException if the folder cannot be read, or has no image in a folder of a class
+   */
+  public static Dataset toEvaluate(Path path) throws IOException {
+    if (Files.exists(path.resolve("test_batch.bin")) || Files.exists(path.resolve("test.bin"))) {
+      Dataset cifar = ofCifar(path);
+      return new Dataset(cifar.classes, List.of(), cifar.val);
+    }
+    var folder = new LocalFolder(path);
+    checkIsFolder(folder);
+    String inner = folder.has("val") ? "val" : "";
+    List<String> classes = subfolders(folder, inner);
+    var held = new ArrayList<Example>();
+    for (int label = 0; label < classes.size(); label++) {
+      held.addAll(
+          examples(
+              folder,
+              inner.isEmpty() ? classes.get(label) : inner + "/" + classes.get(label),
+              label));
+    }
+    if (held.isEmpty()) {
+      throw new IOException(
+          "%s: has no images (%s) in folders of classes"
+              .formatted(folder.name(inner), extensions()));
+    }
+    return new Dataset(classes, List.of(), held);
+  }
+
+  private static void checkIsFolder(Folder folder) throws IOException {
+    if (!folder.has("")) {
+      throw new NotDirectoryException(folder.name("") + ": is not a folder");
+    }
+  }
+
+  private static List<String> trainingClasses(Folder folder, String inner) throws IOException {
     List<String> classes = subfolders(folder, inner);
     if (classes.size() < 2) {
       throw new IOException(
@@ -278,27 +413,95 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   }
 
   private static List<String> subfolders(Folder folder, String inner) throws IOException {
-    return folder.folders(inner).stream().filter(name -> !name.startsWith(".")).sorted().toList();
+    return folder.folders(inner).stream()
+        .filter(name -> !name.startsWith("."))
+        .sorted(BY_CODE_POINT)
+        .toList();
   }
 
-  private static List<Example> examplesOf(Folder folder, String ofClass, int label)
+  private static List<Example> trainingExamples(Folder folder, String ofClass, int label)
       throws IOException {
     List<Example> found = examples(folder, ofClass, label);
     if (found.isEmpty()) {
       throw new IOException(
-          folder.name(ofClass)
-              + ": has no pictures ("
-              + String.join(", ", ImageDecoder.ENDINGS.stream().sorted().toList())
-              + ")");
+          "%s: has no images (%s); add some, or delete the folder"
+              .formatted(folder.name(ofClass), extensions()));
     }
     return found;
+  }
+
+  private static String extensions() {
+    return String.join(", ", ImageDecoder.ENDINGS.stream().sorted().toList());
   }
 
   private static List<Example> examples(Folder folder, String inner, int label) throws IOException {
     return folder.files(inner).stream()
         .filter(ImageDecoder::isImageName)
-        .sorted()
+        .sorted(BY_CODE_POINT)
         .map(file -> new Example(file, label, folder.source(file)))
         .toList();
+  }
+
+  /**
+   * What tells this data set from another, for people: its classes, and of each how many images
+   * there are, with a checksum of their names and sizes, and of their contents if they are not more
+   * than 1 GB altogether. The folder in which they lie does not matter.
+   */
+  Map<String, String> fields() throws IOException {
+    var fields = new LinkedHashMap<String, String>();
+    fields.put("classes", classes.size() + ": " + String.join(", ", classes));
+    int root = commonFolder();
+    long bytes = 0;
+    for (List<Example> part : List.of(train, val)) {
+      for (Example example : part) {
+        bytes += example.source.size();
+      }
+    }
+    addFields("training", train, root, bytes <= CHECKED_BYTES, fields);
+    addFields("validation", val, root, bytes <= CHECKED_BYTES, fields);
+    return fields;
+  }
+
+  private void addFields(
+      String part, List<Example> examples, int root, boolean contents, Map<String, String> fields)
+      throws IOException {
+    int[] counts = new int[classes.size()];
+    var checksums = new ArrayList<CRC32C>();
+    classes.forEach(_ -> checksums.add(new CRC32C()));
+    byte[] buffer = new byte[1 << 16];
+    for (Example example : examples) {
+      CRC32C checksum = checksums.get(example.label);
+      counts[example.label]++;
+      String line = example.name.substring(root) + "\n" + example.source.size() + "\n";
+      checksum.update(line.getBytes(StandardCharsets.UTF_8));
+      if (contents) {
+        try (InputStream in = example.source.open()) {
+          for (int n = in.read(buffer); n >= 0; n = in.read(buffer)) {
+            checksum.update(buffer, 0, n);
+          }
+        }
+      }
+    }
+    for (int label = 0; label < counts.length; label++) {
+      fields.put(
+          "%s images of class '%s'".formatted(part, classes.get(label)),
+          "%,d (checksum %08x)".formatted(counts[label], checksums.get(label).getValue()));
+    }
+  }
+
+  /** How many characters of the names say where all images lie. */
+  private int commonFolder() {
+    String common = train.isEmpty() ? "" : train.getFirst().name;
+    for (List<Example> part : List.of(train, val)) {
+      for (Example example : part) {
+        int same = 0;
+        int most = Math.min(common.length(), example.name.length());
+        while (same < most && common.charAt(same) == example.name.charAt(same)) {
+          same++;
+        }
+        common = common.substring(0, same);
+      }
+    }
+    return common.lastIndexOf('/') + 1;
   }
 }

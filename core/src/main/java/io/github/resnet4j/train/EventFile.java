@@ -9,8 +9,8 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.List;
 import java.util.zip.CRC32C;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Writes a training's curves as TensorBoard reads them: records of protocol buffers (TensorFlow's
@@ -28,21 +28,20 @@ public final class EventFile implements Trainer.Listener, AutoCloseable {
   private static final int FIXED32 = 5;
 
   private final Path file;
-  private final OutputStream out;
+  private final long start;
+  private @Nullable OutputStream out;
   private long steps;
 
   /**
    * @param folder where TensorBoard is to look
    * @param seconds the time, since 1970, by which files are in order
    */
-  public EventFile(Path folder, long seconds) throws IOException {
-    Files.createDirectories(folder);
+  public EventFile(Path folder, long seconds) {
     file = folder.resolve("events.out.tfevents.%010d.resnet4j".formatted(seconds));
-    out = new BufferedOutputStream(Files.newOutputStream(file));
-    write(event(seconds, 0, 3, "brain.Event:2".getBytes(StandardCharsets.UTF_8)));
+    start = seconds;
   }
 
-  /** The file that is written. */
+  /** The file that is written, from the first record on. */
   public Path file() {
     return file;
   }
@@ -59,11 +58,11 @@ public final class EventFile implements Trainer.Listener, AutoCloseable {
   }
 
   @Override
-  public void begin(long done, List<Trainer.Epoch> epochs) throws IOException {
-    steps = done;
-    if (done > 0) {
-      byte[] start = {1 << 3 | VARINT, 1}; // SessionLog: START
-      write(event(now(), done + 1, 7, start));
+  public void begin(Trainer.Start begin) throws IOException {
+    steps = begin.steps();
+    if (steps > 0) {
+      byte[] sessionLog = {1 << 3 | VARINT, 1}; // START
+      write(event(now(), steps + 1, 7, sessionLog));
     }
   }
 
@@ -82,7 +81,7 @@ public final class EventFile implements Trainer.Listener, AutoCloseable {
       scalar("epoch/val_accuracy", steps, epoch.valAccuracy(), now());
     }
     scalar("epoch/images_per_second", steps, epoch.imagesPerSecond(), now());
-    out.flush();
+    opened().flush();
   }
 
   private static double now() {
@@ -120,12 +119,25 @@ public final class EventFile implements Trainer.Listener, AutoCloseable {
     return ByteBuffer.allocate(bytes).order(ByteOrder.LITTLE_ENDIAN);
   }
 
+  private OutputStream opened() throws IOException {
+    OutputStream opened = out;
+    if (opened == null) {
+      Files.createDirectories(file.toAbsolutePath().getParent());
+      opened = new BufferedOutputStream(Files.newOutputStream(file));
+      out = opened;
+      byte[] version = "brain.Event:2".getBytes(StandardCharsets.UTF_8);
+      write(event(start, 0, 3, version));
+    }
+    return opened;
+  }
+
   private void write(byte[] record) throws IOException {
+    OutputStream to = opened();
     byte[] length = little(8).putLong(record.length).array();
-    out.write(length);
-    out.write(little(4).putInt(masked(length)).array());
-    out.write(record);
-    out.write(little(4).putInt(masked(record)).array());
+    to.write(length);
+    to.write(little(4).putInt(masked(length)).array());
+    to.write(record);
+    to.write(little(4).putInt(masked(record)).array());
   }
 
   private static int masked(byte[] bytes) {
@@ -137,6 +149,8 @@ public final class EventFile implements Trainer.Listener, AutoCloseable {
 
   @Override
   public void close() throws IOException {
-    out.close();
+    if (out != null) {
+      out.close();
+    }
   }
 }

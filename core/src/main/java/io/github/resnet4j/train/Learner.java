@@ -1,11 +1,13 @@
 package io.github.resnet4j.train;
 
+import io.github.resnet4j.Classifier;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.engine.TrainingSession;
 import io.github.resnet4j.image.Augmentation;
 import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.nn.Parameter;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.train.Dataset.Example;
 import io.github.resnet4j.train.Machines.Contribution;
@@ -13,7 +15,6 @@ import io.github.resnet4j.train.Machines.Part;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.concurrent.Future;
 import java.util.function.IntFunction;
@@ -37,8 +38,17 @@ final class Learner implements AutoCloseable {
   private @Nullable Part prepared;
   private List<Future<Tensor>> loading = List.of();
 
+  /** Copies of the weights that a training makes, of moments and averages and while it saves. */
+  private static final int COPIES = 10;
+
+  /** Batches of images in memory: one that is computed, one that is read, one that is evaluated. */
+  private static final int BATCHES = 3;
+
+  /** Validation images at once, at most: more are not faster. */
+  private static final int VALIDATED = 32;
+
   /**
-   * @param part pictures that are learnt from at once, at most
+   * @param part images of a micro-batch, at most
    */
   Learner(ResNet network, Preprocessing preprocessing, Recipe recipe, int part, int threads) {
     this.network = network;
@@ -47,27 +57,85 @@ final class Learner implements AutoCloseable {
     this.part = part;
     this.threads = threads;
     this.classes = network.spec().numClasses();
-    Set<String> frozen = recipe.frozenOf(network.layers());
     this.session =
         new TrainingSession(
             network.layers(),
             network.state(),
             network.spec().inChannels(),
-            new TrainingSession.Options(
-                part,
-                preprocessing.cropHeight(),
-                preprocessing.cropWidth(),
-                threads,
-                frozen,
-                recipe.frozenStatistics(),
-                recipe.stochasticDepth(),
-                CompileOptions.Algorithm.AUTO,
-                CompileOptions.defaults().kernels()));
+            options(network, preprocessing, recipe, part, threads));
     this.optimizer = Optimizer.of(recipe, network.layers(), session);
     this.loader = new Loader(preprocessing, threads);
     this.images = preprocessing.batch(part);
     this.targets = new float[part * classes];
     this.logits = new float[part * classes];
+  }
+
+  private static TrainingSession.Options options(
+      ResNet network, Preprocessing preprocessing, Recipe recipe, int part, int threads) {
+    return new TrainingSession.Options(
+        part,
+        preprocessing.cropHeight(),
+        preprocessing.cropWidth(),
+        threads,
+        recipe.frozenOf(network.layers()),
+        recipe.frozenStatistics(),
+        recipe.stochasticDepth(),
+        CompileOptions.Algorithm.AUTO,
+        CompileOptions.defaults().kernels());
+  }
+
+  /**
+   * The images of the micro-batches of a share that are as few, and as equal, as memory and one
+   * array for the activations allow.
+   *
+   * @throws IllegalArgumentException if the memory does not suffice for a single image
+   */
+  static int fitting(Classifier start, Recipe recipe, int share, int threads, long memory) {
+    int steps = 1;
+    while (true) {
+      int part = Math.ceilDiv(share, steps);
+      long needed = bytes(start, recipe, part, threads);
+      if (needed <= memory) {
+        return part;
+      }
+      if (part == 1) {
+        throw new IllegalArgumentException(
+            ("training needs about %,d MB of memory for a single image of %d×%d, there are %,d MB:"
+                    + " give the JVM more (-Xmx), or take a smaller network or smaller images")
+                .formatted(
+                    needed >> 20,
+                    start.preprocessing().cropHeight(),
+                    start.preprocessing().cropWidth(),
+                    memory >> 20));
+      }
+      // Memory is all but proportional to the images, less what a single one needs anyway.
+      long one = bytes(start, recipe, 1, threads);
+      long each = Math.max(1, bytes(start, recipe, 2, threads) - one);
+      int most = (int) Math.clamp((memory - one) / each + 1, 1, part - 1);
+      steps = Math.max(steps + 1, Math.ceilDiv(share, most));
+    }
+  }
+
+  private static long bytes(Classifier start, Recipe recipe, int part, int threads) {
+    ResNet network = start.network();
+    Preprocessing preprocessing = start.preprocessing();
+    long session =
+        TrainingSession.bytesNeeded(
+            network.layers(),
+            network.state(),
+            network.spec().inChannels(),
+            options(network, preprocessing, recipe, part, threads));
+    if (session == Long.MAX_VALUE) {
+      return session;
+    }
+    long weights = 4 * network.layers().parameters().stream().mapToLong(Parameter::size).sum();
+    long images =
+        4L
+            * part
+            * preprocessing.channels()
+            * preprocessing.cropHeight()
+            * preprocessing.cropWidth();
+    return session + COPIES * weights + BATCHES * images;
   }
 
   TrainingSession session() {
@@ -118,7 +186,7 @@ final class Learner implements AutoCloseable {
       prepare(all, next, seed);
     }
     batch.failures().forEach(failure -> sum.failures.add(String.valueOf(failure.getMessage())));
-    int count = batch.examples().size();
+    int count = enough(batch, sum);
     if (count > 0) {
       long begin = System.nanoTime();
       target(batch.examples());
@@ -136,6 +204,22 @@ final class Learner implements AutoCloseable {
       sum.learnSeconds += (System.nanoTime() - begin) / 1e9;
     }
     sum.loadSeconds += loader.seconds() - busy;
+  }
+
+  /** How many images were read; none where batch norm needs more than are left. */
+  private int enough(Loader.Batch batch, Contribution sum) {
+    int count = batch.examples().size();
+    if (count > 0 && !batch.failures().isEmpty()) {
+      try {
+        session.checkBatch(count);
+      } catch (IllegalArgumentException e) {
+        sum.failures.add(
+            "%s: is left out, as the other images of its micro-batch cannot be read: %s"
+                .formatted(batch.examples().getFirst().name(), e.getMessage()));
+        return 0;
+      }
+    }
+    return count;
   }
 
   private void target(List<Example> examples) {
@@ -157,13 +241,14 @@ final class Learner implements AutoCloseable {
     return right;
   }
 
-  /** Loss and accuracy on pictures that are not learnt from, as a user of the model sees them. */
+  /** Loss and accuracy on validation images, as a user of the model sees them. */
   Contribution look(IntFunction<Example> all, int from, int end) throws InterruptedException {
     Contribution sum = Contribution.none();
     ResNet now = network.withState(session.state());
     try (Session compiled = now.compile(CompileOptions.defaults().withThreads(threads))) {
-      for (int i = from; i < end; i += part) {
-        List<Integer> some = IntStream.range(i, Math.min(end, i + part)).boxed().toList();
+      int atOnce = Math.min(part, VALIDATED);
+      for (int i = from; i < end; i += atOnce) {
+        List<Integer> some = IntStream.range(i, Math.min(end, i + atOnce)).boxed().toList();
         Loader.Batch batch =
             loader.await(
                 all,

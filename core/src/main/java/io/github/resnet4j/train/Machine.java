@@ -20,7 +20,7 @@ public final class Machine implements AutoCloseable {
 
   /**
    * @param start what the training began with; its weights do not matter
-   * @param part pictures that are learnt from at once, at most: {@link Trainer#part}
+   * @param part images of a micro-batch, at most: {@link Trainer#microBatch}
    */
   public Machine(Classifier start, Recipe recipe, int part, int threads) {
     this.recipe = recipe;

@@ -19,6 +19,9 @@ public interface Machines {
   /** Into how many shares the pictures of a step are cut. */
   int count();
 
+  /** Images of a micro-batch on each machine: {@link Trainer#microBatch}. */
+  int microBatch();
+
   /**
    * How many steps a machine does alone before weights are averaged; 1 for gradients that are added
    * up at each step.

@@ -5,41 +5,43 @@ import io.github.resnet4j.image.Augmentation.Crop;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Parameter;
 import java.io.Serializable;
-import java.lang.reflect.RecordComponent;
-import java.util.ArrayList;
+import java.math.BigDecimal;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.SequencedMap;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 
 /**
- * How a network is trained. The named ones are presets, whose parts {@link #toBuilder} replaces.
+ * How a network is trained. The named ones are presets, whose fields {@link #toBuilder} replaces.
  *
- * @param schedule the learning rate of each step, and how many epochs there are
- * @param batch pictures of a step
- * @param accumulate in how many parts, one after the other, a step's pictures are learnt from: as
- *     many times less memory; batch norm sees the parts alone
- * @param method how weights follow from gradients
- * @param weightDecay what a step takes away from each weight, before the rate
+ * @param schedule the learning rate of each step, and the number of epochs
+ * @param batch the batch size: images between two changes of the weights
+ * @param accumulate gradient accumulation steps: into how many micro-batches, computed one after
+ *     the other, a batch is divided; as many times less memory, and batch norm sees each
+ *     micro-batch alone. 0 for as few as the memory allows
+ * @param method the optimizer
+ * @param weightDecay the weight decay (L2 penalty; decoupled for AdamW)
  * @param decayAll whether it applies to batch norm and biases too, as in the paper; else to the
  *     weights of convolutions and head only
- * @param clip the longest that all gradients together may be, or 0 for any
- * @param labelSmoothing the part of a target that is spread over all classes (arXiv 1512.00567,
+ * @param clip the maximum norm of all gradients together, or 0 for any
+ * @param labelSmoothing the fraction of a target that is spread over all classes (arXiv 1512.00567,
  *     section 7)
- * @param augmentation what is done to each picture
- * @param mixing what is done to the pictures of a batch
- * @param stochasticDepth the probability that the last block is passed by, earlier ones' being
- *     proportionally smaller (arXiv 1603.09382), timm's {@code drop_path_rate}
- * @param averaging what of an average of the weights is kept at each step (0.999), the model being
- *     that average; 0 for the weights themselves
- * @param frozen parts that stay as they are: {@code stem}, {@code layer1} or another beginning of
- *     parameters' names
- * @param frozenStatistics whether batch norm uses the statistics that it came with
- * @param rates by what the rate is multiplied for parts, named as for {@code frozen}
- * @param seed what all chance follows from: order, augmentation, mixing
+ * @param augmentation what is done to each image
+ * @param mixing what is done to the images of a micro-batch
+ * @param stochasticDepth the drop-path rate: the probability that the last block's main branch is
+ *     left out, earlier ones' being proportionally smaller (arXiv 1603.09382)
+ * @param averaging the decay of an exponential moving average (EMA) of the weights (0.999), the
+ *     model being that average; 0 for the weights themselves
+ * @param frozen layers whose parameters are not trained: {@code stem}, {@code layer1} or another
+ *     beginning of parameters' names
+ * @param frozenStatistics whether batch norm uses its running statistics and leaves them alone
+ * @param rates factors of the learning rate for layers, named as for {@code frozen}
+ * @param seed the random seed, from which order, augmentation and mixing are derived
  */
 public record Recipe(
     Schedule schedule,
@@ -62,25 +64,35 @@ public record Recipe(
   private static final Optimizer.Method MOMENTUM = new Optimizer.Method.Sgd(0.9f, false);
   private static final Augmentation IMAGENET = Augmentation.of(Crop.RANDOM_RESIZED, true);
 
+  private static final String OFF = "none";
+
   private static final Map<String, Recipe> NAMED = named();
 
   /**
    * @throws IllegalArgumentException naming what is out of range
    */
   public Recipe {
-    check(batch >= 1, "batch", batch, "at least 1");
-    check(accumulate >= 1 && accumulate <= batch, "accumulate", accumulate, "1 to the batch");
-    check(weightDecay >= 0, "weight decay", weightDecay, "at least 0");
-    check(clip >= 0, "clip", clip, "at least 0");
+    check(batch >= 1, "the batch size", batch, "at least 1");
+    check(
+        accumulate >= 0 && accumulate <= batch,
+        "gradient accumulation steps",
+        accumulate,
+        "1 to the batch size, or 0 for as few as the memory allows");
+    check(weightDecay >= 0, "the weight decay", weightDecay, "at least 0");
+    check(clip >= 0, "the maximum gradient norm", clip, "at least 0");
     check(
         labelSmoothing >= 0 && labelSmoothing < 1, "label smoothing", labelSmoothing, "in [0, 1)");
     check(
         stochasticDepth >= 0 && stochasticDepth < 1,
-        "stochastic depth",
+        "the drop-path rate",
         stochasticDepth,
         "in [0, 1)");
-    check(averaging >= 0 && averaging < 1, "averaging", averaging, "in [0, 1)");
-    check(rates.values().stream().allMatch(factor -> factor >= 0), "rates", rates, "at least 0");
+    check(averaging >= 0 && averaging < 1, "the decay of the average", averaging, "in [0, 1)");
+    check(
+        rates.values().stream().allMatch(factor -> factor >= 0),
+        "learning-rate factors",
+        rates,
+        "at least 0");
     frozen = List.copyOf(frozen);
     rates = Collections.unmodifiableMap(new TreeMap<>(rates));
   }
@@ -144,7 +156,7 @@ public record Recipe(
    *   <li>{@code finetune}: for weights that know something already;
    *   <li>{@code paper}: ImageNet's (arXiv 1512.03385, section 3.4), a tenth of the rate at each
    *       plateau;
-   *   <li>{@code cifar}: CIFAR's (section 4.2): its 64,000 steps of 128 of 50,000 pictures are 164
+   *   <li>{@code cifar}: CIFAR's (section 4.2): its 64,000 steps of 128 of 50,000 images are 164
    *       epochs, its drops at 32,000 and 48,000 steps come after 82 and 123;
    *   <li>{@code torchvision-v1}, {@code torchvision-v2}: those of its {@code IMAGENET1K_V1} and
    *       {@code V2} weights, on one machine;
@@ -185,19 +197,74 @@ public record Recipe(
         .reduce(1, (a, b) -> a * b);
   }
 
-  /** What it says, a line for each part, for people. */
-  public List<String> lines() {
-    var lines = new ArrayList<String>();
-    for (RecordComponent part : Recipe.class.getRecordComponents()) {
-      try {
-        Object value = part.getAccessor().invoke(this);
-        String text = String.valueOf(value).replaceFirst("^[A-Z]\\w*\\[(.*)]$", "$1");
-        lines.add(part.getName() + ": " + text);
-      } catch (ReflectiveOperationException e) {
-        throw new IllegalStateException(e);
+  /** All of it by the names that the field uses, for people. */
+  public SequencedMap<String, String> fields() {
+    var fields = new LinkedHashMap<String, String>();
+    fields.put("epochs", String.valueOf(schedule.epochs()));
+    fields.put("batch size", String.valueOf(batch));
+    fields.put("gradient accumulation steps", accumulate == 0 ? "auto" : "" + accumulate);
+    fields.put("learning rate", number(schedule.rate()));
+    fields.put("learning-rate schedule", words(schedule.kind()));
+    fields.put("warm-up epochs", number(schedule.warmup()));
+    fields.put("milestones (epochs)", list(schedule.milestones()));
+    switch (method) {
+      case Optimizer.Method.Sgd(float momentum, boolean nesterov) -> {
+        fields.put("optimizer", nesterov ? "SGD with Nesterov momentum" : "SGD");
+        fields.put("momentum", number(momentum));
+      }
+      case Optimizer.Method.AdamW(float beta1, float beta2, float epsilon) -> {
+        fields.put("optimizer", "AdamW");
+        fields.put("betas", number(beta1) + ", " + number(beta2));
+        fields.put("epsilon", number(epsilon));
       }
     }
-    return lines;
+    fields.put("weight decay", number(weightDecay));
+    fields.put("weight decay applies to", decayAll ? "all parameters" : "convolutions and head");
+    fields.put("maximum gradient norm", number(clip));
+    fields.put("label smoothing", number(labelSmoothing));
+    fields.put("crop", words(augmentation.crop()));
+    fields.put("horizontal flip", augmentation.flip() ? "yes" : OFF);
+    fields.put("inversion probability", number(augmentation.invert()));
+    fields.put("TrivialAugment", augmentation.trivial() ? "yes" : OFF);
+    fields.put("color jitter", number(augmentation.jitter()));
+    fields.put("random-erasing probability", number(augmentation.erase()));
+    fields.put("mixup alpha", number(mixing.mixup()));
+    fields.put("cutmix alpha", number(mixing.cutmix()));
+    fields.put("drop-path rate", number(stochasticDepth));
+    fields.put("weight averaging (EMA) decay", number(averaging));
+    fields.put("frozen layers", list(frozen));
+    fields.put("batch-norm statistics", frozenStatistics ? "frozen" : "trained");
+    fields.put(
+        "learning-rate factors",
+        list(rates.entrySet().stream().map(e -> e.getKey() + "=" + number(e.getValue())).toList()));
+    fields.put("random seed", String.valueOf(seed));
+    return fields;
+  }
+
+  /** What is switched on, a line for each field, for people. */
+  public List<String> lines() {
+    return fields().entrySet().stream()
+        .filter(field -> !field.getValue().equals(OFF))
+        .map(field -> field.getKey() + ": " + field.getValue())
+        .toList();
+  }
+
+  private static String number(double value) {
+    return value == 0 ? OFF : new BigDecimal(String.valueOf(value)).stripTrailingZeros().toString();
+  }
+
+  private static String number(float value) {
+    return number(Double.parseDouble(String.valueOf(value)));
+  }
+
+  private static String list(List<?> values) {
+    return values.isEmpty()
+        ? OFF
+        : values.stream().map(String::valueOf).collect(Collectors.joining(", "));
+  }
+
+  private static String words(Enum<?> value) {
+    return value.name().toLowerCase(Locale.ROOT).replace('_', ' ');
   }
 
   /** A builder that starts from this recipe. */
@@ -228,7 +295,7 @@ public record Recipe(
   public static final class Builder {
     private Schedule schedule;
     private int batch = 256;
-    private int accumulate = 1;
+    private int accumulate;
     private Optimizer.Method method = MOMENTUM;
     private float weightDecay = 1e-4f;
     private boolean decayAll = true;

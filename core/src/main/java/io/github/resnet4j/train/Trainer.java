@@ -1,23 +1,19 @@
 package io.github.resnet4j.train;
 
 import io.github.resnet4j.Classifier;
-import io.github.resnet4j.checkpoint.Checkpoint;
-import io.github.resnet4j.checkpoint.CheckpointException;
-import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.engine.TrainingSession;
 import io.github.resnet4j.nn.Parameter;
 import io.github.resnet4j.nn.StateDict;
-import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.train.Machines.Assignment;
 import io.github.resnet4j.train.Machines.Contribution;
 import io.github.resnet4j.train.Machines.Part;
 import io.github.resnet4j.train.Machines.Share;
 import io.github.resnet4j.train.Machines.State;
 import java.io.IOException;
+import java.lang.reflect.RecordComponent;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -26,43 +22,49 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Random;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Trains a network on pictures: epochs of steps, a look at the held-out pictures after each, and
- * files that a killed run goes on from.
+ * Trains a network on images: epochs of steps, an evaluation on the validation images after each,
+ * and files from which a killed run is resumed.
  *
  * <ul>
  *   <li>{@code last.safetensors} and {@code best.safetensors}: the model after the last epoch, and
- *       after the one that did best on the held-out pictures;
- *   <li>{@code state.safetensors}: all that {@link #run} needs to go on, from the middle of an
- *       epoch too;
+ *       after the one with the highest validation accuracy;
+ *   <li>{@code state.safetensors}: all that {@link #run} needs to resume, in the middle of an epoch
+ *       too;
  *   <li>{@code metrics.csv}: a line for each epoch.
  * </ul>
  *
- * Each appears whole or not at all. All chance follows from the recipe's seed, whatever the number
- * of threads that read pictures; a run that was killed and resumed ends with the same bits as one
- * that was not.
+ * Each appears whole or not at all. All randomness is derived from the recipe's seed, whatever the
+ * number of threads that read images; resuming is bit-exact. One training at a time runs in a
+ * folder.
  */
 public final class Trainer {
   private static final String MODEL = "model.";
   private static final String AVERAGE = "average.";
-  private static final String STATE = "state.safetensors";
+  private static final String EPOCHS = "epochs";
+
+  /** A loss that is so many times the one of guessing does not come down again. */
+  private static final double DIVERGED = 1000;
+
+  /** The part of the memory that is planned with: the JVM and its collector need some. */
+  private static final double PLANNED = 0.8;
+
   private static final String HEADER =
       "epoch,rate,train_loss,train_accuracy,val_loss,val_accuracy,images_per_second,"
           + "step_images_per_second,load_images_per_second";
 
   /**
-   * What an epoch came to; losses are cross-entropies, accuracies parts of 1. Without held-out
-   * pictures theirs are NaN.
+   * The results of an epoch; losses are cross-entropies, accuracies fractions of 1. Without
+   * validation images theirs are NaN.
    *
    * @param number from 1
-   * @param rate of the epoch's first step
+   * @param rate the learning rate of the epoch's first step
    * @param imagesPerSecond altogether
-   * @param stepImagesPerSecond what learning alone would reach
-   * @param loadImagesPerSecond what reading and augmenting alone would reach
+   * @param stepImagesPerSecond the rate of computing alone
+   * @param loadImagesPerSecond the rate of reading and augmenting alone
    */
   public record Epoch(
       int number,
@@ -112,35 +114,40 @@ public final class Trainer {
           fields[8]);
     }
 
-    /** By what the best epoch is found: the held-out accuracy, or without it the later one. */
-    private double score() {
+    /** By which the best epoch is found: its validation accuracy, or without it the later one. */
+    public double score() {
       return Double.isNaN(valAccuracy) ? number : valAccuracy;
     }
   }
 
   /**
-   * What a step came to.
+   * The results of a step.
    *
    * @param number of the whole training, from 1
    * @param epoch from 1
-   * @param done pictures of this epoch so far
-   * @param all pictures of the epoch
-   * @param loss the mean of its pictures
-   * @param accuracy the mean of the epoch so far, a part of 1
+   * @param done images of this epoch so far
+   * @param all images of the epoch
+   * @param loss the mean of its images
+   * @param accuracy the mean of the epoch so far, a fraction of 1
    * @param rate the learning rate
    */
   public record Step(
       long number, int epoch, int done, int all, double loss, double accuracy, double rate) {}
 
-  /** Hears what happens. */
+  /**
+   * What a training begins with.
+   *
+   * @param microBatch images whose gradients are computed at once
+   * @param steps that an earlier run has done already
+   * @param epochs that it has done
+   * @param plannedEpochs how many epochs that run was to have; those of the recipe for a new one
+   */
+  public record Start(int microBatch, long steps, List<Epoch> epochs, int plannedEpochs) {}
+
+  /** Is told what happens. */
   public interface Listener {
-    /**
-     * Before the first step.
-     *
-     * @param steps that an earlier run has done already
-     * @param epochs that it has done
-     */
-    default void begin(long steps, List<Epoch> epochs) throws IOException {}
+    /** Before the first step. */
+    default void begin(Start start) throws IOException {}
 
     /** After every step. */
     default void step(Step step) throws IOException {}
@@ -148,7 +155,7 @@ public final class Trainer {
     /** After every epoch, when its files are written. */
     default void epoch(Epoch epoch) throws IOException {}
 
-    /** A picture that could not be read, once for each time; it is left out. */
+    /** An image that could not be used, once for each time; it is left out. */
     default void unreadable(IOException failure) throws IOException {}
   }
 
@@ -175,8 +182,8 @@ public final class Trainer {
    * @param start the network to begin with, its preprocessing and the classes' names
    * @param output the folder for the files
    * @param saveEvery how much work a killed run may lose; at most an epoch's
-   * @throws IllegalArgumentException if network and pictures have different classes, or the recipe
-   *     speaks of parts that the network lacks
+   * @throws IllegalArgumentException if network and images have different classes, or the recipe
+   *     names layers that the network lacks
    */
   public Trainer(
       Classifier start,
@@ -233,61 +240,152 @@ public final class Trainer {
   }
 
   /**
-   * How many pictures are learnt from at once.
+   * The images of a micro-batch: a machine's share of a batch, divided by the recipe's gradient
+   * accumulation steps, or by as few as the memory allows.
    *
-   * @param recipe that they are learnt by
-   * @param pictures that there are
-   * @param machines that share a step
+   * @param start the network, and the extents of its input
+   * @param images that there are to train on
+   * @param machines that share a batch
+   * @param threads of a machine
+   * @param memory bytes that a machine has for it
+   * @throws IllegalArgumentException if the memory does not suffice for a single image
    */
-  public static int part(Recipe recipe, int pictures, int machines) {
-    return Math.ceilDiv(Math.min(recipe.batch(), pictures), recipe.accumulate() * machines);
+  public static int microBatch(
+      Classifier start, Recipe recipe, int images, int machines, int threads, long memory) {
+    int share = Math.ceilDiv(Math.min(recipe.batch(), images), machines);
+    return recipe.accumulate() > 0
+        ? Math.ceilDiv(Math.min(recipe.batch(), images), recipe.accumulate() * machines)
+        : Learner.fitting(start, recipe, share, threads, memory);
   }
 
-  private int part() {
-    return part(recipe, data.train().size(), machines == null ? 1 : machines.count());
+  private int microBatch() {
+    return machines != null
+        ? machines.microBatch()
+        : microBatch(start, recipe, data.train().size(), 1, threads, availableMemory());
+  }
+
+  /** Bytes that the JVM may still take, and the machine still has, less a reserve. */
+  private static long availableMemory() {
+    long available = Runtime.getRuntime().maxMemory();
+    try {
+      for (String line : Files.readAllLines(Path.of("/proc/meminfo"))) {
+        if (line.startsWith("MemAvailable:")) {
+          available = Math.min(available, Long.parseLong(line.replaceAll("\\D", "")) << 10);
+        }
+      }
+    } catch (IOException | NumberFormatException e) {
+      // Other systems have no such file: there the heap's limit counts alone.
+    }
+    return (long) (PLANNED * available);
   }
 
   /**
    * Trains to the end.
    *
-   * @param resume whether to go on from {@code state.safetensors} if there is one
+   * @param resume whether to resume from {@code state.safetensors} if there is one: with the same
+   *     network, preprocessing, images and recipe, but for the number of epochs, which may be
+   *     larger: then schedules go on as if it had been so from the beginning
    * @return the trained network
-   * @throws IOException if files cannot be written, the state is of another training, or no picture
-   *     can be read
-   * @throws ArithmeticException if the loss is no longer a number
+   * @throws IOException if files cannot be written, another training runs in the folder, the state
+   *     is of another training, or no image can be read
+   * @throws IllegalArgumentException if the memory does not suffice, or a batch norm would see a
+   *     single value per channel
+   * @throws ArithmeticException if the training diverges: the loss is NaN, infinite or a thousand
+   *     times that of guessing; the files are those of the epoch before
    */
   public Classifier run(boolean resume) throws IOException, InterruptedException {
-    Files.createDirectories(output);
-    try (var parts = Files.newDirectoryStream(output, "{*,.*}.part")) {
-      for (Path part : parts) { // of a run that was killed while it wrote
-        Files.delete(part);
+    try (var folder = RunFolder.lock(output);
+        RunFolder.@Nullable Saved saved = resume && folder.hasState() ? folder.open() : null) {
+      int microBatch;
+      int planned = recipe.schedule().epochs();
+      Map<String, String> fields = fields();
+      if (saved == null) {
+        microBatch = microBatch();
+      } else {
+        saved.check(fields, List.of(EPOCHS));
+        // Batch norm depends on it, so it does not follow the memory of the moment.
+        microBatch =
+            recipe.accumulate() > 0 ? microBatch() : saved.number("micro_batch").intValue();
+        planned = Integer.parseInt(saved.field(EPOCHS));
+      }
+      // Where others compute, this machine has but weights and an optimizer.
+      int own = machines == null ? microBatch : 1;
+      try (var learner =
+          new Learner(start.network(), start.preprocessing(), recipe, own, threads)) {
+        checkBatchNorm(microBatch, learner.session());
+        WeightAverage average =
+            recipe.averaging() > 0
+                ? new WeightAverage(learner.session(), recipe.averaging())
+                : null;
+        var run = new Run(folder, fields, microBatch, learner, average);
+        var progress = new Progress();
+        if (saved != null) {
+          resume(saved, run, progress);
+        }
+        var begin = new Start(microBatch, run.optimizer().steps(), List.copyOf(history), planned);
+        for (Listener listener : listeners) {
+          listener.begin(begin);
+        }
+        while (progress.epoch < recipe.schedule().epochs()) {
+          epoch(run, progress);
+        }
+        return model(run);
       }
     }
-    // Where others learn, this machine has but weights and an optimizer.
-    int part = machines == null ? part() : 1;
-    try (var learner = new Learner(start.network(), start.preprocessing(), recipe, part, threads)) {
-      var run =
-          new Run(
-              learner,
-              recipe.averaging() > 0
-                  ? new WeightAverage(learner.session(), recipe.averaging())
-                  : null);
-      var progress = new Progress();
-      if (resume && Files.exists(output.resolve(STATE))) {
-        resume(run, progress);
+  }
+
+  /** Fails before the first step where a later one would have a micro-batch that is too small. */
+  private void checkBatchNorm(int microBatch, TrainingSession session) {
+    int smallest = microBatch;
+    for (Planned step : plan(0, 0, microBatch)) {
+      for (Part part : step.parts) {
+        smallest = Math.min(smallest, part.pictures().size());
       }
-      for (Listener listener : listeners) {
-        listener.begin(run.optimizer().steps(), history);
+    }
+    try {
+      session.checkBatch(smallest);
+    } catch (IllegalArgumentException e) {
+      throw new IllegalArgumentException(
+          ("%s: %,d training images in batches of %,d, in micro-batches of at most %,d, leave one"
+                  + " image alone; choose another batch size, fewer gradient accumulation steps,"
+                  + " larger images, or freeze the batch-norm statistics")
+              .formatted(e.getMessage(), data.train().size(), batch(), microBatch),
+          e);
+    }
+  }
+
+  /** What this training is, by names for people: a state of another one is refused by them. */
+  private Map<String, String> fields() throws IOException {
+    var fields = new LinkedHashMap<String, String>(recipe.fields());
+    addFields("network", start.network().spec(), fields);
+    addFields("preprocessing", start.preprocessing(), fields);
+    fields.putAll(data.fields());
+    if (machines != null) {
+      fields.put("shares of a batch", String.valueOf(machines.count()));
+      fields.put("local steps", String.valueOf(machines.localSteps()));
+    }
+    return fields;
+  }
+
+  private static void addFields(String prefix, Record record, Map<String, String> fields) {
+    for (RecordComponent component : record.getClass().getRecordComponents()) {
+      String words = component.getName().replaceAll("([A-Z])", " $1").toLowerCase(Locale.ROOT);
+      try {
+        Object value = component.getAccessor().invoke(record);
+        fields.put(prefix + " " + words, String.valueOf(value));
+      } catch (ReflectiveOperationException e) {
+        throw new IllegalStateException(e);
       }
-      while (progress.epoch < recipe.schedule().epochs()) {
-        epoch(run, progress);
-      }
-      return model(run);
     }
   }
 
   /** What works together in a run. */
-  private record Run(Learner learner, @Nullable WeightAverage average) {
+  private record Run(
+      RunFolder folder,
+      Map<String, String> fields,
+      int microBatch,
+      Learner learner,
+      @Nullable WeightAverage average) {
     TrainingSession session() {
       return learner.session();
     }
@@ -341,19 +439,26 @@ public final class Trainer {
             count / seconds,
             count * together / times.learnSeconds,
             count * (double) threads * together / times.loadSeconds);
+    if (held.read > 0 && !Double.isFinite(held.loss) || !isFinite(run.session())) {
+      throw diverged(
+          held.read > 0 ? result.valLoss() : Double.NaN, (float) result.rate(), progress);
+    }
     double best = history.stream().mapToDouble(Epoch::score).max().orElse(-1);
     history.add(result);
     if (result.score() > best) {
-      now.save(output.resolve("best.safetensors"));
+      now.save(run.folder.file("best.safetensors"));
     }
-    now.save(output.resolve("last.safetensors"));
+    now.save(run.folder.file("last.safetensors"));
     progress.epoch++;
     progress.done = 0;
     progress.read = 0;
     progress.right = 0;
     progress.loss = 0;
     save(run, progress);
-    writeMetrics();
+    var lines = new ArrayList<String>();
+    lines.add(HEADER);
+    history.forEach(epoch -> lines.add(epoch.line()));
+    run.folder.writeLines("metrics.csv", lines);
     for (Listener listener : listeners) {
       listener.epoch(result);
     }
@@ -371,8 +476,24 @@ public final class Trainer {
    */
   private record Planned(int first, int size, float rate, List<Part> parts) {}
 
-  /** The steps of an epoch from some picture on, which a step begins with. */
-  private List<Planned> plan(int epoch, int done) {
+  private static boolean isFinite(TrainingSession session) {
+    var arrays = new ArrayList<float[]>(session.statistics());
+    arrays.add(session.weights());
+    for (float[] array : arrays) {
+      for (float value : array) {
+        if (!Float.isFinite(value)) {
+          return false;
+        }
+      }
+    }
+    return true;
+  }
+
+  /**
+   * The steps of an epoch from some image on, which a step begins with. Micro-batches are as equal
+   * as possible, so that none is much smaller than batch norm is used to.
+   */
+  private List<Planned> plan(int epoch, int done, int microBatch) {
     var order = new ArrayList<Integer>();
     for (int i = 0; i < data.train().size(); i++) {
       order.add(i);
@@ -381,14 +502,16 @@ public final class Trainer {
     int batch = batch();
     var steps = new ArrayList<Planned>();
     for (int first = done; first < order.size(); first += batch) {
-      int end = Math.min(order.size(), first + batch);
+      int size = Math.min(order.size() - first, batch);
+      int count = Math.ceilDiv(size, microBatch);
       var parts = new ArrayList<Part>();
-      for (int from = first; from < end; from += part()) {
-        int to = Math.min(end, from + part());
+      for (int i = 0; i < count; i++) {
+        int from = first + (int) ((long) size * i / count);
+        int to = first + (int) ((long) size * (i + 1) / count);
         parts.add(new Part(List.copyOf(order.subList(from, to)), to));
       }
       double rate = rate(epoch, first / batch, Math.ceilDiv(order.size(), batch));
-      steps.add(new Planned(first, end - first, (float) rate, parts));
+      steps.add(new Planned(first, size, (float) rate, parts));
     }
     return steps;
   }
@@ -400,7 +523,7 @@ public final class Trainer {
   /** The rest of an epoch. */
   private void learn(Run run, Progress progress, Contribution times)
       throws IOException, InterruptedException {
-    List<Planned> steps = plan(progress.epoch, progress.done);
+    List<Planned> steps = plan(progress.epoch, progress.done, run.microBatch);
     int atOnce = machines == null ? 1 : machines.localSteps();
     long saved = System.nanoTime();
     for (int i = 0; i < steps.size(); i += atOnce) {
@@ -442,7 +565,7 @@ public final class Trainer {
       }
     }
     if (progress.read == 0) {
-      throw new IOException("none of the pictures can be read");
+      throw new IOException("none of the training images can be used");
     }
   }
 
@@ -475,12 +598,13 @@ public final class Trainer {
     TrainingSession session = run.session();
     Optimizer optimizer = run.optimizer();
     boolean local = others.localSteps() > 1;
+    int each = Math.ceilDiv(Math.ceilDiv(batch(), others.count()), run.microBatch);
     var assignments = new ArrayList<Assignment>();
     for (int machine = 0; machine < others.count(); machine++) {
       var shares = new ArrayList<Share>();
       for (Planned step : steps) {
-        int from = Math.min(step.parts.size(), machine * recipe.accumulate());
-        int end = Math.min(step.parts.size(), from + recipe.accumulate());
+        int from = Math.min(step.parts.size(), machine * each);
+        int end = Math.min(step.parts.size(), from + each);
         List<Part> parts = List.copyOf(step.parts.subList(from, end));
         int own = parts.stream().mapToInt(part -> part.pictures().size()).sum();
         if (own > 0) {
@@ -516,15 +640,36 @@ public final class Trainer {
     return sum;
   }
 
-  private static void check(Contribution sum, float rate, Progress progress) {
-    if (!Double.isFinite(sum.loss)) {
-      throw new ArithmeticException(
-          "the loss is no number in epoch %d after %d pictures: try a lower learning rate (now %s)"
-              .formatted(progress.epoch + 1, progress.read + sum.read, rate));
+  private void check(Contribution sum, float rate, Progress progress) {
+    double loss = sum.loss / Math.max(1, sum.read);
+    if (!Double.isFinite(loss) || loss > DIVERGED * guessing()) {
+      throw diverged(loss, rate, progress);
     }
   }
 
-  /** Losses and counts of the held-out pictures, for the model as it is now. */
+  /** The loss of a network that thinks all classes equally likely. */
+  private double guessing() {
+    return Math.log(Math.max(2, data.classes().size()));
+  }
+
+  private ArithmeticException diverged(double loss, float rate, Progress progress) {
+    return new ArithmeticException(
+        String.format(
+            Locale.ROOT,
+            "diverged: the loss is %.3g in epoch %d (guessing gives %.2f); try a lower learning"
+                + " rate (now %s) or more warm-up epochs (now %d); %s",
+            loss,
+            progress.epoch + 1,
+            guessing(),
+            rate,
+            recipe.schedule().warmup(),
+            history.isEmpty()
+                ? "no model was written yet"
+                : "%s has the model of epoch %d"
+                    .formatted(output.resolve("last.safetensors"), history.size())));
+  }
+
+  /** Losses and counts of the validation images, for the model as it is now. */
   private Contribution look(Run run) throws IOException, InterruptedException {
     int count = data.val().size();
     if (count == 0) {
@@ -560,99 +705,50 @@ public final class Trainer {
         .namedMemory()
         .forEach((memory, values) -> put(memory + ".", run.session().toTensors(values), tensors));
     Map<String, Object> notes = new LinkedHashMap<>();
-    notes.put("epochs", progress.epoch);
+    notes.put("epoch", progress.epoch);
     notes.put("done", progress.done);
     notes.put("read", progress.read);
-    notes.put("right", progress.right);
+    notes.put("correct", progress.right);
     notes.put("loss", progress.loss);
     notes.put("steps", run.optimizer().steps());
-    notes.put("recipe", recipe.toString());
-    notes.put("classes", data.classes());
-    notes.put("pictures", data.train().size());
+    notes.put("micro_batch", run.microBatch);
     notes.put("history", history.stream().map(Epoch::line).toList());
-    CheckpointWriter.write(output.resolve(STATE), tensors, notes);
+    run.folder.save(tensors, notes, run.fields);
   }
 
   private static void put(String prefix, StateDict state, Map<String, StoredTensor> tensors) {
     state.entries().forEach((name, tensor) -> tensors.put(prefix + name, StoredTensor.of(tensor)));
   }
 
-  /** Takes up a state. */
-  private void resume(Run run, Progress progress) throws IOException {
-    try (var checkpoint = Checkpoint.open(output.resolve(STATE))) {
-      Map<String, Object> notes = checkpoint.metadata();
-      same(checkpoint, "recipe", recipe.toString());
-      same(checkpoint, "classes", data.classes());
-      same(checkpoint, "pictures", data.train().size());
-      if (run.average != null) {
-        run.session().load(named(checkpoint, AVERAGE, start.network().state()));
-        run.average.restart();
-      }
-      run.session().load(named(checkpoint, MODEL, start.network().state()));
-      StateDict like = run.session().toTensors(run.session().weights());
-      for (Map.Entry<String, float[]> memory : run.optimizer().namedMemory().entrySet()) {
-        run.session()
-            .fromTensors(named(checkpoint, memory.getKey() + ".", like), memory.getValue());
-      }
-      try {
-        progress.epoch = number(notes, "epochs").intValue();
-        progress.done = number(notes, "done").intValue();
-        progress.read = number(notes, "read").intValue();
-        progress.right = number(notes, "right").intValue();
-        progress.loss = number(notes, "loss").doubleValue();
-        run.optimizer().resumeAfter(number(notes, "steps").longValue());
-        for (Object line : (List<?>) Objects.requireNonNull(notes.get("history"))) {
-          history.add(Epoch.of(String.valueOf(line)));
-        }
-      } catch (ClassCastException | NullPointerException | NumberFormatException e) {
-        throw new CheckpointException(output.resolve(STATE), "is not the state of a training");
-      }
+  private void resume(RunFolder.Saved saved, Run run, Progress progress) throws IOException {
+    StateDict like = start.network().state();
+    if (run.average != null) {
+      run.session().load(saved.tensors(AVERAGE, like));
+      run.average.restart();
     }
-  }
-
-  private static Number number(Map<String, Object> notes, String name) {
-    return (Number) Objects.requireNonNull(notes.get(name));
-  }
-
-  private void same(Checkpoint checkpoint, String what, Object wanted) throws CheckpointException {
-    Object found = checkpoint.metadata().get(what);
-    if (!wanted.equals(found)) {
-      throw new CheckpointException(
-          output.resolve(STATE),
-          "belongs to another training: its %s is %s, this one's %s; resume with the same options, or"
-                  .formatted(what, found, wanted)
-              + " take another output folder");
+    run.session().load(saved.tensors(MODEL, like));
+    StateDict trained = run.session().toTensors(run.session().weights());
+    for (Map.Entry<String, float[]> memory : run.optimizer().namedMemory().entrySet()) {
+      run.session().fromTensors(saved.tensors(memory.getKey() + ".", trained), memory.getValue());
     }
-  }
-
-  /** The tensors whose names begin so, in the shapes of others. */
-  private StateDict named(Checkpoint checkpoint, String prefix, StateDict like)
-      throws CheckpointException {
-    var entries = new LinkedHashMap<String, Tensor>();
-    for (Map.Entry<String, Tensor> entry : like.entries().entrySet()) {
-      StoredTensor stored = checkpoint.tensors().get(prefix + entry.getKey());
-      if (stored == null
-          || !Arrays.equals(
-              stored.shape().stream().mapToInt(Math::toIntExact).toArray(),
-              entry.getValue().shape())) {
-        throw new CheckpointException(
-            output.resolve(STATE), "is of another network: %s%s".formatted(prefix, entry.getKey()));
+    progress.epoch = saved.number("epoch").intValue();
+    progress.done = saved.number("done").intValue();
+    progress.read = saved.number("read").intValue();
+    progress.right = saved.number("correct").intValue();
+    progress.loss = saved.number("loss").doubleValue();
+    run.optimizer().resumeAfter(saved.number("steps").longValue());
+    try {
+      for (String line : saved.lines("history")) {
+        history.add(Epoch.of(line));
       }
-      entries.put(entry.getKey(), stored.toTensor());
+    } catch (NumberFormatException e) {
+      throw saved.notAState();
     }
-    return new StateDict(entries);
-  }
-
-  private void writeMetrics() throws IOException {
-    var lines = new ArrayList<String>();
-    lines.add(HEADER);
-    history.forEach(epoch -> lines.add(epoch.line()));
-    Path part = output.resolve("metrics.csv.part");
-    Files.write(part, lines);
-    Files.move(
-        part,
-        output.resolve("metrics.csv"),
-        StandardCopyOption.REPLACE_EXISTING,
-        StandardCopyOption.ATOMIC_MOVE);
+    int begun = progress.epoch + (progress.done > 0 ? 1 : 0);
+    if (begun > recipe.schedule().epochs()) {
+      throw new IllegalArgumentException(
+          "%s: %d epochs were begun already, the recipe has %d: take as many or more"
+              .formatted(output, begun, recipe.schedule().epochs()));
+    }
   }
 }

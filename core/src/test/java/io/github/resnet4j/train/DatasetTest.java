@@ -75,6 +75,105 @@ class DatasetTest {
     return assertThrows(IOException.class, () -> Dataset.of(home, 0, 0)).getMessage();
   }
 
+  private void image(String file) throws IOException {
+    Path path = home.resolve(file);
+    Files.createDirectories(path.getParent());
+    Files.writeString(path, file);
+  }
+
+  private static List<String> names(Dataset data, int label) {
+    return java.util.stream.Stream.concat(data.train().stream(), data.val().stream())
+        .filter(example -> example.label() == label)
+        .map(example -> Path.of(example.name()).getFileName().toString())
+        .toList();
+  }
+
+  /** As torchvision.datasets.ImageFolder: links to the folder, to classes and to files. */
+  @Test
+  void symbolicLinksAreFollowed() throws IOException {
+    image("real/cat/1.jpg");
+    image("real/cat/inner/2.jpg");
+    image("elsewhere/dogs/3.jpg");
+    image("elsewhere/4.jpg");
+    Files.createSymbolicLink(home.resolve("real/dog"), home.resolve("elsewhere/dogs"));
+    Files.createSymbolicLink(home.resolve("real/cat/linked.jpg"), home.resolve("elsewhere/4.jpg"));
+    Files.createSymbolicLink(home.resolve("real/cat/more"), home.resolve("elsewhere/dogs"));
+    Files.createSymbolicLink(home.resolve("linked"), home.resolve("real"));
+    Dataset data = Dataset.of(home.resolve("linked"), 0, 0);
+    assertEquals(List.of("cat", "dog"), data.classes());
+    assertEquals(
+        List.of("1.jpg", "2.jpg", "3.jpg", "linked.jpg"), names(data, 0).stream().sorted().toList());
+    assertEquals(List.of("3.jpg"), names(data, 1));
+  }
+
+  @Test
+  void cyclesOfLinksEnd() throws IOException {
+    image("data/cat/1.jpg");
+    image("data/dog/2.jpg");
+    Files.createSymbolicLink(home.resolve("data/cat/all"), home.resolve("data"));
+    // Each level reaches the next one twice: 2^20 paths.
+    for (int i = 0; i < 20; i++) {
+      Path level = Files.createDirectories(home.resolve("levels/" + i));
+      for (String link : List.of("a", "b")) {
+        Files.createSymbolicLink(level.resolve(link), home.resolve("levels/" + (i + 1)));
+      }
+    }
+    image("levels/20/deep.jpg");
+    Files.createSymbolicLink(home.resolve("data/dog/levels"), home.resolve("levels/0"));
+    Dataset data = Dataset.of(home.resolve("data"), 0, 0);
+    assertEquals(List.of("2.jpg", "deep.jpg"), names(data, 1).stream().sorted().toList());
+    assertTrue(names(data, 0).contains("1.jpg"));
+  }
+
+  @Test
+  void endingsAreThoseOfTheDecoderInAnyCase() throws IOException {
+    for (String ending : ImageDecoder.ENDINGS) {
+      image("data/a/lower." + ending);
+      image("data/b/UPPER." + ending.toUpperCase(java.util.Locale.ROOT));
+    }
+    image("data/a/notes.txt");
+    image("data/a/jpg"); // without a dot
+    Dataset data = Dataset.of(home.resolve("data"), 0, 0);
+    assertEquals(ImageDecoder.ENDINGS.size(), names(data, 0).size());
+    assertEquals(ImageDecoder.ENDINGS.size(), names(data, 1).size());
+  }
+
+  /** Python sorts by code points, Java's strings by UTF-16: of these two the other way round. */
+  @Test
+  void classesAreInPythonsOrder() throws IOException {
+    String fullwidth = "\uff21";
+    String emoji = "\ud83d\ude00";
+    org.junit.jupiter.api.Assumptions.assumeTrue(canName(emoji));
+    for (String name : List.of("b", "B", "a", emoji, fullwidth)) {
+      image("data/" + name + "/1.jpg");
+    }
+    assertEquals(
+        List.of("B", "a", "b", fullwidth, emoji), Dataset.of(home.resolve("data"), 0, 0).classes());
+  }
+
+  private boolean canName(String name) {
+    try {
+      return home.resolve(name) != null;
+    } catch (java.nio.file.InvalidPathException e) {
+      return false; // the locale has no such characters
+    }
+  }
+
+  @Test
+  void evaluationTakesOneClassAndEmptyClasses() throws IOException {
+    image("one/cat/1.jpg");
+    Dataset one = Dataset.toEvaluate(home.resolve("one"));
+    assertEquals(List.of("cat"), one.classes());
+    assertEquals(1, one.val().size());
+    Files.createDirectories(home.resolve("one/dog"));
+    Dataset two = Dataset.toEvaluate(home.resolve("one"));
+    assertEquals(List.of("cat", "dog"), two.classes());
+    assertEquals(1, two.val().size());
+    Files.createDirectories(home.resolve("none/dog"));
+    var e = assertThrows(IOException.class, () -> Dataset.toEvaluate(home.resolve("none")));
+    assertTrue(e.getMessage().contains("has no images ("), e.getMessage());
+  }
+
   @Test
   void theEmbeddedDigitsAreThoseOfTheSamples() throws IOException {
     Dataset digits = Dataset.digits();

@@ -65,7 +65,12 @@ class MachinesTest {
   /** Machines that share this JVM; none keeps anything from one assignment to the next. */
   private record Here(Dataset data, Recipe recipe, int count, int localSteps) implements Machines {
     private Machine machine() {
-      return new Machine(start(), recipe, Trainer.part(recipe, data.train().size(), count), 2);
+      return new Machine(start(), recipe, microBatch(), 2);
+    }
+
+    @Override
+    public int microBatch() {
+      return Trainer.microBatch(start(), recipe, data.train().size(), count, 2, 1L << 30);
     }
 
     @Override

@@ -66,11 +66,17 @@ class TrainerTest {
         .build();
   }
 
-  private static final class Ear implements Trainer.Listener {
+  private static class Ear implements Trainer.Listener {
     final List<Trainer.Epoch> epochs = new ArrayList<>();
     final List<String> unreadable = new ArrayList<>();
     int endAfter = Integer.MAX_VALUE;
     long endAfterStep = Long.MAX_VALUE;
+    int planned;
+
+    @Override
+    public void begin(Trainer.Start start) {
+      planned = start.plannedEpochs();
+    }
 
     @Override
     public void step(Trainer.Step step) {
@@ -162,7 +168,213 @@ class TrainerTest {
     var e =
         assertThrows(
             CheckpointException.class, () -> trainer(recipe(1, 0.05), "run", new Ear()).run(true));
-    assertTrue(e.getMessage().contains("recipe"), e.getMessage());
+    assertTrue(e.getMessage().contains("learning rate was 0.02, is 0.05"), e.getMessage());
+  }
+
+  @Test
+  void otherPreprocessingIsRefusedWithBothValues() throws IOException, InterruptedException {
+    trainer(recipe(1, 0.02), "run", new Ear()).run(false);
+    var other =
+        start()
+            .withPreprocessing(
+                new Preprocessing(
+                    24,
+                    24,
+                    24,
+                    Interpolation.BICUBIC,
+                    List.of(.5f, .5f, .5f),
+                    List.of(.3f, .3f, .3f)));
+    var again =
+        new Trainer(
+            other,
+            Dataset.of(home.resolve("data"), 0, 0),
+            recipe(1, 0.02),
+            2,
+            home.resolve("run"),
+            Duration.ZERO,
+            List.of());
+    String message = assertThrows(CheckpointException.class, () -> again.run(true)).getMessage();
+    assertTrue(
+        message.contains("preprocessing interpolation was bilinear, is bicubic"), message);
+  }
+
+  @Test
+  void renamedAndChangedImagesOfTheSameNumberAreRefused() throws IOException, InterruptedException {
+    trainer(recipe(1, 0.02), "run", new Ear()).run(false);
+    Path image = home.resolve("data/train/disc/0.png");
+    Path renamed = Files.move(image, home.resolve("data/train/disc/zero.png"));
+    assertTrue(refusal().contains("training images of class 'disc' was 24 (checksum"), refusal());
+    Files.move(renamed, image);
+    byte[] bytes = Files.readAllBytes(image);
+    byte[] changed = bytes.clone();
+    changed[bytes.length - 20] ^= 1; // as many bytes
+    Files.write(image, changed);
+    assertTrue(refusal().contains("training images of class 'disc' was 24 (checksum"), refusal());
+    Files.write(image, bytes);
+    Files.move(home.resolve("data/val/disc/0.png"), home.resolve("data/val/disc/zero.png"));
+    assertTrue(refusal().contains("validation images of class 'disc'"), refusal());
+    Files.move(home.resolve("data/val/disc/zero.png"), home.resolve("data/val/disc/0.png"));
+    // Where the folder lies does not matter.
+    Files.move(home.resolve("data"), home.resolve("moved"));
+    Files.createSymbolicLink(home.resolve("data"), home.resolve("moved"));
+    trainer(recipe(1, 0.02), "run", new Ear()).run(true);
+  }
+
+  private String refusal() {
+    return assertThrows(
+            CheckpointException.class, () -> trainer(recipe(1, 0.02), "run", new Ear()).run(true))
+        .getMessage();
+  }
+
+  @Test
+  void resumingWithMoreEpochsExtends() throws IOException, InterruptedException {
+    trainer(recipe(3, 0.02), "whole", new Ear()).run(false);
+    trainer(recipe(2, 0.02), "parts", new Ear()).run(false);
+    var ear = new Ear();
+    trainer(recipe(3, 0.02), "parts", ear).run(true);
+    assertEquals(1, ear.epochs.size());
+    assertEquals(2, ear.planned);
+    assertArrayEquals( // of a constant rate
+        Files.readAllBytes(home.resolve("whole/last.safetensors")),
+        Files.readAllBytes(home.resolve("parts/last.safetensors")));
+    var e =
+        assertThrows(
+            IllegalArgumentException.class,
+            () -> trainer(recipe(1, 0.02), "parts", new Ear()).run(true));
+    assertTrue(e.getMessage().contains("3 epochs were begun already"), e.getMessage());
+  }
+
+  @Test
+  void aSecondTrainingInTheFolderIsRefused() throws IOException, InterruptedException {
+    var second = new ArrayList<String>();
+    var ear =
+        new Ear() {
+          @Override
+          public void begin(Trainer.Start start) {
+            var e =
+                assertThrows(
+                    IOException.class,
+                    () -> trainer(recipe(1, 0.02), "run", new Ear()).run(true));
+            second.add(String.valueOf(e.getMessage()));
+          }
+        };
+    trainer(recipe(1, 0.02), "run", ear).run(false);
+    assertTrue(second.getFirst().contains("another training is running"), second.toString());
+    trainer(recipe(2, 0.02), "run", new Ear()).run(true); // the lock is gone
+  }
+
+  private Trainer ofTinyImages(Recipe recipe) throws IOException {
+    var preprocessing =
+        new Preprocessing(
+            4, 4, 4, Interpolation.BILINEAR, List.of(.5f, .5f, .5f), List.of(.3f, .3f, .3f));
+    return new Trainer(
+        start().withPreprocessing(preprocessing),
+        Dataset.of(home.resolve("data"), 0, 0),
+        recipe,
+        2,
+        home.resolve("tiny"),
+        Duration.ZERO,
+        List.of());
+  }
+
+  /** PyTorch: "Expected more than 1 value per channel when training". */
+  @Test
+  void batchNormOfASingleValueIsRefusedBeforeTraining() throws IOException, InterruptedException {
+    Recipe last = recipe(1, 0.02).toBuilder().batch(47).build(); // of 48
+    Recipe parts = recipe(1, 0.02).toBuilder().batch(8).accumulate(8).build();
+    for (Recipe each : List.of(last, parts)) {
+      String message =
+          assertThrows(IllegalArgumentException.class, () -> ofTinyImages(each).run(false))
+              .getMessage();
+      assertTrue(
+          message.startsWith("batch norm 'layer3.0.bn1' expects more than 1 value per channel"),
+          message);
+      assertTrue(message.contains("choose another batch size"), message);
+      assertTrue(Files.notExists(home.resolve("tiny/state.safetensors")));
+    }
+    ofTinyImages(last.toBuilder().frozenStatistics(true).build()).run(false);
+  }
+
+  @Test
+  void anImageThatIsLeftAloneByUnreadableOnesIsLeftOut() throws IOException, InterruptedException {
+    for (int i = 0; i < 20; i++) {
+      Files.writeString(home.resolve("data/train/disc/" + i + ".png"), "not an image");
+      Files.writeString(home.resolve("data/train/square/" + i + ".png"), "not an image");
+    }
+    var ear = new Ear();
+    new Trainer(
+            start()
+                .withPreprocessing(
+                    new Preprocessing(
+                        4,
+                        4,
+                        4,
+                        Interpolation.BILINEAR,
+                        List.of(.5f, .5f, .5f),
+                        List.of(.3f, .3f, .3f))),
+            Dataset.of(home.resolve("data"), 0, 0),
+            recipe(3, 0.02).toBuilder().batch(6).build(),
+            2,
+            home.resolve("run"),
+            Duration.ZERO,
+            List.of(ear))
+        .run(false);
+    assertEquals(3, ear.epochs.size());
+    assertTrue(
+        ear.unreadable.stream().anyMatch(line -> line.contains("more than 1 value per channel")),
+        ear.unreadable.toString());
+  }
+
+  @Test
+  void aDivergedTrainingEndsAndKeepsTheEpochBefore() {
+    Recipe recipe = // 0.1 in the first epoch, then 10
+        recipe(3, 10).toBuilder()
+            .schedule(new Schedule(Schedule.Kind.CONSTANT, 10, 3, 1, List.of()))
+            .method(Optimizer.Method.AdamW.USUAL)
+            .build();
+    var ear = new Ear();
+    var e =
+        assertThrows(ArithmeticException.class, () -> trainer(recipe, "run", ear).run(false));
+    assertTrue(e.getMessage().startsWith("diverged: the loss is "), e.getMessage());
+    int done = ear.epochs.size();
+    assertTrue(done > 0, e.getMessage());
+    assertTrue(
+        e.getMessage().contains("in epoch %d (guessing gives 0.69)".formatted(done + 1)),
+        e.getMessage());
+    assertTrue(
+        e.getMessage().endsWith("last.safetensors has the model of epoch " + done),
+        e.getMessage());
+    assertTrue(Files.exists(home.resolve("run/last.safetensors")));
+  }
+
+  /** Of ResNet-18 on 224×224 with a batch of 1,024, as of torchvision's second recipe. */
+  @Test
+  void theMicroBatchFollowsFromTheMemory() {
+    var spec = Architecture.named("resnet18");
+    var start =
+        new Classifier(
+            ResNet.initialize(spec, TorchRandom.manualSeed(0)),
+            Preprocessing.imagenet(256, 224),
+            Classifier.numbered(1000));
+    Recipe recipe = Recipe.named("torchvision-v2");
+    int before = 0;
+    for (int gigabytes : List.of(2, 6, 64)) {
+      long memory = (long) gigabytes << 30;
+      int found = Trainer.microBatch(start, recipe, 100_000, 1, 2, memory);
+      assertTrue(found > before && found < 1024, gigabytes + " GB: " + found);
+      before = found;
+      // At 64 GB one array is the limit: 8 GB of more than 20 MB each.
+      assertTrue(found < Math.min(memory, 8L << 30) / (20 << 20), gigabytes + " GB: " + found);
+    }
+    assertEquals(
+        1024 / 8,
+        Trainer.microBatch(
+            start, recipe.toBuilder().accumulate(8).build(), 100_000, 1, 2, 1 << 30));
+    var e =
+        assertThrows(
+            IllegalArgumentException.class,
+            () -> Trainer.microBatch(start, recipe, 100_000, 1, 2, 100 << 20));
+    assertTrue(e.getMessage().contains("for a single image of 224×224"), e.getMessage());
   }
 
   @Test
@@ -283,7 +495,7 @@ class TrainerTest {
   @Test
   void foldersThatTeachNothingAreRefused() throws IOException {
     Files.createDirectories(home.resolve("data/train/empty"));
-    assertTrue(failure().contains("empty: has no pictures"), failure());
+    assertTrue(failure().contains("empty: has no images"), failure());
     Files.delete(home.resolve("data/train/empty"));
     Files.createDirectories(home.resolve("data/val/ring"));
     assertTrue(failure().contains("train has no class of this name"), failure());

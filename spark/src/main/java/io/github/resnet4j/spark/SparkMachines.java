@@ -14,6 +14,7 @@ import java.util.Map;
 import java.util.function.IntFunction;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import org.apache.spark.SparkConf;
 import org.apache.spark.SparkException;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
@@ -39,12 +40,13 @@ public final class SparkMachines implements Machines, AutoCloseable {
   private final Dataset data;
   private final int count;
   private final int localSteps;
+  private final int microBatch;
   private final Broadcast<Training> training;
 
   /**
    * What executors know of a training from its beginning.
    *
-   * @param part pictures that are learnt from at once
+   * @param part images of a micro-batch
    */
   record Training(SharedModel.Wire start, Recipe recipe, int part) implements Serializable {}
 
@@ -82,7 +84,8 @@ public final class SparkMachines implements Machines, AutoCloseable {
     this.spark = spark;
     this.context = JavaSparkContext.fromSparkContext(spark.sparkContext());
     this.data = data;
-    int cpus = spark.sparkContext().getConf().getInt("spark.task.cpus", 1);
+    SparkConf settings = spark.sparkContext().getConf();
+    int cpus = settings.getInt("spark.task.cpus", 1);
     this.count = shares > 0 ? shares : Math.max(1, context.defaultParallelism() / cpus);
     this.localSteps = localSteps;
     int batch = Math.min(recipe.batch(), data.train().size());
@@ -92,12 +95,25 @@ public final class SparkMachines implements Machines, AutoCloseable {
                   .formatted(count, batch, localSteps)
               + " step");
     }
-    this.training =
-        context.broadcast(
-            new Training(
-                SharedModel.Wire.of(start),
-                recipe,
-                Trainer.part(recipe, data.train().size(), count)));
+    this.microBatch =
+        Trainer.microBatch(start, recipe, data.train().size(), count, cpus, memory(settings, cpus));
+    this.training = context.broadcast(new Training(SharedModel.Wire.of(start), recipe, microBatch));
+  }
+
+  /** Bytes of an executor's heap that a task may fill, with a reserve for Spark's own. */
+  private long memory(SparkConf settings, int cpus) {
+    boolean local = settings.get("spark.master", "").matches("local(\\[[^,]*)?");
+    long heap =
+        local
+            ? Runtime.getRuntime().maxMemory()
+            : settings.getSizeAsBytes("spark.executor.memory", "1g");
+    int cores = local ? context.defaultParallelism() : settings.getInt("spark.executor.cores", 1);
+    return heap / Math.max(1, cores / cpus) * 6 / 10;
+  }
+
+  @Override
+  public int microBatch() {
+    return microBatch;
   }
 
   @Override

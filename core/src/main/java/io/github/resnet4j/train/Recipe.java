@@ -253,7 +253,7 @@ public record Recipe(
     return value == 0 ? OFF : new BigDecimal(String.valueOf(value)).stripTrailingZeros().toString();
   }
 
-  private static String number(float value) {
+  static String number(float value) {
     return number(Double.parseDouble(String.valueOf(value)));
   }
 

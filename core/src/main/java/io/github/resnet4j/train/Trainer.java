@@ -661,7 +661,7 @@ public final class Trainer {
             loss,
             progress.epoch + 1,
             guessing(),
-            rate,
+            Recipe.number(rate),
             recipe.schedule().warmup(),
             history.isEmpty()
                 ? "no model was written yet"

@@ -102,7 +102,8 @@ class DatasetTest {
     Dataset data = Dataset.of(home.resolve("linked"), 0, 0);
     assertEquals(List.of("cat", "dog"), data.classes());
     assertEquals(
-        List.of("1.jpg", "2.jpg", "3.jpg", "linked.jpg"), names(data, 0).stream().sorted().toList());
+        List.of("1.jpg", "2.jpg", "3.jpg", "linked.jpg"),
+        names(data, 0).stream().sorted().toList());
     assertEquals(List.of("3.jpg"), names(data, 1));
   }
 

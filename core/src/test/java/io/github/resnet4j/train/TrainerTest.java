@@ -194,8 +194,7 @@ class TrainerTest {
             Duration.ZERO,
             List.of());
     String message = assertThrows(CheckpointException.class, () -> again.run(true)).getMessage();
-    assertTrue(
-        message.contains("preprocessing interpolation was bilinear, is bicubic"), message);
+    assertTrue(message.contains("preprocessing interpolation was bilinear, is bicubic"), message);
   }
 
   @Test
@@ -253,8 +252,7 @@ class TrainerTest {
           public void begin(Trainer.Start start) {
             var e =
                 assertThrows(
-                    IOException.class,
-                    () -> trainer(recipe(1, 0.02), "run", new Ear()).run(true));
+                    IOException.class, () -> trainer(recipe(1, 0.02), "run", new Ear()).run(true));
             second.add(String.valueOf(e.getMessage()));
           }
         };
@@ -333,8 +331,7 @@ class TrainerTest {
             .method(Optimizer.Method.AdamW.USUAL)
             .build();
     var ear = new Ear();
-    var e =
-        assertThrows(ArithmeticException.class, () -> trainer(recipe, "run", ear).run(false));
+    var e = assertThrows(ArithmeticException.class, () -> trainer(recipe, "run", ear).run(false));
     assertTrue(e.getMessage().startsWith("diverged: the loss is "), e.getMessage());
     int done = ear.epochs.size();
     assertTrue(done > 0, e.getMessage());
@@ -342,8 +339,7 @@ class TrainerTest {
         e.getMessage().contains("in epoch %d (guessing gives 0.69)".formatted(done + 1)),
         e.getMessage());
     assertTrue(
-        e.getMessage().endsWith("last.safetensors has the model of epoch " + done),
-        e.getMessage());
+        e.getMessage().endsWith("last.safetensors has the model of epoch " + done), e.getMessage());
     assertTrue(Files.exists(home.resolve("run/last.safetensors")));
   }
 

@@ -1,9 +1,11 @@
 package io.github.resnet4j.spark;
 
 import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.train.Dataset;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
@@ -31,7 +33,8 @@ public final class SparkPictures {
    * @throws IOException as there
    */
   public static Dataset ofFolder(String folder, double split, long seed) throws IOException {
-    return Dataset.ofFolder(new HadoopFolder(new Path(folder), configuration()), split, seed);
+    var files = new HadoopFolder(new Path(folder), configuration(), new HashMap<>());
+    return Dataset.ofFolder(files, split, seed);
   }
 
   private static Configuration configuration() {
@@ -63,7 +66,19 @@ public final class SparkPictures {
     }
   }
 
-  private record HadoopFolder(Path root, Configuration hadoop) implements Dataset.Folder {
+  /** A file whose size is known from the listing of its folder. */
+  private record HadoopFile(String name, long size) implements Dataset.Source {
+    @Override
+    public Pixels read() throws IOException {
+      return source(name).read();
+    }
+  }
+
+  /**
+   * @param sizes of the files that were listed, by name
+   */
+  private record HadoopFolder(Path root, Configuration hadoop, Map<String, Long> sizes)
+      implements Dataset.Folder {
     private FileSystem files() throws IOException {
       return root.getFileSystem(hadoop);
     }
@@ -99,14 +114,16 @@ public final class SparkPictures {
       var names = new ArrayList<String>();
       RemoteIterator<LocatedFileStatus> all = files().listFiles(at(inner), true);
       while (all.hasNext()) {
-        names.add(all.next().getPath().toString());
+        LocatedFileStatus file = all.next();
+        names.add(file.getPath().toString());
+        sizes.put(file.getPath().toString(), file.getLen());
       }
       return names;
     }
 
     @Override
     public Dataset.Source source(String file) {
-      return SparkPictures.source(file);
+      return new HadoopFile(file, sizes.getOrDefault(file, 0L));
     }
   }
 }

@@ -39,6 +39,12 @@ final class ChartStyle {
     styler.setPlotBorderVisible(false);
     styler.setAxisTickLabelsFont(FONT);
     styler.setAxisTitleFont(FONT);
+    styler.setAxisTickPadding(8);
+    styler.setAxisTitlePadding(12);
+    styler.setChartTitlePadding(10);
+    styler.setChartPadding(14);
+    // Axes begin where the numbers do; at 1 the library leaves out the ticks at both ends.
+    styler.setPlotContentSize(0.9999);
     styler.setChartBackgroundColor(Color.WHITE);
     styler.setChartTitleFont(FONT.deriveFont(Font.BOLD, 15f));
     styler.setChartTitleBoxVisible(false);

@@ -11,13 +11,21 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * What was taken for what, as a picture: a row for each class, a column for each that it was taken
- * for. A cell is the darker the larger its part of the row is; mistakes are orange. Up to 60
- * classes their names and counts are written, beyond that it is a map of pixels.
+ * A confusion matrix as an image: a row for each true class, a column for each predicted one. A
+ * cell is the darker the larger its part of the row is; errors are orange. Up to 60 classes their
+ * names and counts are written, beyond that it is a map of pixels.
  */
 public final class ConfusionMatrix {
   private static final int MOST_NAMED = 60;
   private static final int LONGEST_NAME = 24;
+  private static final int MARGIN = 12;
+  private static final int AXIS_NAME = 28;
+  private static final int TITLE_HEIGHT = 44;
+  private static final String TITLE = "Confusion matrix";
+  private static final String PREDICTED = "predicted class";
+  private static final String TRUE = "true class";
+  private static final Font AXIS_FONT = new Font(Font.SANS_SERIF, Font.PLAIN, 13);
+  private static final Font TITLE_FONT = new Font(Font.SANS_SERIF, Font.BOLD, 15);
   private static final Color RIGHT = new Color(0x0072B2);
   private static final Color WRONG = new Color(0xD55E00);
 
@@ -30,15 +38,18 @@ public final class ConfusionMatrix {
     int cell = named ? Math.max(26, Math.min(56, 900 / classes)) : Math.max(1, 1200 / classes);
     var font = new Font(Font.SANS_SERIF, Font.PLAIN, Math.min(14, Math.max(10, cell * 2 / 5)));
     List<String> names = found.classes().stream().map(ConfusionMatrix::shortened).toList();
-    int margin = 12;
-    int left = margin + 24;
-    if (named) {
-      FontMetrics metrics =
-          new BufferedImage(1, 1, BufferedImage.TYPE_INT_RGB).createGraphics().getFontMetrics(font);
-      left += names.stream().mapToInt(metrics::stringWidth).max().orElse(0) + 8;
-    }
-    int top = left;
+    Graphics2D ruler = new BufferedImage(1, 1, BufferedImage.TYPE_INT_RGB).createGraphics();
+    int label = // room for an axis's name and the classes' names along it
+        AXIS_NAME
+            + (named
+                ? names.stream().mapToInt(ruler.getFontMetrics(font)::stringWidth).max().orElse(0)
+                    + 8
+                : 0);
     int side = cell * classes;
+    int wide = ruler.getFontMetrics(TITLE_FONT).stringWidth(TITLE) + MARGIN;
+    int left = MARGIN + Math.max(label, wide - side); // a small matrix leaves room for the title
+    int top = TITLE_HEIGHT + Math.max(label, AXIS_NAME);
+    int margin = MARGIN;
     var image =
         new BufferedImage(left + side + margin, top + side + margin, BufferedImage.TYPE_INT_RGB);
     Graphics2D pen = image.createGraphics();
@@ -75,9 +86,15 @@ public final class ConfusionMatrix {
       pen.drawString(name, left - 8 - metrics.stringWidth(name), top + middle);
       upwards(pen, name, left + middle, top - 8);
     }
-    pen.setFont(font.deriveFont(Font.BOLD));
-    pen.drawString("taken for", left + side / 2 - metrics.stringWidth("taken for") / 2, 18);
-    upwards(pen, "truth", 18, top + side / 2 + metrics.stringWidth("truth") / 2);
+    pen.setFont(TITLE_FONT);
+    pen.drawString(TITLE, MARGIN, MARGIN + pen.getFontMetrics().getAscent());
+    pen.setFont(AXIS_FONT);
+    metrics = pen.getFontMetrics();
+    int half = metrics.stringWidth(PREDICTED) / 2;
+    int middle = Math.min(left + side / 2, image.getWidth() - MARGIN - half);
+    pen.drawString(PREDICTED, middle - half, TITLE_HEIGHT + metrics.getAscent());
+    upwards(
+        pen, TRUE, MARGIN + metrics.getAscent(), top + side / 2 + metrics.stringWidth(TRUE) / 2);
     pen.dispose();
     return image;
   }

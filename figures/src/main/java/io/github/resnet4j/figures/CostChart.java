@@ -15,6 +15,7 @@ import org.knowm.xchart.BubbleSeries;
 import org.knowm.xchart.HorizontalBarChart;
 import org.knowm.xchart.HorizontalBarChartBuilder;
 import org.knowm.xchart.internal.chartpart.IChart;
+import org.knowm.xchart.style.AxesChartStyler.TextAlignment;
 
 /** What networks cost and what they reach, side by side. */
 public final class CostChart {
@@ -63,7 +64,7 @@ public final class CostChart {
     if (!known.isEmpty()) {
       charts.put(
           name + "-accuracy",
-          bubbles(known, "Accuracy and cost", "multiply-adds for an image, G", Entry::giga));
+          bubbles(known, "Accuracy and cost", "multiply-adds per image, G", Entry::giga));
     }
     List<Entry> measured = known.stream().filter(entry -> entry.milliseconds.isPresent()).toList();
     if (!measured.isEmpty()) {
@@ -72,7 +73,7 @@ public final class CostChart {
           bubbles(
               measured,
               "Accuracy and time",
-              "milliseconds for an image, measured here",
+              "milliseconds per image, measured on this machine",
               entry -> entry.milliseconds.orElseThrow()));
     }
     for (var chart : charts.entrySet()) {
@@ -86,7 +87,7 @@ public final class CostChart {
         new HorizontalBarChartBuilder()
             .width(WIDTH)
             .height(110 + 30 * entries.size())
-            .title("Multiply-adds for an image, G (FLOPs in the papers' sense)")
+            .title("Multiply-adds per image, G (the FLOPs of the papers)")
             .build();
     ChartStyle.apply(chart.getStyler());
     chart.getStyler().setLegendVisible(false);
@@ -94,6 +95,9 @@ public final class CostChart {
     chart.getStyler().setLabelsFont(ChartStyle.FONT);
     chart.getStyler().setAvailableSpaceFill(0.7);
     chart.getStyler().setXAxisDecimalPattern("0.##");
+    double most = entries.stream().mapToDouble(Entry::giga).max().orElse(1);
+    chart.getStyler().setXAxisMin(0.0).setXAxisMax(most > 0 ? most * 1.05 : 1);
+    chart.getStyler().setYAxisLabelAlignment(TextAlignment.Right);
     chart
         .getStyler()
         .setXAxisMaxLabelCount(Math.max(2, entries.size())); // of the categories, which are on y
@@ -112,7 +116,7 @@ public final class CostChart {
         new BubbleChartBuilder()
             .width(WIDTH)
             .height(560)
-            .title(title + "; bubbles are as large as the networks")
+            .title(title + " (area: number of parameters)")
             .xAxisTitle(cost)
             .yAxisTitle("published top-1 accuracy, %")
             .build();

@@ -4,25 +4,37 @@ import java.awt.BasicStroke;
 import java.awt.Color;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
+import java.util.function.Function;
 import java.util.stream.IntStream;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.XYSeries;
+import org.knowm.xchart.XYSeries.XYSeriesRenderStyle;
+import org.knowm.xchart.style.XYStyler;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /**
- * Curves over a common axis.
+ * Curves over a common axis. Any numbers can be drawn: those that are NaN or infinite are left out,
+ * and single ones that are far larger than all others, as of a diverged epoch, at the edge.
  *
  * @param title stands above
- * @param x what the common axis counts
+ * @param x what the common axis shows
  * @param y what the curves show
  * @param lines one curve each
- * @param logarithmic whether equal ways along x are equal factors; all x are then positive
+ * @param logarithmic whether the x axis is logarithmic; x that are not positive are then left out
  */
 public record LineChart(String title, String x, String y, List<Line> lines, boolean logarithmic) {
   private static final int WIDTH = 720;
   private static final int HEIGHT = 400;
+  private static final double LOG_MARGIN = 1.15;
+
+  /** About the width of the part that holds the curves, and of a tick with its label. */
+  private static final double PLOT = 560;
+
+  private static final double TICK = 74;
+  private static final float[] DASHES = {6, 4};
 
   /**
    * A curve; points whose y is no number are left out.
@@ -55,44 +67,82 @@ public record LineChart(String title, String x, String y, List<Line> lines, bool
     ChartStyle.write(chart(), folder, name);
   }
 
-  private XYChart chart() {
+  XYChart chart() {
+    List<Line> drawn = lines.stream().map(this::drawable).toList();
+    Axis xs = Axis.spanning(values(drawn, Line::x));
+    Axis ys = Axis.of(values(drawn, Line::y));
     var chart =
         new XYChartBuilder()
             .width(WIDTH)
             .height(HEIGHT)
             .title(title)
             .xAxisTitle(x)
-            .yAxisTitle(y)
+            .yAxisTitle(ys.clipped() ? y + ", cut at " + ys.label(ys.max()) : y)
             .build();
-    ChartStyle.apply(chart.getStyler());
-    chart.getStyler().setYAxisDecimalPattern("0.####");
-    chart.getStyler().setXAxisLogarithmic(logarithmic);
-    for (int i = 0; i < lines.size(); i++) {
-      Line line = lines.get(i);
-      double[] xs = finite(line, line.x);
-      if (xs.length == 0) {
+    XYStyler style = chart.getStyler();
+    ChartStyle.apply(style);
+    style.setLegendVisible(drawn.size() > 1);
+    style.setYAxisTickLabelsFormattingFunction(ys::label);
+    style.setXAxisLogarithmic(logarithmic);
+    double left = xs.min();
+    double right = xs.max();
+    if (logarithmic) {
+      double[] all = values(drawn, Line::x);
+      left = Arrays.stream(all).min().orElse(1) / LOG_MARGIN;
+      right = Arrays.stream(all).max().orElse(1) * LOG_MARGIN;
+    } else {
+      style.setXAxisTickLabelsFormattingFunction(xs::label);
+      if (Arrays.stream(values(drawn, Line::x)).allMatch(value -> value == Math.rint(value))) {
+        // Ticks at whole numbers only: at most one for each.
+        style.setXAxisTickMarkSpacingHint((int) Math.max(TICK, PLOT / (right - left)));
+      }
+    }
+    // The library takes ranges from what is drawn: these two points are not seen.
+    XYSeries corners =
+        chart.addSeries("corners", new double[] {left, right}, new double[] {ys.min(), ys.max()});
+    corners.setXYSeriesRenderStyle(XYSeriesRenderStyle.Scatter);
+    corners.setMarker(SeriesMarkers.NONE);
+    corners.setShowInLegend(false);
+    for (int i = 0; i < drawn.size(); i++) {
+      Line line = drawn.get(i);
+      if (line.x.isEmpty()) {
         continue;
       }
-      float[] dashes = {6, 4};
       // A dashed line and the one after it are of a pair.
-      long pair = lines.subList(0, i).stream().filter(other -> !other.dashed).count();
+      long pair = drawn.subList(0, i).stream().filter(other -> !other.dashed).count();
       Color colour = ChartStyle.colour((int) pair);
-      XYSeries series = chart.addSeries(line.name, xs, finite(line, line.y));
-      series.setMarker(xs.length > 1 ? SeriesMarkers.NONE : SeriesMarkers.CIRCLE);
+      XYSeries series =
+          chart.addSeries(
+              line.name,
+              line.x.stream().mapToDouble(value -> logarithmic ? value : xs.clamp(value)).toArray(),
+              line.y.stream().mapToDouble(ys::clamp).toArray());
+      series.setMarker(line.x.size() > 1 ? SeriesMarkers.NONE : SeriesMarkers.CIRCLE);
       series.setMarkerColor(colour);
       series.setLineColor(colour);
       series.setLineStyle(
           line.dashed
-              ? new BasicStroke(2, BasicStroke.CAP_BUTT, BasicStroke.JOIN_ROUND, 1, dashes, 0)
+              ? new BasicStroke(2, BasicStroke.CAP_BUTT, BasicStroke.JOIN_ROUND, 1, DASHES, 0)
               : new BasicStroke(2));
     }
     return chart;
   }
 
-  private static double[] finite(Line line, List<Double> values) {
-    return IntStream.range(0, line.x.size())
-        .filter(i -> Double.isFinite(line.y.get(i)))
-        .mapToDouble(values::get)
-        .toArray();
+  private static double[] values(List<Line> lines, Function<Line, List<Double>> axis) {
+    return lines.stream().flatMap(line -> axis.apply(line).stream()).mapToDouble(v -> v).toArray();
+  }
+
+  /** The line without the points that have no place. */
+  private Line drawable(Line line) {
+    List<Integer> kept =
+        IntStream.range(0, line.x.size())
+            .filter(i -> Double.isFinite(line.x.get(i)) && Double.isFinite(line.y.get(i)))
+            .filter(i -> !logarithmic || line.x.get(i) > 1e-9 && line.x.get(i) < 1e12)
+            .boxed()
+            .toList();
+    return new Line(
+        line.name,
+        kept.stream().map(line.x::get).toList(),
+        kept.stream().map(line.y::get).toList(),
+        line.dashed);
   }
 }

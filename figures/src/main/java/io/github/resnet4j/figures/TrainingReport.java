@@ -15,7 +15,7 @@ import java.util.Locale;
 import java.util.function.ToDoubleFunction;
 
 /**
- * What a training came to, for people: curves as pictures and one page, {@code report.html}, that
+ * The results of a training, for people: curves as images and one page, {@code report.html}, that
  * holds all it shows.
  */
 public final class TrainingReport {
@@ -29,7 +29,9 @@ public final class TrainingReport {
              padding: 0 1rem; }
       h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; }
       .figure { background: #fff; border-radius: 6px; margin: 1rem 0; overflow-x: auto; }
-      .figure svg, .figure img { display: block; max-width: 100%; height: auto; }
+      .figure svg, .figure img { display: block; max-width: 100%; height: auto; margin: auto; }
+      .figure svg { min-width: 32rem; }
+      @media (prefers-color-scheme: dark) { .figure { filter: invert(.93) hue-rotate(180deg); } }
       table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
       th, td { padding: .2rem .8rem .2rem 0; text-align: right; border-bottom: 1px solid #8884; }
       th:first-child, td:first-child { text-align: left; }
@@ -52,16 +54,16 @@ public final class TrainingReport {
             "cross-entropy",
             List.of(
                 line("training", epochs, Epoch::trainLoss),
-                line("held out", epochs, Epoch::valLoss))),
+                line("validation", epochs, Epoch::valLoss))),
         new LineChart(
             "Accuracy",
             "epoch",
-            "right, %",
+            "top-1 accuracy, %",
             List.of(
                 line("training", epochs, epoch -> 100 * epoch.trainAccuracy()),
-                line("held out", epochs, epoch -> 100 * epoch.valAccuracy()))),
+                line("validation", epochs, epoch -> 100 * epoch.valAccuracy()))),
         new LineChart(
-            "Learning rate", "epoch", "rate", List.of(line("rate", epochs, Epoch::rate))));
+            "Learning rate", "epoch", "learning rate", List.of(line("rate", epochs, Epoch::rate))));
   }
 
   private static Line line(String name, List<Epoch> epochs, ToDoubleFunction<Epoch> value) {
@@ -78,7 +80,7 @@ public final class TrainingReport {
    *
    * @param title what was trained
    * @param details how, a line each
-   * @param found how the best model does on the held-out pictures; none of them may be
+   * @param found the best model on the validation images; there may be none of them
    */
   public static void write(
       Path folder, String title, List<String> details, List<Epoch> epochs, Evaluation found)
@@ -94,9 +96,13 @@ public final class TrainingReport {
     if (found.count() > 0) {
       page.append(
           format(
-              "<p><strong>%.2f %%</strong> of %,d held-out pictures are right, %.2f %% among the"
-                  + " first five.</p>\n",
-              100 * found.accuracy(), found.count(), 100 * found.topFiveAccuracy()));
+              "<p>Top-1 accuracy <strong>%.2f %%</strong>%s, of the best epoch on %,d validation"
+                  + " images.</p>\n",
+              100 * found.accuracy(),
+              found.classes().size() > 5
+                  ? format(", top-5 accuracy %.2f %%", 100 * found.topFiveAccuracy())
+                  : "",
+              found.count()));
     }
     for (int i = 0; i < charts.size(); i++) {
       charts.get(i).write(folder, names.get(i));
@@ -110,11 +116,11 @@ public final class TrainingReport {
     if (found.count() > 0) {
       BufferedImage matrix = ConfusionMatrix.draw(found);
       PictureFile.writePng(matrix, folder.resolve("confusion.png"));
-      page.append("<h2>What was taken for what</h2>\n<div class=\"figure\">");
+      page.append("<h2>Confusion matrix</h2>\n<div class=\"figure\">");
       page.append(image(matrix, "Confusion matrix")).append("</div>\n");
       classes(found, page);
       examples(
-          "Most wrong",
+          "Top losses",
           found.outcomes().stream()
               .filter(outcome -> outcome.predicted() != outcome.example().label())
               .sorted(Comparator.comparingDouble(Outcome::truthProbability))
@@ -123,7 +129,7 @@ public final class TrainingReport {
           found,
           page);
       examples(
-          "Most certain",
+          "Most confident correct predictions",
           found.outcomes().stream()
               .filter(outcome -> outcome.predicted() == outcome.example().label())
               .sorted(Comparator.comparingDouble(Outcome::truthProbability).reversed())
@@ -132,7 +138,7 @@ public final class TrainingReport {
           found,
           page);
     }
-    page.append("<h2>How it was trained</h2>\n<ul>\n");
+    page.append("<h2>Recipe</h2>\n<ul>\n");
     details.forEach(
         line -> page.append("<li><code>").append(Figure.escaped(line)).append("</code>\n"));
     page.append("</ul>\n</body>\n</html>\n");
@@ -141,7 +147,7 @@ public final class TrainingReport {
   }
 
   private static void classes(Evaluation found, StringBuilder page) {
-    page.append("<h2>Classes</h2>\n<table>\n<tr><th>class<th>pictures<th>found<th>precise\n");
+    page.append("<h2>Classes</h2>\n<table>\n<tr><th>class<th>images<th>recall<th>precision\n");
     for (int k = 0; k < found.classes().size(); k++) {
       if (found.count(k) > 0) {
         page.append(
@@ -173,13 +179,13 @@ public final class TrainingReport {
           .append(
               image(
                   PictureFile.thumbnail(outcome.example().source().read(), THUMBNAIL),
-                  "a picture of " + truth))
+                  "an image of " + truth))
           .append("<figcaption><strong>")
           .append(Figure.escaped(truth))
           .append("</strong>");
       if (!truth.equals(taken)) {
         page.append(
-            format(", taken for %s (%.1f %%)", Figure.escaped(taken), 100 * outcome.probability()));
+            format(", predicted %s (%.1f %%)", Figure.escaped(taken), 100 * outcome.probability()));
       } else {
         page.append(format(" (%.1f %%)", 100 * outcome.probability()));
       }

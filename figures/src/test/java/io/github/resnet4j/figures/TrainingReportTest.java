@@ -50,8 +50,8 @@ class TrainingReportTest {
     assertTrue(page.contains("a &amp; b"));
     assertFalse(page.contains("<script>"));
     assertTrue(page.contains("right.png") && page.contains("wrong.png"));
-    assertTrue(page.contains("taken for &lt;script&gt;alert(1)&lt;/script&gt; (80.0 %)"));
-    assertTrue(page.contains("<strong>83.33 %</strong> of 6 held-out pictures"), page);
+    assertTrue(page.contains("predicted &lt;script&gt;alert(1)&lt;/script&gt; (80.0 %)"));
+    assertTrue(page.contains("Top-1 accuracy <strong>83.33 %</strong>"), page);
     for (String name : List.of("loss", "accuracy", "rate")) {
       assertTrue(Files.size(folder.resolve(name + ".svg")) > 1000);
       assertEquals(400, ImageIO.read(folder.resolve(name + ".png").toFile()).getHeight());
@@ -64,7 +64,7 @@ class TrainingReportTest {
     TrainingReport.write(folder, "t", List.of(), epochs(Double.NaN), none);
     String page = Files.readString(folder.resolve("report.html"));
     assertEquals(3, page.split("<svg", -1).length - 1);
-    assertFalse(page.contains("held-out"));
+    assertFalse(page.contains("validation images"));
     assertFalse(Files.exists(folder.resolve("confusion.png")));
   }
 

@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -17,7 +18,7 @@ import picocli.CommandLine.Parameters;
     name = "curves",
     mixinStandardHelpOptions = true,
     description = {
-      "Draws the curves of several trainings into one picture.",
+      "Draws the curves of several training runs into one chart.",
       "",
       "Writes NAME.png and NAME.svg. Each RUN is a folder that 'train' wrote, with a name before it"
           + " if its own does not say enough: plain=run1/.",
@@ -28,24 +29,27 @@ import picocli.CommandLine.Parameters;
       "  resnet4j curves residual=run1/ plain=run2/ --of error -o docs/plain",
     })
 final class CurvesCommand implements Callable<Integer> {
-  @Parameters(paramLabel = "RUN", arity = "1..*", description = "Folders of trainings.")
+  @Parameters(paramLabel = "RUN", arity = "1..*", description = "Output folders of 'train'.")
   private List<String> runs = List.of();
 
   @Option(
       names = {"-o", "--output"},
       paramLabel = "NAME",
       required = true,
-      description = "The pictures' name, without ending.")
+      description = "File name of the charts, without extension.")
   private Path output = Path.of("");
 
   @Option(
       names = "--of",
       paramLabel = "WHAT",
-      description = "error (the part that is wrong) or loss; default ${DEFAULT-VALUE}.")
+      description = "error (top-1 error) or loss; default ${DEFAULT-VALUE}.")
   private What what = What.ERROR;
 
-  @Option(names = "--title", paramLabel = "TEXT", description = "Stands above.")
-  private String title = "";
+  @Option(
+      names = "--title",
+      paramLabel = "TEXT",
+      description = "Title; default: what the chart shows.")
+  private @Nullable String title;
 
   enum What {
     ERROR,
@@ -59,11 +63,7 @@ final class CurvesCommand implements Callable<Integer> {
       int equals = run.indexOf('=');
       Path folder = Path.of(run.substring(equals + 1));
       String name = equals > 0 ? run.substring(0, equals) : String.valueOf(folder.getFileName());
-      List<Epoch> epochs =
-          Files.readAllLines(folder.resolve("metrics.csv")).stream()
-              .skip(1)
-              .map(Epoch::of)
-              .toList();
+      List<Epoch> epochs = epochs(folder.resolve("metrics.csv"));
       List<Double> numbers = epochs.stream().map(epoch -> (double) epoch.number()).toList();
       boolean error = what == What.ERROR;
       lines.add(
@@ -76,7 +76,7 @@ final class CurvesCommand implements Callable<Integer> {
               true));
       lines.add(
           new Line(
-              name + ", held out",
+              name + ", validation",
               numbers,
               epochs.stream()
                   .map(epoch -> error ? 100 * (1 - epoch.valAccuracy()) : epoch.valLoss())
@@ -85,10 +85,27 @@ final class CurvesCommand implements Callable<Integer> {
     }
     Path folder = output.toAbsolutePath().getParent();
     if (folder == null || !Files.isDirectory(folder)) {
-      throw new IllegalArgumentException(output + ": its folder is not there");
+      throw new IllegalArgumentException(output + ": its folder does not exist");
     }
-    String y = what == What.ERROR ? "error, %" : "cross-entropy";
-    new LineChart(title, "epoch", y, lines).write(folder, String.valueOf(output.getFileName()));
+    String y = what == What.ERROR ? "top-1 error, %" : "cross-entropy";
+    String above = title != null ? title : what == What.ERROR ? "Top-1 error" : "Loss";
+    new LineChart(above, "epoch", y, lines).write(folder, String.valueOf(output.getFileName()));
     return Main.OK;
+  }
+
+  private static List<Epoch> epochs(Path metrics) throws IOException {
+    if (!Files.exists(metrics)) {
+      throw new IOException(metrics + ": does not exist; name the output folder of a training");
+    }
+    List<String> lines = Files.readAllLines(metrics);
+    var epochs = new ArrayList<Epoch>();
+    for (int i = 1; i < lines.size(); i++) {
+      try {
+        epochs.add(Epoch.of(lines.get(i)));
+      } catch (NumberFormatException e) {
+        throw new IOException("%s: line %d is not an epoch".formatted(metrics, i + 1), e);
+      }
+    }
+    return epochs;
   }
 }

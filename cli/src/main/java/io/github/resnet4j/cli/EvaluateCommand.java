@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -23,10 +24,12 @@ import picocli.CommandLine.Option;
     name = "evaluate",
     mixinStandardHelpOptions = true,
     description = {
-      "Counts how often a model is right on pictures whose classes are known.",
+      "Measures a model's accuracy on images whose classes are known.",
       "",
-      "The folder holds CLASS/*.jpg, or val/CLASS/*.jpg beside train/; the classes are labels of"
-          + " the model. Prints a table of the classes, and how many were right on stderr.",
+      "The folder holds CLASS/*.jpg, or val/CLASS/*.jpg; the classes are labels of the model, and"
+          + " may be some of them only. Prints recall and precision of each class, and top-1 and"
+          + " top-5 accuracy on stderr. Of a folder that 'train' divided itself, the images that it"
+          + " held out are scored: held-out.txt beside the model lists them.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -42,16 +45,21 @@ final class EvaluateCommand implements Callable<Integer> {
       paramLabel = "DIR",
       required = true,
       description =
-          "The pictures, a folder for each class; or 'digits', the embedded ones that are held"
-              + " out.")
+          "The images, a folder for each class; CIFAR's binary files; or 'digits', the validation"
+              + " images of the embedded data set.")
   private Path folder = Path.of("");
+
+  @Option(
+      names = "--include-training",
+      description = "Scores all images, also those that the model was trained on.")
+  private boolean includeTraining;
 
   @Option(
       names = "--confusion",
       paramLabel = "FILE",
       description =
-          "Writes a row for each class and a column for each that it was taken for: CSV, or a"
-              + " picture if the name ends with .png.")
+          "Writes the confusion matrix, true classes in rows, predicted ones in columns: CSV, or"
+              + " an image if the name ends with .png.")
   private @Nullable Path confusion;
 
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
@@ -63,7 +71,7 @@ final class EvaluateCommand implements Callable<Integer> {
     Evaluation found;
     var compile = options.forAll(classifier.network(), examples.size());
     try (Session session = classifier.network().compile(compile);
-        var progress = new Progress("evaluate", " pictures", 1)) {
+        var progress = new Progress("evaluate", " images", 1)) {
       found =
           Evaluation.of(
               classifier,
@@ -73,7 +81,7 @@ final class EvaluateCommand implements Callable<Integer> {
               failure -> System.err.println("resnet4j: " + failure.getMessage()));
     }
     if (found.count() == 0) {
-      throw new IOException(folder + ": none of the pictures can be read");
+      throw new IOException(folder + ": none of the images can be read");
     }
     if (found.outcomes().stream().anyMatch(each -> Double.isNaN(each.probability()))) {
       options.requireFiniteWeights(classifier.network());
@@ -90,10 +98,10 @@ final class EvaluateCommand implements Callable<Integer> {
                 percent(found.precision(k))));
       }
     }
-    new Table(List.of("class", "pictures", "recall_percent", "precision_percent"), rows)
+    new Table(List.of("class", "images", "recall_percent", "precision_percent"), rows)
         .print(format.format, System.out);
     System.err.printf(
-        "%,d pictures: %s %% right, %s %% among the first five%n",
+        "%,d images: top-1 accuracy %s %%, top-5 accuracy %s %%%n",
         found.count(), percent(found.accuracy()), percent(found.topFiveAccuracy()));
     if (confusion != null) {
       if (confusion.toString().endsWith(".png")) {
@@ -105,27 +113,59 @@ final class EvaluateCommand implements Callable<Integer> {
     return Main.OK;
   }
 
-  /** The pictures, with the model's labels. */
+  /** The images, with the model's labels. */
   private List<Example> examples(List<String> labels) throws IOException {
     boolean digits = folder.toString().equals("digits") && !Files.exists(folder);
-    Path held = folder.resolve("val");
-    Dataset data =
-        digits ? Dataset.digits() : Dataset.of(Files.isDirectory(held) ? held : folder, 0, 0);
+    Dataset data = digits ? Dataset.digits() : Dataset.toEvaluate(folder);
     var examples = new ArrayList<Example>();
-    for (Example example : data.val().isEmpty() ? data.train() : data.val()) {
+    int[] counts = new int[data.classes().size()];
+    for (Example example : digits ? data.val() : heldOut(data.val())) {
+      counts[example.label()]++;
       String name = data.classes().get(example.label());
       int label = labels.indexOf(name);
       if (label < 0) {
         throw new IOException(
-            "%s: the model has no class of this name; it has %s%s"
+            "%s: the model has no class '%s'; it has %s%s"
                 .formatted(
                     example.name(),
+                    name,
                     String.join(", ", labels.subList(0, Math.min(10, labels.size()))),
                     labels.size() > 10 ? ", …" : ""));
       }
       examples.add(new Example(example.name(), label, example.source()));
     }
+    for (int k = 0; k < counts.length; k++) {
+      if (counts[k] == 0) {
+        System.err.printf("resnet4j: class '%s' has no images%n", data.classes().get(k));
+      }
+    }
     return examples;
+  }
+
+  /** Without the images that the model was trained on, where that is known. */
+  private List<Example> heldOut(List<Example> all) throws IOException {
+    Optional<Path> file =
+        options.weights == null
+                || options.weights.startsWith("hf:")
+                || !Files.isRegularFile(Path.of(options.weights))
+            ? Optional.empty()
+            : HeldOut.beside(Path.of(options.weights));
+    List<Example> held = file.isEmpty() ? all : HeldOut.select(file.get(), folder, all);
+    if (file.isEmpty() || held.isEmpty()) {
+      return all;
+    }
+    if (includeTraining) {
+      System.err.printf(
+          "resnet4j: %,d of these %,d images were used to train the model, which knows them: on"
+              + " others it does worse%n",
+          all.size() - held.size(), all.size());
+      return all;
+    }
+    System.err.printf(
+        "resnet4j: scores the %,d images that training held out (%s); --include-training scores all"
+            + " %,d%n",
+        held.size(), file.get().getFileName(), all.size());
+    return held;
   }
 
   private static String percent(double part) {
@@ -134,7 +174,7 @@ final class EvaluateCommand implements Callable<Integer> {
 
   private static List<String> lines(Evaluation found) {
     var lines = new ArrayList<String>();
-    lines.add(Table.csvLine(concat("truth", List.copyOf(found.classes()))));
+    lines.add(Table.csvLine(concat("true class", List.copyOf(found.classes()))));
     for (int k = 0; k < found.classes().size(); k++) {
       var counts = new ArrayList<Object>();
       for (long count : found.confusion()[k]) {

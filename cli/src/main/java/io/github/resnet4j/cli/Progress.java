@@ -44,19 +44,19 @@ final class Progress implements AutoCloseable {
     }
     ProgressBar shown = bar;
     if (shown == null) {
-      shown =
+      var builder =
           new ProgressBarBuilder()
               .setTaskName(task)
               .setInitialMax(total)
               .setUnit(unit, unitSize)
               .setStyle(ProgressBarStyle.COLORFUL_UNICODE_BAR)
-              .setUpdateIntervalMillis(100)
-              .showSpeed()
-              .build();
+              .setUpdateIntervalMillis(100);
+      // With both, the bar does not fit 80 columns.
+      shown = (message.isEmpty() ? builder.showSpeed() : builder).build();
       bar = shown;
     }
     shown.maxHint(total);
-    shown.setExtraMessage(message);
+    shown.setExtraMessage(message.isEmpty() ? "" : " " + message);
     shown.stepTo(done);
   }
 

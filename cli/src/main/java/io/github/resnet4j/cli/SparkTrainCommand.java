@@ -18,9 +18,10 @@ import picocli.CommandLine.Spec;
     description = {
       "Trains a network on Apache Spark: as 'train', but each step is shared among executors.",
       "",
-      "The pictures lie on a file system that all executors reach. Recipes, files, report and"
+      "The images lie on a file system that all executors reach. Recipes, files, report and"
           + " --resume are those of 'train'; OUTPUT is a folder of the driver's machine. Each share"
-          + " is cut into --accumulate parts more. Starts spark-submit, of SPARK_HOME or the PATH.",
+          + " of a batch is computed in --accumulate micro-batches. Starts spark-submit, of"
+          + " SPARK_HOME or the PATH.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -58,7 +59,7 @@ final class SparkTrainCommand implements Callable<Integer> {
       names = "--shares",
       paramLabel = "N",
       description =
-          "Into how many shares a step is cut, a task for each; by default as many as there are"
+          "Into how many shares a batch is divided, a task for each; default: as many as there are"
               + " task slots. They may be more than the executors of the moment.")
   private int shares;
 
@@ -66,8 +67,8 @@ final class SparkTrainCommand implements Callable<Integer> {
       names = "--local-steps",
       paramLabel = "K",
       description =
-          "Steps that each share is learnt from alone before weights are averaged: less to send; by"
-              + " default 1, gradients are added up at every step.")
+          "Local SGD: steps that each share does alone before weights are averaged, with less to"
+              + " send; default 1, gradients are added up at every step.")
   private int localSteps = 1;
 
   @Override
@@ -75,15 +76,15 @@ final class SparkTrainCommand implements Callable<Integer> {
     if (!SparkSubmit.isInside()) {
       return spark.run(spec, USUAL);
     }
-    Dataset pictures =
+    Dataset images =
         options.isDigits()
             ? Dataset.digits()
             : SparkPictures.ofFolder(options.data, options.split, options.seed);
     return options.train(
-        pictures,
+        images,
         (trainer, start, recipe) -> {
           try (var machines =
-              SparkMachines.open(spark.master(), start, pictures, recipe, shares, localSteps)) {
+              SparkMachines.open(spark.master(), start, images, recipe, shares, localSteps)) {
             trainer.on(machines).run(options.resume);
           }
         });

@@ -9,19 +9,21 @@ import picocli.CommandLine.Mixin;
     name = "train",
     mixinStandardHelpOptions = true,
     description = {
-      "Trains a network on a folder of pictures, or goes on from weights (fine-tuning).",
+      "Trains a network on a folder of images, from scratch or from pretrained weights"
+          + " (fine-tuning).",
       "",
-      "The folder holds train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg, of which a part is"
-          + " held out, or CIFAR's binary files. After each epoch OUTPUT has last.safetensors and"
-          + " best.safetensors, which 'classify' and Python take, metrics.csv, files for"
-          + " TensorBoard, and what --resume goes on from; at the end report.html with curves,"
-          + " confusion matrix and examples.",
+      "The folder holds train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg, of which a fraction"
+          + " is held out for validation, or CIFAR's binary files. After each epoch the output"
+          + " folder has last.safetensors and best.safetensors, which 'classify' and Python take,"
+          + " metrics.csv, files for TensorBoard, and the state for --resume; at the end"
+          + " report.html with curves, confusion matrix and examples.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j train --data photos/ --model resnet18 --weights DEFAULT --output run1/",
-      "  resnet4j train -d digits/ -m resnet20 --recipe small-images --epochs 20 -o run2/",
-      "  resnet4j train -d photos/ -m resnet50 -w my.pth --freeze stem,layer1 -o run3/ --resume",
+      "  resnet4j train -d digits -m resnet20 --epochs 20 -o run2/",
+      "  resnet4j train -d digits -m resnet20 --epochs 40 -o run2/ --resume",
+      "  resnet4j train -d photos/ -m resnet50 -w my.pth --freeze stem,layer1 -o run3/",
       "  resnet4j classify -w run1/best.safetensors photo.jpg",
     })
 final class TrainCommand implements Callable<Integer> {

@@ -26,31 +26,29 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
-/** The options that say what is learnt, from what, and how. */
+/** The options of training: network, data, recipe, output. */
 final class TrainingOptions {
   @Option(
       names = {"-d", "--data"},
       paramLabel = "DIR",
       required = true,
       description =
-          "The pictures, a folder for each class; or CIFAR-10's or CIFAR-100's binary files; or"
-              + " 'digits', the embedded ones.")
+          "The training images: a folder with a folder for each class; CIFAR-10's or CIFAR-100's"
+              + " binary files; or 'digits', the embedded data set.")
   String data = "";
 
   @Option(
       names = {"-o", "--output"},
       paramLabel = "DIR",
       required = true,
-      description = "Where the files go.")
+      description = "The folder for models, metrics and report.")
   private Path output = Path.of("");
 
   @Option(
@@ -63,13 +61,13 @@ final class TrainingOptions {
       names = {"-w", "--weights"},
       paramLabel = "WEIGHTS",
       description =
-          "What to begin with, as 'classify' takes it: DEFAULT, a name or a file. Its head is"
-              + " replaced where the classes differ. By default initial weights.")
+          "Pretrained weights to fine-tune, as 'classify' takes them: DEFAULT, a name or a file."
+              + " The head is replaced where the classes differ. Default: random initialization.")
   private @Nullable String weights;
 
   @Option(
       names = "--plain",
-      description = "Without shortcuts, to see what they are good for; only without weights.")
+      description = "Without shortcut connections, to compare; only without --weights.")
   private boolean plain;
 
   @Option(
@@ -77,190 +75,191 @@ final class TrainingOptions {
       paramLabel = "NAME",
       description =
           "finetune, paper, cifar, torchvision-v1, torchvision-v2 or small-images; the options"
-              + " below overrule it. By default finetune with weights, else torchvision-v1, or"
-              + " small-images for a network for small pictures.")
+              + " below override it. Default: finetune with --weights; else torchvision-v1, or"
+              + " small-images for a network for small images.")
   private @Nullable String recipe;
 
-  @Option(names = "--epochs", paramLabel = "N", description = "How often all pictures are seen.")
+  @Option(
+      names = "--epochs",
+      paramLabel = "N",
+      description = "Number of epochs; with --resume, a larger one extends the run.")
   private @Nullable Integer epochs;
 
   @Option(
       names = {"-b", "--batch"},
       paramLabel = "N",
-      description = "Pictures of a step.")
+      description = "Batch size.")
   private @Nullable Integer batch;
 
-  @Option(names = "--lr", paramLabel = "RATE", description = "The highest learning rate.")
+  @Option(names = "--lr", paramLabel = "RATE", description = "Maximum learning rate.")
   private @Nullable Double rate;
 
   @Option(
       names = "--scale-rate",
       description =
-          "Multiplies the recipe's rate by --batch over the recipe's batch, with at least 5 epochs"
-              + " of warm-up (arXiv 1706.02677, section 2).")
+          "Linear scaling: multiplies the recipe's learning rate by --batch over the recipe's batch"
+              + " size, with at least 5 warm-up epochs (arXiv 1706.02677).")
   private boolean scaleRate;
 
   @Option(
       names = "--schedule",
       paramLabel = "KIND",
-      description = "How the rate changes: constant, cosine, steps, plateau, one_cycle.")
+      description = "Learning-rate schedule: constant, cosine, steps, plateau, one_cycle.")
   private Schedule.@Nullable Kind kind;
 
   @Option(
       names = "--milestones",
       paramLabel = "EPOCH",
       split = ",",
-      description = "For steps: from these epochs on a tenth of the rate.")
+      description =
+          "For --schedule steps: the epochs after which the learning rate is divided by 10.")
   private @Nullable List<Integer> milestones;
 
-  @Option(names = "--warmup", paramLabel = "N", description = "Epochs in which the rate rises.")
+  @Option(names = "--warmup", paramLabel = "N", description = "Number of linear warm-up epochs.")
   private @Nullable Integer warmup;
 
   @Option(names = "--optimizer", paramLabel = "NAME", description = "sgd, nesterov or adamw.")
   private @Nullable OptimizerChoice optimizer;
 
-  @Option(names = "--momentum", paramLabel = "M", description = "For sgd and nesterov.")
+  @Option(names = "--momentum", paramLabel = "M", description = "Momentum of sgd and nesterov.")
   private @Nullable Float momentum;
 
   @Option(
       names = "--weight-decay",
-      paramLabel = "D",
-      description = "What a step takes away from a weight, before the rate.")
+      paramLabel = "DECAY",
+      description = "Weight decay (L2 penalty; decoupled for adamw).")
   private @Nullable Float weightDecay;
 
   @Option(
       names = "--label-smoothing",
       paramLabel = "E",
-      description = "The part of a target that is spread over all classes.")
+      description = "Label smoothing, 0 to 1; 0.1 is usual.")
   private @Nullable Double labelSmoothing;
 
   @Option(
       names = "--accumulate",
       paramLabel = "N",
-      description = "In how many parts a step's pictures are learnt from: less memory.")
+      description =
+          "Gradient accumulation steps: each batch is computed in N micro-batches, with as much"
+              + " less memory; batch norm takes its statistics from each micro-batch. Default: as"
+              + " few as the memory allows.")
   private @Nullable Integer accumulate;
 
   @Option(
       names = "--clip",
       paramLabel = "NORM",
-      description = "The longest that all gradients together may be.")
+      description = "Maximum gradient norm (gradient clipping).")
   private @Nullable Double clip;
 
   @Option(
       names = "--crop",
       paramLabel = "KIND",
-      description = "Which part of a picture is learnt from: center, random_resized, pad.")
+      description =
+          "Training crop: center, random_resized (RandomResizedCrop), pad (pad and random crop).")
   private Augmentation.@Nullable Crop crop;
 
-  @Option(names = "--flip", negatable = true, description = "Mirrors half of the pictures, or not.")
+  @Option(names = "--flip", negatable = true, description = "Random horizontal flip, or not.")
   private @Nullable Boolean flip;
 
   @Option(
       names = "--invert",
-      paramLabel = "PART",
-      description = "The part of the pictures that become their negative.")
+      paramLabel = "P",
+      description = "Probability of inverting an image (RandomInvert).")
   private @Nullable Double invert;
 
   @Option(
       names = "--trivial-augment",
       negatable = true,
-      description = "Adjusts each picture in one way at random: geometry, colours.")
+      description = "TrivialAugment: one random adjustment of geometry or color for each image.")
   private @Nullable Boolean trivial;
 
   @Option(
       names = "--jitter",
-      paramLabel = "PART",
-      description = "By how much brightness, contrast and saturation change, 0 to 1.")
+      paramLabel = "STRENGTH",
+      description = "Color jitter: maximum change of brightness, contrast and saturation, 0 to 1.")
   private @Nullable Double jitter;
 
-  @Option(
-      names = "--erase",
-      paramLabel = "PART",
-      description = "The part of the pictures that lose a rectangle.")
+  @Option(names = "--erase", paramLabel = "P", description = "Random-erasing probability.")
   private @Nullable Double erase;
 
-  @Option(
-      names = "--mixup",
-      paramLabel = "ALPHA",
-      description = "Mixes pictures with their neighbours; 0.2 is usual.")
+  @Option(names = "--mixup", paramLabel = "ALPHA", description = "Mixup alpha; 0.2 is usual.")
   private @Nullable Double mixup;
 
-  @Option(
-      names = "--cutmix",
-      paramLabel = "ALPHA",
-      description = "Puts a rectangle of a neighbour into each picture; 1 is usual.")
+  @Option(names = "--cutmix", paramLabel = "ALPHA", description = "CutMix alpha; 1 is usual.")
   private @Nullable Double cutmix;
 
   @Option(
       names = "--stochastic-depth",
       paramLabel = "RATE",
-      description = "How often a picture passes the last block by, earlier ones less often; 0.05.")
+      description =
+          "Drop-path rate (stochastic depth) of the last block, smaller for earlier ones; 0.05 is"
+              + " usual.")
   private @Nullable Double stochasticDepth;
 
   @Option(
       names = "--average",
-      paramLabel = "KEPT",
+      paramLabel = "DECAY",
       description =
-          "The model is an average of the weights, of which each step keeps this part; 0.999.")
+          "Decay of an exponential moving average (EMA) of the weights, which becomes the model;"
+              + " 0.999 is usual.")
   private @Nullable Double averaging;
 
   @Option(
       names = "--rates",
-      paramLabel = "PART=FACTOR",
+      paramLabel = "LAYER=FACTOR",
       split = ",",
-      description = "Multiplies the rate for parts, named as for --freeze: layer1=0.1,fc=10.")
+      description = "Learning-rate factors for layers, named as for --freeze: layer1=0.1,fc=10.")
   private Map<String, Double> rates = Map.of();
 
-  @Option(
-      names = "--freeze-statistics",
-      description = "Batch norm uses the statistics that the weights came with.")
+  @Option(names = "--freeze-statistics", description = "Freezes batch norm's running statistics.")
   private boolean frozenStatistics;
 
   @Option(
       names = "--val-split",
-      paramLabel = "PART",
+      paramLabel = "FRACTION",
       description =
-          "Without folders train and val: which part of each class is held out; default"
-              + " ${DEFAULT-VALUE}.")
+          "Fraction of each class that is held out for validation if there are no folders train and"
+              + " val; default ${DEFAULT-VALUE}.")
   double split = 0.2;
 
   @Option(
       names = "--freeze",
-      paramLabel = "PART",
+      paramLabel = "LAYER",
       split = ",",
-      description = "What stays as it is: stem, layer1 to layer4, or the beginning of a name.")
+      description =
+          "Layers to freeze: stem, layer1 to layer4, or the beginning of a parameter's name.")
   private List<String> frozen = List.of();
 
   @Option(
       names = "--preprocessing",
       paramLabel = "FILE",
-      description =
-          "How pictures are prepared, as 'classify' takes it; by default as the weights'.")
+      description = "Preprocessing file, as 'classify' takes it; default: that of the weights.")
   private @Nullable Path preprocessingFile;
 
   @Option(
       names = "--seed",
       paramLabel = "S",
-      description = "What all chance follows from; default ${DEFAULT-VALUE}.")
+      description = "Random seed; default ${DEFAULT-VALUE}.")
   long seed;
 
   @Option(
       names = "--save-every",
       paramLabel = "MINUTES",
-      description =
-          "How much work a killed run may lose, at most an epoch's; default ${DEFAULT-VALUE}.")
+      description = "Minutes between saved states within an epoch; default ${DEFAULT-VALUE}.")
   private double saveEvery = 10;
 
-  @Option(names = "--resume", description = "Go on where an earlier run in OUTPUT was stopped.")
+  @Option(
+      names = "--resume",
+      description = "Resume the run in the output folder, with the same options.")
   boolean resume;
 
-  @Option(names = "--strict", description = "End at the first picture that cannot be read.")
+  @Option(names = "--strict", description = "Fail at the first image that cannot be read.")
   private boolean strict;
 
   @Option(
       names = {"-t", "--threads"},
       paramLabel = "N",
-      description = "Threads to compute on; by default all cores.")
+      description = "Threads to compute on; default: all cores.")
   private int threads = Runtime.getRuntime().availableProcessors();
 
   enum OptimizerChoice {
@@ -269,7 +268,7 @@ final class TrainingOptions {
     ADAMW
   }
 
-  /** The pictures, on a file system of this machine. */
+  /** The data set, on a file system of this machine. */
   Dataset localData() throws IOException {
     return isDigits() ? Dataset.digits() : Dataset.of(Path.of(data), split, seed);
   }
@@ -278,61 +277,63 @@ final class TrainingOptions {
     return data.equals("digits") && !Files.exists(Path.of(data));
   }
 
-  /** Where a training learns. */
+  /** Where a training runs. */
   interface Place {
     void run(Trainer trainer, Classifier start, Recipe recipe)
         throws IOException, InterruptedException;
   }
 
   /** Trains to the end, and writes the report. */
-  int train(Dataset pictures, Place place) throws IOException, InterruptedException {
-    if (!resume && Files.exists(output.resolve("state.safetensors"))) {
+  int train(Dataset images, Place place) throws IOException, InterruptedException {
+    boolean hasState = Files.exists(output.resolve("state.safetensors"));
+    if (hasState && !resume) {
       throw new IllegalArgumentException(
-          output + ": holds a training already; go on with it with --resume, or take another");
+          output + ": has a run in it: continue it with --resume, or choose another --output");
     }
-    Classifier start = start(pictures.classes());
+    if (resume && !hasState) {
+      System.err.println(output + ": has no run to resume; a new one begins");
+    }
+    Classifier start = start(images.classes());
     Recipe chosen = recipe(start.network().spec());
+    String title =
+        "%s on %s".formatted(model == null ? start.network().spec().block() : model, data);
     System.err.printf(
-        "%,d pictures to learn from, %,d held out, %d classes%n  %s%n",
-        pictures.train().size(),
-        pictures.val().size(),
-        pictures.classes().size(),
+        "%s: %,d training images, %,d validation images, %d classes%n  %s%n",
+        title,
+        images.train().size(),
+        images.val().size(),
+        images.classes().size(),
         String.join("\n  ", chosen.lines()));
-    try (var printer = new Printer();
+    try (var printer = new TrainingPrinter(chosen, strict);
         var events = new EventFile(output, System.currentTimeMillis() / 1000)) {
+      var heldOut = new HeldOut(output, Path.of(data), images);
       var saving = Duration.ofMillis((long) (saveEvery * 60_000));
       var trainer =
-          new Trainer(start, pictures, chosen, threads, output, saving, List.of(printer, events));
+          new Trainer(
+              start, images, chosen, threads, output, saving, List.of(heldOut, printer, events));
       place.run(trainer, start, chosen);
       printer.close();
-      report(start.network().spec(), pictures, chosen, printer.epochs);
-    } catch (ArithmeticException e) { // the loss is no number
+      Evaluation best = evaluateBest(images);
+      TrainingReport.write(output, title, chosen.lines(), printer.epochs(), best);
+      printer.printEnd(output, best);
+    } catch (ArithmeticException e) { // it diverged
       throw new IllegalArgumentException(e.getMessage(), e);
     } catch (OutOfMemoryError e) {
       throw new IllegalArgumentException(
-          "%d pictures of %d×%d at once do not fit into the heap of %,d MB: take a smaller --batch, or"
-                  .formatted(
-                      chosen.batch() / chosen.accumulate(),
-                      start.preprocessing().cropHeight(),
-                      start.preprocessing().cropWidth(),
-                      Runtime.getRuntime().maxMemory() >> 20)
-              + " the same in parts with --accumulate, or more memory with"
-              + " RESNET4J_JAVA_OPTS=-Xmx…; on Spark, --conf spark.driver.memory=…",
+          "out of memory: the heap has %,d MB; take more --accumulate steps, which make smaller"
+                  .formatted(Runtime.getRuntime().maxMemory() >> 20)
+              + " micro-batches, or give more memory with RESNET4J_JAVA_OPTS=-Xmx…; on Spark with"
+              + " --conf spark.driver.memory=… and spark.executor.memory=…",
           e);
     }
     return Main.OK;
   }
 
-  private void report(ResNetSpec spec, Dataset pictures, Recipe chosen, List<Trainer.Epoch> epochs)
-      throws IOException {
+  private Evaluation evaluateBest(Dataset images) throws IOException {
     Classifier best = Classifier.load(output.resolve("best.safetensors"));
-    Evaluation found;
     try (Session session = best.network().compile(CompileOptions.defaults().withThreads(threads))) {
-      found = Evaluation.of(best, pictures.val(), session, _ -> {}, _ -> {});
+      return Evaluation.of(best, images.val(), session, _ -> {}, _ -> {});
     }
-    String title = "%s on %s".formatted(model == null ? spec.block() : model, data);
-    TrainingReport.write(output, title, chosen.lines(), epochs, found);
-    System.err.println("report: " + output.resolve("report.html"));
   }
 
   /** The network to begin with, for these classes. */
@@ -447,68 +448,5 @@ final class TrainingOptions {
 
   private static <T> T or(@Nullable T asked, T preset) {
     return asked == null ? preset : asked;
-  }
-
-  /** A bar for the epoch that runs, a line for each that is done. */
-  private final class Printer implements Trainer.Listener, AutoCloseable {
-    private final List<Trainer.Epoch> epochs = new ArrayList<>();
-    private @Nullable Progress bar;
-
-    @Override
-    public void begin(long steps, List<Trainer.Epoch> done) {
-      epochs.addAll(done);
-    }
-
-    @Override
-    public void step(Trainer.Step step) {
-      Progress shown = bar;
-      if (shown == null) {
-        shown = new Progress("epoch " + step.epoch(), " pictures", 1);
-        bar = shown;
-      }
-      shown.at(
-          step.done(),
-          step.all(),
-          String.format(
-              Locale.ROOT, "loss %.3f, %.1f %% right", step.loss(), 100 * step.accuracy()));
-    }
-
-    @Override
-    public void epoch(Trainer.Epoch epoch) {
-      close();
-      epochs.add(epoch);
-      String held =
-          Double.isNaN(epoch.valLoss())
-              ? ""
-              : "; held out: loss %.4f, %.2f %% right"
-                  .formatted(epoch.valLoss(), 100 * epoch.valAccuracy());
-      System.out.printf(
-          "epoch %d: loss %.4f, %.2f %% right%s; rate %.4g, %.1f pictures/s (steps alone %.1f,"
-              + " loading alone %.1f)%n",
-          epoch.number(),
-          epoch.trainLoss(),
-          100 * epoch.trainAccuracy(),
-          held,
-          epoch.rate(),
-          epoch.imagesPerSecond(),
-          epoch.stepImagesPerSecond(),
-          epoch.loadImagesPerSecond());
-    }
-
-    @Override
-    public void unreadable(IOException failure) {
-      if (strict) {
-        throw new IllegalArgumentException(failure.getMessage(), failure);
-      }
-      System.err.println("resnet4j: " + failure.getMessage());
-    }
-
-    @Override
-    public void close() {
-      if (bar != null) {
-        bar.close();
-        bar = null;
-      }
-    }
   }
 }

@@ -437,16 +437,28 @@ class CommandIT {
     };
     Run made = run(train);
     assertEquals(0, made.code(), made.err());
-    assertEquals(20, made.lines().size(), made.out());
+    assertEquals(1 + 20 + 4, made.lines().size(), made.out());
+    assertTrue(
+        made.lines().getFirst().matches("epoch +loss +acc % +val loss +val acc % .*images/s"),
+        made.out());
     assertTrue(
         made.lines()
-            .getFirst()
-            .matches(
-                "epoch 1: loss \\d\\.\\d{4}, [\\d.]+ % right; held out: loss [\\d.]+, [\\d.]+ %"
-                    + " right; rate 0.0008000, [\\d.]+ pictures/s \\(steps alone [\\d.]+, loading"
-                    + " alone [\\d.]+\\)"),
+            .get(1)
+            .matches("1/20 +\\d\\.\\d{4} +[\\d.]+ +[\\d.]+ +[\\d.]+ +0\\.0008000 +[\\d.]+"),
         made.out());
-    assertTrue(made.err().contains("32 pictures to learn from, 8 held out, 2 classes"), made.err());
+    assertTrue(
+        made.err().contains("32 training images, 8 validation images, 2 classes"), made.err());
+    assertTrue(made.err().contains("\n  learning-rate schedule: one cycle\n"), made.err());
+    List<String> end = made.lines().subList(21, 25);
+    assertTrue(
+        end.getFirst().matches("best epoch: \\d+ of 20, validation accuracy [\\d.]+ %"),
+        made.out());
+    assertEquals("model:  " + out + "/best.safetensors", end.get(1));
+    assertEquals(
+        "next:   resnet4j classify --weights " + out + "/best.safetensors IMAGE", end.getLast());
+    for (String line : made.lines().subList(0, 21)) {
+      assertTrue(line.length() < 80, line);
+    }
 
     for (String picture : List.of("loss", "accuracy", "rate")) {
       Path svg = folder.resolve("run/" + picture + ".svg");
@@ -455,8 +467,8 @@ class CommandIT {
           720, ImageIO.read(folder.resolve("run/" + picture + ".png").toFile()).getWidth());
     }
     String report = Files.readString(folder.resolve("run/report.html"));
-    assertTrue(report.contains("of 8 held-out pictures are right"), report.substring(0, 2000));
-    assertTrue(report.contains("Most certain"));
+    assertTrue(report.contains("on 8 validation images"), report.substring(0, 2000));
+    assertTrue(report.contains("Most confident correct predictions"));
     try (var files = Files.list(folder.resolve("run"))) {
       assertEquals(
           1,
@@ -467,7 +479,7 @@ class CommandIT {
 
     Run again = run(train);
     assertEquals(1, again.code());
-    assertTrue(again.err().contains("go on with it with --resume"), again.err());
+    assertTrue(again.err().contains("has a run in it: continue it with --resume"), again.err());
     String[] resumed = Arrays.copyOf(train, train.length + 1);
     resumed[train.length] = "--resume";
     assertEquals(0, run(resumed).code()); // there is nothing left to do
@@ -486,11 +498,15 @@ class CommandIT {
             "--confusion",
             confusion.toString());
     assertEquals(0, found.code(), found.err());
-    assertEquals("class,pictures,recall_percent,precision_percent", found.lines().getFirst());
+    assertEquals("class,images,recall_percent,precision_percent", found.lines().getFirst());
+    assertTrue(found.err().contains("scores the 8 images that training held out"), found.err());
+    assertTrue(found.err().contains("\n8 images: top-1 accuracy "), found.err());
+    Run whole = run("evaluate", "-w", best.toString(), "-d", data, "--include-training");
+    assertTrue(whole.err().contains("32 of these 40 images were used to train"), whole.err());
     assertTrue(
-        found.err().matches("(?s)40 pictures: (?:[89]\\d|100)\\..* among the first five\\R"),
-        found.err());
-    assertEquals("truth,disc,square", Files.readAllLines(confusion).getFirst());
+        whole.err().matches("(?s).*\\R40 images: top-1 accuracy (?:[89]\\d|100)\\..*"),
+        whole.err());
+    assertEquals("true class,disc,square", Files.readAllLines(confusion).getFirst());
     Run classified =
         run("classify", "-w", best.toString(), photos.resolve("disc/3.png").toString());
     assertEquals(0, classified.code(), classified.err());
@@ -504,6 +520,7 @@ class CommandIT {
 
     Run mean = run("train", "-d", data, "-m", "resnet20", "--lr", "1e30", "-o", out + "2");
     assertEquals(1, mean.code());
+    assertTrue(mean.err().contains("resnet4j: diverged: the loss is "), mean.err());
     assertTrue(mean.err().contains("try a lower learning rate"), mean.err());
     Run large =
         run(
@@ -519,7 +536,7 @@ class CommandIT {
             "-o",
             out + "4");
     assertEquals(1, large.code(), large.err());
-    assertTrue(large.err().contains("32 pictures of 224×224 at once do not fit"), large.err());
+    assertTrue(large.err().contains("MB of memory for a single image of 224×224"), large.err());
     Run other =
         run(
             "train",
@@ -616,9 +633,11 @@ class CommandIT {
     Run start = run(training("run")); // starts anew, and has room now
     assertEquals(0, start.code(), start.err());
     byte[] state = Files.readAllBytes(folder.resolve("run/state.safetensors"));
-    String[] more = training("run");
-    more[more.length - 4] = "4";
-    assertEquals(1, run(more).code()); // another recipe
+    String[] other = training("run");
+    other[6] = "16"; // the batch size
+    Run refused = run(other);
+    assertEquals(1, refused.code());
+    assertTrue(refused.err().contains("batch size was 8, is 16"), refused.err());
     assertArrayEquals(state, Files.readAllBytes(folder.resolve("run/state.safetensors")));
   }
 

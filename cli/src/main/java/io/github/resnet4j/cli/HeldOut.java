@@ -1,0 +1,58 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.train.Dataset;
+import io.github.resnet4j.train.Dataset.Example;
+import io.github.resnet4j.train.Trainer;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+
+/**
+ * Writes which images a training held out of a folder that has no part for validation, so that
+ * 'evaluate' need not score images that the model was trained on.
+ *
+ * @param output the folder of the training
+ * @param data the folder of the images
+ */
+record HeldOut(Path output, Path data, Dataset images) implements Trainer.Listener {
+  private static final String FILE = "held-out.txt";
+
+  @Override
+  public void begin(Trainer.Start start) throws IOException {
+    if (Files.isDirectory(data.resolve("train")) || !Files.isDirectory(data)) {
+      return;
+    }
+    List<String> names =
+        images.val().stream()
+            .filter(example -> Files.exists(Path.of(example.name())))
+            .map(example -> relative(data, example))
+            .toList();
+    if (!names.isEmpty()) {
+      Files.write(output.resolve(FILE), names);
+    }
+  }
+
+  private static String relative(Path data, Example example) {
+    return data.relativize(Path.of(example.name())).toString();
+  }
+
+  /** The file beside a model, if there is one. */
+  static Optional<Path> beside(Path weights) {
+    Path file = weights.toAbsolutePath().resolveSibling(FILE);
+    return Files.isRegularFile(file) ? Optional.of(file) : Optional.empty();
+  }
+
+  /**
+   * The images that a file lists; none if the folder is another one than that of the training,
+   * because it lacks some of them.
+   */
+  static List<Example> select(Path file, Path data, List<Example> all) throws IOException {
+    Set<String> names = Set.copyOf(Files.readAllLines(file));
+    List<Example> found =
+        all.stream().filter(example -> names.contains(relative(data, example))).toList();
+    return found.size() == names.size() ? found : List.of();
+  }
+}

@@ -1,0 +1,157 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.train.Evaluation;
+import io.github.resnet4j.train.Recipe;
+import io.github.resnet4j.train.Schedule;
+import io.github.resnet4j.train.Trainer;
+import io.github.resnet4j.train.Trainer.Epoch;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Prints a training: a bar for the epoch that runs, a line of a table for each that is done, and at
+ * the end where the model is. Lines are written at once, also into a file; they fit 80 columns.
+ */
+final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
+  private static final double LARGE = 1e5;
+
+  private final Recipe recipe;
+  private final boolean strict;
+  private final List<Epoch> epochs = new ArrayList<>();
+  private @Nullable Progress bar;
+
+  /**
+   * @param strict whether an image that cannot be read ends the training
+   */
+  TrainingPrinter(Recipe recipe, boolean strict) {
+    this.recipe = recipe;
+    this.strict = strict;
+  }
+
+  List<Epoch> epochs() {
+    return epochs;
+  }
+
+  private int all() {
+    return recipe.schedule().epochs();
+  }
+
+  @Override
+  public void begin(Trainer.Start start) {
+    epochs.addAll(start.epochs());
+    if (start.microBatch() < recipe.batch()) {
+      System.err.printf(
+          "  micro-batches: up to %,d images, whose gradients are accumulated; batch norm takes its"
+              + " statistics%n    from each micro-batch%n",
+          start.microBatch());
+    }
+    if (start.steps() > 0) {
+      System.err.printf(
+          "resumes after step %,d; %d of %d epochs are done%n",
+          start.steps(), epochs.size(), all());
+    }
+    if (start.plannedEpochs() != all()) {
+      System.err.printf(
+          "extends the run from %d to %d epochs: %s%n",
+          start.plannedEpochs(), all(), extension(recipe.schedule().kind()));
+    }
+    if (epochs.size() < all()) {
+      print("epoch", "loss", "acc %", "val loss", "val acc %", "learning rate", "images/s");
+    } else {
+      System.err.println("nothing is left to train; a larger --epochs extends the run");
+    }
+  }
+
+  private static String extension(Schedule.Kind kind) {
+    return switch (kind) {
+      case CONSTANT -> "the learning rate stays as it is";
+      case STEPS, PLATEAU -> "the learning rate stays as it is until the next drop";
+      case COSINE, ONE_CYCLE ->
+          "the learning rate continues on the curve of a run of that length, so it rises again"
+              + " first";
+    };
+  }
+
+  @Override
+  public void step(Trainer.Step step) {
+    Progress shown = bar;
+    if (shown == null) {
+      shown = new Progress("epoch %d/%d".formatted(step.epoch(), all()), "", 1);
+      bar = shown;
+    }
+    shown.at(
+        step.done(),
+        step.all(),
+        String.format(Locale.ROOT, "loss %.3f, acc %.1f %%", step.loss(), 100 * step.accuracy()));
+  }
+
+  @Override
+  public void epoch(Epoch epoch) {
+    close();
+    epochs.add(epoch);
+    print(
+        epoch.number() + "/" + all(),
+        number("%.4f", epoch.trainLoss()),
+        number("%.2f", 100 * epoch.trainAccuracy()),
+        number("%.4f", epoch.valLoss()),
+        number("%.2f", 100 * epoch.valAccuracy()),
+        number("%.4g", epoch.rate()),
+        number("%.1f", epoch.imagesPerSecond()));
+  }
+
+  private static String number(String format, double value) {
+    return Double.isNaN(value)
+        ? "-"
+        : String.format(Locale.ROOT, Math.abs(value) < LARGE ? format : "%.2e", value);
+  }
+
+  private static void print(Object... columns) {
+    System.out.printf("%-9s %9s %7s  %9s  %9s  %13s %10s%n", columns);
+    System.out.flush();
+  }
+
+  /** Prints which epoch was the best, where its model is, and what can be done next. */
+  void printEnd(Path output, Evaluation found) {
+    Epoch best = epochs.stream().max(Comparator.comparingDouble(Epoch::score)).orElseThrow();
+    String accuracy =
+        found.count() == 0
+            ? "training accuracy " + number("%.2f %%", 100 * best.trainAccuracy())
+            : "validation accuracy "
+                + number("%.2f %%", 100 * best.valAccuracy())
+                + (found.classes().size() > 5
+                    ? ", top-5 " + number("%.2f %%", 100 * found.topFiveAccuracy())
+                    : "");
+    Path model = output.resolve("best.safetensors");
+    System.out.printf(
+        "best epoch: %d of %d, %s%nmodel:  %s%nreport: %s%nnext:   resnet4j classify --weights %s"
+            + " IMAGE%n",
+        best.number(), all(), accuracy, model, output.resolve("report.html"), quoted(model));
+    System.out.flush();
+  }
+
+  private static String quoted(Path path) {
+    String text = path.toString();
+    return text.matches("[\\w./\\\\:+-]+") ? text : "'" + text + "'";
+  }
+
+  @Override
+  public void unreadable(IOException failure) {
+    if (strict) {
+      throw new IllegalArgumentException(failure.getMessage(), failure);
+    }
+    System.err.println("resnet4j: " + failure.getMessage());
+  }
+
+  @Override
+  public void close() {
+    if (bar != null) {
+      bar.close();
+      bar = null;
+    }
+  }
+}

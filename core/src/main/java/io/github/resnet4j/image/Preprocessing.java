@@ -52,9 +52,13 @@ public record Preprocessing(
         "resize",
         resize,
         "at least the crop's larger side and at most 16384");
-    check(mean.size() == 3 || mean.size() == 1, "mean", mean, "three values, or one for gray");
     check(
-        std.size() == mean.size() && std.stream().allMatch(s -> s > 0),
+        (mean.size() == 3 || mean.size() == 1) && mean.stream().allMatch(Float::isFinite),
+        "mean",
+        mean,
+        "three values, or one for gray");
+    check(
+        std.size() == mean.size() && std.stream().allMatch(s -> s > 0 && Float.isFinite(s)),
         "std",
         std,
         "as many positive values as mean");

@@ -116,6 +116,8 @@ class PreprocessingTest {
             + " lanczos",
         "{\"crop_size\": 224, \"mean\": [0.5, 0.5]} | mean must be three values, or one for gray",
         "{\"crop_size\": 224, \"std\": [0.5, 0, 0.5]} | std must be as many positive values",
+        "{\"crop_size\": 224, \"std\": [0.5, 1e999, 0.5]} | std must be as many positive values",
+        "{\"crop_size\": 224, \"mean\": [0.5, 1e999, 0.5]} | mean must be three values",
         "{\"crop_size\": 224, \"mean\": \"x\"} | mean must be a list of numbers, was x",
         "{\"crop_size\": \"x\"} | crop_size must be whole numbers, was x",
         "{\"crop_size\": 224, \"crop_pct\": 2} | crop_pct must be above 0 and at most 1, was 2",

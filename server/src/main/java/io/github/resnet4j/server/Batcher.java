@@ -11,7 +11,6 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -166,22 +165,6 @@ final class Batcher implements AutoCloseable {
     }
   }
 
-  /**
-   * Waits for a place, until the deadline.
-   *
-   * @param deadline in {@link System#nanoTime()}
-   */
-  static void acquire(Semaphore places, long deadline) {
-    try {
-      if (!places.tryAcquire(deadline - System.nanoTime(), TimeUnit.NANOSECONDS)) {
-        throw tooLate();
-      }
-    } catch (InterruptedException _) {
-      Thread.currentThread().interrupt();
-      throw new Refusal(Kind.NOT_READY, "the server is stopping");
-    }
-  }
-
   int waiting() {
     lock.lock();
     try {
@@ -265,18 +248,41 @@ final class Batcher implements AutoCloseable {
       measurements.ran(batch.size(), Duration.ofNanos(took));
       for (int i = 0; i < batch.size(); i++) {
         Waiting waiting = batch.get(i);
-        waiting.result.complete(
+        var result =
             new Result(
-                row(logits, i),
-                row(embeddings, i),
-                batch.size(),
-                begin - waiting.since,
-                took,
-                end));
+                row(logits, i), row(embeddings, i), batch.size(), begin - waiting.since, took, end);
+        try {
+          checkFinite("logits", result.logits);
+          checkFinite("embedding", result.embedding);
+          waiting.result.complete(result);
+        } catch (Refusal refusal) {
+          waiting.result.completeExceptionally(refusal);
+        }
       }
     } catch (RuntimeException | Error e) {
       batch.forEach(waiting -> waiting.result.completeExceptionally(e));
     }
+  }
+
+  /** Neither JSON nor a client's code has a place for what is no number. */
+  static void checkFinite(String output, float[] numbers) {
+    int found = notFinite(numbers);
+    if (found >= 0) {
+      throw new Refusal(
+          Kind.FAILED,
+          "the model's %s are not finite: %s at %d; its weights or this input make it overflow"
+              .formatted(output, numbers[found], found));
+    }
+  }
+
+  /** Where the first number is that is not finite; -1 if there is none. */
+  static int notFinite(float[] numbers) {
+    for (int i = 0; i < numbers.length; i++) {
+      if (!Float.isFinite(numbers[i])) {
+        return i;
+      }
+    }
+    return -1;
   }
 
   private static float[] row(Tensor x, int n) {

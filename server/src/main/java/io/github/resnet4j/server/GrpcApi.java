@@ -305,9 +305,17 @@ final class GrpcApi {
 
   private ModelInferResponse infer(
       ModelInferRequest request, ServerCallStreamObserver<ModelInferResponse> observer) {
+    try (var held =
+        models.hold(Optional.of(request.getModelName()), Optional.of(request.getModelVersion()))) {
+      return infer(held.model(), request, observer);
+    }
+  }
+
+  private ModelInferResponse infer(
+      ServedModel model,
+      ModelInferRequest request,
+      ServerCallStreamObserver<ModelInferResponse> observer) {
     long deadline = deadline(request);
-    ServedModel model =
-        models.find(Optional.of(request.getModelName()), Optional.of(request.getModelVersion()));
     Input input = input(request, options.limits().images());
     int images = InferenceProtocol.images(model, input);
     if (images > options.limits().images()) {

@@ -6,7 +6,6 @@ import io.github.resnet4j.explain.HeatMap;
 import io.github.resnet4j.figures.HeatMapFigure;
 import io.github.resnet4j.figures.PictureFile;
 import io.github.resnet4j.image.Pixels;
-import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.server.Admission.Endpoint;
 import io.github.resnet4j.server.Batcher.Result;
 import io.github.resnet4j.server.Measurements.Phase;
@@ -120,8 +119,8 @@ final class HttpApi implements HttpService {
 
   // --- simple endpoints -----------------------------------------------------------------------
 
-  private ServedModel chosen(Exchange exchange) {
-    return models.find(exchange.query("model"), exchange.query("version"));
+  private ModelRepository.Held chosen(Exchange exchange) {
+    return models.hold(exchange.query("model"), exchange.query("version"));
   }
 
   /** Pictures of a body, whatever form it has; and whether the answer is a list. */
@@ -166,7 +165,12 @@ final class HttpApi implements HttpService {
   }
 
   private void answerEach(Exchange exchange, Answer answer) {
-    ServedModel model = chosen(exchange);
+    try (var held = chosen(exchange)) {
+      answerEach(exchange, held.model(), answer);
+    }
+  }
+
+  private void answerEach(Exchange exchange, ServedModel model, Answer answer) {
     Pictures pictures = pictures(exchange);
     var futures = new ArrayList<CompletableFuture<Result>>();
     var refusals = new ArrayList<@Nullable Refusal>();
@@ -225,7 +229,12 @@ final class HttpApi implements HttpService {
   }
 
   private void explain(Exchange exchange) throws IOException {
-    ServedModel model = chosen(exchange);
+    try (var held = chosen(exchange)) {
+      explain(exchange, held.model());
+    }
+  }
+
+  private void explain(Exchange exchange, ServedModel model) throws IOException {
     Explainer.Method method = method(exchange.query("method").orElse("gradcam"));
     var index = exchange.number("class", 0, Integer.MAX_VALUE);
     Pictures pictures = pictures(exchange);
@@ -234,9 +243,7 @@ final class HttpApi implements HttpService {
     }
     var prepared = model.prepare(pictures.files.getFirst(), exchange.deadline());
     HeatMap map = model.explain(prepared, method, index, exchange.deadline());
-    Preprocessing preprocessing = model.classifier().preprocessing();
-    Pixels picture = prepared.picture();
-    Pixels seen = preprocessing.crop(preprocessing.channels() == 1 ? picture.toGray() : picture);
+    Pixels seen = prepared.seen();
     String label = model.classifier().labels().get(map.index());
     if (exchange.header("Accept").orElse("").startsWith("application/json")) {
       var fields = new LinkedHashMap<String, Object>();
@@ -282,8 +289,11 @@ final class HttpApi implements HttpService {
   }
 
   private ServedModel named(Exchange exchange) {
-    String version = exchange.hasPath("version") ? exchange.path("version") : "";
-    return models.find(Optional.of(exchange.path("model")), Optional.of(version));
+    return models.find(Optional.of(exchange.path("model")), version(exchange));
+  }
+
+  private static Optional<String> version(Exchange exchange) {
+    return Optional.of(exchange.hasPath("version") ? exchange.path("version") : "");
   }
 
   private void metadata(Exchange exchange) {
@@ -297,7 +307,12 @@ final class HttpApi implements HttpService {
   }
 
   private void infer(Exchange exchange) throws IOException {
-    ServedModel model = named(exchange);
+    try (var held = models.hold(Optional.of(exchange.path("model")), version(exchange))) {
+      infer(exchange, held.model());
+    }
+  }
+
+  private void infer(Exchange exchange, ServedModel model) throws IOException {
     int images = options.limits().images();
     var most =
         new InferenceJson.Most(

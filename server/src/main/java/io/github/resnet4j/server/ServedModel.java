@@ -2,6 +2,7 @@ package io.github.resnet4j.server;
 
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Prediction;
+import io.github.resnet4j.ResNet;
 import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.explain.Explainer;
 import io.github.resnet4j.explain.HeatMap;
@@ -9,14 +10,17 @@ import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.ImageException;
 import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.server.Batcher.Result;
 import io.github.resnet4j.server.Measurements.Phase;
 import io.github.resnet4j.server.Refusal.Kind;
 import io.github.resnet4j.tensor.Tensor;
+import java.time.Duration;
 import java.util.List;
 import java.util.OptionalInt;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
 
 /** A version of a model, compiled and warm. */
 final class ServedModel implements AutoCloseable {
@@ -28,37 +32,97 @@ final class ServedModel implements AutoCloseable {
   private final CompileOptions compile;
   private final Measurements measurements;
 
-  /** Pictures are decoded by as many requests as there are processors: that bounds memory too. */
-  private final Semaphore decoding;
+  /** Of a batch: 256 MB, 16 images of 3 × 1182 × 1182. */
+  static final long MOST_INPUT_NUMBERS = 1 << 26;
 
-  /** Explanations keep all activations, so one at a time. */
-  private final Semaphore explaining = new Semaphore(1);
+  private final Work work;
+
+  /** All of them are taken when it is closed. */
+  private final Semaphore uses = new Semaphore(Integer.MAX_VALUE);
 
   /**
-   * @param decoding shared by all models
+   * Who does what takes long; shared by all models.
+   *
+   * @param decoding as many as there are processors: that bounds memory too
+   * @param explaining one: explanations keep all activations
+   */
+  record Work(Workers decoding, Workers explaining) implements AutoCloseable {
+    static Work start() {
+      return new Work(
+          new Workers(
+              "decode",
+              Runtime.getRuntime().availableProcessors(),
+              Duration.ofSeconds(10),
+              Kind.BAD_REQUEST),
+          new Workers("explain", 1, Duration.ofMinutes(1), Kind.TOO_LATE));
+    }
+
+    @Override
+    public void close() {
+      decoding.close();
+      explaining.close();
+    }
+  }
+
+  /**
+   * Compiles a network and runs it once for each number of images. Its weights are copied to memory
+   * first: what becomes of the file later changes no answer.
    */
   ServedModel(
       String name,
       String version,
       Classifier classifier,
       ServerOptions options,
-      Semaphore decoding,
+      Work work,
       Measurements measurements) {
     this.name = name;
     this.version = version;
-    this.classifier = classifier;
+    checkInput(classifier.preprocessing(), options.batching().most());
+    ResNet network = classifier.network();
+    this.classifier =
+        classifier.withNetwork(network.withState(new StateDict(network.state().entries())));
     this.compile = options.compile();
     this.decoder = new ImageDecoder(false, options.limits().pixels());
-    this.decoding = decoding;
+    this.work = work;
     this.measurements = measurements;
     this.batcher =
         new Batcher(
             name,
-            classifier.network().compile(compile.withTaps("avgpool")),
+            this.classifier.network().compile(compile.withTaps("avgpool")),
             inputShape(),
             options.batching(),
             measurements);
-    batcher.warmUp();
+    try {
+      batcher.warmUp();
+    } catch (RuntimeException | Error e) {
+      batcher.close();
+      throw e;
+    }
+  }
+
+  /** Before anything is allocated: what a file says must not exhaust the memory of all models. */
+  private static void checkInput(Preprocessing prepared, int batch) {
+    long numbers = (long) prepared.channels() * prepared.cropHeight() * prepared.cropWidth();
+    if (numbers * batch > MOST_INPUT_NUMBERS) {
+      throw new IllegalArgumentException(
+          "its input of %d × %d × %d numbers is too large for batches of %d: at most %,d numbers"
+                  .formatted(
+                      prepared.channels(),
+                      prepared.cropHeight(),
+                      prepared.cropWidth(),
+                      batch,
+                      MOST_INPUT_NUMBERS)
+              + " together; see --max-batch");
+    }
+  }
+
+  /** Begins to use it; false if it is closed. {@link #release} ends that. */
+  boolean hold() {
+    return uses.tryAcquire();
+  }
+
+  void release() {
+    uses.release();
   }
 
   String name() {
@@ -82,30 +146,34 @@ final class ServedModel implements AutoCloseable {
     return batcher.waiting();
   }
 
-  /** A picture, and what the network takes of it. */
-  record Prepared(Pixels picture, Tensor input) {}
+  /** What the network takes of an image: its pixels, and those as numbers. */
+  record Prepared(Pixels seen, Tensor input) {}
 
   /**
-   * Decodes and prepares a picture.
+   * Decodes and prepares an image.
    *
    * @param deadline in {@link System#nanoTime()}
    */
   Prepared prepare(byte[] bytes, long deadline) {
-    Batcher.acquire(decoding, deadline);
+    return work.decoding.run(deadline, () -> decode(bytes));
+  }
+
+  private Prepared decode(byte[] bytes) {
     try {
       long begin = System.nanoTime();
-      Pixels picture = decoder.decode("the picture", bytes);
+      Pixels image = decoder.decode("the image", bytes);
       long decoded = System.nanoTime();
-      Tensor input = classifier.preprocessing().apply(picture);
+      Preprocessing preprocessing = classifier.preprocessing();
+      Pixels seen = preprocessing.crop(preprocessing.channels() == 1 ? image.toGray() : image);
+      Tensor input = preprocessing.batch(1);
+      preprocessing.normalize(seen, input, 0);
       measurements.phase(Phase.DECODE, decoded - begin);
       measurements.phase(Phase.PREPROCESS, System.nanoTime() - decoded);
-      return new Prepared(picture, input);
+      return new Prepared(seen, input);
     } catch (ImageException e) {
       throw new Refusal(
           Kind.BAD_REQUEST,
-          String.valueOf(e.getMessage()).replaceFirst("^the picture: ", "the picture "));
-    } finally {
-      decoding.release();
+          String.valueOf(e.getMessage()).replaceFirst("^the image: ", "the image "));
     }
   }
 
@@ -119,8 +187,19 @@ final class ServedModel implements AutoCloseable {
     }
   }
 
-  /** Runs an image that was prepared elsewhere, {@code [C, H, W]}. */
+  /**
+   * Runs an image that was prepared elsewhere, {@code [C, H, W]}.
+   *
+   * @throws Refusal if a number is not finite
+   */
   CompletableFuture<Result> run(float[] image, long deadline) {
+    int found = Batcher.notFinite(image);
+    if (found >= 0) {
+      throw new Refusal(
+          Kind.BAD_REQUEST,
+          "input 'images' must have finite numbers, has %s at %d of an image"
+              .formatted(image[found], found));
+    }
     return batcher.submit(image, deadline);
   }
 
@@ -138,21 +217,29 @@ final class ServedModel implements AutoCloseable {
         && (index.getAsInt() < 0 || index.getAsInt() >= classifier.labels().size())) {
       throw new Refusal(Kind.BAD_REQUEST, "class must be 0 to " + (classifier.labels().size() - 1));
     }
-    Batcher.acquire(explaining, deadline);
-    try {
-      long begin = System.nanoTime();
-      var explainer = new Explainer(classifier.network());
-      HeatMap map =
-          explainer.explain(prepared.input, method, index, explainer.lastStage(), compile);
-      measurements.phase(Phase.EXPLAIN, System.nanoTime() - begin);
-      return map;
-    } finally {
-      explaining.release();
-    }
+    return work.explaining.run(
+        deadline,
+        () -> {
+          long begin = System.nanoTime();
+          var explainer = new Explainer(classifier.network());
+          HeatMap map =
+              explainer.explain(prepared.input, method, index, explainer.lastStage(), compile);
+          Batcher.checkFinite("logits", map.logits().data());
+          measurements.phase(Phase.EXPLAIN, System.nanoTime() - begin);
+          return map;
+        });
   }
 
+  /** Waits for the requests that use it; for a minute at most. */
   @Override
   public void close() {
+    try {
+      if (!uses.tryAcquire(Integer.MAX_VALUE, 1, TimeUnit.MINUTES)) {
+        uses.drainPermits();
+      }
+    } catch (InterruptedException _) {
+      Thread.currentThread().interrupt();
+    }
     batcher.close();
   }
 }

@@ -37,7 +37,12 @@ final class Client implements AutoCloseable {
   }
 
   Client(ServerOptions options, Map<String, Classifier> models) throws IOException {
-    server = InferenceServer.start(options, models, Classifier::load);
+    this(options, models, Classifier::load);
+  }
+
+  Client(ServerOptions options, Map<String, Classifier> models, InferenceServer.Reader reader)
+      throws IOException {
+    server = InferenceServer.start(options, models, reader);
   }
 
   /** On any free port, with a log that nobody reads. */

@@ -62,7 +62,8 @@ enum ImageFormat {
       return switch (bytes.length < 12 ? "" : new String(bytes, 8, 4, LATIN)) {
         case "avif", "avis" -> AVIF;
         case "crx " -> RAW;
-        case "heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1" -> HEIC;
+        case "heic", "heix", "heim", "heis", "hevc", "hevx" -> HEIC;
+        case "mif1", "msf1" -> starts(bytes, 16, "avif") ? AVIF : HEIC;
         default -> UNKNOWN;
       };
     }

@@ -94,9 +94,21 @@ final class Tiff {
     int count = u16(at);
     for (int i = 0; i < count; i++) {
       int entry = at + 2 + 12 * i;
-      entries.put(u16(entry), entry);
       file.require(entry, 12);
+      if (size(u16(entry + 2)) > 0) {
+        entries.put(u16(entry), entry);
+      }
     }
+  }
+
+  /** The bytes of a whole number; 0 for what is none, which is left out, as in Pillow. */
+  private static int size(int type) {
+    return switch (type) {
+      case 1, 6 -> 1;
+      case 3, 8 -> 2;
+      case 4, 9, 13 -> 4;
+      default -> 0;
+    };
   }
 
   private long count(int tag) throws ImageException {
@@ -110,13 +122,7 @@ final class Tiff {
     if (entry == null || index >= count(tag)) {
       return otherwise;
     }
-    int size =
-        switch (u16(entry + 2)) {
-          case 1, 6 -> 1;
-          case 3, 8 -> 2;
-          case 4, 9, 13 -> 4;
-          default -> throw file.damaged("its tag %d has no unsigned numbers".formatted(tag));
-        };
+    int size = size(u16(entry + 2));
     long start = count(tag) * size <= 4 ? entry + 8 : u32(entry + 8);
     int at = offset(start + (long) index * size);
     return size == 1 ? file.u8(at) : size == 2 ? u16(at) : u32(at);

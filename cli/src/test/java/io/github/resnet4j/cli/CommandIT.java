@@ -536,7 +536,8 @@ class CommandIT {
             "-o",
             out + "4");
     assertEquals(1, large.code(), large.err());
-    assertTrue(large.err().contains("MB of memory for a single image of 224×224"), large.err());
+    assertTrue(large.err().contains("out of memory: the heap has 200 MB"), large.err());
+    assertTrue(large.err().contains("RESNET4J_JAVA_OPTS=-Xmx"), large.err());
     Run other =
         run(
             "train",

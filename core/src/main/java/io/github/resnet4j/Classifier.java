@@ -202,12 +202,10 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
    * The best classes of each row of logits.
    *
    * @param logits {@code [N, classes]}
-   * @throws IllegalStateException if the network has no head
+   * @throws IllegalArgumentException if the network has no head
    */
   public List<List<Prediction>> top(Tensor logits, int top) {
-    if (!network.spec().includeTop()) {
-      throw new IllegalStateException("a network without its head (includeTop) has no classes");
-    }
+    requireHead();
     int classes = logits.dim(1);
     var all = new ArrayList<List<Prediction>>();
     for (int n = 0; n < logits.dim(0); n++) {
@@ -235,6 +233,19 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
               .toList());
     }
     return all;
+  }
+
+  /**
+   * The same, for those who need classes.
+   *
+   * @throws IllegalArgumentException if the network has no head
+   */
+  public Classifier requireHead() {
+    if (!network.spec().includeTop()) {
+      throw new IllegalArgumentException(
+          "the network has no head (fc.weight), so no classes; only its embeddings can be had");
+    }
+    return this;
   }
 
   /** The same network and classes behind another preprocessing. */

@@ -63,8 +63,8 @@ class ClassifierTest {
     assertArrayEquals(
         network.features(x, TEAM).data(), classifier.network().features(x, TEAM).data());
     var error =
-        assertThrows(IllegalStateException.class, () -> classifier.top(Tensor.zeros(1, 64), 1));
-    assertTrue(error.getMessage().contains("without its head"), error.getMessage());
+        assertThrows(IllegalArgumentException.class, () -> classifier.top(Tensor.zeros(1, 64), 1));
+    assertTrue(error.getMessage().contains("has no head"), error.getMessage());
   }
 
   @Test

@@ -163,11 +163,7 @@ final class ModelOptions {
   /** Network, preprocessing and labels together. */
   Classifier classifier(@Nullable Path preprocessingFile, @Nullable Path labelsFile)
       throws IOException {
-    Classifier classifier = embedder(preprocessingFile);
-    if (!classifier.network().spec().includeTop()) {
-      throw new IllegalArgumentException(
-          weights + ": has no head (fc.weight), so no classes; 'features' and 'similar' read it");
-    }
+    Classifier classifier = embedder(preprocessingFile).requireHead();
     return labelsFile == null ? classifier : classifier.withLabels(labels(labelsFile, classifier));
   }
 

@@ -130,6 +130,9 @@ public final class Checkpoint implements AutoCloseable {
       if (tensor.size() > left) {
         throw new Malformed("its tensors have more elements than the file has bytes");
       }
+      if (tensor.shape().stream().anyMatch(extent -> extent > Integer.MAX_VALUE)) {
+        throw new Malformed("it has a tensor with an extent that no array can have: " + tensor);
+      }
       left -= tensor.size();
     }
   }

@@ -53,11 +53,18 @@ public final class Tensor {
    * @throws IllegalArgumentException if an extent is negative or the product exceeds 2³¹−1
    */
   public static int sizeOf(int... shape) {
-    long size = 1;
+    boolean empty = false;
     for (int extent : shape) {
       if (extent < 0) {
         throw new IllegalArgumentException("negative extent in shape " + Arrays.toString(shape));
       }
+      empty |= extent == 0;
+    }
+    if (empty) { // however large the other extents are
+      return 0;
+    }
+    long size = 1;
+    for (int extent : shape) {
       size *= extent;
       if (size > Integer.MAX_VALUE) {
         throw new IllegalArgumentException(

@@ -254,6 +254,8 @@ class HostileFilesTest {
     var storage = MemorySegment.ofArray(new byte[16]);
     var end = new StoredTensor(DType.F32, List.of(0L), List.of(1L), 4, storage);
     assertTrue(end.toTensor().size() == 0);
+    var wide = List.of(1L << 20, 1L << 20, 0L);
+    assertEquals(0, StoredTensor.contiguous(DType.F32, wide, storage).toTensor().size());
     assertThrows(
         IllegalArgumentException.class,
         () -> new StoredTensor(DType.F32, List.of(0L), List.of(1L), 5, storage));

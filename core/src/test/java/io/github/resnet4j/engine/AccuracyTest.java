@@ -1,6 +1,7 @@
 package io.github.resnet4j.engine;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.Architecture;
@@ -16,6 +17,8 @@ import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
@@ -24,6 +27,8 @@ import java.util.Random;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -206,14 +211,15 @@ class AccuracyTest {
     network
         .state()
         .entries()
-        .forEach((name, tensor) -> {
-          if (name.matches(
-              network.spec().block() == ResNetSpec.Block.BASIC
-                  ? ".*\\.bn2\\.weight"
-                  : ".*\\.bn3\\.weight")) {
-            Arrays.fill(tensor.data(), 0.2f);
-          }
-        });
+        .forEach(
+            (name, tensor) -> {
+              if (name.matches(
+                  network.spec().block() == ResNetSpec.Block.BASIC
+                      ? ".*\\.bn2\\.weight"
+                      : ".*\\.bn3\\.weight")) {
+                Arrays.fill(tensor.data(), 0.2f);
+              }
+            });
   }
 
   private static float[] run(ResNet network, Tensor x, AlgorithmChoice choice) {
@@ -270,5 +276,47 @@ class AccuracyTest {
     Files.writeString(
         file, "64x56x56 to 64x56x56 of a network of 1 MB, 1 images, 1 threads = F99\nnonsense\n");
     assertEquals(Winograd.F4, Tuning.load(file, 1_000_000).winograd(conv, 1, 1));
+
+    tuning.save();
+    assertTrue(Tuning.load(file, 1_000_000).knows(conv, 1, 1));
+    Files.writeString(file, "#".repeat(1 << 21), StandardOpenOption.APPEND);
+    assertFalse(Tuning.load(file, 1_000_000).knows(conv, 1, 1));
+    tuning.save();
+    assertTrue(Tuning.load(file, 1_000_000).knows(conv, 1, 1));
+    try (var files = Files.list(folder)) {
+      assertEquals(List.of(file), files.toList());
+    }
+  }
+
+  /** Whoever can write it decides which kernels run. */
+  @Test
+  @EnabledOnOs({OS.LINUX, OS.MAC})
+  void aTuningFileThatOthersMayWriteIsNotRead(@TempDir Path folder) throws IOException {
+    var file = folder.resolve("tuning.txt");
+    var shape = new Activation(64, 56, 56, 64);
+    var conv =
+        new Convolution(
+            new Conv2d("c", 64, 64, 3, 1, 1, 1, 1),
+            new BatchNorm2d("b", 64),
+            shape,
+            shape,
+            null,
+            true);
+    var tuning = Tuning.load(file, 1_000_000);
+    tuning.put(conv, 1, 1, null);
+    tuning.save();
+    assertTrue(Tuning.load(file, 1_000_000).knows(conv, 1, 1));
+
+    Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rw-rw-rw-"));
+    assertFalse(Tuning.load(file, 1_000_000).knows(conv, 1, 1));
+    Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rw-------"));
+    Path link = Files.createSymbolicLink(folder.resolve("link.txt"), file);
+    assertFalse(Tuning.load(link, 1_000_000).knows(conv, 1, 1));
+
+    Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwxrwxrwx"));
+    assertFalse(Tuning.load(file, 1_000_000).knows(conv, 1, 1));
+    Files.delete(file);
+    tuning.save();
+    assertFalse(Files.exists(file));
   }
 }

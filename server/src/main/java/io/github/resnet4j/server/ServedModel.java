@@ -78,7 +78,7 @@ final class ServedModel implements AutoCloseable {
     this.name = name;
     this.version = version;
     checkInput(classifier.preprocessing(), options.batching().most());
-    ResNet network = classifier.network();
+    ResNet network = classifier.requireHead().network();
     this.classifier =
         classifier.withNetwork(network.withState(new StateDict(network.state().entries())));
     this.compile = options.compile();

@@ -50,6 +50,7 @@ final class SharedModel {
   @SuppressWarnings("ArrayRecordComponent") // it is data for a wire
   record Wire(String id, byte[] file) implements Serializable {
     static Wire of(Classifier classifier) {
+      classifier.requireHead();
       try {
         Path file = Files.createTempFile("resnet4j-", ".safetensors");
         try {

@@ -47,6 +47,7 @@ final class BenchCommand implements Callable<Integer> {
       paramLabel = "N",
       split = ",",
       description = "Images of a batch; default ${DEFAULT-VALUE}.")
+  @Range(min = 1, max = 65_536)
   private List<Integer> batches = List.of(1);
 
   @Option(
@@ -54,6 +55,7 @@ final class BenchCommand implements Callable<Integer> {
       paramLabel = "N",
       split = ",",
       description = "Threads to compute on; by default all cores.")
+  @Range(min = 1, max = 1024)
   private List<Integer> threads = List.of(Runtime.getRuntime().availableProcessors());
 
   @Option(
@@ -61,6 +63,7 @@ final class BenchCommand implements Callable<Integer> {
       paramLabel = "PIXELS",
       split = ",",
       description = "Height and width of the images; default ${DEFAULT-VALUE}.")
+  @Range(min = 1, max = 16_384)
   private List<Integer> inputs = List.of(224);
 
   @Option(
@@ -79,12 +82,14 @@ final class BenchCommand implements Callable<Integer> {
       names = {"-r", "--repetitions"},
       paramLabel = "N",
       description = "Runs to take the median of; default ${DEFAULT-VALUE}.")
+  @Range(min = 1)
   private int repetitions = 20;
 
   @Option(
       names = "--warm-up",
       paramLabel = "SECONDS",
       description = "How long to run before measuring; default ${DEFAULT-VALUE}.")
+  @Range(min = 0)
   private double warmUp = 5;
 
   @Option(
@@ -96,9 +101,6 @@ final class BenchCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    if (repetitions < 1) {
-      throw new IllegalArgumentException("--repetitions must be at least 1, was " + repetitions);
-    }
     var rows = new ArrayList<List<Object>>();
     for (String model : models) {
       var network = network(model, precision);

@@ -28,9 +28,10 @@ import picocli.CommandLine.Parameters;
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j classify samples/digit-6.png",
-      "  resnet4j classify --model resnet50 cat.jpg",
-      "  resnet4j classify -m resnet34 -w my.pth --labels names.txt photos/",
-      "  resnet4j classify -w hf:timm/resnet50.a1_in1k 'photos/**/*.jpg' -f csv",
+      "  resnet4j classify --model resnet50 cat.jpg  # downloads",
+      "  resnet4j classify -w my.pth --labels names.txt photos/",
+      "  resnet4j classify -w hf:timm/resnet50.a1_in1k cat.jpg  # downloads",
+      "  resnet4j classify 'photos/**/*.jpg' -f csv",
       "  find . -name '*.png' | resnet4j classify - --format json",
     })
 final class ClassifyCommand implements Callable<Integer> {
@@ -53,6 +54,7 @@ final class ClassifyCommand implements Callable<Integer> {
       names = "--top",
       paramLabel = "N",
       description = "Classes to name for each picture; default ${DEFAULT-VALUE}.")
+  @Range(min = 1)
   private int top = 5;
 
   @Mixin private FormatOption output = new FormatOption();
@@ -67,6 +69,7 @@ final class ClassifyCommand implements Callable<Integer> {
       names = "--max-pixels",
       paramLabel = "N",
       description = "Refuse larger pictures; default ${DEFAULT-VALUE}.")
+  @Range(min = 1)
   private long maxPixels = ImageDecoder.DEFAULT_MAX_PIXELS;
 
   @Parameters(
@@ -77,9 +80,6 @@ final class ClassifyCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    if (top < 1) {
-      throw new IllegalArgumentException("--top must be at least 1, was " + top);
-    }
     PrintStream out = System.out;
     Classifier classifier = options.classifier(preprocessing.file, labels);
     List<Path> pictures = Pictures.find(paths);

@@ -55,6 +55,7 @@ final class CompareCommand implements Callable<Integer> {
       names = {"-t", "--threads"},
       paramLabel = "N",
       description = "Threads to measure with; by default all cores.")
+  @Range(min = 1, max = 1024)
   private int threads = Runtime.getRuntime().availableProcessors();
 
   @Option(

@@ -76,6 +76,7 @@ final class DiffCommand implements Callable<Integer> {
       description =
           "Relative difference up to which two tensors count as the same; default"
               + " ${DEFAULT-VALUE}, the noise of float32.")
+  @Range(min = 0)
   private double tolerance = 1e-5;
 
   @Option(names = "--all", description = "Lists what is the same, too.")
@@ -85,6 +86,7 @@ final class DiffCommand implements Callable<Integer> {
       names = {"-t", "--threads"},
       paramLabel = "N",
       description = "Threads to compute on; by default all cores.")
+  @Range(min = 1, max = 1024)
   private int threads = Runtime.getRuntime().availableProcessors();
 
   @Mixin private FormatOption format = new FormatOption();

@@ -8,6 +8,7 @@ import io.github.resnet4j.train.Dataset;
 import io.github.resnet4j.train.Dataset.Example;
 import io.github.resnet4j.train.Evaluation;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -34,7 +35,7 @@ import picocli.CommandLine.Option;
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j evaluate -w run1/best.safetensors --data photos/",
-      "  resnet4j evaluate -w run1/best.safetensors -d photos/ --confusion confusion.csv",
+      "  resnet4j evaluate -w run1/best.safetensors -d photos/ --confusion matrix.csv",
     })
 final class EvaluateCommand implements Callable<Integer> {
   @Mixin private ModelOptions options = new ModelOptions();
@@ -107,7 +108,8 @@ final class EvaluateCommand implements Callable<Integer> {
       if (confusion.toString().endsWith(".png")) {
         PictureFile.writePng(ConfusionMatrix.draw(found), confusion);
       } else {
-        Files.write(confusion, lines(found));
+        PictureFile.write(
+            (String.join("\n", lines(found)) + "\n").getBytes(StandardCharsets.UTF_8), confusion);
       }
     }
     return Main.OK;

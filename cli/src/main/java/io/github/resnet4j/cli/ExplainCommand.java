@@ -35,8 +35,9 @@ import picocli.CommandLine.Parameters;
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j explain samples/digit-6.png --output six.png",
-      "  resnet4j explain cat.jpg -m resnet50 --class 'tabby' --method gradcam++ -o cat.png",
-      "  resnet4j explain cat.jpg -m resnet50 --layer layer3 --values heat.npy",
+      "  resnet4j explain cat.jpg -m resnet50 --class tabby -o cat.png  # downloads",
+      "  resnet4j explain cat.jpg -w my.pth --method gradcam++ --layer layer3 \\",
+      "    --values heat.npy",
     })
 final class ExplainCommand implements Callable<Integer> {
   @Mixin private ModelOptions options = new ModelOptions();
@@ -75,6 +76,7 @@ final class ExplainCommand implements Callable<Integer> {
       names = "--top",
       paramLabel = "N",
       description = "Classes to name; default ${DEFAULT-VALUE}.")
+  @Range(min = 1)
   private int top = 5;
 
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();

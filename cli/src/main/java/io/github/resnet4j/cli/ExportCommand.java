@@ -28,7 +28,7 @@ import picocli.CommandLine.Parameters;
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j export digits.onnx",
-      "  resnet4j export resnet50.onnx -m resnet50 -w DEFAULT --dynamic-batch --fold-bn",
+      "  resnet4j export resnet50.onnx -m resnet50 --dynamic-batch  # downloads",
       "  resnet4j export half.onnx -w my.pth --precision fp16 --include-preprocessing",
     })
 final class ExportCommand implements Callable<Integer> {
@@ -52,6 +52,7 @@ final class ExportCommand implements Callable<Integer> {
       names = "--opset",
       paramLabel = "N",
       description = "The version of ONNX's operators, 13 to 23; default ${DEFAULT-VALUE}.")
+  @Range(min = 13, max = 23)
   private int opset = OnnxExport.DEFAULT_OPSET;
 
   @Option(names = "--dynamic-batch", description = "Leaves the number of images open.")

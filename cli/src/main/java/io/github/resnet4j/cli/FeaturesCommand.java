@@ -1,6 +1,7 @@
 package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Classifier;
+import io.github.resnet4j.checkpoint.AtomicFile;
 import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.Npy;
 import io.github.resnet4j.checkpoint.StoredTensor;
@@ -10,10 +11,10 @@ import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
+import java.io.OutputStreamWriter;
 import java.io.Writer;
-import java.nio.file.Files;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -156,10 +157,6 @@ final class FeaturesCommand implements Callable<Integer> {
     if (output == null) {
       return new Lines(shape);
     }
-    Path folder = output.toAbsolutePath().getParent();
-    if (folder == null || !Files.isDirectory(folder)) {
-      throw new IllegalArgumentException(output + ": its folder is not there");
-    }
     return switch (chosen) {
       case JSONL -> new LinesOfFile(output, shape);
       case NPY -> new Rows(output, shape);
@@ -194,16 +191,14 @@ final class FeaturesCommand implements Callable<Integer> {
 
   /** JSON lines in a file that appears when it is complete. */
   private static final class LinesOfFile implements Sink {
-    private final Path file;
+    private final AtomicFile file;
     private final int[] shape;
-    private final Path part;
     private final Writer out;
 
     LinesOfFile(Path file, int[] shape) throws IOException {
-      this.file = file;
+      this.file = new AtomicFile(file);
       this.shape = shape;
-      this.part = file.resolveSibling(file.getFileName() + ".part");
-      this.out = Files.newBufferedWriter(part);
+      this.out = new OutputStreamWriter(this.file.open(), StandardCharsets.UTF_8);
     }
 
     @Override
@@ -219,13 +214,14 @@ final class FeaturesCommand implements Callable<Integer> {
     @Override
     public void complete() throws IOException {
       out.close();
-      Files.move(part, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+      file.complete();
     }
 
     @Override
     public void close() throws IOException {
-      out.close();
-      Files.deleteIfExists(part);
+      try (file) {
+        out.close();
+      }
     }
   }
 
@@ -249,7 +245,13 @@ final class FeaturesCommand implements Callable<Integer> {
     @Override
     public void complete() throws IOException {
       String name = file.getFileName().toString().replaceFirst("\\.npy$", "");
-      Files.write(file.resolveSibling(name + ".paths.txt"), names);
+      AtomicFile.write(
+          file.resolveSibling(name + ".paths.txt"),
+          out -> {
+            for (String each : names) {
+              out.write((each + "\n").getBytes(StandardCharsets.UTF_8));
+            }
+          });
       rows.complete();
     }
 

@@ -24,7 +24,7 @@ import picocli.CommandLine.Option;
     description = "Runs the bare network on a tensor, to compare it with PyTorch.",
     footerHeading = "%nExamples:%n",
     footer = {
-      "  resnet4j forward -m resnet50 -w my.pth -i x.npy -o y.npy",
+      "  resnet4j forward -w my.pth -i x.npy -o y.npy",
       "  resnet4j forward -m resnet18 --seed 0 -i x.npy -o y.safetensors",
       "  resnet4j forward -m resnet50 --seed 0 --features -i x.npy -o features.npy",
     })
@@ -52,6 +52,7 @@ final class ForwardCommand implements Callable<Integer> {
       names = "--seed",
       paramLabel = "S",
       description = "Without --weights: initial weights, those of torch.manual_seed(S).")
+  @Range
   private @Nullable Long seed;
 
   @Override

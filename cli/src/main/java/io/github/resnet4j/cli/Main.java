@@ -58,7 +58,7 @@ import picocli.CommandLine.IVersionProvider;
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j classify samples/digit-6.png",
-      "  resnet4j classify --model resnet50 photos/ --format csv > labels.csv",
+      "  resnet4j classify photos/ --format csv > labels.csv",
       "  resnet4j classify --help",
     })
 public final class Main {
@@ -66,7 +66,7 @@ public final class Main {
   static final int FAILED = 1;
   static final int SOME_UNREADABLE = 3;
 
-  private Main() {}
+  Main() {}
 
   /** Runs the command and ends the process with its exit code. */
   public static void main(String[] arguments) {
@@ -89,7 +89,9 @@ public final class Main {
   /** Runs a command within this process; returns its exit code. */
   static int execute(Object commands, String... arguments) {
     try {
-      return Arguments.checked(new CommandLine(commands))
+      var command = Arguments.checked(new CommandLine(commands));
+      HelpText.arrange(command);
+      return command
           .setOut(new PrintWriter(System.out, true))
           .setExecutionExceptionHandler((e, _, _) -> report(e))
           .setUsageHelpAutoWidth(true)

@@ -43,6 +43,7 @@ final class ModelOptions {
       names = {"-t", "--threads"},
       paramLabel = "N",
       description = "Threads to compute on; by default all cores.")
+  @Range(min = 1, max = 1024)
   int threads = Runtime.getRuntime().availableProcessors();
 
   @Option(

@@ -19,7 +19,7 @@ import picocli.CommandLine.Option;
       "Shows the steps that a network is compiled into, and what each costs here.",
       "",
       "GFLOP/s count multiplications and additions as direct convolution has them; a convolution by"
-          + " Winograd's algorithm, which needs fewer, can pass 100 % of the peak.",
+          + " Winograd's algorithm, which needs fewer, can pass 100 %% of the peak.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -39,18 +39,21 @@ final class PlanCommand implements Callable<Integer> {
       names = {"-b", "--batch"},
       paramLabel = "N",
       description = "Images of a batch; default ${DEFAULT-VALUE}.")
+  @Range(min = 1, max = 65_536)
   private int batch = 1;
 
   @Option(
       names = {"-t", "--threads"},
       paramLabel = "N",
       description = "Threads to compute on; by default all cores.")
+  @Range(min = 1, max = 1024)
   private int threads = Runtime.getRuntime().availableProcessors();
 
   @Option(
       names = {"-i", "--input"},
       paramLabel = "PIXELS",
       description = "Height and width of the images; default ${DEFAULT-VALUE}.")
+  @Range(min = 1, max = 16_384)
   private int input = 224;
 
   @Option(
@@ -69,6 +72,7 @@ final class PlanCommand implements Callable<Integer> {
       names = "--seconds",
       paramLabel = "N",
       description = "How long to measure, half of it warming up; default ${DEFAULT-VALUE}.")
+  @Range(above = 0)
   private double seconds = 5;
 
   @Mixin private FormatOption output = new FormatOption();

@@ -36,7 +36,7 @@ import picocli.CommandLine.Parameters;
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j quantize digits.safetensors --calibrate samples/",
-      "  resnet4j quantize resnet50-int8.safetensors -m resnet50 --calibrate photos/ --images 200",
+      "  resnet4j quantize int8.safetensors -w my.pth --calibrate photos/ --images 200",
       "  resnet4j classify -w digits.safetensors --precision int8 samples/digit-6.png",
     })
 final class QuantizeCommand implements Callable<Integer> {
@@ -60,6 +60,7 @@ final class QuantizeCommand implements Callable<Integer> {
       paramLabel = "N",
       description =
           "Take so many pictures, evenly from all that were found; default ${DEFAULT-VALUE}.")
+  @Range(min = 1)
   private int images = 128;
 
   @Option(
@@ -83,9 +84,6 @@ final class QuantizeCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    if (images < 1) {
-      throw new IllegalArgumentException("--images must be at least 1, was " + images);
-    }
     if (!CheckpointWriter.knowsFormatOf(out)) {
       throw new IllegalArgumentException(out + ": must end in .safetensors");
     }

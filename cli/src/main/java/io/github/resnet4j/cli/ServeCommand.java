@@ -44,8 +44,8 @@ import picocli.CommandLine.Spec;
       "  resnet4j serve",
       "  resnet4j serve --model resnet50 --weights resnet50-11ad3fa6.pth --port 9000",
       "  resnet4j serve --models models/ --host 0.0.0.0 --token-file token.txt",
-      "  curl --data-binary @samples/digit-6.png -H 'Content-Type: image/png'"
-          + " localhost:8080/classify",
+      "  curl --data-binary @samples/digit-6.png localhost:8080/classify \\",
+      "    -H 'Content-Type: image/png'",
     })
 final class ServeCommand implements Callable<Integer> {
   @Spec private CommandSpec spec = CommandSpec.create();
@@ -62,12 +62,14 @@ final class ServeCommand implements Callable<Integer> {
       names = {"-p", "--port"},
       paramLabel = "N",
       description = "The port, 0 for any that is free; default ${DEFAULT-VALUE}.")
+  @Range(min = 0, max = 65_535)
   private int port = 8080;
 
   @Option(
       names = "--grpc-port",
       paramLabel = "N",
       description = "The port of gRPC, 0 for any, -1 for none; default ${DEFAULT-VALUE}.")
+  @Range(min = -1, max = 65_535)
   private int grpcPort = 8081;
 
   @Option(
@@ -88,6 +90,7 @@ final class ServeCommand implements Callable<Integer> {
       names = "--max-batch",
       paramLabel = "N",
       description = "Images of a run at most; default ${DEFAULT-VALUE}.")
+  @Range(min = 1, max = 1024)
   private int maxBatch = ServerOptions.Batching.USUAL.most();
 
   @Option(
@@ -95,6 +98,7 @@ final class ServeCommand implements Callable<Integer> {
       paramLabel = "MS",
       description =
           "How long an image waits for others that are being decoded; default ${DEFAULT-VALUE}.")
+  @Range(min = 0, below = 60_000)
   private double maxDelay = 2;
 
   @Option(
@@ -102,42 +106,49 @@ final class ServeCommand implements Callable<Integer> {
       paramLabel = "N",
       description =
           "Requests without an answer at most; more get 503 at once. Default ${DEFAULT-VALUE}.")
+  @Range(min = 1, max = 1 << 20)
   private int queue = ServerOptions.Batching.USUAL.queue();
 
   @Option(
       names = "--deadline",
       paramLabel = "SECONDS",
       description = "Until a request's answer; default ${DEFAULT-VALUE}.")
+  @Range(above = 0)
   private double deadline = 30;
 
   @Option(
       names = "--max-body",
       paramLabel = "MB",
       description = "Of a request; default ${DEFAULT-VALUE}.")
+  @Range(above = 0, max = 1024)
   private double maxBody = 16;
 
   @Option(
       names = "--max-pixels",
       paramLabel = "N",
       description = "Of a picture; default ${DEFAULT-VALUE}.")
+  @Range(min = 1)
   private long maxPixels = ServerOptions.Limits.USUAL.pixels();
 
   @Option(
       names = "--max-images",
       paramLabel = "N",
       description = "Of a request; default ${DEFAULT-VALUE}.")
+  @Range(min = 1)
   private int maxImages = ServerOptions.Limits.USUAL.images();
 
   @Option(
       names = "--idle",
       paramLabel = "SECONDS",
       description = "How long a connection may say nothing; default ${DEFAULT-VALUE}.")
+  @Range(above = 0)
   private double idle = 30;
 
   @Option(
       names = "--drain",
       paramLabel = "SECONDS",
       description = "For what was accepted, when the server stops; default ${DEFAULT-VALUE}.")
+  @Range(min = 0)
   private double drain = 30;
 
   @Option(

@@ -42,7 +42,7 @@ import picocli.CommandLine.Parameters;
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j similar samples/digit-6.png samples/",
-      "  resnet4j similar cat.jpg photos/ -m resnet50 --top 10 --output sheet.png",
+      "  resnet4j similar cat.jpg photos/ --top 10 --output sheet.png",
       "  resnet4j similar cat.jpg photos/ -w my.pth --index photos.index --format csv",
     })
 final class SimilarCommand implements Callable<Integer> {
@@ -61,6 +61,7 @@ final class SimilarCommand implements Callable<Integer> {
       names = "--top",
       paramLabel = "N",
       description = "How many to find; default ${DEFAULT-VALUE}.")
+  @Range(min = 1, max = 10_000)
   private int top = 10;
 
   @Option(
@@ -87,9 +88,6 @@ final class SimilarCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    if (top < 1 || top > 10_000) {
-      throw new IllegalArgumentException("--top must be 1 to 10000, was " + top);
-    }
     if (!Files.isDirectory(folder)) {
       throw new IOException(folder + ": is no folder");
     }

@@ -95,6 +95,7 @@ final class SparkClassifyCommand implements Callable<Integer> {
       names = "--top",
       paramLabel = "N",
       description = "Classes to name for each picture; default ${DEFAULT-VALUE}.")
+  @Range(min = 0)
   private int top = 5;
 
   @Option(names = "--embedding", description = "Add the last stage's mean over all pixels.")
@@ -104,6 +105,7 @@ final class SparkClassifyCommand implements Callable<Integer> {
       names = {"-b", "--batch"},
       paramLabel = "N",
       description = "Pictures that run together; default ${DEFAULT-VALUE}.")
+  @Range(min = 1, max = 65_536)
   private int batch = 16;
 
   @Option(
@@ -116,6 +118,7 @@ final class SparkClassifyCommand implements Callable<Integer> {
       names = "--max-pixels",
       paramLabel = "N",
       description = "Refuse larger pictures; default ${DEFAULT-VALUE}.")
+  @Range(min = 1)
   private long maxPixels = ImageDecoder.DEFAULT_MAX_PIXELS;
 
   @Override

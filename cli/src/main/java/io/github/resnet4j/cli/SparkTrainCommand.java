@@ -61,6 +61,7 @@ final class SparkTrainCommand implements Callable<Integer> {
       description =
           "Into how many shares a batch is divided, a task for each; default: as many as there are"
               + " task slots. They may be more than the executors of the moment.")
+  @Range(min = 0)
   private int shares;
 
   @Option(
@@ -69,6 +70,7 @@ final class SparkTrainCommand implements Callable<Integer> {
       description =
           "Local SGD: steps that each share does alone before weights are averaged, with less to"
               + " send; default 1, gradients are added up at every step.")
+  @Range(min = 1)
   private int localSteps = 1;
 
   @Override

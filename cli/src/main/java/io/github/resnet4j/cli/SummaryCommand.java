@@ -43,6 +43,7 @@ final class SummaryCommand implements Callable<Integer> {
       names = "--depth",
       paramLabel = "N",
       description = "1 shows stages, 2 their blocks, 3 their layers; by default everything.")
+  @Range(min = 1)
   private int depth = Summary.EVERYTHING;
 
   @Option(

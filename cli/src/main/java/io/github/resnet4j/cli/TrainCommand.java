@@ -20,10 +20,10 @@ import picocli.CommandLine.Mixin;
     },
     footerHeading = "%nExamples:%n",
     footer = {
-      "  resnet4j train --data photos/ --model resnet18 --weights DEFAULT --output run1/",
+      "  resnet4j train -d photos/ -m resnet18 -w DEFAULT -o run1/  # downloads",
       "  resnet4j train -d digits -m resnet20 --epochs 20 -o run2/",
       "  resnet4j train -d digits -m resnet20 --epochs 40 -o run2/ --resume",
-      "  resnet4j train -d photos/ -m resnet50 -w my.pth --freeze stem,layer1 -o run3/",
+      "  resnet4j train -d photos/ -w my.pth --freeze stem,layer1 -o run3/",
       "  resnet4j classify -w run1/best.safetensors photo.jpg",
     })
 final class TrainCommand implements Callable<Integer> {

@@ -83,15 +83,18 @@ final class TrainingOptions {
       names = "--epochs",
       paramLabel = "N",
       description = "Number of epochs; with --resume, a larger one extends the run.")
+  @Range(min = 1)
   private @Nullable Integer epochs;
 
   @Option(
       names = {"-b", "--batch"},
       paramLabel = "N",
       description = "Batch size.")
+  @Range(min = 1)
   private @Nullable Integer batch;
 
   @Option(names = "--lr", paramLabel = "RATE", description = "Maximum learning rate.")
+  @Range(above = 0)
   private @Nullable Double rate;
 
   @Option(
@@ -113,27 +116,32 @@ final class TrainingOptions {
       split = ",",
       description =
           "For --schedule steps: the epochs after which the learning rate is divided by 10.")
+  @Range(min = 1)
   private @Nullable List<Integer> milestones;
 
   @Option(names = "--warmup", paramLabel = "N", description = "Number of linear warm-up epochs.")
+  @Range(min = 0)
   private @Nullable Integer warmup;
 
   @Option(names = "--optimizer", paramLabel = "NAME", description = "sgd, nesterov or adamw.")
   private @Nullable OptimizerChoice optimizer;
 
   @Option(names = "--momentum", paramLabel = "M", description = "Momentum of sgd and nesterov.")
+  @Range(min = 0, below = 1)
   private @Nullable Float momentum;
 
   @Option(
       names = "--weight-decay",
       paramLabel = "DECAY",
       description = "Weight decay (L2 penalty; decoupled for adamw).")
+  @Range(min = 0)
   private @Nullable Float weightDecay;
 
   @Option(
       names = "--label-smoothing",
       paramLabel = "E",
       description = "Label smoothing, 0 to 1; 0.1 is usual.")
+  @Range(min = 0, below = 1)
   private @Nullable Double labelSmoothing;
 
   @Option(
@@ -143,12 +151,14 @@ final class TrainingOptions {
           "Gradient accumulation steps: each batch is computed in N micro-batches, with as much"
               + " less memory; batch norm takes its statistics from each micro-batch. Default: as"
               + " few as the memory allows.")
+  @Range(min = 1)
   private @Nullable Integer accumulate;
 
   @Option(
       names = "--clip",
       paramLabel = "NORM",
       description = "Maximum gradient norm (gradient clipping).")
+  @Range(min = 0)
   private @Nullable Double clip;
 
   @Option(
@@ -165,6 +175,7 @@ final class TrainingOptions {
       names = "--invert",
       paramLabel = "P",
       description = "Probability of inverting an image (RandomInvert).")
+  @Range(min = 0, max = 1)
   private @Nullable Double invert;
 
   @Option(
@@ -177,15 +188,19 @@ final class TrainingOptions {
       names = "--jitter",
       paramLabel = "STRENGTH",
       description = "Color jitter: maximum change of brightness, contrast and saturation, 0 to 1.")
+  @Range(min = 0, max = 1)
   private @Nullable Double jitter;
 
   @Option(names = "--erase", paramLabel = "P", description = "Random-erasing probability.")
+  @Range(min = 0, max = 1)
   private @Nullable Double erase;
 
   @Option(names = "--mixup", paramLabel = "ALPHA", description = "Mixup alpha; 0.2 is usual.")
+  @Range(min = 0)
   private @Nullable Double mixup;
 
   @Option(names = "--cutmix", paramLabel = "ALPHA", description = "CutMix alpha; 1 is usual.")
+  @Range(min = 0)
   private @Nullable Double cutmix;
 
   @Option(
@@ -194,6 +209,7 @@ final class TrainingOptions {
       description =
           "Drop-path rate (stochastic depth) of the last block, smaller for earlier ones; 0.05 is"
               + " usual.")
+  @Range(min = 0, below = 1)
   private @Nullable Double stochasticDepth;
 
   @Option(
@@ -202,6 +218,7 @@ final class TrainingOptions {
       description =
           "Decay of an exponential moving average (EMA) of the weights, which becomes the model;"
               + " 0.999 is usual.")
+  @Range(min = 0, below = 1)
   private @Nullable Double averaging;
 
   @Option(
@@ -209,6 +226,7 @@ final class TrainingOptions {
       paramLabel = "LAYER=FACTOR",
       split = ",",
       description = "Learning-rate factors for layers, named as for --freeze: layer1=0.1,fc=10.")
+  @Range(min = 0)
   private Map<String, Double> rates = Map.of();
 
   @Option(names = "--freeze-statistics", description = "Freezes batch norm's running statistics.")
@@ -220,6 +238,7 @@ final class TrainingOptions {
       description =
           "Fraction of each class that is held out for validation if there are no folders train and"
               + " val; default ${DEFAULT-VALUE}.")
+  @Range(min = 0, below = 1)
   double split = 0.2;
 
   @Option(
@@ -240,12 +259,14 @@ final class TrainingOptions {
       names = "--seed",
       paramLabel = "S",
       description = "Random seed; default ${DEFAULT-VALUE}.")
+  @Range
   long seed;
 
   @Option(
       names = "--save-every",
       paramLabel = "MINUTES",
       description = "Minutes between saved states within an epoch; default ${DEFAULT-VALUE}.")
+  @Range(min = 0)
   private double saveEvery = 10;
 
   @Option(
@@ -260,6 +281,7 @@ final class TrainingOptions {
       names = {"-t", "--threads"},
       paramLabel = "N",
       description = "Threads to compute on; default: all cores.")
+  @Range(min = 1, max = 1024)
   private int threads = Runtime.getRuntime().availableProcessors();
 
   enum OptimizerChoice {

@@ -27,8 +27,8 @@ import picocli.CommandLine.Option;
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j weights",
-      "  resnet4j weights --download resnet50",
-      "  resnet4j weights --download resnet50:IMAGENET1K_V1",
+      "  resnet4j weights --download resnet50  # downloads",
+      "  resnet4j weights --download resnet50:IMAGENET1K_V1  # downloads",
     })
 final class WeightsCommand implements Callable<Integer> {
   @Mixin private FormatOption output = new FormatOption();

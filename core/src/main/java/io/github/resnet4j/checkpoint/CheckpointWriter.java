@@ -1,29 +1,19 @@
 package io.github.resnet4j.checkpoint;
 
-import java.io.BufferedOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.lang.foreign.MemorySegment;
-import java.nio.channels.Channels;
-import java.nio.channels.FileChannel;
-import java.nio.file.AtomicMoveNotSupportedException;
-import java.nio.file.FileSystemException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
 import java.util.SequencedMap;
-import java.util.UUID;
 
 /**
  * Writes named tensors as {@code .safetensors} or as a {@code .pth} that {@code
  * torch.load(weights_only=True)} accepts.
  *
- * <p>A file appears whole or not at all: it is written beside its place, forced to the disk, and
- * renamed.
+ * <p>A file appears whole or not at all, see {@link AtomicFile}.
  */
 public final class CheckpointWriter {
   private CheckpointWriter() {}
@@ -61,7 +51,7 @@ public final class CheckpointWriter {
     }
     var contiguous = new LinkedHashMap<String, StoredTensor>();
     tensors.forEach((name, tensor) -> contiguous.put(name, tensor.as(tensor.dtype())));
-    atomically(
+    AtomicFile.write(
         file,
         out -> {
           if (isSafetensors(file)) {
@@ -75,60 +65,6 @@ public final class CheckpointWriter {
             TorchWriter.write(out, contiguous, metadata);
           }
         });
-  }
-
-  /** Writes to a stream that is thrown away if anything fails. */
-  public interface Body {
-    /** Writes all of the file. */
-    void writeTo(OutputStream out) throws IOException;
-  }
-
-  /**
-   * Writes a file of any kind, which appears whole or not at all.
-   *
-   * @throws IOException if the disk refuses; then the old file, if any, is still there
-   */
-  public static void atomically(Path file, Body body) throws IOException {
-    Path target = file.toAbsolutePath();
-    Path folder = target.getParent();
-    if (folder == null || !Files.isDirectory(folder)) {
-      throw new CheckpointException(file, "cannot be written: there is no folder " + folder);
-    }
-    Path temporary =
-        folder.resolve(".%s.%s.part".formatted(target.getFileName(), UUID.randomUUID()));
-    try {
-      try (var channel =
-          FileChannel.open(temporary, StandardOpenOption.WRITE, StandardOpenOption.CREATE_NEW)) {
-        var out = new BufferedOutputStream(Channels.newOutputStream(channel), 1 << 20);
-        body.writeTo(out);
-        out.flush();
-        channel.force(true);
-      }
-      try {
-        Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
-      } catch (AtomicMoveNotSupportedException _) {
-        Files.move(temporary, target, StandardCopyOption.REPLACE_EXISTING);
-      }
-    } catch (FileSystemException e) { // names its file
-      throw e;
-    } catch (IOException e) {
-      throw new IOException(
-          "%s: cannot be written: %s; what was there before is untouched"
-              .formatted(file, e.getMessage()),
-          e);
-    } finally {
-      Files.deleteIfExists(temporary);
-    }
-    forceFolder(folder);
-  }
-
-  /** The rename itself must survive a power cut; some systems cannot force a folder. */
-  private static void forceFolder(Path folder) {
-    try (var channel = FileChannel.open(folder, StandardOpenOption.READ)) {
-      channel.force(true);
-    } catch (IOException _) {
-      // Windows opens no folders; its file system journals the rename.
-    }
   }
 
   static void copy(MemorySegment bytes, OutputStream out) throws IOException {

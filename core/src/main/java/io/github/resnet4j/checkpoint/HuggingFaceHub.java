@@ -117,7 +117,7 @@ public final class HuggingFaceHub {
                 () -> new IOException(revisions + "main: the server does not name the commit"));
     String base = revisions + commit + "/";
     Path snapshot = Files.createDirectories(snapshotFolder(folder, commit));
-    CheckpointWriter.atomically(
+    AtomicFile.write(
         snapshot.resolve(CONFIG), out -> out.write(config.text().getBytes(StandardCharsets.UTF_8)));
     fetchIfThere(base, snapshot, PREPROCESSOR);
     for (String name : WEIGHTS) {
@@ -128,8 +128,7 @@ public final class HuggingFaceHub {
           }
         }
         Files.createDirectories(main.getParent());
-        CheckpointWriter.atomically(
-            main, out -> out.write(commit.getBytes(StandardCharsets.US_ASCII)));
+        AtomicFile.write(main, out -> out.write(commit.getBytes(StandardCharsets.US_ASCII)));
         return describe(snapshot, snapshot.resolve(name));
       }
     }

@@ -1,20 +1,16 @@
 package io.github.resnet4j.checkpoint;
 
 import io.github.resnet4j.tensor.Tensor;
-import java.io.BufferedOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
-import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -98,7 +94,7 @@ public final class Npy {
   /** Writes float32 in row-major order; the file appears whole or not at all. */
   public static void write(Path file, Tensor tensor) throws IOException {
     StoredTensor stored = StoredTensor.of(tensor);
-    CheckpointWriter.atomically(
+    AtomicFile.write(
         file,
         out -> {
           out.write(header(stored.shape(), 0));
@@ -135,9 +131,7 @@ public final class Npy {
   public static final class Rows implements AutoCloseable {
     private static final int HEADER = 256;
 
-    private final Path file;
-    private final Path part;
-    private final FileChannel channel;
+    private final AtomicFile file;
     private final OutputStream out;
     private final List<Long> row;
     private final int rowSize;
@@ -147,17 +141,10 @@ public final class Npy {
      * @param row the shape of a row; the array's has the number of rows before it
      */
     public Rows(Path file, int... row) throws IOException {
-      this.file = file;
       this.row = Arrays.stream(row).mapToObj(Long::valueOf).toList();
       this.rowSize = Tensor.sizeOf(row);
-      this.part = file.resolveSibling(file.getFileName() + ".part");
-      this.channel =
-          FileChannel.open(
-              part,
-              StandardOpenOption.WRITE,
-              StandardOpenOption.CREATE,
-              StandardOpenOption.TRUNCATE_EXISTING);
-      this.out = new BufferedOutputStream(Channels.newOutputStream(channel), 1 << 20);
+      this.file = new AtomicFile(file);
+      this.out = this.file.open();
       out.write(new byte[HEADER]);
     }
 
@@ -180,18 +167,20 @@ public final class Npy {
 
     /** Gives the file its shape and its name. */
     public void complete() throws IOException {
-      out.flush();
+      out.close();
       var shape = new ArrayList<>(List.of(count));
       shape.addAll(row);
-      channel.write(ByteBuffer.wrap(header(shape, HEADER)), 0);
-      channel.force(true);
-      Files.move(part, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+      try (var channel = FileChannel.open(file.part(), StandardOpenOption.WRITE)) {
+        channel.write(ByteBuffer.wrap(header(shape, HEADER)), 0);
+      }
+      file.complete();
     }
 
     @Override
     public void close() throws IOException {
-      channel.close();
-      Files.deleteIfExists(part);
+      try (file) {
+        out.close();
+      }
     }
   }
 }

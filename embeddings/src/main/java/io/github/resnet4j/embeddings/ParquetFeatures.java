@@ -1,9 +1,8 @@
 package io.github.resnet4j.embeddings;
 
+import io.github.resnet4j.checkpoint.AtomicFile;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.Map;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.parquet.conf.ParquetConfiguration;
@@ -40,8 +39,7 @@ public final class ParquetFeatures implements AutoCloseable {
   /** What becomes of one picture: features, or why there are none. */
   private record Row(String path, float[] features, String error) {}
 
-  private final Path file;
-  private final Path part;
+  private final AtomicFile file;
   private final ParquetWriter<Row> writer;
 
   /**
@@ -49,10 +47,9 @@ public final class ParquetFeatures implements AutoCloseable {
    * @throws IOException if the file cannot be made
    */
   public ParquetFeatures(Path file, Map<String, String> metadata) throws IOException {
-    this.file = file;
-    this.part = file.resolveSibling(file.getFileName() + ".part");
+    this.file = new AtomicFile(file);
     this.writer =
-        new Builder(new LocalOutputFile(part), metadata)
+        new Builder(new LocalOutputFile(this.file.part()), metadata)
             .withConf(new PlainParquetConfiguration())
             .withCompressionCodec(CompressionCodecName.UNCOMPRESSED)
             .withWriteMode(ParquetFileWriter.Mode.OVERWRITE)
@@ -73,15 +70,13 @@ public final class ParquetFeatures implements AutoCloseable {
   /** Ends the file and gives it its name. */
   public void complete() throws IOException {
     writer.close();
-    Files.move(part, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+    file.complete();
   }
 
   @Override
   public void close() throws IOException {
-    try {
+    try (file) {
       writer.close(); // twice does nothing
-    } finally {
-      Files.deleteIfExists(part);
     }
   }
 

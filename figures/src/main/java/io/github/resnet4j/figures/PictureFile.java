@@ -1,6 +1,6 @@
 package io.github.resnet4j.figures;
 
-import io.github.resnet4j.checkpoint.CheckpointWriter;
+import io.github.resnet4j.checkpoint.AtomicFile;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Pixels;
 import java.awt.image.BufferedImage;
@@ -27,7 +27,7 @@ public final class PictureFile {
 
   /** Writes a file that takes its place when it is complete. */
   public static void write(byte[] content, Path file) throws IOException {
-    CheckpointWriter.atomically(file, out -> out.write(content));
+    AtomicFile.write(file, out -> out.write(content));
   }
 
   /** A picture of the same sides, as large as fits into a square. */

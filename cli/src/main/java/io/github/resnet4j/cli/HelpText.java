@@ -1,0 +1,112 @@
+package io.github.resnet4j.cli;
+
+import java.util.ArrayList;
+import java.util.stream.Collectors;
+import picocli.CommandLine;
+import picocli.CommandLine.Help;
+import picocli.CommandLine.Help.Ansi.Text;
+import picocli.CommandLine.Help.IOptionRenderer;
+import picocli.CommandLine.Help.IParameterRenderer;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Model.OptionSpec;
+import picocli.CommandLine.Model.PositionalParamSpec;
+
+/** The help of the commands, where picocli's own would be long or break within words. */
+final class HelpText {
+  /** Stand-ins for punctuation are in Unicode's area for private use: no line ends there. */
+  private static final int PRIVATE = 0xE000;
+
+  private HelpText() {}
+
+  /** Sets how commands show their help. */
+  static void arrange(CommandLine commands) {
+    commands.setHelpFactory(Unbroken::new);
+    restorePunctuation(commands);
+    commands.getSubcommands().values().forEach(HelpText::restorePunctuation);
+    commands.getSubcommands().values().forEach(HelpText::shortenSynopsis);
+  }
+
+  /** A synopsis of what must be there: the options are listed below it. */
+  private static void shortenSynopsis(CommandLine command) {
+    CommandSpec spec = command.getCommandSpec();
+    var parts = new ArrayList<String>();
+    parts.add(spec.qualifiedName());
+    for (OptionSpec option : spec.options()) {
+      if (option.required()) {
+        parts.add(option.shortestName() + "=" + option.paramLabel());
+      }
+    }
+    parts.add("[OPTIONS]");
+    for (PositionalParamSpec parameter : spec.positionalParameters()) {
+      String label = parameter.paramLabel() + (parameter.arity().max() > 1 ? "..." : "");
+      parts.add(parameter.required() ? label : "[" + label + "]");
+    }
+    spec.usageMessage().customSynopsis(String.join(" ", parts));
+  }
+
+  private static void restorePunctuation(CommandLine command) {
+    var sections = command.getHelpSectionMap();
+    sections.replaceAll((_, renderer) ->
+        help ->
+            renderer
+                .render(help)
+                .codePoints()
+                .map(c -> c >= PRIVATE && c < PRIVATE + 128 ? c - PRIVATE : c)
+                .mapToObj(Character::toString)
+                .collect(Collectors.joining()));
+    command.setHelpSectionMap(sections);
+  }
+
+  private static String unbroken(String text) {
+    return text.codePoints()
+        .map(c -> c > ' ' && c < 127 && !Character.isLetterOrDigit(c) ? PRIVATE + c : c)
+        .mapToObj(Character::toString)
+        .collect(Collectors.joining());
+  }
+
+  /** Help whose lines end at spaces only. */
+  private static final class Unbroken extends Help {
+    Unbroken(CommandSpec spec, ColorScheme colors) {
+      super(spec, colors);
+    }
+
+    @Override
+    public String description(Object... parameters) {
+      var text = new StringBuilder();
+      for (String paragraph : commandSpec().usageMessage().description()) {
+        int column = 0;
+        for (String word : String.format(paragraph).split(" ", -1)) {
+          boolean fits = column + 1 + word.length() <= commandSpec().usageMessage().width() - 1;
+          if (column > 0) {
+            text.append(fits ? ' ' : '\n');
+          }
+          column = column > 0 && fits ? column + 1 + word.length() : word.length();
+          text.append(word);
+        }
+        text.append(System.lineSeparator());
+      }
+      return text.toString();
+    }
+
+    @Override
+    public IOptionRenderer createDefaultOptionRenderer() {
+      IOptionRenderer usual = super.createDefaultOptionRenderer();
+      return (option, labels, scheme) -> unbroken(usual.render(option, labels, scheme));
+    }
+
+    @Override
+    public IParameterRenderer createDefaultParameterRenderer() {
+      IParameterRenderer usual = super.createDefaultParameterRenderer();
+      return (parameter, labels, scheme) -> unbroken(usual.render(parameter, labels, scheme));
+    }
+
+    /** The last column is the description. */
+    private Text[][] unbroken(Text[][] rows) {
+      for (Text[] row : rows) {
+        String text = row[row.length - 1].plainString();
+        row[row.length - 1] = colorScheme().text(HelpText.unbroken(text));
+      }
+      return rows;
+    }
+  }
+}

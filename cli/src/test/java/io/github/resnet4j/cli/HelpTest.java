@@ -1,0 +1,77 @@
+package io.github.resnet4j.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import picocli.CommandLine;
+
+/** The help of every command, as a terminal of 80 columns shows it. */
+class HelpTest {
+  private static CommandLine commands() {
+    var commands = Arguments.checked(new CommandLine(new Main()));
+    HelpText.arrange(commands);
+    return commands;
+  }
+
+  static Stream<String> names() {
+    return Stream.concat(Stream.of(""), commands().getSubcommands().keySet().stream());
+  }
+
+  private static String help(String name, int width) {
+    var commands = commands();
+    var command = name.isEmpty() ? commands : commands.getSubcommands().get(name);
+    PrintStream before = System.err;
+    var errors = new ByteArrayOutputStream();
+    System.setErr(new PrintStream(errors, true, StandardCharsets.UTF_8));
+    try {
+      return command.setUsageHelpWidth(width).getUsageMessage(CommandLine.Help.Ansi.OFF);
+    } finally {
+      System.setErr(before);
+      assertEquals("", errors.toString(StandardCharsets.UTF_8));
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("names")
+  void helpFitsIntoEightyColumnsWithoutBreakingWords(String name) {
+    String help = help(name, 80);
+    help.lines().forEach(line -> assertTrue(line.length() <= 80, line));
+    assertEquals(
+        List.of(help(name, 1000).strip().split("\\s+")), List.of(help.strip().split("\\s+")));
+  }
+
+  @ParameterizedTest
+  @MethodSource("names")
+  void helpHasExamplesThatParse(String name) {
+    List<Example> examples = Example.of(commands(), name);
+    assertTrue(name.equals("help") || !examples.isEmpty());
+    for (Example example : examples) {
+      if (!example.isOfAnotherProgram()) {
+        commands().parseArgs(example.arguments().toArray(String[]::new)); // or throws
+      }
+      example.lines().forEach(line -> assertTrue(line.length() <= 80, line));
+    }
+  }
+
+  @Test
+  void helpOfACommandIsAlsoThatOfTheCommandHelp() {
+    assertTrue(help("train", 80).startsWith("Usage: resnet4j train -d=DIR -o=DIR [OPTIONS]"));
+    PrintStream before = System.out;
+    var out = new ByteArrayOutputStream();
+    System.setOut(new PrintStream(out, true, StandardCharsets.UTF_8));
+    try {
+      assertEquals(0, Main.execute(new Main(), "help", "train"));
+    } finally {
+      System.setOut(before);
+    }
+    assertEquals(help("train", 80), out.toString(StandardCharsets.UTF_8));
+  }
+}

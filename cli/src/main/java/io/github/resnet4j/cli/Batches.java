@@ -3,6 +3,7 @@ package io.github.resnet4j.cli;
 import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.messages.Reason;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -12,10 +13,14 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import org.jspecify.annotations.Nullable;
 
-/** Pictures of a command, decoded and prepared a batch ahead of the network. */
+/**
+ * Images of a command, decoded and prepared a batch ahead of the network.
+ *
+ * @param size images that run together; bounds the memory of a run over thousands
+ */
 record Batches(
-    List<Path> pictures, ImageDecoder decoder, Preprocessing preprocessing, int threads) {
-  /** Pictures that run together; bounds the memory of a run over thousands. */
+    List<Path> pictures, ImageDecoder decoder, Preprocessing preprocessing, int size, int threads) {
+  /** The usual size. */
   static final int SIZE = 16;
 
   /**
@@ -39,9 +44,9 @@ record Batches(
     try (var team = new Team(threads);
         ExecutorService ahead = Executors.newSingleThreadExecutor()) {
       var next = ahead.submit(() -> load(0, team));
-      for (int from = 0; from < pictures.size(); from += SIZE) {
+      for (int from = 0; from < pictures.size(); from += size) {
         Batch batch = next.get();
-        int following = from + SIZE;
+        int following = from + size;
         if (following < pictures.size()) {
           next = ahead.submit(() -> load(following, team));
         }
@@ -54,13 +59,17 @@ record Batches(
       Thread.currentThread().interrupt();
       throw new IOException("interrupted", e);
     } catch (ExecutionException e) {
-      throw new IllegalStateException(e.getCause());
+      switch (e.getCause()) {
+        case Error error -> throw error;
+        case RuntimeException defect -> throw defect;
+        case null, default -> throw new IllegalStateException(e);
+      }
     }
   }
 
   /** Decodes and prepares a batch of pictures that begins with number {@code from}. */
   private Batch load(int from, Team team) {
-    var files = pictures.subList(from, Math.min(pictures.size(), from + SIZE));
+    var files = pictures.subList(from, Math.min(pictures.size(), from + size));
     Tensor tensor = preprocessing.batch(files.size());
     var errors = new @Nullable String[files.size()];
     team.forEach(
@@ -70,7 +79,7 @@ record Batches(
             // A picture of many megabytes lives no longer than its turn.
             preprocessing.apply(decoder.decode(files.get(i)), tensor, i);
           } catch (IOException e) {
-            errors[i] = String.valueOf(e.getMessage());
+            errors[i] = Reason.of(e);
           }
         });
     return new Batch(from, files, tensor, errors);

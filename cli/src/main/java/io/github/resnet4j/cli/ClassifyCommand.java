@@ -4,7 +4,6 @@ import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Prediction;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.engine.Session;
-import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -45,7 +44,7 @@ final class ClassifyCommand implements Callable<Integer> {
   @Option(
       names = "--labels",
       paramLabel = "FILE",
-      description = "The names of the classes, one a line.")
+      description = "The names of the classes, one a line; or imagenet, its 1,000 classes.")
   private @Nullable Path labels;
 
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
@@ -57,20 +56,16 @@ final class ClassifyCommand implements Callable<Integer> {
   @Range(min = 1)
   private int top = 5;
 
+  @Option(
+      names = {"-b", "--batch"},
+      paramLabel = "N",
+      description = "Images that run together; default ${DEFAULT-VALUE}.")
+  @Range(min = 1, max = 4096)
+  private int batch = Batches.SIZE;
+
   @Mixin private FormatOption output = new FormatOption();
 
-  @Option(
-      names = "--exif-orientation",
-      description =
-          "Turn a JPEG upright by its EXIF tag. By default it stays as stored, as in torchvision.")
-  private boolean exifOrientation;
-
-  @Option(
-      names = "--max-pixels",
-      paramLabel = "N",
-      description = "Refuse larger pictures; default ${DEFAULT-VALUE}.")
-  @Range(min = 1)
-  private long maxPixels = ImageDecoder.DEFAULT_MAX_PIXELS;
+  @Mixin private DecodingOptions decoding = new DecodingOptions();
 
   @Parameters(
       arity = "1..*",
@@ -97,8 +92,9 @@ final class ClassifyCommand implements Callable<Integer> {
     }
     int unreadable;
     try (var run = new Run(classifier, pictures)) {
-      var decoder = new ImageDecoder(exifOrientation, maxPixels);
-      new Batches(pictures, decoder, classifier.preprocessing(), options.threads).forEach(run);
+      var decoder = decoding.decoder();
+      new Batches(pictures, decoder, classifier.preprocessing(), batch, options.threads)
+          .forEach(run);
       unreadable = run.unreadable;
     }
     if (unreadable > 0 && pictures.size() > 1) {

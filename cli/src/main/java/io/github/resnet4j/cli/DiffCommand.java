@@ -8,7 +8,6 @@ import io.github.resnet4j.Weights;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.Npy;
 import io.github.resnet4j.checkpoint.StoredTensor;
-import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.inspect.Difference;
 import io.github.resnet4j.kernel.Team;
@@ -90,6 +89,7 @@ final class DiffCommand implements Callable<Integer> {
   private int threads = Runtime.getRuntime().availableProcessors();
 
   @Mixin private FormatOption format = new FormatOption();
+  @Mixin private DecodingOptions decoding = new DecodingOptions();
 
   @Parameters(index = "0", paramLabel = "A", description = "A checkpoint.")
   private Path first = Path.of("");
@@ -186,7 +186,7 @@ final class DiffCommand implements Callable<Integer> {
     }
   }
 
-  private static Tensor read(Path file, Weights weights) throws IOException {
+  private Tensor read(Path file, Weights weights) throws IOException {
     if (file.toString().endsWith(".npy")) {
       return Npy.read(file);
     }
@@ -194,7 +194,7 @@ final class DiffCommand implements Callable<Integer> {
         weights.preprocessing().isPresent()
             ? weights.preprocessing().get()
             : Classifier.usualPreprocessing(weights.requireSpec());
-    return preprocessing.apply(ImageDecoder.DEFAULT.decode(file));
+    return preprocessing.apply(decoding.decoder().decode(file));
   }
 
   /** Adds rows; returns how many differ. */

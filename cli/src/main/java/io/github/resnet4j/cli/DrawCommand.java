@@ -7,9 +7,11 @@ import io.github.resnet4j.figures.NetworkGraph;
 import io.github.resnet4j.figures.PictureFile;
 import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.inspect.ShapedLayer;
+import io.github.resnet4j.messages.Suggestion;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -36,6 +38,9 @@ import picocli.CommandLine.Parameters;
       "  resnet4j draw resnet18 --what stage:2",
     })
 final class DrawCommand implements Callable<Integer> {
+  private static final List<String> PARTS =
+      List.of("network", "stage:", "block:", "shortcut", "stride", "plain");
+
   @Mixin private NetworkOptions options = new NetworkOptions();
 
   @Option(
@@ -69,6 +74,7 @@ final class DrawCommand implements Callable<Integer> {
     String name = output == null ? ".mmd" : output.toString();
     if (name.endsWith(".svg") || name.endsWith(".png")) {
       figure(spec, image).write(Path.of(name), theme);
+      Main.wrote(Path.of(name));
     } else if (name.endsWith(".mmd") || name.endsWith(".dot")) {
       var graph = NetworkGraph.of(part(ShapedLayer.of(spec.layers(), image)));
       String text = name.endsWith(".dot") ? graph.toDot() : graph.toMermaid();
@@ -76,6 +82,7 @@ final class DrawCommand implements Callable<Integer> {
         System.out.print(text);
       } else {
         PictureFile.write(text.getBytes(StandardCharsets.UTF_8), output);
+        Main.wrote(output);
       }
     } else {
       throw new IllegalArgumentException(
@@ -118,14 +125,18 @@ final class DrawCommand implements Callable<Integer> {
         .findFirst()
         .orElseThrow(() ->
             what.contains(":")
-                ? new IllegalArgumentException("the network has no part '%s'".formatted(name))
+                ? new IllegalArgumentException(
+                    "the network has no part '%s'%s"
+                        .formatted(
+                            name,
+                            Suggestion.of(
+                                name, network.walk().map(each -> each.layer().name()).toList())))
                 : unknown());
   }
 
   private IllegalArgumentException unknown() {
     return new IllegalArgumentException(
-        "--what must be network, stage:N or block:NAME, or for pictures shortcut, stride or plain;"
-            + " was "
-            + what);
+        "--what must be network, stage:N or block:NAME, or for a .svg or .png shortcut, stride or"
+            + " plain; was '%s'%s".formatted(what, Suggestion.of(what, PARTS)));
   }
 }

@@ -111,6 +111,7 @@ final class EvaluateCommand implements Callable<Integer> {
         PictureFile.write(
             (String.join("\n", lines(found)) + "\n").getBytes(StandardCharsets.UTF_8), confusion);
       }
+      Main.wrote(confusion);
     }
     return Main.OK;
   }

@@ -7,8 +7,8 @@ import io.github.resnet4j.explain.Explainer;
 import io.github.resnet4j.explain.HeatMap;
 import io.github.resnet4j.figures.HeatMapFigure;
 import io.github.resnet4j.figures.PictureFile;
-import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Pixels;
+import io.github.resnet4j.messages.Suggestion;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -79,12 +79,13 @@ final class ExplainCommand implements Callable<Integer> {
   @Range(min = 1)
   private int top = 5;
 
+  @Mixin private DecodingOptions decoding = new DecodingOptions();
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
   @Option(
       names = "--labels",
       paramLabel = "FILE",
-      description = "The names of the classes, one a line.")
+      description = "The names of the classes, one a line; or imagenet, its 1,000 classes.")
   private @Nullable Path labels;
 
   @Parameters(paramLabel = "IMAGE", description = "The picture.")
@@ -97,7 +98,7 @@ final class ExplainCommand implements Callable<Integer> {
       throw new IllegalArgumentException("--output must end in .png: " + output);
     }
     Classifier classifier = options.classifier(preprocessing.file, labels);
-    Pixels picture = ImageDecoder.DEFAULT.decode(image);
+    Pixels picture = decoding.decoder().decode(image);
     var prepared = classifier.preprocessing();
     Tensor x = prepared.apply(picture);
     var explainer = new Explainer(classifier.network());
@@ -120,6 +121,7 @@ final class ExplainCommand implements Callable<Integer> {
     PictureFile.writePng(HeatMapFigure.draw(seen, map.values(), title, predictions), file);
     if (values != null) {
       Npy.write(values, map.values());
+      Main.wrote(values);
     }
     for (Prediction prediction : predictions) {
       System.out.printf(
@@ -141,7 +143,11 @@ final class ExplainCommand implements Callable<Integer> {
       case "occlusion" -> Explainer.Method.OCCLUSION;
       default ->
           throw new IllegalArgumentException(
-              "--method must be gradcam, gradcam++, eigencam or occlusion, was " + method);
+              "--method must be gradcam, gradcam++, eigencam or occlusion, was '%s'%s"
+                  .formatted(
+                      method,
+                      Suggestion.of(
+                          method, List.of("gradcam", "gradcam++", "eigencam", "occlusion"))));
     };
   }
 
@@ -163,7 +169,11 @@ final class ExplainCommand implements Callable<Integer> {
             .toList();
     throw new IllegalArgumentException(
         "no class is called '%s'%s"
-            .formatted(chosen, near.isEmpty() ? "" : "; there are " + String.join(", ", near)));
+            .formatted(
+                chosen,
+                near.isEmpty()
+                    ? Suggestion.of(chosen, names)
+                    : "; there are " + String.join(", ", near)));
   }
 
   private Path defaultOutput() {

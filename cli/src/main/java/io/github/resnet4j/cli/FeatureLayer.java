@@ -6,8 +6,10 @@ import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.inspect.ShapedLayer;
 import io.github.resnet4j.kernel.Scalar;
+import io.github.resnet4j.messages.Suggestion;
 import io.github.resnet4j.tensor.Tensor;
 import java.util.Arrays;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
@@ -55,20 +57,25 @@ final class FeatureLayer {
    */
   int[] shape(ResNet network, Shape image) {
     String wanted = name == null ? "layer" + network.spec().blocks().size() : name;
+    ShapedLayer shaped = ShapedLayer.of(network.layers(), image);
     Shape shape =
-        ShapedLayer.of(network.layers(), image)
+        shaped
             .walk()
             .filter(each -> each.layer().name().equals(wanted) && !wanted.isEmpty())
             .findFirst()
-            .orElseThrow(() ->
-                new IllegalArgumentException(
-                    "the network has no layer '%s'; 'resnet4j summary' lists them"
-                        .formatted(wanted)))
+            .orElseThrow(() -> noLayer(wanted, shaped))
             .output();
     boolean isVector = name == null || pool || shape.height() == 1 && shape.width() == 1;
     return isVector
         ? new int[] {shape.channels()}
         : new int[] {shape.channels(), shape.height(), shape.width()};
+  }
+
+  private static IllegalArgumentException noLayer(String wanted, ShapedLayer network) {
+    List<String> names = network.walk().map(each -> each.layer().name()).toList();
+    return new IllegalArgumentException(
+        "the network has no layer '%s'%s; 'resnet4j summary' lists them"
+            .formatted(wanted, Suggestion.of(wanted, names)));
   }
 
   /** What tells features apart that cannot be compared. */

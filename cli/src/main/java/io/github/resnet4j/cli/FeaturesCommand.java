@@ -7,7 +7,6 @@ import io.github.resnet4j.checkpoint.Npy;
 import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.embeddings.ParquetFeatures;
 import io.github.resnet4j.engine.Session;
-import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
@@ -48,6 +47,7 @@ import picocli.CommandLine.Parameters;
 final class FeaturesCommand implements Callable<Integer> {
   @Mixin private ModelOptions options = new ModelOptions();
   @Mixin private FeatureLayer layer = new FeatureLayer();
+  @Mixin private DecodingOptions decoding = new DecodingOptions();
 
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
@@ -106,7 +106,7 @@ final class FeaturesCommand implements Callable<Integer> {
             network.compile(layer.taps(network, options.forAll(network, pictures.size())));
         Sink sink = sink(chosen, shape);
         var progress = new Progress("features", " pictures", 1)) {
-      new Batches(pictures, ImageDecoder.DEFAULT, prepared, options.threads)
+      new Batches(pictures, decoding.decoder(), prepared, Batches.SIZE, options.threads)
           .forEach(batch -> {
             float[][] features = layer.features(session, batch.tensor(), shape);
             options.requireFinite(features, network);
@@ -128,6 +128,9 @@ final class FeaturesCommand implements Callable<Integer> {
         return Main.FAILED;
       }
       sink.complete();
+    }
+    if (output != null) {
+      Main.wrote(output);
     }
     return unreadable[0] == 0 ? Main.OK : Main.SOME_UNREADABLE;
   }

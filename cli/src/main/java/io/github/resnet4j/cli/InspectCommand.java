@@ -111,6 +111,7 @@ final class InspectCommand implements Callable<Integer> {
                   .formatted(MOST_CHARTS, charts.size()));
         }
         PictureFile.writePng(HistogramSheet.draw(charts), histograms);
+        Main.wrote(histograms);
       }
     }
     return Main.OK;

@@ -8,6 +8,7 @@ import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.util.Properties;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -44,6 +45,7 @@ import picocli.CommandLine.IVersionProvider;
       SparkTrainCommand.class,
       BenchCommand.class,
       PlanCommand.class,
+      CompletionCommand.class,
       CommandLine.HelpCommand.class,
     },
     synopsisSubcommandLabel = "COMMAND",
@@ -99,6 +101,11 @@ public final class Main {
     } catch (OutOfMemoryError e) {
       return report(e);
     }
+  }
+
+  /** Says where a file lies that a command made; stdout is for its results. */
+  static void wrote(Path file) {
+    System.err.println("wrote " + file);
   }
 
   /** Mistakes of files and options are one line; anything else is a defect and shows its trace. */

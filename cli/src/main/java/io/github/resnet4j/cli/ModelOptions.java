@@ -2,6 +2,7 @@ package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Architecture;
 import io.github.resnet4j.Classifier;
+import io.github.resnet4j.PublishedWeights;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.Weights;
@@ -11,11 +12,11 @@ import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.messages.Reason;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -68,9 +69,10 @@ final class ModelOptions {
       names = "--precision",
       paramLabel = "PRECISION",
       description =
-          "What is calculated with: fp32, bf16, int8 (with weights that 'resnet4j quantize' wrote)"
-              + " or auto, the fastest that weights and processor have; default ${DEFAULT-VALUE}.")
-  Precision precision = Precision.FP32;
+          "What is calculated with: fp32, bf16, int8 (with weights that 'resnet4j quantize' wrote),"
+              + " weights (int8 with such weights, else fp32) or auto, the fastest that weights and"
+              + " processor have; default weights.")
+  Precision precision = Precision.WEIGHTS;
 
   /** Images that do not pay for transforming weights. */
   private static final int FEW = 16;
@@ -94,7 +96,10 @@ final class ModelOptions {
 
   /** How to compile a network for its first images. */
   CompileOptions atFirst(ResNet network, int images) {
-    boolean small = precision == Precision.FP32 && images * network.state().size() < SMALL;
+    boolean floats =
+        precision == Precision.FP32
+            || (precision == Precision.WEIGHTS && network.quantization().isEmpty());
+    boolean small = floats && images * network.state().size() < SMALL;
     var options =
         compileOptions(
             switch (kernels) {
@@ -165,7 +170,16 @@ final class ModelOptions {
   Classifier classifier(@Nullable Path preprocessingFile, @Nullable Path labelsFile)
       throws IOException {
     Classifier classifier = embedder(preprocessingFile).requireHead();
-    return labelsFile == null ? classifier : classifier.withLabels(labels(labelsFile, classifier));
+    if (labelsFile != null) {
+      return classifier.withLabels(labels(labelsFile, classifier));
+    }
+    int classes = classifier.labels().size();
+    if (classes == 1000 && classifier.labels().equals(Classifier.numbered(classes))) {
+      System.err.println(
+          "resnet4j: the weights have 1,000 classes without names; if they are ImageNet's, --labels"
+              + " imagenet names them");
+    }
+    return classifier;
   }
 
   /** The same for embeddings, which need no head and so no classes. */
@@ -206,9 +220,12 @@ final class ModelOptions {
   static List<String> labels(Path file, Classifier classifier) throws IOException {
     List<String> labels;
     try {
-      labels = Files.readAllLines(file).stream().filter(line -> !line.isBlank()).toList();
-    } catch (NoSuchFileException e) {
-      throw new IOException(file + ": does not exist", e);
+      labels =
+          isImageNet(file)
+              ? PublishedWeights.imagenetLabels()
+              : Files.readAllLines(file).stream().filter(line -> !line.isBlank()).toList();
+    } catch (IOException e) {
+      throw new IOException(Reason.of(file, e), e);
     }
     int classes = classifier.network().spec().numClasses();
     if (labels.size() != classes) {
@@ -254,6 +271,11 @@ final class ModelOptions {
               .formatted(
                   weights != null ? weights : model != null ? model : "the model", found.get()));
     }
+  }
+
+  /** The name of the labels that come with resnet4j, unless there is such a file. */
+  private static boolean isImageNet(Path file) {
+    return file.toString().equals("imagenet") && !Files.exists(file);
   }
 
   /** A network by name with initial weights, as Python's after {@code torch.manual_seed(seed)}. */

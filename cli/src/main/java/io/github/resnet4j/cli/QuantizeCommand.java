@@ -9,8 +9,8 @@ import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.engine.Quantization;
 import io.github.resnet4j.engine.Session;
-import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.messages.Reason;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -41,6 +41,7 @@ import picocli.CommandLine.Parameters;
     })
 final class QuantizeCommand implements Callable<Integer> {
   @Mixin private ModelOptions options = new ModelOptions();
+  @Mixin private DecodingOptions decoding = new DecodingOptions();
 
   @Parameters(index = "0", paramLabel = "OUT", description = "The new file, a .safetensors.")
   private Path out = Path.of("");
@@ -102,7 +103,7 @@ final class QuantizeCommand implements Callable<Integer> {
           calibration.observe(x);
           read.add(x);
         } catch (IOException e) {
-          System.err.println("resnet4j: " + e.getMessage());
+          System.err.println("resnet4j: " + Reason.of(e));
         }
         progress.at(++done, pictures.size());
       }
@@ -118,12 +119,12 @@ final class QuantizeCommand implements Callable<Integer> {
     return Main.OK;
   }
 
-  private static Tensor prepared(Path picture, Preprocessing preprocessing) throws IOException {
+  private Tensor prepared(Path picture, Preprocessing preprocessing) throws IOException {
     if (picture.toString().endsWith(".npy")) {
       return Npy.read(picture);
     }
     Tensor x = preprocessing.batch(1);
-    preprocessing.apply(ImageDecoder.DEFAULT.decode(picture), x, 0);
+    preprocessing.apply(decoding.decoder().decode(picture), x, 0);
     return x;
   }
 

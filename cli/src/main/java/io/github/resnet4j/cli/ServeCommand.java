@@ -2,6 +2,8 @@ package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Weights;
+import io.github.resnet4j.messages.Reason;
+import io.github.resnet4j.messages.Suggestion;
 import io.github.resnet4j.server.Access;
 import io.github.resnet4j.server.InferenceServer;
 import io.github.resnet4j.server.ServerOptions;
@@ -13,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.Properties;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -25,7 +28,7 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.PropertiesDefaultProvider;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
 @Command(
@@ -201,36 +204,71 @@ final class ServeCommand implements Callable<Integer> {
   @Option(
       names = "--labels",
       paramLabel = "FILE",
-      description = "The names of the classes, one a line.")
+      description = "The names of the classes, one a line; or imagenet, its 1,000 classes.")
   private @Nullable Path labels;
 
   /** From the environment, then from a file. */
   static final class Defaults implements picocli.CommandLine.IDefaultValueProvider {
-    private final Optional<PropertiesDefaultProvider> file =
-        Optional.ofNullable(System.getenv("RESNET4J_CONFIG"))
-            .map(path -> new PropertiesDefaultProvider(Path.of(path).toFile()));
+    private @Nullable Properties file;
 
     @Override
-    public @Nullable String defaultValue(picocli.CommandLine.Model.ArgSpec argument)
-        throws Exception {
+    public @Nullable String defaultValue(picocli.CommandLine.Model.ArgSpec argument) {
       if (!(argument instanceof OptionSpec option)) {
         return null;
       }
+      Properties known = file;
+      if (known == null) {
+        known = read(option.command());
+        file = known;
+      }
       String found = System.getenv(environment(option));
-      return found == null && file.isPresent() ? file.get().defaultValue(argument) : found;
+      return found == null ? known.getProperty(longName(option)) : found;
+    }
+
+    /** The file of RESNET4J_CONFIG, or nothing. */
+    private static Properties read(CommandSpec command) {
+      var properties = new Properties();
+      String name = System.getenv("RESNET4J_CONFIG");
+      if (name == null || name.isBlank()) {
+        return properties;
+      }
+      Path path = Path.of(name);
+      try (var reader = Files.newBufferedReader(path)) {
+        properties.load(reader);
+      } catch (IOException e) {
+        throw wrong(command, Reason.of(path, e));
+      } catch (IllegalArgumentException e) {
+        throw wrong(command, path + ": " + e.getMessage());
+      }
+      var names = command.options().stream().map(ServeCommand::longName).toList();
+      for (String key : properties.stringPropertyNames()) {
+        if (!names.contains(key)) {
+          throw wrong(
+              command,
+              "%s: no option is called '%s'%s".formatted(path, key, Suggestion.of(key, names)));
+        }
+      }
+      return properties;
+    }
+
+    private static ParameterException wrong(CommandSpec command, String reason) {
+      return new ParameterException(command.commandLine(), "RESNET4J_CONFIG: " + reason);
     }
 
     private static String environment(OptionSpec option) {
-      return "RESNET4J_"
-          + option.longestName().replaceFirst("^-+", "").replace('-', '_').toUpperCase(Locale.ROOT);
+      return "RESNET4J_" + longName(option).replace('-', '_').toUpperCase(Locale.ROOT);
     }
+  }
+
+  private static String longName(OptionSpec option) {
+    return option.longestName().replaceFirst("^-+", "");
   }
 
   @Override
   public Integer call() throws IOException, InterruptedException {
     if (printConfig) {
       for (OptionSpec option : spec.options()) {
-        String longName = option.longestName().replaceFirst("^-+", "");
+        String longName = longName(option);
         if (!option.usageHelp() && !option.versionHelp() && !longName.equals("print-config")) {
           Object value = option.getValue();
           if (value instanceof List<?> list) {
@@ -305,16 +343,24 @@ final class ServeCommand implements Callable<Integer> {
             maxImages,
             millis(1000 * deadline),
             millis(1000 * idle)),
-        new Access(
-            tokenFile == null ? Optional.empty() : Optional.of(Files.readString(tokenFile).strip()),
-            allowedHosts,
-            allowedOrigins),
+        new Access(token(), allowedHosts, allowedOrigins),
         certificate == null || key == null
             ? Optional.empty()
             : Optional.of(new ServerOptions.Tls(certificate, key)),
         Optional.ofNullable(accessLog),
         millis(1000 * drain),
         options.compileOptions());
+  }
+
+  private Optional<String> token() throws IOException {
+    if (tokenFile == null) {
+      return Optional.empty();
+    }
+    try {
+      return Optional.of(Files.readString(tokenFile).strip());
+    } catch (IOException e) {
+      throw new IOException("--token-file " + Reason.of(tokenFile, e), e);
+    }
   }
 
   private static Duration millis(double value) {

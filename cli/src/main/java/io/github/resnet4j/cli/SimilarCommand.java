@@ -7,7 +7,6 @@ import io.github.resnet4j.embeddings.PictureIndex.Neighbour;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.figures.ContactSheet;
 import io.github.resnet4j.figures.PictureFile;
-import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.nn.Layer;
 import java.io.IOException;
@@ -55,6 +54,7 @@ final class SimilarCommand implements Callable<Integer> {
 
   @Mixin private ModelOptions options = new ModelOptions();
   @Mixin private FeatureLayer layer = new FeatureLayer();
+  @Mixin private DecodingOptions decoding = new DecodingOptions();
   @Mixin private FormatOption format = new FormatOption();
 
   @Option(
@@ -102,6 +102,9 @@ final class SimilarCommand implements Callable<Integer> {
         layer.shape(
             network, new Shape(prepared.channels(), prepared.cropHeight(), prepared.cropWidth()));
     List<Path> pictures = Pictures.find(List.of(folder.toString()));
+    if (pictures.isEmpty()) {
+      throw new IOException("no images in " + folder);
+    }
     String model = fingerprint(classifier);
     int unreadable;
     List<Neighbour> found;
@@ -109,7 +112,7 @@ final class SimilarCommand implements Callable<Integer> {
         Session session =
             network.compile(layer.taps(network, options.forAll(network, pictures.size())))) {
       float[] sought =
-          layer.features(session, prepared.apply(ImageDecoder.DEFAULT.decode(query)), shape)[0];
+          layer.features(session, prepared.apply(decoding.decoder().decode(query)), shape)[0];
       options.requireFinite(new float[][] {sought}, network);
       unreadable = update(known, pictures, classifier, session, shape);
       found = known.nearest(sought, top);
@@ -125,6 +128,7 @@ final class SimilarCommand implements Callable<Integer> {
     new Table(List.of("rank", "cosine", "path"), rows).print(format.format, System.out);
     if (output != null) {
       PictureFile.writePng(ContactSheet.draw(sheet(found)), output);
+      Main.wrote(output);
     }
     return unreadable == 0 ? Main.OK : Main.SOME_UNREADABLE;
   }
@@ -149,7 +153,12 @@ final class SimilarCommand implements Callable<Integer> {
     int[] unreadable = new int[1];
     if (!changed.isEmpty()) {
       try (var progress = new Progress("index", " pictures", 1)) {
-        new Batches(changed, ImageDecoder.DEFAULT, classifier.preprocessing(), options.threads)
+        new Batches(
+                changed,
+                decoding.decoder(),
+                classifier.preprocessing(),
+                Batches.SIZE,
+                options.threads)
             .forEach(batch -> {
               float[][] features = layer.features(session, batch.tensor(), shape);
               for (int i = 0; i < features.length; i++) {
@@ -217,7 +226,8 @@ final class SimilarCommand implements Callable<Integer> {
       }
     }
     return "%s; %s; %s; %08x"
-        .formatted(network.spec(), classifier.preprocessing(), layer.describe(), crc.getValue());
+            .formatted(network.spec(), classifier.preprocessing(), layer.describe(), crc.getValue())
+        + (decoding.decoder().exifOrientation() ? "; upright" : "");
   }
 
   private Path cached(String model) throws IOException {
@@ -235,11 +245,11 @@ final class SimilarCommand implements Callable<Integer> {
     var entries = new ArrayList<ContactSheet.Entry>();
     entries.add(
         new ContactSheet.Entry(
-            ImageDecoder.DEFAULT.decode(query), "query", String.valueOf(query.getFileName())));
+            decoding.decoder().decode(query), "query", String.valueOf(query.getFileName())));
     for (Neighbour neighbour : found) {
       entries.add(
           new ContactSheet.Entry(
-              ImageDecoder.DEFAULT.decode(folder.resolve(neighbour.path())),
+              decoding.decoder().decode(folder.resolve(neighbour.path())),
               String.format(Locale.ROOT, "%.3f", neighbour.cosine()),
               neighbour.path()));
     }

@@ -65,9 +65,9 @@ record Command(Path home, Path folder) {
     builder.environment().putAll(environment);
     Process process = builder.start();
     try {
-      if (!process.waitFor(2, TimeUnit.MINUTES)) {
+      if (!process.waitFor(5, TimeUnit.MINUTES)) {
         process.destroyForcibly();
-        throw new AssertionError("still running after two minutes: " + command);
+        throw new AssertionError("still running after five minutes: " + command);
       }
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();

@@ -40,6 +40,7 @@ class ErrorsIT {
         "models",
         "draw resnet18",
         "summary resnet50 -f json",
+        "completion bash",
         "train --help",
         "--version",
       })

@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.github.resnet4j.cli.Command.Run;
 import java.io.BufferedReader;
 import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -136,6 +138,13 @@ class ServeIT {
     assertTrue(run.lines().contains("queue=7"), run.out());
     assertTrue(run.lines().contains("max-batch=6"), run.out());
     assertTrue(run.lines().contains("idle=3.0"), run.out());
+    Files.writeString(file, "queu=7\n");
+    Run key = command.run(Map.of("RESNET4J_CONFIG", file.toString()), "", "serve");
+    assertEquals(2, key.code());
+    assertTrue(key.err().contains(file + ": no option is called 'queu' (did you mean queue?)"));
+    Run absent = command.run(Map.of("RESNET4J_CONFIG", "no.file"), "", "serve");
+    assertEquals(2, absent.code());
+    assertTrue(absent.err().contains("RESNET4J_CONFIG: no.file: does not exist"), absent.err());
     Run wrong = command.run(Map.of("RESNET4J_PORT", "70000"), "", "serve");
     assertTrue(wrong.code() != 0 && wrong.err().contains("port"), wrong.err());
     Run token =
@@ -146,5 +155,25 @@ class ServeIT {
             "--token-file",
             Files.writeString(folder.resolve("token"), "short").toString());
     assertTrue(token.code() != 0 && token.err().contains("16 characters"), token.err());
+  }
+
+  @Test
+  void whatKeepsTheServerFromStartingIsOneLine() throws IOException {
+    var command = new Command(home, folder);
+    String text = Files.writeString(folder.resolve("no.pem"), "no certificate").toString();
+    Run certificate =
+        command.run(Map.of(), "", "serve", "--tls-certificate", text, "--tls-key", text);
+    assertEquals(1, certificate.code());
+    assertEquals(1, certificate.err().lines().count(), certificate.err());
+    assertTrue(certificate.err().contains("--tls-certificate"), certificate.err());
+    try (var taken = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+      String port = String.valueOf(taken.getLocalPort());
+      Run http = command.run(Map.of(), "", "serve", "--port", port, "--grpc-port", "0");
+      assertEquals(1, http.code(), http.err());
+      assertTrue(http.err().contains("port " + port + " (--port)"), http.err());
+      Run grpc = command.run(Map.of(), "", "serve", "--port", "0", "--grpc-port", port);
+      assertEquals(1, grpc.code(), grpc.err());
+      assertTrue(grpc.err().contains("port " + port + " (--grpc-port)"), grpc.err());
+    }
   }
 }

@@ -32,6 +32,8 @@ record Numbers(Format format, @Nullable Quantization quantization) {
                   new IllegalArgumentException(
                       "int8 needs to know how large activations get: calibrate the network"
                           + " with some of its pictures first (resnet4j quantize)")));
+      case WEIGHTS ->
+          of(quantization.isPresent() ? Precision.INT8 : Precision.FP32, quantization, kernels);
       case AUTO -> {
         if (quantization.isPresent() && kernels.gainsBy(Format.U8)) {
           yield of(Precision.INT8, quantization, kernels);

@@ -2,6 +2,7 @@ package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Winograd;
+import io.github.resnet4j.messages.Suggestion;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
@@ -108,8 +109,9 @@ final class PlanCompiler {
       Activation found = tapped.get(tap);
       if (found == null) {
         throw new IllegalArgumentException(
-            "no layer '%s' to tap; there are %s"
-                .formatted(tap, String.join(", ", tapped.keySet())));
+            "no layer '%s' to tap%s; there are %s"
+                .formatted(
+                    tap, Suggestion.of(tap, tapped.keySet()), String.join(", ", tapped.keySet())));
       }
       ops.add(new Op.Output(tap, taps.indexOf(tap), found));
     }

@@ -17,6 +17,9 @@ public enum Precision {
    */
   INT8,
 
+  /** INT8 for weights with a {@link Quantization}, which were made for it, else FP32. */
+  WEIGHTS,
+
   /**
    * INT8 where there is a {@link Quantization} and the processor multiplies bytes, else BF16 where
    * that is faster, else FP32.

@@ -1,8 +1,9 @@
 package io.github.resnet4j.image;
 
+import io.github.resnet4j.messages.Reason;
 import java.io.IOException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
@@ -60,8 +61,8 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
         throw new ImageException(name, "has more than 512 MB, too large for an image");
       }
       return decode(name, Files.readAllBytes(file));
-    } catch (NoSuchFileException _) {
-      throw new ImageException(name, "does not exist");
+    } catch (FileSystemException e) {
+      throw new ImageException(name, Reason.withoutFile(e));
     }
   }
 

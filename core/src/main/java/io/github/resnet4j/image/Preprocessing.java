@@ -1,6 +1,7 @@
 package io.github.resnet4j.image;
 
 import com.fasterxml.jackson.jr.ob.JSON;
+import io.github.resnet4j.messages.Reason;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -163,9 +164,15 @@ public record Preprocessing(
     if (Files.size(file) > 1 << 20) {
       throw new IOException(file + ": has more than 1 MB, too large for a preprocessing");
     }
+    String text;
+    try {
+      text = Files.readString(file);
+    } catch (IOException e) {
+      throw new IOException(Reason.of(file, e), e);
+    }
     Object value;
     try {
-      value = JSON.std.anyFrom(Files.readString(file));
+      value = JSON.std.anyFrom(text);
     } catch (IOException e) {
       throw new IOException(
           file + ": is not JSON: " + String.valueOf(e.getMessage()).lines().findFirst().orElse(""));

@@ -11,6 +11,7 @@ import java.nio.file.FileSystemException;
 import java.nio.file.FileSystemLoopException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.NotDirectoryException;
+import java.nio.file.Path;
 
 /**
  * Why something failed, in one line. The JDK's exceptions of files often have a path as their
@@ -28,6 +29,11 @@ public final class Reason {
       return failed.getFile() + ": " + withoutFile(failed);
     }
     return e instanceof IOException failed ? withoutFile(failed) : message(e);
+  }
+
+  /** The same for an exception that may not know its file, as those of decoding text. */
+  public static String of(Path file, IOException e) {
+    return file + ": " + withoutFile(e);
   }
 
   /** The same without the file, for a message that names it already. */

@@ -2,6 +2,7 @@ package io.github.resnet4j.train;
 
 import io.github.resnet4j.image.Augmentation;
 import io.github.resnet4j.image.Augmentation.Crop;
+import io.github.resnet4j.messages.Suggestion;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Parameter;
 import java.io.Serializable;
@@ -169,7 +170,8 @@ public record Recipe(
     Recipe recipe = NAMED.get(name);
     if (recipe == null) {
       throw new IllegalArgumentException(
-          "no recipe is named '%s'; there are %s".formatted(name, String.join(", ", names())));
+          "no recipe is named '%s'%s; there are %s"
+              .formatted(name, Suggestion.of(name, names()), String.join(", ", names())));
     }
     return recipe;
   }

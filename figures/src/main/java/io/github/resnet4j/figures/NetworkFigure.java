@@ -288,7 +288,9 @@ public final class NetworkFigure {
   public static Figure strides(String title, ResNetSpec spec, Shape image) {
     if (spec.block() != ResNetSpec.Block.BOTTLENECK || spec.blocks().size() < 2) {
       throw new IllegalArgumentException(
-          "only networks of bottlenecks have the stride in two places (v1, v1.5)");
+          title
+              + " has basic blocks, whose stride is always on the first 3×3: only bottlenecks, such"
+              + " as resnet50's, have it in two places (v1, v1.5)");
     }
     return beside(
         title + ", v1 and v1.5",

@@ -1,11 +1,14 @@
 package io.github.resnet4j.server;
 
 import io.github.resnet4j.Classifier;
+import io.github.resnet4j.messages.Reason;
+import io.helidon.common.configurable.Resource;
 import io.helidon.common.pki.Keys;
 import io.helidon.http.DirectHandler;
 import io.helidon.http.encoding.ContentEncodingContext;
 import io.helidon.webserver.ErrorHandling;
 import io.helidon.webserver.WebServer;
+import io.helidon.webserver.WebServerConfig;
 import io.helidon.webserver.http.DirectHandlers;
 import io.helidon.webserver.http.HttpRouting;
 import io.helidon.webserver.http1.Http1Config;
@@ -112,29 +115,16 @@ public final class InferenceServer implements AutoCloseable {
             .protocolsDiscoverServices(false)
             .addConnectionSelector(connections)
             .routing((HttpRouting.Builder routing) -> routing.register(api));
-    options
-        .tls()
-        .ifPresent(tls ->
-            builder.tls(config ->
-                config
-                    .privateKey(
-                        Keys.builder()
-                            .pem(pem ->
-                                pem.key(io.helidon.common.configurable.Resource.create(tls.key()))
-                                    .certChain(
-                                        io.helidon.common.configurable.Resource.create(
-                                            tls.certificate())))
-                            .build())
-                    .privateKeyCertChain(
-                        Keys.builder()
-                            .pem(pem ->
-                                pem.certChain(
-                                    io.helidon.common.configurable.Resource.create(
-                                        tls.certificate())))
-                            .build())));
     WebServer http = null;
+    String step = "use the certificate and its key (--tls-certificate, --tls-key)";
     try {
+      options.tls().ifPresent(tls -> encrypt(builder, tls));
+      step = "listen at %s, port %d (--port)".formatted(options.host(), options.port());
       http = builder.build().start();
+      if (!http.isRunning()) { // Helidon only logs why
+        throw new IOException("the port is taken, or may not be used");
+      }
+      step = "listen at %s, port %d (--grpc-port)".formatted(options.host(), options.grpcPort());
       this.grpcServer = options.grpcPort() < 0 ? null : grpc.start();
     } catch (IOException | RuntimeException e) {
       if (http != null) {
@@ -145,10 +135,7 @@ public final class InferenceServer implements AutoCloseable {
       traces.close();
       measurements.close();
       log.close();
-      throw new IOException(
-          "cannot listen at %s, port %d: %s"
-              .formatted(options.host(), options.port(), rootOf(e).getMessage()),
-          e);
+      throw new IOException("cannot %s: %s".formatted(step, Reason.of(rootOf(e))), e);
     }
     this.server = http;
     log.event("ready", Map.of("address", address(), "grpc_port", grpcPort()));
@@ -162,6 +149,15 @@ public final class InferenceServer implements AutoCloseable {
    */
   public boolean isOpenToAll() {
     return !admission.isLoopback() && options.access().token().isEmpty();
+  }
+
+  private static void encrypt(WebServerConfig.Builder builder, ServerOptions.Tls tls) {
+    Resource key = Resource.create(tls.key());
+    Resource certificate = Resource.create(tls.certificate());
+    builder.tls(config ->
+        config
+            .privateKey(Keys.builder().pem(pem -> pem.key(key).certChain(certificate)).build())
+            .privateKeyCertChain(Keys.builder().pem(pem -> pem.certChain(certificate)).build()));
   }
 
   private static DirectHandlers direct(Admission admission) {

@@ -1,0 +1,48 @@
+package io.github.resnet4j.cli;
+
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import picocli.AutoComplete;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+@Command(
+    name = "completion",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Prints a script that completes commands and options in a shell.",
+      "",
+      "For every new shell: put one of the examples into ~/.bashrc or ~/.zshrc.",
+    },
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  eval \"$(resnet4j completion bash)\"",
+      "  eval \"$(resnet4j completion zsh)\"",
+      "  resnet4j completion bash > resnet4j_completion",
+    })
+final class CompletionCommand implements Callable<Integer> {
+  @Spec private CommandSpec spec = CommandSpec.create();
+
+  @SuppressWarnings("UnusedVariable") // the script is the same for both
+  @Parameters(paramLabel = "SHELL", description = "bash or zsh.")
+  private Shell shell = Shell.BASH;
+
+  enum Shell {
+    BASH,
+    ZSH;
+
+    @Override
+    public String toString() {
+      return name().toLowerCase(Locale.ROOT);
+    }
+  }
+
+  @Override
+  public Integer call() {
+    // In zsh it loads bash's completion first.
+    System.out.println(AutoComplete.bash(spec.root().name(), spec.root().commandLine()));
+    return Main.OK;
+  }
+}

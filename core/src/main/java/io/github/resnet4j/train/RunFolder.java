@@ -1,5 +1,6 @@
 package io.github.resnet4j.train;
 
+import io.github.resnet4j.checkpoint.AtomicFile;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.checkpoint.CheckpointWriter;
@@ -100,7 +101,7 @@ final class RunFolder implements AutoCloseable {
 
   void writeLines(String name, List<String> lines) throws IOException {
     byte[] bytes = (String.join("\n", lines) + "\n").getBytes(StandardCharsets.UTF_8);
-    CheckpointWriter.atomically(file(name), out -> out.write(bytes));
+    AtomicFile.write(file(name), out -> out.write(bytes));
   }
 
   Saved open() throws IOException {

@@ -2,7 +2,7 @@ package io.github.resnet4j.onnx;
 
 import com.google.protobuf.CodedOutputStream;
 import com.google.protobuf.WireFormat;
-import io.github.resnet4j.checkpoint.CheckpointWriter;
+import io.github.resnet4j.checkpoint.AtomicFile;
 import io.github.resnet4j.onnx.OnnxModel.Attribute;
 import io.github.resnet4j.onnx.OnnxModel.Constant;
 import io.github.resnet4j.onnx.OnnxModel.Node;
@@ -25,7 +25,7 @@ final class OnnxWriter {
 
   /** Writes a model; the file appears whole or not at all. */
   static void write(OnnxModel model, Path file) throws IOException {
-    CheckpointWriter.atomically(
+    AtomicFile.write(
         file,
         stream -> {
           var out = CodedOutputStream.newInstance(stream);

@@ -8,7 +8,8 @@ import java.io.IOException;
 final class Jpeg {
   private Jpeg() {}
 
-  static Pixels decode(EncodedImage file) throws IOException {
+  /** Decodes a file, reduced as far as it keeps the given extents. */
+  static Pixels decode(EncodedImage file, int width, int height) throws IOException {
     var limits =
         new JpegDecoder.Limits() {
           @Override
@@ -22,7 +23,7 @@ final class Jpeg {
           }
         };
     try {
-      JpegDecoder.Image image = JpegDecoder.decode(file.bytes(), limits);
+      JpegDecoder.Image image = JpegDecoder.decode(file.bytes(), width, height, limits);
       return new Pixels(image.width(), image.height(), 3, image.rgb());
     } catch (JpegException e) {
       throw file.refused(e.reason());

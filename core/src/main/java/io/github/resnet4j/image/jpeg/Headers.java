@@ -139,12 +139,11 @@ final class Headers {
     }
     int start = data.position + 2;
     int end = Math.max(start, data.position + u16(data.position));
-    if (end > file.length) {
-      throw truncated();
-    }
+    // What a segment says is looked at before its end is, which may lie beyond the file.
     switch (marker) {
       case SOF0, SOF0 + 1, SOF0 + 2 -> frame = readFrame(marker == SOF0 + 2, start, end);
       case DHT -> readCodes(start, end);
+      case DAC -> checkConditioning(start, end);
       case DQT -> readQuantization(start, end);
       case DRI -> {
         if (end - start != 2) {
@@ -156,6 +155,9 @@ final class Headers {
       case APP2 -> refuseShort(start, end, "ICC_PROFILE", 14);
       case APP14 -> readAdobe(start, end);
       default -> {} // DNL among them: the height is known
+    }
+    if (end > file.length) {
+      throw truncated();
     }
     data.position = end;
   }
@@ -181,7 +183,7 @@ final class Headers {
   }
 
   private boolean begins(int start, int end, String text) {
-    if (end - start < text.length()) {
+    if (Math.min(end, file.length) - start < text.length()) {
       return false;
     }
     for (int i = 0; i < text.length(); i++) {
@@ -208,7 +210,7 @@ final class Headers {
     refuseShort(start, end, "Adobe", 7);
     if (begins(start, end, "Adobe") && end - start >= 12) {
       adobe = true;
-      adobeTransform = file[start + 11] & 0xff;
+      adobeTransform = u8(start + 11);
     }
   }
 
@@ -307,6 +309,17 @@ final class Headers {
     }
     if (at != end) {
       throw wrongLength("DHT");
+    }
+  }
+
+  /** Arithmetic coding is not supported, but libjpeg refuses wrong tables of any file. */
+  private void checkConditioning(int start, int end) throws JpegException {
+    for (int at = start; at < end; at += 2) {
+      int index = u8(at);
+      int value = u8(at + 1);
+      if (index > 31 || index < 16 && (value & 15) > value >> 4 || at + 1 == end) {
+        throw new JpegException("is damaged: its DAC segment has wrong values");
+      }
     }
   }
 

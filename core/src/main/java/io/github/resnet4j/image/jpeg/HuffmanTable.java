@@ -3,7 +3,7 @@ package io.github.resnet4j.image.jpeg;
 /** A Huffman code, as lookup tables over the next bits of the data. */
 final class HuffmanTable {
   /** Codes up to this length take one lookup. */
-  static final int LOOKAHEAD = 10;
+  static final int LOOKAHEAD = 11;
 
   /**
    * By the next {@link #LOOKAHEAD} bits: {@code length << 8 | symbol}; 0 for longer codes and for

@@ -57,7 +57,7 @@ public final class JpegDecoder {
     default void progress() throws IOException {}
   }
 
-  private JpegDecoder(byte[] file, int reduction, Limits limits) throws IOException {
+  private JpegDecoder(byte[] file, int width, int height, Limits limits) throws IOException {
     this.limits = limits;
     data = new EntropyData(file);
     headers = new Headers(file, data);
@@ -68,32 +68,24 @@ public final class JpegDecoder {
     scan = first;
     frame = headers.frame();
     limits.check(frame.width(), frame.height());
-    smallestBlock = 8 / reduction;
+    int reduction = Math.min(8, Math.min(frame.width() / width, frame.height() / height));
+    smallestBlock = 8 / Math.max(1, Integer.highestOneBit(reduction));
     layOut();
   }
 
   /**
-   * Decodes a file.
+   * Decodes a file, or to a half, a quarter or an eighth of its extents, whatever still has the
+   * given ones, as Pillow's {@code Image.draft}. An image that does not have them is decoded whole.
    *
    * @throws JpegException if it is no JPEG, is damaged beyond what libjpeg reads, is truncated or
    *     of a kind that is not supported
    * @throws IOException if the limits do so
    */
-  public static Image decode(byte[] file, Limits limits) throws IOException {
-    return decode(file, 1, limits);
-  }
-
-  /**
-   * Decodes a file to a half, a quarter or an eighth of its extents, as Pillow's {@code
-   * Image.draft}: quicker than decoding all of it, and not the same as resizing.
-   *
-   * @param reduction 1, 2, 4 or 8
-   */
-  public static Image decode(byte[] file, int reduction, Limits limits) throws IOException {
-    if (reduction != 1 && reduction != 2 && reduction != 4 && reduction != 8) {
-      throw new IllegalArgumentException("reduction by " + reduction + ", not by 1, 2, 4 or 8");
+  public static Image decode(byte[] file, int width, int height, Limits limits) throws IOException {
+    if (width < 1 || height < 1) {
+      throw new IllegalArgumentException("a draft of %d × %d pixels".formatted(width, height));
     }
-    return new JpegDecoder(file, reduction, limits).decode();
+    return new JpegDecoder(file, width, height, limits).decode();
   }
 
   private void layOut() {
@@ -301,7 +293,9 @@ public final class JpegDecoder {
     var smoothing = new BlockSmoothing(frame.components().size());
     for (@Nullable Scan next = scan; next != null; next = headers.nextScan()) {
       startScan(next);
-      smoothing.scan(next);
+      if (frame.progressive()) {
+        smoothing.scan(next);
+      }
       countVisits();
       readScan();
     }

@@ -6,8 +6,8 @@ import java.nio.ByteOrder;
 
 /** Converts one row of full-size components to RGB, with libjpeg's 16-bit fractions. */
 final class RgbRow {
-  private static final VarHandle INTS =
-      MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
+  private static final VarHandle WORDS =
+      MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
 
   private static final int HALF = 1 << 15;
   private static final int CR_TO_R = 91_881; // 1.402
@@ -21,10 +21,18 @@ final class RgbRow {
   /** A row's pixels, red in the lowest byte. */
   private final int[] pixels;
 
+  private final int[] first;
+  private final int[] second;
+  private final int[] third;
+
   RgbRow(ColorModel model, int width) {
     this.model = model;
     this.width = width;
     this.pixels = new int[width];
+    boolean luma = model == ColorModel.YCC || model == ColorModel.YCCK;
+    this.first = new int[luma ? width : 0];
+    this.second = new int[first.length];
+    this.third = new int[first.length];
   }
 
   /**
@@ -65,16 +73,32 @@ final class RgbRow {
     }
   }
 
+  /**
+   * The JVM's compiler turns loops into vector code that are short and have one type in and one
+   * out, so each of these does one thing.
+   */
   private void ycc(byte[] luma, int fromY, byte[] blue, int fromCb, byte[] red, int fromCr) {
+    int[] y = first;
+    int[] cb = second;
+    int[] cr = third;
     int[] pixels = this.pixels;
+    widen(luma, fromY, y);
+    widen(blue, fromCb, cb);
+    widen(red, fromCr, cr);
     for (int i = 0; i < pixels.length; i++) {
-      int y = luma[fromY + i] + 128;
-      int cb = blue[fromCb + i];
-      int cr = red[fromCr + i];
-      int r = y + (CR_TO_R * cr + HALF >> 16);
-      int g = y + (CB_TO_G * cb + CR_TO_G * cr + HALF >> 16);
-      int b = y + (CB_TO_B * cb + HALF >> 16);
-      pixels[i] = clip(r) | clip(g) << 8 | clip(b) << 16;
+      pixels[i] = clip(y[i] + 128 + (CR_TO_R * cr[i] + HALF >> 16));
+    }
+    for (int i = 0; i < pixels.length; i++) {
+      pixels[i] |= clip(y[i] + 128 + (CB_TO_G * cb[i] + CR_TO_G * cr[i] + HALF >> 16)) << 8;
+    }
+    for (int i = 0; i < pixels.length; i++) {
+      pixels[i] |= clip(y[i] + 128 + (CB_TO_B * cb[i] + HALF >> 16)) << 16;
+    }
+  }
+
+  static void widen(byte[] from, int at, int[] to) {
+    for (int i = 0; i < to.length; i++) {
+      to[i] = from[at + i];
     }
   }
 
@@ -102,19 +126,21 @@ final class RgbRow {
     return clip(white - ((product >> 8) + product >> 8));
   }
 
-  /** Four pixels are three words. */
+  /** Eight pixels are three words. */
   private void pack(byte[] rgb, int at) {
     int[] pixels = this.pixels;
     int to = at;
     int i = 0;
-    for (; i <= width - 4; i += 4, to += 12) {
-      int second = pixels[i + 1];
-      int third = pixels[i + 2];
-      INTS.set(rgb, to, pixels[i] | second << 24);
-      INTS.set(rgb, to + 4, second >>> 8 | third << 16);
-      INTS.set(rgb, to + 8, third >>> 16 | pixels[i + 3] << 8);
+    for (; i <= pixels.length - 8; i += 8, to += 24) {
+      long a = pixels[i] | (long) pixels[i + 1] << 24;
+      long b = pixels[i + 2] | (long) pixels[i + 3] << 24;
+      long c = pixels[i + 4] | (long) pixels[i + 5] << 24;
+      long d = pixels[i + 6] | (long) pixels[i + 7] << 24;
+      WORDS.set(rgb, to, a | b << 48);
+      WORDS.set(rgb, to + 8, b >>> 16 | c << 32);
+      WORDS.set(rgb, to + 16, c >>> 32 | d << 16);
     }
-    for (; i < width; i++, to += 3) {
+    for (; i < pixels.length; i++, to += 3) {
       rgb[to] = (byte) pixels[i];
       rgb[to + 1] = (byte) (pixels[i] >> 8);
       rgb[to + 2] = (byte) (pixels[i] >> 16);

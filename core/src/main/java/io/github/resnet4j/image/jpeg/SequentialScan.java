@@ -69,11 +69,9 @@ final class SequentialScan {
     int[] block = this.block;
     byte[] positions = ZigZag.POSITIONS;
 
-    if (held < 32) {
-      window |= EntropyData.bits(bytes, next) >>> held;
-      next += 63 - held >>> 3;
-      held |= 56;
-    }
+    window |= EntropyData.bits(bytes, next) >>> held;
+    next += 63 - held >>> 3;
+    held |= 56;
     HuffmanTable dcTable = dcTables[component.dcTable];
     int code = dcTable.symbols[(int) (window >>> 64 - HuffmanTable.LOOKAHEAD)];
     if (code == 0) {
@@ -95,11 +93,15 @@ final class SequentialScan {
     HuffmanTable acTable = acTables[component.acTable];
     int[] coefficients = acTable.coefficients;
     int[] symbols = acTable.symbols;
+    // Three lookups leave at least the 32 bits that a longer code with its value may take. Counting
+    // them is easier to predict for the processor than looking at the bits that are left.
+    int lookups = 0;
     for (int k = 1; k < 64; k++) {
-      if (held < 32) {
+      if (--lookups < 0) {
         window |= EntropyData.bits(bytes, next) >>> held;
         next += 63 - held >>> 3;
         held |= 56;
+        lookups = 2;
       }
       int ahead = (int) (window >>> 64 - HuffmanTable.LOOKAHEAD);
       int entry = coefficients[ahead];
@@ -110,6 +112,7 @@ final class SequentialScan {
         window <<= entry;
         held -= entry & 255;
       } else {
+        lookups = 0;
         code = symbols[ahead];
         if (code == 0) {
           code = acTable.longCode(window);

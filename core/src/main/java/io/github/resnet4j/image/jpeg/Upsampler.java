@@ -29,6 +29,10 @@ final class Upsampler {
 
   private final ShortBuffer rowPairs;
   private final short[] pairs;
+  private final int[] nearRow;
+  private final int[] farRow;
+
+  /** A row with its first and last column twice. */
   private final int[] sums;
 
   /**
@@ -64,7 +68,9 @@ final class Upsampler {
     row = new byte[method == Method.NONE ? 0 : component.width * hExpand];
     rowPairs = ByteBuffer.wrap(row).order(ByteOrder.nativeOrder()).asShortBuffer();
     pairs = new short[filtered ? component.width : 0];
-    sums = new int[filtered ? component.width : 0];
+    nearRow = new int[method == Method.NONE || method == Method.REPEAT ? 0 : component.width];
+    farRow = new int[nearRow.length];
+    sums = new int[pairs.length + 2];
   }
 
   /** Whether rows above and below are looked at. */
@@ -92,15 +98,13 @@ final class Upsampler {
         return near;
       }
       case ROW -> {
-        for (int i = 0; i < sums.length; i++) {
-          sums[i] = component.samples[near + i];
-        }
-        alongRow(2, 1, 2);
+        RgbRow.widen(component.samples, near, nearRow);
+        alongRow(nearRow, 2, 1, 2);
       }
       case COLUMN -> acrossRows(near, far, 1 + index % 2);
       case BOTH -> {
         sumRows(near, far);
-        alongRow(4, 8, 7);
+        alongRow(farRow, 4, 8, 7);
       }
       case REPEAT -> repeat(near);
     }
@@ -108,42 +112,42 @@ final class Upsampler {
   }
 
   private void acrossRows(int near, int far, int bias) {
-    byte[] samples = component.samples;
-    byte[] row = this.row;
+    sumRows(near, far);
     for (int i = 0; i < row.length; i++) {
-      row[i] = (byte) (3 * samples[near + i] + samples[far + i] + bias >> 2);
+      row[i] = (byte) (farRow[i] + bias >> 2);
     }
   }
 
+  /** Weights the nearer row with ¾, in quarters. Loops of one type each become vector code. */
   private void sumRows(int near, int far) {
-    byte[] samples = component.samples;
-    int[] sums = this.sums;
-    for (int i = 0; i < sums.length; i++) {
-      sums[i] = 3 * samples[near + i] + samples[far + i];
+    int[] nearRow = this.nearRow;
+    int[] farRow = this.farRow;
+    RgbRow.widen(component.samples, near, nearRow);
+    RgbRow.widen(component.samples, far, farRow);
+    for (int i = 0; i < farRow.length; i++) {
+      farRow[i] += 3 * nearRow[i];
     }
   }
 
-  /** Each sum becomes two samples, ¾ of it and ¼ of its neighbour on that side. */
-  private void alongRow(int shift, int leftBias, int rightBias) {
+  /** Each column becomes two samples, ¾ of it and ¼ of its neighbour on that side. */
+  private void alongRow(int[] columns, int shift, int leftBias, int rightBias) {
+    int last = columns.length - 1;
     int[] sums = this.sums;
+    int[] both = nearRow;
     short[] pairs = this.pairs;
-    int last = sums.length - 1;
-    pairs[0] = pair(4 * sums[0] + leftBias >> shift, 3 * sums[0] + sums[1] + rightBias >> shift);
-    for (int i = 1; i < last; i++) {
-      int near = 3 * sums[i];
-      int left = near + sums[i - 1] + leftBias >> shift;
-      int right = near + sums[i + 1] + rightBias >> shift;
-      pairs[i] = (short) (left & 0xff | right << 8);
+    sums[0] = columns[0];
+    System.arraycopy(columns, 0, sums, 1, columns.length);
+    sums[last + 2] = columns[last];
+    for (int i = 0; i < both.length; i++) {
+      both[i] = 3 * sums[i + 1] + sums[i] + leftBias >> shift & 0xff;
     }
-    pairs[last] =
-        pair(
-            3 * sums[last] + sums[last - 1] + leftBias >> shift,
-            4 * sums[last] + rightBias >> shift);
+    for (int i = 0; i < both.length; i++) {
+      both[i] |= 3 * sums[i + 1] + sums[i + 2] + rightBias >> shift << 8;
+    }
+    for (int i = 0; i < both.length; i++) {
+      pairs[i] = (short) both[i];
+    }
     rowPairs.put(0, pairs);
-  }
-
-  private static short pair(int left, int right) {
-    return (short) (left & 0xff | right << 8);
   }
 
   private void repeat(int near) {

@@ -29,6 +29,9 @@ import org.jspecify.annotations.Nullable;
 
 /** What is answered where. */
 final class HttpApi implements HttpService {
+  /** Labels by which a list of models says what each recognizes. */
+  private static final int LISTED_LABELS = 10;
+
   private static final int TOP = 5;
   private static final int MOST_TOP = 1000;
 
@@ -365,6 +368,8 @@ final class HttpApi implements HttpService {
               fields.put("name", each.name());
               fields.put("version", each.version());
               fields.putAll(ModelRepository.describe(model));
+              List<String> labels = model.classifier().labels();
+              fields.put("labels", labels.subList(0, Math.min(LISTED_LABELS, labels.size())));
               return fields;
             })
             .toList());

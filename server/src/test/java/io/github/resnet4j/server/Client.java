@@ -62,6 +62,21 @@ final class Client implements AutoCloseable {
         usual.compile().withThreads(2));
   }
 
+  static ServerOptions withToken(ServerOptions options, String token) {
+    return new ServerOptions(
+        options.host(),
+        options.port(),
+        options.grpcPort(),
+        options.models(),
+        options.batching(),
+        options.limits(),
+        options.access().withToken(token),
+        options.tls(),
+        options.accessLog(),
+        options.drain(),
+        options.compile());
+  }
+
   static byte[] digit(int digit) throws IOException {
     return Files.readAllBytes(SAMPLES.resolve("digit-%d.png".formatted(digit)));
   }

@@ -109,6 +109,13 @@ class PageTest {
   }
 
   private void nothingIsWrong() {
+    nothingIsWrongBut("no message at all");
+  }
+
+  /**
+   * @param expected what every message of the browser's console contains
+   */
+  private void nothingIsWrongBut(String expected) {
     Results found = new AxeBuilder().analyze(browser);
     assertTrue(
         found.getViolations().isEmpty(),
@@ -117,7 +124,9 @@ class PageTest {
                 .map(rule -> rule.getId() + ": " + rule.getNodes())
                 .collect(Collectors.joining("\n")));
     var messages = browser.manage().logs().get(LogType.BROWSER).getAll();
-    assertTrue(messages.isEmpty(), messages::toString);
+    assertTrue(
+        messages.stream().allMatch(entry -> entry.getMessage().contains(expected)),
+        messages::toString);
   }
 
   private void scheme(String scheme) {
@@ -134,14 +143,17 @@ class PageTest {
   void aPictureIsClassifiedAndExplained(String scheme, int width, int height) {
     browser.manage().window().setSize(new Dimension(width, height));
     scheme(scheme);
+    new WebDriverWait(browser, Duration.ofSeconds(20)).until(_ -> !aboutModel().isEmpty());
+    assertEquals(
+        "The model “digits” recognizes 10 classes: 0, 1, 2, 3, 4, 5, 6, 7, 8 and 9.", aboutModel());
     nothingIsWrong();
     choose(6);
     says("6, ");
     assertEquals(5, browser.findElements(By.cssSelector("#bars li")).size());
     assertTrue(visible("#latency").getText().contains("ms in the server"));
     nothingIsWrong();
-    visible("#why").click();
-    says("speaks for 6");
+    visible("#explain").click();
+    says("evidence for 6");
     WebElement heat = visible("#heat");
     WebElement slider = visible("#strength");
     String before = heat.getCssValue("opacity");
@@ -156,8 +168,9 @@ class PageTest {
   @Test
   void severalPicturesBecomeAGridThatLeadsToEach() {
     choose(0, 1, 2, 3, 4, 5, 6, 7, 8, 9);
-    says("10 pictures in ");
+    says("10 images in ");
     assertEquals(10, browser.findElements(By.cssSelector("#grid li")).size());
+    assertEquals("digit-3.png", visible("#grid li:nth-child(4) .file").getText());
     nothingIsWrong();
     // By keyboard alone: to the first picture of the grid, and open it.
     WebElement first = visible("#grid button");
@@ -180,10 +193,40 @@ class PageTest {
   }
 
   @Test
-  void whatIsNoPictureIsSaid() throws IOException {
+  void anUnreadableFileShowsItsNameAndTheReason() throws IOException {
     Path text = folder.resolve("cat.png");
     Files.writeString(text, "a cat");
     browser.findElement(By.id("files")).sendKeys(text.toString());
-    says("not an image");
+    assertTrue(visible("#failed").getText().contains("is not an image in a known format"));
+    nothingIsWrongBut("400");
+    browser
+        .findElement(By.id("files"))
+        .sendKeys(text + "\n" + Client.SAMPLES.resolve("digit-1.png").toRealPath());
+    says("2 images in ");
+    String first = visible("#grid li:nth-child(1)").getText();
+    assertTrue(first.contains("is not an image") && first.contains("cat.png"), first);
+    assertTrue(visible("#grid li:nth-child(2)").getText().startsWith("1, "));
+  }
+
+  @Test
+  void theTokenIsAskedForAndKeptForTheSession() throws IOException {
+    var options = Client.options(folder);
+    try (var guarded = new Client(Client.withToken(options, "0123456789abcdef"))) {
+      browser.get(guarded.server.address() + "/");
+      visible("#token").sendKeys("a wrong token", Keys.ENTER);
+      says("does not accept this token");
+      visible("#token").clear();
+      visible("#token").sendKeys("0123456789abcdef", Keys.ENTER);
+      new WebDriverWait(browser, Duration.ofSeconds(20)).until(_ -> !aboutModel().isEmpty());
+      choose(6);
+      says("6, ");
+      browser.navigate().refresh();
+      choose(4);
+      says("4, ");
+    }
+  }
+
+  private String aboutModel() {
+    return browser.findElement(By.id("about")).getText();
   }
 }

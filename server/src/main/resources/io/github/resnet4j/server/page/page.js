@@ -3,7 +3,8 @@
 const $ = id => document.getElementById(id);
 const TOP = 5;
 let models = [];
-let current = null; // the picture that is shown, a Blob
+let current = null; // the image that is shown, a Blob
+let token = sessionStorage.getItem("token") || "";
 let stream = null;
 
 function say(text, isProblem = false) {
@@ -15,15 +16,21 @@ function percent(p) {
   return (100 * p).toFixed(1) + " %";
 }
 
-/** Asks the server; its reason becomes the error's message. */
-async function ask(path, options) {
+/** Sends a request; the server's reason becomes the error's message. */
+async function ask(path, options = {}) {
   let response;
+  const headers = {...options.headers, ...(token ? {Authorization: "Bearer " + token} : {})};
   try {
-    response = await fetch(path, options);
+    response = await fetch(path, {...options, headers});
   } catch {
     throw new Error("The server does not answer.");
   }
   const answer = await response.json().catch(() => ({error: "HTTP " + response.status}));
+  if (response.status === 401) {
+    $("login").hidden = false;
+    $("token").focus();
+    throw new Error(token ? "The server does not accept this token." : "Enter the server's token.");
+  }
   if (!response.ok) {
     throw new Error(answer.error || "HTTP " + response.status);
   }
@@ -34,17 +41,37 @@ function chosen() {
   const model = models[$("model").selectedIndex];
   return model
     ? `model=${encodeURIComponent(model.name)}&version=${encodeURIComponent(model.version)}`
-    : "";
+      + "&exif_orientation=true"
+    : "exif_orientation=true";
+}
+
+/** What the chosen model knows, in one sentence. */
+function describe() {
+  const model = models[$("model").selectedIndex];
+  if (!model) {
+    $("about").textContent = "No model is ready.";
+    return;
+  }
+  const more = model.classes - model.labels.length;
+  const last = more > 0 ? `${more} more` : model.labels[model.labels.length - 1];
+  const first = more > 0 ? model.labels : model.labels.slice(0, -1);
+  const names = first.length ? `${first.join(", ")} and ${last}` : last;
+  $("about").textContent = `The model “${model.name}” recognizes `
+    + (model.classes === 1 ? `one class: ${names}.` : `${model.classes} classes: ${names}.`);
 }
 
 async function loadModels() {
   models = await ask("models");
   $("model").replaceChildren(...models.map(model => {
     const option = document.createElement("option");
-    option.textContent = `${model.name} (${model.classes} classes)`;
+    option.textContent = model.name + (models.some(other =>
+      other.name === model.name && other.version !== model.version) ? `, version ${model.version}` : "");
     return option;
   }));
-  $("model").disabled = models.length < 2;
+  $("model-choice").hidden = models.length < 2;
+  $("login").hidden = true;
+  say("");
+  describe();
 }
 
 function bar({label, probability}) {
@@ -67,27 +94,39 @@ function bar({label, probability}) {
   return item;
 }
 
-async function classify(picture) {
-  current = picture;
+/** Shows why an image has no prediction, beside its name. */
+function fail(image, reason) {
+  $("single").hidden = true;
   $("several").hidden = true;
-  say("Looking …");
+  $("reason").textContent = (image.name ? image.name + ": " : "") + reason;
+  $("failed").hidden = false;
+}
+
+async function classify(image) {
+  current = image;
+  $("several").hidden = true;
+  $("failed").hidden = true;
+  say("Classifying …");
   const begin = performance.now();
   const answer = await ask(`classify?top=${TOP}&${chosen()}`, {
     method: "POST",
     headers: {"Content-Type": "application/octet-stream"},
-    body: picture,
+    body: image,
+  }).catch(problem => {
+    fail(image, problem.message);
+    throw problem;
   });
   const whole = performance.now() - begin;
-  show(picture, answer.predictions);
+  show(image, answer.predictions);
   $("latency").textContent =
-    `${answer.ms.toFixed(1)} ms in the server, ${whole.toFixed(0)} ms with the way there and back`;
+    `${answer.ms.toFixed(1)} ms in the server, ${whole.toFixed(0)} ms round trip`;
   const best = answer.predictions[0];
   say(`${best.label}, ${percent(best.probability)}`);
 }
 
-function show(picture, predictions) {
+function show(image, predictions) {
   URL.revokeObjectURL($("seen").src);
-  $("seen").src = URL.createObjectURL(picture);
+  $("seen").src = URL.createObjectURL(image);
   $("seen").classList.remove("pixels");
   $("heat").hidden = true;
   $("heat-controls").hidden = true;
@@ -97,7 +136,7 @@ function show(picture, predictions) {
 }
 
 async function explain() {
-  say("Looking for the reason …");
+  say("Computing the heat map …");
   const answer = await ask(`explain?${chosen()}`, {
     method: "POST",
     headers: {"Content-Type": "application/octet-stream", "Accept": "application/json"},
@@ -110,21 +149,22 @@ async function explain() {
   $("heat").src = answer.heat;
   $("heat").hidden = false;
   $("heat-controls").hidden = false;
-  strengthen();
-  $("caption").textContent = `bright: what speaks for “${answer.label}” (Grad-CAM)`;
-  say(`Shown is what speaks for ${answer.label}.`);
+  setOpacity();
+  $("caption").textContent = `Grad-CAM: bright regions are evidence for “${answer.label}”`;
+  say(`The heat map shows the evidence for ${answer.label}.`);
   $("strength").focus();
 }
 
-function strengthen() {
+function setOpacity() {
   $("heat").style.opacity = $("strength").value / 100;
 }
 
-async function classifyAll(pictures) {
+async function classifyAll(images) {
   $("single").hidden = true;
-  say(`Looking at ${pictures.length} pictures …`);
+  $("failed").hidden = true;
+  say(`Classifying ${images.length} images …`);
   const form = new FormData();
-  pictures.forEach(picture => form.append("picture", picture, "picture"));
+  images.forEach(image => form.append("image", image, "image"));
   const begin = performance.now();
   const answer = await ask(`classify?top=1&${chosen()}`, {method: "POST", body: form});
   $("grid").replaceChildren(...answer.results.map((result, i) => {
@@ -132,20 +172,24 @@ async function classifyAll(pictures) {
     const button = document.createElement("button");
     button.type = "button";
     const image = document.createElement("img");
-    image.src = URL.createObjectURL(pictures[i]);
+    image.src = URL.createObjectURL(images[i]);
     image.alt = "";
-    const text = document.createElement("span");
+    const text = document.createElement("strong");
     const best = result.predictions && result.predictions[0];
-    text.textContent = best ? `${best.label}, ${percent(best.probability)}` : "unreadable";
-    button.append(image, text);
-    button.addEventListener("click", () => run(() => classify(pictures[i])));
+    text.textContent = best ? `${best.label}, ${percent(best.probability)}` : result.error;
+    text.classList.toggle("problem", !best);
+    const name = document.createElement("span");
+    name.className = "file";
+    name.textContent = images[i].name || "";
+    button.append(image, text, name);
+    button.addEventListener("click", () => run(() => classify(images[i])));
     button.disabled = !best;
     item.append(button);
     return item;
   }));
   $("several").hidden = false;
   const failed = answer.results.filter(result => result.error).length;
-  say(`${pictures.length} pictures in ${(performance.now() - begin).toFixed(0)} ms`
+  say(`${images.length} images in ${(performance.now() - begin).toFixed(0)} ms`
     + (failed ? `; ${failed} could not be read` : ""));
 }
 
@@ -153,8 +197,8 @@ function run(action) {
   action().catch(problem => say(problem.message, true));
 }
 
-function take(pictures) {
-  const list = [...pictures];
+function take(images) {
+  const list = [...images];
   if (list.length === 1) {
     run(() => classify(list[0]));
   } else if (list.length > 1) {
@@ -166,7 +210,7 @@ async function startCamera() {
   try {
     stream = await navigator.mediaDevices.getUserMedia({video: {facingMode: "environment"}});
   } catch {
-    throw new Error("There is no camera that this page may use.");
+    throw new Error("No camera is available to this page.");
   }
   $("video").srcObject = stream;
   $("viewfinder").hidden = false;
@@ -185,7 +229,7 @@ function shoot() {
   canvas.width = video.videoWidth;
   canvas.height = video.videoHeight;
   canvas.getContext("2d").drawImage(video, 0, 0);
-  canvas.toBlob(picture => picture && take([picture]), "image/jpeg", 0.95);
+  canvas.toBlob(image => image && take([image]), "image/jpeg", 0.95);
 }
 
 $("choose").addEventListener("click", () => $("files").click());
@@ -206,7 +250,18 @@ document.addEventListener("paste", event => take(event.clipboardData.files));
 $("camera").addEventListener("click", () => run(startCamera));
 $("stop").addEventListener("click", stopCamera);
 $("shoot").addEventListener("click", shoot);
-$("why").addEventListener("click", () => run(explain));
-$("strength").addEventListener("input", strengthen);
-$("model").addEventListener("change", () => current && !$("single").hidden && run(() => classify(current)));
+$("explain").addEventListener("click", () => run(explain));
+$("strength").addEventListener("input", setOpacity);
+$("model").addEventListener("change", () => {
+  describe();
+  if (current && !$("single").hidden) {
+    run(() => classify(current));
+  }
+});
+$("login").addEventListener("submit", event => {
+  event.preventDefault();
+  token = $("token").value;
+  sessionStorage.setItem("token", token);
+  run(loadModels);
+});
 run(loadModels);

@@ -226,10 +226,9 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
               .boxed()
               .sorted(Comparator.comparing((Integer c) -> -values[row + c]))
               .limit(top)
-              .map(
-                  c ->
-                      new Prediction(
-                          c, labels.get(c), (float) (Math.exp(values[row + c] - shift) / total)))
+              .map(c ->
+                  new Prediction(
+                      c, labels.get(c), (float) (Math.exp(values[row + c] - shift) / total)))
               .toList());
     }
     return all;

@@ -81,29 +81,28 @@ record ModelNotes(
             .map(count -> integer("blocks", count))
             .toArray(Integer[]::new);
     var spec = ResNetSpec.builder(constant(Block.class, "block", fields.get("block")), blocks);
-    fields.forEach(
-        (name, field) -> {
-          switch (name) {
-            case "block", "blocks" -> {}
-            case "channels" -> spec.channels(integer(name, field));
-            case "groups" -> spec.groups(integer(name, field));
-            case "widthPerGroup" -> spec.widthPerGroup(integer(name, field));
-            case "stem" -> spec.stem(constant(Stem.class, name, field));
-            case "stridePlacement" ->
-                spec.stridePlacement(constant(StridePlacement.class, name, field));
-            case "downsampling" -> spec.downsampling(constant(Downsampling.class, name, field));
-            case "shortcut" -> spec.shortcut(constant(Shortcut.class, name, field));
-            case "attention" -> spec.attention(constant(Attention.class, name, field));
-            case "dilated" ->
-                spec.dilated(list(name, field).stream().map(flag -> flag(name, flag)).toList());
-            case "inChannels" -> spec.inChannels(integer(name, field));
-            case "numClasses" -> spec.numClasses(integer(name, field));
-            case "includeTop" -> spec.includeTop(flag(name, field));
-            default ->
-                throw new IllegalArgumentException(
-                    "unknown field '" + name + "' in architecture; a newer resnet4j wrote it");
-          }
-        });
+    fields.forEach((name, field) -> {
+      switch (name) {
+        case "block", "blocks" -> {}
+        case "channels" -> spec.channels(integer(name, field));
+        case "groups" -> spec.groups(integer(name, field));
+        case "widthPerGroup" -> spec.widthPerGroup(integer(name, field));
+        case "stem" -> spec.stem(constant(Stem.class, name, field));
+        case "stridePlacement" ->
+            spec.stridePlacement(constant(StridePlacement.class, name, field));
+        case "downsampling" -> spec.downsampling(constant(Downsampling.class, name, field));
+        case "shortcut" -> spec.shortcut(constant(Shortcut.class, name, field));
+        case "attention" -> spec.attention(constant(Attention.class, name, field));
+        case "dilated" ->
+            spec.dilated(list(name, field).stream().map(flag -> flag(name, flag)).toList());
+        case "inChannels" -> spec.inChannels(integer(name, field));
+        case "numClasses" -> spec.numClasses(integer(name, field));
+        case "includeTop" -> spec.includeTop(flag(name, field));
+        default ->
+            throw new IllegalArgumentException(
+                "unknown field '" + name + "' in architecture; a newer resnet4j wrote it");
+      }
+    });
     return spec.build();
   }
 

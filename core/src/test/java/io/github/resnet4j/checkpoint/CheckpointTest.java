@@ -81,17 +81,16 @@ class CheckpointTest {
       assertEquals(expected.keySet(), checkpoint.tensors().keySet());
       checkpoint
           .tensors()
-          .forEach(
-              (key, stored) -> {
-                var fields = (Map<?, ?>) expected.get(key);
-                Tensor tensor = stored.toTensor();
-                assertEquals(fields.get("shape").toString(), tensor.toString(), key);
-                var values = Golden.list(fields.get("values"));
-                assertEquals(values.size(), tensor.size(), key);
-                for (int i = 0; i < tensor.size(); i++) {
-                  assertEquals((float) Golden.number(values.get(i)), tensor.data()[i], key);
-                }
-              });
+          .forEach((key, stored) -> {
+            var fields = (Map<?, ?>) expected.get(key);
+            Tensor tensor = stored.toTensor();
+            assertEquals(fields.get("shape").toString(), tensor.toString(), key);
+            var values = Golden.list(fields.get("values"));
+            assertEquals(values.size(), tensor.size(), key);
+            for (int i = 0; i < tensor.size(); i++) {
+              assertEquals((float) Golden.number(values.get(i)), tensor.data()[i], key);
+            }
+          });
     }
   }
 

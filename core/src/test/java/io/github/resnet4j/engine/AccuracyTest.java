@@ -211,15 +211,14 @@ class AccuracyTest {
     network
         .state()
         .entries()
-        .forEach(
-            (name, tensor) -> {
-              if (name.matches(
-                  network.spec().block() == ResNetSpec.Block.BASIC
-                      ? ".*\\.bn2\\.weight"
-                      : ".*\\.bn3\\.weight")) {
-                Arrays.fill(tensor.data(), 0.2f);
-              }
-            });
+        .forEach((name, tensor) -> {
+          if (name.matches(
+              network.spec().block() == ResNetSpec.Block.BASIC
+                  ? ".*\\.bn2\\.weight"
+                  : ".*\\.bn3\\.weight")) {
+            Arrays.fill(tensor.data(), 0.2f);
+          }
+        });
   }
 
   private static float[] run(ResNet network, Tensor x, AlgorithmChoice choice) {

@@ -1,5 +1,7 @@
 package io.github.resnet4j.image.jpeg;
 
+import java.nio.ByteBuffer;
+
 /** Decodes one scan of a progressive file into the components' coefficients. */
 final class ProgressiveScan {
   private final EntropyData data;
@@ -47,7 +49,7 @@ final class ProgressiveScan {
 
   private void refill() {
     if (data.held < 32) {
-      data.window |= EntropyData.bits(data.bytes, data.next) >>> data.held;
+      data.window |= data.words.getLong(data.next) >>> data.held;
       data.next += 63 - data.held >>> 3;
       data.held |= 56;
     }
@@ -92,7 +94,7 @@ final class ProgressiveScan {
     HuffmanTable table = acTables[component.acTable];
     short[] coefficients = component.coefficients;
     EntropyData data = this.data;
-    byte[] bytes = data.bytes;
+    ByteBuffer words = data.words;
     long window = data.window;
     int held = data.held;
     int next = data.next;
@@ -100,7 +102,7 @@ final class ProgressiveScan {
     int bit = scan.bit();
     for (int k = scan.first(); k <= last; k++) {
       if (held < 32) {
-        window |= EntropyData.bits(bytes, next) >>> held;
+        window |= words.getLong(next) >>> held;
         next += 63 - held >>> 3;
         held |= 56;
       }

@@ -1,14 +1,10 @@
 package io.github.resnet4j.image.jpeg;
 
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
+import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
 /** Converts one row of full-size components to RGB, with libjpeg's 16-bit fractions. */
 final class RgbRow {
-  private static final VarHandle WORDS =
-      MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
-
   private static final int HALF = 1 << 15;
   private static final int CR_TO_R = 91_881; // 1.402
   private static final int CB_TO_B = 116_130; // 1.772
@@ -129,6 +125,7 @@ final class RgbRow {
   /** Eight pixels are three words. */
   private void pack(byte[] rgb, int at) {
     int[] pixels = this.pixels;
+    ByteBuffer words = ByteBuffer.wrap(rgb).order(ByteOrder.LITTLE_ENDIAN);
     int to = at;
     int i = 0;
     for (; i <= pixels.length - 8; i += 8, to += 24) {
@@ -136,9 +133,9 @@ final class RgbRow {
       long b = pixels[i + 2] | (long) pixels[i + 3] << 24;
       long c = pixels[i + 4] | (long) pixels[i + 5] << 24;
       long d = pixels[i + 6] | (long) pixels[i + 7] << 24;
-      WORDS.set(rgb, to, a | b << 48);
-      WORDS.set(rgb, to + 8, b >>> 16 | c << 32);
-      WORDS.set(rgb, to + 16, c >>> 32 | d << 16);
+      words.putLong(to, a | b << 48);
+      words.putLong(to + 8, b >>> 16 | c << 32);
+      words.putLong(to + 16, c >>> 32 | d << 16);
     }
     for (; i < pixels.length; i++, to += 3) {
       rgb[to] = (byte) pixels[i];

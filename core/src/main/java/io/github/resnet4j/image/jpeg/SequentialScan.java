@@ -1,5 +1,6 @@
 package io.github.resnet4j.image.jpeg;
 
+import java.nio.ByteBuffer;
 import java.util.Arrays;
 
 /** Decodes blocks of a baseline or extended sequential scan. */
@@ -62,14 +63,14 @@ final class SequentialScan {
 
   private void read(Component component, int[] steps) {
     EntropyData data = this.data;
-    byte[] bytes = data.bytes;
+    ByteBuffer words = data.words;
     long window = data.window;
     int held = data.held;
     int next = data.next;
     int[] block = this.block;
     byte[] positions = ZigZag.POSITIONS;
 
-    window |= EntropyData.bits(bytes, next) >>> held;
+    window |= words.getLong(next) >>> held;
     next += 63 - held >>> 3;
     held |= 56;
     HuffmanTable dcTable = dcTables[component.dcTable];
@@ -98,7 +99,7 @@ final class SequentialScan {
     int lookups = 0;
     for (int k = 1; k < 64; k++) {
       if (--lookups < 0) {
-        window |= EntropyData.bits(bytes, next) >>> held;
+        window |= words.getLong(next) >>> held;
         next += 63 - held >>> 3;
         held |= 56;
         lookups = 2;

@@ -25,7 +25,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * The connections there are, each with the time until which it must have said what it was asked
  * for: its first request, the rest of a header, a body, the next request. One that has not is
- * closed. Helidon closes those that are idle between requests, not those that are slow within one.
+ * closed.
  */
 final class Connections implements ServerConnectionSelector, AutoCloseable {
   private static final long LOOK_MILLIS = 250;
@@ -282,9 +282,10 @@ final class Connections implements ServerConnectionSelector, AutoCloseable {
         }
       }
 
+      /** Helidon's counts a request's own time, too; idle connections are closed here. */
       @Override
       public Duration idleTime() {
-        return served.idleTime();
+        return Duration.ZERO;
       }
 
       @Override

@@ -154,10 +154,11 @@ public final class InferenceServer implements AutoCloseable {
   private static void encrypt(WebServerConfig.Builder builder, ServerOptions.Tls tls) {
     Resource key = Resource.create(tls.key());
     Resource certificate = Resource.create(tls.certificate());
+    Resource chain = Resource.create(tls.certificate()); // a resource can be read once
     builder.tls(config ->
         config
             .privateKey(Keys.builder().pem(pem -> pem.key(key).certChain(certificate)).build())
-            .privateKeyCertChain(Keys.builder().pem(pem -> pem.certChain(certificate)).build()));
+            .privateKeyCertChain(Keys.builder().pem(pem -> pem.certChain(chain)).build()));
   }
 
   private static DirectHandlers direct(Admission admission) {

@@ -847,6 +847,30 @@ class InferenceServerTest {
     }
   }
 
+  @Test
+  void aRequestMayTakeLongerThanAConnectionMayBeIdle(@TempDir Path own) throws Exception {
+    ServerOptions usual = Client.options(own);
+    var limits =
+        new ServerOptions.Limits(
+            1 << 20, 1 << 20, 8, Duration.ofSeconds(10), Duration.ofSeconds(1));
+    try (var brief = new Client(with(usual, limits, usual.batching(), Access.USUAL));
+        var socket = new Socket("127.0.0.1", brief.server.port())) {
+      OutputStream out = socket.getOutputStream();
+      byte[] six = Client.digit(6);
+      String host = " HTTP/1.1\r\nHost: localhost\r\n";
+      String post = "POST /classify" + host + "Content-Length: " + six.length + "\r\n\r\n";
+      out.write(post.getBytes(StandardCharsets.US_ASCII));
+      Thread.sleep(2200);
+      out.write(six);
+      InputStream in = socket.getInputStream();
+      assertEquals('H', in.read());
+      String next = "GET /v2/health/live" + host + "Connection: close\r\n\r\n";
+      out.write(next.getBytes(StandardCharsets.US_ASCII));
+      String answers = new String(in.readAllBytes(), StandardCharsets.UTF_8);
+      assertEquals(3, answers.split("TTP/1.1 200", -1).length, answers);
+    }
+  }
+
   /** What many requests leave behind: no files, no memory. */
   @Test
   void nothingGrows() throws Exception {

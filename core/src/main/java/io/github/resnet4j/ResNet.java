@@ -306,6 +306,23 @@ public final class ResNet {
   }
 
   /**
+   * The same as {@link #compile} for those who want embeddings, with or without a head: the first
+   * output of {@link Session#runAll} is {@code [N, featureChannels]}, the last stage's mean over
+   * all pixels. If the network has a head, the logits follow; else it is the only output.
+   *
+   * @param options whose taps are not used
+   */
+  public Session compileWithEmbedding(CompileOptions options) {
+    if (spec.includeTop()) {
+      return compile(options.withTaps(ResNetSpec.AVERAGE_POOL.name()));
+    }
+    var pooled = new ArrayList<>(layers.layers());
+    pooled.add(ResNetSpec.AVERAGE_POOL);
+    return new Session(
+        new Sequential("", pooled), state, spec.inChannels(), quantization, options.withTaps());
+  }
+
+  /**
    * Runs the network as {@code model.eval()} does, layer by layer as the paper has it: the
    * reference that {@link #compile} is checked against, and faster than compiling for an image or
    * two.

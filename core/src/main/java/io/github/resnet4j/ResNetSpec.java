@@ -166,6 +166,9 @@ public record ResNetSpec(
     EFFICIENT
   }
 
+  /** Where the head begins: what it averages is an image's embedding. */
+  static final GlobalAveragePool AVERAGE_POOL = new GlobalAveragePool("avgpool");
+
   private static final int MAX_STAGES = 8;
   private static final int MAX_BLOCKS = 1024;
   private static final int MAX_CHANNELS = 1 << 20;
@@ -350,7 +353,7 @@ public record ResNetSpec(
       layers.add(new Sequential(name, members));
     }
     if (includeTop) {
-      layers.add(new GlobalAveragePool("avgpool"));
+      layers.add(AVERAGE_POOL);
       layers.add(new Linear("fc", in, numClasses));
     }
     return new Sequential("", layers);

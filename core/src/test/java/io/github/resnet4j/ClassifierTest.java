@@ -14,6 +14,7 @@ import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
@@ -62,9 +63,22 @@ class ClassifierTest {
     Tensor x = Tensor.filled(0.5f, 1, 3, 32, 32);
     assertArrayEquals(
         network.features(x, TEAM).data(), classifier.network().features(x, TEAM).data());
+    assertArrayEquals(embedding(network, x), embedding(classifier.network(), x));
     var error =
         assertThrows(IllegalArgumentException.class, () -> classifier.top(Tensor.zeros(1, 64), 1));
     assertTrue(error.getMessage().contains("has no head"), error.getMessage());
+  }
+
+  /** As it is compiled, which is nearly the mean over all pixels that the reference has. */
+  private static float[] embedding(ResNet network, Tensor x) {
+    float[] expected = Scalar.globalAveragePool(network.features(x, TEAM)).data();
+    try (var session = network.compileWithEmbedding(CompileOptions.defaults().withThreads(2))) {
+      Tensor embedding = session.runAll(x).firstEntry().getValue();
+      assertArrayEquals(new int[] {1, network.spec().featureChannels()}, embedding.shape());
+      // Winograd's algorithm, and sums in another order.
+      assertArrayEquals(expected, embedding.data(), 1e-4f);
+      return embedding.data();
+    }
   }
 
   @Test

@@ -169,7 +169,11 @@ final class ModelOptions {
   /** Network, preprocessing and labels together. */
   Classifier classifier(@Nullable Path preprocessingFile, @Nullable Path labelsFile)
       throws IOException {
-    Classifier classifier = embedder(preprocessingFile).requireHead();
+    return labelled(embedder(preprocessingFile).requireHead(), labelsFile);
+  }
+
+  /** The classes under the names of a file, if there is one. */
+  static Classifier labelled(Classifier classifier, @Nullable Path labelsFile) throws IOException {
     if (labelsFile != null) {
       return classifier.withLabels(labels(labelsFile, classifier));
     }
@@ -227,7 +231,7 @@ final class ModelOptions {
     } catch (IOException e) {
       throw new IOException(Reason.of(file, e), e);
     }
-    int classes = classifier.network().spec().numClasses();
+    int classes = classifier.labels().size();
     if (labels.size() != classes) {
       throw new IllegalArgumentException(
           "%s: has %d labels, one a line, but the network has %d classes"

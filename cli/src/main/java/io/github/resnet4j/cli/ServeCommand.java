@@ -289,8 +289,8 @@ final class ServeCommand implements Callable<Integer> {
     }
     var given = new LinkedHashMap<String, Classifier>();
     if (models == null || options.model != null || options.weights != null) {
-      Classifier classifier = options.classifier(preprocessing.file, labels);
-      given.put(name(), classifier);
+      Classifier model = options.embedder(preprocessing.file); // a head is not needed
+      given.put(name(), ModelOptions.labelled(model, labels));
     }
     var stop = new CountDownLatch(1);
     var stopped = new CountDownLatch(1);

@@ -1,7 +1,6 @@
 package io.github.resnet4j.server;
 
 import io.github.resnet4j.engine.Session;
-import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.server.Refusal.Kind;
 import io.github.resnet4j.tensor.Tensor;
 import java.time.Duration;
@@ -27,7 +26,7 @@ final class Batcher implements AutoCloseable {
   /**
    * What an image came to.
    *
-   * @param logits of its classes
+   * @param logits of its classes; none from a network without a head
    * @param embedding the last stage's mean over all pixels
    * @param batch images of the run
    * @param queueNanos until the run began
@@ -61,7 +60,7 @@ final class Batcher implements AutoCloseable {
   private boolean closing;
 
   /**
-   * @param session whose first tap is the embedding
+   * @param session of {@link io.github.resnet4j.ResNet#compileWithEmbedding}
    * @param shape of an image, {@code [C, H, W]}
    */
   Batcher(
@@ -239,9 +238,7 @@ final class Batcher implements AutoCloseable {
       }
       var results = session.runAll(x);
       Tensor embeddings = results.firstEntry().getValue();
-      if (embeddings.rank() == 4) {
-        embeddings = Scalar.globalAveragePool(embeddings);
-      }
+      boolean hasHead = results.size() > 1;
       Tensor logits = results.lastEntry().getValue();
       long end = System.nanoTime();
       long took = end - begin;
@@ -250,7 +247,12 @@ final class Batcher implements AutoCloseable {
         Waiting waiting = batch.get(i);
         var result =
             new Result(
-                row(logits, i), row(embeddings, i), batch.size(), begin - waiting.since, took, end);
+                hasHead ? row(logits, i) : new float[0],
+                row(embeddings, i),
+                batch.size(),
+                begin - waiting.since,
+                took,
+                end);
         try {
           checkFinite("logits", result.logits);
           checkFinite("embedding", result.embedding);

@@ -191,6 +191,15 @@ final class Exchange {
         Kind.BAD_REQUEST, "%s must be a number from %d to %d".formatted(name, least, most));
   }
 
+  /** Whether a parameter of the query is {@code true}; it is false if it is not given. */
+  boolean flag(String name) {
+    return switch (query(name).orElse("false")) {
+      case "true" -> true;
+      case "false" -> false;
+      default -> throw new Refusal(Kind.BAD_REQUEST, name + " must be true or false");
+    };
+  }
+
   /** Brings the deadline forward; never back. */
   void within(long nanos) {
     deadline = begin + Math.clamp(nanos, 0, deadline - begin);

@@ -326,7 +326,7 @@ final class GrpcApi {
         request.getOutputsList().stream()
             .map(ModelInferRequest.InferRequestedOutputTensor::getName)
             .toList();
-    InferenceProtocol.check(wanted);
+    List<String> outputs = InferenceProtocol.outputs(model, wanted);
     List<Result> results =
         Batcher.await(
             InferenceProtocol.begin(model, input, deadline), deadline, observer::isCancelled);
@@ -335,7 +335,7 @@ final class GrpcApi {
             .setModelName(model.name())
             .setModelVersion(model.version())
             .setId(request.getId());
-    for (Output output : InferenceProtocol.finish(wanted, results)) {
+    for (Output output : InferenceProtocol.finish(outputs, results)) {
       response.addOutputs(
           ModelInferResponse.InferOutputTensor.newBuilder()
               .setName(output.name())

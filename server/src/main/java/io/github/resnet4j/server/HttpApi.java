@@ -25,6 +25,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /** What is answered where. */
@@ -32,6 +33,7 @@ final class HttpApi implements HttpService {
   /** Labels by which a list of models says what each recognizes. */
   private static final int LISTED_LABELS = 10;
 
+  private static final String EXIF_ORIENTATION = "exif_orientation";
   private static final int TOP = 5;
   private static final int MOST_TOP = 1000;
 
@@ -153,33 +155,36 @@ final class HttpApi implements HttpService {
 
   private void classify(Exchange exchange) {
     int top = exchange.number("top", 1, MOST_TOP).orElse(TOP);
-    answerEach(
-        exchange,
-        (model, result) -> Map.of("predictions", toFields(model.top(result.logits(), top))));
-  }
-
-  private void features(Exchange exchange) {
-    answerEach(exchange, (_, result) -> Map.of("features", result.embedding()));
-  }
-
-  /** What an image's result is answered with. */
-  private interface Answer {
-    Map<String, Object> of(ServedModel model, Result result);
-  }
-
-  private void answerEach(Exchange exchange, Answer answer) {
     try (var held = chosen(exchange)) {
-      answerEach(exchange, held.model(), answer);
+      ServedModel model = held.model();
+      model.requireHead();
+      answerEach(
+          exchange,
+          model,
+          result -> Map.of("predictions", toFields(model.top(result.logits(), top))));
     }
   }
 
-  private void answerEach(Exchange exchange, ServedModel model, Answer answer) {
+  private void features(Exchange exchange) {
+    try (var held = chosen(exchange)) {
+      answerEach(exchange, held.model(), result -> Map.of("features", result.embedding()));
+    }
+  }
+
+  /**
+   * Runs all images of a request.
+   *
+   * @param answer the fields that an image's result is answered with
+   */
+  private void answerEach(
+      Exchange exchange, ServedModel model, Function<Result, Map<String, Object>> answer) {
+    boolean upright = exchange.flag(EXIF_ORIENTATION);
     Pictures pictures = pictures(exchange);
     var futures = new ArrayList<CompletableFuture<Result>>();
     var refusals = new ArrayList<@Nullable Refusal>();
     for (byte[] file : pictures.files) {
       try {
-        futures.add(model.run(file, exchange.deadline()));
+        futures.add(model.run(file, upright, exchange.deadline()));
         refusals.add(null);
       } catch (Refusal refusal) { // of one picture, which the others do not suffer for
         if (!pictures.several || refusal.kind() != Kind.BAD_REQUEST) {
@@ -198,7 +203,7 @@ final class HttpApi implements HttpService {
       if (refusal == null) {
         Result result = results.next();
         note(exchange, result);
-        all.add(answer.of(model, result));
+        all.add(answer.apply(result));
       } else {
         all.add(Map.of("error", refusal.reason()));
       }
@@ -213,7 +218,6 @@ final class HttpApi implements HttpService {
   }
 
   private void note(Exchange exchange, Result result) {
-    InferenceProtocol.check(result);
     exchange.note(result);
     measurements.phase(Phase.QUEUE, result.queueNanos());
     measurements.phase(Phase.INFERENCE, result.runNanos());
@@ -238,13 +242,16 @@ final class HttpApi implements HttpService {
   }
 
   private void explain(Exchange exchange, ServedModel model) throws IOException {
+    model.requireHead();
     Explainer.Method method = method(exchange.query("method").orElse("gradcam"));
     var index = exchange.number("class", 0, Integer.MAX_VALUE);
     Pictures pictures = pictures(exchange);
     if (pictures.files.size() != 1) {
       throw new Refusal(Kind.BAD_REQUEST, "one picture at a time is explained");
     }
-    var prepared = model.prepare(pictures.files.getFirst(), exchange.deadline());
+    var prepared =
+        model.prepare(
+            pictures.files.getFirst(), exchange.flag(EXIF_ORIENTATION), exchange.deadline());
     HeatMap map = model.explain(prepared, method, index, exchange.deadline());
     Pixels seen = prepared.seen();
     String label = model.classifier().labels().get(map.index());
@@ -325,11 +332,12 @@ final class HttpApi implements HttpService {
     if (request.timeoutMicros() > 0) {
       exchange.within(TimeUnit.MICROSECONDS.toNanos(request.timeoutMicros()));
     }
+    List<String> outputs = InferenceProtocol.outputs(model, request.outputs());
     exchange.hasImages(InferenceProtocol.images(model, request.input()));
     List<Result> results =
         exchange.await(InferenceProtocol.begin(model, request.input(), exchange.deadline()));
     results.forEach(result -> note(exchange, result));
-    request.answer(exchange, model, InferenceProtocol.finish(request.outputs(), results));
+    request.answer(exchange, model, InferenceProtocol.finish(outputs, results));
   }
 
   private void index(Exchange exchange) {

@@ -158,9 +158,8 @@ record InferenceJson(
       if (rest.hasRemaining()) {
         throw bad("%d bytes belong to no input".formatted(rest.remaining()));
       }
-      InferenceProtocol.check(outputs);
       if (allBinary) {
-        binary.addAll(outputs.isEmpty() ? List.of(InferenceProtocol.LOGITS) : unsaid);
+        binary.addAll(outputs.isEmpty() ? InferenceProtocol.OUTPUTS : unsaid);
       }
       return new InferenceJson(id, input, List.copyOf(outputs), List.copyOf(binary), timeout);
     }

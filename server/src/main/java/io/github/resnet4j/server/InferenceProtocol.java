@@ -17,7 +17,8 @@ import java.util.function.Function;
  *
  * <p>A model takes {@code images}, FP32 {@code [N, C, H, W]}, prepared, or {@code pictures}, BYTES
  * {@code [N]}, files of pictures that are prepared here. It gives {@code logits} and, if asked,
- * {@code probabilities} FP32 {@code [N, classes]} and {@code embedding} FP32 {@code [N, C]}.
+ * {@code probabilities} FP32 {@code [N, classes]} and {@code embedding} FP32 {@code [N, C]}. A
+ * model without a head gives {@code embedding} only.
  */
 final class InferenceProtocol {
   static final String IMAGES = "images";
@@ -32,7 +33,7 @@ final class InferenceProtocol {
   /** Dimensions of an input's shape. */
   static final int MOST_DIMENSIONS = 8;
 
-  private static final Set<String> OUTPUTS = Set.of(LOGITS, PROBABILITIES, EMBEDDING);
+  static final Set<String> OUTPUTS = Set.of(LOGITS, PROBABILITIES, EMBEDDING);
 
   static final String SERVER = "resnet4j";
   static final List<String> EXTENSIONS = List.of("binary_tensor_data", "model_repository");
@@ -61,13 +62,14 @@ final class InferenceProtocol {
 
   static List<Description> outputs(ServedModel model) {
     long classes = model.classifier().labels().size();
-    return List.of(
-        new Description(LOGITS, "FP32", List.of(-1L, classes)),
-        new Description(PROBABILITIES, "FP32", List.of(-1L, classes)),
-        new Description(
-            EMBEDDING,
-            "FP32",
-            List.of(-1L, (long) model.classifier().network().spec().featureChannels())));
+    long channels = model.classifier().network().spec().featureChannels();
+    var embedding = new Description(EMBEDDING, "FP32", List.of(-1L, channels));
+    return model.hasHead()
+        ? List.of(
+            new Description(LOGITS, "FP32", List.of(-1L, classes)),
+            new Description(PROBABILITIES, "FP32", List.of(-1L, classes)),
+            embedding)
+        : List.of(embedding);
   }
 
   static Map<String, Object> metadata(ServedModel model, List<String> versions) {
@@ -148,7 +150,7 @@ final class InferenceProtocol {
     var futures = new ArrayList<CompletableFuture<Result>>();
     if (!input.files.isEmpty()) {
       for (byte[] file : input.files) {
-        futures.add(model.run(file, deadline));
+        futures.add(model.run(file, false, deadline));
       }
       return futures;
     }
@@ -163,15 +165,10 @@ final class InferenceProtocol {
     return futures;
   }
 
-  /**
-   * The outputs that were asked for.
-   *
-   * @param wanted names; the logits if there are none
-   */
-  static List<Output> finish(List<String> wanted, List<Result> results) {
-    results.forEach(InferenceProtocol::check);
+  /** The outputs of these names. */
+  static List<Output> finish(List<String> names, List<Result> results) {
     var outputs = new ArrayList<Output>();
-    for (String name : wanted.isEmpty() ? List.of(LOGITS) : wanted) {
+    for (String name : names) {
       outputs.add(
           switch (name) {
             case LOGITS -> rows(name, results, Result::logits);
@@ -183,8 +180,16 @@ final class InferenceProtocol {
     return outputs;
   }
 
-  /** Refuses outputs that there are not, and ones that are named twice. */
-  static void check(List<String> wanted) {
+  /**
+   * The names of a request's outputs.
+   *
+   * @param wanted as the request names them; if it names none, it gets the model's first output
+   * @throws Refusal if the model has no such output, or one is named twice
+   */
+  static List<String> outputs(ServedModel model, List<String> wanted) {
+    if (wanted.isEmpty()) {
+      return List.of(model.hasHead() ? LOGITS : EMBEDDING);
+    }
     if (wanted.size() > MOST_OUTPUTS || Set.copyOf(wanted).size() < wanted.size()) {
       throw new Refusal(Kind.BAD_REQUEST, "an output must be named once");
     }
@@ -192,16 +197,10 @@ final class InferenceProtocol {
       throw new Refusal(
           Kind.BAD_REQUEST, "the outputs are 'logits', 'probabilities' and 'embedding'");
     }
-  }
-
-  /** Refuses to answer with results that are no numbers. */
-  static void check(Result result) {
-    for (float logit : result.logits()) {
-      if (!Float.isFinite(logit)) {
-        throw new Refusal(
-            Kind.FAILED, "the network's results are NaN or infinite: its weights may be damaged");
-      }
+    if (!wanted.equals(List.of(EMBEDDING))) {
+      model.requireHead();
     }
+    return wanted;
   }
 
   private static Output rows(String name, List<Result> results, Function<Result, float[]> row) {

@@ -28,7 +28,7 @@ final class ServedModel implements AutoCloseable {
   private final String version;
   private final Classifier classifier;
   private final Batcher batcher;
-  private final ImageDecoder decoder;
+  private final long maxPixels;
   private final CompileOptions compile;
   private final Measurements measurements;
 
@@ -78,17 +78,17 @@ final class ServedModel implements AutoCloseable {
     this.name = name;
     this.version = version;
     checkInput(classifier.preprocessing(), options.batching().most());
-    ResNet network = classifier.requireHead().network();
+    ResNet network = classifier.network();
     this.classifier =
         classifier.withNetwork(network.withState(new StateDict(network.state().entries())));
     this.compile = options.compile();
-    this.decoder = new ImageDecoder(false, options.limits().pixels());
+    this.maxPixels = options.limits().pixels();
     this.work = work;
     this.measurements = measurements;
     this.batcher =
         new Batcher(
             name,
-            this.classifier.network().compile(compile.withTaps("avgpool")),
+            this.classifier.network().compileWithEmbedding(compile),
             inputShape(),
             options.batching(),
             measurements);
@@ -137,6 +137,25 @@ final class ServedModel implements AutoCloseable {
     return classifier;
   }
 
+  boolean hasHead() {
+    return classifier.network().spec().includeTop();
+  }
+
+  /**
+   * For requests that need classes.
+   *
+   * @throws Refusal if the network has no head
+   */
+  void requireHead() {
+    if (!hasHead()) {
+      throw new Refusal(
+          Kind.BAD_REQUEST,
+          "'%s' has no head (fc.weight) and so no classes; it gives embeddings: POST /features"
+                  .formatted(name)
+              + " or the output 'embedding'");
+    }
+  }
+
   int[] inputShape() {
     Preprocessing prepared = classifier.preprocessing();
     return new int[] {prepared.channels(), prepared.cropHeight(), prepared.cropWidth()};
@@ -152,13 +171,14 @@ final class ServedModel implements AutoCloseable {
   /**
    * Decodes and prepares an image.
    *
+   * @param upright whether it is turned as its EXIF tag says
    * @param deadline in {@link System#nanoTime()}
    */
-  Prepared prepare(byte[] bytes, long deadline) {
-    return work.decoding.run(deadline, () -> decode(bytes));
+  Prepared prepare(byte[] bytes, boolean upright, long deadline) {
+    return work.decoding.run(deadline, () -> prepare(bytes, new ImageDecoder(upright, maxPixels)));
   }
 
-  private Prepared decode(byte[] bytes) {
+  private Prepared prepare(byte[] bytes, ImageDecoder decoder) {
     try {
       long begin = System.nanoTime();
       Pixels image = decoder.decode("the image", bytes);
@@ -178,10 +198,10 @@ final class ServedModel implements AutoCloseable {
   }
 
   /** As {@link #prepare}, for a run that follows: others wait for it. */
-  CompletableFuture<Result> run(byte[] picture, long deadline) {
+  CompletableFuture<Result> run(byte[] image, boolean upright, long deadline) {
     batcher.expect();
     try {
-      return batcher.submit(prepare(picture, deadline).input.data(), deadline);
+      return batcher.submit(prepare(image, upright, deadline).input.data(), deadline);
     } finally {
       batcher.arrived();
     }

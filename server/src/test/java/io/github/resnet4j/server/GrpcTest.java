@@ -33,6 +33,7 @@ import java.time.Duration;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -51,7 +52,11 @@ class GrpcTest {
   }
 
   private void open(ServerOptions options) throws IOException {
-    client = new Client(options);
+    open(new Client(options));
+  }
+
+  private void open(Client opened) {
+    client = opened;
     channel =
         NettyChannelBuilder.forAddress("127.0.0.1", client.server.grpcPort())
             .usePlaintext()
@@ -127,6 +132,23 @@ class GrpcTest {
       }
       assertEquals(i == 0 ? 4 : 7, best);
     }
+  }
+
+  @Test
+  void aModelWithoutAHeadGivesItsEmbedding() throws Exception {
+    ModelInferRequest.Builder request = pictures(6).toBuilder();
+    var output = ModelInferRequest.InferRequestedOutputTensor.newBuilder();
+    ModelInferRequest embedding =
+        request.clone().addOutputs(output.setName("embedding").build()).build();
+    var expected = call("ModelInfer", embedding, ModelInferResponse.getDefaultInstance());
+    stop();
+    open(new Client(Client.options(folder), Map.of("digits", HeadlessModelTest.withoutHead())));
+    var found = call("ModelInfer", request.build(), ModelInferResponse.getDefaultInstance());
+    assertEquals("embedding", found.getOutputs(0).getName());
+    assertEquals(expected.getOutputsList(), found.getOutputsList());
+    assertEquals(expected.getRawOutputContentsList(), found.getRawOutputContentsList());
+    ModelInferRequest logits = request.clone().addOutputs(output.setName("logits").build()).build();
+    assertEquals(Status.Code.INVALID_ARGUMENT, refused(logits, CallOptions.DEFAULT));
   }
 
   private Status.Code refused(ModelInferRequest request, CallOptions options) {

@@ -12,6 +12,7 @@ import java.io.IOException;
 import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.SequencedMap;
 import org.apache.spark.TaskContext;
@@ -28,7 +29,7 @@ final class PictureNetwork implements AutoCloseable {
    *
    * @param batch pictures that run together
    * @param top classes to name
-   * @param embedding whether answers have an embedding
+   * @param embedding whether answers have an embedding; a network without a head has nothing else
    * @param maxPixels larger pictures are errors
    */
   record Request(
@@ -98,8 +99,11 @@ final class PictureNetwork implements AutoCloseable {
   List<Row> answer(Decoded decoded) {
     SequencedMap<String, Tensor> outputs = session.runAll(decoded.images);
     Classifier classifier = model.classifier();
+    boolean onlyEmbeds = request.embedding && !request.model.value().hasHead();
     List<List<Prediction>> predictions =
-        classifier.top(outputs.lastEntry().getValue(), request.top);
+        onlyEmbeds
+            ? Collections.nCopies(decoded.errors.length, List.of())
+            : classifier.top(outputs.lastEntry().getValue(), request.top);
     Tensor embeddings = outputs.firstEntry().getValue();
     int size = embeddings.size() / embeddings.dim(0);
     var rows = new ArrayList<Row>();

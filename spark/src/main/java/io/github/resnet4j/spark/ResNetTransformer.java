@@ -58,7 +58,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>It adds a column of {@link #predictionType}: {@code labels} and {@code probabilities}, best
  * first, {@code embedding}, and {@code error}. A picture that cannot be read is a row with an error
- * and nothing else, never a failed job.
+ * and nothing else, never a failed job. A network without a head has embeddings, but no labels.
  *
  * <p>The weights are broadcast: an executor fetches them once, and packs them once for all of its
  * tasks. Each task computes on as many threads as {@code spark.task.cpus} grants. A partition
@@ -296,6 +296,12 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
     return schema.fieldIndex(name);
   }
 
+  /**
+   * {@inheritDoc}
+   *
+   * @throws IllegalArgumentException as {@link #transformSchema}, or if the network has no head and
+   *     {@link #setEmbedding} does not ask for embeddings
+   */
   @Override
   public Dataset<Row> transform(Dataset<?> dataset) {
     StructType schema = dataset.schema();
@@ -307,7 +313,12 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
         schema.getFieldIndex("path").isDefined()
             && schema.apply("path").dataType().equals(DataTypes.StringType);
     int path = named ? schema.fieldIndex("path") : -1;
-    var work = new Work(request(spark, (Boolean) getOrDefault(embedding)), column, kind, path);
+    PictureNetwork.Request request = request(spark, (Boolean) getOrDefault(embedding));
+    if (!request.embedding() && !request.model().value().hasHead()) {
+      throw new IllegalArgumentException(
+          "the network has no head (fc.weight), so no classes; ask for its embeddings (embedding)");
+    }
+    var work = new Work(request, column, kind, path);
     return dataset.toDF().mapPartitions(work, Encoders.row(with));
   }
 

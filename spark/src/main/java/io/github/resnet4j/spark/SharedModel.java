@@ -23,9 +23,6 @@ import org.jspecify.annotations.Nullable;
  * once; there it is loaded and its weights are packed once, for all tasks of the JVM.
  */
 final class SharedModel {
-  /** The tap whose result is the embedding: the last stage's mean over all pixels. */
-  static final String EMBEDDING = "avgpool";
-
   /** Models that an executor keeps; a job uses one, a notebook tries some. */
   private static final int MOST = 3;
 
@@ -45,12 +42,12 @@ final class SharedModel {
    * What is broadcast.
    *
    * @param id tells models apart
+   * @param hasHead whether it has classes
    * @param file a checkpoint with all that belongs to it, as {@link Classifier#save} writes it
    */
   @SuppressWarnings("ArrayRecordComponent") // it is data for a wire
-  record Wire(String id, byte[] file) implements Serializable {
+  record Wire(String id, boolean hasHead, byte[] file) implements Serializable {
     static Wire of(Classifier classifier) {
-      classifier.requireHead();
       try {
         Path file = Files.createTempFile("resnet4j-", ".safetensors");
         try {
@@ -59,7 +56,10 @@ final class SharedModel {
           } else {
             classifier.save(file);
           }
-          return new Wire(UUID.randomUUID().toString(), Files.readAllBytes(file));
+          return new Wire(
+              UUID.randomUUID().toString(),
+              classifier.network().spec().includeTop(),
+              Files.readAllBytes(file));
         } finally {
           Files.delete(file);
         }
@@ -112,7 +112,7 @@ final class SharedModel {
    */
   synchronized Session acquire(Precision precision, int threads) {
     CompileOptions options =
-        CompileOptions.defaults().withThreads(threads).withPrecision(precision).withTaps(EMBEDDING);
+        CompileOptions.defaults().withThreads(threads).withPrecision(precision);
     Session waiting = idle.computeIfAbsent(options, _ -> new ArrayDeque<>()).poll();
     if (waiting != null) {
       return waiting;
@@ -121,7 +121,7 @@ final class SharedModel {
     if (known != null) {
       return known.sibling();
     }
-    Session session = classifier.network().compile(options);
+    Session session = classifier.network().compileWithEmbedding(options);
     first.put(options, session);
     return session;
   }
@@ -130,7 +130,7 @@ final class SharedModel {
     if (retired) {
       session.close();
     } else {
-      idle.computeIfAbsent(session.options(), _ -> new ArrayDeque<>()).push(session);
+      idle.computeIfAbsent(session.options().withTaps(), _ -> new ArrayDeque<>()).push(session);
     }
   }
 

@@ -28,6 +28,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeoutException;
 import java.util.stream.Stream;
+import org.apache.spark.SparkException;
 import org.apache.spark.ml.Pipeline;
 import org.apache.spark.ml.PipelineModel;
 import org.apache.spark.ml.PipelineStage;
@@ -231,6 +232,43 @@ class ResNetTransformerTest {
       }
       assertEquals(sum / size, embedding.get(c), 1e-4);
     }
+  }
+
+  @Test
+  void aNetworkWithoutAHeadGivesTheEmbeddingsThatItGivesWithIt() throws IOException {
+    Classifier digits = Classifier.embedded();
+    Path file = home.resolve("headless.safetensors");
+    ResNet network = digits.network();
+    new Classifier(
+            ResNet.of(network.spec().toBuilder().includeTop(false).build(), network.state()),
+            digits.preprocessing(),
+            List.of())
+        .save(file);
+    var headless = new ResNetTransformer().setWeights(file.toString());
+    Dataset<Row> pictures = binary(pictures());
+    var e = assertThrows(IllegalArgumentException.class, () -> headless.transform(pictures));
+    assertTrue(e.getMessage().contains("no head (fc.weight)"), e.getMessage());
+
+    String[] columns = {"path", "prediction.embedding", "prediction.error"};
+    var whole = new ResNetTransformer().setEmbedding(true);
+    List<Row> expected = whole.transform(pictures).selectExpr(columns).collectAsList();
+    headless.setEmbedding(true);
+    assertEquals(expected, headless.transform(pictures).selectExpr(columns).collectAsList());
+    Row six = binary(SAMPLES.resolve("digit-6.png")).transform(headless::transform).first();
+    assertEquals(List.of(), six.<Row>getAs("prediction").getList(0));
+
+    ResNetFunctions.register(spark, headless);
+    pictures.createOrReplaceTempView("pictures");
+    var features = spark.sql("SELECT path, resnet_features(content) AS embedding FROM pictures");
+    for (Row row : features.collectAsList()) {
+      assertEquals(row.getString(0).contains("digit"), !row.isNullAt(1));
+    }
+    var classify = spark.sql("SELECT resnet_classify(content) FROM pictures");
+    Throwable cause = assertThrows(SparkException.class, classify::collectAsList);
+    while (cause.getCause() != null) {
+      cause = cause.getCause();
+    }
+    assertTrue(cause.getMessage().contains("no head (fc.weight)"), cause.getMessage());
   }
 
   @Test

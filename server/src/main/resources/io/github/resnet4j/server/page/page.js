@@ -52,6 +52,11 @@ function describe() {
     $("about").textContent = "No model is ready.";
     return;
   }
+  if (model.classes === 0) {
+    $("about").textContent = `The model “${model.name}” has no head and so no classes;`
+      + " its embeddings are at /features.";
+    return;
+  }
   const more = model.classes - model.labels.length;
   const last = more > 0 ? `${more} more` : model.labels[model.labels.length - 1];
   const first = more > 0 ? model.labels : model.labels.slice(0, -1);

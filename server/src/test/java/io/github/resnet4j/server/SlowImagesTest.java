@@ -16,6 +16,8 @@ import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
 import javax.imageio.IIOImage;
 import javax.imageio.ImageIO;
 import javax.imageio.ImageWriteParam;
@@ -27,6 +29,8 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** Images that cost more than they weigh: they take the time of their own requests only. */
 class SlowImagesTest {
+  private static final long SECOND = 1_000_000_000;
+
   @TempDir private static Path folder;
   private static Client client;
 
@@ -101,6 +105,35 @@ class SlowImagesTest {
         .array();
   }
 
+  /**
+   * What a machine that is busy with other things takes from every thread: by how much a thread
+   * that only sleeps wakes up late, in all.
+   */
+  private static final class Stalls implements AutoCloseable {
+    private static final long TICK = 20_000_000;
+    private final AtomicLong late = new AtomicLong();
+    private final Thread thread = Thread.ofPlatform().daemon().start(this::count);
+
+    private void count() {
+      long last = System.nanoTime();
+      while (!Thread.interrupted()) {
+        LockSupport.parkNanos(TICK);
+        long now = System.nanoTime();
+        late.addAndGet(Math.max(0, now - last - TICK));
+        last = now;
+      }
+    }
+
+    long nanos() {
+      return late.get();
+    }
+
+    @Override
+    public void close() {
+      thread.interrupt();
+    }
+  }
+
   @Test
   void healthAndMetricsDoNotWaitForImagesThatTakeMinutes() throws Exception {
     List<byte[]> slow = List.of(webp(), jpeg());
@@ -109,8 +142,8 @@ class SlowImagesTest {
       assertEquals(200, client.get(path).status());
     }
     int asked = 0;
-    int late = 0;
-    try (var threads = Executors.newVirtualThreadPerTaskExecutor()) {
+    try (var stalls = new Stalls();
+        var threads = Executors.newVirtualThreadPerTaskExecutor()) {
       var requests = new ArrayList<Future<Answer>>();
       for (int i = 0; i < 16; i++) {
         byte[] image = slow.get(i % slow.size());
@@ -118,13 +151,20 @@ class SlowImagesTest {
             () -> client.post("/classify?timeout_ms=3000", "application/octet-stream", image);
         requests.add(threads.submit(request));
       }
-      long end = System.nanoTime() + 2_500_000_000L;
-      while (System.nanoTime() < end) {
+      while (requests.stream().anyMatch(request -> !request.isDone())) {
         for (String path : paths) {
           long begin = System.nanoTime();
+          long before = stalls.nanos();
           assertEquals(200, client.get(path).status());
+          long took = System.nanoTime() - begin;
           asked++;
-          late += System.nanoTime() - begin > 1_000_000_000L ? 1 : 0;
+          if (took > SECOND) {
+            Thread.sleep(200); // a stall counts when it is over
+            long stalled = stalls.nanos() - before;
+            assertTrue(
+                took - stalled <= SECOND,
+                () -> "%s took %d ns, the machine %d".formatted(path, took, stalled));
+          }
         }
         Thread.sleep(20);
       }
@@ -133,8 +173,7 @@ class SlowImagesTest {
         assertTrue(List.of(200, 400, 504).contains(status), () -> "status " + status);
       }
     }
-    // A machine that is busy with other things may make one in ten late.
-    assertTrue(10 * late <= asked, "%d of %d took more than a second".formatted(late, asked));
+    assertTrue(asked > paths.size(), "the images were not slow: " + asked);
     Answer next = client.post("/classify", "image/png", Client.digit(6));
     assertEquals(200, next.status(), "what was too late is not decoded any more: " + next);
   }

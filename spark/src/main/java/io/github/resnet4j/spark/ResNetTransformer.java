@@ -316,7 +316,8 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
     PictureNetwork.Request request = request(spark, (Boolean) getOrDefault(embedding));
     if (!request.embedding() && !request.model().value().hasHead()) {
       throw new IllegalArgumentException(
-          "the network has no head (fc.weight), so no classes; ask for its embeddings (embedding)");
+          "the network has no head (fc.weight), so no classes; ask for its embeddings: --embedding,"
+              + " setEmbedding(true)");
     }
     var work = new Work(request, column, kind, path);
     return dataset.toDF().mapPartitions(work, Encoders.row(with));

@@ -121,11 +121,12 @@ final class InferenceProtocol {
             Kind.BAD_REQUEST,
             "input 'images' of %s has %d numbers".formatted(input.shape, input.numbers.length));
       }
-      for (float number : input.numbers) {
-        if (!Float.isFinite(number)) {
-          throw new Refusal(
-              Kind.BAD_REQUEST, "input 'images' has a number that is NaN or infinite");
-        }
+      int found = Batcher.notFinite(input.numbers);
+      if (found >= 0) {
+        throw new Refusal(
+            Kind.BAD_REQUEST,
+            "input 'images' must have finite numbers, has %s at %d"
+                .formatted(input.numbers[found], found));
       }
       return input.numbers.length / size;
     }

@@ -207,19 +207,8 @@ final class ServedModel implements AutoCloseable {
     }
   }
 
-  /**
-   * Runs an image that was prepared elsewhere, {@code [C, H, W]}.
-   *
-   * @throws Refusal if a number is not finite
-   */
+  /** Runs an image that was prepared elsewhere, {@code [C, H, W]}. */
   CompletableFuture<Result> run(float[] image, long deadline) {
-    int found = Batcher.notFinite(image);
-    if (found >= 0) {
-      throw new Refusal(
-          Kind.BAD_REQUEST,
-          "input 'images' must have finite numbers, has %s at %d of an image"
-              .formatted(image[found], found));
-    }
     return batcher.submit(image, deadline);
   }
 

@@ -8,6 +8,7 @@ import io.github.resnet4j.inspect.Shape;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -45,6 +46,9 @@ final class NetworkOptions {
     if (!Architecture.catalogue().containsKey(model) && isFile(model)) {
       return Weights.find(Optional.empty(), model, System.getenv(), new Download((_, _, _) -> {}))
           .requireSpec();
+    }
+    if (model.contains("/") || model.contains(".")) { // no name of a network has one
+      throw new NoSuchFileException(model);
     }
     return Architecture.named(model);
   }

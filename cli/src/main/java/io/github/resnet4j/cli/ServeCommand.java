@@ -51,6 +51,9 @@ import picocli.CommandLine.Spec;
       "    -H 'Content-Type: image/png'",
     })
 final class ServeCommand implements Callable<Integer> {
+  // Held, since a logger that nobody holds forgets its level.
+  private static final Logger START = Logger.getLogger("io.helidon.webserver.LoomServer");
+
   @Spec private CommandSpec spec = CommandSpec.create();
 
   @Mixin private ModelOptions options = new ModelOptions();
@@ -284,6 +287,7 @@ final class ServeCommand implements Callable<Integer> {
       return Main.OK;
     }
     Logger.getLogger("").setLevel(Level.WARNING); // Helidon says much
+    START.setLevel(Level.OFF); // the reason of a failed start is in our own message
     if ((certificate == null) != (key == null)) {
       throw new IllegalArgumentException("--tls-certificate and --tls-key belong together");
     }
@@ -343,7 +347,7 @@ final class ServeCommand implements Callable<Integer> {
             maxImages,
             millis(1000 * deadline),
             millis(1000 * idle)),
-        new Access(token(), allowedHosts, allowedOrigins),
+        access(),
         certificate == null || key == null
             ? Optional.empty()
             : Optional.of(new ServerOptions.Tls(certificate, key)),
@@ -352,15 +356,16 @@ final class ServeCommand implements Callable<Integer> {
         options.compileOptions());
   }
 
-  private Optional<String> token() throws IOException {
-    if (tokenFile == null) {
-      return Optional.empty();
-    }
+  private Access access() throws IOException {
+    Optional<String> token = Optional.empty();
     try {
-      return Optional.of(Files.readString(tokenFile).strip());
+      if (tokenFile != null) {
+        token = Optional.of(Files.readString(tokenFile).strip());
+      }
     } catch (IOException e) {
       throw new IOException("--token-file " + Reason.of(tokenFile, e), e);
     }
+    return new Access(token, allowedHosts, allowedOrigins);
   }
 
   private static Duration millis(double value) {

@@ -326,7 +326,8 @@ final class TrainingOptions {
         images.val().size(),
         images.classes().size(),
         String.join("\n  ", chosen.lines()));
-    try (var printer = new TrainingPrinter(chosen, strict);
+    int batch = Math.min(chosen.batch(), images.train().size());
+    try (var printer = new TrainingPrinter(chosen, batch, strict);
         var events = new EventFile(output, System.currentTimeMillis() / 1000)) {
       var heldOut = new HeldOut(output, Path.of(data), images);
       var saving = Duration.ofMillis((long) (saveEvery * 60_000));

@@ -21,15 +21,18 @@ final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
   private static final double LARGE = 1e5;
 
   private final Recipe recipe;
+  private final int batch;
   private final boolean strict;
   private final List<Epoch> epochs = new ArrayList<>();
   private @Nullable Progress bar;
 
   /**
+   * @param batch images of a batch: the recipe's, or all training images where they are fewer
    * @param strict whether an image that cannot be read ends the training
    */
-  TrainingPrinter(Recipe recipe, boolean strict) {
+  TrainingPrinter(Recipe recipe, int batch, boolean strict) {
     this.recipe = recipe;
+    this.batch = batch;
     this.strict = strict;
   }
 
@@ -44,10 +47,10 @@ final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
   @Override
   public void begin(Trainer.Start start) {
     epochs.addAll(start.epochs());
-    if (start.microBatch() < recipe.batch()) {
+    if (start.microBatch() < batch) {
       System.err.printf(
-          "  micro-batches: up to %,d images, whose gradients are accumulated; batch norm takes its"
-              + " statistics%n    from each micro-batch%n",
+          "  micro-batches: up to %,d images; their gradients are accumulated, and%n"
+              + "    batch norm takes its statistics from each micro-batch%n",
           start.microBatch());
     }
     if (start.steps() > 0) {

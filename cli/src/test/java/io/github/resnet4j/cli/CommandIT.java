@@ -699,6 +699,12 @@ class CommandIT {
     Run absent = run("classify", "no.png");
     assertEquals(1, absent.code());
     assertEquals("resnet4j: no.png: does not exist\n", absent.err());
+    Run network = run("summary", "no.pth");
+    assertEquals(1, network.code());
+    assertEquals("resnet4j: no.pth: does not exist\n", network.err());
+    Run data = run("train", "-d", "none", "-m", "resnet8", "-o", folder.resolve("run").toString());
+    assertEquals(1, data.code());
+    assertEquals("resnet4j: none: does not exist, or is not a folder\n", data.err());
     Run empty = run("classify", folder.toString());
     assertEquals(1, empty.code());
     assertTrue(empty.err().contains("no pictures in "), empty.err());

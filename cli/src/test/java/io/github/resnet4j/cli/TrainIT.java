@@ -144,7 +144,7 @@ class TrainIT {
     assertEquals(0, made.code(), made.err());
     assertTrue(made.err().contains("batch size: 256\n"), made.err());
     assertTrue(
-        made.err().matches("(?s).*micro-batches: up to \\d+ images, whose gradients are.*"),
+        made.err().matches("(?s).*micro-batches: up to \\d+ images; their gradients are.*"),
         made.err());
     assertTrue(made.out().contains("best epoch: 1 of 1, training accuracy"), made.out());
   }

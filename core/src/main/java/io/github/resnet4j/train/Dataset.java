@@ -13,7 +13,6 @@ import java.nio.file.FileSystemLoopException;
 import java.nio.file.FileVisitOption;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
-import java.nio.file.NotDirectoryException;
 import java.nio.file.Path;
 import java.nio.file.SimpleFileVisitor;
 import java.nio.file.attribute.BasicFileAttributes;
@@ -397,7 +396,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
 
   private static void checkIsFolder(Folder folder) throws IOException {
     if (!folder.has("")) {
-      throw new NotDirectoryException(folder.name("") + ": is not a folder");
+      throw new IOException(folder.name("") + ": does not exist, or is not a folder");
     }
   }
 

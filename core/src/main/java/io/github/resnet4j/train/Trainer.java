@@ -224,7 +224,8 @@ public final class Trainer {
     parts.addAll(recipe.rates().keySet());
     for (String part : parts) {
       if (names.stream().noneMatch(name -> Recipe.belongs(name, part))) {
-        throw new IllegalArgumentException("the network has no part '%s'".formatted(part));
+        throw new IllegalArgumentException(
+            "the network has no part '%s'; 'resnet4j summary' lists them".formatted(part));
       }
     }
   }

@@ -34,7 +34,7 @@ public record Access(Optional<String> token, List<String> hosts, List<String> or
   public Access {
     if (token.isPresent() && token.get().length() < SHORTEST_TOKEN) {
       throw new IllegalArgumentException(
-          "token must be at least %d characters long, has %d"
+          "the token (--token-file) must be at least %d characters long, has %d"
               .formatted(SHORTEST_TOKEN, token.get().length()));
     }
     hosts = checked(hosts, HOST, "allowed-hosts", "names without port, like models.example.org");

@@ -122,7 +122,8 @@ public final class InferenceServer implements AutoCloseable {
       step = "listen at %s, port %d (--port)".formatted(options.host(), options.port());
       http = builder.build().start();
       if (!http.isRunning()) { // Helidon only logs why
-        throw new IOException("the port is taken, or may not be used");
+        throw new IOException(
+            "the port is taken or may not be used, or the address is not this machine's");
       }
       step = "listen at %s, port %d (--grpc-port)".formatted(options.host(), options.grpcPort());
       this.grpcServer = options.grpcPort() < 0 ? null : grpc.start();

@@ -108,12 +108,16 @@ final class SimilarCommand implements Callable<Integer> {
     String model = fingerprint(classifier);
     int unreadable;
     List<Neighbour> found;
-    try (var known = new PictureIndex(index == null ? cached(model) : index, model);
+    Path at = index == null ? cached(model) : index;
+    try (var known = new PictureIndex(at, model);
         Session session =
             network.compile(layer.taps(network, options.forAll(network, pictures.size())))) {
       float[] sought =
           layer.features(session, prepared.apply(decoding.decoder().decode(query)), shape)[0];
       options.requireFinite(new float[][] {sought}, network);
+      if (known.wasDamaged()) {
+        System.err.printf("resnet4j: %s: the index was damaged and is built again%n", at);
+      }
       unreadable = update(known, pictures, classifier, session, shape);
       found = known.nearest(sought, top);
     }

@@ -240,6 +240,15 @@ class LookIT {
 
     assertTrue(run(search).err().startsWith("10 pictures, 0 of them new or changed, 0 gone\n"));
 
+    try (var files = Files.newDirectoryStream(index, "segments_*")) {
+      for (Path file : files) {
+        Files.write(file, new byte[10]);
+      }
+    }
+    assertEquals(
+        "resnet4j: %s: the index was damaged and is built again\n".formatted(index) + first.err(),
+        run(search).err());
+
     Files.delete(pictures.resolve("6.png"));
     Files.copy(home.resolve("resnet4j/samples/digit-6.png"), pictures.resolve("again.png"));
     Files.copy(

@@ -1,12 +1,16 @@
 package io.github.resnet4j.embeddings;
 
+import java.io.EOFException;
+import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Pattern;
 import org.apache.lucene.codecs.Codec;
 import org.apache.lucene.codecs.FilterCodec;
 import org.apache.lucene.codecs.KnnVectorsFormat;
@@ -19,7 +23,10 @@ import org.apache.lucene.document.Field;
 import org.apache.lucene.document.KnnFloatVectorField;
 import org.apache.lucene.document.StoredField;
 import org.apache.lucene.document.StringField;
+import org.apache.lucene.index.CorruptIndexException;
 import org.apache.lucene.index.DirectoryReader;
+import org.apache.lucene.index.IndexFileNames;
+import org.apache.lucene.index.IndexFormatTooNewException;
 import org.apache.lucene.index.IndexFormatTooOldException;
 import org.apache.lucene.index.IndexWriter;
 import org.apache.lucene.index.IndexWriterConfig;
@@ -34,6 +41,7 @@ import org.apache.lucene.search.ScoreDoc;
 import org.apache.lucene.store.FSDirectory;
 import org.apache.lucene.store.LockObtainFailedException;
 import org.apache.lucene.util.Bits;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Pictures by their embeddings, in a folder that persists: which are there in which version, and
@@ -53,53 +61,132 @@ public final class PictureIndex implements AutoCloseable {
   /** Neighbours that a search looks for at least, so that the graph's nearest are found. */
   private static final int LEAST_NEIGHBOURS = 100;
 
+  /** Names that Lucene takes for its own in the folder of an index, and deletes if unused. */
+  private static final Pattern CLAIMED =
+      Pattern.compile(
+          "(%s|%s).*|%s"
+              .formatted(
+                  IndexFileNames.SEGMENTS,
+                  IndexFileNames.PENDING_SEGMENTS,
+                  IndexFileNames.CODEC_FILE_PATTERN));
+
+  /** Names that Lucene gives. */
+  private static final Pattern OWN =
+      Pattern.compile(
+          "(pending_)?segments_[0-9a-z]+|_[0-9a-z]+(_[0-9A-Za-z_-]+)?"
+              + "\\.(si|cf[se]|fnm|fd[mtx]|ti[mp]|tmd|doc|pos|pay|psm|nv[dm]|dv[dm]|liv|ve[cmx]"
+              + "|vemf|vemq|veq|tmp)");
+
   /** A picture and how near it is: the cosine, from −1 to 1. */
   public record Neighbour(String path, double cosine) {}
 
   private final FSDirectory directory;
   private final IndexWriter writer;
   private final Map<String, String> versions = new HashMap<>();
+  private final boolean damaged;
 
   /**
-   * Opens the index in a folder, or makes one.
+   * Opens the index in a folder, or makes one. A damaged index is replaced by an empty one, see
+   * {@link #wasDamaged}. Other files in the folder are left alone.
    *
    * @param model what the embeddings come from; an index of another model is emptied, since its
    *     embeddings cannot be compared
-   * @throws IOException if the folder holds something else, or another process writes to it
+   * @throws IOException if the folder cannot be read or written, another process writes to the
+   *     index, or there are other files whose names Lucene would take for its own, and delete
    */
   @SuppressWarnings("MustBeClosedChecker") // closed with this
   public PictureIndex(Path folder, String model) throws IOException {
     Files.createDirectories(folder);
     directory = FSDirectory.open(folder);
-    IndexWriter opened;
     try {
-      var config = new IndexWriterConfig();
-      config.setCodec(new WideVectors());
-      opened = new IndexWriter(directory, config);
-    } catch (IndexFormatTooOldException e) {
-      directory.close();
-      throw new IOException(folder + ": is an index of an old version; remove it", e);
+      boolean incomplete = isIncomplete(directory);
+      IndexWriter opened = incomplete ? null : tryOpen(model);
+      damaged = opened == null;
+      if (opened == null) {
+        deleteFiles();
+        versions.clear();
+        opened = open(model);
+      }
+      writer = opened;
     } catch (LockObtainFailedException e) {
       directory.close();
       throw new IOException(folder + ": another process is writing to this index", e);
+    } catch (IOException | RuntimeException e) {
+      directory.close();
+      throw e;
     }
-    writer = opened;
-    boolean same = false;
-    if (writer.getLiveCommitData() != null) {
-      for (var entry : writer.getLiveCommitData()) {
-        same |= entry.getKey().equals(MODEL) && entry.getValue().equals(model);
-      }
-    }
-    if (!same) {
-      writer.deleteAll();
-    }
-    writer.setLiveCommitData(Map.of(MODEL, model).entrySet());
-    commit();
-    readVersions();
   }
 
-  private void readVersions() throws IOException {
-    try (var reader = DirectoryReader.open(writer)) {
+  /**
+   * Whether there are segments without a list of them.
+   *
+   * @throws IOException if Lucene would delete a file that is not its own
+   */
+  private static boolean isIncomplete(FSDirectory directory) throws IOException {
+    boolean index = false;
+    var claimed = new ArrayList<String>();
+    for (String name : directory.listAll()) {
+      if (CLAIMED.matcher(name).matches()) {
+        claimed.add(name);
+        index |= name.startsWith(IndexFileNames.SEGMENTS) || name.endsWith(".si");
+      }
+    }
+    for (String name : claimed) {
+      if (!index || !OWN.matcher(name).matches()) {
+        throw new IOException(
+            "%s: holds %s, a name that the index might use and delete; choose another folder for"
+                    .formatted(directory.getDirectory(), name)
+                + " the index");
+      }
+    }
+    return index && !DirectoryReader.indexExists(directory);
+  }
+
+  /** Opens the index if all of it can be read. */
+  private @Nullable IndexWriter tryOpen(String model) throws IOException {
+    try {
+      return open(model);
+    } catch (CorruptIndexException
+        | IndexFormatTooOldException
+        | IndexFormatTooNewException
+        | EOFException
+        | NoSuchFileException
+        | FileNotFoundException
+        | RuntimeException _) { // Lucene throws any of these for bytes that make no sense
+      return null;
+    }
+  }
+
+  @SuppressWarnings("MustBeClosedChecker") // closed with this
+  private IndexWriter open(String model) throws IOException {
+    var config = new IndexWriterConfig();
+    config.setCodec(new WideVectors());
+    var opened = new IndexWriter(directory, config);
+    try {
+      boolean same = false;
+      if (opened.getLiveCommitData() != null) {
+        for (var entry : opened.getLiveCommitData()) {
+          same |= entry.getKey().equals(MODEL) && entry.getValue().equals(model);
+        }
+      }
+      if (!same) {
+        opened.deleteAll();
+      }
+      readVersions(opened);
+      opened.setLiveCommitData(Map.of(MODEL, model).entrySet());
+      opened.commit();
+      return opened;
+    } catch (IOException | RuntimeException e) {
+      opened.rollback();
+      throw e;
+    }
+  }
+
+  private void readVersions(IndexWriter opened) throws IOException {
+    try (var reader = DirectoryReader.open(opened)) {
+      for (var leaf : reader.leaves()) {
+        leaf.reader().checkIntegrity(); // or damaged vectors would give wrong neighbours
+      }
       var stored = reader.storedFields();
       Bits live = MultiBits.getLiveDocs(reader);
       for (int i = 0; i < reader.maxDoc(); i++) {
@@ -109,6 +196,22 @@ public final class PictureIndex implements AutoCloseable {
         }
       }
     }
+  }
+
+  /** Deletes what Lucene wrote. It would read a damaged list of segments even to replace it. */
+  private void deleteFiles() throws IOException {
+    try (var _ = directory.obtainLock(IndexWriter.WRITE_LOCK_NAME)) {
+      for (String name : directory.listAll()) {
+        if (OWN.matcher(name).matches()) {
+          directory.deleteFile(name);
+        }
+      }
+    }
+  }
+
+  /** Whether the index was found damaged, or of another version, and is therefore empty now. */
+  public boolean wasDamaged() {
+    return damaged;
   }
 
   /** The pictures that are there, each with its version. */

@@ -1,13 +1,16 @@
 package io.github.resnet4j.embeddings;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.embeddings.PictureIndex.Neighbour;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
@@ -17,6 +20,8 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class PictureIndexTest {
   @TempDir private Path folder;
@@ -130,5 +135,95 @@ class PictureIndexTest {
           IllegalArgumentException.class, () -> index.put("a", "1", new float[] {Float.NaN, 0}));
       assertEquals(Map.of(), index.versions());
     }
+  }
+
+  private void fill(Path at) throws IOException {
+    var random = new Random(5);
+    try (var index = new PictureIndex(at, "m")) {
+      for (int i = 0; i < 3; i++) {
+        for (int j = 0; j < 40; j++) {
+          index.put("p" + i + "-" + j, "1", vector(random, 256));
+        }
+        index.commit();
+      }
+      index.remove("p0-0"); // so that there is a file of deletions
+    }
+  }
+
+  private List<Path> files(Path at) throws IOException {
+    try (var files = Files.list(at)) {
+      return files.filter(file -> !file.endsWith("write.lock")).sorted().toList();
+    }
+  }
+
+  private interface Change {
+    void apply(Path file) throws IOException;
+  }
+
+  /**
+   * Each file of the index in turn: missing, empty, cut short, other bytes at its start or inside.
+   */
+  @Test
+  void aDamagedIndexIsBegunAgain() throws IOException {
+    Path sound = folder.resolve("sound");
+    fill(sound);
+    Map<String, Change> changes =
+        Map.of(
+            "missing", Files::delete,
+            "empty", file -> Files.write(file, new byte[0]),
+            "cut", file -> Files.write(file, Arrays.copyOf(Files.readAllBytes(file), 20)),
+            "short",
+                file -> {
+                  byte[] bytes = Files.readAllBytes(file);
+                  Files.write(file, Arrays.copyOf(bytes, bytes.length - 1));
+                },
+            "start", file -> overwrite(file, 0),
+            "inside", file -> overwrite(file, (int) Files.size(file) / 2),
+            "end", file -> overwrite(file, (int) Files.size(file) - 8));
+    assertTrue(files(sound).size() > 4);
+    for (Path file : files(sound)) {
+      for (var change : changes.entrySet()) {
+        String name = change.getKey() + "-" + file.getFileName();
+        Path copy = Files.createDirectory(folder.resolve(name));
+        for (Path each : files(sound)) {
+          Files.copy(each, copy.resolve(each.getFileName()));
+        }
+        Files.writeString(copy.resolve("notes.txt"), "mine");
+        change.getValue().apply(copy.resolve(file.getFileName()));
+        try (var index = new PictureIndex(copy, "m")) {
+          assertTrue(index.wasDamaged(), name);
+          assertEquals(Map.of(), index.versions(), name);
+          index.put("new", "1", new float[] {1, 2, 3}); // of another length than before
+        }
+        try (var index = new PictureIndex(copy, "m")) {
+          assertFalse(index.wasDamaged(), name);
+          assertEquals(Map.of("new", "1"), index.versions(), name);
+          assertEquals("new", index.nearest(new float[] {1, 2, 3}, 1).getFirst().path());
+        }
+        assertEquals("mine", Files.readString(copy.resolve("notes.txt")));
+      }
+    }
+  }
+
+  private static void overwrite(Path file, int at) throws IOException {
+    byte[] bytes = Files.readAllBytes(file);
+    for (int i = Math.max(0, at); i < Math.min(bytes.length, at + 8); i++) {
+      bytes[i] ^= 0x5a;
+    }
+    Files.write(file, bytes);
+  }
+
+  /** Lucene deletes what has a name like its own files and belongs to no segment. */
+  @ParameterizedTest
+  @ValueSource(strings = {"_img1.jpg", "segments.png", "_report.doc", "segments_list.txt"})
+  void filesOfOthersAreNotDeleted(String name) throws IOException {
+    Files.writeString(folder.resolve(name), "mine");
+    var refused = assertThrows(IOException.class, () -> new PictureIndex(folder, "m").close());
+    assertEquals(
+        "%s: holds %s, a name that the index might use and delete; choose another folder for the"
+                .formatted(folder, name)
+            + " index",
+        refused.getMessage());
+    assertEquals("mine", Files.readString(folder.resolve(name)));
   }
 }

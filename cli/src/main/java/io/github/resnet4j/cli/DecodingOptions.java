@@ -8,7 +8,8 @@ final class DecodingOptions {
   @Option(
       names = "--exif-orientation",
       description =
-          "Turn a JPEG upright by its EXIF tag. By default it stays as stored, as in torchvision.")
+          "Turn images upright by their EXIF tag. By default they stay as stored, as in"
+              + " torchvision, and as in the training of the published weights.")
   private boolean exifOrientation;
 
   @Option(

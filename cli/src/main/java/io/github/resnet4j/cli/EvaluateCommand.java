@@ -39,6 +39,7 @@ import picocli.CommandLine.Option;
     })
 final class EvaluateCommand implements Callable<Integer> {
   @Mixin private ModelOptions options = new ModelOptions();
+  @Mixin private DecodingOptions decoding = new DecodingOptions();
   @Mixin private FormatOption format = new FormatOption();
 
   @Option(
@@ -119,7 +120,7 @@ final class EvaluateCommand implements Callable<Integer> {
   /** The images, with the model's labels. */
   private List<Example> examples(List<String> labels) throws IOException {
     boolean digits = folder.toString().equals("digits") && !Files.exists(folder);
-    Dataset data = digits ? Dataset.digits() : Dataset.toEvaluate(folder);
+    Dataset data = digits ? Dataset.digits() : Dataset.toEvaluate(folder, decoding.decoder());
     var examples = new ArrayList<Example>();
     int[] counts = new int[data.classes().size()];
     for (Example example : digits ? data.val() : heldOut(data.val())) {

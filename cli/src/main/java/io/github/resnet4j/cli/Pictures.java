@@ -1,7 +1,7 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.ImageException;
+import io.github.resnet4j.image.ImageFolder;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -12,14 +12,16 @@ import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** Which files the arguments of a command mean: files, folders, patterns, a list on stdin. */
 final class Pictures {
   private Pictures() {}
 
-  /** The files, sorted within each argument; a file that is named is taken as it is. */
+  /**
+   * The files, sorted within each argument; a file that is named is taken as it is. Symbolic links
+   * are followed; of a folder that links reach twice the images are found once.
+   */
   static List<Path> find(List<String> arguments) throws IOException {
     var found = new ArrayList<Path>();
     for (String argument : arguments) {
@@ -37,9 +39,7 @@ final class Pictures {
   private static void addFound(String argument, List<Path> found) throws IOException {
     Path path = path(argument);
     if (path != null && Files.isDirectory(path)) {
-      try (Stream<Path> files = Files.walk(path)) {
-        files.filter(Pictures::looksLikePicture).sorted().forEach(found::add);
-      }
+      ImageFolder.images(path).stream().sorted().forEach(found::add);
     } else if (path != null && Files.exists(path)) {
       found.add(path);
     } else if (argument.matches(".*[*?\\[{].*")) {
@@ -76,17 +76,10 @@ final class Pictures {
     if (!Files.isDirectory(root)) {
       return;
     }
-    try (Stream<Path> files = Files.walk(root, depth)) {
-      files
-          .filter(file -> matcher.matches(file) && Files.isRegularFile(file))
-          .map(file -> wildcard < 0 ? root.relativize(file) : file)
-          .sorted()
-          .forEach(found::add);
-    }
-  }
-
-  private static boolean looksLikePicture(Path file) {
-    return ImageDecoder.isImageName(String.valueOf(file.getFileName()))
-        && Files.isRegularFile(file);
+    ImageFolder.files(root, depth).stream()
+        .filter(matcher::matches)
+        .map(file -> wildcard < 0 ? root.relativize(file) : file)
+        .sorted()
+        .forEach(found::add);
   }
 }

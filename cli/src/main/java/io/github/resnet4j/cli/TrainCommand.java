@@ -28,9 +28,11 @@ import picocli.CommandLine.Mixin;
     })
 final class TrainCommand implements Callable<Integer> {
   @Mixin private TrainingOptions options = new TrainingOptions();
+  @Mixin private DecodingOptions decoding = new DecodingOptions();
 
   @Override
   public Integer call() throws IOException, InterruptedException {
-    return options.train(options.localData(), (trainer, _, _) -> trainer.run(options.resume));
+    return options.train(
+        options.localData(decoding.decoder()), (trainer, _, _) -> trainer.run(options.resume));
   }
 }

@@ -10,6 +10,7 @@ import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.figures.TrainingReport;
 import io.github.resnet4j.image.Augmentation;
+import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
@@ -291,8 +292,8 @@ final class TrainingOptions {
   }
 
   /** The data set, on a file system of this machine. */
-  Dataset localData() throws IOException {
-    return isDigits() ? Dataset.digits() : Dataset.of(Path.of(data), split, seed);
+  Dataset localData(ImageDecoder decoder) throws IOException {
+    return isDigits() ? Dataset.digits() : Dataset.of(Path.of(data), decoder, split, seed);
   }
 
   boolean isDigits() {

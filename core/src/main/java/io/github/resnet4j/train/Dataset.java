@@ -1,6 +1,7 @@
 package io.github.resnet4j.train;
 
 import io.github.resnet4j.image.ImageDecoder;
+import io.github.resnet4j.image.ImageFolder;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Pixels;
 import java.io.ByteArrayInputStream;
@@ -8,20 +9,12 @@ import java.io.DataInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.AccessDeniedException;
-import java.nio.file.FileSystemLoopException;
-import java.nio.file.FileVisitOption;
-import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.SimpleFileVisitor;
-import java.nio.file.attribute.BasicFileAttributes;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.Comparator;
-import java.util.EnumSet;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -86,10 +79,20 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
    * @throws IOException if it cannot be read, or has nothing to train on
    */
   public static Dataset of(Path folder, double split, long seed) throws IOException {
+    return of(folder, ImageDecoder.DEFAULT, split, seed);
+  }
+
+  /**
+   * The same with a decoder of one's own.
+   *
+   * @param decoder reads image files; that of torchvision's loader leaves EXIF orientation aside
+   */
+  public static Dataset of(Path folder, ImageDecoder decoder, double split, long seed)
+      throws IOException {
     return Files.exists(folder.resolve("data_batch_1.bin"))
             || Files.exists(folder.resolve("train.bin"))
         ? ofCifar(folder)
-        : ofFolder(folder, split, seed);
+        : ofFolder(new LocalFolder(folder, decoder), split, seed);
   }
 
   /**
@@ -211,7 +214,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
    *     classes, an empty class, or one in val that train lacks
    */
   public static Dataset ofFolder(Path folder, double split, long seed) throws IOException {
-    return ofFolder(new LocalFolder(folder), split, seed);
+    return ofFolder(new LocalFolder(folder, ImageDecoder.DEFAULT), split, seed);
   }
 
   /** A folder of images on a file system of any kind. */
@@ -236,7 +239,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     Source source(String file);
   }
 
-  private record LocalFolder(Path root) implements Folder {
+  private record LocalFolder(Path root, ImageDecoder decoder) implements Folder {
     @Override
     public String name(String inner) {
       return root.resolve(inner).toString();
@@ -257,58 +260,21 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
       }
     }
 
-    /** Follows symbolic links; a folder that is reached twice counts once, so cycles end. */
     @Override
     public List<String> files(String inner) throws IOException {
-      var found = new ArrayList<String>();
-      var visited = new HashSet<Path>();
-      Files.walkFileTree(
-          root.resolve(inner),
-          EnumSet.of(FileVisitOption.FOLLOW_LINKS),
-          Integer.MAX_VALUE,
-          new SimpleFileVisitor<>() {
-            @Override
-            public FileVisitResult preVisitDirectory(Path folder, BasicFileAttributes attributes)
-                throws IOException {
-              return visited.add(folder.toRealPath())
-                  ? FileVisitResult.CONTINUE
-                  : FileVisitResult.SKIP_SUBTREE;
-            }
-
-            @Override
-            public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) {
-              // A link whose target is missing is reported as unreadable when it is opened.
-              if (attributes.isRegularFile() || attributes.isSymbolicLink()) {
-                found.add(file.toString());
-              }
-              return FileVisitResult.CONTINUE;
-            }
-
-            @Override
-            public FileVisitResult visitFileFailed(Path file, IOException e) throws IOException {
-              if (e instanceof FileSystemLoopException) {
-                return FileVisitResult.CONTINUE;
-              }
-              throw new IOException(file + ": cannot be listed: " + reason(e), e);
-            }
-          });
-      return found;
-    }
-
-    private static String reason(IOException e) {
-      return e instanceof AccessDeniedException ? "permission denied" : String.valueOf(e);
+      return ImageFolder.images(root.resolve(inner)).stream().map(Path::toString).toList();
     }
 
     @Override
     public Source source(String file) {
-      return new LocalFile(Path.of(file));
+      return new LocalFile(Path.of(file), decoder);
     }
   }
 
-  private record LocalFile(Path file) implements Source {
+  private record LocalFile(Path file, ImageDecoder decoder) implements Source {
     @Override
     public Pixels read() throws IOException {
-      return ImageDecoder.DEFAULT.decode(file);
+      return decoder.decode(file);
     }
 
     @Override
@@ -370,11 +336,16 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
    * @throws IOException if the folder cannot be read, or has no image in a folder of a class
    */
   public static Dataset toEvaluate(Path path) throws IOException {
+    return toEvaluate(path, ImageDecoder.DEFAULT);
+  }
+
+  /** The same with a decoder of one's own. */
+  public static Dataset toEvaluate(Path path, ImageDecoder decoder) throws IOException {
     if (Files.exists(path.resolve("test_batch.bin")) || Files.exists(path.resolve("test.bin"))) {
       Dataset cifar = ofCifar(path);
       return new Dataset(cifar.classes, List.of(), cifar.val);
     }
-    var folder = new LocalFolder(path);
+    var folder = new LocalFolder(path, decoder);
     checkIsFolder(folder);
     String inner = folder.has("val") ? "val" : "";
     List<String> classes = subfolders(folder, inner);
@@ -449,6 +420,9 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   Map<String, String> fields() throws IOException {
     var fields = new LinkedHashMap<String, String>();
     fields.put("classes", classes.size() + ": " + String.join(", ", classes));
+    if (train.stream().anyMatch(Dataset::isTurnedUpright)) {
+      fields.put("EXIF orientation", "applied");
+    }
     int root = commonFolder();
     long bytes = 0;
     for (List<Example> part : List.of(train, val)) {
@@ -459,6 +433,10 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     addFields("training", train, root, bytes <= CHECKED_BYTES, fields);
     addFields("validation", val, root, bytes <= CHECKED_BYTES, fields);
     return fields;
+  }
+
+  private static boolean isTurnedUpright(Example example) {
+    return example.source instanceof LocalFile(_, var decoder) && decoder.exifOrientation();
   }
 
   private void addFields(

@@ -2,6 +2,7 @@ package io.github.resnet4j.train;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -105,6 +106,29 @@ class DatasetTest {
         List.of("1.jpg", "2.jpg", "3.jpg", "linked.jpg"),
         names(data, 0).stream().sorted().toList());
     assertEquals(List.of("3.jpg"), names(data, 1));
+  }
+
+  /** The image is stored on its side; Pillow's exif_transpose turns it. */
+  @Test
+  void exifOrientationIsAppliedWhenAsked() throws IOException {
+    for (String name : List.of("data/cat/1.jpg", "data/dog/2.jpg")) {
+      Files.createDirectories(home.resolve(name).getParent());
+      Files.copy(Golden.path("images/exif-6.jpg"), home.resolve(name));
+    }
+    var upright = new ImageDecoder(true, ImageDecoder.DEFAULT_MAX_PIXELS);
+    Pixels stored = ImageDecoder.DEFAULT.decode(Golden.path("images/exif-6.jpg"));
+    Dataset asStored = Dataset.of(home.resolve("data"), 0, 0);
+    Dataset turned = Dataset.of(home.resolve("data"), upright, 0, 0);
+    assertArrayEquals(stored.data(), asStored.train().getFirst().source().read().data());
+    for (var example :
+        List.of(
+            turned.train().getFirst(),
+            Dataset.toEvaluate(home.resolve("data"), upright).val().getFirst())) {
+      Pixels pixels = example.source().read();
+      assertEquals(stored.width(), pixels.height());
+      assertArrayEquals(upright.decode(Path.of(example.name())).data(), pixels.data());
+    }
+    assertNotEquals(asStored.fields(), turned.fields(), "no run may be resumed with the other");
   }
 
   @Test

@@ -1,6 +1,7 @@
 package io.github.resnet4j;
 
 import com.fasterxml.jackson.jr.ob.JSON;
+import io.github.resnet4j.checkpoint.Download;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.messages.Suggestion;
 import java.io.IOException;
@@ -8,6 +9,8 @@ import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -41,6 +44,9 @@ public record PublishedWeights(
     Preprocessing preprocessing) {
 
   private static final String DEFAULT = "DEFAULT";
+
+  /** The catalogue gives sizes in units of 2^20 bytes with three decimals. */
+  private static final double MEGABYTES_ROUNDING = 0.0006;
 
   /** All files of the catalogue. */
   public static List<PublishedWeights> catalogue() {
@@ -127,9 +133,19 @@ public record PublishedWeights(
         || catalogue().stream().anyMatch(weights -> weights.name.equals(text));
   }
 
-  /** The published weights that a file has by its name, such as {@code resnet34-b627a593.pth}. */
+  /** The published weights that a file is named after, such as {@code resnet34-b627a593.pth}. */
   static Optional<PublishedWeights> ofFileName(String fileName) {
     return catalogue().stream().filter(weights -> weights.fileName().equals(fileName)).findFirst();
+  }
+
+  /**
+   * Whether a file holds these weights: by its size, then by its SHA-256, which takes half a second
+   * for 100 MB.
+   */
+  boolean isIn(Path file) throws IOException {
+    double found = Files.size(file) / (double) (1 << 20);
+    return Math.abs(found - megabytes) <= MEGABYTES_ROUNDING
+        && Download.sha256(file).startsWith(sha256Prefix);
   }
 
   /** The name that PyTorch gives the file in its cache. */

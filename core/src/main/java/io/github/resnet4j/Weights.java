@@ -80,7 +80,15 @@ public record Weights(
     var published = PublishedWeights.ofFileName(String.valueOf(file.getFileName()));
     if (published.isPresent()
         && model.orElse(published.get().model()).equals(published.get().model())) {
-      return ofPublished(file, published.get());
+      if (isCached(file, environment) || published.get().isIn(file)) {
+        return ofPublished(file, published.get());
+      }
+      System.getLogger("io.github.resnet4j")
+          .log(
+              System.Logger.Level.WARNING,
+              "%s: is named after published weights, but its SHA-256 is another: their labels and"
+                      .formatted(file)
+                  + " preprocessing are not taken");
     }
     try (var checkpoint = Checkpoint.open(file)) {
       var notes = ModelNotes.of(checkpoint);
@@ -90,6 +98,12 @@ public record Weights(
               : notes.spec().or(() -> Recognition.of(checkpoint).map(Recognition::spec));
       return new Weights(file, spec, notes.preprocessing(), notes.labels());
     }
+  }
+
+  /** Whether a file lies where PyTorch and this project put downloads, whose hash they checked. */
+  private static boolean isCached(Path file, Map<String, String> environment) {
+    Path folder = TorchHub.folder(environment).toAbsolutePath().normalize();
+    return folder.equals(file.toAbsolutePath().normalize().getParent());
   }
 
   private static String unknown(String name) {

@@ -1,6 +1,7 @@
 package io.github.resnet4j;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -9,6 +10,7 @@ import io.github.resnet4j.checkpoint.ScriptedServer;
 import io.github.resnet4j.checkpoint.ScriptedServer.Answer;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -102,11 +104,42 @@ class WeightsTest {
   }
 
   @Test
-  void aFilesNameTellsPublishedWeights() throws IOException {
-    Path file = Files.write(folder.resolve("resnet50-11ad3fa6.pth"), new byte[1]);
-    var weights = Weights.find(Optional.empty(), file.toString(), Map.of(), DOWNLOAD);
-    assertEquals(Preprocessing.imagenet(232, 224), weights.preprocessing().orElseThrow());
-    assertEquals(Architecture.named("resnet50"), weights.spec().orElseThrow());
+  void aFilesNameIsNotEnoughForItsLabels() throws IOException {
+    Path file = folder.resolve("resnet18-f37072fd.pth");
+    ResNetSpec spec = Architecture.named("resnet18");
+    ResNet.initialize(spec, TorchRandom.manualSeed(0)).save(file, Map.of());
+    for (Optional<String> model : List.of(Optional.<String>empty(), Optional.of("resnet18"))) {
+      var weights = Weights.find(model, file.toString(), Map.of(), DOWNLOAD);
+      assertEquals(spec, weights.spec().orElseThrow());
+      assertEquals(Optional.empty(), weights.labels());
+      assertEquals(Optional.empty(), weights.preprocessing());
+    }
+  }
+
+  /** The SHA-256 of "abc" is an example of FIPS 180-4. */
+  @Test
+  void publishedWeightsAreKnownByTheirHash() throws IOException {
+    Path file = Files.writeString(folder.resolve("any.pth"), "abc");
+    double megabytes = 0; // three bytes, rounded
+    assertTrue(published("ba7816bf", megabytes).isIn(file));
+    assertFalse(published("ba7816be", megabytes).isIn(file));
+    assertFalse(published("ba7816bf", 44.661).isIn(file));
+  }
+
+  private static PublishedWeights published(String sha256Prefix, double megabytes) {
+    var known = PublishedWeights.of("resnet18", "DEFAULT");
+    return new PublishedWeights(
+        known.model(),
+        known.name(),
+        true,
+        known.url(),
+        sha256Prefix,
+        megabytes,
+        known.classes(),
+        known.parameters(),
+        known.top1(),
+        known.top5(),
+        known.preprocessing());
   }
 
   @Test

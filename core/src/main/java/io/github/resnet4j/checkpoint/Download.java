@@ -326,6 +326,13 @@ public final class Download {
         : String.valueOf(error);
   }
 
+  /** The SHA-256 of a file, in hexadecimal. */
+  public static String sha256(Path file) throws IOException {
+    try (var channel = FileChannel.open(file)) {
+      return sha256(channel);
+    }
+  }
+
   private static String sha256(FileChannel file) throws IOException {
     MessageDigest digest;
     try {

@@ -48,14 +48,19 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
   /**
    * The same as {@link #of}, for those who must have one.
    *
-   * @throws CheckpointException naming the first tensor that does not fit
+   * @throws CheckpointException naming the first tensor that does not fit, and the kind of network
+   *     that the names look like
    */
   public static Recognition require(Checkpoint checkpoint) throws CheckpointException {
     try {
       return recognize(checkpoint);
     } catch (NotOne e) {
+      String kind =
+          OtherNetwork.describe(checkpoint.names())
+              .map(other -> "it looks like %s (%s)".formatted(other, e.getMessage()))
+              .orElse(String.valueOf(e.getMessage()));
       throw new CheckpointException(
-          checkpoint.file(), "is no network of the family: " + e.getMessage(), e);
+          checkpoint.file(), "is no network of the ResNet family: " + kind, e);
     }
   }
 

@@ -9,15 +9,19 @@ import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.Download;
 import io.github.resnet4j.checkpoint.StoredTensor;
+import io.github.resnet4j.nn.Parameter;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
+import java.util.zip.GZIPInputStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -97,6 +101,44 @@ class RecognitionTest {
     assertReason(tensors, "conv1.weight", Tensor.zeros(0, 3, 3, 3), "conv1.weight is [0");
     assertReason(tensors, "conv1.weight", Tensor.zeros(16), "conv1.weight is [16]");
     assertReason(tensors, "conv1.weight", null, "conv1.weight is missing");
+  }
+
+  /** Names of tensors as torchvision, timm and transformers give them. */
+  static Stream<String> otherNetworks() throws IOException {
+    try (var in = new GZIPInputStream(Files.newInputStream(Golden.path("other-networks.tsv.gz")))) {
+      return new String(in.readAllBytes(), StandardCharsets.UTF_8).lines().toList().stream();
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("otherNetworks")
+  void aNetworkOfAnotherKindIsNamed(String line) throws IOException {
+    List<String> fields = List.of(line.split("\t"));
+    var tensors = new LinkedHashMap<String, StoredTensor>();
+    for (String name : fields.subList(2, fields.size())) {
+      tensors.put(name, StoredTensor.of(Tensor.zeros(1)));
+    }
+    Path file = folder.resolve("other.safetensors");
+    CheckpointWriter.write(file, tensors, Map.of());
+    try (var checkpoint = Checkpoint.open(file)) {
+      var e = assertThrows(CheckpointException.class, () -> Recognition.require(checkpoint));
+      assertTrue(
+          e.getMessage()
+              .startsWith(
+                  file
+                      + ": is no network of the ResNet family: it looks like "
+                      + fields.get(1)
+                      + " ("),
+          e.getMessage());
+    }
+  }
+
+  @Test
+  void noResNetLooksLikeAnotherKind() {
+    for (ResNetSpec spec : Architecture.catalogue().values()) {
+      List<String> names = spec.layers().parameters().stream().map(Parameter::name).toList();
+      assertEquals(Optional.empty(), OtherNetwork.describe(names), spec.toString());
+    }
   }
 
   private void assertReason(

@@ -264,7 +264,7 @@ class CommandIT {
     Run unknown = run("classify", "--weights", other.toString(), "samples/digit-5.png");
     assertEquals(1, unknown.code());
     assertTrue(
-        unknown.err().contains("is no network of the family: conv1.weight is missing"),
+        unknown.err().contains("is no network of the ResNet family: conv1.weight is missing"),
         unknown.err());
     Run wrong = run("classify", "-m", "resnet18", "-w", file.toString(), "samples/digit-5.png");
     assertEquals(1, wrong.code());

@@ -90,6 +90,8 @@ final class CurvesCommand implements Callable<Integer> {
     String y = what == What.ERROR ? "top-1 error, %" : "cross-entropy";
     String above = title != null ? title : what == What.ERROR ? "Top-1 error" : "Loss";
     new LineChart(above, "epoch", y, lines).write(folder, String.valueOf(output.getFileName()));
+    Main.wrote(Path.of(output + ".png"));
+    Main.wrote(Path.of(output + ".svg"));
     return Main.OK;
   }
 

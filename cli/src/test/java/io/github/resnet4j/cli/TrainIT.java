@@ -162,6 +162,7 @@ class TrainIT {
     String name = folder.resolve("chart").toString();
     Run drawn = run("curves", runs.toString(), "--of", "loss", "-o", name);
     assertEquals(0, drawn.code(), drawn.err());
+    assertEquals("wrote %1$s.png\nwrote %1$s.svg\n".formatted(name), drawn.err());
     assertTrue(Files.readString(Path.of(name + ".svg")).contains("</svg>"));
     assertEquals(720, ImageIO.read(Path.of(name + ".png").toFile()).getWidth());
     Run none = run("curves", folder.resolve("photos").toString(), "-o", name);

@@ -148,4 +148,51 @@ class LauncherIT {
       assertTrue(run.out().contains("grüße/bär.png"), run.out());
     }
   }
+
+  /** In a checkout, with a Maven that prints what Maven prints. */
+  @Test
+  void theFirstBuildSaysHowLongItTakesAndWhereItIs() throws IOException {
+    Path checkout = Files.createDirectories(folder.resolve("checkout"));
+    Files.createDirectories(checkout.resolve("cli/src/main"));
+    Files.createFile(checkout.resolve("pom.xml"));
+    Files.createFile(checkout.resolve("cli/pom.xml"));
+    Path launcher = Files.copy(home.resolve("resnet4j/resnet4j"), checkout.resolve("resnet4j"));
+    Path bin = Files.createDirectories(folder.resolve("bin"));
+    Path maven = bin.resolve("mvn");
+    String output =
+        """
+        #!/bin/sh
+        echo '[INFO] Building resnet4j (all modules) 0.1.0-SNAPSHOT                   [1/7]'
+        echo '[INFO] Building jar: /x/resnet4j.jar'
+        echo 'Downloaded from central: https://repo.example/a.pom (4 kB at 9 kB/s)'
+        echo '[INFO] Building resnet4j-cli 0.1.0-SNAPSHOT                             [7/7]'
+        """;
+    Files.writeString(maven, output + "echo '[ERROR] no such class'\nexit 1\n");
+    assertTrue(maven.toFile().setExecutable(true));
+    var path = Map.of("PATH", bin + ":" + System.getenv("PATH"));
+    List<String> version = List.of("sh", launcher.toString(), "--version");
+    Run failed = new Command(home, folder).runProcess(path, "", version);
+    String progress =
+        """
+        resnet4j: building itself; this takes about 2 minutes the first time, and longer if Maven\
+         has to download libraries
+        resnet4j: module 1/7: resnet4j
+        resnet4j: module 7/7: resnet4j-cli
+        """;
+    assertTrue(failed.err().startsWith(progress), failed.err());
+    assertTrue(failed.err().contains("[ERROR] no such class\nresnet4j: the build failed; all"));
+    assertEquals(1, failed.code());
+
+    String lib = home.resolve("resnet4j/lib").toString();
+    Files.writeString(
+        maven,
+        output
+            + "mkdir -p cli/target/distribution/resnet4j\n"
+            + "ln -s '%s' cli/target/distribution/resnet4j/lib\n".formatted(lib));
+    Run built = new Command(home, folder).runProcess(path, "", version);
+    assertEquals(progress, built.err());
+    assertEquals(0, built.code());
+    assertTrue(built.out().startsWith("resnet4j "), built.out());
+    assertEquals("", new Command(home, folder).runProcess(path, "", version).err());
+  }
 }

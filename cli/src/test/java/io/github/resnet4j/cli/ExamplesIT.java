@@ -53,6 +53,7 @@ class ExamplesIT {
     // What the example that downloads weights would make.
     lines.add("train\t-d\tphotos/\t-m\tresnet8\t--epochs\t1\t-o\trun1/");
     lines.add("export\tfrom-pytorch.onnx\t-w\tmy.pth");
+    lines.add("export\twith-softmax.onnx\t-w\tmy.pth"); // --drop-softmax drops what is there
     for (String name : names) {
       for (Example example : Example.of(commands, name)) {
         if (!example.needsDownload()

@@ -140,7 +140,7 @@ class PictureIndexTest {
   private void fill(Path at) throws IOException {
     var random = new Random(5);
     try (var index = new PictureIndex(at, "m")) {
-      for (int i = 0; i < 3; i++) {
+      for (int i = 0; i < 2; i++) {
         for (int j = 0; j < 40; j++) {
           index.put("p" + i + "-" + j, "1", vector(random, 256));
         }

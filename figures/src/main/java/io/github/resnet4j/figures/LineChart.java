@@ -93,8 +93,10 @@ public record LineChart(String title, String x, String y, List<Line> lines, bool
     } else {
       style.setXAxisTickLabelsFormattingFunction(xs::label);
       if (Arrays.stream(values(drawn, Line::x)).allMatch(value -> value == Math.rint(value))) {
-        // Ticks at whole numbers only: at most one for each.
-        style.setXAxisTickMarkSpacingHint((int) Math.max(TICK, PLOT / (right - left)));
+        // Ticks at whole numbers only, at most one for each (two points have one between them).
+        // More than half of the plot is too far: beside a legend the library then draws none.
+        double spacing = Math.clamp(PLOT / (right - left), TICK, PLOT / 2);
+        style.setXAxisTickMarkSpacingHint((int) spacing);
       }
     }
     // The library takes ranges from what is drawn: these two points are not seen.

@@ -131,6 +131,12 @@ class ChartTest {
   }
 
   @Test
+  void twoEpochsBesideALegendHaveTicks() throws IOException {
+    var chart = chart(line("residual, training", 2, 1), line("residual, validation", 2, 1.5));
+    assertTrue(lines(chart.toSvg(), AXIS).length > 1);
+  }
+
+  @Test
   void chartsHaveTitlesAndSmallNumbersAreNotZero() {
     var chart = chart(line("rate", 1e-5, 5e-5, 2e-5)).chart();
     assertEquals("Loss", chart.getTitle());

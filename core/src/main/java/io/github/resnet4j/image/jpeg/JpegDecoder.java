@@ -16,7 +16,7 @@ public final class JpegDecoder {
    * Visits of blocks that progressive files may cost, as a multiple of the image's blocks. Files of
    * usual programs have about 10 scans, each of which visits a part of the blocks.
    */
-  private static final int MOST_VISITS = 25;
+  private static final int MOST_VISITS = 16;
 
   /** As many visits are allowed for small images. */
   private static final int ALWAYS_VISITS = 4_000_000;

@@ -33,7 +33,12 @@ final class OnnxGraph {
   private static final Map<String, Map<String, Class<? extends Attribute>>> ATTRIBUTES =
       Map.ofEntries(
           Map.entry("Add", Map.of()),
-          Map.entry("AveragePool", window(Map.of("count_include_pad", Attribute.Int.class))),
+          Map.entry(
+              "AveragePool",
+              window(
+                  Map.of(
+                      "ceil_mode", Attribute.Int.class,
+                      "count_include_pad", Attribute.Int.class))),
           Map.entry(
               "BatchNormalization",
               Map.of(
@@ -41,15 +46,7 @@ final class OnnxGraph {
                   "momentum", Attribute.Real.class,
                   "spatial", Attribute.Int.class,
                   "training_mode", Attribute.Int.class)),
-          Map.entry(
-              "Conv",
-              Map.of(
-                  "auto_pad", Attribute.Text.class,
-                  "dilations", Attribute.Ints.class,
-                  "group", Attribute.Int.class,
-                  "kernel_shape", Attribute.Ints.class,
-                  "pads", Attribute.Ints.class,
-                  "strides", Attribute.Ints.class)),
+          Map.entry("Conv", window(Map.of("group", Attribute.Int.class))),
           Map.entry("Div", Map.of()),
           Map.entry("Expand", Map.of()),
           Map.entry("Flatten", Map.of("axis", Attribute.Int.class)),
@@ -63,7 +60,12 @@ final class OnnxGraph {
           Map.entry("GlobalAveragePool", Map.of()),
           Map.entry("LogSoftmax", Map.of("axis", Attribute.Int.class)),
           Map.entry("MatMul", Map.of()),
-          Map.entry("MaxPool", window(Map.of("storage_order", Attribute.Int.class))),
+          Map.entry(
+              "MaxPool",
+              window(
+                  Map.of(
+                      "ceil_mode", Attribute.Int.class,
+                      "storage_order", Attribute.Int.class))),
           Map.entry("Mul", Map.of()),
           Map.entry("Pad", Map.of("mode", Attribute.Text.class)),
           Map.entry(
@@ -86,7 +88,6 @@ final class OnnxGraph {
       Map<String, Class<? extends Attribute>> more) {
     var all = new HashMap<String, Class<? extends Attribute>>(more);
     all.put("auto_pad", Attribute.Text.class);
-    all.put("ceil_mode", Attribute.Int.class);
     all.put("dilations", Attribute.Ints.class);
     all.put("kernel_shape", Attribute.Ints.class);
     all.put("pads", Attribute.Ints.class);

@@ -167,33 +167,31 @@ final class OnnxReader {
     return StandardCharsets.UTF_8.decode(bytes).toString();
   }
 
-  /** One whole number, or several packed into one field. */
+  private interface Element<T> {
+    T read(CodedInputStream in) throws IOException;
+  }
+
   private void wholes(CodedInputStream in, List<Long> to) throws IOException {
-    if (WireFormat.getTagWireType(in.getLastTag()) == WireFormat.WIRETYPE_VARINT) {
-      keep(32);
-      to.add(in.readInt64());
-      return;
-    }
-    expect(in, WireFormat.WIRETYPE_LENGTH_DELIMITED);
-    int limit = in.pushLimit(in.readRawVarint32());
-    while (in.getBytesUntilLimit() > 0) {
-      keep(32);
-      to.add(in.readInt64());
-    }
-    in.popLimit(limit);
+    numbers(in, WireFormat.WIRETYPE_VARINT, CodedInputStream::readInt64, to);
   }
 
   private void reals(CodedInputStream in, List<Float> to) throws IOException {
-    if (WireFormat.getTagWireType(in.getLastTag()) == WireFormat.WIRETYPE_FIXED32) {
+    numbers(in, WireFormat.WIRETYPE_FIXED32, CodedInputStream::readFloat, to);
+  }
+
+  /** One number, or several packed into one field. */
+  private <T> void numbers(CodedInputStream in, int wireType, Element<T> element, List<T> to)
+      throws IOException {
+    if (WireFormat.getTagWireType(in.getLastTag()) == wireType) {
       keep(32);
-      to.add(in.readFloat());
+      to.add(element.read(in));
       return;
     }
     expect(in, WireFormat.WIRETYPE_LENGTH_DELIMITED);
     int limit = in.pushLimit(in.readRawVarint32());
     while (in.getBytesUntilLimit() > 0) {
       keep(32);
-      to.add(in.readFloat());
+      to.add(element.read(in));
     }
     in.popLimit(limit);
   }

@@ -127,12 +127,14 @@ public record ClassifyJob(
     DataFrameReader reader = spark.read().format(from);
     return switch (from) {
       case "binaryFile" -> {
-        boolean folder = isFolder(spark);
+        List<FileStatus> found = found(spark);
+        boolean folder = found.size() == 1 && found.getFirst().isDirectory();
         if (folder) {
           reader.option("recursiveFileLookup", true).option("pathGlobFilter", IMAGES);
         }
         yield withEmptyFiles(
             reader.load(input),
+            found,
             file ->
                 RowFactory.create(
                     file.getPath().toString(),
@@ -144,6 +146,7 @@ public record ClassifyJob(
       case "image" ->
           withEmptyFiles(
               reader.option("dropInvalid", false).load(input),
+              found(spark),
               file ->
                   RowFactory.create(
                       RowFactory.create(file.getPath().toString(), -1, -1, -1, -1, new byte[0])),
@@ -171,14 +174,12 @@ public record ClassifyJob(
    * Spark passes over files of zero bytes; here each is a row, whose error says that it is empty.
    */
   private Dataset<Row> withEmptyFiles(
-      Dataset<Row> files, Function<FileStatus, Row> row, boolean recursive) throws IOException {
-    var path = new Path(input);
-    FileSystem system = fileSystem(files.sparkSession());
+      Dataset<Row> files, List<FileStatus> found, Function<FileStatus, Row> row, boolean recursive)
+      throws IOException {
     var empty = new ArrayList<Row>();
-    FileStatus[] found = system.globStatus(path);
-    for (FileStatus each : found == null ? new FileStatus[0] : found) {
+    for (FileStatus each : found) {
       if (each.isDirectory()) {
-        addEmpty(system, each.getPath(), row, recursive, empty);
+        addEmpty(fileSystem(files.sparkSession()), each.getPath(), row, recursive, empty);
       } else if (each.getLen() == 0) {
         empty.add(row.apply(each));
       }
@@ -215,10 +216,10 @@ public record ClassifyJob(
     return new Path(input).getFileSystem(spark.sparkContext().hadoopConfiguration());
   }
 
-  private boolean isFolder(SparkSession spark) throws IOException {
-    // Null, not an exception, where a pattern matches nothing.
+  /** The files and folders that the input names. */
+  private List<FileStatus> found(SparkSession spark) throws IOException {
     FileStatus[] found = fileSystem(spark).globStatus(new Path(input));
-    return found != null && found.length == 1 && found[0].isDirectory();
+    return found == null ? List.of() : List.of(found); // null where a pattern matches nothing
   }
 
   private static String inBothCases(String ending) {

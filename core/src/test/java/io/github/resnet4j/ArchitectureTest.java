@@ -30,7 +30,7 @@ class ArchitectureTest {
         .layer("train")
         .definedBy("io.github.resnet4j.train")
         .layer("engine")
-        .definedBy("io.github.resnet4j.engine")
+        .definedBy("io.github.resnet4j.engine..")
         .layer("image")
         .definedBy("io.github.resnet4j.image")
         .layer("jpeg")

@@ -1,5 +1,7 @@
 package io.github.resnet4j.engine;
 
+import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.engine.step.Gates;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 

@@ -1,5 +1,7 @@
 package io.github.resnet4j.engine;
 
+import io.github.resnet4j.engine.graph.Activation;
+
 /**
  * Cross-entropy with targets that are probabilities, and its gradient. Logits and gradient lie as
  * the head leaves them: an image of one row, whose pixels are the batch.

@@ -1,5 +1,6 @@
 package io.github.resnet4j.engine;
 
+import io.github.resnet4j.engine.graph.Activation;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;

@@ -1,5 +1,6 @@
 package io.github.resnet4j.engine;
 
+import io.github.resnet4j.engine.step.Gates;
 import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.nn.Layer;

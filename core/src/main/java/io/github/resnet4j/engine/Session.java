@@ -1,5 +1,19 @@
 package io.github.resnet4j.engine;
 
+import io.github.resnet4j.engine.conv.DirectConv;
+import io.github.resnet4j.engine.conv.PackedWeights;
+import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.engine.graph.AlgorithmChoice;
+import io.github.resnet4j.engine.graph.Convolution;
+import io.github.resnet4j.engine.graph.Numbers;
+import io.github.resnet4j.engine.inference.Peak;
+import io.github.resnet4j.engine.inference.Plan;
+import io.github.resnet4j.engine.inference.Tuning;
+import io.github.resnet4j.engine.step.AttentionStep;
+import io.github.resnet4j.engine.step.Frame;
+import io.github.resnet4j.engine.step.InputStep;
+import io.github.resnet4j.engine.step.Step;
+import io.github.resnet4j.engine.step.Workers;
 import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.kernel.Winograd;

@@ -1,5 +1,23 @@
 package io.github.resnet4j.engine;
 
+import io.github.resnet4j.engine.conv.ConvWeights;
+import io.github.resnet4j.engine.conv.DirectConv;
+import io.github.resnet4j.engine.conv.InputGradient;
+import io.github.resnet4j.engine.conv.Packing;
+import io.github.resnet4j.engine.conv.WeightGradient;
+import io.github.resnet4j.engine.conv.WinogradConv;
+import io.github.resnet4j.engine.conv.WinogradWeightGradient;
+import io.github.resnet4j.engine.conv.WinogradWeights;
+import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.engine.graph.AlgorithmChoice;
+import io.github.resnet4j.engine.graph.Convolution;
+import io.github.resnet4j.engine.inference.PlanCompiler;
+import io.github.resnet4j.engine.step.Frame;
+import io.github.resnet4j.engine.step.Gates;
+import io.github.resnet4j.engine.step.InputStep;
+import io.github.resnet4j.engine.step.PoolSteps;
+import io.github.resnet4j.engine.step.Step;
+import io.github.resnet4j.engine.step.Workers;
 import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Winograd;

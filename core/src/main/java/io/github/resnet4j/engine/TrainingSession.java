@@ -1,6 +1,7 @@
 package io.github.resnet4j.engine;
 
 import io.github.resnet4j.engine.CompileOptions.Algorithm;
+import io.github.resnet4j.engine.step.Workers;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.Sequential;

@@ -1,0 +1,308 @@
+package io.github.resnet4j.engine.conv;
+
+import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Floats;
+import io.github.resnet4j.kernel.Ints;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.nn.Layer.Conv2d;
+import java.util.ArrayList;
+import java.util.Arrays;
+
+/**
+ * The gradient of a convolution's input: a convolution of the output's gradient with the window
+ * turned round, inputs and outputs exchanged. With a stride it falls apart into as many as there
+ * are positions between strides ({@code stride²}), each with the weights that meet there.
+ */
+public final class InputGradient {
+  private final ConvWeights weights;
+  private final Activation gradient;
+  private final Activation to;
+  private final boolean add;
+  private final Kernels kernels;
+  private final int channels;
+  private final int run;
+  private final int tiles;
+  private final int scratchSize;
+  private final Floats ones;
+  private final Phase[] phases;
+
+  /** Tiles of as many pixels. */
+  private record Sized(ConvTile kernel, ConvTile.Tiles tiles) {}
+
+  /**
+   * The input's pixels at one position between strides.
+   *
+   * @param taps positions of the window that meet there, by ascending place of what they read
+   * @param runs where each run begins, relative to a tile's input
+   * @param firstRun of each block of input channels
+   * @param endRun the index after each block's last run
+   * @param at where each block's weights begin in the scratch
+   * @param from in a dense convolution, where each row of weights comes from
+   */
+  private record Phase(
+      int[] taps, Sized[] sizes, Ints runs, int[] firstRun, int[] endRun, int[] at, Ints from) {}
+
+  /**
+   * @param gradient of the convolution's result; its border must be settled
+   * @param to the gradient of its input
+   * @param add whether it is added to what is there
+   */
+  public InputGradient(
+      ConvWeights weights, Activation gradient, Activation to, boolean add, Kernels kernels) {
+    this.weights = weights;
+    this.gradient = gradient;
+    this.to = to;
+    this.add = add;
+    this.kernels = kernels;
+    Conv2d layer = weights.layer;
+    int s = layer.stride();
+    int most = to.blockChannels;
+    int groupOutputs = layer.outChannels() / layer.groups();
+    int runs = gradient.block();
+    if (layer.groups() > 1) {
+      runs = 16;
+      while (2 * runs <= gradient.block() && groupOutputs % (2 * runs) == 0) {
+        runs *= 2;
+      }
+      most = Math.min(most, Math.max(16, runs));
+    }
+    this.run = runs;
+    int widest = Math.ceilDiv(to.width, s);
+    Tiling tiling = Tiling.of(widest, most, kernels);
+    this.channels = tiling.channels();
+    this.tiles = to.paddedChannels() / channels;
+    float[] factors = new float[to.paddedChannels()];
+    Arrays.fill(factors, 1);
+    this.ones = Floats.of(factors);
+    int size = 0;
+    var all = new ArrayList<Phase>();
+    for (int py = 0; py < Math.min(s, to.height); py++) {
+      for (int px = 0; px < Math.min(s, to.width); px++) {
+        Phase phase = phase(py, px, tiling, size);
+        all.add(phase);
+        for (int b = 0; b < tiles; b++) {
+          size += (phase.endRun[b] - phase.firstRun[b]) * run * channels;
+        }
+      }
+    }
+    this.phases = all.toArray(Phase[]::new);
+    this.scratchSize = size + channels; // and a bias of zeros
+  }
+
+  /** Says how much border around the gradient is read. */
+  public static void needBorder(Conv2d layer, Activation gradient, Activation to) {
+    int s = layer.stride();
+    int before = 0;
+    int after = 0;
+    for (int p = 0; p < s; p++) {
+      for (int k = 0; k < layer.kernel(); k++) {
+        int distance = p + layer.padding() - k * layer.dilation();
+        if (Math.floorMod(distance, s) == 0) {
+          int offset = Math.floorDiv(distance, s);
+          before = Math.max(before, -offset);
+          after = Math.max(after, Math.ceilDiv(to.height - p, s) + offset - gradient.height);
+          after = Math.max(after, Math.ceilDiv(to.width - p, s) + offset - gradient.width);
+        }
+      }
+    }
+    gradient.needBorder(before, after);
+  }
+
+  private Phase phase(int py, int px, Tiling tiling, int start) {
+    Conv2d layer = weights.layer;
+    int s = layer.stride();
+    var taps = new ArrayList<Integer>();
+    var places = new ArrayList<Integer>();
+    for (int ky = layer.kernel() - 1; ky >= 0; ky--) {
+      for (int kx = layer.kernel() - 1; kx >= 0; kx--) {
+        int dy = py + layer.padding() - ky * layer.dilation();
+        int dx = px + layer.padding() - kx * layer.dilation();
+        if (Math.floorMod(dy, s) == 0 && Math.floorMod(dx, s) == 0) {
+          taps.add(ky * layer.kernel() + kx);
+          places.add(
+              Math.floorDiv(dy, s) * gradient.rowStride()
+                  + Math.floorDiv(dx, s) * gradient.block());
+        }
+      }
+    }
+    int words = gradient.blocks() * gradient.block();
+    int[] runs = new int[words / run * taps.size()];
+    for (int r = 0; r < runs.length; r++) {
+      int word = r / taps.size() * run;
+      runs[r] =
+          word / gradient.block() * gradient.plane()
+              + word % gradient.block()
+              + places.get(r % taps.size());
+    }
+    int groupInputs = layer.inChannels() / layer.groups();
+    int groupOutputs = layer.outChannels() / layer.groups();
+    int[] firstRun = new int[tiles];
+    int[] endRun = new int[tiles];
+    int[] at = new int[tiles];
+    int size = start;
+    for (int b = 0; b < tiles; b++) {
+      int lastInput = Math.min(layer.inChannels(), (b + 1) * channels) - 1;
+      int firstGroup = Math.min(b * channels / groupInputs, layer.groups() - 1);
+      int lastGroup = Math.max(firstGroup, lastInput / groupInputs);
+      firstRun[b] = firstGroup * groupOutputs / run * taps.size();
+      endRun[b] = Math.ceilDiv((lastGroup + 1) * groupOutputs, run) * taps.size();
+      at[b] = size;
+      size += (endRun[b] - firstRun[b]) * run * channels;
+    }
+    int[] from = {};
+    if (layer.groups() == 1) {
+      from = new int[runs.length * run];
+      for (int i = 0; i < from.length; i++) {
+        int r = i / run;
+        int o = r / taps.size() * run + i % run;
+        from[i] = weights.index(o, 0, taps.get(r % taps.size())) - weights.index(0, 0, 0);
+      }
+    }
+    return new Phase(
+        taps.stream().mapToInt(Integer::intValue).toArray(),
+        sizes(py, px, tiling),
+        Ints.of(runs),
+        firstRun,
+        endRun,
+        at,
+        Ints.of(from));
+  }
+
+  private Sized[] sizes(int py, int px, Tiling tiling) {
+    int s = weights.layer.stride();
+    int height = Math.ceilDiv(to.height - py, s);
+    int width = Math.ceilDiv(to.width - px, s);
+    boolean oneRow = s == 1 && weights.taps() == 1 && !gradient.hasBorder() && !to.hasBorder();
+    int rows = oneRow ? 1 : height;
+    int columns = oneRow ? height * width : width;
+    int perRow = tiling.tiles(columns);
+    var sizes = new ArrayList<Sized>();
+    for (int pixels = 1; pixels <= tiling.pixels(); pixels++) {
+      int[] inAt = new int[rows * perRow];
+      int[] outAt = new int[rows * perRow];
+      int count = 0;
+      for (int t = 0; t < rows * perRow; t++) {
+        int y = t / perRow;
+        int x = Tiling.start(columns, perRow, t % perRow);
+        if (Tiling.start(columns, perRow, t % perRow + 1) - x == pixels) {
+          inAt[count] = gradient.pixel(y, 0) + x * gradient.block();
+          outAt[count] = to.pixel(s * y + py, px) + s * x * to.block();
+          count++;
+        }
+      }
+      if (count > 0) {
+        var shape =
+            new ConvTile.Shape(
+                pixels, channels, gradient.block(), run, s * to.block(), add, false, 0);
+        Ints out = Ints.of(Arrays.copyOf(outAt, count));
+        sizes.add(
+            new Sized(
+                kernels.tile(shape),
+                new ConvTile.Tiles(Ints.of(Arrays.copyOf(inAt, count)), out, out)));
+      }
+    }
+    return sizes.toArray(Sized[]::new);
+  }
+
+  /** Floats of the scratch that holds the weights in this order. */
+  public int scratchSize() {
+    return scratchSize;
+  }
+
+  /** How many parts {@link #prepare} has. */
+  public int parts() {
+    return tiles;
+  }
+
+  /** Where the rows of a block of input channels begin in the scratch; with stride 1. */
+  public int at(int start, int b) {
+    return start + phases[0].at[b];
+  }
+
+  /** Input channels of a block. */
+  public int channels() {
+    return channels;
+  }
+
+  /** Output channels of a run. */
+  public int run() {
+    return run;
+  }
+
+  /** Brings the weights that lead to one block of input channels into this order. */
+  public void prepare(Floats scratch, int start, int b) {
+    Conv2d layer = weights.layer;
+    float[] values = scratch.values();
+    for (Phase phase : phases) {
+      int at = start + phase.at[b];
+      int size = (phase.endRun[b] - phase.firstRun[b]) * run * channels;
+      if (layer.groups() == 1) {
+        gather(phase, scratch, at, b * channels);
+        continue;
+      }
+      Arrays.fill(values, at, at + size, 0);
+      int inputs = layer.inChannels() / layer.groups();
+      int outputs = layer.outChannels() / layer.groups();
+      for (int i = 0; i < channels && b * channels + i < layer.inChannels(); i++) {
+        int c = b * channels + i;
+        for (int o = c / inputs * outputs; o < (c / inputs + 1) * outputs; o++) {
+          for (int t = 0; t < phase.taps.length; t++) {
+            int r = o / run * phase.taps.length + t - phase.firstRun[b];
+            values[at + (r * run + o % run) * channels + i] =
+                weights.direct.data().values()[weights.index(o, c, phase.taps[t])];
+          }
+        }
+      }
+    }
+    Arrays.fill(values, start + scratchSize - channels, start + scratchSize, 0);
+  }
+
+  /** Neighbouring input channels of a run are one row of output channels apart. */
+  private void gather(Phase phase, Floats scratch, int at, int c) {
+    if (channels > weights.direct.run()) {
+      throw new IllegalStateException("a block of %d is wider than a run".formatted(channels));
+    }
+    kernels.gather(
+        weights.direct.data(),
+        weights.index(0, c, 0),
+        weights.direct.channels(),
+        phase.from,
+        ones,
+        0,
+        channels,
+        scratch,
+        at);
+  }
+
+  /** Computes some images, with weights that were prepared. */
+  public void run(Floats arena, Floats scratch, int start, int first, int count) {
+    for (int n = first; n < first + count; n++) {
+      to.clearBorder(arena.values(), n);
+      for (Phase phase : phases) {
+        if (phase.taps.length == 0 && add) {
+          continue;
+        }
+        for (int b = 0; b < tiles; b++) {
+          int out = to.word(n, b * channels);
+          for (Sized size : phase.sizes) {
+            size.kernel.run(
+                arena,
+                size.tiles,
+                0,
+                size.tiles.in().size(),
+                gradient.image(n),
+                out,
+                out,
+                phase.runs,
+                phase.firstRun[b],
+                phase.endRun[b],
+                scratch,
+                start + phase.at[b],
+                start + scratchSize - channels);
+          }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,113 @@
+package io.github.resnet4j.engine.conv;
+
+import static io.github.resnet4j.kernel.ConvTile.GROUP_STRIDE;
+
+import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.engine.graph.Convolution;
+import io.github.resnet4j.kernel.Floats;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.StateDict;
+
+/**
+ * Runs and weights of a {@link DirectConv} whose groups are narrower than a vector (ResNeXt's first
+ * stages, 4 and 8 channels). Its channels are interleaved: a vector holds one channel of each of
+ * many groups, so that no product is one with zero. The convolutions around it read and write that
+ * order at no cost, since it is only the order of their weights.
+ */
+public final class NarrowGroups {
+  private NarrowGroups() {}
+
+  /** Sixteen groups, and of them as many at a time as a vector has lanes. */
+  private static int lists(Conv2d layer, Kernels kernels) {
+    return layer.groups() / kernels.lanes();
+  }
+
+  /** For each vector of groups: blocks of their channels, window row by row. */
+  public static int[] runs(Convolution conv, Kernels kernels) {
+    Conv2d layer = conv.layer();
+    Activation in = conv.in();
+    int k = layer.kernel();
+    int span = layer.inChannels() / layer.groups() * GROUP_STRIDE;
+    int[] runs = new int[lists(layer, kernels) * (span / in.block()) * k * k];
+    int r = 0;
+    for (int group = 0; group < layer.groups(); group += kernels.lanes()) {
+      int first = group / GROUP_STRIDE * (span / in.block());
+      for (int b = first; b < first + span / in.block(); b++) {
+        for (int ky = 0; ky < k; ky++) {
+          for (int kx = 0; kx < k; kx++) {
+            runs[r++] =
+                b * in.plane()
+                    + ky * layer.dilation() * in.rowStride()
+                    + kx * layer.dilation() * in.block()
+                    + group % GROUP_STRIDE;
+          }
+        }
+      }
+    }
+    return runs;
+  }
+
+  /**
+   * Weights as {@code [vector of groups][some outputs of a group][run][input of a group in the
+   * run][output][group]}.
+   */
+  public static Packing<DirectConv.Weights> packing(Convolution conv, Kernels kernels) {
+    Conv2d layer = conv.layer();
+    int lanes = kernels.lanes();
+    int width = layer.inChannels() / layer.groups();
+    int taps = layer.kernel() * layer.kernel();
+    int run = conv.in().block() / GROUP_STRIDE;
+    int runsOfGroup = width / run * taps;
+    int channels = DirectConv.tiling(conv, kernels).channels();
+    int vectors = channels / lanes;
+    int blocks = layer.outChannels() / channels;
+    int panel = width * taps * channels;
+    return new Packing<>() {
+      @Override
+      public String key() {
+        return "%s, grouped, %d channels of %d"
+            .formatted(layer.name(), channels, conv.in().block());
+      }
+
+      @Override
+      public int size() {
+        return blocks * panel + layer.outChannels();
+      }
+
+      @Override
+      public DirectConv.Weights pack(StateDict state, Floats data, int start) {
+        Convolution.Folded folded = conv.fold(state);
+        int[] firstRun = new int[blocks];
+        int[] endRun = new int[blocks];
+        int[] at = new int[blocks];
+        int[] channel = new int[blocks];
+        for (int b = 0; b < blocks; b++) {
+          int list = b / (width / vectors);
+          int group = list * lanes;
+          int output = b % (width / vectors) * vectors;
+          firstRun[b] = list * runsOfGroup;
+          endRun[b] = firstRun[b] + runsOfGroup;
+          at[b] = start + b * panel;
+          channel[b] = conv.out().position(group * width + output);
+          for (int lane = 0; lane < lanes; lane++) {
+            for (int v = 0; v < vectors; v++) {
+              int o = (group + lane) * width + output + v;
+              for (int i = 0; i < width; i++) {
+                for (int tap = 0; tap < taps; tap++) {
+                  int row = (i / run * taps + tap) * run + i % run;
+                  data.values()[at[b] + row * channels + v * lanes + lane] =
+                      folded.weight(o, (o * width + i) * taps + tap);
+                }
+              }
+            }
+          }
+        }
+        int biasAt = start + blocks * panel;
+        conv.placeBias(folded, data.values(), biasAt);
+        return new DirectConv.Weights(
+            data, channels, run, firstRun, endRun, at, channel, panel, biasAt, 1);
+      }
+    };
+  }
+}

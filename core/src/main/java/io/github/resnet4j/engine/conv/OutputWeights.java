@@ -1,0 +1,98 @@
+package io.github.resnet4j.engine.conv;
+
+import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.engine.graph.Convolution;
+import io.github.resnet4j.kernel.Format;
+
+/**
+ * The weights of one output channel in the format that multiplies the input's, and the constants
+ * that stand beside them. Bytes are symmetric and of each output's own scale: the largest weight is
+ * 127 or -127.
+ */
+public final class OutputWeights {
+  private static final int LARGEST_BYTE = 127;
+
+  private final Convolution conv;
+  private final Convolution.Folded folded;
+  private final int output;
+  private final Format format;
+
+  /** What a weight of 1 means; 1 where weights are not bytes. */
+  private final float step;
+
+  public OutputWeights(Convolution conv, Convolution.Folded folded, int output) {
+    this.conv = conv;
+    this.folded = folded;
+    this.output = output;
+    this.format = conv.in().format();
+    float largest = format.isWhole() ? folded.largest(output) : 0;
+    this.step = largest > 0 ? largest / LARGEST_BYTE : 1;
+  }
+
+  private int taps() {
+    return conv.layer().kernel() * conv.layer().kernel();
+  }
+
+  /**
+   * A word of weights, for consecutive input channels.
+   *
+   * @param order the input channels in the order in which they lie
+   * @param from the first one's index in it; what lies beyond its end has no weight
+   * @param firstInput the first channel that the output reads; others have no weight
+   * @param inputs how many it reads
+   */
+  public float word(int[] order, int from, int firstInput, int inputs, int tap) {
+    if (format.isFloat()) {
+      int c = from < order.length ? order[from] - firstInput : -1;
+      return c < 0 || c >= inputs ? 0 : folded.weight(output, (output * inputs + c) * taps() + tap);
+    }
+    int width = 32 / format.perWord();
+    int bits = 0;
+    for (int i = Math.min(format.perWord(), order.length - from) - 1; i >= 0; i--) {
+      int c = order[from + i] - firstInput;
+      int number = c < 0 || c >= inputs ? 0 : number((output * inputs + c) * taps() + tap);
+      bits = bits << width | number & (1 << width) - 1;
+    }
+    return Float.intBitsToFloat(bits);
+  }
+
+  /** The weight at an index of all, as the format has it. */
+  private int number(int index) {
+    float weight = folded.weight(output, index);
+    return format == Format.BF16
+        ? Float.floatToRawIntBits(weight) >>> 16 // rounded already
+        : (int) Math.rint(weight / step);
+  }
+
+  /**
+   * Writes bias, and scale and factor where the input's numbers are whole.
+   *
+   * @param at where the bias goes; the constants after it are {@code distance} apart
+   */
+  public void placeConstants(float[] to, int at, int distance) {
+    float bias = folded.bias()[output];
+    if (!format.isWhole()) {
+      to[at] = bias;
+      return;
+    }
+    double one = conv.out().scale();
+    double scale = (double) conv.in().scale() * step / one;
+    to[at] = (float) (bias / one - conv.in().zero() * (double) sum() * scale);
+    to[at + distance] = (float) scale;
+    Activation residual = conv.residual();
+    to[at + 2 * distance] = residual == null ? 0 : (float) (residual.scale() / one);
+  }
+
+  /** The sum of all weights: what an input of ones would give. */
+  private long sum() {
+    if (conv.in().zero() == 0) {
+      return 0;
+    }
+    int each = conv.layer().inChannels() / conv.layer().groups() * taps();
+    long sum = 0;
+    for (int i = output * each; i < (output + 1) * each; i++) {
+      sum += number(i);
+    }
+    return sum;
+  }
+}

@@ -1,0 +1,180 @@
+package io.github.resnet4j.engine.conv;
+
+import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Floats;
+import io.github.resnet4j.kernel.Ints;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.nn.Layer.Conv2d;
+import java.util.ArrayList;
+import java.util.Arrays;
+
+/**
+ * The gradient of a convolution's weights: for every position of the window a matrix product over
+ * the pixels, {@code dW[c][o] += x[pixel][c] * dy[pixel][o]}, on the same micro-kernel as the
+ * forward pass. The sums of a tile stay in registers for some rows of the image.
+ */
+public final class WeightGradient {
+  /** Pixels of input and gradient that a pass over all tiles finds in the first-level cache. */
+  private static final int PIXELS = 256;
+
+  private final ConvWeights weights;
+  private final Activation in;
+  private final Activation gradient;
+  private final int zerosAt;
+  private final int rowsAtOnce;
+  private final Ints rows;
+  private final Sized[] sizes;
+
+  /**
+   * Tiles of as many input channels.
+   *
+   * @param before how many of them belong to the runs before one
+   */
+  private record Sized(ConvTile kernel, ConvTile.Tiles tiles, int[] before) {}
+
+  /**
+   * @param gradient of the convolution's result
+   * @param zerosAt where as many zeros lie in the arena as a block has channels
+   */
+  public WeightGradient(
+      ConvWeights weights, Activation in, Activation gradient, int zerosAt, Kernels kernels) {
+    this.weights = weights;
+    this.in = in;
+    this.gradient = gradient;
+    this.zerosAt = zerosAt;
+    Conv2d layer = weights.layer;
+    DirectConv.Weights direct = weights.direct;
+    int stride = layer.stride();
+    this.rowsAtOnce = Math.clamp(PIXELS / gradient.width, 1, gradient.height);
+    int[] offsets = new int[gradient.height];
+    Arrays.setAll(offsets, y -> y * stride * in.rowStride());
+    this.rows = Ints.of(offsets);
+
+    var all = new ArrayList<Sized>();
+    int most = kernels.accumulators() * kernels.lanes() / direct.channels();
+    int run = direct.run();
+    int pieces = Math.ceilDiv(run, most);
+    int steps = weights.readsRows() ? 1 : in.blocks() * in.block() / run;
+    for (int inputs = 1; inputs <= most; inputs++) {
+      int[] from = new int[steps * pieces];
+      int[] to = new int[steps * pieces];
+      int[] before = new int[steps + 1];
+      int count = 0;
+      for (int q = 0; q < steps; q++) {
+        for (int i = 0; i < pieces; i++) {
+          int start = Tiling.start(run, pieces, i);
+          if (Tiling.start(run, pieces, i + 1) - start == inputs) {
+            int word = q * run;
+            from[count] = word / in.block() * in.plane() + word % in.block() + start;
+            to[count] = (q * weights.runsPerStep() * run + start) * direct.channels();
+            count++;
+          }
+        }
+        before[q + 1] = count;
+      }
+      if (count > 0) {
+        var shape =
+            ConvTile.Shape.ofWeightGradient(
+                inputs,
+                direct.channels(),
+                gradient.width,
+                stride * in.block(),
+                gradient.block(),
+                gradient.rowStride());
+        Ints places = Ints.of(Arrays.copyOf(to, count));
+        all.add(
+            new Sized(
+                kernels.tile(shape),
+                new ConvTile.Tiles(Ints.of(Arrays.copyOf(from, count)), places, places),
+                before));
+      }
+    }
+    this.sizes = all.toArray(Sized[]::new);
+  }
+
+  /**
+   * Adds what some images contribute.
+   *
+   * @param start where the gradients begin that belong to the first weight of the network
+   * @param firstBlock the first block of output channels
+   * @param endBlock the index after the last one
+   */
+  public void run(Floats arena, int start, int first, int count, int firstBlock, int endBlock) {
+    Conv2d layer = weights.layer;
+    for (int n = first; n < first + count; n++) {
+      for (int y = 0; y < gradient.height; y += rowsAtOnce) {
+        int end = Math.min(gradient.height, y + rowsAtOnce);
+        for (int b = firstBlock; b < endBlock; b++) {
+          for (int r = 0; r < weights.runsPerStep(); r++) {
+            int ky = weights.readsRows() ? r : r / layer.kernel();
+            int kx = weights.readsRows() ? 0 : r % layer.kernel();
+            int corner =
+                in.pixel(
+                    ky * layer.dilation() - layer.padding(),
+                    kx * layer.dilation() - layer.padding());
+            run(arena, start, in.image(n) + corner, n, y, end, b, r);
+          }
+        }
+      }
+    }
+  }
+
+  /** Some rows of an image, for a block of output channels and a position of the window. */
+  private void run(Floats arena, int start, int from, int n, int y, int end, int b, int r) {
+    DirectConv.Weights direct = weights.direct;
+    int steps = weights.runsPerStep();
+    int firstStep = direct.firstRun()[b] / steps;
+    int endStep = direct.endRun()[b] / steps;
+    int to = start + direct.at()[b] + (r - firstStep * steps) * direct.run() * direct.channels();
+    int channel = direct.channel()[b];
+    for (Sized size : sizes) {
+      int firstTile = size.before[firstStep];
+      int endTile = size.before[endStep];
+      if (firstTile < endTile) {
+        size.kernel.run(
+            arena,
+            size.tiles,
+            firstTile,
+            endTile,
+            from,
+            to,
+            to,
+            rows,
+            y,
+            end,
+            arena,
+            gradient.word(n, channel) + gradient.pixel(y, 0),
+            zerosAt);
+      }
+    }
+  }
+
+  /** Blocks of output channels. */
+  public int blocks() {
+    return weights.direct.at().length;
+  }
+
+  /** Where groups share a tile, its other products are no weights: their gradient is zero. */
+  public void clearBetweenGroups(float[] gradients, int start) {
+    Conv2d layer = weights.layer;
+    if (layer.groups() == 1) {
+      return;
+    }
+    DirectConv.Weights direct = weights.direct;
+    int inputs = layer.inChannels() / layer.groups();
+    int outputs = layer.outChannels() / layer.groups();
+    for (int o = 0; o < layer.outChannels(); o++) {
+      int b = o / direct.channels();
+      int firstInput = direct.firstRun()[b] / weights.taps() * direct.run();
+      int endInput = direct.endRun()[b] / weights.taps() * direct.run();
+      for (int c = firstInput; c < endInput; c++) {
+        if (c / inputs != o / outputs) {
+          for (int tap = 0; tap < weights.taps(); tap++) {
+            gradients[start + weights.index(o, c, tap)] = 0;
+          }
+        }
+      }
+    }
+  }
+}

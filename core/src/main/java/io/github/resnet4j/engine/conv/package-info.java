@@ -1,0 +1,5 @@
+/** Convolutions and their gradients on the micro-kernels. */
+@NullMarked
+package io.github.resnet4j.engine.conv;
+
+import org.jspecify.annotations.NullMarked;

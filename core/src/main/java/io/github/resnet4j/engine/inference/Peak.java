@@ -1,0 +1,73 @@
+package io.github.resnet4j.engine.inference;
+
+import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.engine.step.Workers;
+import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Floats;
+import io.github.resnet4j.kernel.Format;
+import io.github.resnet4j.kernel.Ints;
+import io.github.resnet4j.kernel.Kernels;
+
+/** Measures what the micro-kernel can do where nothing but the processor limits it. */
+public final class Peak {
+  private static final int RUNS = 4;
+
+  private Peak() {}
+
+  /** Multiplications and additions a second on operands of a format. */
+  public static double measure(Kernels kernels, Format format, Workers workers, long nanos) {
+    int channels = kernels.lanes() * kernels.mostVectors();
+    int pixels = kernels.accumulators() / kernels.mostVectors();
+    // As the networks have them, so that the compiler sees nothing new.
+    ConvTile tile =
+        kernels.tile(
+            new ConvTile.Shape(
+                pixels,
+                channels,
+                channels,
+                channels,
+                channels,
+                true,
+                0,
+                format,
+                Format.FP32,
+                null));
+    double flops = 2.0 * pixels * channels * channels * format.perWord() * RUNS;
+    double[] best = new double[workers.size()];
+    workers.run(worker -> {
+      Floats arena = Floats.of(new float[Activation.ALIGNMENT + 2 * pixels * channels]);
+      Floats weights =
+          Floats.of(new float[Activation.ALIGNMENT + channels * channels + 3 * channels]);
+      Ints runs = Ints.of(0);
+      int at = Activation.ALIGNMENT;
+      int calls = 1 << 6;
+      long end = System.nanoTime() + nanos;
+      for (long now = System.nanoTime(); now < end; ) {
+        for (int i = 0; i < calls; i++) {
+          tile.run(
+              arena,
+              ConvTile.Tiles.ONE,
+              0,
+              1,
+              at,
+              at + pixels * channels,
+              0,
+              runs,
+              0,
+              1,
+              weights,
+              at,
+              at + channels * channels);
+        }
+        long later = System.nanoTime();
+        best[worker] = Math.max(best[worker], flops / RUNS * calls / (later - now) * 1e9);
+        now = later;
+      }
+    });
+    double sum = 0;
+    for (double one : best) {
+      sum += one;
+    }
+    return sum;
+  }
+}

@@ -1,0 +1,172 @@
+package io.github.resnet4j.engine.inference;
+
+import io.github.resnet4j.engine.graph.AlgorithmChoice;
+import io.github.resnet4j.engine.graph.Convolution;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.kernel.Winograd;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.PosixFileAttributes;
+import java.nio.file.attribute.PosixFilePermission;
+import java.util.List;
+import java.util.Optional;
+import java.util.TreeMap;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What was measured on this machine: for each shape of convolution the fastest algorithm. Kept in
+ * the user's cache folder, one line a shape, in a file for each processor and JVM. A file that
+ * cannot be read or written does no harm: the rule decides instead. So it does when the file or its
+ * folder belongs to somebody else, may be written by others, or is a link.
+ */
+public final class Tuning implements AlgorithmChoice {
+  private static final String DIRECT_NAME = "direct";
+  private static final int MAX_BYTES = 1 << 20;
+
+  /** ResNet-152 has 12 shapes; a line has about 90 bytes. */
+  private static final int MAX_SHAPES = 8000;
+
+  private final Optional<Path> file;
+  private final long weightBytes;
+  private final TreeMap<String, String> fastest = new TreeMap<>();
+
+  private Tuning(Optional<Path> file, long weightBytes) {
+    this.file = file;
+    this.weightBytes = weightBytes;
+  }
+
+  /**
+   * What is known for these kernels on this machine.
+   *
+   * @param weightBytes of the whole network: what its layers leave of the caches to each other
+   */
+  public static Tuning load(Kernels kernels, long weightBytes) {
+    String home = System.getenv("XDG_CACHE_HOME");
+    Path folder =
+        home == null || home.isBlank()
+            ? Path.of(System.getProperty("user.home"), ".cache")
+            : Path.of(home);
+    if (!folder.isAbsolute()) { // the home of a user without one is called "?"
+      return new Tuning(Optional.empty(), weightBytes);
+    }
+    String machine =
+        "%s %s %s"
+            .formatted(processor(), Runtime.version(), kernels.name())
+            .replaceAll("[^A-Za-z0-9.+-]+", "_");
+    return load(folder.resolve("resnet4j").resolve("tuning-" + machine + ".txt"), weightBytes);
+  }
+
+  public static Tuning load(Path file, long weightBytes) {
+    var tuning = new Tuning(Optional.of(file), weightBytes);
+    try {
+      if (!isOwn(file)
+          || !isOwn(file.toAbsolutePath().getParent())
+          || Files.size(file) > MAX_BYTES) {
+        return tuning;
+      }
+      for (String line : Files.readAllLines(file)) {
+        String[] parts = line.split(" = ", -1);
+        if (parts.length == 2 && isAlgorithm(parts[1])) {
+          tuning.fastest.put(parts[0], parts[1]);
+        }
+      }
+    } catch (IOException e) {
+      return tuning; // nothing known yet
+    }
+    return tuning;
+  }
+
+  /** This user's, or root's, not a link, and writable by nobody else. */
+  private static boolean isOwn(@Nullable Path file) throws IOException {
+    if (file == null) {
+      return false;
+    }
+    if (!file.getFileSystem().supportedFileAttributeViews().contains("posix")) {
+      return !Files.isSymbolicLink(file);
+    }
+    var attributes =
+        Files.readAttributes(file, PosixFileAttributes.class, LinkOption.NOFOLLOW_LINKS);
+    String owner = attributes.owner().getName();
+    return !attributes.isSymbolicLink()
+        && !attributes.isOther()
+        && (owner.equals(System.getProperty("user.name")) || owner.equals("root"))
+        && !attributes.permissions().contains(PosixFilePermission.GROUP_WRITE)
+        && !attributes.permissions().contains(PosixFilePermission.OTHERS_WRITE);
+  }
+
+  private static boolean isAlgorithm(String name) {
+    return name.equals(DIRECT_NAME)
+        || name.equals(Winograd.F2.name())
+        || name.equals(Winograd.F4.name());
+  }
+
+  private static String processor() {
+    try {
+      var model = Pattern.compile("model name\\s*: (.*)|CPU part\\s*: (.*)");
+      for (String line : Files.readAllLines(Path.of("/proc/cpuinfo"))) {
+        var matcher = model.matcher(line);
+        if (matcher.matches()) {
+          return line.substring(line.indexOf(':') + 2);
+        }
+      }
+    } catch (IOException e) {
+      return System.getProperty("os.arch");
+    }
+    return System.getProperty("os.arch");
+  }
+
+  public boolean knows(Convolution conv, int images, int parts) {
+    return fastest.containsKey(key(conv, images, parts));
+  }
+
+  public void put(Convolution conv, int images, int parts, @Nullable Winograd form) {
+    fastest.put(key(conv, images, parts), form == null ? DIRECT_NAME : form.name());
+  }
+
+  @Override
+  public @Nullable Winograd winograd(Convolution conv, int images, int parts) {
+    String name = fastest.get(key(conv, images, parts));
+    if (name == null) {
+      return AlgorithmChoice.BY_RULE.winograd(conv, images, parts);
+    }
+    return name.equals(DIRECT_NAME) ? null : Winograd.valueOf(name);
+  }
+
+  private String key(Convolution conv, int images, int parts) {
+    return "%s to %s of a network of %d MB, %d images, %d threads"
+        .formatted(conv.in().shape(), conv.out().shape(), weightBytes / 1_000_000, images, parts);
+  }
+
+  /** Writes the file anew; other processes see the old one or the new one. */
+  public void save() {
+    if (file.isEmpty()) {
+      return;
+    }
+    List<String> lines =
+        fastest.entrySet().stream()
+            .limit(MAX_SHAPES)
+            .map(e -> e.getKey() + " = " + e.getValue())
+            .toList();
+    try {
+      Path folder = Files.createDirectories(file.get().toAbsolutePath().getParent());
+      if (!isOwn(folder)) {
+        throw new IOException(folder + " is not this user's alone");
+      }
+      Path part = Files.createTempFile(folder, "tuning", ".part");
+      try {
+        Files.write(part, lines);
+        Files.move(
+            part, file.get(), StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+      } finally {
+        Files.deleteIfExists(part);
+      }
+    } catch (IOException e) {
+      System.getLogger("io.github.resnet4j")
+          .log(System.Logger.Level.DEBUG, "measurements not kept: " + e);
+    }
+  }
+}

@@ -1,0 +1,320 @@
+package io.github.resnet4j.engine.step;
+
+import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.kernel.Format;
+import io.github.resnet4j.kernel.Kernels;
+import java.util.Arrays;
+
+/**
+ * The end of a block with channel attention: every channel times its gate, plus the shortcut, then
+ * ReLU. The means first, then the gates of an image, then its pixels.
+ *
+ * <p>Where a word holds several channels, those that are the first in their words are called a
+ * lane, those that are the second another one: lanes are calculated side by side.
+ */
+public final class AttentionStep implements Step {
+  // Rows of an image's numbers: what the kernel multiplies x with, what it adds, what it multiplies
+  // the shortcut with; and the means.
+  private static final int GATE = 0;
+  private static final int ZERO = 1;
+  private static final int ONE = 2;
+  private static final int MEAN = 3;
+
+  private final String name;
+  private final Gates gates;
+  private final Activation in;
+  private final Activation residual;
+  private final Activation out;
+  private final Activation numbers;
+  private final Kernels kernels;
+  private final Kernels.Region[] rows;
+  private final Kernels.Region whole;
+
+  /**
+   * @param images taken at once
+   * @param parts that an image may be split into
+   */
+  public AttentionStep(
+      String name,
+      Gates gates,
+      Activation in,
+      Activation residual,
+      Activation out,
+      int images,
+      int parts,
+      Kernels kernels) {
+    this.name = name;
+    this.gates = gates;
+    this.in = in;
+    this.residual = residual;
+    this.out = out;
+    this.kernels = kernels;
+    this.numbers = new Activation(in.channels, 4, 1, in.blockChannels);
+    numbers.holdImages(images);
+    this.whole = new Kernels.Region(in.height, in.width, in.block());
+    this.rows = new Kernels.Region[parts];
+    Arrays.setAll(
+        rows,
+        part ->
+            new Kernels.Region(
+                Math.max(1, end(part, parts) - end(part - 1, parts)), in.width, in.block()));
+  }
+
+  private int end(int part, int parts) {
+    return in.height * (part + 1) / parts;
+  }
+
+  /** Where an image's numbers are while the step runs. */
+  public Activation room() {
+    return numbers;
+  }
+
+  @Override
+  public String name() {
+    return name;
+  }
+
+  @Override
+  public String algorithm() {
+    return "attention";
+  }
+
+  @Override
+  public Activation out() {
+    return out;
+  }
+
+  @Override
+  public long flops() {
+    return 0;
+  }
+
+  @Override
+  public int phases() {
+    return 3;
+  }
+
+  @Override
+  public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+    for (int n = first; n < first + count; n++) {
+      switch (phase) {
+        case 0 -> means(frame, n, part, parts);
+        case 1 -> {
+          if (part == 0) {
+            gate(frame.arena(), n);
+            out.clearBorder(frame.arena(), n);
+          }
+        }
+        default -> weigh(frame, n, part, parts);
+      }
+    }
+  }
+
+  private int at(int image, int b, int row) {
+    return numbers.image(image) + b * numbers.plane() + numbers.pixel(row, 0);
+  }
+
+  private boolean isFloat() {
+    return in.format().isFloat() && residual.format().isFloat() && out.format().isFloat();
+  }
+
+  /** Whether channels lie in the same places of the same words everywhere. */
+  private boolean isWordByWord() {
+    int perWord = in.format().perWord();
+    return residual.format().perWord() == perWord && out.format().perWord() == perWord;
+  }
+
+  private void means(Frame frame, int n, int part, int parts) {
+    for (int b = in.blocks() * part / parts; b < in.blocks() * (part + 1) / parts; b++) {
+      int plane = in.image(n) + b * in.plane();
+      if (in.format().isFloat()) {
+        kernels.average(
+            frame.memory(),
+            plane + in.pixel(0, 0),
+            in.rowStride(),
+            in.block(),
+            in.height,
+            in.width,
+            at(n, b, MEAN));
+      } else {
+        meansOfWords(frame.arena(), plane, at(n, b, MEAN));
+      }
+    }
+  }
+
+  /** Rows are added up first: C2 makes vectors of long loops only. */
+  private void meansOfWords(float[] arena, int plane, int to) {
+    int perWord = in.format().perWord();
+    int block = in.block();
+    float[] sums = new float[in.width * block];
+    float share = in.scale() / (in.height * in.width);
+    for (int lane = 0; lane < perWord; lane++) {
+      Arrays.fill(sums, 0);
+      for (int y = 0; y < in.height; y++) {
+        addRow(arena, plane + in.pixel(y, 0), lane, sums);
+      }
+      for (int w = 0; w < block; w++) {
+        float sum = 0;
+        for (int i = w; i < sums.length; i += block) {
+          sum += sums[i];
+        }
+        arena[to + w * perWord + lane] = sum * share;
+      }
+    }
+  }
+
+  private void addRow(float[] arena, int from, int lane, float[] sums) {
+    if (in.format() == Format.BF16) {
+      int shift = lane == 0 ? 16 : 0;
+      for (int i = 0; i < sums.length; i++) {
+        int word = Float.floatToRawIntBits(arena[from + i]);
+        sums[i] += Float.intBitsToFloat(word << shift & 0xFFFF0000);
+      }
+    } else {
+      int left = 24 - 8 * lane;
+      for (int i = 0; i < sums.length; i++) {
+        sums[i] += Float.floatToRawIntBits(arena[from + i]) << left >> 24;
+      }
+    }
+  }
+
+  private void gate(float[] arena, int n) {
+    int block = in.blockChannels;
+    int lanes = in.format().perWord();
+    float[] means = new float[in.channels];
+    float[] found = new float[in.channels];
+    for (int c = 0; c < in.channels; c++) {
+      means[c] = arena[at(n, c / block, MEAN) + c % block];
+    }
+    gates.compute(means, found);
+    for (int b = 0; b < in.blocks(); b++) {
+      Arrays.fill(arena, at(n, b, GATE), at(n, b, ZERO) + block, 0);
+      Arrays.fill(arena, at(n, b, ONE), at(n, b, ONE) + block, 1);
+    }
+    for (int c = 0; c < in.channels; c++) { // lane by lane
+      int place = c % block % lanes * (block / lanes) + c % block / lanes;
+      arena[at(n, c / block, GATE) + place] = found[c] * in.scale() / out.scale();
+    }
+  }
+
+  private void weigh(Frame frame, int n, int part, int parts) {
+    int from = end(part - 1, parts);
+    if (end(part, parts) == from) {
+      return;
+    }
+    float[] spread = isWordByWord() && !isFloat() ? new float[out.width * in.blockChannels] : NONE;
+    for (int b = 0; b < in.blocks(); b++) {
+      if (isFloat()) {
+        kernels.normalize(
+            frame.memory(),
+            parts == 1 ? whole : rows[part],
+            in.image(n) + b * in.plane() + in.pixel(from, 0),
+            in.rowStride(),
+            at(n, b, GATE),
+            residual.image(n) + b * residual.plane() + residual.pixel(from, 0),
+            residual.rowStride(),
+            out.image(n) + b * out.plane() + out.pixel(from, 0),
+            out.rowStride());
+      } else {
+        spread(frame.arena(), at(n, b, GATE), spread);
+      }
+      if (!isFloat() || out.format() == Format.ROUNDED) {
+        for (int y = from; y < end(part, parts); y++) {
+          row(frame.arena(), n, b, y, spread);
+        }
+      }
+    }
+  }
+
+  private static final float[] NONE = {};
+
+  /** The gates of every lane as often as a row has pixels, so that a row is one long loop. */
+  private void spread(float[] arena, int gate, float[] to) {
+    int block = in.block();
+    int row = out.width * block;
+    for (int i = 0; i < to.length; i += block) {
+      System.arraycopy(arena, gate + i / row * block, to, i, block);
+    }
+  }
+
+  private void row(float[] arena, int n, int b, int y, float[] spread) {
+    int from = in.image(n) + b * in.plane() + in.pixel(y, 0);
+    int with = residual.image(n) + b * residual.plane() + residual.pixel(y, 0);
+    int to = out.image(n) + b * out.plane() + out.pixel(y, 0);
+    int words = out.width * out.block();
+    if (isFloat()) {
+      for (int i = 0; i < words; i++) {
+        arena[to + i] = Format.rounded(arena[to + i]);
+      }
+    } else if (!isWordByWord()) {
+      for (int x = 0; x < out.width; x++) {
+        pixel(
+            arena,
+            from + x * in.block(),
+            with + x * residual.block(),
+            to + x * out.block(),
+            at(n, b, GATE));
+      }
+    } else if (out.format() == Format.BF16) {
+      halves(arena, from, with, to, words, spread);
+    } else {
+      bytes(arena, from, with, to, words, spread);
+    }
+  }
+
+  /** Whatever the formats are. */
+  private void pixel(float[] arena, int from, int with, int to, int gate) {
+    int lanes = in.format().perWord();
+    float share = residual.scale() / out.scale();
+    for (int c = 0; c < out.blockChannels; c++) {
+      float own = arena[gate + c % lanes * in.block() + c / lanes];
+      float sum =
+          in.format().get(arena, from, c) * own + residual.format().get(arena, with, c) * share;
+      out.format().put(arena, to, c, Math.max(0, sum));
+    }
+  }
+
+  private static void halves(float[] arena, int from, int with, int to, int words, float[] gates) {
+    for (int i = 0; i < words; i++) {
+      int a = Float.floatToRawIntBits(arena[from + i]);
+      int b = Float.floatToRawIntBits(arena[with + i]);
+      float low = Float.intBitsToFloat(a << 16) * gates[i] + Float.intBitsToFloat(b << 16);
+      float high =
+          Float.intBitsToFloat(a & 0xFFFF0000) * gates[words + i]
+              + Float.intBitsToFloat(b & 0xFFFF0000);
+      int first = half(Math.max(0, low)) >>> 16;
+      arena[to + i] = Float.intBitsToFloat(first | half(Math.max(0, high)) & 0xFFFF0000);
+    }
+  }
+
+  /** Rounded to the nearest, of two the even one, in the upper half; without a branch. */
+  private static int half(float value) {
+    int bits = Float.floatToRawIntBits(value);
+    return bits + 0x7FFF + (bits >>> 16 & 1);
+  }
+
+  private void bytes(float[] arena, int from, int with, int to, int words, float[] gates) {
+    float share = residual.scale() / out.scale();
+    int sign = residual.format() == Format.S8 ? 0x80808080 : 0; // as the byte plus 128
+    float offset = sign == 0 ? 0 : 128 * share;
+    for (int i = 0; i < words; i++) {
+      int a = Float.floatToRawIntBits(arena[from + i]);
+      int b = Float.floatToRawIntBits(arena[with + i]) ^ sign;
+      float first = (a << 24 >> 24) * gates[i] + ((b & 0xFF) * share - offset);
+      float second = (a << 16 >> 24) * gates[words + i] + ((b >>> 8 & 0xFF) * share - offset);
+      float third = (a << 8 >> 24) * gates[2 * words + i] + ((b >>> 16 & 0xFF) * share - offset);
+      float fourth = (a >> 24) * gates[3 * words + i] + ((b >>> 24) * share - offset);
+      arena[to + i] =
+          Float.intBitsToFloat(
+              whole(first) | whole(second) << 8 | whole(third) << 16 | whole(fourth) << 24);
+    }
+  }
+
+  /**
+   * A number from 0 to 255, rounded to the nearest, of two the even one: so large as it is made, it
+   * has no bits for fractions.
+   */
+  private static int whole(float value) {
+    return Float.floatToRawIntBits(Math.min(255, Math.max(0, value)) + 0x1p23f) & 0xFF;
+  }
+}

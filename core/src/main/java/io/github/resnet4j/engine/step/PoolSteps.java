@@ -1,0 +1,348 @@
+package io.github.resnet4j.engine.step;
+
+import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.kernel.Format;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.nn.Layer.AvgPool2d;
+import io.github.resnet4j.nn.Layer.BlurPool2d;
+import io.github.resnet4j.nn.Layer.MaxPool2d;
+import java.util.Arrays;
+
+/** The steps without weights. */
+public final class PoolSteps {
+  private PoolSteps() {}
+
+  /** Maximum over windows. The border's zeros are no larger than any result of a ReLU. */
+  public record MaxPool(MaxPool2d layer, Activation in, Activation out, Kernels kernels)
+      implements Step {
+    @Override
+    public String name() {
+      return layer.name();
+    }
+
+    @Override
+    public String algorithm() {
+      return "max %dx%d/%d".formatted(layer.kernel(), layer.kernel(), layer.stride());
+    }
+
+    @Override
+    public long flops() {
+      return 0;
+    }
+
+    @Override
+    public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+      for (int n = first; n < first + count; n++) {
+        if (part == 0) {
+          out.clearBorder(frame.arena(), n);
+        }
+        for (int y = out.height * part / parts; y < out.height * (part + 1) / parts; y++) {
+          for (int b = 0; b < out.blocks(); b++) {
+            int corner = in.pixel(y * layer.stride() - layer.padding(), -layer.padding());
+            kernels.maxPoolRow(
+                frame.memory(),
+                in.format(),
+                in.image(n) + b * in.plane() + corner,
+                in.rowStride(),
+                in.block(),
+                layer.kernel(),
+                layer.stride(),
+                out.image(n) + b * out.plane() + out.pixel(y, 0),
+                out.width);
+          }
+        }
+      }
+    }
+  }
+
+  /** The mean over all pixels. */
+  public record AveragePool(String name, Activation in, Activation out, Kernels kernels)
+      implements Step {
+    @Override
+    public String algorithm() {
+      return "average";
+    }
+
+    @Override
+    public long flops() {
+      return 0;
+    }
+
+    @Override
+    public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+      for (int n = first; n < first + count; n++) {
+        for (int b = in.blocks() * part / parts; b < in.blocks() * (part + 1) / parts; b++) {
+          kernels.average(
+              frame.memory(),
+              in.image(n) + b * in.plane() + in.pixel(0, 0),
+              in.rowStride(),
+              in.block(),
+              in.height,
+              in.width,
+              out.image(n) + b * out.plane());
+        }
+      }
+    }
+  }
+
+  /** The mean over windows of at most as many pixels as there are. */
+  public record AverageWindows(AvgPool2d layer, Activation in, Activation out, Kernels kernels)
+      implements Step {
+    /**
+     * @throws IllegalArgumentException if windows have more than 2×2 pixels, whose bytes would not
+     *     add up so
+     */
+    public AverageWindows {
+      if (layer.kernel() > 2) {
+        throw new IllegalArgumentException(
+            "%s: means of 1×1 or 2×2 pixels, not %d".formatted(layer.name(), layer.kernel()));
+      }
+    }
+
+    @Override
+    public String name() {
+      return layer.name();
+    }
+
+    @Override
+    public String algorithm() {
+      return "average %dx%d/%d".formatted(layer.kernel(), layer.kernel(), layer.stride());
+    }
+
+    @Override
+    public long flops() {
+      return 0;
+    }
+
+    @Override
+    public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+      float[] arena = frame.arena();
+      for (int n = first; n < first + count; n++) {
+        if (part == 0) {
+          out.clearBorder(arena, n);
+        }
+        for (int y = out.height * part / parts; y < out.height * (part + 1) / parts; y++) {
+          for (int b = 0; b < out.blocks(); b++) {
+            row(frame, n, b, y);
+          }
+        }
+      }
+    }
+
+    private void row(Frame frame, int n, int b, int y) {
+      int top = y * layer.stride();
+      int rows = Math.min(layer.kernel(), in.height - top);
+      int to = out.image(n) + b * out.plane() + out.pixel(y, 0);
+      int from = in.image(n) + b * in.plane() + in.pixel(top, 0);
+      for (int x = 0; x < out.width; x++) {
+        int left = x * layer.stride();
+        int columns = Math.min(layer.kernel(), in.width - left);
+        if (out.format().isFloat()) {
+          kernels.average(
+              frame.memory(),
+              from + left * in.block(),
+              in.rowStride(),
+              in.block(),
+              rows,
+              columns,
+              to + x * out.block());
+        } else {
+          int[] pixels = new int[rows * columns];
+          for (int i = 0; i < pixels.length; i++) {
+            pixels[i] =
+                from + left * in.block() + i / columns * in.rowStride() + i % columns * in.block();
+          }
+          words(frame.arena(), out, pixels, ONCE, pixels.length, to + x * out.block());
+        }
+      }
+    }
+  }
+
+  /** A low-pass filter. */
+  public record Blur(BlurPool2d layer, Activation in, Activation out) implements Step {
+    private static final int[] WEIGHTS = {1, 2, 1, 2, 4, 2, 1, 2, 1};
+    private static final int ALL = 16;
+
+    @Override
+    public String name() {
+      return layer.name();
+    }
+
+    @Override
+    public String algorithm() {
+      return "blur 3x3/" + layer.stride();
+    }
+
+    @Override
+    public long flops() {
+      return 0;
+    }
+
+    @Override
+    public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+      float[] arena = frame.arena();
+      int[] pixels = new int[WEIGHTS.length];
+      for (int n = first; n < first + count; n++) {
+        if (part == 0) {
+          out.clearBorder(arena, n);
+        }
+        for (int y = out.height * part / parts; y < out.height * (part + 1) / parts; y++) {
+          for (int b = 0; b < out.blocks(); b++) {
+            int plane = in.image(n) + b * in.plane();
+            int to = out.image(n) + b * out.plane() + out.pixel(y, 0);
+            for (int x = 0; x < out.width; x++) {
+              for (int i = 0; i < pixels.length; i++) {
+                int row = layer.source(y, i / 3, in.height);
+                pixels[i] = plane + in.pixel(row, layer.source(x, i % 3, in.width));
+              }
+              if (out.format().isFloat()) {
+                floats(arena, pixels, to + x * out.block());
+              } else {
+                words(arena, out, pixels, WEIGHTS, ALL, to + x * out.block());
+              }
+            }
+          }
+        }
+      }
+    }
+
+    private void floats(float[] arena, int[] p, int to) {
+      for (int c = 0; c < out.block(); c++) {
+        float corners = arena[p[0] + c] + arena[p[2] + c] + (arena[p[6] + c] + arena[p[8] + c]);
+        float edges = arena[p[1] + c] + arena[p[3] + c] + (arena[p[5] + c] + arena[p[7] + c]);
+        arena[to + c] = (corners + 2 * edges + 4 * arena[p[4] + c]) / ALL;
+      }
+      if (out.format() == Format.ROUNDED) {
+        for (int c = 0; c < out.block(); c++) {
+          arena[to + c] = Format.rounded(arena[to + c]);
+        }
+      }
+    }
+  }
+
+  private static final int[] ONCE = {1, 1, 1, 1};
+  private static final int EVEN_BYTES = 0x00FF00FF;
+  private static final int ONES = 0x00010001;
+
+  /**
+   * A weighed mean of pixels where a word holds several channels: they are added side by side.
+   *
+   * @param weights of the pixels, {@code all} together, at most 16 and a power of two
+   */
+  private static void words(
+      float[] arena, Activation out, int[] pixels, int[] weights, int all, int to) {
+    // Bytes with a sign become such without one, by an even offset.
+    int sign = out.format() == Format.S8 ? 0x80808080 : 0;
+    for (int c = 0; c < out.block(); c++) {
+      int low = 0; // of bytes the even ones, of halves the first, as bits of a float
+      int high = 0;
+      for (int i = 0; i < pixels.length; i++) {
+        int word = Float.floatToRawIntBits(arena[pixels[i] + c]);
+        if (out.format() == Format.BF16) {
+          low = added(low, word << 16, weights[i]);
+          high = added(high, word & 0xFFFF0000, weights[i]);
+        } else {
+          int bytes = word ^ sign;
+          low += (bytes & EVEN_BYTES) * weights[i];
+          high += (bytes >>> 8 & EVEN_BYTES) * weights[i];
+        }
+      }
+      int word =
+          out.format() == Format.BF16
+              ? half(low, all) >>> 16 | half(high, all)
+              : (mean(low, all) | mean(high, all) << 8) ^ sign;
+      arena[to + c] = Float.intBitsToFloat(word);
+    }
+  }
+
+  private static int added(int sum, int bits, int weight) {
+    return Float.floatToRawIntBits(Float.intBitsToFloat(sum) + weight * Float.intBitsToFloat(bits));
+  }
+
+  private static int half(int sum, int all) {
+    return Float.floatToRawIntBits(Format.rounded(Float.intBitsToFloat(sum) / all));
+  }
+
+  /** Two sums of 16 bits divided by a power of two, rounded to the nearest, of two the even one. */
+  private static int mean(int sums, int all) {
+    int shift = Integer.numberOfTrailingZeros(all);
+    if (shift == 0) {
+      return sums;
+    }
+    int before = (all / 2 - 1) * ONES + (sums >>> shift & ONES);
+    return sums + before >>> shift & EVEN_BYTES;
+  }
+
+  /** Option A's shortcut: every {@code stride}-th pixel, zeros for the new channels. */
+  public record Subsample(String name, int stride, Activation in, Activation out) implements Step {
+    @Override
+    public String algorithm() {
+      return "subsample";
+    }
+
+    @Override
+    public long flops() {
+      return 0;
+    }
+
+    @Override
+    public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+      float[] arena = frame.arena();
+      for (int n = first; n < first + count; n++) {
+        if (part == 0) {
+          out.clearBorder(arena, n);
+        }
+        for (int y = out.height * part / parts; y < out.height * (part + 1) / parts; y++) {
+          if (out.format().perWord() == 1) {
+            rowOfFloats(arena, n, y);
+          } else {
+            for (int c = 0; c < out.paddedChannels(); c++) {
+              row(arena, n, y, c);
+            }
+          }
+        }
+      }
+    }
+
+    /** One row, in runs of channels that lie side by side in both activations. */
+    private void rowOfFloats(float[] arena, int n, int y) {
+      int before = (out.channels - in.channels) / 2;
+      int c = 0;
+      while (c < out.paddedChannels()) {
+        int old = c - before;
+        boolean isNew = old < 0 || old >= in.channels;
+        int length = out.block() - c % out.block();
+        if (old < 0) {
+          length = Math.min(length, -old);
+        } else if (!isNew) {
+          length = Math.min(length, Math.min(in.channels - old, in.block() - old % in.block()));
+        }
+        int to = out.word(n, c) + out.pixel(y, 0);
+        int from = isNew ? 0 : in.word(n, old) + in.pixel(y * stride, 0);
+        for (int x = 0; x < out.width; x++) {
+          int at = to + x * out.block();
+          if (isNew) {
+            Arrays.fill(arena, at, at + length, 0);
+          } else {
+            System.arraycopy(arena, from + x * stride * in.block(), arena, at, length);
+          }
+        }
+        c += length;
+      }
+    }
+
+    /** One row of one channel; as many new channels come before the old ones as after them. */
+    private void row(float[] arena, int n, int y, int channel) {
+      int old = channel - (out.channels - in.channels) / 2;
+      boolean isNew = old < 0 || old >= in.channels;
+      int to = out.word(n, channel) + out.pixel(y, 0);
+      int from = isNew ? 0 : in.word(n, old) + in.pixel(y * stride, 0);
+      Format format = out.format();
+      for (int x = 0; x < out.width; x++) {
+        float value =
+            isNew ? 0 : format.get(arena, from + x * stride * in.block(), old % format.perWord());
+        format.put(arena, to + x * out.block(), channel % format.perWord(), value);
+      }
+    }
+  }
+}

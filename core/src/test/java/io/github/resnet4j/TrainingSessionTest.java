@@ -15,7 +15,6 @@ import io.github.resnet4j.tensor.TorchRandom;
 import io.github.resnet4j.train.Optimizer;
 import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -123,17 +122,16 @@ class TrainingSessionTest {
     // Further steps would only tell how fast a network drives apart after one ReLU opened.
     int steps = algorithm == Algorithm.DIRECT ? losses.size() : 1;
     try (var session = session(network, shape, 2, algorithm, kernels)) {
-      float[] momentum = new float[session.size()];
+      float[] momentum = new float[session.parameters().size()];
       for (int step = 0; step < steps; step++) {
         session.clearGradients();
         double loss = session.accumulate(x, targets(shape[0]), shape[0], 1);
         double expected = ((Number) losses.get(step)).doubleValue();
         assertEquals(expected, loss, DRIFT, name + ", step " + step);
         if (step == 0) {
-          int at = session.gradientsAt();
-          float[] gradients = Arrays.copyOfRange(session.gradients(), at, at + session.size());
-          StateDict named = session.toTensors(gradients);
-          named.entries().forEach((key, tensor) -> compare(name, "grad." + key, tensor, noise));
+          gradients(session)
+              .entries()
+              .forEach((key, tensor) -> compare(name, "grad." + key, tensor, noise));
           session
               .state()
               .entries()
@@ -155,11 +153,10 @@ class TrainingSessionTest {
   }
 
   private static void sgd(TrainingSession session, float[] momentum) {
-    float[] weights = session.weights();
-    float[] gradients = session.gradients();
-    int at = session.gradientsAt();
+    float[] weights = session.parameters().weights();
     for (int i = 0; i < momentum.length; i++) {
-      momentum[i] = 0.9f * momentum[i] + gradients[at + i] + 1e-4f * weights[i];
+      float gradient = session.parameters().gradient(i);
+      momentum[i] = 0.9f * momentum[i] + gradient + 1e-4f * weights[i];
       weights[i] -= 0.02f * momentum[i];
     }
   }
@@ -227,17 +224,16 @@ class TrainingSessionTest {
     float[] x = TorchRandom.manualSeed(2).randn(shape).data();
     try (var session = session(network, shape, 2, Algorithm.AUTO, Kernels.best())) {
       session.accumulate(x, targets(4), 4, 1);
-      int at = session.gradientsAt();
+      float[] gradient = session.parameters().gradients();
       double squares = 0;
-      for (int i = 0; i < session.size(); i++) {
-        squares += Math.pow(session.gradients()[at + i], 2);
+      for (float each : gradient) {
+        squares += Math.pow(each, 2);
       }
       float step = (float) (1e-3 / Math.sqrt(squares)); // along the gradient itself
-      float[] gradient = Arrays.copyOfRange(session.gradients(), at, at + session.size());
       double[] losses = new double[2];
       for (int side = 0; side < 2; side++) {
         for (int i = 0; i < gradient.length; i++) {
-          session.weights()[i] += (side == 0 ? 1 : -2) * step * gradient[i];
+          session.parameters().weights()[i] += (side == 0 ? 1 : -2) * step * gradient[i];
         }
         losses[side] = session.accumulate(x, targets(4), 4, 1);
       }
@@ -267,8 +263,11 @@ class TrainingSessionTest {
 
   private static StateDict gradients(TrainingSession session, float[] x) {
     session.accumulate(x, targets(5), 5, 1);
-    int at = session.gradientsAt();
-    return session.toTensors(Arrays.copyOfRange(session.gradients(), at, at + session.size()));
+    return gradients(session);
+  }
+
+  private static StateDict gradients(TrainingSession session) {
+    return session.parameters().toTensors(session.parameters().gradients());
   }
 
   @Test
@@ -320,11 +319,10 @@ class TrainingSessionTest {
     try (var all = session(network, shape, 2, Algorithm.AUTO, Kernels.best());
         var some = new TrainingSession(network.layers(), network.state(), 3, options)) {
       assertEquals(all.accumulate(x, targets(4), 4, 1), some.accumulate(x, targets(4), 4, 1));
-      for (var range : some.ranges()) {
+      for (var range : some.parameters().ranges()) {
         for (int i = range.from(); i < range.end(); i++) {
-          float expected =
-              frozen.contains(range.name()) ? 0 : all.gradients()[all.gradientsAt() + i];
-          float found = some.gradients()[some.gradientsAt() + i];
+          float expected = frozen.contains(range.name()) ? 0 : all.parameters().gradient(i);
+          float found = some.parameters().gradient(i);
           if (!range.name().contains("bn") || !frozen.contains(range.name())) {
             assertEquals(expected, found, range.name());
           }
@@ -442,10 +440,8 @@ class TrainingSessionTest {
     try (var session = new TrainingSession(network.layers(), network.state(), 3, options)) {
       session.dropBranches(7);
       session.accumulate(x, targets(8), 8, 1);
-      float[] weights = session.weights().clone();
-      float[] direction =
-          Arrays.copyOfRange(
-              session.gradients(), session.gradientsAt(), session.gradientsAt() + session.size());
+      float[] weights = session.parameters().weights().clone();
+      float[] direction = session.parameters().gradients();
       double squares = 0;
       for (float each : direction) {
         squares += (double) each * each;
@@ -454,7 +450,8 @@ class TrainingSessionTest {
       double[] losses = new double[2];
       for (int side = 0; side < 2; side++) {
         for (int i = 0; i < direction.length; i++) {
-          session.weights()[i] = (float) (weights[i] + (2 * side - 1) * step * direction[i]);
+          session.parameters().weights()[i] =
+              (float) (weights[i] + (2 * side - 1) * step * direction[i]);
         }
         losses[side] = session.accumulate(x, targets(8), 8, 1);
       }

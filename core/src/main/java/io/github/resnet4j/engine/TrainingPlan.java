@@ -3,7 +3,6 @@ package io.github.resnet4j.engine;
 import io.github.resnet4j.engine.conv.ConvWeights;
 import io.github.resnet4j.engine.conv.DirectConv;
 import io.github.resnet4j.engine.conv.InputGradient;
-import io.github.resnet4j.engine.conv.Packing;
 import io.github.resnet4j.engine.conv.WeightGradient;
 import io.github.resnet4j.engine.conv.WinogradConv;
 import io.github.resnet4j.engine.conv.WinogradWeightGradient;
@@ -84,15 +83,12 @@ final class TrainingPlan {
   private final int batch;
   private final int threads;
   private final int block;
-  private final Map<String, Integer> places = new LinkedHashMap<>();
-  private final Map<String, ConvWeights> convolutions = new LinkedHashMap<>();
+  private final ParameterLayout layout;
+  private final Floats weights;
   private final Map<String, TrainedNorm> norms = new LinkedHashMap<>();
-  private final List<TrainingSession.Range> ranges = new ArrayList<>();
   private final Linear head;
   private final StateDict initial;
   private final Sequential network;
-  private Floats weights = Floats.of(new float[0]);
-  private int size;
   private final List<Stage> stages = new ArrayList<>();
   private long[] nanos = {};
 
@@ -152,9 +148,6 @@ final class TrainingPlan {
 
   private final Map<Activation, Averaged> averages = new HashMap<>();
 
-  /** Parameters of channel attentions: they lie as {@link Gates} wants them. */
-  private final Map<String, Integer> gatePlaces = new LinkedHashMap<>();
-
   /** Of the blocks whose main branch is scaled, first to last. */
   private final List<BranchScale> scales = new ArrayList<>();
 
@@ -189,9 +182,13 @@ final class TrainingPlan {
     this.input =
         activation(
             inChannels, options.height(), options.width(), inChannels < 16 ? inChannels : block);
-    layOut(state);
+    var shapes = new LinkedHashMap<String, Convolution>();
+    walkExtents(network, input, shapes);
+    shapes.put(head.name(), headConvolution(head));
+    this.layout = new ParameterLayout(network, shapes, state, kernels);
+    this.weights = layout.weights();
     for (int t = 0; t < threads; t++) {
-      var part = new Activation(1, 1, size, 1);
+      var part = new Activation(1, 1, layout.size(), 1);
       gradientParts.add(part);
       lifetimes.keep(part);
     }
@@ -225,90 +222,6 @@ final class TrainingPlan {
   }
 
   // --- weights ----------------------------------------------------------------------------------
-
-  /** Gives every trained parameter its place. */
-  private void layOut(StateDict state) {
-    int at = Activation.ALIGNMENT;
-    var activations = new HashMap<String, Convolution>();
-    var packings = new LinkedHashMap<Conv2d, Packing<DirectConv.Weights>>();
-    walkExtents(network, input, activations);
-    for (Layer layer : network.walk().toList()) {
-      switch (layer) {
-        case Conv2d conv -> {
-          var packing = DirectConv.packing(known(activations, conv.name()), kernels);
-          packings.put(conv, packing);
-          at = range(conv.weight(), at, packing.size());
-        }
-        case BatchNorm2d norm -> {
-          at = range(norm.parameters().get(0), at, norm.channels());
-          at = range(norm.parameters().get(1), at, norm.channels());
-        }
-        case Linear linear -> {
-          var packing = DirectConv.packing(headConvolution(linear), kernels);
-          packings.put(headConvolution(linear).layer(), packing);
-          at = range(linear.weight(), at, packing.size());
-          at = range(linear.bias(), at, Math.ceilDiv(linear.out(), block) * block);
-        }
-        case SqueezeExcite _, EfficientAttention _ -> {
-          for (Parameter parameter : layer.parameters()) {
-            gatePlaces.put(parameter.name(), at);
-            at = range(parameter, at, Math.toIntExact(parameter.size()));
-          }
-        }
-        default -> {}
-      }
-    }
-    size = at;
-    weights = Floats.of(new float[size + paddedMost()]);
-    packings.forEach((conv, packing) -> {
-      String name = conv.weight().name();
-      int start = known(places, name);
-      var view = state.get(name);
-      var four =
-          Tensor.of(
-              view.data(),
-              conv.outChannels(),
-              conv.inChannels() / conv.groups(),
-              conv.kernel(),
-              conv.kernel());
-      var entries = new LinkedHashMap<String, Tensor>();
-      entries.put(name, four);
-      DirectConv.Weights direct = packing.pack(new StateDict(entries), weights, start);
-      boolean isHead = conv.name().equals(head.name());
-      int biasAt = isHead ? known(places, head.bias().name()) : size;
-      var unbiased =
-          new DirectConv.Weights(
-              weights,
-              direct.channels(),
-              direct.run(),
-              direct.firstRun(),
-              direct.endRun(),
-              direct.at(),
-              direct.channel(),
-              direct.panel(),
-              biasAt,
-              1);
-      Convolution shape = isHead ? headConvolution(head) : known(activations, conv.name());
-      convolutions.put(conv.name(), new ConvWeights(shape, unbiased));
-    });
-    fromTensors(state, weights.values());
-  }
-
-  private int paddedMost() {
-    return network
-            .walk()
-            .mapToInt(layer -> layer instanceof Conv2d conv ? conv.outChannels() : 0)
-            .max()
-            .orElse(0)
-        + MOST_CHANNELS;
-  }
-
-  private int range(Parameter parameter, int at, int floats) {
-    places.put(parameter.name(), at);
-    int end = at + Math.ceilDiv(floats, 16) * 16;
-    ranges.add(new TrainingSession.Range(parameter.name(), at, end));
-    return end;
-  }
 
   /** The head as a 1×1 convolution of an image whose pixels are the batch. */
   private Convolution headConvolution(Linear linear) {
@@ -471,13 +384,13 @@ final class TrainingPlan {
       @Nullable Layer attention,
       boolean activated) {
     Activation x = result(conv, in, conv.outChannels());
-    ConvWeights own = known(convolutions, conv.name());
+    ConvWeights own = layout.convolution(conv.name());
     var norm =
         new TrainedNorm(
             layer,
             x,
-            known(places, layer.name() + ".weight"),
-            known(places, layer.name() + ".bias"),
+            layout.from(layer.name() + ".weight"),
+            layout.from(layer.name() + ".bias"),
             initial,
             batch,
             options.frozenStatistics());
@@ -567,10 +480,7 @@ final class TrainingPlan {
   }
 
   private BranchScale scale(TrainedNorm norm, Shortcut shortcut, @Nullable Layer attention) {
-    Gates gates =
-        attention == null
-            ? null
-            : Gates.of(attention, weights.values(), name -> known(gatePlaces, name));
+    Gates gates = attention == null ? null : Gates.of(attention, weights.values(), layout::from);
     var scale = new BranchScale(norm, shortcut.norm, gates, weights.values(), batch);
     scales.add(scale);
     return scale;
@@ -764,7 +674,7 @@ final class TrainingPlan {
           }
         });
     stages.add(new Stage("average", List.of(), passes, 1, clear));
-    ConvWeights own = known(convolutions, head.name());
+    ConvWeights own = layout.convolution(head.name());
     var conv = new Convolution(own.layer, null, pooled, loss.logits, null, false);
     var step = new DirectConv[1];
     whenPlaced.add(() -> step[0] = new DirectConv(conv, own.direct, kernels));
@@ -816,7 +726,7 @@ final class TrainingPlan {
             share(worker + 1, blocks));
       }
       if (worker == 0) {
-        loss.addBiasGradient(frame.arena(), gradientsAt() + known(places, head.bias().name()));
+        loss.addBiasGradient(frame.arena(), gradientsAt() + layout.from(head.bias().name()));
       }
     });
     int scratchAt = Activation.ALIGNMENT;
@@ -852,26 +762,13 @@ final class TrainingPlan {
     touch(g);
     pending = new ArrayList<>();
     pending.add((_, first, n) -> {
-      float share = 1f / (last.height * last.width);
       for (int i = first; i < first + n; i++) {
         for (int b = 0; b < g.blocks(); b++) {
-          spread(at(pooledGradient, 0, b) + i * block, g, i, b, share);
+          PoolGradients.spreadAll(frame.arena(), at(pooledGradient, 0, b) + i * block, g, i, b);
         }
       }
     });
     backward(last, g);
-  }
-
-  private void spread(int from, Activation g, int image, int b, float share) {
-    float[] arena = frame.arena();
-    for (int y = 0; y < g.height; y++) {
-      for (int x = 0; x < g.width; x++) {
-        int to = g.image(image) + b * g.plane() + g.pixel(y, x);
-        for (int c = 0; c < block; c++) {
-          arena[to + c] = arena[from + c] * share;
-        }
-      }
-    }
   }
 
   private Activation gradientLike(Activation y) {
@@ -958,14 +855,22 @@ final class TrainingPlan {
       if (averages.get(unit.in) instanceof Averaged(AvgPool2d pool, Activation before)) {
         Activation sum = known(gradients, before); // the main branch's, which came first
         touch(sum);
-        pending.add((_, first, n) -> addAveraged(pool, to, sum, first, n));
+        pending.add((_, first, n) -> {
+          for (int i = first; i < first + n; i++) {
+            PoolGradients.addAveraged(frame.arena(), pool, to, sum, i);
+          }
+        });
         if (completes) {
           masks(before, sum);
         }
       } else if (completes) {
         if (padGradients.remove(unit.in) instanceof Padded(SubsampleAndPad pad, Activation from)) {
           touch(from);
-          pending.add((_, first, n) -> addSubsampled(pad, from, to, first, n));
+          pending.add((_, first, n) -> {
+            for (int i = first; i < first + n; i++) {
+              PoolGradients.addSubsampled(frame.arena(), pad, from, to, i);
+            }
+          });
         }
         masks(unit.in, to);
       }
@@ -1083,12 +988,16 @@ final class TrainingPlan {
           case BlurPool2d pool ->
               pending.add((_, first, n) -> {
                 clear(before, first, n);
-                addBlurred(pool, g, before, first, n);
+                for (int i = first; i < first + n; i++) {
+                  PoolGradients.addBlurred(frame.arena(), pool, g, before, i);
+                }
               });
           default ->
               pending.add((_, first, n) -> {
                 clear(before, first, n);
-                addAveraged((AvgPool2d) pooled.layer, g, before, first, n);
+                for (int i = first; i < first + n; i++) {
+                  PoolGradients.addAveraged(frame.arena(), (AvgPool2d) pooled.layer, g, before, i);
+                }
               });
         }
         gradients.put(pooled.in, before);
@@ -1202,79 +1111,6 @@ final class TrainingPlan {
               to.image(i) + b * to.plane() + to.pixel(row, -pool.padding()),
               to.rowStride(),
               out.width);
-        }
-      }
-    }
-  }
-
-  /** The gradient of option A's shortcut: to every {@code stride}-th pixel, old channels only. */
-  private void addSubsampled(SubsampleAndPad pad, Activation g, Activation to, int first, int n) {
-    float[] arena = frame.arena();
-    int before = (g.channels - to.channels) / 2;
-    int stride = pad.stride();
-    for (int i = first; i < first + n; i++) {
-      int c = 0;
-      while (c < to.channels) { // in runs of channels that lie side by side in both
-        int length = Math.min(to.channels - c, block - Math.max(c % block, (c + before) % block));
-        for (int y = 0; y < g.height; y++) {
-          int from = g.word(i, c + before) + g.pixel(y, 0);
-          int at = to.word(i, c) + to.pixel(y * stride, 0);
-          for (int x = 0; x < g.width; x++) {
-            for (int k = 0; k < length; k++) {
-              arena[at + x * stride * block + k] += arena[from + x * block + k];
-            }
-          }
-        }
-        c += length;
-      }
-    }
-  }
-
-  /** The gradient of means: to each pixel of a window its share. */
-  private void addAveraged(AvgPool2d pool, Activation g, Activation to, int first, int n) {
-    float[] arena = frame.arena();
-    for (int i = first; i < first + n; i++) {
-      for (int b = 0; b < g.blocks(); b++) {
-        for (int y = 0; y < g.height; y++) {
-          int top = y * pool.stride();
-          int rows = Math.min(pool.kernel(), to.height - top);
-          for (int x = 0; x < g.width; x++) {
-            int left = x * pool.stride();
-            int columns = Math.min(pool.kernel(), to.width - left);
-            int from = g.image(i) + b * g.plane() + g.pixel(y, x);
-            float share = 1f / (rows * columns);
-            for (int r = 0; r < rows; r++) {
-              for (int k = 0; k < columns; k++) {
-                int at = to.image(i) + b * to.plane() + to.pixel(top + r, left + k);
-                for (int c = 0; c < block; c++) {
-                  arena[at + c] += arena[from + c] * share;
-                }
-              }
-            }
-          }
-        }
-      }
-    }
-  }
-
-  /** The gradient of a filter: to each pixel of a window as much as it contributed. */
-  private void addBlurred(BlurPool2d pool, Activation g, Activation to, int first, int n) {
-    float[] arena = frame.arena();
-    for (int i = first; i < first + n; i++) {
-      for (int b = 0; b < g.blocks(); b++) {
-        for (int y = 0; y < g.height; y++) {
-          for (int x = 0; x < g.width; x++) {
-            int from = g.image(i) + b * g.plane() + g.pixel(y, x);
-            for (int k = 0; k < 9; k++) {
-              int row = pool.source(y, k / 3, to.height);
-              int column = pool.source(x, k % 3, to.width);
-              int at = to.image(i) + b * to.plane() + to.pixel(row, column);
-              float share = BlurPool2d.weight(k / 3, k % 3) / 16f;
-              for (int c = 0; c < block; c++) {
-                arena[at + c] += arena[from + c] * share;
-              }
-            }
-          }
         }
       }
     }
@@ -1415,7 +1251,7 @@ final class TrainingPlan {
     int to = gradientsAt();
     for (int t = 1; t < threads; t++) {
       int from = gradientParts.get(t).offset();
-      for (int i = share(worker, size); i < share(worker + 1, size); i++) {
+      for (int i = share(worker, layout.size()); i < share(worker + 1, layout.size()); i++) {
         arena[to + i] += arena[from + i];
       }
     }
@@ -1440,14 +1276,6 @@ final class TrainingPlan {
     loss.copyLogits(frame.arena(), to);
   }
 
-  List<TrainingSession.Range> ranges() {
-    return List.copyOf(ranges);
-  }
-
-  float[] weights() {
-    return weights.values();
-  }
-
   void countBatches(long count) {
     norms.values().forEach(norm -> norm.batches += count);
   }
@@ -1461,16 +1289,12 @@ final class TrainingPlan {
     return all;
   }
 
-  float[] gradients() {
-    return frame.arena();
+  ParameterArrays parameters() {
+    return new ParameterArrays(layout, weights.values(), frame.arena(), gradientsAt());
   }
 
-  int gradientsAt() {
+  private int gradientsAt() {
     return gradientParts.getFirst().offset();
-  }
-
-  int size() {
-    return size;
   }
 
   long bytes() {
@@ -1492,7 +1316,7 @@ final class TrainingPlan {
 
   StateDict state() {
     var entries = new LinkedHashMap<String, Tensor>();
-    StateDict trained = toTensors(weights.values());
+    StateDict trained = layout.toTensors(weights.values());
     for (Parameter parameter : network.parameters()) {
       String name = parameter.name();
       String owner = name.substring(0, name.lastIndexOf('.'));
@@ -1512,7 +1336,7 @@ final class TrainingPlan {
   }
 
   void load(StateDict state) {
-    fromTensors(state, weights.values());
+    layout.fromTensors(state, weights.values());
     for (TrainedNorm norm : norms.values()) {
       copy(state, norm.layer.name() + ".running_mean", norm.runningMean);
       copy(state, norm.layer.name() + ".running_var", norm.runningVar);
@@ -1522,48 +1346,5 @@ final class TrainingPlan {
 
   private static void copy(StateDict state, String name, float[] to) {
     System.arraycopy(state.get(name).data(), 0, to, 0, to.length);
-  }
-
-  StateDict toTensors(float[] values) {
-    var entries = new LinkedHashMap<String, Tensor>();
-    for (Parameter parameter : network.parameters()) {
-      Integer at = places.get(parameter.name());
-      if (at != null) {
-        float[] data = new float[Math.toIntExact(parameter.size())];
-        if (convolutionOf(parameter) instanceof ConvWeights conv) {
-          conv.gather(values, 0, data);
-        } else if (gatePlaces.containsKey(parameter.name())) {
-          data = Gates.get(values, at, parameter.extents());
-        } else {
-          System.arraycopy(values, at, data, 0, data.length);
-        }
-        entries.put(parameter.name(), Tensor.of(data, parameter.extents()));
-      }
-    }
-    return new StateDict(entries);
-  }
-
-  void fromTensors(StateDict tensors, float[] values) {
-    for (Parameter parameter : network.parameters()) {
-      Integer at = places.get(parameter.name());
-      if (at != null) {
-        float[] data = tensors.get(parameter.name()).data();
-        if (convolutionOf(parameter) instanceof ConvWeights conv) {
-          conv.scatter(data, values, 0);
-        } else if (gatePlaces.containsKey(parameter.name())) {
-          Gates.put(data, parameter.extents(), values, at);
-        } else {
-          System.arraycopy(data, 0, values, at, data.length);
-        }
-      }
-    }
-  }
-
-  /** The convolution whose weights a parameter is, or null. */
-  private @Nullable ConvWeights convolutionOf(Parameter parameter) {
-    String name = parameter.name();
-    return name.endsWith(".weight")
-        ? convolutions.get(name.substring(0, name.lastIndexOf('.')))
-        : null;
   }
 }

@@ -6,7 +6,6 @@ import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.Sequential;
 import io.github.resnet4j.nn.StateDict;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 import java.util.SplittableRandom;
@@ -14,7 +13,7 @@ import java.util.SplittableRandom;
 /**
  * A network that learns: forward pass in training mode, loss and gradients on the engine's kernels.
  * Memory is planned once for the largest batch; a step allocates nothing. What becomes of the
- * gradients is an optimizer's business: {@link #weights}, {@link #gradients} and {@link #ranges}.
+ * gradients is an optimizer's business: {@link #parameters}.
  *
  * <p>Batch norm takes the statistics of each batch (arXiv 1502.03167) and keeps running ones as
  * PyTorch does: momentum 0.1, unbiased variance.
@@ -22,16 +21,6 @@ import java.util.SplittableRandom;
  * <p>Not for several threads at once.
  */
 public final class TrainingSession implements AutoCloseable {
-  /**
-   * Where a trained parameter lies in {@link #weights} and {@link #gradients}, in an order of the
-   * engine's and with zeros between.
-   *
-   * @param name as in the state_dict, {@code layer1.0.conv1.weight}
-   * @param from the first index
-   * @param end the index after the last
-   */
-  public record Range(String name, int from, int end) {}
-
   /**
    * What a session is made for.
    *
@@ -91,6 +80,7 @@ public final class TrainingSession implements AutoCloseable {
 
   private final Options options;
   private final TrainingPlan plan;
+  private final ParameterArrays parameters;
   private final Workers workers;
 
   /**
@@ -107,6 +97,7 @@ public final class TrainingSession implements AutoCloseable {
     this.options = options;
     this.plan = new TrainingPlan(network, state, inChannels, options);
     plan.place();
+    this.parameters = plan.parameters();
     this.workers = new Workers(options.threads());
   }
 
@@ -133,7 +124,7 @@ public final class TrainingSession implements AutoCloseable {
 
   /**
    * Forward and backward: the mean cross-entropy of a batch, and its gradients, which are added to
-   * {@link #gradients}.
+   * those of {@link #parameters}.
    *
    * @param images {@code [count, C, H, W]}
    * @param targets {@code [count, classes]}, the probability of each class
@@ -173,14 +164,9 @@ public final class TrainingSession implements AutoCloseable {
     workers.run(plan::clearGradients);
   }
 
-  /** The trained parameters, in the order of the state_dict. */
-  public List<Range> ranges() {
-    return plan.ranges();
-  }
-
-  /** The parameters themselves: an optimizer writes here. */
-  public float[] weights() {
-    return plan.weights();
+  /** The trained parameters and their gradients. */
+  public ParameterArrays parameters() {
+    return parameters;
   }
 
   /** Batch norm's running means and variances themselves, in the order of the layers. */
@@ -197,32 +183,15 @@ public final class TrainingSession implements AutoCloseable {
     plan.countBatches(count);
   }
 
-  /**
-   * An array that holds the gradients from {@link #gradientsAt} on, in the order of the weights.
-   */
-  public float[] gradients() {
-    return plan.gradients();
-  }
-
-  /** Where the gradient of weight 0 lies. */
-  public int gradientsAt() {
-    return plan.gradientsAt();
-  }
-
-  /** Floats of the weights, and of the gradients. */
-  public int size() {
-    return plan.size();
-  }
-
   /** Something that is done on all threads: each is given a range of indices. */
   public interface Share {
     void run(int from, int end);
   }
 
-  /** Splits the indices of the weights among the threads. */
+  /** Splits the indices of the parameters among the threads. */
   public void inParallel(Share share) {
     int threads = options.threads();
-    long size = plan.size();
+    long size = parameters.size();
     workers.run(worker ->
         share.run((int) (size * worker / threads), (int) (size * (worker + 1) / threads)));
   }
@@ -235,20 +204,6 @@ public final class TrainingSession implements AutoCloseable {
   /** Replaces weights and running statistics. */
   public void load(StateDict state) {
     plan.load(state);
-  }
-
-  /**
-   * Converts an array in the order of the weights (an optimizer's momentum) to tensors of the
-   * parameters' names and shapes.
-   */
-  public StateDict toTensors(float[] values) {
-    return plan.toTensors(values);
-  }
-
-  /** The opposite of {@link #toTensors}. */
-  public void fromTensors(StateDict tensors, float[] values) {
-    Arrays.fill(values, 0);
-    plan.fromTensors(tensors, values);
   }
 
   /** Bytes of the arrays that a session holds. */

@@ -146,12 +146,6 @@ final class Learner implements AutoCloseable {
     return optimizer;
   }
 
-  /** A copy of the gradients. */
-  float[] gradients() {
-    int at = session.gradientsAt();
-    return Arrays.copyOfRange(session.gradients(), at, at + session.size());
-  }
-
   /** Begins to read the pictures of a part, if that was not begun already. */
   void prepare(IntFunction<Example> all, Part next, long seed) {
     if (!next.equals(prepared)) {

@@ -1,6 +1,7 @@
 package io.github.resnet4j.train;
 
 import io.github.resnet4j.Classifier;
+import io.github.resnet4j.engine.ParameterArrays;
 import io.github.resnet4j.train.Dataset.Example;
 import io.github.resnet4j.train.Machines.Assignment;
 import io.github.resnet4j.train.Machines.Contribution;
@@ -56,8 +57,9 @@ public final class Machine implements AutoCloseable {
       }
     }
     if (sum.read > 0) {
+      ParameterArrays parameters = learner.session().parameters();
       sum.machines = 1;
-      sum.arrays.add(alone ? learner.session().weights().clone() : learner.gradients());
+      sum.arrays.add(alone ? parameters.weights().clone() : parameters.gradients());
       if (!recipe.frozenStatistics()) {
         learner.session().statistics().forEach(each -> sum.arrays.add(each.clone()));
       }

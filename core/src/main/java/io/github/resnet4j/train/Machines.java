@@ -46,7 +46,7 @@ public interface Machines {
   Contribution look(State from, int count) throws IOException, InterruptedException;
 
   /**
-   * What a round begins with, in the order of {@link TrainingSession#weights}. The arrays are the
+   * What a round begins with, in the order of {@link ParameterArrays#weights}. The arrays are the
    * trainer's own: they change when the round is over.
    *
    * @param weights all of them
@@ -59,12 +59,13 @@ public interface Machines {
       implements Serializable {
     /** As a session is now. */
     static State of(TrainingSession session, List<float[]> memory, long steps) {
-      return new State(session.weights(), List.copyOf(session.statistics()), memory, steps);
+      return new State(
+          session.parameters().weights(), List.copyOf(session.statistics()), memory, steps);
     }
 
     /** Makes a session so. */
     void restore(TrainingSession session) {
-      copy(List.of(weights), List.of(session.weights()));
+      copy(List.of(weights), List.of(session.parameters().weights()));
       copy(statistics, session.statistics());
     }
 

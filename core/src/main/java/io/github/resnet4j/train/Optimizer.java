@@ -1,7 +1,8 @@
 package io.github.resnet4j.train;
 
+import io.github.resnet4j.engine.ParameterArrays;
+import io.github.resnet4j.engine.ParameterArrays.Range;
 import io.github.resnet4j.engine.TrainingSession;
-import io.github.resnet4j.engine.TrainingSession.Range;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Parameter;
 import java.io.Serializable;
@@ -32,6 +33,7 @@ public final class Optimizer {
   }
 
   private final TrainingSession session;
+  private final ParameterArrays parameters;
   private final Method method;
   private final float weightDecay;
   private final List<Range> learning;
@@ -64,9 +66,11 @@ public final class Optimizer {
     this.decays = decays;
     this.rates = rates;
     this.clip = clip;
-    this.learning = session.ranges().stream().filter(range -> !frozen.test(range.name())).toList();
-    this.first = new float[session.size()];
-    this.second = method instanceof Method.AdamW ? new float[session.size()] : new float[0];
+    this.parameters = session.parameters();
+    this.learning =
+        parameters.ranges().stream().filter(range -> !frozen.test(range.name())).toList();
+    this.first = new float[parameters.size()];
+    this.second = method instanceof Method.AdamW ? new float[parameters.size()] : new float[0];
   }
 
   /** The one of a recipe. */
@@ -113,54 +117,47 @@ public final class Optimizer {
 
   /** Scales the gradients so that they are no longer than allowed. */
   private void shorten() {
-    float[] g = session.gradients();
-    int at = session.gradientsAt();
     double sum = 0;
     for (Range range : learning) {
-      for (int i = at + range.from(); i < at + range.end(); i++) {
-        sum += (double) g[i] * g[i];
+      for (int i = range.from(); i < range.end(); i++) {
+        double gradient = parameters.gradient(i);
+        sum += gradient * gradient;
       }
     }
     float factor = (float) (clip / (Math.sqrt(sum) + 1e-6));
     if (factor < 1) {
       session.inParallel((from, end) -> {
-        for (int i = at + from; i < at + end; i++) {
-          g[i] *= factor;
+        for (int i = from; i < end; i++) {
+          parameters.setGradient(i, parameters.gradient(i) * factor);
         }
       });
     }
   }
 
   private void sgd(int from, int end, float rate, float momentum, float decay) {
-    float[] w = session.weights();
-    float[] g = session.gradients();
-    int at = session.gradientsAt();
+    float[] w = parameters.weights();
     for (int i = from; i < end; i++) {
-      first[i] = momentum * first[i] + (g[at + i] + decay * w[i]);
+      first[i] = momentum * first[i] + (parameters.gradient(i) + decay * w[i]);
       w[i] -= rate * first[i];
     }
   }
 
   private void nesterov(int from, int end, float rate, float momentum, float decay) {
-    float[] w = session.weights();
-    float[] g = session.gradients();
-    int at = session.gradientsAt();
+    float[] w = parameters.weights();
     for (int i = from; i < end; i++) {
-      float gradient = g[at + i] + decay * w[i];
+      float gradient = parameters.gradient(i) + decay * w[i];
       first[i] = momentum * first[i] + gradient;
       w[i] -= rate * (gradient + momentum * first[i]);
     }
   }
 
   private void adam(int from, int end, float rate, Method.AdamW adam, float decay) {
-    float[] w = session.weights();
-    float[] g = session.gradients();
-    int at = session.gradientsAt();
+    float[] w = parameters.weights();
     float size = (float) (rate / (1 - Math.pow(adam.beta1, steps)));
     float root = (float) Math.sqrt(1 - Math.pow(adam.beta2, steps));
     float kept = 1 - rate * decay;
     for (int i = from; i < end; i++) {
-      float gradient = g[at + i];
+      float gradient = parameters.gradient(i);
       first[i] += (gradient - first[i]) * (1 - adam.beta1);
       second[i] = second[i] * adam.beta2 + (1 - adam.beta2) * gradient * gradient;
       w[i] = w[i] * kept - size * first[i] / ((float) Math.sqrt(second[i]) / root + adam.epsilon);

@@ -2,6 +2,7 @@ package io.github.resnet4j.train;
 
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.checkpoint.StoredTensor;
+import io.github.resnet4j.engine.ParameterArrays;
 import io.github.resnet4j.engine.TrainingSession;
 import io.github.resnet4j.nn.Parameter;
 import io.github.resnet4j.nn.StateDict;
@@ -479,7 +480,7 @@ public final class Trainer {
 
   private static boolean isFinite(TrainingSession session) {
     var arrays = new ArrayList<float[]>(session.statistics());
-    arrays.add(session.weights());
+    arrays.add(session.parameters().weights());
     for (float[] array : arrays) {
       for (float value : array) {
         if (!Float.isFinite(value)) {
@@ -630,12 +631,11 @@ public final class Trainer {
       at += session.statistics().size();
     }
     if (local) {
-      sum.average(0, List.of(session.weights()));
+      sum.average(0, List.of(session.parameters().weights()));
       sum.average(at, memory);
       optimizer.resumeAfter(optimizer.steps() + steps.size());
     } else {
-      float[] gradients = sum.arrays.getFirst();
-      System.arraycopy(gradients, 0, session.gradients(), session.gradientsAt(), gradients.length);
+      session.parameters().setGradients(sum.arrays.getFirst());
       optimizer.step(steps.getFirst().rate);
     }
     return sum;
@@ -704,7 +704,8 @@ public final class Trainer {
     }
     run.optimizer()
         .namedMemory()
-        .forEach((memory, values) -> put(memory + ".", run.session().toTensors(values), tensors));
+        .forEach((memory, values) ->
+            put(memory + ".", run.session().parameters().toTensors(values), tensors));
     Map<String, Object> notes = new LinkedHashMap<>();
     notes.put("epoch", progress.epoch);
     notes.put("done", progress.done);
@@ -728,9 +729,10 @@ public final class Trainer {
       run.average.restart();
     }
     run.session().load(saved.tensors(MODEL, like));
-    StateDict trained = run.session().toTensors(run.session().weights());
+    ParameterArrays parameters = run.session().parameters();
+    StateDict trained = parameters.toTensors(parameters.weights());
     for (Map.Entry<String, float[]> memory : run.optimizer().namedMemory().entrySet()) {
-      run.session().fromTensors(saved.tensors(memory.getKey() + ".", trained), memory.getValue());
+      parameters.fromTensors(saved.tensors(memory.getKey() + ".", trained), memory.getValue());
     }
     progress.epoch = saved.number("epoch").intValue();
     progress.done = saved.number("done").intValue();

@@ -19,7 +19,7 @@ final class WeightAverage {
   WeightAverage(TrainingSession session, double kept) {
     this.session = session;
     this.kept = (float) kept;
-    live.add(session.weights());
+    live.add(session.parameters().weights());
     live.addAll(session.statistics());
     live.forEach(array -> averages.add(array.clone()));
   }

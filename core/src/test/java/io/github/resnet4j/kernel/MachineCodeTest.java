@@ -8,8 +8,10 @@ import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.engine.Calibration;
 import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.ParameterArrays;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.engine.TrainingSession;
+import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
@@ -161,9 +163,9 @@ class MachineCodeTest {
               2, 41, 38, threads, Set.of(), false, 0, CompileOptions.Algorithm.DIRECT, kernels);
       try (var session = new TrainingSession(network.layers(), network.state(), 3, options)) {
         session.accumulate(x, targets, 2, 1);
-        int at = session.gradientsAt();
-        float[] values = Arrays.copyOfRange(session.gradients(), at, at + session.size());
-        gradients.add(session.toTensors(values).get("conv1.weight").data());
+        ParameterArrays parameters = session.parameters();
+        StateDict named = parameters.toTensors(parameters.gradients());
+        gradients.add(named.get("conv1.weight").data());
       }
     }
     double squares = 0;

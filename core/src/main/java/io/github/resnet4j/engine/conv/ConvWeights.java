@@ -51,30 +51,32 @@ public final class ConvWeights {
   }
 
   /** Copies {@code [O, C/groups, K, K]} to where the weights lie in an array like theirs. */
-  public void scatter(float[] weights, float[] to, int start) {
+  public void scatter(float[] weights, float[] to) {
     int i = 0;
     int inputs = layer.inChannels() / layer.groups();
     int outputs = layer.outChannels() / layer.groups();
     for (int o = 0; o < layer.outChannels(); o++) {
       for (int c = 0; c < inputs; c++) {
         for (int tap = 0; tap < taps(); tap++) {
-          to[start + index(o, o / outputs * inputs + c, tap)] = weights[i++];
+          to[index(o, o / outputs * inputs + c, tap)] = weights[i++];
         }
       }
     }
   }
 
   /** Copies from an array like the weights' to {@code [O, C/groups, K, K]}. */
-  public void gather(float[] from, int start, float[] weights) {
+  public float[] gather(float[] from) {
     int i = 0;
     int inputs = layer.inChannels() / layer.groups();
     int outputs = layer.outChannels() / layer.groups();
+    float[] weights = new float[layer.outChannels() * inputs * taps()];
     for (int o = 0; o < layer.outChannels(); o++) {
       for (int c = 0; c < inputs; c++) {
         for (int tap = 0; tap < taps(); tap++) {
-          weights[i++] = from[start + index(o, o / outputs * inputs + c, tap)];
+          weights[i++] = from[index(o, o / outputs * inputs + c, tap)];
         }
       }
     }
+    return weights;
   }
 }

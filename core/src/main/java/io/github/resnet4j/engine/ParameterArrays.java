@@ -1,0 +1,95 @@
+package io.github.resnet4j.engine;
+
+import io.github.resnet4j.nn.StateDict;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * The trained parameters of a session and their gradients. Both are in one order, which is the
+ * engine's, with zeros between parameters; an array of {@link #size} elements in this order can
+ * hold whatever an optimizer keeps for each parameter.
+ */
+public final class ParameterArrays {
+  /**
+   * Where a parameter lies.
+   *
+   * @param name as in the state_dict, {@code layer1.0.conv1.weight}
+   * @param from the first index
+   * @param end the index after the last
+   */
+  public record Range(String name, int from, int end) {}
+
+  private final ParameterLayout layout;
+  private final float[] weights;
+  private final float[] arena;
+  private final int gradientsAt;
+
+  /**
+   * @param arena in which the gradients lie
+   * @param gradientsAt where the first one does
+   */
+  ParameterArrays(ParameterLayout layout, float[] weights, float[] arena, int gradientsAt) {
+    this.layout = layout;
+    this.weights = weights;
+    this.arena = arena;
+    this.gradientsAt = gradientsAt;
+  }
+
+  /** Every parameter's place, in the order of the state_dict. */
+  public List<Range> ranges() {
+    return layout.ranges();
+  }
+
+  /** Elements of the weights, and of the gradients. */
+  public int size() {
+    return layout.size();
+  }
+
+  /** The parameters themselves: an optimizer writes here. */
+  public float[] weights() {
+    return weights;
+  }
+
+  /**
+   * The gradient of a weight.
+   *
+   * @param index of the weight, less than {@link #size}
+   */
+  public float gradient(int index) {
+    return arena[gradientsAt + index];
+  }
+
+  /** Replaces the gradient of a weight. */
+  public void setGradient(int index, float value) {
+    arena[gradientsAt + index] = value;
+  }
+
+  /** A copy of all gradients. */
+  public float[] gradients() {
+    return Arrays.copyOfRange(arena, gradientsAt, gradientsAt + size());
+  }
+
+  /**
+   * Replaces all gradients.
+   *
+   * @throws IllegalArgumentException if there are not {@link #size} of them
+   */
+  public void setGradients(float[] values) {
+    if (values.length != size()) {
+      throw new IllegalArgumentException(
+          "%d gradients, expected %d".formatted(values.length, size()));
+    }
+    System.arraycopy(values, 0, arena, gradientsAt, values.length);
+  }
+
+  /** Converts an array in this order to tensors of the parameters' names and shapes. */
+  public StateDict toTensors(float[] values) {
+    return layout.toTensors(values);
+  }
+
+  /** The opposite of {@link #toTensors}. */
+  public void fromTensors(StateDict tensors, float[] values) {
+    Arrays.fill(values, 0);
+    layout.fromTensors(tensors, values);
+  }
+}

@@ -2,6 +2,7 @@ package io.github.resnet4j.benchmarks;
 
 import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Floats;
+import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 import java.util.Arrays;
@@ -43,7 +44,7 @@ public class ConvTileBenchmark {
   private static final int DEPTH = 64;
   private static final int CHANNELS = 64;
   private static final int PIXELS = 60;
-  private static final Ints RUNS = Ints.of(0);
+  private static final ConvTile.Reduction SUM = new ConvTile.Reduction(0, 1, 12 + DEPTH * CHANNELS);
 
   @Param({"1", "2", "3", "4", "5", "6"})
   private int pixels;
@@ -54,13 +55,19 @@ public class ConvTileBenchmark {
   private final Floats arena = Floats.of(new float[1 << 20]);
   private final Floats weights = Floats.of(new float[1 << 20]);
   private ConvTile tile = tile(1, false);
-  private ConvTile.Tiles tiles = ConvTile.Tiles.ONE;
 
   private static ConvTile tile(int pixels, boolean residualAndRelu) {
-    return Kernels.best()
-        .tile(
-            new ConvTile.Shape(
-                pixels, CHANNELS, DEPTH, DEPTH, CHANNELS, residualAndRelu, residualAndRelu, 0));
+    Format residual = residualAndRelu ? Format.FP32 : null;
+    var shape =
+        new ConvTile.Shape(
+            pixels,
+            CHANNELS,
+            new ConvTile.Input(Format.FP32, DEPTH, DEPTH),
+            new ConvTile.Output(Format.FP32, CHANNELS, residual, residualAndRelu));
+    Ints at =
+        Ints.of(IntStream.range(0, PIXELS / pixels).map(i -> i * pixels * CHANNELS).toArray());
+    var tiles = new ConvTile.Tiles(at, at, at); // DEPTH is CHANNELS
+    return Kernels.best().conv().tile(shape, tiles, Ints.of(0));
   }
 
   /** Makes the tile and fills the operands. */
@@ -69,8 +76,6 @@ public class ConvTileBenchmark {
     Arrays.fill(arena.values(), 0.5f);
     Arrays.fill(weights.values(), 0.25f);
     tile = tile(pixels, residualAndRelu);
-    int[] at = IntStream.range(0, PIXELS / pixels).map(i -> i * pixels * CHANNELS).toArray();
-    tiles = new ConvTile.Tiles(Ints.of(at), Ints.of(at), Ints.of(at)); // DEPTH is CHANNELS
   }
 
   /** Sixty pixels, as many tiles as that takes. */
@@ -79,8 +84,7 @@ public class ConvTileBenchmark {
   public Floats sixtyPixels() {
     int at = 12; // with the array's header, on a cache line
     int out = at + PIXELS * DEPTH;
-    int biasAt = at + DEPTH * CHANNELS;
-    tile.run(arena, tiles, 0, tiles.in().size(), at, out, out, RUNS, 0, 1, weights, at, biasAt);
+    tile.run(arena, 0, PIXELS / pixels, at, out, out, weights, at, SUM);
     return arena;
   }
 }

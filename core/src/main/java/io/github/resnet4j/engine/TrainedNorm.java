@@ -1,7 +1,6 @@
 package io.github.resnet4j.engine;
 
 import io.github.resnet4j.engine.graph.Activation;
-import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.StateDict;
 import java.util.Arrays;
@@ -45,8 +44,6 @@ final class TrainedNorm {
   /** Sums of each image: two for each channel. */
   final Activation sums;
 
-  final Kernels.Region region;
-
   /**
    * @param x what is normalised
    * @param weightAt where its weight lies among the network's, and its gradient among theirs
@@ -74,7 +71,6 @@ final class TrainedNorm {
     this.numbers = new Activation(x.channels, 12, 1, block);
     this.sums = new Activation(x.channels, 2, 1, block);
     sums.holdImages(batch);
-    this.region = new Kernels.Region(x.height, x.width, block);
   }
 
   /** Where the numbers of a block of channels begin; {@code row} says which. */

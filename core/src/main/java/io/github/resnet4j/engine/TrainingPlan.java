@@ -19,6 +19,8 @@ import io.github.resnet4j.engine.step.Step;
 import io.github.resnet4j.engine.step.Workers;
 import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.kernel.NormKernels;
+import io.github.resnet4j.kernel.PoolKernels;
 import io.github.resnet4j.kernel.Winograd;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
@@ -46,6 +48,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.SplittableRandom;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -358,8 +361,9 @@ final class TrainingPlan {
     touch(out);
     needs.put(out, needs.getOrDefault(in, false));
     averages.put(out, new Averaged(pool, in));
-    var step = new PoolSteps.AverageWindows(pool, in, out, kernels);
-    pending.add((_, first, n) -> step.run(frame, first, n, 0, 0, 1));
+    var step = new Step[1];
+    whenPlaced.add(() -> step[0] = new PoolSteps.AverageWindows(pool, in, out, kernels));
+    pending.add((_, first, n) -> step[0].run(frame, first, n, 0, 0, 1));
     return out;
   }
 
@@ -432,17 +436,14 @@ final class TrainingPlan {
       passes.add(winograd(convolution, form, atOnce, stage, prepare, own, null));
     }
     if (!options.frozenStatistics() || attention != null) {
+      var moments = new NormKernels.Moments[1];
+      whenPlaced.add(() -> moments[0] = kernels.norm().moments(x.asPlane()));
       passes.add((_, first, n) -> {
         for (int i = first; i < first + n; i++) {
           norm.clearSums(frame.arena(), i);
           for (int b = 0; b < x.blocks(); b++) {
-            kernels.moments(
-                frame.memory(),
-                norm.region,
-                x.image(i) + b * x.plane() + x.pixel(0, 0),
-                x.rowStride(),
-                norm.numbers(b, TrainedNorm.PIVOT),
-                norm.sums(i, b));
+            moments[0].run(
+                frame.memory(), at(x, i, b), norm.numbers(b, TrainedNorm.PIVOT), norm.sums(i, b));
           }
         }
       });
@@ -522,6 +523,11 @@ final class TrainingPlan {
             new Stage(last.name, last.prepare, last.passes, last.imagesAtOnce, finish));
       }
     }
+    Activation s = shortcut == null ? null : shortcut.residual;
+    var kernel = new NormKernels.Normalize[1];
+    whenPlaced.add(() ->
+        kernel[0] =
+            kernels.norm().normalize(x.asPlane(), s == null ? null : s.asPlane(), y.asPlane()));
     pending.add((_, first, n) -> {
       for (int i = first; i < first + n; i++) {
         y.clearBorder(frame.arena(), i);
@@ -529,17 +535,12 @@ final class TrainingPlan {
           scale.open(frame.arena(), i);
         }
         for (int b = 0; b < x.blocks(); b++) {
-          Activation s = shortcut == null ? null : shortcut.residual;
-          kernels.normalize(
+          kernel[0].run(
               frame.memory(),
-              norm.region,
               at(x, i, b),
-              x.rowStride(),
               scale == null ? norm.numbers(b, TrainedNorm.A) : scale.forward(i, b),
-              s == null ? -1 : at(s, i, b),
-              s == null ? 0 : s.rowStride(),
-              at(y, i, b),
-              y.rowStride());
+              s == null ? 0 : at(s, i, b),
+              at(y, i, b));
         }
       }
     });
@@ -552,24 +553,26 @@ final class TrainingPlan {
   private Activation pool(MaxPool2d pool, Activation in) {
     Activation out = result(pool, in, in.channels);
     in.needBorder(pool.padding(), pool.padding());
-    return pool(pool, in, out, new PoolSteps.MaxPool(pool, in, out, kernels));
+    return pool(pool, in, out, () -> new PoolSteps.MaxPool(pool, in, out, kernels));
   }
 
   private Activation pool(AvgPool2d pool, Activation in) {
     Activation out = result(pool, in, in.channels);
-    return pool(pool, in, out, new PoolSteps.AverageWindows(pool, in, out, kernels));
+    return pool(pool, in, out, () -> new PoolSteps.AverageWindows(pool, in, out, kernels));
   }
 
   private Activation pool(BlurPool2d pool, Activation in) {
     Activation out = result(pool, in, in.channels);
-    return pool(pool, in, out, new PoolSteps.Blur(pool, in, out));
+    return pool(pool, in, out, () -> new PoolSteps.Blur(pool, in, out));
   }
 
-  private Activation pool(Layer pool, Activation in, Activation out, Step step) {
+  private Activation pool(Layer pool, Activation in, Activation out, Supplier<Step> placed) {
+    var step = new Step[1];
+    whenPlaced.add(() -> step[0] = placed.get());
     touch(in);
     touch(out);
     needs.put(out, needs.getOrDefault(in, false));
-    pending.add((_, first, n) -> step.run(frame, first, n, 0, 0, 1));
+    pending.add((_, first, n) -> step[0].run(frame, first, n, 0, 0, 1));
     tape.add(new Pooled(pool, in, out));
     return out;
   }
@@ -650,17 +653,12 @@ final class TrainingPlan {
     lifetimes.touch(last, stage);
     lifetimes.touch(pooled, stage);
     var passes = new ArrayList<>(pending);
+    var average = new PoolKernels.Average[1];
+    whenPlaced.add(() -> average[0] = kernels.pool().average(last.asPlane()));
     passes.add((_, first, n) -> {
       for (int i = first; i < first + n; i++) {
         for (int b = 0; b < last.blocks(); b++) {
-          kernels.average(
-              frame.memory(),
-              at(last, i, b),
-              last.rowStride(),
-              block,
-              last.height,
-              last.width,
-              at(pooled, 0, b) + i * block);
+          average[0].run(frame.memory(), at(last, i, b), at(pooled, 0, b) + i * block);
         }
       }
     });
@@ -729,16 +727,15 @@ final class TrainingPlan {
         loss.addBiasGradient(frame.arena(), gradientsAt() + layout.from(head.bias().name()));
       }
     });
-    int scratchAt = Activation.ALIGNMENT;
     if (deeper) {
       touch(pooledGradient);
       whenSettled.add(() -> {
         inputGradient[0] = new InputGradient(own, loss.gradient, pooledGradient, false, kernels);
-        needScratch(scratchAt + inputGradient[0].scratchSize());
+        needScratch(InputGradient.START + inputGradient[0].scratchSize());
       });
       prepare.add(worker -> {
         for (int b = worker; b < inputGradient[0].parts(); b += threads) {
-          inputGradient[0].prepare(scratch, scratchAt, b);
+          inputGradient[0].prepare(scratch, InputGradient.START, b);
         }
       });
     }
@@ -755,7 +752,7 @@ final class TrainingPlan {
             1,
             List.of(worker -> {
               if (worker == 0) {
-                inputGradient[0].run(frame.memory(), scratch, scratchAt, 0, 1);
+                inputGradient[0].run(frame.memory(), scratch, 0, 1);
               }
             })));
     touch(pooledGradient);
@@ -813,6 +810,12 @@ final class TrainingPlan {
     if (scale != null) {
       touch(scale.numbers);
     }
+    var kernel = new NormKernels.Gradient[1];
+    whenPlaced.add(() ->
+        kernel[0] =
+            kernels
+                .norm()
+                .gradient(!sums && !projection, g.asPlane(), unit.x.asPlane(), dx.asPlane()));
     pending.add((_, first, n) -> {
       for (int i = first; i < first + n; i++) {
         dx.clearBorder(frame.arena(), i);
@@ -820,17 +823,12 @@ final class TrainingPlan {
           scale.openGradient(frame.arena(), i);
         }
         for (int b = 0; b < unit.x.blocks(); b++) {
-          kernels.normGradient(
+          kernel[0].run(
               frame.memory(),
-              norm.region,
-              !sums && !projection,
               at(g, i, b),
-              g.rowStride(),
               at(unit.x, i, b),
-              unit.x.rowStride(),
               scale == null ? norm.numbers(b, TrainedNorm.P) : scale.backward(i, b),
-              at(dx, i, b),
-              dx.rowStride());
+              at(dx, i, b));
         }
       }
     });
@@ -953,17 +951,16 @@ final class TrainingPlan {
     }
     InputGradient.needBorder(layer, dx, to);
     var step = new InputGradient[1];
-    int start = Activation.ALIGNMENT;
     whenSettled.add(() -> {
       step[0] = new InputGradient(unit.weights, dx, to, add, kernels);
-      needScratch(start + step[0].scratchSize());
+      needScratch(InputGradient.START + step[0].scratchSize());
     });
     prepare.add(worker -> {
       for (int b = worker; b < step[0].parts(); b += threads) {
-        step[0].prepare(scratch, start, b);
+        step[0].prepare(scratch, InputGradient.START, b);
       }
     });
-    pending.add((_, first, n) -> step[0].run(frame.memory(), scratch, start, first, n));
+    pending.add((_, first, n) -> step[0].run(frame.memory(), scratch, first, n));
   }
 
   /**
@@ -983,7 +980,15 @@ final class TrainingPlan {
             before.needBorder(pool.padding(), pool.padding());
             touch(pooled.in);
             touch(y);
-            pending.add((_, first, n) -> poolGradient(pool, pooled, g, before, first, n));
+            var windows = new PoolKernels.Windows(pool.kernel(), pool.stride());
+            var kernel = new PoolKernels.MaxGradientRow[1];
+            whenPlaced.add(() ->
+                kernel[0] =
+                    kernels
+                        .pool()
+                        .maxGradient(windows, pooled.in.asPlane(), y.asPlane(), before.asPlane()));
+            pending.add(
+                (_, first, n) -> poolGradient(kernel[0], pool, pooled, g, before, first, n));
           }
           case BlurPool2d pool ->
               pending.add((_, first, n) -> {
@@ -1028,6 +1033,24 @@ final class TrainingPlan {
     if (scale != null) {
       touch(scale.numbers);
     }
+    var masked = new NormKernels.GradientMoments[1];
+    var ofShortcut = new NormKernels.GradientMoments[1];
+    whenPlaced.add(() -> {
+      masked[0] =
+          kernels
+              .norm()
+              .gradientMoments(
+                  sums ? NormKernels.Mask.OUTPUT : NormKernels.Mask.INPUT,
+                  g.asPlane(),
+                  unit.x.asPlane(),
+                  y.asPlane());
+      if (other != null) {
+        ofShortcut[0] =
+            kernels
+                .norm()
+                .gradientMoments(NormKernels.Mask.NONE, g.asPlane(), other.x.asPlane(), null);
+      }
+    });
     pending.add((worker, first, n) -> {
       for (int i = first; i < first + n; i++) {
         norm.clearSums(frame.arena(), i);
@@ -1035,28 +1058,18 @@ final class TrainingPlan {
           other.clearSums(frame.arena(), i);
         }
         for (int b = 0; b < unit.x.blocks(); b++) {
-          kernels.gradientMoments(
+          masked[0].run(
               frame.memory(),
-              norm.region,
-              sums ? Kernels.Mask.OUTPUT : Kernels.Mask.INPUT,
               at(g, i, b),
-              g.rowStride(),
               at(unit.x, i, b),
-              unit.x.rowStride(),
               at(y, i, b),
-              y.rowStride(),
               norm.numbers(b, TrainedNorm.MEAN),
               norm.sums(i, b));
           if (other != null) {
-            kernels.gradientMoments(
+            ofShortcut[0].run(
                 frame.memory(),
-                other.region,
-                Kernels.Mask.NONE,
                 at(g, i, b),
-                g.rowStride(),
                 at(other.x, i, b),
-                other.x.rowStride(),
-                0,
                 0,
                 other.numbers(b, TrainedNorm.MEAN),
                 other.sums(i, b));
@@ -1091,7 +1104,13 @@ final class TrainingPlan {
   }
 
   private void poolGradient(
-      MaxPool2d pool, Pooled pooled, Activation g, Activation to, int first, int n) {
+      PoolKernels.MaxGradientRow kernel,
+      MaxPool2d pool,
+      Pooled pooled,
+      Activation g,
+      Activation to,
+      int first,
+      int n) {
     clear(to, first, n);
     Activation in = pooled.in;
     Activation out = pooled.out;
@@ -1099,18 +1118,12 @@ final class TrainingPlan {
       for (int b = 0; b < in.blocks(); b++) {
         for (int y = 0; y < out.height; y++) {
           int row = y * pool.stride() - pool.padding();
-          kernels.maxPoolGradientRow(
+          kernel.run(
               frame.memory(),
               in.image(i) + b * in.plane() + in.pixel(row, -pool.padding()),
-              in.rowStride(),
-              block,
-              pool.kernel(),
-              pool.stride(),
               out.image(i) + b * out.plane() + out.pixel(y, 0),
               g.image(i) + b * g.plane() + g.pixel(y, 0),
-              to.image(i) + b * to.plane() + to.pixel(row, -pool.padding()),
-              to.rowStride(),
-              out.width);
+              to.image(i) + b * to.plane() + to.pixel(row, -pool.padding()));
         }
       }
     }

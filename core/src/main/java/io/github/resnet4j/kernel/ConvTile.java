@@ -50,96 +50,45 @@ public interface ConvTile {
    *
    * @param pixels output pixels of the tile
    * @param channels output channels of the tile
-   * @param pixelStride words from one pixel's input to the next one's
-   * @param run words of a run; in a grouped tile, channels of a group in a run
-   * @param outStride words from one pixel's output to the next one's
-   * @param relu whether negative results become zero
+   * @param in what it multiplies
+   * @param out what becomes of the sums
    * @param groups 0, or how many groups the tile spans: as many as a vector has lanes
-   * @param in what the input consists of; {@link Format#S8} has no products
-   * @param out what the output will consist of
-   * @param residual what the residual consists of, or null if there is none; its pixels hold as
-   *     many channels as the output's
    * @param walk how it goes through its operands
    */
-  record Shape(
-      int pixels,
-      int channels,
-      int pixelStride,
-      int run,
-      int outStride,
-      boolean relu,
-      int groups,
-      Format in,
-      Format out,
-      @Nullable Format residual,
-      Walk walk) {
+  record Shape(int pixels, int channels, Input in, Output out, int groups, Walk walk) {
     /**
      * @throws IllegalArgumentException if an extent is not positive, a stride negative, or formats
      *     do not go together
      */
     public Shape {
-      if (pixels < 1 || channels < 1 || run < 1 || pixelStride < 0 || outStride < 0 || groups < 0) {
+      if (pixels < 1 || channels < 1 || groups < 0) {
         throw new IllegalArgumentException(
-            "%d pixels %d apart, %d channels, runs of %d, results %d apart, %d groups"
-                .formatted(pixels, pixelStride, channels, run, outStride, groups));
+            "%d pixels of %d channels, %d groups".formatted(pixels, channels, groups));
       }
-      boolean mixed = residual != null && in.isWhole() != residual.isWhole();
-      boolean ofFloats = in.isFloat() && out.isFloat();
+      Format residual = out.residual;
+      boolean mixed = residual != null && in.format.isWhole() != residual.isWhole();
+      boolean ofFloats = in.format.isFloat() && out.format.isFloat();
       boolean ofGroups = groups > 0 && !ofFloats;
       boolean strolls = !walk.equals(Walk.dense(channels, groups)) && !ofFloats;
-      if (in == Format.S8 || mixed || ofGroups || strolls || (out == Format.U8 && !relu)) {
+      if (mixed || ofGroups || strolls) {
         throw new IllegalArgumentException(
-            "%s and residuals of %s to %s, %d groups".formatted(in, residual, out, groups));
+            "%s and residuals of %s to %s, %d groups"
+                .formatted(in.format, residual, out.format, groups));
       }
-    }
-
-    /** A tile of floats. */
-    public Shape(
-        int pixels,
-        int channels,
-        int pixelStride,
-        int run,
-        int outStride,
-        boolean residual,
-        boolean relu,
-        int groups) {
-      this(
-          pixels,
-          channels,
-          pixelStride,
-          run,
-          outStride,
-          relu,
-          groups,
-          FP32,
-          FP32,
-          residual ? FP32 : null);
     }
 
     /** A tile whose weights lie one behind the other. */
-    public Shape(
-        int pixels,
-        int channels,
-        int pixelStride,
-        int run,
-        int outStride,
-        boolean relu,
-        int groups,
-        Format in,
-        Format out,
-        @Nullable Format residual) {
-      this(
-          pixels,
-          channels,
-          pixelStride,
-          run,
-          outStride,
-          relu,
-          groups,
-          in,
-          out,
-          residual,
-          Walk.dense(channels, groups));
+    public Shape(int pixels, int channels, Input in, Output out) {
+      this(pixels, channels, in, out, 0, Walk.dense(channels, 0));
+    }
+
+    /**
+     * A tile of narrow groups, a group in each lane of a vector.
+     *
+     * @param groups as many as a vector has lanes
+     */
+    public static Shape ofGroups(int pixels, int channels, Input in, Output out, int groups) {
+      return new Shape(pixels, channels, in, out, groups, Walk.dense(channels, groups));
     }
 
     /**
@@ -148,47 +97,40 @@ public interface ConvTile {
      *
      * @param inputs input channels of the tile
      * @param channels output channels of the tile
-     * @param columns pixels of a row
      * @param step words from one pixel's input to the next one's
-     * @param pixel words from one pixel's gradient to the next one's
-     * @param row words from one row's gradient to the next one's
+     * @param gradient of the output, whose row is a run
      */
-    public static Shape ofWeightGradient(
-        int inputs, int channels, int columns, int step, int pixel, int row) {
+    public static Shape ofWeightGradient(int inputs, int channels, int step, Plane gradient) {
+      int columns = gradient.columns();
+      int pixel = gradient.block();
       return new Shape(
           inputs,
           channels,
-          1,
-          columns,
-          channels,
-          false,
+          new Input(FP32, 1, columns),
+          new Output(FP32, channels, FP32, false),
           0,
-          FP32,
-          FP32,
-          FP32,
-          new Walk(step, pixel, row - columns * pixel));
+          new Walk(step, pixel, gradient.rowStride() - columns * pixel));
     }
 
     /** Words of the weights, from the first to the last of so many runs. */
     long weightSpan(int runs) {
       return runs == 0
           ? 0
-          : (runs - 1L) * (run * (long) walk.row + walk.gap) + (run - 1L) * walk.row + channels;
+          : (runs - 1L) * (in.run * (long) walk.row + walk.gap)
+              + (in.run - 1L) * walk.row
+              + channels;
     }
 
     /** Words of an input, from the first to the last of a tile's last run. */
     long inputSpan(int lanes) {
-      return (pixels - 1L) * pixelStride + (run - 1L) * walk.step + (groups > 0 ? lanes : 1);
+      return (pixels - 1L) * in.pixelStride + (in.run - 1L) * walk.step + (groups > 0 ? lanes : 1);
     }
 
     /** Whether floats are all that it reads and writes. */
     boolean isFloat() {
-      return in.isFloat() && out == FP32 && (residual == null || residual.isFloat());
-    }
-
-    /** Words from one pixel's residual to the next one's. */
-    int residualStride() {
-      return residual == null ? 0 : outStride * out.perWord() / residual.perWord();
+      return in.format.isFloat()
+          && out.format == FP32
+          && (out.residual == null || out.residual.isFloat());
     }
 
     /** Floats that belong to an output channel beside the weights: bias, or bias, scale, factor. */
@@ -204,6 +146,51 @@ public interface ConvTile {
     /** Channels from one vector of a pixel's results to the next one. */
     int spacing(int lanes) {
       return groups > 0 ? GROUP_STRIDE : lanes;
+    }
+  }
+
+  /**
+   * What a tile multiplies.
+   *
+   * @param format what the input consists of; {@link Format#S8} has no products
+   * @param pixelStride words from one pixel's input to the next one's
+   * @param run words of a run; in a grouped tile, channels of a group in a run
+   */
+  record Input(Format format, int pixelStride, int run) {
+    /**
+     * @throws IllegalArgumentException if there are no products or the run is empty
+     */
+    public Input {
+      if (format == Format.S8 || pixelStride < 0 || run < 1) {
+        throw new IllegalArgumentException(
+            "runs of %d %s, pixels %d apart".formatted(run, format, pixelStride));
+      }
+    }
+  }
+
+  /**
+   * What becomes of a tile's sums.
+   *
+   * @param format what the output will consist of
+   * @param pixelStride words from one pixel's output to the next one's
+   * @param residual what the residual consists of, or null if there is none; its pixels hold as
+   *     many channels as the output's
+   * @param relu whether negative results become zero
+   */
+  record Output(Format format, int pixelStride, @Nullable Format residual, boolean relu) {
+    /**
+     * @throws IllegalArgumentException if results may be negative that the format cannot hold
+     */
+    public Output {
+      if (pixelStride < 0 || (format == Format.U8 && !relu)) {
+        throw new IllegalArgumentException(
+            "results of %s, %d apart, relu %s".formatted(format, pixelStride, relu));
+      }
+    }
+
+    /** Words from one pixel's residual to the next one's. */
+    int residualStride() {
+      return residual == null ? 0 : pixelStride * format.perWord() / residual.perWord();
     }
   }
 
@@ -244,34 +231,34 @@ public interface ConvTile {
   }
 
   /**
-   * Computes tiles that share their weights.
+   * What a tile adds up.
+   *
+   * @param firstRun the first run's index
+   * @param endRun the index after the last run's
+   * @param biasAt where the bias of the tile's first channel lies among the weights: what the sum
+   *     begins with
+   */
+  record Reduction(int firstRun, int endRun, int biasAt) {}
+
+  /**
+   * Computes the tiles {@code [first, end)}, which share their weights.
    *
    * @param arena holds input, residual and output
-   * @param first the first tile's index
-   * @param end the index after the last tile's
    * @param in what the tiles' inputs are relative to
    * @param out what the tiles' outputs are relative to
    * @param residual what the tiles' residuals are relative to; unused without residual
-   * @param runs where each run begins, relative to a tile's input
-   * @param firstRun the first run's index
-   * @param endRun the index after the last run's
    * @param weights holds weights and bias
    * @param weightAt where the first run's weights begin
-   * @param biasAt where the bias of the tile's first channel lies
    * @throws IndexOutOfBoundsException if anything lies outside its array
    */
   void run(
       Floats arena,
-      Tiles tiles,
       int first,
       int end,
       int in,
       int out,
       int residual,
-      Ints runs,
-      int firstRun,
-      int endRun,
       Floats weights,
       int weightAt,
-      int biasAt);
+      Reduction reduction);
 }

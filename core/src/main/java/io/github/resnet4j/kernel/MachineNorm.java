@@ -1,22 +1,150 @@
 package io.github.resnet4j.kernel;
 
-import static io.github.resnet4j.kernel.Assembler.mem;
+import static io.github.resnet4j.kernel.MachineCode.check;
+import static io.github.resnet4j.kernel.MachineCode.unexpected;
 
-import io.github.resnet4j.kernel.Assembler.Comparison;
-import io.github.resnet4j.kernel.Assembler.Condition;
-import io.github.resnet4j.kernel.Assembler.Label;
-import io.github.resnet4j.kernel.Assembler.Mem;
-import io.github.resnet4j.kernel.Assembler.Reg;
+import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandle;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
-/**
- * Batch norm and its gradient in machine code: passes over pixels whose channels' coefficients stay
- * in registers.
- */
-final class MachineNorm {
-  /** Numbers that a kernel is given beside the arena. */
-  static final int NUMBERS = 10;
+/** Batch norm and its gradient in machine code, which {@link MachineNormCode} writes. */
+final class MachineNorm implements NormKernels {
+  private static final MethodHandle CALLER = MachineCode.caller(1, 10);
 
-  /** Which pass; {@link Kernels} has a method for each family. */
+  /** Floats of a call: some 20 µs where they come from memory, since the collector waits for it. */
+  private static final int FLOATS_OF_A_CALL = 65_536;
+
+  private final boolean wide;
+  private final MachineCache cache;
+
+  MachineNorm(boolean wide, MachineCache cache) {
+    this.wide = wide;
+    this.cache = cache;
+  }
+
+  private record Constants(Kind kind, int block) {}
+
+  /**
+   * A pass over all pixels.
+   *
+   * @param x the plane that all passes read
+   * @param secondRow words from a row of the second operand to its next one
+   * @param thirdRow the same of the third
+   * @param channels that the code takes at a time
+   */
+  private record Pass(MemorySegment code, Plane x, int secondRow, int thirdRow, int channels) {
+    /** Runs it for some rows and as many channels at a time as registers hold. */
+    void run(Floats arena, int at, int second, int third, int coefficients, int to) {
+      int atOnce = Math.max(1, FLOATS_OF_A_CALL / (x.columns() * channels));
+      MemorySegment memory = arena.enter();
+      for (int c = 0; c < x.block(); c += channels) {
+        for (int row = 0; row < x.rows(); row += atOnce) {
+          try {
+            CALLER.invokeExact(
+                code,
+                memory,
+                4L * (at + row * x.rowStride() + c),
+                4L * (second + row * secondRow + c),
+                4L * (third + row * thirdRow + c),
+                4L * (coefficients + c),
+                4L * (to + c),
+                4L * x.rowStride(),
+                4L * secondRow,
+                4L * thirdRow,
+                (long) Math.min(atOnce, x.rows() - row),
+                (long) x.columns());
+          } catch (Throwable e) {
+            throw unexpected(e);
+          }
+        }
+      }
+      arena.leave();
+    }
+  }
+
+  private Pass pass(Kind kind, Plane x, @Nullable Plane second, @Nullable Plane third) {
+    Plane.checkAlike(x, second, third);
+    MachineKernels.checkBlock(x.block(), wide);
+    MemorySegment code =
+        cache.get(
+            new Constants(kind, x.block()), () -> MachineNormCode.write(kind, x.block(), wide));
+    return new Pass(
+        code,
+        x,
+        second == null ? 0 : second.rowStride(),
+        third == null ? 0 : third.rowStride(),
+        MachineNormCode.channels(x.block(), wide));
+  }
+
+  private static void checkPlane(Floats arena, Plane plane, int at) {
+    check(arena, at, at + plane.span());
+  }
+
+  private static void checkNumbers(Floats arena, int at, int count, Plane plane) {
+    check(arena, at, at + (long) count * plane.block());
+  }
+
+  @Override
+  public Moments moments(Plane x) {
+    Pass pass = pass(Kind.MOMENTS, x, null, null);
+    return (arena, at, pivot, to) -> {
+      checkPlane(arena, x, at);
+      checkNumbers(arena, pivot, 1, x);
+      checkNumbers(arena, to, 2, x);
+      pass.run(arena, at, 0, 0, pivot, to);
+    };
+  }
+
+  @Override
+  public Normalize normalize(Plane x, @Nullable Plane residual, Plane y) {
+    Pass pass = pass(residual == null ? Kind.NORMALIZE : Kind.NORMALIZE_SUM, x, residual, y);
+    return (arena, at, coefficients, added, to) -> {
+      checkPlane(arena, x, at);
+      checkPlane(arena, y, to);
+      checkNumbers(arena, coefficients, 3, x);
+      if (residual != null) {
+        checkPlane(arena, residual, added);
+      }
+      pass.run(arena, at, residual == null ? 0 : added, to, coefficients, 0);
+    };
+  }
+
+  @Override
+  public GradientMoments gradientMoments(Mask mask, Plane g, Plane x, @Nullable Plane y) {
+    Kind kind =
+        switch (mask) {
+          case NONE -> Kind.GRADIENT_MOMENTS;
+          case INPUT -> Kind.GRADIENT_MOMENTS_BY_INPUT;
+          case OUTPUT -> Kind.GRADIENT_MOMENTS_BY_OUTPUT;
+        };
+    Plane output = mask == Mask.OUTPUT ? Objects.requireNonNull(y) : null;
+    Pass pass = pass(kind, x, g, output);
+    return (arena, gradient, at, result, coefficients, to) -> {
+      checkPlane(arena, g, gradient);
+      checkPlane(arena, x, at);
+      checkNumbers(arena, coefficients, 3, x);
+      checkNumbers(arena, to, 2, x);
+      if (output != null) {
+        checkPlane(arena, output, result);
+      }
+      pass.run(arena, at, gradient, output == null ? 0 : result, coefficients, to);
+    };
+  }
+
+  @Override
+  public Gradient gradient(boolean masked, Plane g, Plane x, Plane out) {
+    Pass pass = pass(masked ? Kind.GRADIENT_BY_INPUT : Kind.GRADIENT, x, g, out);
+    return (arena, gradient, at, coefficients, to) -> {
+      checkPlane(arena, g, gradient);
+      checkPlane(arena, x, at);
+      checkPlane(arena, out, to);
+      checkNumbers(arena, coefficients, masked ? 5 : 3, x);
+      pass.run(arena, at, gradient, to, coefficients, 0);
+    };
+  }
+
+  /** Which pass. */
   enum Kind {
     MOMENTS,
     NORMALIZE,
@@ -27,20 +155,17 @@ final class MachineNorm {
     GRADIENT,
     GRADIENT_BY_INPUT;
 
-    /** How many numbers each channel has. */
-    private int coefficients() {
+    /** How many numbers of each channel are kept in registers. */
+    int coefficients() {
       return switch (this) {
-        case MOMENTS -> 1;
+        case MOMENTS, GRADIENT_MOMENTS, GRADIENT_MOMENTS_BY_OUTPUT -> 1;
         case NORMALIZE -> 2;
-        case NORMALIZE_SUM, GRADIENT -> 3;
-        case GRADIENT_MOMENTS -> 1;
-        case GRADIENT_MOMENTS_BY_INPUT -> 3;
-        case GRADIENT_MOMENTS_BY_OUTPUT -> 1;
+        case NORMALIZE_SUM, GRADIENT, GRADIENT_MOMENTS_BY_INPUT -> 3;
         case GRADIENT_BY_INPUT -> 5;
       };
     }
 
-    private boolean sums() {
+    boolean sums() {
       return switch (this) {
         case MOMENTS, GRADIENT_MOMENTS, GRADIENT_MOMENTS_BY_INPUT, GRADIENT_MOMENTS_BY_OUTPUT ->
             true;
@@ -48,174 +173,12 @@ final class MachineNorm {
       };
     }
 
-    private boolean readsSecond() {
+    boolean readsSecond() {
       return this != MOMENTS && this != NORMALIZE;
     }
 
-    private boolean usesThird() {
+    boolean usesThird() {
       return !sums() || this == GRADIENT_MOMENTS_BY_OUTPUT;
     }
-  }
-
-  // Parameters come in the first six of these, see MachineCode.Frame.
-  private static final Reg X = Reg.RSI;
-  private static final Reg SECOND = Reg.RDX;
-  private static final Reg THIRD = Reg.RCX;
-  private static final Reg COEFFICIENTS = Reg.R8;
-  private static final Reg TO = Reg.R9;
-  private static final Reg X_AT = Reg.RAX;
-  private static final Reg SECOND_AT = Reg.RBX;
-  private static final Reg THIRD_AT = Reg.RBP;
-  private static final Reg COLUMN = Reg.R10;
-  private static final Reg ROWS = Reg.R11;
-
-  private final Assembler code;
-  private final Kind kind;
-  private final int block;
-  private final int vectors;
-  private int next;
-
-  private MachineNorm(Kind kind, int block, boolean wide) {
-    this.code = new Assembler(wide);
-    this.kind = kind;
-    this.block = block;
-    this.vectors = channels(block, wide) / code.lanes();
-  }
-
-  /** Channels that are done at a time: as many as there are registers for. */
-  static int channels(int block, boolean wide) {
-    return wide ? block : Math.min(block, block % 16 == 0 ? 16 : 8);
-  }
-
-  /**
-   * Parameters: arena; then, in bytes, where x, the second operand, the third, coefficients and
-   * sums begin, the row strides of the three; then rows and columns.
-   */
-  static byte[] code(Kind kind, int block, boolean wide) {
-    return new MachineNorm(kind, block, wide).generate();
-  }
-
-  private byte[] generate() {
-    MachineCode.Frame frame = MachineCode.Frame.enter(code);
-    for (Reg pointer : new Reg[] {X, SECOND, THIRD, COEFFICIENTS, TO}) {
-      code.add(pointer, Reg.RDI);
-    }
-    code.mov(ROWS, frame.parameter(9));
-    int[] coefficients = new int[kind.coefficients()];
-    for (int k = 0; k < coefficients.length; k++) {
-      coefficients[k] = registers(vectors);
-      for (int v = 0; v < vectors; v++) {
-        code.vmovups(coefficients[k] + v, vector(COEFFICIENTS, v).plus(k * block * Float.BYTES));
-      }
-    }
-    int zero = registers(1);
-    code.clear(zero);
-    int sums = kind.sums() ? registers(2 * vectors) : 0;
-    int scratch = registers(4);
-
-    var row = new Label();
-    code.bind(row);
-    for (int i = 0; kind.sums() && i < 2 * vectors; i++) {
-      code.clear(sums + i);
-    }
-    code.mov(X_AT, X);
-    code.mov(SECOND_AT, SECOND);
-    code.mov(THIRD_AT, THIRD);
-    code.mov(COLUMN, frame.parameter(10));
-    var pixel = new Label();
-    code.align(32);
-    code.bind(pixel);
-    for (int v = 0; v < vectors; v++) {
-      pixel(v, coefficients, zero, sums, scratch);
-    }
-    code.add(X_AT, block * Float.BYTES);
-    if (kind.readsSecond()) {
-      code.add(SECOND_AT, block * Float.BYTES);
-    }
-    if (kind.usesThird()) {
-      code.add(THIRD_AT, block * Float.BYTES);
-    }
-    code.sub(COLUMN, 1);
-    code.jump(Condition.NOT_EQUAL, pixel);
-    for (int i = 0; kind.sums() && i < 2 * vectors; i++) {
-      Mem total = vector(TO, i % vectors).plus(i / vectors * block * Float.BYTES);
-      code.vmovups(scratch, total);
-      code.vaddps(scratch, scratch, sums + i);
-      code.vmovups(total, scratch);
-    }
-    code.add(X, frame.parameter(6));
-    code.add(SECOND, frame.parameter(7));
-    code.add(THIRD, frame.parameter(8));
-    code.sub(ROWS, 1);
-    code.jump(Condition.NOT_EQUAL, row);
-    frame.leave();
-    return code.code();
-  }
-
-  /** One vector of channels of one pixel. */
-  private void pixel(int v, int[] coefficients, int zero, int sums, int scratch) {
-    int x = scratch;
-    int g = scratch + 1;
-    int t = scratch + 2;
-    int masked = scratch + 3;
-    code.vmovups(x, vector(X_AT, v));
-    switch (kind) {
-      case MOMENTS -> {
-        code.vsubps(x, x, coefficients[0] + v);
-        code.vaddps(sums + v, sums + v, x);
-        code.vfmadd231ps(sums + vectors + v, x, x);
-      }
-      case NORMALIZE, NORMALIZE_SUM -> {
-        code.vmovaps(t, coefficients[1] + v);
-        if (kind == Kind.NORMALIZE_SUM) {
-          code.vfmadd231ps(t, coefficients[2] + v, vector(SECOND_AT, v));
-        }
-        code.vfmadd231ps(t, x, coefficients[0] + v);
-        code.vmaxps(t, zero, t); // NaN stays, as does -0
-        code.vmovups(vector(THIRD_AT, v), t);
-      }
-      case GRADIENT_MOMENTS, GRADIENT_MOMENTS_BY_INPUT, GRADIENT_MOMENTS_BY_OUTPUT -> {
-        code.vmovups(g, vector(SECOND_AT, v));
-        int passed = g;
-        if (kind == Kind.GRADIENT_MOMENTS_BY_INPUT) {
-          code.vmovaps(t, coefficients[2] + v);
-          code.vfmadd231ps(t, x, coefficients[1] + v);
-          code.select(masked, g, t, Comparison.GREATER, zero);
-          passed = masked;
-        } else if (kind == Kind.GRADIENT_MOMENTS_BY_OUTPUT) {
-          code.vmovups(t, vector(THIRD_AT, v));
-          code.select(masked, g, t, Comparison.GREATER, zero);
-          code.vmovups(vector(SECOND_AT, v), masked);
-          passed = masked;
-        }
-        code.vaddps(sums + v, sums + v, passed);
-        code.vsubps(x, x, coefficients[0] + v);
-        code.vfmadd231ps(sums + vectors + v, passed, x);
-      }
-      case GRADIENT, GRADIENT_BY_INPUT -> {
-        code.vmovups(g, vector(SECOND_AT, v));
-        int passed = g;
-        if (kind == Kind.GRADIENT_BY_INPUT) {
-          code.vmovaps(t, coefficients[4] + v);
-          code.vfmadd231ps(t, x, coefficients[3] + v);
-          code.select(masked, g, t, Comparison.GREATER, zero);
-          passed = masked;
-        }
-        code.vmovaps(t, coefficients[2] + v);
-        code.vfmadd231ps(t, x, coefficients[1] + v);
-        code.vfmadd231ps(t, passed, coefficients[0] + v);
-        code.vmovups(vector(THIRD_AT, v), t);
-      }
-    }
-  }
-
-  private int registers(int count) {
-    int first = next;
-    next += count;
-    return first;
-  }
-
-  private Mem vector(Reg base, int v) {
-    return mem(base, v * code.vectorBytes());
   }
 }

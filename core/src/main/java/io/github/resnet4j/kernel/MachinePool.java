@@ -1,20 +1,156 @@
 package io.github.resnet4j.kernel;
 
 import static io.github.resnet4j.kernel.Assembler.mem;
+import static io.github.resnet4j.kernel.MachineCode.check;
+import static io.github.resnet4j.kernel.MachineCode.unexpected;
 
 import io.github.resnet4j.kernel.Assembler.Condition;
 import io.github.resnet4j.kernel.Assembler.Label;
 import io.github.resnet4j.kernel.Assembler.Reg;
+import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandle;
 
 /** Pooling in machine code, for one block and window. */
-final class MachinePool {
-  private MachinePool() {}
+final class MachinePool implements PoolKernels {
+  private static final MethodHandle MAX = MachineCode.caller(2, 4);
+  private static final MethodHandle MAX_GRADIENT = MachineCode.caller(1, 8);
+  private static final MethodHandle AVERAGE = MachineCode.caller(2, 6);
+
+  /** Pixels of a window's side, and from one to the next, at most: each is written out. */
+  private static final int MOST = 7;
+
+  /** Floats of the shorter vectors. */
+  private static final int HALF_LANES = 8;
+
+  private final boolean wide;
+  private final MachineCache cache;
+
+  /** For words of few channels. */
+  private final PoolKernels scalar = new ScalarPool();
+
+  MachinePool(boolean wide, MachineCache cache) {
+    this.wide = wide;
+    this.cache = cache;
+  }
+
+  private record MaxCode(Format format, int block, Windows windows) {}
+
+  private record MaxGradientCode(int block, Windows windows) {}
+
+  private record AverageCode(int block) {}
+
+  private static void checkWindows(Windows windows) {
+    if (windows.size() > MOST || windows.stride() > MOST) {
+      throw new IllegalArgumentException("not for " + windows);
+    }
+  }
+
+  /** Words that a row of windows reads. */
+  private static long span(Windows windows, Plane plane, int count) {
+    long pixels = (count - 1L) * windows.stride() + windows.size();
+    return (windows.size() - 1L) * plane.rowStride() + pixels * plane.block();
+  }
+
+  @Override
+  public MaxRow max(Windows windows, Plane in, Plane out) {
+    int block = in.block();
+    boolean whole = block % (wide ? 16 : 8) == 0;
+    if (!in.format().isFloat() && block != HALF_LANES && !whole) {
+      return scalar.max(windows, in, out);
+    }
+    checkWindows(windows);
+    // Half a long vector, the bytes of 32 channels, is one of the shorter ones.
+    boolean wholeVectors = wide && block != HALF_LANES;
+    MachineKernels.checkBlock(block, wholeVectors);
+    MemorySegment code =
+        cache.get(
+            new MaxCode(in.format(), block, windows),
+            () -> max(in.format(), block, windows, wholeVectors));
+    int count = out.columns();
+    long inSpan = span(windows, in, count);
+    return (arena, from, to) -> {
+      check(arena, from, from + inSpan);
+      check(arena, to, to + (long) count * block);
+      MemorySegment memory = arena.enter();
+      try {
+        MAX.invokeExact(
+            code, memory, memory, 4L * from, 4L * to, 4L * in.rowStride(), (long) count);
+      } catch (Throwable e) {
+        throw unexpected(e);
+      }
+      arena.leave();
+    };
+  }
+
+  @Override
+  public MaxGradientRow maxGradient(Windows windows, Plane in, Plane out, Plane gradient) {
+    int block = in.block();
+    Plane.checkAlike(in, gradient);
+    checkWindows(windows);
+    MachineKernels.checkBlock(block, wide);
+    MemorySegment code =
+        cache.get(new MaxGradientCode(block, windows), () -> maxGradient(block, windows, wide));
+    int count = out.columns();
+    long inSpan = span(windows, in, count);
+    long toSpan = span(windows, gradient, count);
+    return (arena, from, maxima, ofMaxima, to) -> {
+      check(arena, from, from + inSpan);
+      check(arena, to, to + toSpan);
+      check(arena, maxima, maxima + (long) count * block);
+      check(arena, ofMaxima, ofMaxima + (long) count * block);
+      try {
+        MAX_GRADIENT.invokeExact(
+            code,
+            arena.enter(),
+            4L * from,
+            4L * to,
+            4L * maxima,
+            4L * ofMaxima,
+            4L * in.rowStride(),
+            4L * gradient.rowStride(),
+            (long) count,
+            0L);
+      } catch (Throwable e) {
+        throw unexpected(e);
+      }
+      arena.leave();
+    };
+  }
+
+  @Override
+  public Average average(Plane in) {
+    Plane.checkAlike(in);
+    MachineKernels.checkBlock(in.block(), wide);
+    MemorySegment code = cache.get(new AverageCode(in.block()), () -> average(in.block(), wide));
+    long share = Float.floatToRawIntBits(1f / (in.rows() * in.columns()));
+    return (arena, from, to) -> {
+      check(arena, from, from + in.span());
+      check(arena, to, (long) to + in.block());
+      MemorySegment memory = arena.enter();
+      try {
+        AVERAGE.invokeExact(
+            code,
+            memory,
+            memory,
+            4L * from,
+            4L * to,
+            4L * in.rowStride(),
+            (long) in.rows(),
+            (long) in.columns(),
+            share);
+      } catch (Throwable e) {
+        throw unexpected(e);
+      }
+      arena.leave();
+    };
+  }
 
   /**
    * A row of max pooling. Parameters: arena, arena; then from, to, row stride in bytes and the
    * count of windows.
    */
-  static byte[] max(Format format, int block, int size, int stride, boolean wide) {
+  private static byte[] max(Format format, int block, Windows windows, boolean wide) {
+    int size = windows.size();
     final Reg from = Reg.RDI;
     final Reg to = Reg.RSI;
     final Reg rowStride = Reg.R8;
@@ -55,7 +191,7 @@ final class MachinePool {
     for (int v = 0; v < vectors; v++) {
       code.vmovups(mem(to, v * code.vectorBytes()), v);
     }
-    code.add(from, stride * block * Float.BYTES);
+    code.add(from, windows.stride() * block * Float.BYTES);
     code.add(to, block * Float.BYTES);
     code.sub(count, 1);
     code.jump(Condition.NOT_EQUAL, window);
@@ -67,7 +203,8 @@ final class MachinePool {
    * The gradient of a row of max pooling. Parameters: arena; then in bytes where x, its gradient,
    * the maxima and their gradient begin, the row strides of x and of its gradient; then the count.
    */
-  static byte[] maxGradient(int block, int size, int stride, boolean wide) {
+  private static byte[] maxGradient(int block, Windows windows, boolean wide) {
+    int size = windows.size();
     final Reg x = Reg.RSI;
     final Reg to = Reg.RDX;
     final Reg maxima = Reg.RCX;
@@ -112,8 +249,8 @@ final class MachinePool {
         }
       }
     }
-    code.add(x, stride * block * Float.BYTES);
-    code.add(to, stride * block * Float.BYTES);
+    code.add(x, windows.stride() * block * Float.BYTES);
+    code.add(to, windows.stride() * block * Float.BYTES);
     code.add(maxima, block * Float.BYTES);
     code.add(gradient, block * Float.BYTES);
     code.sub(count, 1);
@@ -126,7 +263,7 @@ final class MachinePool {
    * The mean over pixels. Parameters: arena, arena; then from, to, row stride in bytes, rows,
    * columns and the bits of what the sum is multiplied by.
    */
-  static byte[] average(int block, boolean wide) {
+  private static byte[] average(int block, boolean wide) {
     final Reg from = Reg.RDI;
     final Reg to = Reg.RSI;
     final Reg rowStride = Reg.R8;

@@ -1,60 +1,56 @@
 package io.github.resnet4j.kernel;
 
-import static io.github.resnet4j.kernel.Assembler.mem;
 import static io.github.resnet4j.kernel.MachineCode.check;
 
-import io.github.resnet4j.kernel.Assembler.Condition;
-import io.github.resnet4j.kernel.Assembler.Label;
-import io.github.resnet4j.kernel.Assembler.Mem;
-import io.github.resnet4j.kernel.Assembler.Reg;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 import java.util.Objects;
 
-/** A {@link ConvTile} in machine code: every extent a constant, every accumulator a register. */
+/** A {@link ConvTile} in machine code, which {@link MachineTileCode} writes. */
 final class MachineTile implements ConvTile {
   private static final MethodHandle CALLER = MachineCode.caller(6, 10);
-  private static final int CACHE_LINE = 64;
 
   /**
    * Products of a call, at most: 50 µs of a slow core, since the garbage collector waits for it.
    */
   private static final long PRODUCTS_OF_A_CALL = 2_000_000;
 
-  /** Products of an unrolled stretch, about: 4 kB of code, which the processor keeps decoded. */
-  private static final int UNROLLED = 200;
-
   private final Shape shape;
   private final MemorySegment code;
+  private final Tiles tiles;
+  private final Ints runs;
 
-  /**
-   * How far a tile reads from the beginning of its last run, and writes from that of its output.
-   */
+  /** How far a tile reads from the beginning of its last run. */
   private final int inputSpan;
 
+  /** How far it writes from the beginning of its output. */
   private final int outputSpan;
+
   private final int residualSpan;
   private final int biasSpan;
 
-  MachineTile(Shape shape, boolean wide) {
+  /**
+   * @param lanes of the vectors that the code uses
+   */
+  MachineTile(Shape shape, int lanes, MemorySegment code, Tiles tiles, Ints runs) {
     this.shape = shape;
-    var generator = new Generator(shape, wide);
-    int lanes = generator.code.lanes();
+    this.code = code;
+    this.tiles = tiles;
+    this.runs = runs;
+    Output out = shape.out();
+    long channels = (shape.vectors(lanes) - 1L) * shape.spacing(lanes) + lanes;
     this.inputSpan = span(shape.inputSpan(lanes));
-    int channels = span((shape.vectors(lanes) - 1L) * shape.spacing(lanes) + lanes);
-    this.biasSpan = span((long) channels * Shape.constants(shape.in()));
+    this.biasSpan = span(channels * Shape.constants(shape.in().format()));
     this.outputSpan =
-        span((shape.pixels() - 1L) * shape.outStride() + words(channels, shape.out()));
+        span(
+            (shape.pixels() - 1L) * out.pixelStride()
+                + Math.ceilDiv(channels, out.format().perWord()));
     this.residualSpan =
-        shape.residual() == null
+        out.residual() == null
             ? 0
             : span(
-                (shape.pixels() - 1L) * shape.residualStride() + words(channels, shape.residual()));
-    this.code = MachineCode.install(generator.generate());
-  }
-
-  private static int words(int channels, Format format) {
-    return Math.ceilDiv(channels, format.perWord());
+                (shape.pixels() - 1L) * out.residualStride()
+                    + Math.ceilDiv(channels, out.residual().perWord()));
   }
 
   /** Distances within a tile are constants of the code: 32 bits, in bytes. */
@@ -68,18 +64,17 @@ final class MachineTile implements ConvTile {
   @Override
   public void run(
       Floats arena,
-      Tiles tiles,
       int first,
       int end,
       int in,
       int out,
       int residual,
-      Ints runs,
-      int firstRun,
-      int endRun,
       Floats weights,
       int weightAt,
-      int biasAt) {
+      Reduction reduction) {
+    int firstRun = reduction.firstRun();
+    int endRun = reduction.endRun();
+    int biasAt = reduction.biasAt();
     Objects.checkFromToIndex(first, end, tiles.in().size());
     Objects.checkFromToIndex(first, end, tiles.out().size());
     Objects.checkFromToIndex(firstRun, endRun, runs.size());
@@ -88,435 +83,42 @@ final class MachineTile implements ConvTile {
         (long) in + tiles.in().least + runs.least,
         (long) in + tiles.in().most + runs.most + inputSpan);
     check(arena, (long) out + tiles.out().least, (long) out + tiles.out().most + outputSpan);
-    if (shape.residual() != null) {
+    if (shape.out().residual() != null) {
       Objects.checkFromToIndex(first, end, tiles.residual().size());
       check(
           arena,
           (long) residual + tiles.residual().least,
           (long) residual + tiles.residual().most + residualSpan);
     }
-    long products = (long) (endRun - firstRun) * shape.run() * shape.channels();
     check(weights, weightAt, weightAt + shape.weightSpan(endRun - firstRun));
     check(weights, biasAt, (long) biasAt + biasSpan);
 
+    long products = (long) (endRun - firstRun) * shape.in().run() * shape.channels();
     int atOnce = (int) Math.clamp(PRODUCTS_OF_A_CALL / (products * shape.pixels() + 1), 1, 4096);
     for (int t = first; t < end; t += atOnce) {
-      call(
-          arena,
-          tiles,
-          t,
-          Math.min(atOnce, end - t),
-          in,
-          out,
-          residual,
-          runs,
-          firstRun,
-          endRun,
-          weights,
-          weightAt,
-          biasAt);
-    }
-  }
-
-  private void call(
-      Floats arena,
-      Tiles tiles,
-      int first,
-      int count,
-      int in,
-      int out,
-      int residual,
-      Ints runs,
-      int firstRun,
-      int endRun,
-      Floats weights,
-      int weightAt,
-      int biasAt) {
-    try {
-      CALLER.invokeExact(
-          code,
-          arena.enter(),
-          weights.enter(),
-          tiles.in().segment,
-          tiles.out().segment,
-          tiles.residual().segment,
-          runs.segment,
-          4L * in,
-          4L * out,
-          4L * residual,
-          4L * weightAt,
-          4L * biasAt,
-          4L * first,
-          (long) count,
-          4L * firstRun,
-          4L * endRun,
-          4L * (endRun - firstRun) * shape.run() * shape.channels());
-    } catch (Throwable e) {
-      throw MachineCode.unexpected(e);
-    }
-    arena.leave();
-  }
-
-  /**
-   * The code. In the names of its registers, and of C:
-   *
-   * <pre>{@code
-   * do {
-   *   pixel = arena + in + 4 * *inAt++;
-   *   acc[p][v] = bias[v] (+ residual[p][v]);
-   *   weight = weights;
-   *   for (run = runs; run != runsEnd; ) {
-   *     x = pixel + 4 * *run++;
-   *     for (i = 0; i < RUN; i++)
-   *       acc[p][v] += x[p * PIXEL_STRIDE + i] * weight[i * CHANNELS + v];  // each p and v unrolled
-   *   }
-   *   (arena + out + 4 * *outAt++)[p][v] = acc[p][v] or relu(acc[p][v]);
-   * } while (--count);
-   * }</pre>
-   *
-   * <p>In narrower formats {@code +=} sums two or four products, the start is zero where numbers
-   * are whole, and the end scales, adds and rounds as {@link ConvTile} says.
-   *
-   * <p>Meanwhile the weights behind these, usually those of the next block of output channels, are
-   * fetched into the second-level cache, a line for each row of products until all are there.
-   */
-  static final class Generator {
-    // Parameters come in these six, see MachineCode.Frame.
-    private static final Reg IN = Reg.RDI;
-    private static final Reg WEIGHT = Reg.RSI;
-    private static final Reg IN_AT = Reg.RDX;
-    private static final Reg OUT_AT = Reg.RCX;
-    private static final Reg RESIDUAL_AT = Reg.R8;
-    private static final Reg RUNS = Reg.R9;
-
-    private static final Reg RUNS_END = Reg.RBX;
-    private static final Reg RUN = Reg.R11;
-    private static final Reg PIXEL = Reg.RBP;
-    private static final Reg X = Reg.R10;
-    private static final Reg I = Reg.RAX;
-    private static final Reg AHEAD = Reg.R12;
-    private static final Reg AHEAD_END = Reg.R13;
-    private static final Reg WEIGHTS = Reg.R14;
-    private static final Reg BIAS = Reg.R15;
-    private static final Reg POINTER = Reg.RAX;
-    private static final Reg RESIDUAL = Reg.R11;
-
-    /** Vector registers beside the accumulators, at least. */
-    private static final int SPARE = 4;
-
-    final Assembler code;
-    private final Shape shape;
-    private final boolean wide;
-    private final int vectors;
-    private final int spacing;
-    private final int accumulators;
-    private final int registers;
-    private Mem out = mem(Reg.RSP);
-    private Mem residual = mem(Reg.RSP);
-
-    Generator(Shape shape, boolean wide) {
-      this.code = new Assembler(wide);
-      this.shape = shape;
-      this.wide = wide;
-      this.vectors = shape.vectors(code.lanes());
-      this.spacing = shape.spacing(code.lanes());
-      this.accumulators = shape.pixels() * vectors;
-      this.registers = wide ? 32 : 16;
-      if (vectors * code.lanes() != shape.channels()
-          || (shape.groups() != 0 && shape.groups() != code.lanes())
-          || accumulators + Math.max(vectors, SPARE) > registers) {
-        throw new IllegalArgumentException(
-            "not for vectors of %d: %s".formatted(code.lanes(), shape));
+      try {
+        CALLER.invokeExact(
+            code,
+            arena.enter(),
+            weights.enter(),
+            tiles.in().segment,
+            tiles.out().segment,
+            tiles.residual().segment,
+            runs.segment,
+            4L * in,
+            4L * out,
+            4L * residual,
+            4L * weightAt,
+            4L * biasAt,
+            4L * t,
+            (long) Math.min(atOnce, end - t),
+            4L * firstRun,
+            4L * endRun,
+            4L * products);
+      } catch (Throwable e) {
+        throw MachineCode.unexpected(e);
       }
-    }
-
-    byte[] generate() {
-      MachineCode.Frame frame = MachineCode.Frame.enter(code);
-      out = frame.parameter(7);
-      residual = frame.parameter(8);
-      code.add(out, IN); // from offset to address
-      code.add(residual, IN);
-      code.mov(WEIGHTS, WEIGHT);
-      code.mov(BIAS, WEIGHT);
-      code.add(IN, frame.parameter(6));
-      code.add(WEIGHTS, frame.parameter(9));
-      code.add(BIAS, frame.parameter(10));
-      code.add(IN_AT, frame.parameter(11));
-      code.add(OUT_AT, frame.parameter(11));
-      code.add(RESIDUAL_AT, frame.parameter(11));
-      code.mov(RUNS_END, RUNS);
-      code.add(RUNS, frame.parameter(13));
-      code.add(RUNS_END, frame.parameter(14));
-      Mem count = frame.parameter(12);
-      // The next block's weights follow this one's.
-      code.mov(AHEAD, WEIGHTS);
-      code.add(AHEAD, frame.parameter(15));
-      code.mov(AHEAD_END, AHEAD);
-      code.add(AHEAD_END, frame.parameter(15));
-
-      var tile = new Label();
-      code.bind(tile);
-      code.next(PIXEL, IN, IN_AT);
-      start();
-      products();
-      finish();
-      code.sub(count, 1);
-      code.jump(Condition.NOT_EQUAL, tile);
-      frame.leave();
-      return code.code();
-    }
-
-    /** The accumulators' start: zero, the bias, or bias plus residual. */
-    private void start() {
-      if (shape.in().isWhole()) {
-        for (int i = 0; i < accumulators; i++) {
-          code.clear(i);
-        }
-        return;
-      }
-      Format format = shape.residual();
-      if (format != null) {
-        code.mov(X, residual);
-        code.next(RESIDUAL, X, RESIDUAL_AT);
-      }
-      int wide = accumulators + 1;
-      for (int v = 0; v < vectors; v++) {
-        if (format != null) {
-          code.vmovups(accumulators, bias(v));
-        }
-        for (int p = 0; p < shape.pixels(); p++) {
-          if (format == null && p == 0) {
-            code.vmovups(accumulator(p, v), bias(v));
-          } else if (format == null) {
-            code.vmovaps(accumulator(p, v), accumulator(0, v));
-          } else if (format.isFloat()) {
-            code.vaddps(accumulator(p, v), accumulators, residual(p, v, format));
-          } else {
-            widen(wide, residual(p, v, format), format);
-            code.vaddps(accumulator(p, v), accumulators, wide);
-          }
-        }
-      }
-    }
-
-    private Mem bias(int v) {
-      return mem(BIAS, v * spacing * Float.BYTES);
-    }
-
-    private Mem scale(int v) {
-      return bias(v).plus(shape.channels() * Float.BYTES);
-    }
-
-    private Mem factor(int v) {
-      return bias(v).plus(2 * shape.channels() * Float.BYTES);
-    }
-
-    private Mem residual(int p, int v, Format format) {
-      int words = p * shape.residualStride() + v * spacing / format.perWord();
-      return mem(RESIDUAL, words * Float.BYTES);
-    }
-
-    private Mem result(int p, int v) {
-      int words = p * shape.outStride() + v * spacing / shape.out().perWord();
-      return mem(POINTER, words * Float.BYTES);
-    }
-
-    /** Loads numbers of any format as floats. */
-    private void widen(int to, Mem from, Format format) {
-      switch (format) {
-        case FP32, ROUNDED -> code.vmovups(to, from);
-        case BF16 -> {
-          code.vpmovzxwd(to, from);
-          code.vpslld(to, to, 16);
-        }
-        case U8 -> {
-          code.vpmovzxbd(to, from);
-          code.vcvtdq2ps(to, to);
-        }
-        case S8 -> {
-          code.vpmovsxbd(to, from);
-          code.vcvtdq2ps(to, to);
-        }
-      }
-    }
-
-    /** Stores floats in the result's format; those of bytes must not be negative where U8 is. */
-    private void narrow(Mem to, int from, int scratch) {
-      switch (shape.out()) {
-        case FP32 -> code.vmovups(to, from);
-        case ROUNDED -> {
-          code.round(from, belowHalf(), scratch);
-          code.vmovups(to, from);
-        }
-        case BF16 -> {
-          code.vcvtneps2bf16(scratch, from);
-          code.storeLowerHalf(to, scratch);
-        }
-        case U8, S8 -> {
-          code.vcvtps2dq(from, from);
-          code.storeBytes(to, from, shape.out() == Format.S8, scratch);
-        }
-      }
-    }
-
-    private int accumulator(int p, int v) {
-      return p * vectors + v;
-    }
-
-    private void products() {
-      code.mov(WEIGHT, WEIGHTS);
-      code.mov(RUN, RUNS);
-      var run = new Label();
-      var done = new Label();
-      code.cmp(RUN, RUNS_END);
-      code.jump(Condition.EQUAL, done);
-      code.align(32);
-      code.bind(run);
-      code.next(X, PIXEL, RUN);
-      int stretch = Math.clamp(UNROLLED / accumulators, 1, shape.run());
-      int stretches = shape.run() / stretch;
-      if (stretches > 1) {
-        var again = new Label();
-        code.mov(I, stretches);
-        code.align(32);
-        code.bind(again);
-        stretch(stretch);
-        code.sub(I, 1);
-        code.jump(Condition.NOT_EQUAL, again);
-      } else {
-        stretch(stretch);
-      }
-      if (shape.run() > stretches * stretch) {
-        stretch(shape.run() - stretches * stretch);
-      }
-      if (shape.walk().gap() > 0) {
-        code.add(WEIGHT, shape.walk().gap() * Float.BYTES);
-      }
-      code.cmp(RUN, RUNS_END);
-      code.jump(Condition.NOT_EQUAL, run);
-      code.bind(done);
-    }
-
-    /** The products of so many floats of every pixel. */
-    private void stretch(int length) {
-      int step = shape.walk().step();
-      var enough = new Label();
-      code.cmp(AHEAD, AHEAD_END);
-      code.jump(Condition.NOT_LESS, enough);
-      for (int i = 0; i < length; i++) {
-        code.prefetcht1(mem(AHEAD, i * CACHE_LINE));
-      }
-      code.add(AHEAD, length * CACHE_LINE);
-      code.bind(enough);
-      for (int i = 0; i < length; i++) {
-        for (int p = 0; p < shape.pixels(); p++) {
-          multiply(p, i, mem(X, (p * shape.pixelStride() + i * step) * Float.BYTES));
-        }
-      }
-      code.add(X, length * step * Float.BYTES);
-      code.add(WEIGHT, length * shape.walk().row() * Float.BYTES);
-    }
-
-    /**
-     * One pixel's float (or, in a grouped tile, vector) times a row of weights. The weights are
-     * loaded with the first pixel; as many stay in registers as there are.
-     */
-    private void multiply(int p, int i, Mem input) {
-      int kept = Math.min(vectors, registers - accumulators - 1);
-      int weights = accumulators;
-      if (p == 0) {
-        for (int v = 0; v < kept; v++) {
-          code.vmovups(weights + v, weight(i, v));
-        }
-      }
-      if (vectors == 1 && shape.groups() > 0) {
-        code.vfmadd231ps(accumulator(p, 0), weights, input);
-        return;
-      }
-      if (vectors == 1 && wide && !shape.in().isWhole()) {
-        if (shape.in() == Format.BF16) {
-          code.vdpbf16psBroadcast(accumulator(p, 0), weights, input);
-        } else {
-          code.vfmadd231psBroadcast(accumulator(p, 0), weights, input);
-        }
-        return;
-      }
-      int free = registers - accumulators - kept;
-      int x = weights + kept + p % free; // by turns: the next load need not wait
-      if (shape.groups() > 0) {
-        code.vmovups(x, input);
-      } else {
-        code.vbroadcastss(x, input);
-      }
-      for (int v = 0; v < vectors; v++) {
-        if (v < kept) {
-          product(accumulator(p, v), x, weights + v);
-        } else {
-          product(accumulator(p, v), x, weight(i, v));
-        }
-      }
-    }
-
-    private void product(int sum, int x, int weight) {
-      switch (shape.in()) {
-        case FP32, ROUNDED -> code.vfmadd231ps(sum, x, weight);
-        case BF16 -> code.vdpbf16ps(sum, x, weight);
-        case U8, S8 -> code.vpdpbusd(sum, x, weight);
-      }
-    }
-
-    private void product(int sum, int x, Mem weight) {
-      switch (shape.in()) {
-        case FP32, ROUNDED -> code.vfmadd231ps(sum, x, weight);
-        case BF16 -> code.vdpbf16ps(sum, x, weight);
-        case U8, S8 -> code.vpdpbusd(sum, x, weight);
-      }
-    }
-
-    private Mem weight(int i, int v) {
-      return mem(WEIGHT, (i * shape.walk().row() + v * code.lanes()) * Float.BYTES);
-    }
-
-    private int belowHalf() {
-      return accumulators + 3;
-    }
-
-    private void finish() {
-      int zero = accumulators;
-      int scale = accumulators + 1;
-      int scratch = accumulators + 2;
-      if (shape.relu()) {
-        code.clear(zero);
-      }
-      if (shape.out() == Format.ROUNDED) {
-        code.constant(belowHalf(), Assembler.BELOW_HALF, X);
-      }
-      if (shape.in().isWhole() && shape.residual() != null) {
-        code.mov(X, residual);
-        code.next(RESIDUAL, X, RESIDUAL_AT);
-      }
-      code.mov(X, out);
-      code.next(POINTER, X, OUT_AT);
-      for (int v = 0; v < vectors; v++) {
-        if (shape.in().isWhole()) {
-          code.vmovups(scale, scale(v));
-        }
-        for (int p = 0; p < shape.pixels(); p++) {
-          int sum = accumulator(p, v);
-          if (shape.in().isWhole()) {
-            code.vcvtdq2ps(sum, sum);
-            code.vfmadd213ps(sum, scale, bias(v));
-            if (shape.residual() instanceof Format format) {
-              widen(scratch, residual(p, v, format), format);
-              code.vfmadd231ps(sum, scratch, factor(v));
-            }
-          }
-          if (shape.relu()) {
-            code.vmaxps(sum, zero, sum); // NaN stays, as does -0
-          }
-          narrow(result(p, v), sum, scratch);
-        }
-      }
+      arena.leave();
     }
   }
 }

@@ -1,373 +1,181 @@
 package io.github.resnet4j.kernel;
 
-import static io.github.resnet4j.kernel.Assembler.mem;
+import static io.github.resnet4j.kernel.MachineCode.check;
+import static io.github.resnet4j.kernel.MachineCode.unexpected;
 
-import io.github.resnet4j.kernel.Assembler.Condition;
-import io.github.resnet4j.kernel.Assembler.Label;
-import io.github.resnet4j.kernel.Assembler.Mem;
-import io.github.resnet4j.kernel.Assembler.Reg;
+import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandle;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
-/**
- * Winograd's transforms in machine code, for one form and block. Each is two passes of the same
- * one-dimensional transform over a square: from memory down the columns into a square on the stack,
- * from there along the rows into memory.
- */
-final class MachineWinograd {
-  private static final Reg SQUARE = Reg.RSP; // after the frame is made
-  private static final Reg FRAME = Reg.RBP; // RSP before
-  private static final Reg POINTER = Reg.RAX;
+/** Winograd's transforms in machine code, which {@link MachineWinogradCode} writes. */
+final class MachineWinograd implements WinogradKernels {
+  private static final MethodHandle TRANSFORM = MachineCode.caller(3, 6);
+  private static final MethodHandle OUTPUT = MachineCode.caller(6, 9);
 
-  // Constants of F(4×4) and what a transform needs beside its six inputs.
-  private static final int TWO = 15;
-  private static final int FOUR = 14;
-  private static final int OTHER = 13; // -5 or 8
-  private static final int RESULT = 6; // results in 6 to 11
-  private static final int SPARE = 12;
+  /** Tiles of a call: some 20 µs, since the garbage collector waits for it. */
+  private static final int TILES_OF_A_CALL = 32;
 
-  private final Winograd form;
-  private final int t;
-  private final int m;
-  private final int block;
-  private final Assembler code;
+  private final boolean wide;
+  private final MachineCache cache;
 
-  private MachineWinograd(Winograd form, int block, boolean wide) {
-    this.form = form;
-    this.t = form.inputs();
-    this.m = form.outputs();
-    this.block = block;
-    this.code = new Assembler(wide);
+  MachineWinograd(boolean wide, MachineCache cache) {
+    this.wide = wide;
+    this.cache = cache;
   }
 
-  /**
-   * Parameters: arena (in), arena (to), list of tiles; then, in bytes but for the count: in, to,
-   * first tile, count, row stride, step. The arena comes twice to leave its sums to the code.
-   */
-  static byte[] input(Winograd form, int block, boolean wide) {
-    MachineWinograd winograd = new MachineWinograd(form, block, wide);
-    return winograd.transform(form.inputs(), winograd::transformInput);
+  private record TransformCode(boolean ofInput, Winograd form, int block) {}
+
+  @Override
+  public Transform input(Winograd form, Plane in, Ints places, int step) {
+    var constants = new TransformCode(true, form, in.block());
+    return transform(constants, in, places, step);
   }
 
-  /** Parameters as {@link #input} has them. */
-  static byte[] gradient(Winograd form, int block, boolean wide) {
-    MachineWinograd winograd = new MachineWinograd(form, block, wide);
-    return winograd.transform(form.outputs(), winograd::transformGradient);
+  @Override
+  public Transform gradient(Winograd form, Plane in, Ints places, int step) {
+    var constants = new TransformCode(false, form, in.block());
+    return transform(constants, in, places, step);
   }
 
-  /**
-   * Parameters: arena, weights, lists of outputs, residuals, rows and columns; then, in bytes but
-   * for the count: from, out, residual, bias, first tile, count, step, row stride, residual's row
-   * stride.
-   */
-  static byte[] output(
-      Winograd form, int block, int pixelStride, Kernels.Epilogue epilogue, boolean wide) {
-    return new MachineWinograd(form, block, wide).output(pixelStride, epilogue);
-  }
-
-  private int floats(int count) {
-    return count * Float.BYTES;
-  }
-
-  private void makeSquare(int rows) {
-    code.mov(FRAME, Reg.RSP);
-    code.sub(Reg.RSP, rows * t * code.vectorBytes());
-    code.and(Reg.RSP, -64);
-  }
-
-  private Mem square(int row, int column) {
-    return mem(SQUARE, (row * t + column) * code.vectorBytes());
-  }
-
-  /** A parameter, once {@link #FRAME} holds what RSP was. */
-  private static Mem parameter(MachineCode.Frame frame, int index) {
-    Mem parameter = frame.parameter(index);
-    return mem(FRAME, parameter.displacement());
-  }
-
-  private void constant(int register, float value) {
-    code.constant(register, Float.floatToRawIntBits(value), POINTER);
-  }
-
-  // --- input and gradient
-  // -------------------------------------------------------------------------
-
-  /**
-   * @param n rows and columns of a tile
-   * @param oneDimension makes t registers out of n
-   */
-  private byte[] transform(int n, Runnable oneDimension) {
-    final Reg in = Reg.RDI;
-    final Reg to = Reg.RSI;
-    final Reg tiles = Reg.RDX;
-    final Reg rowStride = Reg.RCX;
-    final Reg step = Reg.R8;
-    final Reg from = Reg.R9;
-    final Reg product = Reg.R10;
-    final Reg vector = Reg.R11;
-    final Reg row = Reg.R12;
-    MachineCode.Frame frame = MachineCode.Frame.enter(code);
-    // The three pointers came in RDI, RSI, RDX, the first three numbers in RCX, R8, R9.
-    code.add(in, Reg.RCX);
-    code.add(to, Reg.R8);
-    code.add(tiles, Reg.R9);
-    makeSquare(t);
-    code.mov(rowStride, parameter(frame, 7));
-    code.mov(step, parameter(frame, 8));
-    if (form == Winograd.F4) {
-      constant(TWO, 2);
-      constant(FOUR, 4);
-      constant(OTHER, -5);
-    }
-    var tile = new Label();
-    code.bind(tile);
-    code.next(from, in, tiles);
-    code.mov(vector, block / code.lanes());
-    var again = new Label();
-    code.bind(again);
-    // Down the columns.
-    for (int c = 0; c < n; c++) {
-      code.mov(row, from);
-      for (int r = 0; r < n; r++) {
-        code.vmovups(r, mem(row, floats(c * block)));
-        if (r + 1 < n) {
-          code.add(row, rowStride);
+  private Transform transform(TransformCode constants, Plane in, Ints places, int step) {
+    MachineKernels.checkBlock(constants.block, wide);
+    checkStep(step);
+    Winograd form = constants.form;
+    MemorySegment code =
+        cache.get(
+            constants,
+            () ->
+                constants.ofInput
+                    ? MachineWinogradCode.input(form, constants.block, wide)
+                    : MachineWinogradCode.gradient(form, constants.block, wide));
+    long inSpan = in.span(constants.ofInput ? form.inputs() : form.outputs());
+    return (arena, first, end, from, to, _) -> {
+      Objects.checkFromToIndex(first, end, places.size());
+      check(arena, (long) from + places.least, from + places.most + inSpan);
+      checkProducts(arena, to, form, step, (long) (end - first) * constants.block);
+      MemorySegment memory = arena.enter();
+      for (int i = first; i < end; i += TILES_OF_A_CALL) {
+        try {
+          TRANSFORM.invokeExact(
+              code,
+              memory,
+              memory,
+              places.segment,
+              4L * from,
+              4L * (to + (i - first) * constants.block),
+              4L * i,
+              (long) Math.min(TILES_OF_A_CALL, end - i),
+              4L * in.rowStride(),
+              4L * step);
+        } catch (Throwable e) {
+          throw unexpected(e);
         }
       }
-      oneDimension.run();
-      for (int r = 0; r < t; r++) {
-        code.vmovups(square(r, c), RESULT + r);
-      }
-    }
-    // Along the rows.
-    code.mov(product, to);
-    for (int r = 0; r < t; r++) {
-      for (int c = 0; c < n; c++) {
-        code.vmovups(c, square(r, c));
-      }
-      oneDimension.run();
-      for (int c = 0; c < t; c++) {
-        code.vmovups(mem(product), RESULT + c);
-        code.add(product, step);
-      }
-    }
-    code.add(from, code.vectorBytes());
-    code.add(to, code.vectorBytes());
-    code.sub(vector, 1);
-    code.jump(Condition.NOT_EQUAL, again);
-    code.sub(parameter(frame, 6), 1);
-    code.jump(Condition.NOT_EQUAL, tile);
-    code.mov(Reg.RSP, FRAME);
-    frame.leave();
-    return code.code();
+      arena.leave();
+    };
   }
 
-  /** {@code Bᵀ d}: from registers 0 to t into {@link #RESULT} and the next ones. */
-  private void transformInput() {
-    if (form == Winograd.F2) {
-      code.vsubps(RESULT, 0, 2);
-      code.vaddps(RESULT + 1, 1, 2);
-      code.vsubps(RESULT + 2, 2, 1);
-      code.vsubps(RESULT + 3, 1, 3);
-      return;
+  private static void checkStep(int step) {
+    if (step < 0) {
+      throw new IllegalArgumentException("products %d apart".formatted(step));
     }
-    // r0 = 4 d0 - 5 d2 + d4, r5 = 4 d1 - 5 d3 + d5
-    code.vmovaps(RESULT, 4);
-    code.vfmadd231ps(RESULT, 2, OTHER);
-    code.vfmadd231ps(RESULT, 0, FOUR);
-    code.vfmadd231ps(5, 3, OTHER);
-    code.vfmadd231ps(5, 1, FOUR);
-    // even = d4 - 4 d2, odd = d3 - 4 d1; r1 and r2 are their sum and difference
-    code.vmulps(SPARE, 2, FOUR);
-    code.vsubps(SPARE, 4, SPARE);
-    code.vmulps(0, 1, FOUR);
-    code.vsubps(0, 3, 0);
-    code.vaddps(RESULT + 1, SPARE, 0);
-    code.vsubps(RESULT + 2, SPARE, 0);
-    // d4 - d2 and 2 (d3 - d1); r3 and r4 are their sum and difference
-    code.vsubps(4, 4, 2);
-    code.vsubps(3, 3, 1);
-    code.vmulps(3, 3, TWO);
-    code.vaddps(RESULT + 3, 4, 3);
-    code.vsubps(RESULT + 4, 4, 3);
-    code.vmovaps(RESULT + 5, 5);
   }
 
-  /** {@code A dy}: from registers 0 to m into {@link #RESULT} and the next ones. */
-  private void transformGradient() {
-    code.vmovaps(RESULT, 0);
-    if (form == Winograd.F2) {
-      code.vaddps(RESULT + 1, 0, 1);
-      code.vsubps(RESULT + 2, 0, 1);
-      code.clear(SPARE);
-      code.vsubps(RESULT + 3, SPARE, 1);
-      return;
-    }
-    // y0 + y2 and y1 + y3; r1 and r2 are their sum and difference
-    code.vaddps(SPARE, 0, 2);
-    code.vaddps(4, 1, 3);
-    code.vaddps(RESULT + 1, SPARE, 4);
-    code.vsubps(RESULT + 2, SPARE, 4);
-    // y0 + 4 y2 and 2 (y1 + 4 y3); r3 and r4 are their sum and difference
-    code.vmovaps(SPARE, 0);
-    code.vfmadd231ps(SPARE, 2, FOUR);
-    code.vmovaps(4, 1);
-    code.vfmadd231ps(4, 3, FOUR);
-    code.vmulps(4, 4, TWO);
-    code.vaddps(RESULT + 3, SPARE, 4);
-    code.vsubps(RESULT + 4, SPARE, 4);
-    code.vmovaps(RESULT + 5, 3);
+  private static void checkProducts(Floats arena, int at, Winograd form, int step, long words) {
+    check(arena, at, at + (form.products() - 1L) * step + words);
   }
 
-  // --- output -----------------------------------------------------------------------------------
+  /** What the code of an output transform depends on. */
+  record OutputCode(
+      Winograd form,
+      int channels,
+      int pixelStride,
+      boolean residual,
+      boolean relu,
+      boolean rounded) {}
 
-  private byte[] output(int pixelStride, Kernels.Epilogue epilogue) {
-    final Reg from = Reg.RDI;
-    final Reg bias = Reg.RSI;
-    final Reg outAt = Reg.RDX;
-    final Reg residualAt = Reg.RCX;
-    final Reg rows = Reg.R8;
-    final Reg columns = Reg.R9;
-    final Reg step = Reg.R10;
-    final Reg plane = Reg.R11; // then the residual's row
-    final Reg vector = Reg.RBX;
-    final Reg out = Reg.R12;
-    final Reg residual = Reg.R13;
-    final Reg column = Reg.R14;
-    final Reg rowStep = Reg.R15;
-    final Reg row = Reg.R14; // once the columns are done
-    final Reg rowsOfTile = Reg.R15;
-    MachineCode.Frame frame = MachineCode.Frame.enter(code);
-    for (Reg list : new Reg[] {outAt, residualAt, rows, columns}) {
-      code.add(list, frame.parameter(10));
+  @Override
+  public Output output(Winograd form, int channels, int step, Places places, Epilogue epilogue) {
+    Plane out = epilogue.out();
+    MachineKernels.checkBlock(channels, wide);
+    MachineKernels.checkBlock(out.block(), wide);
+    checkStep(step);
+    if (places.rows().most > form.outputs() || places.columns().most > form.outputs()) {
+      throw new IllegalArgumentException("more outputs than a tile has");
     }
-    code.add(bias, frame.parameter(9));
-    code.mov(step, frame.parameter(12));
-    makeSquare(m);
-    // The places that outputs and residuals are relative to replace their parameters.
-    code.add(parameter(frame, 7), from);
-    code.add(parameter(frame, 8), from);
-    code.add(from, parameter(frame, 6));
-    if (form == Winograd.F4) {
-      constant(TWO, 2);
-      constant(FOUR, 4);
-      constant(OTHER, 8);
-    }
-
-    var tile = new Label();
-    code.bind(tile);
-    code.mov(POINTER, parameter(frame, 7));
-    code.next(out, POINTER, outAt);
-    if (epilogue.residual()) {
-      code.mov(POINTER, parameter(frame, 8));
-      code.next(residual, POINTER, residualAt);
-    }
-    code.mov(vector, 0); // in bytes
-    var again = new Label();
-    code.bind(again);
-    // Down the columns, whose products are t planes apart.
-    code.mov(rowStep, step);
-    for (int i = 1; i < t / 2; i++) {
-      code.add(rowStep, step);
-    }
-    code.add(rowStep, rowStep);
-    code.lea(column, mem(from, vector, 1));
-    for (int c = 0; c < t; c++) {
-      code.mov(plane, column);
-      for (int r = 0; r < t; r++) {
-        code.vmovups(r, mem(plane));
-        if (r + 1 < t) {
-          code.add(plane, rowStep);
-        }
-      }
-      code.add(column, step);
-      transformOutput();
-      for (int r = 0; r < m; r++) {
-        code.vmovups(square(r, c), RESULT + r);
-      }
-    }
-    // Along the rows.
-    var done = new Label();
-    code.movsxd(rowsOfTile, mem(rows));
-    code.lea(row, mem(out, vector, 1));
-    if (epilogue.residual()) {
-      code.lea(plane, mem(residual, vector, 1));
-    }
-    for (int r = 0; r < m; r++) {
-      if (r > 0) {
-        code.cmp(rowsOfTile, r + 1);
-        code.jump(Condition.LESS, done);
-        code.add(row, parameter(frame, 13));
-        if (epilogue.residual()) {
-          code.add(plane, parameter(frame, 14));
-        }
-      }
-      for (int c = 0; c < t; c++) {
-        code.vmovups(c, square(r, c));
-      }
-      transformOutput();
-      code.vmovups(0, mem(bias, vector, 1));
-      if (epilogue.relu()) {
-        code.clear(1);
-      }
-      if (epilogue.rounded()) {
-        code.constant(2, Assembler.BELOW_HALF, POINTER);
-      }
-      code.movsxd(POINTER, mem(columns));
-      var rowDone = new Label();
-      for (int c = 0; c < m; c++) {
-        if (c > 0) {
-          code.cmp(POINTER, c + 1);
-          code.jump(Condition.LESS, rowDone);
-        }
-        int pixel = floats(c * pixelStride);
-        code.vaddps(RESULT + c, RESULT + c, 0);
-        if (epilogue.residual()) {
-          code.vaddps(RESULT + c, RESULT + c, mem(plane, pixel));
-        }
-        if (epilogue.relu()) {
-          code.vmaxps(RESULT + c, 1, RESULT + c);
-        }
-        if (epilogue.rounded()) {
-          code.round(RESULT + c, 2, 3);
-        }
-        code.vmovups(mem(row, pixel), RESULT + c);
-      }
-      code.bind(rowDone);
-    }
-    code.bind(done);
-    code.add(vector, code.vectorBytes());
-    code.cmp(vector, floats(block));
-    code.jump(Condition.NOT_EQUAL, again);
-    code.add(from, floats(block));
-    code.add(rows, Integer.BYTES);
-    code.add(columns, Integer.BYTES);
-    code.sub(parameter(frame, 11), 1);
-    code.jump(Condition.NOT_EQUAL, tile);
-    code.mov(Reg.RSP, FRAME);
-    frame.leave();
-    return code.code();
+    var constants =
+        new OutputCode(
+            form,
+            channels,
+            out.block(),
+            epilogue.residual() != null,
+            epilogue.relu(),
+            epilogue.rounded());
+    MemorySegment code = cache.get(constants, () -> MachineWinogradCode.output(constants, wide));
+    return new OutputLaunch(code, form, channels, step, places, epilogue);
   }
 
-  /** {@code Aᵀ m}: from registers 0 to t into {@link #RESULT} and the next ones. */
-  private void transformOutput() {
-    if (form == Winograd.F2) {
-      code.vaddps(RESULT, 0, 1);
-      code.vaddps(RESULT, RESULT, 2);
-      code.vsubps(RESULT + 1, 1, 2);
-      code.vsubps(RESULT + 1, RESULT + 1, 3);
-      return;
+  private record OutputLaunch(
+      MemorySegment code, Winograd form, int channels, int step, Places places, Epilogue epilogue)
+      implements Output {
+    @Override
+    public void run(
+        Floats arena, int first, int end, int from, int bias, int out, int residual, int scratch) {
+      Objects.checkFromToIndex(first, end, places.out().size());
+      Objects.checkFromToIndex(first, end, places.rows().size());
+      Objects.checkFromToIndex(first, end, places.columns().size());
+      checkProducts(arena, from, form, step, (long) (end - first) * channels);
+      check(epilogue.biases(), bias, (long) bias + channels);
+      checkOutputs(arena, out, places.out(), first, end, epilogue.out());
+      Plane added = epilogue.residual();
+      if (added != null) {
+        Objects.checkFromToIndex(first, end, places.residual().size());
+        checkOutputs(arena, residual, places.residual(), first, end, added);
+      }
+      MemorySegment memory = arena.enter();
+      for (int i = first; i < end; i += TILES_OF_A_CALL) {
+        try {
+          OUTPUT.invokeExact(
+              code,
+              memory,
+              epilogue.biases().enter(),
+              places.out().segment,
+              places.residual().segment,
+              places.rows().segment,
+              places.columns().segment,
+              4L * (from + (i - first) * channels),
+              4L * out,
+              4L * residual,
+              4L * bias,
+              4L * i,
+              (long) Math.min(TILES_OF_A_CALL, end - i),
+              4L * step,
+              4L * epilogue.out().rowStride(),
+              4L * rowStride(added));
+        } catch (Throwable e) {
+          throw unexpected(e);
+        }
+      }
+      arena.leave();
     }
-    // p = m1 + m2, r = m3 + m4: y0 = m0 + p + r, y2 = p + 4 r
-    code.vaddps(RESULT + 2, 1, 2);
-    code.vaddps(SPARE, 3, 4);
-    code.vaddps(RESULT, 0, RESULT + 2);
-    code.vaddps(RESULT, RESULT, SPARE);
-    code.vfmadd231ps(RESULT + 2, SPARE, FOUR);
-    // q = m1 - m2, s = m3 - m4: y1 = q + 2 s, y3 = q + 8 s + m5
-    code.vsubps(RESULT + 1, 1, 2);
-    code.vsubps(SPARE, 3, 4);
-    code.vmovaps(RESULT + 3, RESULT + 1);
-    code.vfmadd231ps(RESULT + 1, SPARE, TWO);
-    code.vfmadd231ps(RESULT + 3, SPARE, OTHER);
-    code.vaddps(RESULT + 3, RESULT + 3, 5);
+
+    private static int rowStride(@Nullable Plane plane) {
+      return plane == null ? 0 : plane.rowStride();
+    }
+
+    /** Of outputs (or residuals), only those that exist: a tile may overhang its image. */
+    private void checkOutputs(Floats arena, int at, Ints where, int first, int end, Plane plane) {
+      long last = 0;
+      for (int t = first; t < end; t++) {
+        // The first row and column are always written.
+        long rows = Math.max(1, places.rows().values[t]) - 1;
+        long columns = Math.max(1, places.columns().values[t]) - 1;
+        long pixel = where.values[t] + rows * plane.rowStride() + columns * plane.block();
+        last = Math.max(last, pixel + channels);
+      }
+      check(arena, (long) at + where.least, 0);
+      check(arena, 0, at + last);
+    }
   }
 }

@@ -2,12 +2,13 @@ package io.github.resnet4j.kernel;
 
 import java.util.Arrays;
 import java.util.Optional;
-import java.util.function.Function;
 
 /** Runs every family of kernels once, small, and compares with the scalar twin. */
 final class SelfTest {
   /** Winograd's sums are in another order; relative to the largest result. */
   private static final float TOLERANCE = 1e-5f;
+
+  private static final PoolKernels.Windows WINDOWS = new PoolKernels.Windows(3, 2);
 
   private SelfTest() {}
 
@@ -18,13 +19,16 @@ final class SelfTest {
     for (int vectors = 1; vectors <= kernels.mostVectors(); vectors *= 2) {
       for (boolean grouped : new boolean[] {false, true}) {
         int pixels = Math.min(14, kernels.accumulators() / vectors);
+        var in = new ConvTile.Input(Format.FP32, 16, 7);
+        var out = new ConvTile.Output(Format.FP32, 64, grouped ? null : Format.FP32, true);
         var shape =
-            new ConvTile.Shape(
-                pixels, vectors * lanes, 16, 7, 64, !grouped, true, grouped ? lanes : 0);
+            grouped
+                ? ConvTile.Shape.ofGroups(pixels, vectors * lanes, in, out, lanes)
+                : new ConvTile.Shape(pixels, vectors * lanes, in, out);
         float[] expected = values();
         float[] actual = values();
-        tile(twin.tile(shape), expected, values());
-        tile(kernels.tile(shape), actual, values());
+        tile(twin.conv()::tile, shape, expected, values());
+        tile(kernels.conv()::tile, shape, actual, values());
         if (!Arrays.equals(expected, actual)) {
           return Optional.of("the self-test of convolution failed: " + shape);
         }
@@ -33,8 +37,8 @@ final class SelfTest {
     for (Winograd form : Winograd.values()) {
       float[] expected = values();
       float[] actual = values();
-      winograd(twin, form, expected);
-      winograd(kernels, form, actual);
+      winograd(twin.winograd(), form, expected);
+      winograd(kernels.winograd(), form, actual);
       // What lies in the transforms' own room is of no interest.
       float largest = 0;
       for (int i = 0; i < 8192; i++) {
@@ -50,8 +54,9 @@ final class SelfTest {
     float[] actual = values();
     for (Kernels each : new Kernels[] {twin, kernels}) {
       Floats arena = Floats.of(each == twin ? expected : actual);
-      each.maxPoolRow(arena, Format.FP32, 16, 10 * 64, 64, 3, 2, 8192, 4);
-      each.average(arena, 16, 10 * 64, 64, 3, 4, 12288);
+      Plane in = Plane.ofFloats(3, 4, 64, 10 * 64);
+      each.pool().max(WINDOWS, in, in).run(arena, 16, 8192);
+      each.pool().average(in).run(arena, 16, 12288);
     }
     return Arrays.equals(expected, actual)
         ? Optional.empty()
@@ -61,37 +66,36 @@ final class SelfTest {
   /** What differs among the kernels that training uses, or empty. */
   static Optional<String> trainingFailure(Kernels kernels) {
     var twin = new ScalarKernels();
-    var region = new Kernels.Region(2, 3, 64);
-    var shape = ConvTile.Shape.ofWeightGradient(3, kernels.lanes(), 5, 64, 64, 6 * 64);
+    Plane x = Plane.ofFloats(2, 3, 64, 4 * 64);
+    Plane y = Plane.ofFloats(2, 3, 64, 3 * 64);
+    Plane wide = Plane.ofFloats(3, 4, 64, 10 * 64);
+    Plane gradient = Plane.ofFloats(1, 5, 64, 6 * 64);
+    var shape = ConvTile.Shape.ofWeightGradient(3, kernels.lanes(), 64, gradient);
     float[] expected = values();
     float[] actual = values();
     for (Kernels each : new Kernels[] {twin, kernels}) {
       float[] values = each == twin ? expected : actual;
       Floats arena = Floats.of(values);
-      each.moments(arena, region, 16, 4 * 64, 1000, 8192);
-      each.normalize(arena, region, 16, 4 * 64, 1000, 2000, 3 * 64, 9000, 3 * 64);
-      for (Kernels.Mask mask : Kernels.Mask.values()) {
-        each.gradientMoments(
-            arena,
-            region,
-            mask,
-            10000,
-            192,
-            16,
-            256,
-            2000,
-            192,
-            1000,
-            10600 + mask.ordinal() * 128);
+      NormKernels norm = each.norm();
+      norm.moments(x).run(arena, 16, 1000, 8192);
+      norm.normalize(x, y, y).run(arena, 16, 1000, 2000, 9000);
+      for (NormKernels.Mask mask : NormKernels.Mask.values()) {
+        int sums = 10600 + mask.ordinal() * 128;
+        norm.gradientMoments(mask, y, x, y).run(arena, 10000, 16, 2000, 1000, sums);
       }
-      each.normGradient(arena, region, true, 2000, 3 * 64, 16, 4 * 64, 1000, 11200, 3 * 64);
-      each.normGradient(arena, region, false, 2000, 3 * 64, 16, 4 * 64, 1000, 11600, 3 * 64);
-      each.maxPoolGradientRow(arena, 16, 10 * 64, 64, 3, 2, 16 + 64, 3000, 12100, 10 * 64, 4);
-      tile(each.tile(shape), values, values());
+      norm.gradient(true, y, x, y).run(arena, 2000, 16, 1000, 11200);
+      norm.gradient(false, y, x, y).run(arena, 2000, 16, 1000, 11600);
+      each.pool().maxGradient(WINDOWS, wide, wide, wide).run(arena, 16, 16 + 64, 3000, 12100);
+      tile(each.conv()::tile, shape, values, values());
     }
     return Arrays.equals(expected, actual)
         ? Optional.empty()
         : Optional.of("the self-test of training failed");
+  }
+
+  /** Makes tiles, as {@link ConvKernels#tile} does. */
+  interface Tiles {
+    ConvTile tile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints runs);
   }
 
   /**
@@ -99,18 +103,22 @@ final class SelfTest {
    *
    * @param tiles makes them
    */
-  static boolean agree(Function<ConvTile.Shape, ConvTile> tiles, int lanes, Format in) {
+  static boolean agree(Tiles tiles, int lanes, Format in) {
     float[] words = words(in);
     float[] weights = words(in.isWhole() ? Format.S8 : in);
     System.arraycopy(values(), 0, weights, 8192, 1024); // bias, scale and factor are floats
     for (int vectors = 1; vectors <= 2; vectors++) {
+      Format residual = in.isWhole() ? Format.S8 : in;
       var shape =
           new ConvTile.Shape(
-              3, vectors * lanes, 16, 7, 64, true, 0, in, in, in.isWhole() ? Format.S8 : in);
+              3,
+              vectors * lanes,
+              new ConvTile.Input(in, 16, 7),
+              new ConvTile.Output(in, 64, residual, true));
       float[] expected = words.clone();
       float[] actual = words.clone();
-      tile(new ScalarKernels().tile(shape), expected, weights);
-      tile(tiles.apply(shape), actual, weights);
+      tile(new ScalarConv()::tile, shape, expected, weights);
+      tile(tiles, shape, actual, weights);
       for (int i = 0; i < expected.length; i++) {
         if (Float.floatToRawIntBits(expected[i]) != Float.floatToRawIntBits(actual[i])) {
           return false;
@@ -145,53 +153,24 @@ final class SelfTest {
     return values;
   }
 
-  private static void tile(ConvTile tile, float[] arena, float[] weights) {
+  private static void tile(Tiles kernels, ConvTile.Shape shape, float[] arena, float[] weights) {
     var tiles = new ConvTile.Tiles(Ints.of(0, 5), Ints.of(0, 2048), Ints.of(0, 1024));
-    tile.run(
-        Floats.of(arena),
-        tiles,
-        0,
-        2,
-        16,
-        8192,
-        4096,
-        Ints.of(3, 40, 17),
-        0,
-        3,
-        Floats.of(weights),
-        16,
-        8192);
+    var sum = new ConvTile.Reduction(0, 3, 8192);
+    kernels
+        .tile(shape, tiles, Ints.of(3, 40, 17))
+        .run(Floats.of(arena), 0, 2, 16, 8192, 4096, Floats.of(weights), 16, sum);
   }
 
-  private static void winograd(Kernels kernels, Winograd form, float[] values) {
+  private static void winograd(WinogradKernels kernels, Winograd form, float[] values) {
     Floats arena = Floats.of(values);
     int m = form.outputs();
     int block = 16;
-    var tiles =
-        new Kernels.WinogradTiles(
-            Ints.of(0, m * block),
-            Ints.of(0, m * block),
-            Ints.of(0, 5),
-            Ints.of(m, m - 1),
-            Ints.of(m - 1, m));
-    kernels.winogradInput(form, arena, tiles, 0, 2, 16, 12 * block, block, 8192, 48, 12000);
-    kernels.winogradOutput(
-        form,
-        arena,
-        tiles,
-        0,
-        2,
-        8192,
-        48,
-        block,
-        Floats.of(values()),
-        16,
-        4096,
-        12 * block,
-        block,
-        2048,
-        12 * block,
-        new Kernels.Epilogue(true, true, false),
-        12000);
+    Plane plane = Plane.ofFloats(2, 2, block, 12 * block);
+    Ints at = Ints.of(0, m * block);
+    var places =
+        new WinogradKernels.Places(at, Ints.of(0, 5), Ints.of(m, m - 1), Ints.of(m - 1, m));
+    var epilogue = new WinogradKernels.Epilogue(Floats.of(values()), plane, plane, true);
+    kernels.input(form, plane, at, 48).run(arena, 0, 2, 16, 8192, 12000);
+    kernels.output(form, block, 48, places, epilogue).run(arena, 0, 2, 8192, 16, 4096, 2048, 12000);
   }
 }

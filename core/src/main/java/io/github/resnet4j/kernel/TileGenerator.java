@@ -45,7 +45,7 @@ import jdk.incubator.vector.VectorSpecies;
  * and no shape shares a method with another.
  */
 final class TileGenerator {
-  private static final ClassDesc TILE = desc(TileByTile.OneTile.class);
+  private static final ClassDesc TILE = desc(OneTile.class);
   private static final ClassDesc GENERATED = ClassDesc.of(ConvTile.class.getName() + "$Generated");
   private static final ClassDesc KERNELS = desc(VectorKernels.class);
   private static final ClassDesc FLOAT_VECTOR = desc(FloatVector.class);
@@ -56,21 +56,22 @@ final class TileGenerator {
   private static final ClassDesc FLOATS = CD_float.arrayType();
   private static final ClassDesc INTS = CD_int.arrayType();
 
+  private static final ClassDesc REDUCTION = desc(ConvTile.Reduction.class);
+
   private static final MethodTypeDesc RUN =
-      MethodTypeDesc.of(
-          CD_void, FLOATS, CD_int, INTS, CD_int, CD_int, FLOATS, CD_int, CD_int, CD_int, CD_int);
+      MethodTypeDesc.of(CD_void, FLOATS, CD_int, CD_int, CD_int, INTS, FLOATS, CD_int, REDUCTION);
 
   // The parameters of run, then its other local variables.
   private static final int ARENA = 1;
   private static final int IN_AT = 2;
-  private static final int RUNS = 3;
-  private static final int FIRST_RUN = 4;
-  private static final int END_RUN = 5;
+  private static final int OUT_AT = 3;
+  private static final int RESIDUAL_AT = 4;
+  private static final int RUNS = 5;
   private static final int WEIGHTS = 6;
   private static final int WEIGHT_AT = 7;
-  private static final int BIAS_AT = 8;
-  private static final int RESIDUAL_AT = 9;
-  private static final int OUT_AT = 10;
+  private static final int SUM = 8;
+  private static final int END_RUN = 9;
+  private static final int BIAS_AT = 10;
   private static final int X_AT = 11;
   private static final int I = 12;
   private static final int X = 13;
@@ -93,7 +94,7 @@ final class TileGenerator {
   }
 
   /** Makes the tile of a shape, as a hidden class of its own. */
-  static TileByTile.OneTile generate(ConvTile.Shape shape) {
+  static OneTile generate(ConvTile.Shape shape) {
     byte[] bytes =
         ClassFile.of()
             .build(
@@ -115,7 +116,7 @@ final class TileGenerator {
                             ClassFile.ACC_PUBLIC,
                             code -> new TileGenerator(shape, code).write()));
     try {
-      return (TileByTile.OneTile)
+      return (OneTile)
           MethodHandles.lookup()
               .defineHiddenClass(bytes, true)
               .lookupClass()
@@ -130,22 +131,29 @@ final class TileGenerator {
   }
 
   private void write() {
-    start();
     int run = accumulator(shape.pixels(), 0);
-    code.iload(FIRST_RUN).istore(run);
+    ofReduction("biasAt", BIAS_AT);
+    ofReduction("endRun", END_RUN);
+    start();
+    ofReduction("firstRun", run);
     loop(
         run,
         () -> code.iload(END_RUN),
         () -> {
           code.iload(IN_AT).aload(RUNS).iload(run).iaload().iadd().istore(X_AT);
           code.iconst_0().istore(I);
-          loop(I, () -> code.loadConstant(shape.run()), this::multiply);
+          loop(I, () -> code.loadConstant(shape.in().run()), this::multiply);
           if (shape.walk().gap() > 0) {
             advance(WEIGHT_AT, shape.walk().gap());
           }
         });
     finish();
     code.return_();
+  }
+
+  private void ofReduction(String component, int local) {
+    code.aload(SUM);
+    code.invokevirtual(REDUCTION, component, MethodTypeDesc.of(CD_int)).istore(local);
   }
 
   /** The accumulators' start: the bias, or bias plus residual. */
@@ -156,8 +164,8 @@ final class TileGenerator {
     }
     everyAccumulator((p, v) -> {
       code.aload(W + v);
-      if (shape.residual() != null) {
-        load(ARENA, RESIDUAL_AT, p * shape.outStride() + v * spacing);
+      if (shape.out().residual() != null) {
+        load(ARENA, RESIDUAL_AT, p * shape.out().pixelStride() + v * spacing);
         code.invokevirtual(FLOAT_VECTOR, "add", MethodTypeDesc.of(FLOAT_VECTOR, VECTOR));
       }
       code.astore(accumulator(p, v));
@@ -171,7 +179,7 @@ final class TileGenerator {
       code.astore(W + v);
     }
     for (int p = 0; p < shape.pixels(); p++) {
-      int pixel = p * shape.pixelStride();
+      int pixel = p * shape.in().pixelStride();
       if (shape.groups() > 0) {
         load(ARENA, X_AT, pixel);
       } else {
@@ -198,13 +206,16 @@ final class TileGenerator {
   private void finish() {
     everyAccumulator((p, v) -> {
       code.aload(accumulator(p, v));
-      if (shape.relu()) {
+      if (shape.out().relu()) {
         code.fconst_0().aload(accumulator(p, v));
         code.getstatic(desc(VectorOperators.class), "LT", COMPARISON).fconst_0();
         code.invokevirtual(FLOAT_VECTOR, "compare", MethodTypeDesc.of(MASK, COMPARISON, CD_float));
         code.invokevirtual(FLOAT_VECTOR, "blend", MethodTypeDesc.of(FLOAT_VECTOR, CD_float, MASK));
       }
-      code.aload(ARENA).iload(OUT_AT).loadConstant(p * shape.outStride() + v * spacing).iadd();
+      code.aload(ARENA)
+          .iload(OUT_AT)
+          .loadConstant(p * shape.out().pixelStride() + v * spacing)
+          .iadd();
       code.invokevirtual(FLOAT_VECTOR, "intoArray", MethodTypeDesc.of(CD_void, FLOATS, CD_int));
     });
   }

@@ -85,16 +85,13 @@ class KernelsTest {
     int run = 1 + random.nextInt(groups > 0 ? 5 : 70);
     int pixelStride = 1 + random.nextInt(130);
     int outStride = vectors * Math.max(16, kernels.lanes()) + random.nextInt(3) * 16;
+    Format residual = random.nextBoolean() ? Format.FP32 : null;
+    var in = new ConvTile.Input(Format.FP32, pixelStride, run);
+    var out = new ConvTile.Output(Format.FP32, outStride, residual, random.nextBoolean());
     var shape =
-        new ConvTile.Shape(
-            pixels,
-            channels,
-            pixelStride,
-            run,
-            outStride,
-            random.nextBoolean(),
-            random.nextBoolean(),
-            groups);
+        groups > 0
+            ? ConvTile.Shape.ofGroups(pixels, channels, in, out, groups)
+            : new ConvTile.Shape(pixels, channels, in, out);
     int runCount = random.nextInt(5);
     int inputs = 100 + pixels * pixelStride + 2000 + run * (groups > 0 ? 16 : 1);
     int outputs = 2 * pixels * outStride;
@@ -109,21 +106,18 @@ class KernelsTest {
     float[] twin = arena.clone();
 
     for (var each : List.of(kernels, SCALAR)) {
-      each.tile(shape)
+      each.conv()
+          .tile(shape, tiles, Ints.of(runs))
           .run(
               Floats.of(each == kernels ? arena : twin),
-              tiles,
               1,
               3,
               0,
               inputs + outputs,
               inputs,
-              Ints.of(runs),
-              1,
-              1 + runCount,
               Floats.of(weights),
               5,
-              5 + runCount * run * channels);
+              new ConvTile.Reduction(1, 1 + runCount, 5 + runCount * run * channels));
     }
 
     assertArrayEquals(
@@ -144,7 +138,8 @@ class KernelsTest {
     int pixel = channels + random.nextInt(2) * 16;
     int row = columns * pixel + random.nextInt(3) * pixel;
     int step = 1 + random.nextInt(130);
-    var shape = ConvTile.Shape.ofWeightGradient(inputs, channels, columns, step, pixel, row);
+    Plane plane = Plane.ofFloats(1, columns, pixel, row);
+    var shape = ConvTile.Shape.ofWeightGradient(inputs, channels, step, plane);
     int rows = random.nextInt(4);
     int sums = 3 * inputs * channels;
     int read = inputs + columns * step + 500;
@@ -157,21 +152,18 @@ class KernelsTest {
     var from = Ints.of(0, 3, 1);
     var to = Ints.of(2 * inputs * channels, 0, inputs * channels);
     for (var each : List.of(kernels, SCALAR)) {
-      each.tile(shape)
+      each.conv()
+          .tile(shape, new ConvTile.Tiles(from, to, to), Ints.of(places))
           .run(
               Floats.of(each == kernels ? arena : twin),
-              new ConvTile.Tiles(from, to, to),
               0,
               3,
               sums,
               0,
               0,
-              Ints.of(places),
-              1,
-              1 + rows,
               Floats.of(operands),
               5,
-              gradient.length);
+              new ConvTile.Reduction(1, 1 + rows, gradient.length));
     }
     assertArrayEquals(twin, arena, () -> kernels.name() + " " + shape);
   }
@@ -185,8 +177,10 @@ class KernelsTest {
   private static void batchNormGivesTheSameBits(Kernels kernels, Random random) {
     int block = kernels.lanes() * (1 << random.nextInt(64 / kernels.lanes() > 4 ? 4 : 3));
     block = Math.min(block, 64);
-    var region = new Kernels.Region(1 + random.nextInt(9), 1 + random.nextInt(9), block);
-    int row = (region.columns() + random.nextInt(3)) * block;
+    int rows = 1 + random.nextInt(9);
+    int columns = 1 + random.nextInt(9);
+    Plane xs = Plane.ofFloats(rows, columns, block, (columns + random.nextInt(3)) * block);
+    Plane others = Plane.ofFloats(rows, columns, block, (columns + random.nextInt(3)) * block);
     int plane = 9 * 11 * 64;
     float[] arena = random(random, 4 * plane + 2048);
     float[] twin = arena.clone();
@@ -195,30 +189,32 @@ class KernelsTest {
     int third = 2 * plane + random.nextInt(7);
     int coefficients = 4 * plane;
     int sums = 4 * plane + 1024;
-    Kernels.Mask mask = Kernels.Mask.values()[random.nextInt(3)];
+    NormKernels.Mask mask = NormKernels.Mask.values()[random.nextInt(3)];
     boolean masked = random.nextBoolean();
     boolean residual = random.nextBoolean();
     boolean inPlace = random.nextBoolean();
     for (var each : List.of(kernels, SCALAR)) {
       Floats memory = Floats.of(each == kernels ? arena : twin);
-      each.moments(memory, region, x, row, coefficients, sums);
-      each.normalize(memory, region, x, row, coefficients, residual ? second : -1, row, third, row);
-      each.gradientMoments(
-          memory, region, mask, second, row, x, row, third, row, coefficients, sums + 512);
+      NormKernels norm = each.norm();
+      norm.moments(xs).run(memory, x, coefficients, sums);
+      norm.normalize(xs, residual ? others : null, others)
+          .run(memory, x, coefficients, second, third);
+      norm.gradientMoments(mask, others, xs, others)
+          .run(memory, second, x, third, coefficients, sums + 512);
       int out = inPlace ? second : 3 * plane;
-      each.normGradient(memory, region, masked, second, row, x, row, coefficients, out, row);
+      norm.gradient(masked, others, xs, others).run(memory, second, x, coefficients, out);
     }
-    assertArrayEquals(twin, arena, () -> "%s %s %s".formatted(kernels.name(), region, mask));
+    assertArrayEquals(twin, arena, () -> "%s %s %s".formatted(kernels.name(), xs, mask));
   }
 
   @Test
   void batchNormBeyondItsArrayIsRefused() {
-    var region = new Kernels.Region(2, 3, 64);
+    Plane x = Plane.ofFloats(2, 3, 64, 3 * 64);
     Floats arena = Floats.of(new float[2 * 3 * 64 + 127]);
     for (Kernels kernels : ALL) {
       assertThrows(
           IndexOutOfBoundsException.class,
-          () -> kernels.moments(arena, region, 0, 3 * 64, 0, 2 * 3 * 64),
+          () -> kernels.norm().moments(x).run(arena, 0, 0, 2 * 3 * 64),
           kernels.name());
     }
   }
@@ -242,21 +238,15 @@ class KernelsTest {
     for (int i = 0; i < maxima; i++) {
       arena[i] = random.nextInt(3); // the same maximum often occurs twice
     }
-    SCALAR.maxPoolRow(Floats.of(arena), Format.FP32, 0, row, block, size, stride, maxima, count);
+    var windows = new PoolKernels.Windows(size, stride);
+    Plane in = Plane.ofFloats(size, count * stride + size, block, row);
+    Plane out = Plane.ofFloats(1, count, block, count * block);
+    SCALAR.pool().max(windows, in, out).run(Floats.of(arena), 0, maxima);
     float[] twin = arena.clone();
     for (var each : List.of(kernels, SCALAR)) {
-      each.maxPoolGradientRow(
-          Floats.of(each == kernels ? arena : twin),
-          0,
-          row,
-          block,
-          size,
-          stride,
-          maxima,
-          gradient,
-          to,
-          row,
-          count);
+      each.pool()
+          .maxGradient(windows, in, out, in)
+          .run(Floats.of(each == kernels ? arena : twin), 0, maxima, gradient, to);
     }
     assertArrayEquals(twin, arena, kernels.name());
   }
@@ -300,7 +290,10 @@ class KernelsTest {
     boolean relu = out == Format.U8 || random.nextBoolean();
     var shape =
         new ConvTile.Shape(
-            pixels, channels, pixelStride, run, outStride, relu, 0, in, out, residual);
+            pixels,
+            channels,
+            new ConvTile.Input(in, pixelStride, run),
+            new ConvTile.Output(out, outStride, residual, relu));
     int runCount = random.nextInt(4);
     int room = 4 * pixels * 320;
     int inputs = 2000 + pixels * pixelStride + run;
@@ -323,21 +316,18 @@ class KernelsTest {
             Ints.of(7, random.nextInt(100)), Ints.of(1, room / 2), Ints.of(2, room / 3));
 
     for (var each : List.of(kernels, SCALAR)) {
-      each.tile(shape)
+      each.conv()
+          .tile(shape, tiles, Ints.of(runs))
           .run(
               Floats.of(each == kernels ? arena : twin),
-              tiles,
               0,
               2,
               0,
               inputs + room,
               inputs,
-              Ints.of(runs),
-              0,
-              runCount,
               Floats.of(weights),
               0,
-              count);
+              new ConvTile.Reduction(0, runCount, count));
     }
 
     for (int i = 0; i < arena.length; i++) {
@@ -353,28 +343,30 @@ class KernelsTest {
   void reluKeepsNanAndZeroesTheRest() {
     for (var each : Stream.concat(ALL.stream(), Stream.of(SCALAR)).toList()) {
       int channels = each.lanes();
-      var shape = new ConvTile.Shape(1, channels, 1, 1, channels, false, true, 0);
+      var shape =
+          new ConvTile.Shape(
+              1,
+              channels,
+              new ConvTile.Input(Format.FP32, 1, 1),
+              new ConvTile.Output(Format.FP32, channels, null, true));
       float[] arena = new float[channels + 1];
       float[] weights = new float[2 * channels];
       weights[channels] = Float.NaN; // the bias
       weights[channels + 1] = Float.NEGATIVE_INFINITY;
       weights[channels + 2] = Float.POSITIVE_INFINITY;
       weights[channels + 3] = Float.MIN_VALUE;
-      each.tile(shape)
+      each.conv()
+          .tile(shape, ConvTile.Tiles.ONE, Ints.of(0))
           .run(
               Floats.of(arena),
-              ConvTile.Tiles.ONE,
               0,
               1,
               0,
               1,
               0,
-              Ints.of(0),
-              0,
-              1,
               Floats.of(weights),
               0,
-              channels);
+              new ConvTile.Reduction(0, 1, channels));
       assertTrue(Float.isNaN(arena[1]), each.name());
       assertEquals(0, arena[2], each.name());
       assertEquals(Float.POSITIVE_INFINITY, arena[3], each.name());
@@ -400,41 +392,27 @@ class KernelsTest {
       float[] arena = random(random, 90000);
       float[] weights = random(random, block + 3);
       float[] twin = arena.clone();
-      var epilogue = new Kernels.Epilogue(block != 32, block != 16, false);
       int products = scratch + t * t * block;
       int m = form.outputs();
-      var tiles =
-          new Kernels.WinogradTiles(
-              Ints.of(0, m * block),
-              Ints.of(0, m * block),
-              Ints.of(0, m * block),
-              Ints.of(1 + random.nextInt(m), m),
-              Ints.of(m, 1 + random.nextInt(m)));
+      Ints at = Ints.of(0, m * block);
+      var places =
+          new WinogradKernels.Places(
+              at, at, Ints.of(1 + random.nextInt(m), m), Ints.of(m, 1 + random.nextInt(m)));
+      Plane plane = Plane.ofFloats(t, 2 * t, block, rowStride);
+      var epilogue =
+          new WinogradKernels.Epilogue(
+              Floats.of(weights), plane, block != 32 ? plane : null, block != 16);
       int residual = 60000;
       int to = 70000;
       for (var each : List.of(kernels, SCALAR)) {
         Floats a = Floats.of(each == kernels ? arena : twin);
-        each.winogradInput(form, a, tiles, 0, 2, 7, rowStride, block, products, step, scratch);
+        WinogradKernels winograd = each.winograd();
+        winograd.input(form, plane, at, step).run(a, 0, 2, 7, products, scratch);
         int after = products + form.products() * step;
-        each.winogradGradient(form, a, tiles, 0, 2, 9, rowStride, block, after, step, scratch);
-        each.winogradOutput(
-            form,
-            a,
-            tiles,
-            0,
-            2,
-            products,
-            step,
-            block,
-            Floats.of(weights),
-            3,
-            to,
-            rowStride,
-            block,
-            residual,
-            rowStride,
-            epilogue,
-            scratch);
+        winograd.gradient(form, plane, at, step).run(a, 0, 2, 9, after, scratch);
+        winograd
+            .output(form, block, step, places, epilogue)
+            .run(a, 0, 2, products, 3, to, residual, scratch);
       }
       // The scratch room is the kernel's own.
       for (int i = 0; i < arena.length; i++) {
@@ -465,35 +443,24 @@ class KernelsTest {
     float[] input = arena.clone();
     int products = 1000;
     int scratch = 4000;
-    var one =
-        new Kernels.WinogradTiles(
-            Ints.of(0), Ints.of(0), Ints.of(0), Ints.of(form.outputs()), Ints.of(form.outputs()));
-    SCALAR.winogradInput(
-        form, Floats.of(arena), one, 0, 1, 0, t * block, block, products, block, scratch);
+    Ints at = Ints.of(0);
+    Ints all = Ints.of(form.outputs());
+    Plane plane = Plane.ofFloats(t, t, block, t * block);
+    SCALAR
+        .winograd()
+        .input(form, plane, at, block)
+        .run(Floats.of(arena), 0, 1, 0, products, scratch);
     float[] transformed = new float[form.products()];
     form.transformWeights(window, transformed);
     for (int i = 0; i < t * t; i++) {
       arena[products + i * block] *= transformed[i];
     }
     int to = 8000;
-    SCALAR.winogradOutput(
-        form,
-        Floats.of(arena),
-        one,
-        0,
-        1,
-        products,
-        block,
-        block,
-        Floats.of(new float[block]),
-        0,
-        to,
-        t * block,
-        block,
-        0,
-        0,
-        new Kernels.Epilogue(false, false, false),
-        scratch);
+    var epilogue = new WinogradKernels.Epilogue(Floats.of(new float[block]), plane, null, false);
+    SCALAR
+        .winograd()
+        .output(form, block, block, new WinogradKernels.Places(at, at, all, all), epilogue)
+        .run(Floats.of(arena), 0, 1, products, 0, to, 0, scratch);
     for (int y = 0; y < form.outputs(); y++) {
       for (int x = 0; x < form.outputs(); x++) {
         double sum = 0;
@@ -518,16 +485,15 @@ class KernelsTest {
       float[] to = new float[700 * 64 + 9];
       float[] twin = to.clone();
       for (var each : List.of(kernels, SCALAR)) {
-        each.gather(
-            Floats.of(source),
-            5,
-            1091,
-            Ints.of(from),
-            Floats.of(scales),
-            3,
-            64,
-            Floats.of(each == kernels ? to : twin),
-            4);
+        each.conv()
+            .gather(Ints.of(from), 1091, 64)
+            .run(
+                Floats.of(source),
+                5,
+                Floats.of(scales),
+                3,
+                Floats.of(each == kernels ? to : twin),
+                4);
       }
       assertArrayEquals(twin, to, kernels.name());
     }
@@ -539,16 +505,16 @@ class KernelsTest {
       assertThrows(
           IndexOutOfBoundsException.class,
           () ->
-              kernels.gather(
-                  Floats.of(new float[100]),
-                  0,
-                  32,
-                  Ints.of(0, 4),
-                  Floats.of(new float[4]),
-                  0,
-                  4,
-                  Floats.of(new float[8]),
-                  0));
+              kernels
+                  .conv()
+                  .gather(Ints.of(0, 4), 32, 4)
+                  .run(
+                      Floats.of(new float[100]),
+                      0,
+                      Floats.of(new float[4]),
+                      0,
+                      Floats.of(new float[8]),
+                      0));
     }
   }
 
@@ -568,7 +534,8 @@ class KernelsTest {
         for (int block : new int[] {4, 8, 16, 32}) {
           for (var each : List.of(kernels, SCALAR)) {
             Floats a = Floats.of(each == kernels ? arena : twin);
-            each.maxPoolRow(a, format, 5, 20 * block, block, 3, 2, 6000, 7);
+            var in = new Plane(format, 3, 7, block, 20 * block);
+            each.pool().max(new PoolKernels.Windows(3, 2), in, in).run(a, 5, 6000);
           }
         }
         for (int i = 0; i < arena.length; i++) {
@@ -591,8 +558,9 @@ class KernelsTest {
       float[] twin = arena.clone();
       for (var each : List.of(kernels, SCALAR)) {
         Floats a = Floats.of(each == kernels ? arena : twin);
-        each.maxPoolRow(a, Format.FP32, 5, 20 * block, block, 3, 2, 30000, 7);
-        each.average(a, 5, 20 * block, block, 6, 7, 50000);
+        Plane in = Plane.ofFloats(6, 7, block, 20 * block);
+        each.pool().max(new PoolKernels.Windows(3, 2), in, in).run(a, 5, 30000);
+        each.pool().average(in).run(a, 5, 50000);
       }
       assertArrayEquals(twin, arena, 1e-6f); // a sum of 42 in the same order, then one product
     }

@@ -268,109 +268,91 @@ class MachineCodeTest {
     private static void launch(
         Kernels kernels, int lanes, Random random, Floats arena, Floats weights) {
       switch (random.nextInt(7)) {
-        case 0 -> {
-          int vectors = 1 + random.nextInt(2);
-          boolean bytes = random.nextInt(3) == 0;
-          boolean relu = random.nextBoolean();
-          var shape =
-              new ConvTile.Shape(
-                  1 + random.nextInt(6),
-                  vectors * lanes,
-                  random.nextInt(70),
-                  1 + random.nextInt(20),
-                  vectors * 16,
-                  relu,
-                  !bytes && random.nextInt(4) == 0 ? lanes : 0,
-                  bytes ? Format.U8 : Format.FP32,
-                  !bytes ? Format.FP32 : relu ? Format.U8 : Format.S8,
-                  bytes && random.nextBoolean() ? Format.S8 : null);
-          var tiles =
-              new ConvTile.Tiles(
-                  Ints.of(at(random), at(random)),
-                  // apart, since the twin works in the output itself
-                  Ints.of(3000 + at(random), 4500 + at(random)),
-                  Ints.of(at(random), at(random)));
-          kernels
-              .tile(shape)
-              .run(
-                  arena,
-                  tiles,
-                  random.nextInt(3) - (random.nextInt(9) == 0 ? 1 : 0),
-                  random.nextInt(3),
-                  at(random),
-                  at(random),
-                  at(random),
-                  Ints.of(at(random), at(random)),
-                  0,
-                  random.nextInt(4),
-                  weights,
-                  at(random),
-                  at(random));
+        case 0 -> tile(kernels, lanes, random, arena, weights);
+        case 1 -> {
+          Format format = random.nextBoolean() ? Format.FP32 : Format.U8;
+          var in = new Plane(format, 1, 1 + random.nextInt(9), 16, random.nextInt(500));
+          var windows = new PoolKernels.Windows(1 + random.nextInt(3), 1 + random.nextInt(2));
+          kernels.pool().max(windows, in, in).run(arena, at(random), 3000 + at(random));
         }
-        case 1 ->
-            kernels.maxPoolRow(
-                arena,
-                random.nextBoolean() ? Format.FP32 : Format.U8,
-                at(random),
-                random.nextInt(500),
-                16,
-                1 + random.nextInt(3),
-                1 + random.nextInt(2),
-                3000 + at(random),
-                random.nextInt(9));
         case 2 ->
-            kernels.moments(
-                arena, region(random), at(random), random.nextInt(500), at(random), far(random));
-        case 3 ->
-            kernels.normalize(
-                arena,
-                region(random),
-                at(random),
-                random.nextInt(500),
-                at(random),
-                random.nextBoolean() ? -1 : at(random),
-                random.nextInt(500),
-                3000 + at(random),
-                random.nextInt(500));
-        case 4 ->
-            kernels.gradientMoments(
-                arena,
-                region(random),
-                Kernels.Mask.values()[random.nextInt(3)],
-                3000 + at(random),
-                16 * 5 + random.nextInt(400),
-                at(random),
-                random.nextInt(500),
-                at(random),
-                random.nextInt(500),
-                at(random),
-                far(random));
-        case 5 ->
-            kernels.normGradient(
-                arena,
-                region(random),
-                random.nextBoolean(),
-                at(random),
-                random.nextInt(500),
-                at(random),
-                random.nextInt(500),
-                at(random),
-                3000 + at(random),
-                16 * 5 + random.nextInt(400));
-        default ->
-            kernels.average(
-                arena,
-                at(random),
-                random.nextInt(500),
-                16,
-                random.nextInt(4),
-                random.nextInt(5),
-                3000 + at(random));
+            kernels.norm().moments(plane(random)).run(arena, at(random), at(random), far(random));
+        case 3 -> {
+          Plane x = plane(random);
+          Plane residual = random.nextBoolean() ? null : like(x, random, 0);
+          kernels
+              .norm()
+              .normalize(x, residual, like(x, random, 0))
+              .run(arena, at(random), at(random), at(random), 3000 + at(random));
+        }
+        case 4 -> {
+          Plane x = plane(random);
+          NormKernels.Mask mask = NormKernels.Mask.values()[random.nextInt(3)];
+          kernels
+              .norm()
+              .gradientMoments(mask, like(x, random, 16 * 5), x, like(x, random, 0))
+              .run(arena, 3000 + at(random), at(random), at(random), at(random), far(random));
+        }
+        case 5 -> {
+          Plane x = plane(random);
+          kernels
+              .norm()
+              .gradient(random.nextBoolean(), like(x, random, 0), x, like(x, random, 16 * 5))
+              .run(arena, at(random), at(random), at(random), 3000 + at(random));
+        }
+        default -> kernels.pool().average(plane(random)).run(arena, at(random), 3000 + at(random));
       }
     }
 
-    private static Kernels.Region region(Random random) {
-      return new Kernels.Region(1 + random.nextInt(4), 1 + random.nextInt(5), 16);
+    private static void tile(
+        Kernels kernels, int lanes, Random random, Floats arena, Floats weights) {
+      int vectors = 1 + random.nextInt(2);
+      boolean bytes = random.nextInt(3) == 0;
+      boolean relu = random.nextBoolean();
+      int pixels = 1 + random.nextInt(6);
+      var in =
+          new ConvTile.Input(
+              bytes ? Format.U8 : Format.FP32, random.nextInt(70), 1 + random.nextInt(20));
+      var out =
+          new ConvTile.Output(
+              !bytes ? Format.FP32 : relu ? Format.U8 : Format.S8,
+              vectors * 16,
+              bytes && random.nextBoolean() ? Format.S8 : null,
+              relu);
+      var shape =
+          !bytes && random.nextInt(4) == 0
+              ? ConvTile.Shape.ofGroups(pixels, vectors * lanes, in, out, lanes)
+              : new ConvTile.Shape(pixels, vectors * lanes, in, out);
+      var tiles =
+          new ConvTile.Tiles(
+              Ints.of(at(random), at(random)),
+              // apart, since the twin works in the output itself
+              Ints.of(3000 + at(random), 4500 + at(random)),
+              Ints.of(at(random), at(random)));
+      kernels
+          .conv()
+          .tile(shape, tiles, Ints.of(at(random), at(random)))
+          .run(
+              arena,
+              random.nextInt(3) - (random.nextInt(9) == 0 ? 1 : 0),
+              random.nextInt(3),
+              at(random),
+              at(random),
+              at(random),
+              weights,
+              at(random),
+              new ConvTile.Reduction(0, random.nextInt(4), at(random)));
+    }
+
+    private static Plane plane(Random random) {
+      int row = random.nextInt(500);
+      return Plane.ofFloats(1 + random.nextInt(4), 1 + random.nextInt(5), 16, row);
+    }
+
+    /** As large, but with rows elsewhere. */
+    private static Plane like(Plane plane, Random random, int leastRow) {
+      int row = leastRow + random.nextInt(400);
+      return Plane.ofFloats(plane.rows(), plane.columns(), plane.block(), row);
     }
 
     /** Behind all that the launch reads. */

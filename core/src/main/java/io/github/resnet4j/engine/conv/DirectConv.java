@@ -5,6 +5,7 @@ import io.github.resnet4j.engine.graph.Cache;
 import io.github.resnet4j.engine.graph.Convolution;
 import io.github.resnet4j.engine.step.Frame;
 import io.github.resnet4j.engine.step.Step;
+import io.github.resnet4j.kernel.ConvKernels;
 import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.kernel.Format;
@@ -36,15 +37,15 @@ public final class DirectConv implements Step {
 
   private final int groupImages;
 
-  /** Runs of the input relative to the window's corner. */
-  private final Ints runs;
+  /** What is added up, for each block of output channels. */
+  private final ConvTile.Reduction[] sums;
 
   /**
    * The tiles that have as many pixels as each other.
    *
    * @param before how many of them come before a tile, counted over all sizes
    */
-  private record Sized(ConvTile kernel, ConvTile.Tiles tiles, int[] before) {}
+  private record Sized(ConvTile kernel, int[] before) {}
 
   /**
    * A convolution's weights in the order in which the micro-kernel reads them: for each block of
@@ -86,6 +87,7 @@ public final class DirectConv implements Step {
     Tiling tiling = tiling(conv, kernels);
     int perRow = tiling.tiles(width);
     allTiles = rows * perRow;
+    Ints runs = Ints.of(conv.isInterleaved() ? NarrowGroups.runs(conv, kernels) : runs(conv));
     sizes = new ArrayList<>();
     for (int pixels = 1; pixels <= tiling.pixels(); pixels++) {
       int[] inAt = new int[allTiles];
@@ -108,33 +110,48 @@ public final class DirectConv implements Step {
       }
       if (count > 0) {
         ConvTile kernel =
-            kernels.tile(
-                new ConvTile.Shape(
-                    pixels,
-                    weights.channels,
-                    layer.stride() * in.block(),
-                    weights.run,
-                    out.block(),
-                    conv.relu(),
-                    conv.isInterleaved() ? kernels.lanes() : 0,
-                    in.format(),
-                    out.format(),
-                    residual == null ? null : residual.format()));
-        var tiles =
-            new ConvTile.Tiles(
-                Ints.of(Arrays.copyOf(inAt, count)),
-                Ints.of(Arrays.copyOf(outAt, count)),
-                Ints.of(Arrays.copyOf(residualAt, count)));
-        sizes.add(new Sized(kernel, tiles, before));
+            kernels
+                .conv()
+                .tile(
+                    shape(conv, weights, pixels, kernels),
+                    new ConvTile.Tiles(
+                        Ints.of(Arrays.copyOf(inAt, count)),
+                        Ints.of(Arrays.copyOf(outAt, count)),
+                        Ints.of(Arrays.copyOf(residualAt, count))),
+                    runs);
+        sizes.add(new Sized(kernel, before));
       }
     }
-    runs = Ints.of(conv.isInterleaved() ? NarrowGroups.runs(conv, kernels) : runs(conv));
+    sums = new ConvTile.Reduction[weights.at.length];
+    Arrays.setAll(
+        sums,
+        b ->
+            new ConvTile.Reduction(
+                weights.firstRun[b],
+                weights.endRun[b],
+                weights.biasAt + weights.channel[b] * weights.constants));
     // What a group reads stays in the cache while all blocks of output channels pass over it.
     long panel = (long) weights.panel * Float.BYTES;
     long room = Math.max(Cache.BYTES / 4, Cache.BYTES - Cache.BYTES / 8 - panel);
     long image = (long) in.imageSize() * Float.BYTES;
     groupImages = (int) Math.max(1, room / image);
     groupTiles = (int) Math.clamp(room * allTiles / image, 1, allTiles);
+  }
+
+  private static ConvTile.Shape shape(
+      Convolution conv, Weights weights, int pixels, Kernels kernels) {
+    Activation residual = conv.residual();
+    int pixelStride = conv.layer().stride() * conv.in().block();
+    var in = new ConvTile.Input(conv.in().format(), pixelStride, weights.run);
+    var out =
+        new ConvTile.Output(
+            conv.out().format(),
+            conv.out().block(),
+            residual == null ? null : residual.format(),
+            conv.relu());
+    return conv.isInterleaved()
+        ? ConvTile.Shape.ofGroups(pixels, weights.channels, in, out, kernels.lanes())
+        : new ConvTile.Shape(pixels, weights.channels, in, out);
   }
 
   /** Whether the pixels of an image are one long row for it. */
@@ -289,9 +306,10 @@ public final class DirectConv implements Step {
           int each = layer.inChannels() * k * k;
           Floats source = Floats.of(folded.weights());
           Floats scales = Floats.of(folded.scale());
+          ConvKernels.Gather gather = kernels.conv().gather(list, each, channels);
           for (int b = 0; b < blocks; b++) {
             int o = b * channels;
-            kernels.gather(source, o * each, each, list, scales, o, channels, data, at[b]);
+            gather.run(source, o * each, scales, o, data, at[b]);
           }
         }
         for (int o = 0; o < layer.outChannels(); o++) {
@@ -405,20 +423,7 @@ public final class DirectConv implements Step {
       int first = size.before[firstTile];
       int end = size.before[endTile];
       if (first < end) {
-        size.kernel.run(
-            arena,
-            size.tiles,
-            first,
-            end,
-            in,
-            to,
-            start,
-            runs,
-            weights.firstRun[b],
-            weights.endRun[b],
-            weights.data,
-            weights.at[b],
-            weights.biasAt + channel * weights.constants);
+        size.kernel.run(arena, first, end, in, to, start, weights.data, weights.at[b], sums[b]);
       }
     }
   }

@@ -3,8 +3,10 @@ package io.github.resnet4j.engine.conv;
 import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.step.Frame;
 import io.github.resnet4j.engine.step.Step;
+import io.github.resnet4j.kernel.ConvKernels;
 import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Floats;
+import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.Linear;
@@ -19,7 +21,7 @@ public final class Head implements Step {
   private final Activation out;
   private final Weights weights;
   private final ConvTile[] tiles; // by images
-  private final Ints runs;
+  private final ConvTile.Reduction[] sums; // by blocks of outputs
 
   /** {@code [block of outputs][input][channels]}, then the bias. */
   public record Weights(Floats data, int channels, int at, int biasAt) {}
@@ -29,24 +31,27 @@ public final class Head implements Step {
     this.in = in;
     this.out = out;
     this.weights = weights;
-    this.runs = Ints.of(IntStream.range(0, in.blocks()).map(b -> b * in.block()).toArray());
+    Ints runs = Ints.of(IntStream.range(0, in.blocks()).map(b -> b * in.block()).toArray());
     this.tiles =
         new ConvTile
             [Math.min(kernels.accumulators() * kernels.lanes() / weights.channels, in.images())
                 + 1];
     for (int n = 1; n < tiles.length; n++) {
       tiles[n] =
-          kernels.tile(
-              new ConvTile.Shape(
-                  n,
-                  weights.channels,
-                  in.imageSize(),
-                  in.block(),
-                  out.imageSize(),
-                  false,
-                  false,
-                  0));
+          kernels
+              .conv()
+              .tile(
+                  new ConvTile.Shape(
+                      n,
+                      weights.channels,
+                      new ConvTile.Input(Format.FP32, in.imageSize(), in.block()),
+                      new ConvTile.Output(Format.FP32, out.imageSize(), null, false)),
+                  ConvTile.Tiles.ONE,
+                  runs);
     }
+    this.sums = new ConvTile.Reduction[out.paddedChannels() / weights.channels];
+    Arrays.setAll(
+        sums, b -> new ConvTile.Reduction(0, runs.size(), weights.biasAt + b * weights.channels));
   }
 
   public static Packing<Weights> packing(
@@ -73,10 +78,11 @@ public final class Head implements Step {
         Arrays.fill(ones, 1);
         Floats scales = Floats.of(ones);
         Ints list = Ints.of(IntStream.range(0, layer.in()).toArray());
+        ConvKernels.Gather gather = kernels.conv().gather(list, layer.in(), channels);
         for (int o = 0; o < layer.out(); o += channels) {
           int to = at + o * inputs;
           if (o + channels <= layer.out()) {
-            kernels.gather(source, o * layer.in(), layer.in(), list, scales, 0, channels, data, to);
+            gather.run(source, o * layer.in(), scales, 0, data, to);
           } else {
             for (int last = o; last < layer.out(); last++) {
               for (int c = 0; c < layer.in(); c++) {
@@ -114,24 +120,20 @@ public final class Head implements Step {
 
   @Override
   public void run(Frame frame, int first, int count, int phase, int part, int parts) {
-    int blocks = out.paddedChannels() / weights.channels;
+    int blocks = sums.length;
     int most = tiles.length - 1;
     for (int b = blocks * part / parts; b < blocks * (part + 1) / parts; b++) {
       for (int n = 0; n < count; n += most) {
         tiles[Math.min(most, count - n)].run(
             frame.memory(),
-            ConvTile.Tiles.ONE,
             0,
             1,
             in.image(first + n),
             out.image(first + n) + b * weights.channels,
             0,
-            runs,
-            0,
-            runs.size(),
             weights.data,
             weights.at + b * in.paddedChannels() * weights.channels,
-            weights.biasAt + b * weights.channels);
+            sums[b]);
       }
     }
   }

@@ -1,13 +1,16 @@
 package io.github.resnet4j.engine.conv;
 
 import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.kernel.ConvKernels.Gather;
 import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Floats;
+import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import java.util.ArrayList;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The gradient of a convolution's input: a convolution of the output's gradient with the window
@@ -15,6 +18,9 @@ import java.util.Arrays;
  * are positions between strides ({@code stride²}), each with the weights that meet there.
  */
 public final class InputGradient {
+  /** Where the weights begin in the scratch for {@link #run}. */
+  public static final int START = Activation.ALIGNMENT;
+
   private final ConvWeights weights;
   private final Activation gradient;
   private final Activation to;
@@ -28,20 +34,23 @@ public final class InputGradient {
   private final Phase[] phases;
 
   /** Tiles of as many pixels. */
-  private record Sized(ConvTile kernel, ConvTile.Tiles tiles) {}
+  private record Sized(ConvTile kernel, int tiles) {}
 
   /**
    * The input's pixels at one position between strides.
    *
    * @param taps positions of the window that meet there, by ascending place of what they read
-   * @param runs where each run begins, relative to a tile's input
-   * @param firstRun of each block of input channels
-   * @param endRun the index after each block's last run
+   * @param sums the runs of each block of input channels
    * @param at where each block's weights begin in the scratch
-   * @param from in a dense convolution, where each row of weights comes from
+   * @param gather in a dense convolution, brings weights into this order
    */
   private record Phase(
-      int[] taps, Sized[] sizes, Ints runs, int[] firstRun, int[] endRun, int[] at, Ints from) {}
+      int[] taps, Sized[] sizes, ConvTile.Reduction[] sums, int[] at, @Nullable Gather gather) {
+    /** Words of a block's weights. */
+    int size(int b, int wordsOfRun) {
+      return (sums[b].endRun() - sums[b].firstRun()) * wordsOfRun;
+    }
+  }
 
   /**
    * @param gradient of the convolution's result; its border must be settled
@@ -75,19 +84,19 @@ public final class InputGradient {
     float[] factors = new float[to.paddedChannels()];
     Arrays.fill(factors, 1);
     this.ones = Floats.of(factors);
-    int size = 0;
+    int size = channels; // first a bias of zeros
     var all = new ArrayList<Phase>();
     for (int py = 0; py < Math.min(s, to.height); py++) {
       for (int px = 0; px < Math.min(s, to.width); px++) {
         Phase phase = phase(py, px, tiling, size);
         all.add(phase);
         for (int b = 0; b < tiles; b++) {
-          size += (phase.endRun[b] - phase.firstRun[b]) * run * channels;
+          size += phase.size(b, run * channels);
         }
       }
     }
     this.phases = all.toArray(Phase[]::new);
-    this.scratchSize = size + channels; // and a bias of zeros
+    this.scratchSize = size;
   }
 
   /** Says how much border around the gradient is read. */
@@ -137,39 +146,42 @@ public final class InputGradient {
     }
     int groupInputs = layer.inChannels() / layer.groups();
     int groupOutputs = layer.outChannels() / layer.groups();
-    int[] firstRun = new int[tiles];
-    int[] endRun = new int[tiles];
+    var sums = new ConvTile.Reduction[tiles];
     int[] at = new int[tiles];
     int size = start;
     for (int b = 0; b < tiles; b++) {
       int lastInput = Math.min(layer.inChannels(), (b + 1) * channels) - 1;
       int firstGroup = Math.min(b * channels / groupInputs, layer.groups() - 1);
       int lastGroup = Math.max(firstGroup, lastInput / groupInputs);
-      firstRun[b] = firstGroup * groupOutputs / run * taps.size();
-      endRun[b] = Math.ceilDiv((lastGroup + 1) * groupOutputs, run) * taps.size();
+      int firstRun = firstGroup * groupOutputs / run * taps.size();
+      int endRun = Math.ceilDiv((lastGroup + 1) * groupOutputs, run) * taps.size();
+      sums[b] = new ConvTile.Reduction(firstRun, endRun, START);
       at[b] = size;
-      size += (endRun[b] - firstRun[b]) * run * channels;
+      size += (endRun - firstRun) * run * channels;
     }
-    int[] from = {};
+    Gather gather = null;
     if (layer.groups() == 1) {
-      from = new int[runs.length * run];
+      int[] from = new int[runs.length * run];
       for (int i = 0; i < from.length; i++) {
         int r = i / run;
         int o = r / taps.size() * run + i % run;
         from[i] = weights.index(o, 0, taps.get(r % taps.size())) - weights.index(0, 0, 0);
       }
+      if (channels > weights.direct.run()) {
+        throw new IllegalStateException("a block of %d is wider than a run".formatted(channels));
+      }
+      // Neighbouring input channels of a run are one row of output channels apart.
+      gather = kernels.conv().gather(Ints.of(from), weights.direct.channels(), channels);
     }
     return new Phase(
         taps.stream().mapToInt(Integer::intValue).toArray(),
-        sizes(py, px, tiling),
-        Ints.of(runs),
-        firstRun,
-        endRun,
+        sizes(py, px, tiling, Ints.of(runs)),
+        sums,
         at,
-        Ints.of(from));
+        gather);
   }
 
-  private Sized[] sizes(int py, int px, Tiling tiling) {
+  private Sized[] sizes(int py, int px, Tiling tiling, Ints runs) {
     int s = weights.layer.stride();
     int height = Math.ceilDiv(to.height - py, s);
     int width = Math.ceilDiv(to.width - px, s);
@@ -194,12 +206,13 @@ public final class InputGradient {
       if (count > 0) {
         var shape =
             new ConvTile.Shape(
-                pixels, channels, gradient.block(), run, s * to.block(), add, false, 0);
+                pixels,
+                channels,
+                new ConvTile.Input(Format.FP32, gradient.block(), run),
+                new ConvTile.Output(Format.FP32, s * to.block(), add ? Format.FP32 : null, false));
         Ints out = Ints.of(Arrays.copyOf(outAt, count));
-        sizes.add(
-            new Sized(
-                kernels.tile(shape),
-                new ConvTile.Tiles(Ints.of(Arrays.copyOf(inAt, count)), out, out)));
+        var tiles = new ConvTile.Tiles(Ints.of(Arrays.copyOf(inAt, count)), out, out);
+        sizes.add(new Sized(kernels.conv().tile(shape, tiles, runs), count));
       }
     }
     return sizes.toArray(Sized[]::new);
@@ -236,47 +249,30 @@ public final class InputGradient {
     float[] values = scratch.values();
     for (Phase phase : phases) {
       int at = start + phase.at[b];
-      int size = (phase.endRun[b] - phase.firstRun[b]) * run * channels;
-      if (layer.groups() == 1) {
-        gather(phase, scratch, at, b * channels);
+      if (phase.gather != null) {
+        int first = weights.index(0, b * channels, 0);
+        phase.gather.run(weights.direct.data(), first, ones, 0, scratch, at);
         continue;
       }
-      Arrays.fill(values, at, at + size, 0);
+      Arrays.fill(values, at, at + phase.size(b, run * channels), 0);
       int inputs = layer.inChannels() / layer.groups();
       int outputs = layer.outChannels() / layer.groups();
       for (int i = 0; i < channels && b * channels + i < layer.inChannels(); i++) {
         int c = b * channels + i;
         for (int o = c / inputs * outputs; o < (c / inputs + 1) * outputs; o++) {
           for (int t = 0; t < phase.taps.length; t++) {
-            int r = o / run * phase.taps.length + t - phase.firstRun[b];
+            int r = o / run * phase.taps.length + t - phase.sums[b].firstRun();
             values[at + (r * run + o % run) * channels + i] =
                 weights.direct.data().values()[weights.index(o, c, phase.taps[t])];
           }
         }
       }
     }
-    Arrays.fill(values, start + scratchSize - channels, start + scratchSize, 0);
+    Arrays.fill(values, start, start + channels, 0);
   }
 
-  /** Neighbouring input channels of a run are one row of output channels apart. */
-  private void gather(Phase phase, Floats scratch, int at, int c) {
-    if (channels > weights.direct.run()) {
-      throw new IllegalStateException("a block of %d is wider than a run".formatted(channels));
-    }
-    kernels.gather(
-        weights.direct.data(),
-        weights.index(0, c, 0),
-        weights.direct.channels(),
-        phase.from,
-        ones,
-        0,
-        channels,
-        scratch,
-        at);
-  }
-
-  /** Computes some images, with weights that were prepared. */
-  public void run(Floats arena, Floats scratch, int start, int first, int count) {
+  /** Computes some images, with weights that were prepared at {@link #START}. */
+  public void run(Floats arena, Floats scratch, int first, int count) {
     for (int n = first; n < first + count; n++) {
       to.clearBorder(arena.values(), n);
       for (Phase phase : phases) {
@@ -288,18 +284,14 @@ public final class InputGradient {
           for (Sized size : phase.sizes) {
             size.kernel.run(
                 arena,
-                size.tiles,
                 0,
-                size.tiles.in().size(),
+                size.tiles,
                 gradient.image(n),
                 out,
                 out,
-                phase.runs,
-                phase.firstRun[b],
-                phase.endRun[b],
                 scratch,
-                start + phase.at[b],
-                start + scratchSize - channels);
+                START + phase.at[b],
+                phase.sums[b]);
           }
         }
       }

@@ -21,9 +21,8 @@ public final class WeightGradient {
   private final ConvWeights weights;
   private final Activation in;
   private final Activation gradient;
-  private final int zerosAt;
   private final int rowsAtOnce;
-  private final Ints rows;
+  private final ConvTile.Reduction[] sums; // by the first of the rows at once
   private final Sized[] sizes;
 
   /**
@@ -31,7 +30,7 @@ public final class WeightGradient {
    *
    * @param before how many of them belong to the runs before one
    */
-  private record Sized(ConvTile kernel, ConvTile.Tiles tiles, int[] before) {}
+  private record Sized(ConvTile kernel, int[] before) {}
 
   /**
    * @param gradient of the convolution's result
@@ -42,14 +41,19 @@ public final class WeightGradient {
     this.weights = weights;
     this.in = in;
     this.gradient = gradient;
-    this.zerosAt = zerosAt;
     Conv2d layer = weights.layer;
     DirectConv.Weights direct = weights.direct;
     int stride = layer.stride();
     this.rowsAtOnce = Math.clamp(PIXELS / gradient.width, 1, gradient.height);
     int[] offsets = new int[gradient.height];
     Arrays.setAll(offsets, y -> y * stride * in.rowStride());
-    this.rows = Ints.of(offsets);
+    Ints rows = Ints.of(offsets);
+    this.sums = new ConvTile.Reduction[Math.ceilDiv(gradient.height, rowsAtOnce)];
+    Arrays.setAll(
+        sums,
+        i ->
+            new ConvTile.Reduction(
+                i * rowsAtOnce, Math.min(gradient.height, (i + 1) * rowsAtOnce), zerosAt));
 
     var all = new ArrayList<Sized>();
     int most = kernels.accumulators() * kernels.lanes() / direct.channels();
@@ -76,18 +80,10 @@ public final class WeightGradient {
       if (count > 0) {
         var shape =
             ConvTile.Shape.ofWeightGradient(
-                inputs,
-                direct.channels(),
-                gradient.width,
-                stride * in.block(),
-                gradient.block(),
-                gradient.rowStride());
+                inputs, direct.channels(), stride * in.block(), gradient.asPlane());
         Ints places = Ints.of(Arrays.copyOf(to, count));
-        all.add(
-            new Sized(
-                kernels.tile(shape),
-                new ConvTile.Tiles(Ints.of(Arrays.copyOf(from, count)), places, places),
-                before));
+        var tiles = new ConvTile.Tiles(Ints.of(Arrays.copyOf(from, count)), places, places);
+        all.add(new Sized(kernels.conv().tile(shape, tiles, rows), before));
       }
     }
     this.sizes = all.toArray(Sized[]::new);
@@ -103,8 +99,7 @@ public final class WeightGradient {
   public void run(Floats arena, int start, int first, int count, int firstBlock, int endBlock) {
     Conv2d layer = weights.layer;
     for (int n = first; n < first + count; n++) {
-      for (int y = 0; y < gradient.height; y += rowsAtOnce) {
-        int end = Math.min(gradient.height, y + rowsAtOnce);
+      for (ConvTile.Reduction some : sums) {
         for (int b = firstBlock; b < endBlock; b++) {
           for (int r = 0; r < weights.runsPerStep(); r++) {
             int ky = weights.readsRows() ? r : r / layer.kernel();
@@ -113,7 +108,7 @@ public final class WeightGradient {
                 in.pixel(
                     ky * layer.dilation() - layer.padding(),
                     kx * layer.dilation() - layer.padding());
-            run(arena, start, in.image(n) + corner, n, y, end, b, r);
+            run(arena, start, in.image(n) + corner, n, some, b, r);
           }
         }
       }
@@ -121,7 +116,8 @@ public final class WeightGradient {
   }
 
   /** Some rows of an image, for a block of output channels and a position of the window. */
-  private void run(Floats arena, int start, int from, int n, int y, int end, int b, int r) {
+  private void run(
+      Floats arena, int start, int from, int n, ConvTile.Reduction some, int b, int r) {
     DirectConv.Weights direct = weights.direct;
     int steps = weights.runsPerStep();
     int firstStep = direct.firstRun()[b] / steps;
@@ -134,18 +130,14 @@ public final class WeightGradient {
       if (firstTile < endTile) {
         size.kernel.run(
             arena,
-            size.tiles,
             firstTile,
             endTile,
             from,
             to,
             to,
-            rows,
-            y,
-            end,
             arena,
-            gradient.word(n, channel) + gradient.pixel(y, 0),
-            zerosAt);
+            gradient.word(n, channel) + gradient.pixel(some.firstRun(), 0),
+            some);
       }
     }
   }

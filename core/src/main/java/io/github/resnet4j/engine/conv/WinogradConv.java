@@ -11,6 +11,7 @@ import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Winograd;
+import io.github.resnet4j.kernel.WinogradKernels;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.StateDict;
 import java.util.stream.IntStream;
@@ -34,8 +35,8 @@ public final class WinogradConv implements Step {
   private final Convolution conv;
   private final Winograd form;
   private final Weights weights;
-  private final Kernels kernels;
-  private final Kernels.Epilogue epilogue;
+  private final WinogradKernels.Transform transform;
+  private final WinogradKernels.Output output;
 
   /** Tiles along the image's height and width. */
   private final int down;
@@ -46,12 +47,7 @@ public final class WinogradConv implements Step {
   private final boolean splitChannels;
   private final ConvTile[] tiles; // by pixels; a tile of the product has a Winograd tile as pixel
   private final int mostPixels;
-  private final Ints runs;
-
-  /** The whole tiles of a product, then what a rest would be. */
-  private final ConvTile.Tiles pieces;
-
-  private final Kernels.WinogradTiles places;
+  private final ConvTile.Reduction sum;
 
   /** Room for one part's (or, where channels are split, everyone's) transformed input. */
   private final int transformedSize;
@@ -73,11 +69,7 @@ public final class WinogradConv implements Step {
     this.conv = conv;
     this.form = form;
     this.weights = weights;
-    this.kernels = kernels;
     this.parts = parts;
-    this.epilogue =
-        new Kernels.Epilogue(
-            conv.residual() != null, conv.relu(), conv.out().format() == Format.ROUNDED);
     Activation in = conv.in();
     this.down = Math.ceilDiv(conv.out().height, form.outputs());
     this.across = Math.ceilDiv(conv.out().width, form.outputs());
@@ -96,48 +88,80 @@ public final class WinogradConv implements Step {
     this.room =
         new Activation(
             1, 1, (splitChannels ? 1 : parts) * transformedSize + parts * productsSize, 1);
-    this.runs = Ints.of(IntStream.range(0, in.blocks()).map(b -> b * band * in.block()).toArray());
+    Ints runs = Ints.of(IntStream.range(0, in.blocks()).map(b -> b * band * in.block()).toArray());
+    this.sum = new ConvTile.Reduction(0, runs.size(), weights.zerosAt);
     int count = Math.ceilDiv(band, mostPixels);
-    this.pieces =
+    // The whole tiles of a product, then what a rest would be.
+    var pieces =
         new ConvTile.Tiles(
             Ints.of(IntStream.range(0, count).map(i -> i * mostPixels * in.block()).toArray()),
             Ints.of(
                 IntStream.range(0, count).map(i -> i * mostPixels * weights.channels).toArray()),
             Ints.of(new int[count]));
-    this.places = places(images);
+    Activation residual = conv.residual();
+    this.transform =
+        kernels.winograd().input(form, in.asPlane(), inputs(images), transformedStep());
+    this.output =
+        kernels
+            .winograd()
+            .output(
+                form,
+                weights.channels,
+                productsStep(),
+                outputs(images),
+                new WinogradKernels.Epilogue(
+                    weights.data,
+                    conv.out().asPlane(),
+                    residual == null ? null : residual.asPlane(),
+                    conv.relu()));
     this.tiles = new ConvTile[mostPixels + 1];
     for (int n = 1; n <= mostPixels; n++) {
       tiles[n] =
-          kernels.tile(
-              new ConvTile.Shape(
-                  n, weights.channels, in.block(), in.block(), weights.channels, false, false, 0));
+          kernels
+              .conv()
+              .tile(
+                  new ConvTile.Shape(
+                      n,
+                      weights.channels,
+                      new ConvTile.Input(Format.FP32, in.block(), in.block()),
+                      new ConvTile.Output(Format.FP32, weights.channels, null, false)),
+                  pieces,
+                  runs);
     }
   }
 
-  /** Where the tiles lie in input, output and residual, from the first image on. */
-  private Kernels.WinogradTiles places(int images) {
+  /** Where the tiles' inputs lie, from the first image on. */
+  private Ints inputs(int images) {
     int each = down * across;
     int m = form.outputs();
     Activation in = conv.in();
+    int[] from = new int[images * each];
+    for (int t = 0; t < from.length; t++) {
+      from[t] = t / each * in.imageSize() + in.pixel(t / across % down * m - 1, t % across * m - 1);
+    }
+    return Ints.of(from);
+  }
+
+  /** Where the tiles lie in output and residual, from the first image on. */
+  private WinogradKernels.Places outputs(int images) {
+    int each = down * across;
+    int m = form.outputs();
     Activation out = conv.out();
     Activation residual = conv.residual();
-    int[] from = new int[images * each];
     int[] to = new int[images * each];
     int[] add = new int[images * each];
     int[] rows = new int[images * each];
     int[] columns = new int[images * each];
-    for (int t = 0; t < from.length; t++) {
+    for (int t = 0; t < to.length; t++) {
       int n = t / each;
       int y = t / across % down * m;
       int x = t % across * m;
-      from[t] = n * in.imageSize() + in.pixel(y - 1, x - 1);
       to[t] = n * out.imageSize() + out.pixel(y, x);
       add[t] = residual == null ? 0 : n * residual.imageSize() + residual.pixel(y, x);
       rows[t] = Math.min(m, out.height - y);
       columns[t] = Math.min(m, out.width - x);
     }
-    return new Kernels.WinogradTiles(
-        Ints.of(from), Ints.of(to), Ints.of(add), Ints.of(rows), Ints.of(columns));
+    return new WinogradKernels.Places(Ints.of(to), Ints.of(add), Ints.of(rows), Ints.of(columns));
   }
 
   /**
@@ -305,17 +329,12 @@ public final class WinogradConv implements Step {
       Floats arena, int firstImage, int bandStart, int from, int end, int to, int products) {
     Activation in = conv.in();
     for (int b = 0; b < in.blocks(); b++) {
-      kernels.winogradInput(
-          form,
+      transform.run(
           arena,
-          places,
           from,
           end,
           in.image(firstImage) + b * in.plane(),
-          in.rowStride(),
-          in.block(),
           to + (b * band + from - bandStart) * in.block(),
-          transformedStep(),
           products + form.products() * productsStep());
     }
   }
@@ -344,20 +363,7 @@ public final class WinogradConv implements Step {
 
   private void multiply(
       Floats arena, int pixels, int first, int end, int from, int to, int weightAt) {
-    tiles[pixels].run(
-        arena,
-        pieces,
-        first,
-        end,
-        from,
-        to,
-        0,
-        runs,
-        0,
-        runs.size(),
-        weights.data,
-        weightAt,
-        weights.zerosAt);
+    tiles[pixels].run(arena, first, end, from, to, 0, weights.data, weightAt, sum);
   }
 
   /** From products to output, for one block of output channels. */
@@ -374,23 +380,14 @@ public final class WinogradConv implements Step {
     int channel = block * weights.channels;
     int plane = channel / out.block();
     int lane = channel % out.block();
-    kernels.winogradOutput(
-        form,
+    output.run(
         arena,
-        places,
         bandStart,
         bandStart + count,
         products + (block - firstBlock) * band * weights.channels,
-        productsStep(),
-        weights.channels,
-        weights.data,
         weights.biasAt + channel,
         out.image(firstImage) + plane * out.plane() + lane,
-        out.rowStride(),
-        out.block(),
         residual == null ? 0 : residual.image(firstImage) + plane * residual.plane() + lane,
-        residual == null ? 0 : residual.rowStride(),
-        epilogue,
         products + form.products() * productsStep());
   }
 }

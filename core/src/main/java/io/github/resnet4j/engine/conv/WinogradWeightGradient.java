@@ -5,7 +5,9 @@ import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.kernel.Plane;
 import io.github.resnet4j.kernel.Winograd;
+import io.github.resnet4j.kernel.WinogradKernels;
 import java.util.ArrayList;
 import java.util.Arrays;
 
@@ -29,7 +31,6 @@ public final class WinogradWeightGradient {
   private final Activation gradient;
   private final Winograd form;
   private final int images;
-  private final int zerosAt;
   private final Kernels kernels;
   private final int channels;
 
@@ -37,9 +38,9 @@ public final class WinogradWeightGradient {
   private final int tiles;
 
   private final Activation room;
-  private final Kernels.WinogradTiles inputs;
-  private final Kernels.WinogradTiles outputs;
-  private final Ints rows;
+  private final WinogradKernels.Transform inputs;
+  private final WinogradKernels.Transform outputs;
+  private final ConvTile.Reduction[] sumsOf; // by images
   private final Sized[] sizes;
   private final float[][] g;
   private final float[][] sums;
@@ -47,7 +48,7 @@ public final class WinogradWeightGradient {
   private final float[] result;
 
   /** Kernel tiles of as many input channels of a block. */
-  private record Sized(ConvTile kernel, ConvTile.Tiles tiles) {}
+  private record Sized(ConvTile kernel, int tiles) {}
 
   /**
    * Whether there are so many tiles that sums, of which there are four times as many as weights,
@@ -96,23 +97,24 @@ public final class WinogradWeightGradient {
     this.form = form;
     this.images = images;
     this.room = room;
-    this.zerosAt = zerosAt;
     this.kernels = kernels;
     this.channels = weights.direct.channels();
     this.tiles = tiles(gradient, form);
-    this.inputs = places(in, -1);
-    this.outputs = places(gradient, 0);
+    this.inputs = kernels.winograd().input(form, in.asPlane(), places(in, -1), inputStep());
+    this.outputs =
+        kernels.winograd().gradient(form, gradient.asPlane(), places(gradient, 0), outputStep());
     int[] offsets = new int[images];
     Arrays.setAll(offsets, i -> i * tiles * in.block());
-    this.rows = Ints.of(offsets);
-    this.sizes = sizes();
+    this.sumsOf = new ConvTile.Reduction[images + 1];
+    Arrays.setAll(sumsOf, count -> new ConvTile.Reduction(0, count, zerosAt));
+    this.sizes = sizes(Ints.of(offsets));
     this.g = transposed(form.weightTransform());
     this.sums = new float[form.products()][channels];
     this.half = new float[3 * form.inputs()][channels];
     this.result = new float[channels];
   }
 
-  private Kernels.WinogradTiles places(Activation a, int before) {
+  private Ints places(Activation a, int before) {
     int across = Math.ceilDiv(gradient.width, form.outputs());
     int[] at = new int[images * tiles];
     for (int i = 0; i < at.length; i++) {
@@ -120,11 +122,11 @@ public final class WinogradWeightGradient {
       int x = i % tiles % across * form.outputs();
       at[i] = i / tiles * a.imageSize() + a.pixel(y + before, x + before);
     }
-    Ints none = Ints.of(new int[at.length]);
-    return new Kernels.WinogradTiles(Ints.of(at), none, none, none, none);
+    return Ints.of(at);
   }
 
-  private Sized[] sizes() {
+  private Sized[] sizes(Ints rows) {
+    Plane row = Plane.ofFloats(1, tiles, gradient.block(), tiles * gradient.block()); // of an image
     int most = kernels.accumulators() * kernels.lanes() / channels;
     int pieces = Math.ceilDiv(in.block(), most);
     var all = new ArrayList<Sized>();
@@ -141,15 +143,12 @@ public final class WinogradWeightGradient {
         }
       }
       if (!from.isEmpty()) {
-        var shape =
-            ConvTile.Shape.ofWeightGradient(
-                size, channels, tiles, in.block(), gradient.block(), tiles * gradient.block());
+        var shape = ConvTile.Shape.ofWeightGradient(size, channels, in.block(), row);
         Ints places = Ints.of(to.stream().mapToInt(Integer::intValue).toArray());
-        all.add(
-            new Sized(
-                kernels.tile(shape),
-                new ConvTile.Tiles(
-                    Ints.of(from.stream().mapToInt(Integer::intValue).toArray()), places, places)));
+        var tilesOfSize =
+            new ConvTile.Tiles(
+                Ints.of(from.stream().mapToInt(Integer::intValue).toArray()), places, places);
+        all.add(new Sized(kernels.conv().tile(shape, tilesOfSize, rows), to.size()));
       }
     }
     return all.toArray(Sized[]::new);
@@ -197,31 +196,21 @@ public final class WinogradWeightGradient {
   /** Adds what some images contribute. */
   public void run(Floats arena, int first, int count) {
     for (int b = 0; b < in.blocks(); b++) {
-      kernels.winogradInput(
-          form,
+      inputs.run(
           arena,
-          inputs,
           0,
           count * tiles,
           in.image(first) + b * in.plane(),
-          in.rowStride(),
-          in.block(),
           room.offset() + b * images * tiles * in.block(),
-          inputStep(),
           scratchAt());
     }
     for (int b = 0; b < gradient.blocks(); b++) {
-      kernels.winogradGradient(
-          form,
+      outputs.run(
           arena,
-          outputs,
           0,
           count * tiles,
           gradient.image(first) + b * gradient.plane(),
-          gradient.rowStride(),
-          gradient.block(),
           outputsAt() + b * images * tiles * gradient.block(),
-          outputStep(),
           scratchAt());
     }
     for (int x = 0; x < form.products(); x++) {
@@ -235,18 +224,14 @@ public final class WinogradWeightGradient {
         for (Sized size : sizes) {
           size.kernel.run(
               arena,
-              size.tiles,
               0,
-              size.tiles.out().size(),
+              size.tiles,
               room.offset() + x * inputStep(),
               to,
               to,
-              rows,
-              0,
-              count,
               arena,
               from,
-              zerosAt);
+              sumsOf[count]);
         }
       }
     }

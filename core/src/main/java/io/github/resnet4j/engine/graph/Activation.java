@@ -2,6 +2,7 @@ package io.github.resnet4j.engine.graph;
 
 import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Format;
+import io.github.resnet4j.kernel.Plane;
 import java.util.Arrays;
 
 /**
@@ -195,6 +196,11 @@ public final class Activation {
   /** Words of one block of channels of one image. */
   public int plane() {
     return (before + height + after) * rowStride();
+  }
+
+  /** How a block of an image's channels lies, once borders are settled. */
+  public Plane asPlane() {
+    return new Plane(format, height, width, block(), rowStride());
   }
 
   public int imageSize() {

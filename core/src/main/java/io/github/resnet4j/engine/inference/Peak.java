@@ -20,44 +20,29 @@ public final class Peak {
     int pixels = kernels.accumulators() / kernels.mostVectors();
     // As the networks have them, so that the compiler sees nothing new.
     ConvTile tile =
-        kernels.tile(
-            new ConvTile.Shape(
-                pixels,
-                channels,
-                channels,
-                channels,
-                channels,
-                true,
-                0,
-                format,
-                Format.FP32,
-                null));
+        kernels
+            .conv()
+            .tile(
+                new ConvTile.Shape(
+                    pixels,
+                    channels,
+                    new ConvTile.Input(format, channels, channels),
+                    new ConvTile.Output(Format.FP32, channels, null, true)),
+                ConvTile.Tiles.ONE,
+                Ints.of(0));
     double flops = 2.0 * pixels * channels * channels * format.perWord() * RUNS;
     double[] best = new double[workers.size()];
     workers.run(worker -> {
       Floats arena = Floats.of(new float[Activation.ALIGNMENT + 2 * pixels * channels]);
       Floats weights =
           Floats.of(new float[Activation.ALIGNMENT + channels * channels + 3 * channels]);
-      Ints runs = Ints.of(0);
       int at = Activation.ALIGNMENT;
+      var sum = new ConvTile.Reduction(0, 1, at + channels * channels);
       int calls = 1 << 6;
       long end = System.nanoTime() + nanos;
       for (long now = System.nanoTime(); now < end; ) {
         for (int i = 0; i < calls; i++) {
-          tile.run(
-              arena,
-              ConvTile.Tiles.ONE,
-              0,
-              1,
-              at,
-              at + pixels * channels,
-              0,
-              runs,
-              0,
-              1,
-              weights,
-              at,
-              at + channels * channels);
+          tile.run(arena, 0, 1, at, at + pixels * channels, 0, weights, at, sum);
         }
         long later = System.nanoTime();
         best[worker] = Math.max(best[worker], flops / RUNS * calls / (later - now) * 1e9);

@@ -3,7 +3,10 @@ package io.github.resnet4j.engine.step;
 import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.kernel.NormKernels;
+import io.github.resnet4j.kernel.PoolKernels;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The end of a block with channel attention: every channel times its gate, plus the shortcut, then
@@ -26,9 +29,10 @@ public final class AttentionStep implements Step {
   private final Activation residual;
   private final Activation out;
   private final Activation numbers;
-  private final Kernels kernels;
-  private final Kernels.Region[] rows;
-  private final Kernels.Region whole;
+  private final PoolKernels.@Nullable Average average;
+
+  /** By parts; empty where numbers are no floats. The last one takes all rows. */
+  private final NormKernels.Normalize[] weigh;
 
   /**
    * @param images taken at once
@@ -48,16 +52,22 @@ public final class AttentionStep implements Step {
     this.in = in;
     this.residual = residual;
     this.out = out;
-    this.kernels = kernels;
     this.numbers = new Activation(in.channels, 4, 1, in.blockChannels);
     numbers.holdImages(images);
-    this.whole = new Kernels.Region(in.height, in.width, in.block());
-    this.rows = new Kernels.Region[parts];
+    this.average = in.format().isFloat() ? kernels.pool().average(in.asPlane()) : null;
+    this.weigh = new NormKernels.Normalize[isFloat() ? parts + 1 : 0];
     Arrays.setAll(
-        rows,
-        part ->
-            new Kernels.Region(
-                Math.max(1, end(part, parts) - end(part - 1, parts)), in.width, in.block()));
+        weigh,
+        part -> {
+          int own = part == parts ? in.height : end(part, parts) - end(part - 1, parts);
+          int rows = Math.max(1, own);
+          return kernels
+              .norm()
+              .normalize(
+                  in.asPlane().part(rows, in.width),
+                  residual.asPlane().part(rows, in.width),
+                  out.asPlane().part(rows, in.width));
+        });
   }
 
   private int end(int part, int parts) {
@@ -127,15 +137,8 @@ public final class AttentionStep implements Step {
   private void means(Frame frame, int n, int part, int parts) {
     for (int b = in.blocks() * part / parts; b < in.blocks() * (part + 1) / parts; b++) {
       int plane = in.image(n) + b * in.plane();
-      if (in.format().isFloat()) {
-        kernels.average(
-            frame.memory(),
-            plane + in.pixel(0, 0),
-            in.rowStride(),
-            in.block(),
-            in.height,
-            in.width,
-            at(n, b, MEAN));
+      if (average != null) {
+        average.run(frame.memory(), plane + in.pixel(0, 0), at(n, b, MEAN));
       } else {
         meansOfWords(frame.arena(), plane, at(n, b, MEAN));
       }
@@ -205,16 +208,12 @@ public final class AttentionStep implements Step {
     float[] spread = isWordByWord() && !isFloat() ? new float[out.width * in.blockChannels] : NONE;
     for (int b = 0; b < in.blocks(); b++) {
       if (isFloat()) {
-        kernels.normalize(
+        weigh[parts == 1 ? weigh.length - 1 : part].run(
             frame.memory(),
-            parts == 1 ? whole : rows[part],
             in.image(n) + b * in.plane() + in.pixel(from, 0),
-            in.rowStride(),
             at(n, b, GATE),
             residual.image(n) + b * residual.plane() + residual.pixel(from, 0),
-            residual.rowStride(),
-            out.image(n) + b * out.plane() + out.pixel(from, 0),
-            out.rowStride());
+            out.image(n) + b * out.plane() + out.pixel(from, 0));
       } else {
         spread(frame.arena(), at(n, b, GATE), spread);
       }

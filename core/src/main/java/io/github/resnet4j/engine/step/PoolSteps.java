@@ -3,6 +3,7 @@ package io.github.resnet4j.engine.step;
 import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.kernel.PoolKernels;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
@@ -13,8 +14,22 @@ public final class PoolSteps {
   private PoolSteps() {}
 
   /** Maximum over windows. The border's zeros are no larger than any result of a ReLU. */
-  public record MaxPool(MaxPool2d layer, Activation in, Activation out, Kernels kernels)
+  public record MaxPool(MaxPool2d layer, Activation in, Activation out, PoolKernels.MaxRow max)
       implements Step {
+    /** Borders must be settled before. */
+    public MaxPool(MaxPool2d layer, Activation in, Activation out, Kernels kernels) {
+      this(
+          layer,
+          in,
+          out,
+          kernels
+              .pool()
+              .max(
+                  new PoolKernels.Windows(layer.kernel(), layer.stride()),
+                  in.asPlane(),
+                  out.asPlane()));
+    }
+
     @Override
     public String name() {
       return layer.name();
@@ -39,16 +54,10 @@ public final class PoolSteps {
         for (int y = out.height * part / parts; y < out.height * (part + 1) / parts; y++) {
           for (int b = 0; b < out.blocks(); b++) {
             int corner = in.pixel(y * layer.stride() - layer.padding(), -layer.padding());
-            kernels.maxPoolRow(
+            max.run(
                 frame.memory(),
-                in.format(),
                 in.image(n) + b * in.plane() + corner,
-                in.rowStride(),
-                in.block(),
-                layer.kernel(),
-                layer.stride(),
-                out.image(n) + b * out.plane() + out.pixel(y, 0),
-                out.width);
+                out.image(n) + b * out.plane() + out.pixel(y, 0));
           }
         }
       }
@@ -56,8 +65,13 @@ public final class PoolSteps {
   }
 
   /** The mean over all pixels. */
-  public record AveragePool(String name, Activation in, Activation out, Kernels kernels)
+  public record AveragePool(String name, Activation in, Activation out, PoolKernels.Average average)
       implements Step {
+    /** Borders must be settled before. */
+    public AveragePool(String name, Activation in, Activation out, Kernels kernels) {
+      this(name, in, out, kernels.pool().average(in.asPlane()));
+    }
+
     @Override
     public String algorithm() {
       return "average";
@@ -72,13 +86,9 @@ public final class PoolSteps {
     public void run(Frame frame, int first, int count, int phase, int part, int parts) {
       for (int n = first; n < first + count; n++) {
         for (int b = in.blocks() * part / parts; b < in.blocks() * (part + 1) / parts; b++) {
-          kernels.average(
+          average.run(
               frame.memory(),
               in.image(n) + b * in.plane() + in.pixel(0, 0),
-              in.rowStride(),
-              in.block(),
-              in.height,
-              in.width,
               out.image(n) + b * out.plane());
         }
       }
@@ -86,17 +96,35 @@ public final class PoolSteps {
   }
 
   /** The mean over windows of at most as many pixels as there are. */
-  public record AverageWindows(AvgPool2d layer, Activation in, Activation out, Kernels kernels)
-      implements Step {
+  public static final class AverageWindows implements Step {
+    private final AvgPool2d layer;
+    private final Activation in;
+    private final Activation out;
+
+    /** By rows and columns of a window, less one; empty where numbers are no floats. */
+    private final PoolKernels.Average[] averages;
+
     /**
+     * Borders must be settled before.
+     *
      * @throws IllegalArgumentException if windows have more than 2×2 pixels, whose bytes would not
      *     add up so
      */
-    public AverageWindows {
+    public AverageWindows(AvgPool2d layer, Activation in, Activation out, Kernels kernels) {
       if (layer.kernel() > 2) {
         throw new IllegalArgumentException(
             "%s: means of 1×1 or 2×2 pixels, not %d".formatted(layer.name(), layer.kernel()));
       }
+      this.layer = layer;
+      this.in = in;
+      this.out = out;
+      this.averages = new PoolKernels.Average[out.format().isFloat() ? 4 : 0];
+      Arrays.setAll(averages, i -> kernels.pool().average(in.asPlane().part(1 + i / 2, 1 + i % 2)));
+    }
+
+    @Override
+    public Activation out() {
+      return out;
     }
 
     @Override
@@ -138,14 +166,8 @@ public final class PoolSteps {
         int left = x * layer.stride();
         int columns = Math.min(layer.kernel(), in.width - left);
         if (out.format().isFloat()) {
-          kernels.average(
-              frame.memory(),
-              from + left * in.block(),
-              in.rowStride(),
-              in.block(),
-              rows,
-              columns,
-              to + x * out.block());
+          averages[2 * (rows - 1) + columns - 1].run(
+              frame.memory(), from + left * in.block(), to + x * out.block());
         } else {
           int[] pixels = new int[rows * columns];
           for (int i = 0; i < pixels.length; i++) {

@@ -1,0 +1,229 @@
+package io.github.resnet4j.kernel;
+
+/** Convolutions as plain loops. */
+final class ScalarConv implements ConvKernels {
+  @Override
+  public ConvTile tile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints runs) {
+    OneTile tile =
+        shape.groups() > 0
+            ? new GroupedTile(shape)
+            : shape.isFloat() ? new FloatTile(shape) : new AnyTile(shape);
+    return new OneTile.Listed(tile, tiles, runs);
+  }
+
+  /** A tile of floats: for each weight of a channel, all channels at once, in the output itself. */
+  private record FloatTile(ConvTile.Shape shape) implements OneTile {
+    @Override
+    public void run(
+        float[] arena,
+        int in,
+        int out,
+        int residual,
+        int[] runs,
+        float[] weights,
+        int weightAt,
+        ConvTile.Reduction reduction) {
+      int channels = shape.channels();
+      int outStride = shape.out().pixelStride();
+      for (int p = 0; p < shape.pixels(); p++) {
+        int to = out + p * outStride;
+        if (shape.out().residual() != null) {
+          int from = residual + p * outStride;
+          for (int c = 0; c < channels; c++) {
+            arena[to + c] = weights[reduction.biasAt() + c] + arena[from + c];
+          }
+        } else {
+          System.arraycopy(weights, reduction.biasAt(), arena, to, channels);
+        }
+      }
+      int row = weightAt;
+      for (int r = reduction.firstRun(); r < reduction.endRun(); r++) {
+        for (int i = 0; i < shape.in().run(); i++) {
+          int x = in + runs[r] + i * shape.walk().step();
+          for (int p = 0; p < shape.pixels(); p++) {
+            float value = arena[x + p * shape.in().pixelStride()];
+            accumulate(value, weights, row, arena, out + p * outStride, channels);
+          }
+          row += shape.walk().row();
+        }
+        row += shape.walk().gap();
+      }
+      for (int p = 0; shape.out().relu() && p < shape.pixels(); p++) {
+        relu(arena, out + p * outStride, channels);
+      }
+    }
+  }
+
+  /** A method of its own, so that the compiler sees one loop over two arrays. */
+  private static void accumulate(float x, float[] weights, int row, float[] sums, int to, int n) {
+    for (int c = 0; c < n; c++) {
+      sums[to + c] = Math.fma(x, weights[row + c], sums[to + c]);
+    }
+  }
+
+  private static void relu(float[] values, int at, int n) {
+    for (int c = at; c < at + n; c++) {
+      values[c] = relu(values[c]);
+    }
+  }
+
+  /** Not Math.max: NaN and -0 stay what they are, as in a vector's blend. */
+  static float relu(float x) {
+    return x < 0 ? 0 : x;
+  }
+
+  /** A tile of narrow groups. */
+  private record GroupedTile(ConvTile.Shape shape) implements OneTile {
+    @Override
+    public void run(
+        float[] arena,
+        int in,
+        int out,
+        int residual,
+        int[] runs,
+        float[] weights,
+        int weightAt,
+        ConvTile.Reduction reduction) {
+      int groups = shape.groups();
+      for (int p = 0; p < shape.pixels(); p++) {
+        int pixel = p * shape.out().pixelStride();
+        for (int c = 0; c < shape.channels(); c++) {
+          int group = c % groups;
+          int lane = c / groups * ConvTile.GROUP_STRIDE + group;
+          float sum = weights[reduction.biasAt() + lane];
+          if (shape.out().residual() != null) {
+            sum += arena[residual + pixel + lane];
+          }
+          int row = weightAt + c;
+          for (int r = reduction.firstRun(); r < reduction.endRun(); r++) {
+            int x = in + runs[r] + p * shape.in().pixelStride() + group;
+            for (int i = 0; i < shape.in().run(); i++, row += shape.channels()) {
+              sum = Math.fma(arena[x + i * ConvTile.GROUP_STRIDE], weights[row], sum);
+            }
+          }
+          float result = shape.out().relu() ? relu(sum) : sum;
+          shape.out().format().put(arena, out + pixel, lane, result);
+        }
+      }
+    }
+  }
+
+  /** A tile of any formats. */
+  private record AnyTile(ConvTile.Shape shape) implements OneTile {
+    @Override
+    public void run(
+        float[] arena,
+        int in,
+        int out,
+        int residual,
+        int[] runs,
+        float[] weights,
+        int weightAt,
+        ConvTile.Reduction reduction) {
+      int channels = shape.channels();
+      ConvTile.Output results = shape.out();
+      for (int p = 0; p < shape.pixels(); p++) {
+        int from = in + p * shape.in().pixelStride();
+        for (int c = 0; c < channels; c++) {
+          float bias = weights[reduction.biasAt() + c];
+          float added =
+              results.residual() == null
+                  ? 0
+                  : results.residual().get(arena, residual + p * results.residualStride(), c);
+          float sum;
+          if (shape.in().format().isWhole()) {
+            int products = bytes(arena, from, runs, weights, weightAt + c, reduction);
+            float scale = weights[reduction.biasAt() + channels + c];
+            float factor = weights[reduction.biasAt() + 2 * channels + c];
+            sum = Math.fma(products, scale, bias);
+            sum = results.residual() == null ? sum : Math.fma(added, factor, sum);
+          } else {
+            sum = floats(arena, from, runs, weights, weightAt + c, reduction, bias + added);
+          }
+          float result = results.relu() ? relu(sum) : sum;
+          results.format().put(arena, out + p * results.pixelStride(), c, result);
+        }
+      }
+    }
+
+    /** Of words that hold two halves, the second one's product comes first. */
+    private float floats(
+        float[] arena,
+        int in,
+        int[] runs,
+        float[] weights,
+        int weightAt,
+        ConvTile.Reduction reduction,
+        float start) {
+      boolean halves = shape.in().format() == Format.BF16;
+      float sum = start;
+      int row = weightAt;
+      for (int r = reduction.firstRun(); r < reduction.endRun(); r++) {
+        for (int i = 0; i < shape.in().run(); i++, row += shape.channels()) {
+          float x = arena[in + runs[r] + i];
+          float w = weights[row];
+          if (halves) {
+            int xs = Float.floatToRawIntBits(x);
+            int ws = Float.floatToRawIntBits(w);
+            sum = Math.fma(upper(xs), upper(ws), sum);
+            sum = Math.fma(upper(xs << 16), upper(ws << 16), sum);
+          } else {
+            sum = Math.fma(x, w, sum);
+          }
+        }
+      }
+      return sum;
+    }
+
+    private static float upper(int bits) {
+      return Float.intBitsToFloat(bits & 0xFFFF0000);
+    }
+
+    private int bytes(
+        float[] arena,
+        int in,
+        int[] runs,
+        float[] weights,
+        int weightAt,
+        ConvTile.Reduction reduction) {
+      int sum = 0;
+      int row = weightAt;
+      for (int r = reduction.firstRun(); r < reduction.endRun(); r++) {
+        for (int i = 0; i < shape.in().run(); i++, row += shape.channels()) {
+          int x = Float.floatToRawIntBits(arena[in + runs[r] + i]);
+          int w = Float.floatToRawIntBits(weights[row]);
+          for (int shift = 0; shift < 32; shift += 8) {
+            sum += (x >>> shift & 0xFF) * (byte) (w >> shift);
+          }
+        }
+      }
+      return sum;
+    }
+  }
+
+  @Override
+  public Gather gather(Ints from, int stride, int channels) {
+    return (source, start, scales, first, to, at) -> {
+      for (int i = 0; i < from.size(); i++) {
+        int row = start + from.get(i);
+        int place = at + i * channels;
+        row(source.values, row, stride, scales.values, first, to.values, place, channels);
+      }
+    };
+  }
+
+  /** A method of its own, which the JVM compiles soon. */
+  private static void row(
+      float[] source,
+      int start,
+      int stride,
+      float[] scales,
+      int first,
+      float[] to,
+      int at,
+      int channels) {
+    for (int c = 0; c < channels; c++) {
+      to[at + c] = source[start + c * stride] * scales[first + c];
+    }
+  }
+}

@@ -1,0 +1,80 @@
+package io.github.resnet4j.kernel;
+
+import java.util.Arrays;
+
+/** Pooling as plain loops. */
+final class ScalarPool implements PoolKernels {
+  @Override
+  public MaxRow max(Windows windows, Plane in, Plane out) {
+    return (memory, from, to) -> max(memory.values, windows, in, out.columns(), from, to);
+  }
+
+  private static void max(float[] arena, Windows windows, Plane in, int count, int from, int to) {
+    int block = in.block();
+    Format format = in.format();
+    for (int x = 0; x < count; x++) {
+      int window = from + x * windows.stride() * block;
+      for (int c = 0; c < block * format.perWord(); c++) {
+        float most = Float.NEGATIVE_INFINITY;
+        for (int i = 0; i < windows.size(); i++) {
+          for (int j = 0; j < windows.size(); j++) {
+            most = Math.max(most, format.get(arena, window + i * in.rowStride() + j * block, c));
+          }
+        }
+        format.put(arena, to + x * block, c, most);
+      }
+    }
+  }
+
+  @Override
+  public MaxGradientRow maxGradient(Windows windows, Plane in, Plane out, Plane gradient) {
+    Plane.checkAlike(in, gradient);
+    return (memory, from, maxima, ofMaxima, to) -> {
+      for (int x = 0; x < out.columns(); x++) {
+        for (int c = 0; c < in.block(); c++) {
+          int window = x * windows.stride() * in.block() + c;
+          int result = x * in.block() + c;
+          int pixel = first(memory.values, windows, in, from + window, maxima + result);
+          if (pixel >= 0) {
+            int row = pixel / windows.size() * gradient.rowStride();
+            int column = pixel % windows.size() * in.block();
+            memory.values[to + window + row + column] += memory.values[ofMaxima + result];
+          }
+        }
+      }
+    };
+  }
+
+  /** The first pixel of a window that is the maximum, or -1 if none equals it. */
+  private static int first(float[] arena, Windows windows, Plane in, int from, int maximum) {
+    int size = windows.size();
+    for (int p = 0; p < size * size; p++) {
+      if (arena[from + p / size * in.rowStride() + p % size * in.block()] == arena[maximum]) {
+        return p;
+      }
+    }
+    return -1;
+  }
+
+  @Override
+  public Average average(Plane in) {
+    Plane.checkAlike(in);
+    return (memory, from, to) -> average(memory.values, in, from, to);
+  }
+
+  private static void average(float[] arena, Plane in, int from, int to) {
+    Arrays.fill(arena, to, to + in.block(), 0);
+    for (int y = 0; y < in.rows(); y++) {
+      for (int x = 0; x < in.columns(); x++) {
+        int pixel = from + y * in.rowStride() + x * in.block();
+        for (int c = 0; c < in.block(); c++) {
+          arena[to + c] += arena[pixel + c];
+        }
+      }
+    }
+    float share = 1f / (in.rows() * in.columns());
+    for (int c = 0; c < in.block(); c++) {
+      arena[to + c] *= share;
+    }
+  }
+}

@@ -1,0 +1,166 @@
+package io.github.resnet4j.kernel;
+
+/** Winograd's transforms as products of matrices, tile by tile. */
+class ScalarWinograd implements WinogradKernels {
+  /** The transform of one tile. */
+  interface OneTransform {
+    /**
+     * @param from its first input
+     * @param to its first factor
+     */
+    void run(float[] arena, int from, int to, int scratch);
+  }
+
+  /** Transforms tile by tile. */
+  record Transforms(OneTransform one, Ints places, int block) implements Transform {
+    @Override
+    public void run(Floats arena, int first, int end, int in, int to, int scratch) {
+      for (int t = first; t < end; t++) {
+        one.run(arena.values, in + places.get(t), to + (t - first) * block, scratch);
+      }
+    }
+  }
+
+  @Override
+  public Transform input(Winograd form, Plane in, Ints places, int step) {
+    float[][] bt = form.inputTransform();
+    OneTransform one =
+        (arena, from, to, scratch) -> transform(arena, bt, in, from, step, to, scratch);
+    return new Transforms(one, places, in.block());
+  }
+
+  @Override
+  public Transform gradient(Winograd form, Plane in, Ints places, int step) {
+    float[][] a = transposed(form.outputTransform());
+    OneTransform one =
+        (arena, from, to, scratch) -> transform(arena, a, in, from, step, to, scratch);
+    return new Transforms(one, places, in.block());
+  }
+
+  private static float[][] transposed(float[][] matrix) {
+    float[][] transposed = new float[matrix[0].length][matrix.length];
+    for (int i = 0; i < matrix.length; i++) {
+      for (int j = 0; j < matrix[0].length; j++) {
+        transposed[j][i] = matrix[i][j];
+      }
+    }
+    return transposed;
+  }
+
+  /** {@code M d Mᵀ} of one tile: down the columns, then along the rows. */
+  private static void transform(
+      float[] arena, float[][] m, Plane in, int from, int step, int to, int scratch) {
+    int block = in.block();
+    int n = m[0].length;
+    for (int i = 0; i < m.length; i++) {
+      for (int x = 0; x < n; x++) {
+        for (int c = 0; c < block; c++) {
+          float sum = 0;
+          for (int y = 0; y < n; y++) {
+            sum += m[i][y] * arena[from + y * in.rowStride() + x * block + c];
+          }
+          arena[scratch + (i * n + x) * block + c] = sum;
+        }
+      }
+    }
+    for (int i = 0; i < m.length; i++) {
+      for (int j = 0; j < m.length; j++) {
+        for (int c = 0; c < block; c++) {
+          float sum = 0;
+          for (int x = 0; x < n; x++) {
+            sum += m[j][x] * arena[scratch + (i * n + x) * block + c];
+          }
+          arena[to + (i * m.length + j) * step + c] = sum;
+        }
+      }
+    }
+  }
+
+  /** The transform of one tile's products. */
+  interface OneOutput {
+    /**
+     * @param from its first product
+     * @param rows of outputs that exist
+     * @param columns of outputs that exist
+     */
+    void run(
+        float[] arena,
+        int from,
+        int bias,
+        int out,
+        int residual,
+        int rows,
+        int columns,
+        int scratch);
+  }
+
+  /** Transforms products tile by tile. */
+  record Outputs(OneOutput one, Places places, int channels) implements Output {
+    @Override
+    public void run(
+        Floats arena, int first, int end, int from, int bias, int out, int residual, int scratch) {
+      for (int t = first; t < end; t++) {
+        one.run(
+            arena.values,
+            from + (t - first) * channels,
+            bias,
+            out + places.out().get(t),
+            residual + places.residual().get(t),
+            places.rows().get(t),
+            places.columns().get(t),
+            scratch);
+      }
+    }
+  }
+
+  @Override
+  public Output output(Winograd form, int channels, int step, Places places, Epilogue epilogue) {
+    return new Outputs(new ScalarOutput(form, channels, step, epilogue), places, channels);
+  }
+
+  private record ScalarOutput(Winograd form, int channels, int step, Epilogue epilogue)
+      implements OneOutput {
+    @Override
+    public void run(
+        float[] arena,
+        int from,
+        int bias,
+        int out,
+        int residual,
+        int rows,
+        int columns,
+        int scratch) {
+      float[][] at = form.outputTransform();
+      int t = form.inputs();
+      for (int i = 0; i < form.outputs(); i++) {
+        for (int j = 0; j < t; j++) {
+          for (int c = 0; c < channels; c++) {
+            float sum = 0;
+            for (int k = 0; k < t; k++) {
+              sum += at[i][k] * arena[from + (k * t + j) * step + c];
+            }
+            arena[scratch + (i * t + j) * channels + c] = sum;
+          }
+        }
+      }
+      Plane to = epilogue.out();
+      Plane added = epilogue.residual();
+      for (int i = 0; i < rows; i++) {
+        for (int j = 0; j < columns; j++) {
+          for (int c = 0; c < channels; c++) {
+            float sum = epilogue.biases().values[bias + c];
+            for (int k = 0; k < t; k++) {
+              sum += at[j][k] * arena[scratch + (i * t + k) * channels + c];
+            }
+            if (added != null) {
+              sum += arena[residual + i * added.rowStride() + j * added.block() + c];
+            }
+            float result = epilogue.relu() ? ScalarConv.relu(sum) : sum;
+            arena[out + i * to.rowStride() + j * to.block() + c] =
+                epilogue.rounded() ? Format.rounded(result) : result;
+          }
+        }
+      }
+    }
+  }
+}

@@ -3,10 +3,8 @@ package io.github.resnet4j;
 import static io.github.resnet4j.ResNetSpec.Block.BASIC;
 import static io.github.resnet4j.ResNetSpec.Block.BOTTLENECK;
 
-import io.github.resnet4j.ResNetSpec.Attention;
 import io.github.resnet4j.ResNetSpec.Builder;
 import io.github.resnet4j.ResNetSpec.Downsampling;
-import io.github.resnet4j.ResNetSpec.Stem;
 import io.github.resnet4j.messages.Suggestion;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -53,18 +51,18 @@ public final class Architecture {
     }
     // Bag of Tricks, arXiv 1812.01187, and its relatives as timm names them.
     all.put("resnet26", ResNetSpec.builder(BOTTLENECK, 2, 2, 2, 2).build());
-    all.put("resnet50c", ResNetSpec.builder(BOTTLENECK, 3, 4, 6, 3).stem(Stem.DEEP).build());
-    all.put("resnet18d", tricks(BASIC, Stem.DEEP, 2, 2, 2, 2));
-    all.put("resnet34d", tricks(BASIC, Stem.DEEP, 3, 4, 6, 3));
-    all.put("resnet26d", tricks(BOTTLENECK, Stem.DEEP, 2, 2, 2, 2));
-    all.put("resnet50d", tricks(BOTTLENECK, Stem.DEEP, 3, 4, 6, 3));
-    all.put("resnet101d", tricks(BOTTLENECK, Stem.DEEP, 3, 4, 23, 3));
-    all.put("resnet152d", tricks(BOTTLENECK, Stem.DEEP, 3, 8, 36, 3));
-    all.put("resnet200d", tricks(BOTTLENECK, Stem.DEEP, 3, 24, 36, 3));
-    all.put("resnet10t", tricks(BASIC, Stem.DEEP_TIERED, 1, 1, 1, 1));
-    all.put("resnet14t", tricks(BOTTLENECK, Stem.DEEP_TIERED, 1, 1, 1, 1));
-    all.put("resnet26t", tricks(BOTTLENECK, Stem.DEEP_TIERED, 2, 2, 2, 2));
-    all.put("resnet50t", tricks(BOTTLENECK, Stem.DEEP_TIERED, 3, 4, 6, 3));
+    all.put("resnet50c", ResNetSpec.builder(BOTTLENECK, 3, 4, 6, 3).stem(Stem.deep(64)).build());
+    all.put("resnet18d", tricks(BASIC, Stem.deep(64), 2, 2, 2, 2));
+    all.put("resnet34d", tricks(BASIC, Stem.deep(64), 3, 4, 6, 3));
+    all.put("resnet26d", tricks(BOTTLENECK, Stem.deep(64), 2, 2, 2, 2));
+    all.put("resnet50d", tricks(BOTTLENECK, Stem.deep(64), 3, 4, 6, 3));
+    all.put("resnet101d", tricks(BOTTLENECK, Stem.deep(64), 3, 4, 23, 3));
+    all.put("resnet152d", tricks(BOTTLENECK, Stem.deep(64), 3, 8, 36, 3));
+    all.put("resnet200d", tricks(BOTTLENECK, Stem.deep(64), 3, 24, 36, 3));
+    all.put("resnet10t", tricks(BASIC, Stem.deepTiered(64), 1, 1, 1, 1));
+    all.put("resnet14t", tricks(BOTTLENECK, Stem.deepTiered(64), 1, 1, 1, 1));
+    all.put("resnet26t", tricks(BOTTLENECK, Stem.deepTiered(64), 2, 2, 2, 2));
+    all.put("resnet50t", tricks(BOTTLENECK, Stem.deepTiered(64), 3, 4, 6, 3));
     like(all, "resnext50d_32x4d", "resnet50d", base -> base.groups(32).widthPerGroup(4));
     // With channel attention, arXiv 1709.01507 and 1910.03151.
     for (String base :
@@ -79,13 +77,13 @@ public final class Architecture {
             "resnext50_32x4d",
             "resnext101_32x8d",
             "resnext101_64x4d")) {
-      like(all, "se" + base, base, spec -> spec.attention(Attention.SQUEEZE_EXCITE));
+      like(all, "se" + base, base, spec -> spec.attention(new Attention.SqueezeExcite(16)));
     }
     like(all, "seresnext26d_32x4d", "resnet26d", Architecture::seresnext);
     like(all, "seresnext26t_32x4d", "resnet26t", Architecture::seresnext);
     like(all, "seresnext101d_32x8d", "resnet101d", base -> seresnext(base).widthPerGroup(8));
     for (String base : List.of("resnet26t", "resnet50t", "resnet50d", "resnet101d", "resnet200d")) {
-      like(all, "eca" + base, base, spec -> spec.attention(Attention.EFFICIENT));
+      like(all, "eca" + base, base, spec -> spec.attention(new Attention.Efficient()));
     }
     // Without the aliases of strides, arXiv 1904.11486, and with means instead.
     for (String base : List.of("18", "50", "50d", "101d")) {
@@ -95,7 +93,11 @@ public final class Architecture {
       like(
           all, "resnetaa" + base, "resnet" + base, spec -> spec.downsampling(Downsampling.AVERAGE));
     }
-    like(all, "seresnetaa50d", "resnetaa50d", base -> base.attention(Attention.SQUEEZE_EXCITE));
+    like(
+        all,
+        "seresnetaa50d",
+        "resnetaa50d",
+        base -> base.attention(new Attention.SqueezeExcite(16)));
     like(
         all,
         "seresnextaa101d_32x8d",
@@ -126,12 +128,12 @@ public final class Architecture {
   }
 
   private static Builder seresnext(Builder base) {
-    return base.groups(32).widthPerGroup(4).attention(Attention.SQUEEZE_EXCITE);
+    return base.groups(32).widthPerGroup(4).attention(new Attention.SqueezeExcite(16));
   }
 
   private static ResNetSpec revisited(Integer... blocks) {
-    return tricks(BOTTLENECK, Stem.DEEP_STRIDED, blocks).toBuilder()
-        .attention(Attention.SQUEEZE_EXCITE_QUARTER)
+    return tricks(BOTTLENECK, Stem.deepStrided(64), blocks).toBuilder()
+        .attention(new Attention.SqueezeExcite(4))
         .build();
   }
 

@@ -41,7 +41,7 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
   public Classifier {
     labels = List.copyOf(labels);
     ResNetSpec spec = network.spec();
-    int classes = spec.includeTop() ? spec.numClasses() : 0;
+    int classes = spec.numClasses();
     if (labels.size() != classes) {
       throw new IllegalArgumentException(
           "%d labels for %d classes".formatted(labels.size(), classes));
@@ -105,7 +105,7 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
   /** The same for a network that was loaded from them already. */
   public static Classifier of(Weights found, ResNet network) {
     ResNetSpec spec = network.spec();
-    int classes = spec.includeTop() ? spec.numClasses() : 0;
+    int classes = spec.numClasses();
     return new Classifier(
         network,
         found.preprocessing().orElseGet(() -> usualPreprocessing(spec)),
@@ -120,7 +120,7 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
    * network for small pictures, else ImageNet's.
    */
   public static Preprocessing usualPreprocessing(ResNetSpec spec) {
-    return spec.stem() == ResNetSpec.Stem.SMALL_IMAGE
+    return spec.stem() instanceof Stem.SmallImage
         ? new Preprocessing(
             32,
             32,
@@ -140,8 +140,7 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
     }
     ResNetSpec spec = notes.spec().get();
     ResNet network = lazily ? ResNet.loadLazily(spec, checkpoint) : ResNet.load(spec, checkpoint);
-    List<String> labels =
-        notes.labels().orElseGet(() -> numbered(spec.includeTop() ? spec.numClasses() : 0));
+    List<String> labels = notes.labels().orElseGet(() -> numbered(spec.numClasses()));
     try {
       return new Classifier(network, notes.preprocessing().get(), labels);
     } catch (IllegalArgumentException e) {

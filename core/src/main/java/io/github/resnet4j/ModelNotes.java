@@ -1,10 +1,8 @@
 package io.github.resnet4j;
 
-import io.github.resnet4j.ResNetSpec.Attention;
 import io.github.resnet4j.ResNetSpec.Block;
 import io.github.resnet4j.ResNetSpec.Downsampling;
 import io.github.resnet4j.ResNetSpec.Shortcut;
-import io.github.resnet4j.ResNetSpec.Stem;
 import io.github.resnet4j.ResNetSpec.StridePlacement;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
@@ -62,16 +60,73 @@ record ModelNotes(
     fields.put("channels", spec.channels());
     fields.put("groups", spec.groups());
     fields.put("widthPerGroup", spec.widthPerGroup());
-    fields.put("stem", lower(spec.stem()));
+    putStem(fields, spec.stem());
     fields.put("stridePlacement", lower(spec.stridePlacement()));
     fields.put("downsampling", lower(spec.downsampling()));
     fields.put("shortcut", lower(spec.shortcut()));
-    fields.put("attention", lower(spec.attention()));
+    putAttention(fields, spec.attention());
     fields.put("dilated", spec.dilated());
     fields.put("inChannels", spec.inChannels());
-    fields.put("numClasses", spec.numClasses());
     fields.put("includeTop", spec.includeTop());
+    spec.head().ifPresent(head -> fields.put("numClasses", head.numClasses()));
     return fields;
+  }
+
+  private static void putStem(Map<String, Object> fields, Stem stem) {
+    switch (stem) {
+      case Stem.ImageNet _ -> fields.put("stem", "imagenet");
+      case Stem.SmallImage _ -> fields.put("stem", "small_image");
+      case Stem.Deep deep -> {
+        fields.put("stem", "deep");
+        fields.put("stemWidths", List.of(deep.first(), deep.second()));
+        fields.put("stemPools", deep.pools());
+      }
+    }
+  }
+
+  private static Stem stem(Map<String, Object> fields) {
+    return switch (String.valueOf(fields.get("stem"))) {
+      case "imagenet" -> Stem.IMAGENET;
+      case "small_image" -> Stem.SMALL_IMAGE;
+      case "deep" -> {
+        List<?> widths = list("stemWidths", fields.getOrDefault("stemWidths", List.of(32, 32)));
+        if (widths.size() != 2) {
+          throw new IllegalArgumentException("stemWidths must be two numbers, was " + widths);
+        }
+        yield new Stem.Deep(
+            integer("stemWidths", widths.getFirst()),
+            integer("stemWidths", widths.getLast()),
+            flag("stemPools", fields.getOrDefault("stemPools", true)));
+      }
+      default ->
+          throw new IllegalArgumentException(
+              "stem must be one of imagenet, small_image, deep, was " + fields.get("stem"));
+    };
+  }
+
+  private static void putAttention(Map<String, Object> fields, Attention attention) {
+    switch (attention) {
+      case Attention.None _ -> fields.put("attention", "none");
+      case Attention.Efficient _ -> fields.put("attention", "efficient");
+      case Attention.SqueezeExcite se -> {
+        fields.put("attention", "squeeze_excite");
+        fields.put("attentionReduction", se.reduction());
+      }
+    }
+  }
+
+  private static Attention attention(Map<String, Object> fields) {
+    return switch (String.valueOf(fields.get("attention"))) {
+      case "none" -> Attention.NONE;
+      case "efficient" -> new Attention.Efficient();
+      case "squeeze_excite" ->
+          new Attention.SqueezeExcite(
+              integer("attentionReduction", fields.getOrDefault("attentionReduction", 16)));
+      default ->
+          throw new IllegalArgumentException(
+              "attention must be one of none, squeeze_excite, efficient, was "
+                  + fields.get("attention"));
+    };
   }
 
   private static ResNetSpec spec(Object value) {
@@ -87,12 +142,13 @@ record ModelNotes(
         case "channels" -> spec.channels(integer(name, field));
         case "groups" -> spec.groups(integer(name, field));
         case "widthPerGroup" -> spec.widthPerGroup(integer(name, field));
-        case "stem" -> spec.stem(constant(Stem.class, name, field));
+        case "stem" -> spec.stem(stem(fields));
+        case "stemWidths", "stemPools", "attentionReduction" -> {} // read with the two above
         case "stridePlacement" ->
             spec.stridePlacement(constant(StridePlacement.class, name, field));
         case "downsampling" -> spec.downsampling(constant(Downsampling.class, name, field));
         case "shortcut" -> spec.shortcut(constant(Shortcut.class, name, field));
-        case "attention" -> spec.attention(constant(Attention.class, name, field));
+        case "attention" -> spec.attention(attention(fields));
         case "dilated" ->
             spec.dilated(list(name, field).stream().map(flag -> flag(name, flag)).toList());
         case "inChannels" -> spec.inChannels(integer(name, field));

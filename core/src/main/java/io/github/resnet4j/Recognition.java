@@ -1,13 +1,12 @@
 package io.github.resnet4j;
 
-import io.github.resnet4j.ResNetSpec.Attention;
 import io.github.resnet4j.ResNetSpec.Block;
 import io.github.resnet4j.ResNetSpec.Shortcut;
-import io.github.resnet4j.ResNetSpec.Stem;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.nn.Parameter;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -24,10 +23,10 @@ import java.util.stream.Collectors;
  */
 public record Recognition(ResNetSpec spec, Optional<String> name, List<String> assumed) {
   /** Why it is no network of the family. */
-  private static final class NotOne extends Exception {
+  private static final class UnrecognizedNetworkException extends Exception {
     private static final long serialVersionUID = 1;
 
-    NotOne(String reason) {
+    UnrecognizedNetworkException(String reason) {
       super(reason);
     }
   }
@@ -40,7 +39,7 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
   public static Optional<Recognition> of(Checkpoint checkpoint) {
     try {
       return Optional.of(recognize(checkpoint));
-    } catch (NotOne | CheckpointException _) {
+    } catch (UnrecognizedNetworkException | CheckpointException _) {
       return Optional.empty();
     }
   }
@@ -54,7 +53,7 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
   public static Recognition require(Checkpoint checkpoint) throws CheckpointException {
     try {
       return recognize(checkpoint);
-    } catch (NotOne e) {
+    } catch (UnrecognizedNetworkException e) {
       String kind =
           OtherNetwork.describe(checkpoint.names())
               .map(other -> "it looks like %s (%s)".formatted(other, e.getMessage()))
@@ -64,7 +63,8 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     }
   }
 
-  private static Recognition recognize(Checkpoint checkpoint) throws NotOne, CheckpointException {
+  private static Recognition recognize(Checkpoint checkpoint)
+      throws UnrecognizedNetworkException, CheckpointException {
     Map<String, List<Long>> shapes =
         checkpoint.torchvisionTensors().entrySet().stream()
             .collect(Collectors.toMap(Map.Entry::getKey, entry -> entry.getValue().shape()));
@@ -72,7 +72,7 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     try {
       spec = specification(shapes);
     } catch (IllegalArgumentException e) { // shapes of no possible network
-      throw new NotOne(String.valueOf(e.getMessage()));
+      throw new UnrecognizedNetworkException(String.valueOf(e.getMessage()));
     }
     compare(spec, shapes);
     var assumed = new ArrayList<String>();
@@ -80,7 +80,7 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
       assumed.add("strides on the 3×3 (v1.5)");
       assumed.add("no dilation");
     }
-    if (spec.stem() != Stem.SMALL_IMAGE) {
+    if (spec.stem().pools()) {
       assumed.add("strides rather than blurs");
     }
     if (spec.shortcut() == Shortcut.ZERO_PAD) {
@@ -93,16 +93,16 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     return Architecture.catalogue().entrySet().stream()
         .filter(entry ->
             entry.getValue().toBuilder()
-                .numClasses(spec.numClasses())
+                .head(spec.head())
                 .inChannels(spec.inChannels())
-                .includeTop(spec.includeTop())
                 .build()
                 .equals(spec))
         .map(Map.Entry::getKey)
         .findFirst();
   }
 
-  private static ResNetSpec specification(Map<String, List<Long>> shapes) throws NotOne {
+  private static ResNetSpec specification(Map<String, List<Long>> shapes)
+      throws UnrecognizedNetworkException {
     boolean deep = shapes.containsKey("conv1.0.weight");
     List<Long> stem = shape(shapes, deep ? "conv1.0.weight" : "conv1.weight", 4);
     int channels = extent(deep ? shape(shapes, "conv1.6.weight", 4) : stem, 0);
@@ -116,7 +116,7 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
       blocks.add(count);
     }
     if (blocks.isEmpty()) {
-      throw new NotOne("layer1.0.conv1.weight is missing");
+      throw new UnrecognizedNetworkException("layer1.0.conv1.weight is missing");
     }
     boolean bottleneck = shapes.containsKey("layer1.0.conv3.weight");
     var builder =
@@ -124,23 +124,11 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
                 bottleneck ? Block.BOTTLENECK : Block.BASIC, blocks.toArray(Integer[]::new))
             .channels(channels)
             .inChannels(extent(stem, 1))
-            .stem(
-                switch (deep ? 0 : extent(stem, 2)) {
-                  case 0 ->
-                      shapes.containsKey("maxpool.0.weight")
-                          ? Stem.DEEP_STRIDED
-                          : deepStem(extent(stem, 0), channels);
-                  case 7 -> Stem.IMAGENET;
-                  case 3 -> Stem.SMALL_IMAGE;
-                  default ->
-                      throw new NotOne(
-                          "conv1.weight is %s, its window neither 7 nor 3".formatted(stem));
-                });
+            .stem(deep ? deepStem(shapes) : singleStem(stem));
     if (bottleneck) {
       List<Long> inner = shape(shapes, "layer1.0.conv2.weight", 4);
       int width = extent(inner, 0);
-      int groups = Math.max(1, width / extent(inner, 1));
-      builder.groups(groups).widthPerGroup(Math.ceilDiv(width / groups * 64, channels));
+      builder.innerWidth(width, Math.max(1, width / extent(inner, 1)));
     }
     boolean projection =
         shapes.keySet().stream().anyMatch(key -> key.endsWith(".downsample.0.weight"));
@@ -148,15 +136,7 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
         shapes.entrySet().stream()
             .anyMatch(entry ->
                 entry.getKey().endsWith(".downsample.1.weight") && entry.getValue().size() == 4);
-    if (shapes.containsKey("layer1.0.se.fc1.weight")) {
-      List<Long> squeeze = shape(shapes, "layer1.0.se.fc1.weight", 4);
-      builder.attention(
-          squeeze.get(0) * 8 > squeeze.get(1)
-              ? Attention.SQUEEZE_EXCITE_QUARTER
-              : Attention.SQUEEZE_EXCITE);
-    } else if (shapes.containsKey("layer1.0.se.conv.weight")) {
-      builder.attention(Attention.EFFICIENT);
-    }
+    builder.attention(attention(shapes, blocks.size()));
     builder.shortcut(
         averages
             ? Shortcut.AVERAGE_POOL
@@ -171,44 +151,72 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     return builder.build();
   }
 
-  /** By the width of its first convolution. */
-  private static Stem deepStem(int width, int channels) throws NotOne {
-    for (Stem stem : List.of(Stem.DEEP, Stem.DEEP_TIERED)) {
-      if (stem.widths(channels).getFirst() == width) {
-        return stem;
-      }
+  private static Stem singleStem(List<Long> convolution) throws UnrecognizedNetworkException {
+    return switch (extent(convolution, 2)) {
+      case 7 -> Stem.IMAGENET;
+      case 3 -> Stem.SMALL_IMAGE;
+      default ->
+          throw new UnrecognizedNetworkException(
+              "conv1.weight is %s, its window neither 7 nor 3".formatted(convolution));
+    };
+  }
+
+  private static Stem deepStem(Map<String, List<Long>> shapes) throws UnrecognizedNetworkException {
+    return new Stem.Deep(
+        extent(shape(shapes, "conv1.0.weight", 4), 0),
+        extent(shape(shapes, "conv1.3.weight", 4), 0),
+        !shapes.containsKey("maxpool.0.weight"));
+  }
+
+  private static Attention attention(Map<String, List<Long>> shapes, int stages)
+      throws UnrecognizedNetworkException {
+    if (shapes.containsKey("layer1.0.se.conv.weight")) {
+      return new Attention.Efficient();
     }
-    throw new NotOne("conv1.0.weight has %d channels".formatted(width));
+    if (!shapes.containsKey("layer1.0.se.fc1.weight")) {
+      return Attention.NONE;
+    }
+    var reduced = new LinkedHashMap<Integer, Integer>(); // by the channels of the stage's blocks
+    for (int stage = 1; stage <= stages; stage++) {
+      List<Long> squeeze = shape(shapes, "layer%d.0.se.fc1.weight".formatted(stage), 4);
+      reduced.put(extent(squeeze, 1), extent(squeeze, 0));
+    }
+    return Attention.SqueezeExcite.fitting(reduced)
+        .orElseThrow(() ->
+            new UnrecognizedNetworkException(
+                "layer1.0.se.fc1.weight is %s, of no known reduction"
+                    .formatted(shapes.get("layer1.0.se.fc1.weight"))));
   }
 
   private static List<Long> shape(Map<String, List<Long>> shapes, String name, int rank)
-      throws NotOne {
+      throws UnrecognizedNetworkException {
     List<Long> shape = shapes.get(name);
     if (shape == null) {
-      throw new NotOne(name + " is missing");
+      throw new UnrecognizedNetworkException(name + " is missing");
     }
     if (shape.size() != rank || shape.contains(0L)) {
-      throw new NotOne("%s is %s".formatted(name, shape));
+      throw new UnrecognizedNetworkException("%s is %s".formatted(name, shape));
     }
     return shape;
   }
 
-  private static int extent(List<Long> shape, int axis) throws NotOne {
+  private static int extent(List<Long> shape, int axis) throws UnrecognizedNetworkException {
     long extent = shape.get(axis);
     if (extent > 1 << 20) {
-      throw new NotOne("an extent of " + extent);
+      throw new UnrecognizedNetworkException("an extent of " + extent);
     }
     return (int) extent;
   }
 
-  private static void compare(ResNetSpec spec, Map<String, List<Long>> shapes) throws NotOne {
+  private static void compare(ResNetSpec spec, Map<String, List<Long>> shapes)
+      throws UnrecognizedNetworkException {
     List<Parameter> parameters = spec.layers().parameters();
     for (Parameter parameter : parameters) {
       List<Long> found = shapes.get(parameter.name());
       List<Long> wanted = parameter.shape().stream().map(Long::valueOf).toList();
       if (!Objects.equals(found, wanted)
           && (found != null || parameter.role() != Parameter.Role.COUNTER)) {
-        throw new NotOne(
+        throw new UnrecognizedNetworkException(
             found == null
                 ? parameter.name() + " is missing"
                 : "%s is %s, expected %s".formatted(parameter.name(), found, wanted));
@@ -218,7 +226,7 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     Optional<String> unknown =
         shapes.keySet().stream().filter(name -> !known.contains(name)).sorted().findFirst();
     if (unknown.isPresent()) {
-      throw new NotOne(unknown.get() + " belongs to no layer");
+      throw new UnrecognizedNetworkException(unknown.get() + " belongs to no layer");
     }
   }
 
@@ -235,11 +243,12 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     }
     text +=
         switch (spec.stem()) {
-          case IMAGENET -> ", stem of one 7×7";
-          case SMALL_IMAGE -> ", stem of one 3×3 for small images";
-          case DEEP, DEEP_TIERED -> ", deep stem " + spec.stem().widths(spec.channels());
-          case DEEP_STRIDED ->
-              ", deep stem %s without pooling".formatted(spec.stem().widths(spec.channels()));
+          case Stem.ImageNet _ -> ", stem of one 7×7";
+          case Stem.SmallImage _ -> ", stem of one 3×3 for small images";
+          case Stem.Deep deep ->
+              ", deep stem %s%s"
+                  .formatted(
+                      deep.widths(spec.channels()), deep.pools() ? "" : " without max pooling");
         };
     text +=
         switch (spec.shortcut()) {
@@ -250,10 +259,10 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
         };
     text +=
         switch (spec.attention()) {
-          case NONE -> "";
-          case SQUEEZE_EXCITE -> ", Squeeze-and-Excitation";
-          case SQUEEZE_EXCITE_QUARTER -> ", Squeeze-and-Excitation by a quarter";
-          case EFFICIENT -> ", ECA";
+          case Attention.None _ -> "";
+          case Attention.SqueezeExcite se ->
+              ", Squeeze-and-Excitation (reduction %d)".formatted(se.reduction());
+          case Attention.Efficient _ -> ", ECA";
         };
     text += ", %d channels in".formatted(spec.inChannels());
     text += spec.includeTop() ? ", %d classes".formatted(spec.numClasses()) : ", no head";

@@ -63,8 +63,16 @@ public final class ResNet {
    */
   public static ResNet initialize(ResNetSpec spec, TorchRandom random) {
     Sequential layers = spec.layers();
-    return new ResNet(
-        spec, layers, Initialization.torchvision(layers, random, spec.zeroInitResidual()));
+    return new ResNet(spec, layers, Initialization.torchvision(layers, random));
+  }
+
+  /**
+   * This network with the weight of each block's last batch norm at zero, so that every block
+   * begins as its shortcut (Goyal et al., arXiv 1706.02677, section 5.1): torchvision's {@code
+   * zero_init_residual}.
+   */
+  public ResNet zeroInitResidual() {
+    return new ResNet(spec, layers, Initialization.zeroLastNorms(layers, state), quantization);
   }
 
   /**
@@ -164,7 +172,7 @@ public final class ResNet {
     if (fresh.isEmpty()) {
       return new Transfer(new ResNet(spec, layers, fit.toState(layers, ResNet::zeros)), List.of());
     }
-    StateDict initial = Initialization.torchvision(layers, random, spec.zeroInitResidual());
+    StateDict initial = Initialization.torchvision(layers, random);
     StateDict state = fit.toState(layers, parameter -> initial.get(parameter.name()));
     return new Transfer(new ResNet(spec, layers, state), List.copyOf(fresh));
   }

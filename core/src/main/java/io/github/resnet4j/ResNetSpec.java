@@ -5,20 +5,18 @@ import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
-import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
-import io.github.resnet4j.nn.Layer.MaxPool2d;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
-import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 import io.github.resnet4j.nn.Parameter;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * A network of the residual family as data. Everything that is known about a network, its layers,
@@ -42,11 +40,9 @@ import java.util.List;
  * @param attention what weighs a block's channels before they are added to its shortcut
  * @param dilated for each stage after the first, whether it dilates instead of striding, as
  *     torchvision's {@code replace_stride_with_dilation}
- * @param zeroInitResidual start the last batch norm of each block at zero
  * @param inChannels channels of the input image
- * @param numClasses logits of the head; ignored without a head
- * @param includeTop with pooling and the linear head; without, the network ends at the last stage's
- *     feature map
+ * @param head pooling and the linear layer; without it ({@code include_top=False} in Keras) the
+ *     network ends at the last stage's feature map
  */
 public record ResNetSpec(
     Block block,
@@ -60,10 +56,8 @@ public record ResNetSpec(
     Shortcut shortcut,
     Attention attention,
     List<Boolean> dilated,
-    boolean zeroInitResidual,
     int inChannels,
-    int numClasses,
-    boolean includeTop) {
+    Optional<Head> head) {
 
   /** The kind of residual block. */
   public enum Block {
@@ -77,35 +71,6 @@ public record ResNetSpec(
 
     Block(int expansion) {
       this.expansion = expansion;
-    }
-  }
-
-  /** What comes before the first stage. */
-  public enum Stem {
-    /** 7×7 with stride 2, then 3×3 max pooling with stride 2. */
-    IMAGENET,
-    /** One 3×3 with stride 1 and no pooling, for images of about 32 pixels (section 4.2). */
-    SMALL_IMAGE,
-    /**
-     * Three 3×3 of half, half and all channels, the first with stride 2, then max pooling: ResNet-C
-     * and -D (Bag of Tricks, arXiv 1812.01187, figure 2), timm's {@code deep}.
-     */
-    DEEP,
-    /** The same with three eighths, half and all channels: timm's {@code deep_tiered}. */
-    DEEP_TIERED,
-    /**
-     * {@link #DEEP} with a 3×3 convolution with stride 2 in the pooling's place (ResNet-RS, arXiv
-     * 2103.07579, section 4.3), timm's {@code replace_stem_pool}.
-     */
-    DEEP_STRIDED;
-
-    /** Output channels of its convolutions, for a network that begins with so many. */
-    public List<Integer> widths(int channels) {
-      return switch (this) {
-        case IMAGENET, SMALL_IMAGE -> List.of(channels);
-        case DEEP, DEEP_STRIDED -> List.of(channels / 2, channels / 2, channels);
-        case DEEP_TIERED -> List.of(channels / 8 * 3, channels / 2, channels);
-      };
     }
   }
 
@@ -151,19 +116,15 @@ public record ResNetSpec(
     NONE
   }
 
-  /** What weighs the channels of a block's main branch. */
-  public enum Attention {
-    /** Nothing. */
-    NONE,
-    /**
-     * Squeeze-and-Excitation (arXiv 1709.01507): two layers over the channels' means, a sixteenth
-     * of the channels between them, in eights as timm has it.
-     */
-    SQUEEZE_EXCITE,
-    /** The same with a quarter of the channels between the layers (ResNet-RS, arXiv 2103.07579). */
-    SQUEEZE_EXCITE_QUARTER,
-    /** ECA (arXiv 1910.03151): a convolution over neighbouring channels' means. */
-    EFFICIENT
+  /**
+   * Global average pooling, whose result is an image's embedding, and a linear layer.
+   *
+   * @param numClasses how many logits it computes
+   */
+  public record Head(int numClasses) {
+    private List<Layer> layers(int channels) {
+      return List.of(AVERAGE_POOL, new Linear("fc", channels, numClasses));
+    }
   }
 
   /** Where the head begins: what it averages is an image's embedding. */
@@ -190,17 +151,18 @@ public record ResNetSpec(
     check(range(groups), "groups", groups, "1 to " + MAX_CHANNELS);
     check(range(widthPerGroup), "widthPerGroup", widthPerGroup, "1 to " + MAX_CHANNELS);
     check(range(inChannels), "inChannels", inChannels, "1 to " + MAX_CHANNELS);
-    check(range(numClasses), "numClasses", numClasses, "1 to " + MAX_CHANNELS);
+    head.ifPresent(
+        top -> check(range(top.numClasses), "numClasses", top.numClasses, "1 to " + MAX_CHANNELS));
     check(
         dilated.size() == blocks.size() - 1,
         "dilated",
         dilated,
         "one value for each stage after the first, here " + (blocks.size() - 1));
     check(
-        stem.widths(channels).getFirst() >= 1,
-        "channels",
-        channels,
-        "at least 8, so that the first layer of the stem is not empty");
+        stem.widths(channels).stream().allMatch(ResNetSpec::range),
+        "stem",
+        stem,
+        "of convolutions with 1 to " + MAX_CHANNELS + " channels");
     check(
         shortcut != Shortcut.AVERAGE_POOL || !dilated.contains(true),
         "dilated",
@@ -210,13 +172,12 @@ public record ResNetSpec(
         downsampling == Downsampling.STRIDE
             || (!dilated.contains(true)
                 && stridePlacement == StridePlacement.ON_3X3
-                && stem != Stem.SMALL_IMAGE
-                && stem != Stem.DEEP_STRIDED),
+                && stem.pools()),
         "downsampling",
         downsampling,
         "STRIDE with dilation, with strides on the first 1×1 and with a stem that does not pool");
     check(
-        attention == Attention.NONE || shortcut != Shortcut.NONE,
+        attention.equals(Attention.NONE) || shortcut != Shortcut.NONE,
         "attention",
         attention,
         "none in a plain network");
@@ -244,7 +205,12 @@ public record ResNetSpec(
 
   private static long widest(Block block, int stages, int channels, int groups, int widthPerGroup) {
     long planes = (long) channels << (stages - 1);
-    return Math.max(planes * block.expansion, Math.max(1, planes * widthPerGroup / 64) * groups);
+    return Math.max(planes * block.expansion, innerWidth(planes, widthPerGroup, groups));
+  }
+
+  /** Channels of a bottleneck's 3×3 convolution (torchvision's {@code Bottleneck.__init__}). */
+  private static long innerWidth(long planes, int widthPerGroup, int groups) {
+    return Math.max(1, planes * widthPerGroup / 64) * groups;
   }
 
   private static void check(boolean legal, String field, Object value, String legalValues) {
@@ -271,11 +237,20 @@ public record ResNetSpec(
     builder.shortcut = shortcut;
     builder.attention = attention;
     builder.dilated = dilated;
-    builder.zeroInitResidual = zeroInitResidual;
     builder.inChannels = inChannels;
-    builder.numClasses = numClasses;
-    builder.includeTop = includeTop;
+    builder.numClasses = head.map(Head::numClasses).orElse(builder.numClasses);
+    builder.includeTop = includeTop();
     return builder;
+  }
+
+  /** Whether the network has its head, and so ends with logits. */
+  public boolean includeTop() {
+    return head.isPresent();
+  }
+
+  /** The number of logits; 0 without a head. */
+  public int numClasses() {
+    return head.map(Head::numClasses).orElse(0);
   }
 
   /** Channels of the last stage's feature map, the length of an embedding. */
@@ -286,7 +261,7 @@ public record ResNetSpec(
   /** How much smaller the feature map is than the image, along each axis. */
   public int outputStride() {
     int strided = Collections.frequency(dilated, false);
-    return (stem == Stem.SMALL_IMAGE ? 1 : 4) << strided;
+    return stem.stride() << strided;
   }
 
   /** Trained parameters, without batch norm's statistics: what papers and PyTorch count. */
@@ -299,38 +274,7 @@ public record ResNetSpec(
 
   /** The network as a tree of layers, named as torchvision names them. */
   public Sequential layers() {
-    var layers = new ArrayList<Layer>();
-    switch (stem) {
-      case IMAGENET -> {
-        layers.add(new Conv2d("conv1", inChannels, channels, 7, 2, 3, 1, 1));
-        layers.add(new BatchNorm2d("bn1", channels));
-        layers.add(new Relu("relu"));
-        pooling(layers);
-      }
-      case SMALL_IMAGE -> {
-        layers.add(new Conv2d("conv1", inChannels, channels, 3, 1, 1, 1, 1));
-        layers.add(new BatchNorm2d("bn1", channels));
-        layers.add(new Relu("relu"));
-      }
-      case DEEP, DEEP_TIERED, DEEP_STRIDED -> {
-        List<Integer> widths = stem.widths(channels);
-        int from = inChannels;
-        for (int i = 0; i < widths.size(); i++) { // a Sequential in timm: conv, norm, ReLU, conv, …
-          boolean last = i == widths.size() - 1;
-          layers.add(conv3x3("conv1." + 3 * i, from, widths.get(i), i == 0 ? 2 : 1, 1, 1));
-          layers.add(new BatchNorm2d(last ? "bn1" : "conv1." + (3 * i + 1), widths.get(i)));
-          layers.add(new Relu(last ? "relu" : "conv1." + (3 * i + 2)));
-          from = widths.get(i);
-        }
-        if (stem == Stem.DEEP_STRIDED) {
-          layers.add(conv3x3("maxpool.0", channels, channels, 2, 1, 1));
-          layers.add(new BatchNorm2d("maxpool.1", channels));
-          layers.add(new Relu("maxpool.2"));
-        } else {
-          pooling(layers);
-        }
-      }
-    }
+    var layers = new ArrayList<>(stem.layers(inChannels, channels, downsampling));
     int in = channels;
     int dilation = 1;
     for (int stage = 0; stage < blocks.size(); stage++) {
@@ -352,22 +296,10 @@ public record ResNetSpec(
       }
       layers.add(new Sequential(name, members));
     }
-    if (includeTop) {
-      layers.add(AVERAGE_POOL);
-      layers.add(new Linear("fc", in, numClasses));
+    if (head.isPresent()) {
+      layers.addAll(head.get().layers(in));
     }
     return new Sequential("", layers);
-  }
-
-  private void pooling(List<Layer> layers) {
-    switch (downsampling) {
-      case STRIDE -> layers.add(new MaxPool2d("maxpool", 3, 2, 1));
-      case BLUR -> {
-        layers.add(new MaxPool2d("maxpool.0", 3, 1, 1));
-        layers.add(new BlurPool2d("maxpool.1", 2));
-      }
-      case AVERAGE -> layers.add(new AvgPool2d("maxpool", 2, 2, false));
-    }
   }
 
   private Layer block(String name, int in, int planes, int stride, int dilation) {
@@ -384,7 +316,7 @@ public record ResNetSpec(
         main.add(new BatchNorm2d(name + ".bn2", planes));
       }
       case BOTTLENECK -> {
-        int width = Math.toIntExact((long) planes * widthPerGroup / 64 * groups);
+        int width = Math.toIntExact(innerWidth(planes, widthPerGroup, groups));
         boolean strideFirst = stridePlacement == StridePlacement.FIRST_1X1;
         main.add(conv1x1(name + ".conv1", in, width, strideFirst ? stride : 1));
         main.add(new BatchNorm2d(name + ".bn1", width));
@@ -398,13 +330,7 @@ public record ResNetSpec(
         main.add(new BatchNorm2d(name + ".bn3", out));
       }
     }
-    switch (attention) {
-      case NONE -> {}
-      case SQUEEZE_EXCITE -> main.add(new SqueezeExcite(name + ".se", out, reduced(out, 16)));
-      case SQUEEZE_EXCITE_QUARTER ->
-          main.add(new SqueezeExcite(name + ".se", out, reduced(out, 4)));
-      case EFFICIENT -> main.add(new EfficientAttention(name + ".se", out, neighbours(out)));
-    }
+    attention.layer(name + ".se", out).ifPresent(main::add);
     if (shortcut == Shortcut.NONE) {
       main.add(new Relu(name + ".relu"));
       return new Sequential(name, main);
@@ -421,19 +347,6 @@ public record ResNetSpec(
         case AVERAGE -> main.add(new AvgPool2d(name, stride, stride, false));
       }
     }
-  }
-
-  /** A part, rounded to eights, at least eight. */
-  private static int reduced(int channels, int reduction) {
-    return Math.max(8, (channels / reduction + 4) / 8 * 8);
-  }
-
-  /**
-   * An odd number that grows with the logarithm of the channels (arXiv 1910.03151, equation 12).
-   */
-  private static int neighbours(int channels) {
-    int width = (int) ((Math.log(channels) / Math.log(2) + 1) / 2);
-    return Math.max(3, width % 2 == 1 ? width : width + 1);
   }
 
   private Layer shortcut(String block, int in, int out, int stride) {
@@ -464,8 +377,7 @@ public record ResNetSpec(
     return new Conv2d(name, in, out, 1, stride, 0, 1, 1);
   }
 
-  private static Conv2d conv3x3(
-      String name, int in, int out, int stride, int dilation, int groups) {
+  static Conv2d conv3x3(String name, int in, int out, int stride, int dilation, int groups) {
     return new Conv2d(name, in, out, 3, stride, dilation, dilation, groups);
   }
 
@@ -482,7 +394,6 @@ public record ResNetSpec(
     private Shortcut shortcut = Shortcut.PROJECTION;
     private Attention attention = Attention.NONE;
     private List<Boolean> dilated;
-    private boolean zeroInitResidual;
     private int inChannels = 3;
     private int numClasses = 1000;
     private boolean includeTop = true;
@@ -505,6 +416,16 @@ public record ResNetSpec(
 
     public Builder widthPerGroup(int value) {
       widthPerGroup = value;
+      return this;
+    }
+
+    /**
+     * Sets {@link #groups} and {@link #widthPerGroup} such that the 3×3 convolutions of the first
+     * stage have so many channels; {@link #channels} must be set before.
+     */
+    public Builder innerWidth(int width, int groupCount) {
+      groups = groupCount;
+      widthPerGroup = Math.toIntExact(Math.ceilDiv(width / groupCount * 64L, channels));
       return this;
     }
 
@@ -542,11 +463,6 @@ public record ResNetSpec(
       return this;
     }
 
-    public Builder zeroInitResidual(boolean value) {
-      zeroInitResidual = value;
-      return this;
-    }
-
     public Builder inChannels(int value) {
       inChannels = value;
       return this;
@@ -554,6 +470,13 @@ public record ResNetSpec(
 
     public Builder numClasses(int value) {
       numClasses = value;
+      return this;
+    }
+
+    /** Sets {@link #numClasses} and {@link #includeTop} in one. */
+    public Builder head(Optional<Head> value) {
+      numClasses = value.map(Head::numClasses).orElse(numClasses);
+      includeTop = value.isPresent();
       return this;
     }
 
@@ -578,10 +501,8 @@ public record ResNetSpec(
           shortcut,
           attention,
           dilated,
-          zeroInitResidual,
           inChannels,
-          numClasses,
-          includeTop);
+          includeTop ? Optional.of(new Head(numClasses)) : Optional.empty());
     }
   }
 }

@@ -155,7 +155,7 @@ class ClassifierTest {
             .channels(8)
             .groups(2)
             .widthPerGroup(32)
-            .stem(ResNetSpec.Stem.SMALL_IMAGE)
+            .stem(Stem.SMALL_IMAGE)
             .stridePlacement(ResNetSpec.StridePlacement.FIRST_1X1)
             .shortcut(ResNetSpec.Shortcut.ZERO_PAD)
             .dilated(false, true)
@@ -217,7 +217,7 @@ class ClassifierTest {
   private static ResNetSpec.Builder tiny() {
     return ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 1)
         .channels(4)
-        .stem(ResNetSpec.Stem.SMALL_IMAGE)
+        .stem(Stem.SMALL_IMAGE)
         .numClasses(3);
   }
 
@@ -234,7 +234,7 @@ class ClassifierTest {
       var longer =
           ResNetSpec.builder(ResNetSpec.Block.BASIC, 2, 1)
               .channels(4)
-              .stem(ResNetSpec.Stem.SMALL_IMAGE)
+              .stem(Stem.SMALL_IMAGE)
               .numClasses(3)
               .build();
       assertDescribes("10 missing: layer1.1.conv1.weight, ", longer, checkpoint);
@@ -245,7 +245,7 @@ class ClassifierTest {
       var shorter =
           ResNetSpec.builder(ResNetSpec.Block.BASIC, 1)
               .channels(4)
-              .stem(ResNetSpec.Stem.SMALL_IMAGE)
+              .stem(Stem.SMALL_IMAGE)
               .numClasses(3)
               .build();
       assertDescribes("unexpected: layer2.0.conv1.weight", shorter, checkpoint);

@@ -127,7 +127,13 @@ class LogitsTest {
         case "inChannels" -> builder.inChannels((Integer) value);
         case "numClasses" -> builder.numClasses((Integer) value);
         case "includeTop" -> builder.includeTop((Boolean) value);
-        case "stem" -> builder.stem(ResNetSpec.Stem.valueOf((String) value));
+        case "stem" ->
+            builder.stem(
+                switch ((String) value) {
+                  case "IMAGENET" -> Stem.IMAGENET;
+                  case "SMALL_IMAGE" -> Stem.SMALL_IMAGE;
+                  default -> throw new IllegalArgumentException("unknown stem " + value);
+                });
         case "shortcut" -> builder.shortcut(ResNetSpec.Shortcut.valueOf((String) value));
         case "stridePlacement" ->
             builder.stridePlacement(ResNetSpec.StridePlacement.valueOf((String) value));

@@ -55,7 +55,6 @@ class RecognitionTest {
         spec.toBuilder()
             .stridePlacement(ResNetSpec.StridePlacement.ON_3X3)
             .dilated(dilated)
-            .numClasses(spec.includeTop() ? spec.numClasses() : 1000)
             .build();
     try (var checkpoint = Checkpoint.open(write(spec))) {
       var found = Recognition.require(checkpoint);

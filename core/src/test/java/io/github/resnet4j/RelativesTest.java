@@ -335,8 +335,8 @@ class RelativesTest {
   /** Gates that begin at nothing would never learn. */
   @Test
   void attentionBeginsAsTimms() {
-    var spec = Architecture.named("seresnet50").toBuilder().zeroInitResidual(true).build();
-    var state = ResNet.initialize(spec, TorchRandom.manualSeed(0)).state();
+    var network = ResNet.initialize(Architecture.named("seresnet50"), TorchRandom.manualSeed(0));
+    var state = network.zeroInitResidual().state();
     assertEquals(Math.sqrt(2.0 / 128), deviation(state.get("layer4.0.se.fc1.weight")), 2e-3);
     assertEquals(Math.sqrt(2.0 / 2048), deviation(state.get("layer4.0.se.fc2.weight")), 1e-3);
     // Uniform numbers up to a bound deviate by its 1/√3.

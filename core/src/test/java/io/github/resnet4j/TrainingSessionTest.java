@@ -342,8 +342,8 @@ class TrainingSessionTest {
     var spec =
         ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 2)
             .channels(16)
-            .stem(ResNetSpec.Stem.SMALL_IMAGE)
-            .attention(ResNetSpec.Attention.SQUEEZE_EXCITE)
+            .stem(Stem.SMALL_IMAGE)
+            .attention(new Attention.SqueezeExcite(16))
             .numClasses(10)
             .build();
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));

@@ -5,6 +5,7 @@ import io.github.resnet4j.Classifier;
 import io.github.resnet4j.PublishedWeights;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.Stem;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.engine.CompileOptions;
@@ -212,7 +213,7 @@ final class ModelOptions {
 
   /** The usual one, with a word that it is an assumption. */
   static Preprocessing usualPreprocessing(ResNetSpec spec) {
-    boolean small = spec.stem() == ResNetSpec.Stem.SMALL_IMAGE;
+    boolean small = spec.stem() instanceof Stem.SmallImage;
     Preprocessing usual = Classifier.usualPreprocessing(spec);
     System.err.printf(
         "resnet4j: the weights do not say how their pictures were prepared; assuming resize %d,"

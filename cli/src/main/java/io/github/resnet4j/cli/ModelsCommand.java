@@ -4,7 +4,7 @@ import io.github.resnet4j.Architecture;
 import io.github.resnet4j.PublishedWeights;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.ResNetSpec.Downsampling;
-import io.github.resnet4j.ResNetSpec.Stem;
+import io.github.resnet4j.Stem;
 import java.io.IOException;
 import java.nio.file.FileSystems;
 import java.nio.file.Path;
@@ -58,10 +58,10 @@ final class ModelsCommand implements Callable<Integer> {
 
     boolean has(String name, ResNetSpec spec) {
       return switch (this) {
-        case RESNET -> name.matches("resnet\\d.*") && spec.stem() != Stem.SMALL_IMAGE;
+        case RESNET -> name.matches("resnet\\d.*") && !(spec.stem() instanceof Stem.SmallImage);
         case RESNEXT -> spec.groups() > 1;
         case WIDE_RESNET -> name.startsWith("wide_");
-        case CIFAR -> spec.stem() == Stem.SMALL_IMAGE;
+        case CIFAR -> spec.stem() instanceof Stem.SmallImage;
         case SE -> name.startsWith("se");
         case ECA -> name.startsWith("eca");
         case BLUR -> spec.downsampling() == Downsampling.BLUR;

@@ -2,6 +2,7 @@ package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Architecture;
 import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.Stem;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.checkpoint.Download;
 import io.github.resnet4j.inspect.Shape;
@@ -70,7 +71,7 @@ final class NetworkOptions {
   /** The shape of an image for the network. */
   Shape image(ResNetSpec spec) {
     if (input == null) {
-      int side = spec.stem() == ResNetSpec.Stem.SMALL_IMAGE ? 32 : 224;
+      int side = spec.stem() instanceof Stem.SmallImage ? 32 : 224;
       return new Shape(spec.inChannels(), side, side);
     }
     if (!input.matches("\\d{1,6}[x×]\\d{1,6}[x×]\\d{1,6}")) {

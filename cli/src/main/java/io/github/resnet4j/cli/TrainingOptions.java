@@ -4,6 +4,7 @@ import io.github.resnet4j.Architecture;
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.Stem;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.engine.CompileOptions;
@@ -414,7 +415,7 @@ final class TrainingOptions {
     String usual =
         weights != null
             ? "finetune"
-            : spec.stem() == ResNetSpec.Stem.SMALL_IMAGE ? "small-images" : "torchvision-v1";
+            : spec.stem() instanceof Stem.SmallImage ? "small-images" : "torchvision-v1";
     Recipe preset = Recipe.named(recipe == null ? usual : recipe);
     Schedule schedule = preset.schedule();
     int all = or(epochs, schedule.epochs());

@@ -6,8 +6,10 @@ import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.SqueezeExcite;
+import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 
 /**
  * The initial weights of torchvision's {@code ResNet.__init__}, number for number.
@@ -24,10 +26,8 @@ public final class Initialization {
    * New parameters for a network.
    *
    * @param random in the state in which Python's would be before {@code torchvision.models.…()}
-   * @param zeroLastNorm start every residual branch at zero, by the weight of its last batch norm
-   *     (Goyal et al., arXiv 1706.02677, section 5.1)
    */
-  public static StateDict torchvision(Layer network, TorchRandom random, boolean zeroLastNorm) {
+  public static StateDict torchvision(Layer network, TorchRandom random) {
     StateDict state = StateDict.zeros(network);
     // PyTorch fills every layer when it is built and torchvision fills the convolutions again
     // afterwards: the first numbers are lost, but the generator has moved on.
@@ -65,19 +65,28 @@ public final class Initialization {
             default -> {}
           }
         });
-    if (zeroLastNorm) {
-      network
-          .walk()
-          .forEach(layer -> {
-            if (layer instanceof Residual block) {
-              block.main().layers().reversed().stream()
-                  .filter(BatchNorm2d.class::isInstance)
-                  .findFirst()
-                  .ifPresent(norm -> Arrays.fill(state.get(norm.name() + ".weight").data(), 0));
-            }
-          });
-    }
     return state;
+  }
+
+  /**
+   * The same parameters, but the weight of the last batch norm of every residual branch is zero
+   * (Goyal et al., arXiv 1706.02677, section 5.1).
+   */
+  public static StateDict zeroLastNorms(Layer network, StateDict state) {
+    var entries = new LinkedHashMap<>(state.entries());
+    network
+        .walk()
+        .forEach(layer -> {
+          if (layer instanceof Residual block) {
+            block.main().layers().reversed().stream()
+                .filter(BatchNorm2d.class::isInstance)
+                .findFirst()
+                .ifPresent(norm ->
+                    entries.compute(
+                        norm.name() + ".weight", (_, weight) -> Tensor.zeros(weight.shape())));
+          }
+        });
+    return new StateDict(entries);
   }
 
   private static void excite(String name, int in, int out, StateDict state, TorchRandom random) {

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.Architecture;
+import io.github.resnet4j.Attention;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.engine.conv.DirectConv;
@@ -20,6 +21,7 @@ import io.github.resnet4j.engine.step.Frame;
 import io.github.resnet4j.engine.step.InputStep;
 import io.github.resnet4j.engine.step.OutputStep;
 import io.github.resnet4j.engine.step.Step;
+import io.github.resnet4j.Stem;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Winograd;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
@@ -197,10 +199,10 @@ class AccuracyTest {
   void wholeNetworksStayClose(String name) {
     var spec = Architecture.named(name);
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(1));
-    if (spec.attention() != ResNetSpec.Attention.NONE) {
+    if (!spec.attention().equals(Attention.NONE)) {
       calm(network);
     }
-    int size = spec.stem() == ResNetSpec.Stem.SMALL_IMAGE ? 32 : 64;
+    int size = spec.stem() instanceof Stem.SmallImage ? 32 : 64;
     Tensor x = TorchRandom.manualSeed(2).randn(1, 3, size, size);
     float[] direct = run(network, x, AlgorithmChoice.DIRECT);
     float[] winograd = run(network, x, (_, _, _) -> Winograd.F4);

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.github.resnet4j.Attention;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.ResNetSpec.Block;
@@ -68,7 +69,7 @@ class PrecisionTest {
       var random = new Random(seed);
       ResNetSpec spec =
           SessionTest.randomSpec(random).toBuilder()
-              .attention(ResNetSpec.Attention.NONE) // runs in fp32 only
+              .attention(Attention.NONE) // runs in fp32 only
               .build();
       var network = SessionTest.network(spec, seed);
       int height = 33 + random.nextInt(10);

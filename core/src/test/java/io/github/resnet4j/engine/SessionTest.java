@@ -8,9 +8,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.sun.management.ThreadMXBean;
 import io.github.resnet4j.Architecture;
+import io.github.resnet4j.Attention;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.ResNetSpec.Block;
+import io.github.resnet4j.Stem;
 import io.github.resnet4j.engine.CompileOptions.Algorithm;
 import io.github.resnet4j.engine.conv.PackedWeights;
 import io.github.resnet4j.engine.graph.AlgorithmChoice;
@@ -58,9 +60,16 @@ class SessionTest {
     Integer[] blocks = random.ints(stages, 1, 3).boxed().toArray(Integer[]::new);
     boolean bottleneck = random.nextBoolean();
     var builder = ResNetSpec.builder(bottleneck ? Block.BOTTLENECK : Block.BASIC, blocks);
+    int channels = new int[] {8, 16, 24, 32, 64}[random.nextInt(5)];
     builder
-        .channels(new int[] {8, 16, 24, 32, 64}[random.nextInt(5)])
-        .stem(ResNetSpec.Stem.values()[random.nextInt(4)])
+        .channels(channels)
+        .stem(
+            switch (random.nextInt(4)) {
+              case 0 -> Stem.IMAGENET;
+              case 1 -> Stem.SMALL_IMAGE;
+              case 2 -> Stem.deep(channels);
+              default -> Stem.deepTiered(channels);
+            })
         .inChannels(new int[] {1, 3, 4, 17}[random.nextInt(4)])
         .numClasses(1 + random.nextInt(70))
         .includeTop(random.nextInt(4) > 0);
@@ -82,7 +91,12 @@ class SessionTest {
     if (!builder.build().dilated().contains(true) && random.nextInt(3) == 0) {
       builder.shortcut(ResNetSpec.Shortcut.AVERAGE_POOL);
     }
-    builder.attention(ResNetSpec.Attention.values()[random.nextInt(3)]);
+    builder.attention(
+        switch (random.nextInt(3)) {
+          case 0 -> Attention.NONE;
+          case 1 -> new Attention.SqueezeExcite(16);
+          default -> new Attention.SqueezeExcite(4);
+        });
     return builder.build();
   }
 

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.Architecture;
 import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.Stem;
 import io.github.resnet4j.figures.Figure.Box;
 import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.inspect.ShapedLayer;
@@ -33,7 +34,7 @@ class NetworkFigureTest {
   }
 
   private static Shape image(ResNetSpec spec) {
-    int side = spec.stem() == ResNetSpec.Stem.SMALL_IMAGE ? 32 : 224;
+    int side = spec.stem() instanceof Stem.SmallImage ? 32 : 224;
     return new Shape(spec.inChannels(), side, side);
   }
 

@@ -1,14 +1,15 @@
 package io.github.resnet4j.onnx;
 
+import io.github.resnet4j.Attention;
 import io.github.resnet4j.ResNetSpec;
-import io.github.resnet4j.ResNetSpec.Attention;
 import io.github.resnet4j.ResNetSpec.Block;
 import io.github.resnet4j.ResNetSpec.Downsampling;
 import io.github.resnet4j.ResNetSpec.Shortcut;
-import io.github.resnet4j.ResNetSpec.Stem;
 import io.github.resnet4j.ResNetSpec.StridePlacement;
+import io.github.resnet4j.Stem;
 import io.github.resnet4j.onnx.Step.Convolution;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 
 /**
@@ -47,14 +48,12 @@ final class SpecificationOfGraph {
             .inChannels(Math.toIntExact(stem.getFirst().weight().shape().get(1)))
             .stem(stem(stem, pools))
             .downsampling(downsampling)
-            .attention(attention(blocks.getFirst().main()))
+            .attention(attention(blocks))
             .shortcut(shortcut(blocks));
     if (convolutions == 3) {
       Convolution inner = all(blocks.getFirst().main(), Convolution.class).get(1);
       int groups = Math.toIntExact(Math.max(1, inner.node().integer("group", 1)));
-      builder
-          .groups(groups)
-          .widthPerGroup(Math.toIntExact(Math.ceilDiv(inner.out() / groups * 64L, channels)));
+      builder.innerWidth(inner.out(), groups);
     }
     List<Step.Linear> heads = all(steps, Step.Linear.class);
     if (heads.isEmpty()) {
@@ -106,8 +105,7 @@ final class SpecificationOfGraph {
             .shortcut(spec.shortcut())
             .groups(spec.groups())
             .widthPerGroup(spec.widthPerGroup())
-            .numClasses(spec.numClasses())
-            .includeTop(spec.includeTop())
+            .head(spec.head())
             .stridePlacement(first1x1 ? StridePlacement.FIRST_1X1 : StridePlacement.ON_3X3)
             .dilated(dilated);
     return builder.build();
@@ -125,19 +123,23 @@ final class SpecificationOfGraph {
     return shortcut;
   }
 
-  private static Attention attention(List<Step> main) {
-    List<Step.Gates> gates = all(main, Step.Gates.class);
+  private static Attention attention(List<Step.Block> blocks) throws Unfit {
+    List<Step.Gates> gates =
+        blocks.stream().flatMap(block -> all(block.main(), Step.Gates.class).stream()).toList();
     if (gates.isEmpty()) {
       return Attention.NONE;
     }
-    List<Convolution> convolutions = gates.getFirst().convolutions();
-    if (convolutions.size() == 1) {
-      return Attention.EFFICIENT;
+    if (gates.getFirst().convolutions().size() == 1) {
+      return new Attention.Efficient();
     }
-    List<Long> squeeze = convolutions.getFirst().weight().shape();
-    return squeeze.get(0) * 8 > squeeze.get(1)
-        ? Attention.SQUEEZE_EXCITE_QUARTER
-        : Attention.SQUEEZE_EXCITE;
+    var reduced = new HashMap<Integer, Integer>(); // by the channels of the block
+    for (Step.Gates attention : gates) {
+      List<Long> squeeze = attention.convolutions().getFirst().weight().shape();
+      reduced.put(Math.toIntExact(squeeze.get(1)), Math.toIntExact(squeeze.get(0)));
+    }
+    return Attention.SqueezeExcite.fitting(reduced)
+        .orElseThrow(() ->
+            Unfit.at(gates.getFirst().node(), "belongs to an attention of no known reduction"));
   }
 
   private static Stem stem(List<Convolution> units, boolean pools) throws Unfit {
@@ -145,13 +147,9 @@ final class SpecificationOfGraph {
       return pools ? Stem.IMAGENET : Stem.SMALL_IMAGE;
     }
     List<Integer> widths = units.stream().map(Convolution::out).toList();
-    if (!pools && widths.size() == 4 && widths.get(2).equals(widths.get(3))) {
-      return Stem.DEEP_STRIDED;
-    }
-    for (Stem stem : List.of(Stem.DEEP, Stem.DEEP_TIERED)) {
-      if (pools && stem.widths(widths.getLast()).equals(widths)) {
-        return stem;
-      }
+    if (pools && widths.size() == 3
+        || !pools && widths.size() == 4 && widths.get(2).equals(widths.get(3))) {
+      return new Stem.Deep(widths.get(0), widths.get(1), pools);
     }
     throw Unfit.at(
         units.getFirst().node(),

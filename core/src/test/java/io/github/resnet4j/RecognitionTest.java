@@ -71,6 +71,22 @@ class RecognitionTest {
     }
   }
 
+  /** In narrow networks several reductions give the first stage the same channels: 8 here. */
+  @Test
+  void widthsOfStemsAndReductionsOfAttentionsAreRecognised() throws IOException {
+    for (int reduction : List.of(2, 4, 8, 16)) {
+      ResNetSpec spec =
+          ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 1, 1, 1, 1)
+              .channels(16)
+              .stem(new Stem.Deep(5, 11, reduction > 4))
+              .attention(new Attention.SqueezeExcite(reduction))
+              .build();
+      try (var checkpoint = Checkpoint.open(write(spec))) {
+        assertEquals(spec, Recognition.require(checkpoint).spec());
+      }
+    }
+  }
+
   @Test
   void weightsAreFoundWithoutTheirNetworksName() throws IOException {
     ResNetSpec spec = Architecture.named("resnet18").toBuilder().numClasses(3).build();

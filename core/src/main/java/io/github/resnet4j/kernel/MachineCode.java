@@ -210,22 +210,22 @@ final class MachineCode {
     private static final int SYSTEM_V_SAVED = 6; // of them
     private static final int XMM_BYTES = 160; // Windows wants xmm6 to xmm15 back
 
-    private final Assembler code;
+    private final VectorAssembler code;
     private final boolean windows;
     private final boolean vectors;
 
-    private Frame(Assembler code, boolean windows, boolean vectors) {
+    private Frame(VectorAssembler code, boolean windows, boolean vectors) {
       this.code = code;
       this.windows = windows;
       this.vectors = vectors;
     }
 
     /** Begins a function that uses vectors. */
-    static Frame enter(Assembler code) {
+    static Frame enter(VectorAssembler code) {
       return enter(code, WINDOWS, true);
     }
 
-    static Frame enter(Assembler code, boolean windows, boolean vectors) {
+    static Frame enter(VectorAssembler code, boolean windows, boolean vectors) {
       var frame = new Frame(code, windows, vectors);
       code.endbr64();
       for (int i = 0; i < frame.saved(); i++) {
@@ -234,7 +234,7 @@ final class MachineCode {
       if (windows) {
         code.sub(Reg.RSP, XMM_BYTES);
         for (int i = 0; vectors && i < 10; i++) {
-          code.vmovupsHalf(mem(Reg.RSP, 16 * i), 6 + i);
+          code.vmovups(mem(Reg.RSP, 16 * i), Vec.xmm(6 + i));
         }
         code.mov(Reg.RDI, Reg.RCX);
         code.mov(Reg.RSI, Reg.RDX);
@@ -265,7 +265,7 @@ final class MachineCode {
       }
       if (windows) {
         for (int i = 0; vectors && i < 10; i++) {
-          code.vmovupsHalf(6 + i, mem(Reg.RSP, 16 * i));
+          code.vmovups(Vec.xmm(6 + i), mem(Reg.RSP, 16 * i));
         }
         code.add(Reg.RSP, XMM_BYTES);
       }
@@ -352,7 +352,7 @@ final class MachineCode {
 
   /** EAX, EBX, ECX, EDX. */
   private static int[] cpuid(int leaf, int subleaf) {
-    var code = new Assembler(false);
+    var code = new VectorAssembler(Vec.Width.YMM);
     Frame frame = Frame.enter(code, WINDOWS, false);
     code.mov(Reg.R8, Reg.RDI);
     code.mov(Reg.RAX, Reg.RSI);
@@ -368,7 +368,7 @@ final class MachineCode {
   }
 
   private static int xgetbv() {
-    var code = new Assembler(false);
+    var code = new VectorAssembler(Vec.Width.YMM);
     Frame frame = Frame.enter(code, WINDOWS, false);
     code.mov(Reg.R8, Reg.RDI);
     code.mov(Reg.RCX, 0);
@@ -379,7 +379,7 @@ final class MachineCode {
   }
 
   /** Calls a function that writes up to four registers. */
-  private static long[] ask(Assembler code, long first, long second) {
+  private static long[] ask(VectorAssembler code, long first, long second) {
     long[] registers = new long[4];
     try {
       caller(1, 2)

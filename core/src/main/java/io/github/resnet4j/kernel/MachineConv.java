@@ -4,6 +4,7 @@ import static io.github.resnet4j.kernel.MachineCode.check;
 import static io.github.resnet4j.kernel.MachineCode.unexpected;
 
 import io.github.resnet4j.kernel.MachineCode.Feature;
+import io.github.resnet4j.kernel.Vec.Width;
 import java.lang.System.Logger.Level;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
@@ -18,7 +19,7 @@ final class MachineConv implements ConvKernels {
   /** Floats that a call brings to their place: some 20 µs, since the collector waits for it. */
   private static final int FLOATS_OF_A_CALL = 16_384;
 
-  private final boolean wide;
+  private final Width width;
   private final boolean hasBytes;
   private final boolean hasHalves;
   private final MachineCache cache;
@@ -32,25 +33,21 @@ final class MachineConv implements ConvKernels {
   /** Whether bfloat16 is fast; measured when first asked. */
   private @Nullable Boolean gainsByHalves;
 
-  MachineConv(boolean wide, Set<Feature> features, MachineCache cache) {
-    this.wide = wide;
-    this.hasBytes = features.contains(wide ? Feature.AVX512_VNNI : Feature.AVX_VNNI);
-    this.hasHalves = wide && features.contains(Feature.AVX512_BF16);
+  MachineConv(Width width, Set<Feature> features, MachineCache cache) {
+    this.width = width;
+    this.hasBytes = features.contains(width == Width.ZMM ? Feature.AVX512_VNNI : Feature.AVX_VNNI);
+    this.hasHalves = width == Width.ZMM && features.contains(Feature.AVX512_BF16);
     this.cache = cache;
-  }
-
-  private int lanes() {
-    return wide ? 16 : 8;
   }
 
   /** Vectors of results that a tile keeps in registers. */
   int accumulators() {
-    return wide ? 28 : 12;
+    return width == Width.ZMM ? 28 : 12;
   }
 
   /** Vectors of output channels that a tile has for each pixel, at most. */
   int mostVectors() {
-    return wide ? 4 : 2;
+    return width == Width.ZMM ? 4 : 2;
   }
 
   @Override
@@ -61,8 +58,8 @@ final class MachineConv implements ConvKernels {
   }
 
   private ConvTile machineTile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints runs) {
-    MemorySegment code = cache.get(shape, () -> new MachineTileCode(shape, wide).generate());
-    return new MachineTile(shape, lanes(), code, tiles, runs);
+    MemorySegment code = cache.get(shape, () -> new MachineTileCode(shape, width).generate());
+    return new MachineTile(shape, width.lanes(), code, tiles, runs);
   }
 
   boolean has(Format format) {
@@ -78,7 +75,7 @@ final class MachineConv implements ConvKernels {
     return passed.computeIfAbsent(
         in,
         format -> {
-          boolean agree = SelfTest.agree(this::machineTile, lanes(), format);
+          boolean agree = SelfTest.agree(this::machineTile, width.lanes(), format);
           if (!agree) {
             System.getLogger("io.github.resnet4j")
                 .log(Level.WARNING, "the self-test of {0} failed: plain loops instead", format);
@@ -106,7 +103,7 @@ final class MachineConv implements ConvKernels {
   /** Nanoseconds of some calls that take as many instructions in every format. */
   private long fastest(Format format) {
     int run = 256;
-    int channels = mostVectors() * lanes();
+    int channels = mostVectors() * width.lanes();
     int pixels = accumulators() / mostVectors();
     var shape =
         new ConvTile.Shape(

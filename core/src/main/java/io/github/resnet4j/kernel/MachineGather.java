@@ -30,7 +30,7 @@ final class MachineGather {
     final Reg weight = Reg.RAX;
     final Reg scale = Reg.RBX;
     final Reg left = Reg.R11;
-    var code = new Assembler(false);
+    var code = new VectorAssembler(Vec.Width.YMM);
     MachineCode.Frame frame = MachineCode.Frame.enter(code);
     code.add(source, Reg.R8);
     code.add(scales, Reg.R9);
@@ -41,7 +41,7 @@ final class MachineGather {
     code.mov(channels, frame.parameter(9));
     var row = new Label();
     code.bind(row);
-    code.next(weight, source, from);
+    Macros.next(code, weight, source, from);
     code.mov(scale, scales);
     code.mov(left, channels);
     var four = new Label();
@@ -54,9 +54,10 @@ final class MachineGather {
             case 2 -> mem(weight, stride, 2);
             default -> mem(weight, threeStrides, 1);
           };
-      code.vmovss(i, at);
-      code.vmulss(i, i, mem(scale, i * Float.BYTES));
-      code.vmovss(mem(to, i * Float.BYTES), i);
+      Vec value = Vec.xmm(i);
+      code.vmovss(value, at);
+      code.vmulss(value, value, mem(scale, i * Float.BYTES));
+      code.vmovss(mem(to, i * Float.BYTES), value);
     }
     code.add(scale, UNROLLED * Float.BYTES);
     code.add(to, UNROLLED * Float.BYTES);

@@ -1,6 +1,7 @@
 package io.github.resnet4j.kernel;
 
 import io.github.resnet4j.kernel.MachineCode.Feature;
+import io.github.resnet4j.kernel.Vec.Width;
 import java.util.Set;
 
 /**
@@ -9,23 +10,23 @@ import java.util.Set;
  * family writes its code and checks what a kernel will read and write before each call.
  */
 final class MachineKernels implements Kernels {
-  private final boolean wide;
+  private final Width width;
   private final MachineConv conv;
   private final WinogradKernels winograd;
   private final PoolKernels pool;
   private final NormKernels norm;
 
   /**
-   * @param wide vectors of 512 bits, else of 256; the processor must have them
+   * @param width of the vectors, 512 or 256 bits; the processor must have them
    * @param features what else it has
    */
-  MachineKernels(boolean wide, Set<Feature> features) {
+  MachineKernels(Width width, Set<Feature> features) {
     var cache = new MachineCache();
-    this.wide = wide;
-    this.conv = new MachineConv(wide, features, cache);
-    this.winograd = new MachineWinograd(wide, cache);
-    this.pool = new MachinePool(wide, cache);
-    this.norm = new MachineNorm(wide, cache);
+    this.width = width;
+    this.conv = new MachineConv(width, features, cache);
+    this.winograd = new MachineWinograd(width, cache);
+    this.pool = new MachinePool(width, cache);
+    this.norm = new MachineNorm(width, cache);
   }
 
   /**
@@ -33,8 +34,8 @@ final class MachineKernels implements Kernels {
    *
    * @throws IllegalArgumentException if it is not, or longer than any block
    */
-  static void checkBlock(int block, boolean wide) {
-    int lanes = wide ? 16 : 8;
+  static void checkBlock(int block, Width width) {
+    int lanes = width.lanes();
     if (block < lanes || block % lanes != 0 || block > 64) {
       throw new IllegalArgumentException("not for blocks of " + block);
     }
@@ -42,12 +43,12 @@ final class MachineKernels implements Kernels {
 
   @Override
   public String name() {
-    return "machine, %d bit".formatted(wide ? 512 : 256);
+    return "machine, %d bit".formatted(8 * width.bytes());
   }
 
   @Override
   public int lanes() {
-    return wide ? 16 : 8;
+    return width.lanes();
   }
 
   @Override

@@ -3,6 +3,7 @@ package io.github.resnet4j.kernel;
 import static io.github.resnet4j.kernel.MachineCode.check;
 import static io.github.resnet4j.kernel.MachineCode.unexpected;
 
+import io.github.resnet4j.kernel.Vec.Width;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 import java.util.Objects;
@@ -15,11 +16,11 @@ final class MachineNorm implements NormKernels {
   /** Floats of a call: some 20 µs where they come from memory, since the collector waits for it. */
   private static final int FLOATS_OF_A_CALL = 65_536;
 
-  private final boolean wide;
+  private final Width width;
   private final MachineCache cache;
 
-  MachineNorm(boolean wide, MachineCache cache) {
-    this.wide = wide;
+  MachineNorm(Width width, MachineCache cache) {
+    this.width = width;
     this.cache = cache;
   }
 
@@ -65,16 +66,16 @@ final class MachineNorm implements NormKernels {
 
   private Pass pass(Kind kind, Plane x, @Nullable Plane second, @Nullable Plane third) {
     Plane.checkAlike(x, second, third);
-    MachineKernels.checkBlock(x.block(), wide);
+    MachineKernels.checkBlock(x.block(), width);
     MemorySegment code =
         cache.get(
-            new Constants(kind, x.block()), () -> MachineNormCode.write(kind, x.block(), wide));
+            new Constants(kind, x.block()), () -> MachineNormCode.write(kind, x.block(), width));
     return new Pass(
         code,
         x,
         second == null ? 0 : second.rowStride(),
         third == null ? 0 : third.rowStride(),
-        MachineNormCode.channels(x.block(), wide));
+        MachineNormCode.channels(x.block(), width));
   }
 
   private static void checkPlane(Floats arena, Plane plane, int at) {

@@ -2,12 +2,13 @@ package io.github.resnet4j.kernel;
 
 import static io.github.resnet4j.kernel.Assembler.mem;
 
-import io.github.resnet4j.kernel.Assembler.Comparison;
 import io.github.resnet4j.kernel.Assembler.Condition;
 import io.github.resnet4j.kernel.Assembler.Label;
 import io.github.resnet4j.kernel.Assembler.Mem;
 import io.github.resnet4j.kernel.Assembler.Reg;
 import io.github.resnet4j.kernel.MachineNorm.Kind;
+import io.github.resnet4j.kernel.Vec.Width;
+import io.github.resnet4j.kernel.VectorAssembler.Comparison;
 
 /**
  * The code of {@link MachineNorm}: passes over pixels whose channels' coefficients stay in
@@ -26,30 +27,32 @@ final class MachineNormCode {
   private static final Reg COLUMN = Reg.R10;
   private static final Reg ROWS = Reg.R11;
 
-  private final Assembler code;
+  private final VectorAssembler code;
+  private final Width width;
   private final Kind kind;
   private final int block;
   private final int vectors;
   private int next;
 
-  private MachineNormCode(Kind kind, int block, boolean wide) {
-    this.code = new Assembler(wide);
+  private MachineNormCode(Kind kind, int block, Width width) {
+    this.code = new VectorAssembler(width);
+    this.width = width;
     this.kind = kind;
     this.block = block;
-    this.vectors = channels(block, wide) / code.lanes();
+    this.vectors = channels(block, width) / width.lanes();
   }
 
   /** Channels that are done at a time: as many as there are registers for. */
-  static int channels(int block, boolean wide) {
-    return wide ? block : Math.min(block, block % 16 == 0 ? 16 : 8);
+  static int channels(int block, Width width) {
+    return width == Width.ZMM ? block : Math.min(block, block % 16 == 0 ? 16 : 8);
   }
 
   /**
    * Parameters: arena; then, in bytes, where x, the second operand, the third, coefficients and
    * sums begin, the row strides of the three; then rows and columns.
    */
-  static byte[] write(Kind kind, int block, boolean wide) {
-    return new MachineNormCode(kind, block, wide).generate();
+  static byte[] write(Kind kind, int block, Width width) {
+    return new MachineNormCode(kind, block, width).generate();
   }
 
   private byte[] generate() {
@@ -58,22 +61,23 @@ final class MachineNormCode {
       code.add(pointer, Reg.RDI);
     }
     code.mov(ROWS, frame.parameter(9));
-    int[] coefficients = new int[kind.coefficients()];
+    Vec[] coefficients = new Vec[kind.coefficients()];
     for (int k = 0; k < coefficients.length; k++) {
       coefficients[k] = registers(vectors);
       for (int v = 0; v < vectors; v++) {
-        code.vmovups(coefficients[k] + v, vector(COEFFICIENTS, v).plus(k * block * Float.BYTES));
+        code.vmovups(
+            coefficients[k].plus(v), vector(COEFFICIENTS, v).plus(k * block * Float.BYTES));
       }
     }
-    int zero = registers(1);
-    code.clear(zero);
-    int sums = kind.sums() ? registers(2 * vectors) : 0;
-    int scratch = registers(4);
+    Vec zero = registers(1);
+    Macros.clear(code, zero);
+    Vec sums = kind.sums() ? registers(2 * vectors) : zero;
+    Vec scratch = registers(4);
 
     var row = new Label();
     code.bind(row);
     for (int i = 0; kind.sums() && i < 2 * vectors; i++) {
-      code.clear(sums + i);
+      Macros.clear(code, sums.plus(i));
     }
     code.mov(X_AT, X);
     code.mov(SECOND_AT, SECOND);
@@ -97,7 +101,7 @@ final class MachineNormCode {
     for (int i = 0; kind.sums() && i < 2 * vectors; i++) {
       Mem total = vector(TO, i % vectors).plus(i / vectors * block * Float.BYTES);
       code.vmovups(scratch, total);
-      code.vaddps(scratch, scratch, sums + i);
+      code.vaddps(scratch, scratch, sums.plus(i));
       code.vmovups(total, scratch);
     }
     code.add(X, frame.parameter(6));
@@ -110,69 +114,71 @@ final class MachineNormCode {
   }
 
   /** One vector of channels of one pixel. */
-  private void pixel(int v, int[] coefficients, int zero, int sums, int scratch) {
-    int x = scratch;
-    int g = scratch + 1;
-    int t = scratch + 2;
-    int masked = scratch + 3;
+  private void pixel(int v, Vec[] coefficients, Vec zero, Vec sums, Vec scratch) {
+    Vec x = scratch;
+    Vec g = scratch.plus(1);
+    Vec t = scratch.plus(2);
+    Vec masked = scratch.plus(3);
+    Vec sum = sums.plus(v);
+    Vec products = kind.sums() ? sums.plus(vectors + v) : zero;
     code.vmovups(x, vector(X_AT, v));
     switch (kind) {
       case MOMENTS -> {
-        code.vsubps(x, x, coefficients[0] + v);
-        code.vaddps(sums + v, sums + v, x);
-        code.vfmadd231ps(sums + vectors + v, x, x);
+        code.vsubps(x, x, coefficients[0].plus(v));
+        code.vaddps(sum, sum, x);
+        code.vfmadd231ps(products, x, x);
       }
       case NORMALIZE, NORMALIZE_SUM -> {
-        code.vmovaps(t, coefficients[1] + v);
+        code.vmovaps(t, coefficients[1].plus(v));
         if (kind == Kind.NORMALIZE_SUM) {
-          code.vfmadd231ps(t, coefficients[2] + v, vector(SECOND_AT, v));
+          code.vfmadd231ps(t, coefficients[2].plus(v), vector(SECOND_AT, v));
         }
-        code.vfmadd231ps(t, x, coefficients[0] + v);
+        code.vfmadd231ps(t, x, coefficients[0].plus(v));
         code.vmaxps(t, zero, t); // NaN stays, as does -0
         code.vmovups(vector(THIRD_AT, v), t);
       }
       case GRADIENT_MOMENTS, GRADIENT_MOMENTS_BY_INPUT, GRADIENT_MOMENTS_BY_OUTPUT -> {
         code.vmovups(g, vector(SECOND_AT, v));
-        int passed = g;
+        Vec passed = g;
         if (kind == Kind.GRADIENT_MOMENTS_BY_INPUT) {
-          code.vmovaps(t, coefficients[2] + v);
-          code.vfmadd231ps(t, x, coefficients[1] + v);
-          code.select(masked, g, t, Comparison.GREATER, zero);
+          code.vmovaps(t, coefficients[2].plus(v));
+          code.vfmadd231ps(t, x, coefficients[1].plus(v));
+          Macros.select(code, masked, g, t, Comparison.GREATER, zero);
           passed = masked;
         } else if (kind == Kind.GRADIENT_MOMENTS_BY_OUTPUT) {
           code.vmovups(t, vector(THIRD_AT, v));
-          code.select(masked, g, t, Comparison.GREATER, zero);
+          Macros.select(code, masked, g, t, Comparison.GREATER, zero);
           code.vmovups(vector(SECOND_AT, v), masked);
           passed = masked;
         }
-        code.vaddps(sums + v, sums + v, passed);
-        code.vsubps(x, x, coefficients[0] + v);
-        code.vfmadd231ps(sums + vectors + v, passed, x);
+        code.vaddps(sum, sum, passed);
+        code.vsubps(x, x, coefficients[0].plus(v));
+        code.vfmadd231ps(products, passed, x);
       }
       case GRADIENT, GRADIENT_BY_INPUT -> {
         code.vmovups(g, vector(SECOND_AT, v));
-        int passed = g;
+        Vec passed = g;
         if (kind == Kind.GRADIENT_BY_INPUT) {
-          code.vmovaps(t, coefficients[4] + v);
-          code.vfmadd231ps(t, x, coefficients[3] + v);
-          code.select(masked, g, t, Comparison.GREATER, zero);
+          code.vmovaps(t, coefficients[4].plus(v));
+          code.vfmadd231ps(t, x, coefficients[3].plus(v));
+          Macros.select(code, masked, g, t, Comparison.GREATER, zero);
           passed = masked;
         }
-        code.vmovaps(t, coefficients[2] + v);
-        code.vfmadd231ps(t, x, coefficients[1] + v);
-        code.vfmadd231ps(t, passed, coefficients[0] + v);
+        code.vmovaps(t, coefficients[2].plus(v));
+        code.vfmadd231ps(t, x, coefficients[1].plus(v));
+        code.vfmadd231ps(t, passed, coefficients[0].plus(v));
         code.vmovups(vector(THIRD_AT, v), t);
       }
     }
   }
 
-  private int registers(int count) {
-    int first = next;
+  private Vec registers(int count) {
+    Vec first = code.vec(next);
     next += count;
     return first;
   }
 
   private Mem vector(Reg base, int v) {
-    return mem(base, v * code.vectorBytes());
+    return mem(base, v * width.bytes());
   }
 }

@@ -7,6 +7,8 @@ import static io.github.resnet4j.kernel.MachineCode.unexpected;
 import io.github.resnet4j.kernel.Assembler.Condition;
 import io.github.resnet4j.kernel.Assembler.Label;
 import io.github.resnet4j.kernel.Assembler.Reg;
+import io.github.resnet4j.kernel.Vec.Width;
+import io.github.resnet4j.kernel.VectorAssembler.Comparison;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 
@@ -22,14 +24,14 @@ final class MachinePool implements PoolKernels {
   /** Floats of the shorter vectors. */
   private static final int HALF_LANES = 8;
 
-  private final boolean wide;
+  private final Width width;
   private final MachineCache cache;
 
   /** For words of few channels. */
   private final PoolKernels scalar = new ScalarPool();
 
-  MachinePool(boolean wide, MachineCache cache) {
-    this.wide = wide;
+  MachinePool(Width width, MachineCache cache) {
+    this.width = width;
     this.cache = cache;
   }
 
@@ -54,18 +56,17 @@ final class MachinePool implements PoolKernels {
   @Override
   public MaxRow max(Windows windows, Plane in, Plane out) {
     int block = in.block();
-    boolean whole = block % (wide ? 16 : 8) == 0;
+    boolean whole = block % width.lanes() == 0;
     if (!in.format().isFloat() && block != HALF_LANES && !whole) {
       return scalar.max(windows, in, out);
     }
     checkWindows(windows);
     // Half a long vector, the bytes of 32 channels, is one of the shorter ones.
-    boolean wholeVectors = wide && block != HALF_LANES;
-    MachineKernels.checkBlock(block, wholeVectors);
+    Width own = width == Width.ZMM && block == HALF_LANES ? Width.YMM : width;
+    MachineKernels.checkBlock(block, own);
     MemorySegment code =
         cache.get(
-            new MaxCode(in.format(), block, windows),
-            () -> max(in.format(), block, windows, wholeVectors));
+            new MaxCode(in.format(), block, windows), () -> max(in.format(), block, windows, own));
     int count = out.columns();
     long inSpan = span(windows, in, count);
     return (arena, from, to) -> {
@@ -87,9 +88,9 @@ final class MachinePool implements PoolKernels {
     int block = in.block();
     Plane.checkAlike(in, gradient);
     checkWindows(windows);
-    MachineKernels.checkBlock(block, wide);
+    MachineKernels.checkBlock(block, width);
     MemorySegment code =
-        cache.get(new MaxGradientCode(block, windows), () -> maxGradient(block, windows, wide));
+        cache.get(new MaxGradientCode(block, windows), () -> maxGradient(block, windows, width));
     int count = out.columns();
     long inSpan = span(windows, in, count);
     long toSpan = span(windows, gradient, count);
@@ -120,8 +121,8 @@ final class MachinePool implements PoolKernels {
   @Override
   public Average average(Plane in) {
     Plane.checkAlike(in);
-    MachineKernels.checkBlock(in.block(), wide);
-    MemorySegment code = cache.get(new AverageCode(in.block()), () -> average(in.block(), wide));
+    MachineKernels.checkBlock(in.block(), width);
+    MemorySegment code = cache.get(new AverageCode(in.block()), () -> average(in.block(), width));
     long share = Float.floatToRawIntBits(1f / (in.rows() * in.columns()));
     return (arena, from, to) -> {
       check(arena, from, from + in.span());
@@ -149,38 +150,39 @@ final class MachinePool implements PoolKernels {
    * A row of max pooling. Parameters: arena, arena; then from, to, row stride in bytes and the
    * count of windows.
    */
-  private static byte[] max(Format format, int block, Windows windows, boolean wide) {
+  private static byte[] max(Format format, int block, Windows windows, Width width) {
     int size = windows.size();
     final Reg from = Reg.RDI;
     final Reg to = Reg.RSI;
     final Reg rowStride = Reg.R8;
     final Reg count = Reg.R9;
     final Reg row = Reg.RAX;
-    var code = new Assembler(wide);
+    var code = new VectorAssembler(width);
     MachineCode.Frame frame = MachineCode.Frame.enter(code);
     code.add(from, Reg.RDX);
     code.add(to, Reg.RCX);
-    int vectors = block / code.lanes();
-    int scratch = vectors;
-    int nan = vectors + 1;
+    int vectors = block / width.lanes();
+    Vec scratch = code.vec(vectors);
+    Vec nan = code.vec(vectors + 1);
     var window = new Label();
     code.bind(window);
     code.mov(row, from);
     for (int y = 0; y < size; y++) {
       for (int x = 0; x < size; x++) {
         for (int v = 0; v < vectors; v++) {
-          var pixel = mem(row, (x * block + v * code.lanes()) * Float.BYTES);
+          Vec most = code.vec(v);
+          var pixel = mem(row, x * block * Float.BYTES + v * width.bytes());
           if (y == 0 && x == 0) {
-            code.vmovups(v, pixel);
+            code.vmovups(most, pixel);
           } else if (format == Format.BF16) {
-            code.vpmaxuw(v, v, pixel); // in order as whole numbers are, and NaN above all
+            code.vpmaxuw(most, most, pixel); // in order as whole numbers are, and NaN above all
           } else if (format.isWhole()) {
-            code.vpmaxub(v, v, pixel);
+            code.vpmaxub(most, most, pixel);
           } else {
             code.vmovups(scratch, pixel);
             // A maximum that is not a number stays one; a new pixel that is none becomes it.
-            code.moveNan(scratch, v, nan);
-            code.vmaxps(v, v, scratch);
+            Macros.moveNan(code, scratch, most, nan);
+            code.vmaxps(most, most, scratch);
           }
         }
       }
@@ -189,7 +191,7 @@ final class MachinePool implements PoolKernels {
       }
     }
     for (int v = 0; v < vectors; v++) {
-      code.vmovups(mem(to, v * code.vectorBytes()), v);
+      code.vmovups(mem(to, v * width.bytes()), code.vec(v));
     }
     code.add(from, windows.stride() * block * Float.BYTES);
     code.add(to, block * Float.BYTES);
@@ -203,7 +205,7 @@ final class MachinePool implements PoolKernels {
    * The gradient of a row of max pooling. Parameters: arena; then in bytes where x, its gradient,
    * the maxima and their gradient begin, the row strides of x and of its gradient; then the count.
    */
-  private static byte[] maxGradient(int block, Windows windows, boolean wide) {
+  private static byte[] maxGradient(int block, Windows windows, Width width) {
     int size = windows.size();
     final Reg x = Reg.RSI;
     final Reg to = Reg.RDX;
@@ -214,7 +216,7 @@ final class MachinePool implements PoolKernels {
     final Reg count = Reg.R10;
     final Reg row = Reg.RAX;
     final Reg toAt = Reg.RBP;
-    var code = new Assembler(wide);
+    var code = new VectorAssembler(width);
     MachineCode.Frame frame = MachineCode.Frame.enter(code);
     code.add(x, Reg.RDI);
     code.add(to, Reg.RDI);
@@ -222,14 +224,14 @@ final class MachinePool implements PoolKernels {
     code.add(gradient, Reg.RDI);
     code.mov(toRow, frame.parameter(6));
     code.mov(count, frame.parameter(7));
-    final int maximum = 0;
-    final int left = 1; // what no pixel has been given yet
-    final int pixel = 2;
-    final int share = 3;
+    final Vec maximum = code.vec(0);
+    final Vec left = code.vec(1); // what no pixel has been given yet
+    final Vec pixel = code.vec(2);
+    final Vec share = code.vec(3);
     var window = new Label();
     code.bind(window);
-    for (int v = 0; v < block / code.lanes(); v++) {
-      int lane = v * code.vectorBytes();
+    for (int v = 0; v < block / width.lanes(); v++) {
+      int lane = v * width.bytes();
       code.vmovups(maximum, mem(maxima, lane));
       code.vmovups(left, mem(gradient, lane));
       code.mov(row, x);
@@ -238,7 +240,7 @@ final class MachinePool implements PoolKernels {
         for (int j = 0; j < size; j++) {
           int at = j * block * Float.BYTES + lane;
           code.vmovups(pixel, mem(row, at));
-          code.select(share, left, pixel, Assembler.Comparison.EQUAL, maximum);
+          Macros.select(code, share, left, pixel, Comparison.EQUAL, maximum);
           code.vsubps(left, left, share);
           code.vaddps(share, share, mem(toAt, at));
           code.vmovups(mem(toAt, at), share);
@@ -263,20 +265,20 @@ final class MachinePool implements PoolKernels {
    * The mean over pixels. Parameters: arena, arena; then from, to, row stride in bytes, rows,
    * columns and the bits of what the sum is multiplied by.
    */
-  private static byte[] average(int block, boolean wide) {
+  private static byte[] average(int block, Width width) {
     final Reg from = Reg.RDI;
     final Reg to = Reg.RSI;
     final Reg rowStride = Reg.R8;
     final Reg rows = Reg.R9;
     final Reg pixel = Reg.RAX;
     final Reg column = Reg.RBX;
-    var code = new Assembler(wide);
+    var code = new VectorAssembler(width);
     MachineCode.Frame frame = MachineCode.Frame.enter(code);
     code.add(from, Reg.RDX);
     code.add(to, Reg.RCX);
-    int vectors = block / code.lanes();
+    int vectors = block / width.lanes();
     for (int v = 0; v < vectors; v++) {
-      code.clear(v);
+      Macros.clear(code, code.vec(v));
     }
     var row = new Label();
     code.bind(row);
@@ -285,7 +287,7 @@ final class MachinePool implements PoolKernels {
     var next = new Label();
     code.bind(next);
     for (int v = 0; v < vectors; v++) {
-      code.vaddps(v, v, mem(pixel, v * code.vectorBytes()));
+      code.vaddps(code.vec(v), code.vec(v), mem(pixel, v * width.bytes()));
     }
     code.add(pixel, block * Float.BYTES);
     code.sub(column, 1);
@@ -293,13 +295,14 @@ final class MachinePool implements PoolKernels {
     code.add(from, rowStride);
     code.sub(rows, 1);
     code.jump(Condition.NOT_EQUAL, row);
-    int scale = vectors;
+    Vec scale = code.vec(vectors);
     code.mov(pixel, frame.parameter(7));
-    code.vmovd(scale, pixel);
-    code.vbroadcastss(scale, scale);
+    code.vmovd(scale.as(Width.XMM), pixel);
+    code.vbroadcastss(scale, scale.as(Width.XMM));
     for (int v = 0; v < vectors; v++) {
-      code.vmulps(v, v, scale);
-      code.vmovups(mem(to, v * code.vectorBytes()), v);
+      Vec mean = code.vec(v);
+      code.vmulps(mean, mean, scale);
+      code.vmovups(mem(to, v * width.bytes()), mean);
     }
     frame.leave();
     return code.code();

@@ -1,6 +1,7 @@
 package io.github.resnet4j.kernel;
 
 import io.github.resnet4j.kernel.MachineCode.Feature;
+import io.github.resnet4j.kernel.Vec.Width;
 import java.util.Optional;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
@@ -46,10 +47,10 @@ record MachineSupport(Set<Feature> features, Optional<String> obstacle) {
 
   /** The kernels of the longest vectors that there are. */
   MachineKernels kernels() {
-    return kernels(isWide());
+    return kernels(isWide() ? Width.ZMM : Width.YMM);
   }
 
-  MachineKernels kernels(boolean wide) {
-    return new MachineKernels(wide, features);
+  MachineKernels kernels(Width width) {
+    return new MachineKernels(width, features);
   }
 }

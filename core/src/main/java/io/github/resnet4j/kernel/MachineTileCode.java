@@ -7,6 +7,7 @@ import io.github.resnet4j.kernel.Assembler.Label;
 import io.github.resnet4j.kernel.Assembler.Mem;
 import io.github.resnet4j.kernel.Assembler.Reg;
 import io.github.resnet4j.kernel.ConvTile.Shape;
+import io.github.resnet4j.kernel.Vec.Width;
 
 /**
  * The code of a {@link MachineTile}: every extent a constant, every accumulator a register. In the
@@ -61,9 +62,9 @@ final class MachineTileCode {
   /** Vector registers beside the accumulators, at least. */
   private static final int SPARE = 4;
 
-  private final Assembler code;
+  private final VectorAssembler code;
   private final Shape shape;
-  private final boolean wide;
+  private final Width width;
   private final int vectors;
   private final int spacing;
   private final int accumulators;
@@ -71,19 +72,19 @@ final class MachineTileCode {
   private Mem out = mem(Reg.RSP);
   private Mem residual = mem(Reg.RSP);
 
-  MachineTileCode(Shape shape, boolean wide) {
-    this.code = new Assembler(wide);
+  MachineTileCode(Shape shape, Width width) {
+    this.code = new VectorAssembler(width);
     this.shape = shape;
-    this.wide = wide;
-    this.vectors = shape.vectors(code.lanes());
-    this.spacing = shape.spacing(code.lanes());
+    this.width = width;
+    this.vectors = shape.vectors(width.lanes());
+    this.spacing = shape.spacing(width.lanes());
     this.accumulators = shape.pixels() * vectors;
-    this.registers = wide ? 32 : 16;
-    if (vectors * code.lanes() != shape.channels()
-        || (shape.groups() != 0 && shape.groups() != code.lanes())
+    this.registers = width.registers();
+    if (vectors * width.lanes() != shape.channels()
+        || (shape.groups() != 0 && shape.groups() != width.lanes())
         || accumulators + Math.max(vectors, SPARE) > registers) {
       throw new IllegalArgumentException(
-          "not for vectors of %d: %s".formatted(code.lanes(), shape));
+          "not for vectors of %d: %s".formatted(width.lanes(), shape));
     }
   }
 
@@ -113,7 +114,7 @@ final class MachineTileCode {
 
     var tile = new Label();
     code.bind(tile);
-    code.next(PIXEL, IN, IN_AT);
+    Macros.next(code, PIXEL, IN, IN_AT);
     start();
     products();
     finish();
@@ -127,19 +128,20 @@ final class MachineTileCode {
   private void start() {
     if (shape.in().format().isWhole()) {
       for (int i = 0; i < accumulators; i++) {
-        code.clear(i);
+        Macros.clear(code, code.vec(i));
       }
       return;
     }
     Format format = shape.out().residual();
     if (format != null) {
       code.mov(X, residual);
-      code.next(RESIDUAL, X, RESIDUAL_AT);
+      Macros.next(code, RESIDUAL, X, RESIDUAL_AT);
     }
-    int wide = accumulators + 1;
+    Vec bias = code.vec(accumulators);
+    Vec added = code.vec(accumulators + 1);
     for (int v = 0; v < vectors; v++) {
       if (format != null) {
-        code.vmovups(accumulators, bias(v));
+        code.vmovups(bias, bias(v));
       }
       for (int p = 0; p < shape.pixels(); p++) {
         if (format == null && p == 0) {
@@ -147,10 +149,10 @@ final class MachineTileCode {
         } else if (format == null) {
           code.vmovaps(accumulator(p, v), accumulator(0, v));
         } else if (format.isFloat()) {
-          code.vaddps(accumulator(p, v), accumulators, residual(p, v, format));
+          code.vaddps(accumulator(p, v), bias, residual(p, v, format));
         } else {
-          widen(wide, residual(p, v, format), format);
-          code.vaddps(accumulator(p, v), accumulators, wide);
+          widen(added, residual(p, v, format), format);
+          code.vaddps(accumulator(p, v), bias, added);
         }
       }
     }
@@ -179,7 +181,7 @@ final class MachineTileCode {
   }
 
   /** Loads numbers of any format as floats. */
-  private void widen(int to, Mem from, Format format) {
+  private void widen(Vec to, Mem from, Format format) {
     switch (format) {
       case FP32, ROUNDED -> code.vmovups(to, from);
       case BF16 -> {
@@ -198,26 +200,27 @@ final class MachineTileCode {
   }
 
   /** Stores floats in the result's format; those of bytes must not be negative where U8 is. */
-  private void narrow(Mem to, int from, int scratch) {
+  private void narrow(Mem to, Vec from, Vec scratch) {
     switch (shape.out().format()) {
       case FP32 -> code.vmovups(to, from);
       case ROUNDED -> {
-        code.round(from, belowHalf(), scratch);
+        Macros.round(code, from, belowHalf(), scratch);
         code.vmovups(to, from);
       }
       case BF16 -> {
-        code.vcvtneps2bf16(scratch, from);
-        code.storeLowerHalf(to, scratch);
+        Vec half = scratch.as(Width.YMM);
+        code.vcvtneps2bf16(half, from);
+        code.vmovups(to, half);
       }
       case U8, S8 -> {
         code.vcvtps2dq(from, from);
-        code.storeBytes(to, from, shape.out().format() == Format.S8, scratch);
+        Macros.storeBytes(code, to, from, shape.out().format() == Format.S8, scratch);
       }
     }
   }
 
-  private int accumulator(int p, int v) {
-    return p * vectors + v;
+  private Vec accumulator(int p, int v) {
+    return code.vec(p * vectors + v);
   }
 
   private void products() {
@@ -229,7 +232,7 @@ final class MachineTileCode {
     code.jump(Condition.EQUAL, done);
     code.align(32);
     code.bind(run);
-    code.next(X, PIXEL, RUN);
+    Macros.next(code, X, PIXEL, RUN);
     int stretch = Math.clamp(UNROLLED / accumulators, 1, shape.in().run());
     int stretches = shape.in().run() / stretch;
     if (stretches > 1) {
@@ -280,17 +283,17 @@ final class MachineTileCode {
    */
   private void multiply(int p, int i, Mem input) {
     int kept = Math.min(vectors, registers - accumulators - 1);
-    int weights = accumulators;
+    Vec weights = code.vec(accumulators);
     if (p == 0) {
       for (int v = 0; v < kept; v++) {
-        code.vmovups(weights + v, weight(i, v));
+        code.vmovups(weights.plus(v), weight(i, v));
       }
     }
     if (vectors == 1 && shape.groups() > 0) {
       code.vfmadd231ps(accumulator(p, 0), weights, input);
       return;
     }
-    if (vectors == 1 && wide && !shape.in().format().isWhole()) {
+    if (vectors == 1 && width == Width.ZMM && !shape.in().format().isWhole()) {
       if (shape.in().format() == Format.BF16) {
         code.vdpbf16psBroadcast(accumulator(p, 0), weights, input);
       } else {
@@ -299,7 +302,7 @@ final class MachineTileCode {
       return;
     }
     int free = registers - accumulators - kept;
-    int x = weights + kept + p % free; // by turns: the next load need not wait
+    Vec x = weights.plus(kept + p % free); // by turns: the next load need not wait
     if (shape.groups() > 0) {
       code.vmovups(x, input);
     } else {
@@ -307,14 +310,14 @@ final class MachineTileCode {
     }
     for (int v = 0; v < vectors; v++) {
       if (v < kept) {
-        product(accumulator(p, v), x, weights + v);
+        product(accumulator(p, v), x, weights.plus(v));
       } else {
         product(accumulator(p, v), x, weight(i, v));
       }
     }
   }
 
-  private void product(int sum, int x, int weight) {
+  private void product(Vec sum, Vec x, Vec weight) {
     switch (shape.in().format()) {
       case FP32, ROUNDED -> code.vfmadd231ps(sum, x, weight);
       case BF16 -> code.vdpbf16ps(sum, x, weight);
@@ -322,7 +325,7 @@ final class MachineTileCode {
     }
   }
 
-  private void product(int sum, int x, Mem weight) {
+  private void product(Vec sum, Vec x, Mem weight) {
     switch (shape.in().format()) {
       case FP32, ROUNDED -> code.vfmadd231ps(sum, x, weight);
       case BF16 -> code.vdpbf16ps(sum, x, weight);
@@ -331,35 +334,35 @@ final class MachineTileCode {
   }
 
   private Mem weight(int i, int v) {
-    return mem(WEIGHT, (i * shape.walk().row() + v * code.lanes()) * Float.BYTES);
+    return mem(WEIGHT, (i * shape.walk().row() + v * width.lanes()) * Float.BYTES);
   }
 
-  private int belowHalf() {
-    return accumulators + 3;
+  private Vec belowHalf() {
+    return code.vec(accumulators + 3);
   }
 
   private void finish() {
-    int zero = accumulators;
-    int scale = accumulators + 1;
-    int scratch = accumulators + 2;
+    Vec zero = code.vec(accumulators);
+    Vec scale = code.vec(accumulators + 1);
+    Vec scratch = code.vec(accumulators + 2);
     if (shape.out().relu()) {
-      code.clear(zero);
+      Macros.clear(code, zero);
     }
     if (shape.out().format() == Format.ROUNDED) {
-      code.constant(belowHalf(), Assembler.BELOW_HALF, X);
+      Macros.constant(code, belowHalf(), Macros.BELOW_HALF, X);
     }
     if (shape.in().format().isWhole() && shape.out().residual() != null) {
       code.mov(X, residual);
-      code.next(RESIDUAL, X, RESIDUAL_AT);
+      Macros.next(code, RESIDUAL, X, RESIDUAL_AT);
     }
     code.mov(X, out);
-    code.next(POINTER, X, OUT_AT);
+    Macros.next(code, POINTER, X, OUT_AT);
     for (int v = 0; v < vectors; v++) {
       if (shape.in().format().isWhole()) {
         code.vmovups(scale, scale(v));
       }
       for (int p = 0; p < shape.pixels(); p++) {
-        int sum = accumulator(p, v);
+        Vec sum = accumulator(p, v);
         if (shape.in().format().isWhole()) {
           code.vcvtdq2ps(sum, sum);
           code.vfmadd213ps(sum, scale, bias(v));

@@ -3,6 +3,7 @@ package io.github.resnet4j.kernel;
 import static io.github.resnet4j.kernel.MachineCode.check;
 import static io.github.resnet4j.kernel.MachineCode.unexpected;
 
+import io.github.resnet4j.kernel.Vec.Width;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 import java.util.Objects;
@@ -16,11 +17,11 @@ final class MachineWinograd implements WinogradKernels {
   /** Tiles of a call: some 20 µs, since the garbage collector waits for it. */
   private static final int TILES_OF_A_CALL = 32;
 
-  private final boolean wide;
+  private final Width width;
   private final MachineCache cache;
 
-  MachineWinograd(boolean wide, MachineCache cache) {
-    this.wide = wide;
+  MachineWinograd(Width width, MachineCache cache) {
+    this.width = width;
     this.cache = cache;
   }
 
@@ -39,7 +40,7 @@ final class MachineWinograd implements WinogradKernels {
   }
 
   private Transform transform(TransformCode constants, Plane in, Ints places, int step) {
-    MachineKernels.checkBlock(constants.block, wide);
+    MachineKernels.checkBlock(constants.block, width);
     checkStep(step);
     Winograd form = constants.form;
     MemorySegment code =
@@ -47,8 +48,8 @@ final class MachineWinograd implements WinogradKernels {
             constants,
             () ->
                 constants.ofInput
-                    ? MachineWinogradCode.input(form, constants.block, wide)
-                    : MachineWinogradCode.gradient(form, constants.block, wide));
+                    ? MachineWinogradCode.input(form, constants.block, width)
+                    : MachineWinogradCode.gradient(form, constants.block, width));
     long inSpan = in.span(constants.ofInput ? form.inputs() : form.outputs());
     return (arena, first, end, from, to, _) -> {
       Objects.checkFromToIndex(first, end, places.size());
@@ -98,8 +99,8 @@ final class MachineWinograd implements WinogradKernels {
   @Override
   public Output output(Winograd form, int channels, int step, Places places, Epilogue epilogue) {
     Plane out = epilogue.out();
-    MachineKernels.checkBlock(channels, wide);
-    MachineKernels.checkBlock(out.block(), wide);
+    MachineKernels.checkBlock(channels, width);
+    MachineKernels.checkBlock(out.block(), width);
     checkStep(step);
     if (places.rows().most > form.outputs() || places.columns().most > form.outputs()) {
       throw new IllegalArgumentException("more outputs than a tile has");
@@ -112,7 +113,7 @@ final class MachineWinograd implements WinogradKernels {
             epilogue.residual() != null,
             epilogue.relu(),
             epilogue.rounded());
-    MemorySegment code = cache.get(constants, () -> MachineWinogradCode.output(constants, wide));
+    MemorySegment code = cache.get(constants, () -> MachineWinogradCode.output(constants, width));
     return new OutputLaunch(code, form, channels, step, places, epilogue);
   }
 

@@ -6,6 +6,8 @@ import io.github.resnet4j.kernel.Assembler.Condition;
 import io.github.resnet4j.kernel.Assembler.Label;
 import io.github.resnet4j.kernel.Assembler.Mem;
 import io.github.resnet4j.kernel.Assembler.Reg;
+import io.github.resnet4j.kernel.Vec.Width;
+import java.util.Arrays;
 
 /**
  * Winograd's transforms in machine code, for one form and block. Each is two passes of the same
@@ -17,39 +19,53 @@ final class MachineWinogradCode {
   private static final Reg FRAME = Reg.RBP; // RSP before
   private static final Reg POINTER = Reg.RAX;
 
-  // Constants of F(4×4) and what a transform needs beside its six inputs.
-  private static final int TWO = 15;
-  private static final int FOUR = 14;
-  private static final int OTHER = 13; // -5 or 8
-  private static final int RESULT = 6; // results in 6 to 11
-  private static final int SPARE = 12;
-
   private final Winograd form;
   private final int t;
   private final int m;
   private final int block;
-  private final Assembler code;
+  private final Width width;
+  private final VectorAssembler code;
 
-  private MachineWinogradCode(Winograd form, int block, boolean wide) {
+  /** What a one-dimensional transform starts from, at most six. */
+  private final Vec[] d = new Vec[6];
+
+  /** Its results. */
+  private final Vec[] y = new Vec[6];
+
+  private final Vec spare;
+
+  // Constants of F(4×4).
+  private final Vec two;
+  private final Vec four;
+  private final Vec other; // -5 or 8
+
+  private MachineWinogradCode(Winograd form, int block, Width width) {
     this.form = form;
     this.t = form.inputs();
     this.m = form.outputs();
     this.block = block;
-    this.code = new Assembler(wide);
+    this.width = width;
+    this.code = new VectorAssembler(width);
+    Arrays.setAll(d, code::vec);
+    Arrays.setAll(y, i -> code.vec(6 + i));
+    this.spare = code.vec(12);
+    this.other = code.vec(13);
+    this.four = code.vec(14);
+    this.two = code.vec(15);
   }
 
   /**
    * Parameters: arena (in), arena (to), list of tiles; then, in bytes but for the count: in, to,
    * first tile, count, row stride, step. The arena comes twice to leave its sums to the code.
    */
-  static byte[] input(Winograd form, int block, boolean wide) {
-    var winograd = new MachineWinogradCode(form, block, wide);
+  static byte[] input(Winograd form, int block, Width width) {
+    var winograd = new MachineWinogradCode(form, block, width);
     return winograd.transform(form.inputs(), winograd::transformInput);
   }
 
   /** Parameters as {@link #input} has them. */
-  static byte[] gradient(Winograd form, int block, boolean wide) {
-    var winograd = new MachineWinogradCode(form, block, wide);
+  static byte[] gradient(Winograd form, int block, Width width) {
+    var winograd = new MachineWinogradCode(form, block, width);
     return winograd.transform(form.outputs(), winograd::transformGradient);
   }
 
@@ -58,8 +74,8 @@ final class MachineWinogradCode {
    * for the count: from, out, residual, bias, first tile, count, step, row stride, residual's row
    * stride.
    */
-  static byte[] output(MachineWinograd.OutputCode constants, boolean wide) {
-    return new MachineWinogradCode(constants.form(), constants.channels(), wide).output(constants);
+  static byte[] output(MachineWinograd.OutputCode constants, Width width) {
+    return new MachineWinogradCode(constants.form(), constants.channels(), width).output(constants);
   }
 
   private int floats(int count) {
@@ -68,12 +84,12 @@ final class MachineWinogradCode {
 
   private void makeSquare(int rows) {
     code.mov(FRAME, Reg.RSP);
-    code.sub(Reg.RSP, rows * t * code.vectorBytes());
+    code.sub(Reg.RSP, rows * t * width.bytes());
     code.and(Reg.RSP, -64);
   }
 
   private Mem square(int row, int column) {
-    return mem(SQUARE, (row * t + column) * code.vectorBytes());
+    return mem(SQUARE, (row * t + column) * width.bytes());
   }
 
   /** A parameter, once {@link #FRAME} holds what RSP was. */
@@ -82,8 +98,8 @@ final class MachineWinogradCode {
     return mem(FRAME, parameter.displacement());
   }
 
-  private void constant(int register, float value) {
-    code.constant(register, Float.floatToRawIntBits(value), POINTER);
+  private void constant(Vec to, float value) {
+    Macros.constant(code, to, Float.floatToRawIntBits(value), POINTER);
   }
 
   // --- input and gradient -----------------------------------------------------------------------
@@ -111,44 +127,44 @@ final class MachineWinogradCode {
     code.mov(rowStride, parameter(frame, 7));
     code.mov(step, parameter(frame, 8));
     if (form == Winograd.F4) {
-      constant(TWO, 2);
-      constant(FOUR, 4);
-      constant(OTHER, -5);
+      constant(two, 2);
+      constant(four, 4);
+      constant(other, -5);
     }
     var tile = new Label();
     code.bind(tile);
-    code.next(from, in, tiles);
-    code.mov(vector, block / code.lanes());
+    Macros.next(code, from, in, tiles);
+    code.mov(vector, block / width.lanes());
     var again = new Label();
     code.bind(again);
     // Down the columns.
     for (int c = 0; c < n; c++) {
       code.mov(row, from);
       for (int r = 0; r < n; r++) {
-        code.vmovups(r, mem(row, floats(c * block)));
+        code.vmovups(d[r], mem(row, floats(c * block)));
         if (r + 1 < n) {
           code.add(row, rowStride);
         }
       }
       oneDimension.run();
       for (int r = 0; r < t; r++) {
-        code.vmovups(square(r, c), RESULT + r);
+        code.vmovups(square(r, c), y[r]);
       }
     }
     // Along the rows.
     code.mov(product, to);
     for (int r = 0; r < t; r++) {
       for (int c = 0; c < n; c++) {
-        code.vmovups(c, square(r, c));
+        code.vmovups(d[c], square(r, c));
       }
       oneDimension.run();
       for (int c = 0; c < t; c++) {
-        code.vmovups(mem(product), RESULT + c);
+        code.vmovups(mem(product), y[c]);
         code.add(product, step);
       }
     }
-    code.add(from, code.vectorBytes());
-    code.add(to, code.vectorBytes());
+    code.add(from, width.bytes());
+    code.add(to, width.bytes());
     code.sub(vector, 1);
     code.jump(Condition.NOT_EQUAL, again);
     code.sub(parameter(frame, 6), 1);
@@ -158,61 +174,61 @@ final class MachineWinogradCode {
     return code.code();
   }
 
-  /** {@code Bᵀ d}: from registers 0 to t into {@link #RESULT} and the next ones. */
+  /** {@code Bᵀ d}: from {@link #d} into {@link #y}. */
   private void transformInput() {
     if (form == Winograd.F2) {
-      code.vsubps(RESULT, 0, 2);
-      code.vaddps(RESULT + 1, 1, 2);
-      code.vsubps(RESULT + 2, 2, 1);
-      code.vsubps(RESULT + 3, 1, 3);
+      code.vsubps(y[0], d[0], d[2]);
+      code.vaddps(y[1], d[1], d[2]);
+      code.vsubps(y[2], d[2], d[1]);
+      code.vsubps(y[3], d[1], d[3]);
       return;
     }
-    // r0 = 4 d0 - 5 d2 + d4, r5 = 4 d1 - 5 d3 + d5
-    code.vmovaps(RESULT, 4);
-    code.vfmadd231ps(RESULT, 2, OTHER);
-    code.vfmadd231ps(RESULT, 0, FOUR);
-    code.vfmadd231ps(5, 3, OTHER);
-    code.vfmadd231ps(5, 1, FOUR);
-    // even = d4 - 4 d2, odd = d3 - 4 d1; r1 and r2 are their sum and difference
-    code.vmulps(SPARE, 2, FOUR);
-    code.vsubps(SPARE, 4, SPARE);
-    code.vmulps(0, 1, FOUR);
-    code.vsubps(0, 3, 0);
-    code.vaddps(RESULT + 1, SPARE, 0);
-    code.vsubps(RESULT + 2, SPARE, 0);
-    // d4 - d2 and 2 (d3 - d1); r3 and r4 are their sum and difference
-    code.vsubps(4, 4, 2);
-    code.vsubps(3, 3, 1);
-    code.vmulps(3, 3, TWO);
-    code.vaddps(RESULT + 3, 4, 3);
-    code.vsubps(RESULT + 4, 4, 3);
-    code.vmovaps(RESULT + 5, 5);
+    // y0 = 4 d0 - 5 d2 + d4, y5 = 4 d1 - 5 d3 + d5
+    code.vmovaps(y[0], d[4]);
+    code.vfmadd231ps(y[0], d[2], other);
+    code.vfmadd231ps(y[0], d[0], four);
+    code.vfmadd231ps(d[5], d[3], other);
+    code.vfmadd231ps(d[5], d[1], four);
+    // even = d4 - 4 d2, odd = d3 - 4 d1; y1 and y2 are their sum and difference
+    code.vmulps(spare, d[2], four);
+    code.vsubps(spare, d[4], spare);
+    code.vmulps(d[0], d[1], four);
+    code.vsubps(d[0], d[3], d[0]);
+    code.vaddps(y[1], spare, d[0]);
+    code.vsubps(y[2], spare, d[0]);
+    // d4 - d2 and 2 (d3 - d1); y3 and y4 are their sum and difference
+    code.vsubps(d[4], d[4], d[2]);
+    code.vsubps(d[3], d[3], d[1]);
+    code.vmulps(d[3], d[3], two);
+    code.vaddps(y[3], d[4], d[3]);
+    code.vsubps(y[4], d[4], d[3]);
+    code.vmovaps(y[5], d[5]);
   }
 
-  /** {@code A dy}: from registers 0 to m into {@link #RESULT} and the next ones. */
+  /** {@code A dy}: from {@link #d} into {@link #y}. */
   private void transformGradient() {
-    code.vmovaps(RESULT, 0);
+    code.vmovaps(y[0], d[0]);
     if (form == Winograd.F2) {
-      code.vaddps(RESULT + 1, 0, 1);
-      code.vsubps(RESULT + 2, 0, 1);
-      code.clear(SPARE);
-      code.vsubps(RESULT + 3, SPARE, 1);
+      code.vaddps(y[1], d[0], d[1]);
+      code.vsubps(y[2], d[0], d[1]);
+      Macros.clear(code, spare);
+      code.vsubps(y[3], spare, d[1]);
       return;
     }
-    // y0 + y2 and y1 + y3; r1 and r2 are their sum and difference
-    code.vaddps(SPARE, 0, 2);
-    code.vaddps(4, 1, 3);
-    code.vaddps(RESULT + 1, SPARE, 4);
-    code.vsubps(RESULT + 2, SPARE, 4);
-    // y0 + 4 y2 and 2 (y1 + 4 y3); r3 and r4 are their sum and difference
-    code.vmovaps(SPARE, 0);
-    code.vfmadd231ps(SPARE, 2, FOUR);
-    code.vmovaps(4, 1);
-    code.vfmadd231ps(4, 3, FOUR);
-    code.vmulps(4, 4, TWO);
-    code.vaddps(RESULT + 3, SPARE, 4);
-    code.vsubps(RESULT + 4, SPARE, 4);
-    code.vmovaps(RESULT + 5, 3);
+    // d0 + d2 and d1 + d3; y1 and y2 are their sum and difference
+    code.vaddps(spare, d[0], d[2]);
+    code.vaddps(d[4], d[1], d[3]);
+    code.vaddps(y[1], spare, d[4]);
+    code.vsubps(y[2], spare, d[4]);
+    // d0 + 4 d2 and 2 (d1 + 4 d3); y3 and y4 are their sum and difference
+    code.vmovaps(spare, d[0]);
+    code.vfmadd231ps(spare, d[2], four);
+    code.vmovaps(d[4], d[1]);
+    code.vfmadd231ps(d[4], d[3], four);
+    code.vmulps(d[4], d[4], two);
+    code.vaddps(y[3], spare, d[4]);
+    code.vsubps(y[4], spare, d[4]);
+    code.vmovaps(y[5], d[3]);
   }
 
   // --- output -----------------------------------------------------------------------------------
@@ -233,6 +249,10 @@ final class MachineWinogradCode {
     final Reg rowStep = Reg.R15;
     final Reg row = Reg.R14; // once the columns are done
     final Reg rowsOfTile = Reg.R15;
+    // While a row is finished, nothing else is in these.
+    final Vec biases = d[0];
+    final Vec zero = d[1];
+    final Vec belowHalf = d[2];
     MachineCode.Frame frame = MachineCode.Frame.enter(code);
     for (Reg list : new Reg[] {outAt, residualAt, rows, columns}) {
       code.add(list, frame.parameter(10));
@@ -245,18 +265,18 @@ final class MachineWinogradCode {
     code.add(parameter(frame, 8), from);
     code.add(from, parameter(frame, 6));
     if (form == Winograd.F4) {
-      constant(TWO, 2);
-      constant(FOUR, 4);
-      constant(OTHER, 8);
+      constant(two, 2);
+      constant(four, 4);
+      constant(other, 8);
     }
 
     var tile = new Label();
     code.bind(tile);
     code.mov(POINTER, parameter(frame, 7));
-    code.next(out, POINTER, outAt);
+    Macros.next(code, out, POINTER, outAt);
     if (constants.residual()) {
       code.mov(POINTER, parameter(frame, 8));
-      code.next(residual, POINTER, residualAt);
+      Macros.next(code, residual, POINTER, residualAt);
     }
     code.mov(vector, 0); // in bytes
     var again = new Label();
@@ -271,7 +291,7 @@ final class MachineWinogradCode {
     for (int c = 0; c < t; c++) {
       code.mov(plane, column);
       for (int r = 0; r < t; r++) {
-        code.vmovups(r, mem(plane));
+        code.vmovups(d[r], mem(plane));
         if (r + 1 < t) {
           code.add(plane, rowStep);
         }
@@ -279,7 +299,7 @@ final class MachineWinogradCode {
       code.add(column, step);
       transformOutput();
       for (int r = 0; r < m; r++) {
-        code.vmovups(square(r, c), RESULT + r);
+        code.vmovups(square(r, c), y[r]);
       }
     }
     // Along the rows.
@@ -299,15 +319,15 @@ final class MachineWinogradCode {
         }
       }
       for (int c = 0; c < t; c++) {
-        code.vmovups(c, square(r, c));
+        code.vmovups(d[c], square(r, c));
       }
       transformOutput();
-      code.vmovups(0, mem(bias, vector, 1));
+      code.vmovups(biases, mem(bias, vector, 1));
       if (constants.relu()) {
-        code.clear(1);
+        Macros.clear(code, zero);
       }
       if (constants.rounded()) {
-        code.constant(2, Assembler.BELOW_HALF, POINTER);
+        Macros.constant(code, belowHalf, Macros.BELOW_HALF, POINTER);
       }
       code.movsxd(POINTER, mem(columns));
       var rowDone = new Label();
@@ -317,22 +337,22 @@ final class MachineWinogradCode {
           code.jump(Condition.LESS, rowDone);
         }
         int pixel = floats(c * constants.pixelStride());
-        code.vaddps(RESULT + c, RESULT + c, 0);
+        code.vaddps(y[c], y[c], biases);
         if (constants.residual()) {
-          code.vaddps(RESULT + c, RESULT + c, mem(plane, pixel));
+          code.vaddps(y[c], y[c], mem(plane, pixel));
         }
         if (constants.relu()) {
-          code.vmaxps(RESULT + c, 1, RESULT + c);
+          code.vmaxps(y[c], zero, y[c]);
         }
         if (constants.rounded()) {
-          code.round(RESULT + c, 2, 3);
+          Macros.round(code, y[c], belowHalf, d[3]);
         }
-        code.vmovups(mem(row, pixel), RESULT + c);
+        code.vmovups(mem(row, pixel), y[c]);
       }
       code.bind(rowDone);
     }
     code.bind(done);
-    code.add(vector, code.vectorBytes());
+    code.add(vector, width.bytes());
     code.cmp(vector, floats(block));
     code.jump(Condition.NOT_EQUAL, again);
     code.add(from, floats(block));
@@ -345,27 +365,27 @@ final class MachineWinogradCode {
     return code.code();
   }
 
-  /** {@code Aᵀ m}: from registers 0 to t into {@link #RESULT} and the next ones. */
+  /** {@code Aᵀ m}: from {@link #d} into {@link #y}. */
   private void transformOutput() {
     if (form == Winograd.F2) {
-      code.vaddps(RESULT, 0, 1);
-      code.vaddps(RESULT, RESULT, 2);
-      code.vsubps(RESULT + 1, 1, 2);
-      code.vsubps(RESULT + 1, RESULT + 1, 3);
+      code.vaddps(y[0], d[0], d[1]);
+      code.vaddps(y[0], y[0], d[2]);
+      code.vsubps(y[1], d[1], d[2]);
+      code.vsubps(y[1], y[1], d[3]);
       return;
     }
-    // p = m1 + m2, r = m3 + m4: y0 = m0 + p + r, y2 = p + 4 r
-    code.vaddps(RESULT + 2, 1, 2);
-    code.vaddps(SPARE, 3, 4);
-    code.vaddps(RESULT, 0, RESULT + 2);
-    code.vaddps(RESULT, RESULT, SPARE);
-    code.vfmadd231ps(RESULT + 2, SPARE, FOUR);
-    // q = m1 - m2, s = m3 - m4: y1 = q + 2 s, y3 = q + 8 s + m5
-    code.vsubps(RESULT + 1, 1, 2);
-    code.vsubps(SPARE, 3, 4);
-    code.vmovaps(RESULT + 3, RESULT + 1);
-    code.vfmadd231ps(RESULT + 1, SPARE, TWO);
-    code.vfmadd231ps(RESULT + 3, SPARE, OTHER);
-    code.vaddps(RESULT + 3, RESULT + 3, 5);
+    // p = d1 + d2, q = d3 + d4: y0 = d0 + p + q, y2 = p + 4 q
+    code.vaddps(y[2], d[1], d[2]);
+    code.vaddps(spare, d[3], d[4]);
+    code.vaddps(y[0], d[0], y[2]);
+    code.vaddps(y[0], y[0], spare);
+    code.vfmadd231ps(y[2], spare, four);
+    // p = d1 - d2, q = d3 - d4: y1 = p + 2 q, y3 = p + 8 q + d5
+    code.vsubps(y[1], d[1], d[2]);
+    code.vsubps(spare, d[3], d[4]);
+    code.vmovaps(y[3], y[1]);
+    code.vfmadd231ps(y[1], spare, two);
+    code.vfmadd231ps(y[3], spare, other);
+    code.vaddps(y[3], y[3], d[5]);
   }
 }

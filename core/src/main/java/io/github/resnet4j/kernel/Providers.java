@@ -52,7 +52,7 @@ final class Providers {
           throw new IllegalArgumentException("no machine kernels: " + support.obstacle().get());
         }
         // The latter tries on a newer machine what an older one would run.
-        yield wish.endsWith("256") ? support.kernels(false) : support.kernels();
+        yield wish.endsWith("256") ? support.kernels(Vec.Width.YMM) : support.kernels();
       }
       case "auto" -> {
         MachineSupport support = MachineSupport.here();

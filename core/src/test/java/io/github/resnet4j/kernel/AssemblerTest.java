@@ -8,6 +8,9 @@ import io.github.resnet4j.kernel.Assembler.Condition;
 import io.github.resnet4j.kernel.Assembler.Label;
 import io.github.resnet4j.kernel.Assembler.Mem;
 import io.github.resnet4j.kernel.Assembler.Reg;
+import io.github.resnet4j.kernel.Vec.Width;
+import io.github.resnet4j.kernel.VectorAssembler.Comparison;
+import io.github.resnet4j.kernel.VectorAssembler.Mask;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -18,7 +21,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
-import java.util.function.BiConsumer;
+import java.util.function.Function;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -34,22 +37,17 @@ class AssemblerTest {
   private static final class Writer {
     final List<Instruction> instructions = new ArrayList<>();
     final Random random = new Random(7);
-    boolean wide;
+    Width longest = Width.ZMM;
 
-    void write(BiConsumer<Assembler, List<String>> emit) {
-      var code = new Assembler(wide);
-      var text = new ArrayList<String>();
-      emit.accept(code, text);
-      instructions.add(
-          new Instruction(HexFormat.of().formatHex(code.code()), String.join("", text)));
+    /** Writes some code, and what a disassembler should read. */
+    void write(Function<VectorAssembler, String> emit) {
+      var code = new VectorAssembler(longest);
+      String text = emit.apply(code);
+      instructions.add(new Instruction(HexFormat.of().formatHex(code.code()), text));
     }
 
-    int vector() {
-      return random.nextInt(wide ? 32 : 16);
-    }
-
-    String name(int vector) {
-      return (wide ? "zmm" : "ymm") + vector;
+    Vec vector() {
+      return new Vec(longest, random.nextInt(longest.registers()));
     }
 
     Reg reg() {
@@ -74,6 +72,22 @@ class AssemblerTest {
     }
   }
 
+  private static String name(Vec vec) {
+    return vec.width().name().toLowerCase(Locale.ROOT) + vec.number();
+  }
+
+  /** How a disassembler names the length of an operand in memory. */
+  private static String pointer(int bytes) {
+    return switch (bytes) {
+          case 4 -> "DWORD";
+          case 8 -> "QWORD";
+          case 16 -> "XMMWORD";
+          case 32 -> "YMMWORD";
+          default -> "ZMMWORD";
+        }
+        + " PTR ";
+  }
+
   private static String name(Reg reg) {
     return reg.name().toLowerCase(Locale.ROOT);
   }
@@ -92,202 +106,267 @@ class AssemblerTest {
   }
 
   private interface ThreeVectors {
-    void emit(Assembler code, int a, int b, int c);
+    void emit(VectorAssembler code, Vec a, Vec b, Vec c);
   }
 
   private interface VectorsAndMemory {
-    void emit(Assembler code, int a, int b, Mem c);
+    void emit(VectorAssembler code, Vec a, Vec b, Mem c);
+  }
+
+  private interface TwoVectors {
+    void emit(VectorAssembler code, Vec a, Vec b);
+  }
+
+  private static Map<String, ThreeVectors> threeVectors() {
+    var all = new LinkedHashMap<String, ThreeVectors>();
+    all.put("vfmadd231ps", (code, a, b, c) -> code.vfmadd231ps(a, b, c));
+    all.put("vaddps", (code, a, b, c) -> code.vaddps(a, b, c));
+    all.put("vmulps", (code, a, b, c) -> code.vmulps(a, b, c));
+    all.put("vsubps", VectorAssembler::vsubps);
+    all.put("vmaxps", VectorAssembler::vmaxps);
+    all.put("vandps", VectorAssembler::vandps);
+    all.put("vorps", VectorAssembler::vorps);
+    all.put("vpdpbusd", (code, a, b, c) -> code.vpdpbusd(a, b, c));
+    all.put("vpaddd", VectorAssembler::vpaddd);
+    all.put("vpackssdw", VectorAssembler::vpackssdw);
+    all.put("vpacksswb", VectorAssembler::vpacksswb);
+    all.put("vpackuswb", VectorAssembler::vpackuswb);
+    return all;
+  }
+
+  private static Map<String, VectorsAndMemory> vectorsAndMemory() {
+    var all = new LinkedHashMap<String, VectorsAndMemory>();
+    all.put("vfmadd231ps", (code, a, b, c) -> code.vfmadd231ps(a, b, c));
+    all.put("vaddps", (code, a, b, c) -> code.vaddps(a, b, c));
+    all.put("vmulps", (code, a, b, c) -> code.vmulps(a, b, c));
+    all.put("vfmadd213ps", VectorAssembler::vfmadd213ps);
+    all.put("vpdpbusd", (code, a, b, c) -> code.vpdpbusd(a, b, c));
+    all.put("vpmaxuw", VectorAssembler::vpmaxuw);
+    all.put("vpmaxub", VectorAssembler::vpmaxub);
+    return all;
+  }
+
+  private static Map<String, TwoVectors> twoVectors() {
+    var all = new LinkedHashMap<String, TwoVectors>();
+    all.put("vmovaps", (code, a, b) -> code.vmovaps(a, b));
+    all.put("vcvtdq2ps", VectorAssembler::vcvtdq2ps);
+    all.put("vcvtps2dq", VectorAssembler::vcvtps2dq);
+    return all;
   }
 
   private static List<Instruction> instructions() {
     var w = new Writer();
-    var threeVectors = new LinkedHashMap<String, ThreeVectors>();
-    threeVectors.put("vfmadd231ps", (code, a, b, c) -> code.vfmadd231ps(a, b, c));
-    threeVectors.put("vaddps", (code, a, b, c) -> code.vaddps(a, b, c));
-    threeVectors.put("vmulps", Assembler::vmulps);
-    threeVectors.put("vsubps", Assembler::vsubps);
-    threeVectors.put("vmaxps", Assembler::vmaxps);
-    threeVectors.put("vpdpbusd", (code, a, b, c) -> code.vpdpbusd(a, b, c));
-    var withMemory = new LinkedHashMap<String, VectorsAndMemory>();
-    withMemory.put("vfmadd231ps", (code, a, b, c) -> code.vfmadd231ps(a, b, c));
-    withMemory.put("vaddps", (code, a, b, c) -> code.vaddps(a, b, c));
-    withMemory.put("vmulps", (code, a, b, c) -> code.vmulps(a, b, c));
-    withMemory.put("vfmadd213ps", Assembler::vfmadd213ps);
-    withMemory.put("vpdpbusd", (code, a, b, c) -> code.vpdpbusd(a, b, c));
-    withMemory.put("vpmaxuw", Assembler::vpmaxuw);
-    withMemory.put("vpmaxub", Assembler::vpmaxub);
-    for (boolean wide : new boolean[] {true, false}) {
-      w.wide = wide;
-      String full = wide ? "ZMMWORD PTR " : "YMMWORD PTR ";
+    for (Width longest : new Width[] {Width.ZMM, Width.YMM}) {
+      w.longest = longest;
       for (int i = 0; i < 12; i++) {
-        int a = w.vector();
-        int b = w.vector();
-        int c = w.vector();
+        Vec a = w.vector();
+        Vec b = w.vector();
+        Vec c = w.vector();
         Mem m = w.mem();
-        Reg reg = w.reg();
-        int low = w.random.nextInt(16);
-        threeVectors.forEach((name, three) ->
-            w.write((code, text) -> {
-              three.emit(code, a, b, c);
-              text.add("%s %s,%s,%s".formatted(name, w.name(a), w.name(b), w.name(c)));
-            }));
-        withMemory.forEach((name, three) ->
-            w.write((code, text) -> {
-              three.emit(code, a, b, m);
-              text.add("%s %s,%s,%s%s".formatted(name, w.name(a), w.name(b), full, text(m)));
-            }));
-        w.write((code, text) -> {
-          code.vmovups(a, m);
-          text.add("vmovups %s,%s%s".formatted(w.name(a), full, text(m)));
-        });
-        w.write((code, text) -> {
-          code.vmovups(m, a);
-          text.add("vmovups %s%s,%s".formatted(full, text(m), w.name(a)));
-        });
-        w.write((code, text) -> {
-          code.vmovaps(a, b);
-          text.add("vmovaps %s,%s".formatted(w.name(a), w.name(b)));
-        });
-        w.write((code, text) -> {
-          code.vbroadcastss(a, m);
-          text.add("vbroadcastss %s,DWORD PTR %s".formatted(w.name(a), text(m)));
-        });
-        w.write((code, text) -> {
-          code.vbroadcastss(a, b);
-          text.add("vbroadcastss %s,xmm%d".formatted(w.name(a), b));
-        });
-        w.write((code, text) -> {
-          code.clear(a);
-          text.add(
-              "%s %s,%s,%s".formatted(wide ? "vpxord" : "vpxor", w.name(a), w.name(a), w.name(a)));
-        });
-        w.write((code, text) -> {
-          code.vmovd(low, reg);
-          String name = name(reg);
-          String half = reg.ordinal() >= 8 ? name + "d" : "e" + name.substring(1);
-          text.add("vmovd xmm%d,%s".formatted(low, half));
-        });
-        w.write((code, text) -> {
-          code.vmovss(low, m);
-          text.add("vmovss xmm%d,DWORD PTR %s".formatted(low, text(m)));
-        });
-        w.write((code, text) -> {
-          code.vmovss(m, low);
-          text.add("vmovss DWORD PTR %s,xmm%d".formatted(text(m), low));
-        });
-        w.write((code, text) -> {
-          code.vmulss(low, 15 - low, m);
-          text.add("vmulss xmm%d,xmm%d,DWORD PTR %s".formatted(low, 15 - low, text(m)));
-        });
-        w.write((code, text) -> {
-          code.vmovupsHalf(m, low);
-          text.add("vmovups XMMWORD PTR %s,xmm%d".formatted(text(m), low));
-        });
-        w.write((code, text) -> {
-          code.vmovupsHalf(low, m);
-          text.add("vmovups xmm%d,XMMWORD PTR %s".formatted(low, text(m)));
-        });
-        for (var comparison : Assembler.Comparison.values()) {
-          String name = comparison == Assembler.Comparison.EQUAL ? "vcmpeqps" : "vcmpgt_oqps";
-          w.write((code, text) -> {
-            code.select(a, b, c, comparison, b);
-            text.add(
-                wide
-                    ? "vpxord %s,%s,%s; %s k1,%s,%s; vmovaps %s{k1},%s"
-                        .formatted(
-                            w.name(a), w.name(a), w.name(a), name, w.name(c), w.name(b), w.name(a),
-                            w.name(b))
-                    : "%s %s,%s,%s; vandps %s,%s,%s"
-                        .formatted(
-                            name, w.name(a), w.name(c), w.name(b), w.name(a), w.name(a),
-                            w.name(b)));
-          });
+        ofFullVectors(w, a, b, c, m);
+        // The lower parts of registers have the same instructions.
+        ofFullVectors(w, a.as(Width.XMM), b.as(Width.XMM), c.as(Width.XMM), m);
+        if (longest == Width.ZMM) {
+          ofFullVectors(w, a.as(Width.YMM), b.as(Width.YMM), c.as(Width.YMM), m);
+          onlyOf512Bits(w, a, b, c, m);
         }
-        w.write((code, text) -> {
-          code.moveNan(a, b, c);
-          text.add(
-              wide
-                  ? "vcmpunordps k1,%s,%s; vmovaps %s{k1},%s"
-                      .formatted(w.name(b), w.name(b), w.name(a), w.name(b))
-                  : "vcmpunordps %s,%s,%s; vorps %s,%s,%s"
-                      .formatted(w.name(c), w.name(b), w.name(b), w.name(a), w.name(a), w.name(c)));
-        });
-        String half = wide ? "YMMWORD PTR " : "XMMWORD PTR ";
-        String quarter = wide ? "XMMWORD PTR " : "QWORD PTR ";
-        w.write((code, text) -> {
-          code.vpmovzxwd(a, m);
-          text.add("vpmovzxwd %s,%s%s".formatted(w.name(a), half, text(m)));
-        });
-        w.write((code, text) -> {
-          code.vpsrld(a, b, 31);
-          text.add("vpsrld %s,%s,0x1f".formatted(w.name(a), w.name(b)));
-        });
-        w.write((code, text) -> {
-          code.vpaddd(a, b, c);
-          text.add("vpaddd %s,%s,%s".formatted(w.name(a), w.name(b), w.name(c)));
-        });
-        w.write((code, text) -> {
-          code.vpmovzxbd(a, m);
-          text.add("vpmovzxbd %s,%s%s".formatted(w.name(a), quarter, text(m)));
-        });
-        w.write((code, text) -> {
-          code.vpmovsxbd(a, m);
-          text.add("vpmovsxbd %s,%s%s".formatted(w.name(a), quarter, text(m)));
-        });
-        w.write((code, text) -> {
-          code.vpslld(a, b, 16);
-          text.add("vpslld %s,%s,0x10".formatted(w.name(a), w.name(b)));
-        });
-        w.write((code, text) -> {
-          code.vcvtdq2ps(a, b);
-          text.add("vcvtdq2ps %s,%s".formatted(w.name(a), w.name(b)));
-        });
-        w.write((code, text) -> {
-          code.vcvtps2dq(a, b);
-          text.add("vcvtps2dq %s,%s".formatted(w.name(a), w.name(b)));
-        });
-        for (boolean signed : new boolean[] {true, false}) {
-          w.write((code, text) -> {
-            code.storeBytes(m, a, signed, b);
-            text.add(
-                wide
-                    ? "vpmov%sdb %s%s,%s"
-                        .formatted(signed ? "s" : "us", quarter, text(m), w.name(a))
-                    : "vextracti128 xmm%d,ymm%d,0x1; vpackssdw xmm%d,xmm%d,xmm%d; vpack%swb xmm%d,xmm%d,xmm%d; vmovq %s%s,xmm%d"
-                        .formatted(
-                            b, a, a, a, b, signed ? "ss" : "us", a, a, a, quarter, text(m), a));
-          });
+        if (longest == Width.YMM) {
+          onlyOf256Bits(w, a, b, c);
         }
-        if (wide) {
-          w.write((code, text) -> {
-            code.vdpbf16ps(a, b, c);
-            text.add("vdpbf16ps %s,%s,%s".formatted(w.name(a), w.name(b), w.name(c)));
-          });
-          w.write((code, text) -> {
-            code.vdpbf16ps(a, b, m);
-            text.add("vdpbf16ps %s,%s,%s%s".formatted(w.name(a), w.name(b), full, text(m)));
-          });
-          w.write((code, text) -> {
-            code.vdpbf16psBroadcast(a, b, m);
-            text.add("vdpbf16ps %s,%s,DWORD BCST %s".formatted(w.name(a), w.name(b), text(m)));
-          });
-          w.write((code, text) -> {
-            code.vcvtneps2bf16(a, b);
-            text.add("vcvtneps2bf16 ymm%d,%s".formatted(a, w.name(b)));
-          });
-          w.write((code, text) -> {
-            code.storeLowerHalf(m, a);
-            text.add("vmovups YMMWORD PTR %s,ymm%d".formatted(text(m), a));
-          });
-          w.write((code, text) -> {
-            code.vfmadd231psBroadcast(a, b, m);
-            text.add("vfmadd231ps %s,%s,DWORD BCST %s".formatted(w.name(a), w.name(b), text(m)));
-          });
-        }
+        ofSingleLanes(w, w.random.nextInt(16), w.reg(), m);
+        macros(w, a, b, c, m);
       }
     }
     general(w);
     return w.instructions;
+  }
+
+  private static void ofFullVectors(Writer w, Vec a, Vec b, Vec c, Mem m) {
+    int bytes = a.width().bytes();
+    threeVectors()
+        .forEach((name, three) ->
+            w.write(code -> {
+              three.emit(code, a, b, c);
+              return "%s %s,%s,%s".formatted(name, name(a), name(b), name(c));
+            }));
+    vectorsAndMemory()
+        .forEach((name, three) ->
+            w.write(code -> {
+              three.emit(code, a, b, m);
+              return "%s %s,%s,%s%s".formatted(name, name(a), name(b), pointer(bytes), text(m));
+            }));
+    twoVectors()
+        .forEach((name, two) ->
+            w.write(code -> {
+              two.emit(code, a, b);
+              return "%s %s,%s".formatted(name, name(a), name(b));
+            }));
+    w.write(code -> {
+      code.vmovups(a, m);
+      return "vmovups %s,%s%s".formatted(name(a), pointer(bytes), text(m));
+    });
+    w.write(code -> {
+      code.vmovups(m, a);
+      return "vmovups %s%s,%s".formatted(pointer(bytes), text(m), name(a));
+    });
+    w.write(code -> {
+      code.vbroadcastss(a, m);
+      return "vbroadcastss %s,DWORD PTR %s".formatted(name(a), text(m));
+    });
+    w.write(code -> {
+      code.vbroadcastss(a, b.as(Width.XMM));
+      return "vbroadcastss %s,xmm%d".formatted(name(a), b.number());
+    });
+    w.write(code -> {
+      code.vpxor(a, b, c);
+      boolean evex = a.width() == Width.ZMM || (a.number() | b.number() | c.number()) > 15;
+      return "%s %s,%s,%s".formatted(evex ? "vpxord" : "vpxor", name(a), name(b), name(c));
+    });
+    w.write(code -> {
+      code.vpsrld(a, b, 31);
+      return "vpsrld %s,%s,0x1f".formatted(name(a), name(b));
+    });
+    w.write(code -> {
+      code.vpslld(a, b, 16);
+      return "vpslld %s,%s,0x10".formatted(name(a), name(b));
+    });
+    w.write(code -> {
+      code.vpmovzxwd(a, m);
+      return "vpmovzxwd %s,%s%s".formatted(name(a), pointer(bytes / 2), text(m));
+    });
+    w.write(code -> {
+      code.vpmovzxbd(a, m);
+      return "vpmovzxbd %s,%s%s".formatted(name(a), pointer(bytes / 4), text(m));
+    });
+    w.write(code -> {
+      code.vpmovsxbd(a, m);
+      return "vpmovsxbd %s,%s%s".formatted(name(a), pointer(bytes / 4), text(m));
+    });
+  }
+
+  /** What vcmpps is called for each comparison. */
+  private static String name(Comparison comparison) {
+    return switch (comparison) {
+      case EQUAL -> "vcmpeqps";
+      case UNORDERED -> "vcmpunordps";
+      case GREATER -> "vcmpgt_oqps";
+    };
+  }
+
+  private static void onlyOf512Bits(Writer w, Vec a, Vec b, Vec c, Mem m) {
+    w.write(code -> {
+      code.vdpbf16ps(a, b, c);
+      return "vdpbf16ps %s,%s,%s".formatted(name(a), name(b), name(c));
+    });
+    w.write(code -> {
+      code.vdpbf16ps(a, b, m);
+      return "vdpbf16ps %s,%s,ZMMWORD PTR %s".formatted(name(a), name(b), text(m));
+    });
+    w.write(code -> {
+      code.vdpbf16psBroadcast(a, b, m);
+      return "vdpbf16ps %s,%s,DWORD BCST %s".formatted(name(a), name(b), text(m));
+    });
+    w.write(code -> {
+      code.vfmadd231psBroadcast(a, b, m);
+      return "vfmadd231ps %s,%s,DWORD BCST %s".formatted(name(a), name(b), text(m));
+    });
+    w.write(code -> {
+      code.vcvtneps2bf16(a.as(Width.YMM), b);
+      return "vcvtneps2bf16 ymm%d,%s".formatted(a.number(), name(b));
+    });
+    w.write(code -> {
+      code.vpmovsdb(m, a);
+      return "vpmovsdb XMMWORD PTR %s,%s".formatted(text(m), name(a));
+    });
+    w.write(code -> {
+      code.vpmovusdb(m, a);
+      return "vpmovusdb XMMWORD PTR %s,%s".formatted(text(m), name(a));
+    });
+    w.write(code -> {
+      code.vmovaps(a, Mask.K1, b);
+      return "vmovaps %s{k1},%s".formatted(name(a), name(b));
+    });
+    for (Comparison comparison : Comparison.values()) {
+      w.write(code -> {
+        code.vcmpps(Mask.K1, a, comparison, b);
+        return "%s k1,%s,%s".formatted(name(comparison), name(a), name(b));
+      });
+    }
+  }
+
+  private static void onlyOf256Bits(Writer w, Vec a, Vec b, Vec c) {
+    w.write(code -> {
+      code.vextracti128(a.as(Width.XMM), b);
+      return "vextracti128 xmm%d,%s,0x1".formatted(a.number(), name(b));
+    });
+    for (Comparison comparison : Comparison.values()) {
+      w.write(code -> {
+        code.vcmpps(a, b, comparison, c);
+        return "%s %s,%s,%s".formatted(name(comparison), name(a), name(b), name(c));
+      });
+    }
+  }
+
+  private static void ofSingleLanes(Writer w, int number, Reg reg, Mem m) {
+    Vec low = Vec.xmm(number);
+    Vec other = Vec.xmm(15 - number);
+    w.write(code -> {
+      code.vmovd(low, reg);
+      String name = name(reg);
+      String half = reg.ordinal() >= 8 ? name + "d" : "e" + name.substring(1);
+      return "vmovd %s,%s".formatted(name(low), half);
+    });
+    w.write(code -> {
+      code.vmovq(m, low);
+      return "vmovq QWORD PTR %s,%s".formatted(text(m), name(low));
+    });
+    w.write(code -> {
+      code.vmovss(low, m);
+      return "vmovss %s,DWORD PTR %s".formatted(name(low), text(m));
+    });
+    w.write(code -> {
+      code.vmovss(m, low);
+      return "vmovss DWORD PTR %s,%s".formatted(text(m), name(low));
+    });
+    w.write(code -> {
+      code.vmulss(low, other, m);
+      return "vmulss %s,%s,DWORD PTR %s".formatted(name(low), name(other), text(m));
+    });
+  }
+
+  private static void macros(Writer w, Vec a, Vec b, Vec c, Mem m) {
+    boolean wide = a.width() == Width.ZMM;
+    for (Comparison comparison : Comparison.values()) {
+      w.write(code -> {
+        Macros.select(code, a, b, c, comparison, b);
+        String compared = name(comparison);
+        return wide
+            ? "vpxord %s,%s,%s; %s k1,%s,%s; vmovaps %s{k1},%s"
+                .formatted(name(a), name(a), name(a), compared, name(c), name(b), name(a), name(b))
+            : "%s %s,%s,%s; vandps %s,%s,%s"
+                .formatted(compared, name(a), name(c), name(b), name(a), name(a), name(b));
+      });
+    }
+    w.write(code -> {
+      Macros.moveNan(code, a, b, c);
+      return wide
+          ? "vcmpunordps k1,%s,%s; vmovaps %s{k1},%s".formatted(name(b), name(b), name(a), name(b))
+          : "vcmpunordps %s,%s,%s; vorps %s,%s,%s"
+              .formatted(name(c), name(b), name(b), name(a), name(a), name(c));
+    });
+    for (boolean signed : new boolean[] {true, false}) {
+      w.write(code -> {
+        Macros.storeBytes(code, m, a, signed, b);
+        int to = a.number();
+        int scratch = b.number();
+        return wide
+            ? "vpmov%sdb XMMWORD PTR %s,%s".formatted(signed ? "s" : "us", text(m), name(a))
+            : ("vextracti128 xmm%d,ymm%d,0x1; vpackssdw xmm%d,xmm%d,xmm%d;"
+                    + " vpack%swb xmm%d,xmm%d,xmm%d; vmovq QWORD PTR %s,xmm%d")
+                .formatted(
+                    scratch, to, to, to, scratch, signed ? "ss" : "us", to, to, to, text(m), to);
+      });
+    }
   }
 
   private static void general(Writer w) {
@@ -298,96 +377,97 @@ class AssemblerTest {
       int value = w.random.nextBoolean() ? w.random.nextInt(256) - 128 : w.random.nextInt();
       // objdump prints immediates as 64 bits
       String hex = "0x" + Long.toHexString(value);
-      w.write((code, text) -> {
+      w.write(code -> {
         code.mov(a, b);
-        text.add("mov %s,%s".formatted(name(a), name(b)));
+        return "mov %s,%s".formatted(name(a), name(b));
       });
-      w.write((code, text) -> {
+      w.write(code -> {
         code.mov(a, m);
-        text.add("mov %s,QWORD PTR %s".formatted(name(a), text(m)));
+        return "mov %s,QWORD PTR %s".formatted(name(a), text(m));
       });
-      w.write((code, text) -> {
+      w.write(code -> {
         code.mov(m, a);
-        text.add("mov QWORD PTR %s,%s".formatted(text(m), name(a)));
+        return "mov QWORD PTR %s,%s".formatted(text(m), name(a));
       });
-      w.write((code, text) -> {
+      w.write(code -> {
         code.mov(a, value);
-        text.add("mov %s,%s".formatted(name(a), hex));
+        return "mov %s,%s".formatted(name(a), hex);
       });
-      w.write((code, text) -> {
+      w.write(code -> {
         code.movsxd(a, m);
-        text.add("movsxd %s,DWORD PTR %s".formatted(name(a), text(m)));
+        return "movsxd %s,DWORD PTR %s".formatted(name(a), text(m));
       });
-      w.write((code, text) -> {
+      w.write(code -> {
         code.lea(a, m);
-        text.add("lea %s,%s".formatted(name(a), text(m)));
+        return "lea %s,%s".formatted(name(a), text(m));
       });
-      w.write((code, text) -> {
+      w.write(code -> {
         code.add(a, b);
-        text.add("add %s,%s".formatted(name(a), name(b)));
+        return "add %s,%s".formatted(name(a), name(b));
       });
-      w.write((code, text) -> {
+      w.write(code -> {
         code.add(a, m);
-        text.add("add %s,QWORD PTR %s".formatted(name(a), text(m)));
+        return "add %s,QWORD PTR %s".formatted(name(a), text(m));
       });
-      w.write((code, text) -> {
+      w.write(code -> {
         code.add(a, value);
-        text.add("add %s,%s".formatted(name(a), hex));
+        return "add %s,%s".formatted(name(a), hex);
       });
-      w.write((code, text) -> {
+      w.write(code -> {
         code.add(m, a);
-        text.add("add QWORD PTR %s,%s".formatted(text(m), name(a)));
+        return "add QWORD PTR %s,%s".formatted(text(m), name(a));
       });
-      w.write((code, text) -> {
+      w.write(code -> {
         code.sub(a, value);
-        text.add("sub %s,%s".formatted(name(a), hex));
+        return "sub %s,%s".formatted(name(a), hex);
       });
-      w.write((code, text) -> {
+      w.write(code -> {
         code.sub(m, value);
-        text.add("sub QWORD PTR %s,%s".formatted(text(m), hex));
+        return "sub QWORD PTR %s,%s".formatted(text(m), hex);
       });
-      w.write((code, text) -> {
+      w.write(code -> {
         code.and(a, value);
-        text.add("and %s,%s".formatted(name(a), hex));
+        return "and %s,%s".formatted(name(a), hex);
       });
-      w.write((code, text) -> {
+      w.write(code -> {
         code.cmp(a, b);
-        text.add("cmp %s,%s".formatted(name(a), name(b)));
+        return "cmp %s,%s".formatted(name(a), name(b));
       });
-      w.write((code, text) -> {
+      w.write(code -> {
         code.cmp(a, value);
-        text.add("cmp %s,%s".formatted(name(a), hex));
+        return "cmp %s,%s".formatted(name(a), hex);
       });
-      w.write((code, text) -> {
+      w.write(code -> {
         code.push(a);
-        text.add("push " + name(a));
+        return "push " + name(a);
       });
-      w.write((code, text) -> {
+      w.write(code -> {
         code.pop(a);
-        text.add("pop " + name(a));
+        return "pop " + name(a);
       });
-      w.write((code, text) -> {
+      w.write(code -> {
         code.prefetcht1(m);
-        text.add("prefetcht1 BYTE PTR " + text(m));
+        return "prefetcht1 BYTE PTR " + text(m);
       });
     }
-    w.write((code, text) -> {
+    w.write(code -> {
       code.endbr64();
       code.cpuid();
       code.xgetbv();
       code.vzeroupper();
       code.ret();
-      text.add("endbr64; cpuid; xgetbv; vzeroupper; ret");
+      return "endbr64; cpuid; xgetbv; vzeroupper; ret";
     });
     for (int before = 0; before < 8; before++) {
       int size = before;
-      w.write((code, text) -> {
+      w.write(code -> {
+        var text = new StringBuilder();
         var start = new Label();
         var end = new Label();
         code.bind(start);
         for (int i = 0; i < size; i++) {
           code.ret();
-          text.add("ret; ");
+          text.append("ret; ");
         }
         code.jump(Condition.EQUAL, end);
         code.jump(Condition.NOT_EQUAL, start);
@@ -395,7 +475,8 @@ class AssemblerTest {
         code.align(8);
         code.bind(end);
         int at = Math.ceilDiv(size + 18, 8) * 8;
-        text.add("je 0x%x; jne 0x0; jl 0x%x".formatted(at, at) + (at > size + 18 ? "; nop" : ""));
+        text.append("je 0x%x; jne 0x0; jl 0x%x".formatted(at, at));
+        return text.append(at > size + 18 ? "; nop" : "").toString();
       });
     }
   }
@@ -512,11 +593,19 @@ class AssemblerTest {
 
   @Test
   void refusesRegistersThatDoNotExist() {
-    assertThrows(IllegalArgumentException.class, () -> new Assembler(false).vaddps(16, 0, 1));
-    assertThrows(IllegalArgumentException.class, () -> new Assembler(true).vaddps(0, 32, 1));
+    var narrow = new VectorAssembler(Width.YMM);
+    assertThrows(
+        IllegalArgumentException.class, () -> narrow.vaddps(Vec.ymm(16), Vec.ymm(0), Vec.ymm(1)));
+    assertThrows(
+        IllegalArgumentException.class, () -> narrow.vaddps(Vec.zmm(0), Vec.zmm(0), Vec.zmm(1)));
+    assertThrows(IllegalArgumentException.class, () -> Vec.zmm(32));
+    assertThrows(
+        IllegalArgumentException.class, () -> narrow.vaddps(Vec.ymm(0), Vec.xmm(0), Vec.ymm(1)));
+    assertThrows(
+        IllegalArgumentException.class, () -> narrow.vmovss(Vec.ymm(0), Assembler.mem(Reg.RAX)));
     assertThrows(IllegalArgumentException.class, () -> new Mem(Reg.RAX, Reg.RSP, 1, 0));
     assertThrows(
-        IllegalStateException.class,
-        () -> new Assembler(false).vfmadd231psBroadcast(0, 1, Assembler.mem(Reg.RAX)));
+        IllegalArgumentException.class,
+        () -> narrow.vfmadd231psBroadcast(Vec.ymm(0), Vec.ymm(1), Assembler.mem(Reg.RAX)));
   }
 }

@@ -30,12 +30,17 @@ class KernelsTest {
     var all = new ArrayList<Kernels>(List.of(new VectorKernels()));
     MachineSupport machine = MachineSupport.here();
     if (machine.obstacle().isEmpty()) {
-      all.add(machine.kernels(false));
+      all.add(machine.kernels(Vec.Width.YMM));
       if (machine.isWide()) {
-        all.add(machine.kernels(true));
+        all.add(machine.kernels(Vec.Width.ZMM));
       }
     }
     return all;
+  }
+
+  /** All, the twin included. */
+  static List<Kernels> everyProvider() {
+    return Stream.concat(ALL.stream(), Stream.of(SCALAR)).toList();
   }
 
   /** Values that an index too far would be seen by. */
@@ -341,7 +346,7 @@ class KernelsTest {
 
   @Test
   void reluKeepsNanAndZeroesTheRest() {
-    for (var each : Stream.concat(ALL.stream(), Stream.of(SCALAR)).toList()) {
+    for (var each : everyProvider()) {
       int channels = each.lanes();
       var shape =
           new ConvTile.Shape(

@@ -198,10 +198,10 @@ class MachineCodeTest {
   /** Reads one float too far, past all checks. */
   static final class Beside {
     public static void main(String[] arguments) throws Throwable {
-      var code = new Assembler(false);
+      var code = new VectorAssembler(Vec.Width.YMM);
       MachineCode.Frame frame = MachineCode.Frame.enter(code);
       code.add(Assembler.Reg.RDI, 4 * 100);
-      code.vbroadcastss(0, Assembler.mem(Assembler.Reg.RDI));
+      code.vbroadcastss(Vec.ymm(0), Assembler.mem(Assembler.Reg.RDI));
       frame.leave();
       MachineCode.caller(1, 0)
           .invokeExact(MachineCode.install(code.code()), Floats.of(new float[100]).enter());
@@ -209,13 +209,12 @@ class MachineCodeTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"false, 1", "false, 2", "true, 3", "true, 4"})
-  void launchesOutOfBoundsAreRefused(boolean wide, long seed) throws Exception {
-    assumeTrue(!wide || MachineSupport.here().isWide(), "no AVX-512 here");
+  @CsvSource({"YMM, 1", "YMM, 2", "ZMM, 3", "ZMM, 4"})
+  void launchesOutOfBoundsAreRefused(Vec.Width width, long seed) throws Exception {
+    assumeTrue(width == Vec.Width.YMM || MachineSupport.here().isWide(), "no AVX-512 here");
     assertEquals(
         "agree",
-        run(Launches.class, List.of(), Boolean.toString(wide), Long.toString(seed))
-            .replaceAll(" .*", ""));
+        run(Launches.class, List.of(), width.name(), Long.toString(seed)).replaceAll(" .*", ""));
   }
 
   /**
@@ -224,7 +223,7 @@ class MachineCodeTest {
    */
   static final class Launches {
     public static void main(String[] arguments) {
-      var kernels = MachineSupport.here().kernels(Boolean.parseBoolean(arguments[0]));
+      var kernels = MachineSupport.here().kernels(Vec.Width.valueOf(arguments[0]));
       var random = new Random(Long.parseLong(arguments[1]));
       int done = 0;
       int refused = 0;

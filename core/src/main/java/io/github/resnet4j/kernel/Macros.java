@@ -1,0 +1,103 @@
+package io.github.resnet4j.kernel;
+
+import static io.github.resnet4j.kernel.Assembler.mem;
+
+import io.github.resnet4j.kernel.Assembler.Mem;
+import io.github.resnet4j.kernel.Assembler.Reg;
+import io.github.resnet4j.kernel.Vec.Width;
+import io.github.resnet4j.kernel.VectorAssembler.Comparison;
+import io.github.resnet4j.kernel.VectorAssembler.Mask;
+
+/** What takes several instructions, or others for each length of vectors. */
+final class Macros {
+  /** What is added to a float before its lower half is cut off, and, to an odd number, one more. */
+  static final int BELOW_HALF = 0x7FFF;
+
+  private Macros() {}
+
+  /** {@code to = base + 4 * *list++}: where the next entry of a list of offsets leads. */
+  static void next(Assembler code, Reg to, Reg base, Reg list) {
+    code.movsxd(to, mem(list));
+    code.add(list, Integer.BYTES);
+    code.lea(to, mem(base, to, Float.BYTES));
+  }
+
+  /** Sets all bits to zero. */
+  static void clear(VectorAssembler code, Vec to) {
+    code.vpxor(to, to, to);
+  }
+
+  /** The same bits into all lanes. */
+  static void constant(VectorAssembler code, Vec to, int bits, Reg scratch) {
+    code.mov(scratch, bits);
+    code.push(scratch);
+    code.vbroadcastss(to, mem(Reg.RSP));
+    code.pop(scratch);
+  }
+
+  /** {@code to = from} in the lanes where {@code from} is not a number. */
+  static void moveNan(VectorAssembler code, Vec to, Vec from, Vec scratch) {
+    if (to.width() == Width.ZMM) {
+      code.vcmpps(Mask.K1, from, Comparison.UNORDERED, from);
+      code.vmovaps(to, Mask.K1, from);
+    } else {
+      code.vcmpps(scratch, from, Comparison.UNORDERED, from); // ones are not a number either
+      code.vorps(to, to, scratch);
+    }
+  }
+
+  /** {@code to = a (comparison) b ? from : 0}; {@code to} is none of the others. */
+  static void select(VectorAssembler code, Vec to, Vec from, Vec a, Comparison comparison, Vec b) {
+    if (to.width() == Width.ZMM) {
+      clear(code, to);
+      code.vcmpps(Mask.K1, a, comparison, b);
+      code.vmovaps(to, Mask.K1, from);
+    } else {
+      code.vcmpps(to, a, comparison, b);
+      code.vandps(to, to, from);
+    }
+  }
+
+  /**
+   * Rounds floats to the nearest bfloat16, of two the even one.
+   *
+   * @param belowHalf a register of {@link #BELOW_HALF}
+   */
+  static void round(VectorAssembler code, Vec floats, Vec belowHalf, Vec scratch) {
+    code.vpsrld(scratch, floats, 16);
+    code.vpslld(scratch, scratch, 31);
+    code.vpsrld(scratch, scratch, 31); // 1 where the number that remains is odd
+    code.vpaddd(floats, floats, belowHalf);
+    code.vpaddd(floats, floats, scratch);
+    code.vpsrld(floats, floats, 16);
+    code.vpslld(floats, floats, 16);
+  }
+
+  /**
+   * Whole numbers as bytes into a quarter of a vector of memory, the nearest where one does not
+   * fit.
+   *
+   * @param signed whether bytes are; if they are not, no number may be negative
+   * @param scratch a register for the purpose; the numbers' own is overwritten too
+   */
+  static void storeBytes(VectorAssembler code, Mem to, Vec from, boolean signed, Vec scratch) {
+    if (from.width() == Width.ZMM) {
+      if (signed) {
+        code.vpmovsdb(to, from);
+      } else {
+        code.vpmovusdb(to, from);
+      }
+      return;
+    }
+    Vec lower = from.as(Width.XMM);
+    Vec upper = scratch.as(Width.XMM);
+    code.vextracti128(upper, from);
+    code.vpackssdw(lower, lower, upper);
+    if (signed) {
+      code.vpacksswb(lower, lower, lower);
+    } else {
+      code.vpackuswb(lower, lower, lower);
+    }
+    code.vmovq(to, lower);
+  }
+}

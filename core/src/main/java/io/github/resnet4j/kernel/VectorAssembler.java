@@ -1,0 +1,500 @@
+package io.github.resnet4j.kernel;
+
+import io.github.resnet4j.kernel.Vec.Width;
+
+/**
+ * Writes instructions on vectors too: AVX2 and FMA on 256 and 128 bits (VEX), AVX-512 on 512 bits
+ * and on the registers from 16 on (EVEX). How long the vectors are, the registers say.
+ *
+ * <p>Encodings: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, sections
+ * 2.3 (VEX) and 2.7 (EVEX).
+ */
+final class VectorAssembler extends Assembler {
+  /**
+   * What stands in a prefix and behind it.
+   *
+   * @param map of opcodes, as VEX and EVEX number them
+   * @param prefix the mandatory one, as they number them: none, 66, F3
+   */
+  private record Opcode(int map, int prefix, int code) {
+    static Opcode of0F(int code) {
+      return new Opcode(1, 0, code);
+    }
+
+    static Opcode of660F(int code) {
+      return new Opcode(1, 1, code);
+    }
+
+    static Opcode ofF30F(int code) {
+      return new Opcode(1, 2, code);
+    }
+
+    static Opcode of660F38(int code) {
+      return new Opcode(2, 1, code);
+    }
+
+    static Opcode ofF30F38(int code) {
+      return new Opcode(2, 2, code);
+    }
+
+    static Opcode of660F3A(int code) {
+      return new Opcode(3, 1, code);
+    }
+  }
+
+  private static final Opcode VMOVUPS = Opcode.of0F(0x10);
+  private static final Opcode VMOVUPS_STORE = Opcode.of0F(0x11);
+  private static final Opcode VMOVAPS = Opcode.of0F(0x28);
+  private static final Opcode VBROADCASTSS = Opcode.of660F38(0x18);
+  private static final Opcode VADDPS = Opcode.of0F(0x58);
+  private static final Opcode VMULPS = Opcode.of0F(0x59);
+  private static final Opcode VSUBPS = Opcode.of0F(0x5C);
+  private static final Opcode VMAXPS = Opcode.of0F(0x5F);
+  private static final Opcode VFMADD213PS = Opcode.of660F38(0xA8);
+  private static final Opcode VFMADD231PS = Opcode.of660F38(0xB8);
+  private static final Opcode VCMPPS = Opcode.of0F(0xC2);
+  private static final Opcode VANDPS = Opcode.of0F(0x54);
+  private static final Opcode VORPS = Opcode.of0F(0x56);
+  private static final Opcode VPXOR = Opcode.of660F(0xEF); // in EVEX vpxord
+  private static final Opcode VDPBF16PS = Opcode.ofF30F38(0x52);
+  private static final Opcode VCVTNEPS2BF16 = Opcode.ofF30F38(0x72);
+  private static final Opcode VPDPBUSD = Opcode.of660F38(0x50);
+  private static final Opcode VPMOVSXBD = Opcode.of660F38(0x21);
+  private static final Opcode VPMOVZXBD = Opcode.of660F38(0x31);
+  private static final Opcode VPMOVZXWD = Opcode.of660F38(0x33);
+  private static final Opcode VPMOVSDB = Opcode.ofF30F38(0x21);
+  private static final Opcode VPMOVUSDB = Opcode.ofF30F38(0x11);
+  private static final Opcode VPSHIFTD = Opcode.of660F(0x72);
+  private static final Opcode VPADDD = Opcode.of660F(0xFE);
+  private static final Opcode VCVTDQ2PS = Opcode.of0F(0x5B);
+  private static final Opcode VCVTPS2DQ = Opcode.of660F(0x5B);
+  private static final Opcode VPMAXUW = Opcode.of660F38(0x3E);
+  private static final Opcode VPMAXUB = Opcode.of660F(0xDE);
+  private static final Opcode VEXTRACTI128 = Opcode.of660F3A(0x39);
+  private static final Opcode VPACKSSDW = Opcode.of660F(0x6B);
+  private static final Opcode VPACKSSWB = Opcode.of660F(0x63);
+  private static final Opcode VPACKUSWB = Opcode.of660F(0x67);
+  private static final Opcode VMOVQ_STORE = Opcode.of660F(0xD6);
+  private static final Opcode VMOVD = Opcode.of660F(0x6E);
+  private static final Opcode VMOVSS = Opcode.ofF30F(0x10);
+  private static final Opcode VMOVSS_STORE = Opcode.ofF30F(0x11);
+  private static final Opcode VMULSS = Opcode.ofF30F(0x59);
+
+  private final Width longest;
+
+  /**
+   * @param longest the longest vectors of the processor that the code is for
+   */
+  VectorAssembler(Width longest) {
+    this.longest = longest;
+  }
+
+  /** The longest vectors of the processor. */
+  Width longest() {
+    return longest;
+  }
+
+  /** A register of the longest vectors. */
+  Vec vec(int number) {
+    return new Vec(longest, number);
+  }
+
+  // --- encodings --------------------------------------------------------------------------------
+
+  private static boolean isHigh(int register) {
+    return register >= 16;
+  }
+
+  /**
+   * A prefix, with the opcode behind it.
+   *
+   * @param index bit 3 of the memory operand's index, or bit 4 of a source register
+   * @param base the memory operand's base, or the source register
+   * @param options of EVEX: 16 for a broadcast, and the mask register
+   */
+  private void evex(
+      Opcode opcode, Width length, int first, int second, int index, int base, int options) {
+    if (longest != Width.ZMM) {
+      throw new IllegalArgumentException(
+          "only AVX-512 has opcode %x on %s %d, %d, %d"
+              .formatted(opcode.code, length, first, second, base));
+    }
+    emit(
+        0x62,
+        (1 ^ high(first)) << 7
+            | (1 ^ index) << 6
+            | (1 ^ high(base)) << 5
+            | (1 ^ first >> 4) << 4
+            | opcode.map,
+        (~second & 15) << 3 | 4 | opcode.prefix,
+        length.ordinal() << 5 | (1 ^ second >> 4) << 3 | options,
+        opcode.code);
+  }
+
+  private void vex(Opcode opcode, Width length, int first, int second, int index, int base) {
+    emit(
+        0xC4,
+        (1 ^ high(first)) << 7 | (1 ^ index) << 6 | (1 ^ high(base)) << 5 | opcode.map,
+        (~second & 15) << 3 | (length == Width.XMM ? 0 : 4) | opcode.prefix,
+        opcode.code);
+  }
+
+  /**
+   * An instruction on registers alone.
+   *
+   * @param first the number that ModRM has in its middle
+   * @param second the operand between destination and source, 0 if there is none
+   * @param mask the mask register, 0 for none
+   */
+  private void registers(Opcode opcode, Width length, int first, int second, int third, int mask) {
+    if (length == Width.ZMM || mask > 0 || isHigh(first | second | third)) {
+      evex(opcode, length, first, second, third >> 4, third, mask);
+    } else {
+      vex(opcode, length, first, second, 0, third);
+    }
+    emit(0xC0 | (first & 7) << 3 | third & 7);
+  }
+
+  /**
+   * An instruction whose third operand lies in memory.
+   *
+   * @param bytes of the operand there
+   */
+  private void memory(Opcode opcode, Vec first, int second, Mem third, int bytes) {
+    boolean isLong = first.width() == Width.ZMM || isHigh(first.number() | second);
+    int index = high(third.index());
+    int base = third.base().ordinal();
+    if (isLong) {
+      evex(opcode, first.width(), first.number(), second, index, base, 0);
+    } else {
+      vex(opcode, first.width(), first.number(), second, index, base);
+    }
+    address(first.number(), third, isLong ? bytes : 1);
+  }
+
+  /** With one float from memory for all lanes. */
+  private void broadcast(Opcode opcode, Vec first, Vec second, Mem third) {
+    checkAlike(first, second);
+    int base = third.base().ordinal();
+    int index = high(third.index());
+    evex(opcode, first.width(), first.number(), second.number(), index, base, 16);
+    address(first.number(), third, Float.BYTES);
+  }
+
+  private static void checkAlike(Vec... vectors) {
+    for (Vec vector : vectors) {
+      if (vector.width() != vectors[0].width()) {
+        throw new IllegalArgumentException(
+            "%s and %s in one instruction".formatted(vectors[0], vector));
+      }
+    }
+  }
+
+  private void three(Opcode opcode, Vec to, Vec a, Vec b) {
+    checkAlike(to, a, b);
+    registers(opcode, to.width(), to.number(), a.number(), b.number(), 0);
+  }
+
+  private void three(Opcode opcode, Vec to, Vec a, Mem b) {
+    checkAlike(to, a);
+    memory(opcode, to, a.number(), b, to.width().bytes());
+  }
+
+  private void two(Opcode opcode, Vec to, Vec from) {
+    checkAlike(to, from);
+    registers(opcode, to.width(), to.number(), 0, from.number(), 0);
+  }
+
+  // --- floats -----------------------------------------------------------------------------------
+
+  void vmovups(Vec to, Mem from) {
+    memory(VMOVUPS, to, 0, from, to.width().bytes());
+  }
+
+  void vmovups(Mem to, Vec from) {
+    memory(VMOVUPS_STORE, from, 0, to, from.width().bytes());
+  }
+
+  void vmovaps(Vec to, Vec from) {
+    two(VMOVAPS, to, from);
+  }
+
+  /** Only the lanes whose bit is set in a mask register. */
+  void vmovaps(Vec to, Mask mask, Vec from) {
+    checkAlike(to, from);
+    registers(VMOVAPS, to.width(), to.number(), 0, from.number(), mask.ordinal());
+  }
+
+  /** One float from memory into all lanes. */
+  void vbroadcastss(Vec to, Mem from) {
+    memory(VBROADCASTSS, to, 0, from, Float.BYTES);
+  }
+
+  /** The lowest lane into all lanes. */
+  void vbroadcastss(Vec to, Vec from) {
+    checkAlike(from, Vec.xmm(0));
+    registers(VBROADCASTSS, to.width(), to.number(), 0, from.number(), 0);
+  }
+
+  void vaddps(Vec to, Vec a, Vec b) {
+    three(VADDPS, to, a, b);
+  }
+
+  void vaddps(Vec to, Vec a, Mem b) {
+    three(VADDPS, to, a, b);
+  }
+
+  void vsubps(Vec to, Vec a, Vec b) {
+    three(VSUBPS, to, a, b);
+  }
+
+  void vmulps(Vec to, Vec a, Vec b) {
+    three(VMULPS, to, a, b);
+  }
+
+  void vmulps(Vec to, Vec a, Mem b) {
+    three(VMULPS, to, a, b);
+  }
+
+  /** {@code a > b ? a : b}; where one is not a number, or both are zeros, b. */
+  void vmaxps(Vec to, Vec a, Vec b) {
+    three(VMAXPS, to, a, b);
+  }
+
+  /** {@code sum = sum * a + b}, rounded once. */
+  void vfmadd213ps(Vec sum, Vec a, Mem b) {
+    three(VFMADD213PS, sum, a, b);
+  }
+
+  /** {@code sum += a * b}, rounded once. */
+  void vfmadd231ps(Vec sum, Vec a, Vec b) {
+    three(VFMADD231PS, sum, a, b);
+  }
+
+  void vfmadd231ps(Vec sum, Vec a, Mem b) {
+    three(VFMADD231PS, sum, a, b);
+  }
+
+  /** {@code sum += a * b}, where b is one float; AVX-512. */
+  void vfmadd231psBroadcast(Vec sum, Vec a, Mem b) {
+    broadcast(VFMADD231PS, sum, a, b);
+  }
+
+  void vandps(Vec to, Vec a, Vec b) {
+    three(VANDPS, to, a, b);
+  }
+
+  void vorps(Vec to, Vec a, Vec b) {
+    three(VORPS, to, a, b);
+  }
+
+  /** How two floats compare, as vcmpps numbers it; EQUAL and GREATER are false for NaN. */
+  enum Comparison {
+    EQUAL(0x00),
+    UNORDERED(0x03),
+    GREATER(0x1E);
+
+    private final int code;
+
+    Comparison(int code) {
+      this.code = code;
+    }
+  }
+
+  /** All bits of a lane where it is true. */
+  void vcmpps(Vec to, Vec a, Comparison comparison, Vec b) {
+    checkAlike(to, a, b);
+    if (a.width() == Width.ZMM || isHigh(to.number() | a.number() | b.number())) {
+      throw new IllegalArgumentException("AVX-512 compares into mask registers");
+    }
+    three(VCMPPS, to, a, b);
+    emit(comparison.code);
+  }
+
+  /** Mask registers of AVX-512, in the order of their numbers. */
+  enum Mask {
+    /** As an operand of instructions it means that there is no mask. */
+    K0,
+    K1
+  }
+
+  /** A bit of a mask register for each lane; 512 bits. */
+  void vcmpps(Mask to, Vec a, Comparison comparison, Vec b) {
+    checkAlike(a, b, Vec.zmm(0));
+    registers(VCMPPS, a.width(), to.ordinal(), a.number(), b.number(), 0);
+    emit(comparison.code);
+  }
+
+  // --- whole numbers, halves and bytes ----------------------------------------------------------
+
+  /** Exclusive or: of a register with itself, zero. */
+  void vpxor(Vec to, Vec a, Vec b) {
+    three(VPXOR, to, a, b);
+  }
+
+  void vpaddd(Vec to, Vec a, Vec b) {
+    three(VPADDD, to, a, b);
+  }
+
+  /** Shifts lanes to the left. */
+  void vpslld(Vec to, Vec from, int bits) {
+    shift(6, to, from, bits);
+  }
+
+  /** Shifts lanes to the right, with zeros from the left. */
+  void vpsrld(Vec to, Vec from, int bits) {
+    shift(2, to, from, bits);
+  }
+
+  private void shift(int operation, Vec to, Vec from, int bits) {
+    checkAlike(to, from);
+    registers(VPSHIFTD, to.width(), operation, to.number(), from.number(), 0);
+    emit(bits);
+  }
+
+  void vcvtdq2ps(Vec to, Vec from) {
+    two(VCVTDQ2PS, to, from);
+  }
+
+  /** To the nearest whole number, of two the even one. */
+  void vcvtps2dq(Vec to, Vec from) {
+    two(VCVTPS2DQ, to, from);
+  }
+
+  /** {@code sum += a₁ b₁, sum += a₀ b₀} on the bfloat16 halves of each lane; AVX512_BF16. */
+  void vdpbf16ps(Vec sum, Vec a, Vec b) {
+    checkAlike(sum, a, b, Vec.zmm(0));
+    three(VDPBF16PS, sum, a, b);
+  }
+
+  void vdpbf16ps(Vec sum, Vec a, Mem b) {
+    checkAlike(sum, a, Vec.zmm(0));
+    three(VDPBF16PS, sum, a, b);
+  }
+
+  void vdpbf16psBroadcast(Vec sum, Vec a, Mem b) {
+    broadcast(VDPBF16PS, sum, a, b);
+  }
+
+  /** Rounds 16 floats to bfloat16, into half a vector; AVX512_BF16. */
+  void vcvtneps2bf16(Vec to, Vec from) {
+    checkAlike(to, Vec.ymm(0));
+    checkAlike(from, Vec.zmm(0));
+    registers(VCVTNEPS2BF16, from.width(), to.number(), 0, from.number(), 0);
+  }
+
+  /** {@code sum += a · b} over the four bytes of each lane, a's unsigned; AVX512_VNNI, AVX-VNNI. */
+  void vpdpbusd(Vec sum, Vec a, Vec b) {
+    three(VPDPBUSD, sum, a, b);
+  }
+
+  void vpdpbusd(Vec sum, Vec a, Mem b) {
+    three(VPDPBUSD, sum, a, b);
+  }
+
+  /** Words of 16 bits into lanes of 32. */
+  void vpmovzxwd(Vec to, Mem from) {
+    memory(VPMOVZXWD, to, 0, from, to.width().bytes() / 2);
+  }
+
+  /** Bytes into lanes, with zeros before them. */
+  void vpmovzxbd(Vec to, Mem from) {
+    memory(VPMOVZXBD, to, 0, from, to.width().bytes() / 4);
+  }
+
+  /** Bytes into lanes, with their sign. */
+  void vpmovsxbd(Vec to, Mem from) {
+    memory(VPMOVSXBD, to, 0, from, to.width().bytes() / 4);
+  }
+
+  /** Lanes as bytes with a sign, the nearest where one does not fit; 512 bits. */
+  void vpmovsdb(Mem to, Vec from) {
+    checkAlike(from, Vec.zmm(0));
+    memory(VPMOVSDB, from, 0, to, from.width().bytes() / 4);
+  }
+
+  /**
+   * Lanes, read without a sign, as bytes without one, the nearest where one is larger; 512 bits.
+   */
+  void vpmovusdb(Mem to, Vec from) {
+    checkAlike(from, Vec.zmm(0));
+    memory(VPMOVUSDB, from, 0, to, from.width().bytes() / 4);
+  }
+
+  /** The upper half of 256 bits. */
+  void vextracti128(Vec to, Vec from) {
+    checkAlike(to, Vec.xmm(0));
+    checkAlike(from, Vec.ymm(0));
+    registers(VEXTRACTI128, from.width(), from.number(), 0, to.number(), 0);
+    emit(1);
+  }
+
+  /** Lanes of a, then of b, as words of 16 bits, the nearest where one does not fit. */
+  void vpackssdw(Vec to, Vec a, Vec b) {
+    three(VPACKSSDW, to, a, b);
+  }
+
+  /** Words of a, then of b, as bytes with a sign, the nearest where one does not fit. */
+  void vpacksswb(Vec to, Vec a, Vec b) {
+    three(VPACKSSWB, to, a, b);
+  }
+
+  /** Words of a, then of b, as bytes without a sign, the nearest where one does not fit. */
+  void vpackuswb(Vec to, Vec a, Vec b) {
+    three(VPACKUSWB, to, a, b);
+  }
+
+  /** The greater of unsigned numbers of 16 bits. */
+  void vpmaxuw(Vec to, Vec a, Mem b) {
+    three(VPMAXUW, to, a, b);
+  }
+
+  /** The greater of unsigned bytes. */
+  void vpmaxub(Vec to, Vec a, Mem b) {
+    three(VPMAXUB, to, a, b);
+  }
+
+  // --- single lanes, in the first 16 registers --------------------------------------------------
+
+  private static void checkLow(Vec... vectors) {
+    for (Vec vector : vectors) {
+      if (vector.width() != Width.XMM || isHigh(vector.number())) {
+        throw new IllegalArgumentException(vector + " is none of the first 16 of 128 bits");
+      }
+    }
+  }
+
+  /** The low half of a general register into the lowest lane. */
+  void vmovd(Vec to, Reg from) {
+    checkLow(to);
+    registers(VMOVD, Width.XMM, to.number(), 0, from.ordinal(), 0);
+  }
+
+  /** The lower 64 bits. */
+  void vmovq(Mem to, Vec from) {
+    checkLow(from);
+    memory(VMOVQ_STORE, from, 0, to, Long.BYTES);
+  }
+
+  /** One float into the lowest lane. */
+  void vmovss(Vec to, Mem from) {
+    checkLow(to);
+    memory(VMOVSS, to, 0, from, Float.BYTES);
+  }
+
+  void vmovss(Mem to, Vec from) {
+    checkLow(from);
+    memory(VMOVSS_STORE, from, 0, to, Float.BYTES);
+  }
+
+  /** {@code to = a * b} in the lowest lane. */
+  void vmulss(Vec to, Vec a, Mem b) {
+    checkLow(to, a);
+    memory(VMULSS, to, a.number(), b, Float.BYTES);
+  }
+
+  /** Clears the upper halves, so that code without AVX stays fast. */
+  void vzeroupper() {
+    emit(0xC5, 0xF8, 0x77);
+  }
+}

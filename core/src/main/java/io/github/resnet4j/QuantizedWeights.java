@@ -5,6 +5,7 @@ import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.engine.Quantization;
+import io.github.resnet4j.nn.FoldedNorm;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
@@ -90,18 +91,15 @@ final class QuantizedWeights {
   private static void put(
       Map<String, StoredTensor> tensors, Conv2d conv, BatchNorm2d norm, StateDict state) {
     float[] weight = state.get(conv.weight().name()).data();
-    float[] gamma = state.get(norm.name() + WEIGHT).data();
-    float[] beta = state.get(norm.name() + BIAS).data();
-    float[] mean = state.get(norm.name() + ".running_mean").data();
-    float[] variance = state.get(norm.name() + ".running_var").data();
+    FoldedNorm folded = FoldedNorm.of(norm, state);
     int outputs = conv.outChannels();
     int each = weight.length / outputs;
     byte[] bytes = new byte[weight.length];
     float[] scales = new float[outputs];
     float[] bias = new float[outputs];
     for (int o = 0; o < outputs; o++) {
-      double factor = gamma[o] / Math.sqrt(variance[o] + BatchNorm2d.EPS);
-      bias[o] = (float) (beta[o] - mean[o] * factor);
+      double factor = folded.factor()[o];
+      bias[o] = (float) folded.bias()[o];
       double largest = 0;
       for (int i = o * each; i < (o + 1) * each; i++) {
         largest = Math.max(largest, Math.abs(weight[i] * factor));

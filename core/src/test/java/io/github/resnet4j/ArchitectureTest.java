@@ -67,6 +67,42 @@ class ArchitectureTest {
   }
 
   @Test
+  void theEngineDependsDownwardsOnly() {
+    Architectures.layeredArchitecture()
+        .consideringOnlyDependenciesInAnyPackage("io.github.resnet4j..")
+        .layer("engine")
+        .definedBy("io.github.resnet4j.engine")
+        .layer("inference")
+        .definedBy("io.github.resnet4j.engine.inference")
+        .optionalLayer("training")
+        .definedBy("io.github.resnet4j.engine.training")
+        .layer("conv")
+        .definedBy("io.github.resnet4j.engine.conv")
+        .layer("step")
+        .definedBy("io.github.resnet4j.engine.step")
+        .layer("graph")
+        .definedBy("io.github.resnet4j.engine.graph")
+        .whereLayer("inference")
+        .mayOnlyBeAccessedByLayers("engine")
+        .whereLayer("training")
+        .mayOnlyBeAccessedByLayers("engine")
+        .whereLayer("conv")
+        .mayOnlyBeAccessedByLayers("engine", "inference", "training")
+        .whereLayer("step")
+        .mayOnlyBeAccessedByLayers("engine", "inference", "training", "conv")
+        .whereLayer("graph")
+        .mayOnlyBeAccessedByLayers("engine", "inference", "training", "conv", "step")
+        .check(CLASSES);
+    noClasses()
+        .that()
+        .resideInAPackage("io.github.resnet4j.engine.*..")
+        .should()
+        .dependOnClassesThat()
+        .resideInAPackage("io.github.resnet4j.engine")
+        .check(CLASSES);
+  }
+
+  @Test
   void thereAreNoCycles() {
     slices().matching("io.github.resnet4j.(*)..").should().beFreeOfCycles().check(CLASSES);
   }

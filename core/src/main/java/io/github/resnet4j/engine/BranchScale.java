@@ -1,6 +1,5 @@
 package io.github.resnet4j.engine;
 
-import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.step.Gates;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
@@ -40,7 +39,7 @@ final class BranchScale {
   private final int block;
 
   /** Numbers of each image. */
-  final Activation numbers;
+  final Draft numbers;
 
   /**
    * @param norm the last of the main branch
@@ -64,7 +63,7 @@ final class BranchScale {
     this.pivot = new float[channels];
     this.kept = new float[batch];
     Arrays.fill(kept, 1);
-    this.numbers = new Activation(channels, ROWS, 1, block);
+    this.numbers = new Draft(channels, ROWS, 1, block);
     numbers.holdImages(batch);
   }
 

@@ -1,14 +1,12 @@
 package io.github.resnet4j.engine;
 
-import io.github.resnet4j.engine.graph.Activation;
-
 /**
  * Cross-entropy with targets that are probabilities, and its gradient. Logits and gradient lie as
  * the head leaves them: an image of one row, whose pixels are the batch.
  */
 final class CrossEntropy {
-  final Activation logits;
-  final Activation gradient;
+  final Draft logits;
+  final Draft gradient;
   private final int classes;
   private final int batch;
   private final double[] losses;
@@ -24,8 +22,8 @@ final class CrossEntropy {
     this.classes = classes;
     this.batch = batch;
     this.losses = new double[batch];
-    this.logits = new Activation(classes, 1, batch, block);
-    this.gradient = new Activation(classes, 1, batch, block);
+    this.logits = new Draft(classes, 1, batch, block);
+    this.gradient = new Draft(classes, 1, batch, block);
     logits.holdImages(1);
     gradient.holdImages(1);
   }
@@ -42,7 +40,7 @@ final class CrossEntropy {
     scale = factor;
   }
 
-  private static int at(Activation a, int n, int k) {
+  private static int at(Draft a, int n, int k) {
     return a.image(0) + k / a.block() * a.plane() + a.pixel(0, n) + k % a.block();
   }
 

@@ -1,6 +1,6 @@
 package io.github.resnet4j.engine;
 
-import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.engine.graph.ArenaPlanner;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
@@ -12,17 +12,17 @@ import java.util.Objects;
  * else uses while it lives.
  */
 final class Lifetimes {
-  private final Map<Activation, int[]> lives = new LinkedHashMap<>();
+  private final Map<Draft, int[]> lives = new LinkedHashMap<>();
 
   /** Extends an activation's life to a stage. */
-  void touch(Activation activation, int stage) {
+  void touch(Draft activation, int stage) {
     int[] life = lives.computeIfAbsent(activation, _ -> new int[] {stage, stage});
     life[0] = Math.min(life[0], stage);
     life[1] = Math.max(life[1], stage);
   }
 
   /** It lives from the first stage to the last. */
-  void keep(Activation activation) {
+  void keep(Draft activation) {
     touch(activation, 0);
     touch(activation, Integer.MAX_VALUE);
   }
@@ -35,18 +35,18 @@ final class Lifetimes {
    */
   int place() {
     var order = new ArrayList<>(lives.keySet());
-    order.sort(Comparator.comparingInt(Activation::size).reversed());
-    var placed = new ArrayList<Activation>();
-    long end = Activation.ALIGNMENT;
-    for (Activation each : order) {
+    order.sort(Comparator.comparingInt(Draft::size).reversed());
+    var placed = new ArrayList<Draft>();
+    long end = ArenaPlanner.ALIGNMENT;
+    for (Draft each : order) {
       int[] life = life(each);
       var others =
           placed.stream()
               .filter(other -> life[0] <= life(other)[1] && life(other)[0] <= life[1])
-              .sorted(Comparator.comparingInt(Activation::offset))
+              .sorted(Comparator.comparingInt(Draft::offset))
               .toList();
-      long at = Activation.ALIGNMENT;
-      for (Activation other : others) {
+      long at = ArenaPlanner.ALIGNMENT;
+      for (Draft other : others) {
         if (at + each.size() <= other.offset()) {
           break;
         }
@@ -62,11 +62,11 @@ final class Lifetimes {
     return (int) aligned(end);
   }
 
-  private int[] life(Activation activation) {
+  private int[] life(Draft activation) {
     return Objects.requireNonNull(lives.get(activation));
   }
 
   private static long aligned(long offset) {
-    return Math.ceilDiv(offset - Activation.ALIGNMENT, 16) * 16 + Activation.ALIGNMENT;
+    return Math.ceilDiv(offset - ArenaPlanner.ALIGNMENT, 16) * 16 + ArenaPlanner.ALIGNMENT;
   }
 }

@@ -2,7 +2,8 @@ package io.github.resnet4j.engine;
 
 import io.github.resnet4j.engine.conv.ConvWeights;
 import io.github.resnet4j.engine.conv.DirectConv;
-import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.engine.conv.DirectWeights;
+import io.github.resnet4j.engine.graph.ArenaPlanner;
 import io.github.resnet4j.engine.graph.Convolution;
 import io.github.resnet4j.engine.step.Gates;
 import io.github.resnet4j.kernel.Floats;
@@ -59,7 +60,7 @@ final class ParameterLayout {
   private final Map<String, Place> places = new LinkedHashMap<>();
   private final Map<String, ConvWeights> packed = new LinkedHashMap<>();
   private final Floats weights;
-  private int size = Activation.ALIGNMENT;
+  private int size = ArenaPlanner.ALIGNMENT;
 
   /**
    * @param convolutions of the network, and its head as one, by the names of their layers
@@ -126,21 +127,9 @@ final class ParameterLayout {
 
   private ConvWeights pack(String layer, Convolution conv, StateDict state) {
     Place bias = places.get(layer + ".bias"); // that of the head
-    DirectConv.Weights direct =
+    DirectWeights direct =
         DirectConv.packing(conv, kernels).pack(state, weights, from(layer + ".weight"));
-    return new ConvWeights(
-        conv,
-        new DirectConv.Weights(
-            direct.data(),
-            direct.channels(),
-            direct.run(),
-            direct.firstRun(),
-            direct.endRun(),
-            direct.at(),
-            direct.channel(),
-            direct.panel(),
-            bias == null ? size : bias.from,
-            1));
+    return new ConvWeights(conv, direct.withBiasAt(bias == null ? size : bias.from));
   }
 
   private static <V> V known(Map<String, V> map, String name) {

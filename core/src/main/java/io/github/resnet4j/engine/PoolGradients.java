@@ -1,6 +1,5 @@
 package io.github.resnet4j.engine;
 
-import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
@@ -17,7 +16,7 @@ final class PoolGradients {
    *
    * @param from the first channel of the mean's gradient for a block of channels
    */
-  static void spreadAll(float[] arena, int from, Activation to, int image, int b) {
+  static void spreadAll(float[] arena, int from, Draft to, int image, int b) {
     float share = 1f / (to.height * to.width);
     int block = to.block();
     for (int y = 0; y < to.height; y++) {
@@ -31,7 +30,7 @@ final class PoolGradients {
   }
 
   /** Means of windows: each pixel of a window takes its share. */
-  static void addAveraged(float[] arena, AvgPool2d pool, Activation g, Activation to, int image) {
+  static void addAveraged(float[] arena, AvgPool2d pool, Draft g, Draft to, int image) {
     for (int b = 0; b < g.blocks(); b++) {
       for (int y = 0; y < g.height; y++) {
         int top = y * pool.stride();
@@ -53,7 +52,7 @@ final class PoolGradients {
   }
 
   /** A low-pass filter: each pixel of a window takes as much as it contributed. */
-  static void addBlurred(float[] arena, BlurPool2d pool, Activation g, Activation to, int image) {
+  static void addBlurred(float[] arena, BlurPool2d pool, Draft g, Draft to, int image) {
     for (int b = 0; b < g.blocks(); b++) {
       for (int y = 0; y < g.height; y++) {
         for (int x = 0; x < g.width; x++) {
@@ -76,8 +75,7 @@ final class PoolGradients {
   }
 
   /** Option A's shortcut: every {@code stride}-th pixel, old channels only. */
-  static void addSubsampled(
-      float[] arena, SubsampleAndPad pad, Activation g, Activation to, int image) {
+  static void addSubsampled(float[] arena, SubsampleAndPad pad, Draft g, Draft to, int image) {
     int before = (g.channels - to.channels) / 2;
     int block = g.block();
     int c = 0;

@@ -7,8 +7,8 @@ import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.BlurPool2d;
+import io.github.resnet4j.nn.Layer.ChannelAttention;
 import io.github.resnet4j.nn.Layer.Conv2d;
-import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
@@ -16,7 +16,6 @@ import io.github.resnet4j.nn.Layer.MaxPool2d;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
-import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
@@ -130,7 +129,7 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
       case GlobalAveragePool _ -> Scalar.globalAveragePool(x);
       case Linear linear ->
           Scalar.linear(x, state.get(linear.weight().name()), state.get(linear.bias().name()));
-      case SqueezeExcite _, EfficientAttention _ -> weighed(x, Gates.of(layer, state));
+      case ChannelAttention attention -> weighed(x, Gates.of(attention, state));
       case Identity _ -> x;
       case SubsampleAndPad pad -> Scalar.subsampleAndPad(x, pad.channels(), pad.stride());
       case Residual block ->

@@ -4,11 +4,14 @@ import io.github.resnet4j.engine.conv.DirectConv;
 import io.github.resnet4j.engine.conv.PackedWeights;
 import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.graph.AlgorithmChoice;
-import io.github.resnet4j.engine.graph.Convolution;
 import io.github.resnet4j.engine.graph.Numbers;
+import io.github.resnet4j.engine.inference.Autotuner;
 import io.github.resnet4j.engine.inference.Peak;
 import io.github.resnet4j.engine.inference.Plan;
+import io.github.resnet4j.engine.inference.PlanCompiler;
+import io.github.resnet4j.engine.inference.PlanProfiler;
 import io.github.resnet4j.engine.inference.Tuning;
+import io.github.resnet4j.engine.inference.Workload;
 import io.github.resnet4j.engine.step.AttentionStep;
 import io.github.resnet4j.engine.step.Frame;
 import io.github.resnet4j.engine.step.InputStep;
@@ -16,7 +19,6 @@ import io.github.resnet4j.engine.step.Step;
 import io.github.resnet4j.engine.step.Workers;
 import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Team;
-import io.github.resnet4j.kernel.Winograd;
 import io.github.resnet4j.nn.Layer.Sequential;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
@@ -24,6 +26,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -49,12 +52,6 @@ public final class Session implements AutoCloseable {
   /** Plans that are kept: a service may see any number of image sizes. */
   private static final int MOST_PLANS = 32;
 
-  /** How long measuring the algorithms of one plan takes: the JVM's compiler decides in between. */
-  private static final long TUNING_LEAST_NANOS = 2_000_000_000L;
-
-  private static final long TUNING_MOST_NANOS = 12_000_000_000L;
-  private static final int TUNING_IDLE_ROUNDS = 3;
-
   private static final Runnable NOTHING = () -> {};
 
   private final Sequential network;
@@ -63,6 +60,7 @@ public final class Session implements AutoCloseable {
   private final CompileOptions options;
   private final Numbers numbers;
   private final PackedWeights weights;
+  private final PlanCompiler compiler;
   private final @Nullable Tuning tuning;
   private final Workers workers;
 
@@ -70,7 +68,7 @@ public final class Session implements AutoCloseable {
   private final @Nullable ReferenceForward reference;
 
   private final ReentrantLock turn = new ReentrantLock();
-  private final List<Compiled> plans = new ArrayList<>();
+  private final List<Plan> plans = new ArrayList<>();
 
   // One run at a time; all of this belongs to it.
   private final Frame[] frames;
@@ -80,8 +78,6 @@ public final class Session implements AutoCloseable {
   private final Runnable atMeeting;
   private @Nullable Plan running;
   private int endImage;
-
-  private record Compiled(int height, int width, int images, int parts, Plan plan) {}
 
   /**
    * @param network a tree of layers
@@ -101,7 +97,7 @@ public final class Session implements AutoCloseable {
         state,
         inChannels,
         options,
-        Numbers.of(options.precision(), quantization, options.kernels()),
+        options.precision().numbers(quantization, options.kernels()),
         new PackedWeights(state));
   }
 
@@ -119,6 +115,8 @@ public final class Session implements AutoCloseable {
     this.numbers = numbers;
     boolean compiled = options.kernels().isFast() || numbers.format() != Format.FP32;
     this.weights = weights;
+    this.compiler =
+        new PlanCompiler(network, inChannels, options.taps(), numbers, options.kernels());
     this.tuning =
         options.algorithm() == CompileOptions.Algorithm.DIRECT || !compiled
             ? null
@@ -146,7 +144,7 @@ public final class Session implements AutoCloseable {
 
   /** What it calculates with; never {@link Precision#AUTO}. */
   public Precision precision() {
-    return numbers.precision();
+    return Precision.of(numbers);
   }
 
   /**
@@ -309,46 +307,29 @@ public final class Session implements AutoCloseable {
 
   private Plan plan(int height, int width, int images, int parts) {
     for (int i = 0; i < plans.size(); i++) {
-      Compiled known = plans.get(i);
-      if (known.height == height
-          && known.width == width
-          && known.images == images
-          && known.parts == parts) {
-        return known.plan;
+      Plan known = plans.get(i);
+      Workload load = known.load();
+      if (load.height() == height
+          && load.width() == width
+          && load.images() == images
+          && load.parts() == parts) {
+        return known;
       }
     }
+    var load = new Workload(height, width, images, parts);
     if (options.algorithm() == CompileOptions.Algorithm.TUNED && tuning != null) {
-      tune(tuning, height, width, images, parts);
+      new Autotuner(compiler, state, plan -> profiler(plan, height, width)).tune(tuning, load);
     }
-    Plan plan =
-        compile(
-            height,
-            width,
-            images,
-            parts,
-            weights,
-            tuning == null ? AlgorithmChoice.DIRECT : tuning);
+    Plan plan = compiler.compile(load, weights, tuning == null ? AlgorithmChoice.DIRECT : tuning);
     if (plans.size() == MOST_PLANS) {
       plans.removeFirst();
     }
-    plans.add(new Compiled(height, width, images, parts, plan));
+    plans.add(plan);
     return plan;
   }
 
-  private Plan compile(
-      int height, int width, int images, int parts, PackedWeights packed, AlgorithmChoice choice) {
-    return Plan.compile(
-        network,
-        inChannels,
-        height,
-        width,
-        images,
-        parts,
-        options.taps(),
-        packed,
-        choice,
-        numbers,
-        options.kernels());
+  private PlanProfiler profiler(Plan plan, int height, int width) {
+    return new PlanProfiler(plan, inChannels * height * width, frames, workers);
   }
 
   /** Sees what steps write. */
@@ -367,8 +348,9 @@ public final class Session implements AutoCloseable {
     try {
       int height = x.dim(2);
       int width = x.dim(3);
-      Plan plan = compile(height, width, 1, 1, weights, AlgorithmChoice.DIRECT);
-      List<Step> ticks = ticks(plan);
+      Plan plan =
+          compiler.compile(new Workload(height, width, 1, 1), weights, AlgorithmChoice.DIRECT);
+      List<Step> phases = plan.phases();
       Frame frame = frames[0];
       frame.makeRoom(plan.arenaSize());
       frame.input = x.data();
@@ -379,7 +361,7 @@ public final class Session implements AutoCloseable {
       float[] channel = new float[height * width];
       for (int n = 0; n < x.dim(0); n++) {
         frame.firstImage = n;
-        var next = ticks.iterator();
+        var next = phases.iterator();
         plan.run(
             frame,
             1,
@@ -390,9 +372,9 @@ public final class Session implements AutoCloseable {
                   || step instanceof DirectConv
                   || step instanceof AttentionStep) {
                 Activation out = step.out();
-                for (int c = 0; c < out.channels; c++) {
+                for (int c = 0; c < out.channels(); c++) {
                   out.copyChannel(frame.arena(), 0, c, channel, 0);
-                  observer.see(step.name(), channel, out.height * out.width);
+                  observer.see(step.name(), channel, out.height() * out.width());
                 }
               }
             });
@@ -400,66 +382,6 @@ public final class Session implements AutoCloseable {
     } finally {
       turn.unlock();
     }
-  }
-
-  // --- measuring ------------------------------------------------------------------------------
-
-  /**
-   * Measures direct convolution and the forms of Winograd's algorithm, each in a plan that uses it
-   * everywhere, so that caches are as full and as empty as they will be.
-   */
-  private void tune(Tuning known, int height, int width, int images, int parts) {
-    var layers = new ArrayList<Convolution>();
-    var all =
-        compile(
-            height,
-            width,
-            images,
-            parts,
-            new PackedWeights(state),
-            (conv, _, _) -> {
-              layers.add(conv);
-              return null;
-            });
-    if (layers.stream().allMatch(conv -> known.knows(conv, images, parts))) {
-      return;
-    }
-    var forms = new ArrayList<@Nullable Winograd>();
-    var runs = new ArrayList<Stopwatch>();
-    forms.add(null);
-    runs.add(new Stopwatch(all, height, width));
-    for (Winograd form : Winograd.values()) {
-      Plan plan =
-          compile(height, width, images, parts, new PackedWeights(state), (_, _, _) -> form);
-      forms.add(form);
-      runs.add(new Stopwatch(plan, height, width));
-    }
-    // The compiler takes seconds until kernels are fast: go on while anything still improves.
-    long start = System.nanoTime();
-    for (int idle = 0; idle < TUNING_IDLE_ROUNDS; idle++) {
-      double before = runs.stream().mapToDouble(Stopwatch::fastest).sum();
-      runs.forEach(Stopwatch::run);
-      double after = runs.stream().mapToDouble(Stopwatch::fastest).sum();
-      long spent = System.nanoTime() - start;
-      if (spent > TUNING_MOST_NANOS) {
-        break;
-      }
-      if (after < 0.97 * before || spent < TUNING_LEAST_NANOS) {
-        idle = -1;
-      }
-    }
-    for (Convolution conv : layers) {
-      String layer = conv.layer().name();
-      int best = forms.indexOf(AlgorithmChoice.BY_RULE.winograd(conv, images, parts));
-      for (int i = 0; i < forms.size(); i++) {
-        // The rule is overruled for a clear difference only.
-        if (runs.get(i).fastest(layer) < 0.95 * runs.get(best).fastest(layer)) {
-          best = i;
-        }
-      }
-      known.put(conv, images, parts, forms.get(best));
-    }
-    known.save();
   }
 
   /**
@@ -470,8 +392,7 @@ public final class Session implements AutoCloseable {
   public List<StepTime> plan(int n, int height, int width) {
     turn.lock();
     try {
-      Plan plan = firstPlan(n, height, width);
-      return times(plan, new double[ticks(plan).size()]);
+      return times(firstPlan(n, height, width), Map.of());
     } finally {
       turn.unlock();
     }
@@ -486,129 +407,14 @@ public final class Session implements AutoCloseable {
   public List<StepTime> measure(int n, int height, int width, long nanos) {
     turn.lock();
     try {
-      return measure(firstPlan(n, height, width), height, width, nanos);
+      Plan plan = firstPlan(n, height, width);
+      return times(plan, profiler(plan, height, width).measure(nanos));
     } finally {
       turn.unlock();
     }
   }
 
-  /** Runs a plan again and again; the median of the later half of the runs counts. */
-  private List<StepTime> measure(Plan plan, int height, int width, long nanos) {
-    var watch = new Stopwatch(plan, height, width);
-    var runs = new ArrayList<double[]>();
-    long end = System.nanoTime() + nanos;
-    do {
-      runs.add(watch.run());
-    } while (System.nanoTime() < end);
-    List<double[]> warm = runs.subList(runs.size() / 2, runs.size());
-    double[] medians = new double[watch.steps.size()];
-    Arrays.setAll(
-        medians, i -> warm.stream().mapToDouble(run -> run[i]).sorted().toArray()[warm.size() / 2]);
-    return times(plan, medians);
-  }
-
-  /** Runs a plan on all threads and takes the time of each of its steps on the first. */
-  private final class Stopwatch {
-    final Plan plan;
-    final List<Step> steps;
-    private final float[] input;
-    private final float[][] outputs;
-    private final double[] least;
-    private double[] seconds = {};
-    private int tick;
-    private long last;
-
-    Stopwatch(Plan plan, int height, int width) {
-      this.plan = plan;
-      this.steps = ticks(plan);
-      int n = isWhole() ? plan.images() * workers.size() : 1;
-      this.input = new float[n * inChannels * height * width];
-      for (int i = 0; i < input.length; i++) {
-        input[i] = (i * 31 % 255) / 127f - 1; // neither zeros nor denormals
-      }
-      this.outputs = new float[plan.outputs().size()][];
-      for (int i = 0; i < outputs.length; i++) {
-        outputs[i] = new float[n * Tensor.sizeOf(plan.outputs().get(i))];
-      }
-      this.least = new double[steps.size()];
-      Arrays.fill(least, Double.MAX_VALUE);
-    }
-
-    private boolean isWhole() {
-      return plan.parts() == 1;
-    }
-
-    /** Seconds of each tick of one run. */
-    double[] run() {
-      for (int i = 0; i < frames.length; i++) {
-        frames[i].input = input;
-        frames[i].outputs = outputs;
-        frames[i].makeRoom(plan.arenaSize());
-        frames[i].firstImage = isWhole() ? i * plan.images() : 0;
-      }
-      seconds = new double[steps.size()];
-      tick = 0;
-      last = System.nanoTime();
-      workers.run(
-          isWhole()
-              ? worker ->
-                  plan.run(frames[worker], plan.images(), 0, worker == 0 ? this::record : NOTHING)
-              : worker -> plan.run(frames[0], 1, worker, worker == 0 ? this::meet : atMeeting));
-      for (int i = 0; i < least.length; i++) {
-        least[i] = Math.min(least[i], seconds[i]);
-      }
-      return seconds;
-    }
-
-    private void meet() {
-      workers.meet();
-      record();
-    }
-
-    private void record() {
-      long now = System.nanoTime();
-      seconds[tick++] = (now - last) * 1e-9;
-      last = now;
-    }
-
-    double fastest() {
-      return Arrays.stream(least).sum();
-    }
-
-    double fastest(String layer) {
-      double sum = 0;
-      for (int i = 0; i < least.length; i++) {
-        if (steps.get(i).name().equals(layer)) {
-          sum += least[i];
-        }
-      }
-      return sum;
-    }
-  }
-
-  /** Which step each call between phases belongs to, in order. */
-  private static List<Step> ticks(Plan plan) {
-    var ticks = new ArrayList<Step>();
-    for (Plan.Segment segment : plan.segments()) {
-      for (int first = 0; first < plan.images(); first += segment.images()) {
-        for (Step step : segment.steps()) {
-          for (int phase = 0; phase < step.phases(); phase++) {
-            ticks.add(step);
-          }
-        }
-      }
-    }
-    return ticks;
-  }
-
-  private List<StepTime> times(Plan plan, double[] seconds) {
-    var total = new LinkedHashMap<Step, Double>();
-    List<Step> ticks = ticks(plan);
-    for (int i = 0; i < seconds.length; i++) {
-      total.merge(ticks.get(i), seconds[i], Double::sum);
-    }
-    // Whole images: every thread has done as many in this time.
-    double imagesAtOnce = plan.parts() == 1 ? (double) plan.images() * workers.size() : 1;
+  private static List<StepTime> times(Plan plan, Map<Step, Double> seconds) {
     var times = new ArrayList<StepTime>();
     for (Plan.Segment segment : plan.segments()) {
       for (Step step : segment.steps()) {
@@ -616,10 +422,10 @@ public final class Session implements AutoCloseable {
             new StepTime(
                 step.name(),
                 step.algorithm(),
-                step.out().shape(),
+                step.out().layout().shape(),
                 segment.images(),
                 step.flops(),
-                total.getOrDefault(step, 0.0) / imagesAtOnce));
+                seconds.getOrDefault(step, 0.0)));
       }
     }
     return times;

@@ -1,6 +1,5 @@
 package io.github.resnet4j.engine;
 
-import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.StateDict;
 import java.util.Arrays;
@@ -29,7 +28,7 @@ final class TrainedNorm {
   static final int FACTOR = PIVOT; // the pivot has served when the factor is known
 
   final BatchNorm2d layer;
-  final Activation x;
+  final Draft x;
   final int weightAt;
   final int biasAt;
   final float[] runningMean;
@@ -39,10 +38,10 @@ final class TrainedNorm {
   private final int block;
 
   /** Numbers of each channel: three for the forward pass, one pivot, eight for the backward. */
-  final Activation numbers;
+  final Draft numbers;
 
   /** Sums of each image: two for each channel. */
-  final Activation sums;
+  final Draft sums;
 
   /**
    * @param x what is normalised
@@ -53,7 +52,7 @@ final class TrainedNorm {
    */
   TrainedNorm(
       BatchNorm2d layer,
-      Activation x,
+      Draft x,
       int weightAt,
       int biasAt,
       StateDict state,
@@ -68,8 +67,8 @@ final class TrainedNorm {
     this.runningMean = state.get(layer.name() + ".running_mean").data().clone();
     this.runningVar = state.get(layer.name() + ".running_var").data().clone();
     this.batches = (long) state.get(layer.name() + ".num_batches_tracked").data()[0];
-    this.numbers = new Activation(x.channels, 12, 1, block);
-    this.sums = new Activation(x.channels, 2, 1, block);
+    this.numbers = new Draft(x.channels, 12, 1, block);
+    this.sums = new Draft(x.channels, 2, 1, block);
     sums.holdImages(batch);
   }
 

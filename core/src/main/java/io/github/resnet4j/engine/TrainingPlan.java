@@ -4,16 +4,24 @@ import io.github.resnet4j.engine.conv.ConvWeights;
 import io.github.resnet4j.engine.conv.DirectConv;
 import io.github.resnet4j.engine.conv.InputGradient;
 import io.github.resnet4j.engine.conv.WeightGradient;
+import io.github.resnet4j.engine.conv.WinogradBands;
 import io.github.resnet4j.engine.conv.WinogradConv;
 import io.github.resnet4j.engine.conv.WinogradWeightGradient;
 import io.github.resnet4j.engine.conv.WinogradWeights;
-import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.graph.AlgorithmChoice;
+import io.github.resnet4j.engine.graph.ArenaPlanner;
+import io.github.resnet4j.engine.graph.Border;
 import io.github.resnet4j.engine.graph.Convolution;
-import io.github.resnet4j.engine.inference.PlanCompiler;
+import io.github.resnet4j.engine.graph.Fusion;
+import io.github.resnet4j.engine.graph.Graph;
+import io.github.resnet4j.engine.graph.GraphBuilder;
+import io.github.resnet4j.engine.graph.Layout;
+import io.github.resnet4j.engine.graph.Op;
+import io.github.resnet4j.engine.graph.Value;
 import io.github.resnet4j.engine.step.Frame;
 import io.github.resnet4j.engine.step.Gates;
 import io.github.resnet4j.engine.step.InputStep;
+import io.github.resnet4j.engine.step.Operands;
 import io.github.resnet4j.engine.step.PoolSteps;
 import io.github.resnet4j.engine.step.Step;
 import io.github.resnet4j.engine.step.Workers;
@@ -26,6 +34,7 @@ import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.BlurPool2d;
+import io.github.resnet4j.nn.Layer.ChannelAttention;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -98,9 +107,9 @@ final class TrainingPlan {
   private final Lifetimes lifetimes = new Lifetimes();
 
   /** A place in the arena that is always needed: planned like activations. */
-  private final Activation zeros;
+  private final Draft zeros;
 
-  private final List<Activation> gradientParts = new ArrayList<>();
+  private final List<Draft> gradientParts = new ArrayList<>();
   private Frame frame = new Frame();
   private Floats scratch = Floats.of(new float[0]);
   private int scratchSize;
@@ -121,49 +130,46 @@ final class TrainingPlan {
   private record Unit(
       ConvWeights weights,
       TrainedNorm norm,
-      Activation in,
-      Activation x,
-      @Nullable Activation y,
+      Draft in,
+      Draft x,
+      @Nullable Draft y,
       @Nullable Shortcut shortcut,
       @Nullable BranchScale scale,
       boolean learns,
       boolean inputNeeds) {
     /** What its gradient is known by: a projection's result is only written before the sum. */
-    Activation result() {
+    Draft result() {
       return y == null ? x : y;
     }
   }
 
   /** What a block's last unit adds: an activation as it is, or a projection's normalised result. */
   private record Shortcut(
-      Activation residual,
-      @Nullable TrainedNorm norm,
-      @Nullable SubsampleAndPad pad,
-      Activation in) {}
+      Draft residual, @Nullable TrainedNorm norm, @Nullable SubsampleAndPad pad, Draft in) {}
 
   /** Option A's shortcut, and the gradient of what it led to. */
-  private record Padded(SubsampleAndPad pad, Activation gradient) {}
+  private record Padded(SubsampleAndPad pad, Draft gradient) {}
 
-  private record Pooled(Layer layer, Activation in, Activation out) {}
+  private record Pooled(Layer layer, Draft in, Draft out) {}
 
   /** What an activation holds the means of. */
-  private record Averaged(AvgPool2d layer, Activation in) {}
+  private record Averaged(AvgPool2d layer, Draft in) {}
 
-  private final Map<Activation, Averaged> averages = new HashMap<>();
+  private final Map<Draft, Averaged> averages = new HashMap<>();
 
   /** Of the blocks whose main branch is scaled, first to last. */
   private final List<BranchScale> scales = new ArrayList<>();
 
   private final List<Object> tape = new ArrayList<>();
   private List<Pass> pending = new ArrayList<>();
-  private final Map<Activation, Boolean> needs = new HashMap<>();
+  private final Map<Draft, Boolean> needs = new HashMap<>();
 
   /** Where the gradient of an activation is. */
-  private final Map<Activation, Activation> gradients = new HashMap<>();
+  private final Map<Draft, Draft> gradients = new HashMap<>();
 
-  private final Map<Activation, Padded> padGradients = new HashMap<>();
+  private final Map<Draft, Padded> padGradients = new HashMap<>();
   private final List<Runnable> toMask = new ArrayList<>();
-  private final Activation input;
+  private final Draft input;
 
   TrainingPlan(
       Sequential network, StateDict state, int inChannels, TrainingSession.Options options) {
@@ -178,39 +184,42 @@ final class TrainingPlan {
             : AlgorithmChoice.BY_RULE;
     this.batch = options.batch();
     this.threads = options.threads();
-    this.block = PlanCompiler.commonBlock(network);
-    this.zeros = new Activation(MOST_CHANNELS, 1, 1, MOST_CHANNELS);
+    Graph graph =
+        Fusion.fuse(GraphBuilder.build(network, inChannels, options.height(), options.width()));
+    this.block = graph.blockChannels();
+    this.zeros = new Draft(MOST_CHANNELS, 1, 1, MOST_CHANNELS);
     lifetimes.keep(zeros);
     this.head = (Linear) network.layers().getLast();
     this.input =
         activation(
             inChannels, options.height(), options.width(), inChannels < 16 ? inChannels : block);
-    var shapes = new LinkedHashMap<String, Convolution>();
-    walkExtents(network, input, shapes);
+    var shapes = convolutions(graph);
     shapes.put(head.name(), headConvolution(head));
     this.layout = new ParameterLayout(network, shapes, state, kernels);
     this.weights = layout.weights();
     for (int t = 0; t < threads; t++) {
-      var part = new Activation(1, 1, layout.size(), 1);
+      var part = new Draft(1, 1, layout.size(), 1);
       gradientParts.add(part);
       lifetimes.keep(part);
     }
     lifetimes.touch(input, 0);
-    pending.add((_, first, n) -> new InputStep(input).run(frame, first, n, 0, 0, 1));
-    Activation last = forward(network, input);
+    var inputStep = new InputStep[1];
+    whenPlaced.add(() -> inputStep[0] = new InputStep(input.placed()));
+    pending.add((_, first, n) -> inputStep[0].run(frame, first, n, 0, 0, 1));
+    Draft last = forward(network, input);
     var pooled = activation(last.channels, 1, batch, block, 1);
     loss = new CrossEntropy(head.out(), batch, block);
     headStages(last, pooled);
     nanos = new long[stages.size()];
   }
 
-  private Activation activation(int channels, int height, int width, int blockChannels) {
+  private Draft activation(int channels, int height, int width, int blockChannels) {
     return activation(channels, height, width, blockChannels, batch);
   }
 
-  private static Activation activation(
+  private static Draft activation(
       int channels, int height, int width, int blockChannels, int images) {
-    var activation = new Activation(channels, height, width, blockChannels);
+    var activation = new Draft(channels, height, width, blockChannels);
     activation.holdImages(images);
     return activation;
   }
@@ -220,7 +229,7 @@ final class TrainingPlan {
   }
 
   /** Extends an activation's life to the stage that is being made. */
-  private void touch(Activation activation) {
+  private void touch(Draft activation) {
     lifetimes.touch(activation, stages.size());
   }
 
@@ -231,56 +240,54 @@ final class TrainingPlan {
     return new Convolution(
         new Conv2d(linear.name(), linear.in(), linear.out(), 1, 1, 0, 1, 1),
         null,
-        new Activation(linear.in(), 1, batch, block),
-        new Activation(linear.out(), 1, batch, block),
+        Layout.of(linear.in(), 1, batch, block),
+        Layout.of(linear.out(), 1, batch, block),
         null,
         false);
   }
 
-  /** The shapes of all convolutions, which decide how their weights lie. */
-  private Activation walkExtents(Layer layer, Activation in, Map<String, Convolution> found) {
-    return switch (layer) {
-      case Conv2d conv -> {
-        Activation out = result(conv, in, conv.outChannels());
-        in.needBorder(conv.padding(), conv.padding());
-        found.put(conv.name(), new Convolution(conv, null, in, out, null, false));
-        yield out;
-      }
-      case MaxPool2d pool -> result(pool, in, in.channels);
-      case Residual residual -> {
-        walkExtents(residual.shortcut(), in, found);
-        yield walkExtents(residual.main(), in, found);
-      }
-      case Sequential sequential -> {
-        Activation at = in;
-        for (Layer child : sequential.layers()) {
-          at = walkExtents(child, at, found);
+  /** How the operands of all convolutions lie, which decides how their weights do. */
+  private Map<String, Convolution> convolutions(Graph graph) {
+    var found = new LinkedHashMap<String, Convolution>();
+    for (Op op : graph.ops()) {
+      if (op instanceof Op.Conv conv) {
+        int border = 0;
+        for (Op reader : graph.readers(conv.in())) {
+          if (reader instanceof Op.Conv other && other.in() == conv.in()) {
+            border = Math.max(border, other.layer().padding());
+          }
         }
-        yield at;
+        Layout in = layout(conv.in()).withBorder(Border.of(border));
+        found.put(
+            conv.name(), new Convolution(conv.layer(), null, in, layout(conv.out()), null, false));
       }
-      case BatchNorm2d _ -> activation(in.channels, in.height, in.width, block);
-      case AvgPool2d pool -> result(pool, in, in.channels);
-      case BlurPool2d pool -> result(pool, in, in.channels);
-      case Relu _,
-          Identity _,
-          GlobalAveragePool _,
-          Linear _,
-          SubsampleAndPad _,
-          SqueezeExcite _,
-          EfficientAttention _ ->
-          in;
-    };
+    }
+    return found;
   }
 
-  private Activation result(Layer layer, Activation in, int channels) {
+  private Layout layout(Value value) {
+    int of = value.channels() < 16 ? value.channels() : block;
+    return Layout.of(value.channels(), value.height(), value.width(), of).withImages(batch);
+  }
+
+  private static Convolution laidOut(Conv2d layer, Draft in, Draft out, @Nullable Draft residual) {
+    return new Convolution(
+        layer, null, in.layout(), out.layout(), residual == null ? null : residual.layout(), false);
+  }
+
+  private static Operands placed(Draft in, Draft out, @Nullable Draft residual) {
+    return new Operands(in.placed(), out.placed(), residual == null ? null : residual.placed());
+  }
+
+  private Draft result(Layer layer, Draft in, int channels) {
     return activation(channels, layer.outputExtent(in.height), layer.outputExtent(in.width), block);
   }
 
   // --- forward ----------------------------------------------------------------------------------
 
-  private Activation forward(Sequential sequence, Activation x) {
+  private Draft forward(Sequential sequence, Draft x) {
     List<Layer> layers = sequence.layers();
-    Activation at = x;
+    Draft at = x;
     for (int i = 0; i < layers.size(); i++) {
       switch (layers.get(i)) {
         case Conv2d conv -> {
@@ -303,15 +310,15 @@ final class TrainingPlan {
     return at;
   }
 
-  private Activation block(Residual residual, Activation in) {
+  private Draft block(Residual residual, Draft in) {
     Shortcut shortcut =
         switch (residual.shortcut()) {
           case Sequential projection -> {
             List<Layer> layers = projection.layers();
             Conv2d conv = (Conv2d) layers.get(layers.size() - 2);
             BatchNorm2d norm = (BatchNorm2d) layers.getLast();
-            Activation from = layers.getFirst() instanceof AvgPool2d pool ? average(pool, in) : in;
-            Activation x = unit(conv, norm, from, null, null, false);
+            Draft from = layers.getFirst() instanceof AvgPool2d pool ? average(pool, in) : in;
+            Draft x = unit(conv, norm, from, null, null, false);
             yield new Shortcut(x, known(norms, norm.name()), null, in);
           }
           case SubsampleAndPad pad -> {
@@ -323,15 +330,19 @@ final class TrainingPlan {
                     block);
             touch(in);
             touch(out);
-            var step = new PoolSteps.Subsample(pad.name(), pad.stride(), in, out);
-            pending.add((_, first, n) -> step.run(frame, first, n, 0, 0, 1));
+            var step = new Step[1];
+            whenPlaced.add(() ->
+                step[0] =
+                    new PoolSteps.Subsample(pad.name(), pad.stride(), in.placed(), out.placed()));
+            pending.add((_, first, n) -> step[0].run(frame, first, n, 0, 0, 1));
             yield new Shortcut(out, null, pad, in);
           }
           default -> new Shortcut(in, null, null, in);
         };
-    Activation at = in;
+    Draft at = in;
     List<Layer> layers = residual.main().layers();
-    Layer attention = Gates.are(layers.getLast()) ? layers.getLast() : null;
+    ChannelAttention attention =
+        layers.getLast() instanceof ChannelAttention weighing ? weighing : null;
     int end = attention == null ? layers.size() : layers.size() - 1;
     for (int i = 0; i < end; i++) {
       switch (layers.get(i)) {
@@ -355,20 +366,21 @@ final class TrainingPlan {
   }
 
   /** The means of windows, from which a projection begins. */
-  private Activation average(AvgPool2d pool, Activation in) {
-    Activation out = result(pool, in, in.channels);
+  private Draft average(AvgPool2d pool, Draft in) {
+    Draft out = result(pool, in, in.channels);
     touch(in);
     touch(out);
     needs.put(out, needs.getOrDefault(in, false));
     averages.put(out, new Averaged(pool, in));
     var step = new Step[1];
-    whenPlaced.add(() -> step[0] = new PoolSteps.AverageWindows(pool, in, out, kernels));
+    whenPlaced.add(
+        () -> step[0] = new PoolSteps.AverageWindows(pool, in.placed(), out.placed(), kernels));
     pending.add((_, first, n) -> step[0].run(frame, first, n, 0, 0, 1));
     return out;
   }
 
   /** The activation that a unit's gradient ends at: before its averages, if it has some. */
-  private Activation source(Activation in) {
+  private Draft source(Draft in) {
     Averaged averaged = averages.get(in);
     return averaged == null ? in : averaged.in;
   }
@@ -380,14 +392,14 @@ final class TrainingPlan {
    * @param activated whether a ReLU follows; a projection has none, and its result joins the
    *     block's last sum without being written
    */
-  private Activation unit(
+  private Draft unit(
       Conv2d conv,
       BatchNorm2d layer,
-      Activation in,
+      Draft in,
       @Nullable Shortcut shortcut,
-      @Nullable Layer attention,
+      @Nullable ChannelAttention attention,
       boolean activated) {
-    Activation x = result(conv, in, conv.outChannels());
+    Draft x = result(conv, in, conv.outChannels());
     ConvWeights own = layout.convolution(conv.name());
     var norm =
         new TrainedNorm(
@@ -407,7 +419,7 @@ final class TrainingPlan {
         shortcut != null && (attention != null || options.stochasticDepth() > 0)
             ? scale(norm, shortcut, attention)
             : null;
-    var convolution = new Convolution(conv, null, in, x, null, false);
+    Convolution convolution = laidOut(conv, in, x, null);
     int stage = stages.size();
     var passes = new ArrayList<>(pending);
     var prepare = new ArrayList<Job>();
@@ -429,11 +441,13 @@ final class TrainingPlan {
     if (form == null) {
       in.needBorder(conv.padding(), conv.padding());
       var step = new DirectConv[1];
-      whenPlaced.add(() -> step[0] = new DirectConv(convolution, own.direct, kernels));
+      whenPlaced.add(() ->
+          step[0] =
+              new DirectConv(laidOut(conv, in, x, null), placed(in, x, null), own.direct, kernels));
       passes.add((_, first, n) -> step[0].run(frame, first, n, 0, 0, 1));
     } else {
-      WinogradConv.needBorder(in, form);
-      passes.add(winograd(convolution, form, atOnce, stage, prepare, own, null));
+      in.needBorder(Border.of(form, in.height, in.width));
+      passes.add(winograd(conv, in, x, false, form, atOnce, stage, prepare, own, null));
     }
     if (!options.frozenStatistics() || attention != null) {
       var moments = new NormKernels.Moments[1];
@@ -467,7 +481,7 @@ final class TrainingPlan {
                 && attention.parameters().stream()
                     .anyMatch(parameter -> !options.frozen().contains(parameter.name())));
     boolean inputNeeds = needs.getOrDefault(in, false);
-    Activation y = activated ? activation(x.channels, x.height, x.width, block) : null;
+    Draft y = activated ? activation(x.channels, x.height, x.width, block) : null;
     boolean shortcutNeeds = shortcut != null && needs.getOrDefault(shortcut.residual, false);
     needs.put(y == null ? x : y, learns || inputNeeds || shortcutNeeds);
     if (shortcut != null && shortcut.pad != null && needs.getOrDefault(shortcut.in, false)) {
@@ -480,7 +494,8 @@ final class TrainingPlan {
     return y == null ? x : y;
   }
 
-  private BranchScale scale(TrainedNorm norm, Shortcut shortcut, @Nullable Layer attention) {
+  private BranchScale scale(
+      TrainedNorm norm, Shortcut shortcut, @Nullable ChannelAttention attention) {
     Gates gates = attention == null ? null : Gates.of(attention, weights.values(), layout::from);
     var scale = new BranchScale(norm, shortcut.norm, gates, weights.values(), batch);
     scales.add(scale);
@@ -494,8 +509,8 @@ final class TrainingPlan {
   /** Adds the pass that turns x into {@code relu(norm(x) + shortcut)} to the next stage. */
   private void normalize(
       TrainedNorm norm,
-      Activation x,
-      Activation y,
+      Draft x,
+      Draft y,
       @Nullable Shortcut shortcut,
       @Nullable BranchScale scale) {
     int stage = stages.size();
@@ -523,7 +538,7 @@ final class TrainingPlan {
             new Stage(last.name, last.prepare, last.passes, last.imagesAtOnce, finish));
       }
     }
-    Activation s = shortcut == null ? null : shortcut.residual;
+    Draft s = shortcut == null ? null : shortcut.residual;
     var kernel = new NormKernels.Normalize[1];
     whenPlaced.add(() ->
         kernel[0] =
@@ -546,27 +561,32 @@ final class TrainingPlan {
     });
   }
 
-  private static int at(Activation a, int image, int b) {
+  private static int at(Draft a, int image, int b) {
     return a.image(image) + b * a.plane() + a.pixel(0, 0);
   }
 
-  private Activation pool(MaxPool2d pool, Activation in) {
-    Activation out = result(pool, in, in.channels);
+  private Draft pool(MaxPool2d pool, Draft in) {
+    Draft out = result(pool, in, in.channels);
     in.needBorder(pool.padding(), pool.padding());
-    return pool(pool, in, out, () -> new PoolSteps.MaxPool(pool, in, out, kernels));
+    return pool(
+        pool, in, out, () -> new PoolSteps.MaxPool(pool, in.placed(), out.placed(), kernels));
   }
 
-  private Activation pool(AvgPool2d pool, Activation in) {
-    Activation out = result(pool, in, in.channels);
-    return pool(pool, in, out, () -> new PoolSteps.AverageWindows(pool, in, out, kernels));
+  private Draft pool(AvgPool2d pool, Draft in) {
+    Draft out = result(pool, in, in.channels);
+    return pool(
+        pool,
+        in,
+        out,
+        () -> new PoolSteps.AverageWindows(pool, in.placed(), out.placed(), kernels));
   }
 
-  private Activation pool(BlurPool2d pool, Activation in) {
-    Activation out = result(pool, in, in.channels);
-    return pool(pool, in, out, () -> new PoolSteps.Blur(pool, in, out));
+  private Draft pool(BlurPool2d pool, Draft in) {
+    Draft out = result(pool, in, in.channels);
+    return pool(pool, in, out, () -> new PoolSteps.Blur(pool, in.placed(), out.placed()));
   }
 
-  private Activation pool(Layer pool, Activation in, Activation out, Supplier<Step> placed) {
+  private Draft pool(Layer pool, Draft in, Draft out, Supplier<Step> placed) {
     var step = new Step[1];
     whenPlaced.add(() -> step[0] = placed.get());
     touch(in);
@@ -578,7 +598,7 @@ final class TrainingPlan {
   }
 
   /** As many images at a time as share the weights while activations stay near. */
-  private int imagesAtOnce(Activation in, Activation out, Conv2d conv) {
+  private int imagesAtOnce(Draft in, Draft out, Conv2d conv) {
     long weightBytes =
         4L * conv.outChannels() * conv.inChannels() / conv.groups() * conv.kernel() * conv.kernel();
     long each = 4L * (in.channels * in.height * in.width + out.channels * out.height * out.width);
@@ -592,7 +612,10 @@ final class TrainingPlan {
    * @param turned prepares the weights of a gradient, or null in the forward pass
    */
   private Pass winograd(
-      Convolution conv,
+      Conv2d layer,
+      Draft in,
+      Draft out,
+      boolean add,
       Winograd form,
       int atOnce,
       int stage,
@@ -600,23 +623,35 @@ final class TrainingPlan {
       ConvWeights own,
       @Nullable InputGradient turned) {
     var steps = new WinogradConv[threads];
-    int inputs = conv.in().paddedChannels();
-    int outputs = conv.out().paddedChannels();
+    int inputs = in.paddedChannels();
+    int outputs = out.paddedChannels();
     int wide = Math.min(block, kernels.mostVectors() * kernels.lanes());
     int step = inputs * outputs;
-    int zerosAt = Activation.ALIGNMENT + form.products() * step;
+    int zerosAt = ArenaPlanner.ALIGNMENT + form.products() * step;
     int turnedAt = zerosAt + 2 * outputs;
     needScratch(turnedAt + (turned == null ? 0 : turned.scratchSize()));
     var transforms = new WinogradWeights[threads];
     for (int t = 0; t < threads; t++) {
       transforms[t] = new WinogradWeights(form, MOST_CHANNELS);
     }
+    var rooms = new Draft[threads];
     whenScratched.add(() -> {
+      Convolution conv = laidOut(layer, in, out, add ? out : null);
+      int words = WinogradBands.of(conv, form, atOnce, 1, kernels).room(conv);
       for (int t = 0; t < threads; t++) {
-        var packed =
-            new WinogradConv.Weights(scratch, wide, Activation.ALIGNMENT, zerosAt, zerosAt);
-        steps[t] = new WinogradConv(conv, form, packed, atOnce, 1, kernels);
-        lifetimes.touch(steps[t].room(), stage);
+        rooms[t] = new Draft(1, 1, words, 1);
+        lifetimes.touch(rooms[t], stage);
+      }
+    });
+    whenPlaced.add(() -> {
+      Convolution conv = laidOut(layer, in, out, add ? out : null);
+      WinogradBands bands = WinogradBands.of(conv, form, atOnce, 1, kernels);
+      var packed =
+          new WinogradConv.Weights(scratch, wide, ArenaPlanner.ALIGNMENT, zerosAt, zerosAt);
+      for (int t = 0; t < threads; t++) {
+        steps[t] =
+            new WinogradConv(
+                conv, bands, placed(in, out, add ? out : null), rooms[t].offset(), packed, kernels);
       }
     });
     int rows = turned == null ? own.direct.channels() : turned.channels();
@@ -634,7 +669,7 @@ final class TrainingPlan {
         for (int c = 0; c < inputs; c++) {
           int row = at + (c / run * 9 * run + c % run) * rows;
           int o = b * rows;
-          int to = Activation.ALIGNMENT + (o / wide * inputs + c) * wide + o % wide;
+          int to = ArenaPlanner.ALIGNMENT + (o / wide * inputs + c) * wide + o % wide;
           transforms[worker].transform(from.values(), row, run * rows, rows, scratch, to, step);
         }
       }
@@ -648,7 +683,7 @@ final class TrainingPlan {
 
   // --- loss and backward ------------------------------------------------------------------------
 
-  private void headStages(Activation last, Activation pooled) {
+  private void headStages(Draft last, Draft pooled) {
     int stage = stages.size();
     lifetimes.touch(last, stage);
     lifetimes.touch(pooled, stage);
@@ -673,9 +708,14 @@ final class TrainingPlan {
         });
     stages.add(new Stage("average", List.of(), passes, 1, clear));
     ConvWeights own = layout.convolution(head.name());
-    var conv = new Convolution(own.layer, null, pooled, loss.logits, null, false);
     var step = new DirectConv[1];
-    whenPlaced.add(() -> step[0] = new DirectConv(conv, own.direct, kernels));
+    whenPlaced.add(() ->
+        step[0] =
+            new DirectConv(
+                laidOut(own.layer, pooled, loss.logits, null),
+                placed(pooled, loss.logits, null),
+                own.direct,
+                kernels));
     touch(pooled);
     touch(loss.logits);
     stages.add(
@@ -706,9 +746,10 @@ final class TrainingPlan {
     var weightGradient = new WeightGradient[1];
     whenPlaced.add(() ->
         weightGradient[0] =
-            new WeightGradient(own, pooled, loss.gradient, zeros.offset(), kernels));
+            new WeightGradient(
+                own, pooled.placed(), loss.gradient.placed(), zeros.offset(), kernels));
     boolean deeper = needs.getOrDefault(last, false);
-    Activation g = gradientLike(last);
+    Draft g = gradientLike(last);
     var pooledGradient = activation(pooled.channels, 1, batch, block, 1);
     var inputGradient = new InputGradient[1];
     var prepare = new ArrayList<Job>();
@@ -730,7 +771,8 @@ final class TrainingPlan {
     if (deeper) {
       touch(pooledGradient);
       whenSettled.add(() -> {
-        inputGradient[0] = new InputGradient(own, loss.gradient, pooledGradient, false, kernels);
+        inputGradient[0] =
+            new InputGradient(own, loss.gradient.layout(), pooledGradient.layout(), false, kernels);
         needScratch(InputGradient.START + inputGradient[0].scratchSize());
       });
       prepare.add(worker -> {
@@ -752,7 +794,8 @@ final class TrainingPlan {
             1,
             List.of(worker -> {
               if (worker == 0) {
-                inputGradient[0].run(frame.memory(), scratch, 0, 1);
+                inputGradient[0].run(
+                    frame.memory(), scratch, loss.gradient.placed(), pooledGradient.placed(), 0, 1);
               }
             })));
     touch(pooledGradient);
@@ -768,12 +811,12 @@ final class TrainingPlan {
     backward(last, g);
   }
 
-  private Activation gradientLike(Activation y) {
+  private Draft gradientLike(Draft y) {
     return activation(y.channels, y.height, y.width, block);
   }
 
   /** Walks the tape back; {@code g} is the gradient of what the network's body ends with. */
-  private void backward(Activation last, Activation g) {
+  private void backward(Draft last, Draft g) {
     gradients.put(last, g);
     masks(last, g);
     closeStage("first sums", 1, new ArrayList<>());
@@ -798,9 +841,9 @@ final class TrainingPlan {
     Shortcut shortcut = unit.shortcut;
     boolean sums = shortcut != null;
     boolean projection = unit.y == null;
-    Activation g = known(gradients, unit.result());
+    Draft g = known(gradients, unit.result());
     // A block's gradient is still needed for its shortcut; else the new one takes its place.
-    Activation dx = sums || projection ? gradientLike(unit.x) : g;
+    Draft dx = sums || projection ? gradientLike(unit.x) : g;
     int atOnce = imagesAtOnce(unit.in, unit.x, layer);
     var prepare = new ArrayList<Job>();
     touch(g);
@@ -844,14 +887,14 @@ final class TrainingPlan {
         gradients.put(shortcut.in, g); // in an Identity Block the input's gradient is added to it
       }
       boolean add = gradients.containsKey(unit.in);
-      Activation to = gradients.computeIfAbsent(unit.in, this::gradientLike);
+      Draft to = gradients.computeIfAbsent(unit.in, this::gradientLike);
       touch(to);
       inputGradient(unit, dx, to, add, atOnce, prepare);
       if (shortcut != null && shortcut.pad != null) {
         padGradients.put(shortcut.in, new Padded(shortcut.pad, g));
       }
-      if (averages.get(unit.in) instanceof Averaged(AvgPool2d pool, Activation before)) {
-        Activation sum = known(gradients, before); // the main branch's, which came first
+      if (averages.get(unit.in) instanceof Averaged(AvgPool2d pool, Draft before)) {
+        Draft sum = known(gradients, before); // the main branch's, which came first
         touch(sum);
         pending.add((_, first, n) -> {
           for (int i = first; i < first + n; i++) {
@@ -862,7 +905,7 @@ final class TrainingPlan {
           masks(before, sum);
         }
       } else if (completes) {
-        if (padGradients.remove(unit.in) instanceof Padded(SubsampleAndPad pad, Activation from)) {
+        if (padGradients.remove(unit.in) instanceof Padded(SubsampleAndPad pad, Draft from)) {
           touch(from);
           pending.add((_, first, n) -> {
             for (int i = first; i < first + n; i++) {
@@ -876,16 +919,19 @@ final class TrainingPlan {
     closeStage(layer.name() + " gradient", atOnce, prepare);
   }
 
-  private void weightGradient(Unit unit, Activation dx, int atOnce, List<Job> prepare) {
-    var conv = new Convolution(unit.weights.layer, null, unit.in, dx, null, false);
+  private void weightGradient(Unit unit, Draft dx, int atOnce, List<Job> prepare) {
+    Convolution conv = laidOut(unit.weights.layer, unit.in, dx, null);
     Winograd form = conv.isWinograd() ? choice.winograd(conv, atOnce, 1) : null;
     if (form != null
-        && WinogradWeightGradient.pays(unit.in, dx, form, Math.ceilDiv(batch, threads))) {
-      WinogradConv.needBorder(unit.in, form);
-      WinogradConv.needBorder(dx, form);
-      var rooms = new ArrayList<Activation>();
+        && WinogradWeightGradient.pays(
+            unit.in.layout(), dx.layout(), form, Math.ceilDiv(batch, threads))) {
+      unit.in.needBorder(Border.of(form, unit.in.height, unit.in.width));
+      dx.needBorder(Border.of(form, dx.height, dx.width));
+      var rooms = new ArrayList<Draft>();
       for (int t = 0; t < threads; t++) {
-        rooms.add(WinogradWeightGradient.room(unit.in, dx, form, atOnce));
+        rooms.add(
+            new Draft(
+                1, 1, WinogradWeightGradient.room(unit.in.layout(), dx.layout(), form, atOnce), 1));
         touch(rooms.getLast());
       }
       var steps = new WinogradWeightGradient[threads];
@@ -895,11 +941,11 @@ final class TrainingPlan {
               t ->
                   new WinogradWeightGradient(
                       unit.weights,
-                      unit.in,
-                      dx,
+                      unit.in.placed(),
+                      dx.placed(),
                       form,
                       atOnce,
-                      rooms.get(t),
+                      rooms.get(t).offset(),
                       zeros.offset(),
                       kernels)));
       prepare.add(worker -> steps[worker].clear(frame.arena()));
@@ -909,8 +955,10 @@ final class TrainingPlan {
       return;
     }
     var step = new WeightGradient[1];
-    whenPlaced.add(
-        () -> step[0] = new WeightGradient(unit.weights, unit.in, dx, zeros.offset(), kernels));
+    whenPlaced.add(() ->
+        step[0] =
+            new WeightGradient(
+                unit.weights, unit.in.placed(), dx.placed(), zeros.offset(), kernels));
     pending.add((worker, first, n) ->
         step[0].run(
             frame.memory(), gradientParts.get(worker).offset(), first, n, 0, step[0].blocks()));
@@ -928,7 +976,7 @@ final class TrainingPlan {
   }
 
   private void inputGradient(
-      Unit unit, Activation dx, Activation to, boolean add, int atOnce, List<Job> prepare) {
+      Unit unit, Draft dx, Draft to, boolean add, int atOnce, List<Job> prepare) {
     Conv2d layer = unit.weights.layer;
     var turned =
         new Conv2d(
@@ -940,19 +988,20 @@ final class TrainingPlan {
             layer.dilation() * (layer.kernel() - 1) - layer.padding(),
             layer.dilation(),
             layer.groups());
-    var conv = new Convolution(turned, null, dx, to, add ? to : null, false);
+    Convolution conv = laidOut(turned, dx, to, add ? to : null);
     Winograd form = conv.isWinograd() ? choice.winograd(conv, atOnce, 1) : null;
     int stage = stages.size();
     if (form != null) {
-      WinogradConv.needBorder(dx, form);
-      var weightsOnly = new InputGradient(unit.weights, dx, to, add, kernels);
-      pending.add(winograd(conv, form, atOnce, stage, prepare, unit.weights, weightsOnly));
+      dx.needBorder(Border.of(form, dx.height, dx.width));
+      var weightsOnly = new InputGradient(unit.weights, dx.layout(), to.layout(), add, kernels);
+      pending.add(
+          winograd(turned, dx, to, add, form, atOnce, stage, prepare, unit.weights, weightsOnly));
       return;
     }
-    InputGradient.needBorder(layer, dx, to);
+    dx.needBorder(InputGradient.border(layer, dx.layout(), to.layout()));
     var step = new InputGradient[1];
     whenSettled.add(() -> {
-      step[0] = new InputGradient(unit.weights, dx, to, add, kernels);
+      step[0] = new InputGradient(unit.weights, dx.layout(), to.layout(), add, kernels);
       needScratch(InputGradient.START + step[0].scratchSize());
     });
     prepare.add(worker -> {
@@ -960,19 +1009,20 @@ final class TrainingPlan {
         step[0].prepare(scratch, InputGradient.START, b);
       }
     });
-    pending.add((_, first, n) -> step[0].run(frame.memory(), scratch, first, n));
+    pending.add(
+        (_, first, n) -> step[0].run(frame.memory(), scratch, dx.placed(), to.placed(), first, n));
   }
 
   /**
    * The gradient of an activation is complete: takes it back through its ReLU (and pooling before)
    * and sums it for batch norm.
    */
-  private void masks(Activation y, Activation g) {
+  private void masks(Draft y, Draft g) {
     for (Object entry : tape) {
       if (entry instanceof Pooled pooled
           && pooled.out == y
           && needs.getOrDefault(pooled.in, false)) {
-        Activation before = gradientLike(pooled.in);
+        Draft before = gradientLike(pooled.in);
         touch(before);
         touch(g);
         switch (pooled.layer) {
@@ -1016,7 +1066,7 @@ final class TrainingPlan {
     }
   }
 
-  private void sumGradient(Unit unit, Activation y, Activation g) {
+  private void sumGradient(Unit unit, Draft y, Draft g) {
     TrainedNorm norm = unit.norm;
     Shortcut shortcut = unit.shortcut;
     boolean sums = shortcut != null;
@@ -1096,7 +1146,7 @@ final class TrainingPlan {
         share(worker + 1, norm.x.channels));
   }
 
-  private void clear(Activation gradient, int first, int n) {
+  private void clear(Draft gradient, int first, int n) {
     for (int i = first; i < first + n; i++) {
       int from = gradient.image(i);
       Arrays.fill(frame.arena(), from, from + gradient.imageSize(), 0);
@@ -1107,13 +1157,13 @@ final class TrainingPlan {
       PoolKernels.MaxGradientRow kernel,
       MaxPool2d pool,
       Pooled pooled,
-      Activation g,
-      Activation to,
+      Draft g,
+      Draft to,
       int first,
       int n) {
     clear(to, first, n);
-    Activation in = pooled.in;
-    Activation out = pooled.out;
+    Draft in = pooled.in;
+    Draft out = pooled.out;
     for (int i = first; i < first + n; i++) {
       for (int b = 0; b < in.blocks(); b++) {
         for (int y = 0; y < out.height; y++) {
@@ -1276,7 +1326,7 @@ final class TrainingPlan {
     }
   }
 
-  private void clear(Activation part) {
+  private void clear(Draft part) {
     Arrays.fill(frame.arena(), part.offset(), part.offset() + part.size(), 0);
   }
 

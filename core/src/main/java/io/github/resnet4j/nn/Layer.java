@@ -220,13 +220,18 @@ public sealed interface Layer {
     }
   }
 
+  /** Weighs channels, each by what all of them are on average. */
+  sealed interface ChannelAttention extends Layer {
+    int channels();
+  }
+
   /**
    * Squeeze-and-Excitation: every channel times {@code sigmoid(fc2(relu(fc1(means))))} (arXiv
    * 1709.01507, equations 2 to 4). Its layers are 1×1 convolutions with bias.
    *
    * @param reduced channels between the two
    */
-  record SqueezeExcite(String name, int channels, int reduced) implements Layer {
+  record SqueezeExcite(String name, int channels, int reduced) implements ChannelAttention {
     private List<Parameter> entries() {
       return List.of(
           Parameter.trained(name + ".fc1.weight", reduced, channels, 1, 1),
@@ -242,7 +247,7 @@ public sealed interface Layer {
    *
    * @param kernel channels that are looked at, an odd number
    */
-  record EfficientAttention(String name, int channels, int kernel) implements Layer {
+  record EfficientAttention(String name, int channels, int kernel) implements ChannelAttention {
     /** {@code [1, 1, kernel]}. */
     public Parameter weight() {
       return Parameter.trained(name + ".conv.weight", 1, 1, kernel);

@@ -11,15 +11,21 @@ import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.Stem;
 import io.github.resnet4j.engine.conv.DirectConv;
 import io.github.resnet4j.engine.conv.PackedWeights;
+import io.github.resnet4j.engine.conv.WinogradBands;
 import io.github.resnet4j.engine.conv.WinogradConv;
 import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.graph.AlgorithmChoice;
+import io.github.resnet4j.engine.graph.Border;
 import io.github.resnet4j.engine.graph.Convolution;
+import io.github.resnet4j.engine.graph.Layout;
 import io.github.resnet4j.engine.graph.Numbers;
 import io.github.resnet4j.engine.inference.Plan;
+import io.github.resnet4j.engine.inference.PlanCompiler;
 import io.github.resnet4j.engine.inference.Tuning;
+import io.github.resnet4j.engine.inference.Workload;
 import io.github.resnet4j.engine.step.Frame;
 import io.github.resnet4j.engine.step.InputStep;
+import io.github.resnet4j.engine.step.Operands;
 import io.github.resnet4j.engine.step.OutputStep;
 import io.github.resnet4j.engine.step.Step;
 import io.github.resnet4j.kernel.Kernels;
@@ -157,35 +163,31 @@ class AccuracyTest {
     var weights = new PackedWeights(new StateDict(entries));
 
     Kernels kernels = Kernels.best();
-    var in = new Activation(CHANNELS, SIZE, SIZE, CHANNELS);
-    var out = new Activation(CHANNELS, SIZE, SIZE, CHANNELS);
+    Border border = form == null ? Border.of(1) : Border.of(form, SIZE, SIZE);
+    Layout out = Layout.of(CHANNELS, SIZE, SIZE, CHANNELS);
+    Layout in = out.withBorder(border);
     var conv = new Convolution(layer, norm, in, out, null, false);
-    in.placeAt(0);
+    int end = in.size() + out.size();
+    var operands = new Operands(new Activation(in, 0), new Activation(out, in.size()), null);
     Step step;
-    int end;
     if (form == null) {
-      in.needBorder(1, 1);
       var packing = DirectConv.packing(conv, kernels);
       weights.pack(List.of(packing));
-      step = new DirectConv(conv, weights.get(packing), kernels);
-      end = in.size();
+      step = new DirectConv(conv, operands, weights.get(packing), kernels);
     } else {
-      WinogradConv.needBorder(in, form);
       var packing = WinogradConv.packing(conv, form, kernels);
       weights.pack(List.of(packing));
-      var winograd = new WinogradConv(conv, form, weights.get(packing), 1, 1, kernels);
-      winograd.room().placeAt(in.size());
-      step = winograd;
-      end = in.size() + winograd.room().size();
+      var bands = WinogradBands.of(conv, form, 1, 1, kernels);
+      step = new WinogradConv(conv, bands, operands, end, weights.get(packing), kernels);
+      end += bands.room(conv);
     }
-    out.placeAt(end);
     var frame = new Frame();
-    frame.makeRoom(end + out.size());
+    frame.makeRoom(end);
     frame.input = x;
     frame.outputs = new float[][] {new float[CHANNELS * SIZE * SIZE]};
-    new InputStep(in).run(frame, 0, 1, 0, 0, 1);
+    new InputStep(operands.in()).run(frame, 0, 1, 0, 0, 1);
     step.run(frame, 0, 1, 0, 0, 1);
-    new OutputStep("output", out, 0).run(frame, 0, 1, 0, 0, 1);
+    new OutputStep("output", operands.out(), 0).run(frame, 0, 1, 0, 0, 1);
     return frame.outputs[0];
   }
 
@@ -238,18 +240,9 @@ class AccuracyTest {
 
   private static float[] run(ResNet network, Tensor x, AlgorithmChoice choice) {
     Plan plan =
-        Plan.compile(
-            network.layers(),
-            3,
-            x.dim(2),
-            x.dim(3),
-            1,
-            1,
-            List.of(),
-            new PackedWeights(network.state()),
-            choice,
-            Numbers.FLOATS,
-            Kernels.best());
+        new PlanCompiler(network.layers(), 3, List.of(), Numbers.FLOATS, Kernels.best())
+            .compile(
+                new Workload(x.dim(2), x.dim(3), 1, 1), new PackedWeights(network.state()), choice);
     var frame = new Frame();
     frame.makeRoom(plan.arenaSize());
     frame.input = x.data();
@@ -269,8 +262,8 @@ class AccuracyTest {
   @Test
   void aDamagedTuningFileDoesNoHarm(@TempDir Path folder) throws IOException {
     var file = folder.resolve("tuning.txt");
-    var in = new Activation(64, 56, 56, 64);
-    var out = new Activation(64, 56, 56, 64);
+    Layout in = Layout.of(64, 56, 56, 64);
+    Layout out = Layout.of(64, 56, 56, 64);
     var conv =
         new Convolution(
             new Conv2d("c", 64, 64, 3, 1, 1, 1, 1), new BatchNorm2d("b", 64), in, out, null, true);
@@ -307,7 +300,7 @@ class AccuracyTest {
   @EnabledOnOs({OS.LINUX, OS.MAC})
   void aTuningFileThatOthersMayWriteIsNotRead(@TempDir Path folder) throws IOException {
     var file = folder.resolve("tuning.txt");
-    var shape = new Activation(64, 56, 56, 64);
+    Layout shape = Layout.of(64, 56, 56, 64);
     var conv =
         new Convolution(
             new Conv2d("c", 64, 64, 3, 1, 1, 1, 1),

@@ -13,6 +13,8 @@ import io.github.resnet4j.engine.conv.PackedWeights;
 import io.github.resnet4j.engine.graph.AlgorithmChoice;
 import io.github.resnet4j.engine.graph.Numbers;
 import io.github.resnet4j.engine.inference.Plan;
+import io.github.resnet4j.engine.inference.PlanCompiler;
+import io.github.resnet4j.engine.inference.Workload;
 import io.github.resnet4j.engine.step.Frame;
 import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
@@ -129,18 +131,12 @@ class PrecisionTest {
   /** Runs one image in a format, whether this processor gains by it or not. */
   private static Tensor run(Case one, Format format, Kernels kernels) {
     Plan plan =
-        Plan.compile(
-            one.network.layers(),
-            one.x.dim(1),
-            one.x.dim(2),
-            one.x.dim(3),
-            one.x.dim(0),
-            1,
-            List.of(),
-            new PackedWeights(one.network.state()),
-            AlgorithmChoice.DIRECT,
-            new Numbers(format, null),
-            kernels);
+        new PlanCompiler(
+                one.network.layers(), one.x.dim(1), List.of(), new Numbers(format, null), kernels)
+            .compile(
+                new Workload(one.x.dim(2), one.x.dim(3), one.x.dim(0), 1),
+                new PackedWeights(one.network.state()),
+                AlgorithmChoice.DIRECT);
     var frame = new Frame();
     frame.makeRoom(plan.arenaSize());
     frame.input = one.x.data();

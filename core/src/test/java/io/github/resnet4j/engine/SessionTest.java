@@ -18,6 +18,8 @@ import io.github.resnet4j.engine.conv.PackedWeights;
 import io.github.resnet4j.engine.graph.AlgorithmChoice;
 import io.github.resnet4j.engine.graph.Numbers;
 import io.github.resnet4j.engine.inference.Plan;
+import io.github.resnet4j.engine.inference.PlanCompiler;
+import io.github.resnet4j.engine.inference.Workload;
 import io.github.resnet4j.engine.step.Frame;
 import io.github.resnet4j.engine.step.Workers;
 import io.github.resnet4j.kernel.Kernels;
@@ -181,18 +183,11 @@ class SessionTest {
         for (int parts : new int[] {1, 2, 3}) {
           Tensor x = TorchRandom.manualSeed(size).randn(2, 3, size, size + 5);
           Plan plan =
-              Plan.compile(
-                  network.layers(),
-                  3,
-                  size,
-                  size + 5,
-                  2,
-                  parts,
-                  List.of(),
-                  new PackedWeights(network.state()),
-                  (_, _, _) -> form,
-                  Numbers.FLOATS,
-                  Kernels.best());
+              new PlanCompiler(network.layers(), 3, List.of(), Numbers.FLOATS, Kernels.best())
+                  .compile(
+                      new Workload(size, size + 5, 2, parts),
+                      new PackedWeights(network.state()),
+                      (_, _, _) -> form);
           var frame = new Frame();
           frame.makeRoom(plan.arenaSize());
           frame.input = x.data();
@@ -242,18 +237,11 @@ class SessionTest {
     var results = new ArrayList<float[]>();
     for (Kernels kernels : List.of(Kernels.best(), Kernels.scalar())) {
       Plan plan =
-          Plan.compile(
-              network.layers(),
-              3,
-              40,
-              56,
-              1,
-              1,
-              List.of("layer3"),
-              new PackedWeights(network.state()),
-              AlgorithmChoice.DIRECT,
-              Numbers.FLOATS,
-              kernels);
+          new PlanCompiler(network.layers(), 3, List.of("layer3"), Numbers.FLOATS, kernels)
+              .compile(
+                  new Workload(40, 56, 1, 1),
+                  new PackedWeights(network.state()),
+                  AlgorithmChoice.DIRECT);
       var frame = new Frame();
       frame.makeRoom(plan.arenaSize());
       frame.input = x.data();

@@ -6,6 +6,7 @@ import io.github.resnet4j.ResNet;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.inspect.ShapedLayer;
+import io.github.resnet4j.nn.FoldedNorm;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.BlurPool2d;
@@ -413,18 +414,14 @@ public record OnnxExport(
 
     private String folded(Conv2d conv, BatchNorm2d norm, String x, ShapedLayer shaped) {
       Tensor weight = state.get(conv.weight().name());
-      float[] gamma = state.get(norm.name() + ".weight").data();
-      float[] beta = state.get(norm.name() + ".bias").data();
-      float[] mean = state.get(norm.name() + ".running_mean").data();
-      float[] variance = state.get(norm.name() + ".running_var").data();
+      FoldedNorm folded = FoldedNorm.of(norm, state);
       float[] values = weight.data().clone();
       float[] bias = new float[conv.outChannels()];
       int each = values.length / bias.length;
       for (int o = 0; o < bias.length; o++) {
-        double factor = gamma[o] / Math.sqrt(variance[o] + BatchNorm2d.EPS);
-        bias[o] = (float) (beta[o] - mean[o] * factor);
+        bias[o] = (float) folded.bias()[o];
         for (int i = o * each; i < (o + 1) * each; i++) {
-          values[i] = (float) (values[i] * factor);
+          values[i] = (float) (values[i] * folded.factor()[o]);
         }
       }
       String weightName = conv.weight().name();

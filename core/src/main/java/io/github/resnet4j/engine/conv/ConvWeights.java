@@ -9,15 +9,15 @@ import io.github.resnet4j.nn.Layer.Conv2d;
  */
 public final class ConvWeights {
   public final Conv2d layer;
-  public final DirectConv.Weights direct;
+  public final DirectWeights direct;
 
   /** Channels that a word of a row belongs to in turn, or 0 where runs are not rows. */
   private final int rowChannels;
 
-  public ConvWeights(Convolution conv, DirectConv.Weights direct) {
+  public ConvWeights(Convolution conv, DirectWeights direct) {
     this.layer = conv.layer();
     this.direct = direct;
-    this.rowChannels = DirectConv.readsRows(conv) ? conv.in().block() : 0;
+    this.rowChannels = Runs.areRows(conv) ? conv.in().block() : 0;
   }
 
   /** True where a run is a row of the window with all its channels. */

@@ -1,6 +1,7 @@
 package io.github.resnet4j.engine.conv;
 
 import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.engine.graph.Layout;
 import io.github.resnet4j.engine.step.Frame;
 import io.github.resnet4j.engine.step.Step;
 import io.github.resnet4j.kernel.ConvKernels;
@@ -34,7 +35,9 @@ public final class Head implements Step {
     Ints runs = Ints.of(IntStream.range(0, in.blocks()).map(b -> b * in.block()).toArray());
     this.tiles =
         new ConvTile
-            [Math.min(kernels.accumulators() * kernels.lanes() / weights.channels, in.images())
+            [Math.min(
+                    kernels.accumulators() * kernels.lanes() / weights.channels,
+                    in.layout().images())
                 + 1];
     for (int n = 1; n < tiles.length; n++) {
       tiles[n] =
@@ -44,18 +47,17 @@ public final class Head implements Step {
                   new ConvTile.Shape(
                       n,
                       weights.channels,
-                      new ConvTile.Input(Format.FP32, in.imageSize(), in.block()),
-                      new ConvTile.Output(Format.FP32, out.imageSize(), null, false)),
+                      new ConvTile.Input(Format.FP32, in.layout().imageSize(), in.block()),
+                      new ConvTile.Output(Format.FP32, out.layout().imageSize(), null, false)),
                   ConvTile.Tiles.ONE,
                   runs);
     }
-    this.sums = new ConvTile.Reduction[out.paddedChannels() / weights.channels];
+    this.sums = new ConvTile.Reduction[out.layout().paddedChannels() / weights.channels];
     Arrays.setAll(
         sums, b -> new ConvTile.Reduction(0, runs.size(), weights.biasAt + b * weights.channels));
   }
 
-  public static Packing<Weights> packing(
-      Linear layer, Activation in, Activation out, Kernels kernels) {
+  public static Packing<Weights> packing(Linear layer, Layout in, Layout out, Kernels kernels) {
     int channels = Math.min(out.block(), kernels.mostVectors() * kernels.lanes());
     int inputs = in.paddedChannels();
     int size = Math.multiplyExact(inputs, out.paddedChannels());
@@ -132,7 +134,7 @@ public final class Head implements Step {
             out.image(first + n) + b * weights.channels,
             0,
             weights.data,
-            weights.at + b * in.paddedChannels() * weights.channels,
+            weights.at + b * in.layout().paddedChannels() * weights.channels,
             sums[b]);
       }
     }

@@ -1,6 +1,9 @@
 package io.github.resnet4j.engine.conv;
 
 import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.engine.graph.ArenaPlanner;
+import io.github.resnet4j.engine.graph.Border;
+import io.github.resnet4j.engine.graph.Layout;
 import io.github.resnet4j.kernel.ConvKernels.Gather;
 import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Floats;
@@ -19,11 +22,11 @@ import org.jspecify.annotations.Nullable;
  */
 public final class InputGradient {
   /** Where the weights begin in the scratch for {@link #run}. */
-  public static final int START = Activation.ALIGNMENT;
+  public static final int START = ArenaPlanner.ALIGNMENT;
 
   private final ConvWeights weights;
-  private final Activation gradient;
-  private final Activation to;
+  private final Layout gradient;
+  private final Layout to;
   private final boolean add;
   private final Kernels kernels;
   private final int channels;
@@ -32,9 +35,6 @@ public final class InputGradient {
   private final int scratchSize;
   private final Floats ones;
   private final Phase[] phases;
-
-  /** Tiles of as many pixels. */
-  private record Sized(ConvTile kernel, int tiles) {}
 
   /**
    * The input's pixels at one position between strides.
@@ -45,7 +45,11 @@ public final class InputGradient {
    * @param gather in a dense convolution, brings weights into this order
    */
   private record Phase(
-      int[] taps, Sized[] sizes, ConvTile.Reduction[] sums, int[] at, @Nullable Gather gather) {
+      int[] taps,
+      TileSchedule tiles,
+      ConvTile.Reduction[] sums,
+      int[] at,
+      @Nullable Gather gather) {
     /** Words of a block's weights. */
     int size(int b, int wordsOfRun) {
       return (sums[b].endRun() - sums[b].firstRun()) * wordsOfRun;
@@ -53,12 +57,12 @@ public final class InputGradient {
   }
 
   /**
-   * @param gradient of the convolution's result; its border must be settled
+   * @param gradient of the convolution's result, with its border
    * @param to the gradient of its input
    * @param add whether it is added to what is there
    */
   public InputGradient(
-      ConvWeights weights, Activation gradient, Activation to, boolean add, Kernels kernels) {
+      ConvWeights weights, Layout gradient, Layout to, boolean add, Kernels kernels) {
     this.weights = weights;
     this.gradient = gradient;
     this.to = to;
@@ -66,7 +70,7 @@ public final class InputGradient {
     this.kernels = kernels;
     Conv2d layer = weights.layer;
     int s = layer.stride();
-    int most = to.blockChannels;
+    int most = to.blockChannels();
     int groupOutputs = layer.outChannels() / layer.groups();
     int runs = gradient.block();
     if (layer.groups() > 1) {
@@ -77,7 +81,7 @@ public final class InputGradient {
       most = Math.min(most, Math.max(16, runs));
     }
     this.run = runs;
-    int widest = Math.ceilDiv(to.width, s);
+    int widest = Math.ceilDiv(to.width(), s);
     Tiling tiling = Tiling.of(widest, most, kernels);
     this.channels = tiling.channels();
     this.tiles = to.paddedChannels() / channels;
@@ -86,8 +90,8 @@ public final class InputGradient {
     this.ones = Floats.of(factors);
     int size = channels; // first a bias of zeros
     var all = new ArrayList<Phase>();
-    for (int py = 0; py < Math.min(s, to.height); py++) {
-      for (int px = 0; px < Math.min(s, to.width); px++) {
+    for (int py = 0; py < Math.min(s, to.height()); py++) {
+      for (int px = 0; px < Math.min(s, to.width()); px++) {
         Phase phase = phase(py, px, tiling, size);
         all.add(phase);
         for (int b = 0; b < tiles; b++) {
@@ -99,8 +103,8 @@ public final class InputGradient {
     this.scratchSize = size;
   }
 
-  /** Says how much border around the gradient is read. */
-  public static void needBorder(Conv2d layer, Activation gradient, Activation to) {
+  /** How much border around the gradient is read. */
+  public static Border border(Conv2d layer, Layout gradient, Layout to) {
     int s = layer.stride();
     int before = 0;
     int after = 0;
@@ -110,12 +114,12 @@ public final class InputGradient {
         if (Math.floorMod(distance, s) == 0) {
           int offset = Math.floorDiv(distance, s);
           before = Math.max(before, -offset);
-          after = Math.max(after, Math.ceilDiv(to.height - p, s) + offset - gradient.height);
-          after = Math.max(after, Math.ceilDiv(to.width - p, s) + offset - gradient.width);
+          after = Math.max(after, Math.ceilDiv(to.height() - p, s) + offset - gradient.height());
+          after = Math.max(after, Math.ceilDiv(to.width() - p, s) + offset - gradient.width());
         }
       }
     }
-    gradient.needBorder(before, after);
+    return new Border(before, after);
   }
 
   private Phase phase(int py, int px, Tiling tiling, int start) {
@@ -175,47 +179,39 @@ public final class InputGradient {
     }
     return new Phase(
         taps.stream().mapToInt(Integer::intValue).toArray(),
-        sizes(py, px, tiling, Ints.of(runs)),
+        tiles(py, px, tiling, Ints.of(runs)),
         sums,
         at,
         gather);
   }
 
-  private Sized[] sizes(int py, int px, Tiling tiling, Ints runs) {
+  /** The tiles of an image's pixels at one position between strides. */
+  private TileSchedule tiles(int py, int px, Tiling tiling, Ints runs) {
     int s = weights.layer.stride();
-    int height = Math.ceilDiv(to.height - py, s);
-    int width = Math.ceilDiv(to.width - px, s);
-    boolean oneRow = s == 1 && weights.taps() == 1 && !gradient.hasBorder() && !to.hasBorder();
+    int height = Math.ceilDiv(to.height() - py, s);
+    int width = Math.ceilDiv(to.width() - px, s);
+    boolean oneRow =
+        s == 1 && weights.taps() == 1 && gradient.border().isNone() && to.border().isNone();
     int rows = oneRow ? 1 : height;
     int columns = oneRow ? height * width : width;
     int perRow = tiling.tiles(columns);
-    var sizes = new ArrayList<Sized>();
-    for (int pixels = 1; pixels <= tiling.pixels(); pixels++) {
-      int[] inAt = new int[rows * perRow];
-      int[] outAt = new int[rows * perRow];
-      int count = 0;
-      for (int t = 0; t < rows * perRow; t++) {
-        int y = t / perRow;
-        int x = Tiling.start(columns, perRow, t % perRow);
-        if (Tiling.start(columns, perRow, t % perRow + 1) - x == pixels) {
-          inAt[count] = gradient.pixel(y, 0) + x * gradient.block();
-          outAt[count] = to.pixel(s * y + py, px) + s * x * to.block();
-          count++;
-        }
-      }
-      if (count > 0) {
-        var shape =
-            new ConvTile.Shape(
-                pixels,
-                channels,
-                new ConvTile.Input(Format.FP32, gradient.block(), run),
-                new ConvTile.Output(Format.FP32, s * to.block(), add ? Format.FP32 : null, false));
-        Ints out = Ints.of(Arrays.copyOf(outAt, count));
-        var tiles = new ConvTile.Tiles(Ints.of(Arrays.copyOf(inAt, count)), out, out);
-        sizes.add(new Sized(kernels.conv().tile(shape, tiles, runs), count));
+    var all = new ArrayList<TileSchedule.Tile>();
+    for (int y = 0; y < rows; y++) {
+      for (int i = 0; i < perRow; i++) {
+        int x = Tiling.start(columns, perRow, i);
+        int out = to.pixel(s * y + py, px) + s * x * to.block();
+        all.add(
+            new TileSchedule.Tile(
+                Tiling.start(columns, perRow, i + 1) - x,
+                gradient.pixel(y, 0) + x * gradient.block(),
+                out,
+                out));
       }
     }
-    return sizes.toArray(Sized[]::new);
+    var input = new ConvTile.Input(Format.FP32, gradient.block(), run);
+    var output = new ConvTile.Output(Format.FP32, s * to.block(), add ? Format.FP32 : null, false);
+    return new TileSchedule(
+        all, pixels -> new ConvTile.Shape(pixels, channels, input, output), runs, kernels);
   }
 
   /** Floats of the scratch that holds the weights in this order. */
@@ -271,28 +267,32 @@ public final class InputGradient {
     Arrays.fill(values, start, start + channels, 0);
   }
 
-  /** Computes some images, with weights that were prepared at {@link #START}. */
-  public void run(Floats arena, Floats scratch, int first, int count) {
+  /**
+   * Computes some images, with weights that were prepared at {@link #START}.
+   *
+   * @param from the gradient of the convolution's result
+   * @param result the gradient of its input
+   */
+  public void run(
+      Floats arena, Floats scratch, Activation from, Activation result, int first, int count) {
     for (int n = first; n < first + count; n++) {
-      to.clearBorder(arena.values(), n);
+      result.clearBorder(arena.values(), n);
       for (Phase phase : phases) {
         if (phase.taps.length == 0 && add) {
           continue;
         }
         for (int b = 0; b < tiles; b++) {
-          int out = to.word(n, b * channels);
-          for (Sized size : phase.sizes) {
-            size.kernel.run(
-                arena,
-                0,
-                size.tiles,
-                gradient.image(n),
-                out,
-                out,
-                scratch,
-                START + phase.at[b],
-                phase.sums[b]);
-          }
+          int out = result.word(n, b * channels);
+          phase.tiles.run(
+              arena,
+              0,
+              phase.tiles.tiles(),
+              from.image(n),
+              out,
+              out,
+              scratch,
+              START + phase.at[b],
+              phase.sums[b]);
         }
       }
     }

@@ -2,8 +2,8 @@ package io.github.resnet4j.engine.conv;
 
 import static io.github.resnet4j.kernel.ConvTile.GROUP_STRIDE;
 
-import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.graph.Convolution;
+import io.github.resnet4j.engine.graph.Layout;
 import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.Conv2d;
@@ -15,7 +15,7 @@ import io.github.resnet4j.nn.StateDict;
  * many groups, so that no product is one with zero. The convolutions around it read and write that
  * order at no cost, since it is only the order of their weights.
  */
-public final class NarrowGroups {
+final class NarrowGroups {
   private NarrowGroups() {}
 
   /** Sixteen groups, and of them as many at a time as a vector has lanes. */
@@ -24,9 +24,9 @@ public final class NarrowGroups {
   }
 
   /** For each vector of groups: blocks of their channels, window row by row. */
-  public static int[] runs(Convolution conv, Kernels kernels) {
+  static int[] runs(Convolution conv, Kernels kernels) {
     Conv2d layer = conv.layer();
-    Activation in = conv.in();
+    Layout in = conv.in();
     int k = layer.kernel();
     int span = layer.inChannels() / layer.groups() * GROUP_STRIDE;
     int[] runs = new int[lists(layer, kernels) * (span / in.block()) * k * k];
@@ -52,14 +52,14 @@ public final class NarrowGroups {
    * Weights as {@code [vector of groups][some outputs of a group][run][input of a group in the
    * run][output][group]}.
    */
-  public static Packing<DirectConv.Weights> packing(Convolution conv, Kernels kernels) {
+  static Packing<DirectWeights> packing(Convolution conv, Kernels kernels) {
     Conv2d layer = conv.layer();
     int lanes = kernels.lanes();
     int width = layer.inChannels() / layer.groups();
     int taps = layer.kernel() * layer.kernel();
     int run = conv.in().block() / GROUP_STRIDE;
     int runsOfGroup = width / run * taps;
-    int channels = DirectConv.tiling(conv, kernels).channels();
+    int channels = Tiling.of(conv, kernels).channels();
     int vectors = channels / lanes;
     int blocks = layer.outChannels() / channels;
     int panel = width * taps * channels;
@@ -76,8 +76,8 @@ public final class NarrowGroups {
       }
 
       @Override
-      public DirectConv.Weights pack(StateDict state, Floats data, int start) {
-        Convolution.Folded folded = conv.fold(state);
+      public DirectWeights pack(StateDict state, Floats data, int start) {
+        FoldedWeights folded = FoldedWeights.of(conv, state);
         int[] firstRun = new int[blocks];
         int[] endRun = new int[blocks];
         int[] at = new int[blocks];
@@ -104,8 +104,8 @@ public final class NarrowGroups {
           }
         }
         int biasAt = start + blocks * panel;
-        conv.placeBias(folded, data.values(), biasAt);
-        return new DirectConv.Weights(
+        folded.placeBias(conv.out(), data.values(), biasAt);
+        return new DirectWeights(
             data, channels, run, firstRun, endRun, at, channel, panel, biasAt, 1);
       }
     };

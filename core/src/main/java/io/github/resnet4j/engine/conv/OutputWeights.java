@@ -1,7 +1,7 @@
 package io.github.resnet4j.engine.conv;
 
-import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.graph.Convolution;
+import io.github.resnet4j.engine.graph.Layout;
 import io.github.resnet4j.kernel.Format;
 
 /**
@@ -9,18 +9,18 @@ import io.github.resnet4j.kernel.Format;
  * that stand beside them. Bytes are symmetric and of each output's own scale: the largest weight is
  * 127 or -127.
  */
-public final class OutputWeights {
+final class OutputWeights {
   private static final int LARGEST_BYTE = 127;
 
   private final Convolution conv;
-  private final Convolution.Folded folded;
+  private final FoldedWeights folded;
   private final int output;
   private final Format format;
 
   /** What a weight of 1 means; 1 where weights are not bytes. */
   private final float step;
 
-  public OutputWeights(Convolution conv, Convolution.Folded folded, int output) {
+  OutputWeights(Convolution conv, FoldedWeights folded, int output) {
     this.conv = conv;
     this.folded = folded;
     this.output = output;
@@ -41,7 +41,7 @@ public final class OutputWeights {
    * @param firstInput the first channel that the output reads; others have no weight
    * @param inputs how many it reads
    */
-  public float word(int[] order, int from, int firstInput, int inputs, int tap) {
+  float word(int[] order, int from, int firstInput, int inputs, int tap) {
     if (format.isFloat()) {
       int c = from < order.length ? order[from] - firstInput : -1;
       return c < 0 || c >= inputs ? 0 : folded.weight(output, (output * inputs + c) * taps() + tap);
@@ -69,7 +69,7 @@ public final class OutputWeights {
    *
    * @param at where the bias goes; the constants after it are {@code distance} apart
    */
-  public void placeConstants(float[] to, int at, int distance) {
+  void placeConstants(float[] to, int at, int distance) {
     float bias = folded.bias()[output];
     if (!format.isWhole()) {
       to[at] = bias;
@@ -79,7 +79,7 @@ public final class OutputWeights {
     double scale = (double) conv.in().scale() * step / one;
     to[at] = (float) (bias / one - conv.in().zero() * (double) sum() * scale);
     to[at + distance] = (float) scale;
-    Activation residual = conv.residual();
+    Layout residual = conv.residual();
     to[at + 2 * distance] = residual == null ? 0 : (float) (residual.scale() / one);
   }
 

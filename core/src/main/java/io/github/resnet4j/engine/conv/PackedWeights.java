@@ -1,6 +1,6 @@
 package io.github.resnet4j.engine.conv;
 
-import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.engine.graph.ArenaPlanner;
 import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.nn.StateDict;
 import java.util.HashMap;
@@ -33,7 +33,7 @@ public final class PackedWeights {
     var keys = new HashSet<>(packed.keySet());
     List<Packing<?>> missing = wanted.stream().filter(packing -> keys.add(packing.key())).toList();
     int[] at = new int[missing.size()];
-    long size = Activation.ALIGNMENT;
+    long size = ArenaPlanner.ALIGNMENT;
     for (int i = 0; i < at.length; i++) {
       at[i] = Math.toIntExact(size);
       size += Math.ceilDiv(missing.get(i).size(), 16) * 16L;

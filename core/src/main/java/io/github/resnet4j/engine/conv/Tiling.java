@@ -1,6 +1,9 @@
 package io.github.resnet4j.engine.conv;
 
+import io.github.resnet4j.engine.graph.Convolution;
+import io.github.resnet4j.engine.graph.Layout;
 import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.nn.Layer.Conv2d;
 
 /**
  * How a row of output pixels and a block of output channels are cut into micro-kernel tiles: the
@@ -9,7 +12,7 @@ import io.github.resnet4j.kernel.Kernels;
  * @param channels output channels of a tile
  * @param pixels the most pixels of a tile
  */
-public record Tiling(int channels, int pixels) {
+record Tiling(int channels, int pixels) {
   /** Bytes of weights that a core draws from its second-level cache in a cycle; measured. */
   private static final double WEIGHT_BYTES_PER_CYCLE = 25;
 
@@ -19,7 +22,7 @@ public record Tiling(int channels, int pixels) {
    * @param width pixels of a row
    * @param most the most channels a tile may have
    */
-  public static Tiling of(int width, int most, Kernels kernels) {
+  static Tiling of(int width, int most, Kernels kernels) {
     Tiling best = null;
     double least = Double.MAX_VALUE;
     for (int vectors = Math.min(kernels.mostVectors(), most / kernels.lanes());
@@ -44,6 +47,31 @@ public record Tiling(int channels, int pixels) {
     return best;
   }
 
+  /** For the output of a direct convolution. */
+  static Tiling of(Convolution conv, Kernels kernels) {
+    Layout out = conv.out();
+    int most = out.blockChannels();
+    if (conv.isInterleaved()) {
+      most = Math.min(most, conv.layer().inChannels() / conv.layer().groups() * kernels.lanes());
+    } else if (conv.layer().groups() > 1) {
+      // A tile that spans few groups wastes few products on the zeros between them.
+      most = Math.min(most, Math.max(16, Runs.words(conv) * conv.in().format().perWord()));
+    }
+    return of(isOneRow(conv) ? out.height() * out.width() : out.width(), most, kernels);
+  }
+
+  /** Whether the pixels of an image are one long row for it. */
+  static boolean isOneRow(Convolution conv) {
+    Conv2d layer = conv.layer();
+    Layout residual = conv.residual();
+    return layer.kernel() == 1
+        && layer.stride() == 1
+        && layer.padding() == 0
+        && conv.in().border().isNone()
+        && conv.out().border().isNone()
+        && (residual == null || residual.border().isNone());
+  }
+
   /** Cycles for one float of each pixel: bound by products, by loads, or by weights. */
   private static double cycles(int pixels, int vectors, Kernels kernels) {
     double products = pixels * vectors / 2.0;
@@ -54,12 +82,12 @@ public record Tiling(int channels, int pixels) {
   }
 
   /** Tiles of a row. */
-  public int tiles(int width) {
+  int tiles(int width) {
     return Math.ceilDiv(width, pixels);
   }
 
   /** Where tile {@code i} of so many begins; they are as even as can be. */
-  public static int start(int width, int tiles, int i) {
+  static int start(int width, int tiles, int i) {
     return width * i / tiles;
   }
 }

@@ -23,14 +23,10 @@ public final class WeightGradient {
   private final Activation gradient;
   private final int rowsAtOnce;
   private final ConvTile.Reduction[] sums; // by the first of the rows at once
-  private final Sized[] sizes;
+  private final TileSchedule schedule;
 
-  /**
-   * Tiles of as many input channels.
-   *
-   * @param before how many of them belong to the runs before one
-   */
-  private record Sized(ConvTile kernel, int[] before) {}
+  /** Tiles of a run. */
+  private final int pieces;
 
   /**
    * @param gradient of the convolution's result
@@ -42,51 +38,41 @@ public final class WeightGradient {
     this.in = in;
     this.gradient = gradient;
     Conv2d layer = weights.layer;
-    DirectConv.Weights direct = weights.direct;
+    DirectWeights direct = weights.direct;
     int stride = layer.stride();
-    this.rowsAtOnce = Math.clamp(PIXELS / gradient.width, 1, gradient.height);
-    int[] offsets = new int[gradient.height];
+    this.rowsAtOnce = Math.clamp(PIXELS / gradient.width(), 1, gradient.height());
+    int[] offsets = new int[gradient.height()];
     Arrays.setAll(offsets, y -> y * stride * in.rowStride());
     Ints rows = Ints.of(offsets);
-    this.sums = new ConvTile.Reduction[Math.ceilDiv(gradient.height, rowsAtOnce)];
+    this.sums = new ConvTile.Reduction[Math.ceilDiv(gradient.height(), rowsAtOnce)];
     Arrays.setAll(
         sums,
         i ->
             new ConvTile.Reduction(
-                i * rowsAtOnce, Math.min(gradient.height, (i + 1) * rowsAtOnce), zerosAt));
+                i * rowsAtOnce, Math.min(gradient.height(), (i + 1) * rowsAtOnce), zerosAt));
 
-    var all = new ArrayList<Sized>();
     int most = kernels.accumulators() * kernels.lanes() / direct.channels();
     int run = direct.run();
-    int pieces = Math.ceilDiv(run, most);
+    this.pieces = Math.ceilDiv(run, most);
     int steps = weights.readsRows() ? 1 : in.blocks() * in.block() / run;
-    for (int inputs = 1; inputs <= most; inputs++) {
-      int[] from = new int[steps * pieces];
-      int[] to = new int[steps * pieces];
-      int[] before = new int[steps + 1];
-      int count = 0;
-      for (int q = 0; q < steps; q++) {
-        for (int i = 0; i < pieces; i++) {
-          int start = Tiling.start(run, pieces, i);
-          if (Tiling.start(run, pieces, i + 1) - start == inputs) {
-            int word = q * run;
-            from[count] = word / in.block() * in.plane() + word % in.block() + start;
-            to[count] = (q * weights.runsPerStep() * run + start) * direct.channels();
-            count++;
-          }
-        }
-        before[q + 1] = count;
-      }
-      if (count > 0) {
-        var shape =
-            ConvTile.Shape.ofWeightGradient(
-                inputs, direct.channels(), stride * in.block(), gradient.asPlane());
-        Ints places = Ints.of(Arrays.copyOf(to, count));
-        var tiles = new ConvTile.Tiles(Ints.of(Arrays.copyOf(from, count)), places, places);
-        all.add(new Sized(kernels.conv().tile(shape, tiles, rows), before));
+    var tiles = new ArrayList<TileSchedule.Tile>();
+    for (int q = 0; q < steps; q++) {
+      int from = q * run / in.block() * in.layout().plane() + q * run % in.block();
+      for (int i = 0; i < pieces; i++) {
+        int start = Tiling.start(run, pieces, i);
+        int to = (q * weights.runsPerStep() * run + start) * direct.channels();
+        tiles.add(
+            new TileSchedule.Tile(Tiling.start(run, pieces, i + 1) - start, from + start, to, to));
       }
     }
-    this.sizes = all.toArray(Sized[]::new);
+    this.schedule =
+        new TileSchedule(
+            tiles,
+            inputs ->
+                ConvTile.Shape.ofWeightGradient(
+                    inputs, direct.channels(), stride * in.block(), gradient.asPlane()),
+            rows,
+            kernels);
   }
 
   /**
@@ -105,10 +91,12 @@ public final class WeightGradient {
             int ky = weights.readsRows() ? r : r / layer.kernel();
             int kx = weights.readsRows() ? 0 : r % layer.kernel();
             int corner =
-                in.pixel(
+                in.at(
+                    n,
+                    0,
                     ky * layer.dilation() - layer.padding(),
                     kx * layer.dilation() - layer.padding());
-            run(arena, start, in.image(n) + corner, n, some, b, r);
+            run(arena, start, corner, n, some, b, r);
           }
         }
       }
@@ -118,33 +106,27 @@ public final class WeightGradient {
   /** Some rows of an image, for a block of output channels and a position of the window. */
   private void run(
       Floats arena, int start, int from, int n, ConvTile.Reduction some, int b, int r) {
-    DirectConv.Weights direct = weights.direct;
+    DirectWeights direct = weights.direct;
     int steps = weights.runsPerStep();
     int firstStep = direct.firstRun()[b] / steps;
     int endStep = direct.endRun()[b] / steps;
     int to = start + direct.at()[b] + (r - firstStep * steps) * direct.run() * direct.channels();
     int channel = direct.channel()[b];
-    for (Sized size : sizes) {
-      int firstTile = size.before[firstStep];
-      int endTile = size.before[endStep];
-      if (firstTile < endTile) {
-        size.kernel.run(
-            arena,
-            firstTile,
-            endTile,
-            from,
-            to,
-            to,
-            arena,
-            gradient.word(n, channel) + gradient.pixel(some.firstRun(), 0),
-            some);
-      }
-    }
+    schedule.run(
+        arena,
+        firstStep * pieces,
+        endStep * pieces,
+        from,
+        to,
+        to,
+        arena,
+        gradient.word(n, channel) + gradient.layout().pixel(some.firstRun(), 0),
+        some);
   }
 
   /** Blocks of output channels. */
   public int blocks() {
-    return weights.direct.at().length;
+    return weights.direct.blocks();
   }
 
   /** Where groups share a tile, its other products are no weights: their gradient is zero. */
@@ -153,7 +135,7 @@ public final class WeightGradient {
     if (layer.groups() == 1) {
       return;
     }
-    DirectConv.Weights direct = weights.direct;
+    DirectWeights direct = weights.direct;
     int inputs = layer.inChannels() / layer.groups();
     int outputs = layer.outChannels() / layer.groups();
     for (int o = 0; o < layer.outChannels(); o++) {

@@ -1,9 +1,10 @@
 package io.github.resnet4j.engine.conv;
 
 import io.github.resnet4j.engine.graph.Activation;
-import io.github.resnet4j.engine.graph.Cache;
 import io.github.resnet4j.engine.graph.Convolution;
+import io.github.resnet4j.engine.graph.Layout;
 import io.github.resnet4j.engine.step.Frame;
+import io.github.resnet4j.engine.step.Operands;
 import io.github.resnet4j.engine.step.Step;
 import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Floats;
@@ -26,34 +27,18 @@ import java.util.stream.IntStream;
  * leave the cache either.
  */
 public final class WinogradConv implements Step {
-  /** Bytes of transformed input and products that stay in the second-level cache. */
-  private static final int BAND_BYTES = Cache.BYTES / 16 * 7;
-
-  /** Between the products' planes, so that they do not all fall into the same sets of a cache. */
-  private static final int SKEW = 16;
-
   private final Convolution conv;
-  private final Winograd form;
+  private final WinogradBands bands;
+  private final Operands operands;
+  private final int roomAt;
   private final Weights weights;
   private final WinogradKernels.Transform transform;
   private final WinogradKernels.Output output;
-
-  /** Tiles along the image's height and width. */
-  private final int down;
-
-  private final int across;
-  private final int band;
-  private final int parts;
-  private final boolean splitChannels;
   private final ConvTile[] tiles; // by pixels; a tile of the product has a Winograd tile as pixel
   private final int mostPixels;
   private final ConvTile.Reduction sum;
-
-  /** Room for one part's (or, where channels are split, everyone's) transformed input. */
-  private final int transformedSize;
-
-  private final int productsSize;
-  private final Activation room;
+  private final int transformedStep;
+  private final int productsStep;
 
   /**
    * Transformed weights {@code [product][block of output channels][input channel][channels]}, then
@@ -62,132 +47,94 @@ public final class WinogradConv implements Step {
   public record Weights(Floats data, int channels, int at, int biasAt, int zerosAt) {}
 
   /**
-   * @param parts among how many threads the work of one step is split
+   * @param roomAt where as many words lie in the arena as the {@link WinogradBands#room} has
    */
   public WinogradConv(
-      Convolution conv, Winograd form, Weights weights, int images, int parts, Kernels kernels) {
+      Convolution conv,
+      WinogradBands bands,
+      Operands operands,
+      int roomAt,
+      Weights weights,
+      Kernels kernels) {
     this.conv = conv;
-    this.form = form;
+    this.bands = bands;
+    this.operands = operands;
+    this.roomAt = roomAt;
     this.weights = weights;
-    this.parts = parts;
-    Activation in = conv.in();
-    this.down = Math.ceilDiv(conv.out().height, form.outputs());
-    this.across = Math.ceilDiv(conv.out().width, form.outputs());
-    int all = images * down * across;
-    int blocks = conv.out().paddedChannels() / weights.channels;
-    // Where weights are few, a part stays with the tiles whose input it wrote itself.
-    this.splitChannels =
-        parts > 1
-            && blocks % parts == 0
-            && weights.zerosAt - weights.at
-                > 2 * images * (in.imageSize() + conv.out().imageSize());
+    this.transformedStep = bands.transformedStep(conv);
+    this.productsStep = bands.productsStep(conv);
     this.mostPixels = kernels.accumulators() * kernels.lanes() / weights.channels;
-    this.band = splitChannels ? all : band(Math.ceilDiv(all, parts));
-    this.transformedSize = form.products() * transformedStep() + form.products() * in.block();
-    this.productsSize = form.products() * productsStep() + form.products() * conv.out().block();
-    this.room =
-        new Activation(
-            1, 1, (splitChannels ? 1 : parts) * transformedSize + parts * productsSize, 1);
-    Ints runs = Ints.of(IntStream.range(0, in.blocks()).map(b -> b * band * in.block()).toArray());
-    this.sum = new ConvTile.Reduction(0, runs.size(), weights.zerosAt);
-    int count = Math.ceilDiv(band, mostPixels);
-    // The whole tiles of a product, then what a rest would be.
-    var pieces =
-        new ConvTile.Tiles(
-            Ints.of(IntStream.range(0, count).map(i -> i * mostPixels * in.block()).toArray()),
-            Ints.of(
-                IntStream.range(0, count).map(i -> i * mostPixels * weights.channels).toArray()),
-            Ints.of(new int[count]));
-    Activation residual = conv.residual();
+    Layout residual = conv.residual();
     this.transform =
-        kernels.winograd().input(form, in.asPlane(), inputs(images), transformedStep());
+        kernels.winograd().input(bands.form(), conv.in().asPlane(), inputs(), transformedStep);
     this.output =
         kernels
             .winograd()
             .output(
-                form,
+                bands.form(),
                 weights.channels,
-                productsStep(),
-                outputs(images),
+                productsStep,
+                outputs(),
                 new WinogradKernels.Epilogue(
                     weights.data,
                     conv.out().asPlane(),
                     residual == null ? null : residual.asPlane(),
                     conv.relu()));
+    int block = conv.in().block();
+    Ints runs =
+        Ints.of(
+            IntStream.range(0, conv.in().blocks()).map(b -> b * bands.band() * block).toArray());
+    this.sum = new ConvTile.Reduction(0, runs.size(), weights.zerosAt);
+    // The whole tiles of a product, then what a rest would be.
+    int count = Math.ceilDiv(bands.band(), mostPixels);
+    var pieces =
+        new ConvTile.Tiles(
+            Ints.of(IntStream.range(0, count).map(i -> i * mostPixels * block).toArray()),
+            Ints.of(
+                IntStream.range(0, count).map(i -> i * mostPixels * weights.channels).toArray()),
+            Ints.of(new int[count]));
+    var input = new ConvTile.Input(Format.FP32, block, block);
+    var result = new ConvTile.Output(Format.FP32, weights.channels, null, false);
     this.tiles = new ConvTile[mostPixels + 1];
     for (int n = 1; n <= mostPixels; n++) {
       tiles[n] =
-          kernels
-              .conv()
-              .tile(
-                  new ConvTile.Shape(
-                      n,
-                      weights.channels,
-                      new ConvTile.Input(Format.FP32, in.block(), in.block()),
-                      new ConvTile.Output(Format.FP32, weights.channels, null, false)),
-                  pieces,
-                  runs);
+          kernels.conv().tile(new ConvTile.Shape(n, weights.channels, input, result), pieces, runs);
     }
   }
 
   /** Where the tiles' inputs lie, from the first image on. */
-  private Ints inputs(int images) {
-    int each = down * across;
-    int m = form.outputs();
-    Activation in = conv.in();
-    int[] from = new int[images * each];
+  private Ints inputs() {
+    Layout in = conv.in();
+    int m = bands.form().outputs();
+    int[] from = new int[bands.images() * bands.tiles()];
     for (int t = 0; t < from.length; t++) {
-      from[t] = t / each * in.imageSize() + in.pixel(t / across % down * m - 1, t % across * m - 1);
+      int y = t / bands.across() % bands.down() * m;
+      int x = t % bands.across() * m;
+      from[t] = t / bands.tiles() * in.imageSize() + in.pixel(y - 1, x - 1);
     }
     return Ints.of(from);
   }
 
   /** Where the tiles lie in output and residual, from the first image on. */
-  private WinogradKernels.Places outputs(int images) {
-    int each = down * across;
-    int m = form.outputs();
-    Activation out = conv.out();
-    Activation residual = conv.residual();
-    int[] to = new int[images * each];
-    int[] add = new int[images * each];
-    int[] rows = new int[images * each];
-    int[] columns = new int[images * each];
-    for (int t = 0; t < to.length; t++) {
-      int n = t / each;
-      int y = t / across % down * m;
-      int x = t % across * m;
+  private WinogradKernels.Places outputs() {
+    Layout out = conv.out();
+    Layout residual = conv.residual();
+    int m = bands.form().outputs();
+    int count = bands.images() * bands.tiles();
+    int[] to = new int[count];
+    int[] add = new int[count];
+    int[] rows = new int[count];
+    int[] columns = new int[count];
+    for (int t = 0; t < count; t++) {
+      int n = t / bands.tiles();
+      int y = t / bands.across() % bands.down() * m;
+      int x = t % bands.across() * m;
       to[t] = n * out.imageSize() + out.pixel(y, x);
       add[t] = residual == null ? 0 : n * residual.imageSize() + residual.pixel(y, x);
-      rows[t] = Math.min(m, out.height - y);
-      columns[t] = Math.min(m, out.width - x);
+      rows[t] = Math.min(m, out.height() - y);
+      columns[t] = Math.min(m, out.width() - x);
     }
     return new WinogradKernels.Places(Ints.of(to), Ints.of(add), Ints.of(rows), Ints.of(columns));
-  }
-
-  /**
-   * Tiles of a band. Each band reads all weights again: where they are few, a band's transformed
-   * input and products should stay in the second-level cache; where they are many, that matters
-   * less than reading them seldom.
-   */
-  private int band(int share) {
-    long perTile =
-        (long) form.products()
-            * (conv.in().paddedChannels() + conv.out().paddedChannels())
-            * Float.BYTES;
-    long weightBytes =
-        (long) form.products()
-            * conv.in().paddedChannels()
-            * conv.out().paddedChannels()
-            * Float.BYTES;
-    int fitting = (int) Math.min(share, Math.max(mostPixels, BAND_BYTES / perTile));
-    long whenFitting = weightBytes / fitting;
-    long whenLarge = weightBytes / share + 2 * perTile;
-    if (whenLarge < whenFitting) {
-      return share;
-    }
-    int bands = Math.ceilDiv(share, fitting);
-    int even = Math.ceilDiv(share, bands);
-    return Math.min(share, Math.ceilDiv(even, mostPixels) * mostPixels);
   }
 
   /** How a convolution's transformed weights are packed. */
@@ -195,7 +142,7 @@ public final class WinogradConv implements Step {
     Conv2d layer = conv.layer();
     int inputs = conv.in().paddedChannels();
     int outputs = conv.out().paddedChannels();
-    int channels = Math.min(conv.out().block(), kernels.mostVectors() * kernels.lanes());
+    int channels = WinogradBands.channels(conv, kernels);
     int size = Math.multiplyExact(form.products() * inputs, outputs);
     return new Packing<>() {
       @Override
@@ -211,7 +158,7 @@ public final class WinogradConv implements Step {
 
       @Override
       public Weights pack(StateDict state, Floats data, int at) {
-        Convolution.Folded folded = conv.fold(state);
+        FoldedWeights folded = FoldedWeights.of(conv, state);
         float[] window = new float[9];
         float[] transformed = new float[form.products()];
         for (int o = 0; o < layer.outChannels(); o++) {
@@ -228,24 +175,10 @@ public final class WinogradConv implements Step {
             }
           }
         }
-        conv.placeBias(folded, data.values(), at + size);
+        folded.placeBias(conv.out(), data.values(), at + size);
         return new Weights(data, channels, at, at + size, at + size + outputs);
       }
     };
-  }
-
-  /** The room for transformed inputs and products; the plan gives it a place. */
-  public Activation room() {
-    return room;
-  }
-
-  /** The border that tiles of this form read around an input. */
-  public static void needBorder(Activation in, Winograd form) {
-    int m = form.outputs();
-    int overhang =
-        Math.max(
-            Math.ceilDiv(in.height, m) * m - in.height, Math.ceilDiv(in.width, m) * m - in.width);
-    in.needBorder(1, 1 + overhang);
   }
 
   @Override
@@ -255,12 +188,12 @@ public final class WinogradConv implements Step {
 
   @Override
   public String algorithm() {
-    return "winograd F(%dx%d)".formatted(form.outputs(), form.outputs());
+    return "winograd F(%dx%d)".formatted(bands.form().outputs(), bands.form().outputs());
   }
 
   @Override
   public Activation out() {
-    return conv.out();
+    return operands.out();
   }
 
   @Override
@@ -270,72 +203,67 @@ public final class WinogradConv implements Step {
 
   @Override
   public int phases() {
-    return splitChannels ? 2 : 1;
+    return bands.splitChannels() ? 2 : 1;
   }
 
   @Override
   public void run(Frame frame, int first, int count, int phase, int part, int ofParts) {
-    if (ofParts != parts) {
+    if (ofParts != bands.parts()) {
       throw new IllegalArgumentException(
-          "planned for %d parts, run in %d".formatted(parts, ofParts));
+          "planned for %d parts, run in %d".formatted(bands.parts(), ofParts));
     }
     Floats arena = frame.memory();
     if (part == 0 && phase == 0) {
       for (int n = first; n < first + count; n++) {
-        conv.out().clearBorder(frame.arena(), n);
+        operands.out().clearBorder(frame.arena(), n);
       }
     }
-    int all = count * down * across;
+    int all = count * bands.tiles();
     int blocks = conv.out().paddedChannels() / weights.channels;
-    int products =
-        room.offset() + (splitChannels ? 1 : parts) * transformedSize + part * productsSize;
-    if (splitChannels) {
+    int transformed = roomAt + bands.transformedAt(conv, part);
+    int products = roomAt + bands.productsAt(conv, part);
+    if (bands.splitChannels()) {
       if (phase == 0) {
-        transform(
-            arena, first, 0, all * part / parts, all * (part + 1) / parts, room.offset(), products);
+        int from = all * part / ofParts;
+        transform(arena, first, 0, from, all * (part + 1) / ofParts, transformed, products);
       } else {
-        int from = blocks * part / parts;
-        int to = blocks * (part + 1) / parts;
-        multiply(arena, from, to, all, room.offset(), products);
+        int from = blocks * part / ofParts;
+        int to = blocks * (part + 1) / ofParts;
+        multiply(arena, from, to, all, transformed, products);
         for (int b = from; b < to; b++) {
-          transformBack(arena, first, b, from, 0, all, products);
+          transformBack(arena, first, b, b - from, 0, all, products);
         }
       }
       return;
     }
-    int transformed = room.offset() + part * transformedSize;
-    int end = all * (part + 1) / parts;
-    for (int t = all * part / parts; t < end; t += band) {
-      int size = Math.min(band, end - t);
+    int end = all * (part + 1) / ofParts;
+    for (int t = all * part / ofParts; t < end; t += bands.band()) {
+      int size = Math.min(bands.band(), end - t);
       transform(arena, first, t, t, t + size, transformed, products);
       multiply(arena, 0, blocks, size, transformed, products);
       for (int b = 0; b < blocks; b++) {
-        transformBack(arena, first, b, 0, t, size, products);
+        transformBack(arena, first, b, b, t, size, products);
       }
     }
   }
 
-  private int transformedStep() {
-    return conv.in().paddedChannels() * band + SKEW;
-  }
-
-  /** The products of all the blocks of output channels that one part computes. */
-  private int productsStep() {
-    return conv.out().paddedChannels() / (splitChannels ? parts : 1) * band + SKEW;
+  /** Where a part's products end: its scratch. */
+  private int scratch(int products) {
+    return products + bands.form().products() * productsStep;
   }
 
   /** Transforms the tiles [from, end) of a band that begins with tile {@code bandStart}. */
   private void transform(
       Floats arena, int firstImage, int bandStart, int from, int end, int to, int products) {
-    Activation in = conv.in();
+    Layout in = conv.in();
     for (int b = 0; b < in.blocks(); b++) {
       transform.run(
           arena,
           from,
           end,
-          in.image(firstImage) + b * in.plane(),
-          to + (b * band + from - bandStart) * in.block(),
-          products + form.products() * productsStep());
+          operands.in().image(firstImage) + b * in.plane(),
+          to + (b * bands.band() + from - bandStart) * in.block(),
+          scratch(products));
     }
   }
 
@@ -346,10 +274,10 @@ public final class WinogradConv implements Step {
     int blocks = conv.out().paddedChannels() / weights.channels;
     int whole = count / mostPixels;
     int rest = count % mostPixels;
-    for (int x = 0; x < form.products(); x++) {
-      int from = transformed + x * transformedStep();
+    for (int x = 0; x < bands.form().products(); x++) {
+      int from = transformed + x * transformedStep;
       for (int b = fromBlock; b < endBlock; b++) {
-        int to = products + x * productsStep() + (b - fromBlock) * band * weights.channels;
+        int to = products + x * productsStep + (b - fromBlock) * bands.band() * weights.channels;
         int weightAt = weights.at + (x * blocks + b) * inputs * weights.channels;
         if (whole > 0) {
           multiply(arena, mostPixels, 0, whole, from, to, weightAt);
@@ -366,28 +294,22 @@ public final class WinogradConv implements Step {
     tiles[pixels].run(arena, first, end, from, to, 0, weights.data, weightAt, sum);
   }
 
-  /** From products to output, for one block of output channels. */
+  /**
+   * From products to output, for one block of output channels.
+   *
+   * @param ofPart the same block among those whose products the part has
+   */
   private void transformBack(
-      Floats arena,
-      int firstImage,
-      int block,
-      int firstBlock,
-      int bandStart,
-      int count,
-      int products) {
-    Activation out = conv.out();
-    Activation residual = conv.residual();
+      Floats arena, int image, int block, int ofPart, int bandStart, int count, int products) {
     int channel = block * weights.channels;
-    int plane = channel / out.block();
-    int lane = channel % out.block();
     output.run(
         arena,
         bandStart,
         bandStart + count,
-        products + (block - firstBlock) * band * weights.channels,
+        products + ofPart * bands.band() * weights.channels,
         weights.biasAt + channel,
-        out.image(firstImage) + plane * out.plane() + lane,
-        residual == null ? 0 : residual.image(firstImage) + plane * residual.plane() + lane,
-        products + form.products() * productsStep());
+        operands.out().word(image, channel),
+        operands.residualWord(image, channel),
+        scratch(products));
   }
 }

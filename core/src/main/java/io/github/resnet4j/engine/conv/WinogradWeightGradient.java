@@ -1,6 +1,7 @@
 package io.github.resnet4j.engine.conv;
 
 import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.engine.graph.Layout;
 import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.kernel.Ints;
@@ -31,24 +32,20 @@ public final class WinogradWeightGradient {
   private final Activation gradient;
   private final Winograd form;
   private final int images;
-  private final Kernels kernels;
   private final int channels;
 
   /** Tiles of an image. */
   private final int tiles;
 
-  private final Activation room;
+  private final int roomAt;
   private final WinogradKernels.Transform inputs;
   private final WinogradKernels.Transform outputs;
   private final ConvTile.Reduction[] sumsOf; // by images
-  private final Sized[] sizes;
+  private final TileSchedule schedule;
   private final float[][] g;
   private final float[][] sums;
   private final float[][] half;
   private final float[] result;
-
-  /** Kernel tiles of as many input channels of a block. */
-  private record Sized(ConvTile kernel, int tiles) {}
 
   /**
    * Whether there are so many tiles that sums, of which there are four times as many as weights,
@@ -56,30 +53,29 @@ public final class WinogradWeightGradient {
    *
    * @param images of a worker
    */
-  public static boolean pays(Activation in, Activation out, Winograd form, int images) {
+  public static boolean pays(Layout in, Layout out, Winograd form, int images) {
     long tiles = (long) images * tiles(out, form);
     long c = in.paddedChannels();
     long o = out.paddedChannels();
     return tiles * (c + o) >= 2 * c * o;
   }
 
-  private static int tiles(Activation out, Winograd form) {
-    return Math.ceilDiv(out.height, form.outputs()) * Math.ceilDiv(out.width, form.outputs());
+  private static int tiles(Layout out, Winograd form) {
+    return Math.ceilDiv(out.height(), form.outputs()) * Math.ceilDiv(out.width(), form.outputs());
   }
 
-  /** What one worker needs for its transformed images and its sums. */
-  public static Activation room(Activation in, Activation out, Winograd form, int images) {
-    int floats =
-        form.products()
-            * (images * tiles(out, form) * (in.paddedChannels() + out.paddedChannels())
-                + in.paddedChannels() * out.paddedChannels()
-                + 3 * SKEW
-                + Math.max(in.block(), out.block()));
-    return new Activation(1, 1, floats, 1);
+  /** Words that one worker needs for its transformed images and its sums. */
+  public static int room(Layout in, Layout out, Winograd form, int images) {
+    return form.products()
+        * (images * tiles(out, form) * (in.paddedChannels() + out.paddedChannels())
+            + in.paddedChannels() * out.paddedChannels()
+            + 3 * SKEW
+            + Math.max(in.block(), out.block()));
   }
 
   /**
    * @param images most images at once
+   * @param roomAt where {@link #room} words lie in the arena
    * @param zerosAt where as many zeros lie in the arena as a block has channels
    */
   public WinogradWeightGradient(
@@ -88,7 +84,7 @@ public final class WinogradWeightGradient {
       Activation gradient,
       Winograd form,
       int images,
-      Activation room,
+      int roomAt,
       int zerosAt,
       Kernels kernels) {
     this.weights = weights;
@@ -96,26 +92,28 @@ public final class WinogradWeightGradient {
     this.gradient = gradient;
     this.form = form;
     this.images = images;
-    this.room = room;
-    this.kernels = kernels;
+    this.roomAt = roomAt;
     this.channels = weights.direct.channels();
-    this.tiles = tiles(gradient, form);
-    this.inputs = kernels.winograd().input(form, in.asPlane(), places(in, -1), inputStep());
+    this.tiles = tiles(gradient.layout(), form);
+    this.inputs =
+        kernels.winograd().input(form, in.asPlane(), places(in.layout(), -1), inputStep());
     this.outputs =
-        kernels.winograd().gradient(form, gradient.asPlane(), places(gradient, 0), outputStep());
+        kernels
+            .winograd()
+            .gradient(form, gradient.asPlane(), places(gradient.layout(), 0), outputStep());
     int[] offsets = new int[images];
     Arrays.setAll(offsets, i -> i * tiles * in.block());
     this.sumsOf = new ConvTile.Reduction[images + 1];
     Arrays.setAll(sumsOf, count -> new ConvTile.Reduction(0, count, zerosAt));
-    this.sizes = sizes(Ints.of(offsets));
+    this.schedule = schedule(Ints.of(offsets), kernels);
     this.g = transposed(form.weightTransform());
     this.sums = new float[form.products()][channels];
     this.half = new float[3 * form.inputs()][channels];
     this.result = new float[channels];
   }
 
-  private Ints places(Activation a, int before) {
-    int across = Math.ceilDiv(gradient.width, form.outputs());
+  private Ints places(Layout a, int before) {
+    int across = Math.ceilDiv(gradient.width(), form.outputs());
     int[] at = new int[images * tiles];
     for (int i = 0; i < at.length; i++) {
       int y = i % tiles / across * form.outputs();
@@ -125,33 +123,28 @@ public final class WinogradWeightGradient {
     return Ints.of(at);
   }
 
-  private Sized[] sizes(Ints rows) {
+  /** Tiles of the input's channels, block by block. */
+  private TileSchedule schedule(Ints rows, Kernels kernels) {
     Plane row = Plane.ofFloats(1, tiles, gradient.block(), tiles * gradient.block()); // of an image
-    int most = kernels.accumulators() * kernels.lanes() / channels;
-    int pieces = Math.ceilDiv(in.block(), most);
-    var all = new ArrayList<Sized>();
-    for (int size = 1; size <= most; size++) {
-      var from = new ArrayList<Integer>();
-      var to = new ArrayList<Integer>();
-      for (int b = 0; b < in.blocks(); b++) {
-        for (int i = 0; i < pieces; i++) {
-          int start = Tiling.start(in.block(), pieces, i);
-          if (Tiling.start(in.block(), pieces, i + 1) - start == size) {
-            from.add(b * images * tiles * in.block() + start);
-            to.add((b * in.block() + start) * channels);
-          }
-        }
-      }
-      if (!from.isEmpty()) {
-        var shape = ConvTile.Shape.ofWeightGradient(size, channels, in.block(), row);
-        Ints places = Ints.of(to.stream().mapToInt(Integer::intValue).toArray());
-        var tilesOfSize =
-            new ConvTile.Tiles(
-                Ints.of(from.stream().mapToInt(Integer::intValue).toArray()), places, places);
-        all.add(new Sized(kernels.conv().tile(shape, tilesOfSize, rows), to.size()));
+    int pieces = Math.ceilDiv(in.block(), kernels.accumulators() * kernels.lanes() / channels);
+    var all = new ArrayList<TileSchedule.Tile>();
+    for (int b = 0; b < in.blocks(); b++) {
+      for (int i = 0; i < pieces; i++) {
+        int start = Tiling.start(in.block(), pieces, i);
+        int to = (b * in.block() + start) * channels;
+        all.add(
+            new TileSchedule.Tile(
+                Tiling.start(in.block(), pieces, i + 1) - start,
+                b * images * tiles * in.block() + start,
+                to,
+                to));
       }
     }
-    return all.toArray(Sized[]::new);
+    return new TileSchedule(
+        all,
+        size -> ConvTile.Shape.ofWeightGradient(size, channels, in.block(), row),
+        rows,
+        kernels);
   }
 
   private static float[][] transposed(float[][] matrix) {
@@ -165,19 +158,19 @@ public final class WinogradWeightGradient {
   }
 
   private int inputStep() {
-    return images * tiles * in.paddedChannels() + SKEW;
+    return images * tiles * in.layout().paddedChannels() + SKEW;
   }
 
   private int outputStep() {
-    return images * tiles * gradient.paddedChannels() + SKEW;
+    return images * tiles * gradient.layout().paddedChannels() + SKEW;
   }
 
   private int sumStep() {
-    return in.paddedChannels() * gradient.paddedChannels() + SKEW;
+    return in.layout().paddedChannels() * gradient.layout().paddedChannels() + SKEW;
   }
 
   private int outputsAt() {
-    return room.offset() + form.products() * inputStep();
+    return roomAt + form.products() * inputStep();
   }
 
   private int sumsAt() {
@@ -200,8 +193,8 @@ public final class WinogradWeightGradient {
           arena,
           0,
           count * tiles,
-          in.image(first) + b * in.plane(),
-          room.offset() + b * images * tiles * in.block(),
+          in.image(first) + b * in.layout().plane(),
+          roomAt + b * images * tiles * in.block(),
           scratchAt());
     }
     for (int b = 0; b < gradient.blocks(); b++) {
@@ -209,30 +202,28 @@ public final class WinogradWeightGradient {
           arena,
           0,
           count * tiles,
-          gradient.image(first) + b * gradient.plane(),
+          gradient.image(first) + b * gradient.layout().plane(),
           outputsAt() + b * images * tiles * gradient.block(),
           scratchAt());
     }
     for (int x = 0; x < form.products(); x++) {
-      for (int o = 0; o < gradient.paddedChannels(); o += channels) {
-        int to = sumsAt() + x * sumStep() + o * in.paddedChannels();
+      for (int o = 0; o < gradient.layout().paddedChannels(); o += channels) {
+        int to = sumsAt() + x * sumStep() + o * in.layout().paddedChannels();
         int from =
             outputsAt()
                 + x * outputStep()
                 + o / gradient.block() * images * tiles * gradient.block()
                 + o % gradient.block();
-        for (Sized size : sizes) {
-          size.kernel.run(
-              arena,
-              0,
-              size.tiles,
-              room.offset() + x * inputStep(),
-              to,
-              to,
-              arena,
-              from,
-              sumsOf[count]);
-        }
+        schedule.run(
+            arena,
+            0,
+            schedule.tiles(),
+            roomAt + x * inputStep(),
+            to,
+            to,
+            arena,
+            from,
+            sumsOf[count]);
       }
     }
   }
@@ -243,12 +234,12 @@ public final class WinogradWeightGradient {
    * @param start where the gradients begin that belong to the first weight of the network
    */
   public void finish(float[] arena, int start) {
-    DirectConv.Weights direct = weights.direct;
+    DirectWeights direct = weights.direct;
     int run = direct.run();
     int t = form.inputs();
-    for (int b = 0; b < direct.at().length; b++) {
-      for (int c = 0; c < in.paddedChannels(); c++) {
-        int from = sumsAt() + (b * in.paddedChannels() + c) * channels;
+    for (int b = 0; b < direct.blocks(); b++) {
+      for (int c = 0; c < in.layout().paddedChannels(); c++) {
+        int from = sumsAt() + (b * in.layout().paddedChannels() + c) * channels;
         for (int x = 0; x < form.products(); x++) {
           System.arraycopy(arena, from + x * sumStep(), sums[x], 0, channels);
         }

@@ -28,12 +28,13 @@ public interface AlgorithmChoice {
 
   private static boolean isWorthwhile(
       Convolution conv, Winograd form, int images, long bytesPerImage) {
-    Activation out = conv.out();
+    Layout out = conv.out();
     long tiles =
-        (long) Math.ceilDiv(out.height, form.outputs()) * Math.ceilDiv(out.width, form.outputs());
+        (long) Math.ceilDiv(out.height(), form.outputs())
+            * Math.ceilDiv(out.width(), form.outputs());
     long products = tiles * form.products();
-    long weightBytes = (long) form.products() * conv.in().channels * out.channels * Float.BYTES;
-    return products * 5 < 9L * out.height * out.width * 3 // at most three fifths of direct's
+    long weightBytes = (long) form.products() * conv.in().channels() * out.channels() * Float.BYTES;
+    return products * 5 < 9L * out.height() * out.width() * 3 // at most three fifths of direct's
         && weightBytes <= bytesPerImage * images;
   }
 }

@@ -1,10 +1,7 @@
 package io.github.resnet4j.engine.graph;
 
-import io.github.resnet4j.engine.Precision;
-import io.github.resnet4j.engine.Quantization;
 import io.github.resnet4j.kernel.Format;
-import io.github.resnet4j.kernel.Kernels;
-import java.util.Optional;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -12,78 +9,39 @@ import org.jspecify.annotations.Nullable;
  *
  * @param format {@link Format#FP32}, {@link Format#ROUNDED}, {@link Format#BF16} or {@link
  *     Format#U8}
- * @param quantization what bytes mean, there where the format is
+ * @param ranges the largest magnitude of each convolution's and attention's result and of the
+ *     {@code input}, where bytes stand for them; else null
  */
-public record Numbers(Format format, @Nullable Quantization quantization) {
+public record Numbers(Format format, @Nullable Map<String, Float> ranges) {
   /** Images may be negative: half of the bytes are for that. */
   private static final int ZERO_OF_IMAGES = 128;
 
   public static final Numbers FLOATS = new Numbers(Format.FP32, null);
 
-  /**
-   * @throws IllegalArgumentException if a precision lacks what it needs
-   */
-  public static Numbers of(
-      Precision precision, Optional<Quantization> quantization, Kernels kernels) {
-    return switch (precision) {
-      case FP32 -> FLOATS;
-      case BF16 -> new Numbers(kernels.gainsBy(Format.BF16) ? Format.BF16 : Format.ROUNDED, null);
-      case INT8 ->
-          new Numbers(
-              Format.U8,
-              quantization.orElseThrow(() ->
-                  new IllegalArgumentException(
-                      "int8 needs to know how large activations get: calibrate the network"
-                          + " with some of its pictures first (resnet4j quantize)")));
-      case WEIGHTS ->
-          of(quantization.isPresent() ? Precision.INT8 : Precision.FP32, quantization, kernels);
-      case AUTO -> {
-        if (quantization.isPresent() && kernels.gainsBy(Format.U8)) {
-          yield of(Precision.INT8, quantization, kernels);
-        }
-        yield kernels.gainsBy(Format.BF16) ? of(Precision.BF16, quantization, kernels) : FLOATS;
-      }
-    };
-  }
-
-  /** The precision that it is. */
-  public Precision precision() {
-    return switch (format) {
-      case FP32 -> Precision.FP32;
-      case ROUNDED, BF16 -> Precision.BF16;
-      case U8, S8 -> Precision.INT8;
-    };
-  }
-
-  public void holdInput(Activation input) {
-    if (quantization == null) {
-      input.hold(format);
-      return;
+  /** The images', which are floats where their range is not known. */
+  Encoding ofImages(Op.Input input) {
+    if (ranges == null) {
+      return Encoding.of(format);
     }
-    quantization
-        .range(Quantization.INPUT)
-        .ifPresent(range -> input.hold(Format.U8, range / 127, ZERO_OF_IMAGES));
+    Float range = ranges.get(input.name());
+    return range == null ? Encoding.FLOATS : new Encoding(Format.U8, range / 127, ZERO_OF_IMAGES);
   }
 
   /**
-   * @param layer the convolution whose result it is
+   * Those of a convolution's or an attention's result.
+   *
    * @param relu whether it is never negative
+   * @throws IllegalArgumentException if its range is not known
    */
-  public void hold(Activation result, String layer, boolean relu) {
-    if (quantization == null) {
-      result.hold(format);
-      return;
+  Encoding ofResult(String layer, boolean relu) {
+    if (ranges == null) {
+      return Encoding.of(format);
     }
-    float range =
-        quantization
-            .range(layer)
-            .orElseThrow(() ->
-                new IllegalArgumentException(
-                    "the quantization is of another network: it lacks " + layer));
-    if (relu) {
-      result.hold(Format.U8, range / 255, 0);
-    } else {
-      result.hold(Format.S8, range / 127, 0);
+    Float range = ranges.get(layer);
+    if (range == null) {
+      throw new IllegalArgumentException(
+          "the quantization is of another network: it lacks " + layer);
     }
+    return relu ? new Encoding(Format.U8, range / 255, 0) : new Encoding(Format.S8, range / 127, 0);
   }
 }

@@ -1,6 +1,6 @@
 package io.github.resnet4j.engine.inference;
 
-import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.engine.graph.ArenaPlanner;
 import io.github.resnet4j.engine.step.Workers;
 import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Floats;
@@ -33,10 +33,10 @@ public final class Peak {
     double flops = 2.0 * pixels * channels * channels * format.perWord() * RUNS;
     double[] best = new double[workers.size()];
     workers.run(worker -> {
-      Floats arena = Floats.of(new float[Activation.ALIGNMENT + 2 * pixels * channels]);
+      Floats arena = Floats.of(new float[ArenaPlanner.ALIGNMENT + 2 * pixels * channels]);
       Floats weights =
-          Floats.of(new float[Activation.ALIGNMENT + channels * channels + 3 * channels]);
-      int at = Activation.ALIGNMENT;
+          Floats.of(new float[ArenaPlanner.ALIGNMENT + channels * channels + 3 * channels]);
+      int at = ArenaPlanner.ALIGNMENT;
       var sum = new ConvTile.Reduction(0, 1, at + channels * channels);
       int calls = 1 << 6;
       long end = System.nanoTime() + nanos;

@@ -1,58 +1,31 @@
 package io.github.resnet4j.engine.inference;
 
-import io.github.resnet4j.engine.conv.PackedWeights;
-import io.github.resnet4j.engine.graph.AlgorithmChoice;
-import io.github.resnet4j.engine.graph.Numbers;
 import io.github.resnet4j.engine.step.Frame;
 import io.github.resnet4j.engine.step.Step;
-import io.github.resnet4j.kernel.Kernels;
-import io.github.resnet4j.nn.Layer.Sequential;
+import java.util.ArrayList;
 import java.util.List;
 
 /**
  * A network compiled for one input size: fused steps in order, and a place in the arena for all
  * that they write. Immutable; several threads may run it, each in an arena of its own, or all parts
  * of it together in one.
+ *
+ * @param outputs the shape of each output for one image, {@code [C, H, W]} or {@code [classes]}
+ * @param load what it was compiled for
+ * @param arenaSize words that a run needs
  */
-public final class Plan {
-  private final List<Segment> segments;
-  private final List<int[]> outputs;
-  private final int images;
-  private final int parts;
-  private final int arenaSize;
-
+public record Plan(List<Segment> segments, List<int[]> outputs, Workload load, int arenaSize) {
   /** Consecutive steps that take so many images at a time. */
   public record Segment(int images, List<Step> steps) {}
 
-  public Plan(List<Segment> segments, List<int[]> outputs, int images, int parts, int arenaSize) {
-    this.segments = segments;
-    this.outputs = outputs;
-    this.images = images;
-    this.parts = parts;
-    this.arenaSize = arenaSize;
-  }
-
   /** How many images it runs at once, at most. */
   public int images() {
-    return images;
+    return load.images();
   }
 
   /** Among how many threads each step is split. */
   public int parts() {
-    return parts;
-  }
-
-  public int arenaSize() {
-    return arenaSize;
-  }
-
-  /** The shape of each output for one image, {@code [C, H, W]} or {@code [classes]}. */
-  public List<int[]> outputs() {
-    return outputs;
-  }
-
-  public List<Segment> segments() {
-    return segments;
+    return load.parts();
   }
 
   /**
@@ -69,7 +42,7 @@ public final class Plan {
         for (int i = 0; i < segment.steps.size(); i++) {
           Step step = segment.steps.get(i);
           for (int phase = 0; phase < step.phases(); phase++) {
-            step.run(frame, first, now, phase, part, parts);
+            step.run(frame, first, now, phase, part, load.parts());
             betweenPhases.run();
           }
         }
@@ -77,27 +50,18 @@ public final class Plan {
     }
   }
 
-  /**
-   * Compiles a network.
-   *
-   * @param images that run at once
-   * @param parts among how many threads each step is split
-   * @param taps names of layers whose results are outputs too, before the network's own
-   */
-  public static Plan compile(
-      Sequential network,
-      int inChannels,
-      int height,
-      int width,
-      int images,
-      int parts,
-      List<String> taps,
-      PackedWeights weights,
-      AlgorithmChoice choice,
-      Numbers numbers,
-      Kernels kernels) {
-    var compiler = new PlanCompiler(network, parts, taps, numbers, kernels);
-    compiler.walk(network, inChannels, height, width);
-    return compiler.plan(images, weights, choice);
+  /** The steps in the order in which a run of all images comes to the end of a phase of each. */
+  public List<Step> phases() {
+    var phases = new ArrayList<Step>();
+    for (Segment segment : segments) {
+      for (int first = 0; first < load.images(); first += segment.images) {
+        for (Step step : segment.steps) {
+          for (int phase = 0; phase < step.phases(); phase++) {
+            phases.add(step);
+          }
+        }
+      }
+    }
+    return phases;
   }
 }

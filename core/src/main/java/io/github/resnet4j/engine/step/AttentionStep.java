@@ -1,11 +1,13 @@
 package io.github.resnet4j.engine.step;
 
 import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.engine.graph.Layout;
 import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.NormKernels;
 import io.github.resnet4j.kernel.PoolKernels;
 import java.util.Arrays;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -35,48 +37,40 @@ public final class AttentionStep implements Step {
   private final NormKernels.Normalize[] weigh;
 
   /**
-   * @param images taken at once
+   * @param numbers room for {@link #numbers an image's numbers}
    * @param parts that an image may be split into
    */
   public AttentionStep(
-      String name,
-      Gates gates,
-      Activation in,
-      Activation residual,
-      Activation out,
-      int images,
-      int parts,
-      Kernels kernels) {
+      String name, Gates gates, Operands operands, Activation numbers, int parts, Kernels kernels) {
     this.name = name;
     this.gates = gates;
-    this.in = in;
-    this.residual = residual;
-    this.out = out;
-    this.numbers = new Activation(in.channels, 4, 1, in.blockChannels);
-    numbers.holdImages(images);
+    this.in = operands.in();
+    this.residual = Objects.requireNonNull(operands.residual());
+    this.out = operands.out();
+    this.numbers = numbers;
     this.average = in.format().isFloat() ? kernels.pool().average(in.asPlane()) : null;
     this.weigh = new NormKernels.Normalize[isFloat() ? parts + 1 : 0];
     Arrays.setAll(
         weigh,
         part -> {
-          int own = part == parts ? in.height : end(part, parts) - end(part - 1, parts);
+          int own = part == parts ? in.height() : end(part, parts) - end(part - 1, parts);
           int rows = Math.max(1, own);
           return kernels
               .norm()
               .normalize(
-                  in.asPlane().part(rows, in.width),
-                  residual.asPlane().part(rows, in.width),
-                  out.asPlane().part(rows, in.width));
+                  in.asPlane().part(rows, in.width()),
+                  residual.asPlane().part(rows, in.width()),
+                  out.asPlane().part(rows, in.width()));
         });
   }
 
   private int end(int part, int parts) {
-    return in.height * (part + 1) / parts;
+    return in.height() * (part + 1) / parts;
   }
 
-  /** Where an image's numbers are while the step runs. */
-  public Activation room() {
-    return numbers;
+  /** The layout of what the step notes of its input's channels while it runs. */
+  public static Layout numbers(Layout in, int images) {
+    return Layout.of(in.channels(), 4, 1, in.blockChannels()).withImages(images);
   }
 
   @Override
@@ -121,7 +115,7 @@ public final class AttentionStep implements Step {
   }
 
   private int at(int image, int b, int row) {
-    return numbers.image(image) + b * numbers.plane() + numbers.pixel(row, 0);
+    return numbers.at(image, b, row, 0);
   }
 
   private boolean isFloat() {
@@ -136,25 +130,24 @@ public final class AttentionStep implements Step {
 
   private void means(Frame frame, int n, int part, int parts) {
     for (int b = in.blocks() * part / parts; b < in.blocks() * (part + 1) / parts; b++) {
-      int plane = in.image(n) + b * in.plane();
       if (average != null) {
-        average.run(frame.memory(), plane + in.pixel(0, 0), at(n, b, MEAN));
+        average.run(frame.memory(), in.at(n, b, 0, 0), at(n, b, MEAN));
       } else {
-        meansOfWords(frame.arena(), plane, at(n, b, MEAN));
+        meansOfWords(frame.arena(), in.at(n, b, 0, 0), at(n, b, MEAN));
       }
     }
   }
 
   /** Rows are added up first: C2 makes vectors of long loops only. */
-  private void meansOfWords(float[] arena, int plane, int to) {
+  private void meansOfWords(float[] arena, int from, int to) {
     int perWord = in.format().perWord();
     int block = in.block();
-    float[] sums = new float[in.width * block];
-    float share = in.scale() / (in.height * in.width);
+    float[] sums = new float[in.width() * block];
+    float share = in.layout().scale() / (in.height() * in.width());
     for (int lane = 0; lane < perWord; lane++) {
       Arrays.fill(sums, 0);
-      for (int y = 0; y < in.height; y++) {
-        addRow(arena, plane + in.pixel(y, 0), lane, sums);
+      for (int y = 0; y < in.height(); y++) {
+        addRow(arena, from + y * in.rowStride(), lane, sums);
       }
       for (int w = 0; w < block; w++) {
         float sum = 0;
@@ -182,11 +175,11 @@ public final class AttentionStep implements Step {
   }
 
   private void gate(float[] arena, int n) {
-    int block = in.blockChannels;
+    int block = in.layout().blockChannels();
     int lanes = in.format().perWord();
-    float[] means = new float[in.channels];
-    float[] found = new float[in.channels];
-    for (int c = 0; c < in.channels; c++) {
+    float[] means = new float[in.channels()];
+    float[] found = new float[in.channels()];
+    for (int c = 0; c < in.channels(); c++) {
       means[c] = arena[at(n, c / block, MEAN) + c % block];
     }
     gates.compute(means, found);
@@ -194,9 +187,9 @@ public final class AttentionStep implements Step {
       Arrays.fill(arena, at(n, b, GATE), at(n, b, ZERO) + block, 0);
       Arrays.fill(arena, at(n, b, ONE), at(n, b, ONE) + block, 1);
     }
-    for (int c = 0; c < in.channels; c++) { // lane by lane
+    for (int c = 0; c < in.channels(); c++) { // lane by lane
       int place = c % block % lanes * (block / lanes) + c % block / lanes;
-      arena[at(n, c / block, GATE) + place] = found[c] * in.scale() / out.scale();
+      arena[at(n, c / block, GATE) + place] = found[c] * in.layout().scale() / out.layout().scale();
     }
   }
 
@@ -205,15 +198,16 @@ public final class AttentionStep implements Step {
     if (end(part, parts) == from) {
       return;
     }
-    float[] spread = isWordByWord() && !isFloat() ? new float[out.width * in.blockChannels] : NONE;
+    float[] spread =
+        isWordByWord() && !isFloat() ? new float[out.width() * in.layout().blockChannels()] : NONE;
     for (int b = 0; b < in.blocks(); b++) {
       if (isFloat()) {
         weigh[parts == 1 ? weigh.length - 1 : part].run(
             frame.memory(),
-            in.image(n) + b * in.plane() + in.pixel(from, 0),
+            in.at(n, b, from, 0),
             at(n, b, GATE),
-            residual.image(n) + b * residual.plane() + residual.pixel(from, 0),
-            out.image(n) + b * out.plane() + out.pixel(from, 0));
+            residual.at(n, b, from, 0),
+            out.at(n, b, from, 0));
       } else {
         spread(frame.arena(), at(n, b, GATE), spread);
       }
@@ -230,23 +224,23 @@ public final class AttentionStep implements Step {
   /** The gates of every lane as often as a row has pixels, so that a row is one long loop. */
   private void spread(float[] arena, int gate, float[] to) {
     int block = in.block();
-    int row = out.width * block;
+    int row = out.width() * block;
     for (int i = 0; i < to.length; i += block) {
       System.arraycopy(arena, gate + i / row * block, to, i, block);
     }
   }
 
   private void row(float[] arena, int n, int b, int y, float[] spread) {
-    int from = in.image(n) + b * in.plane() + in.pixel(y, 0);
-    int with = residual.image(n) + b * residual.plane() + residual.pixel(y, 0);
-    int to = out.image(n) + b * out.plane() + out.pixel(y, 0);
-    int words = out.width * out.block();
+    int from = in.at(n, b, y, 0);
+    int with = residual.at(n, b, y, 0);
+    int to = out.at(n, b, y, 0);
+    int words = out.width() * out.block();
     if (isFloat()) {
       for (int i = 0; i < words; i++) {
         arena[to + i] = Format.rounded(arena[to + i]);
       }
     } else if (!isWordByWord()) {
-      for (int x = 0; x < out.width; x++) {
+      for (int x = 0; x < out.width(); x++) {
         pixel(
             arena,
             from + x * in.block(),
@@ -264,8 +258,8 @@ public final class AttentionStep implements Step {
   /** Whatever the formats are. */
   private void pixel(float[] arena, int from, int with, int to, int gate) {
     int lanes = in.format().perWord();
-    float share = residual.scale() / out.scale();
-    for (int c = 0; c < out.blockChannels; c++) {
+    float share = residual.layout().scale() / out.layout().scale();
+    for (int c = 0; c < out.layout().blockChannels(); c++) {
       float own = arena[gate + c % lanes * in.block() + c / lanes];
       float sum =
           in.format().get(arena, from, c) * own + residual.format().get(arena, with, c) * share;
@@ -293,7 +287,7 @@ public final class AttentionStep implements Step {
   }
 
   private void bytes(float[] arena, int from, int with, int to, int words, float[] gates) {
-    float share = residual.scale() / out.scale();
+    float share = residual.layout().scale() / out.layout().scale();
     int sign = residual.format() == Format.S8 ? 0x80808080 : 0; // as the byte plus 128
     float offset = sign == 0 ? 0 : 128 * share;
     for (int i = 0; i < words; i++) {

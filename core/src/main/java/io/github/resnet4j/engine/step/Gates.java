@@ -1,6 +1,6 @@
 package io.github.resnet4j.engine.step;
 
-import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.ChannelAttention;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.nn.Parameter;
@@ -46,12 +46,8 @@ public sealed interface Gates {
   /** Elements of the array that parameters and their gradients lie in. */
   int size();
 
-  /**
-   * The gates of a layer.
-   *
-   * @throws IllegalArgumentException if it has none
-   */
-  static Gates of(Layer layer, StateDict state) {
+  /** The gates of a layer. */
+  static Gates of(ChannelAttention layer, StateDict state) {
     var places = new LinkedHashMap<String, Integer>();
     int size = 0;
     for (Parameter parameter : layer.parameters()) {
@@ -67,9 +63,8 @@ public sealed interface Gates {
    * The gates of a layer whose parameters lie in an array and may change there.
    *
    * @param place where a parameter begins, by its name
-   * @throws IllegalArgumentException if it has none
    */
-  static Gates of(Layer layer, float[] parameters, ToIntFunction<String> place) {
+  static Gates of(ChannelAttention layer, float[] parameters, ToIntFunction<String> place) {
     return switch (layer) {
       case SqueezeExcite attention -> {
         List<Integer> at =
@@ -84,13 +79,7 @@ public sealed interface Gates {
       case EfficientAttention attention ->
           new Neighbours(
               parameters, place.applyAsInt(attention.weight().name()), attention.kernel());
-      default -> throw new IllegalArgumentException(layer.name() + " weighs no channels");
     };
-  }
-
-  /** Whether a layer weighs channels. */
-  static boolean are(Layer layer) {
-    return layer instanceof SqueezeExcite || layer instanceof EfficientAttention;
   }
 
   /** Puts a parameter into an array: a matrix {@code [out, in, 1, 1]} with a row for each input. */

@@ -22,19 +22,19 @@ public record InputStep(Activation out) implements Step {
 
   @Override
   public void run(Frame frame, int first, int count, int phase, int part, int parts) {
-    int from = out.height * part / parts;
-    int end = out.height * (part + 1) / parts;
+    int from = out.height() * part / parts;
+    int end = out.height() * (part + 1) / parts;
     for (int n = first; n < first + count; n++) {
       if (part == 0) {
         out.clearBorder(frame.arena(), n);
       }
-      int image = (frame.firstImage + n) * out.channels * out.height * out.width;
+      int image = (frame.firstImage + n) * out.channels() * out.height() * out.width();
       for (int word = 0; word < out.blocks() * out.block(); word++) {
-        int to = out.image(n) + word / out.block() * out.plane() + word % out.block();
-        int channel =
-            word / out.block() * out.blockChannels + word % out.block() * out.format().perWord();
+        int block = word / out.block();
+        int within = word % out.block();
+        int channel = block * out.layout().blockChannels() + within * out.format().perWord();
         for (int y = from; y < end; y++) {
-          words(frame.input, image, channel, y, frame.arena(), to + out.pixel(y, 0));
+          words(frame.input, image, channel, y, frame.arena(), out.at(n, block, y, 0) + within);
         }
       }
     }
@@ -42,9 +42,9 @@ public record InputStep(Activation out) implements Step {
 
   /** A row of the word that begins with a channel. */
   private void words(float[] in, int image, int channel, int y, float[] arena, int to) {
-    int plane = out.height * out.width;
-    int at = image + channel * plane + y * out.width;
-    int channels = Math.clamp(out.channels - channel, 0, out.format().perWord());
+    int plane = out.height() * out.width();
+    int at = image + channel * plane + y * out.width();
+    int channels = Math.clamp(out.channels() - channel, 0, out.format().perWord());
     if (channels == 0) {
       fill(arena, to);
     } else if (out.format() == Format.FP32) {
@@ -61,21 +61,25 @@ public record InputStep(Activation out) implements Step {
   // One loop to a method: the compiler likes them so.
 
   private void fill(float[] arena, int to) {
-    for (int x = 0; x < out.width; x++) {
-      arena[to + x * out.block()] = 0;
+    int stride = out.block();
+    int width = out.width();
+    for (int x = 0; x < width; x++) {
+      arena[to + x * stride] = 0;
     }
   }
 
   private void copy(float[] in, int at, float[] arena, int to) {
     int stride = out.block();
-    for (int x = 0; x < out.width; x++) {
+    int width = out.width();
+    for (int x = 0; x < width; x++) {
       arena[to + x * stride] = in[at + x];
     }
   }
 
   private void round(float[] in, int at, float[] arena, int to) {
     int stride = out.block();
-    for (int x = 0; x < out.width; x++) {
+    int width = out.width();
+    for (int x = 0; x < width; x++) {
       arena[to + x * stride] = Format.rounded(in[at + x]);
     }
   }
@@ -83,7 +87,8 @@ public record InputStep(Activation out) implements Step {
   /** Where there is no second channel, its weights are zero, and the first one stands in. */
   private void halves(float[] in, int lower, int upper, float[] arena, int to) {
     int stride = out.block();
-    for (int x = 0; x < out.width; x++) {
+    int width = out.width();
+    for (int x = 0; x < width; x++) {
       int bits = Float.floatToRawIntBits(Format.rounded(in[lower + x])) >>> 16;
       bits |= Float.floatToRawIntBits(Format.rounded(in[upper + x])) & 0xFFFF0000;
       arena[to + x * stride] = Float.intBitsToFloat(bits);
@@ -92,9 +97,10 @@ public record InputStep(Activation out) implements Step {
 
   private void bytes(float[] in, int at, int plane, int channels, float[] arena, int to) {
     int stride = out.block();
-    float factor = 1 / out.scale();
-    float zero = out.zero() + 0.5f; // and what is cut off then rounds
-    for (int x = 0; x < out.width; x++) {
+    int width = out.width();
+    float factor = 1 / out.layout().scale();
+    float zero = out.layout().zero() + 0.5f; // and what is cut off then rounds
+    for (int x = 0; x < width; x++) {
       int bits = 0;
       for (int c = channels - 1; c >= 0; c--) {
         int number = (int) (in[at + c * plane + x] * factor + zero);

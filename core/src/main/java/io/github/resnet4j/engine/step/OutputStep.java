@@ -16,12 +16,12 @@ public record OutputStep(String name, Activation out, int index) implements Step
 
   @Override
   public void run(Frame frame, int first, int count, int phase, int part, int parts) {
-    int from = out.channels * part / parts;
-    int end = out.channels * (part + 1) / parts;
+    int from = out.channels() * part / parts;
+    int end = out.channels() * (part + 1) / parts;
     float[] to = frame.outputs[index];
     for (int n = first; n < first + count; n++) {
       for (int c = from; c < end; c++) {
-        int at = ((frame.firstImage + n) * out.channels + c) * out.height * out.width;
+        int at = ((frame.firstImage + n) * out.channels() + c) * out.height() * out.width();
         out.copyChannel(frame.arena(), n, c, to, at);
       }
     }

@@ -16,7 +16,6 @@ public final class PoolSteps {
   /** Maximum over windows. The border's zeros are no larger than any result of a ReLU. */
   public record MaxPool(MaxPool2d layer, Activation in, Activation out, PoolKernels.MaxRow max)
       implements Step {
-    /** Borders must be settled before. */
     public MaxPool(MaxPool2d layer, Activation in, Activation out, Kernels kernels) {
       this(
           layer,
@@ -51,13 +50,12 @@ public final class PoolSteps {
         if (part == 0) {
           out.clearBorder(frame.arena(), n);
         }
-        for (int y = out.height * part / parts; y < out.height * (part + 1) / parts; y++) {
+        for (int y = out.height() * part / parts; y < out.height() * (part + 1) / parts; y++) {
           for (int b = 0; b < out.blocks(); b++) {
-            int corner = in.pixel(y * layer.stride() - layer.padding(), -layer.padding());
             max.run(
                 frame.memory(),
-                in.image(n) + b * in.plane() + corner,
-                out.image(n) + b * out.plane() + out.pixel(y, 0));
+                in.at(n, b, y * layer.stride() - layer.padding(), -layer.padding()),
+                out.at(n, b, y, 0));
           }
         }
       }
@@ -67,7 +65,6 @@ public final class PoolSteps {
   /** The mean over all pixels. */
   public record AveragePool(String name, Activation in, Activation out, PoolKernels.Average average)
       implements Step {
-    /** Borders must be settled before. */
     public AveragePool(String name, Activation in, Activation out, Kernels kernels) {
       this(name, in, out, kernels.pool().average(in.asPlane()));
     }
@@ -86,10 +83,7 @@ public final class PoolSteps {
     public void run(Frame frame, int first, int count, int phase, int part, int parts) {
       for (int n = first; n < first + count; n++) {
         for (int b = in.blocks() * part / parts; b < in.blocks() * (part + 1) / parts; b++) {
-          average.run(
-              frame.memory(),
-              in.image(n) + b * in.plane() + in.pixel(0, 0),
-              out.image(n) + b * out.plane());
+          average.run(frame.memory(), in.at(n, b, 0, 0), out.at(n, b, 0, 0));
         }
       }
     }
@@ -105,8 +99,6 @@ public final class PoolSteps {
     private final PoolKernels.Average[] averages;
 
     /**
-     * Borders must be settled before.
-     *
      * @throws IllegalArgumentException if windows have more than 2×2 pixels, whose bytes would not
      *     add up so
      */
@@ -149,7 +141,7 @@ public final class PoolSteps {
         if (part == 0) {
           out.clearBorder(arena, n);
         }
-        for (int y = out.height * part / parts; y < out.height * (part + 1) / parts; y++) {
+        for (int y = out.height() * part / parts; y < out.height() * (part + 1) / parts; y++) {
           for (int b = 0; b < out.blocks(); b++) {
             row(frame, n, b, y);
           }
@@ -159,12 +151,12 @@ public final class PoolSteps {
 
     private void row(Frame frame, int n, int b, int y) {
       int top = y * layer.stride();
-      int rows = Math.min(layer.kernel(), in.height - top);
-      int to = out.image(n) + b * out.plane() + out.pixel(y, 0);
-      int from = in.image(n) + b * in.plane() + in.pixel(top, 0);
-      for (int x = 0; x < out.width; x++) {
+      int rows = Math.min(layer.kernel(), in.height() - top);
+      int to = out.at(n, b, y, 0);
+      int from = in.at(n, b, top, 0);
+      for (int x = 0; x < out.width(); x++) {
         int left = x * layer.stride();
-        int columns = Math.min(layer.kernel(), in.width - left);
+        int columns = Math.min(layer.kernel(), in.width() - left);
         if (out.format().isFloat()) {
           averages[2 * (rows - 1) + columns - 1].run(
               frame.memory(), from + left * in.block(), to + x * out.block());
@@ -208,14 +200,13 @@ public final class PoolSteps {
         if (part == 0) {
           out.clearBorder(arena, n);
         }
-        for (int y = out.height * part / parts; y < out.height * (part + 1) / parts; y++) {
+        for (int y = out.height() * part / parts; y < out.height() * (part + 1) / parts; y++) {
           for (int b = 0; b < out.blocks(); b++) {
-            int plane = in.image(n) + b * in.plane();
-            int to = out.image(n) + b * out.plane() + out.pixel(y, 0);
-            for (int x = 0; x < out.width; x++) {
+            int to = out.at(n, b, y, 0);
+            for (int x = 0; x < out.width(); x++) {
               for (int i = 0; i < pixels.length; i++) {
-                int row = layer.source(y, i / 3, in.height);
-                pixels[i] = plane + in.pixel(row, layer.source(x, i % 3, in.width));
+                int row = layer.source(y, i / 3, in.height());
+                pixels[i] = in.at(n, b, row, layer.source(x, i % 3, in.width()));
               }
               if (out.format().isFloat()) {
                 floats(arena, pixels, to + x * out.block());
@@ -314,11 +305,11 @@ public final class PoolSteps {
         if (part == 0) {
           out.clearBorder(arena, n);
         }
-        for (int y = out.height * part / parts; y < out.height * (part + 1) / parts; y++) {
+        for (int y = out.height() * part / parts; y < out.height() * (part + 1) / parts; y++) {
           if (out.format().perWord() == 1) {
             rowOfFloats(arena, n, y);
           } else {
-            for (int c = 0; c < out.paddedChannels(); c++) {
+            for (int c = 0; c < out.layout().paddedChannels(); c++) {
               row(arena, n, y, c);
             }
           }
@@ -328,20 +319,20 @@ public final class PoolSteps {
 
     /** One row, in runs of channels that lie side by side in both activations. */
     private void rowOfFloats(float[] arena, int n, int y) {
-      int before = (out.channels - in.channels) / 2;
+      int before = (out.channels() - in.channels()) / 2;
       int c = 0;
-      while (c < out.paddedChannels()) {
+      while (c < out.layout().paddedChannels()) {
         int old = c - before;
-        boolean isNew = old < 0 || old >= in.channels;
+        boolean isNew = old < 0 || old >= in.channels();
         int length = out.block() - c % out.block();
         if (old < 0) {
           length = Math.min(length, -old);
         } else if (!isNew) {
-          length = Math.min(length, Math.min(in.channels - old, in.block() - old % in.block()));
+          length = Math.min(length, Math.min(in.channels() - old, in.block() - old % in.block()));
         }
-        int to = out.word(n, c) + out.pixel(y, 0);
-        int from = isNew ? 0 : in.word(n, old) + in.pixel(y * stride, 0);
-        for (int x = 0; x < out.width; x++) {
+        int to = out.word(n, c) + out.layout().pixel(y, 0);
+        int from = isNew ? 0 : in.word(n, old) + in.layout().pixel(y * stride, 0);
+        for (int x = 0; x < out.width(); x++) {
           int at = to + x * out.block();
           if (isNew) {
             Arrays.fill(arena, at, at + length, 0);
@@ -355,12 +346,12 @@ public final class PoolSteps {
 
     /** One row of one channel; as many new channels come before the old ones as after them. */
     private void row(float[] arena, int n, int y, int channel) {
-      int old = channel - (out.channels - in.channels) / 2;
-      boolean isNew = old < 0 || old >= in.channels;
-      int to = out.word(n, channel) + out.pixel(y, 0);
-      int from = isNew ? 0 : in.word(n, old) + in.pixel(y * stride, 0);
+      int old = channel - (out.channels() - in.channels()) / 2;
+      boolean isNew = old < 0 || old >= in.channels();
+      int to = out.word(n, channel) + out.layout().pixel(y, 0);
+      int from = isNew ? 0 : in.word(n, old) + in.layout().pixel(y * stride, 0);
       Format format = out.format();
-      for (int x = 0; x < out.width; x++) {
+      for (int x = 0; x < out.width(); x++) {
         float value =
             isNew ? 0 : format.get(arena, from + x * stride * in.block(), old % format.perWord());
         format.put(arena, to + x * out.block(), channel % format.perWord(), value);

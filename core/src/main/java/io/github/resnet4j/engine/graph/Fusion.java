@@ -1,0 +1,52 @@
+package io.github.resnet4j.engine.graph;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Lets a convolution take in the batch norm, the sum and the ReLU that follow it, and an attention
+ * the sum and the ReLU: their results are then written once.
+ */
+public final class Fusion {
+  private Fusion() {}
+
+  public static Graph fuse(Graph graph) {
+    return new Graph(graph.blocks().stream().map(Fusion::fuse).toList(), graph.names());
+  }
+
+  private static List<Op> fuse(List<Op> block) {
+    var fused = new ArrayList<Op>();
+    for (Op op : block) {
+      Op both = fused.isEmpty() ? op : joined(fused.getLast(), op);
+      if (both != op) {
+        fused.removeLast();
+      }
+      fused.add(both);
+    }
+    return List.copyOf(fused);
+  }
+
+  /** Both in one, or the second as it is. */
+  private static Op joined(Op first, Op second) {
+    return switch (second) {
+      case Op.Norm norm when first instanceof Op.Conv conv && conv.out().equals(norm.in()) ->
+          new Op.Conv(conv.layer(), norm.layer(), conv.in(), null, false, norm.out());
+      case Op.Add add when first instanceof Op.Conv conv && isNormed(conv, add.main()) ->
+          new Op.Conv(conv.layer(), conv.norm(), conv.in(), add.shortcut(), false, add.out());
+      case Op.Add add
+          when first instanceof Op.Attention attention && attention.out().equals(add.main()) ->
+          new Op.Attention(attention.layer(), attention.in(), add.shortcut(), false, add.out());
+      case Op.Relu relu when first instanceof Op.Conv conv && isNormed(conv, relu.in()) ->
+          new Op.Conv(conv.layer(), conv.norm(), conv.in(), conv.residual(), true, relu.out());
+      case Op.Relu relu
+          when first instanceof Op.Attention attention && attention.out().equals(relu.in()) ->
+          new Op.Attention(
+              attention.layer(), attention.in(), attention.residual(), true, relu.out());
+      default -> second;
+    };
+  }
+
+  private static boolean isNormed(Op.Conv conv, Value result) {
+    return conv.norm() != null && conv.out().equals(result);
+  }
+}

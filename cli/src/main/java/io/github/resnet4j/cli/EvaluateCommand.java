@@ -21,6 +21,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
+@Work(Work.Kind.LONG)
 @Command(
     name = "evaluate",
     mixinStandardHelpOptions = true,

@@ -27,6 +27,7 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
+@Work(Work.Kind.PREDICTION)
 @Command(
     name = "features",
     mixinStandardHelpOptions = true,

@@ -18,6 +18,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
+@Work(Work.Kind.PREDICTION)
 @Command(
     name = "forward",
     mixinStandardHelpOptions = true,

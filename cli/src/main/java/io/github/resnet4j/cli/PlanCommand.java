@@ -12,6 +12,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
+@Work(Work.Kind.MEASURING)
 @Command(
     name = "plan",
     mixinStandardHelpOptions = true,

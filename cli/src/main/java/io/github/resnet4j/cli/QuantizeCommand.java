@@ -24,6 +24,7 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
+@Work(Work.Kind.LONG)
 @Command(
     name = "quantize",
     mixinStandardHelpOptions = true,

@@ -31,6 +31,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
+@Work(Work.Kind.SERVER)
 @Command(
     name = "serve",
     mixinStandardHelpOptions = true,

@@ -5,6 +5,7 @@ import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
+@Work(Work.Kind.TRAINING)
 @Command(
     name = "train",
     mixinStandardHelpOptions = true,

@@ -284,6 +284,18 @@ class Assembler {
 
   void jump(Condition condition, Label label) {
     emit(0x0F, 0x80 | condition.code);
+    use(label);
+  }
+
+  /** The address of a label. */
+  void lea(Reg to, Label label) {
+    rex(to.ordinal(), 0, 0);
+    emit(0x8D, (to.ordinal() & 7) << 3 | 5);
+    use(label);
+  }
+
+  /** The distance to a label, once it is known. */
+  private void use(Label label) {
     int use = size;
     emit32(0);
     if (label.at >= 0) {
@@ -295,6 +307,13 @@ class Assembler {
 
   private void patch(int use, int target) {
     ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).putInt(use, target - (use + 4));
+  }
+
+  /** Words of 16 bits, for instructions to read. */
+  void words(int... values) {
+    for (int value : values) {
+      emit(value, value >> 8);
+    }
   }
 
   /** Fills up to a multiple with instructions that do nothing. */

@@ -43,6 +43,25 @@ final class Guard {
     }
   }
 
+  /**
+   * Calls a kernel with copies of its operands: slices of arrays, each of what the kernel may
+   * touch.
+   */
+  static void call(
+      MemorySegment code, MemorySegment[] operands, long first, long second, long third)
+      throws Throwable {
+    var copies = new MemorySegment[operands.length];
+    for (int i = 0; i < copies.length; i++) {
+      copies[i] = MachineCode.betweenForbiddenPages(operands[i].byteSize());
+      copies[i].copyFrom(operands[i]);
+    }
+    MachineCode.caller(4, 3)
+        .invokeExact(code, copies[0], copies[1], copies[2], copies[3], first, second, third);
+    for (int i = 0; i < copies.length; i++) {
+      operands[i].copyFrom(copies[i]);
+    }
+  }
+
   /** A copy of a list that never changes. */
   static MemorySegment copyOf(int[] values) {
     MemorySegment copy = MachineCode.betweenForbiddenPages(4L * values.length);

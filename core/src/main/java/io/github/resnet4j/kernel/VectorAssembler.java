@@ -39,6 +39,12 @@ final class VectorAssembler extends VectorEncoder {
   private static final Opcode VPACKSSDW = Opcode.of660F(0x6B);
   private static final Opcode VPACKSSWB = Opcode.of660F(0x63);
   private static final Opcode VPACKUSWB = Opcode.of660F(0x67);
+  private static final Opcode VPBLENDVB = Opcode.of660F3A(0x4C);
+  private static final Opcode VPMOVSXBW = Opcode.of660F38(0x20);
+  private static final Opcode VBROADCASTI128 = Opcode.of660F38(0x5A);
+  private static final Opcode VINSERTI128 = Opcode.of660F3A(0x38);
+  private static final Opcode VPERM2I128 = Opcode.of660F3A(0x46);
+  private static final Opcode VPTEST = Opcode.of660F38(0x17);
   private static final Opcode VMOVQ_STORE = Opcode.of660F(0xD6);
   private static final Opcode VMOVD = Opcode.of660F(0x6E);
   private static final Opcode VMOVSS = Opcode.ofF30F(0x10);
@@ -299,6 +305,137 @@ final class VectorAssembler extends VectorEncoder {
   /** The greater of unsigned bytes. */
   void vpmaxub(Vec to, Vec a, Mem b) {
     three(VPMAXUB, to, a, b);
+  }
+
+  // --- bytes and words, in 256 bits -------------------------------------------------------------
+
+  /** Instructions on whole numbers in each half of a vector: {@code to = a (operation) b}. */
+  enum Packed {
+    VPUNPCKLBW(Opcode.of660F(0x60)),
+    VPUNPCKLWD(Opcode.of660F(0x61)),
+    VPUNPCKLDQ(Opcode.of660F(0x62)),
+    VPACKSSWB(Opcode.of660F(0x63)),
+    VPUNPCKHBW(Opcode.of660F(0x68)),
+    VPUNPCKHWD(Opcode.of660F(0x69)),
+    VPUNPCKHDQ(Opcode.of660F(0x6A)),
+    VPACKSSDW(Opcode.of660F(0x6B)),
+    VPUNPCKLQDQ(Opcode.of660F(0x6C)),
+    VPUNPCKHQDQ(Opcode.of660F(0x6D)),
+    VPMULLW(Opcode.of660F(0xD5)),
+    VPAND(Opcode.of660F(0xDB)),
+    VPMULHW(Opcode.of660F(0xE5)),
+    VPOR(Opcode.of660F(0xEB)),
+    VPXOR(Opcode.of660F(0xEF)),
+    VPMADDWD(Opcode.of660F(0xF5)),
+    VPSUBW(Opcode.of660F(0xF9)),
+    VPSUBD(Opcode.of660F(0xFA)),
+    VPADDW(Opcode.of660F(0xFD)),
+    VPADDD(Opcode.of660F(0xFE)),
+    VPSHUFB(Opcode.of660F38(0x00)),
+    VPCMPEQQ(Opcode.of660F38(0x29));
+
+    private final Opcode opcode;
+
+    Packed(Opcode opcode) {
+      this.opcode = opcode;
+    }
+  }
+
+  /** Shifts of each number by a constant. */
+  enum Shift {
+    VPSRAW(0x71, 4),
+    VPSLLW(0x71, 6),
+    VPSRAD(0x72, 4);
+
+    private final Opcode opcode;
+    private final int operation;
+
+    Shift(int code, int operation) {
+      this.opcode = Opcode.of660F(code);
+      this.operation = operation;
+    }
+  }
+
+  private static void checkHalf(Vec... vectors) {
+    for (Vec vector : vectors) {
+      if (vector.width() != Width.YMM || isHigh(vector.number())) {
+        throw new IllegalArgumentException(vector + " is none of the first 16 of 256 bits");
+      }
+    }
+  }
+
+  void packed(Packed instruction, Vec to, Vec a, Vec b) {
+    checkHalf(to, a, b);
+    three(instruction.opcode, to, a, b);
+  }
+
+  void packed(Packed instruction, Vec to, Vec a, Mem b) {
+    checkHalf(to, a);
+    three(instruction.opcode, to, a, b);
+  }
+
+  void shift(Shift instruction, Vec to, Vec from, int bits) {
+    checkHalf(to, from);
+    registers(instruction.opcode, Width.YMM, instruction.operation, to.number(), from.number(), 0);
+    emit(bits);
+  }
+
+  /** {@code to = mask's byte is negative ? b : a}, byte by byte. */
+  void vpblendvb(Vec to, Vec a, Vec b, Vec mask) {
+    checkHalf(to, a, b, mask);
+    three(VPBLENDVB, to, a, b);
+    emit(mask.number() << 4);
+  }
+
+  /** Sixteen bytes as words, with their sign. */
+  void vpmovsxbw(Vec to, Mem from) {
+    checkHalf(to);
+    memory(VPMOVSXBW, to, 0, from, 16);
+  }
+
+  /** Sixteen bytes into both halves. */
+  void vbroadcasti128(Vec to, Mem from) {
+    checkHalf(to);
+    memory(VBROADCASTI128, to, 0, from, 16);
+  }
+
+  /** The lower half of a, and memory as the upper half. */
+  void vinserti128(Vec to, Vec a, Mem upper) {
+    checkHalf(to, a);
+    memory(VINSERTI128, to, a.number(), upper, 16);
+    emit(1);
+  }
+
+  /** Stores the upper half. */
+  void vextracti128(Mem to, Vec from) {
+    checkHalf(from);
+    memory(VEXTRACTI128, from, 0, to, 16);
+    emit(1);
+  }
+
+  /** A half of a as the lower one, of b as the upper one; 1 stands for the upper half of each. */
+  void vperm2i128(Vec to, Vec a, int halfOfA, Vec b, int halfOfB) {
+    checkHalf(to, a, b);
+    three(VPERM2I128, to, a, b);
+    emit(halfOfA | 2 + halfOfB << 4);
+  }
+
+  /** Puts the four parts of 64 bits in another order, the lowest first. */
+  void vpermq(Vec to, Vec from, int first, int second, int third, int fourth) {
+    checkHalf(to, from);
+    emit(
+        0xC4,
+        (1 ^ high(to.number())) << 7 | 1 << 6 | (1 ^ high(from.number())) << 5 | 3,
+        0x80 | 15 << 3 | 4 | 1, // W, no second operand, 256 bits, 66
+        0x00,
+        0xC0 | (to.number() & 7) << 3 | from.number() & 7,
+        first | second << 2 | third << 4 | fourth << 6);
+  }
+
+  /** Compares with zero: {@link Condition#EQUAL} where a and b have no bit in common. */
+  void vptest(Vec a, Vec b) {
+    checkHalf(a, b);
+    two(VPTEST, a, b);
   }
 
   // --- single lanes, in the first 16 registers --------------------------------------------------

@@ -14,12 +14,15 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.zip.CRC32;
 import java.util.zip.ZipInputStream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
  * JPEG files against Pillow. {@code golden/jpeg.zip} has small files of several encoders, with all
- * samplings, whole and damaged; {@code jpeg.json} has what Pillow made of them.
+ * samplings, whole and damaged; {@code jpeg.json} has what Pillow made of them. The build runs this
+ * with machine code and with plain loops.
  */
+@Tag("kernels")
 class JpegTest {
   private static Map<String, byte[]> files() throws IOException {
     var files = new LinkedHashMap<String, byte[]>();

@@ -178,7 +178,72 @@ class AssemblerTest {
       }
     }
     general(w);
+    w.longest = Width.YMM;
+    for (int i = 0; i < 6; i++) {
+      bytesAndWords(w, w.vector(), w.vector(), w.vector(), w.mem());
+    }
     return w.instructions;
+  }
+
+  private static void bytesAndWords(Writer w, Vec a, Vec b, Vec c, Mem m) {
+    for (var instruction : VectorAssembler.Packed.values()) {
+      String name = instruction.name().toLowerCase(Locale.ROOT);
+      w.write(code -> {
+        code.packed(instruction, a, b, c);
+        return "%s %s,%s,%s".formatted(name, name(a), name(b), name(c));
+      });
+      w.write(code -> {
+        code.packed(instruction, a, b, m);
+        return "%s %s,%s,YMMWORD PTR %s".formatted(name, name(a), name(b), text(m));
+      });
+    }
+    for (var shift : VectorAssembler.Shift.values()) {
+      w.write(code -> {
+        code.shift(shift, a, b, 7);
+        return "%s %s,%s,0x7".formatted(shift.name().toLowerCase(Locale.ROOT), name(a), name(b));
+      });
+    }
+    w.write(code -> {
+      code.vpblendvb(a, b, c, b);
+      return "vpblendvb %s,%s,%s,%s".formatted(name(a), name(b), name(c), name(b));
+    });
+    w.write(code -> {
+      code.vpmovsxbw(a, m);
+      return "vpmovsxbw %s,XMMWORD PTR %s".formatted(name(a), text(m));
+    });
+    w.write(code -> {
+      code.vbroadcasti128(a, m);
+      return "vbroadcasti128 %s,XMMWORD PTR %s".formatted(name(a), text(m));
+    });
+    w.write(code -> {
+      code.vinserti128(a, b, m);
+      return "vinserti128 %s,%s,XMMWORD PTR %s,0x1".formatted(name(a), name(b), text(m));
+    });
+    w.write(code -> {
+      code.vextracti128(m, a);
+      return "vextracti128 XMMWORD PTR %s,%s,0x1".formatted(text(m), name(a));
+    });
+    w.write(code -> {
+      code.vperm2i128(a, b, 1, c, 0);
+      return "vperm2i128 %s,%s,%s,0x21".formatted(name(a), name(b), name(c));
+    });
+    w.write(code -> {
+      code.vpermq(a, b, 0, 2, 1, 3);
+      return "vpermq %s,%s,0xd8".formatted(name(a), name(b));
+    });
+    w.write(code -> {
+      code.vptest(a, b);
+      return "vptest %s,%s".formatted(name(a), name(b));
+    });
+    Reg reg = w.reg();
+    w.write(code -> {
+      var constants = new Label();
+      code.lea(reg, constants);
+      code.ret();
+      code.bind(constants);
+      code.words(0x9090);
+      return "lea %s,[rip+0x1]; ret; nop".formatted(name(reg));
+    });
   }
 
   private static void ofFullVectors(Writer w, Vec a, Vec b, Vec c, Mem m) {

@@ -178,6 +178,50 @@ class MachineCodeTest {
   }
 
   @Test
+  void kernelsOfJpegTouchNothingBesideTheirOperands() throws Exception {
+    assumeTrue(!System.getProperty("os.name").startsWith("Windows"), "needs POSIX");
+    assertEquals("same", run(GuardedJpeg.class, List.of("-Dresnet4j.guard=true")));
+  }
+
+  /** Runs the kernels of a JPEG decoder on rows of all widths, against forbidden pages. */
+  static final class GuardedJpeg {
+    public static void main(String[] arguments) {
+      for (int width = 1; width < 200; width++) {
+        if (!Arrays.equals(
+            jpeg(new MachineJpeg(), width, new Random(width)),
+            jpeg(new ScalarJpeg(), width, new Random(width)))) {
+          System.out.println("different at width " + width);
+          return;
+        }
+      }
+      System.out.println("same");
+    }
+  }
+
+  private static byte[] jpeg(JpegKernels kernels, int width, Random random) {
+    int blocks = Math.ceilDiv(width, 8);
+    short[] coefficients = new short[64 * blocks];
+    long[] nonZero = new long[blocks];
+    Arrays.fill(nonZero, -1);
+    short[] steps = new short[64];
+    for (int i = 0; i < 64; i++) {
+      steps[i] = (short) random.nextInt(1, 30);
+    }
+    for (int i = 0; i < coefficients.length; i++) {
+      coefficients[i] = (short) random.nextInt(-20, 20);
+    }
+    byte[] samples = new byte[8 * 8 * blocks];
+    kernels.idct(coefficients, nonZero, 0, blocks, steps, samples, 0, 8 * blocks);
+    byte[] wide = new byte[2 * width];
+    kernels.widen(samples, 0, 8 * blocks, width, wide);
+    byte[] rgb = new byte[6 * width];
+    kernels.rgb(wide, width, wide, 0, samples, 8 * blocks, width, rgb, 0);
+    kernels.widen(samples, 56 * blocks - width, width, wide);
+    kernels.interleave(wide, 0, wide, width, samples, 64 * blocks - width, width, rgb, 3 * width);
+    return rgb;
+  }
+
+  @Test
   void theGuardStopsAnAccessBesideAnOperand() throws Exception {
     assumeTrue(!System.getProperty("os.name").startsWith("Windows"), "needs POSIX");
     var command =

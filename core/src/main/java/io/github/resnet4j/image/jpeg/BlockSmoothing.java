@@ -1,5 +1,6 @@
 package io.github.resnet4j.image.jpeg;
 
+import io.github.resnet4j.kernel.ZigZag;
 import java.util.Arrays;
 
 /**
@@ -7,6 +8,8 @@ import java.util.Arrays;
  * coefficients of the 5 × 5 blocks around, as libjpeg-turbo does.
  */
 final class BlockSmoothing {
+  private static final byte[] POSITIONS = ZigZag.positions();
+
   /** Coefficients that are estimated or looked at: DC and the first nine others. */
   private static final int SAVED = 10;
 
@@ -81,7 +84,7 @@ final class BlockSmoothing {
         return false;
       }
       for (int k = 0; k < SAVED; k++) {
-        if (component.quantization[ZigZag.POSITIONS[k]] == 0) {
+        if (component.quantization[POSITIONS[k]] == 0) {
           return false;
         }
         useful |= k > 0 && known[k] != 0;
@@ -96,6 +99,8 @@ final class BlockSmoothing {
    * @param above block rows above to look at, at most 2
    * @param below block rows below to look at, at most 2
    * @param complete whether the last scan reached this row
+   * @param to a row of blocks
+   * @param nonZero a bit for each of a block's coefficients that is not zero
    */
   void smooth(
       Component component,
@@ -104,11 +109,14 @@ final class BlockSmoothing {
       int above,
       int below,
       boolean complete,
-      short[] block) {
+      short[] to,
+      long[] nonZero) {
     int[] known =
         complete ? bits[component.index] : scans > 1 ? previousBits[component.index] : UNKNOWN;
-    System.arraycopy(
-        component.coefficients, 64 * (row * component.blocksPerRow + column), block, 0, 64);
+    int block = row * component.blocksPerRow + column;
+    int at = 64 * column;
+    System.arraycopy(component.coefficients, 64 * block, to, at, 64);
+    nonZero[column] = component.nonZero[block];
     boolean wide = true;
     for (int k = 1; k < SAVED; k++) {
       wide &= known[k] == -1;
@@ -117,14 +125,15 @@ final class BlockSmoothing {
     int[][] weights = wide ? WIDE : NARROW;
     int[] steps = component.quantization;
     for (int k = 1; k < weights.length; k++) {
-      int position = ZigZag.POSITIONS[k];
-      if (known[k] != 0 && block[position] == 0) {
-        block[position] =
+      int position = POSITIONS[k];
+      if (known[k] != 0 && to[at + position] == 0) {
+        to[at + position] =
             (short) estimate(neighbours, weights[k], steps[0], steps[position], known[k]);
+        nonZero[column] |= 1L << k;
       }
     }
     if (wide) {
-      block[0] = (short) estimate(neighbours, weights[0], steps[0], steps[0], 0);
+      to[at] = (short) estimate(neighbours, weights[0], steps[0], steps[0], 0);
     }
   }
 

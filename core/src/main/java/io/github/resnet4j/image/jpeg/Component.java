@@ -41,8 +41,14 @@ final class Component {
 
   boolean quantized;
 
-  /** All blocks' coefficients by position, of files with several scans; else empty. */
+  /**
+   * Coefficients by position: of all blocks where the file has several scans, else of those of one
+   * row of MCUs.
+   */
   short[] coefficients = {};
+
+  /** A bit for the k-th stored coefficient of each block, from k = 1 on, that is not zero. */
+  long[] nonZero = {};
 
   /** Samples less 128 of one row of MCUs, with rows of the one before it above. */
   byte[] samples = {};

@@ -1,5 +1,6 @@
 package io.github.resnet4j.image.jpeg;
 
+import io.github.resnet4j.kernel.ZigZag;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -335,8 +336,9 @@ final class Headers {
         throw wrongLength("DQT");
       }
       int[] steps = new int[64];
+      byte[] positions = ZigZag.positions();
       for (int k = 0; k < 64; k++, at += bytes) {
-        steps[ZigZag.POSITIONS[k]] = bytes == 1 ? u8(at) : u16(at);
+        steps[positions[k]] = bytes == 1 ? u8(at) : u16(at);
       }
       quantization[head & 15] = steps;
     }

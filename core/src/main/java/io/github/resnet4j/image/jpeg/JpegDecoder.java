@@ -1,6 +1,8 @@
 package io.github.resnet4j.image.jpeg;
 
+import io.github.resnet4j.kernel.JpegKernels;
 import java.io.IOException;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -26,6 +28,7 @@ public final class JpegDecoder {
   private final Limits limits;
   private final Frame frame;
   private final int smallestBlock;
+  private final JpegKernels kernels = JpegKernels.create();
 
   private Scan scan;
   private HuffmanTable[] dcTables = {};
@@ -114,7 +117,7 @@ public final class JpegDecoder {
     int width = Frame.ceil(frame.width() * smallestBlock, 8);
     int height = Frame.ceil(frame.height() * smallestBlock, 8);
     byte[] rgb = new byte[bytes(3L * width * height)];
-    var rows = new RgbRows(frame, headers.colorModel(), smallestBlock, rgb);
+    var rows = new RgbRows(kernels, frame, headers.colorModel(), smallestBlock, rgb);
     if (frame.progressive() || scan.components().size() < frame.components().size()) {
       decodeScans(rows);
     } else {
@@ -205,18 +208,36 @@ public final class JpegDecoder {
     }
   }
 
-  /** One scan that holds all components: blocks become samples at once. */
+  /** One scan that holds all components: blocks become samples after each row of MCUs. */
   private void decodeSingleScan(RgbRows rows) throws IOException {
     startScan(scan);
+    int most = 0;
+    for (Component component : frame.components()) {
+      int blocks = component.blocksPerRow * component.v;
+      most = Math.max(most, 64 * blocks);
+      component.coefficients = new short[64 * blocks];
+      component.nonZero = new long[blocks];
+    }
+    short[] zeros = new short[most];
     var sequential = new SequentialScan(data, dcTables, acTables);
-    var output = new BlockOutput();
+    var output = new BlockOutput(kernels, frame);
     boolean interleaved = scan.components().size() > 1;
     for (int row = 0; row < frame.mcuRows(); row++) {
       limits.progress();
+      if (row > 0) {
+        for (Component component : frame.components()) {
+          int count = component.coefficients.length;
+          System.arraycopy(zeros, 0, component.coefficients, 0, count);
+          Arrays.fill(component.nonZero, 0);
+        }
+      }
       if (interleaved) {
-        interleavedRow(row, sequential, output);
+        interleavedRow(sequential);
       } else {
-        singleComponentRow(row, sequential, output);
+        singleComponentRow(row, sequential);
+      }
+      for (Component component : frame.components()) {
+        output.put(component, row, 0);
       }
       rows.emit(row);
     }
@@ -226,48 +247,36 @@ public final class JpegDecoder {
     expectEnd();
   }
 
-  private void interleavedRow(int row, SequentialScan sequential, BlockOutput output)
-      throws JpegException {
+  private void interleavedRow(SequentialScan sequential) throws JpegException {
     int mcus = frame.mcusPerRow();
     for (int mcu = 0; mcu < mcus; mcu++) {
       restartIfDue();
-      boolean skip = exhausted;
+      if (exhausted) {
+        continue;
+      }
       for (Component component : scan.components()) {
         for (int y = 0; y < component.v; y++) {
-          boolean rowInside = row * component.v + y < component.heightInBlocks;
+          int at = y * component.blocksPerRow + mcu * component.h;
           for (int x = 0; x < component.h; x++) {
-            if (!skip) {
-              sequential.read(component);
-            }
-            int column = mcu * component.h + x;
-            if (rowInside && column < component.widthInBlocks) {
-              output.put(component, sequential, y, column);
-            }
-            sequential.clear();
+            sequential.read(component, 64 * (at + x));
           }
         }
       }
-      if (!skip) {
-        checkData();
-      }
+      checkData();
     }
   }
 
-  private void singleComponentRow(int row, SequentialScan sequential, BlockOutput output)
-      throws JpegException {
+  private void singleComponentRow(int row, SequentialScan sequential) throws JpegException {
     Component component = scan.components().getFirst();
-    for (int y = 0; y < component.v; y++) {
-      if (row * component.v + y >= component.heightInBlocks) {
-        return;
-      }
-      for (int column = 0; column < component.widthInBlocks; column++) {
+    int rows = Math.min(component.v, component.heightInBlocks - row * component.v);
+    for (int y = 0; y < rows; y++) {
+      int at = 64 * y * component.blocksPerRow;
+      for (int x = 0; x < component.widthInBlocks; x++, at += 64) {
         restartIfDue();
         if (!exhausted) {
-          sequential.read(component);
+          sequential.read(component, at);
           checkData();
         }
-        output.put(component, sequential, y, column);
-        sequential.clear();
       }
     }
   }
@@ -289,6 +298,7 @@ public final class JpegDecoder {
     for (Component component : frame.components()) {
       int blockRows = frame.mcuRows() * component.v;
       component.coefficients = new short[bytes(64L * component.blocksPerRow * blockRows)];
+      component.nonZero = new long[component.blocksPerRow * blockRows];
     }
     var smoothing = new BlockSmoothing(frame.components().size());
     for (@Nullable Scan next = scan; next != null; next = headers.nextScan()) {
@@ -300,14 +310,14 @@ public final class JpegDecoder {
       readScan();
     }
     boolean smooth = frame.progressive() && smoothing.isUseful(frame);
-    var output = new BlockOutput();
+    var output = new BlockOutput(kernels, frame);
     for (int row = 0; row < frame.mcuRows(); row++) {
       limits.progress();
       for (Component component : frame.components()) {
         if (smooth) {
-          output.putRowSmoothed(component, row, frame, smoothing, row <= lastGoodRow);
+          output.putSmoothed(component, row, frame, smoothing, row <= lastGoodRow);
         } else {
-          output.putRow(component, row);
+          output.put(component, row, row * component.v);
         }
       }
       rows.emit(row);
@@ -389,7 +399,7 @@ public final class JpegDecoder {
     if (sequential == null) {
       progressive.read(component, at);
     } else {
-      sequential.readCoefficients(component, at);
+      sequential.read(component, at);
     }
   }
 }

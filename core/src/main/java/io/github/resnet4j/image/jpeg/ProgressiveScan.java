@@ -1,9 +1,12 @@
 package io.github.resnet4j.image.jpeg;
 
+import io.github.resnet4j.kernel.ZigZag;
 import java.nio.ByteBuffer;
 
 /** Decodes one scan of a progressive file into the components' coefficients. */
 final class ProgressiveScan {
+  private static final byte[] POSITIONS = ZigZag.positions();
+
   private final EntropyData data;
   private final Scan scan;
   private final HuffmanTable[] dcTables;
@@ -21,11 +24,6 @@ final class ProgressiveScan {
 
   void restart() {
     endOfBandRun = 0;
-  }
-
-  /** Whether the blocks that follow need no data. */
-  boolean inRun() {
-    return endOfBandRun > 0;
   }
 
   /**
@@ -93,6 +91,7 @@ final class ProgressiveScan {
     }
     HuffmanTable table = acTables[component.acTable];
     short[] coefficients = component.coefficients;
+    long nonZero = component.nonZero[at >> 6];
     EntropyData data = this.data;
     ByteBuffer words = data.words;
     long window = data.window;
@@ -141,8 +140,12 @@ final class ProgressiveScan {
         window <<= size;
         held -= size;
       }
-      coefficients[at + ZigZag.POSITIONS[k]] = (short) (value << bit);
+      short coefficient = (short) (value << bit);
+      coefficients[at + POSITIONS[k]] = coefficient;
+      long mark = 1L << Math.min(k, 63);
+      nonZero = coefficient == 0 ? nonZero & ~mark : nonZero | mark;
     }
+    component.nonZero[at >> 6] = nonZero;
     data.window = window;
     data.held = held;
     data.next = next;
@@ -154,11 +157,16 @@ final class ProgressiveScan {
       k = refineUntilEndOfBand(component, at);
     }
     if (endOfBandRun > 0) {
-      for (; k <= scan.last(); k++) {
-        correct(component.coefficients, at + ZigZag.POSITIONS[k]);
+      if (k <= scan.last()) {
+        correct(component.coefficients, at, component.nonZero[at >> 6] & band(k));
       }
       endOfBandRun--;
     }
+  }
+
+  /** Bits for the band's coefficients from k on, which is one of them. */
+  private long band(int k) {
+    return -1L << k & -1L >>> 63 - scan.last();
   }
 
   private int refineUntilEndOfBand(Component component, int at) {
@@ -171,39 +179,45 @@ final class ProgressiveScan {
       int run = symbol >> 4;
       int value = 0;
       if ((symbol & 15) != 0) { // its size should be 1
-        value = bit() ? 1 << scan.bit() : -1 << scan.bit();
+        value = take(1) != 0 ? 1 << scan.bit() : -1 << scan.bit();
       } else if (run != 15) {
-        refill();
         endOfBandRun = (1 << run) + (run > 0 ? take(run) : 0);
         break;
       }
-      // Coefficients that are known already are refined on the way, zeros are counted.
-      do {
-        int position = at + ZigZag.POSITIONS[k];
-        if (coefficients[position] == 0) {
-          if (--run < 0) {
-            break;
-          }
-        } else {
-          correct(coefficients, position);
-        }
-        k++;
-      } while (k <= last);
+      // Zeros are counted, coefficients that are known already are refined on the way.
+      long known = component.nonZero[at >> 6];
+      long zeros = ~known & band(k);
+      for (; run > 0; run--) {
+        zeros &= zeros - 1;
+      }
+      int next = zeros == 0 ? last + 1 : Long.numberOfTrailingZeros(zeros);
+      correct(coefficients, at, known & band(k) & (zeros & -zeros) - 1);
+      k = next;
       if (value != 0) {
-        coefficients[at + ZigZag.POSITIONS[k]] = (short) value;
+        coefficients[at + POSITIONS[k]] = (short) value;
+        component.nonZero[at >> 6] |= 1L << Math.min(k, 63);
       }
     }
     return k;
   }
 
-  /** One more bit of a coefficient that is not zero. */
-  private void correct(short[] coefficients, int position) {
-    int coefficient = coefficients[position];
-    if (coefficient != 0 && bit()) {
-      int step = 1 << scan.bit();
-      if ((coefficient & step) == 0) {
+  /** One more bit of each of these coefficients, none of which is zero. */
+  private void correct(short[] coefficients, int at, long which) {
+    int bit = scan.bit();
+    long left = which;
+    while (left != 0) {
+      refill();
+      int count = Math.min(32, Long.bitCount(left));
+      long bits = data.window;
+      for (int i = 0; i < count; i++, bits <<= 1) {
+        int position = at + POSITIONS[Long.numberOfTrailingZeros(left)];
+        left &= left - 1;
+        int coefficient = coefficients[position];
+        int step = (int) (bits >>> 63) << bit & ~coefficient;
         coefficients[position] = (short) (coefficient + (coefficient >= 0 ? step : -step));
       }
+      data.window = bits;
+      data.held -= count;
     }
   }
 }

@@ -29,7 +29,7 @@ final class ReducedIdct {
     switch (size) {
       case 4 -> four(block, samples, at, stride);
       case 2 -> two(block, samples, at, stride);
-      default -> samples[at] = Idct.clamp(block[0] + 4 >> 3);
+      default -> samples[at] = clamp(block[0] + 4 >> 3);
     }
   }
 
@@ -52,7 +52,7 @@ final class ReducedIdct {
       System.arraycopy(columns, 8 * r, line, 0, 8);
       four(line, 19);
       for (int c = 0; c < 4; c++) {
-        samples[at + r * stride + c] = Idct.clamp(line[c]);
+        samples[at + r * stride + c] = clamp(line[c]);
       }
     }
   }
@@ -88,12 +88,17 @@ final class ReducedIdct {
   private static void twoRow(int[] x, byte[] samples, int at) {
     int odd = odd(x[1], x[3], x[5], x[7]);
     int even = (x[0] << 15) + (1 << 19);
-    samples[at] = Idct.clamp(even + odd >> 20);
-    samples[at + 1] = Idct.clamp(even - odd >> 20);
+    samples[at] = clamp(even + odd >> 20);
+    samples[at + 1] = clamp(even - odd >> 20);
   }
 
   private static int odd(int x1, int x3, int x5, int x7) {
     return -x7 * F_0_720 + x5 * F_0_850 - x3 * F_1_272 + x1 * F_3_624;
+  }
+
+  /** A sample, as its distance to 128. */
+  private static byte clamp(int centered) {
+    return (byte) Math.max(-128, Math.min(centered, 127));
   }
 
   private static int clip16(int value) {

@@ -1,5 +1,6 @@
 package io.github.resnet4j.image.jpeg;
 
+import io.github.resnet4j.kernel.JpegKernels;
 import java.util.List;
 
 /**
@@ -23,7 +24,8 @@ final class RgbRows {
   private final boolean context;
   private final byte[] rgb;
 
-  RgbRows(Frame frame, ColorModel model, int smallestBlock, byte[] rgb) throws JpegException {
+  RgbRows(JpegKernels kernels, Frame frame, ColorModel model, int smallestBlock, byte[] rgb)
+      throws JpegException {
     components = frame.components();
     groups = smallestBlock;
     width = Frame.ceil(frame.width() * smallestBlock, 8);
@@ -35,14 +37,14 @@ final class RgbRows {
     boolean anyContext = false;
     for (Component component : components) {
       var upsampler =
-          new Upsampler(component, frame.maxH(), maxV, smallestBlock, smallestBlock > 1);
+          new Upsampler(kernels, component, frame.maxH(), maxV, smallestBlock, smallestBlock > 1);
       upsamplers[component.index] = upsampler;
       anyContext |= upsampler.needsContext();
     }
     context = anyContext;
     rows = new byte[upsamplers.length][];
     starts = new int[upsamplers.length];
-    converter = new RgbRow(model, width);
+    converter = new RgbRow(kernels, model, width);
     for (Component component : components) {
       component.stride = component.blocksPerRow * component.blockSize;
       int group = component.rowsInGroup;

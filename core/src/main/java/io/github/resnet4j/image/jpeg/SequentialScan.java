@@ -1,29 +1,15 @@
 package io.github.resnet4j.image.jpeg;
 
+import io.github.resnet4j.kernel.ZigZag;
 import java.nio.ByteBuffer;
-import java.util.Arrays;
 
 /** Decodes blocks of a baseline or extended sequential scan. */
 final class SequentialScan {
-  /** For coefficients that are kept as they are. */
-  private static final int[] ONES = new int[64];
-
-  static {
-    Arrays.fill(ONES, 1);
-  }
+  private static final byte[] POSITIONS = ZigZag.positions();
 
   private final EntropyData data;
   private final HuffmanTable[] dcTables;
   private final HuffmanTable[] acTables;
-
-  /** The block's dequantized coefficients by position, 16 bits each. */
-  final int[] block = new int[64];
-
-  /** A bit for every coefficient that was set. */
-  long mask;
-
-  /** At least the sum of the coefficients' absolute values. */
-  int sum;
 
   /**
    * A scan from its first MCU on.
@@ -36,39 +22,20 @@ final class SequentialScan {
     this.acTables = acTables;
   }
 
-  /** Reads the next block into {@link #block}. */
-  void read(Component component) {
-    read(component, component.quantization);
-  }
-
-  /** Reads the next block into the component's coefficients. */
-  void readCoefficients(Component component, int at) {
-    read(component, ONES);
-    short[] to = component.coefficients;
-    for (int i = 0; i < 64; i++) {
-      to[at + i] = (short) block[i];
-    }
-    clear();
-  }
-
-  /** Sets the block back to zeros. */
-  void clear() {
-    if ((mask & ~1L) != 0) {
-      Arrays.fill(block, 0);
-    }
-    block[0] = 0;
-    mask = 0;
-    sum = 0;
-  }
-
-  private void read(Component component, int[] steps) {
+  /**
+   * Reads the next block. Coefficients that are zero are not written.
+   *
+   * @param at where the component's coefficients of the block begin
+   */
+  void read(Component component, int at) {
     EntropyData data = this.data;
     ByteBuffer words = data.words;
     long window = data.window;
     int held = data.held;
     int next = data.next;
-    int[] block = this.block;
-    byte[] positions = ZigZag.POSITIONS;
+    short[] block = component.coefficients;
+    byte[] positions = POSITIONS;
+    long nonZero = 0;
 
     window |= words.getLong(next) >>> held;
     next += 63 - held >>> 3;
@@ -86,10 +53,7 @@ final class SequentialScan {
       window <<= size;
       held -= size;
     }
-    int first = (short) ((short) component.dc * steps[0]);
-    block[0] = first;
-    long mask = 1;
-    int sum = Math.abs(first);
+    block[at] = (short) component.dc;
 
     HuffmanTable acTable = acTables[component.acTable];
     int[] coefficients = acTable.coefficients;
@@ -133,14 +97,10 @@ final class SequentialScan {
         window <<= size;
         held -= size;
       }
-      int position = positions[k];
-      int coefficient = (short) (value * steps[position]);
-      block[position] = coefficient;
-      mask |= 1L << position;
-      sum += Math.abs(coefficient);
+      block[at + positions[k]] = (short) value;
+      nonZero |= 1L << Math.min(k, 63);
     }
-    this.mask = mask;
-    this.sum = sum;
+    component.nonZero[at >> 6] |= nonZero;
     data.window = window;
     data.held = held;
     data.next = next;

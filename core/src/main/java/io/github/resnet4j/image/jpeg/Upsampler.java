@@ -1,8 +1,6 @@
 package io.github.resnet4j.image.jpeg;
 
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.nio.ShortBuffer;
+import io.github.resnet4j.kernel.JpegKernels;
 
 /**
  * Rows of one component in the size of the image, as libjpeg's "fancy upsampling" makes them: a
@@ -24,24 +22,25 @@ final class Upsampler {
   private final int hExpand;
   private final int vExpand;
 
-  /** The upsampled row, with its bytes as pairs. */
+  private final JpegKernels kernels;
+
+  /** The upsampled row. */
   private final byte[] row;
-
-  private final ShortBuffer rowPairs;
-  private final short[] pairs;
-  private final int[] nearRow;
-  private final int[] farRow;
-
-  /** A row with its first and last column twice. */
-  private final int[] sums;
 
   /**
    * How a component reaches the image's size.
    *
    * @param fancy whether triangle filters are allowed
    */
-  Upsampler(Component component, int maxH, int maxV, int smallestBlock, boolean fancy)
+  Upsampler(
+      JpegKernels kernels,
+      Component component,
+      int maxH,
+      int maxV,
+      int smallestBlock,
+      boolean fancy)
       throws JpegException {
+    this.kernels = kernels;
     this.component = component;
     int h = component.h * component.blockSize / smallestBlock;
     int v = component.v * component.blockSize / smallestBlock;
@@ -64,13 +63,7 @@ final class Upsampler {
     } else {
       method = Method.REPEAT;
     }
-    boolean filtered = method == Method.ROW || method == Method.BOTH;
     row = new byte[method == Method.NONE ? 0 : component.width * hExpand];
-    rowPairs = ByteBuffer.wrap(row).order(ByteOrder.nativeOrder()).asShortBuffer();
-    pairs = new short[filtered ? component.width : 0];
-    nearRow = new int[method == Method.NONE || method == Method.REPEAT ? 0 : component.width];
-    farRow = new int[nearRow.length];
-    sums = new int[pairs.length + 2];
   }
 
   /** Whether rows above and below are looked at. */
@@ -97,57 +90,20 @@ final class Upsampler {
       case NONE -> {
         return near;
       }
-      case ROW -> {
-        RgbRow.widen(component.samples, near, nearRow);
-        alongRow(nearRow, 2, 1, 2);
-      }
+      case ROW -> kernels.widen(component.samples, near, component.width, row);
       case COLUMN -> acrossRows(near, far, 1 + index % 2);
-      case BOTH -> {
-        sumRows(near, far);
-        alongRow(farRow, 4, 8, 7);
-      }
+      case BOTH -> kernels.widen(component.samples, near, far, component.width, row);
       case REPEAT -> repeat(near);
     }
     return 0;
   }
 
+  /** Weights the nearer row with ¾. */
   private void acrossRows(int near, int far, int bias) {
-    sumRows(near, far);
+    byte[] samples = component.samples;
     for (int i = 0; i < row.length; i++) {
-      row[i] = (byte) (farRow[i] + bias >> 2);
+      row[i] = (byte) (3 * samples[near + i] + samples[far + i] + bias >> 2);
     }
-  }
-
-  /** Weights the nearer row with ¾, in quarters. Loops of one type each become vector code. */
-  private void sumRows(int near, int far) {
-    int[] nearRow = this.nearRow;
-    int[] farRow = this.farRow;
-    RgbRow.widen(component.samples, near, nearRow);
-    RgbRow.widen(component.samples, far, farRow);
-    for (int i = 0; i < farRow.length; i++) {
-      farRow[i] += 3 * nearRow[i];
-    }
-  }
-
-  /** Each column becomes two samples, ¾ of it and ¼ of its neighbour on that side. */
-  private void alongRow(int[] columns, int shift, int leftBias, int rightBias) {
-    int last = columns.length - 1;
-    int[] sums = this.sums;
-    int[] both = nearRow;
-    short[] pairs = this.pairs;
-    sums[0] = columns[0];
-    System.arraycopy(columns, 0, sums, 1, columns.length);
-    sums[last + 2] = columns[last];
-    for (int i = 0; i < both.length; i++) {
-      both[i] = 3 * sums[i + 1] + sums[i] + leftBias >> shift & 0xff;
-    }
-    for (int i = 0; i < both.length; i++) {
-      both[i] |= 3 * sums[i + 1] + sums[i + 2] + rightBias >> shift << 8;
-    }
-    for (int i = 0; i < both.length; i++) {
-      pairs[i] = (short) both[i];
-    }
-    rowPairs.put(0, pairs);
   }
 
   private void repeat(int near) {

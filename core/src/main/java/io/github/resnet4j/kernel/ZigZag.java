@@ -1,18 +1,16 @@
-package io.github.resnet4j.image.jpeg;
+package io.github.resnet4j.kernel;
 
 /**
  * The order in which a block's 64 coefficients are stored: along diagonals, low frequencies first.
  */
-final class ZigZag {
+public final class ZigZag {
+  private ZigZag() {}
+
   /**
    * The position {@code 8 · row + column} of the k-th stored coefficient. Damaged data may run up
    * to 15 coefficients too far; those fall on the last one, as in libjpeg.
    */
-  static final byte[] POSITIONS = positions();
-
-  private ZigZag() {}
-
-  private static byte[] positions() {
+  public static byte[] positions() {
     byte[] positions = new byte[64 + 16];
     int k = 0;
     for (int diagonal = 0; diagonal < 15; diagonal++) {

@@ -1,4 +1,4 @@
-package io.github.resnet4j.image.jpeg;
+package io.github.resnet4j.kernel;
 
 import java.util.Arrays;
 
@@ -57,18 +57,18 @@ final class Idct {
    * One block.
    *
    * @param block dequantized coefficients by position, 16 bits each
-   * @param mask a bit for every coefficient that may not be zero
+   * @param mask a bit for every coefficient but DC that was not zero before it was dequantized
    * @param sum at least the sum of the coefficients' absolute values
    */
   void transform(int[] block, long mask, int sum, byte[] samples, int at, int stride) {
-    if ((mask & ~1L) == 0) {
+    if (mask == 0) {
       int column = (short) (block[0] << 2);
       byte sample = clamp(column + 16 >> 5);
       for (int row = 0, to = at; row < 8; row++, to += stride) {
         Arrays.fill(samples, to, to + 8, sample);
       }
     } else if (sum > MOST) {
-      exact(block, samples, at, stride);
+      exact(block, (mask >>> 8) == 0, samples, at, stride);
     } else {
       columns(block, mask);
       if ((mask & 0xf0f0f0f0f0f0f0f0L) == 0) {
@@ -80,7 +80,7 @@ final class Idct {
   }
 
   private void columns(int[] block, long mask) {
-    long folded = mask | mask >>> 32;
+    long folded = mask | mask >>> 32 | 1;
     folded |= folded >>> 16;
     int used = (int) (folded | folded >>> 8);
     int last = (used & 0xf0) == 0 ? 4 : 8;
@@ -241,12 +241,8 @@ final class Idct {
    * Blocks of damaged files: what libjpeg-turbo's SIMD code gives where 16 bits overflow. Sums of
    * inputs wrap around, results are clipped.
    */
-  private static void exact(int[] block, byte[] samples, int at, int stride) {
+  private static void exact(int[] block, boolean onlyFirstRow, byte[] samples, int at, int stride) {
     int[] columns = new int[64];
-    boolean onlyFirstRow = true;
-    for (int i = 8; i < 64; i++) {
-      onlyFirstRow &= block[i] == 0;
-    }
     int[] line = new int[8];
     for (int c = 0; c < 8; c++) {
       if (onlyFirstRow) {

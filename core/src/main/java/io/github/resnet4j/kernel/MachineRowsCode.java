@@ -1,0 +1,301 @@
+package io.github.resnet4j.kernel;
+
+import static io.github.resnet4j.kernel.Assembler.mem;
+
+import io.github.resnet4j.kernel.Assembler.Condition;
+import io.github.resnet4j.kernel.Assembler.Label;
+import io.github.resnet4j.kernel.Assembler.Mem;
+import io.github.resnet4j.kernel.Assembler.Reg;
+import io.github.resnet4j.kernel.Vec.Width;
+import io.github.resnet4j.kernel.VectorAssembler.Packed;
+import io.github.resnet4j.kernel.VectorAssembler.Shift;
+
+/**
+ * Rows of a JPEG's samples in machine code: {@link JpegKernels#widen} and {@link JpegKernels#rgb}.
+ * What is left at a row's end is computed by a vector that ends with it, so that some samples are
+ * computed twice.
+ */
+final class MachineRowsCode {
+  private static final int VECTOR = 32;
+
+  private static final Reg CONSTANTS = Reg.R11;
+  private static final Reg AT = Reg.RAX;
+  private static final Reg LAST = Reg.R10;
+
+  private final VectorAssembler code = new VectorAssembler(Width.YMM);
+
+  private MachineRowsCode() {}
+
+  /** Instructions by the numbers of their registers. */
+  private void packed(Packed instruction, int to, int a, int b) {
+    code.packed(instruction, Vec.ymm(to), Vec.ymm(a), Vec.ymm(b));
+  }
+
+  private void packed(Packed instruction, int to, int a, Mem b) {
+    code.packed(instruction, Vec.ymm(to), Vec.ymm(a), b);
+  }
+
+  private void shift(Shift instruction, int to, int from, int bits) {
+    code.shift(instruction, Vec.ymm(to), Vec.ymm(from), bits);
+  }
+
+  /** Jumps back until the last vector of a row is done. */
+  private void loop(Label start, int step) {
+    var end = new Label();
+    code.cmp(AT, LAST);
+    code.jump(Condition.EQUAL, end);
+    code.add(AT, step);
+    code.cmp(AT, LAST);
+    code.jump(Condition.LESS, start);
+    code.mov(AT, LAST);
+    code.cmp(AT, LAST);
+    code.jump(Condition.EQUAL, start);
+    code.bind(end);
+  }
+
+  /** The same word in a whole vector. */
+  private void fill(int word) {
+    for (int i = 0; i < VECTOR / 2; i++) {
+      code.words(word);
+    }
+  }
+
+  // --- upsampling -------------------------------------------------------------------------------
+
+  /** Samples of one iteration. */
+  static final int SAMPLES_AT_ONCE = 16;
+
+  private static final Reg NEAR = Reg.RDI;
+  private static final Reg FAR = Reg.RSI;
+
+  /**
+   * A row without its first and last sample. Parameters: the nearer row, the farther one, the
+   * result, nothing; then the samples of a row, at least two more than {@link #SAMPLES_AT_ONCE},
+   * and what is added to the left and to the right results of each pair, in 16ths, twice in 32
+   * bits.
+   */
+  static byte[] widen() {
+    return new MachineRowsCode().writeWiden();
+  }
+
+  private byte[] writeWiden() {
+    final Reg to = Reg.RDX;
+    final Reg width = Reg.R8;
+    final Reg leftBias = Reg.R9;
+    final int left = 0;
+    final int right = 1;
+    final int middle = 2;
+    final int leftHalf = 12;
+    final int rightHalf = 13;
+    final int lowByte = 14;
+    MachineCode.Frame frame = MachineCode.Frame.enter(code);
+    var constants = new Label();
+    code.lea(CONSTANTS, constants);
+    code.vmovups(Vec.ymm(lowByte), mem(CONSTANTS));
+    code.vmovd(Vec.xmm(leftHalf), leftBias);
+    code.vbroadcastss(Vec.ymm(leftHalf), Vec.xmm(leftHalf));
+    code.mov(LAST, frame.parameter(6));
+    code.vmovd(Vec.xmm(rightHalf), LAST);
+    code.vbroadcastss(Vec.ymm(rightHalf), Vec.xmm(rightHalf));
+    code.lea(LAST, mem(width, -SAMPLES_AT_ONCE - 1));
+    code.mov(AT, 1);
+    var start = new Label();
+    code.bind(start);
+    sum(left, -1);
+    sum(middle, 0);
+    sum(right, 1);
+    packed(Packed.VPADDW, 3, middle, middle);
+    packed(Packed.VPADDW, middle, middle, 3);
+    packed(Packed.VPADDW, left, left, middle);
+    packed(Packed.VPADDW, left, left, leftHalf);
+    packed(Packed.VPADDW, right, right, middle);
+    packed(Packed.VPADDW, right, right, rightHalf);
+    shift(Shift.VPSRAW, left, left, 4);
+    shift(Shift.VPSRAW, right, right, 4);
+    shift(Shift.VPSLLW, right, right, 8);
+    packed(Packed.VPAND, left, left, lowByte);
+    packed(Packed.VPOR, left, left, right);
+    code.vmovups(mem(to, AT, 2), Vec.ymm(left));
+    loop(start, SAMPLES_AT_ONCE);
+    frame.leave();
+    code.align(VECTOR);
+    code.bind(constants);
+    fill(0xff);
+    return code.code();
+  }
+
+  /** Three times the nearer row and once the farther one, from a sample beside the current on. */
+  private void sum(int to, int beside) {
+    final int t = 4;
+    code.vpmovsxbw(Vec.ymm(t), new Mem(NEAR, AT, 1, beside));
+    code.vpmovsxbw(Vec.ymm(to), new Mem(FAR, AT, 1, beside));
+    packed(Packed.VPADDW, to, to, t);
+    packed(Packed.VPADDW, t, t, t);
+    packed(Packed.VPADDW, to, to, t);
+  }
+
+  // --- colours ----------------------------------------------------------------------------------
+
+  /** Pixels of one iteration. */
+  static final int PIXELS_AT_ONCE = 32;
+
+  // Constants, by their vectors.
+  private static final int CR_TO_R = 0;
+  private static final int CB_TO_B = 1;
+  private static final int TO_G = 2;
+  private static final int HALF = 3;
+  private static final int ONE = 4;
+  private static final int CENTER = 5;
+  private static final int SHUFFLES = 6;
+  private static final int MASKS = 9;
+
+  private static Mem constant(int index) {
+    return mem(CONSTANTS, index * VECTOR);
+  }
+
+  /**
+   * A row to RGB. Parameters: Y, Cb, Cr, the result; then the pixels, at least {@link
+   * #PIXELS_AT_ONCE}.
+   */
+  static byte[] rgb() {
+    return new MachineRowsCode().writeRgb(true);
+  }
+
+  /** Three planes to RGB. Parameters: red, green, blue, the result; then the pixels. */
+  static byte[] interleave() {
+    return new MachineRowsCode().writeRgb(false);
+  }
+
+  private byte[] writeRgb(boolean convert) {
+    final Reg width = Reg.R8;
+    MachineCode.Frame frame = MachineCode.Frame.enter(code);
+    var constants = new Label();
+    code.lea(CONSTANTS, constants);
+    for (int i = 0; i < 2; i++) {
+      code.vmovups(Vec.ymm(14 + i), constant(MASKS + i));
+    }
+    code.lea(LAST, mem(width, -PIXELS_AT_ONCE));
+    code.mov(AT, 0);
+    var start = new Label();
+    code.bind(start);
+    code.vmovups(Vec.ymm(0), mem(Reg.RDI, AT, 1));
+    code.vmovups(Vec.ymm(1), mem(Reg.RSI, AT, 1));
+    code.vmovups(Vec.ymm(2), mem(Reg.RDX, AT, 1));
+    if (convert) {
+      colours(Packed.VPUNPCKLBW, 6);
+      colours(Packed.VPUNPCKHBW, 9);
+    }
+    for (int colour = 0; colour < 3; colour++) {
+      if (convert) {
+        packed(Packed.VPACKSSWB, colour, 6 + colour, 9 + colour);
+      }
+      packed(Packed.VPXOR, colour, colour, constant(CENTER));
+      packed(Packed.VPSHUFB, colour, colour, constant(SHUFFLES + colour));
+    }
+    store();
+    loop(start, PIXELS_AT_ONCE);
+    frame.leave();
+    code.align(VECTOR);
+    code.bind(constants);
+    constants();
+    return code.code();
+  }
+
+  /**
+   * Red, green and blue of half of the pixels, less 128, as words in three registers.
+   *
+   * @param unpack which half
+   */
+  private void colours(Packed unpack, int to) {
+    final int y = 3;
+    final int cb = 4;
+    final int cr = 5;
+    for (int i = 0; i < 3; i++) {
+      packed(unpack, y + i, i, i);
+      shift(Shift.VPSRAW, y + i, y + i, 8);
+    }
+    final int green = to + 1;
+    final int t = to + 2;
+    packed(Packed.VPUNPCKLWD, green, cb, cr);
+    packed(Packed.VPUNPCKHWD, t, cb, cr);
+    for (int sum : new int[] {green, t}) {
+      packed(Packed.VPMADDWD, sum, sum, constant(TO_G));
+      packed(Packed.VPADDD, sum, sum, constant(HALF));
+      shift(Shift.VPSRAD, sum, sum, 16);
+    }
+    packed(Packed.VPACKSSDW, green, green, t);
+    packed(Packed.VPSUBW, green, green, cr);
+    packed(Packed.VPADDW, green, green, y);
+    product(to, cr, CR_TO_R);
+    packed(Packed.VPADDW, to, to, cr);
+    packed(Packed.VPADDW, to, to, y);
+    product(to + 2, cb, CB_TO_B);
+    packed(Packed.VPADDW, to + 2, to + 2, cb);
+    packed(Packed.VPADDW, to + 2, to + 2, cb);
+    packed(Packed.VPADDW, to + 2, to + 2, y);
+  }
+
+  /** The upper half of a product of 32 bits, rounded: of twice the number, then halved. */
+  private void product(int to, int number, int factor) {
+    packed(Packed.VPADDW, to, number, number);
+    packed(Packed.VPMULHW, to, to, constant(factor));
+    packed(Packed.VPADDW, to, to, constant(ONE));
+    shift(Shift.VPSRAW, to, to, 1);
+  }
+
+  /**
+   * Three vectors of one colour each become three of pixels. The bytes of each colour lie where
+   * they belong already, if only 16 bytes of the result are looked at: no two of a colour share a
+   * place.
+   */
+  private void store() {
+    for (int i = 0; i < 3; i++) {
+      int first = i; // the colour of the result's first, fourth, … byte: (16 · i) mod 3 = i
+      int second = (i + 1) % 3;
+      int third = (i + 2) % 3;
+      code.vpblendvb(Vec.ymm(3 + i), Vec.ymm(first), Vec.ymm(second), Vec.ymm(14));
+      code.vpblendvb(Vec.ymm(3 + i), Vec.ymm(3 + i), Vec.ymm(third), Vec.ymm(15));
+    }
+    code.vperm2i128(Vec.ymm(6), Vec.ymm(3), 0, Vec.ymm(4), 0);
+    code.vperm2i128(Vec.ymm(7), Vec.ymm(5), 0, Vec.ymm(3), 1);
+    code.vperm2i128(Vec.ymm(8), Vec.ymm(4), 1, Vec.ymm(5), 1);
+    code.lea(Reg.RBX, mem(AT, AT, 2));
+    for (int i = 0; i < 3; i++) {
+      code.vmovups(new Mem(Reg.RCX, Reg.RBX, 1, i * VECTOR), Vec.ymm(6 + i));
+    }
+  }
+
+  private void constants() {
+    fill(91_881 - (1 << 16)); // 0.402
+    fill(116_130 - (2 << 16)); // -0.228
+    for (int i = 0; i < VECTOR / 4; i++) {
+      code.words(-22_554, (1 << 16) - 46_802); // -0.344136286, 0.285863714
+    }
+    for (int i = 0; i < VECTOR / 4; i++) {
+      code.words(1 << 15, 0);
+    }
+    fill(1);
+    fill(0x8080);
+    for (int colour = 0; colour < 3; colour++) {
+      byte[] shuffle = new byte[16];
+      for (int pixel = 0; pixel < 16; pixel++) {
+        shuffle[(3 * pixel + colour) % 16] = (byte) pixel;
+      }
+      halves(shuffle);
+    }
+    for (int place = 1; place < 3; place++) {
+      byte[] mask = new byte[16];
+      for (int i = place; i < 16; i += 3) {
+        mask[i] = -1;
+      }
+      halves(mask);
+    }
+  }
+
+  /** The same 16 bytes in both halves of a vector. */
+  private void halves(byte[] bytes) {
+    for (int i = 0; i < VECTOR; i += 2) {
+      code.words(bytes[i % 16] & 0xff | bytes[(i + 1) % 16] << 8);
+    }
+  }
+}

@@ -1,22 +1,16 @@
 package io.github.resnet4j.engine;
 
-import io.github.resnet4j.engine.conv.DirectConv;
 import io.github.resnet4j.engine.conv.PackedWeights;
-import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.graph.AlgorithmChoice;
 import io.github.resnet4j.engine.graph.Numbers;
 import io.github.resnet4j.engine.inference.Autotuner;
-import io.github.resnet4j.engine.inference.Peak;
 import io.github.resnet4j.engine.inference.Plan;
 import io.github.resnet4j.engine.inference.PlanCompiler;
 import io.github.resnet4j.engine.inference.PlanProfiler;
+import io.github.resnet4j.engine.inference.PlanRunner;
 import io.github.resnet4j.engine.inference.Tuning;
 import io.github.resnet4j.engine.inference.Workload;
-import io.github.resnet4j.engine.step.AttentionStep;
-import io.github.resnet4j.engine.step.Frame;
-import io.github.resnet4j.engine.step.InputStep;
 import io.github.resnet4j.engine.step.Step;
-import io.github.resnet4j.engine.step.Workers;
 import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.nn.Layer.Sequential;
@@ -29,7 +23,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
@@ -52,8 +45,6 @@ public final class Session implements AutoCloseable {
   /** Plans that are kept: a service may see any number of image sizes. */
   private static final int MOST_PLANS = 32;
 
-  private static final Runnable NOTHING = () -> {};
-
   private final Sequential network;
   private final StateDict state;
   private final int inChannels;
@@ -62,22 +53,13 @@ public final class Session implements AutoCloseable {
   private final PackedWeights weights;
   private final PlanCompiler compiler;
   private final @Nullable Tuning tuning;
-  private final Workers workers;
+  private final PlanRunner runner;
 
   /** Runs instead of plans where kernels are slow. */
   private final @Nullable ReferenceForward reference;
 
   private final ReentrantLock turn = new ReentrantLock();
   private final List<Plan> plans = new ArrayList<>();
-
-  // One run at a time; all of this belongs to it.
-  private final Frame[] frames;
-  private final AtomicInteger nextImage = new AtomicInteger();
-  private final Workers.Task wholeImages = this::runWholeImages;
-  private final Workers.Task splitImage = this::runSplitImage;
-  private final Runnable atMeeting;
-  private @Nullable Plan running;
-  private int endImage;
 
   /**
    * @param network a tree of layers
@@ -121,12 +103,9 @@ public final class Session implements AutoCloseable {
         options.algorithm() == CompileOptions.Algorithm.DIRECT || !compiled
             ? null
             : Tuning.load(options.kernels(), state.size() * Float.BYTES);
-    this.workers = new Workers(compiled ? options.threads() : 1);
+    this.runner = new PlanRunner(compiled ? options.threads() : 1);
     this.reference =
         compiled ? null : new ReferenceForward(network, state, new Team(options.threads()));
-    this.frames = new Frame[options.threads()];
-    Arrays.setAll(frames, _ -> new Frame());
-    this.atMeeting = workers::meet;
   }
 
   public CompileOptions options() {
@@ -184,10 +163,8 @@ public final class Session implements AutoCloseable {
         outputs[i] = result.data();
         results.put(i < options.taps().size() ? options.taps().get(i) : "output", result);
       }
-      for (Frame frame : frames) {
-        frame.outputs = outputs;
-      }
-      run(x.data(), x.dim(0), x.dim(2), x.dim(3));
+      runner.use(x.data(), outputs);
+      run(x.dim(0), x.dim(2), x.dim(3));
       return results;
     } finally {
       turn.unlock();
@@ -227,13 +204,8 @@ public final class Session implements AutoCloseable {
             "the result of %s is [%d] and %s, not %s"
                 .formatted(x, x.dim(0), Arrays.toString(one), y));
       }
-      for (Frame frame : frames) {
-        if (frame.outputs.length != 1) {
-          frame.outputs = new float[1][];
-        }
-        frame.outputs[0] = y.data();
-      }
-      run(x.data(), x.dim(0), x.dim(2), x.dim(3));
+      runner.use(x.data(), y.data());
+      run(x.dim(0), x.dim(2), x.dim(3));
     } finally {
       turn.unlock();
     }
@@ -248,61 +220,25 @@ public final class Session implements AutoCloseable {
 
   /** The plan that the first image of a batch goes through. */
   private Plan firstPlan(int n, int height, int width) {
-    return n >= workers.size()
+    return n >= runner.threads()
         ? plan(height, width, wholeImagesAtOnce(n), 1)
-        : plan(height, width, 1, workers.size());
+        : plan(height, width, 1, runner.threads());
   }
 
   /** How many whole images each thread takes at once from a batch of {@code n}. */
   private int wholeImagesAtOnce(int n) {
-    int each = n / workers.size();
+    int each = n / runner.threads();
     return Math.ceilDiv(each, Math.ceilDiv(each, MOST_IMAGES));
   }
 
-  private void run(float[] x, int n, int height, int width) {
-    for (Frame frame : frames) {
-      frame.input = x;
-    }
-    int whole = n / workers.size() * workers.size();
+  private void run(int n, int height, int width) {
+    int whole = n / runner.threads() * runner.threads();
     if (whole > 0) {
-      Plan plan = plan(height, width, wholeImagesAtOnce(n), 1);
-      for (Frame frame : frames) {
-        frame.makeRoom(plan.arenaSize());
-      }
-      running = plan;
-      nextImage.set(0);
-      endImage = whole;
-      workers.run(wholeImages);
+      runner.runWholeImages(plan(height, width, wholeImagesAtOnce(n), 1), whole);
     }
     if (whole < n) {
-      Plan plan = plan(height, width, 1, workers.size());
-      frames[0].makeRoom(plan.arenaSize());
-      running = plan;
-      for (int i = whole; i < n; i++) {
-        frames[0].firstImage = i;
-        workers.run(splitImage);
-      }
+      runner.runSplitImages(plan(height, width, 1, runner.threads()), whole, n);
     }
-  }
-
-  private void runWholeImages(int worker) {
-    Plan plan = running();
-    Frame frame = frames[worker];
-    for (int i; (i = nextImage.getAndAdd(plan.images())) < endImage; ) {
-      frame.firstImage = i;
-      plan.run(frame, Math.min(plan.images(), endImage - i), 0, NOTHING);
-    }
-  }
-
-  private void runSplitImage(int worker) {
-    running().run(frames[0], 1, worker, atMeeting);
-  }
-
-  private Plan running() {
-    if (running == null) {
-      throw new IllegalStateException("nothing to run");
-    }
-    return running;
   }
 
   private Plan plan(int height, int width, int images, int parts) {
@@ -329,56 +265,16 @@ public final class Session implements AutoCloseable {
   }
 
   private PlanProfiler profiler(Plan plan, int height, int width) {
-    return new PlanProfiler(plan, inChannels * height * width, frames, workers);
-  }
-
-  /** Sees what steps write. */
-  interface Observer {
-    /**
-     * @param layer the layer whose result it is, or {@link Quantization#INPUT}
-     * @param values a channel
-     */
-    void see(String layer, float[] values, int count);
+    return runner.profiler(plan, inChannels * height * width);
   }
 
   /** Runs image by image on this thread, and shows all that convolutions write. */
-  void observe(Tensor x, Observer observer) {
+  void observe(Tensor x, PlanRunner.Observer observer) {
     check(x);
     turn.lock();
     try {
-      int height = x.dim(2);
-      int width = x.dim(3);
-      Plan plan =
-          compiler.compile(new Workload(height, width, 1, 1), weights, AlgorithmChoice.DIRECT);
-      List<Step> phases = plan.phases();
-      Frame frame = frames[0];
-      frame.makeRoom(plan.arenaSize());
-      frame.input = x.data();
-      frame.outputs = new float[plan.outputs().size()][];
-      for (int i = 0; i < frame.outputs.length; i++) {
-        frame.outputs[i] = new float[x.dim(0) * Tensor.sizeOf(plan.outputs().get(i))];
-      }
-      float[] channel = new float[height * width];
-      for (int n = 0; n < x.dim(0); n++) {
-        frame.firstImage = n;
-        var next = phases.iterator();
-        plan.run(
-            frame,
-            1,
-            0,
-            () -> {
-              Step step = next.next();
-              if (step instanceof InputStep
-                  || step instanceof DirectConv
-                  || step instanceof AttentionStep) {
-                Activation out = step.out();
-                for (int c = 0; c < out.channels(); c++) {
-                  out.copyChannel(frame.arena(), 0, c, channel, 0);
-                  observer.see(step.name(), channel, out.height() * out.width());
-                }
-              }
-            });
-      }
+      var load = new Workload(x.dim(2), x.dim(3), 1, 1);
+      runner.observe(compiler.compile(load, weights, AlgorithmChoice.DIRECT), x, observer);
     } finally {
       turn.unlock();
     }
@@ -440,7 +336,7 @@ public final class Session implements AutoCloseable {
   public double peakFlops(long nanos) {
     turn.lock();
     try {
-      return Peak.measure(options.kernels(), numbers.format(), workers, nanos);
+      return runner.peakFlops(options.kernels(), numbers.format(), nanos);
     } finally {
       turn.unlock();
     }
@@ -450,7 +346,7 @@ public final class Session implements AutoCloseable {
   public long arenaFloats() {
     turn.lock();
     try {
-      return Arrays.stream(frames).mapToLong(frame -> frame.arena().length).sum();
+      return runner.arenaFloats();
     } finally {
       turn.unlock();
     }
@@ -461,7 +357,7 @@ public final class Session implements AutoCloseable {
   public void close() {
     turn.lock();
     try {
-      workers.close();
+      runner.close();
       if (reference != null) {
         reference.team().close();
       }

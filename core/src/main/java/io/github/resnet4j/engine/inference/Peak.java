@@ -9,13 +9,13 @@ import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 
 /** Measures what the micro-kernel can do where nothing but the processor limits it. */
-public final class Peak {
+final class Peak {
   private static final int RUNS = 4;
 
   private Peak() {}
 
   /** Multiplications and additions a second on operands of a format. */
-  public static double measure(Kernels kernels, Format format, Workers workers, long nanos) {
+  static double measure(Kernels kernels, Format format, Workers workers, long nanos) {
     int channels = kernels.lanes() * kernels.mostVectors();
     int pixels = kernels.accumulators() / kernels.mostVectors();
     // As the networks have them, so that the compiler sees nothing new.

@@ -32,7 +32,7 @@ public final class PlanProfiler {
    * @param imageSize floats of an image
    * @param frames one for each worker, which runs use
    */
-  public PlanProfiler(Plan plan, int imageSize, Frame[] frames, Workers workers) {
+  PlanProfiler(Plan plan, int imageSize, Frame[] frames, Workers workers) {
     this.plan = plan;
     this.frames = frames;
     this.workers = workers;
@@ -55,7 +55,7 @@ public final class PlanProfiler {
   }
 
   /** Runs the plan once and takes the time of each phase. */
-  public void run() {
+  void run() {
     for (int i = 0; i < frames.length; i++) {
       frames[i].input = input;
       frames[i].outputs = outputs;

@@ -89,11 +89,6 @@ public final class AttentionStep implements Step {
   }
 
   @Override
-  public long flops() {
-    return 0;
-  }
-
-  @Override
   public int phases() {
     return 3;
   }

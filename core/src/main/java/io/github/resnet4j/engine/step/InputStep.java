@@ -16,11 +16,6 @@ public record InputStep(Activation out) implements Step {
   }
 
   @Override
-  public long flops() {
-    return 0;
-  }
-
-  @Override
   public void run(Frame frame, int first, int count, int phase, int part, int parts) {
     int from = out.height() * part / parts;
     int end = out.height() * (part + 1) / parts;

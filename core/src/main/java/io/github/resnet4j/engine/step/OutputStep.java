@@ -10,11 +10,6 @@ public record OutputStep(String name, Activation out, int index) implements Step
   }
 
   @Override
-  public long flops() {
-    return 0;
-  }
-
-  @Override
   public void run(Frame frame, int first, int count, int phase, int part, int parts) {
     int from = out.channels() * part / parts;
     int end = out.channels() * (part + 1) / parts;

@@ -13,9 +13,27 @@ import java.util.Arrays;
 public final class PoolSteps {
   private PoolSteps() {}
 
+  /** A step that makes its result row by row, all channels of one at a time. */
+  private interface ByRows extends Step {
+    void row(Frame frame, int image, int y);
+
+    @Override
+    default void run(Frame frame, int first, int count, int phase, int part, int parts) {
+      for (int n = first; n < first + count; n++) {
+        if (part == 0) {
+          out().clearBorder(frame.arena(), n);
+        }
+        int height = out().height();
+        for (int y = height * part / parts; y < height * (part + 1) / parts; y++) {
+          row(frame, n, y);
+        }
+      }
+    }
+  }
+
   /** Maximum over windows. The border's zeros are no larger than any result of a ReLU. */
   public record MaxPool(MaxPool2d layer, Activation in, Activation out, PoolKernels.MaxRow max)
-      implements Step {
+      implements ByRows {
     public MaxPool(MaxPool2d layer, Activation in, Activation out, Kernels kernels) {
       this(
           layer,
@@ -40,24 +58,10 @@ public final class PoolSteps {
     }
 
     @Override
-    public long flops() {
-      return 0;
-    }
-
-    @Override
-    public void run(Frame frame, int first, int count, int phase, int part, int parts) {
-      for (int n = first; n < first + count; n++) {
-        if (part == 0) {
-          out.clearBorder(frame.arena(), n);
-        }
-        for (int y = out.height() * part / parts; y < out.height() * (part + 1) / parts; y++) {
-          for (int b = 0; b < out.blocks(); b++) {
-            max.run(
-                frame.memory(),
-                in.at(n, b, y * layer.stride() - layer.padding(), -layer.padding()),
-                out.at(n, b, y, 0));
-          }
-        }
+    public void row(Frame frame, int image, int y) {
+      int top = y * layer.stride() - layer.padding();
+      for (int b = 0; b < out.blocks(); b++) {
+        max.run(frame.memory(), in.at(image, b, top, -layer.padding()), out.at(image, b, y, 0));
       }
     }
   }
@@ -75,11 +79,6 @@ public final class PoolSteps {
     }
 
     @Override
-    public long flops() {
-      return 0;
-    }
-
-    @Override
     public void run(Frame frame, int first, int count, int phase, int part, int parts) {
       for (int n = first; n < first + count; n++) {
         for (int b = in.blocks() * part / parts; b < in.blocks() * (part + 1) / parts; b++) {
@@ -90,7 +89,7 @@ public final class PoolSteps {
   }
 
   /** The mean over windows of at most as many pixels as there are. */
-  public static final class AverageWindows implements Step {
+  public static final class AverageWindows implements ByRows {
     private final AvgPool2d layer;
     private final Activation in;
     private final Activation out;
@@ -130,22 +129,9 @@ public final class PoolSteps {
     }
 
     @Override
-    public long flops() {
-      return 0;
-    }
-
-    @Override
-    public void run(Frame frame, int first, int count, int phase, int part, int parts) {
-      float[] arena = frame.arena();
-      for (int n = first; n < first + count; n++) {
-        if (part == 0) {
-          out.clearBorder(arena, n);
-        }
-        for (int y = out.height() * part / parts; y < out.height() * (part + 1) / parts; y++) {
-          for (int b = 0; b < out.blocks(); b++) {
-            row(frame, n, b, y);
-          }
-        }
+    public void row(Frame frame, int image, int y) {
+      for (int b = 0; b < out.blocks(); b++) {
+        row(frame, image, b, y);
       }
     }
 
@@ -188,11 +174,6 @@ public final class PoolSteps {
     }
 
     @Override
-    public long flops() {
-      return 0;
-    }
-
-    @Override
     public void run(Frame frame, int first, int count, int phase, int part, int parts) {
       float[] arena = frame.arena();
       int[] pixels = new int[WEIGHTS.length];
@@ -202,19 +183,26 @@ public final class PoolSteps {
         }
         for (int y = out.height() * part / parts; y < out.height() * (part + 1) / parts; y++) {
           for (int b = 0; b < out.blocks(); b++) {
-            int to = out.at(n, b, y, 0);
-            for (int x = 0; x < out.width(); x++) {
-              for (int i = 0; i < pixels.length; i++) {
-                int row = layer.source(y, i / 3, in.height());
-                pixels[i] = in.at(n, b, row, layer.source(x, i % 3, in.width()));
-              }
-              if (out.format().isFloat()) {
-                floats(arena, pixels, to + x * out.block());
-              } else {
-                words(arena, out, pixels, WEIGHTS, ALL, to + x * out.block());
-              }
-            }
+            row(arena, n, b, y, pixels);
           }
+        }
+      }
+    }
+
+    /**
+     * @param pixels takes the places of a window's pixels
+     */
+    private void row(float[] arena, int n, int b, int y, int[] pixels) {
+      int to = out.at(n, b, y, 0);
+      for (int x = 0; x < out.width(); x++) {
+        for (int i = 0; i < pixels.length; i++) {
+          int row = layer.source(y, i / 3, in.height());
+          pixels[i] = in.at(n, b, row, layer.source(x, i % 3, in.width()));
+        }
+        if (out.format().isFloat()) {
+          floats(arena, pixels, to + x * out.block());
+        } else {
+          words(arena, out, pixels, WEIGHTS, ALL, to + x * out.block());
         }
       }
     }
@@ -287,32 +275,20 @@ public final class PoolSteps {
   }
 
   /** Option A's shortcut: every {@code stride}-th pixel, zeros for the new channels. */
-  public record Subsample(String name, int stride, Activation in, Activation out) implements Step {
+  public record Subsample(String name, int stride, Activation in, Activation out)
+      implements ByRows {
     @Override
     public String algorithm() {
       return "subsample";
     }
 
     @Override
-    public long flops() {
-      return 0;
-    }
-
-    @Override
-    public void run(Frame frame, int first, int count, int phase, int part, int parts) {
-      float[] arena = frame.arena();
-      for (int n = first; n < first + count; n++) {
-        if (part == 0) {
-          out.clearBorder(arena, n);
-        }
-        for (int y = out.height() * part / parts; y < out.height() * (part + 1) / parts; y++) {
-          if (out.format().perWord() == 1) {
-            rowOfFloats(arena, n, y);
-          } else {
-            for (int c = 0; c < out.layout().paddedChannels(); c++) {
-              row(arena, n, y, c);
-            }
-          }
+    public void row(Frame frame, int image, int y) {
+      if (out.format().perWord() == 1) {
+        rowOfFloats(frame.arena(), image, y);
+      } else {
+        for (int c = 0; c < out.layout().paddedChannels(); c++) {
+          row(frame.arena(), image, y, c);
         }
       }
     }

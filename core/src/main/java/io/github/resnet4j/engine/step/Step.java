@@ -17,7 +17,9 @@ public interface Step {
   Activation out();
 
   /** Multiplications and additions for one image, counted as direct convolution has them. */
-  long flops();
+  default long flops() {
+    return 0;
+  }
 
   default int phases() {
     return 1;

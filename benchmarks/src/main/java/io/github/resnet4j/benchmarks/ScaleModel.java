@@ -375,17 +375,17 @@ public final class ScaleModel {
       lines.add(line(way.name, many, n -> way.compute(RESNET50) / round(RESNET50, way, n), false));
     }
     new LineChart(
-            "ResNet-50 learns, 64 pictures an executor",
+            "Training ResNet-50, 64 images per executor",
             "executors",
-            "part of the time that computes",
+            "part of the time spent computing",
             lines,
             true)
         .write(folder, "training");
     List<Integer> more = List.of(10, 20, 50, 100, 200, 500, 1000, 2000, 5000);
     new LineChart(
-            "100 million pictures through ResNet-50",
+            "100 million images through ResNet-50",
             "executors",
-            "part of the time that computes",
+            "part of the time spent computing",
             List.of(
                 line(
                     "simulated", more, n -> efficiency(simulateInference(RESNET50, n, 1), n), true),

@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import org.knowm.xchart.BitmapEncoder;
 import org.knowm.xchart.VectorGraphicsEncoder;
 import org.knowm.xchart.VectorGraphicsEncoder.VectorGraphicsFormat;
@@ -25,6 +26,20 @@ final class ChartStyle {
           new Color(0xCC79A7),
           new Color(0x56B4E9),
           new Color(0xE69F00));
+
+  /** What the colours of a chart become on a dark page; others are bright enough. */
+  private static final Map<String, String> ON_DARK =
+      Map.of(
+          "#FFFFFF", "#0D1117",
+          "#000000", "#E6EDF3",
+          "#333333", "#C9D1D9",
+          "#DDDDDD", "#30363D",
+          "#828282", "#7D8590",
+          "#0072B2", "#58A6E8",
+          "#D55E00", "#F58A3C",
+          "#009E73", "#2FBF91");
+
+  private static final String DARK = dark();
 
   static final Font FONT = new Font(Font.SANS_SERIF, Font.PLAIN, 13);
 
@@ -53,10 +68,27 @@ final class ChartStyle {
     styler.setLegendBorderColor(Color.WHITE);
   }
 
+  /** A chart that follows a reader's light or dark page, as drawings of networks do. */
   static String toSvg(IChart chart) throws IOException {
     var bytes = new ByteArrayOutputStream();
     VectorGraphicsEncoder.saveVectorGraphic(chart, bytes, VectorGraphicsFormat.SVG);
-    return bytes.toString(StandardCharsets.UTF_8);
+    String svg = bytes.toString(StandardCharsets.UTF_8);
+    int content = svg.indexOf('>', svg.indexOf("<svg")) + 1;
+    return svg.substring(0, content) + "\n" + DARK + svg.substring(content);
+  }
+
+  /** The library writes each mark's colour into its style; these rules are stronger. */
+  private static String dark() {
+    var css = new StringBuilder("<style>\n@media (prefers-color-scheme: dark) {\n");
+    ON_DARK.forEach((light, dark) -> {
+      Color color = Color.decode(light);
+      for (String part : List.of("fill", "stroke")) {
+        css.append(
+            "svg [style*=\"%1$s:rgb(%2$d,%3$d,%4$d)\"] { %1$s: %5$s !important; }\n"
+                .formatted(part, color.getRed(), color.getGreen(), color.getBlue(), dark));
+      }
+    });
+    return css.append("}\n</style>").toString();
   }
 
   /** Writes {@code name.png} and {@code name.svg} into a folder; each appears whole. */

@@ -12,6 +12,8 @@ import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.XYSeries;
 import org.knowm.xchart.XYSeries.XYSeriesRenderStyle;
+import org.knowm.xchart.style.Styler.LegendLayout;
+import org.knowm.xchart.style.Styler.LegendPosition;
 import org.knowm.xchart.style.XYStyler;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
@@ -28,12 +30,16 @@ import org.knowm.xchart.style.markers.SeriesMarkers;
 public record LineChart(String title, String x, String y, List<Line> lines, boolean logarithmic) {
   private static final int WIDTH = 720;
   private static final int HEIGHT = 400;
+  private static final int NARROW_WIDTH = 460;
+  private static final int NARROW_HEIGHT = 330;
   private static final double LOG_MARGIN = 1.15;
 
-  /** About the width of the part that holds the curves, and of a tick with its label. */
-  private static final double PLOT = 560;
+  /** About what axis and legend leave of the width for the curves. */
+  private static final double BESIDE_THE_PLOT = 160;
 
+  /** About the width of a tick with its label. */
   private static final double TICK = 74;
+
   private static final float[] DASHES = {6, 4};
 
   /**
@@ -57,9 +63,18 @@ public record LineChart(String title, String x, String y, List<Line> lines, bool
     this(title, x, y, lines, false);
   }
 
-  /** The picture in SVG. */
+  /** The chart in SVG, for light and dark pages. */
   public String toSvg() throws IOException {
     return ChartStyle.toSvg(chart());
+  }
+
+  /** The same for a part of a page, or a phone: narrower, with the legend below. */
+  public String toNarrowSvg() throws IOException {
+    XYChart chart = chart(NARROW_WIDTH, NARROW_HEIGHT);
+    chart.getStyler().setLegendPosition(LegendPosition.OutsideS);
+    chart.getStyler().setLegendLayout(LegendLayout.Horizontal);
+    chart.getStyler().setLegendPadding(14);
+    return ChartStyle.toSvg(chart);
   }
 
   /** Writes {@code name.png} and {@code name.svg} into a folder; each appears whole. */
@@ -68,13 +83,17 @@ public record LineChart(String title, String x, String y, List<Line> lines, bool
   }
 
   XYChart chart() {
+    return chart(WIDTH, HEIGHT);
+  }
+
+  private XYChart chart(int width, int height) {
     List<Line> drawn = lines.stream().map(this::drawable).toList();
     Axis xs = Axis.spanning(values(drawn, Line::x));
     Axis ys = Axis.of(values(drawn, Line::y));
     var chart =
         new XYChartBuilder()
-            .width(WIDTH)
-            .height(HEIGHT)
+            .width(width)
+            .height(height)
             .title(title)
             .xAxisTitle(x)
             .yAxisTitle(ys.clipped() ? y + ", cut at " + ys.label(ys.max()) : y)
@@ -93,9 +112,13 @@ public record LineChart(String title, String x, String y, List<Line> lines, bool
     } else {
       style.setXAxisTickLabelsFormattingFunction(xs::label);
       if (Arrays.stream(values(drawn, Line::x)).allMatch(value -> value == Math.rint(value))) {
-        // Ticks at whole numbers only, at most one for each (two points have one between them).
+        // Numbers at whole numbers only: of two points, the library also has a tick between them.
+        double precision = 1e-6 * (right - left);
+        style.setXAxisTickLabelsFormattingFunction(
+            tick -> Math.abs(tick - Math.rint(tick)) < precision ? xs.label(tick) : blank(tick));
         // More than half of the plot is too far: beside a legend the library then draws none.
-        double spacing = Math.clamp(PLOT / (right - left), TICK, PLOT / 2);
+        double plot = width - BESIDE_THE_PLOT;
+        double spacing = Math.clamp(plot / (right - left), TICK, plot / 2);
         style.setXAxisTickMarkSpacingHint((int) spacing);
       }
     }
@@ -127,6 +150,13 @@ public record LineChart(String title, String x, String y, List<Line> lines, bool
               : new BasicStroke(2));
     }
     return chart;
+  }
+
+  /** A label that is not seen. The library wants labels that differ, or it draws none. */
+  private static String blank(double tick) {
+    return Integer.toBinaryString(Math.floorMod((int) Math.floor(tick), 1024))
+        .replace('0', ' ')
+        .replace('1', '\u00a0');
   }
 
   private static double[] values(List<Line> lines, Function<Line, List<Double>> axis) {

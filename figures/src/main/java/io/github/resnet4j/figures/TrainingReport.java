@@ -28,10 +28,11 @@ public final class TrainingReport {
       body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto;
              padding: 0 1rem; }
       h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; }
-      .figure { background: #fff; border-radius: 6px; margin: 1rem 0; overflow-x: auto; }
-      .figure svg, .figure img { display: block; max-width: 100%; height: auto; margin: auto; }
-      .figure svg { min-width: 32rem; }
-      @media (prefers-color-scheme: dark) { .figure { filter: invert(.93) hue-rotate(180deg); } }
+      .charts { display: grid; gap: 1rem;
+                grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
+      .charts svg { display: block; width: 100%; height: auto; border-radius: 6px; }
+      .matrix { display: block; max-width: 100%; height: auto; margin: auto; border-radius: 6px; }
+      @media (prefers-color-scheme: dark) { .matrix { filter: invert(.93) hue-rotate(180deg); } }
       table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
       th, td { padding: .2rem .8rem .2rem 0; text-align: right; border-bottom: 1px solid #8884; }
       th:first-child, td:first-child { text-align: left; }
@@ -104,20 +105,23 @@ public final class TrainingReport {
                   : "",
               found.count()));
     }
+    page.append("<div class=\"charts\">\n");
     for (int i = 0; i < charts.size(); i++) {
       charts.get(i).write(folder, names.get(i));
-      String svg = charts.get(i).toSvg();
-      page.append("<div class=\"figure\" role=\"img\" aria-label=\"")
+      String svg = charts.get(i).toNarrowSvg();
+      page.append("<div role=\"img\" aria-label=\"")
           .append(charts.get(i).title())
           .append("\">")
           .append(svg.substring(svg.indexOf("<svg")))
           .append("</div>\n");
     }
+    page.append("</div>\n");
     if (found.count() > 0) {
       BufferedImage matrix = ConfusionMatrix.draw(found);
       PictureFile.writePng(matrix, folder.resolve("confusion.png"));
-      page.append("<h2>Confusion matrix</h2>\n<div class=\"figure\">");
-      page.append(image(matrix, "Confusion matrix")).append("</div>\n");
+      page.append("<h2>Confusion matrix</h2>\n");
+      page.append(image(matrix, "Confusion matrix").replace("<img ", "<img class=\"matrix\" "));
+      page.append('\n');
       classes(found, page);
       examples(
           "Top losses",

@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.OptionalDouble;
 import java.util.Random;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
@@ -130,10 +131,36 @@ class ChartTest {
     }
   }
 
+  /** Few or many, wide beside a legend or narrow above one: whole numbers, and some of them. */
   @Test
-  void twoEpochsBesideALegendHaveTicks() throws IOException {
-    var chart = chart(line("residual, training", 2, 1), line("residual, validation", 2, 1.5));
-    assertTrue(lines(chart.toSvg(), AXIS).length > 1);
+  void epochsHaveNumbersBesideALegend() throws IOException {
+    for (int epochs : List.of(2, 3, 5, 10, 20, 30, 90, 164, 600)) {
+      double[] values = IntStream.range(0, epochs).mapToDouble(i -> i % 7 + 0.5).toArray();
+      var chart = chart(line("residual, training", values), line("residual, validation", values));
+      for (String svg : List.of(chart.toSvg(), chart.toNarrowSvg())) {
+        assertTrue(lines(svg, AXIS).length > 1, () -> epochs + " epochs have no ticks");
+      }
+      var labels = chart.chart().getStyler().getXAxisTickLabelsFormattingFunction();
+      assertEquals("", labels.apply(1.5).replace('\u00a0', ' ').strip());
+      assertEquals("2", labels.apply(2.0));
+    }
+  }
+
+  /** In every chart, since all are written so. */
+  @Test
+  void chartsFollowALightOrDarkPage() throws IOException {
+    String svg = chart(line("a", 1, 2)).toSvg();
+    assertTrue(svg.contains("@media (prefers-color-scheme: dark)"));
+    var drawn =
+        Pattern.compile("(?:fill|stroke):(rgb\\([\\d,]+\\));")
+            .matcher(svg)
+            .results()
+            .map(found -> found.group(1))
+            .collect(Collectors.toSet());
+    assertTrue(drawn.contains("rgb(255,255,255)") && drawn.size() > 3, drawn.toString());
+    for (String color : drawn) {
+      assertTrue(svg.contains("svg [style*=\"fill:" + color + "\"] { fill: #"), color);
+    }
   }
 
   @Test

@@ -43,6 +43,9 @@ public record PublishedWeights(
     double top5,
     Preprocessing preprocessing) {
 
+  /** The names that {@link #labels} knows. */
+  public static final List<String> LABELS = List.of("imagenet", "imagenet-22k");
+
   private static final String DEFAULT = "DEFAULT";
 
   /** The catalogue gives sizes in units of 2^20 bytes with three decimals. */
@@ -98,8 +101,23 @@ public record PublishedWeights(
 
   /** The names of ImageNet-1K's classes, in the order of the logits. */
   public static List<String> imagenetLabels() {
+    return labels("imagenet");
+  }
+
+  /**
+   * The names of a data set's classes, in the order of the logits.
+   *
+   * @param name {@code imagenet}, 1,000 classes, or {@code imagenet-22k}, the 21,841 of the release
+   *     of 2011 in the order of their WordNet numbers
+   * @throws IllegalArgumentException if it is neither
+   */
+  public static List<String> labels(String name) {
+    if (!LABELS.contains(name)) {
+      throw new IllegalArgumentException(
+          "no labels are named '%s'%s".formatted(name, Suggestion.of(name, LABELS)));
+    }
     try {
-      return resource("imagenet-1k.txt").lines().toList();
+      return resource(name.equals("imagenet") ? "imagenet-1k.txt" : name + ".txt").lines().toList();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

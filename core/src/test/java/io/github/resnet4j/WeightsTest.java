@@ -60,6 +60,15 @@ class WeightsTest {
     assertEquals(1000, PublishedWeights.imagenetLabels().size());
     assertEquals("tench", PublishedWeights.imagenetLabels().getFirst());
     assertEquals("toilet tissue", PublishedWeights.imagenetLabels().getLast());
+    List<String> many = PublishedWeights.labels("imagenet-22k");
+    assertEquals(21_841, many.size());
+    assertEquals(21_841, many.stream().distinct().count());
+    assertEquals("benthos (n00005787)", many.get(1)); // there are two of that name
+    assertEquals("person", many.get(4));
+    assertEquals("knothole", many.getLast()); // n15102894
+    var unknown =
+        assertThrows(IllegalArgumentException.class, () -> PublishedWeights.labels("imagenet-21k"));
+    assertTrue(unknown.getMessage().contains("did you mean imagenet-22k?"), unknown.getMessage());
   }
 
   @Test

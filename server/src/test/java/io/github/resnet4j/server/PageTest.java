@@ -1,6 +1,7 @@
 package io.github.resnet4j.server;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -193,6 +194,12 @@ class PageTest {
   }
 
   @Test
+  void aSingleModelIsNoChoice() {
+    assertTrue(visible("#about").getText().contains("recognizes 10 classes"));
+    assertFalse(browser.findElement(By.id("model-choice")).isDisplayed());
+  }
+
+  @Test
   void anUnreadableFileShowsItsNameAndTheReason() throws IOException {
     Path text = folder.resolve("cat.png");
     Files.writeString(text, "a cat");
@@ -205,6 +212,8 @@ class PageTest {
     says("2 images in ");
     String first = visible("#grid li:nth-child(1)").getText();
     assertTrue(first.contains("is not an image") && first.contains("cat.png"), first);
+    new WebDriverWait(browser, Duration.ofSeconds(20)) // no sign of a broken image
+        .until(_ -> browser.findElements(By.cssSelector("#grid img")).size() == 1);
     assertTrue(visible("#grid li:nth-child(2)").getText().startsWith("1, "));
   }
 

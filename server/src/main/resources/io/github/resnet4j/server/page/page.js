@@ -179,6 +179,7 @@ async function classifyAll(images) {
     const image = document.createElement("img");
     image.src = URL.createObjectURL(images[i]);
     image.alt = "";
+    image.addEventListener("error", () => image.remove()); // the reason stands in its place
     const text = document.createElement("strong");
     const best = result.predictions && result.predictions[0];
     text.textContent = best ? `${best.label}, ${percent(best.probability)}` : result.error;

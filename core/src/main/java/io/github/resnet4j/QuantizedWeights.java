@@ -17,9 +17,11 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.Set;
 
 /**
  * A quantized network in a file: for every convolution its {@code weight} as bytes with batch norm
@@ -117,8 +119,32 @@ final class QuantizedWeights {
     tensors.put(conv.name() + BIAS, StoredTensor.of(Tensor.of(bias, outputs)));
   }
 
-  private static boolean isQuantized(SequencedMap<String, StoredTensor> tensors) {
-    return tensors.keySet().stream().anyMatch(name -> name.endsWith(SCALE));
+  private static boolean isQuantized(Set<String> names) {
+    return names.stream().anyMatch(name -> name.endsWith(SCALE));
+  }
+
+  /**
+   * The names and shapes that a network of floats has in place of those of a checkpoint; others
+   * than those of a quantized one remain as they are.
+   */
+  static Map<String, List<Long>> shapes(Layer network, Map<String, List<Long>> quantized) {
+    if (!isQuantized(quantized.keySet())) {
+      return quantized;
+    }
+    var shapes = new LinkedHashMap<>(quantized);
+    shapes.keySet().removeIf(name -> name.endsWith(RANGE));
+    for (var pair : pairs(network).entrySet()) {
+      List<Long> scale = shapes.remove(pair.getKey().name() + SCALE);
+      List<Long> bias = shapes.remove(pair.getKey().name() + BIAS);
+      if (scale != null && scale.equals(bias)) {
+        for (Parameter parameter : pair.getValue().parameters()) {
+          if (parameter.role() != Parameter.Role.COUNTER) {
+            shapes.put(parameter.name(), scale);
+          }
+        }
+      }
+    }
+    return shapes;
   }
 
   /**
@@ -130,7 +156,7 @@ final class QuantizedWeights {
   static SequencedMap<String, StoredTensor> tensors(Layer network, Checkpoint checkpoint)
       throws CheckpointException {
     var tensors = checkpoint.torchvisionTensors();
-    if (!isQuantized(tensors)) {
+    if (!isQuantized(tensors.keySet())) {
       return tensors;
     }
     var restored = new LinkedHashMap<>(tensors);
@@ -183,7 +209,7 @@ final class QuantizedWeights {
    */
   static Optional<Quantization> quantization(Checkpoint checkpoint) throws CheckpointException {
     var tensors = checkpoint.torchvisionTensors();
-    if (!isQuantized(tensors)) {
+    if (!isQuantized(tensors.keySet())) {
       return Optional.empty();
     }
     var ranges = new LinkedHashMap<String, Float>();

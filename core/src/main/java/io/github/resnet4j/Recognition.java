@@ -4,6 +4,7 @@ import io.github.resnet4j.ResNetSpec.Block;
 import io.github.resnet4j.ResNetSpec.Shortcut;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
+import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Parameter;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -15,7 +16,8 @@ import java.util.Optional;
 import java.util.stream.Collectors;
 
 /**
- * Which network a checkpoint is for, recognised from its names and shapes alone.
+ * Which network a checkpoint is for, recognised from its names and shapes; what these do not show
+ * is taken from the notes of a checkpoint of ours, if they fit.
  *
  * @param spec the network; each of its parameters is in the file, in its shape
  * @param name in the {@link Architecture} catalogue, classes and head aside
@@ -68,6 +70,10 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     Map<String, List<Long>> shapes =
         checkpoint.torchvisionTensors().entrySet().stream()
             .collect(Collectors.toMap(Map.Entry::getKey, entry -> entry.getValue().shape()));
+    Optional<ResNetSpec> noted = ModelNotes.of(checkpoint).spec();
+    if (noted.isPresent() && fits(noted.get(), shapes)) {
+      return new Recognition(noted.get(), name(noted.get()), List.of());
+    }
     ResNetSpec spec;
     try {
       spec = specification(shapes);
@@ -208,9 +214,20 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     return (int) extent;
   }
 
-  private static void compare(ResNetSpec spec, Map<String, List<Long>> shapes)
+  private static boolean fits(ResNetSpec spec, Map<String, List<Long>> shapes) {
+    try {
+      compare(spec, shapes);
+      return true;
+    } catch (UnrecognizedNetworkException _) {
+      return false;
+    }
+  }
+
+  private static void compare(ResNetSpec spec, Map<String, List<Long>> stored)
       throws UnrecognizedNetworkException {
-    List<Parameter> parameters = spec.layers().parameters();
+    Layer network = spec.layers();
+    Map<String, List<Long>> shapes = QuantizedWeights.shapes(network, stored);
+    List<Parameter> parameters = network.parameters();
     for (Parameter parameter : parameters) {
       List<Long> found = shapes.get(parameter.name());
       List<Long> wanted = parameter.shape().stream().map(Long::valueOf).toList();

@@ -138,11 +138,39 @@ public final class ResNet {
 
   private static Fit exactFit(ResNetSpec spec, Sequential layers, Checkpoint checkpoint)
       throws IOException {
-    var fit = Fit.of(layers, checkpoint, spec.includeTop());
+    var fit = fit(spec, layers, checkpoint);
     if (!fit.isExact()) {
-      throw new CheckpointException(checkpoint.file(), fit.describe());
+      throw refusal(checkpoint, fit);
     }
     return fit;
+  }
+
+  private static Fit fit(ResNetSpec spec, Sequential layers, Checkpoint checkpoint)
+      throws CheckpointException {
+    try {
+      return Fit.of(layers, checkpoint, spec.includeTop());
+    } catch (CheckpointException e) { // quantized weights, perhaps of another network
+      var other = otherNetwork(checkpoint);
+      throw other.isEmpty() ? e : refusal(checkpoint, other.get());
+    }
+  }
+
+  private static CheckpointException refusal(Checkpoint checkpoint, Fit fit) {
+    var other = fit.onlyHeadDiffers() ? Optional.<String>empty() : otherNetwork(checkpoint);
+    return refusal(checkpoint, other.map(text -> text + "; ").orElse("") + fit.describe());
+  }
+
+  private static CheckpointException refusal(Checkpoint checkpoint, String reason) {
+    return new CheckpointException(checkpoint.file(), "does not fit the network: " + reason);
+  }
+
+  /** Which network of the family the weights are for, and what to do. */
+  private static Optional<String> otherNetwork(Checkpoint checkpoint) {
+    return Recognition.of(checkpoint)
+        .map(found ->
+            "the weights are those of another one, %s; load them as that, on the command line"
+                    .formatted(found.describe())
+                + " without --model");
   }
 
   /** A network for a new task, and the parameters of its head that are new. */
@@ -159,14 +187,14 @@ public final class ResNet {
   public static Transfer loadForTransfer(ResNetSpec spec, Checkpoint checkpoint, TorchRandom random)
       throws IOException {
     Sequential layers = spec.layers();
-    var fit = Fit.of(layers, checkpoint, spec.includeTop());
+    var fit = fit(spec, layers, checkpoint);
     var fresh = new ArrayList<String>();
     fit.missing().removeIf(name -> name.startsWith(HEAD) && fresh.add(name));
     fit.misshaped()
         .keySet()
         .removeIf(name -> name.startsWith(HEAD) && (fresh.contains(name) || fresh.add(name)));
     if (!fit.isExact()) {
-      throw new CheckpointException(checkpoint.file(), fit.describe());
+      throw refusal(checkpoint, fit);
     }
     checkMemory(layers, checkpoint);
     if (fresh.isEmpty()) {
@@ -221,6 +249,12 @@ public final class ResNet {
       return missing.isEmpty() && unexpected.isEmpty() && misshaped.isEmpty();
     }
 
+    boolean onlyHeadDiffers() {
+      return missing.isEmpty()
+          && unexpected.isEmpty()
+          && misshaped.keySet().stream().allMatch(name -> name.startsWith(HEAD));
+    }
+
     /** The tensors that were found, and something else for the parameters that were not. */
     StateDict toState(Layer network, Function<Parameter, Tensor> otherwise) {
       var entries = new LinkedHashMap<String, Tensor>();
@@ -249,12 +283,10 @@ public final class ResNet {
       part(parts, "missing", missing);
       part(parts, "unexpected", unexpected);
       part(parts, "of another shape", List.copyOf(misshaped.values()));
-      if (missing.isEmpty()
-          && unexpected.isEmpty()
-          && misshaped.keySet().stream().allMatch(name -> name.startsWith(HEAD))) {
+      if (onlyHeadDiffers()) {
         parts.add("only the head differs: set the number of classes, or load for transfer");
       }
-      return "does not fit the network: " + String.join("; ", parts);
+      return String.join("; ", parts);
     }
 
     private static void part(List<String> parts, String what, List<String> names) {

@@ -238,6 +238,9 @@ class ClassifierTest {
               .numClasses(3)
               .build();
       assertDescribes("10 missing: layer1.1.conv1.weight, ", longer, checkpoint);
+      assertDescribes(
+          "the weights are those of another one, unnamed: basic blocks 1-1, ", longer, checkpoint);
+      assertDescribes("load them as that, on the command line without --model", longer, checkpoint);
       assertDescribes(" and 2 more", longer, checkpoint);
       var wider = tiny().channels(8).build();
       assertDescribes(

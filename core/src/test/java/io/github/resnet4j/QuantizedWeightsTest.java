@@ -151,6 +151,22 @@ class QuantizedWeightsTest {
     assertTrue(String.valueOf(e.getMessage()).contains("the range of conv1"), e.getMessage());
   }
 
+  /** Also without the notes that say which network it is. */
+  @Test
+  void itsNetworkIsRecognised() throws IOException {
+    try (var checkpoint = Checkpoint.open(saved(calibrated()))) {
+      assertEquals(SPEC, Recognition.require(checkpoint).spec());
+      var other =
+          assertThrows(
+              CheckpointException.class,
+              () -> ResNet.load(Architecture.named("resnet50"), checkpoint));
+      String text = String.valueOf(other.getMessage());
+      assertTrue(
+          text.contains("the weights are those of another one, unnamed: bottleneck blocks 1-1"),
+          text);
+    }
+  }
+
   @Test
   void canBeReadLazily() throws IOException {
     Path file = saved(calibrated());

@@ -9,6 +9,7 @@ import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.Download;
 import io.github.resnet4j.checkpoint.StoredTensor;
+import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.nn.Parameter;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
@@ -83,6 +84,30 @@ class RecognitionTest {
               .build();
       try (var checkpoint = Checkpoint.open(write(spec))) {
         assertEquals(spec, Recognition.require(checkpoint).spec());
+      }
+    }
+  }
+
+  /** Weights do not show where a bottleneck strides; our own files say it. */
+  @Test
+  void notesThatFitAreTakenAndOthersAreNot() throws IOException {
+    ResNetSpec v1 =
+        ResNetSpec.builder(ResNetSpec.Block.BOTTLENECK, 1, 1)
+            .channels(8)
+            .stridePlacement(ResNetSpec.StridePlacement.FIRST_1X1)
+            .build();
+    var preprocessing = Preprocessing.imagenet(256, 224);
+    var labels = Classifier.numbered(1000);
+    Path file = folder.resolve("noted.safetensors");
+    for (boolean fits : new boolean[] {true, false}) {
+      ResNetSpec noted = fits ? v1 : v1.toBuilder().channels(16).build();
+      ResNet.initialize(v1, TorchRandom.manualSeed(0))
+          .save(file, ModelNotes.toMetadata(noted, preprocessing, labels));
+      try (var checkpoint = Checkpoint.open(file)) {
+        var found = Recognition.require(checkpoint);
+        assertEquals(fits, found.spec().equals(v1));
+        assertEquals(fits, found.assumed().isEmpty());
+        assertEquals(8, found.spec().channels());
       }
     }
   }

@@ -1,7 +1,11 @@
 package io.github.resnet4j.cli;
 
+import io.github.resnet4j.checkpoint.AtomicFile;
+import io.github.resnet4j.messages.Reason;
 import io.github.resnet4j.messages.Suggestion;
+import java.io.IOException;
 import java.lang.reflect.Field;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
@@ -10,6 +14,7 @@ import java.util.Locale;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
+import picocli.CommandLine.ExecutionException;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Model.ArgSpec;
 import picocli.CommandLine.Model.OptionSpec;
@@ -39,23 +44,29 @@ final class Arguments {
     registerWords(commands, commands);
     return commands
         .setExecutionStrategy(Arguments::run)
-        .setParameterExceptionHandler((e, _) -> refuse(e));
+        .setParameterExceptionHandler(
+            (e, _) -> refuse(message(e, e.getCommandLine()), e.getCommandLine()));
   }
 
   private static int run(ParseResult parsed) {
     for (CommandLine command : parsed.asCommandLineList()) {
+      if (command.isUsageHelpRequested() || command.isVersionHelpRequested()) {
+        break; // what else is on the line does not matter
+      }
       for (ArgSpec argument : command.getCommandSpec().args()) {
-        check(command, argument);
+        if (argument.userObject() instanceof Field field) {
+          checkRange(command, argument, field.getAnnotation(Range.class));
+          checkOutput(command, argument, field.getAnnotation(Output.class));
+        }
       }
     }
     return new CommandLine.RunLast().execute(parsed);
   }
 
   /** Prints what is wrong and where help is. */
-  private static int refuse(ParameterException e) {
-    CommandLine command = e.getCommandLine();
+  static int refuse(String message, CommandLine command) {
     System.out.flush();
-    System.err.println("resnet4j: " + message(e, command));
+    System.err.println("resnet4j: " + message);
     System.err.println("Try '" + command.getCommandSpec().qualifiedName() + " --help'.");
     return CommandLine.ExitCode.USAGE;
   }
@@ -68,10 +79,30 @@ final class Arguments {
     if (e.getArgSpec() == null && e.getValue() != null) { // of the command 'help'
       return unmatched(e.getValue(), command);
     }
+    if (message.startsWith("Missing required parameter")) {
+      return message + takenBy(command);
+    }
+    if (e.getArgSpec() != null && message.contains("should be in KEY=VALUE")) {
+      return "%s must be %s, was '%s'"
+          .formatted(
+              label(e.getArgSpec()),
+              e.getArgSpec().paramLabel(),
+              message.substring(message.lastIndexOf(" but was ") + " but was ".length()));
+    }
     int colon = message.indexOf(": must be ");
     return e.getArgSpec() == null || colon < 0
         ? message
         : label(e.getArgSpec()) + message.substring(colon + 1);
+  }
+
+  /** Which option may have taken a parameter: one that takes all words after it. */
+  private static String takenBy(CommandLine command) {
+    return command.getCommandSpec().options().stream()
+        .filter(option -> option.arity().max() > 1 && !values(option.getValue()).isEmpty())
+        .map(option ->
+            "; name it before %s, which takes all words after it".formatted(option.longestName()))
+        .findFirst()
+        .orElse("");
   }
 
   private static String unmatched(String word, CommandLine command) {
@@ -93,11 +124,39 @@ final class Arguments {
     return argument instanceof OptionSpec option ? option.longestName() : argument.paramLabel();
   }
 
-  private static void check(CommandLine command, ArgSpec argument) {
-    if (!(argument.userObject() instanceof Field field)) {
+  /** Whether a file or folder can be written, before the work whose results it is to hold. */
+  private static void checkOutput(CommandLine command, ArgSpec argument, @Nullable Output output) {
+    if (output == null || !(argument.getValue() instanceof Path path)) {
       return;
     }
-    Range range = field.getAnnotation(Range.class);
+    List<String> endings = List.of(output.endings());
+    if (!endings.isEmpty() && endings.stream().noneMatch(path.toString()::endsWith)) {
+      throw new ParameterException(
+          command,
+          "%s must end in %s, was '%s'".formatted(label(argument), or(endings), path),
+          argument,
+          path.toString());
+    }
+    try {
+      if (output.folder()) {
+        AtomicFile.requireWritableFolder(path);
+      } else {
+        AtomicFile.requireWritable(path);
+      }
+    } catch (IOException e) {
+      String reason = label(argument) + " " + Reason.of(e);
+      throw new ExecutionException(command, reason, new IOException(reason, e));
+    }
+  }
+
+  /** Words as a sentence has them. */
+  static String or(List<String> words) {
+    return words.size() == 1
+        ? words.getFirst()
+        : String.join(", ", words.subList(0, words.size() - 1)) + " or " + words.getLast();
+  }
+
+  private static void checkRange(CommandLine command, ArgSpec argument, @Nullable Range range) {
     if (range == null) {
       return;
     }
@@ -198,10 +257,8 @@ final class Arguments {
     return text -> {
       int found = words.indexOf(text.toLowerCase(Locale.ROOT).replace('-', '_'));
       if (found < 0) {
-        String last = words.size() == 1 ? "" : " or " + words.getLast();
-        String others = String.join(", ", words.subList(0, Math.max(1, words.size() - 1)));
         throw new TypeConversionException(
-            "must be %s%s, was '%s'%s".formatted(others, last, text, Suggestion.of(text, words)));
+            "must be %s, was '%s'%s".formatted(or(words), text, Suggestion.of(text, words)));
       }
       return constants.get(found);
     };

@@ -104,6 +104,9 @@ final class BenchCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     var rows = new ArrayList<List<Object>>();
     for (String model : models) {
+      NetworkOptions.find("--model: ", model); // before the first is measured
+    }
+    for (String model : models) {
       var network = network(model, precision);
       for (int count : threads) {
         var options =
@@ -135,7 +138,8 @@ final class BenchCommand implements Callable<Integer> {
                   "images/s",
                   "ms",
                   "fastest ms"),
-              rows)
+              rows,
+              List.of("fastest ms", "precision"))
           .print(output.format, System.out);
     }
     return Main.OK;
@@ -143,7 +147,8 @@ final class BenchCommand implements Callable<Integer> {
 
   /** A network of random weights, calibrated by random images if need be. */
   static ResNet network(String model, Precision precision) throws IOException {
-    var network = ResNet.initialize(NetworkOptions.find(model), TorchRandom.manualSeed(0));
+    var network =
+        ResNet.initialize(NetworkOptions.find("--model: ", model), TorchRandom.manualSeed(0));
     if (precision != Precision.INT8) {
       return network;
     }

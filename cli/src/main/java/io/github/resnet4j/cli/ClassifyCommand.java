@@ -45,7 +45,9 @@ final class ClassifyCommand implements Callable<Integer> {
   @Option(
       names = "--labels",
       paramLabel = "FILE",
-      description = "The names of the classes, one a line; or imagenet, its 1,000 classes.")
+      description =
+          "The names of the classes, one a line; or imagenet, its 1,000 classes, or imagenet-22k,"
+              + " the 21,841 of its release of 2011.")
   private @Nullable Path labels;
 
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();

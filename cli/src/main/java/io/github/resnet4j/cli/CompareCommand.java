@@ -12,7 +12,6 @@ import io.github.resnet4j.inspect.ShapedLayer;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -62,6 +61,7 @@ final class CompareCommand implements Callable<Integer> {
       names = {"-o", "--output"},
       paramLabel = "NAME",
       description = "Draws NAME-cost, NAME-accuracy and NAME-time, each as .png and .svg.")
+  @Output
   private @Nullable Path drawing;
 
   @Mixin private FormatOption output = new FormatOption();
@@ -71,10 +71,6 @@ final class CompareCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    Path folder = drawing == null ? null : drawing.toAbsolutePath().getParent();
-    if (drawing != null && (folder == null || !Files.isDirectory(folder))) {
-      throw new IllegalArgumentException(drawing + ": its folder is not there");
-    }
     List<String> chosen = models.isEmpty() ? imagenet() : models;
     var rows = new ArrayList<List<Object>>();
     var entries = new ArrayList<CostChart.Entry>();
@@ -118,11 +114,13 @@ final class CompareCommand implements Callable<Integer> {
     if (measure) {
       columns.addAll(List.of("ms", "images_per_second"));
     }
-    new Table(columns, rows).print(output.format, System.out);
-    if (drawing != null && folder != null) {
+    new Table(columns, rows, List.of("input", "top1_first")).print(output.format, System.out);
+    if (drawing != null) {
+      Path folder = drawing.toAbsolutePath().resolveSibling("");
       for (String written :
           CostChart.write(entries, folder, String.valueOf(drawing.getFileName()))) {
-        System.err.printf("%s.png, %s.svg%n", written, written);
+        Main.wrote(drawing.resolveSibling(written + ".png"));
+        Main.wrote(drawing.resolveSibling(written + ".svg"));
       }
     }
     return Main.OK;

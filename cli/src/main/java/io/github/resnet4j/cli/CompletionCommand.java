@@ -2,6 +2,7 @@ package io.github.resnet4j.cli;
 
 import java.util.Locale;
 import java.util.concurrent.Callable;
+import java.util.regex.Pattern;
 import picocli.AutoComplete;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -23,6 +24,8 @@ import picocli.CommandLine.Spec;
       "  resnet4j completion bash > resnet4j_completion",
     })
 final class CompletionCommand implements Callable<Integer> {
+  private static final Pattern VALUES = Pattern.compile("(?<=_option_args=)\\(.*\\)");
+
   @Spec private CommandSpec spec = CommandSpec.create();
 
   @SuppressWarnings("UnusedVariable") // the script is the same for both
@@ -42,7 +45,10 @@ final class CompletionCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     // In zsh it loads bash's completion first.
-    System.out.println(AutoComplete.bash(spec.root().name(), spec.root().commandLine()));
+    String script = AutoComplete.bash(spec.root().name(), spec.root().commandLine());
+    // Words are completed as help and errors have them, not as Java's constants are written.
+    System.out.println(
+        VALUES.matcher(script).replaceAll(found -> found.group().toLowerCase(Locale.ROOT)));
     return Main.OK;
   }
 }

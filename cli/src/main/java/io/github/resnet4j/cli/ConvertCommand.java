@@ -56,6 +56,7 @@ final class ConvertCommand implements Callable<Integer> {
       index = "1",
       paramLabel = "OUT",
       description = "The new file; its ending says the format: .pth, .pt, .bin, .safetensors.")
+  @Output(endings = {".safetensors", ".pth", ".pt", ".bin"})
   private Path out = Path.of("");
 
   @Option(
@@ -74,10 +75,6 @@ final class ConvertCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    if (!CheckpointWriter.knowsFormatOf(out)) {
-      throw new IllegalArgumentException(
-          out + ": must end in .safetensors, .pth, .pt or .bin, so that its format is clear");
-    }
     long elements = 0;
     int count;
     try (var checkpoint = Checkpoint.open(in)) {

@@ -37,6 +37,7 @@ final class CurvesCommand implements Callable<Integer> {
       paramLabel = "NAME",
       required = true,
       description = "File name of the charts, without extension.")
+  @Output
   private Path output = Path.of("");
 
   @Option(
@@ -83,10 +84,7 @@ final class CurvesCommand implements Callable<Integer> {
                   .toList(),
               false));
     }
-    Path folder = output.toAbsolutePath().getParent();
-    if (folder == null || !Files.isDirectory(folder)) {
-      throw new IllegalArgumentException(output + ": its folder does not exist");
-    }
+    Path folder = output.toAbsolutePath().resolveSibling("");
     String y = what == What.ERROR ? "top-1 error, %" : "cross-entropy";
     String above = title != null ? title : what == What.ERROR ? "Top-1 error" : "Loss";
     new LineChart(above, "epoch", y, lines).write(folder, String.valueOf(output.getFileName()));

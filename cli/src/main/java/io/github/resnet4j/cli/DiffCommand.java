@@ -21,7 +21,6 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -100,17 +99,17 @@ final class DiffCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     if ((second == null) == (expected == null)) {
-      throw new IllegalArgumentException(
+      throw new UsageException(
           "name a second checkpoint, or --expected activations with an --input");
     }
     if (expected != null && input == null) {
-      throw new IllegalArgumentException("--expected needs the --input that it was made from");
+      throw new UsageException("--expected needs the --input that it was made from");
     }
     var rows = new ArrayList<List<Object>>();
     int different = 0;
     if (isNetwork(first) && second != null && isNetwork(second)) {
       if (input != null) {
-        throw new IllegalArgumentException("--input needs checkpoints: networks have no weights");
+        throw new UsageException("--input needs checkpoints: networks have no weights");
       }
       different += list("structure", structure(first, second), rows);
     } else if (second != null) {
@@ -123,7 +122,10 @@ final class DiffCommand implements Callable<Integer> {
       different += list("activations", activations(input), rows);
     }
     if (!rows.isEmpty() || !format.isForPeople()) {
-      new Table(List.of("what", "name", "first", "second", "relative", "largest"), rows)
+      new Table(
+              List.of("what", "name", "first", "second", "relative", "largest"),
+              rows,
+              List.of("largest", "what"))
           .print(format.format, System.out);
     }
     System.err.println(
@@ -176,7 +178,7 @@ final class DiffCommand implements Callable<Integer> {
   private Weights weights(Path file) throws IOException {
     try (var progress = new Progress.ForDownloads()) {
       return Weights.find(
-          Optional.ofNullable(model), file.toString(), System.getenv(), progress.download());
+          ModelOptions.named(model), file.toString(), System.getenv(), progress.download());
     }
   }
 

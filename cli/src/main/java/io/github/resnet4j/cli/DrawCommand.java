@@ -56,6 +56,7 @@ final class DrawCommand implements Callable<Integer> {
       names = {"-o", "--output"},
       paramLabel = "FILE",
       description = "A .svg, .png, .mmd or .dot.")
+  @Output(endings = {".svg", ".png", ".mmd", ".dot"})
   private @Nullable Path output;
 
   @Option(
@@ -73,9 +74,17 @@ final class DrawCommand implements Callable<Integer> {
     Shape image = options.image(spec);
     String name = output == null ? ".mmd" : output.toString();
     if (name.endsWith(".svg") || name.endsWith(".png")) {
-      figure(spec, image).write(Path.of(name), theme);
+      Figure figure;
+      try {
+        figure = figure(spec, image);
+      } catch (IllegalArgumentException e) { // the network has no such part
+        throw what.equals("network") || e instanceof UsageException
+            ? e
+            : new UsageException("--what: " + e.getMessage());
+      }
+      figure.write(Path.of(name), theme);
       Main.wrote(Path.of(name));
-    } else if (name.endsWith(".mmd") || name.endsWith(".dot")) {
+    } else {
       var graph = NetworkGraph.of(part(ShapedLayer.of(spec.layers(), image)));
       String text = name.endsWith(".dot") ? graph.toDot() : graph.toMermaid();
       if (output == null) {
@@ -84,9 +93,6 @@ final class DrawCommand implements Callable<Integer> {
         PictureFile.write(text.getBytes(StandardCharsets.UTF_8), output);
         Main.wrote(output);
       }
-    } else {
-      throw new IllegalArgumentException(
-          "--output must end in .svg, .png, .mmd or .dot: " + output);
     }
     return Main.OK;
   }
@@ -125,8 +131,8 @@ final class DrawCommand implements Callable<Integer> {
         .findFirst()
         .orElseThrow(() ->
             what.contains(":")
-                ? new IllegalArgumentException(
-                    "the network has no part '%s'%s"
+                ? new UsageException(
+                    "--what: the network has no part '%s'%s"
                         .formatted(
                             name,
                             Suggestion.of(
@@ -134,8 +140,8 @@ final class DrawCommand implements Callable<Integer> {
                 : unknown());
   }
 
-  private IllegalArgumentException unknown() {
-    return new IllegalArgumentException(
+  private UsageException unknown() {
+    return new UsageException(
         "--what must be network, stage:N or block:NAME, or for a .svg or .png shortcut, stride or"
             + " plain; was '%s'%s".formatted(what, Suggestion.of(what, PARTS)));
   }

@@ -63,6 +63,7 @@ final class EvaluateCommand implements Callable<Integer> {
       description =
           "Writes the confusion matrix, true classes in rows, predicted ones in columns: CSV, or"
               + " an image if the name ends with .png.")
+  @Output
   private @Nullable Path confusion;
 
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();

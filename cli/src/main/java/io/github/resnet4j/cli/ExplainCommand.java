@@ -2,6 +2,8 @@ package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Prediction;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.checkpoint.AtomicFile;
 import io.github.resnet4j.checkpoint.Npy;
 import io.github.resnet4j.explain.Explainer;
 import io.github.resnet4j.explain.HeatMap;
@@ -63,13 +65,15 @@ final class ExplainCommand implements Callable<Integer> {
   @Option(
       names = {"-o", "--output"},
       paramLabel = "FILE",
-      description = "The picture, a .png; by default NAME-METHOD.png in the current folder.")
+      description = "The image, a .png; by default NAME-METHOD.png in the current folder.")
+  @Output(endings = ".png")
   private @Nullable Path output;
 
   @Option(
       names = "--values",
       paramLabel = "FILE",
       description = "The heat, 0 to 1 at the resolution of the network's input, as .npy.")
+  @Output(endings = ".npy")
   private @Nullable Path values;
 
   @Option(
@@ -85,7 +89,9 @@ final class ExplainCommand implements Callable<Integer> {
   @Option(
       names = "--labels",
       paramLabel = "FILE",
-      description = "The names of the classes, one a line; or imagenet, its 1,000 classes.")
+      description =
+          "The names of the classes, one a line; or imagenet, its 1,000 classes, or imagenet-22k,"
+              + " the 21,841 of its release of 2011.")
   private @Nullable Path labels;
 
   @Parameters(paramLabel = "IMAGE", description = "The picture.")
@@ -94,10 +100,11 @@ final class ExplainCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     Explainer.Method how = method();
-    if (output != null && !output.toString().endsWith(".png")) {
-      throw new IllegalArgumentException("--output must end in .png: " + output);
-    }
+    Path file = output == null ? defaultOutput() : output;
+    AtomicFile.requireWritable(file);
     Classifier classifier = options.classifier(preprocessing.file, labels);
+    requireLayer(classifier.network());
+    OptionalInt index = index(classifier.labels());
     Pixels picture = decoding.decoder().decode(image);
     var prepared = classifier.preprocessing();
     Tensor x = prepared.apply(picture);
@@ -106,13 +113,12 @@ final class ExplainCommand implements Callable<Integer> {
         explainer.explain(
             x,
             how,
-            index(classifier.labels()),
+            index,
             layer == null ? explainer.lastStage() : layer,
             options.atFirst(classifier.network(), how == Explainer.Method.OCCLUSION ? 225 : 1));
     options.requireFinite(map.logits(), classifier.network());
     List<Prediction> predictions = classifier.top(map.logits(), top).getFirst();
     String label = classifier.labels().get(map.index());
-    Path file = output == null ? defaultOutput() : output;
     Pixels seen = prepared.crop(prepared.channels() == 1 ? picture.toGray() : picture);
     String title =
         "why '%s': %s%s"
@@ -131,6 +137,12 @@ final class ExplainCommand implements Callable<Integer> {
     return Main.OK;
   }
 
+  private void requireLayer(ResNet network) {
+    if (layer != null && network.layers().walk().noneMatch(each -> each.name().equals(layer))) {
+      throw FeatureLayer.noLayer(layer, network);
+    }
+  }
+
   private String place(Explainer explainer) {
     return layer == null ? explainer.lastStage() : layer;
   }
@@ -142,7 +154,7 @@ final class ExplainCommand implements Callable<Integer> {
       case "eigencam", "eigen-cam" -> Explainer.Method.EIGENCAM;
       case "occlusion" -> Explainer.Method.OCCLUSION;
       default ->
-          throw new IllegalArgumentException(
+          throw new UsageException(
               "--method must be gradcam, gradcam++, eigencam or occlusion, was '%s'%s"
                   .formatted(
                       method,
@@ -160,6 +172,10 @@ final class ExplainCommand implements Callable<Integer> {
       return OptionalInt.of(byName);
     }
     if (chosen.matches("\\d{1,7}")) {
+      if (Integer.parseInt(chosen) >= names.size()) {
+        throw new UsageException(
+            "--class must be a name or 0 to %d, was %s".formatted(names.size() - 1, chosen));
+      }
       return OptionalInt.of(Integer.parseInt(chosen));
     }
     List<String> near =
@@ -167,8 +183,8 @@ final class ExplainCommand implements Callable<Integer> {
             .filter(name -> name.toLowerCase(Locale.ROOT).contains(chosen.toLowerCase(Locale.ROOT)))
             .limit(5)
             .toList();
-    throw new IllegalArgumentException(
-        "no class is called '%s'%s"
+    throw new UsageException(
+        "--class: no class is called '%s'%s"
             .formatted(
                 chosen,
                 near.isEmpty()

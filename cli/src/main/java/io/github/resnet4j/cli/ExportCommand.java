@@ -8,7 +8,6 @@ import io.github.resnet4j.onnx.OnnxExport;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Locale;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -79,6 +78,7 @@ final class ExportCommand implements Callable<Integer> {
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
   @Parameters(paramLabel = "OUT", description = "The new file, a .onnx.")
+  @Output(endings = ".onnx")
   private Path out = Path.of("");
 
   enum Format {
@@ -92,9 +92,6 @@ final class ExportCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    if (!out.toString().endsWith("." + format.name().toLowerCase(Locale.ROOT))) {
-      throw new IllegalArgumentException("the file must end in .onnx: " + out);
-    }
     var export =
         new OnnxExport(
             opset, dynamicBatch, precision == Numbers.FP16, foldBatchNorm, includePreprocessing);

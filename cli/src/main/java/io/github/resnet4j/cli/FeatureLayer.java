@@ -7,6 +7,7 @@ import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.inspect.ShapedLayer;
 import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.messages.Suggestion;
+import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.tensor.Tensor;
 import java.util.Arrays;
 import java.util.List;
@@ -63,7 +64,7 @@ final class FeatureLayer {
             .walk()
             .filter(each -> each.layer().name().equals(wanted) && !wanted.isEmpty())
             .findFirst()
-            .orElseThrow(() -> noLayer(wanted, shaped))
+            .orElseThrow(() -> noLayer(wanted, network))
             .output();
     boolean isVector = name == null || pool || shape.height() == 1 && shape.width() == 1;
     return isVector
@@ -71,10 +72,11 @@ final class FeatureLayer {
         : new int[] {shape.channels(), shape.height(), shape.width()};
   }
 
-  private static IllegalArgumentException noLayer(String wanted, ShapedLayer network) {
-    List<String> names = network.walk().map(each -> each.layer().name()).toList();
-    return new IllegalArgumentException(
-        "the network has no layer '%s'%s; 'resnet4j summary' lists them"
+  /** What --layer is refused with. */
+  static UsageException noLayer(String wanted, ResNet network) {
+    List<String> names = network.layers().walk().map(Layer::name).toList();
+    return new UsageException(
+        "--layer: the network has no layer '%s'%s; 'resnet4j summary' lists them"
             .formatted(wanted, Suggestion.of(wanted, names)));
   }
 

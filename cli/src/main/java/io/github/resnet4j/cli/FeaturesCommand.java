@@ -2,12 +2,14 @@ package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.checkpoint.AtomicFile;
+import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.Npy;
 import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.embeddings.ParquetFeatures;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.inspect.Shape;
+import io.github.resnet4j.messages.Reason;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.io.OutputStreamWriter;
@@ -62,6 +64,7 @@ final class FeaturesCommand implements Callable<Integer> {
       names = {"-o", "--output"},
       paramLabel = "FILE",
       description = "Where they go; jsonl goes to stdout without it.")
+  @Output
   private @Nullable Path output;
 
   @Parameters(
@@ -142,7 +145,7 @@ final class FeaturesCommand implements Callable<Integer> {
     }
     if (output == null) {
       if (format != null) {
-        throw new IllegalArgumentException("--format " + format + " needs a file: --output");
+        throw new UsageException("--format " + format + " needs a file: --output");
       }
       return Format.JSONL;
     }
@@ -151,22 +154,60 @@ final class FeaturesCommand implements Callable<Integer> {
         .filter(each -> name.endsWith("." + each))
         .findFirst()
         .orElseThrow(() ->
-            new IllegalArgumentException(
+            new UsageException(
                 "--output must end in .npy, .safetensors, .parquet or .jsonl, or --format say"
-                    + " what it is: "
-                    + output));
+                    + " what it is; was '%s'".formatted(output)));
   }
 
   private Sink sink(Format chosen, int[] shape) throws IOException {
     if (output == null) {
       return new Lines(shape);
     }
-    return switch (chosen) {
-      case JSONL -> new LinesOfFile(output, shape);
-      case NPY -> new Rows(output, shape);
-      case SAFETENSORS -> new Whole(output, shape);
-      case PARQUET -> new Columns(output, shape);
-    };
+    return new Named(
+        output,
+        switch (chosen) {
+          case JSONL -> new LinesOfFile(output, shape);
+          case NPY -> new Rows(output, shape);
+          case SAFETENSORS -> new Whole(output, shape);
+          case PARQUET -> new Columns(output, shape);
+        });
+  }
+
+  /** Errors of writing, as of a full disk, with the file that they are about. */
+  private record Named(Path file, Sink sink) implements Sink {
+    private interface Writing {
+      void run() throws IOException;
+    }
+
+    private void write(Writing writing) throws IOException {
+      try {
+        writing.run();
+      } catch (CheckpointException e) { // names its file
+        throw e;
+      } catch (IOException e) {
+        throw new CheckpointException(file, "cannot be written: " + Reason.withoutFile(e), e);
+      }
+    }
+
+    @Override
+    public void add(String path, float[] features) throws IOException {
+      write(() -> sink.add(path, features));
+    }
+
+    @Override
+    public void addError(String path, String error) throws IOException {
+      write(() -> sink.addError(path, error));
+    }
+
+    @Override
+    public void complete() throws IOException {
+      write(sink::complete);
+    }
+
+    @Override
+    public void close() throws IOException {
+      write(sink::close);
+    }
   }
 
   private static String line(String path, float[] features, int[] shape) throws IOException {

@@ -44,6 +44,7 @@ final class ForwardCommand implements Callable<Integer> {
       required = true,
       paramLabel = "FILE",
       description = "Where the result goes, .npy or .safetensors.")
+  @Output(endings = {".npy", ".safetensors"})
   private Path output = Path.of("");
 
   @Option(names = "--features", description = "The last stage's feature map instead of the logits.")
@@ -58,9 +59,6 @@ final class ForwardCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    if (!isNpy(output) && !CheckpointWriter.knowsFormatOf(output)) {
-      throw new IllegalArgumentException("--output must end in .npy or .safetensors: " + output);
-    }
     Tensor x = read(input);
     if (!x.isFinite()) {
       throw new IOException(input + ": holds NaN or infinity");
@@ -69,9 +67,9 @@ final class ForwardCommand implements Callable<Integer> {
     if (options.weights == null && seed != null) {
       network = options.initialize(seed);
     } else if (seed != null) {
-      throw new IllegalArgumentException("--seed and --weights exclude each other");
+      throw new UsageException("--seed and --weights exclude each other");
     } else if (options.weights == null && options.model == null) {
-      throw new IllegalArgumentException("name a network with --model, or --weights");
+      throw new UsageException("name a network with --model, or --weights");
     } else {
       network = options.load(options.findWeights());
     }

@@ -37,10 +37,14 @@ final class HelpText {
       }
     }
     parts.add("[OPTIONS]");
+    var parameters = new ArrayList<String>();
     for (PositionalParamSpec parameter : spec.positionalParameters()) {
       String label = parameter.paramLabel() + (parameter.arity().max() > 1 ? "..." : "");
-      parts.add(parameter.required() ? label : "[" + label + "]");
+      parameters.add(parameter.required() ? label : "[" + label + "]");
     }
+    // Behind an option that takes all words after it there is no place for others.
+    boolean first = spec.options().stream().anyMatch(option -> option.arity().max() > 1);
+    parts.addAll(first ? 1 : parts.size(), parameters);
     spec.usageMessage().customSynopsis(String.join(" ", parts));
   }
 

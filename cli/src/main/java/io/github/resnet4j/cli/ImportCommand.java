@@ -1,7 +1,6 @@
 package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Classifier;
-import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.onnx.OnnxImport;
 import java.io.IOException;
@@ -49,14 +48,11 @@ final class ImportCommand implements Callable<Integer> {
       index = "1",
       paramLabel = "OUT",
       description = "The new file, .safetensors, .pth, .pt or .bin.")
+  @Output(endings = {".safetensors", ".pth", ".pt", ".bin"})
   private Path out = Path.of("");
 
   @Override
   public Integer call() throws IOException {
-    if (!CheckpointWriter.knowsFormatOf(out)) {
-      throw new IllegalArgumentException(
-          out + ": must end in .safetensors, .pth, .pt or .bin, so that its format is clear");
-    }
     Optional<Preprocessing> given =
         preprocessing.file == null
             ? Optional.empty()

@@ -53,6 +53,7 @@ final class InspectCommand implements Callable<Integer> {
       names = "--histograms",
       paramLabel = "FILE",
       description = "Draws how the weights of two and more axes are spread, a .png.")
+  @Output(endings = ".png")
   private @Nullable Path histograms;
 
   @Parameters(
@@ -62,14 +63,13 @@ final class InspectCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    if (histograms != null && !histograms.toString().endsWith(".png")) {
-      throw new IllegalArgumentException("--histograms must end in .png: " + histograms);
-    }
     Pattern wanted;
     try {
       wanted = Pattern.compile(pattern);
     } catch (PatternSyntaxException e) {
-      throw new IllegalArgumentException("--tensors: " + e.getMessage(), e);
+      throw new UsageException(
+          "--tensors must be a regular expression, was '%s': %s"
+              .formatted(pattern, e.getDescription()));
     }
     try (var checkpoint = Checkpoint.open(file)) {
       var rows = new ArrayList<List<Object>>();
@@ -102,11 +102,12 @@ final class InspectCommand implements Callable<Integer> {
                   "deviation",
                   "zeros",
                   "not_finite"),
-              rows)
+              rows,
+              List.of("bytes", "zeros", "not_finite", "min", "max"))
           .print(format.format, System.out);
       if (histograms != null) {
         if (charts.isEmpty() || charts.size() > MOST_CHARTS) {
-          throw new IllegalArgumentException(
+          throw new UsageException(
               "--histograms draws 1 to %d tensors, not %d; choose them with --tensors"
                   .formatted(MOST_CHARTS, charts.size()));
         }

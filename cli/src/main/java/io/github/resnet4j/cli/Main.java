@@ -95,7 +95,8 @@ public final class Main {
       HelpText.arrange(command);
       return command
           .setOut(new PrintWriter(System.out, true))
-          .setExecutionExceptionHandler((e, _, _) -> report(e))
+          .setExecutionExceptionHandler((e, failed, _) ->
+              e instanceof UsageException ? Arguments.refuse(Reason.of(e), failed) : report(e))
           .setUsageHelpAutoWidth(true)
           .execute(arguments);
     } catch (OutOfMemoryError e) {

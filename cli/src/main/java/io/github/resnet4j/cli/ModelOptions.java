@@ -1,6 +1,5 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.Architecture;
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.PublishedWeights;
 import io.github.resnet4j.ResNet;
@@ -141,6 +140,14 @@ final class ModelOptions {
   }
 
   Optional<String> model() {
+    return named(model);
+  }
+
+  /** The value of --model, if there is one: a network's name. */
+  static Optional<String> named(@Nullable String model) {
+    if (model != null) {
+      NetworkOptions.named("--model: ", model);
+    }
     return Optional.ofNullable(model);
   }
 
@@ -226,16 +233,16 @@ final class ModelOptions {
     List<String> labels;
     try {
       labels =
-          isImageNet(file)
-              ? PublishedWeights.imagenetLabels()
+          isBuiltIn(file)
+              ? PublishedWeights.labels(file.toString())
               : Files.readAllLines(file).stream().filter(line -> !line.isBlank()).toList();
     } catch (IOException e) {
-      throw new IOException(Reason.of(file, e), e);
+      throw new IOException("--labels " + Reason.of(file, e), e);
     }
     int classes = classifier.labels().size();
     if (labels.size() != classes) {
       throw new IllegalArgumentException(
-          "%s: has %d labels, one a line, but the network has %d classes"
+          "--labels %s: has %,d labels, one a line, but the network has %,d classes"
               .formatted(file, labels.size(), classes));
     }
     return labels;
@@ -278,16 +285,17 @@ final class ModelOptions {
     }
   }
 
-  /** The name of the labels that come with resnet4j, unless there is such a file. */
-  private static boolean isImageNet(Path file) {
-    return file.toString().equals("imagenet") && !Files.exists(file);
+  /** Whether it is a name of labels that come with resnet4j, and no file. */
+  private static boolean isBuiltIn(Path file) {
+    return PublishedWeights.LABELS.contains(file.toString()) && !Files.exists(file);
   }
 
   /** A network by name with initial weights, as Python's after {@code torch.manual_seed(seed)}. */
   ResNet initialize(long seed) {
     if (model == null) {
-      throw new IllegalArgumentException("--seed needs a network: name it with --model");
+      throw new UsageException("--seed needs a network: name it with --model");
     }
-    return ResNet.initialize(Architecture.named(model), TorchRandom.manualSeed(seed));
+    return ResNet.initialize(
+        NetworkOptions.named("--model: ", model), TorchRandom.manualSeed(seed));
   }
 }

@@ -120,7 +120,8 @@ final class ModelsCommand implements Callable<Integer> {
                 "parameters",
                 "state_dict",
                 "weights"),
-            rows)
+            rows,
+            List.of("state_dict", "groups", "width", "classes"))
         .print(output.format, System.out);
     return Main.OK;
   }

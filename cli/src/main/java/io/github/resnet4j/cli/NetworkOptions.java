@@ -35,15 +35,19 @@ final class NetworkOptions {
 
   /** The network of that name, or of that checkpoint, as the options change it. */
   ResNetSpec spec(String model) throws IOException {
-    ResNetSpec spec = find(model);
+    ResNetSpec spec = find("", model);
     if (v1) {
       spec = spec.toBuilder().stridePlacement(ResNetSpec.StridePlacement.FIRST_1X1).build();
     }
     return plain ? spec.toBuilder().shortcut(ResNetSpec.Shortcut.NONE).build() : spec;
   }
 
-  /** The network of that name, or of that checkpoint. */
-  static ResNetSpec find(String model) throws IOException {
+  /**
+   * The network of that name, or of that checkpoint.
+   *
+   * @param option as for {@link #named}
+   */
+  static ResNetSpec find(String option, String model) throws IOException {
     if (!Architecture.catalogue().containsKey(model) && isFile(model)) {
       return Weights.find(Optional.empty(), model, System.getenv(), new Download((_, _, _) -> {}))
           .requireSpec();
@@ -51,7 +55,20 @@ final class NetworkOptions {
     if (model.contains("/") || model.contains(".")) { // no name of a network has one
       throw new NoSuchFileException(model);
     }
-    return Architecture.named(model);
+    return named(option, model);
+  }
+
+  /**
+   * The network of a name.
+   *
+   * @param option what gave it, with a colon and a space; nothing for a command's argument
+   */
+  static ResNetSpec named(String option, String model) {
+    try {
+      return Architecture.named(model);
+    } catch (IllegalArgumentException e) {
+      throw new UsageException(option + e.getMessage());
+    }
   }
 
   private static boolean isFile(String text) {
@@ -75,7 +92,7 @@ final class NetworkOptions {
       return new Shape(spec.inChannels(), side, side);
     }
     if (!input.matches("\\d{1,6}[x×]\\d{1,6}[x×]\\d{1,6}")) {
-      throw new IllegalArgumentException("--input must be like 3x224x224, was " + input);
+      throw new UsageException("--input must be like 3x224x224, was '%s'".formatted(input));
     }
     String[] extents = input.split("[x×]", -1);
     return new Shape(

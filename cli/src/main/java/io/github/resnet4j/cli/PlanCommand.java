@@ -115,7 +115,7 @@ final class PlanCommand implements Callable<Integer> {
     }
     var columns =
         List.of("step", "output", "algorithm", "images", "ms/image", "GFLOP/s", "% of peak");
-    new Table(columns, rows).print(format, System.out);
+    new Table(columns, rows, List.of("images", "GFLOP/s")).print(format, System.out);
     if (format == Table.Format.TEXT) {
       System.out.printf(
           "%nbatch %d on %d threads: %.2f ms an image, %.1f images/s, %.0f GFLOP/s;"

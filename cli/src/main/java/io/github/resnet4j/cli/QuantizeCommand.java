@@ -2,7 +2,6 @@ package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.ResNet;
-import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.Npy;
 import io.github.resnet4j.engine.Calibration;
 import io.github.resnet4j.engine.CompileOptions;
@@ -45,6 +44,7 @@ final class QuantizeCommand implements Callable<Integer> {
   @Mixin private DecodingOptions decoding = new DecodingOptions();
 
   @Parameters(index = "0", paramLabel = "OUT", description = "The new file, a .safetensors.")
+  @Output(endings = ".safetensors")
   private Path out = Path.of("");
 
   @Option(
@@ -86,12 +86,12 @@ final class QuantizeCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    if (!CheckpointWriter.knowsFormatOf(out)) {
-      throw new IllegalArgumentException(out + ": must end in .safetensors");
+    List<Path> pictures = spread(Pictures.find(paths));
+    if (pictures.isEmpty()) {
+      throw new IOException("no images in " + String.join(", ", paths));
     }
     Classifier classifier = options.classifier(preprocessingFile, null);
     ResNet network = classifier.network();
-    List<Path> pictures = spread(Pictures.find(paths));
     var read = new ArrayList<Tensor>();
     Quantization found;
     var floats = CompileOptions.defaults().withThreads(options.threads);
@@ -108,8 +108,8 @@ final class QuantizeCommand implements Callable<Integer> {
         }
         progress.at(++done, pictures.size());
       }
-      if (read.isEmpty()) {
-        throw new IOException("no picture to calibrate with in " + String.join(", ", paths));
+      if (read.isEmpty()) { // each for a reason that was said
+        return Main.FAILED;
       }
       found = calibration.quantization(method);
     }

@@ -208,7 +208,9 @@ final class ServeCommand implements Callable<Integer> {
   @Option(
       names = "--labels",
       paramLabel = "FILE",
-      description = "The names of the classes, one a line; or imagenet, its 1,000 classes.")
+      description =
+          "The names of the classes, one a line; or imagenet, its 1,000 classes, or imagenet-22k,"
+              + " the 21,841 of its release of 2011.")
   private @Nullable Path labels;
 
   /** From the environment, then from a file. */
@@ -290,7 +292,7 @@ final class ServeCommand implements Callable<Integer> {
     Logger.getLogger("").setLevel(Level.WARNING); // Helidon says much
     START.setLevel(Level.OFF); // the reason of a failed start is in our own message
     if ((certificate == null) != (key == null)) {
-      throw new IllegalArgumentException("--tls-certificate and --tls-key belong together");
+      throw new UsageException("--tls-certificate and --tls-key belong together");
     }
     var given = new LinkedHashMap<String, Classifier>();
     if (models == null || options.model != null || options.weights != null) {
@@ -305,6 +307,9 @@ final class ServeCommand implements Callable<Integer> {
           "resnet4j: listening at "
               + server.address()
               + (server.grpcPort() < 0 ? "" : ", gRPC at port " + server.grpcPort()));
+      server
+          .withoutModels()
+          .ifPresent(reason -> System.err.println("resnet4j: warning: " + reason));
       if (server.isOpenToAll()) {
         System.err.println("resnet4j: warning: " + InferenceServer.OPEN_TO_ALL);
       }

@@ -2,12 +2,14 @@ package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.ResNet;
+import io.github.resnet4j.checkpoint.AtomicFile;
 import io.github.resnet4j.embeddings.PictureIndex;
 import io.github.resnet4j.embeddings.PictureIndex.Neighbour;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.figures.ContactSheet;
 import io.github.resnet4j.figures.PictureFile;
 import io.github.resnet4j.inspect.Shape;
+import io.github.resnet4j.messages.Reason;
 import io.github.resnet4j.nn.Layer;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -70,12 +72,14 @@ final class SimilarCommand implements Callable<Integer> {
       description =
           "Where the embeddings are kept; by default a folder in the user's cache for each DIR and"
               + " model.")
+  @Output(folder = true)
   private @Nullable Path index;
 
   @Option(
       names = {"-o", "--output"},
       paramLabel = "FILE",
       description = "Draws query and neighbours on a sheet, a .png.")
+  @Output(endings = ".png")
   private @Nullable Path output;
 
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
@@ -89,10 +93,7 @@ final class SimilarCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     if (!Files.isDirectory(folder)) {
-      throw new IOException(folder + ": is no folder");
-    }
-    if (output != null && !output.toString().endsWith(".png")) {
-      throw new IllegalArgumentException("--output must end in .png: " + output);
+      throw new IOException(folder + ": does not exist, or is not a folder");
     }
     LUCENE.setLevel(Level.SEVERE);
     Classifier classifier = options.embedder(preprocessing.file);
@@ -242,7 +243,13 @@ final class SimilarCommand implements Callable<Integer> {
             : Path.of(home);
     var crc = new CRC32();
     crc.update((folder.toRealPath() + "\n" + model).getBytes(StandardCharsets.UTF_8));
-    return cache.resolve("resnet4j").resolve("index-%08x".formatted(crc.getValue()));
+    Path at = cache.resolve("resnet4j").resolve("index-%08x".formatted(crc.getValue()));
+    try {
+      AtomicFile.requireWritableFolder(at);
+    } catch (IOException e) {
+      throw new IOException("the index %s; --index names another place".formatted(Reason.of(e)), e);
+    }
+    return at;
   }
 
   private List<ContactSheet.Entry> sheet(List<Neighbour> found) throws IOException {

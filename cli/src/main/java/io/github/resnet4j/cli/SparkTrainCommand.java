@@ -78,13 +78,12 @@ final class SparkTrainCommand implements Callable<Integer> {
     if (!SparkSubmit.isInside()) {
       return spark.run(spec, USUAL);
     }
-    Dataset images =
-        options.isDigits()
-            ? Dataset.digits()
-            : SparkPictures.ofFolder(options.data, options.split, options.seed);
     return options.train(
-        images,
-        (trainer, start, recipe) -> {
+        () ->
+            options.isDigits()
+                ? Dataset.digits()
+                : SparkPictures.ofFolder(options.data, options.split, options.seed),
+        (trainer, start, images, recipe) -> {
           try (var machines =
               SparkMachines.open(spark.master(), start, images, recipe, shares, localSteps)) {
             trainer.on(machines).run(options.resume);

@@ -63,7 +63,7 @@ final class SummaryCommand implements Callable<Integer> {
       return Main.OK;
     }
     if (models.size() != 1) {
-      throw new IllegalArgumentException(
+      throw new UsageException(
           "name one network, or several with --paper; 'resnet4j models' lists them");
     }
     ResNetSpec spec = options.spec(models.getFirst());
@@ -98,7 +98,8 @@ final class SummaryCommand implements Callable<Integer> {
                     "multiply_adds",
                     "activation_bytes",
                     "receptive_field"),
-            rows)
+            rows,
+            output.isForPeople() ? List.of("sees", "activations", "kind") : List.of())
         .print(output.format, System.out);
     if (output.isForPeople()) {
       totals(summary.network());
@@ -188,7 +189,10 @@ final class SummaryCommand implements Callable<Integer> {
       throw new IllegalStateException();
     }
     var table = PaperTable.of(specs, image);
-    new Table(table.columns(), output.format == Table.Format.TEXT ? stacked(table) : cells(table))
+    new Table(
+            table.columns(),
+            output.format == Table.Format.TEXT ? stacked(table) : cells(table),
+            List.copyOf(specs.sequencedKeySet().reversed()))
         .print(output.format, System.out);
   }
 

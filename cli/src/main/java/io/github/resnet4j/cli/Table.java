@@ -5,14 +5,32 @@ import java.io.IOException;
 import java.io.PrintStream;
 import java.math.BigDecimal;
 import java.math.RoundingMode;
+import java.util.Arrays;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.SequencedMap;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 
-/** Rows under named columns, printed for people or for programs. */
-record Table(List<String> columns, List<List<Object>> rows) {
+/**
+ * Rows under named columns, printed for people or for programs.
+ *
+ * @param minor the columns that text on a narrow terminal does without, the first of them first
+ */
+record Table(List<String> columns, List<List<Object>> rows, List<String> minor) {
+  /** How many columns of text the terminal has; the launcher sets it if the output goes to one. */
+  static final String COLUMNS = "resnet4j.columns";
+
+  private static final int GAP = 2;
+
+  /** Text is not made shorter than this. */
+  private static final int SHORTEST = 10;
+
+  Table(List<String> columns, List<List<Object>> rows) {
+    this(columns, rows, List.of());
+  }
 
   /** How results are printed. */
   enum Format {
@@ -48,6 +66,37 @@ record Table(List<String> columns, List<List<Object>> rows) {
   }
 
   private void printText(PrintStream out) {
+    int[] widths = widths();
+    boolean all = fit(widths, Integer.getInteger(COLUMNS, Integer.MAX_VALUE));
+    for (int r = -1; r < rows.size(); r++) {
+      var line = new StringBuilder();
+      for (int c = 0; c < widths.length; c++) {
+        if (widths[c] > 0) {
+          Object cell = r < 0 ? columns.get(c) : rows.get(r).get(c);
+          String text = shortened(text(cell), widths[c]);
+          line.append(("%" + (isNumber(c) ? "" : "-") + widths[c] + "s  ").formatted(text));
+        }
+      }
+      out.println(line.toString().stripTrailing());
+    }
+    if (!all) {
+      out.flush();
+      String omitted =
+          IntStream.range(0, widths.length)
+              .filter(c -> widths[c] == 0)
+              .mapToObj(columns::get)
+              .collect(Collectors.joining(", "));
+      System.err.printf(
+          "resnet4j: shortened to the width of the terminal%s; '| less -S' shows all of it%n",
+          omitted.isEmpty() ? "" : ", without " + omitted);
+    }
+  }
+
+  private boolean isNumber(int column) {
+    return !rows.isEmpty() && rows.getFirst().get(column) instanceof Number;
+  }
+
+  private int[] widths() {
     int[] widths = new int[columns.size()];
     for (int c = 0; c < widths.length; c++) {
       widths[c] = columns.get(c).length();
@@ -55,15 +104,59 @@ record Table(List<String> columns, List<List<Object>> rows) {
         widths[c] = Math.max(widths[c], text(row.get(c)).length());
       }
     }
-    for (int r = -1; r < rows.size(); r++) {
-      var line = new StringBuilder();
-      for (int c = 0; c < widths.length; c++) {
-        Object cell = r < 0 ? columns.get(c) : rows.get(r).get(c);
-        boolean number = !rows.isEmpty() && rows.getFirst().get(c) instanceof Number;
-        line.append(("%" + (number ? "" : "-") + widths[c] + "s  ").formatted(text(cell)));
-      }
-      out.println(line.toString().stripTrailing());
+    return widths;
+  }
+
+  /**
+   * Makes a line as short as a terminal is wide: leaves minor columns out, by setting their widths
+   * to 0, and then shortens the widest text.
+   *
+   * @return whether everything is shown
+   */
+  private boolean fit(int[] widths, int limit) {
+    if (total(widths) <= limit) {
+      return true;
     }
+    for (String each : minor) {
+      if (total(widths) > limit) {
+        widths[columns.indexOf(each)] = 0;
+      }
+    }
+    while (total(widths) > limit) {
+      int widest =
+          IntStream.range(0, widths.length)
+              .filter(c -> !isNumber(c) && widths[c] > SHORTEST)
+              .boxed()
+              .max(Comparator.comparingInt(c -> widths[c]))
+              .orElse(-1);
+      if (widest < 0) {
+        break; // the terminal breaks the lines
+      }
+      widths[widest]--;
+    }
+    return false;
+  }
+
+  private static int total(int[] widths) {
+    return Arrays.stream(widths).filter(width -> width > 0).map(width -> width + GAP).sum() - GAP;
+  }
+
+  /** Of a name or path the end is kept, of other text the beginning; indentation goes first. */
+  private static String shortened(String text, int width) {
+    int excess = text.length() - width;
+    if (excess <= 0) {
+      return text;
+    }
+    if (text.substring(0, excess).isBlank()) {
+      return text.substring(excess);
+    }
+    String stripped = text.strip();
+    if (stripped.length() <= width) {
+      return stripped;
+    }
+    return stripped.contains(" ")
+        ? stripped.substring(0, width - 1) + "…"
+        : "…" + stripped.substring(stripped.length() - width + 1);
   }
 
   private static String text(Object cell) {

@@ -1,6 +1,5 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.Architecture;
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
@@ -51,6 +50,7 @@ final class TrainingOptions {
       paramLabel = "DIR",
       required = true,
       description = "The folder for models, metrics and report.")
+  @Output(folder = true)
   private Path output = Path.of("");
 
   @Option(
@@ -165,7 +165,7 @@ final class TrainingOptions {
 
   @Option(
       names = "--crop",
-      paramLabel = "KIND",
+      paramLabel = "CROP",
       description =
           "Training crop: center, random_resized (RandomResizedCrop), pad (pad and random crop).")
   private Augmentation.@Nullable Crop crop;
@@ -303,12 +303,20 @@ final class TrainingOptions {
 
   /** Where a training runs. */
   interface Place {
-    void run(Trainer trainer, Classifier start, Recipe recipe)
+    void run(Trainer trainer, Classifier start, Dataset images, Recipe recipe)
         throws IOException, InterruptedException;
   }
 
-  /** Trains to the end, and writes the report. */
-  int train(Dataset images, Place place) throws IOException, InterruptedException {
+  /** Where the images come from. */
+  interface Images {
+    Dataset read() throws IOException;
+  }
+
+  /**
+   * Trains to the end, and writes the report. What does not depend on the images is checked before
+   * they are read.
+   */
+  int train(Images source, Place place) throws IOException, InterruptedException {
     boolean hasState = Files.exists(output.resolve("state.safetensors"));
     if (hasState && !resume) {
       throw new IllegalArgumentException(
@@ -317,8 +325,12 @@ final class TrainingOptions {
     if (resume && !hasState) {
       System.err.println(output + ": has no run to resume; a new one begins");
     }
-    Classifier start = start(images.classes());
-    Recipe chosen = recipe(start.network().spec());
+    Optional<Weights> pretrained = pretrained();
+    ResNetSpec network = pretrained.isPresent() ? pretrained.get().requireSpec() : untrained();
+    Recipe chosen = recipe(network);
+    requireLayers(network);
+    Dataset images = source.read();
+    Classifier start = start(pretrained, withClasses(network, images.classes()), images.classes());
     String title =
         "%s on %s".formatted(model == null ? start.network().spec().block() : model, data);
     System.err.printf(
@@ -336,7 +348,7 @@ final class TrainingOptions {
       var trainer =
           new Trainer(
               start, images, chosen, threads, output, saving, List.of(heldOut, printer, events));
-      place.run(trainer, start, chosen);
+      place.run(trainer, start, images, chosen);
       printer.close();
       Evaluation best = evaluateBest(images);
       TrainingReport.write(output, title, chosen.lines(), printer.epochs(), best);
@@ -361,38 +373,58 @@ final class TrainingOptions {
     }
   }
 
+  /** The weights to begin with, if there are any. */
+  private Optional<Weights> pretrained() throws IOException {
+    if (weights == null) {
+      return Optional.empty();
+    }
+    if (plain) {
+      throw new UsageException("--plain: weights know which shortcuts they have");
+    }
+    try (var progress = new Progress.ForDownloads()) {
+      return Optional.of(
+          Weights.find(ModelOptions.named(model), weights, System.getenv(), progress.download()));
+    }
+  }
+
+  private ResNetSpec untrained() {
+    if (model == null) {
+      throw new UsageException("name a network with --model, or --weights");
+    }
+    ResNetSpec spec = NetworkOptions.named("--model: ", model);
+    return plain ? spec.toBuilder().shortcut(ResNetSpec.Shortcut.NONE).build() : spec;
+  }
+
+  private void requireLayers(ResNetSpec spec) {
+    String option = "--freeze: ";
+    try {
+      Recipe.requireLayers(spec.layers(), frozen);
+      option = "--rates: ";
+      Recipe.requireLayers(spec.layers(), rates.keySet());
+    } catch (IllegalArgumentException e) {
+      throw new UsageException(option + e.getMessage());
+    }
+  }
+
   /** The network to begin with, for these classes. */
-  private Classifier start(List<String> classes) throws IOException {
+  private Classifier start(Optional<Weights> pretrained, ResNetSpec spec, List<String> classes)
+      throws IOException {
     var random = TorchRandom.manualSeed(seed);
     ResNet network;
-    Preprocessing preprocessing;
-    if (weights == null) {
-      if (model == null) {
-        throw new IllegalArgumentException("name a network with --model, or --weights");
-      }
-      ResNetSpec spec = withClasses(Architecture.named(model), classes);
-      if (plain) {
-        spec = spec.toBuilder().shortcut(ResNetSpec.Shortcut.NONE).build();
-      }
+    if (pretrained.isEmpty()) {
       network = ResNet.initialize(spec, random);
-      preprocessing = Classifier.usualPreprocessing(spec);
     } else {
-      if (plain) {
-        throw new IllegalArgumentException("--plain: weights know which shortcuts they have");
+      try (var checkpoint = Checkpoint.open(pretrained.get().file())) {
+        network = ResNet.loadForTransfer(spec, checkpoint, random).network();
       }
-      try (var progress = new Progress.ForDownloads()) {
-        Weights found =
-            Weights.find(Optional.ofNullable(model), weights, System.getenv(), progress.download());
-        ResNetSpec spec = withClasses(found.requireSpec(), classes);
-        try (var checkpoint = Checkpoint.open(found.file())) {
-          network = ResNet.loadForTransfer(spec, checkpoint, random).network();
-        }
-        if (found.labels().filter(labels -> !labels.equals(classes)).isPresent()) {
-          network = withNewHead(network, random);
-        }
-        preprocessing = found.preprocessing().orElseGet(() -> Classifier.usualPreprocessing(spec));
+      if (pretrained.get().labels().filter(labels -> !labels.equals(classes)).isPresent()) {
+        network = withNewHead(network, random);
       }
     }
+    Preprocessing preprocessing =
+        pretrained
+            .flatMap(Weights::preprocessing)
+            .orElseGet(() -> Classifier.usualPreprocessing(spec));
     if (preprocessingFile != null) {
       preprocessing = Preprocessing.fromJson(preprocessingFile);
     }
@@ -416,7 +448,7 @@ final class TrainingOptions {
         weights != null
             ? "finetune"
             : spec.stem() instanceof Stem.SmallImage ? "small-images" : "torchvision-v1";
-    Recipe preset = Recipe.named(recipe == null ? usual : recipe);
+    Recipe preset = preset(recipe == null ? usual : recipe);
     Schedule schedule = preset.schedule();
     int all = or(epochs, schedule.epochs());
     int rising =
@@ -459,6 +491,14 @@ final class TrainingOptions {
         .rates(rates)
         .seed(seed)
         .build();
+  }
+
+  private static Recipe preset(String name) {
+    try {
+      return Recipe.named(name);
+    } catch (IllegalArgumentException e) {
+      throw new UsageException("--recipe: " + e.getMessage());
+    }
   }
 
   private Method method(Method preset) {

@@ -43,13 +43,11 @@ final class WeightsCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     if (wanted != null) {
       String[] parts = wanted.split(":", 2);
+      PublishedWeights chosen = published(parts[0], parts.length == 2 ? parts[1] : "DEFAULT");
       try (var progress = new Progress.ForDownloads()) {
         Weights found =
             Weights.find(
-                Optional.of(parts[0]),
-                PublishedWeights.of(parts[0], parts.length == 2 ? parts[1] : "DEFAULT").name(),
-                System.getenv(),
-                progress.download());
+                Optional.of(chosen.model()), chosen.name(), System.getenv(), progress.download());
         System.out.println(found.file());
       }
       return Main.OK;
@@ -78,11 +76,20 @@ final class WeightsCommand implements Callable<Integer> {
                 "MB",
                 "cached",
                 output.format == Table.Format.TEXT ? "file" : "url"),
-            rows)
+            rows,
+            List.of("top5", "default", "MB"))
         .print(output.format, System.out);
     if (output.format == Table.Format.TEXT) {
       System.out.println("\ncache: " + folder);
     }
     return Main.OK;
+  }
+
+  private static PublishedWeights published(String model, String name) {
+    try {
+      return PublishedWeights.of(model, name);
+    } catch (IllegalArgumentException e) {
+      throw new UsageException("--download: " + e.getMessage());
+    }
   }
 }

@@ -4,12 +4,16 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.ByteArrayOutputStream;
+import java.io.IOException;
 import java.io.PrintStream;
 import java.lang.reflect.Field;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import picocli.CommandLine;
@@ -101,6 +105,9 @@ class ArgumentsTest {
         "train -d x -o y --schedule one-cicle | --schedule must be constant, cosine, steps, plateau"
             + " or one_cycle, was 'one-cicle' (did you mean one_cycle?) | train",
         "train | Missing required options: '--data=DIR', '--output=DIR' | train",
+        "quantize --calibrate x y.safetensors | Missing required parameter: 'OUT'; name it before"
+            + " --calibrate, which takes all words after it | quantize",
+        "convert | Missing required parameters: 'IN', 'OUT' | convert",
         "'' | Missing required subcommand |",
       })
   void unknownWordsAreRefusedWithASuggestion(String line, String error, String command) {
@@ -120,16 +127,137 @@ class ArgumentsTest {
             + " 'resnet4j models' lists all 65",
         "draw resnet-50 | no network is named 'resnet-50' (did you mean resnet50?);"
             + " 'resnet4j models' lists all 65",
-        "classify -w resnet50 x.png | resnet50: is a network: name it with --model, and its weights"
-            + " with --weights DEFAULT or a file",
-        "weights --download resnet50:IMAGENET1K_V3 | resnet50 has no weights 'IMAGENET1K_V3' (did"
-            + " you mean IMAGENET1K_V1 or IMAGENET1K_V2?); there are DEFAULT, IMAGENET1K_V1,"
-            + " IMAGENET1K_V2",
+        "classify -m resnet51 x.png | --model: no network is named 'resnet51' (did you mean"
+            + " resnet50 or resnet56?); 'resnet4j models' lists all 65",
+        "train -d x -o y -m resnet51 | --model: no network is named 'resnet51' (did you mean"
+            + " resnet50 or resnet56?); 'resnet4j models' lists all 65",
+        "bench -m resnet51 | --model: no network is named 'resnet51' (did you mean resnet50 or"
+            + " resnet56?); 'resnet4j models' lists all 65",
+        "train -d x -o y -m resnet8 --recipe papr | --recipe: no recipe is named 'papr' (did you"
+            + " mean paper?); there are finetune, paper, cifar, torchvision-v1, torchvision-v2,"
+            + " small-images",
+        "train -d x -o y -m resnet8 --freeze layre1 | --freeze: the network has no layer 'layre1'"
+            + " (did you mean layer1?); 'resnet4j summary' lists them",
+        "train -d x -o y -m resnet8 --rates layre1=2 | --rates: the network has no layer 'layre1'"
+            + " (did you mean layer1?); 'resnet4j summary' lists them",
+        "train -d x -o y -m resnet8 --rates layer1 | --rates must be LAYER=FACTOR, was 'layer1'",
+        "explain --method gradcma x.png | --method must be gradcam, gradcam++, eigencam or"
+            + " occlusion, was 'gradcma' (did you mean gradcam?)",
+        "explain --layer layre2 x.png | --layer: the network has no layer 'layre2' (did you mean"
+            + " layer2?); 'resnet4j summary' lists them",
+        "features --layer layre2 ../samples | --layer: the network has no layer 'layre2' (did you"
+            + " mean layer2?); 'resnet4j summary' lists them",
+        "explain --class 11 x.png | --class must be a name or 0 to 9, was 11",
+        "explain --class seven x.png | --class: no class is called 'seven'",
+        "draw resnet18 --what stage:9 -o x.svg | --what: stage 9: the network has stages 1 to 4",
+        "bench -m resnet18,resnet19 | --model: no network is named 'resnet19' (did you mean"
+            + " resnet18?); 'resnet4j models' lists all 65",
+        "summary resnet18 --input 224 | --input must be like 3x224x224, was '224'",
+        "weights --download resnet50:IMAGENET1K_V3 | --download: resnet50 has no weights"
+            + " 'IMAGENET1K_V3' (did you mean IMAGENET1K_V1 or IMAGENET1K_V2?); there are DEFAULT,"
+            + " IMAGENET1K_V1, IMAGENET1K_V2",
+        "similar x.png y -o sheet.jpg | --output must end in .png, was 'sheet.jpg'",
+        "inspect x.pth --histograms h.svg | --histograms must end in .png, was 'h.svg'",
+        "explain x.png --values v.csv | --values must end in .npy, was 'v.csv'",
+        "forward -i x.npy -o y.txt | --output must end in .npy or .safetensors, was 'y.txt'",
+        "draw resnet18 -o x.gif | --output must end in .svg, .png, .mmd or .dot, was 'x.gif'",
+        "convert a.pth b.onnx | OUT must end in .safetensors, .pth, .pt or .bin, was 'b.onnx'",
+        "import a.onnx b.onnx | OUT must end in .safetensors, .pth, .pt or .bin, was 'b.onnx'",
+        "quantize b.pth --calibrate x | OUT must end in .safetensors, was 'b.pth'",
+        "export b.pb | OUT must end in .onnx, was 'b.pb'",
       })
-  void unknownNamesAreRefusedWithASuggestion(String line, String error) {
+  void valuesAreRefusedByTheirOption(String line, String error) {
     Outcome outcome = run(line.split(" "));
-    assertEquals("resnet4j: " + error + System.lineSeparator(), outcome.err());
+    String command = line.substring(0, line.indexOf(' '));
+    assertEquals(
+        "resnet4j: %s%nTry 'resnet4j %s --help'.%n".formatted(error, command), outcome.err());
+    assertEquals(2, outcome.code());
+  }
+
+  @Test
+  void aNetworkThatIsTakenForWeightsIsSaidToBeOne() {
+    Outcome outcome = run("classify", "-w", "resnet50", "x.png");
+    assertEquals(
+        "resnet4j: resnet50: is a network: name it with --model, and its weights with --weights"
+            + " DEFAULT or a file"
+            + System.lineSeparator(),
+        outcome.err());
     assertEquals(1, outcome.code());
+  }
+
+  /** Before anything is read: none of the inputs exists. */
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "forward -w no.pth -i no.npy -o | --output | y.npy",
+        "convert no.pth | OUT | y.pth",
+        "quantize --calibrate no -n 8 | OUT | y.safetensors",
+        "export -w no.pth | OUT | y.onnx",
+        "import no.onnx | OUT | y.pth",
+        "train -d no -m resnet8 -o | --output | run",
+        "evaluate -d no --confusion | --confusion | y.csv",
+        "curves no -o | --output | chart",
+        "explain no.png -o | --output | y.png",
+        "explain no.png --values | --values | y.npy",
+        "features no -o | --output | y.npy",
+        "similar no.png no -o | --output | y.png",
+        "similar no.png no --index | --index | y",
+        "inspect no.pth --histograms | --histograms | y.png",
+        "draw no.pth -o | --output | y.svg",
+        "compare no.pth -o | --output | chart",
+        "spark-train -d no -m resnet8 -o | --output | run",
+      })
+  void outputsAreCheckedBeforeTheWork(String line, String option, String name, @TempDir Path folder)
+      throws IOException {
+    Path file = Files.writeString(folder.resolve("file"), "");
+    Path output = file.resolve(name);
+    var words = new ArrayList<>(List.of(line.split(" ")));
+    words.add(output.toString());
+    Outcome outcome = run(words.toArray(String[]::new));
+    assertTrue(
+        outcome.err().startsWith("resnet4j: %s %s: cannot be written: ".formatted(option, output)),
+        outcome.err());
+    assertEquals(1, outcome.err().lines().count(), outcome.err());
+    assertEquals(1, outcome.code());
+    assertEquals(0, Files.size(file));
+  }
+
+  @Test
+  void everyPathIsAnInputOrCheckedAsAnOutput() {
+    var inputs =
+        List.of(
+            "--preprocessing",
+            "--labels",
+            "--data",
+            "--input",
+            "--expected",
+            "--models",
+            "--token-file",
+            "--tls-certificate",
+            "--tls-key",
+            "IN",
+            "CHECKPOINT",
+            "IMAGE",
+            "QUERY",
+            "DIR",
+            "A",
+            "B");
+    var others = new ArrayList<String>();
+    for (CommandLine command : new CommandLine(new Main()).getSubcommands().values()) {
+      for (ArgSpec argument : command.getCommandSpec().args()) {
+        String name =
+            argument instanceof CommandLine.Model.OptionSpec option
+                ? option.longestName()
+                : argument.paramLabel();
+        if (argument.type() == Path.class
+            && ((Field) argument.userObject()).getAnnotation(Output.class) == null
+            && !inputs.contains(name)) {
+          others.add(command.getCommandName() + " " + name);
+        }
+      }
+    }
+    assertEquals(List.of("serve --access-log"), others); // is appended to by the server
   }
 
   @Test

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -59,6 +60,35 @@ class HelpTest {
       }
       example.lines().forEach(line -> assertTrue(line.length() <= 80, line));
     }
+  }
+
+  /** The completion of the shell has one list of values for a label. */
+  @ParameterizedTest
+  @MethodSource("names")
+  void optionsWithAListOfValuesHaveALabelOfTheirOwn(String name) {
+    var command = name.isEmpty() ? commands() : commands().getSubcommands().get(name);
+    var labels = new ArrayList<String>();
+    for (var option : command.getCommandSpec().options()) {
+      if (option.type().isEnum()) {
+        labels.add(option.paramLabel());
+      }
+    }
+    assertEquals(labels.stream().distinct().toList(), labels);
+  }
+
+  @ParameterizedTest
+  @MethodSource("names")
+  void helpIsShownWhateverElseIsMissing(String name) {
+    PrintStream before = System.out;
+    var out = new ByteArrayOutputStream();
+    System.setOut(new PrintStream(out, true, StandardCharsets.UTF_8));
+    try {
+      String[] words = name.isEmpty() ? new String[] {"--help"} : new String[] {name, "--help"};
+      assertEquals(0, Main.execute(new Main(), words));
+    } finally {
+      System.setOut(before);
+    }
+    assertEquals(help(name, 80), out.toString(StandardCharsets.UTF_8));
   }
 
   @Test

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.github.resnet4j.cli.Command.Run;
 import java.io.IOException;
@@ -59,6 +60,30 @@ class LauncherIT {
 
   private static String permissions(Path file) throws IOException {
     return PosixFilePermissions.toString(Files.getPosixFilePermissions(file));
+  }
+
+  /** On a terminal of 80 columns, whose width the terminal or COLUMNS says; else all of it. */
+  @Test
+  void tablesFitTheTerminal() throws IOException {
+    assumeTrue(Files.isExecutable(Path.of("/usr/bin/script")));
+    var command = new Command(home, folder);
+    assertTrue(longest(command.run(Map.of(), "", "models").lines()) > 100);
+    for (String terminal :
+        List.of("stty cols 80; sh resnet4j models", "COLUMNS=80 sh resnet4j models")) {
+      Run narrow =
+          command.runProcess(
+              Map.of("TERM", "xterm"), "", List.of("script", "-qec", terminal, "/dev/null"));
+      List<String> table =
+          narrow.lines().stream()
+              .filter(line -> line.contains("resnet") && !line.contains(":"))
+              .toList();
+      assertTrue(table.size() > 40, narrow.out());
+      assertTrue(longest(table) <= 80, narrow.out());
+    }
+  }
+
+  private static int longest(List<String> lines) {
+    return lines.stream().mapToInt(line -> line.stripTrailing().length()).max().orElse(0);
   }
 
   /** Six ways in which the JVM crashed, or ran what another user had written. */

@@ -158,6 +158,36 @@ class ServeIT {
   }
 
   @Test
+  void aFolderWithoutModelsIsSaid() throws Exception {
+    Path empty = Files.createDirectories(folder.resolve("models"));
+    Process process =
+        new ProcessBuilder(
+                "sh",
+                "resnet4j",
+                "serve",
+                "--port",
+                "0",
+                "--grpc-port",
+                "-1",
+                "--models",
+                empty.toString())
+            .directory(home.resolve("resnet4j").toFile())
+            .start();
+    try (BufferedReader lines = process.errorReader()) {
+      String warning =
+          lines
+              .lines()
+              .filter(line -> line.contains("no model can answer yet"))
+              .findFirst()
+              .orElse("");
+      assertTrue(warning.contains("put a checkpoint into " + empty.resolve("NAME/1")), warning);
+    } finally {
+      process.destroy();
+      assertTrue(process.waitFor(30, TimeUnit.SECONDS));
+    }
+  }
+
+  @Test
   void whatKeepsTheServerFromStartingIsOneLine() throws IOException {
     var command = new Command(home, folder);
     String text = Files.writeString(folder.resolve("no.pem"), "no certificate").toString();

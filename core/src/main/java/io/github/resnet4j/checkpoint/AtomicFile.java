@@ -7,6 +7,7 @@ import java.io.OutputStream;
 import java.nio.channels.FileChannel;
 import java.nio.file.AtomicMoveNotSupportedException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
@@ -60,15 +61,50 @@ public final class AtomicFile implements AutoCloseable {
     if (folder == null || !Files.isDirectory(folder)) {
       throw new CheckpointException(file, "cannot be written: there is no folder " + folder);
     }
-    part = folder.resolve(".resnet4j-%s.part".formatted(UUID.randomUUID()));
+    part = createPart(file, folder);
+  }
+
+  private static Path createPart(Path file, Path folder) throws CheckpointException {
+    Path part = folder.resolve(".resnet4j-%s.part".formatted(UUID.randomUUID()));
     UNFINISHED.add(part);
     try {
-      Files.createFile(part);
+      return Files.createFile(part);
     } catch (IOException e) {
       UNFINISHED.remove(part);
+      // A file system such as /proc says that the new file does not exist.
+      String reason =
+          e instanceof NoSuchFileException ? "new files are not allowed" : Reason.withoutFile(e);
       throw new CheckpointException(
-          file, "cannot be written: folder %s: %s".formatted(folder, Reason.withoutFile(e)), e);
+          file, "cannot be written: folder %s: %s".formatted(folder, reason), e);
     }
+  }
+
+  /**
+   * Checks that a file can be written, before the work whose result it is to hold.
+   *
+   * @throws CheckpointException if the place is a folder, or lies in none that may be written
+   */
+  public static void requireWritable(Path file) throws IOException {
+    new AtomicFile(file).close();
+  }
+
+  /**
+   * Checks that files can be written into a folder, which need not exist yet.
+   *
+   * @throws CheckpointException if it is a file, or if it can neither be written nor be made
+   */
+  public static void requireWritableFolder(Path folder) throws IOException {
+    Path existing = folder.toAbsolutePath().normalize();
+    while (!Files.exists(existing) && existing.getParent() != null) {
+      existing = existing.getParent();
+    }
+    if (!Files.isDirectory(existing)) {
+      throw new CheckpointException(
+          folder, "cannot be written: %s is a file, not a folder".formatted(existing));
+    }
+    Path part = createPart(folder, existing);
+    UNFINISHED.remove(part);
+    Files.delete(part);
   }
 
   /** Writes all of a file to a stream. */

@@ -3,6 +3,7 @@ package io.github.resnet4j.engine;
 import io.github.resnet4j.engine.step.Gates;
 import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.messages.Suggestion;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
@@ -58,7 +59,8 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
     for (String tap : taps) {
       Tensor result = found.get(tap);
       if (result == null) {
-        throw new IllegalArgumentException("no layer '%s' to tap".formatted(tap));
+        throw new IllegalArgumentException(
+            "no layer '%s' to tap%s".formatted(tap, Suggestion.of(tap, found.keySet())));
       }
       results.put(tap, result);
     }

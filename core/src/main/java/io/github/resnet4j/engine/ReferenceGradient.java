@@ -3,6 +3,7 @@ package io.github.resnet4j.engine;
 import io.github.resnet4j.engine.step.Gates;
 import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.messages.Suggestion;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
@@ -53,7 +54,11 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
             .filter(each -> each.name().equals(layer) && !layer.isEmpty())
             .findFirst()
             .orElseThrow(() ->
-                new IllegalArgumentException("the network has no layer '%s'".formatted(layer)));
+                new IllegalArgumentException(
+                    "the network has no layer '%s'%s"
+                        .formatted(
+                            layer,
+                            Suggestion.of(layer, network.walk().map(Layer::name).toList()))));
     var run = new Run(target);
     Tensor output = run.forward(network, x);
     Tensor gradient = run.backward(network, seed.apply(output));

@@ -49,6 +49,8 @@ public final class Reason {
           lowerCase(failed.getReason());
       case CharacterCodingException _ -> "is not text in UTF-8";
       case FileNotFoundException _ -> lowerCase(message(e));
+      // What Linux says when a folder is read as a file; Java knows no exception for it.
+      case IOException _ when "Is a directory".equals(e.getMessage()) -> "is a folder, not a file";
       default -> message(e);
     };
   }

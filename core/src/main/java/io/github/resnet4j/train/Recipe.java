@@ -7,6 +7,8 @@ import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Parameter;
 import java.io.Serializable;
 import java.math.BigDecimal;
+import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -181,6 +183,25 @@ public record Recipe(
     return part.equals("stem")
         ? parameter.startsWith("conv1.") || parameter.startsWith("bn1.")
         : parameter.equals(part) || parameter.startsWith(part + ".");
+  }
+
+  /**
+   * Checks that a network has layers of these names, see {@link #frozen}.
+   *
+   * @throws IllegalArgumentException naming the first that it lacks
+   */
+  public static void requireLayers(Layer network, Collection<String> wanted) {
+    List<String> parameters = network.parameters().stream().map(Parameter::name).toList();
+    for (String part : wanted) {
+      if (parameters.stream().noneMatch(name -> belongs(name, part))) {
+        var known =
+            network.walk().map(Layer::name).collect(Collectors.toCollection(ArrayList::new));
+        known.add("stem");
+        throw new IllegalArgumentException(
+            "the network has no layer '%s'%s; 'resnet4j summary' lists them"
+                .formatted(part, Suggestion.of(part, known)));
+      }
+    }
   }
 
   /** The names of the parameters that are frozen. */

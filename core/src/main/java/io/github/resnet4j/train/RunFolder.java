@@ -13,7 +13,6 @@ import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -51,10 +50,9 @@ final class RunFolder implements AutoCloseable {
    * @throws IOException if another training holds the lock, or the folder cannot be written
    */
   static RunFolder lock(Path folder) throws IOException {
+    AtomicFile.requireWritableFolder(folder);
     try {
       Files.createDirectories(folder);
-    } catch (FileAlreadyExistsException e) {
-      throw new IOException(folder + ": is a file; the output must be a folder", e);
     } catch (IOException e) {
       throw new IOException(folder + ": cannot be created: " + Reason.withoutFile(e), e);
     }

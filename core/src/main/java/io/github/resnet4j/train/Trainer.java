@@ -4,7 +4,6 @@ import io.github.resnet4j.Classifier;
 import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.engine.ParameterArrays;
 import io.github.resnet4j.engine.TrainingSession;
-import io.github.resnet4j.nn.Parameter;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.train.Machines.Assignment;
 import io.github.resnet4j.train.Machines.Contribution;
@@ -219,16 +218,8 @@ public final class Trainer {
     this.saveEvery = saveEvery;
     this.listeners = List.copyOf(listeners);
     this.machines = machines;
-    List<String> names =
-        start.network().layers().parameters().stream().map(Parameter::name).toList();
-    var parts = new ArrayList<>(recipe.frozen());
-    parts.addAll(recipe.rates().keySet());
-    for (String part : parts) {
-      if (names.stream().noneMatch(name -> Recipe.belongs(name, part))) {
-        throw new IllegalArgumentException(
-            "the network has no part '%s'; 'resnet4j summary' lists them".formatted(part));
-      }
-    }
+    Recipe.requireLayers(start.network().layers(), recipe.frozen());
+    Recipe.requireLayers(start.network().layers(), recipe.rates().keySet());
   }
 
   /**

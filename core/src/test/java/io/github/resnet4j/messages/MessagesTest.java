@@ -29,6 +29,7 @@ class MessagesTest {
         Reason.of(new UncheckedIOException(new AccessDeniedException("a"))));
     assertEquals("is not text in UTF-8", Reason.withoutFile(new MalformedInputException(1)));
     assertEquals("No space left on device", Reason.of(new IOException("No space left on device")));
+    assertEquals("is a folder, not a file", Reason.of(new IOException("Is a directory")));
     assertEquals("IOException", Reason.of(new IOException()));
     assertEquals("IllegalStateException", Reason.of(new IllegalStateException()));
   }

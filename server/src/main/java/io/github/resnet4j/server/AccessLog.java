@@ -1,10 +1,12 @@
 package io.github.resnet4j.server;
 
 import com.fasterxml.jackson.jr.ob.JSON;
+import io.github.resnet4j.messages.Reason;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Instant;
@@ -26,11 +28,20 @@ final class AccessLog implements AutoCloseable {
    */
   AccessLog(Optional<Path> file) throws IOException {
     closes = file.isPresent();
-    out =
-        file.isPresent()
-            ? Files.newOutputStream(
-                file.get(), StandardOpenOption.CREATE, StandardOpenOption.APPEND)
-            : System.err;
+    try {
+      out =
+          file.isPresent()
+              ? Files.newOutputStream(
+                  file.get(), StandardOpenOption.CREATE, StandardOpenOption.APPEND)
+              : System.err;
+    } catch (NoSuchFileException e) {
+      throw new IOException(
+          "--access-log %s: cannot be written: there is no folder %s"
+              .formatted(e.getFile(), Path.of(e.getFile()).toAbsolutePath().getParent()),
+          e);
+    } catch (IOException e) {
+      throw new IOException("--access-log " + Reason.of(e), e);
+    }
   }
 
   void request(Map<String, Object> fields) {

@@ -14,10 +14,13 @@ import io.helidon.webserver.http.HttpRouting;
 import io.helidon.webserver.http1.Http1Config;
 import java.io.IOException;
 import java.net.InetAddress;
+import java.net.UnknownHostException;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -74,6 +77,7 @@ public final class InferenceServer implements AutoCloseable {
 
   private InferenceServer(ServerOptions options, Map<String, Classifier> given, Reader reader)
       throws IOException {
+    InetAddress address = addressOf(options.host());
     this.options = options;
     this.log = new AccessLog(options.accessLog());
     this.measurements = new Measurements();
@@ -98,7 +102,7 @@ public final class InferenceServer implements AutoCloseable {
     var grpc = new GrpcApi(options, models, measurements, log, accepted, api);
     var builder =
         WebServer.builder()
-            .address(InetAddress.getByName(options.host()))
+            .address(address)
             .port(options.port())
             .shutdownHook(false)
             .featuresDiscoverServices(false)
@@ -150,6 +154,38 @@ public final class InferenceServer implements AutoCloseable {
    */
   public boolean isOpenToAll() {
     return !admission.isLoopback() && options.access().token().isEmpty();
+  }
+
+  /**
+   * Says why no request can be answered yet, and what to do: the folder of models has none that can
+   * be read.
+   */
+  public Optional<String> withoutModels() {
+    if (models.isReady()) {
+      return Optional.empty();
+    }
+    String reasons =
+        models.list().stream()
+            .map(each -> "; %s/%s: %s".formatted(each.name(), each.version(), each.reason()))
+            .collect(Collectors.joining());
+    return Optional.of(
+        "no model can answer yet%s; put a checkpoint into %s, and load it with POST"
+                .formatted(
+                    reasons,
+                    options.models().map(folder -> folder.resolve("NAME/1/").toString()).orElse(""))
+            + " /v2/repository/models/NAME/load");
+  }
+
+  private static InetAddress addressOf(String host) throws IOException {
+    try {
+      return InetAddress.getByName(host);
+    } catch (UnknownHostException e) {
+      throw new IOException(
+          "cannot listen at '%s' (--host): it is neither an address nor a name that is known;"
+                  .formatted(host)
+              + " 127.0.0.1 is for clients on this machine only, 0.0.0.0 for all",
+          e);
+    }
   }
 
   private static void encrypt(WebServerConfig.Builder builder, ServerOptions.Tls tls) {

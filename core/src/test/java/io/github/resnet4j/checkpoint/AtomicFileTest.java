@@ -1,0 +1,64 @@
+package io.github.resnet4j.checkpoint;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Whether a file can be written, without writing it. */
+class AtomicFileTest {
+  @TempDir private Path folder;
+
+  private List<Path> files() throws IOException {
+    try (var files = Files.list(folder)) {
+      return files.toList();
+    }
+  }
+
+  private static void assertRefused(String reason, Executable check) {
+    assertEquals(reason, assertThrows(CheckpointException.class, check).getMessage());
+  }
+
+  @Test
+  void aCheckLeavesNothingBehind() throws IOException {
+    AtomicFile.requireWritable(folder.resolve("x.png"));
+    AtomicFile.requireWritableFolder(folder);
+    AtomicFile.requireWritableFolder(folder.resolve("a/b/c"));
+    assertEquals(List.of(), files());
+    Path old = Files.writeString(folder.resolve("old.txt"), "old");
+    AtomicFile.requireWritable(old);
+    assertEquals("old", Files.readString(old));
+    assertEquals(List.of(old), files());
+  }
+
+  @Test
+  void whatCannotBeWrittenIsSaid() throws IOException {
+    Path absent = folder.resolve("absent");
+    assertRefused(
+        "%s/x: cannot be written: there is no folder %1$s".formatted(absent),
+        () -> AtomicFile.requireWritable(absent.resolve("x")));
+    assertRefused(
+        folder + ": is a folder; name a file in it", () -> AtomicFile.requireWritable(folder));
+    Path file = Files.writeString(folder.resolve("file"), "");
+    assertRefused(
+        "%s/run: cannot be written: %1$s is a file, not a folder".formatted(file),
+        () -> AtomicFile.requireWritableFolder(file.resolve("run")));
+  }
+
+  /** Its folders take no files; the system's reason is that the new file does not exist. */
+  @Test
+  @EnabledOnOs(OS.LINUX)
+  void aFileSystemWithoutNewFilesIsNamed() {
+    String reason = "/proc/x: cannot be written: folder /proc: new files are not allowed";
+    assertRefused(reason, () -> AtomicFile.requireWritable(Path.of("/proc/x")));
+    assertRefused(reason, () -> AtomicFile.requireWritableFolder(Path.of("/proc/x")));
+  }
+}

@@ -1,5 +1,7 @@
 package io.github.resnet4j.engine;
 
+import io.github.resnet4j.engine.training.ParameterLayout;
+import io.github.resnet4j.engine.training.TrainingPlan;
 import io.github.resnet4j.nn.StateDict;
 import java.util.Arrays;
 import java.util.List;
@@ -24,20 +26,18 @@ public final class ParameterArrays {
   private final float[] arena;
   private final int gradientsAt;
 
-  /**
-   * @param arena in which the gradients lie
-   * @param gradientsAt where the first one does
-   */
-  ParameterArrays(ParameterLayout layout, float[] weights, float[] arena, int gradientsAt) {
-    this.layout = layout;
-    this.weights = weights;
-    this.arena = arena;
-    this.gradientsAt = gradientsAt;
+  ParameterArrays(TrainingPlan plan) {
+    this.layout = plan.parameters();
+    this.weights = layout.weights().values();
+    this.arena = plan.arena();
+    this.gradientsAt = plan.gradientsAt();
   }
 
   /** Every parameter's place, in the order of the state_dict. */
   public List<Range> ranges() {
-    return layout.ranges();
+    return layout.places().stream()
+        .map(place -> new Range(place.parameter().name(), place.from(), place.end()))
+        .toList();
   }
 
   /** Elements of the weights, and of the gradients. */

@@ -1,7 +1,11 @@
 package io.github.resnet4j.engine;
 
 import io.github.resnet4j.engine.CompileOptions.Algorithm;
-import io.github.resnet4j.engine.step.Workers;
+import io.github.resnet4j.engine.graph.AlgorithmChoice;
+import io.github.resnet4j.engine.training.LaidOut;
+import io.github.resnet4j.engine.training.TrainingExecutor;
+import io.github.resnet4j.engine.training.TrainingPlan;
+import io.github.resnet4j.engine.training.TrainingSetup;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.Sequential;
@@ -81,7 +85,7 @@ public final class TrainingSession implements AutoCloseable {
   private final Options options;
   private final TrainingPlan plan;
   private final ParameterArrays parameters;
-  private final Workers workers;
+  private final TrainingExecutor executor;
 
   /**
    * @param network must end with a head; its logits are what is learnt
@@ -95,10 +99,32 @@ public final class TrainingSession implements AutoCloseable {
     }
     options.kernels().testForTraining();
     this.options = options;
-    this.plan = new TrainingPlan(network, state, inChannels, options);
-    plan.place();
-    this.parameters = plan.parameters();
-    this.workers = new Workers(options.threads());
+    try {
+      this.plan = lay(network, state, inChannels, options).place();
+    } catch (ArithmeticException e) {
+      throw new IllegalArgumentException(
+          "the activations of %d images of %d×%d need more than the 8 GB of one Java array: divide"
+                  .formatted(options.batch(), options.height(), options.width())
+              + " the batch into micro-batches and accumulate their gradients",
+          e);
+    }
+    this.parameters = new ParameterArrays(plan);
+    this.executor = new TrainingExecutor(plan);
+  }
+
+  private static LaidOut lay(Sequential network, StateDict state, int inChannels, Options options) {
+    var setup =
+        new TrainingSetup(
+            options.batch(),
+            options.threads(),
+            options.frozen(),
+            options.frozenStatistics(),
+            options.stochasticDepth(),
+            options.algorithm() == Algorithm.DIRECT
+                ? AlgorithmChoice.DIRECT
+                : AlgorithmChoice.BY_RULE,
+            options.kernels());
+    return LaidOut.of(network, state, inChannels, options.height(), options.width(), setup);
   }
 
   /**
@@ -108,7 +134,7 @@ public final class TrainingSession implements AutoCloseable {
    */
   public static long bytesNeeded(
       Sequential network, StateDict state, int inChannels, Options options) {
-    return new TrainingPlan(network, state, inChannels, options).bytesNeeded();
+    return lay(network, state, inChannels, options).bytes();
   }
 
   /**
@@ -139,9 +165,7 @@ public final class TrainingSession implements AutoCloseable {
       throw new IllegalArgumentException("%d images, at most %d".formatted(count, options.batch()));
     }
     plan.checkBatch(count);
-    plan.set(images, targets, count, scale);
-    workers.run(worker -> plan.run(worker, workers));
-    return plan.loss();
+    return executor.run(images, targets, count, scale);
   }
 
   /**
@@ -156,12 +180,12 @@ public final class TrainingSession implements AutoCloseable {
 
   /** The logits of the last batch, {@code [count, classes]}. */
   public void logits(float[] to) {
-    plan.copyLogits(to);
+    executor.copyLogits(to);
   }
 
   /** Sets the gradients to zero. */
   public void clearGradients() {
-    workers.run(plan::clearGradients);
+    executor.clearGradients();
   }
 
   /** The trained parameters and their gradients. */
@@ -190,10 +214,7 @@ public final class TrainingSession implements AutoCloseable {
 
   /** Splits the indices of the parameters among the threads. */
   public void inParallel(Share share) {
-    int threads = options.threads();
-    long size = parameters.size();
-    workers.run(worker ->
-        share.run((int) (size * worker / threads), (int) (size * (worker + 1) / threads)));
+    executor.inParallel(share::run);
   }
 
   /** Weights and running statistics as they are now, as PyTorch's state_dict has them. */
@@ -213,11 +234,13 @@ public final class TrainingSession implements AutoCloseable {
 
   /** Where time goes: nanoseconds of each stage in the last run, for people. */
   public List<StepTime> times() {
-    return plan.times();
+    return executor.times().stream()
+        .map(stage -> new StepTime(stage.name(), "", "", stage.imagesAtOnce(), 0, stage.seconds()))
+        .toList();
   }
 
   @Override
   public void close() {
-    workers.close();
+    executor.close();
   }
 }

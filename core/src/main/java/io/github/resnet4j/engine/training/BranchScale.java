@@ -1,5 +1,6 @@
-package io.github.resnet4j.engine;
+package io.github.resnet4j.engine.training;
 
+import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.step.Gates;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
@@ -27,44 +28,42 @@ final class BranchScale {
   private static final int P = 7;
   private static final int Q = 8;
   private static final int R = 9;
-  private static final int ROWS = 12; // the kernel's a and b after r are not asked for
+
+  /** Rows of an image's numbers; the kernel's a and b after r are not asked for. */
+  static final int NUMBERS = 12;
 
   private final TrainedNorm norm;
   private final @Nullable TrainedNorm projection;
   private final @Nullable Gates gates;
-  private final float[] weights;
   private final float[] pivot;
   private final float[] kept;
   private final int channels;
   private final int block;
 
-  /** Numbers of each image. */
-  final Draft numbers;
+  private final Activation numbers;
 
   /**
    * @param norm the last of the main branch
    * @param projection that of the shortcut, if it has one
    * @param gates of a channel attention, if there is one
-   * @param weights that norms have their weight and bias in
+   * @param numbers for each image and channel {@link #NUMBERS}
    * @param batch images of the largest batch
    */
   BranchScale(
       TrainedNorm norm,
       @Nullable TrainedNorm projection,
       @Nullable Gates gates,
-      float[] weights,
+      Activation numbers,
       int batch) {
     this.norm = norm;
     this.projection = projection;
     this.gates = gates;
-    this.weights = weights;
-    this.channels = norm.x.channels;
-    this.block = norm.x.block();
+    this.numbers = numbers;
+    this.channels = numbers.channels();
+    this.block = numbers.block();
     this.pivot = new float[channels];
     this.kept = new float[batch];
     Arrays.fill(kept, 1);
-    this.numbers = new Draft(channels, ROWS, 1, block);
-    numbers.holdImages(batch);
   }
 
   /** What stochastic depth multiplies an image's branch with; 1 until it is said. */
@@ -74,7 +73,7 @@ final class BranchScale {
 
   /** Remembers what the sums of x are relative to, before the norm forgets it. */
   void begin() {
-    System.arraycopy(norm.runningMean, 0, pivot, 0, channels);
+    System.arraycopy(norm.running().mean, 0, pivot, 0, channels);
   }
 
   int forward(int image, int b) {
@@ -86,7 +85,7 @@ final class BranchScale {
   }
 
   private int row(int image, int b, int row) {
-    return numbers.image(image) + b * numbers.plane() + row * block;
+    return numbers.at(image, b, row, 0);
   }
 
   private int at(int image, int channel, int row) {
@@ -94,7 +93,7 @@ final class BranchScale {
   }
 
   private int pixels() {
-    return norm.x.height * norm.x.width;
+    return norm.x().height() * norm.x().width();
   }
 
   private float sum(float[] arena, int image, int channel, int row) {
@@ -140,8 +139,7 @@ final class BranchScale {
       means[c] = arena[at(image, c, MEAN)] * a + arena[norm.number(c, TrainedNorm.B_AGAIN)];
       gate[c] = arena[at(image, c, GATE)];
       // The sum of g z, z being a (x - mean) + bias.
-      float products =
-          a * sum(arena, image, c, 1) + weights[norm.biasAt + c] * sum(arena, image, c, 0);
+      float products = a * sum(arena, image, c, 1) + norm.bias(c) * sum(arena, image, c, 0);
       ofGate[c] = products * kept[image];
     }
     float[] ofMeans =

@@ -1,4 +1,4 @@
-package io.github.resnet4j.engine;
+package io.github.resnet4j.engine.training;
 
 import io.github.resnet4j.engine.conv.ConvWeights;
 import io.github.resnet4j.engine.conv.DirectConv;
@@ -12,8 +12,8 @@ import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.BlurPool2d;
+import io.github.resnet4j.nn.Layer.ChannelAttention;
 import io.github.resnet4j.nn.Layer.Conv2d;
-import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
@@ -21,7 +21,6 @@ import io.github.resnet4j.nn.Layer.MaxPool2d;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
-import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 import io.github.resnet4j.nn.Parameter;
 import io.github.resnet4j.nn.StateDict;
@@ -37,14 +36,20 @@ import java.util.Objects;
  * order in which the forward pass reads them, matrices of attentions as {@link Gates} want them,
  * all others as they are.
  */
-final class ParameterLayout {
+public final class ParameterLayout {
   /** A parameter begins at a multiple of so many floats, as many as a cache line has. */
   private static final int LINE = 16;
 
-  private record Place(Parameter parameter, Order order, int from, int end) {}
+  /**
+   * A parameter's place.
+   *
+   * @param from the first index
+   * @param end the index after the last
+   */
+  public record Place(Parameter parameter, Order order, int from, int end) {}
 
   /** The order of a parameter's elements. */
-  private sealed interface Order {
+  public sealed interface Order {
     /** As in the tensor. */
     record OfTensor() implements Order {}
 
@@ -97,7 +102,7 @@ final class ParameterLayout {
           }
         }
       }
-      case SqueezeExcite _, EfficientAttention _ -> {
+      case ChannelAttention _ -> {
         for (Parameter parameter : layer.parameters()) {
           place(parameter, new Order.OfGates(), Math.toIntExact(parameter.size()));
         }
@@ -137,12 +142,12 @@ final class ParameterLayout {
   }
 
   /** The weights themselves. */
-  Floats weights() {
+  public Floats weights() {
     return weights;
   }
 
   /** Elements of an array in this order. */
-  int size() {
+  public int size() {
     return size;
   }
 
@@ -156,14 +161,13 @@ final class ParameterLayout {
     return known(packed, layer);
   }
 
-  List<ParameterArrays.Range> ranges() {
-    return places.values().stream()
-        .map(place -> new ParameterArrays.Range(place.parameter.name(), place.from, place.end))
-        .toList();
+  /** All places, in the order of the state_dict. */
+  public List<Place> places() {
+    return List.copyOf(places.values());
   }
 
   /** Tensors of the parameters' names and shapes from an array in this order. */
-  StateDict toTensors(float[] values) {
+  public StateDict toTensors(float[] values) {
     var entries = new LinkedHashMap<String, Tensor>();
     places.forEach((name, place) -> {
       int floats = Math.toIntExact(place.parameter.size());
@@ -180,7 +184,7 @@ final class ParameterLayout {
   }
 
   /** The opposite of {@link #toTensors}; what lies between parameters remains as it is. */
-  void fromTensors(StateDict tensors, float[] values) {
+  public void fromTensors(StateDict tensors, float[] values) {
     places.forEach((name, place) -> {
       float[] tensor = tensors.get(name).data();
       switch (place.order) {

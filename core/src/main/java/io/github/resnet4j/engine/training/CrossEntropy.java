@@ -1,12 +1,14 @@
-package io.github.resnet4j.engine;
+package io.github.resnet4j.engine.training;
+
+import io.github.resnet4j.engine.graph.Activation;
 
 /**
  * Cross-entropy with targets that are probabilities, and its gradient. Logits and gradient lie as
  * the head leaves them: an image of one row, whose pixels are the batch.
  */
 final class CrossEntropy {
-  final Draft logits;
-  final Draft gradient;
+  private final Activation logits;
+  private final Activation gradient;
   private final int classes;
   private final int batch;
   private final double[] losses;
@@ -15,17 +17,15 @@ final class CrossEntropy {
   private float scale;
 
   /**
-   * @param classes logits of an image
-   * @param block channels of a block
+   * @param logits a row of images, with a channel for each class
+   * @param gradient as the logits
    */
-  CrossEntropy(int classes, int batch, int block) {
-    this.classes = classes;
-    this.batch = batch;
+  CrossEntropy(Activation logits, Activation gradient) {
+    this.logits = logits;
+    this.gradient = gradient;
+    this.classes = logits.channels();
+    this.batch = logits.width();
     this.losses = new double[batch];
-    this.logits = new Draft(classes, 1, batch, block);
-    this.gradient = new Draft(classes, 1, batch, block);
-    logits.holdImages(1);
-    gradient.holdImages(1);
   }
 
   /**
@@ -40,8 +40,8 @@ final class CrossEntropy {
     scale = factor;
   }
 
-  private static int at(Draft a, int n, int k) {
-    return a.image(0) + k / a.block() * a.plane() + a.pixel(0, n) + k % a.block();
+  private static int at(Activation a, int n, int k) {
+    return a.at(0, k / a.block(), 0, n) + k % a.block();
   }
 
   /** Some images' losses and the gradients of their logits. */
@@ -74,7 +74,7 @@ final class CrossEntropy {
   /** Images that are not there, and classes that fill a block up, have no gradient. */
   void clearRest(float[] arena) {
     for (int n = 0; n < batch; n++) {
-      for (int k = n < count ? classes : 0; k < logits.paddedChannels(); k++) {
+      for (int k = n < count ? classes : 0; k < logits.layout().paddedChannels(); k++) {
         arena[at(gradient, n, k)] = 0;
       }
     }

@@ -1,7 +1,7 @@
-package io.github.resnet4j.engine;
+package io.github.resnet4j.engine.training;
 
+import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
-import io.github.resnet4j.nn.StateDict;
 import java.util.Arrays;
 
 /**
@@ -27,58 +27,71 @@ final class TrainedNorm {
   static final int B_THIRD = 11;
   static final int FACTOR = PIVOT; // the pivot has served when the factor is known
 
-  final BatchNorm2d layer;
-  final Draft x;
-  final int weightAt;
-  final int biasAt;
-  final float[] runningMean;
-  final float[] runningVar;
-  long batches;
+  /** Rows of the numbers of each channel. */
+  static final int NUMBERS = 12;
+
+  /** Rows of the sums of each channel and image. */
+  static final int SUMS = 2;
+
+  private final RunningStatistics running;
+  private final Weights weights;
+  private final Activation x;
+  private final Activation numbers;
+  private final Activation sums;
   private final boolean frozen;
   private final int block;
 
-  /** Numbers of each channel: three for the forward pass, one pivot, eight for the backward. */
-  final Draft numbers;
-
-  /** Sums of each image: two for each channel. */
-  final Draft sums;
+  /**
+   * @param values the network's weights
+   * @param weightAt where the norm's weight lies among them, and its gradient among theirs
+   * @param biasAt where its bias does
+   */
+  @SuppressWarnings("ArrayRecordComponent") // it is the optimizer's
+  record Weights(float[] values, int weightAt, int biasAt) {}
 
   /**
    * @param x what is normalised
-   * @param weightAt where its weight lies among the network's, and its gradient among theirs
-   * @param state the first statistics
-   * @param batch images of the largest batch
+   * @param numbers for each channel {@link #NUMBERS}
+   * @param sums for each image and channel {@link #SUMS}
    * @param frozen whether the running statistics are used and left alone
    */
   TrainedNorm(
-      BatchNorm2d layer,
-      Draft x,
-      int weightAt,
-      int biasAt,
-      StateDict state,
-      int batch,
+      RunningStatistics running,
+      Weights weights,
+      Activation x,
+      Activation numbers,
+      Activation sums,
       boolean frozen) {
-    this.layer = layer;
+    this.running = running;
+    this.weights = weights;
     this.x = x;
-    this.weightAt = weightAt;
-    this.biasAt = biasAt;
+    this.numbers = numbers;
+    this.sums = sums;
     this.frozen = frozen;
     this.block = x.block();
-    this.runningMean = state.get(layer.name() + ".running_mean").data().clone();
-    this.runningVar = state.get(layer.name() + ".running_var").data().clone();
-    this.batches = (long) state.get(layer.name() + ".num_batches_tracked").data()[0];
-    this.numbers = new Draft(x.channels, 12, 1, block);
-    this.sums = new Draft(x.channels, 2, 1, block);
-    sums.holdImages(batch);
+  }
+
+  /** What is normalised. */
+  Activation x() {
+    return x;
+  }
+
+  RunningStatistics running() {
+    return running;
+  }
+
+  /** The bias of a channel. */
+  float bias(int channel) {
+    return weights.values[weights.biasAt + channel];
   }
 
   /** Where the numbers of a block of channels begin; {@code row} says which. */
   int numbers(int b, int row) {
-    return numbers.image(0) + b * numbers.plane() + row * block;
+    return numbers.at(0, b, row, 0);
   }
 
   int sums(int n, int b) {
-    return sums.image(n) + b * sums.plane();
+    return sums.at(n, b, 0, 0);
   }
 
   int number(int channel, int row) {
@@ -94,33 +107,41 @@ final class TrainedNorm {
   }
 
   private double pixels(int count) {
-    return (double) count * x.height * x.width;
+    return (double) count * x.height() * x.width();
   }
 
   void clearSums(float[] arena, int n) {
-    Arrays.fill(arena, sums.image(n), sums.image(n) + sums.imageSize(), 0);
+    Arrays.fill(arena, sums.image(n), sums.image(n) + sums.layout().imageSize(), 0);
+  }
+
+  /** Before the sums of a batch, for some channels. */
+  void begin(float[] arena, int from, int end) {
+    for (int c = from; c < end; c++) {
+      arena[number(c, PIVOT)] = running.mean[c];
+      arena[number(c, C)] = 1;
+    }
   }
 
   /** The statistics of the batch, and what the forward pass multiplies and adds. */
-  void finish(float[] arena, float[] weights, int count, int from, int end) {
+  void finish(float[] arena, int count, int from, int end) {
     if (from == 0 && end > 0 && !frozen) {
-      batches++;
+      running.batches++;
     }
     for (int c = from; c < end; c++) {
-      double mean = runningMean[c];
-      double variance = runningVar[c];
+      double mean = running.mean[c];
+      double variance = running.variance[c];
       if (!frozen) {
         double shift = sum(arena, count, c, 0) / pixels(count);
         mean = arena[number(c, PIVOT)] + shift;
         variance = Math.max(0, sum(arena, count, c, 1) / pixels(count) - shift * shift);
         double unbiased = variance * pixels(count) / Math.max(1, pixels(count) - 1);
-        runningMean[c] = (float) ((1 - MOMENTUM) * runningMean[c] + MOMENTUM * mean);
-        runningVar[c] = (float) ((1 - MOMENTUM) * runningVar[c] + MOMENTUM * unbiased);
+        running.mean[c] = (float) ((1 - MOMENTUM) * running.mean[c] + MOMENTUM * mean);
+        running.variance[c] = (float) ((1 - MOMENTUM) * running.variance[c] + MOMENTUM * unbiased);
       }
       double factor = 1 / Math.sqrt(variance + BatchNorm2d.EPS);
-      double a = weights[weightAt + c] * factor;
+      double a = weights.values[weights.weightAt + c] * factor;
       arena[number(c, A)] = (float) a;
-      arena[number(c, B)] = (float) (weights[biasAt + c] - mean * a);
+      arena[number(c, B)] = (float) (bias(c) - mean * a);
       arena[number(c, MEAN)] = (float) mean;
       arena[number(c, FACTOR)] = (float) factor;
       arena[number(c, A_AGAIN)] = (float) a;
@@ -130,20 +151,35 @@ final class TrainedNorm {
     }
   }
 
-  /** What the backward pass multiplies and adds, and the gradients of weight and bias. */
-  void finishGradient(float[] arena, float[] weights, int gradients, int count, int from, int end) {
+  /**
+   * Lets the forward pass add the result of another norm: {@code x a + b + s c + d}, with one bias
+   * for both.
+   */
+  void add(TrainedNorm other, float[] arena, int from, int end) {
+    for (int c = from; c < end; c++) {
+      arena[number(c, C)] = arena[other.number(c, A)];
+      arena[number(c, B)] += arena[other.number(c, B)];
+    }
+  }
+
+  /**
+   * What the backward pass multiplies and adds, and the gradients of weight and bias.
+   *
+   * @param gradients where those of all weights begin
+   */
+  void finishGradient(float[] arena, int gradients, int count, int from, int end) {
     for (int c = from; c < end; c++) {
       double sum = sum(arena, count, c, 0);
       double products = sum(arena, count, c, 1);
       double factor = arena[number(c, FACTOR)];
-      double p = weights[weightAt + c] * factor;
+      double p = weights.values[weights.weightAt + c] * factor;
       double q = frozen ? 0 : -p * factor * factor * products / pixels(count);
       double r = frozen ? 0 : -p * sum / pixels(count) - q * arena[number(c, MEAN)];
       arena[number(c, P)] = (float) p;
       arena[number(c, Q)] = (float) q;
       arena[number(c, R)] = (float) r;
-      arena[gradients + weightAt + c] += (float) (products * factor);
-      arena[gradients + biasAt + c] += (float) sum;
+      arena[gradients + weights.weightAt + c] += (float) (products * factor);
+      arena[gradients + weights.biasAt + c] += (float) sum;
     }
   }
 }

@@ -1,0 +1,210 @@
+package io.github.resnet4j.engine.training;
+
+import io.github.resnet4j.engine.graph.Graph;
+import io.github.resnet4j.engine.graph.Layout;
+import io.github.resnet4j.engine.graph.Op;
+import io.github.resnet4j.engine.graph.Value;
+import io.github.resnet4j.engine.step.PoolSteps;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.ChannelAttention;
+import io.github.resnet4j.nn.Layer.Conv2d;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Writes the forward pass down, operation by operation, and the loss.
+ *
+ * <p>A convolution ends a stage, since its batch norm has to know the whole batch. What batch norm,
+ * sum and ReLU make of its result is written at the beginning of the next stage.
+ */
+final class ForwardPass {
+  private final Graph graph;
+  private final TrainingSetup setup;
+  private final Schedule schedule;
+  private final int block;
+  private final Map<Value, Slot> slots = new HashMap<>();
+  private final Map<Value, Unit> units = new LinkedHashMap<>();
+  private @Nullable HeadUnit head;
+
+  /**
+   * @param graph fused, with a head at its end
+   * @param schedule to which the pass is added
+   */
+  ForwardPass(Graph graph, TrainingSetup setup, Schedule schedule) {
+    this.graph = graph;
+    this.setup = setup;
+    this.schedule = schedule;
+    this.block = graph.blockChannels();
+    graph.ops().forEach(this::add);
+  }
+
+  private void add(Op op) {
+    Kernels kernels = setup.kernels();
+    switch (op) {
+      case Op.Input(Value image) -> {
+        int together = image.channels() < 16 ? image.channels() : block;
+        slots.put(image, Slot.of(layout(image, together)));
+        schedule.add(new InputTask(slot(image)));
+      }
+      case Op.Conv conv -> convolution(conv);
+      case Op.Attention attention -> normalize(unit(attention.in()), attention.out());
+      case Op.MaxPool(var pool, Value in, Value out) ->
+          windows(
+              in,
+              out,
+              pool.padding(),
+              (from, to) -> new PoolSteps.MaxPool(pool, from, to, kernels));
+      case Op.AveragePool(var pool, Value in, Value out) ->
+          windows(in, out, 0, (from, to) -> new PoolSteps.AverageWindows(pool, from, to, kernels));
+      case Op.Blur(var pool, Value in, Value out) ->
+          windows(in, out, 0, (from, to) -> new PoolSteps.Blur(pool, from, to));
+      case Op.Subsample(var pad, Value in, Value out) ->
+          windows(
+              in,
+              out,
+              0,
+              (from, to) -> new PoolSteps.Subsample(pad.name(), pad.stride(), from, to));
+      case Op.GlobalAverage(var _, Value in, Value out) -> {
+        slots.put(out, Slot.of(Layout.of(out.channels(), 1, setup.batch(), block)));
+        schedule.add(new HeadTasks.Average(slot(in), slot(out)));
+        schedule.close("average", 1);
+      }
+      case Op.Head(var linear, Value in, Value _) -> {
+        Layout logits = Layout.of(linear.out(), 1, setup.batch(), block);
+        head = new HeadUnit(linear, slot(in), Slot.kept(logits), Slot.of(logits));
+        schedule.add(new HeadTasks.Forward(head));
+        schedule.close(linear.name(), 1);
+        schedule.add(new HeadTasks.Loss(head));
+        schedule.close("loss", 1);
+      }
+      case Op.Norm _, Op.Relu _, Op.Add _ ->
+          throw new IllegalArgumentException(op.name() + ": no convolution before it");
+      case Op.Output _ -> {}
+    }
+  }
+
+  private void convolution(Op.Conv op) {
+    BatchNorm2d norm = op.norm();
+    if (norm == null) {
+      throw new IllegalArgumentException(op.name() + ": no batch norm follows it");
+    }
+    Slot x = Slot.of(layout(op.out(), block));
+    int channels = op.out().channels();
+    var unit =
+        new Unit(
+            op.layer(),
+            norm,
+            slot(op.in()),
+            x,
+            Slot.kept(Layout.of(channels, TrainedNorm.NUMBERS, 1, block)),
+            Slot.of(Layout.of(channels, TrainedNorm.SUMS, 1, block).withImages(setup.batch())),
+            end(op),
+            imagesAtOnce(op));
+    units.put(op.out(), unit);
+    schedule.add(ConvTasks.forward(unit, setup));
+    schedule.add(new NormTasks.Statistics(unit));
+    schedule.close(op.name(), unit.imagesAtOnce());
+    if (op.relu()) {
+      normalize(unit, op.out());
+    }
+  }
+
+  /** What ends the block whose last convolution this is; else null. */
+  private Unit.@Nullable BlockEnd end(Op.Conv op) {
+    if (op.residual() != null) {
+      return end(op.residual(), op, null);
+    }
+    List<Op> readers = graph.readers(op.out());
+    return readers.size() == 1
+            && readers.getFirst() instanceof Op.Attention attention
+            && attention.in().equals(op.out())
+            && attention.residual() != null
+        ? end(attention.residual(), op, attention.layer())
+        : null;
+  }
+
+  private Unit.BlockEnd end(Value residual, Op.Conv last, @Nullable ChannelAttention attention) {
+    // A projection's result is not written: its batch norm joins the sum.
+    Unit projection = slots.containsKey(residual) ? null : unit(residual);
+    boolean isScaled = attention != null || setup.stochasticDepth() > 0;
+    Layout numbers = Layout.of(last.out().channels(), BranchScale.NUMBERS, 1, block);
+    return new Unit.BlockEnd(
+        projection == null ? slot(residual) : projection.x(),
+        projection,
+        attention,
+        isScaled ? Slot.of(numbers.withImages(setup.batch())) : null);
+  }
+
+  /** Writes what the unit's batch norm, a block's sum and the ReLU make of its result. */
+  private void normalize(Unit unit, Value result) {
+    schedule.add(new NormTasks.Normalize(unit, write(result)));
+  }
+
+  private void windows(Value in, Value out, int border, PoolTasks.Placing placing) {
+    schedule.add(new PoolTasks.Forward(slot(in), write(out), border, placing));
+  }
+
+  /** As many images at a time as share the weights while activations stay near. */
+  private int imagesAtOnce(Op.Conv op) {
+    Conv2d conv = op.layer();
+    long weightBytes =
+        4L * conv.outChannels() * conv.inChannels() / conv.groups() * conv.kernel() * conv.kernel();
+    long each = 4L * (elements(op.in()) + elements(op.out()));
+    int share = Math.max(1, setup.batch() / setup.threads());
+    return (int) Math.clamp(weightBytes / each, 1, Math.min(8, share));
+  }
+
+  private static int elements(Value value) {
+    return value.channels() * value.height() * value.width();
+  }
+
+  private Layout layout(Value value, int blockChannels) {
+    return Layout.of(value.channels(), value.height(), value.width(), blockChannels)
+        .withImages(setup.batch());
+  }
+
+  private Slot write(Value value) {
+    Slot slot = Slot.of(layout(value, block));
+    slots.put(value, slot);
+    return slot;
+  }
+
+  /** Where a value is written. */
+  Slot slot(Value value) {
+    Slot slot = slots.get(value);
+    if (slot == null) {
+      throw new IllegalArgumentException(graph.producer(value).name() + ": no ReLU after it");
+    }
+    return slot;
+  }
+
+  /** The convolution and batch norm that make a value, alone or before an attention. */
+  Unit unit(Value value) {
+    Unit unit = units.get(value);
+    if (unit == null) {
+      throw new IllegalArgumentException(graph.producer(value).name() + ": is no convolution");
+    }
+    return unit;
+  }
+
+  /** All convolutions with their batch norms, first to last. */
+  List<Unit> units() {
+    return List.copyOf(units.values());
+  }
+
+  /**
+   * The head.
+   *
+   * @throws IllegalArgumentException if there is none
+   */
+  HeadUnit head() {
+    if (head == null) {
+      throw new IllegalArgumentException("a network without a head (includeTop) has no loss");
+    }
+    return head;
+  }
+}

@@ -1,5 +1,6 @@
 package io.github.resnet4j.kernel;
 
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -61,7 +62,7 @@ public record Plane(Format format, int rows, int columns, int block, int rowStri
     }
     if (!alike) {
       throw new IllegalArgumentException(
-          "not planes of floats of one size: " + first + ", " + java.util.Arrays.toString(others));
+          "not planes of floats of one size: " + first + ", " + Arrays.toString(others));
     }
   }
 }

@@ -1,0 +1,66 @@
+package io.github.resnet4j.engine.graph;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.ArrayList;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+
+class ArenaPlannerTest {
+  private static final int ALIGNED = 16;
+
+  /** A room as the test knows it. */
+  private record Asked(ArenaPlanner.Room room, int words, int first, int last) {}
+
+  @Test
+  void roomsThatAreInUseAtTheSameTimeDoNotOverlap() {
+    var random = new Random(1);
+    for (int round = 0; round < 200; round++) {
+      var planner = new ArenaPlanner();
+      var all = new ArrayList<Asked>();
+      long words = 0;
+      for (int i = 0; i < 40; i++) {
+        int size = 1 + random.nextInt(500);
+        int first = random.nextInt(30);
+        int last = first + random.nextInt(6);
+        all.add(new Asked(planner.room(size).use(last).use(first), size, first, last));
+        words += size + ALIGNED;
+      }
+      ArenaPlanner.Arena arena = planner.place();
+      assertTrue(arena.size() <= ArenaPlanner.ALIGNMENT + words);
+      for (Asked a : all) {
+        int at = arena.offset(a.room);
+        assertTrue(at >= ArenaPlanner.ALIGNMENT && at + a.words <= arena.size());
+        assertEquals(ArenaPlanner.ALIGNMENT % ALIGNED, at % ALIGNED);
+        for (Asked b : all) {
+          if (a != b && a.first <= b.last && b.first <= a.last) {
+            int other = arena.offset(b.room);
+            assertTrue(at + a.words <= other || other + b.words <= at, a + " and " + b);
+          }
+        }
+      }
+    }
+  }
+
+  @Test
+  void roomsOfDifferentTimesShareAPlace() {
+    var planner = new ArenaPlanner();
+    ArenaPlanner.Room early = planner.room(100).use(0).use(3);
+    ArenaPlanner.Room late = planner.room(100).use(4);
+    ArenaPlanner.Room kept = planner.room(10).keep();
+    ArenaPlanner.Arena arena = planner.place();
+    assertEquals(arena.offset(early), arena.offset(late));
+    assertTrue(arena.offset(kept) >= arena.offset(early) + 100);
+  }
+
+  @Test
+  void whatNoArrayHoldsIsRefused() {
+    var planner = new ArenaPlanner();
+    planner.room(Integer.MAX_VALUE / 2).use(0);
+    planner.room(Integer.MAX_VALUE / 2).use(0);
+    planner.room(2000).use(0);
+    assertThrows(ArithmeticException.class, planner::place);
+  }
+}

@@ -44,10 +44,12 @@ public final class ConvWeights {
       run = tap / layer.kernel();
       word = tap % layer.kernel() * rowChannels + c;
     } else {
-      run = c / direct.run() * taps() + tap - direct.firstRun()[b];
+      run = c / direct.run() * taps() + tap - direct.blocks()[b].firstRun();
       word = c % direct.run();
     }
-    return direct.at()[b] + (run * direct.run() + word) * direct.channels() + o % direct.channels();
+    return direct.blocks()[b].at()
+        + (run * direct.run() + word) * direct.channels()
+        + o % direct.channels();
   }
 
   /** Copies {@code [O, C/groups, K, K]} to where the weights lie in an array like theirs. */

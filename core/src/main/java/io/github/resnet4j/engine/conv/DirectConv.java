@@ -31,6 +31,9 @@ public final class DirectConv implements Step {
 
   private final int allTiles;
 
+  /** Floats of the largest block of weights. */
+  private final int panel;
+
   /** How much is done for one block of output channels before the next one's turn. */
   private final int groupTiles;
 
@@ -50,17 +53,20 @@ public final class DirectConv implements Step {
             Ints.of(conv.isInterleaved() ? NarrowGroups.runs(conv, kernels) : Runs.of(conv)),
             kernels);
     allTiles = schedule.tiles();
-    sums = new ConvTile.Reduction[weights.blocks()];
+    sums = new ConvTile.Reduction[weights.blocks().length];
     Arrays.setAll(
         sums,
-        b ->
-            new ConvTile.Reduction(
-                weights.firstRun()[b],
-                weights.endRun()[b],
-                weights.biasAt() + weights.channel()[b] * weights.constants()));
+        b -> {
+          DirectWeights.Block block = weights.blocks()[b];
+          return new ConvTile.Reduction(
+              block.firstRun(),
+              block.endRun(),
+              weights.biasAt() + block.channel() * weights.constants());
+        });
     // What a group reads stays in the cache while all blocks of output channels pass over it.
-    long panel = (long) weights.panel() * Float.BYTES;
-    long room = Math.max(Cache.BYTES / 4, Cache.BYTES - Cache.BYTES / 8 - panel);
+    panel = weights.panel();
+    long room =
+        Math.max(Cache.BYTES / 4, Cache.BYTES - Cache.BYTES / 8 - (long) panel * Float.BYTES);
     long image = (long) conv.in().imageSize() * Float.BYTES;
     groupImages = (int) Math.max(1, room / image);
     groupTiles = (int) Math.clamp(room * allTiles / image, 1, allTiles);
@@ -112,7 +118,7 @@ public final class DirectConv implements Step {
   public static Packing<DirectWeights> packing(Convolution conv, Kernels kernels) {
     return conv.isInterleaved()
         ? NarrowGroups.packing(conv, kernels)
-        : DirectWeights.packing(conv, kernels);
+        : new DirectPacking(conv, kernels);
   }
 
   @Override
@@ -141,11 +147,11 @@ public final class DirectConv implements Step {
 
   @Override
   public void run(Frame frame, int first, int count, int phase, int part, int parts) {
-    int blocks = weights.blocks();
+    int blocks = sums.length;
     // Where weights are few, a part stays with the rows that it wrote itself in the step before.
     boolean splitChannels =
         blocks % parts == 0
-            && (long) weights.panel() * blocks > conv.in().imageSize() + conv.out().imageSize();
+            && (long) panel * blocks > conv.in().imageSize() + conv.out().imageSize();
     int firstBlock = splitChannels ? blocks * part / parts : 0;
     int endBlock = splitChannels ? blocks * (part + 1) / parts : blocks;
     int firstTile = splitChannels ? 0 : allTiles * part / parts;
@@ -170,16 +176,16 @@ public final class DirectConv implements Step {
 
   /** Some tiles of one image, for one block of output channels. */
   private void group(Floats arena, int n, int b, int firstTile, int endTile) {
-    int channel = weights.channel()[b];
+    DirectWeights.Block block = weights.blocks()[b];
     schedule.run(
         arena,
         firstTile,
         endTile,
         operands.in().image(n),
-        operands.out().word(n, channel),
-        operands.residualWord(n, channel),
+        operands.out().word(n, block.channel()),
+        operands.residualWord(n, block.channel()),
         weights.data(),
-        weights.at()[b],
+        block.at(),
         sums[b]);
   }
 }

@@ -78,25 +78,25 @@ final class NarrowGroups {
       @Override
       public DirectWeights pack(StateDict state, Floats data, int start) {
         FoldedWeights folded = FoldedWeights.of(conv, state);
-        int[] firstRun = new int[blocks];
-        int[] endRun = new int[blocks];
-        int[] at = new int[blocks];
-        int[] channel = new int[blocks];
+        var placed = new DirectWeights.Block[blocks];
         for (int b = 0; b < blocks; b++) {
           int list = b / (width / vectors);
           int group = list * lanes;
           int output = b % (width / vectors) * vectors;
-          firstRun[b] = list * runsOfGroup;
-          endRun[b] = firstRun[b] + runsOfGroup;
-          at[b] = start + b * panel;
-          channel[b] = conv.out().position(group * width + output);
+          int at = start + b * panel;
+          placed[b] =
+              new DirectWeights.Block(
+                  list * runsOfGroup,
+                  (list + 1) * runsOfGroup,
+                  at,
+                  conv.out().position(group * width + output));
           for (int lane = 0; lane < lanes; lane++) {
             for (int v = 0; v < vectors; v++) {
               int o = (group + lane) * width + output + v;
               for (int i = 0; i < width; i++) {
                 for (int tap = 0; tap < taps; tap++) {
                   int row = (i / run * taps + tap) * run + i % run;
-                  data.values()[at[b] + row * channels + v * lanes + lane] =
+                  data.values()[at + row * channels + v * lanes + lane] =
                       folded.weight(o, (o * width + i) * taps + tap);
                 }
               }
@@ -105,8 +105,7 @@ final class NarrowGroups {
         }
         int biasAt = start + blocks * panel;
         folded.placeBias(conv.out(), data.values(), biasAt);
-        return new DirectWeights(
-            data, channels, run, firstRun, endRun, at, channel, panel, biasAt, 1);
+        return new DirectWeights(data, channels, run, placed, biasAt, 1);
       }
     };
   }

@@ -108,10 +108,10 @@ public final class WeightGradient {
       Floats arena, int start, int from, int n, ConvTile.Reduction some, int b, int r) {
     DirectWeights direct = weights.direct;
     int steps = weights.runsPerStep();
-    int firstStep = direct.firstRun()[b] / steps;
-    int endStep = direct.endRun()[b] / steps;
-    int to = start + direct.at()[b] + (r - firstStep * steps) * direct.run() * direct.channels();
-    int channel = direct.channel()[b];
+    DirectWeights.Block block = direct.blocks()[b];
+    int firstStep = block.firstRun() / steps;
+    int endStep = block.endRun() / steps;
+    int to = start + block.at() + (r - firstStep * steps) * direct.run() * direct.channels();
     schedule.run(
         arena,
         firstStep * pieces,
@@ -120,13 +120,13 @@ public final class WeightGradient {
         to,
         to,
         arena,
-        gradient.word(n, channel) + gradient.layout().pixel(some.firstRun(), 0),
+        gradient.word(n, block.channel()) + gradient.layout().pixel(some.firstRun(), 0),
         some);
   }
 
   /** Blocks of output channels. */
   public int blocks() {
-    return weights.direct.blocks();
+    return weights.direct.blocks().length;
   }
 
   /** Where groups share a tile, its other products are no weights: their gradient is zero. */
@@ -139,9 +139,9 @@ public final class WeightGradient {
     int inputs = layer.inChannels() / layer.groups();
     int outputs = layer.outChannels() / layer.groups();
     for (int o = 0; o < layer.outChannels(); o++) {
-      int b = o / direct.channels();
-      int firstInput = direct.firstRun()[b] / weights.taps() * direct.run();
-      int endInput = direct.endRun()[b] / weights.taps() * direct.run();
+      DirectWeights.Block block = direct.blocks()[o / direct.channels()];
+      int firstInput = block.firstRun() / weights.taps() * direct.run();
+      int endInput = block.endRun() / weights.taps() * direct.run();
       for (int c = firstInput; c < endInput; c++) {
         if (c / inputs != o / outputs) {
           for (int tap = 0; tap < weights.taps(); tap++) {

@@ -237,7 +237,7 @@ public final class WinogradWeightGradient {
     DirectWeights direct = weights.direct;
     int run = direct.run();
     int t = form.inputs();
-    for (int b = 0; b < direct.blocks(); b++) {
+    for (int b = 0; b < direct.blocks().length; b++) {
       for (int c = 0; c < in.layout().paddedChannels(); c++) {
         int from = sumsAt() + (b * in.layout().paddedChannels() + c) * channels;
         for (int x = 0; x < form.products(); x++) {
@@ -248,7 +248,7 @@ public final class WinogradWeightGradient {
             combine(g[i], sums, j, t, half[i * t + j]);
           }
         }
-        int row = start + direct.at()[b] + (c / run * 9 * run + c % run) * channels;
+        int row = start + direct.blocks()[b].at() + (c / run * 9 * run + c % run) * channels;
         for (int i = 0; i < 3; i++) {
           for (int j = 0; j < 3; j++) {
             combine(g[j], half, i * t, 1, result);

@@ -42,7 +42,7 @@ def theirs(file):
 
 def ours(java, files):
     jars = os.environ.get("RESNET4J_JARS", str(ROOT / "cli/target/distribution/resnet4j/lib/*"))
-    command = [java, "-cp", jars, str(ROOT / "tools/parity/Speed.java"), *files]
+    command = [java, "--enable-native-access=ALL-UNNAMED", "-cp", jars, str(ROOT / "tools/parity/Speed.java"), *files]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     return {f: tuple(map(float, t)) for f, *t in (line.split() for line in lines)}
 

@@ -227,7 +227,7 @@ def compare(title, files, folder, expected, least, needed):
         path = folder / name
         path.write_bytes(data)
         lines.append(f"{path}\t{low[0]}\t{low[1]}" if low else str(path))
-    return all([agree(f"{title}, {k}", files, ours(lines, k), expected, needed) for k in ["auto", "scalar"]])
+    return all([agree(f"{title}, {k}", files, ours(lines, k), expected, needed) for k in ["machine", "scalar"]])
 
 
 def agree(title, files, answers, expected, needed):

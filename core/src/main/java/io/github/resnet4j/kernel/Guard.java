@@ -2,6 +2,7 @@ package io.github.resnet4j.kernel;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
 
 /**
  * A mode for those who work on machine code, {@code -Dresnet4j.guard=true}: kernels get copies of
@@ -48,15 +49,20 @@ final class Guard {
    * touch.
    */
   static void call(
-      MemorySegment code, MemorySegment[] operands, long first, long second, long third)
+      MethodHandle caller,
+      MemorySegment code,
+      MemorySegment[] operands,
+      long first,
+      long second,
+      long third)
       throws Throwable {
     var copies = new MemorySegment[operands.length];
     for (int i = 0; i < copies.length; i++) {
       copies[i] = MachineCode.betweenForbiddenPages(operands[i].byteSize());
       copies[i].copyFrom(operands[i]);
     }
-    MachineCode.caller(4, 3)
-        .invokeExact(code, copies[0], copies[1], copies[2], copies[3], first, second, third);
+    caller.invokeExact(
+        code, copies[0], copies[1], copies[2], copies[3], first, second, third, 0L, 0L, 0L, 0L);
     for (int i = 0; i < copies.length; i++) {
       operands[i].copyFrom(copies[i]);
     }

@@ -38,9 +38,12 @@ final class Idct {
   private static final byte[] LIMIT = new byte[1 << 14];
 
   static {
-    for (int i = 0; i < LIMIT.length; i++) {
-      LIMIT[i] = clamp(i - (OFFSET >> 18));
+    int center = OFFSET >> 18;
+    for (int i = 0; i < 256; i++) {
+      LIMIT[center - 128 + i] = (byte) (i - 128);
     }
+    Arrays.fill(LIMIT, 0, center - 128, (byte) -128);
+    Arrays.fill(LIMIT, center + 128, LIMIT.length, (byte) 127);
   }
 
   /**

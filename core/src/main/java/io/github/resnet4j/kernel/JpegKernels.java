@@ -5,9 +5,14 @@ package io.github.resnet4j.kernel;
  * Samples are bytes less 128. An object serves one decoding at a time.
  */
 public interface JpegKernels {
-  /** The best that this JVM and processor have: machine code, else plain loops. */
-  static JpegKernels create() {
-    return MachineJpeg.isUsable() ? new MachineJpeg() : new ScalarJpeg();
+  /**
+   * The best that this JVM and processor have: machine code, else plain loops, and these too for
+   * the first pixels of a JVM that has not used machine code yet.
+   *
+   * @param pixels what is to be decoded
+   */
+  static JpegKernels create(long pixels) {
+    return MachineJpeg.isUsable(pixels) ? new MachineJpeg() : new ScalarJpeg();
   }
 
   /**

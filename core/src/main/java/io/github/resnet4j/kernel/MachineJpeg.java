@@ -3,6 +3,7 @@ package io.github.resnet4j.kernel;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 import java.util.Arrays;
+import java.util.concurrent.atomic.AtomicLong;
 
 /**
  * The loops of a JPEG decoder in machine code for AVX2. Each operand is a slice of exactly what a
@@ -17,7 +18,9 @@ final class MachineJpeg implements JpegKernels {
 
   /** Loaded where machine code is used only. */
   private static final class Code {
-    static final MethodHandle CALLER = MachineCode.caller(4, 3);
+    /** As many parameters as another kernel has: a new caller takes a cold JVM 3 ms. */
+    static final MethodHandle CALLER = MachineCode.caller(4, 7);
+
     static final MemorySegment IDCT = MachineCode.install(MachineIdctCode.code());
     static final MemorySegment WIDEN = MachineCode.install(MachineRowsCode.widen());
     static final MemorySegment RGB = MachineCode.install(MachineRowsCode.rgb());
@@ -25,9 +28,21 @@ final class MachineJpeg implements JpegKernels {
     static final boolean AGREES = agreesWithTwin();
   }
 
-  /** Whether machine code works here and gives what the twin does. */
-  static boolean isUsable() {
-    return Providers.machine().isPresent() && Code.AGREES;
+  /** Pixels that a cold JVM decodes by plain loops sooner than it is ready for machine code. */
+  private static final long FEW_PIXELS = 1 << 20;
+
+  private static final AtomicLong PIXELS = new AtomicLong();
+
+  /**
+   * Whether machine code works here and gives what the twin does. The first images are not worth
+   * finding out, unless something else has.
+   *
+   * @param pixels what is to be decoded
+   */
+  static boolean isUsable(long pixels) {
+    return (Providers.expectsMachine() || PIXELS.addAndGet(pixels) > FEW_PIXELS)
+        && Providers.machine().isPresent()
+        && Code.AGREES;
   }
 
   @Override
@@ -176,9 +191,9 @@ final class MachineJpeg implements JpegKernels {
       long third) {
     try {
       if (Guard.ON) {
-        Guard.call(code, new MemorySegment[] {a, b, c, d}, first, second, third);
+        Guard.call(Code.CALLER, code, new MemorySegment[] {a, b, c, d}, first, second, third);
       } else {
-        Code.CALLER.invokeExact(code, a, b, c, d, first, second, third);
+        Code.CALLER.invokeExact(code, a, b, c, d, first, second, third, 0L, 0L, 0L, 0L);
       }
     } catch (Throwable e) {
       throw MachineCode.unexpected(e);
@@ -203,9 +218,10 @@ final class MachineJpeg implements JpegKernels {
     }
     coefficients[64] = -300;
     coefficients[4 * 64] = 100;
+    byte[] positions = ZigZag.positions();
     long[] nonZero = {-1, 0, 0, -1, 0};
     for (int k = 1; k < 64; k++) {
-      nonZero[2] |= coefficients[2 * 64 + ZigZag.positions()[k]] == 0 ? 0 : 1L << k;
+      nonZero[2] |= coefficients[2 * 64 + positions[k]] == 0 ? 0 : 1L << k;
     }
     byte[] samples = new byte[1024];
     kernels.idct(coefficients, nonZero, 0, 5, steps, samples, 0, 40);

@@ -28,6 +28,12 @@ final class Providers {
     return chosen;
   }
 
+  /** Whether machine code was asked for, or is in use already. */
+  static synchronized boolean expectsMachine() {
+    return chosen instanceof MachineKernels
+        || System.getProperty(PROPERTY, "auto").toLowerCase(Locale.ROOT).startsWith("machine");
+  }
+
   static Optional<Kernels> machine() {
     String wish = System.getProperty(PROPERTY, "auto").toLowerCase(Locale.ROOT);
     boolean possible =

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.Golden;
+import io.github.resnet4j.kernel.Kernels;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -14,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.zip.CRC32;
 import java.util.zip.ZipInputStream;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
@@ -24,6 +26,11 @@ import org.junit.jupiter.api.Test;
  */
 @Tag("kernels")
 class JpegTest {
+  @BeforeAll
+  static void smallImagesToo() {
+    Kernels.best(); // where it is machine code, the decoder uses that from the first image on
+  }
+
   private static Map<String, byte[]> files() throws IOException {
     var files = new LinkedHashMap<String, byte[]>();
     try (var zip = new ZipInputStream(Files.newInputStream(Golden.path("jpeg.zip")))) {

@@ -226,6 +226,8 @@ class JpegKernelsTest {
   @Test
   void machineCodeIsChosenWhereItWorks() {
     assumeTrue(MachineSupport.here().obstacle().isEmpty(), "no machine code here");
-    assertTrue(JpegKernels.create() instanceof MachineJpeg);
+    assertTrue(JpegKernels.create(1 << 21) instanceof MachineJpeg);
+    Kernels.best();
+    assertTrue(JpegKernels.create(1) instanceof MachineJpeg);
   }
 }

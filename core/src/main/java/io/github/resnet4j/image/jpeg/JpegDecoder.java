@@ -28,7 +28,7 @@ public final class JpegDecoder {
   private final Limits limits;
   private final Frame frame;
   private final int smallestBlock;
-  private final JpegKernels kernels = JpegKernels.create();
+  private final JpegKernels kernels;
 
   private Scan scan;
   private HuffmanTable[] dcTables = {};
@@ -71,6 +71,7 @@ public final class JpegDecoder {
     scan = first;
     frame = headers.frame();
     limits.check(frame.width(), frame.height());
+    kernels = JpegKernels.create((long) frame.width() * frame.height());
     int reduction = Math.min(8, Math.min(frame.width() / width, frame.height() / height));
     smallestBlock = 8 / Math.max(1, Integer.highestOneBit(reduction));
     layOut();

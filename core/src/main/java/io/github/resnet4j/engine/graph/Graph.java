@@ -2,24 +2,55 @@ package io.github.resnet4j.engine.graph;
 
 import io.github.resnet4j.messages.Suggestion;
 import java.util.ArrayList;
-import java.util.HashSet;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
-import java.util.Set;
 
-/**
- * A network as operations in the order in which they run. Immutable.
- *
- * @param blocks operations that belong together: the first layers, each residual block, and what
- *     comes after the last of them; in a residual block the shortcut comes first
- * @param names the layers' results by the layers' names; some may have gone where a layer became
- *     part of another's operation
- */
-public record Graph(List<List<Op>> blocks, SequencedMap<String, Value> names) {
+/** A network as operations in the order in which they run. Immutable. */
+public final class Graph {
+  private final List<List<Op>> blocks;
+  private final SequencedMap<String, Value> names;
+  private final List<Op> ops;
+  private final Map<Value, Op> producers = new HashMap<>();
+  private final Map<Value, List<Op>> readers = new HashMap<>();
+
+  /**
+   * @param blocks operations that belong together: the first layers, each residual block, and what
+   *     comes after the last of them; in a residual block the shortcut comes first
+   * @param names the layers' results by the layers' names; some may have gone where a layer became
+   *     part of another's operation
+   */
+  Graph(List<List<Op>> blocks, SequencedMap<String, Value> names) {
+    this.blocks = blocks;
+    this.names = names;
+    var all = new ArrayList<Op>();
+    blocks.forEach(all::addAll);
+    this.ops = List.copyOf(all);
+    for (Op op : ops) {
+      producers.putIfAbsent(op.out(), op); // an output hands out what another one made
+      for (Value in : op.inputs()) {
+        List<Op> of = readers.computeIfAbsent(in, _ -> new ArrayList<>());
+        if (of.isEmpty() || of.getLast() != op) {
+          of.add(op);
+        }
+      }
+    }
+  }
+
+  /** Operations that belong together. */
+  public List<List<Op>> blocks() {
+    return blocks;
+  }
+
+  /** The layers' results by the layers' names. */
+  SequencedMap<String, Value> names() {
+    return names;
+  }
+
   /** All operations, first to last. */
   public List<Op> ops() {
-    return blocks.stream().flatMap(List::stream).toList();
+    return ops;
   }
 
   /** What the network is for: its last operation's result. */
@@ -29,15 +60,16 @@ public record Graph(List<List<Op>> blocks, SequencedMap<String, Value> names) {
 
   /** The operations that read a value. */
   public List<Op> readers(Value value) {
-    return ops().stream().filter(op -> op.inputs().contains(value)).toList();
+    return readers.getOrDefault(value, List.of());
   }
 
   /** The operation that makes a value. */
   public Op producer(Value value) {
-    return ops().stream()
-        .filter(op -> op.out().equals(value) && !(op instanceof Op.Output))
-        .findFirst()
-        .orElseThrow(() -> new IllegalArgumentException("nothing makes " + value));
+    Op producer = producers.get(value);
+    if (producer == null) {
+      throw new IllegalArgumentException("nothing makes " + value);
+    }
+    return producer;
   }
 
   /**
@@ -63,13 +95,8 @@ public record Graph(List<List<Op>> blocks, SequencedMap<String, Value> names) {
    * @throws IllegalArgumentException if there is no such layer or its result is never written
    */
   public Graph withOutputs(List<String> taps) {
-    Set<Value> made = new HashSet<>();
-    ops().forEach(op -> made.add(op.out()));
     List<String> known =
-        names.entrySet().stream()
-            .filter(entry -> made.contains(entry.getValue()))
-            .map(Map.Entry::getKey)
-            .toList();
+        names.keySet().stream().filter(name -> producers.containsKey(names.get(name))).toList();
     var last = new ArrayList<>(blocks.getLast());
     for (int i = 0; i < taps.size(); i++) {
       String tap = taps.get(i);

@@ -5,11 +5,9 @@ import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.engine.ParameterArrays;
 import io.github.resnet4j.engine.TrainingSession;
 import io.github.resnet4j.nn.StateDict;
-import io.github.resnet4j.train.Machines.Assignment;
 import io.github.resnet4j.train.Machines.Contribution;
 import io.github.resnet4j.train.Machines.Part;
-import io.github.resnet4j.train.Machines.Share;
-import io.github.resnet4j.train.Machines.State;
+import io.github.resnet4j.train.Rounds.PlannedStep;
 import java.io.IOException;
 import java.lang.reflect.RecordComponent;
 import java.nio.file.Files;
@@ -310,7 +308,8 @@ public final class Trainer {
             recipe.averaging() > 0
                 ? new WeightAverage(learner.session(), recipe.averaging())
                 : null;
-        var run = new Run(folder, fields, microBatch, learner, average);
+        var run =
+            new Run(folder, fields, microBatch, learner, rounds(learner, microBatch), average);
         var progress = new Progress();
         if (saved != null) {
           resume(saved, run, progress);
@@ -327,11 +326,20 @@ public final class Trainer {
     }
   }
 
+  private Rounds rounds(Learner learner, int microBatch) {
+    if (machines == null) {
+      return new Rounds.OneMachine(learner, data);
+    }
+    int share = Math.ceilDiv(batch(), machines.count());
+    return new Rounds.SeveralMachines(
+        machines, learner, Math.ceilDiv(share, microBatch), !recipe.frozenStatistics());
+  }
+
   /** Fails before the first step where a later one would have a micro-batch that is too small. */
   private void checkBatchNorm(int microBatch, TrainingSession session) {
     int smallest = microBatch;
-    for (Planned step : plan(0, 0, microBatch)) {
-      for (Part part : step.parts) {
+    for (PlannedStep step : plan(0, 0, microBatch)) {
+      for (Part part : step.parts()) {
         smallest = Math.min(smallest, part.pictures().size());
       }
     }
@@ -378,6 +386,7 @@ public final class Trainer {
       Map<String, String> fields,
       int microBatch,
       Learner learner,
+      Rounds rounds,
       @Nullable WeightAverage average) {
     TrainingSession session() {
       return learner.session();
@@ -420,7 +429,7 @@ public final class Trainer {
     int count = data.train().size() - before;
     Classifier now = model(run);
     Contribution held = look(run);
-    int together = machines == null ? 1 : machines.count();
+    int together = run.rounds.machines();
     var result =
         new Epoch(
             progress.epoch + 1,
@@ -461,14 +470,6 @@ public final class Trainer {
     return Math.min(recipe.batch(), data.train().size());
   }
 
-  /**
-   * A step of an epoch.
-   *
-   * @param first how many pictures of the epoch come before it
-   * @param size its pictures
-   */
-  private record Planned(int first, int size, float rate, List<Part> parts) {}
-
   private static boolean isFinite(TrainingSession session) {
     var arrays = new ArrayList<float[]>(session.statistics());
     arrays.add(session.parameters().weights());
@@ -486,14 +487,14 @@ public final class Trainer {
    * The steps of an epoch from some image on, which a step begins with. Micro-batches are as equal
    * as possible, so that none is much smaller than batch norm is used to.
    */
-  private List<Planned> plan(int epoch, int done, int microBatch) {
+  private List<PlannedStep> plan(int epoch, int done, int microBatch) {
     var order = new ArrayList<Integer>();
     for (int i = 0; i < data.train().size(); i++) {
       order.add(i);
     }
     Collections.shuffle(order, new Random(seed(epoch)));
     int batch = batch();
-    var steps = new ArrayList<Planned>();
+    var steps = new ArrayList<PlannedStep>();
     for (int first = done; first < order.size(); first += batch) {
       int size = Math.min(order.size() - first, batch);
       int count = Math.ceilDiv(size, microBatch);
@@ -504,7 +505,7 @@ public final class Trainer {
         parts.add(new Part(List.copyOf(order.subList(from, to)), to));
       }
       double rate = rate(epoch, first / batch, Math.ceilDiv(order.size(), batch));
-      steps.add(new Planned(first, size, (float) rate, parts));
+      steps.add(new PlannedStep(first, size, (float) rate, parts));
     }
     return steps;
   }
@@ -516,19 +517,19 @@ public final class Trainer {
   /** The rest of an epoch. */
   private void learn(Run run, Progress progress, Contribution times)
       throws IOException, InterruptedException {
-    List<Planned> steps = plan(progress.epoch, progress.done, run.microBatch);
-    int atOnce = machines == null ? 1 : machines.localSteps();
+    List<PlannedStep> steps = plan(progress.epoch, progress.done, run.microBatch);
+    int atOnce = run.rounds.steps();
     long saved = System.nanoTime();
     for (int i = 0; i < steps.size(); i += atOnce) {
-      List<Planned> now = steps.subList(i, Math.min(steps.size(), i + atOnce));
+      List<PlannedStep> now = steps.subList(i, Math.min(steps.size(), i + atOnce));
       long before = run.optimizer().steps();
+      PlannedStep next = i + atOnce < steps.size() ? steps.get(i + atOnce) : null;
       Contribution sum =
-          machines == null
-              ? alone(run, now.getFirst(), i + 1 < steps.size() ? steps.get(i + 1) : null, progress)
-              : together(run, now, progress, machines);
+          run.rounds.learn(
+              now, next, seed(progress.epoch), (learnt, rate) -> check(learnt, rate, progress));
       report(sum.failures);
-      Planned last = now.getLast();
-      progress.done = last.first + last.size;
+      PlannedStep last = now.getLast();
+      progress.done = last.first() + last.size();
       times.learnSeconds += sum.learnSeconds;
       times.loadSeconds += sum.loadSeconds;
       if (sum.read == 0) {
@@ -548,7 +549,7 @@ public final class Trainer {
               data.train().size(),
               sum.loss / sum.read,
               (double) progress.right / progress.read,
-              last.rate);
+              last.rate());
       for (Listener listener : listeners) {
         listener.step(step);
       }
@@ -560,76 +561,6 @@ public final class Trainer {
     if (progress.read == 0) {
       throw new IOException("none of the training images can be used");
     }
-  }
-
-  /** A step on this machine; what comes first in the next one is read meanwhile. */
-  private Contribution alone(Run run, Planned step, @Nullable Planned next, Progress progress)
-      throws InterruptedException {
-    var sum = Contribution.none();
-    run.session().clearGradients();
-    for (int i = 0; i < step.parts.size(); i++) {
-      Part following =
-          i + 1 < step.parts.size()
-              ? step.parts.get(i + 1)
-              : next == null ? null : next.parts.getFirst();
-      Part part = step.parts.get(i);
-      long seed = seed(progress.epoch);
-      run.learner.learn(data.train()::get, part, following, seed, step.size, sum);
-      check(sum, step.rate, progress);
-    }
-    if (sum.read > 0) {
-      long begin = System.nanoTime();
-      run.optimizer().step(step.rate);
-      sum.learnSeconds += (System.nanoTime() - begin) / 1e9;
-    }
-    return sum;
-  }
-
-  /** A round on all machines. */
-  private Contribution together(Run run, List<Planned> steps, Progress progress, Machines others)
-      throws IOException, InterruptedException {
-    TrainingSession session = run.session();
-    Optimizer optimizer = run.optimizer();
-    boolean local = others.localSteps() > 1;
-    int each = Math.ceilDiv(Math.ceilDiv(batch(), others.count()), run.microBatch);
-    var assignments = new ArrayList<Assignment>();
-    for (int machine = 0; machine < others.count(); machine++) {
-      var shares = new ArrayList<Share>();
-      for (Planned step : steps) {
-        int from = Math.min(step.parts.size(), machine * each);
-        int end = Math.min(step.parts.size(), from + each);
-        List<Part> parts = List.copyOf(step.parts.subList(from, end));
-        int own = parts.stream().mapToInt(part -> part.pictures().size()).sum();
-        if (own > 0) {
-          shares.add(new Share(parts, local ? own : step.size, step.rate));
-        }
-      }
-      if (!shares.isEmpty()) {
-        assignments.add(new Assignment(seed(progress.epoch), List.copyOf(shares)));
-      }
-    }
-    List<float[]> memory = optimizer.memory();
-    var state = State.of(session, local ? memory : List.of(), optimizer.steps());
-    Contribution sum = others.work(state, assignments);
-    check(sum, steps.getLast().rate, progress);
-    if (sum.machines == 0) {
-      return sum;
-    }
-    int at = 1;
-    if (!recipe.frozenStatistics()) {
-      sum.average(at, session.statistics());
-      session.countBatches(steps.size());
-      at += session.statistics().size();
-    }
-    if (local) {
-      sum.average(0, List.of(session.parameters().weights()));
-      sum.average(at, memory);
-      optimizer.resumeAfter(optimizer.steps() + steps.size());
-    } else {
-      session.parameters().setGradients(sum.arrays.getFirst());
-      optimizer.step(steps.getFirst().rate);
-    }
-    return sum;
   }
 
   private void check(Contribution sum, float rate, Progress progress) {
@@ -668,10 +599,7 @@ public final class Trainer {
       return Contribution.none();
     }
     run.exchange();
-    Contribution held =
-        machines == null
-            ? run.learner.look(data.val()::get, 0, count)
-            : machines.look(State.of(run.session(), List.of(), run.optimizer().steps()), count);
+    Contribution held = run.rounds.look(count);
     run.exchange();
     report(held.failures);
     return held;

@@ -150,7 +150,12 @@ record WinogradTask(
       for (int b = worker; b < outputs / rows; b += transforms.length) {
         if (turned == null) {
           block(
-              transforms[worker], own.direct.data(), own.direct.blocks()[b].at(), own.direct.run(), b, rows);
+              transforms[worker],
+              own.direct.data(),
+              own.direct.blocks()[b].at(),
+              own.direct.run(),
+              b,
+              rows);
         } else {
           turned.prepare(scratch, turnedAt, b);
           block(transforms[worker], scratch, turned.at(turnedAt, b), turned.run(), b, rows);

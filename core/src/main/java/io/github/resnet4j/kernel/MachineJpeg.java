@@ -29,7 +29,7 @@ final class MachineJpeg implements JpegKernels {
   }
 
   /** Pixels that a cold JVM decodes by plain loops sooner than it is ready for machine code. */
-  private static final long FEW_PIXELS = 1 << 20;
+  private static final long FEW_PIXELS = 1 << 22;
 
   private static final AtomicLong PIXELS = new AtomicLong();
 

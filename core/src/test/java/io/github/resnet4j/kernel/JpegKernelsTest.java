@@ -226,7 +226,7 @@ class JpegKernelsTest {
   @Test
   void machineCodeIsChosenWhereItWorks() {
     assumeTrue(MachineSupport.here().obstacle().isEmpty(), "no machine code here");
-    assertTrue(JpegKernels.create(1 << 21) instanceof MachineJpeg);
+    assertTrue(JpegKernels.create(1 << 23) instanceof MachineJpeg);
     Kernels.best();
     assertTrue(JpegKernels.create(1) instanceof MachineJpeg);
   }

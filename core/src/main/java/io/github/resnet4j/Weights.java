@@ -110,6 +110,13 @@ public record Weights(
     if (Architecture.catalogue().containsKey(name)) {
       return "is a network: name it with --model, and its weights with --weights DEFAULT or a file";
     }
+    if (name.contains("/") || name.contains(".")) {
+      return "does not exist";
+    }
+    String network = Suggestion.of(name, Architecture.catalogue().keySet());
+    if (!network.isEmpty()) {
+      return "is neither a file nor weights; a network is named with --model" + network;
+    }
     var names = new ArrayList<>(List.of("DEFAULT"));
     PublishedWeights.catalogue().forEach(each -> names.add(each.name()));
     return "is neither a file nor DEFAULT, a name that 'resnet4j weights' lists, or hf:owner/name"

@@ -166,6 +166,18 @@ class WeightsTest {
             IOException.class,
             () -> Weights.find(Optional.of("resnet18"), "IMAGENET1K_V9", Map.of(), DOWNLOAD));
     assertTrue(error.getMessage().contains("neither a file nor DEFAULT"), error.getMessage());
+    var network =
+        assertThrows(
+            IOException.class,
+            () -> Weights.find(Optional.empty(), "resnet51", Map.of(), DOWNLOAD));
+    assertTrue(
+        network.getMessage().endsWith("with --model (did you mean resnet50 or resnet56?)"),
+        network.getMessage());
+    var missing =
+        assertThrows(
+            IOException.class,
+            () -> Weights.find(Optional.empty(), "run/best.pth", Map.of(), DOWNLOAD));
+    assertTrue(missing.getMessage().endsWith("best.pth: does not exist"), missing.getMessage());
     assertThrows(
         IllegalArgumentException.class,
         () -> Weights.find(Optional.empty(), "DEFAULT", Map.of(), DOWNLOAD));

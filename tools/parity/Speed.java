@@ -28,15 +28,20 @@ void main(String[] files) throws Exception {
   }
 }
 
-/** Milliseconds of this thread's processor time, after the JIT has seen it often. */
+/**
+ * Milliseconds of this thread's processor time in a warm JVM: after three seconds of it, since 200
+ * small images are over before the optimising compiler is.
+ */
 double median(Callable<?> task) throws Exception {
+  long warm = THREADS.getCurrentThreadCpuTime() + 3_000_000_000L;
+  while (THREADS.getCurrentThreadCpuTime() < warm) {
+    task.call();
+  }
   double[] times = new double[101];
-  for (int i = -200; i < times.length; i++) {
+  for (int i = 0; i < times.length; i++) {
     long start = THREADS.getCurrentThreadCpuTime();
     task.call();
-    if (i >= 0) {
-      times[i] = (THREADS.getCurrentThreadCpuTime() - start) / 1e6;
-    }
+    times[i] = (THREADS.getCurrentThreadCpuTime() - start) / 1e6;
   }
   Arrays.sort(times);
   return times[times.length / 2];

@@ -312,6 +312,54 @@ def relatives(out):
     (out / "relatives.safetensors").chmod(0o644)
 
 
+def group_norm_cases():
+    """Name, architecture in the Java tests' terms, PyTorch's builder, shape of the input."""
+    yield "bottlenecks", {"block": "BOTTLENECK", "blocks": [2, 1], "channels": 32, "normGroups": 32, "numClasses": 10}, lambda: Network(Bottleneck, [2, 1], channels=32, num_classes=10), 32, (4, 3, 45, 64)  # fmt: skip
+    yield "a group over several blocks of channels", {"block": "BASIC", "blocks": [1, 2], "channels": 24, "normGroups": 1, "numClasses": 10}, lambda: Network(BasicBlock, [1, 2], channels=24, num_classes=10), 1, (3, 3, 48, 37)  # fmt: skip
+    yield "a group for each channel", {"model": "resnet8", "normGroups": 16}, lambda: cifar(1), 16, (4, 3, 33, 32)  # fmt: skip
+    yield "narrow convolutions", {"block": "BOTTLENECK", "blocks": [1, 2], "channels": 64, "groups": 32, "widthPerGroup": 4, "normGroups": 8, "numClasses": 10}, lambda: Network(Bottleneck, [1, 2], groups=32, width_per_group=4, num_classes=10), 8, (2, 3, 48, 48)  # fmt: skip
+    yield "resnet50_gn", {"model": "resnet50_gn", "numClasses": 10}, lambda: timm.create_model("resnet50_gn", num_classes=10), 0, (2, 3, 64, 96)  # fmt: skip
+
+
+def with_group_norm(model, groups):
+    """The same network with group norm instead of batch norm, if there are to be groups."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.BatchNorm2d) and groups > 0:
+                setattr(module, name, nn.GroupNorm(groups, child.num_features))
+    return model
+
+
+def group_norm(out):
+    """Logits and gradients of a step in float64, and how far float32 is from them."""
+    cases, results = {}, {}
+    for name, spec, build, groups, shape in group_norm_cases():
+        found = {}
+        for dtype in (torch.float32, torch.float64):
+            model = draw(with_group_norm(build(), groups)).to(dtype)
+            y = model(seeded_input(*shape).to(dtype))
+            loss = nn.functional.cross_entropy(y, torch.arange(shape[0]))
+            loss.backward()
+            gradients = {k: p.grad.double() for k, p in model.named_parameters()}
+            found[dtype] = y.detach(), gradients
+        (single, rough), (exact, gradients) = found.values()
+        noise = max(((rough[k] - g).norm() / g.norm()).item() for k, g in gradients.items())
+        print(f"  {name}: gradients in float32 {noise:.1e} off, logits "
+              f"{((single - exact).abs().max() / exact.abs().max()).item():.1e}", flush=True)
+        cases[name] = {"spec": spec, "input": list(shape), "loss": loss.item(), "noise": noise,
+                       "parameters": sum(p.numel() for p in model.parameters())}  # fmt: skip
+        results[name] = exact.float()
+        if spec.get("model") != "resnet50_gn":
+            # Of each gradient every n-th number, at most 32: enough to see any that is wrong.
+            results |= {
+                f"{name}/{k}": g.flatten()[:: -(-g.numel() // 32)].float().clone()
+                for k, g in gradients.items()
+            }
+    (out / "group-norm.json").write_text(compact(cases))
+    save_file(results, out / "group-norm.safetensors")
+    (out / "group-norm.safetensors").chmod(0o644)
+
+
 # Costs.
 
 
@@ -1017,7 +1065,7 @@ def main():
     parts = (
         random_numbers, initial_weights, checkpoints, foreign_checkpoints, pictures, image_formats, preprocessing,
         forward, logits, training, optimizers,
-        ten_steps, adjustments, events, costs, heat_maps, relatives,
+        ten_steps, adjustments, events, costs, heat_maps, relatives, group_norm,
     )  # fmt: skip
     for part in parts:
         if not arguments.only or part.__name__ in arguments.only:

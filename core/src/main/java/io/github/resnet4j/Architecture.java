@@ -85,6 +85,8 @@ public final class Architecture {
     for (String base : List.of("resnet26t", "resnet50t", "resnet50d", "resnet101d", "resnet200d")) {
       like(all, "eca" + base, base, spec -> spec.attention(new Attention.Efficient()));
     }
+    // With group norm, arXiv 1803.08494.
+    like(all, "resnet50_gn", "resnet50", base -> base.norm(new Norm.GroupNorm(32)));
     // Without the aliases of strides, arXiv 1904.11486, and with means instead.
     for (String base : List.of("18", "50", "50d", "101d")) {
       like(all, "resnetblur" + base, "resnet" + base, spec -> spec.downsampling(Downsampling.BLUR));

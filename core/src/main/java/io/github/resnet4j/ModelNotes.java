@@ -65,6 +65,10 @@ record ModelNotes(
     fields.put("downsampling", lower(spec.downsampling()));
     fields.put("shortcut", lower(spec.shortcut()));
     putAttention(fields, spec.attention());
+    if (spec.norm() instanceof Norm.GroupNorm(int groups)) { // else as in notes of old
+      fields.put("norm", "group");
+      fields.put("normGroups", groups);
+    }
     fields.put("dilated", spec.dilated());
     fields.put("inChannels", spec.inChannels());
     fields.put("includeTop", spec.includeTop());
@@ -129,6 +133,17 @@ record ModelNotes(
     };
   }
 
+  private static Norm norm(Map<String, Object> fields) {
+    return switch (String.valueOf(fields.get("norm"))) {
+      case "batch" -> Norm.BATCH;
+      case "group" ->
+          new Norm.GroupNorm(integer("normGroups", fields.getOrDefault("normGroups", 32)));
+      default ->
+          throw new IllegalArgumentException(
+              "norm must be one of batch, group, was " + fields.get("norm"));
+    };
+  }
+
   private static ResNetSpec spec(Object value) {
     var fields = fields(value);
     Integer[] blocks =
@@ -143,12 +158,16 @@ record ModelNotes(
         case "groups" -> spec.groups(integer(name, field));
         case "widthPerGroup" -> spec.widthPerGroup(integer(name, field));
         case "stem" -> spec.stem(stem(fields));
-        case "stemWidths", "stemPools", "attentionReduction" -> {} // read with the two above
+        case "stemWidths",
+            "stemPools",
+            "attentionReduction",
+            "normGroups" -> {} // read with another
         case "stridePlacement" ->
             spec.stridePlacement(constant(StridePlacement.class, name, field));
         case "downsampling" -> spec.downsampling(constant(Downsampling.class, name, field));
         case "shortcut" -> spec.shortcut(constant(Shortcut.class, name, field));
         case "attention" -> spec.attention(attention(fields));
+        case "norm" -> spec.norm(norm(fields));
         case "dilated" ->
             spec.dilated(list(name, field).stream().map(flag -> flag(name, flag)).toList());
         case "inChannels" -> spec.inChannels(integer(name, field));

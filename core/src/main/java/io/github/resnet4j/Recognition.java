@@ -24,6 +24,9 @@ import java.util.stream.Collectors;
  * @param assumed what weights do not show and was taken as it usually is, a phrase each
  */
 public record Recognition(ResNetSpec spec, Optional<String> name, List<String> assumed) {
+  /** Weights do not show how many groups a group norm has: the paper's number. */
+  private static final int USUAL_NORM_GROUPS = 32;
+
   /** Why it is no network of the family. */
   private static final class UnrecognizedNetworkException extends Exception {
     private static final long serialVersionUID = 1;
@@ -92,6 +95,9 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     if (spec.shortcut() == Shortcut.ZERO_PAD) {
       assumed.add("shortcuts A (a plain network has the same weights)");
     }
+    if (spec.norm() instanceof Norm.GroupNorm(int groups)) {
+      assumed.add("%d groups in each group norm".formatted(groups));
+    }
     return new Recognition(spec, name(spec), List.copyOf(assumed));
   }
 
@@ -143,6 +149,7 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
             .anyMatch(entry ->
                 entry.getKey().endsWith(".downsample.1.weight") && entry.getValue().size() == 4);
     builder.attention(attention(shapes, blocks.size()));
+    builder.norm(norm(shapes));
     builder.shortcut(
         averages
             ? Shortcut.AVERAGE_POOL
@@ -192,6 +199,14 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
             new UnrecognizedNetworkException(
                 "layer1.0.se.fc1.weight is %s, of no known reduction"
                     .formatted(shapes.get("layer1.0.se.fc1.weight"))));
+  }
+
+  /** Group norm has a weight and no statistics; quantized networks have neither. */
+  private static Norm norm(Map<String, List<Long>> shapes) {
+    return shapes.containsKey("bn1.weight")
+            && shapes.keySet().stream().noneMatch(name -> name.endsWith(".running_mean"))
+        ? new Norm.GroupNorm(USUAL_NORM_GROUPS)
+        : Norm.BATCH;
   }
 
   private static List<Long> shape(Map<String, List<Long>> shapes, String name, int rank)
@@ -280,6 +295,11 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
           case Attention.SqueezeExcite se ->
               ", Squeeze-and-Excitation (reduction %d)".formatted(se.reduction());
           case Attention.Efficient _ -> ", ECA";
+        };
+    text +=
+        switch (spec.norm()) {
+          case Norm.BatchNorm _ -> "";
+          case Norm.GroupNorm(int groups) -> ", group norm (%d groups)".formatted(groups);
         };
     text += ", %d channels in".formatted(spec.inChannels());
     text += spec.includeTop() ? ", %d classes".formatted(spec.numClasses()) : ", no head";

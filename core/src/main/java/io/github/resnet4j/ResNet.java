@@ -318,8 +318,16 @@ public final class ResNet {
     return quantization;
   }
 
-  /** The same network, calibrated. The weights are shared. */
+  /**
+   * The same network, calibrated. The weights are shared.
+   *
+   * @throws IllegalArgumentException if it has group norm, which cannot become part of the weights
+   */
   public ResNet withQuantization(Quantization found) {
+    if (spec.norm() instanceof Norm.GroupNorm) {
+      throw new IllegalArgumentException(
+          "int8 is for networks with batch norm; this one has group norm");
+    }
     return new ResNet(spec, layers, state, Optional.of(found));
   }
 

@@ -2,7 +2,6 @@ package io.github.resnet4j;
 
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
-import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
@@ -17,6 +16,8 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 
 /**
  * A network of the residual family as data. Everything that is known about a network, its layers,
@@ -38,6 +39,7 @@ import java.util.Optional;
  * @param downsampling what makes the main branch's extents smaller where it strides
  * @param shortcut what the shortcut does where stride or channels change
  * @param attention what weighs a block's channels before they are added to its shortcut
+ * @param norm what follows every convolution
  * @param dilated for each stage after the first, whether it dilates instead of striding, as
  *     torchvision's {@code replace_stride_with_dilation}
  * @param inChannels channels of the input image
@@ -55,6 +57,7 @@ public record ResNetSpec(
     Downsampling downsampling,
     Shortcut shortcut,
     Attention attention,
+    Norm norm,
     List<Boolean> dilated,
     int inChannels,
     Optional<Head> head) {
@@ -102,11 +105,11 @@ public record ResNetSpec(
   public enum Shortcut {
     /** Option A: subsample and fill new channels with zeros; no parameters. */
     ZERO_PAD,
-    /** Option B: a 1×1 convolution with batch norm. */
+    /** Option B: a 1×1 convolution with a norm. */
     PROJECTION,
     /**
-     * ResNet-D: the mean of 2×2 pixels where the stride is 2, then a 1×1 convolution with batch
-     * norm (Bag of Tricks, arXiv 1812.01187, figure 2c), so that no pixel is passed over.
+     * ResNet-D: the mean of 2×2 pixels where the stride is 2, then a 1×1 convolution with a norm
+     * (Bag of Tricks, arXiv 1812.01187, figure 2c), so that no pixel is passed over.
      */
     AVERAGE_POOL,
     /**
@@ -197,6 +200,33 @@ public record ResNetSpec(
         "channels",
         channels,
         "such that no layer is wider than " + MAX_CHANNELS);
+    if (norm instanceof Norm.GroupNorm(int parts)) {
+      check(
+          normalizedChannels(block, blocks.size(), channels, groups, widthPerGroup, stem)
+              .allMatch(width -> width % parts == 0),
+          "norm",
+          norm,
+          "of groups that divide the channels of every convolution");
+      check(
+          attention.equals(Attention.NONE),
+          "attention",
+          attention,
+          "none in networks of group norm");
+    }
+  }
+
+  /** How many channels the networks' convolutions have. */
+  private static LongStream normalizedChannels(
+      Block block, int stages, int channels, int groups, int widthPerGroup, Stem stem) {
+    return LongStream.concat(
+        stem.widths(channels).stream().mapToLong(Integer::longValue),
+        IntStream.range(0, stages)
+            .mapToLong(stage -> (long) channels << stage)
+            .flatMap(planes ->
+                block == Block.BASIC
+                    ? LongStream.of(planes)
+                    : LongStream.of(
+                        innerWidth(planes, widthPerGroup, groups), planes * block.expansion)));
   }
 
   private static boolean range(int value) {
@@ -236,6 +266,7 @@ public record ResNetSpec(
     builder.downsampling = downsampling;
     builder.shortcut = shortcut;
     builder.attention = attention;
+    builder.norm = norm;
     builder.dilated = dilated;
     builder.inChannels = inChannels;
     builder.numClasses = head.map(Head::numClasses).orElse(builder.numClasses);
@@ -274,7 +305,7 @@ public record ResNetSpec(
 
   /** The network as a tree of layers, named as torchvision names them. */
   public Sequential layers() {
-    var layers = new ArrayList<>(stem.layers(inChannels, channels, downsampling));
+    var layers = new ArrayList<>(stem.layers(inChannels, channels, downsampling, norm));
     int in = channels;
     int dilation = 1;
     for (int stage = 0; stage < blocks.size(); stage++) {
@@ -309,25 +340,25 @@ public record ResNetSpec(
     switch (block) {
       case BASIC -> {
         main.add(conv3x3(name + ".conv1", in, planes, convStride, 1, 1));
-        main.add(new BatchNorm2d(name + ".bn1", planes));
+        main.add(norm.layer(name + ".bn1", planes));
         main.add(new Relu(name + ".relu1"));
         downsample(main, name + ".aa", stride);
         main.add(conv3x3(name + ".conv2", planes, planes, 1, 1, 1));
-        main.add(new BatchNorm2d(name + ".bn2", planes));
+        main.add(norm.layer(name + ".bn2", planes));
       }
       case BOTTLENECK -> {
         int width = Math.toIntExact(innerWidth(planes, widthPerGroup, groups));
         boolean strideFirst = stridePlacement == StridePlacement.FIRST_1X1;
         main.add(conv1x1(name + ".conv1", in, width, strideFirst ? stride : 1));
-        main.add(new BatchNorm2d(name + ".bn1", width));
+        main.add(norm.layer(name + ".bn1", width));
         main.add(new Relu(name + ".relu1"));
         main.add(
             conv3x3(name + ".conv2", width, width, strideFirst ? 1 : convStride, dilation, groups));
-        main.add(new BatchNorm2d(name + ".bn2", width));
+        main.add(norm.layer(name + ".bn2", width));
         main.add(new Relu(name + ".relu2"));
         downsample(main, name + ".aa", stride);
         main.add(conv1x1(name + ".conv3", width, out, 1));
-        main.add(new BatchNorm2d(name + ".bn3", out));
+        main.add(norm.layer(name + ".bn3", out));
       }
     }
     attention.layer(name + ".se", out).ifPresent(main::add);
@@ -358,15 +389,14 @@ public record ResNetSpec(
       case ZERO_PAD -> new SubsampleAndPad(name, out, stride);
       case PROJECTION ->
           new Sequential(
-              name,
-              List.of(conv1x1(name + ".0", in, out, stride), new BatchNorm2d(name + ".1", out)));
+              name, List.of(conv1x1(name + ".0", in, out, stride), norm.layer(name + ".1", out)));
       case AVERAGE_POOL -> {
         var layers = new ArrayList<Layer>();
         if (stride > 1) {
           layers.add(new AvgPool2d(name + ".0", 2, stride, true));
         }
         layers.add(conv1x1(name + ".1", in, out, 1));
-        layers.add(new BatchNorm2d(name + ".2", out));
+        layers.add(norm.layer(name + ".2", out));
         yield new Sequential(name, layers);
       }
       case NONE -> throw new IllegalStateException(name);
@@ -393,6 +423,7 @@ public record ResNetSpec(
     private Downsampling downsampling = Downsampling.STRIDE;
     private Shortcut shortcut = Shortcut.PROJECTION;
     private Attention attention = Attention.NONE;
+    private Norm norm = Norm.BATCH;
     private List<Boolean> dilated;
     private int inChannels = 3;
     private int numClasses = 1000;
@@ -454,6 +485,11 @@ public record ResNetSpec(
       return this;
     }
 
+    public Builder norm(Norm value) {
+      norm = value;
+      return this;
+    }
+
     public Builder dilated(Boolean... value) {
       return dilated(List.of(value));
     }
@@ -500,6 +536,7 @@ public record ResNetSpec(
           downsampling,
           shortcut,
           attention,
+          norm,
           dilated,
           inChannels,
           includeTop ? Optional.of(new Head(numClasses)) : Optional.empty());

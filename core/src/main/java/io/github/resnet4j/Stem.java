@@ -2,7 +2,6 @@ package io.github.resnet4j;
 
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
-import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
@@ -36,10 +35,11 @@ public sealed interface Stem {
     }
 
     @Override
-    public List<Layer> layers(int inChannels, int channels, ResNetSpec.Downsampling downsampling) {
+    public List<Layer> layers(
+        int inChannels, int channels, ResNetSpec.Downsampling downsampling, Norm norm) {
       var layers = new ArrayList<Layer>();
       layers.add(new Conv2d("conv1", inChannels, channels, 7, 2, 3, 1, 1));
-      layers.add(new BatchNorm2d("bn1", channels));
+      layers.add(norm.layer("bn1", channels));
       layers.add(new Relu("relu"));
       layers.addAll(pooling(downsampling));
       return layers;
@@ -67,10 +67,11 @@ public sealed interface Stem {
     }
 
     @Override
-    public List<Layer> layers(int inChannels, int channels, ResNetSpec.Downsampling downsampling) {
+    public List<Layer> layers(
+        int inChannels, int channels, ResNetSpec.Downsampling downsampling, Norm norm) {
       return List.of(
           ResNetSpec.conv3x3("conv1", inChannels, channels, 1, 1, 1),
-          new BatchNorm2d("bn1", channels),
+          norm.layer("bn1", channels),
           new Relu("relu"));
     }
   }
@@ -108,23 +109,24 @@ public sealed interface Stem {
     }
 
     @Override
-    public List<Layer> layers(int inChannels, int channels, ResNetSpec.Downsampling downsampling) {
+    public List<Layer> layers(
+        int inChannels, int channels, ResNetSpec.Downsampling downsampling, Norm norm) {
       var layers = new ArrayList<Layer>();
       // A Sequential in timm: convolution, norm, ReLU, convolution, …
       layers.add(ResNetSpec.conv3x3("conv1.0", inChannels, first, 2, 1, 1));
-      layers.add(new BatchNorm2d("conv1.1", first));
+      layers.add(norm.layer("conv1.1", first));
       layers.add(new Relu("conv1.2"));
       layers.add(ResNetSpec.conv3x3("conv1.3", first, second, 1, 1, 1));
-      layers.add(new BatchNorm2d("conv1.4", second));
+      layers.add(norm.layer("conv1.4", second));
       layers.add(new Relu("conv1.5"));
       layers.add(ResNetSpec.conv3x3("conv1.6", second, channels, 1, 1, 1));
-      layers.add(new BatchNorm2d("bn1", channels));
+      layers.add(norm.layer("bn1", channels));
       layers.add(new Relu("relu"));
       if (pools) {
         layers.addAll(pooling(downsampling));
       } else {
         layers.add(ResNetSpec.conv3x3("maxpool.0", channels, channels, 2, 1, 1));
-        layers.add(new BatchNorm2d("maxpool.1", channels));
+        layers.add(norm.layer("maxpool.1", channels));
         layers.add(new Relu("maxpool.2"));
       }
       return layers;
@@ -158,7 +160,7 @@ public sealed interface Stem {
   int stride();
 
   /** Its layers, with the names that torchvision and timm give them. */
-  List<Layer> layers(int inChannels, int channels, ResNetSpec.Downsampling downsampling);
+  List<Layer> layers(int inChannels, int channels, ResNetSpec.Downsampling downsampling, Norm norm);
 
   private static List<Layer> pooling(ResNetSpec.Downsampling downsampling) {
     return switch (downsampling) {

@@ -125,6 +125,7 @@ class LogitsTest {
         case "groups" -> builder.groups((Integer) value);
         case "widthPerGroup" -> builder.widthPerGroup((Integer) value);
         case "inChannels" -> builder.inChannels((Integer) value);
+        case "normGroups" -> builder.norm(new Norm.GroupNorm((Integer) value));
         case "numClasses" -> builder.numClasses((Integer) value);
         case "includeTop" -> builder.includeTop((Boolean) value);
         case "stem" ->

@@ -97,7 +97,7 @@ class RelativesTest {
   }
 
   /** As {@code draw} in golden.py. */
-  private static ResNet draw(ResNetSpec spec) {
+  static ResNet draw(ResNetSpec spec) {
     var random = TorchRandom.manualSeed(1);
     var entries = new LinkedHashMap<String, Tensor>();
     for (Parameter parameter : spec.layers().parameters()) {

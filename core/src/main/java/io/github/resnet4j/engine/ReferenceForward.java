@@ -11,6 +11,7 @@ import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.ChannelAttention;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
+import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
@@ -112,6 +113,13 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
               state.get(norm.name() + ".running_mean"),
               state.get(norm.name() + ".running_var"),
               BatchNorm2d.EPS);
+      case GroupNorm norm ->
+          Scalar.groupNorm(
+              x,
+              norm.groups(),
+              state.get(norm.weight().name()),
+              state.get(norm.bias().name()),
+              GroupNorm.EPS);
       case Relu _ -> Scalar.relu(x);
       case MaxPool2d pool -> Scalar.maxPool(x, pool.kernel(), pool.stride(), pool.padding());
       case AvgPool2d pool ->

@@ -11,6 +11,7 @@ import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.ChannelAttention;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
+import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
@@ -147,6 +148,7 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
                 x.dim(3),
                 team);
         case BatchNorm2d norm -> scaled(norm, dy);
+        case GroupNorm norm -> throughGroups(norm, x, dy);
         case Relu _ -> where(get(outputs, layer), dy);
         case Linear linear -> fromLogits(linear, dy);
         case GlobalAveragePool _ -> spread(dy, x);
@@ -178,6 +180,38 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
       int c = i / plane % norm.channels();
       dx.data()[i] =
           (float) (dy.data()[i] * (weight[c] / Math.sqrt(variance[c] + BatchNorm2d.EPS)));
+    }
+    return dx;
+  }
+
+  /** A pixel counts by itself, and by its share of its group's mean and variance. */
+  private Tensor throughGroups(GroupNorm norm, Tensor x, Tensor dy) {
+    float[] weight = state.get(norm.weight().name()).data();
+    Tensor dx = Tensor.zeros(dy.shape());
+    int plane = dy.dim(2) * dy.dim(3);
+    int each = norm.channels() / norm.groups() * plane;
+    for (int from = 0; from < dx.size(); from += each) {
+      double mean = 0;
+      double squares = 0;
+      for (int i = from; i < from + each; i++) {
+        mean += (double) x.data()[i] / each;
+      }
+      for (int i = from; i < from + each; i++) {
+        squares += (x.data()[i] - mean) * (x.data()[i] - mean);
+      }
+      double variance = squares / each + GroupNorm.EPS;
+      double ofMean = 0;
+      double ofVariance = 0;
+      for (int i = from; i < from + each; i++) {
+        double g = (double) dy.data()[i] * weight[i / plane % norm.channels()];
+        ofMean += g / each;
+        ofVariance += g * (x.data()[i] - mean) / each / variance;
+      }
+      for (int i = from; i < from + each; i++) {
+        double g = (double) dy.data()[i] * weight[i / plane % norm.channels()];
+        double rest = ofMean + (x.data()[i] - mean) * ofVariance;
+        dx.data()[i] = (float) ((g - rest) / Math.sqrt(variance));
+      }
     }
     return dx;
   }

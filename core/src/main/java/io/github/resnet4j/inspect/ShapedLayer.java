@@ -7,6 +7,7 @@ import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
+import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
@@ -101,7 +102,7 @@ public record ShapedLayer(
               new Shape(in.channels(), 1, 1),
               reach.through(Math.max(in.height(), in.width()), 1, 1));
       case Linear linear -> leaf(linear, in, new Shape(linear.out(), 1, 1), reach);
-      case BatchNorm2d _, Relu _, Identity _, SqueezeExcite _, EfficientAttention _ ->
+      case BatchNorm2d _, GroupNorm _, Relu _, Identity _, SqueezeExcite _, EfficientAttention _ ->
           leaf(layer, in, in, reach);
       case Sequential sequential -> {
         var children = new ArrayList<ShapedLayer>();

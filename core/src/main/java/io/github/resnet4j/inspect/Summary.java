@@ -7,6 +7,7 @@ import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
+import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
@@ -142,6 +143,7 @@ public record Summary(ShapedLayer network, List<Row> rows) {
     return switch (layer) {
       case Conv2d _ -> "Conv2d";
       case BatchNorm2d _ -> "BatchNorm2d";
+      case GroupNorm _ -> "GroupNorm";
       case Relu _ -> "ReLU";
       case MaxPool2d _ -> "MaxPool2d";
       case AvgPool2d _ -> "AvgPool2d";

@@ -219,6 +219,37 @@ public final class Scalar {
     return y;
   }
 
+  /**
+   * Group normalisation (Wu and He, arXiv 1803.08494, equations 1 to 4): {@code weight · (x − mean)
+   * / √(variance + eps) + bias}, with mean and variance of each image's pixels in each group of
+   * neighbouring channels of {@code [N, C, H, W]}.
+   */
+  public static Tensor groupNorm(Tensor x, int groups, Tensor weight, Tensor bias, double eps) {
+    int channels = x.dim(1);
+    int plane = x.dim(2) * x.dim(3);
+    int each = channels / groups * plane;
+    Tensor y = Tensor.zeros(x.shape());
+    float[] in = x.data();
+    float[] out = y.data();
+    for (int from = 0; from < in.length; from += each) {
+      double mean = 0;
+      for (int i = from; i < from + each; i++) {
+        mean += in[i];
+      }
+      mean /= each;
+      double variance = 0;
+      for (int i = from; i < from + each; i++) {
+        variance += (in[i] - mean) * (in[i] - mean);
+      }
+      double factor = 1 / Math.sqrt(variance / each + eps);
+      for (int i = from; i < from + each; i++) {
+        int c = i / plane % channels;
+        out[i] = (float) (weight.data()[c] * (in[i] - mean) * factor + bias.data()[c]);
+      }
+    }
+    return y;
+  }
+
   /** max(x, 0). */
   public static Tensor relu(Tensor x) {
     Tensor y = Tensor.zeros(x.shape());

@@ -3,6 +3,7 @@ package io.github.resnet4j.nn;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
+import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.SqueezeExcite;
@@ -15,9 +16,9 @@ import java.util.LinkedHashMap;
  * The initial weights of torchvision's {@code ResNet.__init__}, number for number.
  *
  * <p>Convolutions are Kaiming normal with fan-out and the gain of ReLU (He et al., arXiv
- * 1502.01852, section 2.2), batch norm starts as the identity, the linear layer is uniform in
- * ±1/√in as PyTorch's default. Channel attention begins as timm's does, Kaiming normal and
- * PyTorch's defaults, though from other numbers.
+ * 1502.01852, section 2.2), norms start as the identity, the linear layer is uniform in ±1/√in as
+ * PyTorch's default. Channel attention begins as timm's does, Kaiming normal and PyTorch's
+ * defaults, though from other numbers.
  */
 public final class Initialization {
   private Initialization() {}
@@ -62,6 +63,7 @@ public final class Initialization {
               Arrays.fill(state.get(norm.name() + ".weight").data(), 1);
               Arrays.fill(state.get(norm.name() + ".running_var").data(), 1);
             }
+            case GroupNorm norm -> Arrays.fill(state.get(norm.weight().name()).data(), 1);
             default -> {}
           }
         });
@@ -69,8 +71,8 @@ public final class Initialization {
   }
 
   /**
-   * The same parameters, but the weight of the last batch norm of every residual branch is zero
-   * (Goyal et al., arXiv 1706.02677, section 5.1).
+   * The same parameters, but the weight of the last norm of every residual branch is zero (Goyal et
+   * al., arXiv 1706.02677, section 5.1).
    */
   public static StateDict zeroLastNorms(Layer network, StateDict state) {
     var entries = new LinkedHashMap<>(state.entries());
@@ -79,7 +81,7 @@ public final class Initialization {
         .forEach(layer -> {
           if (layer instanceof Residual block) {
             block.main().layers().reversed().stream()
-                .filter(BatchNorm2d.class::isInstance)
+                .filter(each -> each instanceof BatchNorm2d || each instanceof GroupNorm)
                 .findFirst()
                 .ifPresent(norm ->
                     entries.compute(

@@ -19,6 +19,7 @@ public sealed interface Layer {
     return switch (this) {
       case Conv2d conv -> List.of(conv.weight());
       case BatchNorm2d norm -> norm.entries();
+      case GroupNorm norm -> List.of(norm.weight(), norm.bias());
       case Linear linear -> List.of(linear.weight(), linear.bias());
       case SqueezeExcite attention -> attention.entries();
       case EfficientAttention attention -> List.of(attention.weight());
@@ -64,7 +65,8 @@ public sealed interface Layer {
       case BlurPool2d pool -> windows(input < 2 ? -1 : input - 1, pool.stride, input);
       case SubsampleAndPad pad -> windows(input - 1, pad.stride, input);
       case GlobalAveragePool _, Linear _ -> 1;
-      case BatchNorm2d _, Relu _, Identity _, SqueezeExcite _, EfficientAttention _ -> input;
+      case BatchNorm2d _, GroupNorm _, Relu _, Identity _, SqueezeExcite _, EfficientAttention _ ->
+          input;
       case Sequential sequential -> {
         int extent = input;
         for (Layer layer : sequential.layers) {
@@ -136,7 +138,7 @@ public sealed interface Layer {
   }
 
   /**
-   * A convolution without bias: in this family batch norm follows every one.
+   * A convolution without bias: in this family a norm follows every one.
    *
    * @param kernel the extent of the square window
    * @param groups input and output channels are split into this many independent convolutions
@@ -169,6 +171,28 @@ public sealed interface Layer {
           new Parameter(name + ".running_mean", Parameter.Role.BUFFER, List.of(channels)),
           new Parameter(name + ".running_var", Parameter.Role.BUFFER, List.of(channels)),
           new Parameter(name + ".num_batches_tracked", Parameter.Role.COUNTER, List.of()));
+    }
+  }
+
+  /**
+   * Normalisation over the pixels of each image and group of neighbouring channels (arXiv
+   * 1803.08494): {@code weight · (x - mean) / √(variance + eps) + bias}, the same in training and
+   * after it.
+   *
+   * @param groups that the channels are split into; a divisor of their number
+   */
+  record GroupNorm(String name, int groups, int channels) implements Layer {
+    /** Added to the variance; PyTorch's default. */
+    public static final double EPS = 1e-5;
+
+    /** {@code [channels]}. */
+    public Parameter weight() {
+      return Parameter.trained(name + ".weight", channels);
+    }
+
+    /** {@code [channels]}. */
+    public Parameter bias() {
+      return Parameter.trained(name + ".bias", channels);
     }
   }
 

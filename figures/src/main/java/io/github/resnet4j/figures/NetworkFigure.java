@@ -1,5 +1,6 @@
 package io.github.resnet4j.figures;
 
+import io.github.resnet4j.Norm;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.ResNetSpec.StridePlacement;
 import io.github.resnet4j.figures.Figure.Anchor;
@@ -17,6 +18,7 @@ import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
+import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
@@ -73,7 +75,9 @@ public final class NetworkFigure {
                 conv.stride() > 1 ? Role.STRIDED : Role.LAYER,
                 List.of(
                     "%d×%d, %d".formatted(conv.kernel(), conv.kernel(), conv.outChannels()),
-                    conv.stride() > 1 ? "stride " + conv.stride() : "BN, ReLU"),
+                    conv.stride() > 1
+                        ? "stride " + conv.stride()
+                        : spec.norm() instanceof Norm.GroupNorm ? "GN, ReLU" : "BN, ReLU"),
                 Optional.empty());
         case MaxPool2d pool ->
             drawing.box(
@@ -413,6 +417,7 @@ public final class NetworkFigure {
                     List.of("ECA", "%d neighbours, sigmoid".formatted(attention.kernel())),
                     layer.output()));
         case BatchNorm2d _ -> follow(parts, "batch norm");
+        case GroupNorm _ -> follow(parts, "group norm");
         case Relu _ -> follow(parts, "ReLU");
         default -> {}
       }

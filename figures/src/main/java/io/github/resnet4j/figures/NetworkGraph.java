@@ -9,6 +9,7 @@ import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
+import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
@@ -68,7 +69,8 @@ public record NetworkGraph(List<Node> nodes, List<Edge> edges) {
     String add(ShapedLayer shaped, String from, Shape shape, String group) {
       return switch (shaped.layer()) {
         case Identity _ -> from;
-        case BatchNorm2d _, Relu _ -> from; // shown with the convolution or the sum before them
+        case BatchNorm2d _, GroupNorm _, Relu _ ->
+            from; // shown with the convolution or the sum before them
         case Sequential _ -> {
           String at = from;
           Shape passed = shape;

@@ -13,6 +13,7 @@ import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
+import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
@@ -21,6 +22,7 @@ import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
 import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
+import io.github.resnet4j.nn.Parameter;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.onnx.OnnxModel.Attribute;
 import io.github.resnet4j.onnx.OnnxModel.Constant;
@@ -31,6 +33,7 @@ import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -276,6 +279,7 @@ public record OnnxExport(
                     constant(name + ".running_var")),
                 Map.of("epsilon", new Attribute.Real((float) BatchNorm2d.EPS)),
                 shaped.output());
+        case GroupNorm norm -> groupNorm(norm, x, shaped.output());
         case Relu _ -> node("Relu", name, List.of(x), Map.of(), shaped.output());
         case MaxPool2d pool -> {
           var attributes = new LinkedHashMap<String, Attribute>();
@@ -362,6 +366,38 @@ public record OnnxExport(
           yield node("Pad", name, List.of(some, name + ".pads"), Map.of(), shaped.output());
         }
       };
+    }
+
+    /**
+     * As PyTorch writes it: a group is normalised as one channel, then its channels are weighed.
+     */
+    private String groupNorm(GroupNorm norm, String x, Shape shape) {
+      String name = norm.name();
+      int groups = norm.groups();
+      int channels = norm.channels();
+      float[] ones = new float[groups];
+      Arrays.fill(ones, 1);
+      constants.put(name + ".ones", Constant.of(ones, half, groups));
+      constants.put(name + ".zeros", Constant.of(new float[groups], half, groups));
+      constants.put(name + ".as_groups", Constant.of(0, groups, -1));
+      constants.put(name + ".as_image", Constant.of(0, channels, shape.height(), shape.width()));
+      for (Parameter parameter : norm.parameters()) {
+        float[] values = state.get(parameter.name()).data();
+        constants.put(parameter.name(), Constant.of(values, half, channels, 1, 1));
+      }
+      String grouped =
+          node("Reshape", name + ".grouped", List.of(x, name + ".as_groups"), Map.of());
+      String normal =
+          node(
+              "InstanceNormalization",
+              name + ".normal",
+              List.of(grouped, name + ".ones", name + ".zeros"),
+              Map.of("epsilon", new Attribute.Real((float) GroupNorm.EPS)));
+      String image =
+          node("Reshape", name + ".image", List.of(normal, name + ".as_image"), Map.of());
+      String weighed =
+          node("Mul", name + ".weighed", List.of(image, norm.weight().name()), Map.of());
+      return node("Add", name, List.of(weighed, norm.bias().name()), Map.of(), shape);
     }
 
     /** The same filter for every channel. */

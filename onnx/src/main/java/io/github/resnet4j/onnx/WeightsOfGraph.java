@@ -8,6 +8,7 @@ import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
+import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
@@ -113,6 +114,7 @@ final class WeightsOfGraph {
           take(conv, norm, steps.next(Step.Convolution.class, "a convolution"));
         }
         case BatchNorm2d _, Identity _ -> {} // taken with its convolution; nothing
+        case GroupNorm norm -> throw new IllegalStateException(norm.name()); // never specified
         case Relu _ -> steps.next(Step.Relu.class, "a ReLU");
         case MaxPool2d pool -> check(pool, steps.next(Step.MaxPool.class, "max pooling").node());
         case AvgPool2d pool ->

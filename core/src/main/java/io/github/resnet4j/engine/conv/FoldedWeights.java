@@ -22,11 +22,13 @@ record FoldedWeights(float[] weights, float[] scale, float[] bias) {
   static FoldedWeights of(Convolution conv, StateDict state) {
     float[] weights = state.get(conv.layer().weight().name()).data();
     int outputs = conv.layer().outChannels();
+    Format format = conv.in().format();
     if (conv.norm() == null) {
-      return new FoldedWeights(weights, ones(outputs), new float[outputs]);
+      float[] ones = ones(outputs);
+      return new FoldedWeights(
+          isRounded(format) ? rounded(weights, ones) : weights, ones, new float[outputs]);
     }
     FoldedNorm folded = FoldedNorm.of(conv.norm(), state);
-    Format format = conv.in().format();
     // Where the output's numbers are whole, one of them means so much.
     double one = format.isWhole() ? 1 : conv.out().scale();
     float[] bias = new float[outputs];
@@ -35,9 +37,13 @@ record FoldedWeights(float[] weights, float[] scale, float[] bias) {
       bias[o] = (float) (folded.bias()[o] / one);
       scale[o] = (float) (folded.factor()[o] / one);
     }
-    return format == Format.ROUNDED || format == Format.BF16
+    return isRounded(format)
         ? new FoldedWeights(rounded(weights, scale), ones(outputs), bias)
         : new FoldedWeights(weights, scale, bias);
+  }
+
+  private static boolean isRounded(Format format) {
+    return format == Format.ROUNDED || format == Format.BF16;
   }
 
   private static float[] rounded(float[] weights, float[] scale) {

@@ -5,7 +5,7 @@ import java.util.List;
 
 /**
  * Lets a convolution take in the batch norm, the sum and the ReLU that follow it, and an attention
- * the sum and the ReLU: their results are then written once.
+ * or a group norm the sum and the ReLU: their results are then written once.
  */
 public final class Fusion {
   private Fusion() {}
@@ -36,12 +36,16 @@ public final class Fusion {
       case Op.Add add
           when first instanceof Op.Attention attention && attention.out().equals(add.main()) ->
           new Op.Attention(attention.layer(), attention.in(), add.shortcut(), false, add.out());
+      case Op.Add add when first instanceof Op.GroupNorm norm && norm.out().equals(add.main()) ->
+          new Op.GroupNorm(norm.layer(), norm.in(), add.shortcut(), false, add.out());
       case Op.Relu relu when first instanceof Op.Conv conv && isNormed(conv, relu.in()) ->
           new Op.Conv(conv.layer(), conv.norm(), conv.in(), conv.residual(), true, relu.out());
       case Op.Relu relu
           when first instanceof Op.Attention attention && attention.out().equals(relu.in()) ->
           new Op.Attention(
               attention.layer(), attention.in(), attention.residual(), true, relu.out());
+      case Op.Relu relu when first instanceof Op.GroupNorm norm && norm.out().equals(relu.in()) ->
+          new Op.GroupNorm(norm.layer(), norm.in(), norm.residual(), true, relu.out());
       default -> second;
     };
   }

@@ -7,6 +7,7 @@ import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.ChannelAttention;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
+import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
@@ -74,6 +75,7 @@ public final class GraphBuilder {
       case Conv2d conv ->
           add(new Op.Conv(conv, null, in, null, false, result(conv, in, conv.outChannels())));
       case BatchNorm2d norm -> add(new Op.Norm(norm, in, like(in)));
+      case GroupNorm norm -> add(new Op.GroupNorm(norm, in, null, false, like(in)));
       case Relu relu -> add(new Op.Relu(relu.name(), in, like(in)));
       case MaxPool2d pool -> add(new Op.MaxPool(pool, in, result(pool, in, in.channels())));
       case AvgPool2d pool -> add(new Op.AveragePool(pool, in, result(pool, in, in.channels())));

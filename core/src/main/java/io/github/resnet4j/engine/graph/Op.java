@@ -15,7 +15,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * An operation of a network: what it reads and what it makes. {@link GraphBuilder} writes one for
- * each layer; {@link Fusion} lets a convolution or an attention take in what follows it.
+ * each layer; {@link Fusion} lets a convolution, an attention or a group norm take in what follows
+ * it.
  */
 public sealed interface Op {
   /** Of the layer, {@code layer1.0.conv1}; of its block for sums and what follows them. */
@@ -89,7 +90,22 @@ public sealed interface Op {
     }
   }
 
+  /** Batch norm. */
   record Norm(BatchNorm2d layer, Value in, Value out) implements OfLayer {}
+
+  /**
+   * {@code norm(in)}, or {@code relu(norm(in) + residual)}.
+   *
+   * @param residual what is added, if a ReLU follows
+   */
+  record GroupNorm(
+      Layer.GroupNorm layer, Value in, @Nullable Value residual, boolean relu, Value out)
+      implements OfLayer {
+    @Override
+    public List<Value> inputs() {
+      return residual == null ? List.of(in) : List.of(in, residual);
+    }
+  }
 
   record MaxPool(MaxPool2d layer, Value in, Value out) implements OfLayer {}
 

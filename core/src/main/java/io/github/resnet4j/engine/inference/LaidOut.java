@@ -17,6 +17,7 @@ import io.github.resnet4j.engine.graph.Numbers;
 import io.github.resnet4j.engine.graph.Op;
 import io.github.resnet4j.engine.graph.Value;
 import io.github.resnet4j.engine.step.AttentionStep;
+import io.github.resnet4j.engine.step.GroupMoments;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Winograd;
 import java.util.ArrayList;
@@ -101,6 +102,7 @@ record LaidOut(
           cut.room(convolution(conv));
       case Op.Attention attention ->
           AttentionStep.numbers(layout(attention.in()), imagesAtOnce[i]).size();
+      case Op.GroupNorm norm -> GroupMoments.numbers(layout(norm.in()), imagesAtOnce[i]).size();
       default -> 0;
     };
   }

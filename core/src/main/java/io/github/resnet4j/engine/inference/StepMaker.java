@@ -11,12 +11,15 @@ import io.github.resnet4j.engine.graph.Op;
 import io.github.resnet4j.engine.graph.Value;
 import io.github.resnet4j.engine.step.AttentionStep;
 import io.github.resnet4j.engine.step.Gates;
+import io.github.resnet4j.engine.step.GroupMoments;
+import io.github.resnet4j.engine.step.GroupNormStep;
 import io.github.resnet4j.engine.step.InputStep;
 import io.github.resnet4j.engine.step.Operands;
 import io.github.resnet4j.engine.step.OutputStep;
 import io.github.resnet4j.engine.step.PoolSteps;
 import io.github.resnet4j.engine.step.Step;
 import io.github.resnet4j.kernel.Kernels;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /** Makes the step of each operation, now that everything has its place and weights are packed. */
@@ -32,8 +35,9 @@ record StepMaker(LaidOut laid, Placed placed, PackedWeights weights, Kernels ker
           new OutputStep(output.name(), placed.at(output.out()), output.index());
       case Op.Conv conv -> convolution(conv);
       case Op.Attention attention -> attention(attention, i);
+      case Op.GroupNorm norm -> groupNorm(norm, i);
       case Op.MaxPool pool -> {
-        if (!(laid.graph().producer(pool.in()) instanceof Op.Conv conv && conv.relu())) {
+        if (!endsWithRelu(laid.graph().producer(pool.in()))) {
           throw new IllegalArgumentException(pool.name() + ": no ReLU before it");
         }
         yield new PoolSteps.MaxPool(pool.layer(), in(pool), out(pool), kernels);
@@ -55,11 +59,15 @@ record StepMaker(LaidOut laid, Placed placed, PackedWeights weights, Kernels ker
               kernels);
       case Op.Norm norm ->
           throw new IllegalArgumentException(norm.name() + ": no convolution before it");
-      case Op.Relu relu ->
-          throw new IllegalArgumentException(relu.name() + ": no batch norm before it");
+      case Op.Relu relu -> throw new IllegalArgumentException(relu.name() + ": no norm before it");
       case Op.Add sum ->
-          throw new IllegalArgumentException(sum.name() + ": no batch norm ends its branch");
+          throw new IllegalArgumentException(sum.name() + ": no norm ends its branch");
     };
+  }
+
+  private static boolean endsWithRelu(Op op) {
+    return op instanceof Op.Conv conv && conv.relu()
+        || op instanceof Op.GroupNorm norm && norm.relu();
   }
 
   private Activation in(Op.OfLayer op) {
@@ -87,6 +95,31 @@ record StepMaker(LaidOut laid, Placed placed, PackedWeights weights, Kernels ker
             placed.roomOf(op.out()),
             weights.get(WinogradConv.packing(conv, bands.form(), kernels)),
             kernels);
+  }
+
+  private Step groupNorm(Op.GroupNorm op, int i) {
+    if (op.residual() != null && !op.relu()) {
+      throw new IllegalArgumentException(op.name() + ": no ReLU after the sum");
+    }
+    var numbers =
+        new Activation(
+            GroupMoments.numbers(laid.layout(op.in()), laid.imagesAtOnce()[i]),
+            placed.roomOf(op.out()));
+    float[] weight = weights.state().get(op.layer().weight().name()).data();
+    float[] bias = weights.state().get(op.layer().bias().name()).data();
+    float[] both = Arrays.copyOf(weight, weight.length + bias.length);
+    System.arraycopy(bias, 0, both, weight.length, bias.length);
+    var moments =
+        new GroupMoments(
+            op.layer(),
+            both,
+            name -> name.equals(op.layer().weight().name()) ? 0 : weight.length,
+            op.relu(),
+            in(op),
+            numbers,
+            kernels);
+    return new GroupNormStep(
+        op.name(), moments, operands(op, op.residual()), op.relu(), laid.parts(), kernels);
   }
 
   private Step attention(Op.Attention op, int i) {

@@ -79,6 +79,7 @@ final class BackwardPass {
         complete(forward.unit(attention.in()), attention.out(), attention.residual());
         gradients.put(attention.in(), gradient(attention.out())); // batch norm adds the gates
       }
+      case Op.GroupNorm norm -> groupNorm(norm);
       case Op.MaxPool(var pool, Value in, Value out) ->
           schedule.add(
               new PoolTasks.MaxGradient(
@@ -114,18 +115,48 @@ final class BackwardPass {
   }
 
   private void convolution(Op.Conv op) {
+    if (op.norm() == null) { // its group norm has begun the stage
+      convolution(op, forward.convolution(op.out()), gradient(op.out()));
+      return;
+    }
     Unit unit = forward.unit(op.out());
     if (op.relu()) {
       complete(unit, op.out(), op.residual());
     }
-    schedule.close(stage, imagesAtOnce);
-    stage = op.name() + " gradient";
-    imagesAtOnce = unit.imagesAtOnce();
+    begin(unit.conv());
     Slot g = gradient(op.out());
     // Where g is that of a shortcut, too, it is still needed, and its ReLU has had its turn.
     boolean isOwn = op.relu() && op.residual() == null;
     Slot dx = isOwn ? g : Slot.of(unit.x().layout());
     schedule.add(new NormTasks.Gradient(unit, isOwn, g, dx));
+    convolution(op, unit.conv(), dx);
+  }
+
+  private void groupNorm(Op.GroupNorm op) {
+    GroupNormUnit unit = forward.groupNorm(op.out());
+    begin(unit.conv());
+    Slot g = gradient(op.out());
+    // Without ReLU it is a projection's, whose gradient is the main branch's, too.
+    boolean isOwn = op.relu() && op.residual() == null;
+    Slot dx = isOwn ? g : Slot.of(unit.x().layout());
+    schedule.add(new GroupNormTasks.Gradient(unit, g, dx));
+    gradients.put(op.in(), dx);
+    if (op.residual() != null && needed.contains(op.residual())) {
+      gradients.put(op.residual(), g); // its other readers add to it, as their turn comes later
+    }
+  }
+
+  /** Begins the stage of a convolution's gradients. */
+  private void begin(ConvUnit unit) {
+    schedule.close(stage, imagesAtOnce);
+    stage = unit.conv().name() + " gradient";
+    imagesAtOnce = unit.imagesAtOnce();
+  }
+
+  /**
+   * @param dx the complete gradient of the convolution's result
+   */
+  private void convolution(Op.Conv op, ConvUnit unit, Slot dx) {
     if (!isFrozen(op.layer().weight())) {
       schedule.add(ConvTasks.weightGradient(unit, dx, setup));
     }

@@ -20,7 +20,7 @@ import org.jspecify.annotations.Nullable;
 final class ConvTasks {
   private ConvTasks() {}
 
-  static Task forward(Unit unit, TrainingSetup setup) {
+  static Task forward(ConvUnit unit, TrainingSetup setup) {
     var conv =
         new Convolution(unit.conv(), null, unit.in().layout(), unit.x().layout(), null, false);
     Winograd form = form(conv, unit, setup);
@@ -30,7 +30,7 @@ final class ConvTasks {
   /**
    * @param dx the gradient of the convolution's result
    */
-  static Task weightGradient(Unit unit, Slot dx, TrainingSetup setup) {
+  static Task weightGradient(ConvUnit unit, Slot dx, TrainingSetup setup) {
     var conv = new Convolution(unit.conv(), null, unit.in().layout(), dx.layout(), null, false);
     Winograd form = form(conv, unit, setup);
     int images = Math.ceilDiv(setup.batch(), setup.threads());
@@ -44,7 +44,7 @@ final class ConvTasks {
    * @param to the gradient of its input
    * @param isSum whether it is added to what is there
    */
-  static Task inputGradient(Unit unit, Slot dx, Slot to, boolean isSum, TrainingSetup setup) {
+  static Task inputGradient(ConvUnit unit, Slot dx, Slot to, boolean isSum, TrainingSetup setup) {
     var conv =
         new Convolution(
             turned(unit.conv()), null, dx.layout(), to.layout(), isSum ? to.layout() : null, false);
@@ -54,7 +54,7 @@ final class ConvTasks {
         : WinogradTask.inputGradient(unit, conv.layer(), dx, to, isSum, form);
   }
 
-  private static @Nullable Winograd form(Convolution conv, Unit unit, TrainingSetup setup) {
+  private static @Nullable Winograd form(Convolution conv, ConvUnit unit, TrainingSetup setup) {
     return conv.isWinograd() ? setup.choice().winograd(conv, unit.imagesAtOnce(), 1) : null;
   }
 
@@ -72,7 +72,7 @@ final class ConvTasks {
   }
 
   /** The convolution itself. */
-  private record Forward(Unit unit) implements Task {
+  private record Forward(ConvUnit unit) implements Task {
     @Override
     public List<Slot> uses() {
       return List.of(unit.in(), unit.x());
@@ -97,7 +97,7 @@ final class ConvTasks {
   }
 
   /** The gradient of the weights, each worker's for its own images. */
-  private record OfWeights(Unit unit, Slot dx) implements Task {
+  private record OfWeights(ConvUnit unit, Slot dx) implements Task {
     @Override
     public List<Slot> uses() {
       return List.of(unit.in(), dx);
@@ -123,7 +123,7 @@ final class ConvTasks {
   }
 
   /** The same by Winograd's algorithm. */
-  private record OfWeightsByWinograd(Unit unit, Slot dx, Winograd form) implements Task {
+  private record OfWeightsByWinograd(ConvUnit unit, Slot dx, Winograd form) implements Task {
     @Override
     public List<Slot> uses() {
       return List.of(unit.in(), dx);
@@ -171,7 +171,7 @@ final class ConvTasks {
   }
 
   /** The gradient of the input. */
-  private record OfInput(Unit unit, Slot dx, Slot to, boolean isSum) implements Task {
+  private record OfInput(ConvUnit unit, Slot dx, Slot to, boolean isSum) implements Task {
     @Override
     public List<Slot> uses() {
       return List.of(dx, to);

@@ -4,6 +4,7 @@ import io.github.resnet4j.engine.graph.Graph;
 import io.github.resnet4j.engine.graph.Layout;
 import io.github.resnet4j.engine.graph.Op;
 import io.github.resnet4j.engine.graph.Value;
+import io.github.resnet4j.engine.step.GroupMoments;
 import io.github.resnet4j.engine.step.PoolSteps;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
@@ -13,13 +14,15 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Writes the forward pass down, operation by operation, and the loss.
  *
  * <p>A convolution ends a stage, since its batch norm has to know the whole batch. What batch norm,
- * sum and ReLU make of its result is written at the beginning of the next stage.
+ * sum and ReLU make of its result is written at the beginning of the next stage. Group norm is
+ * about one image: it belongs to the stage of its convolution.
  */
 final class ForwardPass {
   private final Graph graph;
@@ -27,7 +30,9 @@ final class ForwardPass {
   private final Schedule schedule;
   private final int block;
   private final Map<Value, Slot> slots = new HashMap<>();
+  private final Map<Value, ConvUnit> convolutions = new LinkedHashMap<>();
   private final Map<Value, Unit> units = new LinkedHashMap<>();
+  private final Map<Value, GroupNormUnit> groupNorms = new HashMap<>();
   private @Nullable HeadUnit head;
 
   /**
@@ -52,6 +57,7 @@ final class ForwardPass {
       }
       case Op.Conv conv -> convolution(conv);
       case Op.Attention attention -> normalize(unit(attention.in()), attention.out());
+      case Op.GroupNorm norm -> groupNorm(norm);
       case Op.MaxPool(var pool, Value in, Value out) ->
           windows(
               in,
@@ -88,29 +94,54 @@ final class ForwardPass {
   }
 
   private void convolution(Op.Conv op) {
+    Slot x = Slot.of(layout(op.out(), block));
+    var conv = new ConvUnit(op.layer(), slot(op.in()), x, imagesAtOnce(op));
+    convolutions.put(op.out(), conv);
+    schedule.add(ConvTasks.forward(conv, setup));
     BatchNorm2d norm = op.norm();
     if (norm == null) {
-      throw new IllegalArgumentException(op.name() + ": no batch norm follows it");
+      List<Op> readers = graph.readers(op.out());
+      if (readers.size() != 1 || !(readers.getFirst() instanceof Op.GroupNorm)) {
+        throw new IllegalArgumentException(op.name() + ": no norm follows it");
+      }
+      slots.put(op.out(), x); // the group norm reads it and closes the stage
+      return;
     }
-    Slot x = Slot.of(layout(op.out(), block));
     int channels = op.out().channels();
     var unit =
         new Unit(
-            op.layer(),
+            conv,
             norm,
-            slot(op.in()),
-            x,
             Slot.kept(Layout.of(channels, TrainedNorm.NUMBERS, 1, block)),
             Slot.of(Layout.of(channels, TrainedNorm.SUMS, 1, block).withImages(setup.batch())),
-            end(op),
-            imagesAtOnce(op));
+            end(op));
     units.put(op.out(), unit);
-    schedule.add(ConvTasks.forward(unit, setup));
     schedule.add(new NormTasks.Statistics(unit));
-    schedule.close(op.name(), unit.imagesAtOnce());
+    schedule.close(op.name(), conv.imagesAtOnce());
     if (op.relu()) {
       normalize(unit, op.out());
     }
+  }
+
+  /** Group norm knows all that it needs with an image's last pixel, so it is in the same stage. */
+  private void groupNorm(Op.GroupNorm op) {
+    if (setup.stochasticDepth() > 0) {
+      throw new IllegalArgumentException(
+          op.name() + ": group norm cannot be trained with stochastic depth");
+    }
+    ConvUnit conv = convolution(op.in());
+    Layout numbers = GroupMoments.numbers(conv.x().layout(), setup.batch());
+    var unit =
+        new GroupNormUnit(
+            op.layer(),
+            conv,
+            Slot.of(numbers),
+            op.residual() == null ? null : slot(op.residual()),
+            op.relu(),
+            write(op.out()));
+    groupNorms.put(op.out(), unit);
+    schedule.add(new GroupNormTasks.Normalize(unit));
+    schedule.close(conv.conv().name(), conv.imagesAtOnce());
   }
 
   /** What ends the block whose last convolution this is; else null. */
@@ -189,6 +220,26 @@ final class ForwardPass {
       throw new IllegalArgumentException(graph.producer(value).name() + ": is no convolution");
     }
     return unit;
+  }
+
+  /** The convolution that makes a value, which no batch norm has taken. */
+  ConvUnit convolution(Value value) {
+    ConvUnit unit = convolutions.get(value);
+    if (unit == null || units.containsKey(value)) {
+      throw new IllegalArgumentException(
+          graph.producer(value).name() + ": a group norm needs a convolution before it");
+    }
+    return unit;
+  }
+
+  /** The group norm that makes a value. */
+  GroupNormUnit groupNorm(Value value) {
+    return Objects.requireNonNull(groupNorms.get(value));
+  }
+
+  /** All convolutions, first to last. */
+  List<ConvUnit> convolutions() {
+    return List.copyOf(convolutions.values());
   }
 
   /** All convolutions with their batch norms, first to last. */

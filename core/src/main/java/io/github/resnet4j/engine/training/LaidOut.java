@@ -25,6 +25,7 @@ public final class LaidOut {
   private final StateDict state;
   private final TrainingSetup setup;
   private final List<Schedule.Stage> stages;
+  private final List<ConvUnit> convolutions;
   private final List<Unit> units;
   private final HeadUnit head;
   private final Map<Slot, Layout> layouts = new HashMap<>();
@@ -40,6 +41,7 @@ public final class LaidOut {
     this.state = state;
     this.setup = setup;
     this.stages = schedule.stages();
+    this.convolutions = forward.convolutions();
     this.units = forward.units();
     this.head = forward.head();
     var borders = new HashMap<Slot, Border>();
@@ -49,13 +51,12 @@ public final class LaidOut {
       }
     }
     borders.forEach((slot, border) -> layouts.put(slot, slot.layout().withBorder(border)));
-    var convolutions = new LinkedHashMap<String, Convolution>();
-    for (Unit unit : units) {
-      convolutions.put(unit.conv().name(), convolution(unit.conv(), unit.in(), unit.x(), false));
+    var weighed = new LinkedHashMap<String, Convolution>();
+    for (ConvUnit unit : convolutions) {
+      weighed.put(unit.conv().name(), convolution(unit.conv(), unit.in(), unit.x(), false));
     }
-    convolutions.put(
-        head.layer().name(), convolution(head.conv(), head.pooled(), head.logits(), false));
-    this.parameters = new ParameterLayout(network, convolutions, state, setup.kernels());
+    weighed.put(head.layer().name(), convolution(head.conv(), head.pooled(), head.logits(), false));
+    this.parameters = new ParameterLayout(network, weighed, state, setup.kernels());
   }
 
   /**
@@ -127,6 +128,12 @@ public final class LaidOut {
     return stages;
   }
 
+  /** The convolutions, first to last. */
+  List<ConvUnit> convolutions() {
+    return convolutions;
+  }
+
+  /** Those with batch norm. */
   List<Unit> units() {
     return units;
   }

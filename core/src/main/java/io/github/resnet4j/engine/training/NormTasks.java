@@ -13,7 +13,8 @@ import org.jspecify.annotations.Nullable;
 final class NormTasks {
   private NormTasks() {}
 
-  private static List<Slot> present(@Nullable Slot... slots) {
+  /** Those of some slots that are there. */
+  static List<Slot> present(@Nullable Slot... slots) {
     return Stream.of(slots).filter(Objects::nonNull).toList();
   }
 

@@ -15,6 +15,7 @@ import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.ChannelAttention;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
+import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
@@ -101,6 +102,10 @@ public final class ParameterLayout {
             place(parameter, new Order.OfTensor(), norm.channels());
           }
         }
+      }
+      case GroupNorm norm -> {
+        place(norm.weight(), new Order.OfTensor(), norm.channels());
+        place(norm.bias(), new Order.OfTensor(), norm.channels());
       }
       case ChannelAttention _ -> {
         for (Parameter parameter : layer.parameters()) {

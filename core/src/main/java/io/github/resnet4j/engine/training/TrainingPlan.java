@@ -71,7 +71,7 @@ public final class TrainingPlan {
     if (images > 1 || setup().frozenStatistics()) {
       return;
     }
-    Layout image = laid.units().getFirst().in().layout();
+    Layout image = laid.convolutions().getFirst().in().layout();
     for (Unit unit : laid.units()) {
       if (unit.x().layout().height() * unit.x().layout().width() == 1) {
         throw new IllegalArgumentException(

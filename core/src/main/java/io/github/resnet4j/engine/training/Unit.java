@@ -2,27 +2,16 @@ package io.github.resnet4j.engine.training;
 
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.ChannelAttention;
-import io.github.resnet4j.nn.Layer.Conv2d;
 import org.jspecify.annotations.Nullable;
 
 /**
  * A convolution and its batch norm, as both passes find them.
  *
- * @param x what the convolution writes
  * @param numbers of the batch norm, {@link TrainedNorm}'s
  * @param sums of the batch norm, {@link TrainedNorm}'s
  * @param end what is added before the ReLU, at the end of a block
- * @param imagesAtOnce as many as share the weights while activations stay near
  */
-record Unit(
-    Conv2d conv,
-    BatchNorm2d norm,
-    Slot in,
-    Slot x,
-    Slot numbers,
-    Slot sums,
-    @Nullable BlockEnd end,
-    int imagesAtOnce) {
+record Unit(ConvUnit conv, BatchNorm2d norm, Slot numbers, Slot sums, @Nullable BlockEnd end) {
   /**
    * @param residual what is added: an activation, or what a projection's convolution writes
    * @param projection whose batch norm is still to come, if the shortcut has one
@@ -34,6 +23,11 @@ record Unit(
       @Nullable Unit projection,
       @Nullable ChannelAttention attention,
       @Nullable Slot scale) {}
+
+  /** What the convolution writes. */
+  Slot x() {
+    return conv.x();
+  }
 
   @Nullable Unit projection() {
     return end == null ? null : end.projection;

@@ -28,19 +28,25 @@ import org.jspecify.annotations.Nullable;
  * @param isSum whether the result is added to what is there
  */
 record WinogradTask(
-    Unit unit, Conv2d layer, Slot in, Slot out, boolean isGradient, boolean isSum, Winograd form)
+    ConvUnit unit,
+    Conv2d layer,
+    Slot in,
+    Slot out,
+    boolean isGradient,
+    boolean isSum,
+    Winograd form)
     implements Task {
   /** Where the transformed weights begin in the scratch; behind them are zeros for the bias. */
   private static final int AT = ArenaPlanner.ALIGNMENT;
 
   private static final int TAPS = 9;
 
-  static WinogradTask forward(Unit unit, Winograd form) {
+  static WinogradTask forward(ConvUnit unit, Winograd form) {
     return new WinogradTask(unit, unit.conv(), unit.in(), unit.x(), false, false, form);
   }
 
   static WinogradTask inputGradient(
-      Unit unit, Conv2d turned, Slot dx, Slot to, boolean isSum, Winograd form) {
+      ConvUnit unit, Conv2d turned, Slot dx, Slot to, boolean isSum, Winograd form) {
     return new WinogradTask(unit, turned, dx, to, true, isSum, form);
   }
 

@@ -1,0 +1,201 @@
+package io.github.resnet4j.engine.step;
+
+import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.engine.graph.Layout;
+import io.github.resnet4j.kernel.Floats;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.kernel.NormKernels;
+import io.github.resnet4j.kernel.NormKernels.Mask;
+import io.github.resnet4j.kernel.Plane;
+import io.github.resnet4j.nn.Layer.GroupNorm;
+import java.util.Arrays;
+import java.util.function.ToIntFunction;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The numbers of a group norm (arXiv 1803.08494) for each image and channel, which follow from sums
+ * over the channel's pixels: forward {@code y = x a + b}, backward {@code dx = g p + (x q + r)}.
+ * All channels of a group have the same mean, factor and q.
+ */
+public final class GroupMoments {
+  // Rows of an image's numbers, in the orders in which kernels read them: a, b and 1 (or, without
+  // ReLU, a, 0 and b); the mean, after which a kernel may read two more; p, q, r.
+  private static final int A = 0;
+  private static final int MEAN = 3;
+  private static final int FACTOR = 4;
+  private static final int SUM = 5;
+  private static final int SQUARES = 6;
+  private static final int P = 7;
+  private static final int Q = 8;
+  private static final int R = 9;
+  private static final int ROWS = 10;
+
+  private final GroupNorm layer;
+  private final float[] parameters;
+  private final int weightAt;
+  private final int biasAt;
+  private final boolean relu;
+  private final Activation x;
+  private final Activation numbers;
+  private final int block;
+  private final int each;
+  private final double pixels;
+  private final NormKernels.Moments moments;
+
+  /**
+   * @param parameters where the layer's lie, and may change
+   * @param place where a parameter begins there, by its name
+   * @param relu whether a ReLU follows
+   * @param x what is normalised, floats
+   * @param numbers room for {@link #numbers}
+   */
+  public GroupMoments(
+      GroupNorm layer,
+      float[] parameters,
+      ToIntFunction<String> place,
+      boolean relu,
+      Activation x,
+      Activation numbers,
+      Kernels kernels) {
+    this.layer = layer;
+    this.parameters = parameters;
+    this.weightAt = place.applyAsInt(layer.weight().name());
+    this.biasAt = place.applyAsInt(layer.bias().name());
+    this.relu = relu;
+    this.x = x;
+    this.numbers = numbers;
+    this.block = x.block();
+    this.each = layer.channels() / layer.groups();
+    this.pixels = (double) x.height() * x.width();
+    this.moments = kernels.norm().moments(x.asPlane());
+  }
+
+  /** The layout of the numbers of images whose channels lie as those of {@code x}. */
+  public static Layout numbers(Layout x, int images) {
+    return Layout.of(x.channels(), ROWS, 1, x.blockChannels()).withImages(images);
+  }
+
+  /**
+   * The kernel that normalises, with {@link #forward}'s coefficients.
+   *
+   * @throws IllegalArgumentException if something is added and no ReLU follows
+   */
+  public static NormKernels.Normalize normalize(
+      boolean relu, Plane x, @Nullable Plane residual, Plane y, Kernels kernels) {
+    if (relu) {
+      return kernels.norm().normalize(x, residual, y);
+    }
+    if (residual != null) {
+      throw new IllegalArgumentException("no ReLU after the sum");
+    }
+    NormKernels.Gradient linear = kernels.norm().gradient(false, x, x, y); // x a + (x 0 + b)
+    return (memory, from, coefficients, _, to) -> linear.run(memory, from, from, coefficients, to);
+  }
+
+  /** The kernel that sums a gradient; {@code y} is the result of a ReLU, if there is one. */
+  public static NormKernels.GradientMoments gradientMoments(
+      Plane g, Plane x, @Nullable Plane y, Kernels kernels) {
+    return kernels.norm().gradientMoments(y == null ? Mask.NONE : Mask.OUTPUT, g, x, y);
+  }
+
+  private int row(int image, int b, int row) {
+    return numbers.at(image, b, row, 0);
+  }
+
+  private int at(int image, int channel, int row) {
+    return row(image, channel / block, row) + channel % block;
+  }
+
+  /** Where the forward pass finds the coefficients of a block of channels. */
+  public int forward(int image, int b) {
+    return row(image, b, A);
+  }
+
+  /** Where a block's means are, which the kernel of the gradient's sums reads. */
+  public int means(int image, int b) {
+    return row(image, b, MEAN);
+  }
+
+  /** Where the kernel of the gradient's sums adds those of a block; clears them. */
+  public int clearedSums(float[] arena, int image, int b) {
+    int at = row(image, b, SUM);
+    Arrays.fill(arena, at, at + 2 * block, 0);
+    return at;
+  }
+
+  /** Where the backward pass finds the coefficients of a block of channels. */
+  public int backward(int image, int b) {
+    return row(image, b, P);
+  }
+
+  /** A pixel in the middle, so that sums are relative to a value that occurs. */
+  private int pivot(int image, int b) {
+    return x.at(image, b, x.height() / 2, x.width() / 2);
+  }
+
+  /** Sums the pixels of a block of channels; all other numbers of it become zero. */
+  public void sum(Floats memory, int image, int b) {
+    Arrays.fill(memory.values(), row(image, b, 0), row(image, b, 0) + ROWS * block, 0);
+    moments.run(memory, x.at(image, b, 0, 0), pivot(image, b), row(image, b, SUM));
+  }
+
+  /** The statistics of each group and what the forward pass multiplies and adds. */
+  public void finish(float[] arena, int image) {
+    for (int from = 0; from < layer.channels(); from += each) {
+      double mean = 0;
+      for (int c = from; c < from + each; c++) {
+        mean += mean(arena, image, c) / each;
+      }
+      double squares = 0;
+      for (int c = from; c < from + each; c++) {
+        double shift = arena[at(image, c, SUM)] / pixels;
+        double away = mean(arena, image, c) - mean;
+        squares += arena[at(image, c, SQUARES)] + pixels * (away * away - shift * shift);
+      }
+      double variance = Math.max(0, squares) / (pixels * each);
+      double factor = 1 / Math.sqrt(variance + GroupNorm.EPS);
+      for (int c = from; c < from + each; c++) {
+        double a = parameters[weightAt + c] * factor;
+        double b = parameters[biasAt + c] - mean * a;
+        arena[at(image, c, A)] = (float) a;
+        arena[at(image, c, A + 1)] = relu ? (float) b : 0;
+        arena[at(image, c, A + 2)] = relu ? 1 : (float) b;
+        arena[at(image, c, MEAN)] = (float) mean;
+        arena[at(image, c, FACTOR)] = (float) factor;
+      }
+    }
+  }
+
+  private double mean(float[] arena, int image, int channel) {
+    float pivot = arena[pivot(image, channel / block) + channel % block];
+    return pivot + arena[at(image, channel, SUM)] / pixels;
+  }
+
+  /**
+   * From the gradient's sums to what the backward pass multiplies and adds, and the gradients of
+   * weight and bias.
+   *
+   * @param gradients where those of the array of parameters begin
+   */
+  public void finishGradient(float[] arena, int image, int gradients) {
+    for (int from = 0; from < layer.channels(); from += each) {
+      double factor = arena[at(image, from, FACTOR)];
+      double sum = 0;
+      double products = 0;
+      for (int c = from; c < from + each; c++) {
+        double weight = parameters[weightAt + c];
+        sum += weight * arena[at(image, c, SUM)];
+        products += weight * arena[at(image, c, SQUARES)];
+        arena[gradients + biasAt + c] += arena[at(image, c, SUM)];
+        arena[gradients + weightAt + c] += (float) (arena[at(image, c, SQUARES)] * factor);
+      }
+      double q = -factor * factor * factor * products / (pixels * each);
+      double r = -factor * sum / (pixels * each) - q * arena[at(image, from, MEAN)];
+      for (int c = from; c < from + each; c++) {
+        arena[at(image, c, P)] = (float) (parameters[weightAt + c] * factor);
+        arena[at(image, c, Q)] = (float) q;
+        arena[at(image, c, R)] = (float) r;
+      }
+    }
+  }
+}

@@ -1,0 +1,115 @@
+package io.github.resnet4j.engine.step;
+
+import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.kernel.NormKernels;
+import io.github.resnet4j.kernel.Plane;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Group norm with the sum and the ReLU behind it: sums of each channel first, then the statistics
+ * of the groups, then all pixels. In floats, whatever the precision of convolutions is.
+ */
+public final class GroupNormStep implements Step {
+  private final String name;
+  private final GroupMoments moments;
+  private final Activation in;
+  private final @Nullable Activation residual;
+  private final Activation out;
+
+  /** By parts; the last one takes all rows. */
+  private final NormKernels.Normalize[] normalize;
+
+  /**
+   * @param relu whether a ReLU follows
+   * @param parts that an image may be split into
+   */
+  public GroupNormStep(
+      String name,
+      GroupMoments moments,
+      Operands operands,
+      boolean relu,
+      int parts,
+      Kernels kernels) {
+    this.name = name;
+    this.moments = moments;
+    this.in = operands.in();
+    this.residual = operands.residual();
+    this.out = operands.out();
+    this.normalize = new NormKernels.Normalize[parts + 1];
+    Arrays.setAll(
+        normalize,
+        part -> {
+          int own = part == parts ? in.height() : end(part, parts) - end(part - 1, parts);
+          int rows = Math.max(1, own);
+          Plane added = residual == null ? null : residual.asPlane().part(rows, in.width());
+          return GroupMoments.normalize(
+              relu,
+              in.asPlane().part(rows, in.width()),
+              added,
+              out.asPlane().part(rows, in.width()),
+              kernels);
+        });
+  }
+
+  private int end(int part, int parts) {
+    return in.height() * (part + 1) / parts;
+  }
+
+  @Override
+  public String name() {
+    return name;
+  }
+
+  @Override
+  public String algorithm() {
+    return "group norm";
+  }
+
+  @Override
+  public Activation out() {
+    return out;
+  }
+
+  @Override
+  public int phases() {
+    return 3;
+  }
+
+  @Override
+  public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+    for (int n = first; n < first + count; n++) {
+      switch (phase) {
+        case 0 -> {
+          for (int b = in.blocks() * part / parts; b < in.blocks() * (part + 1) / parts; b++) {
+            moments.sum(frame.memory(), n, b);
+          }
+        }
+        case 1 -> {
+          if (part == 0) {
+            moments.finish(frame.arena(), n);
+            out.clearBorder(frame.arena(), n);
+          }
+        }
+        default -> normalize(frame, n, part, parts);
+      }
+    }
+  }
+
+  private void normalize(Frame frame, int n, int part, int parts) {
+    int from = end(part - 1, parts);
+    if (end(part, parts) == from) {
+      return;
+    }
+    NormKernels.Normalize kernel = normalize[parts == 1 ? normalize.length - 1 : part];
+    for (int b = 0; b < in.blocks(); b++) {
+      kernel.run(
+          frame.memory(),
+          in.at(n, b, from, 0),
+          moments.forward(n, b),
+          residual == null ? 0 : residual.at(n, b, from, 0),
+          out.at(n, b, from, 0));
+    }
+  }
+}

@@ -124,15 +124,15 @@ class ArgumentsTest {
       delimiter = '|',
       value = {
         "summary ResNet50 | no network is named 'ResNet50' (did you mean resnet50?);"
-            + " 'resnet4j models' lists all 65",
+            + " 'resnet4j models' lists all 66",
         "draw resnet-50 | no network is named 'resnet-50' (did you mean resnet50?);"
-            + " 'resnet4j models' lists all 65",
+            + " 'resnet4j models' lists all 66",
         "classify -m resnet51 x.png | --model: no network is named 'resnet51' (did you mean"
-            + " resnet50 or resnet56?); 'resnet4j models' lists all 65",
+            + " resnet50 or resnet56?); 'resnet4j models' lists all 66",
         "train -d x -o y -m resnet51 | --model: no network is named 'resnet51' (did you mean"
-            + " resnet50 or resnet56?); 'resnet4j models' lists all 65",
+            + " resnet50 or resnet56?); 'resnet4j models' lists all 66",
         "bench -m resnet51 | --model: no network is named 'resnet51' (did you mean resnet50 or"
-            + " resnet56?); 'resnet4j models' lists all 65",
+            + " resnet56?); 'resnet4j models' lists all 66",
         "train -d x -o y -m resnet8 --recipe papr | --recipe: no recipe is named 'papr' (did you"
             + " mean paper?); there are finetune, paper, cifar, torchvision-v1, torchvision-v2,"
             + " small-images",
@@ -151,7 +151,7 @@ class ArgumentsTest {
         "explain --class seven x.png | --class: no class is called 'seven'",
         "draw resnet18 --what stage:9 -o x.svg | --what: stage 9: the network has stages 1 to 4",
         "bench -m resnet18,resnet19 | --model: no network is named 'resnet19' (did you mean"
-            + " resnet18?); 'resnet4j models' lists all 65",
+            + " resnet18?); 'resnet4j models' lists all 66",
         "summary resnet18 --input 224 | --input must be like 3x224x224, was '224'",
         "weights --download resnet50:IMAGENET1K_V3 | --download: resnet50 has no weights"
             + " 'IMAGENET1K_V3' (did you mean IMAGENET1K_V1 or IMAGENET1K_V2?); there are DEFAULT,"

@@ -20,11 +20,6 @@ public sealed interface Stem {
   /** 7×7 with stride 2, then 3×3 max pooling with stride 2 (arXiv 1512.03385, table 1). */
   record ImageNet() implements Stem {
     @Override
-    public List<Integer> widths(int channels) {
-      return List.of(channels);
-    }
-
-    @Override
     public boolean pools() {
       return true;
     }
@@ -51,11 +46,6 @@ public sealed interface Stem {
    * 4.2).
    */
   record SmallImage() implements Stem {
-    @Override
-    public List<Integer> widths(int channels) {
-      return List.of(channels);
-    }
-
     @Override
     public boolean pools() {
       return false;
@@ -151,7 +141,9 @@ public sealed interface Stem {
   /**
    * Output channels of its convolutions, for a network whose first stage reads {@code channels}.
    */
-  List<Integer> widths(int channels);
+  default List<Integer> widths(int channels) {
+    return List.of(channels);
+  }
 
   /** Whether it ends with max pooling. */
   boolean pools();

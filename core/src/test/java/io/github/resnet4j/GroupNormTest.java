@@ -66,11 +66,7 @@ class GroupNormTest {
   }
 
   private static Tensor input(Map.Entry<String, Map<String, Object>> golden) {
-    int[] shape =
-        Golden.list(golden.getValue().get("input")).stream()
-            .mapToInt(extent -> (Integer) extent)
-            .toArray();
-    return TorchRandom.manualSeed(2).randn(shape);
+    return TorchRandom.manualSeed(2).randn(RelativesTest.shape(golden.getValue()));
   }
 
   private static void assertAgrees(String what, Tensor expected, Tensor y) {

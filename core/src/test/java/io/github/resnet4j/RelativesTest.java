@@ -67,7 +67,7 @@ class RelativesTest {
     return Golden.json("relatives-training.json").entrySet().stream();
   }
 
-  private static int[] shape(Map<String, Object> golden) {
+  static int[] shape(Map<String, Object> golden) {
     return Golden.list(golden.get("input")).stream().mapToInt(extent -> (Integer) extent).toArray();
   }
 

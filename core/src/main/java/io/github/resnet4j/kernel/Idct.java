@@ -7,18 +7,19 @@ import java.util.Arrays;
  * second.
  */
 final class Idct {
-  private static final int F_0_298 = 2446;
-  private static final int F_0_390 = 3196;
-  private static final int F_0_541 = 4433;
-  private static final int F_0_765 = 6270;
-  private static final int F_0_899 = 7373;
-  private static final int F_1_175 = 9633;
-  private static final int F_1_501 = 12299;
-  private static final int F_1_847 = 15137;
-  private static final int F_1_961 = 16069;
-  private static final int F_2_053 = 16819;
-  private static final int F_2_562 = 20995;
-  private static final int F_3_072 = 25172;
+  // Factors with 13 fraction bits, as jidctint.c has them.
+  static final int F_0_298 = 2446;
+  static final int F_0_390 = 3196;
+  static final int F_0_541 = 4433;
+  static final int F_0_765 = 6270;
+  static final int F_0_899 = 7373;
+  static final int F_1_175 = 9633;
+  static final int F_1_501 = 12299;
+  static final int F_1_847 = 15137;
+  static final int F_1_961 = 16069;
+  static final int F_2_053 = 16819;
+  static final int F_2_562 = 20995;
+  static final int F_3_072 = 25172;
 
   /**
    * Up to this sum of a block's absolute coefficients no value leaves 16 bits after the columns (4

@@ -1,6 +1,18 @@
 package io.github.resnet4j.kernel;
 
 import static io.github.resnet4j.kernel.Assembler.mem;
+import static io.github.resnet4j.kernel.Idct.F_0_298;
+import static io.github.resnet4j.kernel.Idct.F_0_390;
+import static io.github.resnet4j.kernel.Idct.F_0_541;
+import static io.github.resnet4j.kernel.Idct.F_0_765;
+import static io.github.resnet4j.kernel.Idct.F_0_899;
+import static io.github.resnet4j.kernel.Idct.F_1_175;
+import static io.github.resnet4j.kernel.Idct.F_1_501;
+import static io.github.resnet4j.kernel.Idct.F_1_847;
+import static io.github.resnet4j.kernel.Idct.F_1_961;
+import static io.github.resnet4j.kernel.Idct.F_2_053;
+import static io.github.resnet4j.kernel.Idct.F_2_562;
+import static io.github.resnet4j.kernel.Idct.F_3_072;
 
 import io.github.resnet4j.kernel.Assembler.Condition;
 import io.github.resnet4j.kernel.Assembler.Label;
@@ -16,20 +28,6 @@ import io.github.resnet4j.kernel.VectorAssembler.Shift;
  * the names below x2 is the coefficient (or its column's result) with frequency 2.
  */
 final class MachineIdctCode {
-  // Factors with 13 fraction bits, as jidctint.c has them.
-  private static final int F_0_298 = 2446;
-  private static final int F_0_390 = 3196;
-  private static final int F_0_541 = 4433;
-  private static final int F_0_765 = 6270;
-  private static final int F_0_899 = 7373;
-  private static final int F_1_175 = 9633;
-  private static final int F_1_501 = 12299;
-  private static final int F_1_847 = 15137;
-  private static final int F_1_961 = 16069;
-  private static final int F_2_053 = 16819;
-  private static final int F_2_562 = 20995;
-  private static final int F_3_072 = 25172;
-
   /** Pairs of factors: what the lower and the upper number of each pair is multiplied by. */
   private static final int[][] FACTORS = {
     {F_0_541 + F_0_765, F_0_541}, // x2, x6: even 3

@@ -6,7 +6,7 @@ Two tables. bf16: how far logits are from the same engine's fp32, here and under
 for every network. int8: the same for a static quantization with the same calibration images, here,
 in ONNX Runtime and in NNCF (OpenVINO). Distances are lengths of the difference by lengths of the
 fp32 logits; agreement counts the images whose first class stays the same. Weights are random with
-batch norm statistics of real passes, pictures are noise with the spectrum of photographs, and last
+batch norm statistics of real passes, images are noise with the spectrum of photographs, and last
 the embedded model sees digits that it was not trained on.
 """
 
@@ -36,7 +36,7 @@ NETWORKS = [
 torch.set_grad_enabled(False)
 
 
-def pictures(count, size, seed):
+def images(count, size, seed):
     """Noise with the spectrum of photographs, normalised."""
     generator = torch.Generator().manual_seed(seed)
     frequency = torch.fft.fftfreq(size)
@@ -129,8 +129,8 @@ def bf16(names, folder):
     row("bf16", "images", "resnet4j: distance, agreement", "PyTorch autocast: distance, agreement")
     row(*["---"] * 4)
     for name in names:
-        x = pictures(16, 224, 1)
-        model = network(name, pictures(16, 224, 2))
+        x = images(16, 224, 1)
+        model = network(name, images(16, 224, 2))
         torch.save(model.state_dict(), folder / "weights.pth")
         np.save(folder / "x.npy", x.numpy())
         expected = model(x).numpy()
@@ -145,8 +145,8 @@ def int8(names, folder):
     row("int8", "images", "resnet4j: distance, agreement", "ONNX Runtime: distance, agreement", "NNCF: distance, agreement")
     row(*["---"] * 5)
     for name in names:
-        x, calibration = pictures(64, 224, 1).numpy(), pictures(32, 224, 3).numpy()
-        model = network(name, pictures(16, 224, 2))
+        x, calibration = images(64, 224, 1).numpy(), images(32, 224, 3).numpy()
+        model = network(name, images(16, 224, 2))
         weights = folder / "weights.pth"
         torch.save(model.state_dict(), weights)
         quantized(name, name, weights, model, x, calibration, folder)

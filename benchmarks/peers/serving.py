@@ -22,7 +22,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 POST = """
 wrk.method = "POST"
-local file = io.open("{picture}", "rb")
+local file = io.open("{image}", "rb")
 wrk.body = file:read("*a")
 wrk.headers["Content-Type"] = "{type}"
 wrk.headers["Inference-Header-Content-Length"] = "{header}"
@@ -30,12 +30,12 @@ wrk.headers["Inference-Header-Content-Length"] = "{header}"
 HEADER = b'{"inputs":[{"name":"images","datatype":"FP32","shape":[1,3,224,224],"parameters":{"binary_data_size":602112}}],"outputs":[{"name":"logits","parameters":{"binary_data":true}}]}'
 
 
-def picture(folder):
+def image(folder):
     """500 by 375 pixels with some structure: about 40 kB."""
     y, x = np.mgrid[0:375, 0:500]
     noise = np.random.default_rng(0).normal(0, 12, (375, 500, 3))
     waves = np.stack([128 + 90 * np.sin(x / a + y / b) for a, b in ((17, 31), (23, 11), (41, 29))], 2)
-    file = folder / "picture.jpg"
+    file = folder / "image.jpg"
     Image.fromarray(np.clip(waves + noise, 0, 255).astype(np.uint8)).save(file, quality=85)
     return file
 
@@ -74,11 +74,11 @@ def main():
     results = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        file = picture(folder)
-        pictures, tensors = folder / "pictures.lua", folder / "tensors.lua"
-        pictures.write_text(POST.format(picture=file, type="image/jpeg", header=""))
+        file = image(folder)
+        images, tensors = folder / "images.lua", folder / "tensors.lua"
+        images.write_text(POST.format(image=file, type="image/jpeg", header=""))
         (folder / "tensor").write_bytes(HEADER + np.random.default_rng(0).normal(size=(3, 224, 224)).astype(np.float32).tobytes())
-        tensors.write_text(POST.format(picture=folder / "tensor", type="application/octet-stream", header=len(HEADER)))
+        tensors.write_text(POST.format(image=folder / "tensor", type="application/octet-stream", header=len(HEADER)))
         torch.manual_seed(0)
         model = torchvision.models.resnet50().eval()
         torch.save(model.state_dict(), folder / "resnet50.pth")
@@ -98,7 +98,7 @@ def main():
                 port, path, command = servers[engine]
                 process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
                 try:
-                    script = tensors if "tensors" in engine else pictures
+                    script = tensors if "tensors" in engine else images
                     wait(port, "/classify" if engine.startswith("resnet4j") else path, file)
                     load(port, path, script, 8, 5)
                     for clients in map(int, arguments.clients.split(",")):

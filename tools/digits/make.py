@@ -26,13 +26,13 @@ sys.path.insert(0, str(ROOT / "tools" / "parity"))
 from networks import cifar  # noqa: E402
 
 CORE = ROOT / "core" / "src"
-PICTURE, INPUT = 160, 32
+IMAGE, INPUT = 160, 32
 
 
-def picture(digit):
-    """8x8 values of 0 to 16 as a picture that a person can look at: white ink on black."""
+def image(digit):
+    """8x8 values of 0 to 16 as an image that a person can look at: white ink on black."""
     small = Image.fromarray(np.round(digit * (255 / 16)).astype(np.uint8), "L")
-    return small.resize((PICTURE, PICTURE), Image.Resampling.BICUBIC).convert("RGB")
+    return small.resize((IMAGE, IMAGE), Image.Resampling.BICUBIC).convert("RGB")
 
 
 def network_input(image):
@@ -58,7 +58,7 @@ def write_samples(data, train, test):
         held_out = test[data.target[test] == digit]
         distance = ((data.images[held_out] - mean) ** 2).sum(axis=(1, 2))
         typical = data.images[held_out[distance.argmin()]]
-        picture(typical).save(samples / f"digit-{digit}.png", optimize=True)
+        image(typical).save(samples / f"digit-{digit}.png", optimize=True)
 
 
 def write_data(data, test):
@@ -79,7 +79,7 @@ def write_golden(data, test):
     model = cifar(1)
     model.load_state_dict(state)
     model.eval()
-    x = torch.stack([network_input(picture(d)) for d in data.images[test]])
+    x = torch.stack([network_input(image(d)) for d in data.images[test]])
     y = torch.from_numpy(data.target[test])
     mean = torch.tensor(notes["mean"])[:, None, None]
     std = torch.tensor(notes["std"])[:, None, None]

@@ -1,4 +1,4 @@
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.Recognition;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
@@ -16,7 +16,7 @@ public final class CheckpointTarget {
     try (var checkpoint = Checkpoint.of(NAME, bytes)) {
       checkpoint.torchvisionTensors().values().forEach(StoredTensor::toTensor);
       Recognition.of(checkpoint);
-      Classifier.read(NAME.toString(), bytes); // with the notes of a network
+      Model.read(NAME.toString(), bytes); // with the notes of a network
     } catch (CheckpointException e) {
       // Refused, as it should be.
     }

@@ -401,7 +401,7 @@ def costs(out):
 
 
 def heat_maps(out):
-    """What the grad-cam package makes of seeded networks and pictures of noise."""
+    """What the grad-cam package makes of seeded networks and images of noise."""
     cases, results = {}, {}
     for name, layer, index, shape in (
         ("resnet18", "layer4", 7, (1, 3, 96, 64)),
@@ -597,12 +597,12 @@ def optimizers(out):
 
 
 def adjustments(out):
-    """What torchvision does to Pillow's pictures for TrivialAugment."""
+    """What torchvision does to Pillow's images for TrivialAugment."""
     from torchvision.transforms.autoaugment import _apply_op
 
     rng = np.random.default_rng(5)
     small = PIL.Image.fromarray(rng.integers(20, 230, (5, 6, 3), dtype=np.uint8))
-    picture = small.resize((37, 26), PIL.Image.Resampling.BICUBIC)
+    image = small.resize((37, 26), PIL.Image.Resampling.BICUBIC)
     strengths = {
         "ShearX": (0.4, -0.99), "ShearY": (0.4, -0.99), "TranslateX": (7.7, -12.3),
         "TranslateY": (5.5, -3.2), "Rotate": (13.5, -121.5, 90.0), "Brightness": (0.5, -0.7),
@@ -611,11 +611,11 @@ def adjustments(out):
     }  # fmt: skip
     names = {"Color": "saturation", "ShearX": "shear_x", "ShearY": "shear_y",
              "TranslateX": "translate_x", "TranslateY": "translate_y"}  # fmt: skip
-    tensors = {"picture": torch.from_numpy(np.asarray(picture).copy())}
+    tensors = {"image": torch.from_numpy(np.asarray(image).copy())}
     nearest = torchvision.transforms.InterpolationMode.NEAREST
     for op, values in strengths.items():
         for value in values:
-            done = _apply_op(picture, op, value, nearest, [0.0, 0.0, 0.0])
+            done = _apply_op(image, op, value, nearest, [0.0, 0.0, 0.0])
             name = names.get(op, op.lower())
             tensors[f"{name} {value}"] = torch.from_numpy(np.asarray(done).copy())
     save_file(tensors, out / "adjustments.safetensors")
@@ -857,10 +857,10 @@ def hugging_face(folder):
         extra.unlink()
 
 
-# Pictures.
+# Images.
 
 
-def pictures(out):
+def images(out):
     folder = out / "images"
     folder.mkdir(parents=True, exist_ok=True)
     cat = Image.open(Path(skimage.__file__).parent / "data" / "chelsea.png").convert("RGB")
@@ -1009,7 +1009,7 @@ def preprocessing(out):
     sources = {"baseline-444.jpg": cat}
     sizes = [(500, 375), (375, 500), (256, 256), (224, 300), (33, 47), (641, 232), (97, 1000)]
     for width, height in sizes:
-        # Noise is the hardest picture for a resize: nothing averages out. Java draws the same.
+        # Noise is the hardest image for a resize: nothing averages out. Java draws the same.
         torch.manual_seed(width)
         noise = (torch.rand(height * width * 3) * 256).to(torch.uint8)
         sources[f"noise {width}x{height}"] = Image.fromarray(
@@ -1063,7 +1063,7 @@ def main():
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(2)
     parts = (
-        random_numbers, initial_weights, checkpoints, foreign_checkpoints, pictures, image_formats, preprocessing,
+        random_numbers, initial_weights, checkpoints, foreign_checkpoints, images, image_formats, preprocessing,
         forward, logits, training, optimizers,
         ten_steps, adjustments, events, costs, heat_maps, relatives, group_norm,
     )  # fmt: skip

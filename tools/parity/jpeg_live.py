@@ -46,7 +46,7 @@ SCANS = {
 }
 
 
-def picture(photo, random_, width, height, mode):
+def image(photo, random_, width, height, mode):
     if random_.random() < 0.2:
         noise = np.random.default_rng(random_.randrange(1 << 30))
         image = Image.fromarray(noise.integers(0, 256, (height, width, 3), dtype=np.uint8))
@@ -151,7 +151,7 @@ def generated(count, seed):
         if random_.random() < 0.01:
             width, height = random_.randrange(300, 1700), random_.randrange(300, 1300)
         mode = random_.choice(["RGB"] * 5 + ["L", "CMYK"])
-        image = picture(photo, random_, width, height, mode)
+        image = image(photo, random_, width, height, mode)
         encoders = [by_pillow, by_pillow, by_cjpeg, by_cjpeg, by_jpegtran, by_imagemagick]
         encode = by_pillow if mode == "CMYK" else random_.choice(encoders)
         try:

@@ -3,7 +3,7 @@
     tools/parity/run live [--quick]
 
 Every network of torchvision's catalogue at 224x224 from a .pth that torch.save wrote; converted
-files loaded by torch.load(weights_only=True) and safetensors; pictures through torchvision's own
+files loaded by torch.load(weights_only=True) and safetensors; images through torchvision's own
 loader and transforms; timm's and transformers' checkpoints.
 """
 
@@ -160,15 +160,15 @@ def relatives(folder, quick):
             same_logits(f"timm {name}, 160x160", forward(folder, name, x, folder / "timm.safetensors"), model(x).numpy())  # fmt: skip
 
 
-def pictures(folder):
+def images(folder):
     """Whole classifications: the loader, the transforms and the network of torchvision."""
     model = randomise_batch_norm(seeded(torchvision.models.resnet18))
-    torch.save(model.state_dict(), folder / "resnet18-pictures.pth")
+    torch.save(model.state_dict(), folder / "resnet18-images.pth")
     data = Path(skimage.__file__).parent / "data"
     files = [p for n in ("astronaut", "chelsea", "coffee") for p in data.glob(n + ".png")]
     for i, size in enumerate([(640, 480), (375, 500), (1200, 300), (300, 900), (224, 224)]):
         source = Image.open(files[i % len(files)]).convert("RGB").resize(size)
-        file = folder / f"picture-{i}.jpg"
+        file = folder / f"image-{i}.jpg"
         source.save(file, quality=80 + i, progressive=i % 2 == 1)
         files.append(file)
     for preset, weights in {
@@ -179,7 +179,7 @@ def pictures(folder):
         fields = {"resize_size": transform.resize_size[0], "crop_size": transform.crop_size[0]}
         (folder / "p.json").write_text(json.dumps(fields))
         lines = resnet4j("classify", "--model", "resnet18", "--weights",
-                         folder / "resnet18-pictures.pth", "--preprocessing", folder / "p.json",
+                         folder / "resnet18-images.pth", "--preprocessing", folder / "p.json",
                          "--format", "json", *files).splitlines()  # fmt: skip
         worst, agree = 0.0, True
         for file, line in zip(files, lines, strict=True):
@@ -189,7 +189,7 @@ def pictures(folder):
             ours = json.loads(line)["predictions"]
             agree &= [q["index"] for q in ours] == indices.tolist()
             worst = max(worst, max(abs(q["probability"] - v) for q, v in zip(ours, values.tolist())))
-        report(f"classify, {len(files)} pictures, preset {preset}",
+        report(f"classify, {len(files)} images, preset {preset}",
                f"top-5 {'equal' if agree else 'differ'}, probabilities within {worst:.1e}",
                agree and worst <= 1e-4)  # fmt: skip
 
@@ -212,7 +212,7 @@ def main():
         embedded()
         conversions(Path(folder))
         libraries(Path(folder))
-        pictures(Path(folder))
+        images(Path(folder))
         networks(Path(folder), arguments.quick)
         relatives(Path(folder), arguments.quick)
     print(f"{len(FAILURES)} of these failed" if FAILURES else "all of it agrees")

@@ -75,7 +75,7 @@ def main():
         with torch.no_grad():
             results[f"{name}.input"], results[f"{name}.output"] = x, model(x)
         torch.onnx.export(model, (x,), out / f"{name}-script.onnx", dynamo=False, opset_version=17)
-        if name != "option-a":  # whose padding then depends on the shape of the picture
+        if name != "option-a":  # whose padding then depends on the shape of the image
             torch.onnx.export(
                 model, (x,), out / f"{name}-script-unfolded.onnx", dynamo=False, opset_version=17,
                 do_constant_folding=False, training=torch.onnx.TrainingMode.PRESERVE,

@@ -50,10 +50,10 @@ def checks(client, module, name, folder):
         report(f"{name}: probabilities add up", np.allclose(result.as_numpy("probabilities").sum(1), 1, atol=1e-5))
         report(f"{name}: embedding", result.as_numpy("embedding").shape == (3, 64))
     files = [(ROOT / f"samples/digit-{d}.png").read_bytes() for d in range(10)]
-    pictures = module.InferInput("pictures", [10], "BYTES")
-    pictures.set_data_from_numpy(np.array(files, dtype=object))
-    found = client.infer("digits", [pictures]).as_numpy("logits").argmax(1)
-    report(f"{name}: ten pictures as BYTES", found.tolist() == list(range(10)), found.tolist())
+    images = module.InferInput("encoded_images", [10], "BYTES")
+    images.set_data_from_numpy(np.array(files, dtype=object))
+    found = client.infer("digits", [images]).as_numpy("logits").argmax(1)
+    report(f"{name}: ten images as BYTES", found.tolist() == list(range(10)), found.tolist())
     bad = module.InferInput("images", [1, 3, 8, 8], "FP32")
     bad.set_data_from_numpy(np.zeros((1, 3, 8, 8), np.float32))
     try:

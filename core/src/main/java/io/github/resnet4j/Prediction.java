@@ -1,7 +1,7 @@
 package io.github.resnet4j;
 
 /**
- * One of a picture's likely classes.
+ * One of an image's likely classes.
  *
  * @param index the class, counted from 0
  * @param label its name

@@ -28,7 +28,7 @@ import java.util.Optional;
  * @param parameters trained parameters
  * @param top1 published accuracy on one crop, in percent
  * @param top5 the same among the five best
- * @param preprocessing how the pictures were prepared for these accuracies
+ * @param preprocessing how the images were prepared for these accuracies
  */
 public record PublishedWeights(
     String model,

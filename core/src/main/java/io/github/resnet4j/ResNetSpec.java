@@ -91,8 +91,8 @@ public record ResNetSpec(
     STRIDE,
     /**
      * The 3×3 without stride and, after its ReLU, a low-pass filter with stride 2, so that a shift
-     * of the picture by a pixel changes little (arXiv 1904.11486, section 3.2); in the stem the
-     * same after max pooling without stride.
+     * of the image by a pixel changes little (arXiv 1904.11486, section 3.2); in the stem the same
+     * after max pooling without stride.
      */
     BLUR,
     /**

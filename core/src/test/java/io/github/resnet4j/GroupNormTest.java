@@ -149,9 +149,9 @@ class GroupNormTest {
             x.dim(0), x.dim(2), x.dim(3), 2, frozen, false, depth, Algorithm.DIRECT, kernels));
   }
 
-  private static float[] targets(int pictures) {
-    float[] targets = new float[pictures * 10];
-    for (int n = 0; n < pictures; n++) {
+  private static float[] targets(int images) {
+    float[] targets = new float[images * 10];
+    for (int n = 0; n < images; n++) {
       targets[n * 10 + n] = 1;
     }
     return targets;

@@ -21,7 +21,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Heat maps against the grad-cam package's, on networks and pictures that both sides draw. */
+/** Heat maps against the grad-cam package's, on networks and images that both sides draw. */
 class HeatMapTest {
   private static final Map<String, Tensor> EXPECTED = Golden.tensors("heatmaps.safetensors");
   private static final CompileOptions OPTIONS = CompileOptions.defaults().withThreads(2);
@@ -95,7 +95,7 @@ class HeatMapTest {
   /** A six is recognised by its strokes: covering them must cost more than covering the border. */
   @Test
   void occlusionFindsTheDigit() throws IOException {
-    var classifier = Classifier.embedded();
+    var classifier = Model.embedded();
     Tensor x = classifier.preprocessing().batch(1);
     classifier
         .preprocessing()
@@ -120,7 +120,7 @@ class HeatMapTest {
 
   @Test
   void whatCannotBeExplainedIsRefused() throws IOException {
-    var explainer = new Explainer(Classifier.embedded().network());
+    var explainer = new Explainer(Model.embedded().network());
     Tensor x = Tensor.zeros(1, explainer.network().spec().inChannels(), 32, 32);
     assertThrows(
         IllegalArgumentException.class,

@@ -151,7 +151,7 @@ class LogitsTest {
     var network = ResNet.initialize(Architecture.named("resnet34"), TorchRandom.manualSeed(0));
     Tensor y = network.forward(Tensor.filled(1, 2, 3, 224, 224), TEAM);
     assertArrayEquals(new int[] {2, 1000}, y.shape());
-    // Both pictures are the same, so their logits are.
+    // Both images are the same, so their logits are.
     for (int i = 0; i < 1000; i++) {
       assertEquals(y.data()[i], y.data()[1000 + i]);
     }

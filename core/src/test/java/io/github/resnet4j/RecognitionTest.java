@@ -97,7 +97,7 @@ class RecognitionTest {
             .stridePlacement(ResNetSpec.StridePlacement.FIRST_1X1)
             .build();
     var preprocessing = Preprocessing.imagenet(256, 224);
-    var labels = Classifier.numbered(1000);
+    var labels = Model.numbered(1000);
     Path file = folder.resolve("noted.safetensors");
     for (boolean fits : new boolean[] {true, false}) {
       ResNetSpec noted = fits ? v1 : v1.toBuilder().channels(16).build();

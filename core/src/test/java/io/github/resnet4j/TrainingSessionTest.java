@@ -332,12 +332,12 @@ class TrainingSessionTest {
   }
 
   /**
-   * With running statistics pictures do not know of each other: each one's logits are those of a
+   * With running statistics images do not know of each other: each one's logits are those of a
    * network whose branches end in norms of zero, or of larger ones, and the shares are as asked.
    */
   @Test
   void stochasticDepthPassesBranchesBy() {
-    int pictures = 64;
+    int images = 64;
     double rate = 0.5;
     var spec =
         ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 2)
@@ -347,7 +347,7 @@ class TrainingSessionTest {
             .numClasses(10)
             .build();
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
-    Tensor x = TorchRandom.manualSeed(2).randn(pictures, 3, 16, 16);
+    Tensor x = TorchRandom.manualSeed(2).randn(images, 3, 16, 16);
     List<String> blocks = List.of("layer1.0", "layer2.0", "layer2.1");
     var possible = new ArrayList<float[]>();
     for (int choice = 0; choice < 8; choice++) {
@@ -363,31 +363,31 @@ class TrainingSessionTest {
     }
     var options =
         new TrainingSession.Options(
-            pictures, 16, 16, 2, Set.of(), true, rate, Algorithm.DIRECT, Kernels.best());
+            images, 16, 16, 2, Set.of(), true, rate, Algorithm.DIRECT, Kernels.best());
     int[] chosen = new int[8];
     var plain = new LinkedHashMap<>(network.state().entries());
     for (String block : blocks) {
       scaleBranch(plain, block, 1);
     }
     try (var session = new TrainingSession(network.layers(), new StateDict(plain), 3, options)) {
-      float[] logits = new float[pictures * 10];
+      float[] logits = new float[images * 10];
       for (int round = 0; round < 8; round++) {
         session.dropBranches(round);
-        session.accumulate(x.data(), targets(pictures), pictures, 1);
+        session.accumulate(x.data(), targets(images), images, 1);
         session.logits(logits);
-        for (int n = 0; n < pictures; n++) {
+        for (int n = 0; n < images; n++) {
           int found = -1;
           for (int choice = 0; choice < 8; choice++) {
             if (isNear(possible.get(choice), logits, n * 10)) {
               found = choice;
             }
           }
-          assertTrue(found >= 0, "picture " + n + " is of no such network");
+          assertTrue(found >= 0, "image " + n + " is of no such network");
           chosen[found]++;
         }
       }
     }
-    int all = 8 * pictures;
+    int all = 8 * images;
     for (int b = 0; b < blocks.size(); b++) {
       int kept = 0;
       for (int choice = 0; choice < 8; choice++) {

@@ -1,7 +1,7 @@
 package io.github.resnet4j.benchmarks;
 
 import io.github.resnet4j.Architecture;
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
@@ -16,10 +16,10 @@ public final class InitialWeights {
    */
   public static void main(String[] arguments) throws IOException {
     ResNet network = ResNet.initialize(Architecture.named(arguments[0]), TorchRandom.manualSeed(0));
-    new Classifier(
+    new Model(
             network,
-            Classifier.usualPreprocessing(network.spec()),
-            Classifier.numbered(network.spec().numClasses()))
+            Model.usualPreprocessing(network.spec()),
+            Model.numbered(network.spec().numClasses()))
         .save(Path.of(arguments[1]));
   }
 }

@@ -130,7 +130,7 @@ public final class ScaleModel {
   /**
    * A way to train.
    *
-   * @param batch pictures of an executor and step
+   * @param batch images of an executor and step
    * @param localSteps between two averages
    */
   record Way(String name, int cores, int batch, int localSteps) {
@@ -281,7 +281,7 @@ public final class ScaleModel {
     List<Way> ways =
         List.of(
             new Way("every step", CORES, 64, 1),
-            new Way("every step, 256 pictures", CORES, 256, 1),
+            new Way("every step, 256 images", CORES, 256, 1),
             new Way("8 local steps", CORES, 64, 8),
             new Way("32 local steps", CORES, 64, 32));
     trainingTable(ways);

@@ -22,7 +22,7 @@ public final class TrainingPeer {
 
   /**
    * @param arguments architecture, input (.npy), threads; weights are drawn from seed 0, and the
-   *     target of picture n is class n
+   *     target of image n is class n
    */
   public static void main(String[] arguments) throws IOException {
     var spec = Architecture.named(arguments[0]);

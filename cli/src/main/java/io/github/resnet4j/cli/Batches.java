@@ -19,15 +19,15 @@ import org.jspecify.annotations.Nullable;
  * @param size images that run together; bounds the memory of a run over thousands
  */
 record Batches(
-    List<Path> pictures, ImageDecoder decoder, Preprocessing preprocessing, int size, int threads) {
+    List<Path> images, ImageDecoder decoder, Preprocessing preprocessing, int size, int threads) {
   /** The usual size. */
   static final int SIZE = 16;
 
   /**
-   * Pictures ready for the network.
+   * Images ready for the network.
    *
    * @param from the first one's place among all
-   * @param errors why a picture could not be read, null for those that could
+   * @param errors why an image could not be read, null for those that could
    */
   record Batch(int from, List<Path> files, Tensor tensor, @Nullable String[] errors) {}
 
@@ -44,10 +44,10 @@ record Batches(
     try (var team = new Team(threads);
         ExecutorService ahead = Executors.newSingleThreadExecutor()) {
       var next = ahead.submit(() -> load(0, team));
-      for (int from = 0; from < pictures.size(); from += size) {
+      for (int from = 0; from < images.size(); from += size) {
         Batch batch = next.get();
         int following = from + size;
-        if (following < pictures.size()) {
+        if (following < images.size()) {
           next = ahead.submit(() -> load(following, team));
         }
         if (!consumer.accept(batch)) {
@@ -67,16 +67,16 @@ record Batches(
     }
   }
 
-  /** Decodes and prepares a batch of pictures that begins with number {@code from}. */
+  /** Decodes and prepares a batch of images that begins with number {@code from}. */
   private Batch load(int from, Team team) {
-    var files = pictures.subList(from, Math.min(pictures.size(), from + size));
+    var files = images.subList(from, Math.min(images.size(), from + size));
     Tensor tensor = preprocessing.batch(files.size());
     var errors = new @Nullable String[files.size()];
     team.forEach(
         files.size(),
         i -> {
           try {
-            // A picture of many megabytes lives no longer than its turn.
+            // An image of many megabytes lives no longer than its turn.
             preprocessing.apply(decoder.decode(files.get(i)), tensor, i);
           } catch (IOException e) {
             errors[i] = Reason.of(e);

@@ -1,6 +1,6 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.Prediction;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.engine.Session;
@@ -21,7 +21,7 @@ import picocli.CommandLine.Parameters;
     name = "classify",
     mixinStandardHelpOptions = true,
     description = {
-      "Says what is on pictures.",
+      "Says what is on images.",
       "",
       "Without --model and --weights it takes the embedded model, handwritten digits.",
     },
@@ -55,7 +55,7 @@ final class ClassifyCommand implements Callable<Integer> {
   @Option(
       names = "--top",
       paramLabel = "N",
-      description = "Classes to name for each picture; default ${DEFAULT-VALUE}.")
+      description = "Classes to name for each image; default ${DEFAULT-VALUE}.")
   @Range(min = 1)
   private int top = 5;
 
@@ -73,16 +73,16 @@ final class ClassifyCommand implements Callable<Integer> {
   @Parameters(
       arity = "1..*",
       paramLabel = "PATH",
-      description = "Pictures, folders, patterns such as '*.jpg', or - for a list on stdin.")
+      description = "Images, folders, patterns such as '*.jpg', or - for a list on stdin.")
   private List<String> paths = List.of();
 
   @Override
   public Integer call() throws IOException {
     PrintStream out = System.out;
-    Classifier classifier = options.classifier(preprocessing.file, labels);
-    List<Path> pictures = Pictures.find(paths);
-    if (pictures.isEmpty()) {
-      throw new IOException("no pictures in " + String.join(", ", paths));
+    Model classifier = options.classifier(preprocessing.file, labels);
+    List<Path> images = ImageFiles.find(paths);
+    if (images.isEmpty()) {
+      throw new IOException("no images in " + String.join(", ", paths));
     }
     List<String> columns = List.of("path", "rank", "index", "label", "probability");
     switch (output.format) {
@@ -94,35 +94,34 @@ final class ClassifyCommand implements Callable<Integer> {
       case TEXT, JSON -> {}
     }
     int unreadable;
-    try (var run = new Run(classifier, pictures)) {
+    try (var run = new Run(classifier, images)) {
       var decoder = decoding.decoder();
-      new Batches(pictures, decoder, classifier.preprocessing(), batch, options.threads)
-          .forEach(run);
+      new Batches(images, decoder, classifier.preprocessing(), batch, options.threads).forEach(run);
       unreadable = run.unreadable;
     }
-    if (unreadable > 0 && pictures.size() > 1) {
+    if (unreadable > 0 && images.size() > 1) {
       System.err.printf(
-          "resnet4j: %,d of %,d pictures could not be read%n", unreadable, pictures.size());
+          "resnet4j: %,d of %,d images could not be read%n", unreadable, images.size());
     }
     return unreadable == 0
         ? Main.OK
-        : unreadable == pictures.size() ? Main.FAILED : Main.SOME_UNREADABLE;
+        : unreadable == images.size() ? Main.FAILED : Main.SOME_UNREADABLE;
   }
 
   /** Classifies batch after batch. */
   private final class Run implements Batches.Consumer, AutoCloseable {
-    private final Classifier classifier;
-    private final List<Path> pictures;
-    private final Progress progress = new Progress("classify", " pictures", 1);
+    private final Model classifier;
+    private final List<Path> images;
+    private final Progress progress = new Progress("classify", " images", 1);
     private Session session;
     int unreadable;
 
     @SuppressWarnings("MustBeClosedChecker") // closed with this
-    Run(Classifier classifier, List<Path> pictures) {
+    Run(Model classifier, List<Path> images) {
       this.classifier = classifier;
-      this.pictures = pictures;
+      this.images = images;
       ResNet network = classifier.network();
-      this.session = network.compile(options.atFirst(network, pictures.size()));
+      this.session = network.compile(options.atFirst(network, images.size()));
     }
 
     @Override
@@ -133,8 +132,8 @@ final class ClassifyCommand implements Callable<Integer> {
       double seconds = (System.nanoTime() - start) * 1e-9;
       unreadable += print(batch, classifier.top(logits, top), System.out);
       int done = batch.from() + batch.files().size();
-      progress.at(done, pictures.size());
-      if (batch.from() == 0 && seconds / done * (pictures.size() - done) > LONG_SECONDS) {
+      progress.at(done, images.size());
+      if (batch.from() == 0 && seconds / done * (images.size() - done) > LONG_SECONDS) {
         var compile = options.forLong();
         if (compile.isPresent()) {
           session.close();
@@ -151,7 +150,7 @@ final class ClassifyCommand implements Callable<Integer> {
     }
   }
 
-  /** Prints the predictions of a batch; returns how many of its pictures could not be read. */
+  /** Prints the predictions of a batch; returns how many of its images could not be read. */
   private int print(Batches.Batch batch, List<List<Prediction>> predictions, PrintStream out)
       throws IOException {
     int unreadable = 0;

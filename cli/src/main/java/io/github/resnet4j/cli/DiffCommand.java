@@ -1,7 +1,7 @@
 package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Architecture;
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.Weights;
@@ -59,7 +59,7 @@ final class DiffCommand implements Callable<Integer> {
   @Option(
       names = {"-i", "--input"},
       paramLabel = "FILE",
-      description = "[N, C, H, W] as .npy, or a picture: compares the layers' results, too.")
+      description = "[N, C, H, W] as .npy, or an image: compares the layers' results, too.")
   private @Nullable Path input;
 
   @Option(
@@ -195,7 +195,7 @@ final class DiffCommand implements Callable<Integer> {
     Preprocessing preprocessing =
         weights.preprocessing().isPresent()
             ? weights.preprocessing().get()
-            : Classifier.usualPreprocessing(weights.requireSpec());
+            : Model.usualPreprocessing(weights.requireSpec());
     return preprocessing.apply(decoding.decoder().decode(file));
   }
 

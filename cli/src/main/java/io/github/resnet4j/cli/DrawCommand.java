@@ -2,9 +2,9 @@ package io.github.resnet4j.cli;
 
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.figures.Figure;
+import io.github.resnet4j.figures.FigureFile;
 import io.github.resnet4j.figures.NetworkFigure;
 import io.github.resnet4j.figures.NetworkGraph;
-import io.github.resnet4j.figures.PictureFile;
 import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.inspect.ShapedLayer;
 import io.github.resnet4j.messages.Suggestion;
@@ -90,7 +90,7 @@ final class DrawCommand implements Callable<Integer> {
       if (output == null) {
         System.out.print(text);
       } else {
-        PictureFile.write(text.getBytes(StandardCharsets.UTF_8), output);
+        FigureFile.write(text.getBytes(StandardCharsets.UTF_8), output);
         Main.wrote(output);
       }
     }

@@ -1,9 +1,9 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.figures.ConfusionMatrix;
-import io.github.resnet4j.figures.PictureFile;
+import io.github.resnet4j.figures.FigureFile;
 import io.github.resnet4j.train.Dataset;
 import io.github.resnet4j.train.Dataset.Example;
 import io.github.resnet4j.train.Evaluation;
@@ -70,7 +70,7 @@ final class EvaluateCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    Classifier classifier = options.classifier(preprocessing.file, null);
+    Model classifier = options.classifier(preprocessing.file, null);
     List<Example> examples = examples(classifier.labels());
     Evaluation found;
     var compile = options.forAll(classifier.network(), examples.size());
@@ -109,9 +109,9 @@ final class EvaluateCommand implements Callable<Integer> {
         found.count(), percent(found.accuracy()), percent(found.topFiveAccuracy()));
     if (confusion != null) {
       if (confusion.toString().endsWith(".png")) {
-        PictureFile.writePng(ConfusionMatrix.draw(found), confusion);
+        FigureFile.writePng(ConfusionMatrix.draw(found), confusion);
       } else {
-        PictureFile.write(
+        FigureFile.write(
             (String.join("\n", lines(found)) + "\n").getBytes(StandardCharsets.UTF_8), confusion);
       }
       Main.wrote(confusion);

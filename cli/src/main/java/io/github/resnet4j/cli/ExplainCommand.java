@@ -1,14 +1,14 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.Prediction;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.checkpoint.AtomicFile;
 import io.github.resnet4j.checkpoint.Npy;
 import io.github.resnet4j.explain.Explainer;
 import io.github.resnet4j.explain.HeatMap;
+import io.github.resnet4j.figures.FigureFile;
 import io.github.resnet4j.figures.HeatMapFigure;
-import io.github.resnet4j.figures.PictureFile;
 import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.messages.Suggestion;
 import io.github.resnet4j.tensor.Tensor;
@@ -28,11 +28,11 @@ import picocli.CommandLine.Parameters;
     name = "explain",
     mixinStandardHelpOptions = true,
     description = {
-      "Shows where on a picture a network saw what it says.",
+      "Shows where on an image a network saw what it says.",
       "",
-      "Writes a picture of what the network saw, the heat map over it, and the best classes."
+      "Writes an image of what the network saw, the heat map over it, and the best classes."
           + " gradcam and gradcam++ ask the gradients at --layer, eigencam its strongest pattern,"
-          + " occlusion covers the picture piece by piece.",
+          + " occlusion covers the image piece by piece.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -94,20 +94,20 @@ final class ExplainCommand implements Callable<Integer> {
               + " the 21,841 of its release of 2011.")
   private @Nullable Path labels;
 
-  @Parameters(paramLabel = "IMAGE", description = "The picture.")
-  private Path image = Path.of("");
+  @Parameters(paramLabel = "IMAGE", description = "The image.")
+  private Path path = Path.of("");
 
   @Override
   public Integer call() throws IOException {
     Explainer.Method how = method();
     Path file = output == null ? defaultOutput() : output;
     AtomicFile.requireWritable(file);
-    Classifier classifier = options.classifier(preprocessing.file, labels);
+    Model classifier = options.classifier(preprocessing.file, labels);
     requireLayer(classifier.network());
     OptionalInt index = index(classifier.labels());
-    Pixels picture = decoding.decoder().decode(image);
+    Pixels image = decoding.decoder().decode(path);
     var prepared = classifier.preprocessing();
-    Tensor x = prepared.apply(picture);
+    Tensor x = prepared.apply(image);
     var explainer = new Explainer(classifier.network());
     HeatMap map =
         explainer.explain(
@@ -119,12 +119,12 @@ final class ExplainCommand implements Callable<Integer> {
     options.requireFinite(map.logits(), classifier.network());
     List<Prediction> predictions = classifier.top(map.logits(), top).getFirst();
     String label = classifier.labels().get(map.index());
-    Pixels seen = prepared.crop(prepared.channels() == 1 ? picture.toGray() : picture);
+    Pixels seen = prepared.crop(prepared.channels() == 1 ? image.toGray() : image);
     String title =
         "why '%s': %s%s"
             .formatted(
                 label, method, how == Explainer.Method.OCCLUSION ? "" : " at " + place(explainer));
-    PictureFile.writePng(HeatMapFigure.draw(seen, map.values(), title, predictions), file);
+    FigureFile.writePng(HeatMapFigure.draw(seen, map.values(), title, predictions), file);
     if (values != null) {
       Npy.write(values, map.values());
       Main.wrote(values);
@@ -193,7 +193,7 @@ final class ExplainCommand implements Callable<Integer> {
   }
 
   private Path defaultOutput() {
-    String name = String.valueOf(image.getFileName()).replaceFirst("\\.[^.]*$", "");
+    String name = String.valueOf(path.getFileName()).replaceFirst("\\.[^.]*$", "");
     return Path.of(name + "-" + method + ".png");
   }
 }

@@ -1,6 +1,6 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.inspect.Shape;
@@ -71,7 +71,7 @@ final class ExportCommand implements Callable<Integer> {
   @Option(
       names = "--include-preprocessing",
       description =
-          "The graph takes pixels, uint8 [N, H, W, C] of a resized and cropped picture, and scales"
+          "The graph takes pixels, uint8 [N, H, W, C] of a resized and cropped image, and scales"
               + " and normalises them itself.")
   private boolean includePreprocessing;
 
@@ -103,14 +103,14 @@ final class ExportCommand implements Callable<Integer> {
       ResNet network = options.load(found);
       options.requireFiniteWeights(network);
       if (!network.spec().includeTop()) {
-        int side = Classifier.usualPreprocessing(network.spec()).cropHeight();
+        int side = Model.usualPreprocessing(network.spec()).cropHeight();
         export.write(network, new Shape(network.spec().inChannels(), side, side), out);
       } else {
         export.write(ModelOptions.classifier(found, network, preprocessing.file), out);
       }
       return said(network);
     }
-    Classifier classifier = options.classifier(preprocessing.file, null);
+    Model classifier = options.classifier(preprocessing.file, null);
     export.write(classifier, out);
     return said(classifier.network());
   }

@@ -33,11 +33,11 @@ final class FeatureLayer {
   }
 
   /**
-   * The features of pictures.
+   * The features of images.
    *
    * @param session compiled with {@link #taps}
-   * @param shape of one picture's, see {@link #shape}
-   * @return a row for each picture
+   * @param shape of one image's, see {@link #shape}
+   * @return a row for each image
    */
   float[][] features(Session session, Tensor x, int[] shape) {
     Tensor map = session.runAll(x).firstEntry().getValue();
@@ -51,7 +51,7 @@ final class FeatureLayer {
   }
 
   /**
-   * The shape of one picture's features: {@code [C]} or {@code [C, H, W]}.
+   * The shape of one image's features: {@code [C]} or {@code [C, H, W]}.
    *
    * @param image what the network takes
    * @throws IllegalArgumentException if there is no such layer

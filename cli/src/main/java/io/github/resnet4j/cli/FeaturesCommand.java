@@ -1,6 +1,6 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.checkpoint.AtomicFile;
 import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.checkpoint.CheckpointWriter;
@@ -34,9 +34,9 @@ import picocli.CommandLine.Parameters;
     name = "features",
     mixinStandardHelpOptions = true,
     description = {
-      "Writes what a layer makes of pictures: embeddings or feature maps.",
+      "Writes what a layer makes of images: embeddings or feature maps.",
       "",
-      "Formats: jsonl (a line for each picture, also on stdout), parquet (columns path, features,"
+      "Formats: jsonl (a line for each image, also on stdout), parquet (columns path, features,"
           + " error), npy (one array, beside it NAME.paths.txt with a line for each row),"
           + " safetensors (the tensor 'features' and the paths; all in memory until it is"
           + " written).",
@@ -70,7 +70,7 @@ final class FeaturesCommand implements Callable<Integer> {
   @Parameters(
       arity = "1..*",
       paramLabel = "PATH",
-      description = "Pictures, folders, patterns such as '*.jpg', or - for a list on stdin.")
+      description = "Images, folders, patterns such as '*.jpg', or - for a list on stdin.")
   private List<String> paths = List.of();
 
   enum Format {
@@ -95,11 +95,11 @@ final class FeaturesCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     Format chosen = format();
-    List<Path> pictures = Pictures.find(paths);
-    if (pictures.isEmpty()) {
-      throw new IOException("no pictures in " + String.join(", ", paths));
+    List<Path> images = ImageFiles.find(paths);
+    if (images.isEmpty()) {
+      throw new IOException("no images in " + String.join(", ", paths));
     }
-    Classifier classifier = options.embedder(preprocessing.file);
+    Model classifier = options.embedder(preprocessing.file);
     var network = classifier.network();
     var prepared = classifier.preprocessing();
     int[] shape =
@@ -107,10 +107,10 @@ final class FeaturesCommand implements Callable<Integer> {
             network, new Shape(prepared.channels(), prepared.cropHeight(), prepared.cropWidth()));
     int[] unreadable = new int[1];
     try (Session session =
-            network.compile(layer.taps(network, options.forAll(network, pictures.size())));
+            network.compile(layer.taps(network, options.forAll(network, images.size())));
         Sink sink = sink(chosen, shape);
-        var progress = new Progress("features", " pictures", 1)) {
-      new Batches(pictures, decoding.decoder(), prepared, Batches.SIZE, options.threads)
+        var progress = new Progress("features", " images", 1)) {
+      new Batches(images, decoding.decoder(), prepared, Batches.SIZE, options.threads)
           .forEach(batch -> {
             float[][] features = layer.features(session, batch.tensor(), shape);
             options.requireFinite(features, network);
@@ -125,10 +125,10 @@ final class FeaturesCommand implements Callable<Integer> {
                 sink.addError(path, error);
               }
             }
-            progress.at(batch.from() + features.length, pictures.size());
+            progress.at(batch.from() + features.length, images.size());
             return !System.out.checkError();
           });
-      if (unreadable[0] == pictures.size()) {
+      if (unreadable[0] == images.size()) {
         return Main.FAILED;
       }
       sink.complete();
@@ -270,7 +270,7 @@ final class FeaturesCommand implements Callable<Integer> {
     }
   }
 
-  /** Rows of one array, and the pictures that they are of. */
+  /** Rows of one array, and the images that they are of. */
   private static final class Rows implements Sink {
     private final Path file;
     private final List<String> names = new ArrayList<>();

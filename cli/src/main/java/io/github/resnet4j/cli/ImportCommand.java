@@ -1,6 +1,6 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.onnx.OnnxImport;
 import java.io.IOException;
@@ -62,10 +62,10 @@ final class ImportCommand implements Callable<Integer> {
     if (network.spec().includeTop()) {
       Preprocessing prepared =
           found.preprocessing().orElseGet(() -> ModelOptions.usualPreprocessing(network.spec()));
-      new Classifier(
+      new Model(
               network,
               prepared,
-              found.labels().orElseGet(() -> Classifier.numbered(network.spec().numClasses())))
+              found.labels().orElseGet(() -> Model.numbered(network.spec().numClasses())))
           .save(out);
     } else {
       network.save(out, Map.of());

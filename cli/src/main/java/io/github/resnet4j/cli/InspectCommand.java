@@ -4,8 +4,8 @@ import io.github.resnet4j.Recognition;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.checkpoint.StoredTensor;
+import io.github.resnet4j.figures.FigureFile;
 import io.github.resnet4j.figures.HistogramSheet;
-import io.github.resnet4j.figures.PictureFile;
 import io.github.resnet4j.inspect.TensorStatistics;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -38,7 +38,7 @@ import picocli.CommandLine.Parameters;
       "  resnet4j inspect my.pth --histograms weights.png",
     })
 final class InspectCommand implements Callable<Integer> {
-  /** Charts on one picture. */
+  /** Charts on one image. */
   private static final int MOST_CHARTS = 240;
 
   @Mixin private FormatOption format = new FormatOption();
@@ -111,7 +111,7 @@ final class InspectCommand implements Callable<Integer> {
               "--histograms draws 1 to %d tensors, not %d; choose them with --tensors"
                   .formatted(MOST_CHARTS, charts.size()));
         }
-        PictureFile.writePng(HistogramSheet.draw(charts), histograms);
+        FigureFile.writePng(HistogramSheet.draw(charts), histograms);
         Main.wrote(histograms);
       }
     }

@@ -54,7 +54,7 @@ import picocli.CommandLine.IVersionProvider;
       "0:all went well",
       "1:it could not be done: a file, a download, a network that does not fit",
       "2:the command line was wrong",
-      "3:some pictures could not be read; the others were",
+      "3:some images could not be read; the others were",
       "4:'diff' found a difference",
     },
     footerHeading = "%nExamples:%n",

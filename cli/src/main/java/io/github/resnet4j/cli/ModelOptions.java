@@ -1,6 +1,6 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.PublishedWeights;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
@@ -175,18 +175,17 @@ final class ModelOptions {
   }
 
   /** Network, preprocessing and labels together. */
-  Classifier classifier(@Nullable Path preprocessingFile, @Nullable Path labelsFile)
-      throws IOException {
+  Model classifier(@Nullable Path preprocessingFile, @Nullable Path labelsFile) throws IOException {
     return labelled(embedder(preprocessingFile).requireHead(), labelsFile);
   }
 
   /** The classes under the names of a file, if there is one. */
-  static Classifier labelled(Classifier classifier, @Nullable Path labelsFile) throws IOException {
+  static Model labelled(Model classifier, @Nullable Path labelsFile) throws IOException {
     if (labelsFile != null) {
       return classifier.withLabels(labels(labelsFile, classifier));
     }
     int classes = classifier.labels().size();
-    if (classes == 1000 && classifier.labels().equals(Classifier.numbered(classes))) {
+    if (classes == 1000 && classifier.labels().equals(Model.numbered(classes))) {
       System.err.println(
           "resnet4j: the weights have 1,000 classes without names; if they are ImageNet's, --labels"
               + " imagenet names them");
@@ -195,21 +194,21 @@ final class ModelOptions {
   }
 
   /** The same for embeddings, which need no head and so no classes. */
-  Classifier embedder(@Nullable Path preprocessingFile) throws IOException {
+  Model embedder(@Nullable Path preprocessingFile) throws IOException {
     if (model != null || weights != null) {
       Weights found = findWeights();
       return classifier(found, load(found), preprocessingFile);
     }
-    Classifier embedded = Classifier.embedded();
+    Model embedded = Model.embedded();
     return preprocessingFile == null
         ? embedded
         : embedded.withPreprocessing(Preprocessing.fromJson(preprocessingFile));
   }
 
   /** What was found, and its network, with the preprocessing and the labels that belong to it. */
-  static Classifier classifier(Weights found, ResNet network, @Nullable Path preprocessingFile)
+  static Model classifier(Weights found, ResNet network, @Nullable Path preprocessingFile)
       throws IOException {
-    Classifier classifier = Classifier.of(found, network);
+    Model classifier = Model.of(found, network);
     if (preprocessingFile != null) {
       return classifier.withPreprocessing(Preprocessing.fromJson(preprocessingFile));
     }
@@ -221,15 +220,15 @@ final class ModelOptions {
   /** The usual one, with a word that it is an assumption. */
   static Preprocessing usualPreprocessing(ResNetSpec spec) {
     boolean small = spec.stem() instanceof Stem.SmallImage;
-    Preprocessing usual = Classifier.usualPreprocessing(spec);
+    Preprocessing usual = Model.usualPreprocessing(spec);
     System.err.printf(
-        "resnet4j: the weights do not say how their pictures were prepared; assuming resize %d,"
+        "resnet4j: the weights do not say how their images were prepared; assuming resize %d,"
             + " crop %d and %s's mean and deviation (--preprocessing FILE says otherwise)%n",
         usual.resize(), usual.cropHeight(), small ? "CIFAR" : "ImageNet");
     return usual;
   }
 
-  static List<String> labels(Path file, Classifier classifier) throws IOException {
+  static List<String> labels(Path file, Model classifier) throws IOException {
     List<String> labels;
     try {
       labels =

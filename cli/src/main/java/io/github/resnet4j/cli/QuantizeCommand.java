@@ -1,6 +1,6 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.checkpoint.Npy;
 import io.github.resnet4j.engine.Calibration;
@@ -30,8 +30,8 @@ import picocli.CommandLine.Parameters;
     description = {
       "Turns a network's weights into bytes, for --precision int8.",
       "",
-      "Some pictures show how large its activations get; a hundred of the kind that it will see are"
-          + " plenty. Then the same pictures show what int8 changes.",
+      "Some images show how large its activations get; a hundred of the kind that it will see are"
+          + " plenty. Then the same images show what int8 changes.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -53,15 +53,15 @@ final class QuantizeCommand implements Callable<Integer> {
       required = true,
       arity = "1..*",
       description =
-          "Pictures to calibrate with: files, folders, patterns, or - for a list. A .npy holds"
-              + " pictures that are prepared already, [N, C, H, W].")
+          "Images to calibrate with: files, folders, patterns, or - for a list. A .npy holds"
+              + " images that are prepared already, [N, C, H, W].")
   private List<String> paths = List.of();
 
   @Option(
       names = {"-n", "--images"},
       paramLabel = "N",
       description =
-          "Take so many pictures, evenly from all that were found; default ${DEFAULT-VALUE}.")
+          "Take so many images, evenly from all that were found; default ${DEFAULT-VALUE}.")
   @Range(min = 1)
   private int images = 128;
 
@@ -81,32 +81,32 @@ final class QuantizeCommand implements Callable<Integer> {
   @Option(
       names = "--preprocessing",
       paramLabel = "FILE",
-      description = "How the weights' pictures were prepared, as 'classify' takes it.")
+      description = "How the weights' images were prepared, as 'classify' takes it.")
   private @Nullable Path preprocessingFile;
 
   @Override
   public Integer call() throws IOException {
-    List<Path> pictures = spread(Pictures.find(paths));
-    if (pictures.isEmpty()) {
+    List<Path> images = spread(ImageFiles.find(paths));
+    if (images.isEmpty()) {
       throw new IOException("no images in " + String.join(", ", paths));
     }
-    Classifier classifier = options.classifier(preprocessingFile, null);
+    Model classifier = options.classifier(preprocessingFile, null);
     ResNet network = classifier.network();
     var read = new ArrayList<Tensor>();
     Quantization found;
     var floats = CompileOptions.defaults().withThreads(options.threads);
     try (var calibration = new Calibration(network.compile(floats));
-        var progress = new Progress("calibrate", " pictures", 1)) {
+        var progress = new Progress("calibrate", " images", 1)) {
       int done = 0;
-      for (Path picture : pictures) {
+      for (Path image : images) {
         try {
-          Tensor x = prepared(picture, classifier.preprocessing());
+          Tensor x = prepared(image, classifier.preprocessing());
           calibration.observe(x);
           read.add(x);
         } catch (IOException e) {
           System.err.println("resnet4j: " + Reason.of(e));
         }
-        progress.at(++done, pictures.size());
+        progress.at(++done, images.size());
       }
       if (read.isEmpty()) { // each for a reason that was said
         return Main.FAILED;
@@ -120,12 +120,12 @@ final class QuantizeCommand implements Callable<Integer> {
     return Main.OK;
   }
 
-  private Tensor prepared(Path picture, Preprocessing preprocessing) throws IOException {
-    if (picture.toString().endsWith(".npy")) {
-      return Npy.read(picture);
+  private Tensor prepared(Path image, Preprocessing preprocessing) throws IOException {
+    if (image.toString().endsWith(".npy")) {
+      return Npy.read(image);
     }
     Tensor x = preprocessing.batch(1);
-    preprocessing.apply(decoding.decoder().decode(picture), x, 0);
+    preprocessing.apply(decoding.decoder().decode(image), x, 0);
     return x;
   }
 
@@ -138,15 +138,15 @@ final class QuantizeCommand implements Callable<Integer> {
     return some;
   }
 
-  /** What the pictures say in both precisions. */
-  private static void compare(ResNet network, CompileOptions floats, List<Tensor> pictures) {
+  /** What the images say in both precisions. */
+  private static void compare(ResNet network, CompileOptions floats, List<Tensor> images) {
     int same = 0;
     int all = 0;
     double difference = 0;
     double length = 0;
     try (Session expected = network.compile(floats);
         Session actual = network.compile(floats.withPrecision(Precision.INT8))) {
-      for (Tensor x : pictures) {
+      for (Tensor x : images) {
         float[] a = expected.run(x).data();
         float[] b = actual.run(x).data();
         int classes = a.length / x.dim(0);
@@ -160,7 +160,7 @@ final class QuantizeCommand implements Callable<Integer> {
       }
     }
     System.err.printf(
-        "int8 against fp32 on %,d pictures: %,d of the same first class, logits %.1f %% apart%n",
+        "int8 against fp32 on %,d images: %,d of the same first class, logits %.1f %% apart%n",
         all, same, 100 * Math.sqrt(difference / length));
   }
 

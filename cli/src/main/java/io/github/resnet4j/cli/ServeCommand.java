@@ -1,6 +1,6 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.messages.Reason;
 import io.github.resnet4j.messages.Suggestion;
@@ -133,7 +133,7 @@ final class ServeCommand implements Callable<Integer> {
   @Option(
       names = "--max-pixels",
       paramLabel = "N",
-      description = "Of a picture; default ${DEFAULT-VALUE}.")
+      description = "Of an image; default ${DEFAULT-VALUE}.")
   @Range(min = 1)
   private long maxPixels = ServerOptions.Limits.USUAL.pixels();
 
@@ -294,9 +294,9 @@ final class ServeCommand implements Callable<Integer> {
     if ((certificate == null) != (key == null)) {
       throw new UsageException("--tls-certificate and --tls-key belong together");
     }
-    var given = new LinkedHashMap<String, Classifier>();
+    var given = new LinkedHashMap<String, Model>();
     if (models == null || options.model != null || options.weights != null) {
-      Classifier model = options.embedder(preprocessing.file); // a head is not needed
+      Model model = options.embedder(preprocessing.file); // a head is not needed
       given.put(name(), ModelOptions.labelled(model, labels));
     }
     var stop = new CountDownLatch(1);
@@ -379,7 +379,7 @@ final class ServeCommand implements Callable<Integer> {
   }
 
   /** A checkpoint of the folder, with what lies beside it. */
-  private static Classifier read(Path checkpoint) throws IOException {
+  private static Model read(Path checkpoint) throws IOException {
     Path folder = checkpoint.toAbsolutePath().getParent();
     Path preprocessing = folder == null ? checkpoint : folder.resolve("preprocessing.json");
     Path labels = folder == null ? checkpoint : folder.resolve("labels.txt");
@@ -389,7 +389,7 @@ final class ServeCommand implements Callable<Integer> {
           Weights.find(
               Optional.empty(), checkpoint.toString(), System.getenv(), progress.download());
     }
-    Classifier classifier =
+    Model classifier =
         ModelOptions.classifier(
             found, ModelOptions.open(found), Files.exists(preprocessing) ? preprocessing : null);
     return Files.exists(labels)

@@ -1,13 +1,13 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.checkpoint.AtomicFile;
-import io.github.resnet4j.embeddings.PictureIndex;
-import io.github.resnet4j.embeddings.PictureIndex.Neighbour;
+import io.github.resnet4j.embeddings.ImageIndex;
+import io.github.resnet4j.embeddings.ImageIndex.Neighbour;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.figures.ContactSheet;
-import io.github.resnet4j.figures.PictureFile;
+import io.github.resnet4j.figures.FigureFile;
 import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.messages.Reason;
 import io.github.resnet4j.nn.Layer;
@@ -34,7 +34,7 @@ import picocli.CommandLine.Parameters;
     name = "similar",
     mixinStandardHelpOptions = true,
     description = {
-      "Finds the pictures of a folder that are most like another, by the cosine of their"
+      "Finds the images of a folder that are most like another, by the cosine of their"
           + " embeddings.",
       "",
       "The folder's embeddings are kept in an index, so that the next search only looks at what"
@@ -47,7 +47,7 @@ import picocli.CommandLine.Parameters;
       "  resnet4j similar cat.jpg photos/ -w my.pth --index photos.index --format csv",
     })
 final class SimilarCommand implements Callable<Integer> {
-  /** Pictures after which what is known so far is kept. */
+  /** Images after which what is known so far is kept. */
   private static final int COMMIT = 1024;
 
   // Held, since a logger that nobody holds forgets its level. What Lucene says about vectors at its
@@ -84,7 +84,7 @@ final class SimilarCommand implements Callable<Integer> {
 
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
-  @Parameters(index = "0", paramLabel = "QUERY", description = "The picture.")
+  @Parameters(index = "0", paramLabel = "QUERY", description = "The image.")
   private Path query = Path.of("");
 
   @Parameters(index = "1", paramLabel = "DIR", description = "The folder to search.")
@@ -96,30 +96,30 @@ final class SimilarCommand implements Callable<Integer> {
       throw new IOException(folder + ": does not exist, or is not a folder");
     }
     LUCENE.setLevel(Level.SEVERE);
-    Classifier classifier = options.embedder(preprocessing.file);
+    Model classifier = options.embedder(preprocessing.file);
     ResNet network = classifier.network();
     var prepared = classifier.preprocessing();
     int[] shape =
         layer.shape(
             network, new Shape(prepared.channels(), prepared.cropHeight(), prepared.cropWidth()));
-    List<Path> pictures = Pictures.find(List.of(folder.toString()));
-    if (pictures.isEmpty()) {
+    List<Path> images = ImageFiles.find(List.of(folder.toString()));
+    if (images.isEmpty()) {
       throw new IOException("no images in " + folder);
     }
     String model = fingerprint(classifier);
     int unreadable;
     List<Neighbour> found;
     Path at = index == null ? cached(model) : index;
-    try (var known = new PictureIndex(at, model);
+    try (var known = new ImageIndex(at, model);
         Session session =
-            network.compile(layer.taps(network, options.forAll(network, pictures.size())))) {
+            network.compile(layer.taps(network, options.forAll(network, images.size())))) {
       float[] sought =
           layer.features(session, prepared.apply(decoding.decoder().decode(query)), shape)[0];
       options.requireFinite(new float[][] {sought}, network);
       if (known.wasDamaged()) {
         System.err.printf("resnet4j: %s: the index was damaged and is built again%n", at);
       }
-      unreadable = update(known, pictures, classifier, session, shape);
+      unreadable = update(known, images, classifier, session, shape);
       found = known.nearest(sought, top);
     }
     var rows = new ArrayList<List<Object>>();
@@ -132,24 +132,24 @@ final class SimilarCommand implements Callable<Integer> {
     }
     new Table(List.of("rank", "cosine", "path"), rows).print(format.format, System.out);
     if (output != null) {
-      PictureFile.writePng(ContactSheet.draw(sheet(found)), output);
+      FigureFile.writePng(ContactSheet.draw(sheet(found)), output);
       Main.wrote(output);
     }
     return unreadable == 0 ? Main.OK : Main.SOME_UNREADABLE;
   }
 
-  /** Brings the index up to date with the folder; returns how many pictures could not be read. */
+  /** Brings the index up to date with the folder; returns how many images could not be read. */
   private int update(
-      PictureIndex known, List<Path> pictures, Classifier classifier, Session session, int[] shape)
+      ImageIndex known, List<Path> images, Model classifier, Session session, int[] shape)
       throws IOException {
     Map<String, String> versions = known.versions();
     var gone = new HashSet<>(versions.keySet());
     var changed = new ArrayList<Path>();
-    for (Path picture : pictures) {
-      String name = folder.relativize(picture).toString();
+    for (Path image : images) {
+      String name = folder.relativize(image).toString();
       gone.remove(name);
-      if (!version(picture).equals(versions.get(name))) {
-        changed.add(picture);
+      if (!version(image).equals(versions.get(name))) {
+        changed.add(image);
       }
     }
     for (String name : gone) {
@@ -157,7 +157,7 @@ final class SimilarCommand implements Callable<Integer> {
     }
     int[] unreadable = new int[1];
     if (!changed.isEmpty()) {
-      try (var progress = new Progress("index", " pictures", 1)) {
+      try (var progress = new Progress("index", " images", 1)) {
         new Batches(
                 changed,
                 decoding.decoder(),
@@ -167,14 +167,14 @@ final class SimilarCommand implements Callable<Integer> {
             .forEach(batch -> {
               float[][] features = layer.features(session, batch.tensor(), shape);
               for (int i = 0; i < features.length; i++) {
-                Path picture = batch.files().get(i);
+                Path image = batch.files().get(i);
                 String error = batch.errors()[i];
                 if (error == null) {
-                  error = put(known, picture, features[i]);
+                  error = put(known, image, features[i]);
                 }
                 if (error != null) {
                   unreadable[0]++;
-                  known.remove(folder.relativize(picture).toString());
+                  known.remove(folder.relativize(image).toString());
                   System.err.println("resnet4j: " + error);
                 }
               }
@@ -189,29 +189,28 @@ final class SimilarCommand implements Callable<Integer> {
     }
     known.commit();
     System.err.printf(
-        "%,d pictures, %,d of them new or changed, %,d gone%n",
-        pictures.size(), changed.size(), gone.size());
+        "%,d images, %,d of them new or changed, %,d gone%n",
+        images.size(), changed.size(), gone.size());
     return unreadable[0];
   }
 
-  private @Nullable String put(PictureIndex known, Path picture, float[] embedding)
-      throws IOException {
+  private @Nullable String put(ImageIndex known, Path image, float[] embedding) throws IOException {
     try {
-      known.put(folder.relativize(picture).toString(), version(picture), embedding);
+      known.put(folder.relativize(image).toString(), version(image), embedding);
       return null;
     } catch (IllegalArgumentException e) {
-      return picture + ": " + e.getMessage();
+      return image + ": " + e.getMessage();
     }
   }
 
-  private static String version(Path picture) throws IOException {
-    return Files.size(picture) + " " + Files.getLastModifiedTime(picture).toMillis();
+  private static String version(Path image) throws IOException {
+    return Files.size(image) + " " + Files.getLastModifiedTime(image).toMillis();
   }
 
   /**
    * Tells models apart: by network, preprocessing, layer, and weights from its first to its last.
    */
-  private String fingerprint(Classifier classifier) {
+  private String fingerprint(Model classifier) {
     ResNet network = classifier.network();
     var crc = new CRC32();
     List<Layer.Conv2d> convolutions =

@@ -18,11 +18,11 @@ import picocli.CommandLine.Spec;
     name = "spark-classify",
     mixinStandardHelpOptions = true,
     description = {
-      "Says what is on pictures, on Apache Spark.",
+      "Says what is on images, on Apache Spark.",
       "",
-      "Reads a folder of pictures, or a table with their bytes or paths, from any file system that"
+      "Reads a folder of images, or a table with their bytes or paths, from any file system that"
           + " Hadoop knows, and writes a table: the rows, less the bytes, and a column prediction"
-          + " with labels, probabilities, embedding, error. A picture that cannot be read is a row"
+          + " with labels, probabilities, embedding, error. An image that cannot be read is a row"
           + " with an error. Starts spark-submit, of SPARK_HOME or the PATH.",
     },
     footerHeading = "%nExamples:%n",
@@ -43,7 +43,7 @@ final class SparkClassifyCommand implements Callable<Integer> {
       names = {"-i", "--input"},
       paramLabel = "PATH",
       required = true,
-      description = "A folder of pictures, at any depth, a pattern, or a table.")
+      description = "A folder of images, at any depth, a pattern, or a table.")
   private String input = "";
 
   @Option(
@@ -94,7 +94,7 @@ final class SparkClassifyCommand implements Callable<Integer> {
   @Option(
       names = "--top",
       paramLabel = "N",
-      description = "Classes to name for each picture; default ${DEFAULT-VALUE}.")
+      description = "Classes to name for each image; default ${DEFAULT-VALUE}.")
   @Range(min = 0)
   private int top = 5;
 
@@ -104,7 +104,7 @@ final class SparkClassifyCommand implements Callable<Integer> {
   @Option(
       names = {"-b", "--batch"},
       paramLabel = "N",
-      description = "Pictures that run together; default ${DEFAULT-VALUE}.")
+      description = "Images that run together; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 65_536)
   private int batch = 16;
 
@@ -117,7 +117,7 @@ final class SparkClassifyCommand implements Callable<Integer> {
   @Option(
       names = "--max-pixels",
       paramLabel = "N",
-      description = "Refuse larger pictures; default ${DEFAULT-VALUE}.")
+      description = "Refuse larger images; default ${DEFAULT-VALUE}.")
   @Range(min = 1)
   private long maxPixels = ImageDecoder.DEFAULT_MAX_PIXELS;
 
@@ -143,10 +143,10 @@ final class SparkClassifyCommand implements Callable<Integer> {
             maxPixels);
     ClassifyJob.Outcome outcome = job.run(spark.master());
     System.err.printf(
-        "resnet4j: %,d pictures, %,d of them could not be read; %s%n",
-        outcome.pictures(), outcome.unreadable(), output);
+        "resnet4j: %,d images, %,d of them could not be read; %s%n",
+        outcome.images(), outcome.unreadable(), output);
     return outcome.unreadable() == 0
         ? Main.OK
-        : outcome.unreadable() == outcome.pictures() ? Main.FAILED : Main.SOME_UNREADABLE;
+        : outcome.unreadable() == outcome.images() ? Main.FAILED : Main.SOME_UNREADABLE;
   }
 }

@@ -1,7 +1,7 @@
 package io.github.resnet4j.cli;
 
+import io.github.resnet4j.spark.SparkImages;
 import io.github.resnet4j.spark.SparkMachines;
-import io.github.resnet4j.spark.SparkPictures;
 import io.github.resnet4j.train.Dataset;
 import java.io.IOException;
 import java.util.Map;
@@ -82,7 +82,7 @@ final class SparkTrainCommand implements Callable<Integer> {
         () ->
             options.isDigits()
                 ? Dataset.digits()
-                : SparkPictures.ofFolder(options.data, options.split, options.seed),
+                : SparkImages.ofFolder(options.data, options.split, options.seed),
         (trainer, start, images, recipe) -> {
           try (var machines =
               SparkMachines.open(spark.master(), start, images, recipe, shares, localSteps)) {

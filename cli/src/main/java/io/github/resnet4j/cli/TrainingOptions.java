@@ -1,6 +1,6 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.Stem;
@@ -303,7 +303,7 @@ final class TrainingOptions {
 
   /** Where a training runs. */
   interface Place {
-    void run(Trainer trainer, Classifier start, Dataset images, Recipe recipe)
+    void run(Trainer trainer, Model start, Dataset images, Recipe recipe)
         throws IOException, InterruptedException;
   }
 
@@ -330,7 +330,7 @@ final class TrainingOptions {
     Recipe chosen = recipe(network);
     requireLayers(network);
     Dataset images = source.read();
-    Classifier start = start(pretrained, withClasses(network, images.classes()), images.classes());
+    Model start = start(pretrained, withClasses(network, images.classes()), images.classes());
     String title =
         "%s on %s".formatted(model == null ? start.network().spec().block() : model, data);
     System.err.printf(
@@ -367,7 +367,7 @@ final class TrainingOptions {
   }
 
   private Evaluation evaluateBest(Dataset images) throws IOException {
-    Classifier best = Classifier.load(output.resolve("best.safetensors"));
+    Model best = Model.load(output.resolve("best.safetensors"));
     try (Session session = best.network().compile(CompileOptions.defaults().withThreads(threads))) {
       return Evaluation.of(best, images.val(), session, _ -> {}, _ -> {});
     }
@@ -407,7 +407,7 @@ final class TrainingOptions {
   }
 
   /** The network to begin with, for these classes. */
-  private Classifier start(Optional<Weights> pretrained, ResNetSpec spec, List<String> classes)
+  private Model start(Optional<Weights> pretrained, ResNetSpec spec, List<String> classes)
       throws IOException {
     var random = TorchRandom.manualSeed(seed);
     ResNet network;
@@ -422,13 +422,11 @@ final class TrainingOptions {
       }
     }
     Preprocessing preprocessing =
-        pretrained
-            .flatMap(Weights::preprocessing)
-            .orElseGet(() -> Classifier.usualPreprocessing(spec));
+        pretrained.flatMap(Weights::preprocessing).orElseGet(() -> Model.usualPreprocessing(spec));
     if (preprocessingFile != null) {
       preprocessing = Preprocessing.fromJson(preprocessingFile);
     }
-    return new Classifier(network, preprocessing, classes);
+    return new Model(network, preprocessing, classes);
   }
 
   /** As many classes, but others: what the head knows is of no use. */

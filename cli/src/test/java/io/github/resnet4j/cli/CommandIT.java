@@ -74,17 +74,17 @@ class CommandIT {
   }
 
   @Test
-  void aLongFolderGivesWhatSinglePicturesGive() throws IOException {
-    Path pictures = Files.createDirectories(folder.resolve("many"));
+  void aLongFolderGivesWhatSingleImagesGive() throws IOException {
+    Path images = Files.createDirectories(folder.resolve("many"));
     for (int i = 0; i < 40; i++) {
       Files.copy(
           home.resolve("resnet4j/samples/digit-" + i % 10 + ".png"),
-          pictures.resolve("%02d.png".formatted(i)));
+          images.resolve("%02d.png".formatted(i)));
     }
     Run vectors =
-        run("classify", "-f", "csv", "--top", "1", "--kernels", "vector", pictures.toString());
+        run("classify", "-f", "csv", "--top", "1", "--kernels", "vector", images.toString());
     Run scalar =
-        run("classify", "-f", "csv", "--top", "1", "--kernels", "scalar", pictures.toString());
+        run("classify", "-f", "csv", "--top", "1", "--kernels", "scalar", images.toString());
     assertEquals(0, vectors.code(), vectors.err());
     assertEquals(41, vectors.lines().size());
     for (int i = 1; i <= 40; i++) {
@@ -164,18 +164,17 @@ class CommandIT {
 
   @Test
   void aFolderAsJsonLines() throws IOException {
-    Path pictures = Files.createDirectories(folder.resolve("pictures/deeper"));
+    Path images = Files.createDirectories(folder.resolve("images/deeper"));
     for (int digit : new int[] {3, 5}) {
       Files.copy(
-          home.resolve("resnet4j/samples/digit-" + digit + ".png"),
-          pictures.resolve(digit + ".png"));
+          home.resolve("resnet4j/samples/digit-" + digit + ".png"), images.resolve(digit + ".png"));
     }
-    Files.writeString(pictures.resolve("4.png"), "not a picture");
-    Files.writeString(pictures.resolve("notes.txt"), "not looked at");
+    Files.writeString(images.resolve("4.png"), "not an image");
+    Files.writeString(images.resolve("notes.txt"), "not looked at");
 
-    Run run = run("classify", "--top", "2", "--format", "json", pictures.getParent().toString());
+    Run run = run("classify", "--top", "2", "--format", "json", images.getParent().toString());
 
-    assertEquals(3, run.code(), "some pictures could not be read");
+    assertEquals(3, run.code(), "some images could not be read");
     assertEquals(3, run.lines().size());
     var three = JSON.std.mapFrom(run.lines().get(0));
     assertTrue(three.get("path").toString().endsWith("3.png"));
@@ -187,7 +186,7 @@ class CommandIT {
     assertTrue(JSON.std.mapFrom(run.lines().get(1)).get("error").toString().contains("4.png"));
     assertTrue(run.lines().get(2).contains("5.png"));
     assertTrue(run.err().contains("4.png: is not an image in a known format"), run.err());
-    assertTrue(run.err().contains("1 of 3 pictures could not be read"), run.err());
+    assertTrue(run.err().contains("1 of 3 images could not be read"), run.err());
   }
 
   @Test
@@ -256,7 +255,7 @@ class CommandIT {
     assertEquals(0, converted.code(), converted.err());
     Run recognised = run("classify", "--weights", file.toString(), "samples/digit-5.png");
     assertEquals(0, recognised.code(), recognised.err());
-    assertTrue(recognised.err().contains("do not say how their pictures were prepared"));
+    assertTrue(recognised.err().contains("do not say how their images were prepared"));
     Path other = folder.resolve("other.safetensors");
     var tensors = new LinkedHashMap<String, StoredTensor>();
     tensors.put("fc.bias", StoredTensor.of(Tensor.zeros(3)));
@@ -357,7 +356,7 @@ class CommandIT {
         made.err()
             .matches(
                 "(?s).*digits.safetensors: [\\d,]+ bytes\\R"
-                    + "int8 against fp32 on 8 pictures: 8 of the same first class, logits \\d.\\d %"
+                    + "int8 against fp32 on 8 images: 8 of the same first class, logits \\d.\\d %"
                     + " apart\\R"),
         made.err());
     for (String precision : List.of("int8", "auto", "bf16", "fp32")) {
@@ -416,7 +415,7 @@ class CommandIT {
     assertTrue(odd.err().contains("is no ONNX file, or damaged"), odd.err());
   }
 
-  private static void drawPictures(Path to) throws IOException {
+  private static void drawImages(Path to) throws IOException {
     var random = new Random(1);
     for (int i = 0; i < 20; i++) {
       for (String shape : List.of("disc", "square")) {
@@ -441,7 +440,7 @@ class CommandIT {
   @Test
   void trainsEvaluatesAndClassifies() throws IOException {
     Path photos = folder.resolve("shapes");
-    drawPictures(photos);
+    drawImages(photos);
     String out = folder.resolve("run").toString();
     String data = photos.toString();
     String[] train = {
@@ -472,11 +471,10 @@ class CommandIT {
       assertTrue(line.length() < 80, line);
     }
 
-    for (String picture : List.of("loss", "accuracy", "rate")) {
-      Path svg = folder.resolve("run/" + picture + ".svg");
+    for (String image : List.of("loss", "accuracy", "rate")) {
+      Path svg = folder.resolve("run/" + image + ".svg");
       assertTrue(Files.readString(svg).contains("</svg>"), svg.toString());
-      assertEquals(
-          720, ImageIO.read(folder.resolve("run/" + picture + ".png").toFile()).getWidth());
+      assertEquals(720, ImageIO.read(folder.resolve("run/" + image + ".png").toFile()).getWidth());
     }
     String report = Files.readString(folder.resolve("run/report.html"));
     assertTrue(report.contains("on 8 validation images"), report.substring(0, 2000));
@@ -523,12 +521,11 @@ class CommandIT {
         run("classify", "-w", best.toString(), photos.resolve("disc/3.png").toString());
     assertEquals(0, classified.code(), classified.err());
 
-    Path picture = folder.resolve("confusion.png");
+    Path image = folder.resolve("confusion.png");
     assertEquals(
         0,
-        run("evaluate", "-w", best.toString(), "-d", data, "--confusion", picture.toString())
-            .code());
-    assertTrue(ImageIO.read(picture.toFile()).getWidth() > 100);
+        run("evaluate", "-w", best.toString(), "-d", data, "--confusion", image.toString()).code());
+    assertTrue(ImageIO.read(image.toFile()).getWidth() > 100);
 
     Run mean = run("train", "-d", data, "-m", "resnet20", "--lr", "1e30", "-o", out + "2");
     assertEquals(1, mean.code());
@@ -577,7 +574,7 @@ class CommandIT {
             out + "5");
     assertEquals(1, foreign.code(), "weights of a smaller network");
     assertTrue(foreign.err().contains("layer1.1.conv1.weight"), foreign.err());
-    Files.writeString(photos.resolve("disc/broken.png"), "no picture");
+    Files.writeString(photos.resolve("disc/broken.png"), "no image");
     Run strict =
         run("train", "-d", data, "-m", "resnet8", "--epochs", "1", "--strict", "-o", out + "6");
     assertEquals(1, strict.code(), strict.err());
@@ -598,7 +595,7 @@ class CommandIT {
 
   @Test
   void aTrainingKilledAgainAndAgainEndsAsOneThatWasNot() throws IOException, InterruptedException {
-    drawPictures(folder.resolve("shapes"));
+    drawImages(folder.resolve("shapes"));
     assertEquals(0, run(training("whole")).code());
     var command = new ArrayList<>(List.of("sh", launcher.toString()));
     command.addAll(List.of(training("parts")));
@@ -634,7 +631,7 @@ class CommandIT {
 
   @Test
   void aFullDiskLeavesTheStateBefore() throws IOException {
-    drawPictures(folder.resolve("shapes"));
+    drawImages(folder.resolve("shapes"));
     // No file may be longer than 2 MB: the model fits, the state does not.
     var command = new ArrayList<>(List.of("sh", "-c", "ulimit -f 4000; exec sh \"$@\"", "sh"));
     command.add(launcher.toString());
@@ -719,7 +716,7 @@ class CommandIT {
     assertEquals("resnet4j: none: does not exist, or is not a folder\n", data.err());
     Run empty = run("classify", folder.toString());
     assertEquals(1, empty.code());
-    assertTrue(empty.err().contains("no pictures in "), empty.err());
+    assertTrue(empty.err().contains("no images in "), empty.err());
     Run pattern = run("classify", "*.none");
     assertTrue(pattern.err().contains("*.none: matches no file"), pattern.err());
     Run model = run("classify", "-m", "resnet51", "samples/digit-1.png");
@@ -797,7 +794,7 @@ class CommandIT {
         Path.of("../core/src/main/resources/io/github/resnet4j/digits.pth"),
         place.resolve("digits.pth"));
     Npy.write(place.resolve("x.npy"), Tensor.filled(1, 1, 3, 224, 224));
-    drawPictures(place.resolve("photos"));
+    drawImages(place.resolve("photos"));
     var commands =
         Pattern.compile("^(?:\\| .* \\| `)?(\\./resnet4j [^`\n]*)", Pattern.MULTILINE)
             .matcher(Files.readString(place.resolve("README.md")))
@@ -832,7 +829,7 @@ class CommandIT {
             "-o",
             output.toString());
     assertEquals(0, run.code(), run.err());
-    // 0.1 for 64 pictures, 0.4 for 256, of which one-cycle begins with a 25th.
+    // 0.1 for 64 images, 0.4 for 256, of which one-cycle begins with a 25th.
     String first = Files.readAllLines(output.resolve("metrics.csv")).get(1).split(",")[1];
     assertEquals(0.016, Double.parseDouble(first), 1e-9);
   }

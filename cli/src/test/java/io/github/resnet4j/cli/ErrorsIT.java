@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.github.resnet4j.Architecture;
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.checkpoint.Npy;
 import io.github.resnet4j.cli.Command.Run;
@@ -84,7 +84,7 @@ class ErrorsIT {
     for (float value : new float[] {Float.NaN, Float.POSITIVE_INFINITY}) {
       Path resnet4j = home.resolve("resnet4j");
       Npy.write(resnet4j.resolve("zeros.npy"), Tensor.zeros(1, 3, 32, 32));
-      Classifier digits = Classifier.embedded();
+      Model digits = Model.embedded();
       digits.network().state().get("layer2.0.conv1.weight").data()[7] = value;
       digits.save(resnet4j.resolve("bad.pth"));
       Run run = shell("sh resnet4j " + arguments);
@@ -221,7 +221,7 @@ class ErrorsIT {
   @Test
   void anInputThatIsNotFiniteIsNamed() throws IOException {
     Path resnet4j = home.resolve("resnet4j");
-    Classifier.embedded().save(resnet4j.resolve("good.pth"));
+    Model.embedded().save(resnet4j.resolve("good.pth"));
     Npy.write(resnet4j.resolve("nan.npy"), Tensor.filled(Float.NaN, 1, 3, 32, 32));
     Run run = shell("sh resnet4j forward -w good.pth -i nan.npy -o y.npy");
     assertEquals("resnet4j: nan.npy: holds NaN or infinity\n", run.err());

@@ -168,7 +168,7 @@ class LauncherIT {
               .runProcess(
                   locale,
                   "",
-                  List.of("sh", script.toString(), folder.resolve("pictures").toString()));
+                  List.of("sh", script.toString(), folder.resolve("images").toString()));
       assertEquals(0, run.code(), run.err());
       assertTrue(run.out().contains("grüße/bär.png"), run.out());
     }

@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.jr.ob.JSON;
 import io.github.resnet4j.Architecture;
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointWriter;
@@ -116,7 +116,7 @@ class LookIT {
   @ParameterizedTest
   @CsvSource({"gradcam", "gradcam++", "eigencam", "occlusion"})
   void predictionsAreExplained(String method) throws IOException {
-    Path picture = folder.resolve("six.png");
+    Path image = folder.resolve("six.png");
     Path values = folder.resolve("six.npy");
     Run run =
         run(
@@ -125,7 +125,7 @@ class LookIT {
             "--method",
             method,
             "-o",
-            picture.toString(),
+            image.toString(),
             "--values",
             values.toString());
     assertEquals(0, run.code(), run.err());
@@ -139,7 +139,7 @@ class LookIT {
       most = Math.max(most, value);
     }
     assertEquals(1, most, 1e-3); // scaled to its largest
-    assertTrue(ImageIO.read(picture.toFile()).getWidth() > 700);
+    assertTrue(ImageIO.read(image.toFile()).getWidth() > 700);
   }
 
   @Test
@@ -155,13 +155,12 @@ class LookIT {
 
   @Test
   void featuresGoIntoEveryFormat() throws IOException {
-    Path pictures = Files.createDirectories(folder.resolve("pictures"));
+    Path images = Files.createDirectories(folder.resolve("images"));
     for (int i = 0; i < 10; i++) {
-      Files.copy(
-          home.resolve("resnet4j/samples/digit-" + i + ".png"), pictures.resolve(i + ".png"));
+      Files.copy(home.resolve("resnet4j/samples/digit-" + i + ".png"), images.resolve(i + ".png"));
     }
-    Files.writeString(pictures.resolve("broken.png"), "no picture");
-    String from = pictures.toString();
+    Files.writeString(images.resolve("broken.png"), "no image");
+    String from = images.toString();
 
     Run lines = run("features", from);
     assertEquals(3, lines.code(), lines.err());
@@ -176,7 +175,7 @@ class LookIT {
     Tensor array = Npy.read(npy);
     assertArrayEquals(new int[] {10, 64}, array.shape());
     List<String> names = Files.readAllLines(folder.resolve("f.paths.txt"));
-    int row = names.indexOf(pictures.resolve("6.png").toString());
+    int row = names.indexOf(images.resolve("6.png").toString());
     for (int i = 0; i < 64; i++) {
       assertEquals(((Number) expected.get(i)).floatValue(), array.data()[row * 64 + i], 1e-6f);
     }
@@ -205,22 +204,21 @@ class LookIT {
 
     assertEquals(2, run("features", from, "-o", folder.resolve("f.xyz").toString()).code());
     assertEquals(2, run("features", from, "--format", "npy").code());
-    assertEquals(1, run("features", pictures.resolve("broken.png").toString()).code());
+    assertEquals(1, run("features", images.resolve("broken.png").toString()).code());
   }
 
   @Test
-  void similarPicturesAreFoundAndTheIndexFollowsTheFolder() throws IOException {
-    Path pictures = Files.createDirectories(folder.resolve("pictures"));
+  void similarImagesAreFoundAndTheIndexFollowsTheFolder() throws IOException {
+    Path images = Files.createDirectories(folder.resolve("images"));
     for (int i = 0; i < 10; i++) {
-      Files.copy(
-          home.resolve("resnet4j/samples/digit-" + i + ".png"), pictures.resolve(i + ".png"));
+      Files.copy(home.resolve("resnet4j/samples/digit-" + i + ".png"), images.resolve(i + ".png"));
     }
     Path index = folder.resolve("index");
     Path sheet = folder.resolve("sheet.png");
     String[] search = {
       "similar",
       "samples/digit-6.png",
-      pictures.toString(),
+      images.toString(),
       "--top",
       "3",
       "--format",
@@ -233,12 +231,12 @@ class LookIT {
     Run first = run(search);
     assertEquals(0, first.code(), first.err());
     assertEquals(
-        "10 pictures, 10 of them new or changed, 0 gone\nwrote " + sheet + "\n", first.err());
+        "10 images, 10 of them new or changed, 0 gone\nwrote " + sheet + "\n", first.err());
     assertEquals(4, first.lines().size());
-    assertEquals("1,1.0000," + pictures.resolve("6.png"), first.lines().get(1));
+    assertEquals("1,1.0000," + images.resolve("6.png"), first.lines().get(1));
     assertTrue(ImageIO.read(sheet.toFile()).getWidth() > 700);
 
-    assertTrue(run(search).err().startsWith("10 pictures, 0 of them new or changed, 0 gone\n"));
+    assertTrue(run(search).err().startsWith("10 images, 0 of them new or changed, 0 gone\n"));
 
     try (var files = Files.newDirectoryStream(index, "segments_*")) {
       for (Path file : files) {
@@ -249,24 +247,24 @@ class LookIT {
         "resnet4j: %s: the index was damaged and is built again\n".formatted(index) + first.err(),
         run(search).err());
 
-    Files.delete(pictures.resolve("6.png"));
-    Files.copy(home.resolve("resnet4j/samples/digit-6.png"), pictures.resolve("again.png"));
+    Files.delete(images.resolve("6.png"));
+    Files.copy(home.resolve("resnet4j/samples/digit-6.png"), images.resolve("again.png"));
     Files.copy(
-        pictures.resolve("3.png"), pictures.resolve("4.png"), StandardCopyOption.REPLACE_EXISTING);
-    Files.setLastModifiedTime(pictures.resolve("4.png"), FileTime.fromMillis(1_000_000_000_000L));
-    Files.writeString(pictures.resolve("broken.png"), "no picture");
+        images.resolve("3.png"), images.resolve("4.png"), StandardCopyOption.REPLACE_EXISTING);
+    Files.setLastModifiedTime(images.resolve("4.png"), FileTime.fromMillis(1_000_000_000_000L));
+    Files.writeString(images.resolve("broken.png"), "no image");
     Run changed = run(search);
     assertEquals(3, changed.code());
-    assertTrue(changed.err().contains("11 pictures, 3 of them new or changed, 1 gone"));
+    assertTrue(changed.err().contains("11 images, 3 of them new or changed, 1 gone"));
     assertTrue(changed.err().contains("broken.png"));
-    assertEquals("1,1.0000," + pictures.resolve("again.png"), changed.lines().get(1));
+    assertEquals("1,1.0000," + images.resolve("again.png"), changed.lines().get(1));
 
     // Another layer's embeddings are another index's; here it begins anew.
     String[] other = Arrays.copyOf(search, search.length + 3);
     other[search.length] = "--layer";
     other[search.length + 1] = "layer2";
     other[search.length + 2] = "--pool";
-    assertTrue(run(other).err().contains("11 pictures, 11 of them new"));
+    assertTrue(run(other).err().contains("11 images, 11 of them new"));
     assertEquals(1, run("similar", "samples/digit-6.png", "samples/digit-1.png").code());
   }
 
@@ -336,7 +334,7 @@ class LookIT {
     assertEquals(0, run("diff", "resnet50", "resnet50").code());
 
     // What another program says that its layers gave.
-    var classifier = Classifier.load(DIGITS);
+    var classifier = Model.load(DIGITS);
     Tensor x = TorchRandom.manualSeed(1).randn(1, 3, 32, 32);
     Npy.write(folder.resolve("x.npy"), x);
     var expected = new LinkedHashMap<String, StoredTensor>();

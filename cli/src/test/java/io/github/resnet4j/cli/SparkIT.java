@@ -105,15 +105,15 @@ class SparkIT {
 
   @Test
   void aFolderBecomesATable() throws IOException {
-    Path pictures = Files.createDirectories(folder.resolve("pictures/more"));
-    Files.copy(home.resolve("resnet4j/samples/digit-6.png"), pictures.resolve("six.png"));
-    Files.writeString(pictures.resolve("words.png"), "no picture");
-    Files.writeString(pictures.resolve("notes.txt"), "not asked for");
+    Path images = Files.createDirectories(folder.resolve("images/more"));
+    Files.copy(home.resolve("resnet4j/samples/digit-6.png"), images.resolve("six.png"));
+    Files.writeString(images.resolve("words.png"), "no image");
+    Files.writeString(images.resolve("notes.txt"), "not asked for");
     Path said = folder.resolve("said");
     String[] arguments = {
       "spark-classify",
       "-i",
-      pictures.getParent().toString(),
+      images.getParent().toString(),
       "-o",
       said.toString(),
       "--to",
@@ -126,7 +126,7 @@ class SparkIT {
     };
     Run first = run(arguments);
     assertEquals(Main.SOME_UNREADABLE, first.code(), first.err());
-    assertTrue(first.err().contains("2 pictures, 1 of them could not be read"), first.err());
+    assertTrue(first.err().contains("2 images, 1 of them could not be read"), first.err());
     Map<String, Map<String, Object>> rows = rows(said);
     assertEquals(List.of("six.png", "words.png"), List.copyOf(rows.keySet()));
     Map<?, ?> six = prediction(rows.get("six.png"));
@@ -160,7 +160,7 @@ class SparkIT {
 
   @Test
   void aKilledExecutorLosesAndDoublesNothing() throws Exception {
-    // 3,000 paths of ten pictures: some seconds of work for two executors.
+    // 3,000 paths of ten images: some seconds of work for two executors.
     int count = 3000;
     var paths = new ArrayList<String>();
     for (int i = 0; i < count; i++) {

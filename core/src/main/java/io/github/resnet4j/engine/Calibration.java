@@ -5,8 +5,8 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 
 /**
- * Finds out how large activations get: run some pictures through {@link #observe}, prepared as for
- * a prediction, and ask for the {@link #quantization}. A hundred are plenty.
+ * Finds out how large activations get: run some images through {@link #observe}, prepared as for a
+ * prediction, and ask for the {@link #quantization}. A hundred are plenty.
  */
 public final class Calibration implements AutoCloseable {
   /** Which magnitudes are worth telling apart. */
@@ -38,7 +38,7 @@ public final class Calibration implements AutoCloseable {
   }
 
   /**
-   * Takes pictures into account.
+   * Takes images into account.
    *
    * @param x {@code [N, C, H, W]}
    */
@@ -52,11 +52,11 @@ public final class Calibration implements AutoCloseable {
   /**
    * What was found.
    *
-   * @throws IllegalStateException if no picture was observed
+   * @throws IllegalStateException if no image was observed
    */
   public Quantization quantization(Method method) {
     if (histograms.isEmpty()) {
-      throw new IllegalStateException("no picture was observed");
+      throw new IllegalStateException("no image was observed");
     }
     var ranges = new LinkedHashMap<String, Float>();
     histograms.forEach((name, histogram) -> {

@@ -47,7 +47,7 @@ public enum Precision {
                   .orElseThrow(() ->
                       new IllegalArgumentException(
                           "int8 needs to know how large activations get: calibrate the network"
-                              + " with some of its pictures first (resnet4j quantize)"))
+                              + " with some of its images first (resnet4j quantize)"))
                   .ranges());
       case WEIGHTS -> (quantization.isPresent() ? INT8 : FP32).numbers(quantization, kernels);
       case AUTO -> {

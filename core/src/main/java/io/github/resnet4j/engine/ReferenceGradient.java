@@ -29,7 +29,7 @@ import java.util.function.UnaryOperator;
 /**
  * How the result of a trained network changes with the result of one of its layers: {@link
  * ReferenceForward} and the way back to that layer, with batch norm as in {@code model.eval()}.
- * Plain loops, for explanations of a picture or two; {@link TrainingSession} is the fast one for
+ * Plain loops, for explanations of an image or two; {@link TrainingSession} is the fast one for
  * weights.
  */
 public record ReferenceGradient(Sequential network, StateDict state, Team team) {

@@ -33,13 +33,13 @@ public record Explainer(ResNet network) {
      */
     EIGENCAM,
     /**
-     * Occlusion: how much the class's probability falls where a square covers the picture (Zeiler
-     * and Fergus, arXiv 1311.2901, section 4.2). Needs no gradient, but many predictions.
+     * Occlusion: how much the class's probability falls where a square covers the image (Zeiler and
+     * Fergus, arXiv 1311.2901, section 4.2). Needs no gradient, but many predictions.
      */
     OCCLUSION
   }
 
-  /** Squares along the shorter side of a picture, half overlapping. */
+  /** Squares along the shorter side of an image, half overlapping. */
   private static final int SQUARES = 14;
 
   private static final int BATCH = 16;
@@ -62,20 +62,20 @@ public record Explainer(ResNet network) {
   }
 
   /**
-   * A heat map of one picture.
+   * A heat map of one image.
    *
    * @param x {@code [1, C, H, W]}, prepared as the weights ask
    * @param index the class to explain; the most likely one if it is empty
    * @param layer whose result is looked at, such as {@link #lastStage()}; occlusion needs none
    * @param options threads and kernels
-   * @throws IllegalArgumentException if there is no such class or layer, or x is not one picture
+   * @throws IllegalArgumentException if there is no such class or layer, or x is not one image
    */
   public HeatMap explain(
       Tensor x, Method method, OptionalInt index, String layer, CompileOptions options) {
     int classes = network.spec().numClasses();
     if (x.rank() != 4 || x.dim(0) != 1 || x.dim(1) != network.spec().inChannels()) {
       throw new IllegalArgumentException(
-          "the picture must be [1, %d, H, W], was %s".formatted(network.spec().inChannels(), x));
+          "the image must be [1, %d, H, W], was %s".formatted(network.spec().inChannels(), x));
     }
     if (index.isPresent() && (index.getAsInt() < 0 || index.getAsInt() >= classes)) {
       throw new IllegalArgumentException(

@@ -3,10 +3,10 @@ package io.github.resnet4j.explain;
 import io.github.resnet4j.tensor.Tensor;
 
 /**
- * Where on a picture a network saw what speaks for a class.
+ * Where on an image a network saw what speaks for a class.
  *
  * @param index the class it is about
- * @param logits of the picture, {@code [1, classes]}
+ * @param logits of the image, {@code [1, classes]}
  * @param map as computed, {@code [h, w]}: at a layer's resolution, negative values set to zero; for
  *     occlusion the fall of the class's probability where it is covered
  * @param values the same from 0 to 1 at the resolution of the network's input, {@code [H, W]}

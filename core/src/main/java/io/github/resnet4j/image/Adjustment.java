@@ -4,8 +4,8 @@ import java.util.Arrays;
 import java.util.function.IntUnaryOperator;
 
 /**
- * What augmentation does to a picture's geometry and colours, pixel for pixel as torchvision's
- * functions of these names do it to Pillow's pictures. Pixels that come from beyond the border are
+ * What augmentation does to an image's geometry and colours, pixel for pixel as torchvision's
+ * functions of these names do it to Pillow's images. Pixels that come from beyond the border are
  * black.
  */
 public enum Adjustment {
@@ -132,7 +132,7 @@ public enum Adjustment {
   private static final int FIXED = 16;
 
   /**
-   * The adjusted picture.
+   * The adjusted image.
    *
    * @param strength in the adjustment's own unit; without meaning where it has none
    */

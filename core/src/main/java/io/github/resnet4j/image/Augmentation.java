@@ -10,22 +10,22 @@ import java.util.Random;
 import java.util.random.RandomGenerator;
 
 /**
- * What training does to a picture so that a network never sees it twice the same: chosen at random,
+ * What training does to an image so that a network never sees it twice the same: chosen at random,
  * as torchvision's transforms of the same names do.
  *
- * @param crop which part of a picture is taken
- * @param flip whether half of the pictures are mirrored; not for letters and digits
- * @param invert the part of the pictures that become their negative: RandomInvert
- * @param trivial whether each picture is adjusted in one way, of any strength: TrivialAugment
- *     (arXiv 2103.10158) with its wide ranges
+ * @param crop which part of an image is taken
+ * @param flip whether half of the images are mirrored; not for letters and digits
+ * @param invert the part of the images that become their negative: RandomInvert
+ * @param trivial whether each image is adjusted in one way, of any strength: TrivialAugment (arXiv
+ *     2103.10158) with its wide ranges
  * @param jitter by how much brightness, contrast and saturation change at most, 0 to 1, as
  *     ColorJitter
- * @param erase the part of the pictures that lose a rectangle: RandomErasing (arXiv 1708.04896)
+ * @param erase the part of the images that lose a rectangle: RandomErasing (arXiv 1708.04896)
  */
 public record Augmentation(
     Crop crop, boolean flip, double invert, boolean trivial, double jitter, double erase)
     implements Serializable {
-  /** Which part of a picture a network is trained on. */
+  /** Which part of an image a network is trained on. */
   public enum Crop {
     /** The middle, as for classification. */
     CENTER,
@@ -41,7 +41,7 @@ public record Augmentation(
     PAD
   }
 
-  /** Pictures as they are. */
+  /** Images as they are. */
   public static final Augmentation NONE = of(Crop.CENTER, false);
 
   /**
@@ -74,8 +74,8 @@ public record Augmentation(
    *
    * @param random the source of all chance: the same one gives the same pixels
    */
-  public Pixels apply(Pixels picture, Preprocessing preprocessing, RandomGenerator random) {
-    Pixels source = preprocessing.channels() == 1 ? picture.toGray() : picture;
+  public Pixels apply(Pixels image, Preprocessing preprocessing, RandomGenerator random) {
+    Pixels source = preprocessing.channels() == 1 ? image.toGray() : image;
     Pixels cut =
         switch (crop) {
           case CENTER -> preprocessing.crop(source);
@@ -109,12 +109,12 @@ public record Augmentation(
   }
 
   /** One adjustment at random, with one of 31 strengths. */
-  private static Pixels trivial(Pixels picture, RandomGenerator random) {
+  private static Pixels trivial(Pixels image, RandomGenerator random) {
     var adjustment = Adjustment.values()[random.nextInt(Adjustment.values().length)];
     double part = random.nextInt(STRENGTHS) / (STRENGTHS - 1.0);
     double sign = random.nextBoolean() ? 1 : -1;
     return adjustment.apply(
-        picture,
+        image,
         switch (adjustment) {
           case SHEAR_X, SHEAR_Y, BRIGHTNESS, SATURATION, CONTRAST, SHARPNESS -> 0.99 * sign * part;
           case TRANSLATE_X, TRANSLATE_Y -> 32 * sign * part;

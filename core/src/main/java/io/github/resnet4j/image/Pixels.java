@@ -11,7 +11,7 @@ public record Pixels(
   public Pixels {
     if (width < 1 || height < 1 || (channels != 1 && channels != 3)) {
       throw new IllegalArgumentException(
-          "no picture has %d × %d pixels of %d channels".formatted(width, height, channels));
+          "no image has %d × %d pixels of %d channels".formatted(width, height, channels));
     }
     if (data.length != (long) width * height * channels) {
       throw new IllegalArgumentException("the array does not hold width · height · channels bytes");
@@ -33,12 +33,12 @@ public record Pixels(
     return new Pixels(width, height, 1, gray);
   }
 
-  /** The whole picture in other extents, as Pillow resizes. */
+  /** The whole image in other extents, as Pillow resizes. */
   public Pixels resized(int newWidth, int newHeight, Interpolation interpolation) {
     return Resize.window(this, newWidth, newHeight, interpolation, 0, 0, newWidth, newHeight);
   }
 
-  /** A part of the picture; what lies beyond its border is black. */
+  /** A part of the image; what lies beyond its border is black. */
   Pixels window(int left, int top, int newWidth, int newHeight) {
     byte[] cut = new byte[newWidth * newHeight * channels];
     int from = Math.max(0, left);
@@ -60,7 +60,7 @@ public record Pixels(
   }
 
   /**
-   * Turns and mirrors the picture upright.
+   * Turns and mirrors the image upright.
    *
    * @param orientation the EXIF tag's value, 1 (upright) to 8
    */

@@ -13,8 +13,8 @@ import java.util.SequencedMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * How a weight file's authors turned a picture into the network's input: the shorter side resized
- * to {@code resize}, the centre cropped, values scaled to [0, 1] and normalised. It belongs to the
+ * How a weight file's authors turned an image into the network's input: the shorter side resized to
+ * {@code resize}, the centre cropped, values scaled to [0, 1] and normalised. It belongs to the
  * weights, not to the network: the wrong one costs accuracy silently.
  *
  * <p>Equal to {@code weights.transforms()} of torchvision on the same decoded pixels, bit for bit.
@@ -83,26 +83,26 @@ public record Preprocessing(
     return mean.size();
   }
 
-  /** One picture as the network's input, {@code [1, channels, cropHeight, cropWidth]}. */
-  public Tensor apply(Pixels picture) {
+  /** One image as the network's input, {@code [1, channels, cropHeight, cropWidth]}. */
+  public Tensor apply(Pixels image) {
     Tensor input = batch(1);
-    apply(picture, input, 0);
+    apply(image, input, 0);
     return input;
   }
 
-  /** Room for some pictures, {@code [size, channels, cropHeight, cropWidth]}. */
+  /** Room for some images, {@code [size, channels, cropHeight, cropWidth]}. */
   public Tensor batch(int size) {
     return Tensor.zeros(size, channels(), cropHeight, cropWidth);
   }
 
   /**
-   * Writes one picture into a batch.
+   * Writes one image into a batch.
    *
    * @param batch {@code [N, channels, cropHeight, cropWidth]}
    * @param index which of the N
    */
-  public void apply(Pixels picture, Tensor batch, int index) {
-    normalize(crop(channels() == 1 ? picture.toGray() : picture), batch, index);
+  public void apply(Pixels image, Tensor batch, int index) {
+    normalize(crop(channels() == 1 ? image.toGray() : image), batch, index);
   }
 
   /**
@@ -135,9 +135,9 @@ public record Preprocessing(
   }
 
   /** The resized and cropped pixels, before they become floats. */
-  public Pixels crop(Pixels picture) {
-    int width = picture.width();
-    int height = picture.height();
+  public Pixels crop(Pixels image) {
+    int width = image.width();
+    int height = image.height();
     int shorter = Math.min(width, height);
     // As torchvision rounds: the longer side down, the crop's corner to even.
     int longer = (int) ((double) ((long) resize * Math.max(width, height)) / shorter);
@@ -146,7 +146,7 @@ public record Preprocessing(
     int top = (int) Math.rint((newHeight - cropHeight) / 2.0);
     int left = (int) Math.rint((newWidth - cropWidth) / 2.0);
     return Resize.window(
-        picture, newWidth, newHeight, interpolation, left, top, cropWidth, cropHeight);
+        image, newWidth, newHeight, interpolation, left, top, cropWidth, cropHeight);
   }
 
   /**

@@ -7,7 +7,7 @@ import java.util.Arrays;
  * with weights in 22-bit fixed point. Only the window that is asked for is computed.
  *
  * <p>The horizontal pass is the first, unless the height shrinks by more than twice what the width
- * does: so does Pillow 13. Versions that always begin horizontally differ on such tall pictures by
+ * does: so does Pillow 13. Versions that always begin horizontally differ on such tall images by
  * single steps.
  */
 final class Resize {
@@ -80,7 +80,7 @@ final class Resize {
   }
 
   /**
-   * Resizes a picture to {@code width × height} and returns the window of it that begins at {@code
+   * Resizes an image to {@code width × height} and returns the window of it that begins at {@code
    * (left, top)}.
    */
   static Pixels window(

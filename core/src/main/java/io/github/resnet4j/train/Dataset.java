@@ -41,7 +41,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
 
   private static final int CIFAR_SIDE = 32;
   private static final int DIGIT_SIDE = 8;
-  private static final int DIGIT_PICTURE = 160;
+  private static final int DIGIT_IMAGE = 160;
 
   /** Where an image's pixels come from, each time anew. */
   public interface Source {
@@ -198,7 +198,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
       data[i] = (byte) Math.round(gray[i / 3] * (255 / 16.0));
     }
     return new Pixels(DIGIT_SIDE, DIGIT_SIDE, 3, data)
-        .resized(DIGIT_PICTURE, DIGIT_PICTURE, Interpolation.BICUBIC);
+        .resized(DIGIT_IMAGE, DIGIT_IMAGE, Interpolation.BICUBIC);
   }
 
   /**

@@ -1,6 +1,6 @@
 package io.github.resnet4j.train;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.Prediction;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.image.Pixels;
@@ -14,12 +14,12 @@ import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
 
 /**
- * How well a model does on pictures whose classes are known.
+ * How well a model does on images whose classes are known.
  *
  * @param classes the model's labels
- * @param confusion {@code [truth][prediction]}: how many pictures
- * @param topFive how many pictures of each class had it among the five most likely
- * @param outcomes each picture's
+ * @param confusion {@code [truth][prediction]}: how many images
+ * @param topFive how many images of each class had it among the five most likely
+ * @param outcomes each image's
  */
 public record Evaluation(
     List<String> classes, long[][] confusion, long[] topFive, List<Outcome> outcomes) {
@@ -27,17 +27,17 @@ public record Evaluation(
   private static final int TOP = 5;
 
   /**
-   * What a picture was taken for.
+   * What an image was taken for.
    *
    * @param predicted the index of the most likely class
    * @param probability of that class
-   * @param truthProbability of the picture's own class
+   * @param truthProbability of the image's own class
    */
   public record Outcome(
       Example example, int predicted, double probability, double truthProbability) {}
 
   /**
-   * Runs a model on pictures; what cannot be read is left out.
+   * Runs a model on images; what cannot be read is left out.
    *
    * @param examples their labels are indices into the classifier's
    * @param session the network, compiled
@@ -45,7 +45,7 @@ public record Evaluation(
    * @param unreadable hears what could not be read
    */
   public static Evaluation of(
-      Classifier classifier,
+      Model classifier,
       List<Example> examples,
       Session session,
       IntConsumer progress,
@@ -56,20 +56,20 @@ public record Evaluation(
             classifier.labels(), new long[classes][classes], new long[classes], new ArrayList<>());
     for (int i = 0; i < examples.size(); i += BATCH) {
       List<Example> some = examples.subList(i, Math.min(examples.size(), i + BATCH));
-      var pictures = new ArrayList<Pixels>();
+      var images = new ArrayList<Pixels>();
       var read = new ArrayList<Example>();
       List<Object> decoded = some.parallelStream().map(example -> decode(example)).toList();
       for (int n = 0; n < some.size(); n++) {
         switch (decoded.get(n)) {
-          case Pixels picture -> {
-            pictures.add(picture);
+          case Pixels image -> {
+            images.add(image);
             read.add(some.get(n));
           }
           case IOException failure -> unreadable.accept(failure);
           default -> throw new IllegalStateException();
         }
       }
-      var predictions = classifier.classify(pictures, classes, session);
+      var predictions = classifier.classify(images, classes, session);
       for (int n = 0; n < read.size(); n++) {
         int truth = read.get(n).label();
         List<Prediction> all = predictions.get(n);
@@ -97,35 +97,33 @@ public record Evaluation(
     }
   }
 
-  /** Pictures of a class. */
+  /** Images of a class. */
   public long count(int label) {
     return Arrays.stream(confusion[label]).sum();
   }
 
-  /** All pictures. */
+  /** All images. */
   public long count() {
     return IntStream.range(0, confusion.length).mapToLong(this::count).sum();
   }
 
-  /** The part of the pictures whose most likely class was right, 0 to 1. */
+  /** The part of the images whose most likely class was right, 0 to 1. */
   public double accuracy() {
     return (double) IntStream.range(0, confusion.length).mapToLong(k -> confusion[k][k]).sum()
         / count();
   }
 
-  /** The part of the pictures whose class was among the five most likely, 0 to 1. */
+  /** The part of the images whose class was among the five most likely, 0 to 1. */
   public double topFiveAccuracy() {
     return (double) Arrays.stream(topFive).sum() / count();
   }
 
-  /** Of the pictures of a class, the part that was found, 0 to 1; NaN without any. */
+  /** Of the images of a class, the part that was found, 0 to 1; NaN without any. */
   public double recall(int label) {
     return (double) confusion[label][label] / count(label);
   }
 
-  /**
-   * Of the pictures that were taken for a class, the part that is of it, 0 to 1; NaN without any.
-   */
+  /** Of the images that were taken for a class, the part that is of it, 0 to 1; NaN without any. */
   public double precision(int label) {
     long taken = IntStream.range(0, confusion.length).mapToLong(k -> confusion[k][label]).sum();
     return (double) confusion[label][label] / taken;

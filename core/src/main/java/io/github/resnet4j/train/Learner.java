@@ -1,6 +1,6 @@
 package io.github.resnet4j.train;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.Session;
@@ -21,7 +21,7 @@ import java.util.function.IntFunction;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
-/** Learns from pictures, part by part: gradients, and what losses and counts come to. */
+/** Learns from images, part by part: gradients, and what losses and counts come to. */
 final class Learner implements AutoCloseable {
   private final ResNet network;
   private final Preprocessing preprocessing;
@@ -90,7 +90,7 @@ final class Learner implements AutoCloseable {
    *
    * @throws IllegalArgumentException if the memory does not suffice for a single image
    */
-  static int fitting(Classifier start, Recipe recipe, int share, int threads, long memory) {
+  static int fitting(Model start, Recipe recipe, int share, int threads, long memory) {
     int steps = 1;
     while (true) {
       int part = Math.ceilDiv(share, steps);
@@ -116,7 +116,7 @@ final class Learner implements AutoCloseable {
     }
   }
 
-  private static long bytes(Classifier start, Recipe recipe, int part, int threads) {
+  private static long bytes(Model start, Recipe recipe, int part, int threads) {
     ResNet network = start.network();
     Preprocessing preprocessing = start.preprocessing();
     long session =
@@ -146,21 +146,21 @@ final class Learner implements AutoCloseable {
     return optimizer;
   }
 
-  /** Begins to read the pictures of a part, if that was not begun already. */
+  /** Begins to read the images of a part, if that was not begun already. */
   void prepare(IntFunction<Example> all, Part next, long seed) {
     if (!next.equals(prepared)) {
       prepared = next;
-      loading = loader.begin(all, next.pictures(), recipe.augmentation(), seed);
+      loading = loader.begin(all, next.images(), recipe.augmentation(), seed);
     }
   }
 
   /**
    * Adds the gradients of a part, scaled to its share of a step.
    *
-   * @param all the pictures that there are, by index
+   * @param all the images that there are, by index
    * @param next what comes then, which is read meanwhile
    * @param seed of the epoch
-   * @param size pictures of the step
+   * @param size images of the step
    * @param sum takes losses and counts
    */
   void learn(
@@ -173,8 +173,8 @@ final class Learner implements AutoCloseable {
       throws InterruptedException {
     double busy = loader.seconds();
     prepare(all, now, seed);
-    Loader.Batch batch = loader.await(all, now.pictures(), loading, images);
-    prepared = null; // another epoch's is another picture
+    Loader.Batch batch = loader.await(all, now.images(), loading, images);
+    prepared = null; // another epoch's is another image
     loading = List.of();
     if (next != null) {
       prepare(all, next, seed);

@@ -16,8 +16,8 @@ import java.util.concurrent.atomic.LongAdder;
 import java.util.function.IntFunction;
 
 /**
- * Decodes and augments the pictures of a batch while the one before is learnt from. What becomes of
- * a picture follows from seed, epoch and picture alone, whatever the number of threads.
+ * Decodes and augments the images of a batch while the one before is learnt from. What becomes of
+ * an image follows from seed, epoch and image alone, whatever the number of threads.
  */
 final class Loader implements AutoCloseable {
   private final Preprocessing preprocessing;
@@ -25,7 +25,7 @@ final class Loader implements AutoCloseable {
   private final LongAdder busy = new LongAdder();
 
   /**
-   * Pictures as the network takes them.
+   * Images as the network takes them.
    *
    * @param images {@code [N, C, H, W]}, of which the first {@code examples.size()} are filled
    * @param examples what they are
@@ -43,9 +43,9 @@ final class Loader implements AutoCloseable {
   /**
    * Begins with a batch; {@link #await} has it when it is done.
    *
-   * @param all the pictures there are, by index
+   * @param all the images there are, by index
    * @param chosen the indices of those of the batch
-   * @param seed together with the index, what a picture's augmentation follows from
+   * @param seed together with the index, what an image's augmentation follows from
    */
   List<Future<Tensor>> begin(
       IntFunction<Example> all, List<Integer> chosen, Augmentation augmentation, long seed) {

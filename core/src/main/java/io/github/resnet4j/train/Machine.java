@@ -1,6 +1,6 @@
 package io.github.resnet4j.train;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.engine.ParameterArrays;
 import io.github.resnet4j.train.Dataset.Example;
 import io.github.resnet4j.train.Machines.Assignment;
@@ -23,7 +23,7 @@ public final class Machine implements AutoCloseable {
    * @param start what the training began with; its weights do not matter
    * @param part images of a micro-batch, at most: {@link Trainer#microBatch}
    */
-  public Machine(Classifier start, Recipe recipe, int part, int threads) {
+  public Machine(Model start, Recipe recipe, int part, int threads) {
     this.recipe = recipe;
     this.learner = new Learner(start.network(), start.preprocessing(), recipe, part, threads);
   }
@@ -31,9 +31,9 @@ public final class Machine implements AutoCloseable {
   /**
    * Does an assignment.
    *
-   * @param pictures by index, those of the assignment
+   * @param images by index, those of the assignment
    */
-  public Contribution work(State from, Assignment assignment, IntFunction<Example> pictures)
+  public Contribution work(State from, Assignment assignment, IntFunction<Example> images)
       throws InterruptedException {
     boolean alone = !from.memory().isEmpty();
     from.restore(learner.session());
@@ -50,7 +50,7 @@ public final class Machine implements AutoCloseable {
       int before = sum.read;
       for (Part part : share.parts()) {
         Part next = ++at < parts.size() ? parts.get(at) : null;
-        learner.learn(pictures, part, next, assignment.seed(), share.size(), sum);
+        learner.learn(images, part, next, assignment.seed(), share.size(), sum);
       }
       if (alone && sum.read > before) {
         learner.optimizer().step(share.rate());
@@ -71,16 +71,16 @@ public final class Machine implements AutoCloseable {
   }
 
   /**
-   * Looks at held-out pictures.
+   * Looks at held-out images.
    *
-   * @param pictures by index
+   * @param images by index
    * @param first of those to look at
    * @param end the one after the last
    */
-  public Contribution look(State from, IntFunction<Example> pictures, int first, int end)
+  public Contribution look(State from, IntFunction<Example> images, int first, int end)
       throws InterruptedException {
     from.restore(learner.session());
-    return learner.look(pictures, first, end);
+    return learner.look(images, first, end);
   }
 
   @Override

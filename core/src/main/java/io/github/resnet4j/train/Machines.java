@@ -16,7 +16,7 @@ import java.util.List;
  * more than its assignment, which any other may do again.
  */
 public interface Machines {
-  /** Into how many shares the pictures of a step are cut. */
+  /** Into how many shares the images of a step are cut. */
   int count();
 
   /** Images of a micro-batch on each machine: {@link Trainer#microBatch}. */
@@ -38,9 +38,9 @@ public interface Machines {
       throws IOException, InterruptedException;
 
   /**
-   * Has the held-out pictures looked at, with the weights of a state.
+   * Has the held-out images looked at, with the weights of a state.
    *
-   * @param count of the pictures
+   * @param count of the images
    * @return the sum of losses and counts
    */
   Contribution look(State from, int count) throws IOException, InterruptedException;
@@ -80,17 +80,17 @@ public interface Machines {
   }
 
   /**
-   * Pictures that are learnt from at once.
+   * Images that are learnt from at once.
    *
-   * @param pictures their indices
-   * @param done how many pictures of the epoch are done with them: what chance follows from
+   * @param images their indices
+   * @param done how many images of the epoch are done with them: what chance follows from
    */
-  record Part(List<Integer> pictures, int done) implements Serializable {}
+  record Part(List<Integer> images, int done) implements Serializable {}
 
   /**
    * What a machine does of a step.
    *
-   * @param size of how many pictures the gradients are to be the mean: those of the step on all
+   * @param size of how many images the gradients are to be the mean: those of the step on all
    *     machines, or those of the share for a machine that steps alone
    * @param rate for a machine that steps alone
    */
@@ -103,11 +103,11 @@ public interface Machines {
    * @param shares one for each step
    */
   record Assignment(long seed, List<Share> shares) implements Serializable {
-    /** The indices of all pictures that it needs. */
-    public List<Integer> pictures() {
+    /** The indices of all images that it needs. */
+    public List<Integer> images() {
       return shares.stream()
           .flatMap(share -> share.parts().stream())
-          .flatMap(part -> part.pictures().stream())
+          .flatMap(part -> part.images().stream())
           .toList();
     }
   }

@@ -5,15 +5,15 @@ import java.io.Serializable;
 import java.util.SplittableRandom;
 
 /**
- * Mixes each picture of a batch with its neighbour, and their targets alike, as torchvision's
+ * Mixes each image of a batch with its neighbour, and their targets alike, as torchvision's
  * transforms MixUp and CutMix do.
  *
  * @param mixup alpha of the Beta distribution that says how much of which (arXiv 1710.09412), or 0
- * @param cutmix the same for pictures that get a rectangle of another (arXiv 1905.04899), or 0;
- *     where both are given each batch is mixed in one way or the other
+ * @param cutmix the same for images that get a rectangle of another (arXiv 1905.04899), or 0; where
+ *     both are given each batch is mixed in one way or the other
  */
 public record Mixing(double mixup, double cutmix) implements Serializable {
-  /** Pictures as they are. */
+  /** Images as they are. */
   public static final Mixing NONE = new Mixing(0, 0);
 
   /**

@@ -163,7 +163,7 @@ public record Recipe(
    *       epochs, its drops at 32,000 and 48,000 steps come after 82 and 123;
    *   <li>{@code torchvision-v1}, {@code torchvision-v2}: those of its {@code IMAGENET1K_V1} and
    *       {@code V2} weights, on one machine;
-   *   <li>{@code small-images}: for few pictures of about 32 pixels that must not be mirrored.
+   *   <li>{@code small-images}: for few images of about 32 pixels that must not be mirrored.
    * </ul>
    *
    * @throws IllegalArgumentException listing the names there are

@@ -139,7 +139,7 @@ interface Rounds {
           int from = Math.min(step.parts.size(), machine * partsOfShare);
           int end = Math.min(step.parts.size(), from + partsOfShare);
           List<Part> parts = List.copyOf(step.parts.subList(from, end));
-          int own = parts.stream().mapToInt(part -> part.pictures().size()).sum();
+          int own = parts.stream().mapToInt(part -> part.images().size()).sum();
           if (own > 0) {
             shares.add(new Share(parts, stepsAlone() ? own : step.size, step.rate));
           }

@@ -1,6 +1,6 @@
 package io.github.resnet4j.train;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.engine.ParameterArrays;
 import io.github.resnet4j.engine.TrainingSession;
@@ -166,7 +166,7 @@ public final class Trainer {
     double loss;
   }
 
-  private final Classifier start;
+  private final Model start;
   private final Dataset data;
   private final Recipe recipe;
   private final int threads;
@@ -184,7 +184,7 @@ public final class Trainer {
    *     names layers that the network lacks
    */
   public Trainer(
-      Classifier start,
+      Model start,
       Dataset data,
       Recipe recipe,
       int threads,
@@ -195,7 +195,7 @@ public final class Trainer {
   }
 
   private Trainer(
-      Classifier start,
+      Model start,
       Dataset data,
       Recipe recipe,
       int threads,
@@ -242,7 +242,7 @@ public final class Trainer {
    * @throws IllegalArgumentException if the memory does not suffice for a single image
    */
   public static int microBatch(
-      Classifier start, Recipe recipe, int images, int machines, int threads, long memory) {
+      Model start, Recipe recipe, int images, int machines, int threads, long memory) {
     int share = Math.ceilDiv(Math.min(recipe.batch(), images), machines);
     return recipe.accumulate() > 0
         ? Math.ceilDiv(Math.min(recipe.batch(), images), recipe.accumulate() * machines)
@@ -284,7 +284,7 @@ public final class Trainer {
    * @throws ArithmeticException if the training diverges: the loss is NaN, infinite or a thousand
    *     times that of guessing; the files are those of the epoch before
    */
-  public Classifier run(boolean resume) throws IOException, InterruptedException {
+  public Model run(boolean resume) throws IOException, InterruptedException {
     try (var folder = RunFolder.lock(output);
         RunFolder.@Nullable Saved saved = resume && folder.hasState() ? folder.open() : null) {
       int microBatch;
@@ -340,7 +340,7 @@ public final class Trainer {
     int smallest = microBatch;
     for (PlannedStep step : plan(0, 0, microBatch)) {
       for (Part part : step.parts()) {
-        smallest = Math.min(smallest, part.pictures().size());
+        smallest = Math.min(smallest, part.images().size());
       }
     }
     try {
@@ -405,7 +405,7 @@ public final class Trainer {
   }
 
   /** The model as it is now: with averaged weights, where the recipe says so. */
-  private Classifier model(Run run) {
+  private Model model(Run run) {
     run.exchange();
     StateDict state = run.session().state();
     run.exchange();
@@ -427,7 +427,7 @@ public final class Trainer {
     learn(run, progress, times);
     double seconds = (System.nanoTime() - begin) / 1e9;
     int count = data.train().size() - before;
-    Classifier now = model(run);
+    Model now = model(run);
     Contribution held = look(run);
     int together = run.rounds.machines();
     var result =

@@ -1,4 +1,4 @@
-/** Training: pictures with labels, schedules, optimizers and the loop over epochs. */
+/** Training: images with labels, schedules, optimizers and the loop over epochs. */
 @NullMarked
 package io.github.resnet4j.train;
 

@@ -2,8 +2,8 @@ package io.github.resnet4j.checkpoint;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Golden;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.Recognition;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
@@ -120,7 +120,7 @@ class FuzzTest {
       Recognition.of(checkpoint);
     }
     try {
-      Classifier.read(name.toString(), bytes);
+      Model.read(name.toString(), bytes);
     } catch (CheckpointException _) {
       // Few have the notes of a network.
     }

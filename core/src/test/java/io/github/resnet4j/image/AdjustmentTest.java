@@ -17,7 +17,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** What augmentation does to pictures, against torchvision's functions on Pillow's pictures. */
+/** What augmentation does to images, against torchvision's functions on Pillow's images. */
 class AdjustmentTest {
   private static final Map<String, Tensor> GOLDEN = Golden.tensors("adjustments.safetensors");
 
@@ -29,12 +29,12 @@ class AdjustmentTest {
     return bytes;
   }
 
-  private static Pixels picture() {
-    return new Pixels(37, 26, 3, bytes(GOLDEN.get("picture")));
+  private static Pixels image() {
+    return new Pixels(37, 26, 3, bytes(GOLDEN.get("image")));
   }
 
   static Stream<String> names() {
-    return GOLDEN.keySet().stream().filter(name -> !name.equals("picture"));
+    return GOLDEN.keySet().stream().filter(name -> !name.equals("image"));
   }
 
   @ParameterizedTest
@@ -43,7 +43,7 @@ class AdjustmentTest {
     String[] words = name.split(" ");
     Pixels found =
         Adjustment.valueOf(words[0].toUpperCase(Locale.ROOT))
-            .apply(picture(), Double.parseDouble(words[1]));
+            .apply(image(), Double.parseDouble(words[1]));
     assertArrayEquals(bytes(GOLDEN.get(name)), found.data());
   }
 
@@ -86,10 +86,10 @@ class AdjustmentTest {
   void chanceFollowsFromItsSource() {
     var all = new Augmentation(Augmentation.Crop.RANDOM_RESIZED, true, 0.5, true, 0.4, 0.5);
     var preprocessing = Preprocessing.imagenet(24, 24);
-    byte[] first = all.apply(picture(), preprocessing, new SplittableRandom(1)).data();
-    assertArrayEquals(first, all.apply(picture(), preprocessing, new SplittableRandom(1)).data());
+    byte[] first = all.apply(image(), preprocessing, new SplittableRandom(1)).data();
+    assertArrayEquals(first, all.apply(image(), preprocessing, new SplittableRandom(1)).data());
     assertNotEquals(
         Arrays.hashCode(first),
-        Arrays.hashCode(all.apply(picture(), preprocessing, new SplittableRandom(2)).data()));
+        Arrays.hashCode(all.apply(image(), preprocessing, new SplittableRandom(2)).data()));
   }
 }

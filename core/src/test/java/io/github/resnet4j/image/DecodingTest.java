@@ -78,7 +78,7 @@ class DecodingTest {
         "lossless.webp",
         "lossy.webp",
       })
-  void truncatedPicturesAreRefused(String name) throws IOException {
+  void truncatedImagesAreRefused(String name) throws IOException {
     byte[] bytes = Files.readAllBytes(Golden.path("images/" + name));
     for (int length : new int[] {0, 1, 10, 30, bytes.length / 2, bytes.length * 4 / 5}) {
       Path file = folder.resolve(name);
@@ -93,7 +93,7 @@ class DecodingTest {
   /** Random damage: pixels or an error that names the file, nothing else. */
   @ParameterizedTest
   @MethodSource("exact")
-  void damagedPicturesAreReadOrRefused(Map.Entry<String, Map<String, Object>> golden)
+  void damagedImagesAreReadOrRefused(Map.Entry<String, Map<String, Object>> golden)
       throws IOException {
     byte[] original = Files.readAllBytes(Golden.path("images/" + golden.getKey()));
     var random = new SplittableRandom(original.length);

@@ -38,7 +38,7 @@ class PreprocessingTest {
     var fields = (Map<String, ?>) golden.getValue().get("fields");
 
     Tensor x =
-        Preprocessing.fromFields(fields).apply(picture((String) golden.getValue().get("source")));
+        Preprocessing.fromFields(fields).apply(image((String) golden.getValue().get("source")));
 
     var first = Golden.list(golden.getValue().get("first"));
     for (int i = 0; i < first.size(); i++) {
@@ -50,8 +50,8 @@ class PreprocessingTest {
         golden.getValue().get("sha256"), DecodingTest.sha256(bytes.array()), golden.getKey());
   }
 
-  /** A golden picture, or noise that golden.py drew from the same generator. */
-  private static Pixels picture(String source) throws IOException {
+  /** A golden image, or noise that golden.py drew from the same generator. */
+  private static Pixels image(String source) throws IOException {
     if (!source.startsWith("noise ")) {
       return ImageDecoder.DEFAULT.decode(Golden.path("images/" + source));
     }

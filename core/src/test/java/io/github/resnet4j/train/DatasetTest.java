@@ -17,7 +17,7 @@ import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Data sets that are not folders of pictures. */
+/** Data sets that are not folders of images. */
 class DatasetTest {
   @TempDir Path home;
 
@@ -44,11 +44,11 @@ class DatasetTest {
     assertEquals(9, data.train().size());
     assertEquals(2, data.val().size());
     assertEquals(2, data.train().get(2).label());
-    Pixels picture = data.train().get(2).source().read();
+    Pixels image = data.train().get(2).source().read();
     int at = 2 * 3073 + 1;
     for (int i : new int[] {0, 31, 32, 1023}) {
       for (int c = 0; c < 3; c++) {
-        assertEquals(first[at + c * 1024 + i], picture.data()[3 * i + c]);
+        assertEquals(first[at + c * 1024 + i], image.data()[3 * i + c]);
       }
     }
   }

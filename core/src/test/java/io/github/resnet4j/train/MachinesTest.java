@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.Architecture;
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.image.Augmentation;
 import io.github.resnet4j.image.Augmentation.Crop;
@@ -37,13 +37,13 @@ class MachinesTest {
 
   @BeforeEach
   void draw() throws IOException {
-    DrawnPictures.draw(home.resolve("data"));
+    DrawnImages.draw(home.resolve("data"));
     data = Dataset.of(home.resolve("data"), 0, 0);
   }
 
-  private static Classifier start() {
+  private static Model start() {
     var spec = Architecture.named("resnet8").toBuilder().numClasses(2).build();
-    return new Classifier(
+    return new Model(
         ResNet.initialize(spec, TorchRandom.manualSeed(0)),
         new Preprocessing(
             24, 24, 24, Interpolation.BILINEAR, List.of(.5f, .5f, .5f), List.of(.3f, .3f, .3f)),
@@ -85,10 +85,10 @@ class MachinesTest {
     }
 
     @Override
-    public Contribution look(State from, int pictures) throws InterruptedException {
+    public Contribution look(State from, int images) throws InterruptedException {
       try (Machine machine = machine()) {
         return wired(machine.look(wired(from), data.val()::get, 0, 5))
-            .add(machine.look(wired(from), data.val()::get, 5, pictures));
+            .add(machine.look(wired(from), data.val()::get, 5, images));
       }
     }
 
@@ -134,11 +134,11 @@ class MachinesTest {
     return new Trainer(start(), data, recipe, 2, home.resolve(output), Duration.ZERO, List.of(ear));
   }
 
-  private Classifier alone(Recipe recipe, Ear ear) throws IOException, InterruptedException {
+  private Model alone(Recipe recipe, Ear ear) throws IOException, InterruptedException {
     return trainer(recipe, "alone", ear).run(false);
   }
 
-  private Classifier together(Recipe recipe, int count, int localSteps, Ear ear)
+  private Model together(Recipe recipe, int count, int localSteps, Ear ear)
       throws IOException, InterruptedException {
     return trainer(recipe, "together", ear)
         .on(new Here(data, recipe, count, localSteps))
@@ -182,12 +182,12 @@ class MachinesTest {
   @Test
   void machinesLearnAsOneThatCutsItsStepsIntoAsManyParts()
       throws IOException, InterruptedException {
-    // 2 machines with 2 parts each, of 6 pictures; 2 steps.
+    // 2 machines with 2 parts each, of 6 images; 2 steps.
     Recipe recipe = recipe(1).toBuilder().batch(24).build();
     var one = new Ear();
-    Classifier alone = alone(recipe.toBuilder().accumulate(4).build(), one);
+    Model alone = alone(recipe.toBuilder().accumulate(4).build(), one);
     var many = new Ear();
-    Classifier together = together(recipe.toBuilder().accumulate(2).build(), 2, 1, many);
+    Model together = together(recipe.toBuilder().accumulate(2).build(), 2, 1, many);
     double apart = difference(alone.network().state(), together.network().state());
     assertTrue(apart < FLOAT_ORDER, "apart " + apart);
     assertEquals(one.epochs.getFirst().trainLoss(), many.epochs.getFirst().trainLoss(), 1e-6);
@@ -210,8 +210,8 @@ class MachinesTest {
   @Test
   void stepsThatAreNotWholeAreSharedToo() throws IOException, InterruptedException {
     Recipe recipe = recipe(1).toBuilder().batch(10).build(); // 48 = 4 · 10 + 8; shares of 4, 4, 2
-    Classifier alone = alone(recipe.toBuilder().accumulate(3).build(), new Ear());
-    Classifier together = together(recipe, 3, 1, new Ear());
+    Model alone = alone(recipe.toBuilder().accumulate(3).build(), new Ear());
+    Model together = together(recipe, 3, 1, new Ear());
     double apart = difference(alone.network().state(), together.network().state());
     assertTrue(apart < FLOAT_ORDER, "apart " + apart);
   }
@@ -229,7 +229,7 @@ class MachinesTest {
   @Test
   void runningStatisticsAreTheMeanOfTheMachines() throws IOException, InterruptedException {
     Recipe recipe = recipe(1).toBuilder().batch(48).averaging(0).build(); // one step
-    Classifier together = together(recipe, 2, 1, new Ear());
+    Model together = together(recipe, 2, 1, new Ear());
     // The same two halves, each learnt from alone: momentum 0.1 from a mean of 0.
     var order = new ArrayList<Integer>();
     for (int i = 0; i < 48; i++) {
@@ -239,7 +239,7 @@ class MachinesTest {
     double[] mean = new double[16];
     for (int half = 0; half < 2; half++) {
       var indices = order.subList(24 * half, 24 * half + 24);
-      Classifier start = start();
+      Model start = start();
       try (var learner = new Learner(start.network(), start.preprocessing(), recipe, 24, 2)) {
         learner.learn(
             data.train()::get,
@@ -294,7 +294,7 @@ class MachinesTest {
 
   @Test
   void whatAMachineCannotReadIsSaid() throws IOException, InterruptedException {
-    Files.writeString(home.resolve("data/train/disc/broken.png"), "no picture");
+    Files.writeString(home.resolve("data/train/disc/broken.png"), "no image");
     data = Dataset.of(home.resolve("data"), 0, 0);
     var ear = new Ear();
     together(recipe(1), 2, 1, ear);

@@ -9,12 +9,12 @@ import java.util.Arrays;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 
-/** Mixed pictures and targets belong together. */
+/** Mixed images and targets belong together. */
 class MixingTest {
   private static final int SIDE = 16;
 
-  /** Picture n is all n + 1, its target class n. */
-  private static Tensor pictures() {
+  /** Image n is all n + 1, its target class n. */
+  private static Tensor images() {
     Tensor images = Tensor.filled(0, 3, 2, SIDE, SIDE);
     for (int i = 0; i < images.data().length; i++) {
       images.data()[i] = i / (2 * SIDE * SIDE) + 1;
@@ -27,9 +27,9 @@ class MixingTest {
   }
 
   @Test
-  void mixupBlendsEachPictureWithTheOneBefore() {
+  void mixupBlendsEachImageWithTheOneBefore() {
     for (int seed = 0; seed < 20; seed++) {
-      Tensor images = pictures();
+      Tensor images = images();
       float[] targets = targets();
       new Mixing(0.4, 0).apply(images, targets, 3, new SplittableRandom(seed));
       float kept = targets[0];
@@ -44,9 +44,9 @@ class MixingTest {
   }
 
   @Test
-  void cutmixTakesAsMuchOfTheTargetAsOfThePicture() {
+  void cutmixTakesAsMuchOfTheTargetAsOfTheImage() {
     for (int seed = 0; seed < 20; seed++) {
-      Tensor images = pictures();
+      Tensor images = images();
       float[] targets = targets();
       new Mixing(0, 1).apply(images, targets, 3, new SplittableRandom(seed));
       for (int n = 0; n < 3; n++) {
@@ -76,10 +76,10 @@ class MixingTest {
 
   @Test
   void withoutAlphasNothingChanges() {
-    Tensor images = pictures();
+    Tensor images = images();
     float[] targets = targets();
     Mixing.NONE.apply(images, targets, 3, new SplittableRandom(1));
-    assertArrayEquals(pictures().data(), images.data());
+    assertArrayEquals(images().data(), images.data());
     assertArrayEquals(targets(), targets);
   }
 }

@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.Architecture;
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.engine.CompileOptions;
@@ -25,18 +25,18 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Training on pictures that the test draws. */
+/** Training on images that the test draws. */
 class TrainerTest {
   @TempDir Path home;
 
   @BeforeEach
   void draw() throws IOException {
-    DrawnPictures.draw(home.resolve("data"));
+    DrawnImages.draw(home.resolve("data"));
   }
 
-  private static Classifier start() {
+  private static Model start() {
     var spec = Architecture.named("resnet20").toBuilder().numClasses(2).build();
-    return new Classifier(
+    return new Model(
         ResNet.initialize(spec, TorchRandom.manualSeed(0)),
         new Preprocessing(
             24, 24, 24, Interpolation.BILINEAR, List.of(.5f, .5f, .5f), List.of(.3f, .3f, .3f)),
@@ -116,7 +116,7 @@ class TrainerTest {
     assertTrue(best > 0.8, ear.epochs.toString());
     assertEquals(13, Files.readAllLines(home.resolve("run/metrics.csv")).size());
 
-    Classifier found = Classifier.load(home.resolve("run/best.safetensors"));
+    Model found = Model.load(home.resolve("run/best.safetensors"));
     int right = 0;
     try (var session = found.network().compile(CompileOptions.defaults())) {
       for (var example : Dataset.of(home.resolve("data"), 0, 0).val()) {
@@ -348,10 +348,10 @@ class TrainerTest {
   void theMicroBatchFollowsFromTheMemory() {
     var spec = Architecture.named("resnet18");
     var start =
-        new Classifier(
+        new Model(
             ResNet.initialize(spec, TorchRandom.manualSeed(0)),
             Preprocessing.imagenet(256, 224),
-            Classifier.numbered(1000));
+            Model.numbered(1000));
     Recipe recipe = Recipe.named("torchvision-v2");
     int before = 0;
     for (int gigabytes : List.of(2, 6, 64)) {
@@ -374,8 +374,8 @@ class TrainerTest {
   }
 
   @Test
-  void anUnreadablePictureIsSaidAndLeftOut() throws IOException, InterruptedException {
-    Files.writeString(home.resolve("data/train/disc/broken.png"), "no picture");
+  void anUnreadableImageIsSaidAndLeftOut() throws IOException, InterruptedException {
+    Files.writeString(home.resolve("data/train/disc/broken.png"), "no image");
     var ear = new Ear();
     trainer(recipe(2, 0.02), "run", ear).run(false);
     assertEquals(2, ear.unreadable.size(), ear.unreadable.toString());
@@ -393,9 +393,9 @@ class TrainerTest {
   @Test
   void whatIsFrozenStays() throws IOException, InterruptedException {
     var data = Dataset.of(home.resolve("data"), 0, 0);
-    Classifier start = start();
+    Model start = start();
     Recipe recipe = recipe(1, 0.02).toBuilder().frozen(List.of("stem", "layer1.0.conv2")).build();
-    Classifier end =
+    Model end =
         new Trainer(start, data, recipe, 2, home.resolve("run"), Duration.ZERO, List.of())
             .run(false);
     for (String name : List.of("conv1.weight", "layer1.0.conv2.weight", "layer1.0.conv1.weight")) {
@@ -419,13 +419,13 @@ class TrainerTest {
         new Preprocessing(
             32, 32, 32, Interpolation.BILINEAR, List.of(.3f, .3f, .3f), List.of(.35f, .35f, .35f));
     var scratch =
-        new Classifier(
+        new Model(
             ResNet.initialize(first, TorchRandom.manualSeed(1)), preprocessing, before.classes());
     Recipe full =
         Recipe.named("small-images").toBuilder()
             .schedule(new Schedule(Schedule.Kind.ONE_CYCLE, 0.1, 10, 0, List.of()))
             .build();
-    Classifier knows = train(scratch, before, full, "before");
+    Model knows = train(scratch, before, full, "before");
     Recipe few =
         full.toBuilder()
             .schedule(new Schedule(Schedule.Kind.COSINE, 0.03, 20, 0, List.of()))
@@ -435,11 +435,11 @@ class TrainerTest {
         io.github.resnet4j.checkpoint.Checkpoint.open(home.resolve("before/last.safetensors"))) {
       assertEquals(6, knows.labels().size());
       var network = ResNet.loadForTransfer(spec, checkpoint, TorchRandom.manualSeed(2)).network();
-      var fine = new Classifier(network, preprocessing, after.classes());
+      var fine = new Model(network, preprocessing, after.classes());
       double tuned = heldOut(fine, after, few, "tuned");
       double fresh =
           heldOut(
-              new Classifier(
+              new Model(
                   ResNet.initialize(spec, TorchRandom.manualSeed(1)),
                   preprocessing,
                   after.classes()),
@@ -451,15 +451,15 @@ class TrainerTest {
     }
   }
 
-  private Classifier train(Classifier start, Dataset data, Recipe recipe, String name)
+  private Model train(Model start, Dataset data, Recipe recipe, String name)
       throws IOException, InterruptedException {
     return new Trainer(start, data, recipe, 2, home.resolve(name), Duration.ofHours(1), List.of())
         .run(false);
   }
 
-  private double heldOut(Classifier start, Dataset data, Recipe recipe, String name)
+  private double heldOut(Model start, Dataset data, Recipe recipe, String name)
       throws IOException, InterruptedException {
-    Classifier end = train(start, data, recipe, name);
+    Model end = train(start, data, recipe, name);
     try (var session = end.network().compile(CompileOptions.defaults())) {
       return Evaluation.of(end, data.val(), session, _ -> {}, _ -> {}).accuracy();
     }

@@ -19,7 +19,7 @@ import org.apache.parquet.schema.MessageType;
 import org.apache.parquet.schema.MessageTypeParser;
 
 /**
- * Features in a Parquet file, a row for each picture: {@code path} (string), {@code features} (list
+ * Features in a Parquet file, a row for each image: {@code path} (string), {@code features} (list
  * of float32) or {@code error} (string). Not compressed, since floats hardly are. The file appears
  * at {@link #complete}; without it, it does not.
  */
@@ -36,7 +36,7 @@ public final class ParquetFeatures implements AutoCloseable {
           }
           """);
 
-  /** What becomes of one picture: features, or why there are none. */
+  /** What becomes of one image: features, or why there are none. */
   private record Row(String path, float[] features, String error) {}
 
   private final AtomicFile file;
@@ -57,12 +57,12 @@ public final class ParquetFeatures implements AutoCloseable {
             .build();
   }
 
-  /** Adds a picture's features. */
+  /** Adds an image's features. */
   public void add(String path, float[] features) throws IOException {
     writer.write(new Row(path, features, ""));
   }
 
-  /** Adds a picture that has none. */
+  /** Adds an image that has none. */
   public void addError(String path, String error) throws IOException {
     writer.write(new Row(path, new float[0], error));
   }

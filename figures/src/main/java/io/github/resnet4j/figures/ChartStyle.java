@@ -93,7 +93,7 @@ final class ChartStyle {
 
   /** Writes {@code name.png} and {@code name.svg} into a folder; each appears whole. */
   static void write(IChart chart, Path folder, String name) throws IOException {
-    PictureFile.write(toSvg(chart).getBytes(StandardCharsets.UTF_8), folder.resolve(name + ".svg"));
-    PictureFile.writePng(BitmapEncoder.getBufferedImage(chart), folder.resolve(name + ".png"));
+    FigureFile.write(toSvg(chart).getBytes(StandardCharsets.UTF_8), folder.resolve(name + ".svg"));
+    FigureFile.writePng(BitmapEncoder.getBufferedImage(chart), folder.resolve(name + ".png"));
   }
 }

@@ -8,7 +8,7 @@ import java.awt.RenderingHints;
 import java.awt.image.BufferedImage;
 import java.util.List;
 
-/** Pictures beside each other, each with a line below; the first is framed. */
+/** Images beside each other, each with a line below; the first is framed. */
 public final class ContactSheet {
   private static final int SIDE = 168;
   private static final int GAP = 16;
@@ -16,12 +16,12 @@ public final class ContactSheet {
   private static final int COLUMNS = 5;
 
   /**
-   * A picture on the sheet.
+   * An image on the sheet.
    *
    * @param title bold, below it
    * @param caption below that
    */
-  public record Entry(Pixels picture, String title, String caption) {}
+  public record Entry(Pixels image, String title, String caption) {}
 
   private ContactSheet() {}
 
@@ -44,7 +44,7 @@ public final class ContactSheet {
       Entry entry = entries.get(i);
       int x = GAP + i % columns * (SIDE + GAP);
       int y = GAP + i / columns * (SIDE + CAPTION + GAP);
-      BufferedImage small = PictureFile.thumbnail(entry.picture, SIDE);
+      BufferedImage small = FigureFile.thumbnail(entry.image, SIDE);
       pen.setColor(new Color(0xF1F3F5));
       pen.fillRect(x, y, SIDE, SIDE);
       pen.drawImage(

@@ -32,7 +32,7 @@ public record Figure(String title, double width, double height, List<Mark> marks
   public enum Role {
     /** A layer like others. */
     LAYER("#f1f3f5", "#868e96", "#2b3036", "#7d8590"),
-    /** A convolution that makes the picture smaller. */
+    /** A convolution that makes the image smaller. */
     STRIDED("#ffe8cc", "#d9480f", "#4d2c10", "#ff922b"),
     /** A Conv Block, or its projection. */
     PROJECTION("#d0ebff", "#1c7ed6", "#10324d", "#4dabf7"),
@@ -199,9 +199,9 @@ public record Figure(String title, double width, double height, List<Mark> marks
   /** Writes it as PNG or SVG, as the file's name ends; it appears whole or not at all. */
   public void write(Path file, Theme theme) throws IOException {
     if (file.toString().endsWith(".svg")) {
-      PictureFile.write(toSvg().getBytes(StandardCharsets.UTF_8), file);
+      FigureFile.write(toSvg().getBytes(StandardCharsets.UTF_8), file);
     } else {
-      PictureFile.writePng(toImage(theme, 2), file);
+      FigureFile.writePng(toImage(theme, 2), file);
     }
   }
 

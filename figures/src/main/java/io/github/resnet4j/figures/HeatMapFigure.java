@@ -11,7 +11,7 @@ import java.awt.image.BufferedImage;
 import java.util.List;
 import java.util.Locale;
 
-/** A heat map over the picture that the network saw, beside that picture and what was said. */
+/** A heat map over the image that the network saw, beside that image and what was said. */
 public final class HeatMapFigure {
   private static final int SIDE = 336;
   private static final int MARGIN = 16;
@@ -34,7 +34,7 @@ public final class HeatMapFigure {
    */
   public static BufferedImage draw(
       Pixels seen, Tensor values, String title, List<Prediction> predictions) {
-    BufferedImage plain = PictureFile.image(seen);
+    BufferedImage plain = FigureFile.image(seen);
     BufferedImage heated = heated(plain, values);
     double scale = (double) SIDE / Math.max(seen.width(), seen.height());
     int width = (int) Math.round(seen.width() * scale);
@@ -91,14 +91,14 @@ public final class HeatMapFigure {
     return shown;
   }
 
-  /** The stronger the heat, the less of the picture shows through. */
+  /** The stronger the heat, the less of the image shows through. */
   private static BufferedImage heated(BufferedImage plain, Tensor values) {
     var heated = new BufferedImage(plain.getWidth(), plain.getHeight(), BufferedImage.TYPE_INT_RGB);
     for (int y = 0; y < plain.getHeight(); y++) {
       for (int x = 0; x < plain.getWidth(); x++) {
         float value = Math.clamp(values.data()[y * plain.getWidth() + x], 0f, 1f);
         int rgb = plain.getRGB(x, y);
-        // The picture in gray, so that its colours are not taken for heat.
+        // The image in gray, so that its colours are not taken for heat.
         int gray = ((rgb >> 16 & 0xff) * 299 + (rgb >> 8 & 0xff) * 587 + (rgb & 0xff) * 114) / 1000;
         float heat = 0.25f + 0.5f * value;
         heated.setRGB(x, y, blend(gray << 16 | gray << 8 | gray, colour(value), heat));
@@ -108,7 +108,7 @@ public final class HeatMapFigure {
   }
 
   /**
-   * The heat alone, to lay over a picture: the stronger, the less of what is below shows through.
+   * The heat alone, to lay over an image: the stronger, the less of what is below shows through.
    *
    * @param values from 0 to 1, {@code [H, W]}
    */

@@ -118,7 +118,7 @@ public final class TrainingReport {
     page.append("</div>\n");
     if (found.count() > 0) {
       BufferedImage matrix = ConfusionMatrix.draw(found);
-      PictureFile.writePng(matrix, folder.resolve("confusion.png"));
+      FigureFile.writePng(matrix, folder.resolve("confusion.png"));
       page.append("<h2>Confusion matrix</h2>\n");
       page.append(image(matrix, "Confusion matrix").replace("<img ", "<img class=\"matrix\" "));
       page.append('\n');
@@ -146,7 +146,7 @@ public final class TrainingReport {
     details.forEach(
         line -> page.append("<li><code>").append(Figure.escaped(line)).append("</code>\n"));
     page.append("</ul>\n</body>\n</html>\n");
-    PictureFile.write(
+    FigureFile.write(
         page.toString().getBytes(StandardCharsets.UTF_8), folder.resolve("report.html"));
   }
 
@@ -182,7 +182,7 @@ public final class TrainingReport {
       page.append("<figure>")
           .append(
               image(
-                  PictureFile.thumbnail(outcome.example().source().read(), THUMBNAIL),
+                  FigureFile.thumbnail(outcome.example().source().read(), THUMBNAIL),
                   "an image of " + truth))
           .append("<figcaption><strong>")
           .append(Figure.escaped(truth))
@@ -200,11 +200,10 @@ public final class TrainingReport {
     page.append("</div>\n");
   }
 
-  private static String image(BufferedImage picture, String description) throws IOException {
+  private static String image(BufferedImage image, String description) throws IOException {
     return "<img alt=\"%s\" src=\"data:image/png;base64,%s\">"
         .formatted(
-            Figure.escaped(description),
-            Base64.getEncoder().encodeToString(PictureFile.png(picture)));
+            Figure.escaped(description), Base64.getEncoder().encodeToString(FigureFile.png(image)));
   }
 
   private static String format(String pattern, Object... values) {

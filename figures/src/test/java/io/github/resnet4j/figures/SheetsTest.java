@@ -19,7 +19,7 @@ import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Pictures of pictures: what is in them is where it should be. */
+/** Contact sheets and heat map figures: every image is at its place. */
 class SheetsTest {
   @TempDir private Path folder;
 
@@ -38,7 +38,7 @@ class SheetsTest {
     }
     BufferedImage image =
         HeatMapFigure.draw(gray, values, "why", List.of(new Prediction(0, "a", 0.75f)));
-    // The second picture begins after a margin, the first picture and another margin.
+    // The second image begins after a margin, the first image and another margin.
     int left = 16 + 336 + 16;
     int top = 46;
     int hot = image.getRGB(left + 336 / 4, top + 336 * 3 / 4);
@@ -52,7 +52,7 @@ class SheetsTest {
   }
 
   @Test
-  void aSheetHoldsEveryPictureAndFramesTheFirst() {
+  void aSheetHoldsEveryImageAndFramesTheFirst() {
     byte[] red = new byte[30];
     for (int i = 0; i < 30; i += 3) {
       red[i] = (byte) 255;
@@ -65,7 +65,7 @@ class SheetsTest {
     for (int i = 0; i < 7; i++) {
       int x = 16 + i % 5 * 184 + 84;
       int y = 16 + i / 5 * 220 + 84;
-      assertEquals(0xff0000, image.getRGB(x, y) & 0xffffff, "picture " + i);
+      assertEquals(0xff0000, image.getRGB(x, y) & 0xffffff, "image " + i);
     }
   }
 

@@ -59,7 +59,7 @@ class TrainingReportTest {
   }
 
   @Test
-  void withoutHeldOutPicturesThereAreOnlyCurves() throws IOException {
+  void withoutHeldOutImagesThereAreOnlyCurves() throws IOException {
     var none = new Evaluation(List.of("a", "b"), new long[2][2], new long[2], List.of());
     TrainingReport.write(folder, "t", List.of(), epochs(Double.NaN), none);
     String page = Files.readString(folder.resolve("report.html"));
@@ -70,14 +70,14 @@ class TrainingReportTest {
 
   @Test
   void theDarkerACellTheMoreOfItsRowItHolds() {
-    var picture = ConfusionMatrix.draw(evaluation());
+    var image = ConfusionMatrix.draw(evaluation());
     int cell = 56;
-    int right = picture.getWidth() - 12;
-    int bottom = picture.getHeight() - 12;
+    int right = image.getWidth() - 12;
+    int bottom = image.getHeight() - 12;
     // Corners of the cells, away from the counts.
-    var all = new Color(picture.getRGB(right - cell + 4, bottom - cell + 4)); // 2 of 2
-    var none = new Color(picture.getRGB(right - 2 * cell + 4, bottom - cell + 4)); // 0 of 2
-    var some = new Color(picture.getRGB(right - cell + 4, bottom - 2 * cell + 4)); // 1 of 4
+    var all = new Color(image.getRGB(right - cell + 4, bottom - cell + 4)); // 2 of 2
+    var none = new Color(image.getRGB(right - 2 * cell + 4, bottom - cell + 4)); // 0 of 2
+    var some = new Color(image.getRGB(right - cell + 4, bottom - 2 * cell + 4)); // 1 of 4
     assertEquals(Color.WHITE, none);
     assertEquals(new Color(0x0072B2), all);
     assertTrue(some.getRed() > some.getBlue(), some.toString()); // a mistake: orange

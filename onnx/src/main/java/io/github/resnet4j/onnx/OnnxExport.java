@@ -1,7 +1,7 @@
 package io.github.resnet4j.onnx;
 
 import com.fasterxml.jackson.jr.ob.JSON;
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.inspect.Shape;
@@ -47,8 +47,8 @@ import org.jspecify.annotations.Nullable;
  * @param dynamicBatch whether the number of images is left open; otherwise it is 1
  * @param half whether the network calculates in float16; what goes in and out stays float32
  * @param foldBatchNorm whether batch norm becomes part of the convolutions
- * @param includePreprocessing whether the network takes the pixels of a resized and cropped
- *     picture, {@code uint8 [N, H, W, C]}, instead of prepared floats
+ * @param includePreprocessing whether the network takes the pixels of a resized and cropped image,
+ *     {@code uint8 [N, H, W, C]}, instead of prepared floats
  */
 public record OnnxExport(
     int opset,
@@ -83,7 +83,7 @@ public record OnnxExport(
    *
    * @throws IOException if the file cannot be written; it appears whole or not at all
    */
-  public void write(Classifier classifier, Path file) throws IOException {
+  public void write(Model classifier, Path file) throws IOException {
     var preprocessing = classifier.preprocessing();
     var metadata = new LinkedHashMap<String, String>();
     metadata.put("preprocessing", JSON.std.asString(preprocessing.toFields()));

@@ -1,7 +1,7 @@
 package io.github.resnet4j.onnx;
 
 import com.fasterxml.jackson.jr.ob.JSON;
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.image.Preprocessing;
@@ -89,13 +89,13 @@ public record OnnxImport(
   }
 
   /** The network with its preprocessing and labels, if the file says them. */
-  public Optional<Classifier> classifier() {
+  public Optional<Model> classifier() {
     return network.spec().includeTop() && preprocessing.isPresent()
         ? Optional.of(
-            new Classifier(
+            new Model(
                 network,
                 preprocessing.get(),
-                labels.orElseGet(() -> Classifier.numbered(network.spec().numClasses()))))
+                labels.orElseGet(() -> Model.numbered(network.spec().numClasses()))))
         : Optional.empty();
   }
 
@@ -121,7 +121,7 @@ public record OnnxImport(
           "its input is scaled by %s, which cannot be kept for a network without a head"
               .formatted(scaling.describe()));
     }
-    Preprocessing usual = noted.orElseGet(() -> Classifier.usualPreprocessing(spec));
+    Preprocessing usual = noted.orElseGet(() -> Model.usualPreprocessing(spec));
     remarks.add(
         ("the graph's scaling of its input, %s, became part of the preprocessing; the network"
                 + " itself takes scaled values")

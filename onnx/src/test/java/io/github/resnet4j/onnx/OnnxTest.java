@@ -11,7 +11,7 @@ import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtSession;
 import io.github.resnet4j.Architecture;
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.Norm;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
@@ -181,7 +181,7 @@ class OnnxTest {
   /** Pixels in, as a decoder leaves them; labels and preprocessing come along. */
   @Test
   void preprocessingCanBePartOfTheGraph() throws IOException, OrtException {
-    Classifier classifier = Classifier.embedded();
+    Model classifier = Model.embedded();
     var pixels =
         classifier
             .preprocessing()
@@ -210,7 +210,7 @@ class OnnxTest {
           "[\"0\",\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]",
           session.getMetadata().getCustomMetadata().get("labels"));
     }
-    Classifier again = OnnxImport.read(file).classifier().orElseThrow();
+    Model again = OnnxImport.read(file).classifier().orElseThrow();
     assertEquals(classifier.labels(), again.labels());
     assertEquals(classifier.preprocessing(), again.preprocessing());
     assertTrue(distance(expected, again.network().forward(x, TEAM).data()) <= TOLERANCE);

@@ -3,8 +3,8 @@ package io.github.resnet4j.server;
 import io.github.resnet4j.Prediction;
 import io.github.resnet4j.explain.Explainer;
 import io.github.resnet4j.explain.HeatMap;
+import io.github.resnet4j.figures.FigureFile;
 import io.github.resnet4j.figures.HeatMapFigure;
-import io.github.resnet4j.figures.PictureFile;
 import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.server.Admission.Endpoint;
 import io.github.resnet4j.server.Batcher.Result;
@@ -128,14 +128,14 @@ final class HttpApi implements HttpService {
     return models.hold(exchange.query("model"), exchange.query("version"));
   }
 
-  /** Pictures of a body, whatever form it has; and whether the answer is a list. */
-  private record Pictures(List<byte[]> files, boolean several) {}
+  /** Images of a body, whatever form it has; and whether the answer is a list. */
+  private record Images(List<byte[]> files, boolean several) {}
 
-  private Pictures pictures(Exchange exchange) {
+  private Images images(Exchange exchange) {
     String type = exchange.contentType();
     if (type.startsWith("image/") || type.equals("application/octet-stream") || type.isEmpty()) {
       exchange.hasImages(1);
-      return new Pictures(List.of(exchange.body()), false);
+      return new Images(List.of(exchange.body()), false);
     }
     List<byte[]> files;
     if (type.equals("multipart/form-data")) {
@@ -150,7 +150,7 @@ final class HttpApi implements HttpService {
       throw new Refusal(Kind.UNSUPPORTED, "send image/*, multipart/form-data or application/json");
     }
     exchange.hasImages(files.size());
-    return new Pictures(files, true);
+    return new Images(files, true);
   }
 
   private void classify(Exchange exchange) {
@@ -179,15 +179,15 @@ final class HttpApi implements HttpService {
   private void answerEach(
       Exchange exchange, ServedModel model, Function<Result, Map<String, Object>> answer) {
     boolean upright = exchange.flag(EXIF_ORIENTATION);
-    Pictures pictures = pictures(exchange);
+    Images images = images(exchange);
     var futures = new ArrayList<CompletableFuture<Result>>();
     var refusals = new ArrayList<@Nullable Refusal>();
-    for (byte[] file : pictures.files) {
+    for (byte[] file : images.files) {
       try {
         futures.add(model.run(file, upright, exchange.deadline()));
         refusals.add(null);
-      } catch (Refusal refusal) { // of one picture, which the others do not suffer for
-        if (!pictures.several || refusal.kind() != Kind.BAD_REQUEST) {
+      } catch (Refusal refusal) { // of one image, which the others do not suffer for
+        if (!images.several || refusal.kind() != Kind.BAD_REQUEST) {
           futures.forEach(future -> future.cancel(false));
           throw refusal;
         }
@@ -208,7 +208,7 @@ final class HttpApi implements HttpService {
         all.add(Map.of("error", refusal.reason()));
       }
     }
-    if (pictures.several) {
+    if (images.several) {
       fields.put("results", all);
     } else {
       fields.putAll(all.getFirst());
@@ -245,13 +245,13 @@ final class HttpApi implements HttpService {
     model.requireHead();
     Explainer.Method method = method(exchange.query("method").orElse("gradcam"));
     var index = exchange.number("class", 0, Integer.MAX_VALUE);
-    Pictures pictures = pictures(exchange);
-    if (pictures.files.size() != 1) {
-      throw new Refusal(Kind.BAD_REQUEST, "one picture at a time is explained");
+    Images images = images(exchange);
+    if (images.files.size() != 1) {
+      throw new Refusal(Kind.BAD_REQUEST, "one image at a time is explained");
     }
     var prepared =
         model.prepare(
-            pictures.files.getFirst(), exchange.flag(EXIF_ORIENTATION), exchange.deadline());
+            images.files.getFirst(), exchange.flag(EXIF_ORIENTATION), exchange.deadline());
     HeatMap map = model.explain(prepared, method, index, exchange.deadline());
     Pixels seen = prepared.seen();
     String label = model.classifier().labels().get(map.index());
@@ -259,14 +259,14 @@ final class HttpApi implements HttpService {
       var fields = new LinkedHashMap<String, Object>();
       fields.put("index", map.index());
       fields.put("label", label);
-      fields.put("seen", data(PictureFile.png(PictureFile.image(seen))));
-      fields.put("heat", data(PictureFile.png(HeatMapFigure.overlay(map.values()))));
+      fields.put("seen", data(FigureFile.png(FigureFile.image(seen))));
+      fields.put("heat", data(FigureFile.png(HeatMapFigure.overlay(map.values()))));
       exchange.json(fields);
       return;
     }
     List<Prediction> top = model.classifier().top(map.logits(), TOP).getFirst();
     byte[] png =
-        PictureFile.png(HeatMapFigure.draw(seen, map.values(), "why '%s'".formatted(label), top));
+        FigureFile.png(HeatMapFigure.draw(seen, map.values(), "why '%s'".formatted(label), top));
     exchange.send(200, "image/png", png);
   }
 

@@ -15,14 +15,14 @@ import java.util.function.Function;
  * What the Open Inference Protocol asks of a model, whether it came over HTTP or gRPC: tensors with
  * names in, tensors with names out.
  *
- * <p>A model takes {@code images}, FP32 {@code [N, C, H, W]}, prepared, or {@code pictures}, BYTES
- * {@code [N]}, files of pictures that are prepared here. It gives {@code logits} and, if asked,
- * {@code probabilities} FP32 {@code [N, classes]} and {@code embedding} FP32 {@code [N, C]}. A
- * model without a head gives {@code embedding} only.
+ * <p>A model takes {@code images}, FP32 {@code [N, C, H, W]}, preprocessed by the client, or {@code
+ * encoded_images}, BYTES {@code [N]}, files of images that are prepared here. It gives {@code
+ * logits} and, if asked, {@code probabilities} FP32 {@code [N, classes]} and {@code embedding} FP32
+ * {@code [N, C]}. A model without a head gives {@code embedding} only.
  */
 final class InferenceProtocol {
   static final String IMAGES = "images";
-  static final String PICTURES = "pictures";
+  static final String ENCODED_IMAGES = "encoded_images";
   static final String LOGITS = "logits";
   static final String PROBABILITIES = "probabilities";
   static final String EMBEDDING = "embedding";
@@ -57,7 +57,7 @@ final class InferenceProtocol {
     return List.of(
         new Description(
             IMAGES, "FP32", List.of(-1L, (long) shape[0], (long) shape[1], (long) shape[2])),
-        new Description(PICTURES, "BYTES", List.of(-1L)));
+        new Description(ENCODED_IMAGES, "BYTES", List.of(-1L)));
   }
 
   static List<Description> outputs(ServedModel model) {
@@ -93,12 +93,12 @@ final class InferenceProtocol {
 
   /** How many images an input has, once its shape has been found right. */
   static int images(ServedModel model, Input input) {
-    if (input.name.equals(PICTURES) && input.datatype.equals("BYTES")) {
+    if (input.name.equals(ENCODED_IMAGES) && input.datatype.equals("BYTES")) {
       boolean fits = input.shape.size() == 1 || input.shape.size() == 2;
       if (!fits || !holds(input.shape, input.files.size()) || input.files.isEmpty()) {
         throw new Refusal(
             Kind.BAD_REQUEST,
-            "input 'pictures' must have the shape [N] or [N, 1] and N files, has %s and %d"
+            "input 'encoded_images' must have the shape [N] or [N, 1] and N files, has %s and %d"
                 .formatted(input.shape, input.files.size()));
       }
       return input.files.size();
@@ -131,7 +131,8 @@ final class InferenceProtocol {
       return input.numbers.length / size;
     }
     throw new Refusal(
-        Kind.BAD_REQUEST, "the input must be 'images' of FP32 or 'pictures' of BYTES, one of both");
+        Kind.BAD_REQUEST,
+        "the input must be 'images' of FP32 or 'encoded_images' of BYTES, one of both");
   }
 
   /** Whether a shape has so many elements; in exact arithmetic, whatever its numbers are. */

@@ -1,6 +1,6 @@
 package io.github.resnet4j.server;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.messages.Reason;
 import io.helidon.common.configurable.Resource;
 import io.helidon.common.pki.Keys;
@@ -31,7 +31,7 @@ import org.jspecify.annotations.Nullable;
  * <pre>{@code
  * try (var server =
  *     InferenceServer.start(
- *         ServerOptions.usual(), Map.of("digits", Classifier.embedded()), Classifier::load)) {
+ *         ServerOptions.usual(), Map.of("digits", Model.embedded()), Model::load)) {
  *   System.out.println(server.address());
  *   Thread.currentThread().join();
  * }
@@ -59,7 +59,7 @@ public final class InferenceServer implements AutoCloseable {
 
   /** Reads a checkpoint of the folder with the preprocessing and labels that belong to it. */
   public interface Reader {
-    Classifier read(java.nio.file.Path checkpoint) throws IOException;
+    Model read(java.nio.file.Path checkpoint) throws IOException;
   }
 
   /**
@@ -71,11 +71,11 @@ public final class InferenceServer implements AutoCloseable {
    * @throws IllegalArgumentException if there is no model at all
    */
   public static InferenceServer start(
-      ServerOptions options, Map<String, Classifier> given, Reader reader) throws IOException {
+      ServerOptions options, Map<String, Model> given, Reader reader) throws IOException {
     return new InferenceServer(options, given, reader);
   }
 
-  private InferenceServer(ServerOptions options, Map<String, Classifier> given, Reader reader)
+  private InferenceServer(ServerOptions options, Map<String, Model> given, Reader reader)
       throws IOException {
     InetAddress address = addressOf(options.host());
     this.options = options;

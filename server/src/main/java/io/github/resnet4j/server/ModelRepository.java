@@ -1,7 +1,7 @@
 package io.github.resnet4j.server;
 
 import com.fasterxml.jackson.jr.ob.JSON;
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.server.Refusal.Kind;
 import java.io.IOException;
 import java.nio.file.FileSystemException;
@@ -52,7 +52,7 @@ final class ModelRepository implements AutoCloseable {
   private final Optional<ModelFolder> folder;
   private final ServedModel.Work work = ServedModel.Work.start();
   private final Workers loading = new Workers("load", 1, Duration.ofMinutes(10), Kind.FAILED);
-  private final Map<String, Classifier> given = new ConcurrentHashMap<>();
+  private final Map<String, Model> given = new ConcurrentHashMap<>();
   private final Map<String, TreeMap<String, Entry>> models = new ConcurrentHashMap<>();
 
   ModelRepository(
@@ -68,7 +68,7 @@ final class ModelRepository implements AutoCloseable {
   }
 
   /** Serves a model that was made elsewhere, as its version 1. */
-  void add(String name, Classifier classifier) {
+  void add(String name, Model classifier) {
     if (!ModelFolder.isName(name)) {
       throw new IllegalArgumentException(
           "a model's name has letters, digits, '_', '.' and '-': '%s'".formatted(name));
@@ -78,7 +78,7 @@ final class ModelRepository implements AutoCloseable {
     put(name, Map.of(GIVEN_VERSION, new Entry(model, Optional.empty(), "")));
   }
 
-  private ServedModel serve(String name, String version, Classifier classifier) {
+  private ServedModel serve(String name, String version, Model classifier) {
     return new ServedModel(name, version, classifier, options, work, measurements);
   }
 
@@ -173,7 +173,7 @@ final class ModelRepository implements AutoCloseable {
         }
       }
     }
-    Classifier classifier = given.get(name);
+    Model classifier = given.get(name);
     if (classifier != null) {
       Entry old = before.get(GIVEN_VERSION);
       after.put(

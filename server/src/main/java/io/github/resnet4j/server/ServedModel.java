@@ -1,6 +1,6 @@
 package io.github.resnet4j.server;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.Prediction;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.engine.CompileOptions;
@@ -26,7 +26,7 @@ import java.util.concurrent.TimeUnit;
 final class ServedModel implements AutoCloseable {
   private final String name;
   private final String version;
-  private final Classifier classifier;
+  private final Model classifier;
   private final Batcher batcher;
   private final long maxPixels;
   private final CompileOptions compile;
@@ -71,7 +71,7 @@ final class ServedModel implements AutoCloseable {
   ServedModel(
       String name,
       String version,
-      Classifier classifier,
+      Model classifier,
       ServerOptions options,
       Work work,
       Measurements measurements) {
@@ -133,7 +133,7 @@ final class ServedModel implements AutoCloseable {
     return version;
   }
 
-  Classifier classifier() {
+  Model classifier() {
     return classifier;
   }
 

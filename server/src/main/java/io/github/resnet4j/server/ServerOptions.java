@@ -58,7 +58,7 @@ public record ServerOptions(
    * What a request may cost.
    *
    * @param body bytes of a request
-   * @param pixels of a picture
+   * @param pixels of an image
    * @param images of a request
    * @param deadline until an answer, if the client names no earlier one
    * @param idle how long a connection may say nothing

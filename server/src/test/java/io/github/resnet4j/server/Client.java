@@ -1,7 +1,7 @@
 package io.github.resnet4j.server;
 
 import com.fasterxml.jackson.jr.ob.JSON;
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -33,14 +33,14 @@ final class Client implements AutoCloseable {
       HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
   Client(ServerOptions options) throws IOException {
-    this(options, Map.of("digits", Classifier.embedded()));
+    this(options, Map.of("digits", Model.embedded()));
   }
 
-  Client(ServerOptions options, Map<String, Classifier> models) throws IOException {
-    this(options, models, Classifier::load);
+  Client(ServerOptions options, Map<String, Model> models) throws IOException {
+    this(options, models, Model::load);
   }
 
-  Client(ServerOptions options, Map<String, Classifier> models, InferenceServer.Reader reader)
+  Client(ServerOptions options, Map<String, Model> models, InferenceServer.Reader reader)
       throws IOException {
     server = InferenceServer.start(options, models, reader);
   }

@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.github.resnet4j.figures.PictureFile;
+import io.github.resnet4j.figures.FigureFile;
 import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.server.Client.Answer;
 import java.awt.image.BufferedImage;
@@ -47,7 +47,7 @@ class ExifOrientationTest {
     var jpeg = new ByteArrayOutputStream();
     ImageIO.write(counterclockwise(tall), "jpeg", jpeg);
     stored = withOrientation6(jpeg.toByteArray());
-    BufferedImage pixels = PictureFile.image(ImageDecoder.DEFAULT.decode("stored", stored));
+    BufferedImage pixels = FigureFile.image(ImageDecoder.DEFAULT.decode("stored", stored));
     assertEquals(160, pixels.getWidth());
     // Three quarters to the left are one to the right.
     upright = png(counterclockwise(counterclockwise(counterclockwise(pixels))));

@@ -88,7 +88,7 @@ class GrpcTest {
     return ClientCalls.blockingUnaryCall(channel, descriptor, options, request);
   }
 
-  private static ModelInferRequest pictures(int... digits) throws IOException {
+  private static ModelInferRequest images(int... digits) throws IOException {
     var raw = new java.io.ByteArrayOutputStream();
     for (int digit : digits) {
       byte[] file = Client.digit(digit);
@@ -100,7 +100,7 @@ class GrpcTest {
         .setId("abc")
         .addInputs(
             ModelInferRequest.InferInputTensor.newBuilder()
-                .setName("pictures")
+                .setName("encoded_images")
                 .setDatatype("BYTES")
                 .addShape(digits.length))
         .addRawInputContents(ByteString.copyFrom(raw.toByteArray()))
@@ -108,7 +108,7 @@ class GrpcTest {
   }
 
   @Test
-  void picturesAreClassified() throws IOException {
+  void imagesAreClassified() throws IOException {
     assertTrue(
         call(
                 "ServerReady",
@@ -121,7 +121,7 @@ class GrpcTest {
                 ModelReadyRequest.newBuilder().setName("digits").build(),
                 ModelReadyResponse.getDefaultInstance())
             .getReady());
-    var response = call("ModelInfer", pictures(4, 7), ModelInferResponse.getDefaultInstance());
+    var response = call("ModelInfer", images(4, 7), ModelInferResponse.getDefaultInstance());
     assertEquals("abc", response.getId());
     assertEquals(List.of(2L, 10L), response.getOutputs(0).getShapeList());
     float[] logits = InferenceJson.floats(response.getRawOutputContents(0).asReadOnlyByteBuffer());
@@ -136,7 +136,7 @@ class GrpcTest {
 
   @Test
   void aModelWithoutAHeadGivesItsEmbedding() throws Exception {
-    ModelInferRequest.Builder request = pictures(6).toBuilder();
+    ModelInferRequest.Builder request = images(6).toBuilder();
     var output = ModelInferRequest.InferRequestedOutputTensor.newBuilder();
     ModelInferRequest embedding =
         request.clone().addOutputs(output.setName("embedding").build()).build();
@@ -163,21 +163,17 @@ class GrpcTest {
   void refusalsHaveTheirStatus() throws IOException {
     CallOptions usual = CallOptions.DEFAULT;
     assertEquals(
-        Status.Code.NOT_FOUND,
-        refused(pictures(1).toBuilder().setModelName("cats").build(), usual));
+        Status.Code.NOT_FOUND, refused(images(1).toBuilder().setModelName("cats").build(), usual));
     assertEquals(
-        Status.Code.INVALID_ARGUMENT,
-        refused(pictures(1).toBuilder().clearInputs().build(), usual));
+        Status.Code.INVALID_ARGUMENT, refused(images(1).toBuilder().clearInputs().build(), usual));
     assertEquals(
         Status.Code.INVALID_ARGUMENT,
         refused(
-            pictures(1).toBuilder()
-                .setRawInputContents(0, ByteString.copyFromUtf8("abcdef"))
-                .build(),
+            images(1).toBuilder().setRawInputContents(0, ByteString.copyFromUtf8("abcdef")).build(),
             usual));
     assertEquals(
         Status.Code.DEADLINE_EXCEEDED,
-        refused(pictures(1), usual.withDeadlineAfter(1, TimeUnit.NANOSECONDS)));
+        refused(images(1), usual.withDeadlineAfter(1, TimeUnit.NANOSECONDS)));
   }
 
   private Status.Code refused(byte[] message) {
@@ -197,7 +193,7 @@ class GrpcTest {
 
   @Test
   void garbageIsAnInvalidArgument() throws IOException {
-    byte[] good = pictures(1).toByteArray();
+    byte[] good = images(1).toByteArray();
     for (byte[] each :
         List.of(
             new byte[] {1, 2, 3, 4},
@@ -212,7 +208,7 @@ class GrpcTest {
   /** What a message repeats is counted before it is built. */
   @Test
   void whatIsRepeatedTooOftenIsRefused() throws IOException {
-    ModelInferRequest one = pictures(1);
+    ModelInferRequest one = images(1);
     var output =
         ModelInferRequest.InferRequestedOutputTensor.newBuilder().setName("logits").build();
     var twice = one.toBuilder().addOutputs(output).addOutputs(output).build();
@@ -258,7 +254,7 @@ class GrpcTest {
             List.of(1L << 32, 1L << 32),
             List.of(0L),
             List.<Long>of())) {
-      ModelInferRequest one = pictures(1);
+      ModelInferRequest one = images(1);
       var input = one.getInputs(0).toBuilder().clearShape().addAllShape(shape);
       assertEquals(
           Status.Code.INVALID_ARGUMENT,
@@ -280,7 +276,7 @@ class GrpcTest {
   @Test
   void timeoutsMayBeAnyNumber() throws IOException {
     var forever = InferParameter.newBuilder().setInt64Param(Long.MAX_VALUE).build();
-    var request = pictures(1).toBuilder().putParameters("timeout", forever).build();
+    var request = images(1).toBuilder().putParameters("timeout", forever).build();
     call("ModelInfer", request, ModelInferResponse.getDefaultInstance());
   }
 
@@ -310,7 +306,7 @@ class GrpcTest {
             usual.accessLog(),
             Duration.ofSeconds(5),
             usual.compile()));
-    assertEquals(Status.Code.UNAUTHENTICATED, refused(pictures(1), CallOptions.DEFAULT));
+    assertEquals(Status.Code.UNAUTHENTICATED, refused(images(1), CallOptions.DEFAULT));
     assertTrue(
         call(
                 "ServerReady",
@@ -320,10 +316,10 @@ class GrpcTest {
     for (String scheme : List.of("Bearer", "bearer", "BEARER ")) {
       channel.shutdownNow();
       channel = with(scheme + " 0123456789abcdef");
-      call("ModelInfer", pictures(1), ModelInferResponse.getDefaultInstance());
+      call("ModelInfer", images(1), ModelInferResponse.getDefaultInstance());
     }
     channel.shutdownNow();
     channel = with("bearer 0123456789abcdeg");
-    assertEquals(Status.Code.UNAUTHENTICATED, refused(pictures(1), CallOptions.DEFAULT));
+    assertEquals(Status.Code.UNAUTHENTICATED, refused(images(1), CallOptions.DEFAULT));
   }
 }

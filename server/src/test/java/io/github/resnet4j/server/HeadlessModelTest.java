@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.server.Client.Answer;
 import java.io.IOException;
@@ -29,13 +29,13 @@ class HeadlessModelTest {
     client =
         new Client(
             Client.options(folder),
-            Map.of("digits", Classifier.embedded(), "headless", Classifier.load(file)));
+            Map.of("digits", Model.embedded(), "headless", Model.load(file)));
   }
 
-  static Classifier withoutHead() throws IOException {
-    Classifier digits = Classifier.embedded();
+  static Model withoutHead() throws IOException {
+    Model digits = Model.embedded();
     ResNet network = digits.network();
-    return new Classifier(
+    return new Model(
         ResNet.of(network.spec().toBuilder().includeTop(false).build(), network.state()),
         digits.preprocessing(),
         List.of());
@@ -56,7 +56,7 @@ class HeadlessModelTest {
     return client.post(
         "/v2/models/headless/infer",
         "application/json",
-        "{\"inputs\":[{\"name\":\"pictures\",\"datatype\":\"BYTES\",\"shape\":[1],\"data\":[\"%s\"]}]%s}"
+        "{\"inputs\":[{\"name\":\"encoded_images\",\"datatype\":\"BYTES\",\"shape\":[1],\"data\":[\"%s\"]}]%s}"
             .formatted(Base64.getEncoder().encodeToString(Client.digit(6)), outputs));
   }
 

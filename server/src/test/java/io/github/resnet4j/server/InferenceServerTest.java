@@ -8,7 +8,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.jr.ob.JSON;
 import io.github.resnet4j.Architecture;
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Preprocessing;
@@ -90,14 +90,13 @@ class InferenceServerTest {
   }
 
   @Test
-  void aFormAndAListAreClassifiedAndABadPictureIsALine() throws Exception {
+  void aFormAndAListAreClassifiedAndABadImageIsALine() throws Exception {
     var form = new ByteArrayOutputStream();
     for (int digit : new int[] {3, -1, 8}) {
       form.write(
           "--x\r\nContent-Disposition: form-data; name=\"a\"; filename=\"a.png\"\r\n\r\n"
               .getBytes(StandardCharsets.US_ASCII));
-      form.write(
-          digit < 0 ? "no picture".getBytes(StandardCharsets.US_ASCII) : Client.digit(digit));
+      form.write(digit < 0 ? "no image".getBytes(StandardCharsets.US_ASCII) : Client.digit(digit));
       form.write("\r\n".getBytes(StandardCharsets.US_ASCII));
     }
     form.write("--x--\r\n".getBytes(StandardCharsets.US_ASCII));
@@ -121,7 +120,7 @@ class InferenceServerTest {
     Answer answer = client.post("/features", "image/png", Client.digit(6));
     assertEquals(200, answer.status(), answer::toString);
     List<?> features = (List<?>) answer.json().get("features");
-    Classifier classifier = Classifier.embedded();
+    Model classifier = Model.embedded();
     Tensor x =
         classifier.preprocessing().apply(ImageDecoder.DEFAULT.decode("six", Client.digit(6)));
     try (var team = new Team(1)) {
@@ -139,7 +138,7 @@ class InferenceServerTest {
   }
 
   @Test
-  void anExplanationIsAPictureOrItsParts() throws Exception {
+  void anExplanationIsAnImageOrItsParts() throws Exception {
     Answer png = client.post("/explain", "image/png", Client.digit(6));
     assertEquals(200, png.status());
     assertEquals("image/png", png.response().headers().firstValue("Content-Type").orElse(""));
@@ -178,7 +177,7 @@ class InferenceServerTest {
   }
 
   private static Tensor six() throws IOException {
-    return Classifier.embedded()
+    return Model.embedded()
         .preprocessing()
         .apply(ImageDecoder.DEFAULT.decode("six", Client.digit(6)));
   }
@@ -188,7 +187,7 @@ class InferenceServerTest {
     Tensor x = six();
     float[] expected;
     try (var team = new Team(1)) {
-      expected = Classifier.embedded().network().forward(x, team).data();
+      expected = Model.embedded().network().forward(x, team).data();
     }
     Answer json =
         client.post(
@@ -254,10 +253,10 @@ class InferenceServerTest {
             format.formatted("images", "FP32", "[4611686018427387904,3,32,32]", "[1]"),
             format.formatted("images", "INT8", "[1]", "[1]"),
             format.formatted("cats", "FP32", "[1]", "[1]"),
-            format.formatted("pictures", "BYTES", "[2]", "[\"AA==\"]"),
-            format.formatted("pictures", "BYTES", "[1]", "[\"AA==\"]"),
-            format.formatted("pictures", "BYTES", "[1]", "[1]"),
-            format.formatted("pictures", "FP32", "[1]", "[\"AA==\"]"),
+            format.formatted("encoded_images", "BYTES", "[2]", "[\"AA==\"]"),
+            format.formatted("encoded_images", "BYTES", "[1]", "[\"AA==\"]"),
+            format.formatted("encoded_images", "BYTES", "[1]", "[1]"),
+            format.formatted("encoded_images", "FP32", "[1]", "[\"AA==\"]"),
             format.formatted("images", "FP32", "[9223372036854775807,9223372036854775807]", "[1]"),
             format.formatted("images", "FP32", "[92233720368547758080,3,32,32]", "[1]"),
             format.formatted("images", "FP32", "[1,1,1,1,1,1,1,1,1]", "[1]"),
@@ -299,7 +298,7 @@ class InferenceServerTest {
 
   private static Answer inferred(String shape, String data, String more) throws Exception {
     String body =
-        "{\"inputs\":[{\"data\":%s,\"shape\":%s,\"name\":\"pictures\",\"datatype\":\"BYTES\"}]%s}";
+        "{\"inputs\":[{\"data\":%s,\"shape\":%s,\"name\":\"encoded_images\",\"datatype\":\"BYTES\"}]%s}";
     return client.post(
         "/v2/models/digits/infer", "application/json", body.formatted(data, shape, more));
   }
@@ -613,24 +612,24 @@ class InferenceServerTest {
     assertEquals(400, client.post("/classify?timeout_ms=x", "image/png", six).status());
   }
 
-  /** Who hangs up is noticed while its pictures wait, and they are not run. */
+  /** Who hangs up is noticed while its images wait, and they are not run. */
   @Test
   void whoGoesAwayGivesItsPlaceUp(@TempDir Path own) throws Exception {
     ServerOptions usual = Client.options(own);
     var spec = Architecture.named("resnet50").toBuilder().numClasses(10).build();
     var slow =
-        new Classifier(
+        new Model(
             ResNet.initialize(spec, TorchRandom.manualSeed(0)),
             Preprocessing.imagenet(256, 224),
-            Classifier.numbered(10));
+            Model.numbered(10));
     var batching = new ServerOptions.Batching(2, Duration.ZERO, 64);
     try (var busy =
             new Client(with(usual, usual.limits(), batching, Access.USUAL), Map.of("slow", slow));
         var leaving = new Socket("127.0.0.1", busy.server.port())) {
-      // Sixty pictures are a second of work and more; nobody waits for them longer than a tenth.
-      String picture = "\"" + Base64.getEncoder().encodeToString(Client.digit(6)) + "\"";
+      // Sixty images are a second of work and more; nobody waits for them longer than a tenth.
+      String image = "\"" + Base64.getEncoder().encodeToString(Client.digit(6)) + "\"";
       byte[] body =
-          ("[" + String.join(",", Collections.nCopies(60, picture)) + "]")
+          ("[" + String.join(",", Collections.nCopies(60, image)) + "]")
               .getBytes(StandardCharsets.US_ASCII);
       leaving.getOutputStream().write(request("application/json", body));
       String metrics = "";
@@ -664,7 +663,7 @@ class InferenceServerTest {
     Path models = own.resolve("models");
     for (String version : List.of("1", "2")) {
       Path place = Files.createDirectories(models.resolve("good").resolve(version));
-      Classifier.embedded().save(place.resolve("model.safetensors"));
+      Model.embedded().save(place.resolve("model.safetensors"));
     }
     Path bad = Files.createDirectories(models.resolve("bad/1"));
     Files.writeString(bad.resolve("model.safetensors"), "not a checkpoint");
@@ -701,7 +700,7 @@ class InferenceServerTest {
       assertEquals(200, many.get("/v2/models/good").status());
       assertEquals(
           400, many.post("/v2/repository/models/bad/load", "application/json", "{}").status());
-      Classifier.embedded().save(bad.resolve("model.safetensors"));
+      Model.embedded().save(bad.resolve("model.safetensors"));
       assertEquals(
           200, many.post("/v2/repository/models/bad/load", "application/json", "{}").status());
       for (String odd : List.of("..", "%2e%2e", "..%2f..%2fetc", "good%00", "a%20b")) {

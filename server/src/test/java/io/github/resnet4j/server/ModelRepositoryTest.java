@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.nn.StateDict;
@@ -36,8 +36,7 @@ class ModelRepositoryTest {
     models = Files.createDirectories(folder.resolve("models"));
   }
 
-  private Client start(Map<String, Classifier> given, InferenceServer.Reader reader)
-      throws IOException {
+  private Client start(Map<String, Model> given, InferenceServer.Reader reader) throws IOException {
     ServerOptions usual = Client.options(folder);
     return new Client(
         new ServerOptions(
@@ -57,22 +56,22 @@ class ModelRepositoryTest {
   }
 
   private Client start() throws IOException {
-    return start(Map.of(), Classifier::load);
+    return start(Map.of(), Model::load);
   }
 
-  private Path put(String place, Classifier classifier) throws IOException {
+  private Path put(String place, Model classifier) throws IOException {
     Path file = Files.createDirectories(models.resolve(place)).resolve("model.safetensors");
     classifier.save(file);
     return file;
   }
 
   /** The digits with a head that always says the same. */
-  private static Classifier always(int digit) throws IOException {
-    Classifier digits = Classifier.embedded();
+  private static Model always(int digit) throws IOException {
+    Model digits = Model.embedded();
     return withHead(digits, digit, 1e3f);
   }
 
-  private static Classifier withHead(Classifier digits, int digit, float bias) {
+  private static Model withHead(Model digits, int digit, float bias) {
     var entries = new LinkedHashMap<>(digits.network().state().entries());
     float[] biases = new float[10];
     biases[digit] = bias;
@@ -121,9 +120,9 @@ class ModelRepositoryTest {
 
   @Test
   void anErrorWhileAModelIsReadConcernsThatModelAlone() throws Exception {
-    put("good/1", Classifier.embedded());
-    put("deep/1", Classifier.embedded());
-    put("large/1", Classifier.embedded());
+    put("good/1", Model.embedded());
+    put("deep/1", Model.embedded());
+    put("large/1", Model.embedded());
     try (var client =
         start(
             Map.of(),
@@ -134,7 +133,7 @@ class ModelRepositoryTest {
               if (file.toString().contains("large")) {
                 throw new OutOfMemoryError();
               }
-              return Classifier.load(file);
+              return Model.load(file);
             })) {
       assertEquals(4, classify(client, "good"));
       for (String bad : List.of("deep", "large")) {
@@ -149,11 +148,11 @@ class ModelRepositoryTest {
 
   @Test
   void anInputThatNeedsTooMuchMemoryIsRefusedBeforeItIsAllocated() throws Exception {
-    put("good/1", Classifier.embedded());
-    Preprocessing digits = Classifier.embedded().preprocessing();
+    put("good/1", Model.embedded());
+    Preprocessing digits = Model.embedded().preprocessing();
     put(
         "huge/1",
-        Classifier.embedded()
+        Model.embedded()
             .withPreprocessing(
                 new Preprocessing(
                     16384, 16384, 16384, digits.interpolation(), digits.mean(), digits.std())));
@@ -166,7 +165,7 @@ class ModelRepositoryTest {
 
   @Test
   void aModelThatWasGivenCanBeLoadedAgain() throws Exception {
-    try (var client = start(Map.of("digits", Classifier.embedded()), Classifier::load)) {
+    try (var client = start(Map.of("digits", Model.embedded()), Model::load)) {
       assertEquals(200, unload(client, "digits").status());
       assertEquals(404, client.get("/v2/models/digits").status());
       assertTrue(index(client).contains("was unloaded"), index(client));
@@ -200,13 +199,13 @@ class ModelRepositoryTest {
   @Test
   void aLoadedModelDoesNotDependOnItsFiles() throws Exception {
     Path file = put("m/1", always(7));
-    Classifier digits = Classifier.embedded();
+    Model digits = Model.embedded();
     // As the command reads models: the weights stay in the file.
     try (var client =
         start(
             Map.of(),
             checkpoint ->
-                Classifier.of(
+                Model.of(
                     new Weights(
                         checkpoint,
                         Optional.of(digits.network().spec()),
@@ -276,7 +275,7 @@ class ModelRepositoryTest {
 
   @Test
   void loadingAndUnloadingAtOnceIsAnsweredProperly() throws Exception {
-    put("m/1", Classifier.embedded());
+    put("m/1", Model.embedded());
     try (var client = start();
         var threads = Executors.newFixedThreadPool(8)) {
       List<Future<Answer>> answers =
@@ -301,8 +300,8 @@ class ModelRepositoryTest {
 
   @Test
   void numbersThatAreNotFiniteAreNamed() throws Exception {
-    put("broken/1", withHead(Classifier.embedded(), 3, Float.NaN));
-    put("good/1", Classifier.embedded());
+    put("broken/1", withHead(Model.embedded(), 3, Float.NaN));
+    put("good/1", Model.embedded());
     try (var client = start()) {
       for (String path : List.of("/classify?model=broken", "/explain?model=broken")) {
         Answer answer = client.post(path, "image/png", Client.digit(4));
@@ -325,13 +324,12 @@ class ModelRepositoryTest {
 
   @Test
   void aGivenModelThatCannotBeServedStopsTheStart() throws IOException {
-    Preprocessing digits = Classifier.embedded().preprocessing();
+    Preprocessing digits = Model.embedded().preprocessing();
     var huge =
-        Classifier.embedded()
+        Model.embedded()
             .withPreprocessing(
                 new Preprocessing(
                     16384, 16384, 16384, digits.interpolation(), digits.mean(), digits.std()));
-    assertThrows(
-        IllegalArgumentException.class, () -> start(Map.of("digits", huge), Classifier::load));
+    assertThrows(IllegalArgumentException.class, () -> start(Map.of("digits", huge), Model::load));
   }
 }

@@ -141,7 +141,7 @@ class PageTest {
   /** On a desk and on a phone, light and dark. */
   @ParameterizedTest
   @CsvSource({"light, 1100, 900", "dark, 390, 844"})
-  void aPictureIsClassifiedAndExplained(String scheme, int width, int height) {
+  void anImageIsClassifiedAndExplained(String scheme, int width, int height) {
     browser.manage().window().setSize(new Dimension(width, height));
     scheme(scheme);
     new WebDriverWait(browser, Duration.ofSeconds(20)).until(_ -> !aboutModel().isEmpty());
@@ -167,13 +167,13 @@ class PageTest {
   }
 
   @Test
-  void severalPicturesBecomeAGridThatLeadsToEach() {
+  void severalImagesBecomeAGridThatLeadsToEach() {
     choose(0, 1, 2, 3, 4, 5, 6, 7, 8, 9);
     says("10 images in ");
     assertEquals(10, browser.findElements(By.cssSelector("#grid li")).size());
     assertEquals("digit-3.png", visible("#grid li:nth-child(4) .file").getText());
     nothingIsWrong();
-    // By keyboard alone: to the first picture of the grid, and open it.
+    // By keyboard alone: to the first image of the grid, and open it.
     WebElement first = visible("#grid button");
     first.sendKeys(Keys.ENTER);
     says("0, ");
@@ -181,7 +181,7 @@ class PageTest {
   }
 
   @Test
-  void theCameraTakesAPicture() {
+  void theCameraTakesAnImage() {
     visible("#camera").click();
     visible("#video");
     new WebDriverWait(browser, Duration.ofSeconds(20))

@@ -27,24 +27,24 @@ import org.apache.spark.sql.types.StringType;
 import org.apache.spark.sql.types.StructType;
 
 /**
- * Pictures in, a table of what they show out: the job of {@code resnet4j spark-classify}. Its
+ * Images in, a table of what they show out: the job of {@code resnet4j spark-classify}. Its
  * signatures know nothing of Spark, so that a command line without Spark can speak of it.
  *
- * @param input a folder of pictures, or what {@code from} reads
+ * @param input a folder of images, or what {@code from} reads
  * @param output a folder that must not exist yet
- * @param from how the input is read: {@code binaryFile} for a folder or pattern of pictures, {@code
+ * @param from how the input is read: {@code binaryFile} for a folder or pattern of images, {@code
  *     image}, or a table: {@code parquet}, {@code orc}, {@code json}, {@code delta}; {@code text}
  *     for paths, one a line
- * @param column that holds the pictures, bytes or paths; empty for the usual one of {@code from}
+ * @param column that holds the images, bytes or paths; empty for the usual one of {@code from}
  * @param to how the output is written: {@code parquet}, {@code orc}, {@code json}, {@code delta}
  * @param overwrite whether an output that exists is replaced
  * @param model as {@link ResNetTransformer#model}
  * @param weights as {@link ResNetTransformer#weights}
  * @param top classes to name
  * @param embedding whether to add embeddings
- * @param batch pictures that run together
+ * @param batch images that run together
  * @param precision what is calculated with
- * @param maxPixels larger pictures are errors
+ * @param maxPixels larger images are errors
  */
 public record ClassifyJob(
     String input,
@@ -69,10 +69,10 @@ public record ClassifyJob(
   /**
    * What came of it.
    *
-   * @param pictures rows of the output
+   * @param images rows of the output
    * @param unreadable those with an error
    */
-  public record Outcome(long pictures, long unreadable) {}
+  public record Outcome(long images, long unreadable) {}
 
   /**
    * Runs to the end.
@@ -91,10 +91,10 @@ public record ClassifyJob(
               .setBatchSize(batch)
               .setPrecision(precision)
               .setMaxPixels(maxPixels)
-              .setInputCol(pictures());
+              .setInputCol(images());
       Dataset<Row> said = transformer.transform(read(spark));
       Dataset<Row> kept = withoutImages(said);
-      var observed = new Observation("pictures");
+      var observed = new Observation("images");
       kept.observe(
               observed,
               count(lit(1)).as("all"),
@@ -112,7 +112,7 @@ public record ClassifyJob(
     }
   }
 
-  private String pictures() {
+  private String images() {
     return !column.isEmpty()
         ? column
         : switch (from) {
@@ -161,7 +161,7 @@ public record ClassifyJob(
    * as {@code origin}.
    */
   Dataset<Row> withoutImages(Dataset<Row> answers) {
-    String images = pictures();
+    String images = images();
     return switch (answers.schema().apply(images).dataType()) {
       case StringType _ -> answers;
       case StructType _ when answers.schema().getFieldIndex("origin").isEmpty() ->

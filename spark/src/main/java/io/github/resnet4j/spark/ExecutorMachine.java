@@ -1,6 +1,6 @@
 package io.github.resnet4j.spark;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.train.Machine;
 import io.github.resnet4j.train.Machines.Contribution;
 import java.io.IOException;
@@ -51,7 +51,7 @@ final class ExecutorMachine {
         return idle;
       }
     }
-    Classifier start = Classifier.read("the broadcast model", training.start().file());
+    Model start = Model.read("the broadcast model", training.start().file());
     return new Machine(start, training.recipe(), training.part(), use.threads);
   }
 

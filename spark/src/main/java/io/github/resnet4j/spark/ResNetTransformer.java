@@ -1,11 +1,11 @@
 package io.github.resnet4j.spark;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.checkpoint.Download;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.image.ImageDecoder;
-import io.github.resnet4j.spark.PictureNetwork.Picture;
+import io.github.resnet4j.spark.TaskModel.Image;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
@@ -46,8 +46,8 @@ import org.apache.spark.util.TaskCompletionListener;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Says what is on the pictures of a column: a Spark ML {@link Transformer}, for batch jobs,
- * pipelines and streams.
+ * Says what is on the images of a column: a Spark ML {@link Transformer}, for batch jobs, pipelines
+ * and streams.
  *
  * <pre>{@code
  * var said = new ResNetTransformer()
@@ -57,7 +57,7 @@ import org.jspecify.annotations.Nullable;
  * }</pre>
  *
  * <p>It adds a column of {@link #predictionType}: {@code labels} and {@code probabilities}, best
- * first, {@code embedding}, and {@code error}. A picture that cannot be read is a row with an error
+ * first, {@code embedding}, and {@code error}. An image that cannot be read is a row with an error
  * and nothing else, never a failed job. A network without a head has embeddings, but no labels.
  *
  * <p>The weights are broadcast: an executor fetches them once, and packs them once for all of its
@@ -84,7 +84,7 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
   private final LongParam maxPixels;
 
   /** What was given instead of names. */
-  private transient @Nullable Classifier classifier;
+  private transient @Nullable Model classifier;
 
   /** Whether the parameters do not say which model it is. */
   private boolean given;
@@ -105,7 +105,7 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
         new Param<>(
             this,
             "inputCol",
-            "the pictures: bytes of files (binary), paths (string), or source image's struct");
+            "the images: bytes of files (binary), paths (string), or source image's struct");
     this.outputCol = new Param<>(this, "outputCol", "what is said of them, a struct");
     this.model =
         new Param<>(
@@ -119,9 +119,9 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
     this.topK = new IntParam(this, "topK", "classes to name; 0 for none, where embeddings are all");
     this.embedding =
         new BooleanParam(this, "embedding", "whether to add the last stage's mean over all pixels");
-    this.batchSize = new IntParam(this, "batchSize", "pictures that run together");
+    this.batchSize = new IntParam(this, "batchSize", "images that run together");
     this.precision = new Param<>(this, "precision", "fp32, bf16, int8 or auto");
-    this.maxPixels = new LongParam(this, "maxPixels", "larger pictures are errors");
+    this.maxPixels = new LongParam(this, "maxPixels", "larger images are errors");
     setDefault(inputCol, "content");
     setDefault(outputCol, "prediction");
     setDefault(model, "");
@@ -243,7 +243,7 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
   }
 
   /** A model that is at hand, instead of {@link #setModel} and {@link #setWeights}. */
-  public ResNetTransformer setClassifier(Classifier value) {
+  public ResNetTransformer setClassifier(Model value) {
     classifier = value;
     given = true;
     broadcast = null;
@@ -265,12 +265,12 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
   /**
    * {@inheritDoc}
    *
-   * @throws IllegalArgumentException if there is no such input column, it holds no pictures, or the
+   * @throws IllegalArgumentException if there is no such input column, it holds no images, or the
    *     output column is there already
    */
   @Override
   public StructType transformSchema(StructType schema) {
-    PictureColumn.of(input(), schema.apply(column(schema)).dataType());
+    ImageColumn.of(input(), schema.apply(column(schema)).dataType());
     String output = outputColumn();
     if (schema.getFieldIndex(output).isDefined()) {
       throw new IllegalArgumentException("there is a column '%s' already".formatted(output));
@@ -308,12 +308,12 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
     StructType with = transformSchema(schema);
     SparkSession spark = dataset.sparkSession();
     int column = column(schema);
-    PictureColumn kind = PictureColumn.of(input(), schema.apply(column).dataType());
+    ImageColumn kind = ImageColumn.of(input(), schema.apply(column).dataType());
     boolean named =
         schema.getFieldIndex("path").isDefined()
             && schema.apply("path").dataType().equals(DataTypes.StringType);
     int path = named ? schema.fieldIndex("path") : -1;
-    PictureNetwork.Request request = request(spark, (Boolean) getOrDefault(embedding));
+    TaskModel.Request request = request(spark, (Boolean) getOrDefault(embedding));
     if (!request.embedding() && !request.model().value().hasHead()) {
       throw new IllegalArgumentException(
           "the network has no head (fc.weight), so no classes; ask for its embeddings: --embedding,"
@@ -323,8 +323,8 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
     return dataset.toDF().mapPartitions(work, Encoders.row(with));
   }
 
-  PictureNetwork.Request request(SparkSession spark, boolean embeddings) {
-    return new PictureNetwork.Request(
+  TaskModel.Request request(SparkSession spark, boolean embeddings) {
+    return new TaskModel.Request(
         broadcast(spark),
         SerializableConfiguration.broadcast(spark.sparkContext()),
         precisionOf(getOrDefault(precision)),
@@ -337,22 +337,22 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
   /**
    * What a task does.
    *
-   * @param column the picture's place in a row
+   * @param column the image's place in a row
    * @param path the place of its name, or -1
    */
-  private record Work(PictureNetwork.Request request, int column, PictureColumn kind, int path)
+  private record Work(TaskModel.Request request, int column, ImageColumn kind, int path)
       implements MapPartitionsFunction<Row, Row> {
     @Override
     @SuppressWarnings("MustBeClosedChecker") // when the task ends
     public Iterator<Row> call(Iterator<Row> rows) {
-      var results = new PictureRows(rows, this::picture, request.batch(), request.open());
+      var results = new ImageRows(rows, this::image, request.batch(), request.open());
       TaskContext.get().addTaskCompletionListener((TaskCompletionListener) _ -> results.close());
       return results;
     }
 
-    private Picture picture(Row row) {
-      String name = path < 0 ? "the picture" : String.valueOf(row.get(path));
-      return new Picture(kind, name, row.get(column));
+    private Image image(Row row) {
+      String name = path < 0 ? "the image" : String.valueOf(row.get(path));
+      return new Image(kind, name, row.get(column));
     }
   }
 
@@ -367,7 +367,7 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
   }
 
   /** The model, by its names, or as it was given. */
-  private Classifier classifier(SparkSession spark) {
+  private Model classifier(SparkSession spark) {
     if (classifier != null) {
       return classifier;
     }
@@ -386,15 +386,14 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
   }
 
   /** A model by its names, as the command line takes them, or from a file of Hadoop's. */
-  static Classifier find(String model, String weights, Configuration hadoop) throws IOException {
+  static Model find(String model, String weights, Configuration hadoop) throws IOException {
     if (model.isEmpty() && weights.isEmpty()) {
-      return Classifier.embedded();
+      return Model.embedded();
     }
     Optional<String> named = model.isEmpty() ? Optional.empty() : Optional.of(model);
     String wanted = weights.isEmpty() ? "DEFAULT" : weights;
     if (!HAS_SCHEME.matcher(wanted).find()) {
-      return Classifier.of(
-          Weights.find(named, wanted, System.getenv(), new Download((_, _, _) -> {})));
+      return Model.of(Weights.find(named, wanted, System.getenv(), new Download((_, _, _) -> {})));
     }
     // The ending says which format it is, the name which published weights.
     var folder = Files.createTempDirectory("resnet4j-");
@@ -403,7 +402,7 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
       try (InputStream in = new Path(wanted).getFileSystem(hadoop).open(new Path(wanted))) {
         Files.copy(in, file);
       }
-      return Classifier.of(
+      return Model.of(
           Weights.find(named, file.toString(), System.getenv(), new Download((_, _, _) -> {})));
     } finally {
       Files.deleteIfExists(file); // what is mapped stays readable

@@ -1,6 +1,6 @@
 package io.github.resnet4j.spark;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.engine.Session;
@@ -43,11 +43,11 @@ final class SharedModel {
    *
    * @param id tells models apart
    * @param hasHead whether it has classes
-   * @param file a checkpoint with all that belongs to it, as {@link Classifier#save} writes it
+   * @param file a checkpoint with all that belongs to it, as {@link Model#save} writes it
    */
   @SuppressWarnings("ArrayRecordComponent") // it is data for a wire
   record Wire(String id, boolean hasHead, byte[] file) implements Serializable {
-    static Wire of(Classifier classifier) {
+    static Wire of(Model classifier) {
       try {
         Path file = Files.createTempFile("resnet4j-", ".safetensors");
         try {
@@ -73,7 +73,7 @@ final class SharedModel {
     }
   }
 
-  private final Classifier classifier;
+  private final Model classifier;
 
   /** Those whose packed weights all others share, by precision and threads. */
   private final Map<CompileOptions, Session> first = new LinkedHashMap<>();
@@ -81,7 +81,7 @@ final class SharedModel {
   private final Map<CompileOptions, ArrayDeque<Session>> idle = new LinkedHashMap<>();
   private boolean retired;
 
-  private SharedModel(Classifier classifier) {
+  private SharedModel(Model classifier) {
     this.classifier = classifier;
   }
 
@@ -92,7 +92,7 @@ final class SharedModel {
       if (found == null) {
         try {
           // Weights are packed from the broadcast bytes: they are in memory once, not twice.
-          found = new SharedModel(Classifier.read("the broadcast model", wire.file));
+          found = new SharedModel(Model.read("the broadcast model", wire.file));
         } catch (IOException e) {
           throw new UncheckedIOException(e);
         }
@@ -102,7 +102,7 @@ final class SharedModel {
     }
   }
 
-  Classifier classifier() {
+  Model classifier() {
     return classifier;
   }
 

@@ -1,6 +1,6 @@
 package io.github.resnet4j.spark;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.train.Dataset;
 import io.github.resnet4j.train.Dataset.Example;
 import io.github.resnet4j.train.Machines;
@@ -32,7 +32,7 @@ import org.apache.spark.sql.SparkSession;
  * that is lost costs its tasks of the round; those that come later take part from the next one.
  */
 public final class SparkMachines implements Machines, AutoCloseable {
-  /** Held-out pictures of a task, at least: less is not worth a task. */
+  /** Held-out images of a task, at least: less is not worth a task. */
   private static final int LOOK = 64;
 
   private final SparkSession spark;
@@ -50,37 +50,31 @@ public final class SparkMachines implements Machines, AutoCloseable {
    */
   record Training(SharedModel.Wire start, Recipe recipe, int part) implements Serializable {}
 
-  /** A picture, as a task is told of it. */
+  /** An image, as a task is told of it. */
   record Named(int index, String name, int label) implements Serializable {}
 
-  /** An assignment and its pictures. */
-  private record Task(Assignment assignment, List<Named> pictures) implements Serializable {}
+  /** An assignment and its images. */
+  private record Task(Assignment assignment, List<Named> images) implements Serializable {}
 
-  /** A range of the held-out pictures. */
-  private record Look(int first, List<Named> pictures) implements Serializable {}
+  /** A range of the held-out images. */
+  private record Look(int first, List<Named> images) implements Serializable {}
 
   /**
    * @param master where, as {@code spark-submit --master} says it; empty if Spark knows already
    * @param start the network to begin with
-   * @param data its pictures are known by paths that every executor can read, see {@link
-   *     SparkPictures}
+   * @param data its images are known by paths that every executor can read, see {@link SparkImages}
    * @param shares into how many a step is cut; 0 for as many as there are task slots
    * @param localSteps steps that a machine does alone before weights are averaged; 1 for none
-   * @throws IllegalArgumentException if there are more shares than pictures of a step
+   * @throws IllegalArgumentException if there are more shares than images of a step
    */
   public static SparkMachines open(
-      String master, Classifier start, Dataset data, Recipe recipe, int shares, int localSteps) {
+      String master, Model start, Dataset data, Recipe recipe, int shares, int localSteps) {
     SparkSession spark = Sessions.open("resnet4j spark-train", master);
     return new SparkMachines(spark, start, data, recipe, shares, localSteps);
   }
 
   SparkMachines(
-      SparkSession spark,
-      Classifier start,
-      Dataset data,
-      Recipe recipe,
-      int shares,
-      int localSteps) {
+      SparkSession spark, Model start, Dataset data, Recipe recipe, int shares, int localSteps) {
     this.spark = spark;
     this.context = JavaSparkContext.fromSparkContext(spark.sparkContext());
     this.data = data;
@@ -91,7 +85,7 @@ public final class SparkMachines implements Machines, AutoCloseable {
     int batch = Math.min(recipe.batch(), data.train().size());
     if (count > batch || localSteps < 1) {
       throw new IllegalArgumentException(
-          "%d shares of a step of %d pictures, %d local steps: needs a picture for each share, and a"
+          "%d shares of a step of %d images, %d local steps: needs an image for each share, and a"
                   .formatted(count, batch, localSteps)
               + " step");
     }
@@ -130,7 +124,7 @@ public final class SparkMachines implements Machines, AutoCloseable {
   public Contribution work(State from, List<Assignment> assignments) throws IOException {
     List<Task> tasks =
         assignments.stream()
-            .map(each -> new Task(each, named(data.train(), each.pictures())))
+            .map(each -> new Task(each, named(data.train(), each.images())))
             .toList();
     Broadcast<Training> known = training;
     return round(
@@ -139,16 +133,15 @@ public final class SparkMachines implements Machines, AutoCloseable {
         (state, task) ->
             ExecutorMachine.use(
                 known.value(),
-                machine -> machine.work(state, task.assignment, pictures(task.pictures))));
+                machine -> machine.work(state, task.assignment, images(task.images))));
   }
 
   @Override
-  public Contribution look(State from, int pictures) throws IOException {
-    int each = Math.max(LOOK, Math.ceilDiv(pictures, count));
+  public Contribution look(State from, int images) throws IOException {
+    int each = Math.max(LOOK, Math.ceilDiv(images, count));
     var tasks = new ArrayList<Look>();
-    for (int first = 0; first < pictures; first += each) {
-      List<Integer> some =
-          IntStream.range(first, Math.min(pictures, first + each)).boxed().toList();
+    for (int first = 0; first < images; first += each) {
+      List<Integer> some = IntStream.range(first, Math.min(images, first + each)).boxed().toList();
       tasks.add(new Look(first, named(data.val(), some)));
     }
     Broadcast<Training> known = training;
@@ -160,10 +153,7 @@ public final class SparkMachines implements Machines, AutoCloseable {
                 known.value(),
                 machine ->
                     machine.look(
-                        state,
-                        pictures(task.pictures),
-                        task.first,
-                        task.first + task.pictures.size())));
+                        state, images(task.images), task.first, task.first + task.images.size())));
   }
 
   /** What a task does. */
@@ -195,15 +185,15 @@ public final class SparkMachines implements Machines, AutoCloseable {
         .toList();
   }
 
-  private static IntFunction<Example> pictures(List<Named> named) {
+  private static IntFunction<Example> images(List<Named> named) {
     Map<Integer, Named> byIndex =
         named.stream().collect(Collectors.toMap(Named::index, each -> each, (a, _) -> a));
     return index -> {
       Named wanted = byIndex.get(index);
       if (wanted == null) {
-        throw new IllegalArgumentException("picture %d is not of this task".formatted(index));
+        throw new IllegalArgumentException("image %d is not of this task".formatted(index));
       }
-      return new Example(wanted.name, wanted.label, SparkPictures.source(wanted.name));
+      return new Example(wanted.name, wanted.label, SparkImages.source(wanted.name));
     };
   }
 

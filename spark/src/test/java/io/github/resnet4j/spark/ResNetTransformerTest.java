@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.Architecture;
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.Prediction;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.engine.Calibration;
@@ -45,7 +45,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** What Spark says of pictures is what the classifier says without Spark. */
+/** What Spark says of images is what the classifier says without Spark. */
 class ResNetTransformerTest {
   private static final Path SAMPLES = Path.of("../samples");
 
@@ -57,9 +57,9 @@ class ResNetTransformerTest {
     spark = LocalSpark.get();
   }
 
-  /** The shipped digits and two files that are no pictures. */
-  private Path pictures() throws IOException {
-    Path folder = Files.createDirectories(home.resolve("pictures"));
+  /** The shipped digits and two files that are no images. */
+  private Path images() throws IOException {
+    Path folder = Files.createDirectories(home.resolve("images"));
     try (Stream<Path> samples = Files.list(SAMPLES)) {
       for (Path file : samples.filter(f -> f.toString().endsWith(".png")).toList()) {
         Files.copy(file, folder.resolve(file.getFileName()));
@@ -67,11 +67,11 @@ class ResNetTransformerTest {
     }
     byte[] whole = Files.readAllBytes(SAMPLES.resolve("digit-6.png"));
     Files.write(folder.resolve("torn.png"), java.util.Arrays.copyOf(whole, whole.length / 2));
-    Files.write(folder.resolve("words.png"), "not a picture".getBytes("UTF-8"));
+    Files.write(folder.resolve("words.png"), "not an image".getBytes("UTF-8"));
     return folder;
   }
 
-  private static List<Prediction> expected(Classifier classifier, Path file, int top)
+  private static List<Prediction> expected(Model classifier, Path file, int top)
       throws IOException {
     try (var session = classifier.network().compile(CompileOptions.defaults().withThreads(1))) {
       return classifier.classify(file, top, session);
@@ -96,7 +96,7 @@ class ResNetTransformerTest {
 
   @Test
   void saysWhatTheClassifierSays() throws IOException {
-    Path folder = pictures();
+    Path folder = images();
     List<Row> rows = new ResNetTransformer().setTopK(3).transform(binary(folder)).collectAsList();
     assertEquals(Files.list(folder).count(), rows.size());
     int errors = 0;
@@ -108,7 +108,7 @@ class ResNetTransformerTest {
         assertTrue(answer.<String>getAs("error").contains(file.getFileName().toString()));
         assertNull(answer.getAs("labels"));
       } else {
-        check(answer, expected(Classifier.embedded(), file, 3));
+        check(answer, expected(Model.embedded(), file, 3));
       }
     }
     assertEquals(2, errors);
@@ -116,7 +116,7 @@ class ResNetTransformerTest {
 
   @Test
   void takesPathsAndSparksImagesAndBytesFromTables() throws IOException {
-    Path folder = pictures();
+    Path folder = images();
     Path table = home.resolve("table");
     binary(folder).withColumnRenamed("content", "jpeg").write().parquet(table.toString());
     var transformer = new ResNetTransformer();
@@ -201,7 +201,7 @@ class ResNetTransformerTest {
 
   @Test
   void embeddingsAreTheLastStagesMean() throws IOException {
-    Classifier classifier = Classifier.embedded();
+    Model classifier = Model.embedded();
     Path file = SAMPLES.resolve("digit-6.png");
     Row row =
         new ResNetTransformer()
@@ -236,34 +236,34 @@ class ResNetTransformerTest {
 
   @Test
   void aNetworkWithoutAHeadGivesTheEmbeddingsThatItGivesWithIt() throws IOException {
-    Classifier digits = Classifier.embedded();
+    Model digits = Model.embedded();
     Path file = home.resolve("headless.safetensors");
     ResNet network = digits.network();
-    new Classifier(
+    new Model(
             ResNet.of(network.spec().toBuilder().includeTop(false).build(), network.state()),
             digits.preprocessing(),
             List.of())
         .save(file);
     var headless = new ResNetTransformer().setWeights(file.toString());
-    Dataset<Row> pictures = binary(pictures());
-    var e = assertThrows(IllegalArgumentException.class, () -> headless.transform(pictures));
+    Dataset<Row> images = binary(images());
+    var e = assertThrows(IllegalArgumentException.class, () -> headless.transform(images));
     assertTrue(e.getMessage().contains("no head (fc.weight)"), e.getMessage());
 
     String[] columns = {"path", "prediction.embedding", "prediction.error"};
     var whole = new ResNetTransformer().setEmbedding(true);
-    List<Row> expected = whole.transform(pictures).selectExpr(columns).collectAsList();
+    List<Row> expected = whole.transform(images).selectExpr(columns).collectAsList();
     headless.setEmbedding(true);
-    assertEquals(expected, headless.transform(pictures).selectExpr(columns).collectAsList());
+    assertEquals(expected, headless.transform(images).selectExpr(columns).collectAsList());
     Row six = binary(SAMPLES.resolve("digit-6.png")).transform(headless::transform).first();
     assertEquals(List.of(), six.<Row>getAs("prediction").getList(0));
 
     ResNetFunctions.register(spark, headless);
-    pictures.createOrReplaceTempView("pictures");
-    var features = spark.sql("SELECT path, resnet_features(content) AS embedding FROM pictures");
+    images.createOrReplaceTempView("images");
+    var features = spark.sql("SELECT path, resnet_features(content) AS embedding FROM images");
     for (Row row : features.collectAsList()) {
       assertEquals(row.getString(0).contains("digit"), !row.isNullAt(1));
     }
-    var classify = spark.sql("SELECT resnet_classify(content) FROM pictures");
+    var classify = spark.sql("SELECT resnet_classify(content) FROM images");
     Throwable cause = assertThrows(SparkException.class, classify::collectAsList);
     while (cause.getCause() != null) {
       cause = cause.getCause();
@@ -275,7 +275,7 @@ class ResNetTransformerTest {
   void pipelinesAreSavedWithTheModel() throws IOException {
     var spec = Architecture.named("resnet20").toBuilder().numClasses(3).build();
     var classifier =
-        new Classifier(
+        new Model(
             ResNet.initialize(spec, TorchRandom.manualSeed(5)),
             Preprocessing.imagenet(32, 32),
             List.of("cat", "dog", "bird"));
@@ -309,7 +309,7 @@ class ResNetTransformerTest {
   /** Weights of bytes and their ranges reach executors, and calculate there as here. */
   @Test
   void quantizedModelsTravelToo() throws IOException {
-    Classifier digits = Classifier.embedded();
+    Model digits = Model.embedded();
     Path file = SAMPLES.resolve("digit-6.png");
     ResNet network = digits.network();
     try (var calibration = new Calibration(network.compile(CompileOptions.defaults()))) {
@@ -318,7 +318,7 @@ class ResNetTransformerTest {
     }
     Path saved = home.resolve("digits8.safetensors");
     digits.withNetwork(network).saveQuantized(saved);
-    Classifier bytes = Classifier.load(saved);
+    Model bytes = Model.load(saved);
     List<Prediction> expected;
     try (var session =
         bytes
@@ -351,7 +351,7 @@ class ResNetTransformerTest {
 
   @Test
   void sqlFunctionsSayTheSame() throws IOException {
-    Path folder = pictures();
+    Path folder = images();
     ResNetFunctions.register(spark, new ResNetTransformer().setTopK(2));
     binary(folder).createOrReplaceTempView("photos");
     List<Row> rows =
@@ -364,7 +364,7 @@ class ResNetTransformerTest {
       Path file = Path.of(java.net.URI.create(row.getString(0)));
       Row answer = row.getStruct(1);
       if (answer.getAs("error") == null) {
-        List<Prediction> expected = expected(Classifier.embedded(), file, 2);
+        List<Prediction> expected = expected(Model.embedded(), file, 2);
         check(answer, expected);
         assertEquals(expected.getFirst().label(), row.getString(3));
         assertFalse(row.getList(2).isEmpty());
@@ -376,16 +376,16 @@ class ResNetTransformerTest {
 
   @Test
   void streamsOverAFolder() throws IOException, TimeoutException, StreamingQueryException {
-    Path folder = pictures();
+    Path folder = images();
     Path out = home.resolve("out");
-    Dataset<Row> pictures = binary(folder);
+    Dataset<Row> images = binary(folder);
     Dataset<Row> stream =
         new ResNetTransformer()
             .transform(
                 spark
                     .readStream()
                     .format("binaryFile")
-                    .schema(pictures.schema())
+                    .schema(images.schema())
                     .load(folder.toString()))
             .drop("content");
     for (int round = 0; round < 2; round++) {
@@ -418,11 +418,8 @@ class ResNetTransformerTest {
                 })
             .iterator();
     try (var results =
-        new PictureRows(
-            endless,
-            row -> new PictureNetwork.Picture(PictureColumn.BYTES, "p", row.get(0)),
-            4,
-            network)) {
+        new ImageRows(
+            endless, row -> new TaskModel.Image(ImageColumn.BYTES, "p", row.get(0)), 4, network)) {
       for (int i = 0; i < 9; i++) {
         rows.add(results.next());
       }
@@ -433,22 +430,22 @@ class ResNetTransformerTest {
 
   @Test
   void errorsNameTheColumn() {
-    Dataset<Row> pictures = binary(SAMPLES);
+    Dataset<Row> images = binary(SAMPLES);
     var e =
         assertThrows(
             IllegalArgumentException.class,
-            () -> new ResNetTransformer().setInputCol("picture").transform(pictures));
+            () -> new ResNetTransformer().setInputCol("image").transform(images));
     assertEquals(
-        "there is no column 'picture'; there are path, modificationTime, length, content",
+        "there is no column 'image'; there are path, modificationTime, length, content",
         e.getMessage());
     e =
         assertThrows(
             IllegalArgumentException.class,
-            () -> new ResNetTransformer().setInputCol("length").transform(pictures));
+            () -> new ResNetTransformer().setInputCol("length").transform(images));
     assertTrue(e.getMessage().contains("column 'length' is bigint"), e.getMessage());
     assertThrows(
         IllegalArgumentException.class,
-        () -> new ResNetTransformer().setOutputCol("path").transform(pictures));
+        () -> new ResNetTransformer().setOutputCol("path").transform(images));
     assertThrows(IllegalArgumentException.class, () -> new ResNetTransformer().setPrecision("x"));
   }
 }

@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.Architecture;
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Pixels;
@@ -38,13 +38,13 @@ class SparkMachinesTest {
     return new Dataset(all.classes(), all.train().subList(0, 128), all.val().subList(0, 100));
   }
 
-  private static Classifier start(int classes) {
+  private static Model start(int classes) {
     var spec = Architecture.named("resnet8").toBuilder().numClasses(classes).build();
-    return new Classifier(
+    return new Model(
         ResNet.initialize(spec, TorchRandom.manualSeed(1)),
         new Preprocessing(
             32, 32, 32, Interpolation.BILINEAR, List.of(.3f, .3f, .3f), List.of(.35f, .35f, .35f)),
-        Classifier.numbered(classes));
+        Model.numbered(classes));
   }
 
   private static Recipe recipe(int epochs) {
@@ -81,7 +81,7 @@ class SparkMachinesTest {
   }
 
   private static SparkMachines machines(Dataset data, Recipe recipe, int shares, int localSteps) {
-    Classifier start = start(data.classes().size());
+    Model start = start(data.classes().size());
     return new SparkMachines(LocalSpark.get(), start, data, recipe, shares, localSteps);
   }
 
@@ -174,9 +174,9 @@ class SparkMachinesTest {
       Files.createDirectories(folder);
       write(example.source().read(), folder.resolve(i + ".png"));
     }
-    Files.writeString(home.resolve("data/low/broken.png"), "no picture");
+    Files.writeString(home.resolve("data/low/broken.png"), "no image");
     Dataset local = Dataset.ofFolder(home.resolve("data"), 0.25, 7);
-    Dataset hadoop = SparkPictures.ofFolder(home.resolve("data").toString(), 0.25, 7);
+    Dataset hadoop = SparkImages.ofFolder(home.resolve("data").toString(), 0.25, 7);
     assertEquals(local.classes(), hadoop.classes());
     assertEquals(names(local.train()), names(hadoop.train()));
     assertEquals(names(local.val()), names(hadoop.val()));
@@ -187,7 +187,7 @@ class SparkMachinesTest {
     assertEquals(1, ear.epochs.size());
     assertEquals(1, ear.unreadable.size(), ear.unreadable.toString());
     assertTrue(ear.unreadable.getFirst().contains("broken.png"), ear.unreadable.getFirst());
-    var e = assertThrows(IOException.class, () -> SparkPictures.ofFolder(home + "/none", 0.25, 7));
+    var e = assertThrows(IOException.class, () -> SparkImages.ofFolder(home + "/none", 0.25, 7));
     assertTrue(e.getMessage().contains("is not a folder"), e.getMessage());
   }
 
@@ -209,7 +209,7 @@ class SparkMachinesTest {
   }
 
   @Test
-  void moreSharesThanPicturesAreRefused() throws IOException {
+  void moreSharesThanImagesAreRefused() throws IOException {
     Dataset data = digits();
     assertThrows(IllegalArgumentException.class, () -> machines(data, recipe(1), 65, 1));
     assertThrows(IllegalArgumentException.class, () -> machines(data, recipe(1), 2, 0));

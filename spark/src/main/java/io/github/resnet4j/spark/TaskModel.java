@@ -1,6 +1,6 @@
 package io.github.resnet4j.spark;
 
-import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.Prediction;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.engine.Session;
@@ -22,15 +22,15 @@ import org.apache.spark.sql.RowFactory;
 import org.apache.spark.util.SerializableConfiguration;
 import org.jspecify.annotations.Nullable;
 
-/** The network in the hands of one task: from a batch of pictures to what is said of them. */
-final class PictureNetwork implements AutoCloseable {
+/** The network in the hands of one task: from a batch of images to what is said of them. */
+final class TaskModel implements AutoCloseable {
   /**
    * What is wanted, on its way to executors.
    *
-   * @param batch pictures that run together
+   * @param batch images that run together
    * @param top classes to name
    * @param embedding whether answers have an embedding; a network without a head has nothing else
-   * @param maxPixels larger pictures are errors
+   * @param maxPixels larger images are errors
    */
   record Request(
       Broadcast<SharedModel.Wire> model,
@@ -42,21 +42,21 @@ final class PictureNetwork implements AutoCloseable {
       long maxPixels)
       implements Serializable {
     /** For the task that asks; or for the driver, where Spark computes what is constant. */
-    PictureNetwork open() {
+    TaskModel open() {
       TaskContext task = TaskContext.get();
-      return new PictureNetwork(this, task == null ? 1 : task.cpus());
+      return new TaskModel(this, task == null ? 1 : task.cpus());
     }
   }
 
   /**
-   * A picture of a row.
+   * An image of a row.
    *
    * @param name what errors call it
    * @param value as the column has it
    */
-  record Picture(PictureColumn column, String name, @Nullable Object value) {}
+  record Image(ImageColumn column, String name, @Nullable Object value) {}
 
-  /** Pictures as the network takes them, {@code [N, C, H, W]}, or why there is none. */
+  /** Images as the network takes them, {@code [N, C, H, W]}, or why there is none. */
   record Decoded(Tensor images, @Nullable String[] errors) {}
 
   private final Request request;
@@ -65,7 +65,7 @@ final class PictureNetwork implements AutoCloseable {
   private final ImageDecoder decoder;
   private final Team team;
 
-  private PictureNetwork(Request request, int threads) {
+  private TaskModel(Request request, int threads) {
     this.request = request;
     this.model = SharedModel.of(request.model.value());
     this.session = model.acquire(request.precision, threads);
@@ -73,32 +73,31 @@ final class PictureNetwork implements AutoCloseable {
     this.team = new Team(threads);
   }
 
-  /** May be called while {@link #answer} runs for other pictures. */
-  Decoded decode(List<Picture> pictures) {
+  /** May be called while {@link #answer} runs for other images. */
+  Decoded decode(List<Image> images) {
     Preprocessing preprocessing = model.classifier().preprocessing();
-    Tensor images = preprocessing.batch(pictures.size());
-    var errors = new @Nullable String[pictures.size()];
+    Tensor tensor = preprocessing.batch(images.size());
+    var errors = new @Nullable String[images.size()];
     team.forEach(
-        pictures.size(),
+        images.size(),
         i -> {
-          Picture picture = pictures.get(i);
+          Image image = images.get(i);
           try {
             preprocessing.apply(
-                picture.column.read(
-                    picture.name, picture.value, decoder, request.hadoop.value().value()),
-                images,
+                image.column.read(image.name, image.value, decoder, request.hadoop.value().value()),
+                tensor,
                 i);
           } catch (IOException e) {
             errors[i] = String.valueOf(e.getMessage());
           }
         });
-    return new Decoded(images, errors);
+    return new Decoded(tensor, errors);
   }
 
-  /** A row of {@link ResNetTransformer#predictionType} for each picture. */
+  /** A row of {@link ResNetTransformer#predictionType} for each image. */
   List<Row> answer(Decoded decoded) {
     SequencedMap<String, Tensor> outputs = session.runAll(decoded.images);
-    Classifier classifier = model.classifier();
+    Model classifier = model.classifier();
     boolean onlyEmbeds = request.embedding && !request.model.value().hasHead();
     List<List<Prediction>> predictions =
         onlyEmbeds

@@ -10,8 +10,8 @@ import java.util.Random;
 import javax.imageio.ImageIO;
 
 /** Squares and discs of 24×24 pixels, two classes that a small network tells apart. */
-final class DrawnPictures {
-  private DrawnPictures() {}
+final class DrawnImages {
+  private DrawnImages() {}
 
   /** 24 of each class to learn from, 8 held out. */
   static void draw(Path folder) throws IOException {

@@ -16,8 +16,8 @@ import org.apache.spark.sql.types.StringType;
 import org.apache.spark.sql.types.StructType;
 import org.jspecify.annotations.Nullable;
 
-/** What a column holds of pictures. */
-enum PictureColumn {
+/** What a column holds of images. */
+enum ImageColumn {
   /** A file's bytes: source {@code binaryFile}, or a table's column. */
   BYTES,
   /** Where a file is, on any file system that Hadoop knows. */
@@ -26,23 +26,23 @@ enum PictureColumn {
   IMAGE;
 
   /**
-   * @throws IllegalArgumentException if a column of this type holds no pictures
+   * @throws IllegalArgumentException if a column of this type holds no images
    */
-  static PictureColumn of(String name, DataType type) {
+  static ImageColumn of(String name, DataType type) {
     return switch (type) {
       case BinaryType _ -> BYTES;
       case StringType _ -> PATH;
       case StructType struct when struct.getFieldIndex("nChannels").isDefined() -> IMAGE;
       default ->
           throw new IllegalArgumentException(
-              "column '%s' is %s; pictures are binary (a file's bytes), string (a path) or source"
+              "column '%s' is %s; images are binary (a file's bytes), string (a path) or source"
                       .formatted(name, type.simpleString())
                   + " 'image's struct");
     };
   }
 
-  /** What a value is; of anything else {@link #read} says that it is no picture. */
-  static PictureColumn of(@Nullable Object value) {
+  /** What a value is; of anything else {@link #read} says that it is no image. */
+  static ImageColumn of(@Nullable Object value) {
     return value instanceof String ? PATH : value instanceof Row ? IMAGE : BYTES;
   }
 
@@ -50,7 +50,7 @@ enum PictureColumn {
    * The pixels of a value.
    *
    * @param name what errors call it
-   * @throws IOException if there is no picture in it
+   * @throws IOException if there is no image in it
    */
   Pixels read(String name, @Nullable Object value, ImageDecoder decoder, Configuration hadoop)
       throws IOException {
@@ -79,7 +79,7 @@ enum PictureColumn {
         throw new ImageException(path, "is a folder");
       }
       if (status.getLen() > ImageDecoder.MAX_FILE_BYTES) {
-        throw new ImageException(path, "has more than 512 MB, too large for a picture");
+        throw new ImageException(path, "has more than 512 MB, too large for an image");
       }
       try (InputStream in = files.open(file)) {
         return in.readAllBytes();
@@ -105,7 +105,7 @@ enum PictureColumn {
         || (channels != 1 && channels != 3 && channels != 4)
         || data == null
         || data.length != (long) height * width * channels) {
-      throw new ImageException(name, "is no picture that Spark could read");
+      throw new ImageException(name, "is no image that Spark could read");
     }
     byte[] rgb = new byte[3 * height * width];
     for (int i = 0; i < height * width; i++) {

@@ -19,11 +19,11 @@ import org.apache.hadoop.fs.RemoteIterator;
 import org.apache.spark.deploy.SparkHadoopUtil;
 
 /**
- * Pictures that every executor can read by their names: files on a file system that all reach, and
+ * Images that every executor can read by their names: files on a file system that all reach, and
  * the embedded digits, which every executor has.
  */
-public final class SparkPictures {
-  private SparkPictures() {}
+public final class SparkImages {
+  private SparkImages() {}
 
   /**
    * Lists a folder by the rules of {@link Dataset#ofFolder}.
@@ -41,13 +41,13 @@ public final class SparkPictures {
     return SparkHadoopUtil.get().conf();
   }
 
-  /** A picture by the name that the driver's data set has for it. */
+  /** An image by the name that the driver's data set has for it. */
   static Dataset.Source source(String name) {
     return () -> {
       Dataset.Source digit = name.startsWith("digit ") ? Digits.BY_NAME.get(name) : null;
       return digit != null
           ? digit.read()
-          : ImageDecoder.DEFAULT.decode(name, PictureColumn.bytes(name, configuration()));
+          : ImageDecoder.DEFAULT.decode(name, ImageColumn.bytes(name, configuration()));
     };
   }
 

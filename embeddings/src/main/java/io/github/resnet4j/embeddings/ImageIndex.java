@@ -44,12 +44,12 @@ import org.apache.lucene.util.Bits;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Pictures by their embeddings, in a folder that persists: which are there in which version, and
+ * Images by their embeddings, in a folder that persists: which are there in which version, and
  * which are nearest to another by cosine (a graph of neighbours, HNSW, arXiv 1603.09320, in Apache
  * Lucene). What was added counts from {@link #commit} on; a process that is killed leaves the index
  * as it was at the last one.
  */
-public final class PictureIndex implements AutoCloseable {
+public final class ImageIndex implements AutoCloseable {
   private static final String PATH = "path";
   private static final String VERSION = "version";
   private static final String VECTOR = "vector";
@@ -77,7 +77,7 @@ public final class PictureIndex implements AutoCloseable {
               + "\\.(si|cf[se]|fnm|fd[mtx]|ti[mp]|tmd|doc|pos|pay|psm|nv[dm]|dv[dm]|liv|ve[cmx]"
               + "|vemf|vemq|veq|tmp)");
 
-  /** A picture and how near it is: the cosine, from −1 to 1. */
+  /** An image and how near it is: the cosine, from −1 to 1. */
   public record Neighbour(String path, double cosine) {}
 
   private final FSDirectory directory;
@@ -95,7 +95,7 @@ public final class PictureIndex implements AutoCloseable {
    *     index, or there are other files whose names Lucene would take for its own, and delete
    */
   @SuppressWarnings("MustBeClosedChecker") // closed with this
-  public PictureIndex(Path folder, String model) throws IOException {
+  public ImageIndex(Path folder, String model) throws IOException {
     Files.createDirectories(folder);
     directory = FSDirectory.open(folder);
     try {
@@ -214,15 +214,15 @@ public final class PictureIndex implements AutoCloseable {
     return damaged;
   }
 
-  /** The pictures that are there, each with its version. */
+  /** The images that are there, each with its version. */
   public Map<String, String> versions() {
     return Map.copyOf(versions);
   }
 
   /**
-   * Adds a picture or replaces it.
+   * Adds an image or replaces it.
    *
-   * @param version whatever changes when the picture does, such as size and time
+   * @param version whatever changes when the image does, such as size and time
    * @param embedding all of one index of one length, and none all zeros
    * @throws IllegalArgumentException if the embedding has no direction
    */
@@ -236,7 +236,7 @@ public final class PictureIndex implements AutoCloseable {
     versions.put(path, version);
   }
 
-  /** Forgets a picture. */
+  /** Forgets an image. */
   public void remove(String path) throws IOException {
     writer.deleteDocuments(new Term(PATH, path));
     versions.remove(path);
@@ -248,7 +248,7 @@ public final class PictureIndex implements AutoCloseable {
   }
 
   /**
-   * The pictures nearest to an embedding, nearest first.
+   * The images nearest to an embedding, nearest first.
    *
    * @throws IllegalArgumentException if the embedding has no direction
    */

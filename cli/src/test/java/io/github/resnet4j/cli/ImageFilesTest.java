@@ -14,7 +14,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** Which files an argument means, where symbolic links lead. */
 @EnabledOnOs({OS.LINUX, OS.MAC})
-class PicturesTest {
+class ImageFilesTest {
   @TempDir private Path home;
 
   @BeforeEach
@@ -32,7 +32,7 @@ class PicturesTest {
   }
 
   private List<String> find(String argument) throws IOException {
-    return Pictures.find(List.of(home.resolve(argument).toString())).stream()
+    return ImageFiles.find(List.of(home.resolve(argument).toString())).stream()
         .map(file -> home.relativize(file).toString())
         .toList();
   }

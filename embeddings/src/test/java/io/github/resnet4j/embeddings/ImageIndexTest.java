@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.github.resnet4j.embeddings.PictureIndex.Neighbour;
+import io.github.resnet4j.embeddings.ImageIndex.Neighbour;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -23,7 +23,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-class PictureIndexTest {
+class ImageIndexTest {
   @TempDir private Path folder;
 
   private static float[] vector(Random random, int length) {
@@ -51,7 +51,7 @@ class PictureIndexTest {
   void findsTheNearest() throws IOException {
     var random = new Random(1);
     var vectors = new ArrayList<float[]>();
-    try (var index = new PictureIndex(folder, "m")) {
+    try (var index = new ImageIndex(folder, "m")) {
       for (int i = 0; i < 300; i++) {
         vectors.add(vector(random, 2048));
         index.put("p" + i, "1", vectors.get(i));
@@ -82,13 +82,13 @@ class PictureIndexTest {
 
   @Test
   void remembersWhatIsThereAndForgetsWhatIsGone() throws IOException {
-    try (var index = new PictureIndex(folder, "m")) {
+    try (var index = new ImageIndex(folder, "m")) {
       index.put("a", "1", new float[] {1, 0});
       index.put("b", "1", new float[] {0, 1});
       index.put("c", "1", new float[] {1, 1});
       index.commit();
     }
-    try (var index = new PictureIndex(folder, "m")) {
+    try (var index = new ImageIndex(folder, "m")) {
       assertEquals(Map.of("a", "1", "b", "1", "c", "1"), index.versions());
       index.put("a", "2", new float[] {0, -1});
       index.remove("c");
@@ -98,18 +98,18 @@ class PictureIndexTest {
           List.of("b", "a"),
           index.nearest(new float[] {0.1f, 2}, 5).stream().map(Neighbour::path).toList());
     }
-    try (var index = new PictureIndex(folder, "m")) {
+    try (var index = new ImageIndex(folder, "m")) {
       assertEquals(Map.of("a", "2", "b", "1"), index.versions());
     }
   }
 
   @Test
   void anotherModelsEmbeddingsAreNotCompared() throws IOException {
-    try (var index = new PictureIndex(folder, "m")) {
+    try (var index = new ImageIndex(folder, "m")) {
       index.put("a", "1", new float[] {1, 0});
       index.commit();
     }
-    try (var index = new PictureIndex(folder, "other")) {
+    try (var index = new ImageIndex(folder, "other")) {
       assertEquals(Map.of(), index.versions());
       assertEquals(List.of(), index.nearest(new float[] {1, 0, 0}, 3));
       index.put("a", "1", new float[] {1, 0, 0});
@@ -119,17 +119,17 @@ class PictureIndexTest {
 
   @Test
   void whatWasNotCommittedIsNotThere() throws IOException {
-    var index = new PictureIndex(folder, "m");
+    var index = new ImageIndex(folder, "m");
     index.put("a", "1", new float[] {1, 0});
     // Another process: the folder is locked as long as this one lives.
-    var e = assertThrows(IOException.class, () -> new PictureIndex(folder, "m").close());
+    var e = assertThrows(IOException.class, () -> new ImageIndex(folder, "m").close());
     assertTrue(e.getMessage().contains("another process is writing"), e.getMessage());
     index.close();
   }
 
   @Test
   void anEmbeddingWithoutDirectionIsRefused() throws IOException {
-    try (var index = new PictureIndex(folder, "m")) {
+    try (var index = new ImageIndex(folder, "m")) {
       assertThrows(IllegalArgumentException.class, () -> index.put("a", "1", new float[] {0, 0}));
       assertThrows(
           IllegalArgumentException.class, () -> index.put("a", "1", new float[] {Float.NaN, 0}));
@@ -139,7 +139,7 @@ class PictureIndexTest {
 
   private void fill(Path at) throws IOException {
     var random = new Random(5);
-    try (var index = new PictureIndex(at, "m")) {
+    try (var index = new ImageIndex(at, "m")) {
       for (int i = 0; i < 2; i++) {
         for (int j = 0; j < 40; j++) {
           index.put("p" + i + "-" + j, "1", vector(random, 256));
@@ -190,12 +190,12 @@ class PictureIndexTest {
         }
         Files.writeString(copy.resolve("notes.txt"), "mine");
         change.getValue().apply(copy.resolve(file.getFileName()));
-        try (var index = new PictureIndex(copy, "m")) {
+        try (var index = new ImageIndex(copy, "m")) {
           assertTrue(index.wasDamaged(), name);
           assertEquals(Map.of(), index.versions(), name);
           index.put("new", "1", new float[] {1, 2, 3}); // of another length than before
         }
-        try (var index = new PictureIndex(copy, "m")) {
+        try (var index = new ImageIndex(copy, "m")) {
           assertFalse(index.wasDamaged(), name);
           assertEquals(Map.of("new", "1"), index.versions(), name);
           assertEquals("new", index.nearest(new float[] {1, 2, 3}, 1).getFirst().path());
@@ -218,7 +218,7 @@ class PictureIndexTest {
   @ValueSource(strings = {"_img1.jpg", "segments.png", "_report.doc", "segments_list.txt"})
   void filesOfOthersAreNotDeleted(String name) throws IOException {
     Files.writeString(folder.resolve(name), "mine");
-    var refused = assertThrows(IOException.class, () -> new PictureIndex(folder, "m").close());
+    var refused = assertThrows(IOException.class, () -> new ImageIndex(folder, "m").close());
     assertEquals(
         "%s: holds %s, a name that the index might use and delete; choose another folder for the"
                 .formatted(folder, name)

@@ -17,11 +17,11 @@ import java.util.List;
 import java.util.stream.IntStream;
 
 /**
- * From pictures to labels: a network, the preprocessing that belongs to its weights, and the names
- * of its classes.
+ * From images to labels: a network, the preprocessing that belongs to its weights, and the names of
+ * its classes.
  *
  * <pre>{@code
- * var classifier = Classifier.embedded();
+ * var classifier = Model.embedded();
  * try (var session = classifier.network().compile(CompileOptions.defaults())) {
  *   for (var prediction : classifier.classify(Path.of("samples/digit-6.png"), 3, session)) {
  *     System.out.println(prediction);
@@ -32,13 +32,13 @@ import java.util.stream.IntStream;
  * @param labels one name a class, in the order of the logits; none for a network without its head,
  *     which gives embeddings and cannot classify
  */
-public record Classifier(ResNet network, Preprocessing preprocessing, List<String> labels) {
+public record Model(ResNet network, Preprocessing preprocessing, List<String> labels) {
   private static final String EMBEDDED = "digits.pth";
 
   /**
    * @throws IllegalArgumentException if the parts do not fit together
    */
-  public Classifier {
+  public Model {
     labels = List.copyOf(labels);
     ResNetSpec spec = network.spec();
     int classes = spec.numClasses();
@@ -56,8 +56,8 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
   /**
    * The model that comes with resnet4j: handwritten digits, 0 to 9. Needs no network and no file.
    */
-  public static Classifier embedded() throws IOException {
-    try (InputStream resource = Classifier.class.getResourceAsStream(EMBEDDED)) {
+  public static Model embedded() throws IOException {
+    try (InputStream resource = Model.class.getResourceAsStream(EMBEDDED)) {
       if (resource == null) {
         throw new IOException("the embedded model is not in the jar: " + EMBEDDED);
       }
@@ -73,7 +73,7 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
    *
    * @throws CheckpointException if it is damaged, or does not carry them
    */
-  public static Classifier load(Path file) throws IOException {
+  public static Model load(Path file) throws IOException {
     try (var checkpoint = Checkpoint.open(file)) {
       return of(checkpoint, false);
     }
@@ -86,7 +86,7 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
    * @param name what errors call it
    */
   @SuppressWarnings("MustBeClosedChecker") // memory needs no closing
-  public static Classifier read(String name, byte[] bytes) throws IOException {
+  public static Model read(String name, byte[] bytes) throws IOException {
     return of(Checkpoint.of(Path.of(name), bytes), true);
   }
 
@@ -98,15 +98,15 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
    * @throws CheckpointException if they are for no network of the family; says why
    */
   @SuppressWarnings("MustBeClosedChecker")
-  public static Classifier of(Weights found) throws IOException {
+  public static Model of(Weights found) throws IOException {
     return of(found, ResNet.loadLazily(found.requireSpec(), Checkpoint.open(found.file())));
   }
 
   /** The same for a network that was loaded from them already. */
-  public static Classifier of(Weights found, ResNet network) {
+  public static Model of(Weights found, ResNet network) {
     ResNetSpec spec = network.spec();
     int classes = spec.numClasses();
-    return new Classifier(
+    return new Model(
         network,
         found.preprocessing().orElseGet(() -> usualPreprocessing(spec)),
         found
@@ -116,8 +116,8 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
   }
 
   /**
-   * What is assumed of weights that do not say how their pictures were prepared: CIFAR's for a
-   * network for small pictures, else ImageNet's.
+   * What is assumed of weights that do not say how their images were prepared: CIFAR's for a
+   * network for small images, else ImageNet's.
    */
   public static Preprocessing usualPreprocessing(ResNetSpec spec) {
     return spec.stem() instanceof Stem.SmallImage
@@ -131,7 +131,7 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
         : Preprocessing.imagenet(256, 224);
   }
 
-  private static Classifier of(Checkpoint checkpoint, boolean lazily) throws IOException {
+  private static Model of(Checkpoint checkpoint, boolean lazily) throws IOException {
     var notes = ModelNotes.of(checkpoint);
     if (notes.spec().isEmpty() || notes.preprocessing().isEmpty()) {
       throw new CheckpointException(
@@ -142,7 +142,7 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
     ResNet network = lazily ? ResNet.loadLazily(spec, checkpoint) : ResNet.load(spec, checkpoint);
     List<String> labels = notes.labels().orElseGet(() -> numbered(spec.numClasses()));
     try {
-      return new Classifier(network, notes.preprocessing().get(), labels);
+      return new Model(network, notes.preprocessing().get(), labels);
     } catch (IllegalArgumentException e) {
       throw new CheckpointException(
           checkpoint.file(), "its notes contradict each other: " + e.getMessage(), e);
@@ -170,30 +170,30 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
   }
 
   /** The same classes from another network. */
-  public Classifier withNetwork(ResNet other) {
-    return new Classifier(other, preprocessing, labels);
+  public Model withNetwork(ResNet other) {
+    return new Model(other, preprocessing, labels);
   }
 
   /**
-   * The most likely classes of one picture, best first.
+   * The most likely classes of one image, best first.
    *
    * @param top how many; at most all classes are returned
    * @param session the network, compiled
-   * @throws io.github.resnet4j.image.ImageException if the picture cannot be read
+   * @throws io.github.resnet4j.image.ImageException if the image cannot be read
    */
-  public List<Prediction> classify(Path picture, int top, Session session) throws IOException {
-    return classify(List.of(ImageDecoder.DEFAULT.decode(picture)), top, session).getFirst();
+  public List<Prediction> classify(Path image, int top, Session session) throws IOException {
+    return classify(List.of(ImageDecoder.DEFAULT.decode(image)), top, session).getFirst();
   }
 
-  /** The most likely classes of each picture, best first; all run as one batch. */
-  public List<List<Prediction>> classify(List<Pixels> pictures, int top, Session session) {
-    if (pictures.isEmpty()) {
+  /** The most likely classes of each image, best first; all run as one batch. */
+  public List<List<Prediction>> classify(List<Pixels> images, int top, Session session) {
+    if (images.isEmpty()) {
       return List.of();
     }
-    Tensor batch = preprocessing.batch(pictures.size());
-    IntStream.range(0, pictures.size())
+    Tensor batch = preprocessing.batch(images.size());
+    IntStream.range(0, images.size())
         .parallel()
-        .forEach(i -> preprocessing.apply(pictures.get(i), batch, i));
+        .forEach(i -> preprocessing.apply(images.get(i), batch, i));
     return top(session.run(batch), top);
   }
 
@@ -238,7 +238,7 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
    *
    * @throws IllegalArgumentException if the network has no head
    */
-  public Classifier requireHead() {
+  public Model requireHead() {
     if (!network.spec().includeTop()) {
       throw new IllegalArgumentException(
           "the network has no head (fc.weight), so no classes; only its embeddings can be had");
@@ -247,12 +247,12 @@ public record Classifier(ResNet network, Preprocessing preprocessing, List<Strin
   }
 
   /** The same network and classes behind another preprocessing. */
-  public Classifier withPreprocessing(Preprocessing other) {
-    return new Classifier(network, other, labels);
+  public Model withPreprocessing(Preprocessing other) {
+    return new Model(network, other, labels);
   }
 
   /** The same network under other names for its classes. */
-  public Classifier withLabels(List<String> other) {
-    return new Classifier(network, preprocessing, other);
+  public Model withLabels(List<String> other) {
+    return new Model(network, preprocessing, other);
   }
 }

@@ -15,8 +15,8 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** Which files the arguments of a command mean: files, folders, patterns, a list on stdin. */
-final class Pictures {
-  private Pictures() {}
+final class ImageFiles {
+  private ImageFiles() {}
 
   /**
    * The files, sorted within each argument; a file that is named is taken as it is. Symbolic links

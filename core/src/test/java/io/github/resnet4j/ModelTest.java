@@ -31,7 +31,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-class ClassifierTest {
+class ModelTest {
   private static final Team TEAM = Team.ofAllCores();
   private static final Path SAMPLES = Path.of("..", "samples");
 
@@ -58,7 +58,7 @@ class ClassifierTest {
     }
     var model = named ? Optional.of("resnet20") : Optional.<String>empty();
     var download = new Download((_, _, _) -> {});
-    var classifier = Classifier.of(Weights.find(model, headless.toString(), Map.of(), download));
+    var classifier = Model.of(Weights.find(model, headless.toString(), Map.of(), download));
     assertEquals(List.of(), classifier.labels());
     Tensor x = Tensor.filled(0.5f, 1, 3, 32, 32);
     assertArrayEquals(
@@ -89,14 +89,14 @@ class ClassifierTest {
     CheckpointWriter.write(file, tensors, Map.of());
     var found =
         Weights.find(Optional.empty(), file.toString(), Map.of(), new Download((_, _, _) -> {}));
-    var error = assertThrows(CheckpointException.class, () -> Classifier.of(found));
+    var error = assertThrows(CheckpointException.class, () -> Model.of(found));
     assertTrue(error.getMessage().contains("conv1.weight is missing"), error.getMessage());
   }
 
   @ParameterizedTest
   @ValueSource(ints = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
   void theEmbeddedModelReadsTheSamples(int digit) throws IOException {
-    var embedded = Classifier.embedded();
+    var embedded = Model.embedded();
     List<Prediction> predictions;
     try (var session = embedded.network().compile(CompileOptions.defaults())) {
       predictions = embedded.classify(SAMPLES.resolve("digit-" + digit + ".png"), 3, session);
@@ -111,10 +111,10 @@ class ClassifierTest {
   /** The 360 digits that training never saw, drawn as make.py draws them. */
   @Test
   void theEmbeddedModelIsRightOnHeldOutDigits() throws IOException {
-    var classifier = Classifier.embedded();
+    var classifier = Model.embedded();
     var golden = Golden.tensors("digits.safetensors");
     Tensor digits = golden.get("digits");
-    var pictures = new ArrayList<Pixels>();
+    var images = new ArrayList<Pixels>();
     var enlarge = new Preprocessing(160, 160, 160, Interpolation.BICUBIC, List.of(0f), List.of(1f));
     for (int n = 0; n < digits.dim(0); n++) {
       byte[] gray = new byte[64];
@@ -126,12 +126,12 @@ class ClassifierTest {
       for (int i = 0; i < rgb.length; i++) {
         rgb[i] = large[i / 3];
       }
-      pictures.add(new Pixels(160, 160, 3, rgb));
+      images.add(new Pixels(160, 160, 3, rgb));
     }
 
     Tensor batch = Tensor.zeros(360, 3, 32, 32);
     for (int n = 0; n < 360; n++) {
-      classifier.preprocessing().apply(pictures.get(n), batch, n);
+      classifier.preprocessing().apply(images.get(n), batch, n);
     }
     Tensor logits = classifier.network().forward(batch, TEAM);
 
@@ -163,13 +163,13 @@ class ClassifierTest {
             .numClasses(3)
             .build();
     var original =
-        new Classifier(
+        new Model(
             ResNet.initialize(spec, TorchRandom.manualSeed(0)),
             new Preprocessing(40, 36, 32, Interpolation.BICUBIC, List.of(0.1f), List.of(0.3f)),
             List.of("ja", "nein", "vielleicht"));
     Path file = folder.resolve(name);
     original.save(file);
-    var loaded = Classifier.load(file);
+    var loaded = Model.load(file);
     assertEquals(original.network().spec(), loaded.network().spec());
     assertEquals(original.preprocessing(), loaded.preprocessing());
     assertEquals(original.labels(), loaded.labels());
@@ -297,13 +297,13 @@ class ClassifierTest {
   void aFileWithoutNotesAsksForTheNetwork() {
     var error =
         assertThrows(
-            CheckpointException.class, () -> Classifier.load(Golden.path("checkpoints/zip.pth")));
+            CheckpointException.class, () -> Model.load(Golden.path("checkpoints/zip.pth")));
     assertTrue(error.getMessage().contains("does not say which network it is for"));
   }
 
   @Test
   void partsThatDoNotFitTogetherAreNamed() throws IOException {
-    var embedded = Classifier.embedded();
+    var embedded = Model.embedded();
     var labels =
         assertThrows(IllegalArgumentException.class, () -> embedded.withLabels(List.of("a")));
     assertEquals("1 labels for 10 classes", labels.getMessage());

@@ -9,19 +9,19 @@ import java.io.IOException;
 import java.nio.file.Path;
 import javax.imageio.ImageIO;
 
-/** Pictures on their way into files; each file appears whole or not at all. */
-public final class PictureFile {
-  private PictureFile() {}
+/** Images on their way into files; each file appears whole or not at all. */
+public final class FigureFile {
+  private FigureFile() {}
 
-  /** Writes a picture as PNG. */
-  public static void writePng(BufferedImage picture, Path file) throws IOException {
-    write(png(picture), file);
+  /** Writes an image as PNG. */
+  public static void writePng(BufferedImage image, Path file) throws IOException {
+    write(png(image), file);
   }
 
-  /** A picture as the content of a .png. */
-  public static byte[] png(BufferedImage picture) throws IOException {
+  /** An image as the content of a .png. */
+  public static byte[] png(BufferedImage image) throws IOException {
     var bytes = new ByteArrayOutputStream();
-    ImageIO.write(picture, "png", bytes);
+    ImageIO.write(image, "png", bytes);
     return bytes.toByteArray();
   }
 
@@ -30,13 +30,13 @@ public final class PictureFile {
     AtomicFile.write(file, out -> out.write(content));
   }
 
-  /** A picture of the same sides, as large as fits into a square. */
-  static BufferedImage thumbnail(Pixels picture, int side) {
-    double scale = (double) side / Math.max(picture.width(), picture.height());
+  /** An image of the same sides, as large as fits into a square. */
+  static BufferedImage thumbnail(Pixels image, int side) {
+    double scale = (double) side / Math.max(image.width(), image.height());
     return image(
-        picture.resized(
-            (int) Math.max(1, Math.round(picture.width() * scale)),
-            (int) Math.max(1, Math.round(picture.height() * scale)),
+        image.resized(
+            (int) Math.max(1, Math.round(image.width() * scale)),
+            (int) Math.max(1, Math.round(image.height() * scale)),
             Interpolation.BICUBIC));
   }
 

@@ -1,7 +1,7 @@
 package io.github.resnet4j.spark;
 
-import io.github.resnet4j.spark.PictureNetwork.Decoded;
-import io.github.resnet4j.spark.PictureNetwork.Picture;
+import io.github.resnet4j.spark.TaskModel.Decoded;
+import io.github.resnet4j.spark.TaskModel.Image;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -18,19 +18,19 @@ import org.apache.spark.sql.RowFactory;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A partition's rows with what the network says of their pictures. Three things go on at once: the
+ * A partition's rows with what the network says of their images. Three things go on at once: the
  * task's thread takes rows from Spark, which reads them; a thread (with others, where a task has
  * several processors) decodes; another runs the network. No more than {@link #AHEAD} batches are
  * under way, whatever the size of the partition.
  */
-final class PictureRows implements Iterator<Row>, AutoCloseable {
+final class ImageRows implements Iterator<Row>, AutoCloseable {
   /** One that is read, one that is decoded, one that runs. */
   private static final int AHEAD = 3;
 
   private final Iterator<Row> rows;
-  private final Function<Row, Picture> picture;
+  private final Function<Row, Image> image;
   private final int batch;
-  private final PictureNetwork network;
+  private final TaskModel network;
   private final ExecutorService decoding = thread("resnet4j-decode");
   private final ExecutorService running = thread("resnet4j-run");
   private final ArrayDeque<Future<List<Row>>> underWay = new ArrayDeque<>();
@@ -40,10 +40,9 @@ final class PictureRows implements Iterator<Row>, AutoCloseable {
   /**
    * @param network for this alone; is closed with it
    */
-  PictureRows(
-      Iterator<Row> rows, Function<Row, Picture> picture, int batch, PictureNetwork network) {
+  ImageRows(Iterator<Row> rows, Function<Row, Image> image, int batch, TaskModel network) {
     this.rows = rows;
-    this.picture = picture;
+    this.image = image;
     this.batch = batch;
     this.network = network;
   }
@@ -84,7 +83,7 @@ final class PictureRows implements Iterator<Row>, AutoCloseable {
     Future<Decoded> decoded =
         decoding.submit(() -> {
           check();
-          return network.decode(some.stream().map(picture).toList());
+          return network.decode(some.stream().map(image).toList());
         });
     underWay.add(
         running.submit(() -> {

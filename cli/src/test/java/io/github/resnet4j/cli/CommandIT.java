@@ -788,7 +788,7 @@ class CommandIT {
   }
 
   @Test
-  void everyCommandOfTheReadmeWorks() throws IOException {
+  void everyCommandOfReadmeAndCommandPageWorks() throws IOException {
     Path place = home.resolve("resnet4j");
     Files.copy(
         Path.of("../core/src/main/resources/io/github/resnet4j/digits.pth"),
@@ -797,10 +797,13 @@ class CommandIT {
     drawImages(place.resolve("photos"));
     var commands =
         Pattern.compile("^(?:\\| .* \\| `)?(\\./resnet4j [^`\n]*)", Pattern.MULTILINE)
-            .matcher(Files.readString(place.resolve("README.md")))
+            .matcher(
+                Files.readString(place.resolve("README.md"))
+                    + Files.readString(Path.of("../docs/commands.md")))
             .results()
             .map(found -> found.group(1))
             .filter(command -> !command.endsWith("# downloads"))
+            .distinct()
             .toList();
     assertEquals(27, commands.size(), commands.toString());
     for (String command : commands) {

@@ -72,7 +72,7 @@ def ours(folder, name, weights, precision):
 
 def ours_int8(folder, name, weights):
     bytes_ = folder / "int8.safetensors"
-    resnet4j("quantize", bytes_, *(["-m", name] if name else []), "-w", weights, "--calibrate", folder / "calibration.npy")
+    resnet4j("quantize", bytes_, *(["-m", name] if name else []), "-w", weights, "--calibration-data", folder / "calibration.npy")
     return ours(folder, name, bytes_, "int8")
 
 

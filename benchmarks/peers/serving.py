@@ -88,7 +88,7 @@ def main():
         servers = {
             "resnet4j, tensors": (8771, "/v2/models/resnet50/infer", []),
             "resnet4j": (8771, "/classify", [ROOT / "resnet4j", "serve", "-m", "resnet50", "-w", folder / "resnet50.pth", "-p", "8771",
-                                             "--grpc-port", "-1", "--queue", "1024", "--access-log", folder / "log"]),
+                                             "--grpc-port", "-1", "--queue-size", "1024", "--access-log", folder / "log"]),
             "onnxruntime": (8772, "/predict", [*peer, "onnxruntime", "8772", folder / "resnet50.onnx"]),
             "torch": (8773, "/predict", [*peer, "torch", "8773", folder / "resnet50.pth"]),
         }  # fmt: skip

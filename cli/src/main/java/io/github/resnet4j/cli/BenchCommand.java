@@ -29,8 +29,8 @@ import picocli.CommandLine.Option;
     },
     footerHeading = "%nExamples:%n",
     footer = {
-      "  resnet4j bench --model resnet50 --batch 1,16",
-      "  resnet4j bench -m resnet18,resnet50 --threads 1,2 --input 128,224,512 -f csv",
+      "  resnet4j bench --model resnet50 --batch-size 1,16",
+      "  resnet4j bench -m resnet18,resnet50 --threads 1,2 --image-size 128,224,512 -f csv",
       "  resnet4j bench -m resnet50 --layers",
     })
 final class BenchCommand implements Callable<Integer> {
@@ -44,7 +44,7 @@ final class BenchCommand implements Callable<Integer> {
   private List<String> models = List.of("resnet50");
 
   @Option(
-      names = {"-b", "--batch"},
+      names = {"-b", "--batch-size"},
       paramLabel = "N",
       split = ",",
       description = "Images of a batch; default ${DEFAULT-VALUE}.")
@@ -60,12 +60,12 @@ final class BenchCommand implements Callable<Integer> {
   private List<Integer> threads = List.of(Runtime.getRuntime().availableProcessors());
 
   @Option(
-      names = {"-i", "--input"},
+      names = {"-i", "--image-size"},
       paramLabel = "PIXELS",
       split = ",",
       description = "Height and width of the images; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 16_384)
-  private List<Integer> inputs = List.of(224);
+  private List<Integer> imageSizes = List.of(224);
 
   @Option(
       names = "--precision",
@@ -87,7 +87,7 @@ final class BenchCommand implements Callable<Integer> {
   private int repetitions = 20;
 
   @Option(
-      names = "--warm-up",
+      names = "--warmup",
       paramLabel = "SECONDS",
       description = "How long to run before measuring; default ${DEFAULT-VALUE}.")
   @Range(min = 0)
@@ -115,7 +115,7 @@ final class BenchCommand implements Callable<Integer> {
                 .withAlgorithm(algorithm)
                 .withPrecision(precision);
         try (Session session = network.compile(options)) {
-          for (int input : inputs) {
+          for (int size : imageSizes) {
             for (int batch : batches) {
               if (layers) {
                 PlanCommand.print(session, batch, input, warmUp, output.format);

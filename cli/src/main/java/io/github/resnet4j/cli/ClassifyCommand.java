@@ -60,7 +60,7 @@ final class ClassifyCommand implements Callable<Integer> {
   private int top = 5;
 
   @Option(
-      names = {"-b", "--batch"},
+      names = {"-b", "--batch-size"},
       paramLabel = "N",
       description = "Images that run together; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 4096)

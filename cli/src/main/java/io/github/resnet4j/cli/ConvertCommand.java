@@ -23,16 +23,25 @@ import picocli.CommandLine.Parameters;
     footer = {
       "  resnet4j convert resnet50.pth resnet50.safetensors",
       "  resnet4j convert training.pth weights-only.pth",
-      "  resnet4j convert resnet50.pth half.safetensors --precision f16",
+      "  resnet4j convert resnet50.pth half.safetensors --precision fp16",
       "  resnet4j convert microsoft.safetensors torchvision.pth --names torchvision",
     })
 final class ConvertCommand implements Callable<Integer> {
   /** The number formats that weights are kept in. */
   enum Precision {
-    F64,
-    F32,
-    F16,
-    BF16
+    FP64,
+    FP32,
+    FP16,
+    BF16;
+
+    DType type() {
+      return switch (this) {
+        case FP64 -> DType.F64;
+        case FP32 -> DType.F32;
+        case FP16 -> DType.F16;
+        case BF16 -> DType.BF16;
+      };
+    }
   }
 
   /** What the tensors are called. */
@@ -62,7 +71,7 @@ final class ConvertCommand implements Callable<Integer> {
   @Option(
       names = {"-p", "--precision"},
       paramLabel = "TYPE",
-      description = "f32, f16, bf16 or f64 for tensors of fractions; by default as they are.")
+      description = "fp64, fp32, fp16 or bf16 for floating-point tensors; default: unchanged.")
   private @Nullable Precision precision;
 
   @Option(
@@ -80,7 +89,7 @@ final class ConvertCommand implements Callable<Integer> {
     try (var checkpoint = Checkpoint.open(in)) {
       var source =
           names == Names.TORCHVISION ? checkpoint.torchvisionTensors() : checkpoint.tensors();
-      DType target = precision == null ? null : DType.valueOf(precision.name());
+      DType target = precision == null ? null : precision.type();
       var tensors = new LinkedHashMap<String, StoredTensor>();
       for (var entry : source.entrySet()) {
         StoredTensor tensor = entry.getValue();

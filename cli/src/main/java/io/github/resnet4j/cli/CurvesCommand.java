@@ -26,7 +26,7 @@ import picocli.CommandLine.Parameters;
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j curves run1/ run2/ -o comparison",
-      "  resnet4j curves residual=run1/ plain=run2/ --of error -o docs/plain",
+      "  resnet4j curves residual=run1/ plain=run2/ --metric error -o docs/plain",
     })
 final class CurvesCommand implements Callable<Integer> {
   @Parameters(paramLabel = "RUN", arity = "1..*", description = "Output folders of 'train'.")
@@ -41,7 +41,7 @@ final class CurvesCommand implements Callable<Integer> {
   private Path output = Path.of("");
 
   @Option(
-      names = "--of",
+      names = "--metric",
       paramLabel = "WHAT",
       description = "error (top-1 error) or loss; default ${DEFAULT-VALUE}.")
   private What what = What.ERROR;

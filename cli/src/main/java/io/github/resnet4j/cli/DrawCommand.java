@@ -31,11 +31,11 @@ import picocli.CommandLine.Parameters;
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j draw resnet50 --output resnet50.svg",
-      "  resnet4j draw resnet50 --what shortcut --output blocks.png --theme dark",
-      "  resnet4j draw resnext50_32x4d --what block:layer2.0 --output block.svg",
-      "  resnet4j draw resnet50 --what stride -o v1-and-v15.svg",
-      "  resnet4j draw resnet34 --what plain -o plain-and-residual.svg",
-      "  resnet4j draw resnet18 --what stage:2",
+      "  resnet4j draw resnet50 --figure shortcut --output blocks.png --theme dark",
+      "  resnet4j draw resnext50_32x4d --figure block:layer2.0 --output block.svg",
+      "  resnet4j draw resnet50 --figure stride -o v1-and-v15.svg",
+      "  resnet4j draw resnet34 --figure plain -o plain-and-residual.svg",
+      "  resnet4j draw resnet18 --figure stage:2",
     })
 final class DrawCommand implements Callable<Integer> {
   private static final List<String> PARTS =
@@ -44,7 +44,7 @@ final class DrawCommand implements Callable<Integer> {
   @Mixin private NetworkOptions options = new NetworkOptions();
 
   @Option(
-      names = "--what",
+      names = "--figure",
       paramLabel = "PART",
       description =
           "network, stage:N, block:NAME, shortcut (a Conv Block beside an Identity Block), stride"
@@ -80,7 +80,7 @@ final class DrawCommand implements Callable<Integer> {
       } catch (IllegalArgumentException e) { // the network has no such part
         throw what.equals("network") || e instanceof UsageException
             ? e
-            : new UsageException("--what: " + e.getMessage());
+            : new UsageException("--figure: " + e.getMessage());
       }
       figure.write(Path.of(name), theme);
       Main.wrote(Path.of(name));
@@ -132,7 +132,7 @@ final class DrawCommand implements Callable<Integer> {
         .orElseThrow(() ->
             what.contains(":")
                 ? new UsageException(
-                    "--what: the network has no part '%s'%s"
+                    "--figure: the network has no part '%s'%s"
                         .formatted(
                             name,
                             Suggestion.of(
@@ -142,7 +142,7 @@ final class DrawCommand implements Callable<Integer> {
 
   private UsageException unknown() {
     return new UsageException(
-        "--what must be network, stage:N or block:NAME, or for a .svg or .png shortcut, stride or"
+        "--figure must be network, stage:N or block:NAME, or for a .svg or .png shortcut, stride or"
             + " plain; was '%s'%s".formatted(what, Suggestion.of(what, PARTS)));
   }
 }

@@ -36,7 +36,7 @@ import picocli.CommandLine.Option;
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j evaluate -w run1/best.safetensors --data photos/",
-      "  resnet4j evaluate -w run1/best.safetensors -d photos/ --confusion matrix.csv",
+      "  resnet4j evaluate -w run1/best.safetensors -d photos/ --confusion-matrix matrix.csv",
     })
 final class EvaluateCommand implements Callable<Integer> {
   @Mixin private ModelOptions options = new ModelOptions();
@@ -58,7 +58,7 @@ final class EvaluateCommand implements Callable<Integer> {
   private boolean includeTraining;
 
   @Option(
-      names = "--confusion",
+      names = "--confusion-matrix",
       paramLabel = "FILE",
       description =
           "Writes the confusion matrix, true classes in rows, predicted ones in columns: CSV, or"

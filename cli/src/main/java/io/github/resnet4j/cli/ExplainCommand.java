@@ -39,7 +39,7 @@ import picocli.CommandLine.Parameters;
       "  resnet4j explain samples/digit-6.png --output six.png",
       "  resnet4j explain cat.jpg -m resnet50 --class tabby -o cat.png  # downloads",
       "  resnet4j explain cat.jpg -w my.pth --method gradcam++ --layer layer3 \\",
-      "    --values heat.npy",
+      "    --heatmap heat.npy",
     })
 final class ExplainCommand implements Callable<Integer> {
   @Mixin private ModelOptions options = new ModelOptions();
@@ -70,7 +70,7 @@ final class ExplainCommand implements Callable<Integer> {
   private @Nullable Path output;
 
   @Option(
-      names = "--values",
+      names = "--heatmap",
       paramLabel = "FILE",
       description = "The heat, 0 to 1 at the resolution of the network's input, as .npy.")
   @Output(endings = ".npy")

@@ -22,7 +22,7 @@ final class NetworkOptions {
       "A network that 'resnet4j models' lists, or a checkpoint, whose network is recognised.";
 
   @Option(
-      names = {"-i", "--input"},
+      names = {"-i", "--input-size"},
       paramLabel = "CxHxW",
       description = "The shape of an image; by default 3x224x224, or x32x32 for small images.")
   private @Nullable String input;
@@ -92,7 +92,7 @@ final class NetworkOptions {
       return new Shape(spec.inChannels(), side, side);
     }
     if (!input.matches("\\d{1,6}[x×]\\d{1,6}[x×]\\d{1,6}")) {
-      throw new UsageException("--input must be like 3x224x224, was '%s'".formatted(input));
+      throw new UsageException("--input-size must be like 3x224x224, was '%s'".formatted(input));
     }
     String[] extents = input.split("[x×]", -1);
     return new Shape(

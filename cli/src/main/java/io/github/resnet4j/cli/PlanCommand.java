@@ -24,8 +24,8 @@ import picocli.CommandLine.Option;
     },
     footerHeading = "%nExamples:%n",
     footer = {
-      "  resnet4j plan --model resnet50 --batch 16",
-      "  resnet4j plan -m resnet18 --input 512 --seconds 10 -f csv",
+      "  resnet4j plan --model resnet50 --batch-size 16",
+      "  resnet4j plan -m resnet18 --image-size 512 --seconds 10 -f csv",
     })
 final class PlanCommand implements Callable<Integer> {
   @Option(
@@ -37,7 +37,7 @@ final class PlanCommand implements Callable<Integer> {
   private String model = "resnet50";
 
   @Option(
-      names = {"-b", "--batch"},
+      names = {"-b", "--batch-size"},
       paramLabel = "N",
       description = "Images of a batch; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 65_536)
@@ -51,7 +51,7 @@ final class PlanCommand implements Callable<Integer> {
   private int threads = Runtime.getRuntime().availableProcessors();
 
   @Option(
-      names = {"-i", "--input"},
+      names = {"-i", "--image-size"},
       paramLabel = "PIXELS",
       description = "Height and width of the images; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 16_384)

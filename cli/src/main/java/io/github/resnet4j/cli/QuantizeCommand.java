@@ -35,8 +35,8 @@ import picocli.CommandLine.Parameters;
     },
     footerHeading = "%nExamples:%n",
     footer = {
-      "  resnet4j quantize digits.safetensors --calibrate samples/",
-      "  resnet4j quantize int8.safetensors -w my.pth --calibrate photos/ --images 200",
+      "  resnet4j quantize digits.safetensors --calibration-data samples/",
+      "  resnet4j quantize int8.safetensors -w my.pth --calibration-data photos/ -n 200",
       "  resnet4j classify -w digits.safetensors --precision int8 samples/digit-6.png",
     })
 final class QuantizeCommand implements Callable<Integer> {
@@ -48,7 +48,7 @@ final class QuantizeCommand implements Callable<Integer> {
   private Path out = Path.of("");
 
   @Option(
-      names = {"-c", "--calibrate"},
+      names = {"-c", "--calibration-data"},
       paramLabel = "PATH",
       required = true,
       arity = "1..*",
@@ -58,7 +58,7 @@ final class QuantizeCommand implements Callable<Integer> {
   private List<String> paths = List.of();
 
   @Option(
-      names = {"-n", "--images"},
+      names = {"-n", "--calibration-samples"},
       paramLabel = "N",
       description =
           "Take so many images, evenly from all that were found; default ${DEFAULT-VALUE}.")
@@ -66,7 +66,7 @@ final class QuantizeCommand implements Callable<Integer> {
   private int images = 128;
 
   @Option(
-      names = "--method",
+      names = "--calibration-method",
       paramLabel = "METHOD",
       description =
           "How far a range goes: min_max (all numbers), percentile (all but one of ten thousand),"

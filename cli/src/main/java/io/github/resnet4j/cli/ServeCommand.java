@@ -40,14 +40,15 @@ import picocli.CommandLine.Spec;
       "Answers over HTTP and gRPC: the Open Inference Protocol 2, /classify, /features, /explain,"
           + " /metrics, and a page at /.",
       "",
-      "Every option may also be in the environment (RESNET4J_MAX_BATCH for --max-batch) or in a"
-          + " file of lines like 'max-batch=32' that RESNET4J_CONFIG names; the command line wins.",
+      "Every option can also be set in the environment (RESNET4J_MAX_BATCH_SIZE for"
+          + " --max-batch-size) or in a file with lines such as 'max-batch-size=32' that"
+          + " RESNET4J_CONFIG names. Priority: command line, environment, file.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j serve",
       "  resnet4j serve --model resnet50 --weights resnet50-11ad3fa6.pth --port 9000",
-      "  resnet4j serve --models models/ --host 0.0.0.0 --token-file token.txt",
+      "  resnet4j serve --model-repository models/ --host 0.0.0.0 --token-file token.txt",
       "  curl --data-binary @samples/digit-6.png localhost:8080/classify \\",
       "    -H 'Content-Type: image/png'",
     })
@@ -80,13 +81,13 @@ final class ServeCommand implements Callable<Integer> {
   private int grpcPort = 8081;
 
   @Option(
-      names = "--name",
+      names = "--model-name",
       paramLabel = "NAME",
       description = "What the model is called; by default as the network, or digits.")
   private @Nullable String name;
 
   @Option(
-      names = "--models",
+      names = "--model-repository",
       paramLabel = "FOLDER",
       description =
           "Models in folders NAME/VERSION/, each with a checkpoint and, if it does not say them"
@@ -94,14 +95,14 @@ final class ServeCommand implements Callable<Integer> {
   private @Nullable Path models;
 
   @Option(
-      names = "--max-batch",
+      names = "--max-batch-size",
       paramLabel = "N",
       description = "Images of a run at most; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 1024)
   private int maxBatch = ServerOptions.Batching.USUAL.most();
 
   @Option(
-      names = "--max-delay",
+      names = "--max-batch-delay",
       paramLabel = "MS",
       description =
           "How long an image waits for others that are being decoded; default ${DEFAULT-VALUE}.")
@@ -109,7 +110,7 @@ final class ServeCommand implements Callable<Integer> {
   private double maxDelay = 2;
 
   @Option(
-      names = "--queue",
+      names = "--queue-size",
       paramLabel = "N",
       description =
           "Requests without an answer at most; more get 503 at once. Default ${DEFAULT-VALUE}.")
@@ -117,14 +118,14 @@ final class ServeCommand implements Callable<Integer> {
   private int queue = ServerOptions.Batching.USUAL.queue();
 
   @Option(
-      names = "--deadline",
+      names = "--request-timeout",
       paramLabel = "SECONDS",
       description = "Until a request's answer; default ${DEFAULT-VALUE}.")
   @Range(above = 0)
   private double deadline = 30;
 
   @Option(
-      names = "--max-body",
+      names = "--max-body-size",
       paramLabel = "MB",
       description = "Of a request; default ${DEFAULT-VALUE}.")
   @Range(above = 0, max = 1024)
@@ -145,14 +146,14 @@ final class ServeCommand implements Callable<Integer> {
   private int maxImages = ServerOptions.Limits.USUAL.images();
 
   @Option(
-      names = "--idle",
+      names = "--idle-timeout",
       paramLabel = "SECONDS",
       description = "How long a connection may say nothing; default ${DEFAULT-VALUE}.")
   @Range(above = 0)
   private double idle = 30;
 
   @Option(
-      names = "--drain",
+      names = "--drain-timeout",
       paramLabel = "SECONDS",
       description = "For what was accepted, when the server stops; default ${DEFAULT-VALUE}.")
   @Range(min = 0)

@@ -31,7 +31,7 @@ import picocli.CommandLine.Spec;
       "  resnet4j spark-classify -i hdfs:///photos -o hdfs:///said -m resnet50 \\",
       "    --master yarn --conf spark.executor.cores=8 --conf spark.task.cpus=4",
       "  resnet4j spark-classify -i s3a://shop/products -o said --embedding \\",
-      "    --from parquet --column jpeg -w s3a://models/products.safetensors",
+      "    --input-format parquet --column jpeg -w s3a://models/products.safetensors",
       "  resnet4j spark-classify -i photos -o said --master yarn --print-submit",
     })
 final class SparkClassifyCommand implements Callable<Integer> {
@@ -54,7 +54,7 @@ final class SparkClassifyCommand implements Callable<Integer> {
   private String output = "";
 
   @Option(
-      names = "--from",
+      names = "--input-format",
       paramLabel = "SOURCE",
       description =
           "How the input is read: binaryFile or image for files; parquet, orc, json, delta for"
@@ -68,7 +68,7 @@ final class SparkClassifyCommand implements Callable<Integer> {
   private @Nullable String column;
 
   @Option(
-      names = "--to",
+      names = "--output-format",
       paramLabel = "FORMAT",
       description =
           "How the output is written: parquet, orc, json, delta; default ${DEFAULT-VALUE}.")
@@ -102,7 +102,7 @@ final class SparkClassifyCommand implements Callable<Integer> {
   private boolean embedding;
 
   @Option(
-      names = {"-b", "--batch"},
+      names = {"-b", "--batch-size"},
       paramLabel = "N",
       description = "Images that run together; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 65_536)

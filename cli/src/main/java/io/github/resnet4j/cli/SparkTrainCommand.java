@@ -20,15 +20,15 @@ import picocli.CommandLine.Spec;
       "",
       "The images lie on a file system that all executors reach. Recipes, files, report and"
           + " --resume are those of 'train'; OUTPUT is a folder of the driver's machine. Each share"
-          + " of a batch is computed in --accumulate micro-batches. Starts spark-submit, of"
+          + " of a batch is computed in --grad-accum-steps micro-batches. Starts spark-submit, of"
           + " SPARK_HOME or the PATH.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j spark-train -d digits -m resnet20 --epochs 4 -o run1 \\",
       "    --master local[2]",
-      "  resnet4j spark-train -d hdfs:///imagenet -m resnet50 -o run2 --batch 8192 \\",
-      "    --scale-rate --shares 128 --master yarn --conf spark.task.cpus=8 \\",
+      "  resnet4j spark-train -d hdfs:///imagenet -m resnet50 -o run2 -b 8192 \\",
+      "    --scale-lr --partitions 128 --master yarn --conf spark.task.cpus=8 \\",
       "    --conf spark.executor.cores=8 --conf spark.executor.memory=8g",
       "  resnet4j spark-train -d s3a://photos -m resnet18 -w DEFAULT -o run3 \\",
       "    --local-steps 8 --resume",
@@ -56,7 +56,7 @@ final class SparkTrainCommand implements Callable<Integer> {
   @Mixin private TrainingOptions options = new TrainingOptions();
 
   @Option(
-      names = "--shares",
+      names = "--partitions",
       paramLabel = "N",
       description =
           "Into how many shares a batch is divided, a task for each; default: as many as there are"

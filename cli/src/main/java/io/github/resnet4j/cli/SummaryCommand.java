@@ -28,7 +28,7 @@ import picocli.CommandLine.Parameters;
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j summary resnet50",
-      "  resnet4j summary resnet50 --depth 2 --input 3x320x320 --format markdown",
+      "  resnet4j summary resnet50 --depth 2 --input-size 3x320x320 --format markdown",
       "  resnet4j summary my.pth --format csv > layers.csv",
       "  resnet4j summary --paper",
       "  resnet4j summary --paper resnet50 resnext50_32x4d",

@@ -89,7 +89,7 @@ final class TrainingOptions {
   private @Nullable Integer epochs;
 
   @Option(
-      names = {"-b", "--batch"},
+      names = {"-b", "--batch-size"},
       paramLabel = "N",
       description = "Batch size.")
   @Range(min = 1)
@@ -100,28 +100,31 @@ final class TrainingOptions {
   private @Nullable Double rate;
 
   @Option(
-      names = "--scale-rate",
+      names = "--scale-lr",
       description =
-          "Linear scaling: multiplies the recipe's learning rate by --batch over the recipe's batch"
-              + " size, with at least 5 warm-up epochs (arXiv 1706.02677).")
+          "Linear scaling: multiplies the recipe's learning rate by --batch-size over the recipe's"
+              + " batch size, with at least 5 warm-up epochs (arXiv 1706.02677).")
   private boolean scaleRate;
 
   @Option(
-      names = "--schedule",
+      names = "--lr-scheduler",
       paramLabel = "KIND",
       description = "Learning-rate schedule: constant, cosine, steps, plateau, one_cycle.")
   private Schedule.@Nullable Kind kind;
 
   @Option(
-      names = "--milestones",
+      names = "--lr-milestones",
       paramLabel = "EPOCH",
       split = ",",
       description =
-          "For --schedule steps: the epochs after which the learning rate is divided by 10.")
+          "For --lr-scheduler steps: the epochs after which the learning rate is divided by 10.")
   @Range(min = 1)
   private @Nullable List<Integer> milestones;
 
-  @Option(names = "--warmup", paramLabel = "N", description = "Number of linear warm-up epochs.")
+  @Option(
+      names = "--lr-warmup-epochs",
+      paramLabel = "N",
+      description = "Number of linear warm-up epochs.")
   @Range(min = 0)
   private @Nullable Integer warmup;
 
@@ -147,7 +150,7 @@ final class TrainingOptions {
   private @Nullable Double labelSmoothing;
 
   @Option(
-      names = "--accumulate",
+      names = "--grad-accum-steps",
       paramLabel = "N",
       description =
           "Gradient accumulation steps: each batch is computed in N micro-batches, with as much"
@@ -157,7 +160,7 @@ final class TrainingOptions {
   private @Nullable Integer accumulate;
 
   @Option(
-      names = "--clip",
+      names = "--clip-grad-norm",
       paramLabel = "NORM",
       description = "Maximum gradient norm (gradient clipping).")
   @Range(min = 0)
@@ -170,11 +173,11 @@ final class TrainingOptions {
           "Training crop: center, random_resized (RandomResizedCrop), pad (pad and random crop).")
   private Augmentation.@Nullable Crop crop;
 
-  @Option(names = "--flip", negatable = true, description = "Random horizontal flip, or not.")
+  @Option(names = "--hflip", negatable = true, description = "Random horizontal flip, or not.")
   private @Nullable Boolean flip;
 
   @Option(
-      names = "--invert",
+      names = "--random-invert",
       paramLabel = "P",
       description = "Probability of inverting an image (RandomInvert).")
   @Range(min = 0, max = 1)
@@ -187,13 +190,13 @@ final class TrainingOptions {
   private @Nullable Boolean trivial;
 
   @Option(
-      names = "--jitter",
+      names = "--color-jitter",
       paramLabel = "STRENGTH",
       description = "Color jitter: maximum change of brightness, contrast and saturation, 0 to 1.")
   @Range(min = 0, max = 1)
   private @Nullable Double jitter;
 
-  @Option(names = "--erase", paramLabel = "P", description = "Random-erasing probability.")
+  @Option(names = "--random-erase", paramLabel = "P", description = "Random-erasing probability.")
   @Range(min = 0, max = 1)
   private @Nullable Double erase;
 
@@ -206,7 +209,7 @@ final class TrainingOptions {
   private @Nullable Double cutmix;
 
   @Option(
-      names = "--stochastic-depth",
+      names = "--drop-path",
       paramLabel = "RATE",
       description =
           "Drop-path rate (stochastic depth) of the last block, smaller for earlier ones; 0.05 is"
@@ -215,7 +218,7 @@ final class TrainingOptions {
   private @Nullable Double stochasticDepth;
 
   @Option(
-      names = "--average",
+      names = "--ema-decay",
       paramLabel = "DECAY",
       description =
           "Decay of an exponential moving average (EMA) of the weights, which becomes the model;"
@@ -224,14 +227,14 @@ final class TrainingOptions {
   private @Nullable Double averaging;
 
   @Option(
-      names = "--rates",
+      names = "--lr-factors",
       paramLabel = "LAYER=FACTOR",
       split = ",",
       description = "Learning-rate factors for layers, named as for --freeze: layer1=0.1,fc=10.")
   @Range(min = 0)
   private Map<String, Double> rates = Map.of();
 
-  @Option(names = "--freeze-statistics", description = "Freezes batch norm's running statistics.")
+  @Option(names = "--freeze-bn-stats", description = "Freezes batch norm's running statistics.")
   private boolean frozenStatistics;
 
   @Option(
@@ -357,7 +360,7 @@ final class TrainingOptions {
       throw new IllegalArgumentException(e.getMessage(), e);
     } catch (OutOfMemoryError e) {
       throw new IllegalArgumentException(
-          "out of memory: the heap has %,d MB; take more --accumulate steps, which make smaller"
+          "out of memory: the heap has %,d MB; take more --grad-accum-steps, which make smaller"
                   .formatted(Runtime.getRuntime().maxMemory() >> 20)
               + " micro-batches, or give more memory with RESNET4J_JAVA_OPTS=-Xmx…; on Spark with"
               + " --conf spark.driver.memory=… and spark.executor.memory=…",
@@ -399,7 +402,7 @@ final class TrainingOptions {
     String option = "--freeze: ";
     try {
       Recipe.requireLayers(spec.layers(), frozen);
-      option = "--rates: ";
+      option = "--lr-factors: ";
       Recipe.requireLayers(spec.layers(), rates.keySet());
     } catch (IllegalArgumentException e) {
       throw new UsageException(option + e.getMessage());

@@ -45,10 +45,10 @@ class ArgumentsTest {
         "classify --threads many x.png | --threads must be a whole number, was 'many'",
         "classify --top 99999999999 x.png | --top must be at most 2147483647, was 99999999999",
         "classify --max-pixels 0 x.png | --max-pixels must be at least 1, was 0",
-        "bench --batch 1,0 | --batch must be 1 to 65536, was 0",
-        "bench --warm-up -4 | --warm-up must be at least 0, was -4.0",
-        "bench --warm-up NaN | --warm-up must be at least 0, was NaN",
-        "plan --batch -1 | --batch must be 1 to 65536, was -1",
+        "bench --batch-size 1,0 | --batch-size must be 1 to 65536, was 0",
+        "bench --warmup -4 | --warmup must be at least 0, was -4.0",
+        "bench --warmup NaN | --warmup must be at least 0, was NaN",
+        "plan --batch-size -1 | --batch-size must be 1 to 65536, was -1",
         "plan --seconds -1 | --seconds must be above 0, was -1.0",
         "plan --seconds Infinity | --seconds must be above 0, was Infinity",
         "plan --seconds soon | --seconds must be a number, was 'soon'",
@@ -56,7 +56,7 @@ class ArgumentsTest {
         "train -d x -o y --epochs 0 | --epochs must be at least 1, was 0",
         "train -d x -o y --lr 0 | --lr must be above 0, was 0.0",
         "train -d x -o y --momentum 1 | --momentum must be at least 0 and below 1, was 1.0",
-        "train -d x -o y --rates fc=-1 | --rates must be at least 0, was -1.0",
+        "train -d x -o y --lr-factors fc=-1 | --lr-factors must be at least 0, was -1.0",
         "serve --port 65536 | --port must be 0 to 65535, was 65536",
         "serve --grpc-port -2 | --grpc-port must be -1 to 65535, was -2",
         "export x.onnx --opset 9 | --opset must be 13 to 23, was 9",
@@ -97,16 +97,20 @@ class ArgumentsTest {
       delimiter = '|',
       value = {
         "classify --tpo 3 x.png | Unknown option: '--tpo' (did you mean --top?) | classify",
+        "classify --batch 8 x.png | Unknown option: '--batch' (did you mean --batch-size?) |"
+            + " classify",
+        "train --warmup 5 | Unknown option: '--warmup' (did you mean --lr-warmup-epochs?) | train",
+        "train --jitter 0.3 | Unknown option: '--jitter' (did you mean --color-jitter?) | train",
         "classify --label=x x.png | Unknown option: '--label' (did you mean --labels?) | classify",
         "clasify x.png | Unknown command: 'clasify' (did you mean classify?) |",
         "help trian | Unknown command: 'trian' (did you mean train?) |",
         "models -f jsno | --format must be text, markdown, json or csv, was 'jsno' (did you mean"
             + " json?) | models",
-        "train -d x -o y --schedule one-cicle | --schedule must be constant, cosine, steps, plateau"
-            + " or one_cycle, was 'one-cicle' (did you mean one_cycle?) | train",
+        "train -d x -o y --lr-scheduler one-cicle | --lr-scheduler must be constant, cosine, steps,"
+            + " plateau or one_cycle, was 'one-cicle' (did you mean one_cycle?) | train",
         "train | Missing required options: '--data=DIR', '--output=DIR' | train",
-        "quantize --calibrate x y.safetensors | Missing required parameter: 'OUT'; name it before"
-            + " --calibrate, which takes all words after it | quantize",
+        "quantize --calibration-data x y.safetensors | Missing required parameter: 'OUT'; name it"
+            + " before --calibration-data, which takes all words after it | quantize",
         "convert | Missing required parameters: 'IN', 'OUT' | convert",
         "'' | Missing required subcommand |",
       })
@@ -138,9 +142,10 @@ class ArgumentsTest {
             + " small-images",
         "train -d x -o y -m resnet8 --freeze layre1 | --freeze: the network has no layer 'layre1'"
             + " (did you mean layer1?); 'resnet4j summary' lists them",
-        "train -d x -o y -m resnet8 --rates layre1=2 | --rates: the network has no layer 'layre1'"
-            + " (did you mean layer1?); 'resnet4j summary' lists them",
-        "train -d x -o y -m resnet8 --rates layer1 | --rates must be LAYER=FACTOR, was 'layer1'",
+        "train -d x -o y -m resnet8 --lr-factors layre1=2 | --lr-factors: the network has no layer"
+            + " 'layre1' (did you mean layer1?); 'resnet4j summary' lists them",
+        "train -d x -o y -m resnet8 --lr-factors layer1 | --lr-factors must be LAYER=FACTOR,"
+            + " was 'layer1'",
         "explain --method gradcma x.png | --method must be gradcam, gradcam++, eigencam or"
             + " occlusion, was 'gradcma' (did you mean gradcam?)",
         "explain --layer layre2 x.png | --layer: the network has no layer 'layre2' (did you mean"
@@ -149,21 +154,22 @@ class ArgumentsTest {
             + " mean layer2?); 'resnet4j summary' lists them",
         "explain --class 11 x.png | --class must be a name or 0 to 9, was 11",
         "explain --class seven x.png | --class: no class is called 'seven'",
-        "draw resnet18 --what stage:9 -o x.svg | --what: stage 9: the network has stages 1 to 4",
+        "draw resnet18 --figure stage:9 -o x.svg | --figure: stage 9: the network has stages 1 to"
+            + " 4",
         "bench -m resnet18,resnet19 | --model: no network is named 'resnet19' (did you mean"
             + " resnet18?); 'resnet4j models' lists all 66",
-        "summary resnet18 --input 224 | --input must be like 3x224x224, was '224'",
+        "summary resnet18 --input-size 224 | --input-size must be like 3x224x224, was '224'",
         "weights --download resnet50:IMAGENET1K_V3 | --download: resnet50 has no weights"
             + " 'IMAGENET1K_V3' (did you mean IMAGENET1K_V1 or IMAGENET1K_V2?); there are DEFAULT,"
             + " IMAGENET1K_V1, IMAGENET1K_V2",
         "similar x.png y -o sheet.jpg | --output must end in .png, was 'sheet.jpg'",
         "inspect x.pth --histograms h.svg | --histograms must end in .png, was 'h.svg'",
-        "explain x.png --values v.csv | --values must end in .npy, was 'v.csv'",
+        "explain x.png --heatmap v.csv | --heatmap must end in .npy, was 'v.csv'",
         "forward -i x.npy -o y.txt | --output must end in .npy or .safetensors, was 'y.txt'",
         "draw resnet18 -o x.gif | --output must end in .svg, .png, .mmd or .dot, was 'x.gif'",
         "convert a.pth b.onnx | OUT must end in .safetensors, .pth, .pt or .bin, was 'b.onnx'",
         "import a.onnx b.onnx | OUT must end in .safetensors, .pth, .pt or .bin, was 'b.onnx'",
-        "quantize b.pth --calibrate x | OUT must end in .safetensors, was 'b.pth'",
+        "quantize b.pth --calibration-data x | OUT must end in .safetensors, was 'b.pth'",
         "export b.pb | OUT must end in .onnx, was 'b.pb'",
       })
   void valuesAreRefusedByTheirOption(String line, String error) {
@@ -192,14 +198,14 @@ class ArgumentsTest {
       value = {
         "forward -w no.pth -i no.npy -o | --output | y.npy",
         "convert no.pth | OUT | y.pth",
-        "quantize --calibrate no -n 8 | OUT | y.safetensors",
+        "quantize --calibration-data no -n 8 | OUT | y.safetensors",
         "export -w no.pth | OUT | y.onnx",
         "import no.onnx | OUT | y.pth",
         "train -d no -m resnet8 -o | --output | run",
-        "evaluate -d no --confusion | --confusion | y.csv",
+        "evaluate -d no --confusion-matrix | --confusion-matrix | y.csv",
         "curves no -o | --output | chart",
         "explain no.png -o | --output | y.png",
-        "explain no.png --values | --values | y.npy",
+        "explain no.png --heatmap | --heatmap | y.npy",
         "features no -o | --output | y.npy",
         "similar no.png no -o | --output | y.png",
         "similar no.png no --index | --index | y",
@@ -232,7 +238,7 @@ class ArgumentsTest {
             "--data",
             "--input",
             "--expected",
-            "--models",
+            "--model-repository",
             "--token-file",
             "--tls-certificate",
             "--tls-key",

@@ -143,7 +143,7 @@ class CommandIT {
             "32",
             "-b",
             "1,2",
-            "--warm-up",
+            "--warmup",
             "0.1",
             "-r",
             "2",
@@ -326,7 +326,7 @@ class CommandIT {
     assertEquals(0, run("convert", source.toString(), there.toString()).code());
     assertEquals(0, run("convert", there.toString(), back.toString()).code());
     Path half = folder.resolve("half.safetensors");
-    Run run = run("convert", back.toString(), half.toString(), "--precision", "f16");
+    Run run = run("convert", back.toString(), half.toString(), "--precision", "fp16");
     assertEquals(0, run.code(), run.err());
     assertTrue(run.err().startsWith("38 tensors, "), run.err());
     try (var before = Checkpoint.open(source);
@@ -349,7 +349,14 @@ class CommandIT {
   @Test
   void aQuantizedNetworkSaysTheSame() throws IOException {
     Path file = folder.resolve("digits.safetensors");
-    Run made = run("quantize", file.toString(), "--calibrate", "samples", "--images", "8");
+    Run made =
+        run(
+            "quantize",
+            file.toString(),
+            "--calibration-data",
+            "samples",
+            "--calibration-samples",
+            "8");
     assertEquals(0, made.code(), made.err());
     assertEquals("", made.out());
     assertTrue(
@@ -380,7 +387,7 @@ class CommandIT {
     Run without = run("classify", "--precision", "int8", "samples/digit-6.png");
     assertEquals(1, without.code());
     assertTrue(without.err().contains("(resnet4j quantize)"), without.err());
-    Run wrong = run("quantize", "digits.txt", "--calibrate", "samples");
+    Run wrong = run("quantize", "digits.txt", "--calibration-data", "samples");
     assertEquals(2, wrong.code());
     assertTrue(wrong.err().contains("must end in .safetensors"), wrong.err());
   }
@@ -505,7 +512,7 @@ class CommandIT {
             data,
             "--format",
             "csv",
-            "--confusion",
+            "--confusion-matrix",
             confusion.toString());
     assertEquals(0, found.code(), found.err());
     assertEquals("class,images,recall_percent,precision_percent", found.lines().getFirst());
@@ -524,7 +531,8 @@ class CommandIT {
     Path image = folder.resolve("confusion.png");
     assertEquals(
         0,
-        run("evaluate", "-w", best.toString(), "-d", data, "--confusion", image.toString()).code());
+        run("evaluate", "-w", best.toString(), "-d", data, "--confusion-matrix", image.toString())
+            .code());
     assertTrue(ImageIO.read(image.toFile()).getWidth() > 100);
 
     Run mean = run("train", "-d", data, "-m", "resnet20", "--lr", "1e30", "-o", out + "2");
@@ -588,7 +596,7 @@ class CommandIT {
   private String[] training(String out) {
     return new String[] {
       "train", "-d", folder.resolve("shapes").toString(), "-m", "resnet20", "-b", "8",
-      "--trivial-augment", "--average", "0.9", "--save-every", "0", "--epochs", "3",
+      "--trivial-augment", "--ema-decay", "0.9", "--save-every", "0", "--epochs", "3",
       "-o", folder.resolve(out).toString(), "--resume"
     };
   }
@@ -826,9 +834,9 @@ class CommandIT {
             "small-images",
             "--epochs",
             "1",
-            "--batch",
+            "--batch-size",
             "256",
-            "--scale-rate",
+            "--scale-lr",
             "-o",
             output.toString());
     assertEquals(0, run.code(), run.err());

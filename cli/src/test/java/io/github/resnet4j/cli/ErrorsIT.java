@@ -103,7 +103,7 @@ class ErrorsIT {
       value = {
         "quan | quantize",
         "classify --pre | --precision --preprocessing",
-        "train --schedule one | one_cycle",
+        "train --lr-scheduler one | one_cycle",
         "classify --precision b | bf16",
         "models -f j | json",
       })
@@ -130,8 +130,8 @@ class ErrorsIT {
   @CsvSource(
       delimiter = '|',
       value = {
-        "quantize q.safetensors --calibrate nope/ | 1 | nope: does not exist",
-        "quantize q.safetensors --calibrate lib/ | 1 | no images in lib/",
+        "quantize q.safetensors --calibration-data nope/ | 1 | nope: does not exist",
+        "quantize q.safetensors --calibration-data lib/ | 1 | no images in lib/",
         "classify nope/ | 1 | nope: does not exist",
         "features samples/ -o /dev/full -f jsonl | 1 | /dev/full: cannot be written: No space left"
             + " on device",
@@ -175,7 +175,7 @@ class ErrorsIT {
   @ParameterizedTest
   @ValueSource(
       strings = {
-        "convert large.pth out/x.safetensors --precision f64",
+        "convert large.pth out/x.safetensors --precision fp64",
         "features - -o out/x.npy",
         "features - -o out/x.jsonl",
         "features - -o out/x.parquet",

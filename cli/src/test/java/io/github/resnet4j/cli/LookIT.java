@@ -57,7 +57,7 @@ class LookIT {
     "summary-resnet50-blocks.md, summary resnet50 --depth 2 --format markdown",
     "summary-resnext50-stages.csv, summary resnext50_32x4d --depth 1 --format csv",
     "summary-paper.txt, summary --paper",
-    "draw-resnet18-stage-2.mmd, draw resnet18 --what stage:2",
+    "draw-resnet18-stage-2.mmd, draw resnet18 --figure stage:2",
   })
   void textsAreAsTheyWere(String snapshot, String command) throws IOException {
     Run run = run(command.split(" "));
@@ -83,7 +83,7 @@ class LookIT {
     assertEquals("digits.pth", fields.get("model"));
     assertTrue(((Number) fields.get("ms")).doubleValue() > 0);
     assertEquals(2, run("summary", "resnet18", "resnet34").code());
-    assertEquals(2, run("summary", "resnet18", "--input", "224").code());
+    assertEquals(2, run("summary", "resnet18", "--input-size", "224").code());
     Run absent = run("summary", "resnet51");
     assertTrue(absent.err().contains("no network is named 'resnet51'"), absent.err());
   }
@@ -93,7 +93,7 @@ class LookIT {
     for (String what :
         List.of("network", "stage:1", "block:layer2.0", "shortcut", "stride", "plain")) {
       Path svg = folder.resolve("x.svg");
-      Run run = run("draw", "resnet50", "--what", what, "--output", svg.toString());
+      Run run = run("draw", "resnet50", "--figure", what, "--output", svg.toString());
       assertEquals(0, run.code(), run.err());
       assertTrue(Files.readString(svg).startsWith("<svg "), what);
     }
@@ -103,9 +103,9 @@ class LookIT {
     assertEquals(0x0d1117, ImageIO.read(png.toFile()).getRGB(0, 0) & 0xffffff);
     Path dot = folder.resolve("x.dot");
     assertEquals(
-        0, run("draw", "resnet18", "--what", "block:layer1.0", "-o", dot.toString()).code());
+        0, run("draw", "resnet18", "--figure", "block:layer1.0", "-o", dot.toString()).code());
     assertTrue(Files.readString(dot).startsWith("digraph"));
-    Run wrong = run("draw", "resnet18", "--what", "block:layer7.0", "-o", png.toString());
+    Run wrong = run("draw", "resnet18", "--figure", "block:layer7.0", "-o", png.toString());
     assertEquals(2, wrong.code());
     assertTrue(wrong.err().contains("there are layer1.0 to layer4.1"), wrong.err());
     Run ending = run("draw", "resnet18", "-o", folder.resolve("x.gif").toString());
@@ -126,7 +126,7 @@ class LookIT {
             method,
             "-o",
             image.toString(),
-            "--values",
+            "--heatmap",
             values.toString());
     assertEquals(0, run.code(), run.err());
     assertTrue(run.lines().getFirst().matches(" +9\\d\\.\\d %  6"), run.out());
@@ -289,7 +289,7 @@ class LookIT {
     assertEquals("fc.bias", JSON.std.mapFrom(some.lines().getLast()).get("name"));
     // No command needs to be told the network.
     assertTrue(run("summary", file.toString()).out().contains("Shortcut A"));
-    assertEquals(0, run("plan", "--model", file.toString(), "--input", "32").code());
+    assertEquals(0, run("plan", "--model", file.toString(), "--image-size", "32").code());
     Run classified = run("classify", "--weights", file.toString(), "samples/digit-1.png");
     assertEquals(0, classified.code(), classified.err());
 

@@ -130,18 +130,27 @@ class ServeIT {
   @Test
   void settingsComeFromTheCommandLineTheEnvironmentAndAFile() throws IOException {
     var command = new Command(home, folder);
-    Path file = Files.writeString(folder.resolve("settings"), "queue=7\nmax-batch=5\nidle=9\n");
+    Path file =
+        Files.writeString(
+            folder.resolve("settings"), "queue-size=7\nmax-batch-size=5\nidle-timeout=9\n");
     Map<String, String> environment =
-        Map.of("RESNET4J_CONFIG", file.toString(), "RESNET4J_MAX_BATCH", "6", "RESNET4J_IDLE", "8");
-    Run run = command.run(environment, "", "serve", "--print-config", "--idle", "3");
+        Map.of(
+            "RESNET4J_CONFIG",
+            file.toString(),
+            "RESNET4J_MAX_BATCH_SIZE",
+            "6",
+            "RESNET4J_IDLE_TIMEOUT",
+            "8");
+    Run run = command.run(environment, "", "serve", "--print-config", "--idle-timeout", "3");
     assertEquals(0, run.code(), run.err());
-    assertTrue(run.lines().contains("queue=7"), run.out());
-    assertTrue(run.lines().contains("max-batch=6"), run.out());
-    assertTrue(run.lines().contains("idle=3.0"), run.out());
+    assertTrue(run.lines().contains("queue-size=7"), run.out());
+    assertTrue(run.lines().contains("max-batch-size=6"), run.out());
+    assertTrue(run.lines().contains("idle-timeout=3.0"), run.out());
     Files.writeString(file, "queu=7\n");
     Run key = command.run(Map.of("RESNET4J_CONFIG", file.toString()), "", "serve");
     assertEquals(2, key.code());
-    assertTrue(key.err().contains(file + ": no option is called 'queu' (did you mean queue?)"));
+    assertTrue(
+        key.err().contains(file + ": no option is called 'queu' (did you mean queue-size?)"));
     Run absent = command.run(Map.of("RESNET4J_CONFIG", "no.file"), "", "serve");
     assertEquals(2, absent.code());
     assertTrue(absent.err().contains("RESNET4J_CONFIG: no.file: does not exist"), absent.err());
@@ -169,7 +178,7 @@ class ServeIT {
                 "0",
                 "--grpc-port",
                 "-1",
-                "--models",
+                "--model-repository",
                 empty.toString())
             .directory(home.resolve("resnet4j").toFile())
             .start();

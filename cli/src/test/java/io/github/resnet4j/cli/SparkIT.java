@@ -116,7 +116,7 @@ class SparkIT {
       images.getParent().toString(),
       "-o",
       said.toString(),
-      "--to",
+      "--output-format",
       "json",
       "--top",
       "2",
@@ -179,9 +179,9 @@ class SparkIT {
             list.toString(),
             "-o",
             said.toString(),
-            "--from",
+            "--input-format",
             "text",
-            "--to",
+            "--output-format",
             "json",
             "--top",
             "1",
@@ -252,8 +252,8 @@ class SparkIT {
     var arguments =
         new ArrayList<>(
             List.of("spark-train", "-d", "digits", "-m", "resnet8", "-o", output.toString()));
-    arguments.addAll(List.of("--batch", "64", "--epochs", "2", "--shares", "2"));
-    arguments.addAll(List.of("--lr", "0.01", "--schedule", "constant"));
+    arguments.addAll(List.of("--batch-size", "64", "--epochs", "2", "--partitions", "2"));
+    arguments.addAll(List.of("--lr", "0.01", "--lr-scheduler", "constant"));
     arguments.addAll(List.of(more));
     return arguments.toArray(String[]::new);
   }
@@ -270,15 +270,15 @@ class SparkIT {
             "resnet8",
             "-o",
             alone.toString(),
-            "--batch",
+            "--batch-size",
             "64",
             "--epochs",
             "2",
-            "--accumulate",
+            "--grad-accum-steps",
             "2",
             "--lr",
             "0.01",
-            "--schedule",
+            "--lr-scheduler",
             "constant");
     assertEquals(Main.OK, run.code(), run.err());
     Path local = folder.resolve("local");

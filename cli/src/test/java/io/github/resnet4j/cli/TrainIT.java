@@ -58,7 +58,7 @@ class TrainIT {
         new ArrayList<>(
             List.of(
                 "train", "-d", folder.resolve("photos").toString(), "-m", "resnet8", "-b", "8"));
-    all.addAll(List.of("--schedule", "constant", "--lr", "0.01", "--seed", "1"));
+    all.addAll(List.of("--lr-scheduler", "constant", "--lr", "0.01", "--seed", "1"));
     all.addAll(List.of("-o", folder.resolve("run").toString()));
     all.addAll(List.of(more));
     return all.toArray(String[]::new);
@@ -161,7 +161,7 @@ class TrainIT {
     }
     Files.write(runs.resolve("metrics.csv"), lines);
     String name = folder.resolve("chart").toString();
-    Run drawn = run("curves", runs.toString(), "--of", "loss", "-o", name);
+    Run drawn = run("curves", runs.toString(), "--metric", "loss", "-o", name);
     assertEquals(0, drawn.code(), drawn.err());
     assertEquals("wrote %1$s.png\nwrote %1$s.svg\n".formatted(name), drawn.err());
     assertTrue(Files.readString(Path.of(name + ".svg")).contains("</svg>"));

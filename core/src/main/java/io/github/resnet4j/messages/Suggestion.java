@@ -30,7 +30,8 @@ public final class Suggestion {
 
   /**
    * The names that are similar, at most three: those that differ in case and punctuation only; else
-   * those that begin so, then those that are fewest letters away.
+   * the longer names that begin with it, then those that are fewest letters away, then the longer
+   * names that contain it.
    */
   public static List<String> similar(String wanted, Collection<String> known) {
     String letters = letters(wanted);
@@ -47,7 +48,16 @@ public final class Suggestion {
         known.stream()
             .filter(name -> nearest <= tolerated(letters.length()))
             .filter(name -> distance(letters, letters(name)) == nearest);
-    return Stream.concat(longer, near).distinct().limit(MOST).toList();
+    Stream<String> containing =
+        known.stream()
+            .filter(name -> nearest > 0 && letters.length() > 3)
+            .filter(name -> letters(name).contains(letters))
+            .sorted(Comparator.comparingInt(String::length));
+    return Stream.of(longer, near, containing)
+        .flatMap(each -> each)
+        .distinct()
+        .limit(MOST)
+        .toList();
   }
 
   /** How many letters may be wrong. */

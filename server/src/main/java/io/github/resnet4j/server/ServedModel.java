@@ -112,7 +112,7 @@ final class ServedModel implements AutoCloseable {
                       prepared.cropWidth(),
                       batch,
                       MOST_INPUT_NUMBERS)
-              + " together; see --max-batch");
+              + " together; see --max-batch-size");
     }
   }
 

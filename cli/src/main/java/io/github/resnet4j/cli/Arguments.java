@@ -24,13 +24,13 @@ import picocli.CommandLine.TypeConversionException;
 import picocli.CommandLine.UnmatchedArgumentException;
 
 /**
- * What is refused on a command line before the command runs, in one line that names the option and
+ * Checks the command line before the command runs. An error is one line that names the option and
  * its legal values.
  */
 final class Arguments {
   private Arguments() {}
 
-  /** Makes the commands' errors of usage those of this class. */
+  /** Installs the checks and error messages of this class. */
   static CommandLine checked(CommandLine commands) {
     commands
         .registerConverter(int.class, text -> integer(text, Integer.MAX_VALUE).intValue())
@@ -41,7 +41,7 @@ final class Arguments {
         .registerConverter(Float.class, text -> (float) number(text))
         .registerConverter(double.class, Arguments::number)
         .registerConverter(Double.class, Arguments::number);
-    registerWords(commands, commands);
+    registerEnums(commands, commands);
     return commands
         .setExecutionStrategy(Arguments::run)
         .setParameterExceptionHandler(
@@ -51,7 +51,7 @@ final class Arguments {
   private static int run(ParseResult parsed) {
     for (CommandLine command : parsed.asCommandLineList()) {
       if (command.isUsageHelpRequested() || command.isVersionHelpRequested()) {
-        break; // what else is on the line does not matter
+        break; // other arguments do not matter
       }
       for (ArgSpec argument : command.getCommandSpec().args()) {
         if (argument.userObject() instanceof Field field) {
@@ -63,7 +63,7 @@ final class Arguments {
     return new CommandLine.RunLast().execute(parsed);
   }
 
-  /** Prints what is wrong and where help is. */
+  /** Prints an error and how to get help; returns the exit code. */
   static int refuse(String message, CommandLine command) {
     System.out.flush();
     System.err.println("resnet4j: " + message);
@@ -80,7 +80,7 @@ final class Arguments {
       return unmatched(e.getValue(), command);
     }
     if (message.startsWith("Missing required parameter")) {
-      return message + takenBy(command);
+      return message + consumedBy(command);
     }
     if (e.getArgSpec() != null && message.contains("should be in KEY=VALUE")) {
       return "%s must be %s, was '%s'"
@@ -95,12 +95,12 @@ final class Arguments {
         : label(e.getArgSpec()) + message.substring(colon + 1);
   }
 
-  /** Which option may have taken a parameter: one that takes all words after it. */
-  private static String takenBy(CommandLine command) {
+  /** Explains a missing parameter that an option with several values may have consumed. */
+  private static String consumedBy(CommandLine command) {
     return command.getCommandSpec().options().stream()
         .filter(option -> option.arity().max() > 1 && !values(option.getValue()).isEmpty())
         .map(option ->
-            "; name it before %s, which takes all words after it".formatted(option.longestName()))
+            "; name it before %s, which takes all following arguments".formatted(option.longestName()))
         .findFirst()
         .orElse("");
   }
@@ -124,7 +124,7 @@ final class Arguments {
     return argument instanceof OptionSpec option ? option.longestName() : argument.paramLabel();
   }
 
-  /** Whether a file or folder can be written, before the work whose results it is to hold. */
+  /** Checks that an output can be written, before the command starts its work. */
   private static void checkOutput(CommandLine command, ArgSpec argument, @Nullable Output output) {
     if (output == null || !(argument.getValue() instanceof Path path)) {
       return;
@@ -149,7 +149,7 @@ final class Arguments {
     }
   }
 
-  /** Words as a sentence has them. */
+  /** Joins words with commas and "or". */
   static String or(List<String> words) {
     return words.size() == 1
         ? words.getFirst()
@@ -221,7 +221,7 @@ final class Arguments {
         return value;
       }
     } catch (NumberFormatException _) {
-      // too long even for a long
+      // does not fit into a long
     }
     throw new TypeConversionException("must be at most " + max + ", was " + text);
   }
@@ -234,37 +234,37 @@ final class Arguments {
     }
   }
 
-  /** Options of an enumeration take its constants in any case, and say which there are. */
-  private static void registerWords(CommandLine command, CommandLine commands) {
+  /** Enum options accept their constants in any case; an error lists them. */
+  private static void registerEnums(CommandLine command, CommandLine commands) {
     for (ArgSpec argument : command.getCommandSpec().args()) {
       for (Class<?> type : argument.auxiliaryTypes()) {
         register(commands, type);
       }
       register(commands, argument.type());
     }
-    command.getSubcommands().values().forEach(each -> registerWords(each, commands));
+    command.getSubcommands().values().forEach(each -> registerEnums(each, commands));
   }
 
   private static <T> void register(CommandLine commands, Class<T> type) {
     if (type.isEnum()) {
-      commands.registerConverter(type, words(type));
+      commands.registerConverter(type, enumConverter(type));
     }
   }
 
-  private static <T> ITypeConverter<T> words(Class<T> type) {
+  private static <T> ITypeConverter<T> enumConverter(Class<T> type) {
     List<T> constants = Arrays.asList(type.getEnumConstants());
-    List<String> words = constants.stream().map(Arguments::word).toList();
+    List<String> names = constants.stream().map(Arguments::lowerCase).toList();
     return text -> {
-      int found = words.indexOf(text.toLowerCase(Locale.ROOT).replace('-', '_'));
+      int found = names.indexOf(text.toLowerCase(Locale.ROOT).replace('-', '_'));
       if (found < 0) {
         throw new TypeConversionException(
-            "must be %s, was '%s'%s".formatted(or(words), text, Suggestion.of(text, words)));
+            "must be %s, was '%s'%s".formatted(or(names), text, Suggestion.of(text, names)));
       }
       return constants.get(found);
     };
   }
 
-  private static String word(Object constant) {
+  private static String lowerCase(Object constant) {
     return ((Enum<?>) constant).name().toLowerCase(Locale.ROOT);
   }
 }

@@ -14,32 +14,32 @@ import java.util.concurrent.Executors;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Images of a command, decoded and prepared a batch ahead of the network.
+ * Decodes and preprocesses the images of a command, one batch ahead of the network.
  *
- * @param size images that run together; bounds the memory of a run over thousands
+ * @param size the batch size, which bounds the memory for thousands of images
  */
 record Batches(
     List<Path> images, ImageDecoder decoder, Preprocessing preprocessing, int size, int threads) {
-  /** The usual size. */
+  /** The default batch size. */
   static final int SIZE = 16;
 
   /**
-   * Images ready for the network.
+   * Preprocessed images.
    *
-   * @param from the first one's place among all
-   * @param errors why an image could not be read, null for those that could
+   * @param from the index of the first image
+   * @param errors for each image the reason why it could not be read, or null
    */
   record Batch(int from, List<Path> files, Tensor tensor, @Nullable String[] errors) {}
 
-  /** What is done with a batch. */
+  /** Processes batches. */
   interface Consumer {
     /**
-     * @return whether to go on
+     * @return whether to continue
      */
     boolean accept(Batch batch) throws IOException;
   }
 
-  /** Hands over batch after batch; while one is worked on, the next is decoded. */
+  /** Passes each batch to the consumer; meanwhile the next one is decoded. */
   void forEach(Consumer consumer) throws IOException {
     try (var team = new Team(threads);
         ExecutorService ahead = Executors.newSingleThreadExecutor()) {
@@ -67,7 +67,7 @@ record Batches(
     }
   }
 
-  /** Decodes and prepares a batch of images that begins with number {@code from}. */
+  /** Decodes and preprocesses the batch that begins with image {@code from}. */
   private Batch load(int from, Team team) {
     var files = images.subList(from, Math.min(images.size(), from + size));
     Tensor tensor = preprocessing.batch(files.size());
@@ -76,7 +76,7 @@ record Batches(
         files.size(),
         i -> {
           try {
-            // An image of many megabytes lives no longer than its turn.
+            // A decoded image of many megabytes is released right after its preprocessing.
             preprocessing.apply(decoder.decode(files.get(i)), tensor, i);
           } catch (IOException e) {
             errors[i] = Reason.of(e);

@@ -18,14 +18,14 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-@Work(Work.Kind.MEASURING)
+@Workload(Workload.Kind.MEASURING)
 @Command(
     name = "bench",
     mixinStandardHelpOptions = true,
     description = {
-      "Measures how fast networks run here: images a second, the median of many runs.",
+      "Measures inference speed: images per second, median of many runs.",
       "",
-      "The weights are random; time does not depend on them. Other load on the machine shows.",
+      "The weights are random; they do not influence the time. Other load on the machine does.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -39,15 +39,15 @@ final class BenchCommand implements Callable<Integer> {
       paramLabel = "NAME",
       split = ",",
       description =
-          "Networks that 'resnet4j models' lists, or checkpoints of them; default"
-              + " ${DEFAULT-VALUE}.")
+          "Networks from 'resnet4j models', or checkpoints; default ${DEFAULT-VALUE}.")
   private List<String> models = List.of("resnet50");
 
   @Option(
       names = {"-b", "--batch-size"},
       paramLabel = "N",
       split = ",",
-      description = "Images of a batch; default ${DEFAULT-VALUE}.")
+      description =
+          "Batch sizes; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 65_536)
   private List<Integer> batches = List.of(1);
 
@@ -55,7 +55,8 @@ final class BenchCommand implements Callable<Integer> {
       names = {"-t", "--threads"},
       paramLabel = "N",
       split = ",",
-      description = "Threads to compute on; by default all cores.")
+      description =
+          "Numbers of threads; default: all cores.")
   @Range(min = 1, max = 1024)
   private List<Integer> threads = List.of(Runtime.getRuntime().availableProcessors());
 
@@ -63,7 +64,8 @@ final class BenchCommand implements Callable<Integer> {
       names = {"-i", "--image-size"},
       paramLabel = "PIXELS",
       split = ",",
-      description = "Height and width of the images; default ${DEFAULT-VALUE}.")
+      description =
+          "Height and width of the images in pixels; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 16_384)
   private List<Integer> imageSizes = List.of(224);
 
@@ -76,26 +78,30 @@ final class BenchCommand implements Callable<Integer> {
   @Option(
       names = "--algorithm",
       paramLabel = "ALGORITHM",
-      description = "auto, tuned or direct, as 'classify' has it; default ${DEFAULT-VALUE}.")
+      description =
+          "auto, tuned or direct, as for 'classify'; default ${DEFAULT-VALUE}.")
   private CompileOptions.Algorithm algorithm = CompileOptions.Algorithm.TUNED;
 
   @Option(
       names = {"-r", "--repetitions"},
       paramLabel = "N",
-      description = "Runs to take the median of; default ${DEFAULT-VALUE}.")
+      description =
+          "Number of measured runs; default ${DEFAULT-VALUE}.")
   @Range(min = 1)
   private int repetitions = 20;
 
   @Option(
       names = "--warmup",
       paramLabel = "SECONDS",
-      description = "How long to run before measuring; default ${DEFAULT-VALUE}.")
+      description =
+          "Warm-up time in seconds; default ${DEFAULT-VALUE}.")
   @Range(min = 0)
   private double warmUp = 5;
 
   @Option(
       names = "--layers",
-      description = "The time of each step and its share of the machine's measured peak.")
+      description =
+          "Show the time of every step and its percentage of the machine's measured peak.")
   private boolean layers;
 
   @Mixin private FormatOption output = new FormatOption();
@@ -131,12 +137,12 @@ final class BenchCommand implements Callable<Integer> {
       new Table(
               List.of(
                   "model",
-                  "batch",
+                  "batch size",
                   "threads",
-                  "input",
+                  "image size",
                   "precision",
                   "images/s",
-                  "ms",
+                  "median ms",
                   "fastest ms"),
               rows,
               List.of("fastest ms", "precision"))
@@ -145,7 +151,7 @@ final class BenchCommand implements Callable<Integer> {
     return Main.OK;
   }
 
-  /** A network of random weights, calibrated by random images if need be. */
+  /** A network with random weights; for int8, calibrated with random images. */
   static ResNet network(String model, Precision precision) throws IOException {
     var network =
         ResNet.initialize(NetworkOptions.find("--model: ", model), TorchRandom.manualSeed(0));
@@ -159,9 +165,9 @@ final class BenchCommand implements Callable<Integer> {
   }
 
   /**
-   * The seconds that runs take, the fastest first.
+   * The times of runs in seconds, the fastest first.
    *
-   * @param warmUp seconds to run before
+   * @param warmUp seconds to run before measuring
    */
   static double[] seconds(Session session, Tensor x, double warmUp, int runs) {
     Tensor y = session.run(x);
@@ -185,7 +191,7 @@ final class BenchCommand implements Callable<Integer> {
     double[] seconds = seconds(session, x, warmUp, repetitions);
     double median = seconds[repetitions / 2];
     System.err.printf(
-        "%s, batch %d, %dx%d, %d threads, %s kernels: %.1f images/s%n",
+        "%s, batch size %d, %dx%d, %d threads, %s kernels: %.1f images/s%n",
         model,
         batch,
         input,

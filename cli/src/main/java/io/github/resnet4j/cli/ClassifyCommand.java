@@ -16,14 +16,14 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
-@Work(Work.Kind.PREDICTION)
+@Workload(Workload.Kind.PREDICTION)
 @Command(
     name = "classify",
     mixinStandardHelpOptions = true,
     description = {
-      "Says what is on images.",
+      "Classifies images.",
       "",
-      "Without --model and --weights it takes the embedded model, handwritten digits.",
+      "Without --model and --weights the embedded model for handwritten digits is used.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -35,7 +35,7 @@ import picocli.CommandLine.Parameters;
       "  find . -name '*.png' | resnet4j classify - --format json",
     })
 final class ClassifyCommand implements Callable<Integer> {
-  /** What is left to do must take longer than the vector kernels need to warm up. */
+  /** Vector kernels, which take seconds to warm up, are used if the rest takes longer than this. */
   private static final double LONG_SECONDS = 10;
 
   private static final int BAR_LENGTH = 20;
@@ -46,8 +46,8 @@ final class ClassifyCommand implements Callable<Integer> {
       names = "--labels",
       paramLabel = "FILE",
       description =
-          "The names of the classes, one a line; or imagenet, its 1,000 classes, or imagenet-22k,"
-              + " the 21,841 of its release of 2011.")
+          "Class names: a file with one per line, or imagenet (1,000 classes), or imagenet-22k"
+              + " (21,841 classes).")
   private @Nullable Path labels;
 
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
@@ -55,14 +55,16 @@ final class ClassifyCommand implements Callable<Integer> {
   @Option(
       names = "--top",
       paramLabel = "N",
-      description = "Classes to name for each image; default ${DEFAULT-VALUE}.")
+      description =
+          "Number of classes to print for each image; default ${DEFAULT-VALUE}.")
   @Range(min = 1)
   private int top = 5;
 
   @Option(
       names = {"-b", "--batch-size"},
       paramLabel = "N",
-      description = "Images that run together; default ${DEFAULT-VALUE}.")
+      description =
+          "Batch size; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 4096)
   private int batch = Batches.SIZE;
 
@@ -73,7 +75,8 @@ final class ClassifyCommand implements Callable<Integer> {
   @Parameters(
       arity = "1..*",
       paramLabel = "PATH",
-      description = "Images, folders, patterns such as '*.jpg', or - for a list on stdin.")
+      description =
+          "Images, folders, patterns such as '*.jpg', or - to read paths from stdin.")
   private List<String> paths = List.of();
 
   @Override
@@ -108,7 +111,7 @@ final class ClassifyCommand implements Callable<Integer> {
         : unreadable == images.size() ? Main.FAILED : Main.SOME_UNREADABLE;
   }
 
-  /** Classifies batch after batch. */
+  /** Classifies the batches. */
   private final class Run implements Batches.Consumer, AutoCloseable {
     private final Model classifier;
     private final List<Path> images;
@@ -150,7 +153,7 @@ final class ClassifyCommand implements Callable<Integer> {
     }
   }
 
-  /** Prints the predictions of a batch; returns how many of its images could not be read. */
+  /** Prints the predictions of a batch; returns the number of images that could not be read. */
   private int print(Batches.Batch batch, List<List<Prediction>> predictions, PrintStream out)
       throws IOException {
     int unreadable = 0;

@@ -28,10 +28,10 @@ import picocli.CommandLine.Parameters;
     name = "compare",
     mixinStandardHelpOptions = true,
     description = {
-      "Sets networks side by side: parameters, multiply-adds, published accuracy, time.",
+      "Compares networks: parameters, multiply-adds, published accuracy, inference time.",
       "",
-      "Without MODEL: the networks that torchvision publishes weights for. --output also draws what"
-          + " they cost as bars, and accuracy against cost as bubbles.",
+      "Without MODEL: the networks for which torchvision publishes weights. --output also draws"
+          + " bar charts of the costs, and accuracy against cost.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -47,20 +47,23 @@ final class CompareCommand implements Callable<Integer> {
 
   @Option(
       names = "--measure",
-      description = "How long one image takes on this machine, median of some runs.")
+      description =
+          "Also measure the inference time of one image on this machine (median).")
   private boolean measure;
 
   @Option(
       names = {"-t", "--threads"},
       paramLabel = "N",
-      description = "Threads to measure with; by default all cores.")
+      description =
+          "Number of threads; default: all cores.")
   @Range(min = 1, max = 1024)
   private int threads = Runtime.getRuntime().availableProcessors();
 
   @Option(
       names = {"-o", "--output"},
       paramLabel = "NAME",
-      description = "Draws NAME-cost, NAME-accuracy and NAME-time, each as .png and .svg.")
+      description =
+          "Draw NAME-cost, NAME-accuracy and NAME-time, each as .png and .svg.")
   @Output
   private @Nullable Path drawing;
 
@@ -110,11 +113,17 @@ final class CompareCommand implements Callable<Integer> {
     }
     var columns =
         new ArrayList<>(
-            List.of("model", "input", "parameters", "multiply_adds_G", "top1_first", "top1_best"));
+            List.of(
+                "model",
+                "input_size",
+                "parameters",
+                "multiply_adds_G",
+                "top1_first",
+                "top1_best"));
     if (measure) {
       columns.addAll(List.of("ms", "images_per_second"));
     }
-    new Table(columns, rows, List.of("input", "top1_first")).print(output.format, System.out);
+    new Table(columns, rows, List.of("input_size", "top1_first")).print(output.format, System.out);
     if (drawing != null) {
       Path folder = drawing.toAbsolutePath().resolveSibling("");
       for (String written :

@@ -13,9 +13,10 @@ import picocli.CommandLine.Spec;
     name = "completion",
     mixinStandardHelpOptions = true,
     description = {
-      "Prints a script that completes commands and options in a shell.",
+      "Prints a completion script for bash or zsh.",
       "",
-      "For every new shell: put one of the examples into ~/.bashrc or ~/.zshrc.",
+      "To have it in every new shell, add one of the first two examples to ~/.bashrc or"
+          + " ~/.zshrc.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -28,7 +29,7 @@ final class CompletionCommand implements Callable<Integer> {
 
   @Spec private CommandSpec spec = CommandSpec.create();
 
-  @SuppressWarnings("UnusedVariable") // the script is the same for both
+  @SuppressWarnings("UnusedVariable") // the script works in both shells
   @Parameters(paramLabel = "SHELL", description = "bash or zsh.")
   private Shell shell = Shell.BASH;
 
@@ -44,9 +45,9 @@ final class CompletionCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    // In zsh it loads bash's completion first.
+    // In zsh the script first loads zsh's support for bash completion.
     String script = AutoComplete.bash(spec.root().name(), spec.root().commandLine());
-    // Words are completed as help and errors have them, not as Java's constants are written.
+    // Values are completed in lower case, as in the help, not as Java's constants.
     System.out.println(
         VALUES.matcher(script).replaceAll(found -> found.group().toLowerCase(Locale.ROOT)));
     return Main.OK;

@@ -18,7 +18,7 @@ import picocli.CommandLine.Parameters;
 @Command(
     name = "convert",
     mixinStandardHelpOptions = true,
-    description = "Turns a checkpoint into another format or precision.",
+    description = "Converts a checkpoint to another format or precision.",
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j convert resnet50.pth resnet50.safetensors",
@@ -27,7 +27,7 @@ import picocli.CommandLine.Parameters;
       "  resnet4j convert microsoft.safetensors torchvision.pth --names torchvision",
     })
 final class ConvertCommand implements Callable<Integer> {
-  /** The number formats that weights are kept in. */
+  /** The number formats of weights. */
   enum Precision {
     FP64,
     FP32,
@@ -44,7 +44,7 @@ final class ConvertCommand implements Callable<Integer> {
     }
   }
 
-  /** What the tensors are called. */
+  /** The naming scheme of the tensors. */
   enum Names {
     ORIGINAL,
     TORCHVISION;
@@ -58,13 +58,15 @@ final class ConvertCommand implements Callable<Integer> {
   @Parameters(
       index = "0",
       paramLabel = "IN",
-      description = "A .pth, .pt, .bin, .safetensors, or an index of shards.")
+      description =
+          "Checkpoint: .pth, .pt, .bin, .safetensors, or the index file of shards.")
   private Path in = Path.of("");
 
   @Parameters(
       index = "1",
       paramLabel = "OUT",
-      description = "The new file; its ending says the format: .pth, .pt, .bin, .safetensors.")
+      description =
+          "New file; its extension sets the format: .pth, .pt, .bin, .safetensors.")
   @Output(endings = {".safetensors", ".pth", ".pt", ".bin"})
   private Path out = Path.of("");
 
@@ -78,8 +80,8 @@ final class ConvertCommand implements Callable<Integer> {
       names = "--names",
       paramLabel = "NAMES",
       description =
-          "original, or torchvision: without wrappers' prefixes, translated from Hugging Face's;"
-              + " default ${DEFAULT-VALUE}.")
+          "Tensor names: original, or torchvision (without wrappers' prefixes, translated from"
+              + " Hugging Face's names); default ${DEFAULT-VALUE}.")
   private Names names = Names.ORIGINAL;
 
   @Override
@@ -102,7 +104,7 @@ final class ConvertCommand implements Callable<Integer> {
       CheckpointWriter.write(out, tensors, checkpoint.metadata());
     }
     System.err.printf(
-        "%,d tensors, %,d numbers: %s (%,d bytes) -> %s (%,d bytes)%n",
+        "%,d tensors, %,d elements: %s (%,d bytes) -> %s (%,d bytes)%n",
         count, elements, in, Files.size(in), out, Files.size(out));
     return Main.OK;
   }

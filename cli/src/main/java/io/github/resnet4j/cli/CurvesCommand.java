@@ -18,10 +18,10 @@ import picocli.CommandLine.Parameters;
     name = "curves",
     mixinStandardHelpOptions = true,
     description = {
-      "Draws the curves of several training runs into one chart.",
+      "Draws the curves of training runs into one chart.",
       "",
-      "Writes NAME.png and NAME.svg. Each RUN is a folder that 'train' wrote, with a name before it"
-          + " if its own does not say enough: plain=run1/.",
+      "Writes NAME.png and NAME.svg. Each RUN is an output folder of 'train', optionally with a"
+          + " name for the legend: plain=run1/.",
     },
     footerHeading = "%nExamples:%n",
     footer = {

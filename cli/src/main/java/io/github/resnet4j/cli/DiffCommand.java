@@ -32,13 +32,13 @@ import picocli.CommandLine.Parameters;
     name = "diff",
     mixinStandardHelpOptions = true,
     description = {
-      "Finds where two checkpoints differ, in weights and in what layers make of an input; or two"
-          + " networks that 'resnet4j models' lists, in their parameters.",
+      "Compares the weights of two checkpoints and, with --input, the outputs of their layers;"
+          + " or the parameters of two networks by name.",
       "",
-      "With --expected, where a checkpoint's activations differ from some of another program: a"
-          + " .safetensors with a tensor for each layer, by its name, as a PyTorch hook collects"
-          + " them. Ends with 0 if nothing differs by more than --tolerance, with 4 if something"
-          + " does.",
+      "With --expected, compares a checkpoint's activations with those of another program: a"
+          + " .safetensors with one tensor per layer, by its name, as a PyTorch hook collects"
+          + " them. The exit code is 0 if nothing differs by more than --tolerance, 4 if"
+          + " something does.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -53,47 +53,54 @@ final class DiffCommand implements Callable<Integer> {
   @Option(
       names = {"-m", "--model"},
       paramLabel = "NAME",
-      description = "The network of both, if it is not recognised as it should be.")
+      description =
+          "Network of both checkpoints, if it is not recognised correctly.")
   private @Nullable String model;
 
   @Option(
       names = {"-i", "--input"},
       paramLabel = "FILE",
-      description = "[N, C, H, W] as .npy, or an image: compares the layers' results, too.")
+      description =
+          "[N, C, H, W] as .npy, or an image: also compare the layers' outputs.")
   private @Nullable Path input;
 
   @Option(
       names = "--expected",
       paramLabel = "FILE",
-      description = "Activations to compare with instead of a second checkpoint's.")
+      description =
+          "Activations to compare with, instead of a second checkpoint.")
   private @Nullable Path expected;
 
   @Option(
       names = "--tolerance",
-      paramLabel = "PART",
+      paramLabel = "RATIO",
       description =
-          "Relative difference up to which two tensors count as the same; default"
-              + " ${DEFAULT-VALUE}, the noise of float32.")
+          "Relative difference up to which two tensors count as equal; default ${DEFAULT-VALUE},"
+              + " the rounding error of float32.")
   @Range(min = 0)
   private double tolerance = 1e-5;
 
-  @Option(names = "--all", description = "Lists what is the same, too.")
+  @Option(names = "--all", description =
+          "Also list tensors that are equal.")
   private boolean all;
 
   @Option(
       names = {"-t", "--threads"},
       paramLabel = "N",
-      description = "Threads to compute on; by default all cores.")
+      description =
+          "Number of threads; default: all cores.")
   @Range(min = 1, max = 1024)
   private int threads = Runtime.getRuntime().availableProcessors();
 
   @Mixin private FormatOption format = new FormatOption();
   @Mixin private DecodingOptions decoding = new DecodingOptions();
 
-  @Parameters(index = "0", paramLabel = "A", description = "A checkpoint.")
+  @Parameters(index = "0", paramLabel = "A", description =
+          "Checkpoint, or network name.")
   private Path first = Path.of("");
 
-  @Parameters(index = "1", arity = "0..1", paramLabel = "B", description = "Another one.")
+  @Parameters(index = "1", arity = "0..1", paramLabel = "B", description =
+          "Second checkpoint or network name.")
   private @Nullable Path second;
 
   @Override
@@ -123,15 +130,15 @@ final class DiffCommand implements Callable<Integer> {
     }
     if (!rows.isEmpty() || !format.isForPeople()) {
       new Table(
-              List.of("what", "name", "first", "second", "relative", "largest"),
+              List.of("kind", "name", "first", "second", "relative", "max_abs"),
               rows,
-              List.of("largest", "what"))
+              List.of("max_abs", "kind"))
           .print(format.format, System.out);
     }
     System.err.println(
         different == 0
-            ? "no difference above a relative " + tolerance
-            : "%,d differ by more than a relative %s".formatted(different, tolerance));
+            ? "no relative difference above " + tolerance
+            : "%,d differ by more than the relative tolerance %s".formatted(different, tolerance));
     return different == 0 ? Main.OK : DIFFERENT;
   }
 
@@ -199,8 +206,8 @@ final class DiffCommand implements Callable<Integer> {
     return preprocessing.apply(decoding.decoder().decode(file));
   }
 
-  /** Adds rows; returns how many differ. */
-  private int list(String what, List<Difference> differences, List<List<Object>> rows) {
+  /** Adds rows; returns how many tensors differ. */
+  private int list(String kind, List<Difference> differences, List<List<Object>> rows) {
     int different = 0;
     for (Difference difference : differences) {
       boolean same = difference.relative().orElse(Double.MAX_VALUE) <= tolerance;
@@ -208,7 +215,7 @@ final class DiffCommand implements Callable<Integer> {
       if (all || !same) {
         rows.add(
             List.of(
-                what,
+                kind,
                 difference.name(),
                 difference.first(),
                 difference.second(),

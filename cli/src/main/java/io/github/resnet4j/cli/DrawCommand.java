@@ -23,10 +23,10 @@ import picocli.CommandLine.Parameters;
     name = "draw",
     mixinStandardHelpOptions = true,
     description = {
-      "Draws a network or a part of it, from the network itself.",
+      "Draws a network, a stage or a block as a diagram.",
       "",
-      "The output's ending says how: .svg (light or dark as the reader's page is), .png, .mmd"
-          + " (Mermaid) or .dot (Graphviz). Without --output: Mermaid.",
+      "The extension of --output sets the format: .svg (follows the page's light or dark theme),"
+          + " .png, .mmd (Mermaid) or .dot (Graphviz). Without --output, Mermaid is printed.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -45,24 +45,26 @@ final class DrawCommand implements Callable<Integer> {
 
   @Option(
       names = "--figure",
-      paramLabel = "PART",
+      paramLabel = "FIGURE",
       description =
-          "network, stage:N, block:NAME, shortcut (a Conv Block beside an Identity Block), stride"
-              + " (v1 beside v1.5) or plain (a block without and with its shortcut); default"
-              + " ${DEFAULT-VALUE}.")
-  private String what = "network";
+          "network, stage:N, block:NAME, shortcut (a Conv Block beside an Identity Block),"
+              + " stride (v1 beside v1.5) or plain (a block without and with its shortcut);"
+              + " default ${DEFAULT-VALUE}.")
+  private String figureName = "network";
 
   @Option(
       names = {"-o", "--output"},
       paramLabel = "FILE",
-      description = "A .svg, .png, .mmd or .dot.")
+      description =
+          "Output file, .svg, .png, .mmd or .dot.")
   @Output(endings = {".svg", ".png", ".mmd", ".dot"})
   private @Nullable Path output;
 
   @Option(
       names = "--theme",
       paramLabel = "THEME",
-      description = "For .png: light or dark; default ${DEFAULT-VALUE}.")
+      description =
+          "light or dark, for .png; default ${DEFAULT-VALUE}.")
   private Figure.Theme theme = Figure.Theme.LIGHT;
 
   @Parameters(paramLabel = "MODEL", description = NetworkOptions.MODEL)
@@ -78,7 +80,7 @@ final class DrawCommand implements Callable<Integer> {
       try {
         figure = figure(spec, image);
       } catch (IllegalArgumentException e) { // the network has no such part
-        throw what.equals("network") || e instanceof UsageException
+        throw figureName.equals("network") || e instanceof UsageException
             ? e
             : new UsageException("--figure: " + e.getMessage());
       }
@@ -99,17 +101,17 @@ final class DrawCommand implements Callable<Integer> {
 
   private Figure figure(ResNetSpec spec, Shape image) {
     String title = options.title(model);
-    return switch (what) {
+    return switch (figureName) {
       case "network" -> NetworkFigure.network(title, spec, image);
       case "shortcut" -> NetworkFigure.shortcuts(title, spec, image);
       case "stride" -> NetworkFigure.strides(title, spec, image);
       case "plain" -> NetworkFigure.plain(title, spec, image);
       default -> {
-        if (what.startsWith("block:")) {
-          yield NetworkFigure.block(spec, image, what.substring("block:".length()));
+        if (figureName.startsWith("block:")) {
+          yield NetworkFigure.block(spec, image, figureName.substring("block:".length()));
         }
-        if (what.matches("stage:\\d{1,3}")) {
-          int number = Integer.parseInt(what.substring("stage:".length()));
+        if (figureName.matches("stage:\\d{1,3}")) {
+          int number = Integer.parseInt(figureName.substring("stage:".length()));
           yield NetworkFigure.stage(title, spec, image, number);
         }
         throw unknown();
@@ -118,21 +120,21 @@ final class DrawCommand implements Callable<Integer> {
   }
 
   private ShapedLayer part(ShapedLayer network) {
-    if (what.equals("network")) {
+    if (figureName.equals("network")) {
       return network;
     }
     String name =
-        what.startsWith("block:")
-            ? what.substring("block:".length())
-            : what.replaceFirst("stage:", "layer");
+        figureName.startsWith("block:")
+            ? figureName.substring("block:".length())
+            : figureName.replaceFirst("stage:", "layer");
     return network
         .walk()
         .filter(layer -> layer.layer().name().equals(name))
         .findFirst()
         .orElseThrow(() ->
-            what.contains(":")
+            figureName.contains(":")
                 ? new UsageException(
-                    "--figure: the network has no part '%s'%s"
+                    "--figure: the network has no stage or block '%s'%s"
                         .formatted(
                             name,
                             Suggestion.of(
@@ -143,6 +145,6 @@ final class DrawCommand implements Callable<Integer> {
   private UsageException unknown() {
     return new UsageException(
         "--figure must be network, stage:N or block:NAME, or for a .svg or .png shortcut, stride or"
-            + " plain; was '%s'%s".formatted(what, Suggestion.of(what, PARTS)));
+            + " plain; was '%s'%s".formatted(figureName, Suggestion.of(figureName, PARTS)));
   }
 }

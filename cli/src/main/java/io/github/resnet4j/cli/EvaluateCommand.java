@@ -21,17 +21,18 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-@Work(Work.Kind.LONG)
+@Workload(Workload.Kind.LONG)
 @Command(
     name = "evaluate",
     mixinStandardHelpOptions = true,
     description = {
-      "Measures a model's accuracy on images whose classes are known.",
+      "Evaluates a model on labelled images.",
       "",
-      "The folder holds CLASS/*.jpg, or val/CLASS/*.jpg; the classes are labels of the model, and"
-          + " may be some of them only. Prints recall and precision of each class, and top-1 and"
-          + " top-5 accuracy on stderr. Of a folder that 'train' divided itself, the images that it"
-          + " held out are scored: held-out.txt beside the model lists them.",
+      "The folder contains CLASS/*.jpg or val/CLASS/*.jpg; its classes are labels of the model,"
+          + " all or some of them. Prints recall and precision of each class, and top-1 and"
+          + " top-5 accuracy on stderr. If 'train' split the folder itself, only the images that"
+          + " it held out for validation are evaluated: held-out.txt beside the model lists"
+          + " them.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -48,21 +49,22 @@ final class EvaluateCommand implements Callable<Integer> {
       paramLabel = "DIR",
       required = true,
       description =
-          "The images, a folder for each class; CIFAR's binary files; or 'digits', the validation"
-              + " images of the embedded data set.")
+          "Images, a folder per class; CIFAR's binary files; or 'digits', the validation images"
+              + " of the embedded data set.")
   private Path folder = Path.of("");
 
   @Option(
       names = "--include-training",
-      description = "Scores all images, also those that the model was trained on.")
+      description =
+          "Evaluate all images, including those that the model was trained on.")
   private boolean includeTraining;
 
   @Option(
       names = "--confusion-matrix",
       paramLabel = "FILE",
       description =
-          "Writes the confusion matrix, true classes in rows, predicted ones in columns: CSV, or"
-              + " an image if the name ends with .png.")
+          "Write the confusion matrix (rows: true class, columns: predicted class): CSV, or an"
+              + " image if the name ends in .png.")
   @Output
   private @Nullable Path confusion;
 
@@ -89,7 +91,7 @@ final class EvaluateCommand implements Callable<Integer> {
     }
     if (found.outcomes().stream().anyMatch(each -> Double.isNaN(each.probability()))) {
       options.requireFiniteWeights(classifier.network());
-      throw new IOException("the network's result holds NaN, though its weights do not");
+      throw new IOException("the network's output contains NaN although its weights are finite");
     }
     var rows = new ArrayList<List<Object>>();
     for (int k = 0; k < found.classes().size(); k++) {
@@ -148,7 +150,7 @@ final class EvaluateCommand implements Callable<Integer> {
     return examples;
   }
 
-  /** Without the images that the model was trained on, where that is known. */
+  /** Removes the images that the model was trained on, if they are known. */
   private List<Example> heldOut(List<Example> all) throws IOException {
     Optional<Path> file =
         options.weights == null
@@ -162,14 +164,14 @@ final class EvaluateCommand implements Callable<Integer> {
     }
     if (includeTraining) {
       System.err.printf(
-          "resnet4j: %,d of these %,d images were used to train the model, which knows them: on"
-              + " others it does worse%n",
+          "resnet4j: %,d of these %,d images were used to train the model; on new images its"
+              + " accuracy is lower%n",
           all.size() - held.size(), all.size());
       return all;
     }
     System.err.printf(
-        "resnet4j: scores the %,d images that training held out (%s); --include-training scores all"
-            + " %,d%n",
+        "resnet4j: evaluating the %,d images that training held out (%s); --include-training"
+            + " evaluates all %,d%n",
         held.size(), file.get().getFileName(), all.size());
     return held;
   }

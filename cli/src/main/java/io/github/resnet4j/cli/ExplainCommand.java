@@ -28,11 +28,11 @@ import picocli.CommandLine.Parameters;
     name = "explain",
     mixinStandardHelpOptions = true,
     description = {
-      "Shows where on an image a network saw what it says.",
+      "Explains a prediction: draws a heat map of what was decisive over the image.",
       "",
-      "Writes an image of what the network saw, the heat map over it, and the best classes."
-          + " gradcam and gradcam++ ask the gradients at --layer, eigencam its strongest pattern,"
-          + " occlusion covers the image piece by piece.",
+      "Writes an image with the network's input, the heat map over it, and the top classes."
+          + " gradcam and gradcam++ use the gradients at --layer, eigencam the first principal"
+          + " component of its activations; occlusion covers the image piece by piece.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -53,33 +53,39 @@ final class ExplainCommand implements Callable<Integer> {
   @Option(
       names = {"-c", "--class"},
       paramLabel = "K",
-      description = "The class to explain, by name or number; by default the most likely one.")
+      description =
+          "Class to explain, by name or index; default: the predicted class.")
   private @Nullable String chosen;
 
   @Option(
       names = {"-l", "--layer"},
       paramLabel = "NAME",
-      description = "Whose result is looked at; by default the last stage.")
+      description =
+          "Layer whose activations are used; default: the last stage.")
   private @Nullable String layer;
 
   @Option(
       names = {"-o", "--output"},
       paramLabel = "FILE",
-      description = "The image, a .png; by default NAME-METHOD.png in the current folder.")
+      description =
+          "Output image, .png; default: NAME-METHOD.png in the current folder.")
   @Output(endings = ".png")
   private @Nullable Path output;
 
   @Option(
       names = "--heatmap",
       paramLabel = "FILE",
-      description = "The heat, 0 to 1 at the resolution of the network's input, as .npy.")
+      description =
+          "Also write the heat map as .npy: values 0 to 1 at the resolution of the network's"
+              + " input.")
   @Output(endings = ".npy")
   private @Nullable Path values;
 
   @Option(
       names = "--top",
       paramLabel = "N",
-      description = "Classes to name; default ${DEFAULT-VALUE}.")
+      description =
+          "Number of classes to print; default ${DEFAULT-VALUE}.")
   @Range(min = 1)
   private int top = 5;
 
@@ -90,11 +96,12 @@ final class ExplainCommand implements Callable<Integer> {
       names = "--labels",
       paramLabel = "FILE",
       description =
-          "The names of the classes, one a line; or imagenet, its 1,000 classes, or imagenet-22k,"
-              + " the 21,841 of its release of 2011.")
+          "Class names: a file with one per line, or imagenet (1,000 classes), or imagenet-22k"
+              + " (21,841 classes).")
   private @Nullable Path labels;
 
-  @Parameters(paramLabel = "IMAGE", description = "The image.")
+  @Parameters(paramLabel = "IMAGE", description =
+          "Image to explain.")
   private Path path = Path.of("");
 
   @Override
@@ -121,9 +128,9 @@ final class ExplainCommand implements Callable<Integer> {
     String label = classifier.labels().get(map.index());
     Pixels seen = prepared.crop(prepared.channels() == 1 ? image.toGray() : image);
     String title =
-        "why '%s': %s%s"
+        "Explanation of '%s': %s%s"
             .formatted(
-                label, method, how == Explainer.Method.OCCLUSION ? "" : " at " + place(explainer));
+                label, method, how == Explainer.Method.OCCLUSION ? "" : " at " + layer(explainer));
     FigureFile.writePng(HeatMapFigure.draw(seen, map.values(), title, predictions), file);
     if (values != null) {
       Npy.write(values, map.values());
@@ -133,7 +140,7 @@ final class ExplainCommand implements Callable<Integer> {
       System.out.printf(
           Locale.ROOT, "%6.1f %%  %s%n", 100 * prediction.probability(), prediction.label());
     }
-    System.err.printf("why '%s': %s%n", label, file);
+    System.err.printf("explanation of '%s': %s%n", label, file);
     return Main.OK;
   }
 
@@ -143,7 +150,7 @@ final class ExplainCommand implements Callable<Integer> {
     }
   }
 
-  private String place(Explainer explainer) {
+  private String layer(Explainer explainer) {
     return layer == null ? explainer.lastStage() : layer;
   }
 
@@ -184,7 +191,7 @@ final class ExplainCommand implements Callable<Integer> {
             .limit(5)
             .toList();
     throw new UsageException(
-        "--class: no class is called '%s'%s"
+        "--class: no class is named '%s'%s"
             .formatted(
                 chosen,
                 near.isEmpty()

@@ -19,10 +19,11 @@ import picocli.CommandLine.Parameters;
     name = "export",
     mixinStandardHelpOptions = true,
     description = {
-      "Writes a network as ONNX, for ONNX Runtime (also on a GPU), OpenVINO, TensorRT and others.",
+      "Exports a network to ONNX, for ONNX Runtime (also on a GPU), OpenVINO, TensorRT and"
+          + " others.",
       "",
-      "Labels and preprocessing go along as metadata, JSON under 'labels' and 'preprocessing'."
-          + " Weights are named as in the state_dict. 'import' reads the file again.",
+      "Labels and preprocessing are stored as metadata, JSON under 'labels' and 'preprocessing'."
+          + " Weights have their state_dict names. 'import' reads the file back.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -34,50 +35,56 @@ final class ExportCommand implements Callable<Integer> {
   @Option(
       names = {"-m", "--model"},
       paramLabel = "NAME",
-      description = "A network that 'resnet4j models' lists.")
+      description =
+          "Network name; 'resnet4j models' lists them.")
   private @Nullable String model;
 
   @Option(
       names = {"-w", "--weights"},
       paramLabel = "WEIGHTS",
       description =
-          "What 'classify' takes: DEFAULT, a name or a file; by default the embedded digits.")
+          "Weights, as for 'classify'; default: the embedded model for handwritten digits.")
   private @Nullable String weights;
 
-  @Option(names = "--format", paramLabel = "FORMAT", description = "onnx, the only one so far.")
+  @Option(names = "--format", paramLabel = "FORMAT", description =
+          "onnx, the only format so far.")
   private Format format = Format.ONNX;
 
   @Option(
       names = "--opset",
       paramLabel = "N",
-      description = "The version of ONNX's operators, 13 to 23; default ${DEFAULT-VALUE}.")
+      description =
+          "ONNX opset version, 13 to 23; default ${DEFAULT-VALUE}.")
   @Range(min = 13, max = 23)
   private int opset = OnnxExport.DEFAULT_OPSET;
 
-  @Option(names = "--dynamic-batch", description = "Leaves the number of images open.")
+  @Option(names = "--dynamic-batch", description =
+          "Make the batch size dynamic.")
   private boolean dynamicBatch;
 
   @Option(
       names = "--precision",
       paramLabel = "TYPE",
       description =
-          "fp32, or fp16: half as large, calculated in half precision, floats in and out; default"
-              + " ${DEFAULT-VALUE}.")
-  private Numbers precision = Numbers.FP32;
+          "fp32, or fp16: half the size, computes in half precision, input and output stay fp32;"
+              + " default ${DEFAULT-VALUE}.")
+  private Precision precision = Precision.FP32;
 
-  @Option(names = "--fold-bn", description = "Makes batch norm part of the convolutions.")
+  @Option(names = "--fold-bn", description =
+          "Fold batch norm into the convolutions.")
   private boolean foldBatchNorm;
 
   @Option(
       names = "--include-preprocessing",
       description =
-          "The graph takes pixels, uint8 [N, H, W, C] of a resized and cropped image, and scales"
-              + " and normalises them itself.")
+          "Include the normalization in the graph: its input is pixels, uint8 [N, H, W, C], of a"
+              + " resized and cropped image.")
   private boolean includePreprocessing;
 
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
-  @Parameters(paramLabel = "OUT", description = "The new file, a .onnx.")
+  @Parameters(paramLabel = "OUT", description =
+          "New file, .onnx.")
   @Output(endings = ".onnx")
   private Path out = Path.of("");
 
@@ -85,7 +92,7 @@ final class ExportCommand implements Callable<Integer> {
     ONNX
   }
 
-  enum Numbers {
+  enum Precision {
     FP32,
     FP16
   }
@@ -94,7 +101,7 @@ final class ExportCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     var export =
         new OnnxExport(
-            opset, dynamicBatch, precision == Numbers.FP16, foldBatchNorm, includePreprocessing);
+            opset, dynamicBatch, precision == Precision.FP16, foldBatchNorm, includePreprocessing);
     var options = new ModelOptions();
     options.model = model;
     options.weights = weights;
@@ -108,14 +115,14 @@ final class ExportCommand implements Callable<Integer> {
       } else {
         export.write(ModelOptions.classifier(found, network, preprocessing.file), out);
       }
-      return said(network);
+      return report(network);
     }
     Model classifier = options.classifier(preprocessing.file, null);
     export.write(classifier, out);
-    return said(classifier.network());
+    return report(classifier.network());
   }
 
-  private int said(ResNet network) throws IOException {
+  private int report(ResNet network) throws IOException {
     System.err.printf(
         "%,d parameters -> %s (%,d bytes)%n",
         network.spec().parameterCount(), out, Files.size(out));

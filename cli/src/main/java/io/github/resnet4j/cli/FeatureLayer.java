@@ -20,11 +20,12 @@ final class FeatureLayer {
       names = {"-l", "--layer"},
       paramLabel = "NAME",
       description =
-          "Whose result is taken: layer3, layer4.1, layer2.0.conv1; by default the last stage's"
-              + " mean over all pixels, the embedding.")
+          "Layer whose output is used: layer3, layer4.1, layer2.0.conv1; default: the embedding,"
+              + " the mean of the last stage over all pixels.")
   private @Nullable String name;
 
-  @Option(names = "--pool", description = "The mean over all pixels of --layer's result.")
+  @Option(names = "--pool", description =
+          "Average the output of --layer over all pixels.")
   private boolean pool;
 
   /** How to compile a network whose layer is wanted. */

@@ -29,17 +29,16 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
-@Work(Work.Kind.PREDICTION)
+@Workload(Workload.Kind.PREDICTION)
 @Command(
     name = "features",
     mixinStandardHelpOptions = true,
     description = {
-      "Writes what a layer makes of images: embeddings or feature maps.",
+      "Extracts features of images: embeddings, or feature maps of a layer.",
       "",
-      "Formats: jsonl (a line for each image, also on stdout), parquet (columns path, features,"
-          + " error), npy (one array, beside it NAME.paths.txt with a line for each row),"
-          + " safetensors (the tensor 'features' and the paths; all in memory until it is"
-          + " written).",
+      "Formats: jsonl (one line per image, also on stdout), parquet (columns path, features,"
+          + " error), npy (one array, and NAME.paths.txt with one path per row), safetensors"
+          + " (the tensor 'features' and the paths; all in memory until it is written).",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -57,20 +56,23 @@ final class FeaturesCommand implements Callable<Integer> {
   @Option(
       names = {"-f", "--format"},
       paramLabel = "FORMAT",
-      description = "npy, safetensors, parquet or jsonl; by default as --output ends, or jsonl.")
+      description =
+          "npy, safetensors, parquet or jsonl; default: by the extension of --output, or jsonl.")
   private @Nullable Format format;
 
   @Option(
       names = {"-o", "--output"},
       paramLabel = "FILE",
-      description = "Where they go; jsonl goes to stdout without it.")
+      description =
+          "Output file; without it jsonl goes to stdout.")
   @Output
   private @Nullable Path output;
 
   @Parameters(
       arity = "1..*",
       paramLabel = "PATH",
-      description = "Images, folders, patterns such as '*.jpg', or - for a list on stdin.")
+      description =
+          "Images, folders, patterns such as '*.jpg', or - to read paths from stdin.")
   private List<String> paths = List.of();
 
   enum Format {
@@ -80,7 +82,7 @@ final class FeaturesCommand implements Callable<Integer> {
     JSONL
   }
 
-  /** Where features go. */
+  /** Writes features in one of the formats. */
   private interface Sink extends AutoCloseable {
     void add(String path, float[] features) throws IOException;
 
@@ -155,8 +157,8 @@ final class FeaturesCommand implements Callable<Integer> {
         .findFirst()
         .orElseThrow(() ->
             new UsageException(
-                "--output must end in .npy, .safetensors, .parquet or .jsonl, or --format say"
-                    + " what it is; was '%s'".formatted(output)));
+                "without --format, --output must end in .npy, .safetensors, .parquet or .jsonl, was"
+                    + " '%s'".formatted(output)));
   }
 
   private Sink sink(Format chosen, int[] shape) throws IOException {
@@ -173,7 +175,7 @@ final class FeaturesCommand implements Callable<Integer> {
         });
   }
 
-  /** Errors of writing, as of a full disk, with the file that they are about. */
+  /** Adds the name of the file to errors of writing, such as a full disk. */
   private record Named(Path file, Sink sink) implements Sink {
     private interface Writing {
       void run() throws IOException;
@@ -234,7 +236,7 @@ final class FeaturesCommand implements Callable<Integer> {
     public void complete() {}
   }
 
-  /** JSON lines in a file that appears when it is complete. */
+  /** JSON lines in a file, which gets its name only when it is complete. */
   private static final class LinesOfFile implements Sink {
     private final AtomicFile file;
     private final int[] shape;
@@ -270,7 +272,7 @@ final class FeaturesCommand implements Callable<Integer> {
     }
   }
 
-  /** Rows of one array, and the images that they are of. */
+  /** The rows of a .npy array, and a text file with their paths. */
   private static final class Rows implements Sink {
     private final Path file;
     private final List<String> names = new ArrayList<>();
@@ -306,7 +308,7 @@ final class FeaturesCommand implements Callable<Integer> {
     }
   }
 
-  /** One tensor, written at the end. */
+  /** A safetensors file with one tensor, written at the end. */
   private record Whole(Path file, int[] shape, List<String> names, List<float[]> rows)
       implements Sink {
     Whole(Path file, int[] shape) {

@@ -18,11 +18,11 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-@Work(Work.Kind.PREDICTION)
+@Workload(Workload.Kind.PREDICTION)
 @Command(
     name = "forward",
     mixinStandardHelpOptions = true,
-    description = "Runs the bare network on a tensor, to compare it with PyTorch.",
+    description = "Runs a network on a tensor, without preprocessing, to compare it with PyTorch.",
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j forward -w my.pth -i x.npy -o y.npy",
@@ -36,24 +36,28 @@ final class ForwardCommand implements Callable<Integer> {
       names = {"-i", "--input"},
       required = true,
       paramLabel = "FILE",
-      description = "[N, C, H, W] as .npy, or as the only tensor of a .safetensors.")
+      description =
+          "Input tensor [N, C, H, W]: a .npy, or a .safetensors with one tensor.")
   private Path input = Path.of("");
 
   @Option(
       names = {"-o", "--output"},
       required = true,
       paramLabel = "FILE",
-      description = "Where the result goes, .npy or .safetensors.")
+      description =
+          "Output file, .npy or .safetensors.")
   @Output(endings = {".npy", ".safetensors"})
   private Path output = Path.of("");
 
-  @Option(names = "--features", description = "The last stage's feature map instead of the logits.")
+  @Option(names = "--features", description =
+          "Write the last stage's feature map instead of the logits.")
   private boolean features;
 
   @Option(
       names = "--seed",
       paramLabel = "S",
-      description = "Without --weights: initial weights, those of torch.manual_seed(S).")
+      description =
+          "Random seed for initial weights, as torch.manual_seed(S); instead of --weights.")
   @Range
   private @Nullable Long seed;
 
@@ -61,13 +65,13 @@ final class ForwardCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     Tensor x = read(input);
     if (!x.isFinite()) {
-      throw new IOException(input + ": holds NaN or infinity");
+      throw new IOException(input + ": contains NaN or infinity");
     }
     ResNet network;
     if (options.weights == null && seed != null) {
       network = options.initialize(seed);
     } else if (seed != null) {
-      throw new UsageException("--seed and --weights exclude each other");
+      throw new UsageException("--seed and --weights cannot be combined");
     } else if (options.weights == null && options.model == null) {
       throw new UsageException("name a network with --model, or --weights");
     } else {
@@ -106,7 +110,7 @@ final class ForwardCommand implements Callable<Integer> {
     try (var checkpoint = Checkpoint.open(file)) {
       if (checkpoint.tensors().size() != 1) {
         throw new CheckpointException(
-            file, "must hold one tensor, has " + checkpoint.tensors().size());
+            file, "must contain one tensor, has " + checkpoint.tensors().size());
       }
       return checkpoint.tensors().firstEntry().getValue().toTensor();
     }

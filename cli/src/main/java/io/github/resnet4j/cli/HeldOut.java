@@ -11,11 +11,11 @@ import java.util.Optional;
 import java.util.Set;
 
 /**
- * Writes which images a training held out of a folder that has no part for validation, so that
- * 'evaluate' need not score images that the model was trained on.
+ * Writes the list of images that a training held out for validation from a folder without train and
+ * val, so that 'evaluate' does not use images that the model was trained on.
  *
- * @param output the folder of the training
- * @param data the folder of the images
+ * @param output the output folder of the training
+ * @param data the folder with the images
  */
 record HeldOut(Path output, Path data, Dataset images) implements Trainer.Listener {
   private static final String FILE = "held-out.txt";
@@ -39,15 +39,15 @@ record HeldOut(Path output, Path data, Dataset images) implements Trainer.Listen
     return data.relativize(Path.of(example.name())).toString();
   }
 
-  /** The file beside a model, if there is one. */
+  /** The list beside a model, if there is one. */
   static Optional<Path> beside(Path weights) {
     Path file = weights.toAbsolutePath().resolveSibling(FILE);
     return Files.isRegularFile(file) ? Optional.of(file) : Optional.empty();
   }
 
   /**
-   * The images that a file lists; none if the folder is another one than that of the training,
-   * because it lacks some of them.
+   * The images that a list contains. Empty if some of them are missing, because the folder is then
+   * not that of the training.
    */
   static List<Example> select(Path file, Path data, List<Example> all) throws IOException {
     Set<String> names = Set.copyOf(Files.readAllLines(file));

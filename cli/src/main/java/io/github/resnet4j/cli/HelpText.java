@@ -11,22 +11,22 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Model.PositionalParamSpec;
 
-/** The help of the commands, where picocli's own would be long or break within words. */
+/** The help of the commands; picocli's own has long synopses and breaks lines within words. */
 final class HelpText {
-  /** Stand-ins for punctuation are in Unicode's area for private use: no line ends there. */
+  /** Punctuation is replaced by private-use characters while lines are broken, so none ends there. */
   private static final int PRIVATE = 0xE000;
 
   private HelpText() {}
 
-  /** Sets how commands show their help. */
-  static void arrange(CommandLine commands) {
+  /** Installs this help in all commands. */
+  static void install(CommandLine commands) {
     commands.setHelpFactory(Unbroken::new);
     restorePunctuation(commands);
     commands.getSubcommands().values().forEach(HelpText::restorePunctuation);
     commands.getSubcommands().values().forEach(HelpText::shortenSynopsis);
   }
 
-  /** A synopsis of what must be there: the options are listed below it. */
+  /** Sets a synopsis with the required options and parameters only. */
   private static void shortenSynopsis(CommandLine command) {
     CommandSpec spec = command.getCommandSpec();
     var parts = new ArrayList<String>();
@@ -42,7 +42,7 @@ final class HelpText {
       String label = parameter.paramLabel() + (parameter.arity().max() > 1 ? "..." : "");
       parameters.add(parameter.required() ? label : "[" + label + "]");
     }
-    // Behind an option that takes all words after it there is no place for others.
+    // Parameters come first if an option takes all following arguments.
     boolean first = spec.options().stream().anyMatch(option -> option.arity().max() > 1);
     parts.addAll(first ? 1 : parts.size(), parameters);
     spec.usageMessage().customSynopsis(String.join(" ", parts));
@@ -68,7 +68,7 @@ final class HelpText {
         .collect(Collectors.joining());
   }
 
-  /** Help whose lines end at spaces only. */
+  /** Help whose lines break at spaces only. */
   private static final class Unbroken extends Help {
     Unbroken(CommandSpec spec, ColorScheme colors) {
       super(spec, colors);

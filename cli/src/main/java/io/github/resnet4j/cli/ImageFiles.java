@@ -14,13 +14,14 @@ import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** Which files the arguments of a command mean: files, folders, patterns, a list on stdin. */
+/** Finds the image files that arguments name: files, folders, patterns, a list on stdin. */
 final class ImageFiles {
   private ImageFiles() {}
 
   /**
-   * The files, sorted within each argument; a file that is named is taken as it is. Symbolic links
-   * are followed; of a folder that links reach twice the images are found once.
+   * Returns the files, sorted within each argument. A file named explicitly is taken whatever its
+   * extension. Symbolic links are followed; the images of a folder that is linked twice are found
+   * once.
    */
   static List<Path> find(List<String> arguments) throws IOException {
     var found = new ArrayList<Path>();
@@ -51,7 +52,7 @@ final class ImageFiles {
     } else if (path == null) {
       throw new ImageException(argument, "is not a path");
     } else {
-      found.add(path); // is reported as missing when it is read, and the others go on
+      found.add(path); // reported as missing when it is read; the others are processed
     }
   }
 
@@ -59,7 +60,7 @@ final class ImageFiles {
     try {
       return Path.of(argument);
     } catch (InvalidPathException _) {
-      return null; // Windows knows no '*' in a path
+      return null; // Windows does not allow '*' in a path
     }
   }
 

@@ -17,12 +17,13 @@ import picocli.CommandLine.Parameters;
     name = "import",
     mixinStandardHelpOptions = true,
     description = {
-      "Reads a residual network from an ONNX file into a checkpoint.",
+      "Converts a residual network from ONNX to a checkpoint.",
       "",
-      "The network is recognised by the graph's structure, whoever wrote it, batch norm folded or"
-          + " not; a graph that calculates anything else is refused, naming the operation.",
+      "The network is recognised by the structure of the graph, whichever program exported it,"
+          + " with batch norm folded or not. Any other graph is refused, and the error names the"
+          + " operation.",
       "",
-      "Where the graph scales its input ((x - mean) / std), that becomes part of the"
+      "If the graph normalizes its input, (x - mean) / std, this becomes part of the"
           + " preprocessing; --preprocessing then describes the graph's own input.",
     },
     footerHeading = "%nExamples:%n",
@@ -37,17 +38,19 @@ final class ImportCommand implements Callable<Integer> {
   @Option(
       names = "--drop-softmax",
       description =
-          "Leave out a Softmax, LogSoftmax or Sigmoid behind the last layer: the network gives the"
-              + " logits before it. Without this, such a file is refused.")
+          "Remove a Softmax, LogSoftmax or Sigmoid after the last layer, so that the network"
+              + " returns logits. Without this option such a file is refused.")
   private boolean dropSoftmax;
 
-  @Parameters(index = "0", paramLabel = "IN", description = "A .onnx.")
+  @Parameters(index = "0", paramLabel = "IN", description =
+          "ONNX file, .onnx.")
   private Path in = Path.of("");
 
   @Parameters(
       index = "1",
       paramLabel = "OUT",
-      description = "The new file, .safetensors, .pth, .pt or .bin.")
+      description =
+          "New file, .safetensors, .pth, .pt or .bin.")
   @Output(endings = {".safetensors", ".pth", ".pt", ".bin"})
   private Path out = Path.of("");
 

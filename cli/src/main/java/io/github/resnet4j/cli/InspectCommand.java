@@ -27,9 +27,9 @@ import picocli.CommandLine.Parameters;
     name = "inspect",
     mixinStandardHelpOptions = true,
     description = {
-      "Lays a checkpoint open: names, shapes, types, statistics, and which network it is for.",
+      "Shows the tensors of a checkpoint (names, shapes, types, statistics) and its network.",
       "",
-      "The network is recognised from names and shapes alone. Nothing in the file is run.",
+      "The network is recognised from names and shapes alone. Nothing in the file is executed.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -38,27 +38,30 @@ import picocli.CommandLine.Parameters;
       "  resnet4j inspect my.pth --histograms weights.png",
     })
 final class InspectCommand implements Callable<Integer> {
-  /** Charts on one image. */
-  private static final int MOST_CHARTS = 240;
+  /** The maximum number of charts on one image. */
+  private static final int MAX_CHARTS = 240;
 
   @Mixin private FormatOption format = new FormatOption();
 
   @Option(
       names = "--tensors",
       paramLabel = "PATTERN",
-      description = "Only names that this regular expression matches.")
+      description =
+          "Only tensors whose names match this regular expression.")
   private String pattern = ".*";
 
   @Option(
       names = "--histograms",
       paramLabel = "FILE",
-      description = "Draws how the weights of two and more axes are spread, a .png.")
+      description =
+          "Draw histograms of the weights with two or more dimensions, .png.")
   @Output(endings = ".png")
   private @Nullable Path histograms;
 
   @Parameters(
       paramLabel = "CHECKPOINT",
-      description = "A .pth, .pt, .bin, .safetensors, or an index of shards.")
+      description =
+          "A .pth, .pt, .bin, .safetensors, or the index file of shards.")
   private Path file = Path.of("");
 
   @Override
@@ -99,17 +102,17 @@ final class InspectCommand implements Callable<Integer> {
                   "min",
                   "max",
                   "mean",
-                  "deviation",
+                  "std",
                   "zeros",
-                  "not_finite"),
+                  "non_finite"),
               rows,
-              List.of("bytes", "zeros", "not_finite", "min", "max"))
+              List.of("bytes", "zeros", "non_finite", "min", "max"))
           .print(format.format, System.out);
       if (histograms != null) {
-        if (charts.isEmpty() || charts.size() > MOST_CHARTS) {
+        if (charts.isEmpty() || charts.size() > MAX_CHARTS) {
           throw new UsageException(
               "--histograms draws 1 to %d tensors, not %d; choose them with --tensors"
-                  .formatted(MOST_CHARTS, charts.size()));
+                  .formatted(MAX_CHARTS, charts.size()));
         }
         FigureFile.writePng(HistogramSheet.draw(charts), histograms);
         Main.wrote(histograms);
@@ -142,7 +145,7 @@ final class InspectCommand implements Callable<Integer> {
   private void describe(Checkpoint checkpoint, int tensors, long elements) throws IOException {
     System.out.printf(
         Locale.ROOT,
-        "%s: %,d bytes, %,d tensors, %,d numbers%n",
+        "%s: %,d bytes, %,d tensors, %,d elements%n",
         file,
         Files.size(file),
         tensors,

@@ -19,7 +19,7 @@ import picocli.CommandLine.IVersionProvider;
     name = "resnet4j",
     mixinStandardHelpOptions = true,
     versionProvider = Main.Version.class,
-    description = "Residual networks in plain Java.",
+    description = "ResNet inference, training and conversion in plain Java.",
     subcommands = {
       ClassifyCommand.class,
       ForwardCommand.class,
@@ -51,10 +51,10 @@ import picocli.CommandLine.IVersionProvider;
     synopsisSubcommandLabel = "COMMAND",
     exitCodeListHeading = "%nExit codes:%n",
     exitCodeList = {
-      "0:all went well",
-      "1:it could not be done: a file, a download, a network that does not fit",
-      "2:the command line was wrong",
-      "3:some images could not be read; the others were",
+      "0:success",
+      "1:failure: a file, a download, a checkpoint that does not match the network",
+      "2:wrong command line",
+      "3:some images could not be read; the others were processed",
       "4:'diff' found a difference",
     },
     footerHeading = "%nExamples:%n",
@@ -75,13 +75,13 @@ public final class Main {
     run(new Main(), arguments);
   }
 
-  /** The same for any set of commands. */
+  /** Runs one of the given commands and ends the process with its exit code. */
   static void run(Object commands, String[] arguments) {
     // The output is data that other programs read: UTF-8 everywhere, buffered.
     var output = new StandardOutput();
     System.setOut(
         new PrintStream(new BufferedOutputStream(output, 1 << 13), false, StandardCharsets.UTF_8));
-    // Warnings of the library are one line, as the command's own are.
+    // Warnings of the library are one line, like those of the command.
     System.setProperty("java.util.logging.SimpleFormatter.format", "resnet4j: %5$s%n");
     int code = execute(commands, arguments);
     System.out.flush();
@@ -92,7 +92,7 @@ public final class Main {
   static int execute(Object commands, String... arguments) {
     try {
       var command = Arguments.checked(new CommandLine(commands));
-      HelpText.arrange(command);
+      HelpText.install(command);
       return command
           .setOut(new PrintWriter(System.out, true))
           .setExecutionExceptionHandler((e, failed, _) ->
@@ -104,12 +104,12 @@ public final class Main {
     }
   }
 
-  /** Says where a file lies that a command made; stdout is for its results. */
+  /** Prints the path of a file that a command has written, on stderr: stdout is for results. */
   static void wrote(Path file) {
     System.err.println("wrote " + file);
   }
 
-  /** Mistakes of files and options are one line; anything else is a defect and shows its trace. */
+  /** Errors in files and options are one line; any other exception shows its stack trace. */
   private static int report(Throwable e) {
     System.out.flush();
     switch (e) {
@@ -117,11 +117,11 @@ public final class Main {
           System.err.println("resnet4j: " + Reason.of(e));
       case OutOfMemoryError _ ->
           System.err.printf(
-              "resnet4j: needs more memory than the heap of %,d MB: take smaller images or batches,"
-                  + " or more memory with RESNET4J_JAVA_OPTS=-Xmx…%n",
+              "resnet4j: out of memory: the Java heap is limited to %,d MB; use smaller images or"
+                  + " batches, or a larger heap with RESNET4J_JAVA_OPTS=-Xmx…%n",
               Runtime.getRuntime().maxMemory() >> 20);
       default -> {
-        System.err.println("resnet4j: a defect of resnet4j: please report this with the command");
+        System.err.println("resnet4j: internal error; please report it with the command line");
         e.printStackTrace();
       }
     }

@@ -23,27 +23,29 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
-/** The options that say which network, with which weights, on how many threads. */
+/** The options that select the network, its weights, threads, kernels and precision. */
 final class ModelOptions {
   @Option(
       names = {"-m", "--model"},
       paramLabel = "NAME",
-      description = "A network that 'resnet4j models' lists.")
+      description =
+          "Network name; 'resnet4j models' lists them.")
   @Nullable String model;
 
   @Option(
       names = {"-w", "--weights"},
       paramLabel = "WEIGHTS",
-      description = {
-        "DEFAULT, a name that 'resnet4j weights' lists, a file (.pth, .pt, .bin, .safetensors), or"
-            + " hf:owner/name. Published weights are downloaded once, into PyTorch's cache."
-      })
+      description =
+          "DEFAULT, a name that 'resnet4j weights' lists, a file (.pth, .pt, .bin,"
+              + " .safetensors), or hf:owner/name (Hugging Face). Published weights are"
+              + " downloaded once, into PyTorch's cache.")
   @Nullable String weights;
 
   @Option(
       names = {"-t", "--threads"},
       paramLabel = "N",
-      description = "Threads to compute on; by default all cores.")
+      description =
+          "Number of threads; default: all cores.")
   @Range(min = 1, max = 1024)
   int threads = Runtime.getRuntime().availableProcessors();
 
@@ -51,27 +53,28 @@ final class ModelOptions {
       names = "--algorithm",
       paramLabel = "ALGORITHM",
       description =
-          "How 3x3 convolutions are computed: auto (by rule, or as once measured here), tuned"
-              + " (measures first, some seconds, and remembers), direct (the same bits for every"
-              + " batch and machine); default ${DEFAULT-VALUE}.")
+          "Algorithm of 3x3 convolutions: auto (chosen by rule, or by an earlier measurement on"
+              + " this machine), tuned (measures for some seconds and stores the choice), direct"
+              + " (bit-identical results for every batch size and machine); default"
+              + " ${DEFAULT-VALUE}.")
   CompileOptions.Algorithm algorithm = CompileOptions.Algorithm.AUTO;
 
   @Option(
       names = "--kernels",
       paramLabel = "KERNELS",
       description =
-          "auto, machine, vector or scalar. Auto takes machine code, which Java writes itself,"
-              + " where the processor has AVX2. Elsewhere it begins without vectors, which take"
-              + " seconds to warm up, and goes over to them where much is left to do.")
+          "auto, machine (machine code that resnet4j generates; needs AVX2), vector (Java's"
+              + " Vector API) or scalar. auto uses machine where it is available; elsewhere"
+              + " scalar, and vector for long work, because it takes seconds to warm up.")
   KernelChoice kernels = KernelChoice.AUTO;
 
   @Option(
       names = "--precision",
       paramLabel = "PRECISION",
       description =
-          "What is calculated with: fp32, bf16, int8 (with weights that 'resnet4j quantize' wrote),"
-              + " weights (int8 with such weights, else fp32) or auto, the fastest that weights and"
-              + " processor have; default weights.")
+          "fp32, bf16, int8 (with weights from 'resnet4j quantize'), weights (int8 with such"
+              + " weights, else fp32) or auto (the fastest that weights and processor support);"
+              + " default ${DEFAULT-VALUE}.")
   Precision precision = Precision.WEIGHTS;
 
   /** Images that do not pay for transforming weights. */
@@ -187,8 +190,8 @@ final class ModelOptions {
     int classes = classifier.labels().size();
     if (classes == 1000 && classifier.labels().equals(Model.numbered(classes))) {
       System.err.println(
-          "resnet4j: the weights have 1,000 classes without names; if they are ImageNet's, --labels"
-              + " imagenet names them");
+          "resnet4j: the weights contain no class names; if the 1,000 classes are ImageNet's, name"
+              + " them with --labels imagenet");
     }
     return classifier;
   }
@@ -222,8 +225,8 @@ final class ModelOptions {
     boolean small = spec.stem() instanceof Stem.SmallImage;
     Preprocessing usual = Model.usualPreprocessing(spec);
     System.err.printf(
-        "resnet4j: the weights do not say how their images were prepared; assuming resize %d,"
-            + " crop %d and %s's mean and deviation (--preprocessing FILE says otherwise)%n",
+        "resnet4j: the weights contain no preprocessing settings; using resize %d, crop %d and"
+            + " %s's mean and standard deviation (--preprocessing FILE sets others)%n",
         usual.resize(), usual.cropHeight(), small ? "CIFAR" : "ImageNet");
     return usual;
   }
@@ -241,7 +244,7 @@ final class ModelOptions {
     int classes = classifier.labels().size();
     if (labels.size() != classes) {
       throw new IllegalArgumentException(
-          "--labels %s: has %,d labels, one a line, but the network has %,d classes"
+          "--labels %s: has %,d labels, one per line, but the network has %,d classes"
               .formatted(file, labels.size(), classes));
     }
     return labels;
@@ -257,8 +260,9 @@ final class ModelOptions {
     if (!result.isFinite()) {
       requireFiniteWeights(network);
       throw new IOException(
-          "the network's result holds NaN or infinity, though its weights do not: numbers"
-              + " overflow; do the weights belong to this network and preprocessing?");
+          "the network's output contains NaN or infinity although its weights are finite: the"
+              + " activations overflow; check that the weights match the network and the"
+              + " preprocessing");
     }
   }
 
@@ -278,7 +282,7 @@ final class ModelOptions {
     var found = network.state().firstNotFinite();
     if (found.isPresent()) {
       throw new IOException(
-          "%s: %s holds NaN or infinity; the weights are damaged, or their training diverged"
+          "%s: %s contains NaN or infinity; the weights are damaged, or the training diverged"
               .formatted(
                   weights != null ? weights : model != null ? model : "the model", found.get()));
     }

@@ -22,7 +22,7 @@ import picocli.CommandLine.Parameters;
 @Command(
     name = "models",
     mixinStandardHelpOptions = true,
-    description = "Lists the networks that have a name.",
+    description = "Lists the networks that can be used by name.",
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j models",
@@ -35,16 +35,18 @@ final class ModelsCommand implements Callable<Integer> {
   @Option(
       names = "--family",
       paramLabel = "FAMILY",
-      description = "Only these: resnet, resnext, wide_resnet, cifar, se, eca, blur, aa or rs.")
+      description =
+          "Only this family: resnet, resnext, wide_resnet, cifar, se, eca, blur, aa or rs.")
   private @Nullable Family family;
 
   @Parameters(
       arity = "0..*",
       paramLabel = "PATTERN",
-      description = "Only names like these, such as '*50*'.")
+      description =
+          "Only names that match, such as '*50*'.")
   private List<String> patterns = List.of();
 
-  /** Groups of networks, as their papers or timm's names have them. */
+  /** Families of networks, named as in their papers or in timm. */
   enum Family {
     RESNET,
     RESNEXT,
@@ -104,7 +106,7 @@ final class ModelsCommand implements Callable<Integer> {
         });
     if (rows.isEmpty()) {
       throw new IllegalArgumentException(
-          "no network is named like "
+          "no network matches "
               + String.join(", ", patterns)
               + (family == null ? "" : " in this family")
               + "; 'resnet4j models' lists all");

@@ -15,22 +15,25 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
-/** The options that say how a network is looked at; its weights do not matter. */
+/** The options that select a network and its input shape, without weights. */
 final class NetworkOptions {
   /** What the parameter MODEL means. */
   static final String MODEL =
-      "A network that 'resnet4j models' lists, or a checkpoint, whose network is recognised.";
+      "Network name from 'resnet4j models', or a checkpoint, whose network is recognised.";
 
   @Option(
       names = {"-i", "--input-size"},
       paramLabel = "CxHxW",
-      description = "The shape of an image; by default 3x224x224, or x32x32 for small images.")
+      description =
+          "Input shape; default: 3x224x224, or 3x32x32 for a network for small images.")
   private @Nullable String input;
 
-  @Option(names = "--v1", description = "Strides on bottlenecks' first 1x1, as in the paper.")
+  @Option(names = "--v1", description =
+          "Stride in the first 1x1 convolution of a bottleneck, as in the paper.")
   private boolean v1;
 
-  @Option(names = "--plain", description = "Without shortcuts.")
+  @Option(names = "--plain", description =
+          "Without shortcut connections.")
   private boolean plain;
 
   /** The network of that name, or of that checkpoint, as the options change it. */

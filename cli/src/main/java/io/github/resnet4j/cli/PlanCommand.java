@@ -12,15 +12,15 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-@Work(Work.Kind.MEASURING)
+@Workload(Workload.Kind.MEASURING)
 @Command(
     name = "plan",
     mixinStandardHelpOptions = true,
     description = {
-      "Shows the steps that a network is compiled into, and what each costs here.",
+      "Shows the steps that a network is compiled into, and measures the time of each.",
       "",
-      "GFLOP/s count multiplications and additions as direct convolution has them; a convolution by"
-          + " Winograd's algorithm, which needs fewer, can pass 100 %% of the peak.",
+      "GFLOP/s count the multiplications and additions of direct convolution; a Winograd"
+          + " convolution needs fewer and can exceed 100 %% of the peak.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -32,35 +32,38 @@ final class PlanCommand implements Callable<Integer> {
       names = {"-m", "--model"},
       paramLabel = "NAME",
       description =
-          "A network that 'resnet4j models' lists, or a checkpoint of one; default"
-              + " ${DEFAULT-VALUE}.")
+          "Network name from 'resnet4j models', or a checkpoint; default ${DEFAULT-VALUE}.")
   private String model = "resnet50";
 
   @Option(
       names = {"-b", "--batch-size"},
       paramLabel = "N",
-      description = "Images of a batch; default ${DEFAULT-VALUE}.")
+      description =
+          "Batch size; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 65_536)
   private int batch = 1;
 
   @Option(
       names = {"-t", "--threads"},
       paramLabel = "N",
-      description = "Threads to compute on; by default all cores.")
+      description =
+          "Number of threads; default: all cores.")
   @Range(min = 1, max = 1024)
   private int threads = Runtime.getRuntime().availableProcessors();
 
   @Option(
       names = {"-i", "--image-size"},
       paramLabel = "PIXELS",
-      description = "Height and width of the images; default ${DEFAULT-VALUE}.")
+      description =
+          "Height and width of the images in pixels; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 16_384)
   private int input = 224;
 
   @Option(
       names = "--algorithm",
       paramLabel = "ALGORITHM",
-      description = "auto, tuned or direct, as 'classify' has it; default ${DEFAULT-VALUE}.")
+      description =
+          "auto, tuned or direct, as for 'classify'; default ${DEFAULT-VALUE}.")
   private CompileOptions.Algorithm algorithm = CompileOptions.Algorithm.AUTO;
 
   @Option(
@@ -72,7 +75,8 @@ final class PlanCommand implements Callable<Integer> {
   @Option(
       names = "--seconds",
       paramLabel = "N",
-      description = "How long to measure, half of it warming up; default ${DEFAULT-VALUE}.")
+      description =
+          "Measuring time in seconds, half of it warm-up; default ${DEFAULT-VALUE}.")
   @Range(above = 0)
   private double seconds = 5;
 
@@ -92,7 +96,7 @@ final class PlanCommand implements Callable<Integer> {
     return Main.OK;
   }
 
-  /** Measures the steps of a batch and prints them, with the machine's peak beside. */
+  /** Measures the steps for a batch and prints them, with their percentage of the peak. */
   static void print(Session session, int batch, int input, double seconds, Table.Format format)
       throws IOException {
     List<StepTime> steps = session.measure(batch, input, input, (long) (seconds * 1e9));
@@ -118,8 +122,8 @@ final class PlanCommand implements Callable<Integer> {
     new Table(columns, rows, List.of("images", "GFLOP/s")).print(format, System.out);
     if (format == Table.Format.TEXT) {
       System.out.printf(
-          "%nbatch %d on %d threads: %.2f ms an image, %.1f images/s, %.0f GFLOP/s;"
-              + " the peak of these kernels here is %.0f GFLOP/s%n",
+          "%nbatch size %d, %d threads: %.2f ms per image, %.1f images/s, %.0f GFLOP/s;"
+              + " measured peak of these kernels: %.0f GFLOP/s%n",
           batch,
           session.options().threads(),
           total * 1e3,

@@ -6,10 +6,7 @@ import me.tongfei.progressbar.ProgressBarBuilder;
 import me.tongfei.progressbar.ProgressBarStyle;
 import org.jspecify.annotations.Nullable;
 
-/**
- * A bar on the terminal for work that takes longer than a second; nothing where the errors do not
- * go to a terminal.
- */
+/** A progress bar for work that takes longer than a second, if stderr is a terminal. */
 final class Progress implements AutoCloseable {
   private static final long PATIENCE_NANOS = 1_000_000_000L;
 
@@ -27,17 +24,17 @@ final class Progress implements AutoCloseable {
   }
 
   private static boolean isTerminal() {
-    // Since JDK 22 there is a console even when streams are redirected; the launcher passes what
-    // only the shell knows: whether stderr is a terminal.
+    // Since JDK 22 System.console() exists even when streams are redirected, so the launcher passes
+    // whether stderr is a terminal.
     return Boolean.getBoolean("resnet4j.stderr.terminal");
   }
 
-  /** Moves the bar; a total of −1 is unknown. */
+  /** Updates the bar; a total of −1 means unknown. */
   void at(long done, long total) {
     at(done, total, "");
   }
 
-  /** Moves the bar and writes something behind it. */
+  /** Updates the bar and the message after it. */
   void at(long done, long total, String message) {
     if (!visible || System.nanoTime() - start < PATIENCE_NANOS) {
       return;
@@ -51,7 +48,7 @@ final class Progress implements AutoCloseable {
               .setUnit(unit, unitSize)
               .setStyle(ProgressBarStyle.COLORFUL_UNICODE_BAR)
               .setUpdateIntervalMillis(100);
-      // With both, the bar does not fit 80 columns.
+      // Message and speed together do not fit into 80 columns.
       shown = (message.isEmpty() ? builder.showSpeed() : builder).build();
       bar = shown;
     }
@@ -67,7 +64,7 @@ final class Progress implements AutoCloseable {
     }
   }
 
-  /** One bar for each file that is downloaded. */
+  /** One bar for each downloaded file. */
   static final class ForDownloads implements AutoCloseable {
     private @Nullable Progress current;
     private String file = "";

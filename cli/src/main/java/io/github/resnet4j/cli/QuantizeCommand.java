@@ -23,15 +23,15 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
-@Work(Work.Kind.LONG)
+@Workload(Workload.Kind.LONG)
 @Command(
     name = "quantize",
     mixinStandardHelpOptions = true,
     description = {
-      "Turns a network's weights into bytes, for --precision int8.",
+      "Quantizes a network to int8, for --precision int8 (post-training quantization).",
       "",
-      "Some images show how large its activations get; a hundred of the kind that it will see are"
-          + " plenty. Then the same images show what int8 changes.",
+      "Calibration images set the ranges of the activations; a hundred typical ones are enough."
+          + " Then int8 and fp32 are compared on the same images.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -43,7 +43,8 @@ final class QuantizeCommand implements Callable<Integer> {
   @Mixin private ModelOptions options = new ModelOptions();
   @Mixin private DecodingOptions decoding = new DecodingOptions();
 
-  @Parameters(index = "0", paramLabel = "OUT", description = "The new file, a .safetensors.")
+  @Parameters(index = "0", paramLabel = "OUT", description =
+          "New file, .safetensors.")
   @Output(endings = ".safetensors")
   private Path out = Path.of("");
 
@@ -53,15 +54,16 @@ final class QuantizeCommand implements Callable<Integer> {
       required = true,
       arity = "1..*",
       description =
-          "Images to calibrate with: files, folders, patterns, or - for a list. A .npy holds"
-              + " images that are prepared already, [N, C, H, W].")
+          "Calibration images: files, folders, patterns, or - to read paths from stdin. A .npy"
+              + " contains preprocessed images, [N, C, H, W].")
   private List<String> paths = List.of();
 
   @Option(
       names = {"-n", "--calibration-samples"},
       paramLabel = "N",
       description =
-          "Take so many images, evenly from all that were found; default ${DEFAULT-VALUE}.")
+          "Number of calibration images, taken evenly from those found; default"
+              + " ${DEFAULT-VALUE}.")
   @Range(min = 1)
   private int images = 128;
 
@@ -69,19 +71,21 @@ final class QuantizeCommand implements Callable<Integer> {
       names = "--calibration-method",
       paramLabel = "METHOD",
       description =
-          "How far a range goes: min_max (all numbers), percentile (all but one of ten thousand),"
-              + " entropy (as far as levels tell most); default ${DEFAULT-VALUE}.")
+          "How the range of activations is chosen: min_max (all values), percentile (99.99 %%),"
+              + " entropy (minimises the KL divergence); default ${DEFAULT-VALUE}.")
   private Calibration.Method method = Calibration.Method.MIN_MAX;
 
   @Option(
       names = "--float-input",
-      description = "Calculate the first convolution with floats; the head always does.")
+      description =
+          "Keep the first convolution in fp32; the fully connected layer always is.")
   private boolean floatInput;
 
   @Option(
       names = "--preprocessing",
       paramLabel = "FILE",
-      description = "How the weights' images were prepared, as 'classify' takes it.")
+      description =
+          "Preprocessing file, as for 'classify'.")
   private @Nullable Path preprocessingFile;
 
   @Override
@@ -108,7 +112,7 @@ final class QuantizeCommand implements Callable<Integer> {
         }
         progress.at(++done, images.size());
       }
-      if (read.isEmpty()) { // each for a reason that was said
+      if (read.isEmpty()) { // the reasons have been printed
         return Main.FAILED;
       }
       found = calibration.quantization(method);
@@ -129,7 +133,7 @@ final class QuantizeCommand implements Callable<Integer> {
     return x;
   }
 
-  /** So many of all, evenly. */
+  /** Takes at most {@code images} of all, evenly spaced. */
   private List<Path> spread(List<Path> all) {
     var some = new ArrayList<Path>();
     for (int i = 0; i < Math.min(images, all.size()); i++) {
@@ -138,7 +142,7 @@ final class QuantizeCommand implements Callable<Integer> {
     return some;
   }
 
-  /** What the images say in both precisions. */
+  /** Compares the logits in both precisions and prints the result. */
   private static void compare(ResNet network, CompileOptions floats, List<Tensor> images) {
     int same = 0;
     int all = 0;
@@ -160,8 +164,9 @@ final class QuantizeCommand implements Callable<Integer> {
       }
     }
     System.err.printf(
-        "int8 against fp32 on %,d images: %,d of the same first class, logits %.1f %% apart%n",
-        all, same, 100 * Math.sqrt(difference / length));
+        "int8 compared with fp32: the same top-1 class for %,d of %,d images, relative error of the"
+            + " logits %.1f %%%n",
+        same, all, 100 * Math.sqrt(difference / length));
   }
 
   private static int best(float[] logits, int from, int classes) {

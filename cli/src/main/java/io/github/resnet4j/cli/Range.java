@@ -6,13 +6,13 @@ import java.lang.annotation.RetentionPolicy;
 import java.lang.annotation.Target;
 
 /**
- * The legal values of an option's number, or of each of its numbers; {@link Arguments} refuses
- * others before the command runs. NaN and infinite numbers are never legal.
+ * The legal range of a numeric option, or of each of its values; {@link Arguments} rejects other
+ * values before the command runs. NaN and infinity are always rejected.
  */
 @Retention(RetentionPolicy.RUNTIME)
 @Target(ElementType.FIELD)
 @interface Range {
-  /** The least legal value. */
+  /** The smallest legal value. */
   double min() default Double.NEGATIVE_INFINITY;
 
   /** Legal values are above this one. */

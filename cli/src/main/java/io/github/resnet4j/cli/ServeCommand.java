@@ -31,14 +31,14 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
-@Work(Work.Kind.SERVER)
+@Workload(Workload.Kind.SERVER)
 @Command(
     name = "serve",
     mixinStandardHelpOptions = true,
     defaultValueProvider = ServeCommand.Defaults.class,
     description = {
-      "Answers over HTTP and gRPC: the Open Inference Protocol 2, /classify, /features, /explain,"
-          + " /metrics, and a page at /.",
+      "Serves models over HTTP and gRPC: the Open Inference Protocol 2, /classify, /features,"
+          + " /explain, /metrics, and a web page at /.",
       "",
       "Every option can also be set in the environment (RESNET4J_MAX_BATCH_SIZE for"
           + " --max-batch-size) or in a file with lines such as 'max-batch-size=32' that"
@@ -53,7 +53,7 @@ import picocli.CommandLine.Spec;
       "    -H 'Content-Type: image/png'",
     })
 final class ServeCommand implements Callable<Integer> {
-  // Held, since a logger that nobody holds forgets its level.
+  // A strong reference: a logger that is garbage collected loses its level.
   private static final Logger START = Logger.getLogger("io.helidon.webserver.LoomServer");
 
   @Spec private CommandSpec spec = CommandSpec.create();
@@ -63,41 +63,46 @@ final class ServeCommand implements Callable<Integer> {
   @Option(
       names = "--host",
       paramLabel = "ADDRESS",
-      description = "The address to listen at; only this machine by default (${DEFAULT-VALUE}).")
+      description =
+          "Address to listen on; default ${DEFAULT-VALUE}, which only this machine reaches.")
   private String host = "127.0.0.1";
 
   @Option(
       names = {"-p", "--port"},
       paramLabel = "N",
-      description = "The port, 0 for any that is free; default ${DEFAULT-VALUE}.")
+      description =
+          "HTTP port, 0 for any free one; default ${DEFAULT-VALUE}.")
   @Range(min = 0, max = 65_535)
   private int port = 8080;
 
   @Option(
       names = "--grpc-port",
       paramLabel = "N",
-      description = "The port of gRPC, 0 for any, -1 for none; default ${DEFAULT-VALUE}.")
+      description =
+          "gRPC port, 0 for any free one, -1 for no gRPC; default ${DEFAULT-VALUE}.")
   @Range(min = -1, max = 65_535)
   private int grpcPort = 8081;
 
   @Option(
       names = "--model-name",
       paramLabel = "NAME",
-      description = "What the model is called; by default as the network, or digits.")
+      description =
+          "Name of the model in requests; default: the name of the network, or digits.")
   private @Nullable String name;
 
   @Option(
       names = "--model-repository",
       paramLabel = "FOLDER",
       description =
-          "Models in folders NAME/VERSION/, each with a checkpoint and, if it does not say them"
-              + " itself, preprocessing.json and labels.txt.")
+          "Folder with models in NAME/VERSION/, each with a checkpoint and, if the checkpoint"
+              + " does not contain them, preprocessing.json and labels.txt.")
   private @Nullable Path models;
 
   @Option(
       names = "--max-batch-size",
       paramLabel = "N",
-      description = "Images of a run at most; default ${DEFAULT-VALUE}.")
+      description =
+          "Maximum batch size; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 1024)
   private int maxBatch = ServerOptions.Batching.USUAL.most();
 
@@ -105,7 +110,8 @@ final class ServeCommand implements Callable<Integer> {
       names = "--max-batch-delay",
       paramLabel = "MS",
       description =
-          "How long an image waits for others that are being decoded; default ${DEFAULT-VALUE}.")
+          "Maximum time that an image waits for others that are being decoded, in milliseconds;"
+              + " default ${DEFAULT-VALUE}.")
   @Range(min = 0, below = 60_000)
   private double maxDelay = 2;
 
@@ -113,56 +119,65 @@ final class ServeCommand implements Callable<Integer> {
       names = "--queue-size",
       paramLabel = "N",
       description =
-          "Requests without an answer at most; more get 503 at once. Default ${DEFAULT-VALUE}.")
+          "Maximum number of unanswered requests; further ones get 503; default"
+              + " ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 1 << 20)
   private int queue = ServerOptions.Batching.USUAL.queue();
 
   @Option(
       names = "--request-timeout",
       paramLabel = "SECONDS",
-      description = "Until a request's answer; default ${DEFAULT-VALUE}.")
+      description =
+          "Request timeout in seconds; default ${DEFAULT-VALUE}.")
   @Range(above = 0)
   private double deadline = 30;
 
   @Option(
       names = "--max-body-size",
       paramLabel = "MB",
-      description = "Of a request; default ${DEFAULT-VALUE}.")
+      description =
+          "Maximum size of a request body in MB; default ${DEFAULT-VALUE}.")
   @Range(above = 0, max = 1024)
   private double maxBody = 16;
 
   @Option(
       names = "--max-pixels",
       paramLabel = "N",
-      description = "Of an image; default ${DEFAULT-VALUE}.")
+      description =
+          "Maximum number of pixels of an image; default ${DEFAULT-VALUE}.")
   @Range(min = 1)
   private long maxPixels = ServerOptions.Limits.USUAL.pixels();
 
   @Option(
       names = "--max-images",
       paramLabel = "N",
-      description = "Of a request; default ${DEFAULT-VALUE}.")
+      description =
+          "Maximum number of images of a request; default ${DEFAULT-VALUE}.")
   @Range(min = 1)
   private int maxImages = ServerOptions.Limits.USUAL.images();
 
   @Option(
       names = "--idle-timeout",
       paramLabel = "SECONDS",
-      description = "How long a connection may say nothing; default ${DEFAULT-VALUE}.")
+      description =
+          "Idle timeout of a connection in seconds; default ${DEFAULT-VALUE}.")
   @Range(above = 0)
   private double idle = 30;
 
   @Option(
       names = "--drain-timeout",
       paramLabel = "SECONDS",
-      description = "For what was accepted, when the server stops; default ${DEFAULT-VALUE}.")
+      description =
+          "Time in seconds to finish accepted requests when the server stops; default"
+              + " ${DEFAULT-VALUE}.")
   @Range(min = 0)
   private double drain = 30;
 
   @Option(
       names = "--token-file",
       paramLabel = "FILE",
-      description = "Clients must show the token in this file: Authorization: Bearer TOKEN.")
+      description =
+          "File with a token that clients must send: Authorization: Bearer TOKEN.")
   private @Nullable Path tokenFile;
 
   @Option(
@@ -170,8 +185,8 @@ final class ServeCommand implements Callable<Integer> {
       paramLabel = "NAME",
       split = ",",
       description =
-          "Names by which this server is reached, beside localhost, for the check of the Host"
-              + " header; * for any. At the loopback all others are refused.")
+          "Names of this server, besides localhost, that are accepted in the Host header; * for"
+              + " any. At a loopback address all others are refused.")
   private List<String> allowedHosts = List.of();
 
   @Option(
@@ -179,29 +194,33 @@ final class ServeCommand implements Callable<Integer> {
       paramLabel = "ORIGIN",
       split = ",",
       description =
-          "Web pages of these origins (https://example.org) may call this server (CORS); * for any."
+          "Origins (https://example.org) whose web pages may call this server (CORS); * for any."
               + " All others are refused.")
   private List<String> allowedOrigins = List.of();
 
   @Option(
       names = "--tls-certificate",
       paramLabel = "FILE",
-      description = "Encrypts, with this certificate (PEM).")
+      description =
+          "TLS certificate (PEM); enables TLS.")
   private @Nullable Path certificate;
 
   @Option(
       names = "--tls-key",
       paramLabel = "FILE",
-      description = "The certificate's private key (PEM, PKCS#8).")
+      description =
+          "Private key of the certificate (PEM, PKCS#8).")
   private @Nullable Path key;
 
   @Option(
       names = "--access-log",
       paramLabel = "FILE",
-      description = "Gets a line of JSON for each request; by default standard error.")
+      description =
+          "Access log, one line of JSON per request; default: standard error.")
   private @Nullable Path accessLog;
 
-  @Option(names = "--print-config", description = "Prints all options as they are, and ends.")
+  @Option(names = "--print-config", description =
+          "Print the value of every option and exit.")
   private boolean printConfig;
 
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
@@ -210,11 +229,11 @@ final class ServeCommand implements Callable<Integer> {
       names = "--labels",
       paramLabel = "FILE",
       description =
-          "The names of the classes, one a line; or imagenet, its 1,000 classes, or imagenet-22k,"
-              + " the 21,841 of its release of 2011.")
+          "Class names: a file with one per line, or imagenet (1,000 classes), or imagenet-22k"
+              + " (21,841 classes).")
   private @Nullable Path labels;
 
-  /** From the environment, then from a file. */
+  /** Default values from the environment, then from the configuration file. */
   static final class Defaults implements picocli.CommandLine.IDefaultValueProvider {
     private @Nullable Properties file;
 
@@ -232,7 +251,7 @@ final class ServeCommand implements Callable<Integer> {
       return found == null ? known.getProperty(longName(option)) : found;
     }
 
-    /** The file of RESNET4J_CONFIG, or nothing. */
+    /** Reads the file that RESNET4J_CONFIG names; without one, there are no properties. */
     private static Properties read(CommandSpec command) {
       var properties = new Properties();
       String name = System.getenv("RESNET4J_CONFIG");
@@ -252,7 +271,7 @@ final class ServeCommand implements Callable<Integer> {
         if (!names.contains(key)) {
           throw wrong(
               command,
-              "%s: no option is called '%s'%s".formatted(path, key, Suggestion.of(key, names)));
+              "%s: no option is named '%s'%s".formatted(path, key, Suggestion.of(key, names)));
         }
       }
       return properties;
@@ -290,10 +309,10 @@ final class ServeCommand implements Callable<Integer> {
       }
       return Main.OK;
     }
-    Logger.getLogger("").setLevel(Level.WARNING); // Helidon says much
-    START.setLevel(Level.OFF); // the reason of a failed start is in our own message
+    Logger.getLogger("").setLevel(Level.WARNING); // Helidon logs much at INFO
+    START.setLevel(Level.OFF); // our own message has the reason of a failed start
     if ((certificate == null) != (key == null)) {
-      throw new UsageException("--tls-certificate and --tls-key belong together");
+      throw new UsageException("--tls-certificate and --tls-key must be used together");
     }
     var given = new LinkedHashMap<String, Model>();
     if (models == null || options.model != null || options.weights != null) {
@@ -314,14 +333,14 @@ final class ServeCommand implements Callable<Integer> {
       if (server.isOpenToAll()) {
         System.err.println("resnet4j: warning: " + InferenceServer.OPEN_TO_ALL);
       }
-      // The JVM ends when its hooks have: this one waits until what was accepted is answered.
+      // The JVM exits after its shutdown hooks: this one waits for the accepted requests.
       Runtime.getRuntime()
           .addShutdownHook(
               new Thread(() -> {
                 stop.countDown();
                 try {
                   if (!stopped.await((long) drain + 10, TimeUnit.SECONDS)) {
-                    System.err.println("resnet4j: ended before all was answered");
+                    System.err.println("resnet4j: stopped before all requests were answered");
                   }
                 } catch (InterruptedException _) {
                   Thread.currentThread().interrupt();
@@ -379,7 +398,7 @@ final class ServeCommand implements Callable<Integer> {
     return Duration.ofNanos(Math.round(value * 1e6));
   }
 
-  /** A checkpoint of the folder, with what lies beside it. */
+  /** Reads a checkpoint of the model repository, with the preprocessing and labels beside it. */
   private static Model read(Path checkpoint) throws IOException {
     Path folder = checkpoint.toAbsolutePath().getParent();
     Path preprocessing = folder == null ? checkpoint : folder.resolve("preprocessing.json");

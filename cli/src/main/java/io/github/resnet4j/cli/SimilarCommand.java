@@ -34,11 +34,10 @@ import picocli.CommandLine.Parameters;
     name = "similar",
     mixinStandardHelpOptions = true,
     description = {
-      "Finds the images of a folder that are most like another, by the cosine of their"
-          + " embeddings.",
+      "Finds the most similar images in a folder, by cosine similarity of embeddings.",
       "",
-      "The folder's embeddings are kept in an index, so that the next search only looks at what"
-          + " is new or has changed.",
+      "The embeddings are stored in an index, so that the next search only processes new and"
+          + " changed images.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -47,11 +46,11 @@ import picocli.CommandLine.Parameters;
       "  resnet4j similar cat.jpg photos/ -w my.pth --index photos.index --format csv",
     })
 final class SimilarCommand implements Callable<Integer> {
-  /** Images after which what is known so far is kept. */
+  /** The number of images after which the index is saved. */
   private static final int COMMIT = 1024;
 
-  // Held, since a logger that nobody holds forgets its level. What Lucene says about vectors at its
-  // start concerns searches of millions.
+  // A strong reference: a logger that is garbage collected loses its level. Lucene's warning about
+  // vectors at its start matters for searches of millions only.
   private static final Logger LUCENE = Logger.getLogger("org.apache.lucene");
 
   @Mixin private ModelOptions options = new ModelOptions();
@@ -62,7 +61,8 @@ final class SimilarCommand implements Callable<Integer> {
   @Option(
       names = "--top",
       paramLabel = "N",
-      description = "How many to find; default ${DEFAULT-VALUE}.")
+      description =
+          "Number of images to find; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 10_000)
   private int top = 10;
 
@@ -70,21 +70,22 @@ final class SimilarCommand implements Callable<Integer> {
       names = "--index",
       paramLabel = "DIR",
       description =
-          "Where the embeddings are kept; by default a folder in the user's cache for each DIR and"
-              + " model.")
+          "Folder to search.")
   @Output(folder = true)
   private @Nullable Path index;
 
   @Option(
       names = {"-o", "--output"},
       paramLabel = "FILE",
-      description = "Draws query and neighbours on a sheet, a .png.")
+      description =
+          "Also draw the query and the images found on a contact sheet, .png.")
   @Output(endings = ".png")
   private @Nullable Path output;
 
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
-  @Parameters(index = "0", paramLabel = "QUERY", description = "The image.")
+  @Parameters(index = "0", paramLabel = "QUERY", description =
+          "Query image.")
   private Path query = Path.of("");
 
   @Parameters(index = "1", paramLabel = "DIR", description = "The folder to search.")
@@ -117,7 +118,7 @@ final class SimilarCommand implements Callable<Integer> {
           layer.features(session, prepared.apply(decoding.decoder().decode(query)), shape)[0];
       options.requireFinite(new float[][] {sought}, network);
       if (known.wasDamaged()) {
-        System.err.printf("resnet4j: %s: the index was damaged and is built again%n", at);
+        System.err.printf("resnet4j: %s: the index is damaged; rebuilding it%n", at);
       }
       unreadable = update(known, images, classifier, session, shape);
       found = known.nearest(sought, top);
@@ -138,7 +139,7 @@ final class SimilarCommand implements Callable<Integer> {
     return unreadable == 0 ? Main.OK : Main.SOME_UNREADABLE;
   }
 
-  /** Brings the index up to date with the folder; returns how many images could not be read. */
+  /** Updates the index to the folder; returns the number of images that could not be read. */
   private int update(
       ImageIndex known, List<Path> images, Model classifier, Session session, int[] shape)
       throws IOException {
@@ -189,7 +190,7 @@ final class SimilarCommand implements Callable<Integer> {
     }
     known.commit();
     System.err.printf(
-        "%,d images, %,d of them new or changed, %,d gone%n",
+        "%,d images, %,d new or changed, %,d removed%n",
         images.size(), changed.size(), gone.size());
     return unreadable[0];
   }
@@ -208,7 +209,8 @@ final class SimilarCommand implements Callable<Integer> {
   }
 
   /**
-   * Tells models apart: by network, preprocessing, layer, and weights from its first to its last.
+   * Identifies the model: network, preprocessing, layer, and a checksum of the weights of its first
+   * and last convolution.
    */
   private String fingerprint(Model classifier) {
     ResNet network = classifier.network();
@@ -246,7 +248,8 @@ final class SimilarCommand implements Callable<Integer> {
     try {
       AtomicFile.requireWritableFolder(at);
     } catch (IOException e) {
-      throw new IOException("the index %s; --index names another place".formatted(Reason.of(e)), e);
+      throw new IOException(
+          "the index %s; choose another folder with --index".formatted(Reason.of(e)), e);
     }
     return at;
   }

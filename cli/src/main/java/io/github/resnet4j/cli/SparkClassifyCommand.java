@@ -18,21 +18,22 @@ import picocli.CommandLine.Spec;
     name = "spark-classify",
     mixinStandardHelpOptions = true,
     description = {
-      "Says what is on images, on Apache Spark.",
+      "Classifies images on Apache Spark.",
       "",
       "Reads a folder of images, or a table with their bytes or paths, from any file system that"
-          + " Hadoop knows, and writes a table: the rows, less the bytes, and a column prediction"
-          + " with labels, probabilities, embedding, error. An image that cannot be read is a row"
-          + " with an error. Starts spark-submit, of SPARK_HOME or the PATH.",
+          + " Hadoop supports. Writes a table: the input's columns without the bytes, and a"
+          + " column prediction with labels, probabilities, embedding and error. An image that"
+          + " cannot be read becomes a row with an error. Starts spark-submit from SPARK_HOME or"
+          + " the PATH.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
-      "  resnet4j spark-classify -i samples -o said --master local[2]",
-      "  resnet4j spark-classify -i hdfs:///photos -o hdfs:///said -m resnet50 \\",
+      "  resnet4j spark-classify -i samples -o predictions --master local[2]",
+      "  resnet4j spark-classify -i hdfs:///photos -o hdfs:///predictions -m resnet50 \\",
       "    --master yarn --conf spark.executor.cores=8 --conf spark.task.cpus=4",
-      "  resnet4j spark-classify -i s3a://shop/products -o said --embedding \\",
+      "  resnet4j spark-classify -i s3a://shop/products -o predictions --embedding \\",
       "    --input-format parquet --column jpeg -w s3a://models/products.safetensors",
-      "  resnet4j spark-classify -i photos -o said --master yarn --print-submit",
+      "  resnet4j spark-classify -i photos -o predictions --master yarn --print-submit",
     })
 final class SparkClassifyCommand implements Callable<Integer> {
   @Spec private CommandSpec spec = CommandSpec.create();
@@ -43,68 +44,76 @@ final class SparkClassifyCommand implements Callable<Integer> {
       names = {"-i", "--input"},
       paramLabel = "PATH",
       required = true,
-      description = "A folder of images, at any depth, a pattern, or a table.")
+      description =
+          "A folder of images, at any depth, a pattern, or a table.")
   private String input = "";
 
   @Option(
       names = {"-o", "--output"},
       paramLabel = "PATH",
       required = true,
-      description = "The table's folder, which must not exist yet.")
+      description =
+          "Folder of the output table; it must not exist yet.")
   private String output = "";
 
   @Option(
       names = "--input-format",
       paramLabel = "SOURCE",
       description =
-          "How the input is read: binaryFile or image for files; parquet, orc, json, delta for"
-              + " tables; text for paths, one a line; default ${DEFAULT-VALUE}.")
+          "Input format: binaryFile or image for files; parquet, orc, json or delta for tables;"
+              + " text for paths, one per line; default ${DEFAULT-VALUE}.")
   private String from = "binaryFile";
 
   @Option(
       names = "--column",
       paramLabel = "NAME",
-      description = "Of a table: which column holds bytes or paths; by default content.")
+      description =
+          "Column of an input table that contains bytes or paths; default: content.")
   private @Nullable String column;
 
   @Option(
       names = "--output-format",
       paramLabel = "FORMAT",
       description =
-          "How the output is written: parquet, orc, json, delta; default ${DEFAULT-VALUE}.")
+          "Output format: parquet, orc, json or delta; default ${DEFAULT-VALUE}.")
   private String to = "parquet";
 
-  @Option(names = "--overwrite", description = "Replace an output that exists.")
+  @Option(names = "--overwrite", description =
+          "Replace an existing output.")
   private boolean overwrite;
 
   @Option(
       names = {"-m", "--model"},
       paramLabel = "NAME",
-      description = "A network that 'resnet4j models' lists.")
+      description =
+          "Network name; 'resnet4j models' lists them.")
   private @Nullable String model;
 
   @Option(
       names = {"-w", "--weights"},
       paramLabel = "WEIGHTS",
       description =
-          "DEFAULT, a name that 'resnet4j weights' lists, hf:owner/name, or a file, also of"
-              + " Hadoop's (hdfs:, s3a:). The driver reads them and broadcasts them.")
+          "DEFAULT, a name that 'resnet4j weights' lists, hf:owner/name, or a file, also on"
+              + " Hadoop file systems (hdfs:, s3a:). The driver reads them and broadcasts them.")
   private @Nullable String weights;
 
   @Option(
       names = "--top",
       paramLabel = "N",
-      description = "Classes to name for each image; default ${DEFAULT-VALUE}.")
+      description =
+          "Number of classes for each image; default ${DEFAULT-VALUE}.")
   @Range(min = 0)
   private int top = 5;
 
-  @Option(names = "--embedding", description = "Add the last stage's mean over all pixels.")
+  @Option(names = "--embedding", description =
+          "Add the embedding: the mean of the last stage over all pixels.")
   private boolean embedding;
 
   @Option(
       names = {"-b", "--batch-size"},
       paramLabel = "N",
-      description = "Images that run together; default ${DEFAULT-VALUE}.")
+      description =
+          "Batch size; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 65_536)
   private int batch = 16;
 
@@ -117,7 +126,9 @@ final class SparkClassifyCommand implements Callable<Integer> {
   @Option(
       names = "--max-pixels",
       paramLabel = "N",
-      description = "Refuse larger images; default ${DEFAULT-VALUE}.")
+      description =
+          "Maximum number of pixels of an image; larger ones are refused; default"
+              + " ${DEFAULT-VALUE}.")
   @Range(min = 1)
   private long maxPixels = ImageDecoder.DEFAULT_MAX_PIXELS;
 

@@ -3,13 +3,14 @@ package io.github.resnet4j.cli;
 import picocli.CommandLine.Command;
 
 /**
- * What {@code spark-submit} starts: the commands that run in Spark, and nothing that they do not.
+ * The main class for {@code spark-submit}: only the commands that run in Spark, without the
+ * libraries that only other commands need.
  */
 @Command(
     name = "resnet4j",
     mixinStandardHelpOptions = true,
     versionProvider = Main.Version.class,
-    description = "Residual networks in plain Java, on Apache Spark.",
+    description = "ResNet inference and training on Apache Spark.",
     subcommands = {SparkClassifyCommand.class, SparkTrainCommand.class},
     synopsisSubcommandLabel = "COMMAND")
 public final class SparkMain {

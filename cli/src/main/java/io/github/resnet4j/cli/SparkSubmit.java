@@ -17,43 +17,44 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 
 /**
- * The options that say where Spark runs, and the way there: outside of Spark a command starts
- * itself again with {@code spark-submit}, with the jars that executors need.
+ * The options for running on Spark. Outside of Spark a command starts itself again with {@code
+ * spark-submit}, with the jars that executors need.
  */
 final class SparkSubmit {
   @Option(
       names = "--master",
       paramLabel = "URL",
       description =
-          "Where it runs: local[2], spark://host:7077, yarn, k8s://…; by default what Spark's"
-              + " configuration says, or local[*].")
+          "Spark master: local[2], spark://host:7077, yarn, k8s://…; default: that of Spark's"
+              + " configuration, or local[*].")
   private @Nullable String master;
 
   @Option(
       names = "--conf",
       paramLabel = "KEY=VALUE",
       description =
-          "Spark's configuration, as spark-submit takes it; may be repeated:"
+          "Property of Spark's configuration, as for spark-submit; can be repeated:"
               + " spark.executor.memory=8g, spark.task.cpus=4.")
   private Map<String, String> conf = Map.of();
 
   @Option(
       names = "--print-submit",
-      description = "Only print the spark-submit command, to run or change it.")
+      description =
+          "Only print the spark-submit command.")
   private boolean print;
 
-  /** What a driver and its executors use of lib/; Spark brings the rest. */
+  /** The jars in lib/ that the driver and the executors need; Spark provides the rest. */
   private static final Pattern NEEDED =
       Pattern.compile(
           "(resnet4j-(figures-|spark-|cli-)?\\d|picocli|progressbar|jline-terminal|jackson-jr|xchart|VectorGraphics2D|imageio"
               + "|common-image|common-io|common-lang).*\\.jar");
 
-  /** The master that was asked for, or nothing where Spark knows it. */
+  /** The value of --master, or an empty string if Spark's configuration sets it. */
   String master() {
     return master == null ? "" : master;
   }
 
-  /** Whether Spark's classes are here: then the command just runs. */
+  /** Whether this process runs inside Spark, so that Spark's classes are available. */
   static boolean isInside() {
     try {
       Class.forName(
@@ -69,10 +70,11 @@ final class SparkSubmit {
   /**
    * Starts a command again within Spark; returns its exit code.
    *
-   * @param usual configuration that --conf overrules
+   * @param defaults configuration that --conf overrides
    */
-  int run(CommandSpec command, Map<String, String> usual) throws IOException, InterruptedException {
-    List<String> submit = submit(command, usual);
+  int run(CommandSpec command, Map<String, String> defaults)
+      throws IOException, InterruptedException {
+    List<String> submit = submit(command, defaults);
     if (print) {
       System.out.println(submit.stream().map(SparkSubmit::quoted).collect(Collectors.joining(" ")));
       return Main.OK;
@@ -80,18 +82,19 @@ final class SparkSubmit {
     var builder = new ProcessBuilder(submit).inheritIO();
     builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
     Process process = builder.start();
-    // Who ends this means the job.
+    // Terminating this process also terminates the job.
     Runtime.getRuntime().addShutdownHook(new Thread(process::destroy));
     return process.waitFor();
   }
 
-  private List<String> submit(CommandSpec command, Map<String, String> usual) throws IOException {
+  private List<String> submit(CommandSpec command, Map<String, String> defaults)
+      throws IOException {
     var submit = new ArrayList<String>();
-    submit.add(print ? found().orElse("spark-submit") : found().orElseThrow(SparkSubmit::missing));
+    submit.add(print ? executable().orElse("spark-submit") : executable().orElseThrow(SparkSubmit::missing));
     if (master != null) {
       submit.addAll(List.of("--master", master));
     }
-    var all = new TreeMap<String, String>(usual);
+    var all = new TreeMap<String, String>(defaults);
     all.put("spark.log.level", "WARN");
     all.putAll(conf);
     all.forEach((key, value) -> submit.addAll(List.of("--conf", key + "=" + value)));
@@ -119,18 +122,18 @@ final class SparkSubmit {
     return submit;
   }
 
-  private static Optional<String> found() {
-    var places = new ArrayList<Path>();
+  private static Optional<String> executable() {
+    var folders = new ArrayList<Path>();
     String home = System.getenv("SPARK_HOME");
     if (home != null && !home.isBlank()) {
-      places.add(Path.of(home, "bin"));
+      folders.add(Path.of(home, "bin"));
     }
     for (String folder : System.getenv().getOrDefault("PATH", "").split(File.pathSeparator, -1)) {
       if (!folder.isBlank()) {
-        places.add(Path.of(folder));
+        folders.add(Path.of(folder));
       }
     }
-    return places.stream()
+    return folders.stream()
         .map(folder -> folder.resolve("spark-submit"))
         .filter(Files::isExecutable)
         .map(Path::toString)

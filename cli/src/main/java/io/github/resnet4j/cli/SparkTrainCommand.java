@@ -16,12 +16,13 @@ import picocli.CommandLine.Spec;
     name = "spark-train",
     mixinStandardHelpOptions = true,
     description = {
-      "Trains a network on Apache Spark: as 'train', but each step is shared among executors.",
+      "Trains a network on Apache Spark: like 'train', but each batch is distributed over"
+          + " executors.",
       "",
-      "The images lie on a file system that all executors reach. Recipes, files, report and"
-          + " --resume are those of 'train'; OUTPUT is a folder of the driver's machine. Each share"
-          + " of a batch is computed in --grad-accum-steps micro-batches. Starts spark-submit, of"
-          + " SPARK_HOME or the PATH.",
+      "The images are on a file system that all executors can read. Recipes, output files,"
+          + " report and --resume are those of 'train'; the output folder is on the driver. Each"
+          + " partition of a batch is computed in --grad-accum-steps micro-batches. Starts"
+          + " spark-submit from SPARK_HOME or the PATH.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -35,10 +36,10 @@ import picocli.CommandLine.Spec;
     })
 final class SparkTrainCommand implements Callable<Integer> {
   /**
-   * A batch's activations are found faster in large pages; weights do not get smaller by LZ4; of
-   * results there are a few, as large as the weights.
+   * Large pages speed up access to the activations; LZ4 does not compress weights; the results are
+   * few but as large as the weights.
    */
-  private static final Map<String, String> USUAL =
+  private static final Map<String, String> DEFAULTS =
       Map.of(
           "spark.executor.extraJavaOptions",
           "-XX:+UseTransparentHugePages",
@@ -59,24 +60,24 @@ final class SparkTrainCommand implements Callable<Integer> {
       names = "--partitions",
       paramLabel = "N",
       description =
-          "Into how many shares a batch is divided, a task for each; default: as many as there are"
-              + " task slots. They may be more than the executors of the moment.")
+          "Number of partitions of a batch, one task each; default: the number of task slots."
+              + " There can be more than there are executors at the moment.")
   @Range(min = 0)
-  private int shares;
+  private int partitions;
 
   @Option(
       names = "--local-steps",
       paramLabel = "K",
       description =
-          "Local SGD: steps that each share does alone before weights are averaged, with less to"
-              + " send; default 1, gradients are added up at every step.")
+          "Local SGD: number of steps that each partition computes before the weights are"
+              + " averaged, which transfers less; default 1, gradients are summed at every step.")
   @Range(min = 1)
   private int localSteps = 1;
 
   @Override
   public Integer call() throws IOException, InterruptedException {
     if (!SparkSubmit.isInside()) {
-      return spark.run(spec, USUAL);
+      return spark.run(spec, DEFAULTS);
     }
     return options.train(
         () ->
@@ -85,7 +86,7 @@ final class SparkTrainCommand implements Callable<Integer> {
                 : SparkImages.ofFolder(options.data, options.split, options.seed),
         (trainer, start, images, recipe) -> {
           try (var machines =
-              SparkMachines.open(spark.master(), start, images, recipe, shares, localSteps)) {
+              SparkMachines.open(spark.master(), start, images, recipe, partitions, localSteps)) {
             trainer.on(machines).run(options.resume);
           }
         });

@@ -9,8 +9,8 @@ import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The process's standard output, which remembers why it could not be written: a {@code PrintStream}
- * before it only remembers that.
+ * The standard output of the process, which keeps the cause of a failed write; {@code PrintStream}
+ * keeps only that there was one.
  */
 final class StandardOutput extends OutputStream {
   private final OutputStream out = new FileOutputStream(FileDescriptor.out);
@@ -24,7 +24,7 @@ final class StandardOutput extends OutputStream {
   @Override
   public void write(byte[] bytes, int from, int count) throws IOException {
     if (failure != null) {
-      throw failure; // what follows would leave a gap
+      throw failure; // later output would follow a gap
     }
     try {
       out.write(bytes, from, count);
@@ -35,11 +35,11 @@ final class StandardOutput extends OutputStream {
   }
 
   /**
-   * Says on stderr if output was lost. A reader that left early, such as {@code head}, has what it
-   * wanted: that is no failure.
+   * Prints an error if output was lost. A reader that closes the pipe early, such as {@code head}, is
+   * no error.
    *
-   * @param code the command's exit code
-   * @return the process's
+   * @param code the exit code of the command
+   * @return the exit code of the process
    */
   int check(int code) {
     if (failure == null || Reason.withoutFile(failure).toLowerCase(Locale.ROOT).contains("pipe")) {

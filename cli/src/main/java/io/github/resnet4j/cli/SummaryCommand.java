@@ -20,10 +20,11 @@ import picocli.CommandLine.Parameters;
     name = "summary",
     mixinStandardHelpOptions = true,
     description = {
-      "Lays a network out: a row for each layer, with what it costs.",
+      "Summarises a network: output shape, parameters and multiply-adds of every layer.",
       "",
-      "Multiply-adds are what papers, torchvision and fvcore count: one multiplication with its"
-          + " addition, in convolutions and the head. Counted apart, FLOPs are twice as many.",
+      "Multiply-adds (MACs) as papers, torchvision and fvcore count them: one multiplication"
+          + " with its addition, in convolutions and the fully connected layer. FLOPs are twice"
+          + " as many.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -42,13 +43,15 @@ final class SummaryCommand implements Callable<Integer> {
   @Option(
       names = "--depth",
       paramLabel = "N",
-      description = "1 shows stages, 2 their blocks, 3 their layers; by default everything.")
+      description =
+          "1 shows stages, 2 blocks, 3 layers; default: everything.")
   @Range(min = 1)
   private int depth = Summary.EVERYTHING;
 
   @Option(
       names = "--paper",
-      description = "Networks side by side, as table 1 of Deep Residual Learning has them.")
+      description =
+          "Networks side by side, as in table 1 of Deep Residual Learning.")
   private boolean paper;
 
   @Mixin private FormatOption output = new FormatOption();
@@ -78,11 +81,11 @@ final class SummaryCommand implements Callable<Integer> {
                     "layer",
                     "kind",
                     "output",
-                    "window",
+                    "kernel",
                     "parameters",
                     "multiply-adds",
                     "activations",
-                    "sees")
+                    "receptive field")
                 : List.of(
                     "layer",
                     "level",
@@ -99,7 +102,7 @@ final class SummaryCommand implements Callable<Integer> {
                     "activation_bytes",
                     "receptive_field"),
             rows,
-            output.isForPeople() ? List.of("sees", "activations", "kind") : List.of())
+            output.isForPeople() ? List.of("receptive field", "activations", "kind") : List.of())
         .print(output.format, System.out);
     if (output.isForPeople()) {
       totals(summary.network());
@@ -108,21 +111,21 @@ final class SummaryCommand implements Callable<Integer> {
   }
 
   private static List<Object> people(Summary.Row row) {
-    String window = row.kernel() > 0 ? row.kernel() + "×" + row.kernel() : "";
+    String kernel = row.kernel() > 0 ? row.kernel() + "×" + row.kernel() : "";
     if (row.stride() > 1) {
-      window += (window.isEmpty() ? "stride " : ", stride ") + row.stride();
+      kernel += (kernel.isEmpty() ? "stride " : ", stride ") + row.stride();
     }
     if (row.groups() > 1) {
-      window += ", %d groups".formatted(row.groups());
+      kernel += ", %d groups".formatted(row.groups());
     }
     if (row.dilation() > 1) {
-      window += ", dilation " + row.dilation();
+      kernel += ", dilation " + row.dilation();
     }
     return List.of(
         "  ".repeat(row.level() - 1) + row.name(),
         row.kind(),
         row.output().toString(),
-        window,
+        kernel,
         row.parameters(),
         row.multiplyAdds(),
         memory(row.activationBytes()),
@@ -150,9 +153,9 @@ final class SummaryCommand implements Callable<Integer> {
   private static void totals(ShapedLayer network) {
     System.out.printf(
         Locale.ROOT,
-        "%n%,d parameters (%.1f MB in fp32)%n%,d multiply-adds = %s for an image of %s"
-            + " (%sFLOPs if multiplications and additions count apart)%n"
-            + "%s of activations in fp32, if each layer's result is kept%n",
+        "%n%,d parameters (%.1f MB in fp32)%n%,d multiply-adds = %s for an input of %s"
+            + " (%sFLOPs)%n"
+            + "%s of activations in fp32, if every layer's output is kept%n",
         network.parameters(),
         network.parameters() * Float.BYTES / 1e6,
         network.multiplyAdds(),
@@ -200,7 +203,7 @@ final class SummaryCommand implements Callable<Integer> {
     return table.rows().stream().map(List::<Object>copyOf).toList();
   }
 
-  /** The layers of a block below each other, as the paper has them. */
+  /** The layers of a block one below the other, as in the paper. */
   private static List<List<Object>> stacked(PaperTable table) {
     var rows = new ArrayList<List<Object>>();
     for (List<String> row : table.rows()) {

@@ -15,24 +15,24 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 /**
- * Rows under named columns, printed for people or for programs.
+ * A table, printed for people or for programs.
  *
- * @param minor the columns that text on a narrow terminal does without, the first of them first
+ * @param minor the columns that are left out on a narrow terminal, in this order
  */
 record Table(List<String> columns, List<List<Object>> rows, List<String> minor) {
-  /** How many columns of text the terminal has; the launcher sets it if the output goes to one. */
+  /** System property with the width of the terminal; the launcher sets it if stdout is one. */
   static final String COLUMNS = "resnet4j.columns";
 
   private static final int GAP = 2;
 
-  /** Text is not made shorter than this. */
-  private static final int SHORTEST = 10;
+  /** The minimum width of a shortened column. */
+  private static final int MIN_WIDTH = 10;
 
   Table(List<String> columns, List<List<Object>> rows) {
     this(columns, rows, List.of());
   }
 
-  /** How results are printed. */
+  /** The output formats. */
   enum Format {
     TEXT,
     MARKDOWN,
@@ -108,10 +108,10 @@ record Table(List<String> columns, List<List<Object>> rows, List<String> minor) 
   }
 
   /**
-   * Makes a line as short as a terminal is wide: leaves minor columns out, by setting their widths
-   * to 0, and then shortens the widest text.
+   * Fits the lines to the width of the terminal: first leaves out minor columns, by setting their
+   * widths to 0, then shortens the widest text columns.
    *
-   * @return whether everything is shown
+   * @return whether the whole table is shown
    */
   private boolean fit(int[] widths, int limit) {
     if (total(widths) <= limit) {
@@ -125,12 +125,12 @@ record Table(List<String> columns, List<List<Object>> rows, List<String> minor) 
     while (total(widths) > limit) {
       int widest =
           IntStream.range(0, widths.length)
-              .filter(c -> !isNumber(c) && widths[c] > SHORTEST)
+              .filter(c -> !isNumber(c) && widths[c] > MIN_WIDTH)
               .boxed()
               .max(Comparator.comparingInt(c -> widths[c]))
               .orElse(-1);
       if (widest < 0) {
-        break; // the terminal breaks the lines
+        break; // the terminal wraps the lines
       }
       widths[widest]--;
     }
@@ -141,7 +141,7 @@ record Table(List<String> columns, List<List<Object>> rows, List<String> minor) 
     return Arrays.stream(widths).filter(width -> width > 0).map(width -> width + GAP).sum() - GAP;
   }
 
-  /** Of a name or path the end is kept, of other text the beginning; indentation goes first. */
+  /** Removes indentation first, then the beginning of a name or path, or the end of other text. */
   private static String shortened(String text, int width) {
     int excess = text.length() - width;
     if (excess <= 0) {
@@ -168,12 +168,12 @@ record Table(List<String> columns, List<List<Object>> rows, List<String> minor) 
     };
   }
 
-  /** A number as people want to see it. */
+  /** Rounds half up to a number of decimals. */
   static double rounded(double value, int decimals) {
     return BigDecimal.valueOf(value).setScale(decimals, RoundingMode.HALF_UP).doubleValue();
   }
 
-  /** An object's fields in the order given. */
+  /** Returns the fields of an object in the given order. */
   static SequencedMap<String, Object> fields(List<String> names, List<?> values) {
     var fields = new LinkedHashMap<String, Object>();
     for (int i = 0; i < names.size(); i++) {

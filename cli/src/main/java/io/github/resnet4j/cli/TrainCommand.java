@@ -5,7 +5,7 @@ import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
-@Work(Work.Kind.TRAINING)
+@Workload(Workload.Kind.TRAINING)
 @Command(
     name = "train",
     mixinStandardHelpOptions = true,
@@ -13,11 +13,11 @@ import picocli.CommandLine.Mixin;
       "Trains a network on a folder of images, from scratch or from pretrained weights"
           + " (fine-tuning).",
       "",
-      "The folder holds train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg, of which a fraction"
-          + " is held out for validation, or CIFAR's binary files. After each epoch the output"
-          + " folder has last.safetensors and best.safetensors, which 'classify' and Python take,"
-          + " metrics.csv, files for TensorBoard, and the state for --resume; at the end"
-          + " report.html with curves, confusion matrix and examples.",
+      "The folder contains train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg, of which a"
+          + " fraction is held out for validation, or CIFAR's binary files. After each epoch the"
+          + " output folder contains last.safetensors and best.safetensors, for 'classify' and"
+          + " Python, metrics.csv, files for TensorBoard, and the state for --resume; at the end"
+          + " also report.html with curves, confusion matrix and examples.",
     },
     footerHeading = "%nExamples:%n",
     footer = {

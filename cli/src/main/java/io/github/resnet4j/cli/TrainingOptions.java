@@ -41,35 +41,38 @@ final class TrainingOptions {
       paramLabel = "DIR",
       required = true,
       description =
-          "The training images: a folder with a folder for each class; CIFAR-10's or CIFAR-100's"
-              + " binary files; or 'digits', the embedded data set.")
+          "Training images: a folder with one folder per class; CIFAR-10's or CIFAR-100's binary"
+              + " files; or 'digits', the embedded data set.")
   String data = "";
 
   @Option(
       names = {"-o", "--output"},
       paramLabel = "DIR",
       required = true,
-      description = "The folder for models, metrics and report.")
+      description =
+          "Output folder for models, metrics and report.")
   @Output(folder = true)
   private Path output = Path.of("");
 
   @Option(
       names = {"-m", "--model"},
       paramLabel = "NAME",
-      description = "A network that 'resnet4j models' lists.")
+      description =
+          "Network name; 'resnet4j models' lists them.")
   private @Nullable String model;
 
   @Option(
       names = {"-w", "--weights"},
       paramLabel = "WEIGHTS",
       description =
-          "Pretrained weights to fine-tune, as 'classify' takes them: DEFAULT, a name or a file."
-              + " The head is replaced where the classes differ. Default: random initialization.")
+          "Pretrained weights to fine-tune, as for 'classify': DEFAULT, a name or a file. The"
+              + " head is replaced if the classes differ. Default: random initialization.")
   private @Nullable String weights;
 
   @Option(
       names = "--plain",
-      description = "Without shortcut connections, to compare; only without --weights.")
+      description =
+          "Train without shortcut connections, for comparison; not with --weights.")
   private boolean plain;
 
   @Option(
@@ -173,7 +176,8 @@ final class TrainingOptions {
           "Training crop: center, random_resized (RandomResizedCrop), pad (pad and random crop).")
   private Augmentation.@Nullable Crop crop;
 
-  @Option(names = "--hflip", negatable = true, description = "Random horizontal flip, or not.")
+  @Option(names = "--hflip", negatable = true, description =
+          "Random horizontal flip.")
   private @Nullable Boolean flip;
 
   @Option(
@@ -234,7 +238,8 @@ final class TrainingOptions {
   @Range(min = 0)
   private Map<String, Double> rates = Map.of();
 
-  @Option(names = "--freeze-bn-stats", description = "Freezes batch norm's running statistics.")
+  @Option(names = "--freeze-bn-stats", description =
+          "Freeze the running statistics of batch norm.")
   private boolean frozenStatistics;
 
   @Option(
@@ -257,7 +262,8 @@ final class TrainingOptions {
   @Option(
       names = "--preprocessing",
       paramLabel = "FILE",
-      description = "Preprocessing file, as 'classify' takes it; default: that of the weights.")
+      description =
+          "Preprocessing file, as for 'classify'; default: that of the weights.")
   private @Nullable Path preprocessingFile;
 
   @Option(
@@ -270,7 +276,9 @@ final class TrainingOptions {
   @Option(
       names = "--save-every",
       paramLabel = "MINUTES",
-      description = "Minutes between saved states within an epoch; default ${DEFAULT-VALUE}.")
+      description =
+          "Minutes between two saves of the training state within an epoch; default"
+              + " ${DEFAULT-VALUE}.")
   @Range(min = 0)
   private double saveEvery = 10;
 
@@ -285,7 +293,8 @@ final class TrainingOptions {
   @Option(
       names = {"-t", "--threads"},
       paramLabel = "N",
-      description = "Threads to compute on; default: all cores.")
+      description =
+          "Number of threads; default: all cores.")
   @Range(min = 1, max = 1024)
   private int threads = Runtime.getRuntime().availableProcessors();
 
@@ -295,7 +304,7 @@ final class TrainingOptions {
     ADAMW
   }
 
-  /** The data set, on a file system of this machine. */
+  /** Reads the data set from a local file system. */
   Dataset localData(ImageDecoder decoder) throws IOException {
     return isDigits() ? Dataset.digits() : Dataset.of(Path.of(data), decoder, split, seed);
   }
@@ -304,29 +313,29 @@ final class TrainingOptions {
     return data.equals("digits") && !Files.exists(Path.of(data));
   }
 
-  /** Where a training runs. */
+  /** Runs a training: in this process, or on Spark. */
   interface Place {
     void run(Trainer trainer, Model start, Dataset images, Recipe recipe)
         throws IOException, InterruptedException;
   }
 
-  /** Where the images come from. */
+  /** Reads the data set. */
   interface Images {
     Dataset read() throws IOException;
   }
 
   /**
-   * Trains to the end, and writes the report. What does not depend on the images is checked before
-   * they are read.
+   * Trains to the end and writes the report. The options that do not depend on the images are
+   * checked before the images are read.
    */
   int train(Images source, Place place) throws IOException, InterruptedException {
     boolean hasState = Files.exists(output.resolve("state.safetensors"));
     if (hasState && !resume) {
       throw new IllegalArgumentException(
-          output + ": has a run in it: continue it with --resume, or choose another --output");
+          output + ": contains a run; continue it with --resume, or choose another --output");
     }
     if (resume && !hasState) {
-      System.err.println(output + ": has no run to resume; a new one begins");
+      System.err.println(output + ": contains no run to resume; starting a new one");
     }
     Optional<Weights> pretrained = pretrained();
     ResNetSpec network = pretrained.isPresent() ? pretrained.get().requireSpec() : untrained();
@@ -360,9 +369,9 @@ final class TrainingOptions {
       throw new IllegalArgumentException(e.getMessage(), e);
     } catch (OutOfMemoryError e) {
       throw new IllegalArgumentException(
-          "out of memory: the heap has %,d MB; take more --grad-accum-steps, which make smaller"
+          "out of memory: the Java heap is limited to %,d MB; use more --grad-accum-steps (smaller"
                   .formatted(Runtime.getRuntime().maxMemory() >> 20)
-              + " micro-batches, or give more memory with RESNET4J_JAVA_OPTS=-Xmx…; on Spark with"
+              + " micro-batches), or a larger heap with RESNET4J_JAVA_OPTS=-Xmx…, on Spark with"
               + " --conf spark.driver.memory=… and spark.executor.memory=…",
           e);
     }
@@ -382,7 +391,7 @@ final class TrainingOptions {
       return Optional.empty();
     }
     if (plain) {
-      throw new UsageException("--plain: weights know which shortcuts they have");
+      throw new UsageException("--plain and --weights cannot be combined");
     }
     try (var progress = new Progress.ForDownloads()) {
       return Optional.of(

@@ -14,8 +14,9 @@ import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Prints a training: a bar for the epoch that runs, a line of a table for each that is done, and at
- * the end where the model is. Lines are written at once, also into a file; they fit 80 columns.
+ * Prints the progress of a training: a bar for the current epoch, a table line for each finished
+ * epoch, and at the end the path of the model. Lines are flushed at once, also into a file, and fit
+ * into 80 columns.
  */
 final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
   private static final double LARGE = 1e5;
@@ -27,7 +28,7 @@ final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
   private @Nullable Progress bar;
 
   /**
-   * @param batch images of a batch: the recipe's, or all training images where they are fewer
+   * @param batch the batch size of the recipe, or the number of training images if it is smaller
    * @param strict whether an image that cannot be read ends the training
    */
   TrainingPrinter(Recipe recipe, int batch, boolean strict) {
@@ -55,12 +56,12 @@ final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
     }
     if (start.steps() > 0) {
       System.err.printf(
-          "resumes after step %,d; %d of %d epochs are done%n",
+          "resuming after step %,d; %d of %d epochs done%n",
           start.steps(), epochs.size(), all());
     }
     if (start.plannedEpochs() != all()) {
       System.err.printf(
-          "extends the run from %d to %d epochs: %s%n",
+          "extending the run from %d to %d epochs: %s%n",
           start.plannedEpochs(), all(), extension(recipe.schedule().kind()));
     }
     if (epochs.size() < all()) {
@@ -118,7 +119,7 @@ final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
     System.out.flush();
   }
 
-  /** Prints which epoch was the best, where its model is, and what can be done next. */
+  /** Prints the best epoch, the path of its model, and a command to try it. */
   void printEnd(Path output, Evaluation found) {
     Epoch best = epochs.stream().max(Comparator.comparingDouble(Epoch::score)).orElseThrow();
     String accuracy =

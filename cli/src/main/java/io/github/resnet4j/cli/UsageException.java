@@ -1,6 +1,6 @@
 package io.github.resnet4j.cli;
 
-/** A command line that is refused by the command itself: exit code 2, and where help is. */
+/** An error in the command line that the command itself finds: exit code 2 and a hint to --help. */
 final class UsageException extends IllegalArgumentException {
   private static final long serialVersionUID = 1;
 

@@ -19,9 +19,9 @@ import picocli.CommandLine.Option;
     name = "weights",
     mixinStandardHelpOptions = true,
     description = {
-      "Lists torchvision's published weights and which of them are on this machine.",
+      "Lists torchvision's published weights and which of them are cached on this machine.",
       "",
-      "They are kept where PyTorch keeps them: $TORCH_HOME/hub/checkpoints, by default"
+      "They are stored where PyTorch stores them: $TORCH_HOME/hub/checkpoints, by default"
           + " ~/.cache/torch/hub/checkpoints.",
     },
     footerHeading = "%nExamples:%n",
@@ -36,7 +36,8 @@ final class WeightsCommand implements Callable<Integer> {
   @Option(
       names = "--download",
       paramLabel = "MODEL[:NAME]",
-      description = "Fetch the weights of a network and print the file's path.")
+      description =
+          "Download the weights of a network and print the file's path.")
   private @Nullable String wanted;
 
   @Override

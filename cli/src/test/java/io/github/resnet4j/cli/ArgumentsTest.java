@@ -19,7 +19,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import picocli.CommandLine;
 import picocli.CommandLine.Model.ArgSpec;
 
-/** What the command line is refused for, without a process. */
+/** Errors in the command line, without starting a process. */
 class ArgumentsTest {
   private record Outcome(int code, String err) {}
 
@@ -62,7 +62,7 @@ class ArgumentsTest {
         "export x.onnx --opset 9 | --opset must be 13 to 23, was 9",
         "summary resnet18 --depth 0 | --depth must be at least 1, was 0",
       })
-  void numbersOutOfRangeAreRefusedByTheirOption(String line, String error) {
+  void outOfRangeNumbersAreRejected(String line, String error) {
     Outcome outcome = run(line.split(" "));
     String command = line.substring(0, line.indexOf(' '));
     assertEquals(
@@ -71,7 +71,7 @@ class ArgumentsTest {
   }
 
   @Test
-  void everyNumberOfTheCommandLineHasARange() {
+  void everyNumericOptionHasARange() {
     var without = new ArrayList<String>();
     var commands = new CommandLine(new Main());
     for (CommandLine command : commands.getSubcommands().values()) {
@@ -110,11 +110,11 @@ class ArgumentsTest {
             + " plateau or one_cycle, was 'one-cicle' (did you mean one_cycle?) | train",
         "train | Missing required options: '--data=DIR', '--output=DIR' | train",
         "quantize --calibration-data x y.safetensors | Missing required parameter: 'OUT'; name it"
-            + " before --calibration-data, which takes all words after it | quantize",
+            + " before --calibration-data, which takes all following arguments | quantize",
         "convert | Missing required parameters: 'IN', 'OUT' | convert",
         "'' | Missing required subcommand |",
       })
-  void unknownWordsAreRefusedWithASuggestion(String line, String error, String command) {
+  void unknownNamesAreRejectedWithASuggestion(String line, String error, String command) {
     Outcome outcome = run(line.isEmpty() ? new String[0] : line.split(" "));
     assertEquals(
         "resnet4j: %s%nTry 'resnet4j%s --help'.%n"
@@ -153,7 +153,7 @@ class ArgumentsTest {
         "features --layer layre2 ../samples | --layer: the network has no layer 'layre2' (did you"
             + " mean layer2?); 'resnet4j summary' lists them",
         "explain --class 11 x.png | --class must be a name or 0 to 9, was 11",
-        "explain --class seven x.png | --class: no class is called 'seven'",
+        "explain --class seven x.png | --class: no class is named 'seven'",
         "draw resnet18 --figure stage:9 -o x.svg | --figure: stage 9: the network has stages 1 to"
             + " 4",
         "bench -m resnet18,resnet19 | --model: no network is named 'resnet19' (did you mean"
@@ -172,7 +172,7 @@ class ArgumentsTest {
         "quantize b.pth --calibration-data x | OUT must end in .safetensors, was 'b.pth'",
         "export b.pb | OUT must end in .onnx, was 'b.pb'",
       })
-  void valuesAreRefusedByTheirOption(String line, String error) {
+  void invalidValuesNameTheirOption(String line, String error) {
     Outcome outcome = run(line.split(" "));
     String command = line.substring(0, line.indexOf(' '));
     assertEquals(
@@ -181,7 +181,7 @@ class ArgumentsTest {
   }
 
   @Test
-  void aNetworkThatIsTakenForWeightsIsSaidToBeOne() {
+  void networkNameGivenAsWeightsIsExplained() {
     Outcome outcome = run("classify", "-w", "resnet50", "x.png");
     assertEquals(
         "resnet4j: resnet50: is a network: name it with --model, and its weights with --weights"
@@ -191,7 +191,7 @@ class ArgumentsTest {
     assertEquals(1, outcome.code());
   }
 
-  /** Before anything is read: none of the inputs exists. */
+  /** The inputs do not exist, so the outputs must be checked before anything is read. */
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',
@@ -214,7 +214,7 @@ class ArgumentsTest {
         "compare no.pth -o | --output | chart",
         "spark-train -d no -m resnet8 -o | --output | run",
       })
-  void outputsAreCheckedBeforeTheWork(String line, String option, String name, @TempDir Path folder)
+  void unwritableOutputsFailBeforeInputsAreRead(String line, String option, String name, @TempDir Path folder)
       throws IOException {
     Path file = Files.writeString(folder.resolve("file"), "");
     Path output = file.resolve(name);
@@ -230,7 +230,7 @@ class ArgumentsTest {
   }
 
   @Test
-  void everyPathIsAnInputOrCheckedAsAnOutput() {
+  void everyOutputPathIsChecked() {
     var inputs =
         List.of(
             "--preprocessing",
@@ -267,7 +267,7 @@ class ArgumentsTest {
   }
 
   @Test
-  void wordsAreTakenInAnyCase() {
+  void enumValuesIgnoreCase() {
     assertTrue(run("models", "-f", "JSON", "--nonsense").err().contains("'--nonsense'"));
   }
 }

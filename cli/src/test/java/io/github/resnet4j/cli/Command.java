@@ -18,14 +18,14 @@ import java.util.zip.ZipInputStream;
  * @param folder for what a process reads and writes
  */
 record Command(Path home, Path folder) {
-  /** What came of a process. */
+  /** The result of a process. */
   record Run(int code, String out, String err) {
     List<String> lines() {
       return out.lines().toList();
     }
   }
 
-  /** Unpacks the distribution that the build has made. */
+  /** Unpacks the distribution that the build created. */
   static void unpack(Path home) throws IOException {
     try (var zip =
         new ZipInputStream(Files.newInputStream(Path.of(System.getProperty("distribution"))))) {
@@ -48,7 +48,7 @@ record Command(Path home, Path folder) {
     return runProcess(environment, input, command);
   }
 
-  /** Runs any program there. */
+  /** Runs a program in the distribution's folder. */
   Run runProcess(Map<String, String> environment, String input, List<String> command)
       throws IOException {
     File out = folder.resolve("out").toFile();

@@ -33,7 +33,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** The command as users run it: the distribution, unpacked elsewhere, each test a process. */
+/** The command as users run it, from the unpacked distribution, in a process of its own. */
 class CommandIT {
   private static final Path GOLDEN =
       Path.of("../core/src/test/resources/golden").toAbsolutePath().normalize();
@@ -64,7 +64,7 @@ class CommandIT {
   }
 
   @Test
-  void theMainJob() throws IOException {
+  void classifiesOneImage() throws IOException {
     Run run = run("classify", "samples/digit-6.png");
     assertEquals(0, run.code(), run.err());
     assertEquals("", run.err());
@@ -74,7 +74,7 @@ class CommandIT {
   }
 
   @Test
-  void aLongFolderGivesWhatSingleImagesGive() throws IOException {
+  void vectorAndScalarKernelsAgreeOnAFolder() throws IOException {
     Path images = Files.createDirectories(folder.resolve("many"));
     for (int i = 0; i < 40; i++) {
       Files.copy(
@@ -105,7 +105,7 @@ class CommandIT {
         "machine | no machine kernels: start Java with --enable-native-access=ALL-UNNAMED",
       })
   @EnabledOnOs(architectures = "amd64")
-  void kernelsThatAreNotThereAreAskedForInOneLine(String kernels, String error) throws IOException {
+  void unavailableKernelsAreOneLineErrors(String kernels, String error) throws IOException {
     Path java = Path.of(System.getProperty("java.home"), "bin", "java");
     Run run =
         runProcess(
@@ -126,7 +126,7 @@ class CommandIT {
 
   @ParameterizedTest
   @ValueSource(strings = {"auto", "vector", "scalar"})
-  void theLauncherEnablesTheKernelsThatItIsAskedFor(String kernels) throws IOException {
+  void launcherEnablesRequestedKernels(String kernels) throws IOException {
     Run run = run("classify", "-f", "csv", "--kernels", kernels, "samples/digit-6.png");
     assertEquals(0, run.code(), run.err());
     assertTrue(run.lines().get(1).startsWith("samples/digit-6.png,1,6,6,"), run.out());
@@ -151,7 +151,8 @@ class CommandIT {
             "csv");
     assertEquals(0, bench.code(), bench.err());
     assertEquals(
-        "model,batch,threads,input,precision,images/s,ms,fastest ms", bench.lines().getFirst());
+        "model,batch size,threads,image size,precision,images/s,median ms,fastest ms",
+        bench.lines().getFirst());
     assertEquals(3, bench.lines().size());
     Run plan = run("plan", "-m", "resnet20", "-i", "32", "--seconds", "0.2", "-f", "json");
     assertEquals(0, plan.code(), plan.err());
@@ -163,14 +164,14 @@ class CommandIT {
   }
 
   @Test
-  void aFolderAsJsonLines() throws IOException {
+  void classifiesFolderAsJsonLines() throws IOException {
     Path images = Files.createDirectories(folder.resolve("images/deeper"));
     for (int digit : new int[] {3, 5}) {
       Files.copy(
           home.resolve("resnet4j/samples/digit-" + digit + ".png"), images.resolve(digit + ".png"));
     }
     Files.writeString(images.resolve("4.png"), "not an image");
-    Files.writeString(images.resolve("notes.txt"), "not looked at");
+    Files.writeString(images.resolve("notes.txt"), "ignored");
 
     Run run = run("classify", "--top", "2", "--format", "json", images.getParent().toString());
 
@@ -190,7 +191,7 @@ class CommandIT {
   }
 
   @Test
-  void aPatternAsCsv() throws IOException {
+  void classifiesPatternAsCsv() throws IOException {
     Run run = run("classify", "--top", "1", "-f", "csv", "samples/digit-[0-4].png");
     assertEquals(0, run.code(), run.err());
     assertEquals("path,rank,index,label,probability", run.lines().getFirst());
@@ -203,7 +204,7 @@ class CommandIT {
   }
 
   @Test
-  void aListOnStandardInput() throws IOException {
+  void readsPathsFromStdin() throws IOException {
     Run run =
         run(
             Map.of(),
@@ -219,7 +220,7 @@ class CommandIT {
   }
 
   @Test
-  void labelsPreprocessingAndThreadsCanBeGiven() throws IOException {
+  void acceptsLabelsPreprocessingAndThreads() throws IOException {
     Path labels = folder.resolve("labels.txt");
     Files.writeString(labels, "null\neins\nzwei\ndrei\nvier\nfünf\nsechs\nsieben\nacht\nneun\n");
     Path preprocessing = folder.resolve("p.json");
@@ -244,18 +245,18 @@ class CommandIT {
     Files.writeString(labels, "one\ntwo\n");
     Run wrong = run("classify", "--labels", labels.toString(), "samples/digit-5.png");
     assertEquals(1, wrong.code());
-    assertTrue(wrong.err().contains("has 2 labels, one a line, but the network has 10 classes"));
+    assertTrue(wrong.err().contains("has 2 labels, one per line, but the network has 10 classes"));
   }
 
   @Test
-  void weightsOfOnesOwn() throws IOException {
+  void acceptsOwnWeights() throws IOException {
     Path file = folder.resolve("mine.safetensors");
     Run converted =
         run("convert", GOLDEN.resolve("checkpoints/training.pth").toString(), file.toString());
     assertEquals(0, converted.code(), converted.err());
     Run recognised = run("classify", "--weights", file.toString(), "samples/digit-5.png");
     assertEquals(0, recognised.code(), recognised.err());
-    assertTrue(recognised.err().contains("do not say how their images were prepared"));
+    assertTrue(recognised.err().contains("contain no preprocessing settings"));
     Path other = folder.resolve("other.safetensors");
     var tensors = new LinkedHashMap<String, StoredTensor>();
     tensors.put("fc.bias", StoredTensor.of(Tensor.zeros(3)));
@@ -271,7 +272,7 @@ class CommandIT {
   }
 
   @Test
-  void theNetworkAloneGivesPytorchsLogits() throws IOException {
+  void forwardMatchesPytorch() throws IOException {
     Tensor logits = golden("logits");
     Path npy = folder.resolve("y.npy");
     Run run =
@@ -319,7 +320,7 @@ class CommandIT {
   }
 
   @Test
-  void convertingThereAndBackChangesNothing() throws IOException {
+  void convertRoundTripIsLossless() throws IOException {
     Path source = GOLDEN.resolve("checkpoints/zip.pth");
     Path there = folder.resolve("a.safetensors");
     Path back = folder.resolve("b.pth");
@@ -347,7 +348,7 @@ class CommandIT {
   }
 
   @Test
-  void aQuantizedNetworkSaysTheSame() throws IOException {
+  void quantizedNetworkPredictsTheSameClass() throws IOException {
     Path file = folder.resolve("digits.safetensors");
     Run made =
         run(
@@ -363,8 +364,8 @@ class CommandIT {
         made.err()
             .matches(
                 "(?s).*digits.safetensors: [\\d,]+ bytes\\R"
-                    + "int8 against fp32 on 8 images: 8 of the same first class, logits \\d.\\d %"
-                    + " apart\\R"),
+                    + "int8 compared with fp32: the same top-1 class for 8 of 8 images, relative"
+                    + " error of the logits \\d.\\d %\\R"),
         made.err());
     for (String precision : List.of("int8", "auto", "bf16", "fp32")) {
       Run run =
@@ -372,8 +373,7 @@ class CommandIT {
       assertEquals(0, run.code(), run.err());
       assertTrue(run.lines().get(1).matches(" +9\\d\\.\\d %  6 +█+"), run.out());
     }
-    // Without being asked for, its precision is that of the weights: the same bits, and others than
-    // those of fp32.
+    // The default precision is that of the weights: the same output as int8, another one than fp32.
     String[] csv = {"classify", "-w", file.toString(), "-f", "csv", "samples/digit-6.png"};
     String unasked = run(csv).out();
     for (String precision : List.of("int8", "fp32")) {
@@ -392,9 +392,8 @@ class CommandIT {
     assertTrue(wrong.err().contains("must end in .safetensors"), wrong.err());
   }
 
-  /** Squares and discs, a folder for each. */
   @Test
-  void aNetworkLeavesAsOnnxAndComesBack() throws IOException {
+  void onnxExportAndImportRoundTrip() throws IOException {
     Path file = folder.resolve("digits.onnx");
     Path back = folder.resolve("back.safetensors");
     Run out =
@@ -422,6 +421,7 @@ class CommandIT {
     assertTrue(odd.err().contains("is no ONNX file, or damaged"), odd.err());
   }
 
+  /** Draws squares and discs into a folder each. */
   private static void drawImages(Path to) throws IOException {
     var random = new Random(1);
     for (int i = 0; i < 20; i++) {
@@ -496,10 +496,10 @@ class CommandIT {
 
     Run again = run(train);
     assertEquals(1, again.code());
-    assertTrue(again.err().contains("has a run in it: continue it with --resume"), again.err());
+    assertTrue(again.err().contains("contains a run; continue it with --resume"), again.err());
     String[] resumed = Arrays.copyOf(train, train.length + 1);
     resumed[train.length] = "--resume";
-    assertEquals(0, run(resumed).code()); // there is nothing left to do
+    assertEquals(0, run(resumed).code()); // nothing is left to train
 
     Path best = folder.resolve("run/best.safetensors");
     Path confusion = folder.resolve("confusion.csv");
@@ -516,7 +516,7 @@ class CommandIT {
             confusion.toString());
     assertEquals(0, found.code(), found.err());
     assertEquals("class,images,recall_percent,precision_percent", found.lines().getFirst());
-    assertTrue(found.err().contains("scores the 8 images that training held out"), found.err());
+    assertTrue(found.err().contains("evaluating the 8 images that training held out"), found.err());
     assertTrue(found.err().contains("\n8 images: top-1 accuracy "), found.err());
     Run whole = run("evaluate", "-w", best.toString(), "-d", data, "--include-training");
     assertTrue(whole.err().contains("32 of these 40 images were used to train"), whole.err());
@@ -553,7 +553,7 @@ class CommandIT {
             "-o",
             out + "4");
     assertEquals(1, large.code(), large.err());
-    assertTrue(large.err().contains("out of memory: the heap has 200 MB"), large.err());
+    assertTrue(large.err().contains("out of memory: the Java heap is limited to 200 MB"), large.err());
     assertTrue(large.err().contains("RESNET4J_JAVA_OPTS=-Xmx"), large.err());
     Run other =
         run(
@@ -602,7 +602,7 @@ class CommandIT {
   }
 
   @Test
-  void aTrainingKilledAgainAndAgainEndsAsOneThatWasNot() throws IOException, InterruptedException {
+  void resumingAfterKillsIsBitExact() throws IOException, InterruptedException {
     drawImages(folder.resolve("shapes"));
     assertEquals(0, run(training("whole")).code());
     var command = new ArrayList<>(List.of("sh", launcher.toString()));
@@ -623,7 +623,7 @@ class CommandIT {
       Thread.sleep(23L * kill); // anywhere between two saved steps, or in the middle of saving
       process.destroyForcibly().waitFor();
     }
-    assertTrue(Files.notExists(folder.resolve("parts/report.html")), "it was killed too late");
+    assertTrue(Files.notExists(folder.resolve("parts/report.html")), "the training finished before it was killed");
     Run end = run(training("parts"));
     assertEquals(0, end.code(), end.err());
     try (var files = Files.newDirectoryStream(folder.resolve("parts"), "{*,.*}.part")) {
@@ -638,7 +638,7 @@ class CommandIT {
   }
 
   @Test
-  void aFullDiskLeavesTheStateBefore() throws IOException {
+  void fullDiskKeepsThePreviousState() throws IOException {
     drawImages(folder.resolve("shapes"));
     // No file may be longer than 2 MB: the model fits, the state does not.
     var command = new ArrayList<>(List.of("sh", "-c", "ulimit -f 4000; exec sh \"$@\"", "sh"));
@@ -648,7 +648,7 @@ class CommandIT {
     assertEquals(1, full.code(), full.err());
     assertTrue(full.err().contains("state.safetensors: cannot be written"), full.err());
     assertTrue(Files.notExists(folder.resolve("run/state.safetensors")));
-    Run start = run(training("run")); // starts anew, and has room now
+    Run start = run(training("run")); // starts again without the limit
     assertEquals(0, start.code(), start.err());
     byte[] state = Files.readAllBytes(folder.resolve("run/state.safetensors"));
     String[] other = training("run");
@@ -660,7 +660,7 @@ class CommandIT {
   }
 
   @Test
-  void namesBecomeTorchvisions() throws IOException {
+  void convertTranslatesNamesToTorchvision() throws IOException {
     Path out = folder.resolve("tv.pth");
     Run run =
         run(
@@ -677,7 +677,7 @@ class CommandIT {
   }
 
   @Test
-  void theCataloguesAreListed() throws IOException {
+  void modelsAndWeightsAreListed() throws IOException {
     Run models = run("models");
     assertEquals(0, models.code(), models.err());
     assertEquals(67, models.lines().size());
@@ -696,7 +696,7 @@ class CommandIT {
   }
 
   @Test
-  void offlineTheUrlAndTheFolderAreNamed() throws IOException {
+  void failedDownloadNamesUrlAndCache() throws IOException {
     var environment =
         Map.of(
             "TORCH_HOME", folder.toString(),
@@ -712,7 +712,7 @@ class CommandIT {
   }
 
   @Test
-  void whatIsMissingIsNamed() throws IOException {
+  void missingInputsAreNamed() throws IOException {
     Run absent = run("classify", "no.png");
     assertEquals(1, absent.code());
     assertEquals("resnet4j: no.png: does not exist\n", absent.err());
@@ -767,7 +767,7 @@ class CommandIT {
   }
 
   @Test
-  void aWrongCommandLineShowsItsUsage() throws IOException {
+  void wrongCommandLineExitsWithTwo() throws IOException {
     Run option = run("classify", "--tpo", "3", "x.png");
     assertEquals(2, option.code());
     assertTrue(option.err().contains("Unknown option: '--tpo'"), option.err());
@@ -777,14 +777,14 @@ class CommandIT {
   }
 
   @Test
-  void theVersionIsThatOfTheBuild() throws IOException {
+  void printsBuildVersion() throws IOException {
     Run run = run("--version");
     assertEquals(0, run.code());
     assertTrue(run.out().matches("(?s)resnet4j \\d+\\.\\d+\\.\\d+.*\nJava .*\n"), run.out());
   }
 
   @Test
-  void aReaderMayLeaveEarly() throws IOException {
+  void closedPipeEndsQuietly() throws IOException {
     Run run =
         runProcess(
             Map.of(),
@@ -796,17 +796,17 @@ class CommandIT {
   }
 
   @Test
-  void everyCommandOfReadmeAndCommandPageWorks() throws IOException {
-    Path place = home.resolve("resnet4j");
+  void commandsOfReadmeAndCommandPageRun() throws IOException {
+    Path root = home.resolve("resnet4j");
     Files.copy(
         Path.of("../core/src/main/resources/io/github/resnet4j/digits.pth"),
-        place.resolve("digits.pth"));
-    Npy.write(place.resolve("x.npy"), Tensor.filled(1, 1, 3, 224, 224));
-    drawImages(place.resolve("photos"));
+        root.resolve("digits.pth"));
+    Npy.write(root.resolve("x.npy"), Tensor.filled(1, 1, 3, 224, 224));
+    drawImages(root.resolve("photos"));
     var commands =
         Pattern.compile("^(?:\\| .* \\| `)?(\\./resnet4j [^`\n]*)", Pattern.MULTILINE)
             .matcher(
-                Files.readString(place.resolve("README.md"))
+                Files.readString(root.resolve("README.md"))
                     + Files.readString(Path.of("../docs/commands.md")))
             .results()
             .map(found -> found.group(1))
@@ -821,7 +821,7 @@ class CommandIT {
   }
 
   @Test
-  void theRateGrowsWithTheBatch() throws IOException {
+  void scaleLrMultipliesLearningRate() throws IOException {
     Path output = folder.resolve("scaled");
     Run run =
         run(
@@ -840,13 +840,13 @@ class CommandIT {
             "-o",
             output.toString());
     assertEquals(0, run.code(), run.err());
-    // 0.1 for 64 images, 0.4 for 256, of which one-cycle begins with a 25th.
+    // 0.1 for batch size 64, 0.4 for 256; one-cycle begins with 1/25 of it.
     String first = Files.readAllLines(output.resolve("metrics.csv")).get(1).split(",")[1];
     assertEquals(0.016, Double.parseDouble(first), 1e-9);
   }
 
   @Test
-  void withoutAJdkTheLauncherSaysWhatToInstall() throws IOException {
+  void launcherWithoutJdkSaysWhatToInstall() throws IOException {
     Path copy = home.resolve("resnet4j/resnet4j-of-the-future");
     Files.writeString(copy, Files.readString(launcher).replace("required=25", "required=99"));
     Run run = runProcess(Map.of(), "", List.of("sh", copy.toString(), "models"));

@@ -28,7 +28,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** What the command says when something goes wrong, where that needs a process. */
+/** Error messages that only a process shows. */
 class ErrorsIT {
   @TempDir private static Path home;
   @TempDir private Path folder;
@@ -55,7 +55,7 @@ class ErrorsIT {
         "--version",
       })
   @EnabledOnOs(OS.LINUX)
-  void outputThatCannotBeWrittenIsAnError(String arguments) throws IOException {
+  void unwritableStdoutIsAnError(String arguments) throws IOException {
     Run run = shell("sh resnet4j " + arguments + " > /dev/full");
     assertEquals(
         "resnet4j: standard output: cannot be written: No space left on device\n", run.err());
@@ -63,13 +63,13 @@ class ErrorsIT {
   }
 
   @Test
-  void aReaderThatLeavesEarlyIsNoError() throws IOException {
+  void closedPipeIsNoError() throws IOException {
     Run run = shell("{ sh resnet4j summary resnet152 -f csv; echo code $? >&2; } | head -n 1");
     assertEquals(1, run.lines().size());
     assertEquals("code 0\n", run.err());
   }
 
-  /** NaN is no prediction: the weights are named, or the input. */
+  /** NaN is never printed as a prediction: the error names the weights. */
   @ParameterizedTest
   @ValueSource(
       strings = {
@@ -80,7 +80,7 @@ class ErrorsIT {
         "export -w bad.pth bad.onnx",
         "forward -w bad.pth -i zeros.npy -o y.npy",
       })
-  void weightsThatAreNotFiniteAreNamed(String arguments) throws IOException {
+  void nonFiniteWeightsAreNamed(String arguments) throws IOException {
     for (float value : new float[] {Float.NaN, Float.POSITIVE_INFINITY}) {
       Path resnet4j = home.resolve("resnet4j");
       Npy.write(resnet4j.resolve("zeros.npy"), Tensor.zeros(1, 3, 32, 32));
@@ -89,8 +89,8 @@ class ErrorsIT {
       digits.save(resnet4j.resolve("bad.pth"));
       Run run = shell("sh resnet4j " + arguments);
       assertEquals(
-          "resnet4j: bad.pth: layer2.0.conv1.weight holds NaN or infinity; the weights are damaged,"
-              + " or their training diverged\n",
+          "resnet4j: bad.pth: layer2.0.conv1.weight contains NaN or infinity; the weights are"
+              + " damaged, or the training diverged\n",
           run.err());
       assertEquals("", run.out());
       assertEquals(1, run.code());
@@ -125,7 +125,6 @@ class ErrorsIT {
     assertEquals(completed, run.out().strip());
   }
 
-  /** One line for one cause. */
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',
@@ -147,10 +146,10 @@ class ErrorsIT {
         "train -d digits -m resnet8 -o /proc/x | 1 | --output /proc/x: cannot be written: folder"
             + " /proc: new files are not allowed",
         "classify --labels imagenet-22k samples/digit-6.png | 1 | --labels imagenet-22k: has 21,841"
-            + " labels, one a line, but the network has 10 classes",
+            + " labels, one per line, but the network has 10 classes",
       })
   @EnabledOnOs(OS.LINUX)
-  void oneCauseIsOneLine(String arguments, int code, String error) throws IOException {
+  void everyErrorIsOneLine(String arguments, int code, String error) throws IOException {
     Run run = shell("sh resnet4j " + arguments);
     assertTrue(run.err().startsWith("resnet4j: " + error), run.err());
     assertEquals(1, run.err().lines().count(), run.err());
@@ -160,18 +159,17 @@ class ErrorsIT {
 
   @Test
   @EnabledOnOs(OS.LINUX)
-  void aCacheThatCannotBeWrittenNamesTheOptionForAnotherPlace() throws IOException {
+  void unwritableIndexCacheSuggestsIndexOption() throws IOException {
     Run run = shell("XDG_CACHE_HOME=/proc sh resnet4j similar samples/digit-6.png samples/");
     assertTrue(
         run.err()
             .matches(
                 "resnet4j: the index /proc/resnet4j/index-[0-9a-f]+: cannot be written: folder"
-                    + " /proc: new files are not allowed; --index names another place\n"),
+                    + " /proc: new files are not allowed; choose another folder with --index\n"),
         run.err());
     assertEquals(1, run.code());
   }
 
-  /** Work that is interrupted leaves no part of a file. */
   @ParameterizedTest
   @ValueSource(
       strings = {
@@ -181,7 +179,7 @@ class ErrorsIT {
         "features - -o out/x.parquet",
         "export out/x.onnx -w large.pth",
       })
-  void anInterruptedCommandLeavesNoPartOfAFile(String arguments) throws Exception {
+  void interruptedCommandLeavesNoPartialFile(String arguments) throws Exception {
     Path resnet4j = home.resolve("resnet4j");
     Path out = folder.resolve("out");
     Files.createDirectories(out);
@@ -198,14 +196,14 @@ class ErrorsIT {
             .directory(resnet4j.toFile())
             .redirectInput(list.toFile())
             .redirectErrorStream(true)
-            .redirectOutput(folder.resolve("said").toFile())
+            .redirectOutput(folder.resolve("output").toFile())
             .start();
-    String said = "the command ended before its file was begun: ";
+    String message = "the command ended before its file was begun: ";
     for (int i = 0; files(out).isEmpty() && i < 6000; i++) {
-      assertTrue(process.isAlive(), () -> said + arguments);
+      assertTrue(process.isAlive(), () -> message + arguments);
       Thread.sleep(10);
     }
-    assertFalse(files(out).isEmpty(), said + Files.readString(folder.resolve("said")));
+    assertFalse(files(out).isEmpty(), message + Files.readString(folder.resolve("output")));
     process.destroy(); // SIGTERM, which the JVM answers as Ctrl-C
     assertTrue(process.waitFor(60, TimeUnit.SECONDS));
     assertEquals(143, process.exitValue());
@@ -219,12 +217,12 @@ class ErrorsIT {
   }
 
   @Test
-  void anInputThatIsNotFiniteIsNamed() throws IOException {
+  void nonFiniteInputIsNamed() throws IOException {
     Path resnet4j = home.resolve("resnet4j");
     Model.embedded().save(resnet4j.resolve("good.pth"));
     Npy.write(resnet4j.resolve("nan.npy"), Tensor.filled(Float.NaN, 1, 3, 32, 32));
     Run run = shell("sh resnet4j forward -w good.pth -i nan.npy -o y.npy");
-    assertEquals("resnet4j: nan.npy: holds NaN or infinity\n", run.err());
+    assertEquals("resnet4j: nan.npy: contains NaN or infinity\n", run.err());
     assertEquals(1, run.code());
   }
 }

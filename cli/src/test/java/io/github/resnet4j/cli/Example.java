@@ -6,9 +6,9 @@ import java.util.regex.Pattern;
 import picocli.CommandLine;
 
 /**
- * An example of a command's help.
+ * An example in the help of a command.
  *
- * @param lines as the help has it; all but the last end with a backslash
+ * @param lines the lines of the help; all but the last end with a backslash
  */
 record Example(List<String> lines) {
   private static final Pattern WORD = Pattern.compile("'([^']*)'|\\S+");
@@ -28,7 +28,7 @@ record Example(List<String> lines) {
     return examples;
   }
 
-  /** All of it, on one line. */
+  /** The whole example on one line. */
   String line() {
     return String.join("\n", lines).replaceAll("\\\\\n\\s*", "").strip();
   }
@@ -41,7 +41,7 @@ record Example(List<String> lines) {
     return line().endsWith("# downloads");
   }
 
-  /** What comes after {@code resnet4j}, up to a redirection or a comment. */
+  /** The arguments after {@code resnet4j}, up to a redirection or a comment. */
   List<String> arguments() {
     String words = line().replaceFirst("^resnet4j ", "").replaceFirst(" +[#>].*", "");
     return WORD.matcher(words)

@@ -33,27 +33,27 @@ class ExamplesIT {
   private static final Path CHECKPOINTS =
       Path.of("../core/src/test/resources/golden/checkpoints").toAbsolutePath().normalize();
 
-  /** They have tests of their own, since they need a server or Spark, or measure for long. */
-  private static final List<String> ELSEWHERE =
+  /** Tested elsewhere, because they need a server or Spark, or measure for long. */
+  private static final List<String> EXCLUDED =
       List.of("serve", "spark-classify", "spark-train", "bench", "plan", "help");
 
   @TempDir private static Path home;
 
   @Test
-  void examplesOfTheHelpRun() throws IOException {
+  void helpExamplesRun() throws IOException {
     Command.unpack(home);
     Path folder = home.resolve("resnet4j");
     prepare(folder);
     var commands = new CommandLine(new Main());
     var names = new ArrayList<>(commands.getSubcommands().keySet());
-    names.removeAll(ELSEWHERE);
+    names.removeAll(EXCLUDED);
     names.sort((a, b) -> Boolean.compare(b.equals("train"), a.equals("train"))); // makes run2/
     names.add("");
     var lines = new ArrayList<String>();
-    // What the example that downloads weights would make.
+    // The output of the example that downloads weights.
     lines.add("train\t-d\tphotos/\t-m\tresnet8\t--epochs\t1\t-o\trun1/");
     lines.add("export\tfrom-pytorch.onnx\t-w\tmy.pth");
-    lines.add("export\twith-softmax.onnx\t-w\tmy.pth"); // --drop-softmax drops what is there
+    lines.add("export\twith-softmax.onnx\t-w\tmy.pth"); // --drop-softmax also accepts a file without softmax
     for (String name : names) {
       for (Example example : Example.of(commands, name)) {
         if (!example.needsDownload()
@@ -81,7 +81,7 @@ class ExamplesIT {
     assertTrue(run.lines().contains("DONE " + lines.size()), run.err());
   }
 
-  /** The same work in less time. */
+  /** Reduces the number of epochs. */
   private static List<String> shortened(List<String> arguments) {
     var words = new ArrayList<>(arguments);
     words.replaceAll(word -> word.equals("20") ? "1" : word.equals("40") ? "2" : word); // epochs

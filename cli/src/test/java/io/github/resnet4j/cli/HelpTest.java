@@ -14,11 +14,11 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import picocli.CommandLine;
 
-/** The help of every command, as a terminal of 80 columns shows it. */
+/** The help of every command on a terminal of 80 columns. */
 class HelpTest {
   private static CommandLine commands() {
     var commands = Arguments.checked(new CommandLine(new Main()));
-    HelpText.arrange(commands);
+    HelpText.install(commands);
     return commands;
   }
 
@@ -51,7 +51,7 @@ class HelpTest {
 
   @ParameterizedTest
   @MethodSource("names")
-  void helpHasExamplesThatParse(String name) {
+  void helpExamplesParse(String name) {
     List<Example> examples = Example.of(commands(), name);
     assertTrue(name.equals("help") || !examples.isEmpty());
     for (Example example : examples) {
@@ -62,10 +62,10 @@ class HelpTest {
     }
   }
 
-  /** The completion of the shell has one list of values for a label. */
+  /** picocli's completion script has one list of values per label. */
   @ParameterizedTest
   @MethodSource("names")
-  void optionsWithAListOfValuesHaveALabelOfTheirOwn(String name) {
+  void enumOptionsHaveDistinctLabels(String name) {
     var command = name.isEmpty() ? commands() : commands().getSubcommands().get(name);
     var labels = new ArrayList<String>();
     for (var option : command.getCommandSpec().options()) {
@@ -78,7 +78,7 @@ class HelpTest {
 
   @ParameterizedTest
   @MethodSource("names")
-  void helpIsShownWhateverElseIsMissing(String name) {
+  void helpIgnoresMissingArguments(String name) {
     PrintStream before = System.out;
     var out = new ByteArrayOutputStream();
     System.setOut(new PrintStream(out, true, StandardCharsets.UTF_8));
@@ -92,7 +92,7 @@ class HelpTest {
   }
 
   @Test
-  void helpOfACommandIsAlsoThatOfTheCommandHelp() {
+  void helpCommandPrintsSameHelp() {
     assertTrue(help("train", 80).startsWith("Usage: resnet4j train -d=DIR -o=DIR [OPTIONS]"));
     PrintStream before = System.out;
     var out = new ByteArrayOutputStream();

@@ -12,7 +12,7 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Which files an argument means, where symbolic links lead. */
+/** Image files found through symbolic links. */
 @EnabledOnOs({OS.LINUX, OS.MAC})
 class ImageFilesTest {
   @TempDir private Path home;
@@ -38,7 +38,7 @@ class ImageFilesTest {
   }
 
   @Test
-  void aFolderMayBeALinkAndHoldLinks() throws IOException {
+  void followsLinks() throws IOException {
     link("linked", "photos");
     link("photos/more", "more");
     link("photos/4.png", "more/3.png");
@@ -58,7 +58,7 @@ class ImageFilesTest {
   }
 
   @Test
-  void linksInACircleEnd() throws IOException {
+  void linkCyclesTerminate() throws IOException {
     link("photos/inner/up", "photos");
     link("photos/self", "photos/self");
     link("photos/twice", "photos/inner");
@@ -69,7 +69,7 @@ class ImageFilesTest {
 
   /** Each level reaches the next one twice: 2^20 paths. */
   @Test
-  void linksThatDoubleThePathsAreFollowedOnce() throws IOException {
+  void repeatedLinksAreFollowedOnce() throws IOException {
     for (int i = 0; i < 20; i++) {
       Files.createDirectories(home.resolve("levels/" + i));
       link("levels/" + i + "/a", "levels/" + (i + 1));

@@ -21,7 +21,7 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What the script that starts the command does before it starts: the class cache, the locale. */
+/** The launcher script: class cache, locale, terminal width, first build. */
 @EnabledOnOs({OS.LINUX, OS.MAC})
 class LauncherIT {
   @TempDir private static Path home;
@@ -35,15 +35,15 @@ class LauncherIT {
   }
 
   @BeforeEach
-  void cacheOfItsOwn() {
+  void useOwnCache() {
     cache = folder.resolve("cache");
   }
 
-  private void classifies() throws IOException {
-    classifies(Map.of("XDG_CACHE_HOME", cache.toString()));
+  private void classify() throws IOException {
+    classify(Map.of("XDG_CACHE_HOME", cache.toString()));
   }
 
-  private void classifies(Map<String, String> environment) throws IOException {
+  private void classify(Map<String, String> environment) throws IOException {
     Run run = new Command(home, folder).run(environment, "", "classify", "samples/digit-6.png");
     assertEquals(0, run.code(), run.err());
     assertEquals("", run.err());
@@ -62,7 +62,7 @@ class LauncherIT {
     return PosixFilePermissions.toString(Files.getPosixFilePermissions(file));
   }
 
-  /** On a terminal of 80 columns, whose width the terminal or COLUMNS says; else all of it. */
+  /** The width is that of the terminal or COLUMNS; in a pipe the table is complete. */
   @Test
   void tablesFitTheTerminal() throws IOException {
     assumeTrue(Files.isExecutable(Path.of("/usr/bin/script")));
@@ -86,15 +86,15 @@ class LauncherIT {
     return lines.stream().mapToInt(line -> line.stripTrailing().length()).max().orElse(0);
   }
 
-  /** Six ways in which the JVM crashed, or ran what another user had written. */
+  /** Without these checks the JVM crashed, or ran code that another user had written. */
   @Test
-  void aCacheThatIsDamagedOrOpenToOthersIsMadeAnew() throws IOException {
-    classifies();
+  void damagedOrSharedCacheIsRebuilt() throws IOException {
+    classify();
     Path made = classes();
     assertEquals("rwx------", permissions(cache.resolve("resnet4j")));
     assertEquals("rw-------", permissions(made));
     Object first = Files.readAttributes(made, "unix:ino").get("ino");
-    classifies();
+    classify();
     assertEquals(first, Files.readAttributes(classes(), "unix:ino").get("ino"));
 
     var modified = Files.getLastModifiedTime(made);
@@ -103,54 +103,54 @@ class LauncherIT {
       file.write(new byte[1 << 20]);
     }
     byte[] damaged = Files.readAllBytes(made);
-    classifies();
+    classify();
     assertNotEquals(-1, Files.mismatch(made, Files.write(folder.resolve("damaged"), damaged)));
 
-    // Damage that leaves no trace in the times of the files: the JVM sees it.
+    // Damage that does not change the file times: the JVM detects it.
     Files.write(made, damaged);
     Files.setLastModifiedTime(made, modified);
-    classifies();
+    classify();
 
     Files.setPosixFilePermissions(made, PosixFilePermissions.fromString("rw-rw-rw-"));
-    classifies();
+    classify();
     assertEquals("rw-------", permissions(classes()));
   }
 
   @Test
-  void aFolderThatOthersMayWriteHoldsNoCache() throws IOException {
+  void noCacheInFolderWritableByOthers() throws IOException {
     Files.createDirectories(cache);
     Files.setPosixFilePermissions(cache, PosixFilePermissions.fromString("rwxrwxrwx"));
-    classifies();
+    classify();
     try (var files = Files.list(cache.resolve("resnet4j"))) {
       assertEquals(List.of(), files.toList());
     }
   }
 
   @Test
-  void aLinkInPlaceOfTheFolderIsNotFollowed() throws IOException {
+  void symbolicLinkToCacheIsNotFollowed() throws IOException {
     Path elsewhere = Files.createDirectories(folder.resolve("elsewhere"));
     Files.createDirectories(cache);
     Files.createSymbolicLink(cache.resolve("resnet4j"), elsewhere);
-    classifies();
+    classify();
     try (var files = Files.list(elsewhere)) {
       assertEquals(List.of(), files.toList());
     }
   }
 
   @Test
-  void withoutAHomeThereIsNoCache() throws IOException {
+  void noCacheWithoutHome() throws IOException {
     Path temporary = Files.createDirectories(folder.resolve("tmp"));
-    classifies(Map.of("XDG_CACHE_HOME", "", "HOME", "", "TMPDIR", temporary.toString()));
+    classify(Map.of("XDG_CACHE_HOME", "", "HOME", "", "TMPDIR", temporary.toString()));
     try (var files = Files.list(temporary)) {
       assertEquals(List.of(), files.toList());
     }
     assertFalse(Files.exists(Path.of("/tmp/.cache/resnet4j")));
   }
 
-  /** Slim containers set no locale; Java then took names of files for ASCII. */
+  /** Slim containers set no locale; Java then decodes file names as ASCII. */
   @Test
-  void pathsBeyondAsciiAreReadInTheLocaleOfAContainer() throws IOException {
-    // The names are in the script's text: this JVM may not be able to name such a file itself.
+  void nonAsciiPathsWorkInCLocale() throws IOException {
+    // The script creates the files, because this JVM may run in a locale without such names.
     Path script =
         Files.writeString(
             folder.resolve("script"),
@@ -174,9 +174,9 @@ class LauncherIT {
     }
   }
 
-  /** In a checkout, with a Maven that prints what Maven prints. */
+  /** In a checkout, with a script in place of Maven that prints similar lines. */
   @Test
-  void theFirstBuildSaysHowLongItTakesAndWhereItIs() throws IOException {
+  void firstBuildPrintsProgress() throws IOException {
     Path checkout = Files.createDirectories(folder.resolve("checkout"));
     Files.createDirectories(checkout.resolve("cli/src/main"));
     Files.createFile(checkout.resolve("pom.xml"));
@@ -199,13 +199,12 @@ class LauncherIT {
     Run failed = new Command(home, folder).runProcess(path, "", version);
     String progress =
         """
-        resnet4j: building itself; this takes about 2 minutes the first time, and longer if Maven\
-         has to download libraries
+        resnet4j: first build; this takes about 2 minutes, longer if Maven has to download libraries
         resnet4j: module 1/7: resnet4j
         resnet4j: module 7/7: resnet4j-cli
         """;
     assertTrue(failed.err().startsWith(progress), failed.err());
-    assertTrue(failed.err().contains("[ERROR] no such class\nresnet4j: the build failed; all"));
+    assertTrue(failed.err().contains("[ERROR] no such class\nresnet4j: the build failed; the full log"));
     assertEquals(1, failed.code());
 
     String lib = home.resolve("resnet4j/lib").toString();

@@ -13,8 +13,8 @@ import org.junit.jupiter.api.Test;
 import picocli.CommandLine;
 
 /**
- * The table that the launcher reads before Java runs says what the parser of the command line says.
- * To write it anew:
+ * The table that the launcher reads before Java starts matches the commands' annotations. To
+ * regenerate it:
  *
  * <pre>
  * mvn test -pl cli -am -Dtest=LauncherTableTest -Dsurefire.failIfNoSpecifiedTests=false -Dtable.write=true
@@ -24,7 +24,7 @@ class LauncherTableTest {
   private static final Path TABLE = Path.of("src", "assembly", "commands.tsv");
 
   private static String row(Map.Entry<String, CommandLine> command) {
-    Work work = command.getValue().getCommand().getClass().getAnnotation(Work.class);
+    Workload workload = command.getValue().getCommand().getClass().getAnnotation(Workload.class);
     String valued =
         command.getValue().getCommandSpec().options().stream()
             .filter(option -> option.arity().max() > 0)
@@ -34,12 +34,12 @@ class LauncherTableTest {
     return "%s\t%s\t%s\n"
         .formatted(
             command.getKey(),
-            (work == null ? Work.Kind.QUICK : work.value()).name().toLowerCase(Locale.ROOT),
+            (workload == null ? Workload.Kind.QUICK : workload.value()).name().toLowerCase(Locale.ROOT),
             valued);
   }
 
   @Test
-  void theTableIsTheParsers() throws IOException {
+  void tableMatchesCommandLine() throws IOException {
     String expected =
         new CommandLine(new Main())
             .getSubcommands().entrySet().stream()

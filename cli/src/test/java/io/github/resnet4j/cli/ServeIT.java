@@ -29,7 +29,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The server as a process: settings, SIGTERM, and kill -9 under load. */
+/** The serve command as a process: settings, SIGTERM, kill -9 under load. */
 class ServeIT {
   private static final Pattern LISTENING =
       Pattern.compile("listening at http://127\\.0\\.0\\.1:(\\d+), gRPC at port (\\d+)");
@@ -74,19 +74,18 @@ class ServeIT {
   }
 
   @Test
-  void itAnswersUntilItIsAskedToEnd() throws Exception {
+  void sigtermStopsServer() throws Exception {
     Server server = start("--port", "0");
     try (var http = HttpClient.newHttpClient()) {
       assertEquals(200, classify(http, server.port));
     }
     server.process.destroy();
     assertTrue(server.process.waitFor(30, TimeUnit.SECONDS));
-    assertEquals(143, server.process.exitValue()); // as a process that SIGTERM ended
+    assertEquals(143, server.process.exitValue()); // 128 + SIGTERM
   }
 
-  /** A client that asks again loses nothing when the server is killed and comes back. */
   @Test
-  void whoAsksAgainLosesNothingWhenItIsKilled() throws Exception {
+  void retryingClientsSurviveServerKill() throws Exception {
     Server first = start("--port", "0");
     int port = first.port;
     var answered = new AtomicInteger();
@@ -128,7 +127,7 @@ class ServeIT {
   }
 
   @Test
-  void settingsComeFromTheCommandLineTheEnvironmentAndAFile() throws IOException {
+  void settingsFromCommandLineEnvironmentAndFile() throws IOException {
     var command = new Command(home, folder);
     Path file =
         Files.writeString(
@@ -150,7 +149,7 @@ class ServeIT {
     Run key = command.run(Map.of("RESNET4J_CONFIG", file.toString()), "", "serve");
     assertEquals(2, key.code());
     assertTrue(
-        key.err().contains(file + ": no option is called 'queu' (did you mean queue-size?)"));
+        key.err().contains(file + ": no option is named 'queu' (did you mean queue-size?)"));
     Run absent = command.run(Map.of("RESNET4J_CONFIG", "no.file"), "", "serve");
     assertEquals(2, absent.code());
     assertTrue(absent.err().contains("RESNET4J_CONFIG: no.file: does not exist"), absent.err());
@@ -167,7 +166,7 @@ class ServeIT {
   }
 
   @Test
-  void aFolderWithoutModelsIsSaid() throws Exception {
+  void emptyModelRepositoryPrintsWarning() throws Exception {
     Path empty = Files.createDirectories(folder.resolve("models"));
     Process process =
         new ProcessBuilder(
@@ -197,7 +196,7 @@ class ServeIT {
   }
 
   @Test
-  void whatKeepsTheServerFromStartingIsOneLine() throws IOException {
+  void startupErrorsAreOneLine() throws IOException {
     var command = new Command(home, folder);
     String text = Files.writeString(folder.resolve("no.pem"), "no certificate").toString();
     Run certificate =

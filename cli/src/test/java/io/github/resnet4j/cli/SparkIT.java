@@ -22,7 +22,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The commands on Spark, as processes through spark-submit; executors are processes too. */
+/** The Spark commands, run with spark-submit in processes of their own; so are the executors. */
 class SparkIT {
   /** Two executors of one core and one gigabyte each. */
   private static final String CLUSTER = "local-cluster[2,1,1024]";
@@ -48,7 +48,7 @@ class SparkIT {
             "127.0.0.1");
   }
 
-  /** A Spark of the jars that the build knows; what its scripts do, in a few lines. */
+  /** A minimal Spark installation from the jars of the build, with its own spark-submit script. */
   private static Path spark(Path at) throws IOException {
     Files.createDirectories(at.resolve("bin"));
     Files.createDirectories(at.resolve("jars"));
@@ -104,18 +104,18 @@ class SparkIT {
   }
 
   @Test
-  void aFolderBecomesATable() throws IOException {
+  void classifiesFolderIntoTable() throws IOException {
     Path images = Files.createDirectories(folder.resolve("images/more"));
     Files.copy(home.resolve("resnet4j/samples/digit-6.png"), images.resolve("six.png"));
     Files.writeString(images.resolve("words.png"), "no image");
     Files.writeString(images.resolve("notes.txt"), "not asked for");
-    Path said = folder.resolve("said");
+    Path table = folder.resolve("said");
     String[] arguments = {
       "spark-classify",
       "-i",
       images.getParent().toString(),
       "-o",
-      said.toString(),
+      table.toString(),
       "--output-format",
       "json",
       "--top",
@@ -127,7 +127,7 @@ class SparkIT {
     Run first = run(arguments);
     assertEquals(Main.SOME_UNREADABLE, first.code(), first.err());
     assertTrue(first.err().contains("2 images, 1 of them could not be read"), first.err());
-    Map<String, Map<String, Object>> rows = rows(said);
+    Map<String, Map<String, Object>> rows = rows(table);
     assertEquals(List.of("six.png", "words.png"), List.copyOf(rows.keySet()));
     Map<?, ?> six = prediction(rows.get("six.png"));
     assertEquals("6", ((List<?>) six.get("labels")).getFirst());
@@ -142,10 +142,10 @@ class SparkIT {
   }
 
   @Test
-  void withoutSparkItSaysWhatToDo() throws IOException {
+  void missingSparkIsExplained() throws IOException {
     var without = Map.of("PATH", "/usr/bin:/bin", "SPARK_HOME", "");
     var command = new Command(home, folder);
-    Run run = command.run(without, "", "spark-classify", "-i", "samples", "-o", "said");
+    Run run = command.run(without, "", "spark-classify", "-i", "samples", "-o", "predictions");
     assertEquals(Main.FAILED, run.code());
     assertTrue(run.err().contains("set SPARK_HOME"), run.err());
     run =
@@ -159,7 +159,7 @@ class SparkIT {
   }
 
   @Test
-  void aKilledExecutorLosesAndDoublesNothing() throws Exception {
+  void killedExecutorLosesAndDuplicatesNoRows() throws Exception {
     // 3,000 paths of ten images: some seconds of work for two executors.
     int count = 3000;
     var paths = new ArrayList<String>();
@@ -170,15 +170,15 @@ class SparkIT {
     for (int i = 0; i < 30; i++) {
       Files.write(list.resolve(i + ".txt"), paths.subList(100 * i, 100 * (i + 1)));
     }
-    Path said = folder.resolve("said");
+    Path table = folder.resolve("said");
     Run run =
-        withAKilledExecutor(
-            () -> committed(said) >= 3,
+        runAndKillExecutor(
+            () -> committed(table) >= 3,
             "spark-classify",
             "-i",
             list.toString(),
             "-o",
-            said.toString(),
+            table.toString(),
             "--input-format",
             "text",
             "--output-format",
@@ -192,7 +192,7 @@ class SparkIT {
             "spark.sql.files.openCostInBytes=134217728");
     assertEquals(Main.OK, run.code(), run.err());
     assertTrue(run.err().contains("Lost executor"), run.err());
-    List<String> lines = lines(said);
+    List<String> lines = lines(table);
     assertEquals(count, lines.size());
     int[] seen = new int[10];
     for (String line : lines) {
@@ -201,12 +201,12 @@ class SparkIT {
       assertEquals(List.of(digit), prediction(row).get("labels"));
       seen[Integer.parseInt(digit)]++;
     }
-    for (int of : seen) {
-      assertEquals(count / 10, of);
+    for (int rows : seen) {
+      assertEquals(count / 10, rows);
     }
   }
 
-  /** Tasks of a job whose files are there. */
+  /** The number of committed tasks of a job. */
   private static int committed(Path table) {
     File[] found = table.resolve("_temporary/0").toFile().listFiles();
     return found == null
@@ -214,8 +214,8 @@ class SparkIT {
         : (int) Stream.of(found).filter(file -> file.getName().startsWith("task_")).count();
   }
 
-  /** Runs a command, and kills (-9) one of its executors when something is so. */
-  private Run withAKilledExecutor(BooleanSupplier when, String... arguments) throws Exception {
+  /** Runs a command and kills (-9) one of its executors when the condition holds. */
+  private Run runAndKillExecutor(BooleanSupplier when, String... arguments) throws Exception {
     var command = new ArrayList<>(List.of("sh", home.resolve("resnet4j/resnet4j").toString()));
     command.addAll(List.of(arguments));
     Path err = folder.resolve("err");
@@ -259,7 +259,7 @@ class SparkIT {
   }
 
   @Test
-  void sharesAreLearntAsPartsAre() throws Exception {
+  void trainingMatchesSingleMachine() throws Exception {
     Path alone = folder.resolve("alone");
     Run run =
         run(
@@ -300,7 +300,7 @@ class SparkIT {
     // Two executors, of which one is killed in the first epoch: the same sums, in the same order.
     Path cluster = folder.resolve("cluster");
     run =
-        withAKilledExecutor(
+        runAndKillExecutor(
             () -> Files.exists(cluster.resolve("state.safetensors")),
             train(cluster, "--master", CLUSTER, "--save-every", "0"));
     assertEquals(Main.OK, run.code(), run.err());

@@ -14,7 +14,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Tables of text on terminals of any width. */
+/** Text tables on terminals of different widths. */
 class TableTest {
   private final PrintStream before = System.err;
 
@@ -44,7 +44,7 @@ class TableTest {
           List.of("note", "width"));
 
   @Test
-  void aWideTerminalAndAFileGetTheWholeTable() throws IOException {
+  void wideTerminalAndFileGetWholeTable() throws IOException {
     String whole =
         """
         name                  width  note                   path
@@ -56,7 +56,7 @@ class TableTest {
   }
 
   @Test
-  void columnsAreLeftOutInTheirOrderAndTextIsShortenedAfterThem() throws IOException {
+  void narrowTerminalDropsMinorColumnsFirst() throws IOException {
     assertEquals(
         """
         name                  width  path

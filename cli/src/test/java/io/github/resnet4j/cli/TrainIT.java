@@ -21,7 +21,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Training as users see it from a terminal, each call a process. */
+/** The train command, each call a process. */
 class TrainIT {
   @TempDir static Path home;
   @TempDir Path folder;
@@ -64,7 +64,7 @@ class TrainIT {
     return all.toArray(String[]::new);
   }
 
-  /** Starts a training whose output goes to a file, and waits until the file has so many lines. */
+  /** Starts a training with its output in a file; waits until the file has this many lines. */
   private Process start(Path out, int lines, String... arguments)
       throws IOException, InterruptedException {
     var words = new ArrayList<>(List.of("sh", home.resolve("resnet4j/resnet4j").toString()));
@@ -85,7 +85,7 @@ class TrainIT {
   }
 
   @Test
-  void epochLinesAreInTheFileAtOnceAndSurviveAnInterrupt() throws Exception {
+  void epochLinesAreFlushedAtOnce() throws Exception {
     Path out = folder.resolve("log");
     Process process = start(out, 3, train("--epochs", "100000"));
     assertTrue(process.isAlive());
@@ -98,7 +98,7 @@ class TrainIT {
   }
 
   @Test
-  void oneTrainingAtATimeRunsInAFolder() throws Exception {
+  void secondTrainingInSameFolderIsRejected() throws Exception {
     Process first = start(folder.resolve("log"), 2, train("--epochs", "100000"));
     Run second = run(train("--epochs", "100000", "--resume"));
     assertEquals(1, second.code());
@@ -110,11 +110,11 @@ class TrainIT {
   }
 
   @Test
-  void resumingWithMoreEpochsExtendsTheRunAndOtherOptionsAreNamed() throws IOException {
+  void resumeExtendsRunAndRejectsOtherChanges() throws IOException {
     assertEquals(0, run(train("--epochs", "1")).code());
     Run more = run(train("--epochs", "2", "--resume"));
     assertEquals(0, more.code(), more.err());
-    assertTrue(more.err().contains("extends the run from 1 to 2 epochs"), more.err());
+    assertTrue(more.err().contains("extending the run from 1 to 2 epochs"), more.err());
     assertTrue(more.lines().get(1).startsWith("2/2 "), more.out());
     Run other = run(train("--epochs", "2", "--resume", "--weight-decay", "0.5"));
     assertEquals(1, other.code());
@@ -122,9 +122,9 @@ class TrainIT {
     assertEquals(1, other.err().lines().filter(line -> line.startsWith("resnet4j: ")).count());
   }
 
-  /** A batch of 24 images of 224×224 is more than this heap holds at once. */
+  /** A batch of 24 images of 224×224 does not fit into this heap. */
   @Test
-  void theBatchIsDividedWhereTheMemoryDoesNotHoldIt() throws IOException {
+  void batchIsSplitToFitMemory() throws IOException {
     Run made =
         command.run(
             Map.of("RESNET4J_JAVA_OPTS", "-Xmx1200m"),
@@ -151,7 +151,7 @@ class TrainIT {
   }
 
   @Test
-  void aDivergedRunsCurvesAreDrawn() throws IOException {
+  void curvesOfDivergedRunAreDrawn() throws IOException {
     Path runs = Files.createDirectories(folder.resolve("diverged"));
     var lines = new ArrayList<String>();
     lines.add("epoch,rate,train_loss,train_accuracy,val_loss,val_accuracy,a,b,c");
@@ -172,7 +172,7 @@ class TrainIT {
   }
 
   @Test
-  void oneClassAndEmptyClassesAreEvaluated() throws IOException {
+  void evaluatesSingleAndEmptyClasses() throws IOException {
     assertEquals(0, run(train("--epochs", "1")).code());
     String model = folder.resolve("run/best.safetensors").toString();
     Files.createDirectories(folder.resolve("one"));

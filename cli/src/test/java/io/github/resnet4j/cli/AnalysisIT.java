@@ -33,8 +33,8 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** The commands for looking at networks, checkpoints and predictions, as processes. */
-class LookIT {
+/** The commands that analyse networks, checkpoints and predictions, as processes. */
+class AnalysisIT {
   private static final Path DIGITS =
       Path.of("../core/src/main/resources/io/github/resnet4j/digits.pth").toAbsolutePath();
 
@@ -50,7 +50,7 @@ class LookIT {
     return new Command(home, folder).run(Map.of(), "", arguments);
   }
 
-  /** Their numbers are checked against fvcore elsewhere; here it is how they are printed. */
+  /** Tests the printed form; SummaryTest compares the numbers with fvcore. */
   @ParameterizedTest
   @CsvSource({
     "summary-resnet18.txt, summary resnet18",
@@ -59,14 +59,14 @@ class LookIT {
     "summary-paper.txt, summary --paper",
     "draw-resnet18-stage-2.mmd, draw resnet18 --figure stage:2",
   })
-  void textsAreAsTheyWere(String snapshot, String command) throws IOException {
+  void outputMatchesSnapshots(String snapshot, String command) throws IOException {
     Run run = run(command.split(" "));
     assertEquals(0, run.code(), run.err());
     assertEquals(Files.readString(Path.of("src/test/resources/snapshots", snapshot)), run.out());
   }
 
   @Test
-  void networksAreComparedAndDrawn() throws IOException {
+  void compareMeasuresAndDraws() throws IOException {
     String name = folder.resolve("all").toString();
     Run all = run("compare", "--format", "csv", "--output", name);
     assertEquals(0, all.code(), all.err());
@@ -89,7 +89,7 @@ class LookIT {
   }
 
   @Test
-  void everyPartIsDrawn() throws IOException {
+  void drawsEveryFigure() throws IOException {
     for (String what :
         List.of("network", "stage:1", "block:layer2.0", "shortcut", "stride", "plain")) {
       Path svg = folder.resolve("x.svg");
@@ -115,7 +115,7 @@ class LookIT {
 
   @ParameterizedTest
   @CsvSource({"gradcam", "gradcam++", "eigencam", "occlusion"})
-  void predictionsAreExplained(String method) throws IOException {
+  void explainWritesImageAndHeatMap(String method) throws IOException {
     Path image = folder.resolve("six.png");
     Path values = folder.resolve("six.npy");
     Run run =
@@ -130,7 +130,7 @@ class LookIT {
             values.toString());
     assertEquals(0, run.code(), run.err());
     assertTrue(run.lines().getFirst().matches(" +9\\d\\.\\d %  6"), run.out());
-    assertTrue(run.err().contains("why '6'"), run.err());
+    assertTrue(run.err().contains("explanation of '6'"), run.err());
     Tensor heat = Npy.read(values);
     assertArrayEquals(new int[] {32, 32}, heat.shape());
     float most = 0;
@@ -143,10 +143,10 @@ class LookIT {
   }
 
   @Test
-  void whatCannotBeExplainedIsSaid() throws IOException {
+  void explainRejectsWrongOptions() throws IOException {
     Run name = run("explain", "samples/digit-6.png", "--class", "seven");
     assertEquals(2, name.code());
-    assertTrue(name.err().contains("no class is called 'seven'"), name.err());
+    assertTrue(name.err().contains("no class is named 'seven'"), name.err());
     Run method = run("explain", "samples/digit-6.png", "--method", "magic");
     assertTrue(method.err().contains("--method must be gradcam"), method.err());
     Run layer = run("explain", "samples/digit-6.png", "--layer", "layer9");
@@ -154,7 +154,7 @@ class LookIT {
   }
 
   @Test
-  void featuresGoIntoEveryFormat() throws IOException {
+  void featuresInEveryFormat() throws IOException {
     Path images = Files.createDirectories(folder.resolve("images"));
     for (int i = 0; i < 10; i++) {
       Files.copy(home.resolve("resnet4j/samples/digit-" + i + ".png"), images.resolve(i + ".png"));
@@ -208,7 +208,7 @@ class LookIT {
   }
 
   @Test
-  void similarImagesAreFoundAndTheIndexFollowsTheFolder() throws IOException {
+  void similarUpdatesItsIndex() throws IOException {
     Path images = Files.createDirectories(folder.resolve("images"));
     for (int i = 0; i < 10; i++) {
       Files.copy(home.resolve("resnet4j/samples/digit-" + i + ".png"), images.resolve(i + ".png"));
@@ -231,12 +231,12 @@ class LookIT {
     Run first = run(search);
     assertEquals(0, first.code(), first.err());
     assertEquals(
-        "10 images, 10 of them new or changed, 0 gone\nwrote " + sheet + "\n", first.err());
+        "10 images, 10 new or changed, 0 removed\nwrote " + sheet + "\n", first.err());
     assertEquals(4, first.lines().size());
     assertEquals("1,1.0000," + images.resolve("6.png"), first.lines().get(1));
     assertTrue(ImageIO.read(sheet.toFile()).getWidth() > 700);
 
-    assertTrue(run(search).err().startsWith("10 images, 0 of them new or changed, 0 gone\n"));
+    assertTrue(run(search).err().startsWith("10 images, 0 new or changed, 0 removed\n"));
 
     try (var files = Files.newDirectoryStream(index, "segments_*")) {
       for (Path file : files) {
@@ -244,7 +244,7 @@ class LookIT {
       }
     }
     assertEquals(
-        "resnet4j: %s: the index was damaged and is built again\n".formatted(index) + first.err(),
+        "resnet4j: %s: the index is damaged; rebuilding it\n".formatted(index) + first.err(),
         run(search).err());
 
     Files.delete(images.resolve("6.png"));
@@ -255,21 +255,21 @@ class LookIT {
     Files.writeString(images.resolve("broken.png"), "no image");
     Run changed = run(search);
     assertEquals(3, changed.code());
-    assertTrue(changed.err().contains("11 images, 3 of them new or changed, 1 gone"));
+    assertTrue(changed.err().contains("11 images, 3 new or changed, 1 removed"));
     assertTrue(changed.err().contains("broken.png"));
     assertEquals("1,1.0000," + images.resolve("again.png"), changed.lines().get(1));
 
-    // Another layer's embeddings are another index's; here it begins anew.
+    // Embeddings of another layer need another index: here the index is built again.
     String[] other = Arrays.copyOf(search, search.length + 3);
     other[search.length] = "--layer";
     other[search.length + 1] = "layer2";
     other[search.length + 2] = "--pool";
-    assertTrue(run(other).err().contains("11 images, 11 of them new"));
+    assertTrue(run(other).err().contains("11 images, 11 new"));
     assertEquals(1, run("similar", "samples/digit-6.png", "samples/digit-1.png").code());
   }
 
   @Test
-  void checkpointsAreLaidOpenAndTheirNetworkIsRecognised() throws IOException {
+  void inspectRecognisesNetworks() throws IOException {
     Path file = folder.resolve("unnamed.pth");
     var spec = Architecture.named("resnet20").toBuilder().numClasses(7).build();
     ResNet.initialize(spec, TorchRandom.manualSeed(0)).save(file, Map.of());
@@ -287,7 +287,7 @@ class LookIT {
     Run some = run("inspect", file.toString(), "--tensors", "fc.*", "--format", "json");
     assertEquals(2, some.lines().size());
     assertEquals("fc.bias", JSON.std.mapFrom(some.lines().getLast()).get("name"));
-    // No command needs to be told the network.
+    // Other commands recognise the network, too.
     assertTrue(run("summary", file.toString()).out().contains("Shortcut A"));
     assertEquals(0, run("plan", "--model", file.toString(), "--image-size", "32").code());
     Run classified = run("classify", "--weights", file.toString(), "samples/digit-1.png");
@@ -304,7 +304,7 @@ class LookIT {
   }
 
   @Test
-  void differencesAreFoundInWeightsAndActivations() throws IOException {
+  void diffComparesWeightsAndActivations() throws IOException {
     Path changed = folder.resolve("changed.safetensors");
     var tensors = new LinkedHashMap<String, StoredTensor>();
     try (var checkpoint = Checkpoint.open(DIGITS)) {
@@ -320,20 +320,20 @@ class LookIT {
         run("diff", digits, changed.toString(), "--input", "samples/digit-6.png", "-f", "csv");
     assertEquals(4, run.code(), run.err());
     assertTrue(run.lines().get(1).startsWith("weights,layer2.0.conv2.weight,"), run.out());
-    // The block, which stands before its layers, and then the layer itself.
+    // The first layer that differs, but not the one before it.
     assertTrue(
         run.lines().stream().anyMatch(line -> line.startsWith("activations,layer2.0.conv2,")));
     assertFalse(
         run.lines().stream().anyMatch(line -> line.startsWith("activations,layer2.0.conv1,")));
 
-    // Two networks without weights: where their structure differs.
+    // Two networks without weights: their structure.
     Run networks = run("diff", "resnet18", "resnet18d", "-f", "csv");
     assertEquals(4, networks.code(), networks.err());
     assertEquals("structure,conv1.weight,\"[64, 3, 7, 7]\",,,", networks.lines().get(1));
     assertTrue(networks.out().contains("structure,conv1.0.weight,,\"[32, 3, 3, 3]\",,"));
     assertEquals(0, run("diff", "resnet50", "resnet50").code());
 
-    // What another program says that its layers gave.
+    // Activations of another program.
     var classifier = Model.load(DIGITS);
     Tensor x = TorchRandom.manualSeed(1).randn(1, 3, 32, 32);
     Npy.write(folder.resolve("x.npy"), x);

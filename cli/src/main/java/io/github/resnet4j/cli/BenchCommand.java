@@ -110,7 +110,7 @@ final class BenchCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     var rows = new ArrayList<List<Object>>();
     for (String model : models) {
-      NetworkOptions.find("--model: ", model); // before the first is measured
+      NetworkOptions.find("--model: ", model); // report errors before measuring
     }
     for (String model : models) {
       var network = network(model, precision);

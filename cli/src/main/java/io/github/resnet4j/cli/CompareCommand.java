@@ -142,7 +142,7 @@ final class CompareCommand implements Callable<Integer> {
         .toList();
   }
 
-  /** The accuracy of the weights that torchvision published first, or of the best ones. */
+  /** Returns the top-1 accuracy of the first weights that torchvision published, or of the best. */
   private static OptionalDouble top1(String model, boolean best) {
     var published =
         PublishedWeights.catalogue().stream()

@@ -146,7 +146,7 @@ final class DiffCommand implements Callable<Integer> {
     return Architecture.catalogue().containsKey(name.toString()) && !Files.exists(name);
   }
 
-  /** The parameters of two networks, in the first one's order. */
+  /** Compares the parameters of two networks, in the order of the first one. */
   private static List<Difference> structure(Path first, Path second) {
     Map<String, List<Integer>> a = shapes(Architecture.named(first.toString()));
     Map<String, List<Integer>> b = shapes(Architecture.named(second.toString()));

@@ -79,7 +79,7 @@ final class DrawCommand implements Callable<Integer> {
       Figure figure;
       try {
         figure = figure(spec, image);
-      } catch (IllegalArgumentException e) { // the network has no such part
+      } catch (IllegalArgumentException e) { // no such stage or block
         throw figureName.equals("network") || e instanceof UsageException
             ? e
             : new UsageException("--figure: " + e.getMessage());

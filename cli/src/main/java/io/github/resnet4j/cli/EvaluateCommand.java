@@ -121,7 +121,7 @@ final class EvaluateCommand implements Callable<Integer> {
     return Main.OK;
   }
 
-  /** The images, with the model's labels. */
+  /** Returns the images with label indices of the model. */
   private List<Example> examples(List<String> labels) throws IOException {
     boolean digits = folder.toString().equals("digits") && !Files.exists(folder);
     Dataset data = digits ? Dataset.digits() : Dataset.toEvaluate(folder, decoding.decoder());

@@ -84,7 +84,7 @@ final class ForwardCommand implements Callable<Integer> {
     }
     Tensor y;
     try (Session session = network.compile(compile)) {
-      var results = session.runAll(x); // the tap, if there is one, then the logits
+      var results = session.runAll(x); // the feature map, if requested, then the logits
       y = features ? results.firstEntry().getValue() : results.lastEntry().getValue();
     }
     options.requireFinite(y, network);

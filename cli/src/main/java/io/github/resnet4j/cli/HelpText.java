@@ -104,7 +104,7 @@ final class HelpText {
       return (parameter, labels, scheme) -> unbroken(usual.render(parameter, labels, scheme));
     }
 
-    /** The last column is the description. */
+    /** Protects punctuation in the last column, the description. */
     private Text[][] unbroken(Text[][] rows) {
       for (Text[] row : rows) {
         String text = row[row.length - 1].plainString();

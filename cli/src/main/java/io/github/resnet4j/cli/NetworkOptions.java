@@ -17,7 +17,7 @@ import picocli.CommandLine.Option;
 
 /** The options that select a network and its input shape, without weights. */
 final class NetworkOptions {
-  /** What the parameter MODEL means. */
+  /** The description of the parameter MODEL. */
   static final String MODEL =
       "Network name from 'resnet4j models', or a checkpoint, whose network is recognised.";
 
@@ -36,7 +36,7 @@ final class NetworkOptions {
           "Without shortcut connections.")
   private boolean plain;
 
-  /** The network of that name, or of that checkpoint, as the options change it. */
+  /** Returns the network of that name or checkpoint, modified by the options. */
   ResNetSpec spec(String model) throws IOException {
     ResNetSpec spec = find("", model);
     if (v1) {
@@ -46,7 +46,7 @@ final class NetworkOptions {
   }
 
   /**
-   * The network of that name, or of that checkpoint.
+   * Returns the network of that name or checkpoint.
    *
    * @param option as for {@link #named}
    */
@@ -55,16 +55,16 @@ final class NetworkOptions {
       return Weights.find(Optional.empty(), model, System.getenv(), new Download((_, _, _) -> {}))
           .requireSpec();
     }
-    if (model.contains("/") || model.contains(".")) { // no name of a network has one
+    if (model.contains("/") || model.contains(".")) { // not in the name of a network
       throw new NoSuchFileException(model);
     }
     return named(option, model);
   }
 
   /**
-   * The network of a name.
+   * Returns the network of a name.
    *
-   * @param option what gave it, with a colon and a space; nothing for a command's argument
+   * @param option prefix for the error message, such as "--model: "; empty for an argument
    */
   static ResNetSpec named(String option, String model) {
     try {
@@ -82,13 +82,13 @@ final class NetworkOptions {
     }
   }
 
-  /** What a network is called in titles. */
+  /** Returns the title of the network in tables and figures. */
   String title(String model) {
     String name = isFile(model) ? String.valueOf(Path.of(model).getFileName()) : model;
     return name + (v1 ? " (v1)" : "") + (plain ? " (plain)" : "");
   }
 
-  /** The shape of an image for the network. */
+  /** Returns the shape of an input image of the network. */
   Shape image(ResNetSpec spec) {
     if (input == null) {
       int side = spec.stem() instanceof Stem.SmallImage ? 32 : 224;

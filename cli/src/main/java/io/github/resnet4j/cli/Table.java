@@ -182,19 +182,19 @@ record Table(List<String> columns, List<List<Object>> rows, List<String> minor) 
     return fields;
   }
 
-  /** One object on one line. */
+  /** Returns a JSON object on one line. */
   static String jsonLine(List<String> names, List<?> values) throws IOException {
     return JSON.std.asString(fields(names, values));
   }
 
-  /** One row of a table in Markdown. */
+  /** Returns a row of a Markdown table. */
   static String markdownLine(List<String> cells) {
     return cells.stream()
         .map(cell -> cell.stripTrailing().replace("|", "\\|").replace("  ", "&emsp;"))
         .collect(Collectors.joining(" | ", "| ", " |"));
   }
 
-  /** One line of RFC 4180. */
+  /** Returns a line of CSV (RFC 4180). */
   static String csvLine(List<?> cells) {
     return cells.stream()
         .map(String::valueOf)

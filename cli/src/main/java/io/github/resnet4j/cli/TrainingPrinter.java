@@ -29,7 +29,7 @@ final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
 
   /**
    * @param batch the batch size of the recipe, or the number of training images if it is smaller
-   * @param strict whether an image that cannot be read ends the training
+   * @param strict whether an unreadable image stops the training
    */
   TrainingPrinter(Recipe recipe, int batch, boolean strict) {
     this.recipe = recipe;

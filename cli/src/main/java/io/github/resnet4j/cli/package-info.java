@@ -1,4 +1,4 @@
-/** The {@code resnet4j} command: one class a subcommand. */
+/** The {@code resnet4j} command: one class per subcommand. */
 @NullMarked
 package io.github.resnet4j.cli;
 

@@ -100,7 +100,8 @@ final class Arguments {
     return command.getCommandSpec().options().stream()
         .filter(option -> option.arity().max() > 1 && !values(option.getValue()).isEmpty())
         .map(option ->
-            "; name it before %s, which takes all following arguments".formatted(option.longestName()))
+            "; name it before %s, which takes all following arguments"
+                .formatted(option.longestName()))
         .findFirst()
         .orElse("");
   }

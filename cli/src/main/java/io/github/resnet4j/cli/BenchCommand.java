@@ -38,16 +38,14 @@ final class BenchCommand implements Callable<Integer> {
       names = {"-m", "--model"},
       paramLabel = "NAME",
       split = ",",
-      description =
-          "Networks from 'resnet4j models', or checkpoints; default ${DEFAULT-VALUE}.")
+      description = "Networks from 'resnet4j models', or checkpoints; default ${DEFAULT-VALUE}.")
   private List<String> models = List.of("resnet50");
 
   @Option(
       names = {"-b", "--batch-size"},
       paramLabel = "N",
       split = ",",
-      description =
-          "Batch sizes; default ${DEFAULT-VALUE}.")
+      description = "Batch sizes; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 65_536)
   private List<Integer> batches = List.of(1);
 
@@ -55,8 +53,7 @@ final class BenchCommand implements Callable<Integer> {
       names = {"-t", "--threads"},
       paramLabel = "N",
       split = ",",
-      description =
-          "Numbers of threads; default: all cores.")
+      description = "Numbers of threads; default: all cores.")
   @Range(min = 1, max = 1024)
   private List<Integer> threads = List.of(Runtime.getRuntime().availableProcessors());
 
@@ -64,8 +61,7 @@ final class BenchCommand implements Callable<Integer> {
       names = {"-i", "--image-size"},
       paramLabel = "PIXELS",
       split = ",",
-      description =
-          "Height and width of the images in pixels; default ${DEFAULT-VALUE}.")
+      description = "Height and width of the images in pixels; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 16_384)
   private List<Integer> imageSizes = List.of(224);
 
@@ -78,23 +74,20 @@ final class BenchCommand implements Callable<Integer> {
   @Option(
       names = "--algorithm",
       paramLabel = "ALGORITHM",
-      description =
-          "auto, tuned or direct, as for 'classify'; default ${DEFAULT-VALUE}.")
+      description = "auto, tuned or direct, as for 'classify'; default ${DEFAULT-VALUE}.")
   private CompileOptions.Algorithm algorithm = CompileOptions.Algorithm.TUNED;
 
   @Option(
       names = {"-r", "--repetitions"},
       paramLabel = "N",
-      description =
-          "Number of measured runs; default ${DEFAULT-VALUE}.")
+      description = "Number of measured runs; default ${DEFAULT-VALUE}.")
   @Range(min = 1)
   private int repetitions = 20;
 
   @Option(
       names = "--warmup",
       paramLabel = "SECONDS",
-      description =
-          "Warm-up time in seconds; default ${DEFAULT-VALUE}.")
+      description = "Warm-up time in seconds; default ${DEFAULT-VALUE}.")
   @Range(min = 0)
   private double warmUp = 5;
 
@@ -124,9 +117,9 @@ final class BenchCommand implements Callable<Integer> {
           for (int size : imageSizes) {
             for (int batch : batches) {
               if (layers) {
-                PlanCommand.print(session, batch, input, warmUp, output.format);
+                PlanCommand.print(session, batch, size, warmUp, output.format);
               } else {
-                rows.add(measure(model, network, session, batch, input));
+                rows.add(measure(model, network, session, batch, size));
               }
             }
           }

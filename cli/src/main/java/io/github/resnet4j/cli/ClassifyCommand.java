@@ -55,16 +55,14 @@ final class ClassifyCommand implements Callable<Integer> {
   @Option(
       names = "--top",
       paramLabel = "N",
-      description =
-          "Number of classes to print for each image; default ${DEFAULT-VALUE}.")
+      description = "Number of classes to print for each image; default ${DEFAULT-VALUE}.")
   @Range(min = 1)
   private int top = 5;
 
   @Option(
       names = {"-b", "--batch-size"},
       paramLabel = "N",
-      description =
-          "Batch size; default ${DEFAULT-VALUE}.")
+      description = "Batch size; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 4096)
   private int batch = Batches.SIZE;
 
@@ -75,8 +73,7 @@ final class ClassifyCommand implements Callable<Integer> {
   @Parameters(
       arity = "1..*",
       paramLabel = "PATH",
-      description =
-          "Images, folders, patterns such as '*.jpg', or - to read paths from stdin.")
+      description = "Images, folders, patterns such as '*.jpg', or - to read paths from stdin.")
   private List<String> paths = List.of();
 
   @Override

@@ -47,23 +47,20 @@ final class CompareCommand implements Callable<Integer> {
 
   @Option(
       names = "--measure",
-      description =
-          "Also measure the inference time of one image on this machine (median).")
+      description = "Also measure the inference time of one image on this machine (median).")
   private boolean measure;
 
   @Option(
       names = {"-t", "--threads"},
       paramLabel = "N",
-      description =
-          "Number of threads; default: all cores.")
+      description = "Number of threads; default: all cores.")
   @Range(min = 1, max = 1024)
   private int threads = Runtime.getRuntime().availableProcessors();
 
   @Option(
       names = {"-o", "--output"},
       paramLabel = "NAME",
-      description =
-          "Draw NAME-cost, NAME-accuracy and NAME-time, each as .png and .svg.")
+      description = "Draw NAME-cost, NAME-accuracy and NAME-time, each as .png and .svg.")
   @Output
   private @Nullable Path drawing;
 
@@ -114,12 +111,7 @@ final class CompareCommand implements Callable<Integer> {
     var columns =
         new ArrayList<>(
             List.of(
-                "model",
-                "input_size",
-                "parameters",
-                "multiply_adds_G",
-                "top1_first",
-                "top1_best"));
+                "model", "input_size", "parameters", "multiply_adds_G", "top1_first", "top1_best"));
     if (measure) {
       columns.addAll(List.of("ms", "images_per_second"));
     }

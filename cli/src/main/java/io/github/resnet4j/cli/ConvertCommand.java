@@ -58,15 +58,13 @@ final class ConvertCommand implements Callable<Integer> {
   @Parameters(
       index = "0",
       paramLabel = "IN",
-      description =
-          "Checkpoint: .pth, .pt, .bin, .safetensors, or the index file of shards.")
+      description = "Checkpoint: .pth, .pt, .bin, .safetensors, or the index file of shards.")
   private Path in = Path.of("");
 
   @Parameters(
       index = "1",
       paramLabel = "OUT",
-      description =
-          "New file; its extension sets the format: .pth, .pt, .bin, .safetensors.")
+      description = "New file; its extension sets the format: .pth, .pt, .bin, .safetensors.")
   @Output(endings = {".safetensors", ".pth", ".pt", ".bin"})
   private Path out = Path.of("");
 

@@ -53,22 +53,19 @@ final class DiffCommand implements Callable<Integer> {
   @Option(
       names = {"-m", "--model"},
       paramLabel = "NAME",
-      description =
-          "Network of both checkpoints, if it is not recognised correctly.")
+      description = "Network of both checkpoints, if it is not recognised correctly.")
   private @Nullable String model;
 
   @Option(
       names = {"-i", "--input"},
       paramLabel = "FILE",
-      description =
-          "[N, C, H, W] as .npy, or an image: also compare the layers' outputs.")
+      description = "[N, C, H, W] as .npy, or an image: also compare the layers' outputs.")
   private @Nullable Path input;
 
   @Option(
       names = "--expected",
       paramLabel = "FILE",
-      description =
-          "Activations to compare with, instead of a second checkpoint.")
+      description = "Activations to compare with, instead of a second checkpoint.")
   private @Nullable Path expected;
 
   @Option(
@@ -80,27 +77,27 @@ final class DiffCommand implements Callable<Integer> {
   @Range(min = 0)
   private double tolerance = 1e-5;
 
-  @Option(names = "--all", description =
-          "Also list tensors that are equal.")
+  @Option(names = "--all", description = "Also list tensors that are equal.")
   private boolean all;
 
   @Option(
       names = {"-t", "--threads"},
       paramLabel = "N",
-      description =
-          "Number of threads; default: all cores.")
+      description = "Number of threads; default: all cores.")
   @Range(min = 1, max = 1024)
   private int threads = Runtime.getRuntime().availableProcessors();
 
   @Mixin private FormatOption format = new FormatOption();
   @Mixin private DecodingOptions decoding = new DecodingOptions();
 
-  @Parameters(index = "0", paramLabel = "A", description =
-          "Checkpoint, or network name.")
+  @Parameters(index = "0", paramLabel = "A", description = "Checkpoint, or network name.")
   private Path first = Path.of("");
 
-  @Parameters(index = "1", arity = "0..1", paramLabel = "B", description =
-          "Second checkpoint or network name.")
+  @Parameters(
+      index = "1",
+      arity = "0..1",
+      paramLabel = "B",
+      description = "Second checkpoint or network name.")
   private @Nullable Path second;
 
   @Override

@@ -55,16 +55,14 @@ final class DrawCommand implements Callable<Integer> {
   @Option(
       names = {"-o", "--output"},
       paramLabel = "FILE",
-      description =
-          "Output file, .svg, .png, .mmd or .dot.")
+      description = "Output file, .svg, .png, .mmd or .dot.")
   @Output(endings = {".svg", ".png", ".mmd", ".dot"})
   private @Nullable Path output;
 
   @Option(
       names = "--theme",
       paramLabel = "THEME",
-      description =
-          "light or dark, for .png; default ${DEFAULT-VALUE}.")
+      description = "light or dark, for .png; default ${DEFAULT-VALUE}.")
   private Figure.Theme theme = Figure.Theme.LIGHT;
 
   @Parameters(paramLabel = "MODEL", description = NetworkOptions.MODEL)

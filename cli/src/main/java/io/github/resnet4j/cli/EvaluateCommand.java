@@ -55,8 +55,7 @@ final class EvaluateCommand implements Callable<Integer> {
 
   @Option(
       names = "--include-training",
-      description =
-          "Evaluate all images, including those that the model was trained on.")
+      description = "Evaluate all images, including those that the model was trained on.")
   private boolean includeTraining;
 
   @Option(

@@ -53,22 +53,19 @@ final class ExplainCommand implements Callable<Integer> {
   @Option(
       names = {"-c", "--class"},
       paramLabel = "K",
-      description =
-          "Class to explain, by name or index; default: the predicted class.")
+      description = "Class to explain, by name or index; default: the predicted class.")
   private @Nullable String chosen;
 
   @Option(
       names = {"-l", "--layer"},
       paramLabel = "NAME",
-      description =
-          "Layer whose activations are used; default: the last stage.")
+      description = "Layer whose activations are used; default: the last stage.")
   private @Nullable String layer;
 
   @Option(
       names = {"-o", "--output"},
       paramLabel = "FILE",
-      description =
-          "Output image, .png; default: NAME-METHOD.png in the current folder.")
+      description = "Output image, .png; default: NAME-METHOD.png in the current folder.")
   @Output(endings = ".png")
   private @Nullable Path output;
 
@@ -84,8 +81,7 @@ final class ExplainCommand implements Callable<Integer> {
   @Option(
       names = "--top",
       paramLabel = "N",
-      description =
-          "Number of classes to print; default ${DEFAULT-VALUE}.")
+      description = "Number of classes to print; default ${DEFAULT-VALUE}.")
   @Range(min = 1)
   private int top = 5;
 
@@ -100,8 +96,7 @@ final class ExplainCommand implements Callable<Integer> {
               + " (21,841 classes).")
   private @Nullable Path labels;
 
-  @Parameters(paramLabel = "IMAGE", description =
-          "Image to explain.")
+  @Parameters(paramLabel = "IMAGE", description = "Image to explain.")
   private Path path = Path.of("");
 
   @Override

@@ -35,8 +35,7 @@ final class ExportCommand implements Callable<Integer> {
   @Option(
       names = {"-m", "--model"},
       paramLabel = "NAME",
-      description =
-          "Network name; 'resnet4j models' lists them.")
+      description = "Network name; 'resnet4j models' lists them.")
   private @Nullable String model;
 
   @Option(
@@ -46,20 +45,17 @@ final class ExportCommand implements Callable<Integer> {
           "Weights, as for 'classify'; default: the embedded model for handwritten digits.")
   private @Nullable String weights;
 
-  @Option(names = "--format", paramLabel = "FORMAT", description =
-          "onnx, the only format so far.")
+  @Option(names = "--format", paramLabel = "FORMAT", description = "onnx, the only format so far.")
   private Format format = Format.ONNX;
 
   @Option(
       names = "--opset",
       paramLabel = "N",
-      description =
-          "ONNX opset version, 13 to 23; default ${DEFAULT-VALUE}.")
+      description = "ONNX opset version, 13 to 23; default ${DEFAULT-VALUE}.")
   @Range(min = 13, max = 23)
   private int opset = OnnxExport.DEFAULT_OPSET;
 
-  @Option(names = "--dynamic-batch", description =
-          "Make the batch size dynamic.")
+  @Option(names = "--dynamic-batch", description = "Make the batch size dynamic.")
   private boolean dynamicBatch;
 
   @Option(
@@ -70,8 +66,7 @@ final class ExportCommand implements Callable<Integer> {
               + " default ${DEFAULT-VALUE}.")
   private Precision precision = Precision.FP32;
 
-  @Option(names = "--fold-bn", description =
-          "Fold batch norm into the convolutions.")
+  @Option(names = "--fold-bn", description = "Fold batch norm into the convolutions.")
   private boolean foldBatchNorm;
 
   @Option(
@@ -83,8 +78,7 @@ final class ExportCommand implements Callable<Integer> {
 
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
-  @Parameters(paramLabel = "OUT", description =
-          "New file, .onnx.")
+  @Parameters(paramLabel = "OUT", description = "New file, .onnx.")
   @Output(endings = ".onnx")
   private Path out = Path.of("");
 

@@ -24,8 +24,7 @@ final class FeatureLayer {
               + " the mean of the last stage over all pixels.")
   private @Nullable String name;
 
-  @Option(names = "--pool", description =
-          "Average the output of --layer over all pixels.")
+  @Option(names = "--pool", description = "Average the output of --layer over all pixels.")
   private boolean pool;
 
   /** How to compile a network whose layer is wanted. */

@@ -63,16 +63,14 @@ final class FeaturesCommand implements Callable<Integer> {
   @Option(
       names = {"-o", "--output"},
       paramLabel = "FILE",
-      description =
-          "Output file; without it jsonl goes to stdout.")
+      description = "Output file; without it jsonl goes to stdout.")
   @Output
   private @Nullable Path output;
 
   @Parameters(
       arity = "1..*",
       paramLabel = "PATH",
-      description =
-          "Images, folders, patterns such as '*.jpg', or - to read paths from stdin.")
+      description = "Images, folders, patterns such as '*.jpg', or - to read paths from stdin.")
   private List<String> paths = List.of();
 
   enum Format {

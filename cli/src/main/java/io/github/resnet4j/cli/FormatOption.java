@@ -7,8 +7,7 @@ final class FormatOption {
   @Option(
       names = {"-f", "--format"},
       paramLabel = "FORMAT",
-      description =
-          "text, markdown, json (one object per line) or csv; default ${DEFAULT-VALUE}.")
+      description = "text, markdown, json (one object per line) or csv; default ${DEFAULT-VALUE}.")
   Table.Format format = Table.Format.TEXT;
 
   /** Whether the format is meant for people rather than programs. */

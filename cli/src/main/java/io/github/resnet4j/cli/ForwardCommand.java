@@ -36,21 +36,20 @@ final class ForwardCommand implements Callable<Integer> {
       names = {"-i", "--input"},
       required = true,
       paramLabel = "FILE",
-      description =
-          "Input tensor [N, C, H, W]: a .npy, or a .safetensors with one tensor.")
+      description = "Input tensor [N, C, H, W]: a .npy, or a .safetensors with one tensor.")
   private Path input = Path.of("");
 
   @Option(
       names = {"-o", "--output"},
       required = true,
       paramLabel = "FILE",
-      description =
-          "Output file, .npy or .safetensors.")
+      description = "Output file, .npy or .safetensors.")
   @Output(endings = {".npy", ".safetensors"})
   private Path output = Path.of("");
 
-  @Option(names = "--features", description =
-          "Write the last stage's feature map instead of the logits.")
+  @Option(
+      names = "--features",
+      description = "Write the last stage's feature map instead of the logits.")
   private boolean features;
 
   @Option(

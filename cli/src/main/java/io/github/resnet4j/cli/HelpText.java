@@ -13,7 +13,9 @@ import picocli.CommandLine.Model.PositionalParamSpec;
 
 /** The help of the commands; picocli's own has long synopses and breaks lines within words. */
 final class HelpText {
-  /** Punctuation is replaced by private-use characters while lines are broken, so none ends there. */
+  /**
+   * Punctuation is replaced by private-use characters while lines are broken, so none ends there.
+   */
   private static final int PRIVATE = 0xE000;
 
   private HelpText() {}

@@ -42,15 +42,13 @@ final class ImportCommand implements Callable<Integer> {
               + " returns logits. Without this option such a file is refused.")
   private boolean dropSoftmax;
 
-  @Parameters(index = "0", paramLabel = "IN", description =
-          "ONNX file, .onnx.")
+  @Parameters(index = "0", paramLabel = "IN", description = "ONNX file, .onnx.")
   private Path in = Path.of("");
 
   @Parameters(
       index = "1",
       paramLabel = "OUT",
-      description =
-          "New file, .safetensors, .pth, .pt or .bin.")
+      description = "New file, .safetensors, .pth, .pt or .bin.")
   @Output(endings = {".safetensors", ".pth", ".pt", ".bin"})
   private Path out = Path.of("");
 

@@ -46,22 +46,19 @@ final class InspectCommand implements Callable<Integer> {
   @Option(
       names = "--tensors",
       paramLabel = "PATTERN",
-      description =
-          "Only tensors whose names match this regular expression.")
+      description = "Only tensors whose names match this regular expression.")
   private String pattern = ".*";
 
   @Option(
       names = "--histograms",
       paramLabel = "FILE",
-      description =
-          "Draw histograms of the weights with two or more dimensions, .png.")
+      description = "Draw histograms of the weights with two or more dimensions, .png.")
   @Output(endings = ".png")
   private @Nullable Path histograms;
 
   @Parameters(
       paramLabel = "CHECKPOINT",
-      description =
-          "A .pth, .pt, .bin, .safetensors, or the index file of shards.")
+      description = "A .pth, .pt, .bin, .safetensors, or the index file of shards.")
   private Path file = Path.of("");
 
   @Override

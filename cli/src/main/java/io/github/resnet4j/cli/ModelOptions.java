@@ -28,8 +28,7 @@ final class ModelOptions {
   @Option(
       names = {"-m", "--model"},
       paramLabel = "NAME",
-      description =
-          "Network name; 'resnet4j models' lists them.")
+      description = "Network name; 'resnet4j models' lists them.")
   @Nullable String model;
 
   @Option(
@@ -44,8 +43,7 @@ final class ModelOptions {
   @Option(
       names = {"-t", "--threads"},
       paramLabel = "N",
-      description =
-          "Number of threads; default: all cores.")
+      description = "Number of threads; default: all cores.")
   @Range(min = 1, max = 1024)
   int threads = Runtime.getRuntime().availableProcessors();
 

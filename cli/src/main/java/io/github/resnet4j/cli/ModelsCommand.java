@@ -42,8 +42,7 @@ final class ModelsCommand implements Callable<Integer> {
   @Parameters(
       arity = "0..*",
       paramLabel = "PATTERN",
-      description =
-          "Only names that match, such as '*50*'.")
+      description = "Only names that match, such as '*50*'.")
   private List<String> patterns = List.of();
 
   /** Families of networks, named as in their papers or in timm. */

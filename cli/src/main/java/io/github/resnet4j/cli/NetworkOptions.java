@@ -24,16 +24,15 @@ final class NetworkOptions {
   @Option(
       names = {"-i", "--input-size"},
       paramLabel = "CxHxW",
-      description =
-          "Input shape; default: 3x224x224, or 3x32x32 for a network for small images.")
+      description = "Input shape; default: 3x224x224, or 3x32x32 for a network for small images.")
   private @Nullable String input;
 
-  @Option(names = "--v1", description =
-          "Stride in the first 1x1 convolution of a bottleneck, as in the paper.")
+  @Option(
+      names = "--v1",
+      description = "Stride in the first 1x1 convolution of a bottleneck, as in the paper.")
   private boolean v1;
 
-  @Option(names = "--plain", description =
-          "Without shortcut connections.")
+  @Option(names = "--plain", description = "Without shortcut connections.")
   private boolean plain;
 
   /** Returns the network of that name or checkpoint, modified by the options. */

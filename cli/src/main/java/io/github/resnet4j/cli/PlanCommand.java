@@ -38,32 +38,28 @@ final class PlanCommand implements Callable<Integer> {
   @Option(
       names = {"-b", "--batch-size"},
       paramLabel = "N",
-      description =
-          "Batch size; default ${DEFAULT-VALUE}.")
+      description = "Batch size; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 65_536)
   private int batch = 1;
 
   @Option(
       names = {"-t", "--threads"},
       paramLabel = "N",
-      description =
-          "Number of threads; default: all cores.")
+      description = "Number of threads; default: all cores.")
   @Range(min = 1, max = 1024)
   private int threads = Runtime.getRuntime().availableProcessors();
 
   @Option(
       names = {"-i", "--image-size"},
       paramLabel = "PIXELS",
-      description =
-          "Height and width of the images in pixels; default ${DEFAULT-VALUE}.")
+      description = "Height and width of the images in pixels; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 16_384)
-  private int input = 224;
+  private int imageSize = 224;
 
   @Option(
       names = "--algorithm",
       paramLabel = "ALGORITHM",
-      description =
-          "auto, tuned or direct, as for 'classify'; default ${DEFAULT-VALUE}.")
+      description = "auto, tuned or direct, as for 'classify'; default ${DEFAULT-VALUE}.")
   private CompileOptions.Algorithm algorithm = CompileOptions.Algorithm.AUTO;
 
   @Option(
@@ -75,8 +71,7 @@ final class PlanCommand implements Callable<Integer> {
   @Option(
       names = "--seconds",
       paramLabel = "N",
-      description =
-          "Measuring time in seconds, half of it warm-up; default ${DEFAULT-VALUE}.")
+      description = "Measuring time in seconds, half of it warm-up; default ${DEFAULT-VALUE}.")
   @Range(above = 0)
   private double seconds = 5;
 
@@ -91,7 +86,7 @@ final class PlanCommand implements Callable<Integer> {
             .withAlgorithm(algorithm)
             .withPrecision(precision);
     try (Session session = network.compile(options)) {
-      print(session, batch, input, seconds, output.format);
+      print(session, batch, imageSize, seconds, output.format);
     }
     return Main.OK;
   }

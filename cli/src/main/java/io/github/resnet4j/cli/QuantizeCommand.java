@@ -43,8 +43,7 @@ final class QuantizeCommand implements Callable<Integer> {
   @Mixin private ModelOptions options = new ModelOptions();
   @Mixin private DecodingOptions decoding = new DecodingOptions();
 
-  @Parameters(index = "0", paramLabel = "OUT", description =
-          "New file, .safetensors.")
+  @Parameters(index = "0", paramLabel = "OUT", description = "New file, .safetensors.")
   @Output(endings = ".safetensors")
   private Path out = Path.of("");
 
@@ -77,15 +76,13 @@ final class QuantizeCommand implements Callable<Integer> {
 
   @Option(
       names = "--float-input",
-      description =
-          "Keep the first convolution in fp32; the fully connected layer always is.")
+      description = "Keep the first convolution in fp32; the fully connected layer always is.")
   private boolean floatInput;
 
   @Option(
       names = "--preprocessing",
       paramLabel = "FILE",
-      description =
-          "Preprocessing file, as for 'classify'.")
+      description = "Preprocessing file, as for 'classify'.")
   private @Nullable Path preprocessingFile;
 
   @Override

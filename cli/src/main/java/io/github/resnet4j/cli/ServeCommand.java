@@ -70,24 +70,21 @@ final class ServeCommand implements Callable<Integer> {
   @Option(
       names = {"-p", "--port"},
       paramLabel = "N",
-      description =
-          "HTTP port, 0 for any free one; default ${DEFAULT-VALUE}.")
+      description = "HTTP port, 0 for any free one; default ${DEFAULT-VALUE}.")
   @Range(min = 0, max = 65_535)
   private int port = 8080;
 
   @Option(
       names = "--grpc-port",
       paramLabel = "N",
-      description =
-          "gRPC port, 0 for any free one, -1 for no gRPC; default ${DEFAULT-VALUE}.")
+      description = "gRPC port, 0 for any free one, -1 for no gRPC; default ${DEFAULT-VALUE}.")
   @Range(min = -1, max = 65_535)
   private int grpcPort = 8081;
 
   @Option(
       names = "--model-name",
       paramLabel = "NAME",
-      description =
-          "Name of the model in requests; default: the name of the network, or digits.")
+      description = "Name of the model in requests; default: the name of the network, or digits.")
   private @Nullable String name;
 
   @Option(
@@ -101,8 +98,7 @@ final class ServeCommand implements Callable<Integer> {
   @Option(
       names = "--max-batch-size",
       paramLabel = "N",
-      description =
-          "Maximum batch size; default ${DEFAULT-VALUE}.")
+      description = "Maximum batch size; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 1024)
   private int maxBatch = ServerOptions.Batching.USUAL.most();
 
@@ -127,40 +123,35 @@ final class ServeCommand implements Callable<Integer> {
   @Option(
       names = "--request-timeout",
       paramLabel = "SECONDS",
-      description =
-          "Request timeout in seconds; default ${DEFAULT-VALUE}.")
+      description = "Request timeout in seconds; default ${DEFAULT-VALUE}.")
   @Range(above = 0)
   private double deadline = 30;
 
   @Option(
       names = "--max-body-size",
       paramLabel = "MB",
-      description =
-          "Maximum size of a request body in MB; default ${DEFAULT-VALUE}.")
+      description = "Maximum size of a request body in MB; default ${DEFAULT-VALUE}.")
   @Range(above = 0, max = 1024)
   private double maxBody = 16;
 
   @Option(
       names = "--max-pixels",
       paramLabel = "N",
-      description =
-          "Maximum number of pixels of an image; default ${DEFAULT-VALUE}.")
+      description = "Maximum number of pixels of an image; default ${DEFAULT-VALUE}.")
   @Range(min = 1)
   private long maxPixels = ServerOptions.Limits.USUAL.pixels();
 
   @Option(
       names = "--max-images",
       paramLabel = "N",
-      description =
-          "Maximum number of images of a request; default ${DEFAULT-VALUE}.")
+      description = "Maximum number of images of a request; default ${DEFAULT-VALUE}.")
   @Range(min = 1)
   private int maxImages = ServerOptions.Limits.USUAL.images();
 
   @Option(
       names = "--idle-timeout",
       paramLabel = "SECONDS",
-      description =
-          "Idle timeout of a connection in seconds; default ${DEFAULT-VALUE}.")
+      description = "Idle timeout of a connection in seconds; default ${DEFAULT-VALUE}.")
   @Range(above = 0)
   private double idle = 30;
 
@@ -176,8 +167,7 @@ final class ServeCommand implements Callable<Integer> {
   @Option(
       names = "--token-file",
       paramLabel = "FILE",
-      description =
-          "File with a token that clients must send: Authorization: Bearer TOKEN.")
+      description = "File with a token that clients must send: Authorization: Bearer TOKEN.")
   private @Nullable Path tokenFile;
 
   @Option(
@@ -201,26 +191,22 @@ final class ServeCommand implements Callable<Integer> {
   @Option(
       names = "--tls-certificate",
       paramLabel = "FILE",
-      description =
-          "TLS certificate (PEM); enables TLS.")
+      description = "TLS certificate (PEM); enables TLS.")
   private @Nullable Path certificate;
 
   @Option(
       names = "--tls-key",
       paramLabel = "FILE",
-      description =
-          "Private key of the certificate (PEM, PKCS#8).")
+      description = "Private key of the certificate (PEM, PKCS#8).")
   private @Nullable Path key;
 
   @Option(
       names = "--access-log",
       paramLabel = "FILE",
-      description =
-          "Access log, one line of JSON per request; default: standard error.")
+      description = "Access log, one line of JSON per request; default: standard error.")
   private @Nullable Path accessLog;
 
-  @Option(names = "--print-config", description =
-          "Print the value of every option and exit.")
+  @Option(names = "--print-config", description = "Print the value of every option and exit.")
   private boolean printConfig;
 
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();

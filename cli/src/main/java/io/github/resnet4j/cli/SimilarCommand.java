@@ -61,31 +61,24 @@ final class SimilarCommand implements Callable<Integer> {
   @Option(
       names = "--top",
       paramLabel = "N",
-      description =
-          "Number of images to find; default ${DEFAULT-VALUE}.")
+      description = "Number of images to find; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 10_000)
   private int top = 10;
 
-  @Option(
-      names = "--index",
-      paramLabel = "DIR",
-      description =
-          "Folder to search.")
+  @Option(names = "--index", paramLabel = "DIR", description = "Folder to search.")
   @Output(folder = true)
   private @Nullable Path index;
 
   @Option(
       names = {"-o", "--output"},
       paramLabel = "FILE",
-      description =
-          "Also draw the query and the images found on a contact sheet, .png.")
+      description = "Also draw the query and the images found on a contact sheet, .png.")
   @Output(endings = ".png")
   private @Nullable Path output;
 
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
-  @Parameters(index = "0", paramLabel = "QUERY", description =
-          "Query image.")
+  @Parameters(index = "0", paramLabel = "QUERY", description = "Query image.")
   private Path query = Path.of("");
 
   @Parameters(index = "1", paramLabel = "DIR", description = "The folder to search.")

@@ -44,16 +44,14 @@ final class SparkClassifyCommand implements Callable<Integer> {
       names = {"-i", "--input"},
       paramLabel = "PATH",
       required = true,
-      description =
-          "A folder of images, at any depth, a pattern, or a table.")
+      description = "A folder of images, at any depth, a pattern, or a table.")
   private String input = "";
 
   @Option(
       names = {"-o", "--output"},
       paramLabel = "PATH",
       required = true,
-      description =
-          "Folder of the output table; it must not exist yet.")
+      description = "Folder of the output table; it must not exist yet.")
   private String output = "";
 
   @Option(
@@ -67,26 +65,22 @@ final class SparkClassifyCommand implements Callable<Integer> {
   @Option(
       names = "--column",
       paramLabel = "NAME",
-      description =
-          "Column of an input table that contains bytes or paths; default: content.")
+      description = "Column of an input table that contains bytes or paths; default: content.")
   private @Nullable String column;
 
   @Option(
       names = "--output-format",
       paramLabel = "FORMAT",
-      description =
-          "Output format: parquet, orc, json or delta; default ${DEFAULT-VALUE}.")
+      description = "Output format: parquet, orc, json or delta; default ${DEFAULT-VALUE}.")
   private String to = "parquet";
 
-  @Option(names = "--overwrite", description =
-          "Replace an existing output.")
+  @Option(names = "--overwrite", description = "Replace an existing output.")
   private boolean overwrite;
 
   @Option(
       names = {"-m", "--model"},
       paramLabel = "NAME",
-      description =
-          "Network name; 'resnet4j models' lists them.")
+      description = "Network name; 'resnet4j models' lists them.")
   private @Nullable String model;
 
   @Option(
@@ -100,20 +94,19 @@ final class SparkClassifyCommand implements Callable<Integer> {
   @Option(
       names = "--top",
       paramLabel = "N",
-      description =
-          "Number of classes for each image; default ${DEFAULT-VALUE}.")
+      description = "Number of classes for each image; default ${DEFAULT-VALUE}.")
   @Range(min = 0)
   private int top = 5;
 
-  @Option(names = "--embedding", description =
-          "Add the embedding: the mean of the last stage over all pixels.")
+  @Option(
+      names = "--embedding",
+      description = "Add the embedding: the mean of the last stage over all pixels.")
   private boolean embedding;
 
   @Option(
       names = {"-b", "--batch-size"},
       paramLabel = "N",
-      description =
-          "Batch size; default ${DEFAULT-VALUE}.")
+      description = "Batch size; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 65_536)
   private int batch = 16;
 

@@ -37,10 +37,7 @@ final class SparkSubmit {
               + " spark.executor.memory=8g, spark.task.cpus=4.")
   private Map<String, String> conf = Map.of();
 
-  @Option(
-      names = "--print-submit",
-      description =
-          "Only print the spark-submit command.")
+  @Option(names = "--print-submit", description = "Only print the spark-submit command.")
   private boolean print;
 
   /** The jars in lib/ that the driver and the executors need; Spark provides the rest. */
@@ -90,7 +87,10 @@ final class SparkSubmit {
   private List<String> submit(CommandSpec command, Map<String, String> defaults)
       throws IOException {
     var submit = new ArrayList<String>();
-    submit.add(print ? executable().orElse("spark-submit") : executable().orElseThrow(SparkSubmit::missing));
+    submit.add(
+        print
+            ? executable().orElse("spark-submit")
+            : executable().orElseThrow(SparkSubmit::missing));
     if (master != null) {
       submit.addAll(List.of("--master", master));
     }

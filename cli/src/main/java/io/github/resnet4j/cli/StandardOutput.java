@@ -35,8 +35,8 @@ final class StandardOutput extends OutputStream {
   }
 
   /**
-   * Prints an error if output was lost. A reader that closes the pipe early, such as {@code head}, is
-   * no error.
+   * Prints an error if output was lost. A reader that closes the pipe early, such as {@code head},
+   * is no error.
    *
    * @param code the exit code of the command
    * @return the exit code of the process

@@ -43,15 +43,13 @@ final class SummaryCommand implements Callable<Integer> {
   @Option(
       names = "--depth",
       paramLabel = "N",
-      description =
-          "1 shows stages, 2 blocks, 3 layers; default: everything.")
+      description = "1 shows stages, 2 blocks, 3 layers; default: everything.")
   @Range(min = 1)
   private int depth = Summary.EVERYTHING;
 
   @Option(
       names = "--paper",
-      description =
-          "Networks side by side, as in table 1 of Deep Residual Learning.")
+      description = "Networks side by side, as in table 1 of Deep Residual Learning.")
   private boolean paper;
 
   @Mixin private FormatOption output = new FormatOption();

@@ -49,16 +49,14 @@ final class TrainingOptions {
       names = {"-o", "--output"},
       paramLabel = "DIR",
       required = true,
-      description =
-          "Output folder for models, metrics and report.")
+      description = "Output folder for models, metrics and report.")
   @Output(folder = true)
   private Path output = Path.of("");
 
   @Option(
       names = {"-m", "--model"},
       paramLabel = "NAME",
-      description =
-          "Network name; 'resnet4j models' lists them.")
+      description = "Network name; 'resnet4j models' lists them.")
   private @Nullable String model;
 
   @Option(
@@ -71,8 +69,7 @@ final class TrainingOptions {
 
   @Option(
       names = "--plain",
-      description =
-          "Train without shortcut connections, for comparison; not with --weights.")
+      description = "Train without shortcut connections, for comparison; not with --weights.")
   private boolean plain;
 
   @Option(
@@ -176,8 +173,7 @@ final class TrainingOptions {
           "Training crop: center, random_resized (RandomResizedCrop), pad (pad and random crop).")
   private Augmentation.@Nullable Crop crop;
 
-  @Option(names = "--hflip", negatable = true, description =
-          "Random horizontal flip.")
+  @Option(names = "--hflip", negatable = true, description = "Random horizontal flip.")
   private @Nullable Boolean flip;
 
   @Option(
@@ -238,8 +234,7 @@ final class TrainingOptions {
   @Range(min = 0)
   private Map<String, Double> rates = Map.of();
 
-  @Option(names = "--freeze-bn-stats", description =
-          "Freeze the running statistics of batch norm.")
+  @Option(names = "--freeze-bn-stats", description = "Freeze the running statistics of batch norm.")
   private boolean frozenStatistics;
 
   @Option(
@@ -262,8 +257,7 @@ final class TrainingOptions {
   @Option(
       names = "--preprocessing",
       paramLabel = "FILE",
-      description =
-          "Preprocessing file, as for 'classify'; default: that of the weights.")
+      description = "Preprocessing file, as for 'classify'; default: that of the weights.")
   private @Nullable Path preprocessingFile;
 
   @Option(
@@ -293,8 +287,7 @@ final class TrainingOptions {
   @Option(
       names = {"-t", "--threads"},
       paramLabel = "N",
-      description =
-          "Number of threads; default: all cores.")
+      description = "Number of threads; default: all cores.")
   @Range(min = 1, max = 1024)
   private int threads = Runtime.getRuntime().availableProcessors();
 

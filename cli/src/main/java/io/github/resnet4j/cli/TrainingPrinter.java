@@ -56,8 +56,7 @@ final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
     }
     if (start.steps() > 0) {
       System.err.printf(
-          "resuming after step %,d; %d of %d epochs done%n",
-          start.steps(), epochs.size(), all());
+          "resuming after step %,d; %d of %d epochs done%n", start.steps(), epochs.size(), all());
     }
     if (start.plannedEpochs() != all()) {
       System.err.printf(

@@ -36,8 +36,7 @@ final class WeightsCommand implements Callable<Integer> {
   @Option(
       names = "--download",
       paramLabel = "MODEL[:NAME]",
-      description =
-          "Download the weights of a network and print the file's path.")
+      description = "Download the weights of a network and print the file's path.")
   private @Nullable String wanted;
 
   @Override

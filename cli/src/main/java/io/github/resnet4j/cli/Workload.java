@@ -6,9 +6,9 @@ import java.lang.annotation.RetentionPolicy;
 import java.lang.annotation.Target;
 
 /**
- * The kind of work of a command, from which the launcher chooses the options of the JVM. The launcher
- * reads it from a table, {@code lib/commands.tsv}. A command without this annotation is {@link
- * Kind#QUICK}.
+ * The kind of work of a command, from which the launcher chooses the options of the JVM. The
+ * launcher reads it from a table, {@code lib/commands.tsv}. A command without this annotation is
+ * {@link Kind#QUICK}.
  */
 @Retention(RetentionPolicy.RUNTIME)
 @Target(ElementType.TYPE)

@@ -230,8 +230,7 @@ class AnalysisIT {
     };
     Run first = run(search);
     assertEquals(0, first.code(), first.err());
-    assertEquals(
-        "10 images, 10 new or changed, 0 removed\nwrote " + sheet + "\n", first.err());
+    assertEquals("10 images, 10 new or changed, 0 removed\nwrote " + sheet + "\n", first.err());
     assertEquals(4, first.lines().size());
     assertEquals("1,1.0000," + images.resolve("6.png"), first.lines().get(1));
     assertTrue(ImageIO.read(sheet.toFile()).getWidth() > 700);

@@ -214,8 +214,8 @@ class ArgumentsTest {
         "compare no.pth -o | --output | chart",
         "spark-train -d no -m resnet8 -o | --output | run",
       })
-  void unwritableOutputsFailBeforeInputsAreRead(String line, String option, String name, @TempDir Path folder)
-      throws IOException {
+  void unwritableOutputsFailBeforeInputsAreRead(
+      String line, String option, String name, @TempDir Path folder) throws IOException {
     Path file = Files.writeString(folder.resolve("file"), "");
     Path output = file.resolve(name);
     var words = new ArrayList<>(List.of(line.split(" ")));

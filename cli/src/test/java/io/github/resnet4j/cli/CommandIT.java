@@ -553,7 +553,8 @@ class CommandIT {
             "-o",
             out + "4");
     assertEquals(1, large.code(), large.err());
-    assertTrue(large.err().contains("out of memory: the Java heap is limited to 200 MB"), large.err());
+    assertTrue(
+        large.err().contains("out of memory: the Java heap is limited to 200 MB"), large.err());
     assertTrue(large.err().contains("RESNET4J_JAVA_OPTS=-Xmx"), large.err());
     Run other =
         run(
@@ -623,7 +624,9 @@ class CommandIT {
       Thread.sleep(23L * kill); // anywhere between two saved steps, or in the middle of saving
       process.destroyForcibly().waitFor();
     }
-    assertTrue(Files.notExists(folder.resolve("parts/report.html")), "the training finished before it was killed");
+    assertTrue(
+        Files.notExists(folder.resolve("parts/report.html")),
+        "the training finished before it was killed");
     Run end = run(training("parts"));
     assertEquals(0, end.code(), end.err());
     try (var files = Files.newDirectoryStream(folder.resolve("parts"), "{*,.*}.part")) {

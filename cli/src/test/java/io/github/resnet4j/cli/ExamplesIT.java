@@ -53,7 +53,9 @@ class ExamplesIT {
     // The output of the example that downloads weights.
     lines.add("train\t-d\tphotos/\t-m\tresnet8\t--epochs\t1\t-o\trun1/");
     lines.add("export\tfrom-pytorch.onnx\t-w\tmy.pth");
-    lines.add("export\twith-softmax.onnx\t-w\tmy.pth"); // --drop-softmax also accepts a file without softmax
+    lines.add(
+        "export\twith-softmax.onnx\t-w\tmy.pth"); // --drop-softmax also accepts a file without
+                                                  // softmax
     for (String name : names) {
       for (Example example : Example.of(commands, name)) {
         if (!example.needsDownload()

@@ -204,7 +204,8 @@ class LauncherIT {
         resnet4j: module 7/7: resnet4j-cli
         """;
     assertTrue(failed.err().startsWith(progress), failed.err());
-    assertTrue(failed.err().contains("[ERROR] no such class\nresnet4j: the build failed; the full log"));
+    assertTrue(
+        failed.err().contains("[ERROR] no such class\nresnet4j: the build failed; the full log"));
     assertEquals(1, failed.code());
 
     String lib = home.resolve("resnet4j/lib").toString();

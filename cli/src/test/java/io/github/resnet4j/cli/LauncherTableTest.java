@@ -34,7 +34,9 @@ class LauncherTableTest {
     return "%s\t%s\t%s\n"
         .formatted(
             command.getKey(),
-            (workload == null ? Workload.Kind.QUICK : workload.value()).name().toLowerCase(Locale.ROOT),
+            (workload == null ? Workload.Kind.QUICK : workload.value())
+                .name()
+                .toLowerCase(Locale.ROOT),
             valued);
   }
 

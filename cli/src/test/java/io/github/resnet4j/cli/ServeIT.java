@@ -148,8 +148,7 @@ class ServeIT {
     Files.writeString(file, "queu=7\n");
     Run key = command.run(Map.of("RESNET4J_CONFIG", file.toString()), "", "serve");
     assertEquals(2, key.code());
-    assertTrue(
-        key.err().contains(file + ": no option is named 'queu' (did you mean queue-size?)"));
+    assertTrue(key.err().contains(file + ": no option is named 'queu' (did you mean queue-size?)"));
     Run absent = command.run(Map.of("RESNET4J_CONFIG", "no.file"), "", "serve");
     assertEquals(2, absent.code());
     assertTrue(absent.err().contains("RESNET4J_CONFIG: no.file: does not exist"), absent.err());

@@ -30,7 +30,7 @@ import picocli.CommandLine.Option;
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j bench --model resnet50 --batch-size 1,16",
-      "  resnet4j bench -m resnet18,resnet50 --threads 1,2 --image-size 128,224,512 -f csv",
+      "  resnet4j bench -m resnet18,resnet50 --threads 1,2 -i 128,224,512 -f csv",
       "  resnet4j bench -m resnet50 --layers",
     })
 final class BenchCommand implements Callable<Integer> {

@@ -37,7 +37,7 @@ import picocli.CommandLine.Parameters;
     footer = {
       "  resnet4j compare",
       "  resnet4j compare --measure --output comparison",
-      "  resnet4j compare resnet18 resnet50 my.pth --input-size 3x320x320 --format markdown",
+      "  resnet4j compare resnet18 resnet50 my.pth -i 3x320x320 --format markdown",
     })
 final class CompareCommand implements Callable<Integer> {
   private static final double WARM_UP_SECONDS = 1;

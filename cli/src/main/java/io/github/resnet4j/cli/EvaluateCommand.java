@@ -37,7 +37,7 @@ import picocli.CommandLine.Option;
     footerHeading = "%nExamples:%n",
     footer = {
       "  resnet4j evaluate -w run1/best.safetensors --data photos/",
-      "  resnet4j evaluate -w run1/best.safetensors -d photos/ --confusion-matrix matrix.csv",
+      "  resnet4j evaluate -w run1/best.safetensors -d photos/ --confusion-matrix m.csv",
     })
 final class EvaluateCommand implements Callable<Integer> {
   @Mixin private ModelOptions options = new ModelOptions();

@@ -1,12 +1,15 @@
 package io.github.resnet4j.cli;
 
 import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
 import java.util.stream.Collectors;
 import picocli.CommandLine;
 import picocli.CommandLine.Help;
 import picocli.CommandLine.Help.Ansi.Text;
 import picocli.CommandLine.Help.IOptionRenderer;
 import picocli.CommandLine.Help.IParameterRenderer;
+import picocli.CommandLine.Model.ArgSpec;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Model.PositionalParamSpec;
@@ -70,6 +73,16 @@ final class HelpText {
         .collect(Collectors.joining());
   }
 
+  /** Returns a default value as users type it: lower case, without brackets, 30 and not 30.0. */
+  private static String asTyped(Object value) {
+    return switch (value) {
+      case Enum<?> constant -> constant.toString().toLowerCase(Locale.ROOT);
+      case Double number when number == Math.rint(number) -> String.valueOf(number.longValue());
+      case List<?> list -> list.stream().map(HelpText::asTyped).collect(Collectors.joining(","));
+      default -> value.toString();
+    };
+  }
+
   /** Help whose lines break at spaces only. */
   private static final class Unbroken extends Help {
     Unbroken(CommandSpec spec, ColorScheme colors) {
@@ -97,19 +110,24 @@ final class HelpText {
     @Override
     public IOptionRenderer createDefaultOptionRenderer() {
       IOptionRenderer usual = super.createDefaultOptionRenderer();
-      return (option, labels, scheme) -> unbroken(usual.render(option, labels, scheme));
+      return (option, labels, scheme) -> unbroken(usual.render(option, labels, scheme), option);
     }
 
     @Override
     public IParameterRenderer createDefaultParameterRenderer() {
       IParameterRenderer usual = super.createDefaultParameterRenderer();
-      return (parameter, labels, scheme) -> unbroken(usual.render(parameter, labels, scheme));
+      return (parameter, labels, scheme) ->
+          unbroken(usual.render(parameter, labels, scheme), parameter);
     }
 
     /** Protects punctuation in the last column, the description. */
-    private Text[][] unbroken(Text[][] rows) {
+    private Text[][] unbroken(Text[][] rows, ArgSpec argument) {
+      Object value = argument.initialValue();
       for (Text[] row : rows) {
         String text = row[row.length - 1].plainString();
+        if (value != null) {
+          text = text.replace("default " + value, "default " + asTyped(value));
+        }
         row[row.length - 1] = colorScheme().text(HelpText.unbroken(text));
       }
       return rows;

@@ -48,7 +48,8 @@ import picocli.CommandLine.Spec;
     footer = {
       "  resnet4j serve",
       "  resnet4j serve --model resnet50 --weights resnet50-11ad3fa6.pth --port 9000",
-      "  resnet4j serve --model-repository models/ --host 0.0.0.0 --token-file token.txt",
+      "  resnet4j serve --model-repository models/ --host 0.0.0.0 \\",
+      "    --token-file token.txt",
       "  curl --data-binary @samples/digit-6.png localhost:8080/classify \\",
       "    -H 'Content-Type: image/png'",
     })

@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import picocli.CommandLine;
 
@@ -60,6 +61,12 @@ class HelpTest {
       }
       example.lines().forEach(line -> assertTrue(line.length() <= 80, line));
     }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"classify,default auto.", "bench,default 1.", "serve,default 30.", "export,default fp32."})
+  void helpShowsDefaultsAsTyped(String name, String expected) {
+    assertTrue(help(name, 1000).contains(expected), help(name, 1000));
   }
 
   /** picocli's completion script has one list of values per label. */

@@ -8,6 +8,7 @@ import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Path;
@@ -65,6 +66,20 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
         return of(checkpoint, false);
       }
     }
+  }
+
+  /**
+   * A new model, to train: {@linkplain ResNet#initialize random weights} and {@linkplain
+   * #usualPreprocessing the usual preprocessing} of its network.
+   *
+   * @param network of any number of classes
+   * @param labels the names of the classes, as many as the new network has
+   * @param seed the random seed
+   */
+  public static Model initialize(ResNetSpec network, List<String> labels, long seed) {
+    ResNetSpec spec = network.toBuilder().numClasses(labels.size()).includeTop(true).build();
+    return new Model(
+        ResNet.initialize(spec, TorchRandom.manualSeed(seed)), usualPreprocessing(spec), labels);
   }
 
   /**

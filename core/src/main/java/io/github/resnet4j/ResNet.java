@@ -173,36 +173,23 @@ public final class ResNet {
                 + " without --model");
   }
 
-  /** A network for a new task, and the parameters of its head that are new. */
-  public record Transfer(ResNet network, List<String> fresh) {}
-
   /**
-   * A network with the weights of a checkpoint that was trained for other classes: where the head's
-   * shape differs (or the checkpoint has none), it gets initial weights instead. All else is as
-   * strict as {@link #load}.
+   * The same network with a new head for other classes: its last layer with random weights, those
+   * of PyTorch's {@code nn.Linear} after {@code torch.manual_seed}. All other weights are the same.
    *
-   * @param random draws the head
-   * @throws CheckpointException as {@link #load}, for anything but the head
+   * @param classes the number of classes
    */
-  public static Transfer loadForTransfer(ResNetSpec spec, Checkpoint checkpoint, TorchRandom random)
-      throws IOException {
-    Sequential layers = spec.layers();
-    var fit = fit(spec, layers, checkpoint);
-    var fresh = new ArrayList<String>();
-    fit.missing().removeIf(name -> name.startsWith(HEAD) && fresh.add(name));
-    fit.misshaped()
-        .keySet()
-        .removeIf(name -> name.startsWith(HEAD) && (fresh.contains(name) || fresh.add(name)));
-    if (!fit.isExact()) {
-      throw refusal(checkpoint, fit);
+  public ResNet withNewHead(int classes, TorchRandom random) {
+    ResNetSpec other = spec.toBuilder().numClasses(classes).includeTop(true).build();
+    Sequential otherLayers = other.layers();
+    Tensor.checkMemory(state.size());
+    StateDict head = Initialization.torchvision(otherLayers.layers().getLast(), random);
+    var entries = new LinkedHashMap<String, Tensor>();
+    for (Parameter parameter : otherLayers.parameters()) {
+      String name = parameter.name();
+      entries.put(name, (name.startsWith(HEAD) ? head : state).get(name));
     }
-    checkMemory(layers, checkpoint);
-    if (fresh.isEmpty()) {
-      return new Transfer(new ResNet(spec, layers, fit.toState(layers, ResNet::zeros)), List.of());
-    }
-    StateDict initial = Initialization.torchvision(layers, random);
-    StateDict state = fit.toState(layers, parameter -> initial.get(parameter.name()));
-    return new Transfer(new ResNet(spec, layers, state), List.copyOf(fresh));
+    return new ResNet(other, otherLayers, new StateDict(entries));
   }
 
   private static Tensor zeros(Parameter parameter) {

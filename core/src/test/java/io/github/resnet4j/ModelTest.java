@@ -262,23 +262,36 @@ class ModelTest {
     assertTrue(error.getMessage().contains("zip.pth: does not fit the network"));
   }
 
+  /**
+   * Weights: as they are in the file, bit by bit. Head: nn.Linear's U(-1/sqrt(in), 1/sqrt(in)), of
+   * numbers that torch.manual_seed(0); torch.rand(4) prints.
+   */
   @Test
-  void transferReplacesOnlyTheHead() throws IOException {
+  void newHeadKeepsAllOtherWeights() throws IOException {
     try (var checkpoint = Checkpoint.open(Golden.path("checkpoints/zip.pth"))) {
-      var transfer =
-          ResNet.loadForTransfer(
-              tiny().numClasses(5).build(), checkpoint, TorchRandom.manualSeed(0));
-      assertEquals(List.of("fc.weight", "fc.bias"), transfer.fresh());
-      var same = ResNet.loadForTransfer(tiny().build(), checkpoint, TorchRandom.manualSeed(0));
-      assertEquals(List.of(), same.fresh());
+      ResNet network = ResNet.load(tiny().build(), checkpoint);
+      ResNet other = network.withNewHead(5, TorchRandom.manualSeed(0));
+      assertEquals(tiny().numClasses(5).build(), other.spec());
+      for (String name : network.state().entries().keySet()) {
+        if (!name.startsWith("fc.") && !name.endsWith("num_batches_tracked")) {
+          assertArrayEquals(
+              checkpoint.tensors().get(name).toTensor().data(),
+              other.state().get(name).data(),
+              name);
+        }
+      }
+      Tensor head = other.state().get("fc.weight");
+      int in = network.spec().featureChannels();
+      assertArrayEquals(new int[] {5, in}, head.shape());
+      double[] uniform = {0.4963, 0.7682, 0.0885, 0.1320};
+      for (int i = 0; i < uniform.length; i++) {
+        assertEquals((2 * uniform[i] - 1) / Math.sqrt(in), head.data()[i], 1e-4);
+      }
+      assertArrayEquals(new int[] {5}, other.state().get("fc.bias").shape());
+      var headless = ResNet.load(tiny().includeTop(false).build(), checkpoint);
       assertArrayEquals(
-          same.network().state().get("conv1.weight").data(),
-          transfer.network().state().get("conv1.weight").data());
-      assertThrows(
-          CheckpointException.class,
-          () ->
-              ResNet.loadForTransfer(
-                  tiny().channels(8).build(), checkpoint, TorchRandom.manualSeed(0)));
+          head.data(),
+          headless.withNewHead(5, TorchRandom.manualSeed(0)).state().get("fc.weight").data());
     }
   }
 

@@ -87,7 +87,7 @@ final class SparkTrainCommand implements Callable<Integer> {
         (trainer, start, images, recipe) -> {
           try (var machines =
               SparkMachines.open(spark.master(), start, images, recipe, partitions, localSteps)) {
-            trainer.on(machines).run(options.resume);
+            return options.run(trainer.withMachines(machines));
           }
         });
   }

@@ -34,7 +34,6 @@ final class TrainCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException, InterruptedException {
     return options.train(
-        () -> options.localData(decoding.decoder()),
-        (trainer, _, _, _) -> trainer.run(options.resume));
+        () -> options.localData(decoding.decoder()), (trainer, _, _, _) -> options.run(trainer));
   }
 }

@@ -1,23 +1,16 @@
 package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Model;
-import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
-import io.github.resnet4j.Stem;
 import io.github.resnet4j.Weights;
-import io.github.resnet4j.checkpoint.Checkpoint;
-import io.github.resnet4j.engine.CompileOptions;
-import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.figures.TrainingReport;
 import io.github.resnet4j.image.Augmentation;
 import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Preprocessing;
-import io.github.resnet4j.nn.StateDict;
-import io.github.resnet4j.tensor.Tensor;
-import io.github.resnet4j.tensor.TorchRandom;
 import io.github.resnet4j.train.Dataset;
 import io.github.resnet4j.train.Evaluation;
 import io.github.resnet4j.train.EventFile;
+import io.github.resnet4j.train.FineTuning;
 import io.github.resnet4j.train.Mixing;
 import io.github.resnet4j.train.Optimizer.Method;
 import io.github.resnet4j.train.Recipe;
@@ -27,7 +20,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -308,7 +300,7 @@ final class TrainingOptions {
 
   /** Runs a training: in this process, or on Spark. */
   interface Place {
-    void run(Trainer trainer, Model start, Dataset images, Recipe recipe)
+    Trainer.Result run(Trainer trainer, Model start, Dataset images, Recipe recipe)
         throws IOException, InterruptedException;
   }
 
@@ -335,7 +327,13 @@ final class TrainingOptions {
     Recipe chosen = recipe(network);
     requireLayers(network);
     Dataset images = source.read();
-    Model start = start(pretrained, withClasses(network, images.classes()), images.classes());
+    Model start =
+        pretrained.isPresent()
+            ? FineTuning.of(pretrained.get(), images).withRecipe(chosen).start()
+            : Model.initialize(network, images.classes(), seed);
+    if (preprocessingFile != null) {
+      start = start.withPreprocessing(Preprocessing.fromJson(preprocessingFile));
+    }
     String title =
         "%s on %s".formatted(model == null ? start.network().spec().block() : model, data);
     System.err.printf(
@@ -349,13 +347,12 @@ final class TrainingOptions {
     try (var printer = new TrainingPrinter(chosen, batch, strict);
         var events = new EventFile(output, System.currentTimeMillis() / 1000)) {
       var heldOut = new HeldOut(output, Path.of(data), images);
-      var saving = Duration.ofMillis((long) (saveEvery * 60_000));
       var trainer =
-          new Trainer(
-              start, images, chosen, threads, output, saving, List.of(heldOut, printer, events));
-      place.run(trainer, start, images, chosen);
-      printer.close();
-      Evaluation best = evaluateBest(images);
+          new Trainer(start, images, chosen)
+              .withThreads(threads)
+              .withSaveInterval(Duration.ofMillis((long) (saveEvery * 60_000)))
+              .withListeners(heldOut, printer, events);
+      Evaluation best = place.run(trainer, start, images, chosen).evaluation();
       TrainingReport.write(output, title, chosen.lines(), printer.epochs(), best);
       printer.printEnd(output, best);
     } catch (ArithmeticException e) { // it diverged
@@ -371,11 +368,9 @@ final class TrainingOptions {
     return Main.OK;
   }
 
-  private Evaluation evaluateBest(Dataset images) throws IOException {
-    Model best = Model.load(output.resolve("best.safetensors"));
-    try (Session session = best.network().compile(CompileOptions.defaults().withThreads(threads))) {
-      return Evaluation.of(best, images.val(), session, _ -> {}, _ -> {});
-    }
+  /** Begins the training, or resumes it, as the options say. */
+  Trainer.Result run(Trainer trainer) throws IOException, InterruptedException {
+    return resume ? trainer.resume(output) : trainer.run(output);
   }
 
   /** The weights to begin with, if there are any. */
@@ -411,65 +406,21 @@ final class TrainingOptions {
     }
   }
 
-  /** The network to begin with, for these classes. */
-  private Model start(Optional<Weights> pretrained, ResNetSpec spec, List<String> classes)
-      throws IOException {
-    var random = TorchRandom.manualSeed(seed);
-    ResNet network;
-    if (pretrained.isEmpty()) {
-      network = ResNet.initialize(spec, random);
-    } else {
-      try (var checkpoint = Checkpoint.open(pretrained.get().file())) {
-        network = ResNet.loadForTransfer(spec, checkpoint, random).network();
-      }
-      if (pretrained.get().labels().filter(labels -> !labels.equals(classes)).isPresent()) {
-        network = withNewHead(network, random);
-      }
-    }
-    Preprocessing preprocessing =
-        pretrained.flatMap(Weights::preprocessing).orElseGet(() -> Model.usualPreprocessing(spec));
-    if (preprocessingFile != null) {
-      preprocessing = Preprocessing.fromJson(preprocessingFile);
-    }
-    return new Model(network, preprocessing, classes);
-  }
-
-  /** As many classes, but others: what the head knows is of no use. */
-  private static ResNet withNewHead(ResNet network, TorchRandom random) {
-    StateDict fresh = ResNet.initialize(network.spec(), random).state();
-    var entries = new LinkedHashMap<String, Tensor>(network.state().entries());
-    entries.replaceAll((name, tensor) -> name.startsWith("fc.") ? fresh.get(name) : tensor);
-    return network.withState(new StateDict(entries));
-  }
-
-  private static ResNetSpec withClasses(ResNetSpec spec, List<String> classes) {
-    return spec.toBuilder().numClasses(classes.size()).includeTop(true).build();
-  }
-
   private Recipe recipe(ResNetSpec spec) {
-    String usual =
-        weights != null
-            ? "finetune"
-            : spec.stem() instanceof Stem.SmallImage ? "small-images" : "torchvision-v1";
-    Recipe preset = preset(recipe == null ? usual : recipe);
+    Recipe preset = preset(spec);
+    if (scaleRate) {
+      preset = preset.scaledTo(or(batch, preset.batch()));
+    }
     Schedule schedule = preset.schedule();
     int all = or(epochs, schedule.epochs());
-    int rising =
-        or(
-            warmup,
-            Math.min(scaleRate ? Math.max(5, schedule.warmup()) : schedule.warmup(), all - 1));
-    double usualRate = schedule.rate();
-    if (scaleRate) {
-      usualRate *= (double) or(batch, preset.batch()) / preset.batch();
-    }
     Augmentation augmentation = preset.augmentation();
     return preset.toBuilder()
         .schedule(
             new Schedule(
                 or(kind, schedule.kind()),
-                or(rate, usualRate),
+                or(rate, schedule.rate()),
                 all,
-                rising,
+                or(warmup, Math.min(schedule.warmup(), all - 1)),
                 or(milestones, schedule.milestones())))
         .batch(or(batch, preset.batch()))
         .accumulate(or(accumulate, preset.accumulate()))
@@ -496,9 +447,12 @@ final class TrainingOptions {
         .build();
   }
 
-  private static Recipe preset(String name) {
+  private Recipe preset(ResNetSpec spec) {
+    if (recipe == null) {
+      return weights == null ? Recipe.defaultFor(spec) : Recipe.named("finetune");
+    }
     try {
-      return Recipe.named(name);
+      return Recipe.named(recipe);
     } catch (IllegalArgumentException e) {
       throw new UsageException("--recipe: " + e.getMessage());
     }

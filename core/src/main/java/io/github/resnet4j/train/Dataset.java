@@ -39,6 +39,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   private static final Comparator<String> BY_CODE_POINT =
       Comparator.comparing(name -> name.codePoints().toArray(), Arrays::compare);
 
+  private static final double SPLIT = 0.2;
   private static final int CIFAR_SIDE = 32;
   private static final int DIGIT_SIDE = 8;
   private static final int DIGIT_IMAGE = 160;
@@ -69,6 +70,17 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     classes = List.copyOf(classes);
     train = List.copyOf(train);
     val = List.copyOf(val);
+  }
+
+  /**
+   * The images of a folder: {@code train/CLASS/*.jpg} and {@code val/CLASS/*.jpg}, or {@code
+   * CLASS/*.jpg}, of which a fifth of each class is held out for validation; or CIFAR's binary
+   * files.
+   *
+   * @throws IOException if it cannot be read, or has nothing to train on
+   */
+  public static Dataset of(Path folder) throws IOException {
+    return of(folder, SPLIT, 0);
   }
 
   /**

@@ -2,6 +2,7 @@ package io.github.resnet4j.train;
 
 import io.github.resnet4j.Model;
 import io.github.resnet4j.Prediction;
+import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.train.Dataset.Example;
@@ -37,9 +38,24 @@ public record Evaluation(
       Example example, int predicted, double probability, double truthProbability) {}
 
   /**
-   * Runs a model on images; what cannot be read is left out.
+   * Runs a model on images, on all cores; what cannot be read is left out.
    *
-   * @param examples their labels are indices into the classifier's
+   * @param examples their labels are indices into the model's
+   */
+  public static Evaluation of(Model model, List<Example> examples) {
+    return of(model, examples, CompileOptions.defaults());
+  }
+
+  /** The same with options for compiling the network. */
+  public static Evaluation of(Model model, List<Example> examples, CompileOptions options) {
+    try (Session session = model.network().compile(options)) {
+      return of(model, examples, session, _ -> {}, _ -> {});
+    }
+  }
+
+  /**
+   * The same with a session of one's own.
+   *
    * @param session the network, compiled
    * @param progress hears how many are done
    * @param unreadable hears what could not be read

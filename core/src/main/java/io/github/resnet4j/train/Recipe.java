@@ -1,5 +1,7 @@
 package io.github.resnet4j.train;
 
+import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.Stem;
 import io.github.resnet4j.image.Augmentation;
 import io.github.resnet4j.image.Augmentation.Crop;
 import io.github.resnet4j.messages.Suggestion;
@@ -68,6 +70,9 @@ public record Recipe(
   private static final Augmentation IMAGENET = Augmentation.of(Crop.RANDOM_RESIZED, true);
 
   private static final String OFF = "none";
+
+  /** The warm-up epochs of arXiv 1706.02677. */
+  private static final int WARMUP = 5;
 
   private static final Map<String, Recipe> NAMED = named();
 
@@ -176,6 +181,31 @@ public record Recipe(
               .formatted(name, Suggestion.of(name, names()), String.join(", ", names())));
     }
     return recipe;
+  }
+
+  /**
+   * The recipe for training a network from random weights: {@code small-images} for a network for
+   * small images, else {@code torchvision-v1}.
+   */
+  public static Recipe defaultFor(ResNetSpec network) {
+    return named(network.stem() instanceof Stem.SmallImage ? "small-images" : "torchvision-v1");
+  }
+
+  /**
+   * This recipe for another batch size, by the linear scaling rule: the learning rate is multiplied
+   * by as much as the batch size is, with at least 5 warm-up epochs, or all but one where there are
+   * fewer (Goyal et al., arXiv 1706.02677, sections 2.1 and 2.2).
+   *
+   * @throws IllegalArgumentException if the batch size is less than 1
+   */
+  public Recipe scaledTo(int otherBatch) {
+    double rate = schedule.rate() * otherBatch / batch;
+    int warmup = Math.min(Math.max(WARMUP, schedule.warmup()), schedule.epochs() - 1);
+    return toBuilder()
+        .batch(otherBatch)
+        .schedule(
+            new Schedule(schedule.kind(), rate, schedule.epochs(), warmup, schedule.milestones()))
+        .build();
   }
 
   /** Whether a parameter belongs to a part of a network, named as for {@link #frozen}. */

@@ -86,6 +86,10 @@ final class RunFolder implements AutoCloseable {
     }
   }
 
+  Path path() {
+    return folder;
+  }
+
   Path file(String name) {
     return folder.resolve(name);
   }

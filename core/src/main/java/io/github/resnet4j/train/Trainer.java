@@ -1,26 +1,18 @@
 package io.github.resnet4j.train;
 
 import io.github.resnet4j.Model;
-import io.github.resnet4j.checkpoint.StoredTensor;
-import io.github.resnet4j.engine.ParameterArrays;
-import io.github.resnet4j.engine.TrainingSession;
-import io.github.resnet4j.nn.StateDict;
-import io.github.resnet4j.train.Machines.Contribution;
-import io.github.resnet4j.train.Machines.Part;
-import io.github.resnet4j.train.Rounds.PlannedStep;
+import io.github.resnet4j.engine.CompileOptions;
 import java.io.IOException;
 import java.lang.reflect.RecordComponent;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Random;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -40,19 +32,10 @@ import org.jspecify.annotations.Nullable;
  * folder.
  */
 public final class Trainer {
-  private static final String MODEL = "model.";
-  private static final String AVERAGE = "average.";
-  private static final String EPOCHS = "epochs";
-
-  /** A loss that is so many times the one of guessing does not come down again. */
-  private static final double DIVERGED = 1000;
+  private static final Duration SAVE_INTERVAL = Duration.ofMinutes(10);
 
   /** The part of the memory that is planned with: the JVM and its collector need some. */
   private static final double PLANNED = 0.8;
-
-  private static final String HEADER =
-      "epoch,rate,train_loss,train_accuracy,val_loss,val_accuracy,images_per_second,"
-          + "step_images_per_second,load_images_per_second";
 
   /**
    * The results of an epoch; losses are cross-entropies, accuracies fractions of 1. Without
@@ -74,7 +57,16 @@ public final class Trainer {
       double imagesPerSecond,
       double stepImagesPerSecond,
       double loadImagesPerSecond) {
-    private String line() {
+    private static final String HEADER =
+        "epoch,rate,train_loss,train_accuracy,val_loss,val_accuracy,images_per_second,"
+            + "step_images_per_second,load_images_per_second";
+
+    /** The lines of {@code metrics.csv}. */
+    static List<String> toCsv(List<Epoch> epochs) {
+      return Stream.concat(Stream.of(HEADER), epochs.stream().map(Epoch::line)).toList();
+    }
+
+    String line() {
       return String.format(
           Locale.ROOT,
           "%d,%.6g,%.5f,%.4f,%.5f,%.4f,%.1f,%.1f,%.1f",
@@ -157,41 +149,39 @@ public final class Trainer {
     default void unreadable(IOException failure) throws IOException {}
   }
 
-  /** How far an epoch has come. */
-  private static final class Progress {
-    int epoch;
-    int done;
-    int read;
-    int right;
-    double loss;
-  }
+  /**
+   * The result of a training.
+   *
+   * @param last the model after the last epoch
+   * @param best the model after the epoch with the highest validation accuracy
+   * @param evaluation of the best model on the validation images; of no image where there are none
+   */
+  public record Result(Model last, Model best, Evaluation evaluation) {}
 
-  private final Model start;
-  private final Dataset data;
-  private final Recipe recipe;
-  private final int threads;
-  private final Path output;
-  private final Duration saveEvery;
-  private final List<Listener> listeners;
-  private final @Nullable Machines machines;
-  private final List<Epoch> history = new ArrayList<>();
+  final Model start;
+  final Dataset data;
+  final Recipe recipe;
+  final int threads;
+  final Duration saveInterval;
+  final List<Listener> listeners;
+  final @Nullable Machines machines;
 
   /**
+   * A training on all cores of this machine.
+   *
    * @param start the network to begin with, its preprocessing and the classes' names
-   * @param output the folder for the files
-   * @param saveEvery how much work a killed run may lose; at most an epoch's
    * @throws IllegalArgumentException if network and images have different classes, or the recipe
    *     names layers that the network lacks
    */
-  public Trainer(
-      Model start,
-      Dataset data,
-      Recipe recipe,
-      int threads,
-      Path output,
-      Duration saveEvery,
-      List<Listener> listeners) {
-    this(start, data, recipe, threads, output, saveEvery, listeners, null);
+  public Trainer(Model start, Dataset data, Recipe recipe) {
+    this(
+        start,
+        data,
+        recipe,
+        Runtime.getRuntime().availableProcessors(),
+        SAVE_INTERVAL,
+        List.of(),
+        null);
   }
 
   private Trainer(
@@ -199,25 +189,41 @@ public final class Trainer {
       Dataset data,
       Recipe recipe,
       int threads,
-      Path output,
-      Duration saveEvery,
+      Duration saveInterval,
       List<Listener> listeners,
       @Nullable Machines machines) {
     if (start.network().spec().numClasses() != data.classes().size()) {
       throw new IllegalArgumentException(
-          "the network has %d classes, the folder %d"
+          "the network has %d classes, the data set %d"
               .formatted(start.network().spec().numClasses(), data.classes().size()));
     }
     this.start = start;
     this.data = data;
     this.recipe = recipe;
     this.threads = threads;
-    this.output = output;
-    this.saveEvery = saveEvery;
+    this.saveInterval = saveInterval;
     this.listeners = List.copyOf(listeners);
     this.machines = machines;
     Recipe.requireLayers(start.network().layers(), recipe.frozen());
     Recipe.requireLayers(start.network().layers(), recipe.rates().keySet());
+  }
+
+  /** The same training on this number of threads; the default is one for each core. */
+  public Trainer withThreads(int count) {
+    return new Trainer(start, data, recipe, count, saveInterval, listeners, machines);
+  }
+
+  /**
+   * The same training with another interval between saved states within an epoch, the most work
+   * that a killed run loses; the default is 10 minutes. A state is saved after each epoch too.
+   */
+  public Trainer withSaveInterval(Duration interval) {
+    return new Trainer(start, data, recipe, threads, interval, listeners, machines);
+  }
+
+  /** The same training with these listeners in place of others. */
+  public Trainer withListeners(Listener... all) {
+    return new Trainer(start, data, recipe, threads, saveInterval, List.of(all), machines);
   }
 
   /**
@@ -226,8 +232,8 @@ public final class Trainer {
    * one machine that cuts its steps into the parts of all, but for the order in which gradients are
    * added, and for batch norm's running statistics, which are the mean of the machines'.
    */
-  public Trainer on(Machines others) {
-    return new Trainer(start, data, recipe, threads, output, saveEvery, listeners, others);
+  public Trainer withMachines(Machines others) {
+    return new Trainer(start, data, recipe, threads, saveInterval, listeners, others);
   }
 
   /**
@@ -249,7 +255,7 @@ public final class Trainer {
         : Learner.fitting(start, recipe, share, threads, memory);
   }
 
-  private int microBatch() {
+  int microBatch() {
     return machines != null
         ? machines.microBatch()
         : microBatch(start, recipe, data.train().size(), 1, threads, availableMemory());
@@ -273,90 +279,45 @@ public final class Trainer {
   /**
    * Trains to the end.
    *
-   * @param resume whether to resume from {@code state.safetensors} if there is one: with the same
-   *     network, preprocessing, images and recipe, but for the number of epochs, which may be
-   *     larger: then schedules go on as if it had been so from the beginning
-   * @return the trained network
-   * @throws IOException if files cannot be written, another training runs in the folder, the state
-   *     is of another training, or no image can be read
+   * @param output the folder for the files
+   * @throws IOException if files cannot be written, the folder has a training in it already, or no
+   *     image can be read
    * @throws IllegalArgumentException if the memory does not suffice, or a batch norm would see a
    *     single value per channel
    * @throws ArithmeticException if the training diverges: the loss is NaN, infinite or a thousand
    *     times that of guessing; the files are those of the epoch before
    */
-  public Model run(boolean resume) throws IOException, InterruptedException {
-    try (var folder = RunFolder.lock(output);
-        RunFolder.@Nullable Saved saved = resume && folder.hasState() ? folder.open() : null) {
-      int microBatch;
-      int planned = recipe.schedule().epochs();
-      Map<String, String> fields = fields();
-      if (saved == null) {
-        microBatch = microBatch();
-      } else {
-        saved.check(fields, List.of(EPOCHS));
-        // Batch norm depends on it, so it does not follow the memory of the moment.
-        microBatch =
-            recipe.accumulate() > 0 ? microBatch() : saved.number("micro_batch").intValue();
-        planned = Integer.parseInt(saved.field(EPOCHS));
-      }
-      // Where others compute, this machine has but weights and an optimizer.
-      int own = machines == null ? microBatch : 1;
-      try (var learner =
-          new Learner(start.network(), start.preprocessing(), recipe, own, threads)) {
-        checkBatchNorm(microBatch, learner.session());
-        WeightAverage average =
-            recipe.averaging() > 0
-                ? new WeightAverage(learner.session(), recipe.averaging())
-                : null;
-        var run =
-            new Run(folder, fields, microBatch, learner, rounds(learner, microBatch), average);
-        var progress = new Progress();
-        if (saved != null) {
-          resume(saved, run, progress);
-        }
-        var begin = new Start(microBatch, run.optimizer().steps(), List.copyOf(history), planned);
-        for (Listener listener : listeners) {
-          listener.begin(begin);
-        }
-        while (progress.epoch < recipe.schedule().epochs()) {
-          epoch(run, progress);
-        }
-        return model(run);
-      }
-    }
+  public Result run(Path output) throws IOException, InterruptedException {
+    return run(output, false);
   }
 
-  private Rounds rounds(Learner learner, int microBatch) {
-    if (machines == null) {
-      return new Rounds.OneMachine(learner, data);
-    }
-    int share = Math.ceilDiv(batch(), machines.count());
-    return new Rounds.SeveralMachines(
-        machines, learner, Math.ceilDiv(share, microBatch), !recipe.frozenStatistics());
+  /**
+   * Resumes the training of a folder, or begins it if there is none. Network, preprocessing, images
+   * and recipe must be the same, but for the number of epochs, which may be larger: then schedules
+   * go on as if it had been so from the beginning.
+   *
+   * @throws IOException as {@link #run}, and if the folder has another training in it
+   */
+  public Result resume(Path output) throws IOException, InterruptedException {
+    return run(output, true);
   }
 
-  /** Fails before the first step where a later one would have a micro-batch that is too small. */
-  private void checkBatchNorm(int microBatch, TrainingSession session) {
-    int smallest = microBatch;
-    for (PlannedStep step : plan(0, 0, microBatch)) {
-      for (Part part : step.parts()) {
-        smallest = Math.min(smallest, part.images().size());
+  private Result run(Path output, boolean resume) throws IOException, InterruptedException {
+    Model last;
+    try (var folder = RunFolder.lock(output)) {
+      if (!resume && folder.hasState()) {
+        throw new IOException(
+            output + ": contains a training already; resume it, or choose another output folder");
       }
+      last = TrainingRun.run(this, folder, resume);
     }
-    try {
-      session.checkBatch(smallest);
-    } catch (IllegalArgumentException e) {
-      throw new IllegalArgumentException(
-          ("%s: %,d training images in batches of %,d, in micro-batches of at most %,d, leave one"
-                  + " image alone; choose another batch size, fewer gradient accumulation steps,"
-                  + " larger images, or freeze the batch-norm statistics")
-              .formatted(e.getMessage(), data.train().size(), batch(), microBatch),
-          e);
-    }
+    Model best = Model.load(output.resolve("best.safetensors"));
+    var options = CompileOptions.defaults().withThreads(threads);
+    return new Result(last, best, Evaluation.of(best, data.val(), options));
   }
 
   /** What this training is, by names for people: a state of another one is refused by them. */
-  private Map<String, String> fields() throws IOException {
+  Map<String, String> fields() throws IOException {
     var fields = new LinkedHashMap<String, String>(recipe.fields());
     addFields("network", start.network().spec(), fields);
     addFields("preprocessing", start.preprocessing(), fields);
@@ -377,300 +338,6 @@ public final class Trainer {
       } catch (ReflectiveOperationException e) {
         throw new IllegalStateException(e);
       }
-    }
-  }
-
-  /** What works together in a run. */
-  private record Run(
-      RunFolder folder,
-      Map<String, String> fields,
-      int microBatch,
-      Learner learner,
-      Rounds rounds,
-      @Nullable WeightAverage average) {
-    TrainingSession session() {
-      return learner.session();
-    }
-
-    Optimizer optimizer() {
-      return learner.optimizer();
-    }
-
-    /** Puts the average in the weights' place, and at the second call back. */
-    void exchange() {
-      if (average != null) {
-        average.exchange();
-      }
-    }
-  }
-
-  /** The model as it is now: with averaged weights, where the recipe says so. */
-  private Model model(Run run) {
-    run.exchange();
-    StateDict state = run.session().state();
-    run.exchange();
-    return start.withNetwork(start.network().withState(state));
-  }
-
-  private double rate(int epoch, int step, int steps) {
-    List<Double> losses =
-        history.stream()
-            .map(each -> Double.isNaN(each.valLoss()) ? each.trainLoss() : each.valLoss())
-            .toList();
-    return recipe.schedule().at(epoch, step, steps, losses);
-  }
-
-  private void epoch(Run run, Progress progress) throws IOException, InterruptedException {
-    long begin = System.nanoTime();
-    int before = progress.done;
-    var times = Contribution.none();
-    learn(run, progress, times);
-    double seconds = (System.nanoTime() - begin) / 1e9;
-    int count = data.train().size() - before;
-    Model now = model(run);
-    Contribution held = look(run);
-    int together = run.rounds.machines();
-    var result =
-        new Epoch(
-            progress.epoch + 1,
-            rate(progress.epoch, 0, Math.ceilDiv(data.train().size(), batch())),
-            progress.loss / progress.read,
-            (double) progress.right / progress.read,
-            held.read == 0 ? Double.NaN : held.loss / held.read,
-            held.read == 0 ? Double.NaN : (double) held.right / held.read,
-            count / seconds,
-            count * together / times.learnSeconds,
-            count * (double) threads * together / times.loadSeconds);
-    if (held.read > 0 && !Double.isFinite(held.loss) || !isFinite(run.session())) {
-      throw diverged(
-          held.read > 0 ? result.valLoss() : Double.NaN, (float) result.rate(), progress);
-    }
-    double best = history.stream().mapToDouble(Epoch::score).max().orElse(-1);
-    history.add(result);
-    if (result.score() > best) {
-      now.save(run.folder.file("best.safetensors"));
-    }
-    now.save(run.folder.file("last.safetensors"));
-    progress.epoch++;
-    progress.done = 0;
-    progress.read = 0;
-    progress.right = 0;
-    progress.loss = 0;
-    save(run, progress);
-    var lines = new ArrayList<String>();
-    lines.add(HEADER);
-    history.forEach(epoch -> lines.add(epoch.line()));
-    run.folder.writeLines("metrics.csv", lines);
-    for (Listener listener : listeners) {
-      listener.epoch(result);
-    }
-  }
-
-  private int batch() {
-    return Math.min(recipe.batch(), data.train().size());
-  }
-
-  private static boolean isFinite(TrainingSession session) {
-    var arrays = new ArrayList<float[]>(session.statistics());
-    arrays.add(session.parameters().weights());
-    for (float[] array : arrays) {
-      for (float value : array) {
-        if (!Float.isFinite(value)) {
-          return false;
-        }
-      }
-    }
-    return true;
-  }
-
-  /**
-   * The steps of an epoch from some image on, which a step begins with. Micro-batches are as equal
-   * as possible, so that none is much smaller than batch norm is used to.
-   */
-  private List<PlannedStep> plan(int epoch, int done, int microBatch) {
-    var order = new ArrayList<Integer>();
-    for (int i = 0; i < data.train().size(); i++) {
-      order.add(i);
-    }
-    Collections.shuffle(order, new Random(seed(epoch)));
-    int batch = batch();
-    var steps = new ArrayList<PlannedStep>();
-    for (int first = done; first < order.size(); first += batch) {
-      int size = Math.min(order.size() - first, batch);
-      int count = Math.ceilDiv(size, microBatch);
-      var parts = new ArrayList<Part>();
-      for (int i = 0; i < count; i++) {
-        int from = first + (int) ((long) size * i / count);
-        int to = first + (int) ((long) size * (i + 1) / count);
-        parts.add(new Part(List.copyOf(order.subList(from, to)), to));
-      }
-      double rate = rate(epoch, first / batch, Math.ceilDiv(order.size(), batch));
-      steps.add(new PlannedStep(first, size, (float) rate, parts));
-    }
-    return steps;
-  }
-
-  private long seed(int epoch) {
-    return recipe.seed() * 31 + epoch;
-  }
-
-  /** The rest of an epoch. */
-  private void learn(Run run, Progress progress, Contribution times)
-      throws IOException, InterruptedException {
-    List<PlannedStep> steps = plan(progress.epoch, progress.done, run.microBatch);
-    int atOnce = run.rounds.steps();
-    long saved = System.nanoTime();
-    for (int i = 0; i < steps.size(); i += atOnce) {
-      List<PlannedStep> now = steps.subList(i, Math.min(steps.size(), i + atOnce));
-      long before = run.optimizer().steps();
-      PlannedStep next = i + atOnce < steps.size() ? steps.get(i + atOnce) : null;
-      Contribution sum =
-          run.rounds.learn(
-              now, next, seed(progress.epoch), (learnt, rate) -> check(learnt, rate, progress));
-      report(sum.failures);
-      PlannedStep last = now.getLast();
-      progress.done = last.first() + last.size();
-      times.learnSeconds += sum.learnSeconds;
-      times.loadSeconds += sum.loadSeconds;
-      if (sum.read == 0) {
-        continue;
-      }
-      if (run.average != null && run.optimizer().steps() > before) {
-        run.average.update();
-      }
-      progress.right += sum.right;
-      progress.loss += sum.loss;
-      progress.read += sum.read;
-      var step =
-          new Step(
-              run.optimizer().steps(),
-              progress.epoch + 1,
-              progress.done,
-              data.train().size(),
-              sum.loss / sum.read,
-              (double) progress.right / progress.read,
-              last.rate());
-      for (Listener listener : listeners) {
-        listener.step(step);
-      }
-      if (System.nanoTime() - saved >= saveEvery.toNanos() && i + atOnce < steps.size()) {
-        save(run, progress);
-        saved = System.nanoTime();
-      }
-    }
-    if (progress.read == 0) {
-      throw new IOException("none of the training images can be used");
-    }
-  }
-
-  private void check(Contribution sum, float rate, Progress progress) {
-    double loss = sum.loss / Math.max(1, sum.read);
-    if (!Double.isFinite(loss) || loss > DIVERGED * guessing()) {
-      throw diverged(loss, rate, progress);
-    }
-  }
-
-  /** The loss of a network that thinks all classes equally likely. */
-  private double guessing() {
-    return Math.log(Math.max(2, data.classes().size()));
-  }
-
-  private ArithmeticException diverged(double loss, float rate, Progress progress) {
-    return new ArithmeticException(
-        String.format(
-            Locale.ROOT,
-            "diverged: the loss is %.3g in epoch %d (guessing gives %.2f); try a lower learning"
-                + " rate (now %s) or more warm-up epochs (now %d); %s",
-            loss,
-            progress.epoch + 1,
-            guessing(),
-            Recipe.number(rate),
-            recipe.schedule().warmup(),
-            history.isEmpty()
-                ? "no model was written yet"
-                : "%s has the model of epoch %d"
-                    .formatted(output.resolve("last.safetensors"), history.size())));
-  }
-
-  /** Losses and counts of the validation images, for the model as it is now. */
-  private Contribution look(Run run) throws IOException, InterruptedException {
-    int count = data.val().size();
-    if (count == 0) {
-      return Contribution.none();
-    }
-    run.exchange();
-    Contribution held = run.rounds.look(count);
-    run.exchange();
-    report(held.failures);
-    return held;
-  }
-
-  private void report(List<String> failures) throws IOException {
-    for (String failure : failures) {
-      for (Listener listener : listeners) {
-        listener.unreadable(new IOException(failure));
-      }
-    }
-  }
-
-  private void save(Run run, Progress progress) throws IOException {
-    var tensors = new LinkedHashMap<String, StoredTensor>();
-    put(MODEL, run.session().state(), tensors);
-    if (run.average != null) {
-      run.exchange();
-      put(AVERAGE, run.session().state(), tensors);
-      run.exchange();
-    }
-    run.optimizer()
-        .namedMemory()
-        .forEach((memory, values) ->
-            put(memory + ".", run.session().parameters().toTensors(values), tensors));
-    Map<String, Object> notes = new LinkedHashMap<>();
-    notes.put("epoch", progress.epoch);
-    notes.put("done", progress.done);
-    notes.put("read", progress.read);
-    notes.put("correct", progress.right);
-    notes.put("loss", progress.loss);
-    notes.put("steps", run.optimizer().steps());
-    notes.put("micro_batch", run.microBatch);
-    notes.put("history", history.stream().map(Epoch::line).toList());
-    run.folder.save(tensors, notes, run.fields);
-  }
-
-  private static void put(String prefix, StateDict state, Map<String, StoredTensor> tensors) {
-    state.entries().forEach((name, tensor) -> tensors.put(prefix + name, StoredTensor.of(tensor)));
-  }
-
-  private void resume(RunFolder.Saved saved, Run run, Progress progress) throws IOException {
-    StateDict like = start.network().state();
-    if (run.average != null) {
-      run.session().load(saved.tensors(AVERAGE, like));
-      run.average.restart();
-    }
-    run.session().load(saved.tensors(MODEL, like));
-    ParameterArrays parameters = run.session().parameters();
-    StateDict trained = parameters.toTensors(parameters.weights());
-    for (Map.Entry<String, float[]> memory : run.optimizer().namedMemory().entrySet()) {
-      parameters.fromTensors(saved.tensors(memory.getKey() + ".", trained), memory.getValue());
-    }
-    progress.epoch = saved.number("epoch").intValue();
-    progress.done = saved.number("done").intValue();
-    progress.read = saved.number("read").intValue();
-    progress.right = saved.number("correct").intValue();
-    progress.loss = saved.number("loss").doubleValue();
-    run.optimizer().resumeAfter(saved.number("steps").longValue());
-    try {
-      for (String line : saved.lines("history")) {
-        history.add(Epoch.of(line));
-      }
-    } catch (NumberFormatException e) {
-      throw saved.notAState();
-    }
-    int begun = progress.epoch + (progress.done > 0 ? 1 : 0);
-    if (begun > recipe.schedule().epochs()) {
-      throw new IllegalArgumentException(
-          "%s: %d epochs were begun already, the recipe has %d: take as many or more"
-              .formatted(output, begun, recipe.schedule().epochs()));
     }
   }
 }

@@ -130,19 +130,23 @@ class MachinesTest {
     }
   }
 
-  private Trainer trainer(Recipe recipe, String output, Ear ear) {
-    return new Trainer(start(), data, recipe, 2, home.resolve(output), Duration.ZERO, List.of(ear));
+  private Trainer trainer(Recipe recipe, Ear ear) {
+    return new Trainer(start(), data, recipe)
+        .withThreads(2)
+        .withSaveInterval(Duration.ZERO)
+        .withListeners(ear);
   }
 
   private Model alone(Recipe recipe, Ear ear) throws IOException, InterruptedException {
-    return trainer(recipe, "alone", ear).run(false);
+    return trainer(recipe, ear).run(home.resolve("alone")).last();
   }
 
   private Model together(Recipe recipe, int count, int localSteps, Ear ear)
       throws IOException, InterruptedException {
-    return trainer(recipe, "together", ear)
-        .on(new Here(data, recipe, count, localSteps))
-        .run(false);
+    return trainer(recipe, ear)
+        .withMachines(new Here(data, recipe, count, localSteps))
+        .run(home.resolve("together"))
+        .last();
   }
 
   private static boolean isStatistic(String name) {
@@ -279,13 +283,13 @@ class MachinesTest {
       String whole = "whole" + localSteps;
       String parts = "parts" + localSteps;
       var machines = new Here(data, recipe, 2, localSteps);
-      trainer(recipe, whole, new Ear()).on(machines).run(false);
+      trainer(recipe, new Ear()).withMachines(machines).run(home.resolve(whole));
       var killed = new Ear();
       killed.endAfterStep = 6;
       assertThrows(
           IllegalStateException.class,
-          () -> trainer(recipe, parts, killed).on(machines).run(false));
-      trainer(recipe, parts, new Ear()).on(machines).run(true);
+          () -> trainer(recipe, killed).withMachines(machines).run(home.resolve(parts)));
+      trainer(recipe, new Ear()).withMachines(machines).resume(home.resolve(parts));
       assertArrayEquals(
           Files.readAllBytes(home.resolve(whole).resolve("last.safetensors")),
           Files.readAllBytes(home.resolve(parts).resolve("last.safetensors")));

@@ -99,15 +99,27 @@ class TrainerTest {
     }
   }
 
-  private Trainer trainer(Recipe recipe, String output, Ear ear) throws IOException {
-    var data = Dataset.of(home.resolve("data"), 0, 0);
-    return new Trainer(start(), data, recipe, 2, home.resolve(output), Duration.ZERO, List.of(ear));
+  private Trainer trainer(Recipe recipe, Ear ear) throws IOException {
+    return new Trainer(start(), Dataset.of(home.resolve("data")), recipe)
+        .withThreads(2)
+        .withSaveInterval(Duration.ZERO)
+        .withListeners(ear);
+  }
+
+  private Trainer.Result run(Recipe recipe, String output, Ear ear)
+      throws IOException, InterruptedException {
+    return trainer(recipe, ear).run(home.resolve(output));
+  }
+
+  private Trainer.Result resume(Recipe recipe, String output, Ear ear)
+      throws IOException, InterruptedException {
+    return trainer(recipe, ear).resume(home.resolve(output));
   }
 
   @Test
   void learnsAndWritesWhatItLearnt() throws IOException, InterruptedException {
     var ear = new Ear();
-    trainer(recipe(12, 0.02), "run", ear).run(false);
+    run(recipe(12, 0.02), "run", ear);
     Trainer.Epoch last = ear.epochs.getLast();
     assertEquals(12, ear.epochs.size());
     assertTrue(last.trainLoss() < 0.6 * ear.epochs.getFirst().trainLoss(), last.toString());
@@ -119,7 +131,7 @@ class TrainerTest {
     Model found = Model.load(home.resolve("run/best.safetensors"));
     int right = 0;
     try (var session = found.network().compile(CompileOptions.defaults())) {
-      for (var example : Dataset.of(home.resolve("data"), 0, 0).val()) {
+      for (var example : Dataset.of(home.resolve("data")).val()) {
         var top = found.classify(Path.of(example.name()), 1, session).getFirst();
         right += top.label().equals(found.labels().get(example.label())) ? 1 : 0;
       }
@@ -129,12 +141,11 @@ class TrainerTest {
 
   @Test
   void aKilledRunEndsAsOneThatWasNotKilled() throws IOException, InterruptedException {
-    trainer(recipe(3, 0.02), "whole", new Ear()).run(false);
+    run(recipe(3, 0.02), "whole", new Ear());
     var ear = new Ear();
     ear.endAfter = 1;
-    assertThrows(
-        IllegalStateException.class, () -> trainer(recipe(3, 0.02), "parts", ear).run(false));
-    trainer(recipe(3, 0.02), "parts", new Ear()).run(true);
+    assertThrows(IllegalStateException.class, () -> run(recipe(3, 0.02), "parts", ear));
+    resume(recipe(3, 0.02), "parts", new Ear());
     for (String file : List.of("last.safetensors", "best.safetensors")) {
       assertArrayEquals(
           Files.readAllBytes(home.resolve("whole").resolve(file)),
@@ -146,13 +157,12 @@ class TrainerTest {
 
   @Test
   void aRunKilledWithinAnEpochEndsAsOneThatWasNotKilled() throws IOException, InterruptedException {
-    trainer(richRecipe(2), "whole", new Ear()).run(false);
+    run(richRecipe(2), "whole", new Ear());
     var ear = new Ear();
     ear.endAfterStep = 8; // of 5 in each epoch: in the middle of the second, after a saved step
-    assertThrows(
-        IllegalStateException.class, () -> trainer(richRecipe(2), "parts", ear).run(false));
+    assertThrows(IllegalStateException.class, () -> run(richRecipe(2), "parts", ear));
     var rest = new Ear();
-    trainer(richRecipe(2), "parts", rest).run(true);
+    resume(richRecipe(2), "parts", rest);
     assertEquals(1, rest.epochs.size());
     for (String file : List.of("last.safetensors", "best.safetensors")) {
       assertArrayEquals(
@@ -164,16 +174,15 @@ class TrainerTest {
 
   @Test
   void anotherTrainingsStateIsRefused() throws IOException, InterruptedException {
-    trainer(recipe(1, 0.02), "run", new Ear()).run(false);
+    run(recipe(1, 0.02), "run", new Ear());
     var e =
-        assertThrows(
-            CheckpointException.class, () -> trainer(recipe(1, 0.05), "run", new Ear()).run(true));
+        assertThrows(CheckpointException.class, () -> resume(recipe(1, 0.05), "run", new Ear()));
     assertTrue(e.getMessage().contains("learning rate was 0.02, is 0.05"), e.getMessage());
   }
 
   @Test
   void otherPreprocessingIsRefusedWithBothValues() throws IOException, InterruptedException {
-    trainer(recipe(1, 0.02), "run", new Ear()).run(false);
+    run(recipe(1, 0.02), "run", new Ear());
     var other =
         start()
             .withPreprocessing(
@@ -184,22 +193,16 @@ class TrainerTest {
                     Interpolation.BICUBIC,
                     List.of(.5f, .5f, .5f),
                     List.of(.3f, .3f, .3f)));
-    var again =
-        new Trainer(
-            other,
-            Dataset.of(home.resolve("data"), 0, 0),
-            recipe(1, 0.02),
-            2,
-            home.resolve("run"),
-            Duration.ZERO,
-            List.of());
-    String message = assertThrows(CheckpointException.class, () -> again.run(true)).getMessage();
+    var again = new Trainer(other, Dataset.of(home.resolve("data")), recipe(1, 0.02));
+    String message =
+        assertThrows(CheckpointException.class, () -> again.resume(home.resolve("run")))
+            .getMessage();
     assertTrue(message.contains("preprocessing interpolation was bilinear, is bicubic"), message);
   }
 
   @Test
   void renamedAndChangedImagesOfTheSameNumberAreRefused() throws IOException, InterruptedException {
-    trainer(recipe(1, 0.02), "run", new Ear()).run(false);
+    run(recipe(1, 0.02), "run", new Ear());
     Path image = home.resolve("data/train/disc/0.png");
     Path renamed = Files.move(image, home.resolve("data/train/disc/zero.png"));
     assertTrue(refusal().contains("training images of class 'disc' was 24 (checksum"), refusal());
@@ -216,21 +219,20 @@ class TrainerTest {
     // Where the folder lies does not matter.
     Files.move(home.resolve("data"), home.resolve("moved"));
     Files.createSymbolicLink(home.resolve("data"), home.resolve("moved"));
-    trainer(recipe(1, 0.02), "run", new Ear()).run(true);
+    resume(recipe(1, 0.02), "run", new Ear());
   }
 
   private String refusal() {
-    return assertThrows(
-            CheckpointException.class, () -> trainer(recipe(1, 0.02), "run", new Ear()).run(true))
+    return assertThrows(CheckpointException.class, () -> resume(recipe(1, 0.02), "run", new Ear()))
         .getMessage();
   }
 
   @Test
   void resumingWithMoreEpochsExtends() throws IOException, InterruptedException {
-    trainer(recipe(3, 0.02), "whole", new Ear()).run(false);
-    trainer(recipe(2, 0.02), "parts", new Ear()).run(false);
+    run(recipe(3, 0.02), "whole", new Ear());
+    run(recipe(2, 0.02), "parts", new Ear());
     var ear = new Ear();
-    trainer(recipe(3, 0.02), "parts", ear).run(true);
+    resume(recipe(3, 0.02), "parts", ear);
     assertEquals(1, ear.epochs.size());
     assertEquals(2, ear.planned);
     assertArrayEquals( // of a constant rate
@@ -238,8 +240,7 @@ class TrainerTest {
         Files.readAllBytes(home.resolve("parts/last.safetensors")));
     var e =
         assertThrows(
-            IllegalArgumentException.class,
-            () -> trainer(recipe(1, 0.02), "parts", new Ear()).run(true));
+            IllegalArgumentException.class, () -> resume(recipe(1, 0.02), "parts", new Ear()));
     assertTrue(e.getMessage().contains("3 epochs were begun already"), e.getMessage());
   }
 
@@ -251,28 +252,23 @@ class TrainerTest {
           @Override
           public void begin(Trainer.Start start) {
             var e =
-                assertThrows(
-                    IOException.class, () -> trainer(recipe(1, 0.02), "run", new Ear()).run(true));
+                assertThrows(IOException.class, () -> resume(recipe(1, 0.02), "run", new Ear()));
             second.add(String.valueOf(e.getMessage()));
           }
         };
-    trainer(recipe(1, 0.02), "run", ear).run(false);
+    run(recipe(1, 0.02), "run", ear);
     assertTrue(second.getFirst().contains("another training is running"), second.toString());
-    trainer(recipe(2, 0.02), "run", new Ear()).run(true); // the lock is gone
+    resume(recipe(2, 0.02), "run", new Ear()); // the lock is gone
   }
 
-  private Trainer ofTinyImages(Recipe recipe) throws IOException {
+  private void trainOnTinyImages(Recipe recipe, Ear ear) throws IOException, InterruptedException {
     var preprocessing =
         new Preprocessing(
             4, 4, 4, Interpolation.BILINEAR, List.of(.5f, .5f, .5f), List.of(.3f, .3f, .3f));
-    return new Trainer(
-        start().withPreprocessing(preprocessing),
-        Dataset.of(home.resolve("data"), 0, 0),
-        recipe,
-        2,
-        home.resolve("tiny"),
-        Duration.ZERO,
-        List.of());
+    new Trainer(start().withPreprocessing(preprocessing), Dataset.of(home.resolve("data")), recipe)
+        .withThreads(2)
+        .withListeners(ear)
+        .run(home.resolve("tiny"));
   }
 
   /** PyTorch: "Expected more than 1 value per channel when training". */
@@ -282,7 +278,7 @@ class TrainerTest {
     Recipe parts = recipe(1, 0.02).toBuilder().batch(8).accumulate(8).build();
     for (Recipe each : List.of(last, parts)) {
       String message =
-          assertThrows(IllegalArgumentException.class, () -> ofTinyImages(each).run(false))
+          assertThrows(IllegalArgumentException.class, () -> trainOnTinyImages(each, new Ear()))
               .getMessage();
       assertTrue(
           message.startsWith("batch norm 'layer3.0.bn1' expects more than 1 value per channel"),
@@ -290,7 +286,7 @@ class TrainerTest {
       assertTrue(message.contains("choose another batch size"), message);
       assertTrue(Files.notExists(home.resolve("tiny/state.safetensors")));
     }
-    ofTinyImages(last.toBuilder().frozenStatistics(true).build()).run(false);
+    trainOnTinyImages(last.toBuilder().frozenStatistics(true).build(), new Ear());
   }
 
   @Test
@@ -300,23 +296,7 @@ class TrainerTest {
       Files.writeString(home.resolve("data/train/square/" + i + ".png"), "not an image");
     }
     var ear = new Ear();
-    new Trainer(
-            start()
-                .withPreprocessing(
-                    new Preprocessing(
-                        4,
-                        4,
-                        4,
-                        Interpolation.BILINEAR,
-                        List.of(.5f, .5f, .5f),
-                        List.of(.3f, .3f, .3f))),
-            Dataset.of(home.resolve("data"), 0, 0),
-            recipe(3, 0.02).toBuilder().batch(6).build(),
-            2,
-            home.resolve("run"),
-            Duration.ZERO,
-            List.of(ear))
-        .run(false);
+    trainOnTinyImages(recipe(3, 0.02).toBuilder().batch(6).build(), ear);
     assertEquals(3, ear.epochs.size());
     assertTrue(
         ear.unreadable.stream().anyMatch(line -> line.contains("more than 1 value per channel")),
@@ -331,7 +311,7 @@ class TrainerTest {
             .method(Optimizer.Method.AdamW.USUAL)
             .build();
     var ear = new Ear();
-    var e = assertThrows(ArithmeticException.class, () -> trainer(recipe, "run", ear).run(false));
+    var e = assertThrows(ArithmeticException.class, () -> run(recipe, "run", ear));
     assertTrue(e.getMessage().startsWith("diverged: the loss is "), e.getMessage());
     int done = ear.epochs.size();
     assertTrue(done > 0, e.getMessage());
@@ -377,27 +357,23 @@ class TrainerTest {
   void anUnreadableImageIsSaidAndLeftOut() throws IOException, InterruptedException {
     Files.writeString(home.resolve("data/train/disc/broken.png"), "no image");
     var ear = new Ear();
-    trainer(recipe(2, 0.02), "run", ear).run(false);
+    run(recipe(2, 0.02), "run", ear);
     assertEquals(2, ear.unreadable.size(), ear.unreadable.toString());
     assertTrue(ear.unreadable.getFirst().contains("broken.png"), ear.unreadable.getFirst());
   }
 
   @Test
   void aLossThatIsNoNumberEndsIt() throws IOException {
-    var e =
-        assertThrows(
-            ArithmeticException.class, () -> trainer(recipe(4, 1e30), "run", new Ear()).run(false));
+    var e = assertThrows(ArithmeticException.class, () -> run(recipe(4, 1e30), "run", new Ear()));
     assertTrue(e.getMessage().contains("lower learning rate"), e.getMessage());
   }
 
   @Test
   void whatIsFrozenStays() throws IOException, InterruptedException {
-    var data = Dataset.of(home.resolve("data"), 0, 0);
+    var data = Dataset.of(home.resolve("data"));
     Model start = start();
     Recipe recipe = recipe(1, 0.02).toBuilder().frozen(List.of("stem", "layer1.0.conv2")).build();
-    Model end =
-        new Trainer(start, data, recipe, 2, home.resolve("run"), Duration.ZERO, List.of())
-            .run(false);
+    Model end = new Trainer(start, data, recipe).withThreads(2).run(home.resolve("run")).last();
     for (String name : List.of("conv1.weight", "layer1.0.conv2.weight", "layer1.0.conv1.weight")) {
       boolean same =
           java.util.Arrays.equals(
@@ -425,44 +401,34 @@ class TrainerTest {
         Recipe.named("small-images").toBuilder()
             .schedule(new Schedule(Schedule.Kind.ONE_CYCLE, 0.1, 10, 0, List.of()))
             .build();
-    Model knows = train(scratch, before, full, "before");
+    Model knows = train(scratch, before, full, "before").last();
     Recipe few =
         full.toBuilder()
             .schedule(new Schedule(Schedule.Kind.COSINE, 0.03, 20, 0, List.of()))
             .batch(6)
             .build();
-    try (var checkpoint =
-        io.github.resnet4j.checkpoint.Checkpoint.open(home.resolve("before/last.safetensors"))) {
-      assertEquals(6, knows.labels().size());
-      var network = ResNet.loadForTransfer(spec, checkpoint, TorchRandom.manualSeed(2)).network();
-      var fine = new Model(network, preprocessing, after.classes());
-      double tuned = heldOut(fine, after, few, "tuned");
-      double fresh =
-          heldOut(
-              new Model(
-                  ResNet.initialize(spec, TorchRandom.manualSeed(1)),
-                  preprocessing,
-                  after.classes()),
-              after,
-              few,
-              "fresh");
-      // Measured: 0.79 beside 0.45; other processors round otherwise and end elsewhere.
-      assertTrue(tuned > fresh + 0.15, tuned + " beside " + fresh);
-    }
+    assertEquals(6, knows.labels().size());
+    double tuned =
+        heldOut(FineTuning.of(knows, after).withRecipe(few).start(), after, few, "tuned");
+    double fresh =
+        heldOut(
+            new Model(
+                ResNet.initialize(spec, TorchRandom.manualSeed(1)), preprocessing, after.classes()),
+            after,
+            few,
+            "fresh");
+    // Measured: 0.79 beside 0.45; other processors round otherwise and end elsewhere.
+    assertTrue(tuned > fresh + 0.15, tuned + " beside " + fresh);
   }
 
-  private Model train(Model start, Dataset data, Recipe recipe, String name)
+  private Trainer.Result train(Model start, Dataset data, Recipe recipe, String name)
       throws IOException, InterruptedException {
-    return new Trainer(start, data, recipe, 2, home.resolve(name), Duration.ofHours(1), List.of())
-        .run(false);
+    return new Trainer(start, data, recipe).withThreads(2).run(home.resolve(name));
   }
 
   private double heldOut(Model start, Dataset data, Recipe recipe, String name)
       throws IOException, InterruptedException {
-    Model end = train(start, data, recipe, name);
-    try (var session = end.network().compile(CompileOptions.defaults())) {
-      return Evaluation.of(end, data.val(), session, _ -> {}, _ -> {}).accuracy();
-    }
+    return Evaluation.of(train(start, data, recipe, name).last(), data.val()).accuracy();
   }
 
   /** The embedded digits from one to another, as many of each to learn from. */
@@ -498,8 +464,7 @@ class TrainerTest {
   }
 
   private String failure() {
-    return assertThrows(IOException.class, () -> Dataset.of(home.resolve("data"), 0, 0))
-        .getMessage();
+    return assertThrows(IOException.class, () -> Dataset.of(home.resolve("data"))).getMessage();
   }
 
   @Test

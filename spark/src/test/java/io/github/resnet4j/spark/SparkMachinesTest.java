@@ -21,7 +21,6 @@ import io.github.resnet4j.train.Trainer;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -69,15 +68,10 @@ class SparkMachinesTest {
     }
   }
 
-  private Trainer trainer(Dataset data, Recipe recipe, String output, Ear ear) {
-    return new Trainer(
-        start(data.classes().size()),
-        data,
-        recipe,
-        1,
-        home.resolve(output),
-        Duration.ofHours(1),
-        List.of(ear));
+  private static Trainer trainer(Dataset data, Recipe recipe, Trainer.Listener listener) {
+    return new Trainer(start(data.classes().size()), data, recipe)
+        .withThreads(1)
+        .withListeners(listener);
   }
 
   private static SparkMachines machines(Dataset data, Recipe recipe, int shares, int localSteps) {
@@ -91,12 +85,13 @@ class SparkMachinesTest {
     Recipe whole = recipe(1).toBuilder().batch(128).build(); // one step
     Recipe parts = whole.toBuilder().accumulate(2).build();
     var one = new Ear();
-    StateDict alone = trainer(data, parts, "alone", one).run(false).network().state();
+    StateDict alone = trainer(data, parts, one).run(home.resolve("alone")).last().network().state();
     var two = new Ear();
     StateDict shared =
-        trainer(data, whole, "shared", two)
-            .on(machines(data, whole, 2, 1))
-            .run(false)
+        trainer(data, whole, two)
+            .withMachines(machines(data, whole, 2, 1))
+            .run(home.resolve("shared"))
+            .last()
             .network()
             .state();
     StateDict start = start(10).network().state();
@@ -124,9 +119,11 @@ class SparkMachinesTest {
   void theWholeTrainingStaysTogether() throws IOException, InterruptedException {
     Dataset data = digits();
     var one = new Ear();
-    trainer(data, recipe(3).toBuilder().accumulate(2).build(), "alone", one).run(false);
+    trainer(data, recipe(3).toBuilder().accumulate(2).build(), one).run(home.resolve("alone"));
     var two = new Ear();
-    trainer(data, recipe(3), "shared", two).on(machines(data, recipe(3), 2, 1)).run(false);
+    trainer(data, recipe(3), two)
+        .withMachines(machines(data, recipe(3), 2, 1))
+        .run(home.resolve("shared"));
     for (int i = 0; i < 3; i++) {
       assertEquals(one.epochs.get(i).rate(), two.epochs.get(i).rate());
       // By the sixth step a last bit has moved some pixel across a ReLU's corner.
@@ -140,25 +137,25 @@ class SparkMachinesTest {
   void aTrainingGoesOnFromTheDriversFile() throws IOException, InterruptedException {
     Dataset data = digits();
     Recipe recipe = recipe(2);
-    trainer(data, recipe, "whole", new Ear()).on(machines(data, recipe, 2, 2)).run(false);
+    trainer(data, recipe, new Ear())
+        .withMachines(machines(data, recipe, 2, 2))
+        .run(home.resolve("whole"));
     var killed =
-        new Trainer(
-            start(10),
+        trainer(
             data,
             recipe,
-            1,
-            home.resolve("parts"),
-            Duration.ZERO,
-            List.of(
-                new Trainer.Listener() {
-                  @Override
-                  public void epoch(Trainer.Epoch epoch) {
-                    throw new IllegalStateException("killed");
-                  }
-                }));
+            new Trainer.Listener() {
+              @Override
+              public void epoch(Trainer.Epoch epoch) {
+                throw new IllegalStateException("killed");
+              }
+            });
     assertThrows(
-        IllegalStateException.class, () -> killed.on(machines(data, recipe, 2, 2)).run(false));
-    trainer(data, recipe, "parts", new Ear()).on(machines(data, recipe, 2, 2)).run(true);
+        IllegalStateException.class,
+        () -> killed.withMachines(machines(data, recipe, 2, 2)).run(home.resolve("parts")));
+    trainer(data, recipe, new Ear())
+        .withMachines(machines(data, recipe, 2, 2))
+        .resume(home.resolve("parts"));
     assertArrayEquals(
         Files.readAllBytes(home.resolve("whole/last.safetensors")),
         Files.readAllBytes(home.resolve("parts/last.safetensors")));
@@ -183,7 +180,9 @@ class SparkMachinesTest {
     LocalSpark.get();
     var ear = new Ear();
     Recipe recipe = recipe(1).toBuilder().batch(8).build();
-    trainer(hadoop, recipe, "run", ear).on(machines(hadoop, recipe, 2, 1)).run(false);
+    trainer(hadoop, recipe, ear)
+        .withMachines(machines(hadoop, recipe, 2, 1))
+        .run(home.resolve("run"));
     assertEquals(1, ear.epochs.size());
     assertEquals(1, ear.unreadable.size(), ear.unreadable.toString());
     assertTrue(ear.unreadable.getFirst().contains("broken.png"), ear.unreadable.getFirst());

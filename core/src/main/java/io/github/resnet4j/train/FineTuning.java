@@ -1,0 +1,109 @@
+package io.github.resnet4j.train;
+
+import io.github.resnet4j.Architecture;
+import io.github.resnet4j.Model;
+import io.github.resnet4j.ResNet;
+import io.github.resnet4j.Weights;
+import io.github.resnet4j.checkpoint.Download;
+import io.github.resnet4j.tensor.TorchRandom;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Optional;
+
+/**
+ * Fine-tunes a pretrained model: trains it further on images of other classes. Where the classes
+ * differ, the head (the last layer) is replaced by a new one with random weights; all other weights
+ * and the preprocessing are those of the pretrained model.
+ *
+ * <pre>{@code
+ * var data = Dataset.of(Path.of("photos"));
+ * var result = FineTuning.of("resnet50", data).run(Path.of("run1"));
+ * System.out.println(result.evaluation().accuracy());
+ * }</pre>
+ *
+ * Immutable. For more options than the recipe, see {@link #trainer}.
+ */
+public final class FineTuning {
+  private final Model base;
+  private final Dataset data;
+  private final Recipe recipe;
+
+  private FineTuning(Model base, Dataset data, Recipe recipe) {
+    this.base = base;
+    this.data = data;
+    this.recipe = recipe;
+  }
+
+  /**
+   * Begins with weights by name, downloading them if they are not in the cache.
+   *
+   * @param weights a network, for its default published weights; a file; or {@code hf:owner/name}
+   * @throws IllegalArgumentException if there are no weights of this name
+   * @throws IOException if the weights cannot be read
+   */
+  public static FineTuning of(String weights, Dataset data) throws IOException {
+    boolean isNetwork = Architecture.catalogue().containsKey(weights);
+    return of(
+        Weights.find(
+            isNetwork ? Optional.of(weights) : Optional.empty(),
+            isNetwork ? "DEFAULT" : weights,
+            System.getenv(),
+            new Download((_, _, _) -> {})),
+        data);
+  }
+
+  /**
+   * Begins with weights that were found. Where they have no labels and as many classes as the data
+   * set, these are taken to be the same classes, so the head is kept.
+   *
+   * @throws IOException if the weights cannot be read
+   */
+  public static FineTuning of(Weights weights, Dataset data) throws IOException {
+    Model base = Model.of(weights);
+    boolean unnamed = weights.labels().isEmpty();
+    return of(
+        unnamed && base.labels().size() == data.classes().size()
+            ? base.withLabels(data.classes())
+            : base,
+        data);
+  }
+
+  /** Begins with a model; its head is kept only if its labels are the classes of the data set. */
+  public static FineTuning of(Model base, Dataset data) {
+    return new FineTuning(base, data, Recipe.named("finetune"));
+  }
+
+  /** The same with another recipe; the default is {@code Recipe.named("finetune")}. */
+  public FineTuning withRecipe(Recipe other) {
+    return new FineTuning(base, data, other);
+  }
+
+  /**
+   * The model before training: the weights of the pretrained one, and a new head where the classes
+   * differ, which the recipe's seed determines.
+   */
+  public Model start() {
+    ResNet network = base.network();
+    return new Model(
+        base.labels().equals(data.classes())
+            ? network
+            : network.withNewHead(data.classes().size(), TorchRandom.manualSeed(recipe.seed())),
+        base.preprocessing(),
+        data.classes());
+  }
+
+  /** What trains the {@link #start} model, for options of its own: threads, listeners, resuming. */
+  public Trainer trainer() {
+    return new Trainer(start(), data, recipe);
+  }
+
+  /**
+   * Trains to the end.
+   *
+   * @param output the folder for the files of the training, see {@link Trainer}
+   * @throws IOException as {@link Trainer#run}
+   */
+  public Trainer.Result run(Path output) throws IOException, InterruptedException {
+    return trainer().run(output);
+  }
+}

@@ -1,0 +1,38 @@
+package io.github.resnet4j.train;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import io.github.resnet4j.Architecture;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class RecipeTest {
+  /**
+   * Goyal et al., arXiv 1706.02677, sections 2.2 and 5.1: 0.1 · kn / 256 for kn images a batch, so
+   * 3.2 for 8k, and a gradual warm-up of 5 epochs.
+   */
+  @Test
+  void linearScalingIsThatOfThePaper() {
+    Recipe recipe = Recipe.named("torchvision-v1").scaledTo(8192);
+    assertEquals(8192, recipe.batch());
+    assertEquals(new Schedule(Schedule.Kind.STEPS, 3.2, 90, 5, List.of(30, 60)), recipe.schedule());
+    assertEquals(0.05, Recipe.named("torchvision-v1").scaledTo(128).schedule().rate());
+  }
+
+  @Test
+  void longerWarmupsStayAndShortTrainingsHaveOneEpochWithout() {
+    var longer = new Schedule(Schedule.Kind.COSINE, 0.1, 40, 8, List.of());
+    assertEquals(8, new Recipe.Builder(longer).build().scaledTo(512).schedule().warmup());
+    var few = new Schedule(Schedule.Kind.COSINE, 0.1, 3, 0, List.of());
+    assertEquals(2, new Recipe.Builder(few).build().scaledTo(512).schedule().warmup());
+    var recipe = Recipe.named("finetune");
+    assertThrows(IllegalArgumentException.class, () -> recipe.scaledTo(0));
+  }
+
+  @Test
+  void defaultRecipeFitsTheImagesOfTheNetwork() {
+    assertEquals(Recipe.named("torchvision-v1"), Recipe.defaultFor(Architecture.named("resnet50")));
+    assertEquals(Recipe.named("small-images"), Recipe.defaultFor(Architecture.named("resnet20")));
+  }
+}

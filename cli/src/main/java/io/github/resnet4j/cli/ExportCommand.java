@@ -53,7 +53,7 @@ final class ExportCommand implements Callable<Integer> {
       paramLabel = "N",
       description = "ONNX opset version, 13 to 23; default ${DEFAULT-VALUE}.")
   @Range(min = 13, max = 23)
-  private int opset = OnnxExport.DEFAULT_OPSET;
+  private int opset = OnnxExport.Options.DEFAULT_OPSET;
 
   @Option(names = "--dynamic-batch", description = "Make the batch size dynamic.")
   private boolean dynamicBatch;
@@ -93,9 +93,6 @@ final class ExportCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    var export =
-        new OnnxExport(
-            opset, dynamicBatch, precision == Precision.FP16, foldBatchNorm, includePreprocessing);
     var options = new ModelOptions();
     options.model = model;
     options.weights = weights;
@@ -105,15 +102,25 @@ final class ExportCommand implements Callable<Integer> {
       options.requireFiniteWeights(network);
       if (!network.spec().includeTop()) {
         int side = Model.usualPreprocessing(network.spec()).cropHeight();
-        export.write(network, new Shape(network.spec().inChannels(), side, side), out);
+        OnnxExport.write(
+            network, new Shape(network.spec().inChannels(), side, side), out, exportOptions());
       } else {
-        export.write(ModelOptions.classifier(found, network, preprocessing.file), out);
+        OnnxExport.write(
+            ModelOptions.classifier(found, network, preprocessing.file), out, exportOptions());
       }
       return report(network);
     }
     Model classifier = options.classifier(preprocessing.file, null);
-    export.write(classifier, out);
+    OnnxExport.write(classifier, out, exportOptions());
     return report(classifier.network());
+  }
+
+  private OnnxExport.Options exportOptions() {
+    var chosen = OnnxExport.Options.defaults().withOpset(opset);
+    chosen = dynamicBatch ? chosen.withDynamicBatch() : chosen;
+    chosen = precision == Precision.FP16 ? chosen.withFloat16() : chosen;
+    chosen = foldBatchNorm ? chosen.withFoldedBatchNorm() : chosen;
+    return includePreprocessing ? chosen.withPreprocessing() : chosen;
   }
 
   private int report(ResNet network) throws IOException {

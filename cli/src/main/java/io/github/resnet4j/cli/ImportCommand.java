@@ -1,12 +1,10 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.Model;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.onnx.OnnxImport;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Map;
-import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -54,20 +52,18 @@ final class ImportCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    Optional<Preprocessing> given =
-        preprocessing.file == null
-            ? Optional.empty()
-            : Optional.of(Preprocessing.fromJson(preprocessing.file));
-    OnnxImport found = OnnxImport.read(in, new OnnxImport.Options(dropSoftmax, given));
+    var options = OnnxImport.Options.defaults();
+    options = dropSoftmax ? options.withoutSoftmax() : options;
+    if (preprocessing.file != null) {
+      options = options.withPreprocessing(Preprocessing.fromJson(preprocessing.file));
+    }
+    OnnxImport found = OnnxImport.of(in, options);
     var network = found.network();
     if (network.spec().includeTop()) {
-      Preprocessing prepared =
-          found.preprocessing().orElseGet(() -> ModelOptions.usualPreprocessing(network.spec()));
-      new Model(
-              network,
-              prepared,
-              found.labels().orElseGet(() -> Model.numbered(network.spec().numClasses())))
-          .save(out);
+      if (found.preprocessing().isEmpty()) {
+        ModelOptions.usualPreprocessing(network.spec()); // says that it is assumed
+      }
+      found.model().save(out);
     } else {
       network.save(out, Map.of());
     }

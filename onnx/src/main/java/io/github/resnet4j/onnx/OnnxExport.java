@@ -34,95 +34,163 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Writes a network as ONNX, an operation for each layer, constants named as in the state_dict.
+ * Writes a model as ONNX, an operation for each layer, constants named as in the state_dict.
  *
- * @param opset the version of ONNX's operators, 13 to 23
- * @param dynamicBatch whether the number of images is left open; otherwise it is 1
- * @param half whether the network calculates in float16; what goes in and out stays float32
- * @param foldBatchNorm whether batch norm becomes part of the convolutions
- * @param includePreprocessing whether the network takes the pixels of a resized and cropped image,
- *     {@code uint8 [N, H, W, C]}, instead of prepared floats
+ * <pre>{@code
+ * OnnxExport.write(model, Path.of("model.onnx"));
+ * OnnxExport.write(model, Path.of("half.onnx"), Options.defaults().withDynamicBatch().withFloat16());
+ * }</pre>
  */
-public record OnnxExport(
-    int opset,
-    boolean dynamicBatch,
-    boolean half,
-    boolean foldBatchNorm,
-    boolean includePreprocessing) {
-  /** The operators that every runtime of today knows. */
-  public static final int DEFAULT_OPSET = 17;
-
-  private static final int OLDEST = 13;
-  private static final int NEWEST = 23;
+public final class OnnxExport {
+  private OnnxExport() {}
 
   /**
-   * @throws IllegalArgumentException if the operator set is none that is written
+   * How a model is written. Immutable; by default opset {@value #DEFAULT_OPSET}, a batch of one
+   * image, float32, batch norm as it is, and an input of preprocessed images {@code [N, C, H, W]}.
    */
-  public OnnxExport {
-    if (opset < OLDEST || opset > NEWEST) {
-      throw new IllegalArgumentException(
-          "the opset must be %d to %d, was %d".formatted(OLDEST, NEWEST, opset));
+  public static final class Options {
+    /** The operator set that all current runtimes support. */
+    public static final int DEFAULT_OPSET = 17;
+
+    private static final int OLDEST = 13;
+    private static final int NEWEST = 23;
+
+    private enum Choice {
+      DYNAMIC_BATCH,
+      FLOAT16,
+      FOLDED_BATCH_NORM,
+      PREPROCESSING
+    }
+
+    private final int opset;
+    private final Set<Choice> choices;
+
+    private Options(int opset, Set<Choice> choices) {
+      this.opset = opset;
+      this.choices = choices;
+    }
+
+    /** The default options. */
+    public static Options defaults() {
+      return new Options(DEFAULT_OPSET, Set.of());
+    }
+
+    private Options with(Choice choice) {
+      var more = new HashSet<>(choices);
+      more.add(choice);
+      return new Options(opset, Set.copyOf(more));
+    }
+
+    private boolean has(Choice choice) {
+      return choices.contains(choice);
+    }
+
+    /**
+     * Sets the version of ONNX's operators.
+     *
+     * @param version 13 to 23
+     * @throws IllegalArgumentException if it is another one
+     */
+    public Options withOpset(int version) {
+      if (version < OLDEST || version > NEWEST) {
+        throw new IllegalArgumentException(
+            "the opset must be %d to %d, was %d".formatted(OLDEST, NEWEST, version));
+      }
+      return new Options(version, choices);
+    }
+
+    /** Leaves the batch size open; otherwise it is 1. */
+    public Options withDynamicBatch() {
+      return with(Choice.DYNAMIC_BATCH);
+    }
+
+    /**
+     * The network computes in float16, so the file is half as large; input and output stay float32.
+     */
+    public Options withFloat16() {
+      return with(Choice.FLOAT16);
+    }
+
+    /** Batch norm becomes part of the convolutions. */
+    public Options withFoldedBatchNorm() {
+      return with(Choice.FOLDED_BATCH_NORM);
+    }
+
+    /**
+     * The graph scales and normalizes its input, which then is the pixels of a resized and cropped
+     * image, {@code uint8 [N, H, W, C]}.
+     */
+    public Options withPreprocessing() {
+      return with(Choice.PREPROCESSING);
     }
   }
 
-  /** Opset 17, one image, float32, batch norm as it is, prepared floats in. */
-  public static OnnxExport defaults() {
-    return new OnnxExport(DEFAULT_OPSET, false, false, false, false);
+  /** Writes a model with {@linkplain Options#defaults() default options}. */
+  public static void write(Model model, Path file) throws IOException {
+    write(model, file, Options.defaults());
   }
 
   /**
-   * Writes a network with its preprocessing and labels as metadata: {@code preprocessing} and
-   * {@code labels}, both JSON.
+   * Writes a model. Its preprocessing and labels become metadata: {@code preprocessing} and {@code
+   * labels}, both JSON. A network without a head gives the feature map of its last stage.
    *
    * @throws IOException if the file cannot be written; it appears whole or not at all
    */
-  public void write(Model classifier, Path file) throws IOException {
-    var preprocessing = classifier.preprocessing();
+  public static void write(Model model, Path file, Options options) throws IOException {
+    var preprocessing = model.preprocessing();
     var metadata = new LinkedHashMap<String, String>();
     metadata.put("preprocessing", JSON.std.asString(preprocessing.toFields()));
-    metadata.put("labels", JSON.std.asString(classifier.labels()));
+    metadata.put("labels", JSON.std.asString(model.labels()));
     var shape =
         new Shape(preprocessing.channels(), preprocessing.cropHeight(), preprocessing.cropWidth());
-    OnnxWriter.write(new Graph(classifier.network(), preprocessing).model(shape, metadata), file);
+    OnnxWriter.write(
+        new Graph(model.network(), preprocessing, options).model(shape, metadata), file);
   }
 
   /**
-   * Writes a bare network, with or without a head.
+   * Writes a network without preprocessing and labels.
    *
    * @param image the shape of an input
-   * @throws IllegalArgumentException if preprocessing is to be included, which is not known
+   * @throws IllegalArgumentException if the options include preprocessing, which is not known
    */
-  public void write(ResNet network, Shape image, Path file) throws IOException {
-    if (includePreprocessing) {
+  public static void write(ResNet network, Shape image, Path file, Options options)
+      throws IOException {
+    if (options.has(Options.Choice.PREPROCESSING)) {
       throw new IllegalArgumentException("there is no preprocessing to include");
     }
-    OnnxWriter.write(new Graph(network, null).model(image, Map.of()), file);
+    OnnxWriter.write(new Graph(network, null, options).model(image, Map.of()), file);
   }
 
   /** The graph while it grows. */
-  private final class Graph {
+  private static final class Graph {
     private final ResNet network;
     private final @Nullable Preprocessing preprocessing;
+    private final Options options;
+    private final boolean half;
     private final StateDict state;
     private final List<Node> nodes = new ArrayList<>();
     private final SequencedMap<String, Constant> constants = new LinkedHashMap<>();
     private final List<Value> values = new ArrayList<>();
 
-    Graph(ResNet network, @Nullable Preprocessing preprocessing) {
+    Graph(ResNet network, @Nullable Preprocessing preprocessing, Options options) {
       this.network = network;
+      this.options = options;
+      this.half = options.has(Options.Choice.FLOAT16);
       this.preprocessing = preprocessing;
       this.state = network.state();
     }
 
     private String batch() {
-      return dynamicBatch ? "N" : "1";
+      return options.has(Options.Choice.DYNAMIC_BATCH) ? "N" : "1";
     }
 
     private Type type() {
@@ -152,7 +220,7 @@ public record OnnxExport(
               last.attributes()));
       values.removeIf(value -> value.name().equals(last.outputs().getFirst()));
       Value input =
-          includePreprocessing
+          options.has(Options.Choice.PREPROCESSING)
               ? new Value(
                   "pixels",
                   Type.UINT8,
@@ -163,7 +231,7 @@ public record OnnxExport(
                       String.valueOf(image.channels())))
               : new Value("images", Type.FLOAT, extents(image, false));
       return new OnnxModel(
-          opset,
+          options.opset,
           "resnet4j",
           "resnet",
           List.copyOf(nodes),
@@ -188,7 +256,7 @@ public record OnnxExport(
     private String begin(Shape image) {
       String at = "images";
       Preprocessing known = preprocessing;
-      if (includePreprocessing && known != null) {
+      if (options.has(Options.Choice.PREPROCESSING) && known != null) {
         at = node("Cast", "pixels_float", List.of("pixels"), Map.of("to", new Attribute.Int(1)));
         at =
             node(
@@ -423,7 +491,7 @@ public record OnnxExport(
     private String sequence(List<ShapedLayer> layers, String x) {
       String at = x;
       for (int i = 0; i < layers.size(); i++) {
-        if (foldBatchNorm
+        if (options.has(Options.Choice.FOLDED_BATCH_NORM)
             && layers.get(i).layer() instanceof Conv2d conv
             && i + 1 < layers.size()
             && layers.get(i + 1).layer() instanceof BatchNorm2d norm) {

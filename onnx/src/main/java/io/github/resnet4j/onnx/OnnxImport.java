@@ -17,6 +17,10 @@ import java.util.Optional;
  * or by {@link OnnxExport}, batch norm folded or not. Every operation that the file's output
  * depends on is part of what is read; a file with any other is refused.
  *
+ * <pre>{@code
+ * Model model = OnnxImport.read(Path.of("model.onnx"));
+ * }</pre>
+ *
  * @param network with its weights
  * @param preprocessing what makes the network's input: as the file's metadata has it, if this
  *     project wrote it, or from what the graph does before its first convolution
@@ -28,18 +32,32 @@ public record OnnxImport(
     Optional<Preprocessing> preprocessing,
     Optional<List<String>> labels,
     List<String> remarks) {
-  /**
-   * What the file does not say.
-   *
-   * @param dropSoftmax whether a Softmax, LogSoftmax or Sigmoid at the end is left out, so that the
-   *     network gives the logits before it; otherwise such a file is refused
-   * @param input how the graph's input is made of an image; if empty, as the metadata says or as
-   *     the graph's arithmetic shows
-   */
-  public record Options(boolean dropSoftmax, Optional<Preprocessing> input) {
-    /** Nothing is left out; the preprocessing as the file shows it. */
+  /** What the file does not say. Immutable. */
+  public static final class Options {
+    private final boolean dropSoftmax;
+    private final Optional<Preprocessing> preprocessing;
+
+    private Options(boolean dropSoftmax, Optional<Preprocessing> preprocessing) {
+      this.dropSoftmax = dropSoftmax;
+      this.preprocessing = preprocessing;
+    }
+
+    /** A Softmax at the end is refused; the preprocessing is as the file shows it. */
     public static Options defaults() {
       return new Options(false, Optional.empty());
+    }
+
+    /**
+     * Leaves out a Softmax, LogSoftmax or Sigmoid at the end, so that the network gives the logits
+     * before it.
+     */
+    public Options withoutSoftmax() {
+      return new Options(true, preprocessing);
+    }
+
+    /** Says how the input of the graph is made of an image, instead of the file's metadata. */
+    public Options withPreprocessing(Preprocessing input) {
+      return new Options(dropSoftmax, Optional.of(input));
     }
   }
 
@@ -47,19 +65,30 @@ public record OnnxImport(
     remarks = List.copyOf(remarks);
   }
 
-  /** Reads a network with {@linkplain Options#defaults() default options}. */
-  public static OnnxImport read(Path file) throws IOException {
+  /** Reads a model with {@linkplain Options#defaults() default options}. */
+  public static Model read(Path file) throws IOException {
     return read(file, Options.defaults());
   }
 
   /**
-   * Reads a network.
+   * Reads a model, with {@linkplain Model#usualPreprocessing the usual preprocessing} and numbers
+   * as labels where the file does not say them.
    *
    * @throws OnnxException naming the first operation that does not fit into a residual network, or
    *     saying what is wrong with the file
    * @throws IOException if it cannot be read
    */
-  public static OnnxImport read(Path file, Options options) throws IOException {
+  public static Model read(Path file, Options options) throws IOException {
+    return of(file, options).model();
+  }
+
+  /**
+   * Reads a network, and what else the file says.
+   *
+   * @throws OnnxException as {@link #read}
+   * @throws IOException if it cannot be read
+   */
+  public static OnnxImport of(Path file, Options options) throws IOException {
     return of(OnnxReader.read(file), options, file);
   }
 
@@ -71,7 +100,7 @@ public record OnnxImport(
   static OnnxImport of(OnnxModel model, Options options, Path file) throws OnnxException {
     try {
       var graph = new OnnxGraph(model);
-      var walk = new GraphWalk(graph, options.dropSoftmax());
+      var walk = new GraphWalk(graph, options.dropSoftmax);
       ResNetSpec spec = SpecificationOfGraph.of(walk.steps());
       var network = ResNet.of(spec, WeightsOfGraph.of(spec, walk.steps(), graph));
       var remarks = new ArrayList<String>();
@@ -88,15 +117,16 @@ public record OnnxImport(
     }
   }
 
-  /** The network with its preprocessing and labels, if the file says them. */
-  public Optional<Model> classifier() {
-    return network.spec().includeTop() && preprocessing.isPresent()
-        ? Optional.of(
-            new Model(
-                network,
-                preprocessing.get(),
-                labels.orElseGet(() -> Model.numbered(network.spec().numClasses()))))
-        : Optional.empty();
+  /**
+   * The network with its preprocessing and labels; {@linkplain Model#usualPreprocessing the usual
+   * one} and numbers where the file does not say them.
+   */
+  public Model model() {
+    ResNetSpec spec = network.spec();
+    return new Model(
+        network,
+        preprocessing.orElseGet(() -> Model.usualPreprocessing(spec)),
+        labels.orElseGet(() -> Model.numbered(spec.numClasses())));
   }
 
   private static Optional<Preprocessing> preprocessing(
@@ -108,9 +138,9 @@ public record OnnxImport(
       throws Unfit {
     Optional<Preprocessing> noted = noted(metadata);
     if (scaling.isIdentity()) {
-      return options.input().or(() -> noted);
+      return options.preprocessing.or(() -> noted);
     }
-    if (options.input().isEmpty()
+    if (options.preprocessing.isEmpty()
         && noted.isPresent()
         && noted.get().channels() == spec.inChannels()
         && scaling.isPartOf(noted.get())) {
@@ -126,7 +156,7 @@ public record OnnxImport(
         ("the graph's scaling of its input, %s, became part of the preprocessing; the network"
                 + " itself takes scaled values")
             .formatted(scaling.describe()));
-    return Optional.of(scaling.preprocessing(options.input(), usual));
+    return Optional.of(scaling.preprocessing(options.preprocessing, usual));
   }
 
   private static Optional<Preprocessing> noted(Map<String, String> metadata) {

@@ -32,7 +32,6 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterAll;
@@ -185,7 +184,8 @@ class OnnxImportTest {
 
   private Graph graph(ResNetSpec spec) throws IOException {
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
-    OnnxExport.defaults().write(network, new Shape(spec.inChannels(), 32, 32), file);
+    OnnxExport.write(
+        network, new Shape(spec.inChannels(), 32, 32), file, OnnxExport.Options.defaults());
     return new Graph(OnnxReader.read(file));
   }
 
@@ -195,7 +195,7 @@ class OnnxImportTest {
 
   private OnnxImport read(Graph graph, OnnxImport.Options options) throws IOException {
     OnnxWriter.write(graph.model(), file);
-    return OnnxImport.read(file, options);
+    return OnnxImport.of(file, options);
   }
 
   private float[] runtime(float[] values, long... shape) throws OrtException {
@@ -299,7 +299,7 @@ class OnnxImportTest {
     var e = assertThrows(OnnxException.class, () -> read(graph, OnnxImport.Options.defaults()));
     assertTrue(e.getMessage().contains("does not show whether"), e.getMessage());
     var given = Preprocessing.imagenet(40, 32);
-    OnnxImport found = read(graph, new OnnxImport.Options(false, Optional.of(given)));
+    OnnxImport found = read(graph, OnnxImport.Options.defaults().withPreprocessing(given));
     Preprocessing both = found.preprocessing().orElseThrow();
     assertEquals(32, both.cropHeight());
     for (int c = 0; c < 3; c++) { // (v - mean) / std + 0.5
@@ -353,7 +353,7 @@ class OnnxImportTest {
 
   @Test
   void anActivationAtTheEndIsLeftOutIfAskedFor() throws IOException, OrtException {
-    var drop = new OnnxImport.Options(true, Optional.empty());
+    var drop = OnnxImport.Options.defaults().withoutSoftmax();
     for (String op : List.of("Softmax", "LogSoftmax", "Sigmoid")) {
       Graph graph = graph();
       OnnxWriter.write(graph.model(), file);

@@ -10,7 +10,7 @@ import com.tngtech.archunit.core.importer.ImportOption;
 import com.tngtech.archunit.library.Architectures;
 import org.junit.jupiter.api.Test;
 
-/** The arrows between the rooms point one way: docs/architecture.md draws them. */
+/** Package dependencies have one direction: docs/architecture.md shows them. */
 class ArchitectureTest {
   private static final JavaClasses CLASSES =
       new ClassFileImporter()
@@ -18,7 +18,7 @@ class ArchitectureTest {
           .importPackages("io.github.resnet4j");
 
   @Test
-  void packagesDependDownwardsOnly() {
+  void packagesDependOnLowerPackagesOnly() {
     Architectures.layeredArchitecture()
         .consideringOnlyDependenciesInLayers()
         .layer("explain")
@@ -67,7 +67,7 @@ class ArchitectureTest {
   }
 
   @Test
-  void theEngineDependsDownwardsOnly() {
+  void enginePackagesDependOnLowerPackagesOnly() {
     Architectures.layeredArchitecture()
         .consideringOnlyDependenciesInAnyPackage("io.github.resnet4j..")
         .layer("engine")
@@ -103,12 +103,12 @@ class ArchitectureTest {
   }
 
   @Test
-  void thereAreNoCycles() {
+  void packagesHaveNoCycles() {
     slices().matching("io.github.resnet4j.(*)..").should().beFreeOfCycles().check(CLASSES);
   }
 
   @Test
-  void namesSayWhatThingsAre() {
+  void classNamesAreSpecific() {
     noClasses()
         .should()
         .haveSimpleNameEndingWith("Util")
@@ -122,7 +122,7 @@ class ArchitectureTest {
   }
 
   @Test
-  void onlyCheckpointsTouchTheNetwork() {
+  void onlyCheckpointPackageUsesTheNetwork() {
     classes()
         .that()
         .resideOutsideOfPackage("io.github.resnet4j.checkpoint")
@@ -133,7 +133,7 @@ class ArchitectureTest {
   }
 
   @Test
-  void onlyCheckpointsAndMachineCodeTouchForeignMemory() {
+  void onlyCheckpointsAndMachineCodeUseNativeMemory() {
     classes()
         .that()
         .resideOutsideOfPackage("io.github.resnet4j.checkpoint")
@@ -146,7 +146,7 @@ class ArchitectureTest {
   }
 
   @Test
-  void onlyKernelsTouchVectorsAndGenerateCode() {
+  void onlyKernelsUseVectorsAndGenerateCode() {
     classes()
         .that()
         .resideOutsideOfPackage("io.github.resnet4j.kernel")

@@ -17,7 +17,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Shapes and costs against fvcore's counts and torchvision's published ones. */
+/** Compares shapes and costs with fvcore's counts and torchvision's published ones. */
 class CostTest {
   private static final Shape IMAGE = new Shape(3, 224, 224);
 
@@ -34,7 +34,7 @@ class CostTest {
 
   @ParameterizedTest
   @MethodSource("cases")
-  void parametersAndMultiplyAddsAreFvcores(Map.Entry<String, Map<String, Object>> golden) {
+  void parametersAndMultiplyAddsMatchFvcore(Map.Entry<String, Map<String, Object>> golden) {
     var network = shaped(golden.getValue());
     assertEquals(((Number) golden.getValue().get("parameters")).longValue(), network.parameters());
     assertEquals(
@@ -47,9 +47,9 @@ class CostTest {
 
   @ParameterizedTest
   @MethodSource("cases")
-  void everyLayersMultiplyAddsAreFvcores(Map.Entry<String, Map<String, Object>> golden) {
+  void multiplyAddsOfEveryLayerMatchFvcore(Map.Entry<String, Map<String, Object>> golden) {
     if (!(golden.getValue().get("layers") instanceof Map<?, ?> layers)) {
-      return; // the published networks are there with smaller images, layer by layer
+      return; // published networks have smaller images here, compared layer by layer
     }
     Map<String, Long> found =
         shaped(golden.getValue())
@@ -71,7 +71,7 @@ class CostTest {
   }
 
   @Test
-  void aSummaryHasARowForEveryLayerAndOneForEachStage() {
+  void summaryHasARowForEveryLayerAndStage() {
     var network = Architecture.named("resnet50").layers();
     var all = Summary.of(network, IMAGE, Summary.EVERYTHING);
     var layers = all.rows().stream().map(Summary.Row::name).toList();
@@ -87,14 +87,17 @@ class CostTest {
             "conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool",
             "fc"),
         stages.rows().stream().map(Summary.Row::name).toList());
-    // Whatever the depth, the rows of the first level hold everything.
+    // With any depth, the rows of the first level include everything.
     assertEquals(25_557_032, stages.rows().stream().mapToLong(Summary.Row::parameters).sum());
     assertThrows(IllegalArgumentException.class, () -> Summary.of(network, IMAGE, 0));
   }
 
-  /** By the recurrence of Araujo et al., Computing Receptive Fields (Distill, 2019), table 1. */
+  /**
+   * Expected values by the recurrence of Araujo et al., Computing Receptive Fields (Distill, 2019),
+   * table 1.
+   */
   @Test
-  void receptiveFieldsAreThePublishedOnes() {
+  void receptiveFieldsMatchPublishedOnes() {
     for (var expected : Map.of("resnet50", 483, "resnet101", 1027, "resnet152", 1507).entrySet()) {
       ResNetSpec v1 =
           Architecture.named(expected.getKey()).toBuilder()
@@ -105,20 +108,20 @@ class CostTest {
               .filter(child -> child.layer().name().equals("layer4"))
               .findFirst()
               .orElseThrow();
-      assertEquals(expected.getValue(), last.reach().receptiveField(), expected.getKey());
-      assertEquals(32, last.reach().jump());
+      assertEquals(expected.getValue(), last.receptiveField().size(), expected.getKey());
+      assertEquals(32, last.receptiveField().jump());
     }
   }
 
   @Test
-  void anImageThatDoesNotFitIsRefused() {
+  void imageOfWrongSizeIsRejected() {
     var network = Architecture.named("resnet18").layers();
     assertThrows(
         IllegalArgumentException.class, () -> ShapedLayer.of(network, new Shape(1, 64, 64)));
   }
 
   @Test
-  void thePapersTable() {
+  void tableMatchesThePaper() {
     var networks = new LinkedHashMap<String, ResNetSpec>();
     networks.put("18-layer", Architecture.named("resnet18"));
     networks.put("50-layer", Architecture.named("resnet50"));

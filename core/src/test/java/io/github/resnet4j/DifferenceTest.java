@@ -22,7 +22,7 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Where two networks part, and what tensors are like. */
+/** Differences between networks, and statistics of tensors. */
 class DifferenceTest {
   @TempDir private Path folder;
 
@@ -43,7 +43,7 @@ class DifferenceTest {
   }
 
   @Test
-  void oneWeightIsFound() throws IOException {
+  void changedWeightIsFound() throws IOException {
     Path a = folder.resolve("a.safetensors");
     Path b = folder.resolve("b.pth");
     network().save(a, Map.of());
@@ -60,7 +60,7 @@ class DifferenceTest {
   }
 
   @Test
-  void whatIsMissingOrOfAnotherShapeCannotBeCompared() throws IOException {
+  void missingOrReshapedTensorsAreNotCompared() throws IOException {
     Path a = folder.resolve("a.safetensors");
     Path b = folder.resolve("b.safetensors");
     var tensors = new LinkedHashMap<String, StoredTensor>();
@@ -84,14 +84,14 @@ class DifferenceTest {
   }
 
   @Test
-  void activationsPartAtTheLayerThatChanged() {
+  void activationsDifferFromTheChangedLayerOn() {
     Tensor x = TorchRandom.manualSeed(1).randn(1, 3, 32, 32);
     try (var team = new Team(2)) {
       ResNet a = network();
       var all = Difference.ofActivations(a, changed(a, "layer2.1.conv1.weight"), x, team);
       String first =
           all.stream().filter(each -> !each.isNone()).map(Difference::name).findFirst().orElse("");
-      // In the order of the tree a block stands before its layers.
+      // In the order of the tree a block precedes its layers.
       assertEquals("layer2", first);
       List<String> leaves =
           all.stream()
@@ -101,7 +101,7 @@ class DifferenceTest {
       assertEquals("layer2.1.conv1", leaves.getFirst());
       assertEquals("fc", leaves.getLast());
 
-      // Against activations from elsewhere: only those that are named.
+      // Activations from another implementation: only the named ones.
       Tensor logits = a.forward(x, team);
       var expected = Map.of("fc", logits, "no layer", logits);
       var compared = Difference.ofActivations(a, expected, x, team);
@@ -113,9 +113,9 @@ class DifferenceTest {
     }
   }
 
-  /** 0, 1, … 99, two that are no numbers, and three more zeros. */
+  /** 0, 1, … 99, two NaNs, and three more zeros. */
   @Test
-  void statisticsAreThoseOfTheFiniteNumbers() {
+  void statisticsUseFiniteValuesOnly() {
     float[] data = new float[105];
     IntStream.range(0, 100).forEach(i -> data[i] = i);
     data[100] = Float.NaN;

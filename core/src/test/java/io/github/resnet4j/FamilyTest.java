@@ -23,7 +23,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Names, counts and shapes of the family; the expected values are PyTorch's and the papers'. */
+/** Names, counts and shapes of the networks; the expected values are PyTorch's and the papers'. */
 class FamilyTest {
   @ParameterizedTest
   @CsvSource({
@@ -44,7 +44,7 @@ class FamilyTest {
     "resnet56, 853018",
     "resnet110, 1727962",
   })
-  void parametersAreAsPublished(String name, long parameters) {
+  void parameterCountsMatchPublishedOnes(String name, long parameters) {
     assertEquals(parameters, Architecture.named(name).parameterCount());
   }
 
@@ -56,12 +56,12 @@ class FamilyTest {
     "resnet101, 626",
     "resnet152, 932"
   })
-  void stateDictsAreAsLongAsTorchvisions(String name, int entries) {
+  void stateDictSizesMatchTorchvision(String name, int entries) {
     assertEquals(entries, Architecture.named(name).layers().parameters().size());
   }
 
   @Test
-  void optionBOfTheCifarNetworksCosts2752Parameters() {
+  void optionBOfCifarNetworksAdds2752Parameters() {
     for (String name : List.of("resnet20", "resnet110")) {
       var optionA = Architecture.named(name);
       var optionB = optionA.toBuilder().shortcut(Shortcut.PROJECTION).build();
@@ -75,7 +75,7 @@ class FamilyTest {
 
   @ParameterizedTest
   @MethodSource("initialized")
-  void initialWeightsAreThoseOfTheSameSeedInPython(Map.Entry<String, Map<String, Object>> golden) {
+  void initialWeightsMatchPythonWithSameSeed(Map.Entry<String, Map<String, Object>> golden) {
     String[] words = golden.getKey().split(" ");
     var network = ResNet.initialize(Architecture.named(words[0]), TorchRandom.manualSeed(0));
     var state = (words.length > 1 ? network.zeroInitResidual() : network).state().entries();
@@ -91,7 +91,7 @@ class FamilyTest {
           var first = Golden.list(fields.get("first"));
           var last = Golden.list(fields.get("last"));
           for (int i = 0; i < first.size(); i++) {
-            // Box-Muller with another library's logarithm: float rounding.
+            // Box-Muller with another implementation of the logarithm: float rounding.
             assertEquals(Golden.number(first.get(i)), data[i], 1e-6, name);
             assertEquals(
                 Golden.number(last.get(last.size() - 1 - i)),
@@ -112,7 +112,7 @@ class FamilyTest {
   }
 
   @Test
-  void mainBranchAndShortcutChangeTogether() {
+  void shortcutChangesStrideAndChannelsWithMainBranch() {
     for (ResNetSpec spec : Architecture.catalogue().values()) {
       spec.layers()
           .walk()
@@ -132,7 +132,7 @@ class FamilyTest {
   }
 
   @Test
-  void theStrideMovesFromThe3x3ToTheFirst1x1() {
+  void strideOfV1IsInTheFirst1x1() {
     var v15 = Architecture.named("resnet50");
     var v1 = v15.toBuilder().stridePlacement(StridePlacement.FIRST_1X1).build();
     assertEquals(List.of(1, 2, 1), strides(v15, "layer2.0"));
@@ -150,7 +150,7 @@ class FamilyTest {
   }
 
   @Test
-  void withoutTopThereIsNoHead() {
+  void withoutTopNetworkHasNoHead() {
     var spec = Architecture.named("resnet50").toBuilder().includeTop(false).build();
     var names = spec.layers().parameters().stream().map(Parameter::name).toList();
     assertFalse(names.contains("fc.weight"));
@@ -158,7 +158,7 @@ class FamilyTest {
   }
 
   @Test
-  void illegalSpecificationsNameTheFieldAndItsLegalValues() {
+  void invalidSpecificationsNameFieldAndValidValues() {
     refuses("groups must be 1 for basic blocks", Block.BASIC, b -> b.groups(2));
     refuses("widthPerGroup must be 64 for basic", Block.BASIC, b -> b.widthPerGroup(128));
     refuses("dilated must be all false for basic", Block.BASIC, b -> b.dilated(true));
@@ -180,14 +180,14 @@ class FamilyTest {
   }
 
   @Test
-  void anUnknownNameGivesTheNearestOnes() {
+  void unknownNameSuggestsSimilarNames() {
     var error = assertThrows(IllegalArgumentException.class, () -> Architecture.named("resnet51"));
     assertTrue(error.getMessage().contains("resnet51"));
     assertTrue(error.getMessage().contains("resnet50"), error.getMessage());
   }
 
   @Test
-  void anInputOfTheWrongShapeIsNamed() {
+  void inputOfWrongShapeIsRejectedWithItsShape() {
     var network = ResNet.initialize(Architecture.named("resnet20"), TorchRandom.manualSeed(0));
     try (var team = new Team(1)) {
       var error =

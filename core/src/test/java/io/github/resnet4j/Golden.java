@@ -12,7 +12,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** The golden files, which {@code tools/parity/golden.py} writes from PyTorch and Pillow. */
+/** The golden files, which {@code tools/parity/golden.py} creates with PyTorch and Pillow. */
 public final class Golden {
   private Golden() {}
 
@@ -20,7 +20,7 @@ public final class Golden {
     return resource("/golden/" + name);
   }
 
-  /** A folder of files that fuzzing found. */
+  /** A folder of files found by fuzzing. */
   public static Path corpus(String name) {
     return resource("/corpus/" + name);
   }

@@ -38,7 +38,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Networks with group norm against PyTorch's and timm's own. */
+/** Compares networks with group norm with those of PyTorch and timm. */
 class GroupNormTest {
   private static final Team TEAM = Team.ofAllCores();
   private static final Map<String, Tensor> EXPECTED = Golden.tensors("group-norm.safetensors");
@@ -78,7 +78,7 @@ class GroupNormTest {
 
   @ParameterizedTest
   @MethodSource("cases")
-  void logitsArePytorchs(Map.Entry<String, Map<String, Object>> golden) {
+  void logitsMatchPytorch(Map.Entry<String, Map<String, Object>> golden) {
     ResNet network = network(golden);
     Tensor x = input(golden);
     Tensor expected = EXPECTED.get(golden.getKey());
@@ -94,10 +94,10 @@ class GroupNormTest {
         network.spec().parameterCount());
   }
 
-  /** Direct convolution sums in one order everywhere, and so do the moments. */
+  /** Direct convolution and the moments have a fixed order of additions. */
   @ParameterizedTest
   @MethodSource("learning")
-  void directGivesTheSameBitsForEveryBatchAndThreadCount(
+  void directIsBitIdenticalForEveryBatchSizeAndThreadCount(
       Map.Entry<String, Map<String, Object>> golden) {
     ResNet network = network(golden);
     Tensor x = input(golden);
@@ -115,9 +115,9 @@ class GroupNormTest {
     results.forEach(result -> assertArrayEquals(results.getFirst(), result));
   }
 
-  /** The result of a norm remains floats, so the network is as exact as with floats. */
+  /** The result of a norm remains a float, so the network is as accurate as with floats. */
   @Test
-  void roundedNumbersAreThoseOfTheImageOnly() {
+  void bf16RoundsOnlyTheImage() {
     var golden = cases().findFirst().orElseThrow();
     ResNet network = network(golden);
     try (var session =
@@ -129,7 +129,7 @@ class GroupNormTest {
   }
 
   @Test
-  void bytesAreRefused() {
+  void int8IsRejected() {
     ResNet network = network(cases().findFirst().orElseThrow());
     var refusal =
         assertThrows(
@@ -159,8 +159,9 @@ class GroupNormTest {
 
   @ParameterizedTest
   @MethodSource("learning")
-  void gradientsArePytorchs(Map.Entry<String, Map<String, Object>> golden) {
-    // PyTorch's own float32 is as far from its float64; sums in another order may be 4 times.
+  void gradientsMatchPytorch(Map.Entry<String, Map<String, Object>> golden) {
+    // PyTorch's own float32 has this distance from its float64; sums in another order may have 4
+    // times the distance.
     double noise = 4 * Golden.number(golden.getValue().get("noise"));
     Tensor x = input(golden);
     for (Kernels kernels : List.of(Kernels.best(), Kernels.scalar())) {
@@ -190,9 +191,9 @@ class GroupNormTest {
     return parameters.toTensors(parameters.gradients()).entries();
   }
 
-  /** What is learnt does not depend on what is not. */
+  /** The gradient of trained parameters does not depend on frozen ones. */
   @Test
-  void frozenParametersChangeNoOthersGradient() {
+  void frozenParametersDoNotChangeOtherGradients() {
     var golden = cases().findFirst().orElseThrow();
     ResNet network = network(golden);
     Tensor x = input(golden);
@@ -214,7 +215,7 @@ class GroupNormTest {
   }
 
   @Test
-  void stochasticDepthIsRefused() {
+  void stochasticDepthIsRejected() {
     var golden = cases().findFirst().orElseThrow();
     var refusal =
         assertThrows(
@@ -223,9 +224,9 @@ class GroupNormTest {
     assertEquals("bn1: group norm cannot be trained with stochastic depth", refusal.getMessage());
   }
 
-  /** The slope along a direction, by differences of what follows the layer. */
+  /** Compares with the slope along a direction, by finite differences after the layer. */
   @Test
-  void theReferencesGradientPassesGroupNorm() {
+  void referenceGradientSupportsGroupNorm() {
     ResNet network = network(cases().findFirst().orElseThrow());
     Tensor x = TorchRandom.manualSeed(2).randn(1, 3, 45, 64);
     var found =
@@ -255,7 +256,7 @@ class GroupNormTest {
         (along(forward, found.activation(), direction, step)
                 - along(forward, found.activation(), direction, -step))
             / (2 * step);
-    // Differences of float32 logits, and ReLUs that open on the way.
+    // Finite differences of float32 logits, and ReLUs that change within the step.
     assertEquals(slope, measured, 0.03 * Math.abs(slope) + 1e-2);
   }
 
@@ -268,9 +269,9 @@ class GroupNormTest {
     return forward.run(moved).data()[3];
   }
 
-  /** A mean far from zero, where the squares' sum less the sum's square would be nothing. */
+  /** With a mean far from zero, the sum of squares minus the square of the sum would cancel. */
   @Test
-  void aMeanFarFromZeroCostsNoDigits() {
+  void meanFarFromZeroDoesNotReduceAccuracy() {
     var norm = new GroupNorm("n", 2, 4);
     var state =
         new StateDict(
@@ -287,7 +288,7 @@ class GroupNormTest {
   }
 
   @Test
-  void itBeginsAsTheIdentityAndCanBeginWithBlocksThatDoNothing() {
+  void initialNormIsIdentityAndLastNormsCanBeZero() {
     var network = ResNet.initialize(Architecture.named("resnet50_gn"), TorchRandom.manualSeed(0));
     assertEquals(1, network.state().get("layer4.0.bn3.weight").data()[7]);
     assertEquals(0, network.state().get("layer4.0.bn3.bias").data()[7]);
@@ -298,7 +299,7 @@ class GroupNormTest {
 
   @ParameterizedTest
   @ValueSource(booleans = {false, true})
-  void itIsRecognisedByWhatItLacksOrByItsNotes(boolean noted) throws IOException {
+  void groupNormIsRecognizedFromWeightsOrMetadata(boolean noted) throws IOException {
     Path file = folder.resolve("x.safetensors");
     var spec = Architecture.named("resnet50_gn").toBuilder().numClasses(10).build();
     if (noted) {
@@ -322,7 +323,7 @@ class GroupNormTest {
   }
 
   @Test
-  void groupsThatDoNotDivideTheChannelsAreRefused() {
+  void groupsThatDoNotDivideChannelsAreRejected() {
     var builder = ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 1).channels(24);
     builder.norm(new Norm.GroupNorm(32));
     var refusal = assertThrows(IllegalArgumentException.class, builder::build);

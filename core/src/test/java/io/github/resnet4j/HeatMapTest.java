@@ -21,15 +21,18 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Heat maps against the grad-cam package's, on networks and images that both sides draw. */
+/**
+ * Compares heat maps with those of the grad-cam package, on networks and images with the same
+ * seeds.
+ */
 class HeatMapTest {
   private static final Map<String, Tensor> EXPECTED = Golden.tensors("heatmaps.safetensors");
   private static final CompileOptions OPTIONS = CompileOptions.defaults().withThreads(2);
 
   /**
-   * Maps go from 0 to 1. Forward and backward differ from PyTorch's by some 1e-6 of the largest
-   * value; a map is what is left of sums that cancel, divided by its own range. Measured below
-   * 1e-5.
+   * Maps are scaled to 0 to 1. Forward and backward pass differ from PyTorch's by about 1e-6 of the
+   * largest value; a map is the result of sums that cancel, divided by its own range. Measured
+   * below 1e-5.
    */
   private static final double TOLERANCE = 1e-4;
 
@@ -39,7 +42,7 @@ class HeatMapTest {
 
   @ParameterizedTest
   @MethodSource("cases")
-  void agreeWithTheGradCamPackage(Map.Entry<String, Map<String, Object>> golden) {
+  void heatMapsMatchGradCamPackage(Map.Entry<String, Map<String, Object>> golden) {
     Map<String, Object> fields = golden.getValue();
     var spec = Architecture.named((String) fields.get("model"));
     int[] shape =
@@ -63,7 +66,10 @@ class HeatMapTest {
     eigen(golden.getKey(), explainer.explain(x, Method.EIGENCAM, index, layer, OPTIONS));
   }
 
-  /** An axis has no sign: ours must be one of the two, with its negative side set to zero. */
+  /**
+   * The sign of an axis is arbitrary: our map must be one of the two, with its negative side set to
+   * zero.
+   */
   private static void eigen(String name, HeatMap map) {
     Tensor projection = EXPECTED.get(name + " eigencam");
     assertArrayEquals(projection.shape(), map.map().shape());
@@ -92,7 +98,10 @@ class HeatMapTest {
     return most;
   }
 
-  /** A six is recognised by its strokes: covering them must cost more than covering the border. */
+  /**
+   * A digit is recognized by its strokes: covering them must reduce the probability more than
+   * covering the border.
+   */
   @Test
   void occlusionFindsTheDigit() throws IOException {
     var classifier = Model.embedded();
@@ -119,7 +128,7 @@ class HeatMapTest {
   }
 
   @Test
-  void whatCannotBeExplainedIsRefused() throws IOException {
+  void invalidRequestsAreRejected() throws IOException {
     var explainer = new Explainer(Model.embedded().network());
     Tensor x = Tensor.zeros(1, explainer.network().spec().inChannels(), 32, 32);
     assertThrows(

@@ -20,12 +20,12 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** The networks against PyTorch's own output, from weights that both sides draw from one seed. */
+/** Compares the networks with PyTorch's output, from weights with the same seed. */
 class LogitsTest {
   private static final Team TEAM = Team.ofAllCores();
   private static final Map<String, Tensor> EXPECTED = Golden.tensors("logits.safetensors");
 
-  /** float32 sums of thousands of terms in another order; measured below 3e-6 on every case. */
+  /** float32 sums of thousands of terms in another order; measured below 3e-6 in every case. */
   private static final double TOLERANCE = 1e-4;
 
   @AfterAll
@@ -39,7 +39,7 @@ class LogitsTest {
 
   @ParameterizedTest
   @MethodSource("cases")
-  void agreeWithPytorch(Map.Entry<String, Map<String, Object>> golden) {
+  void logitsMatchPytorch(Map.Entry<String, Map<String, Object>> golden) {
     ResNetSpec spec = spec((Map<?, ?>) golden.getValue().get("spec"));
     int[] shape =
         Golden.list(golden.getValue().get("input")).stream()
@@ -69,7 +69,7 @@ class LogitsTest {
     System.out.printf("%-38s relative error %.1e%n", what, error);
   }
 
-  /** The largest difference over the largest logit. */
+  /** The largest difference divided by the largest logit. */
   static double relativeError(Tensor expected, Tensor actual) {
     double largest = 0;
     double difference = 0;
@@ -92,7 +92,7 @@ class LogitsTest {
         .toList();
   }
 
-  /** As {@code randomise_batch_norm} in golden.py. */
+  /** The same as {@code randomise_batch_norm} in golden.py. */
   static void randomiseBatchNorm(ResNet network, TorchRandom random) {
     network
         .layers()
@@ -145,20 +145,20 @@ class LogitsTest {
     return builder.build();
   }
 
-  /** The first check of the note that this project grew from. */
+  /** The first requirement of this project. */
   @Test
-  void resnet34MapsOnesToAThousandLogitsEach() {
+  void resnet34MapsOnesTo1000Logits() {
     var network = ResNet.initialize(Architecture.named("resnet34"), TorchRandom.manualSeed(0));
     Tensor y = network.forward(Tensor.filled(1, 2, 3, 224, 224), TEAM);
     assertArrayEquals(new int[] {2, 1000}, y.shape());
-    // Both images are the same, so their logits are.
+    // Both images are equal, so their logits are.
     for (int i = 0; i < 1000; i++) {
       assertEquals(y.data()[i], y.data()[1000 + i]);
     }
   }
 
   @Test
-  void featuresAreTheNetworkWithoutItsTop() {
+  void featuresAreTheResultWithoutTop() {
     var spec = Architecture.named("resnet18");
     var x = TorchRandom.manualSeed(3).randn(1, 3, 64, 96);
     var whole = ResNet.initialize(spec, TorchRandom.manualSeed(0));

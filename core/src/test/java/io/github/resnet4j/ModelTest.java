@@ -69,7 +69,7 @@ class ModelTest {
     assertTrue(error.getMessage().contains("has no head"), error.getMessage());
   }
 
-  /** As it is compiled, which is nearly the mean over all pixels that the reference has. */
+  /** From the compiled network; the reference's mean over all pixels is nearly equal. */
   private static float[] embedding(ResNet network, Tensor x) {
     float[] expected = Scalar.globalAveragePool(network.features(x, TEAM)).data();
     try (var session = network.compileWithEmbedding(CompileOptions.defaults().withThreads(2))) {
@@ -108,7 +108,7 @@ class ModelTest {
     assertTrue(predictions.get(0).probability() > predictions.get(1).probability());
   }
 
-  /** The 360 digits that training never saw, drawn as make.py draws them. */
+  /** The 360 validation digits, enlarged as make.py does. */
   @Test
   void theEmbeddedModelIsRightOnHeldOutDigits() throws IOException {
     var classifier = Model.embedded();
@@ -135,7 +135,7 @@ class ModelTest {
     }
     Tensor logits = classifier.network().forward(batch, TEAM);
 
-    // The very logits of PyTorch: preprocessing is exact, the rest is float rounding.
+    // The same logits as PyTorch: preprocessing is exact, the rest is float rounding.
     assertArrayEquals(golden.get("logits").data(), logits.data(), 1e-4f);
     var results = classifier.top(logits, 1);
     int right = 0;
@@ -197,7 +197,7 @@ class ModelTest {
 
   @Test
   void halfPrecisionLoadsIntoFloat32() throws IOException {
-    // Weights of 11 bits: an error of 2^-11 each, over some tens of terms.
+    // Weights with 11 bits: an error of 2^-11 each, in sums of some tens of terms.
     assertArrayEquals(
         Golden.tensors("checkpoints/expected.safetensors").get("logits").data(),
         logits("half.pth", "expected.safetensors", tiny().build()),

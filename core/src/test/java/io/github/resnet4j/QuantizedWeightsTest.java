@@ -26,7 +26,7 @@ import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Networks whose weights were written as bytes. */
+/** Networks with INT8 weights in a file. */
 class QuantizedWeightsTest {
   private static final ResNetSpec SPEC =
       ResNetSpec.builder(Block.BOTTLENECK, 1, 1).channels(16).numClasses(10).build();
@@ -39,7 +39,7 @@ class QuantizedWeightsTest {
     var network = ResNet.initialize(SPEC, TorchRandom.manualSeed(1));
     float[] variance = network.state().get("layer1.0.bn2.running_var").data();
     for (int i = 0; i < variance.length; i++) {
-      variance[i] = 0.5f + 0.1f * i; // so that there is something to fold
+      variance[i] = 0.5f + 0.1f * i; // so that folding changes the weights
     }
     try (var calibration = new Calibration(network.compile(CompileOptions.defaults()))) {
       calibration.observe(X);
@@ -67,15 +67,15 @@ class QuantizedWeightsTest {
   }
 
   @Test
-  void aLoadedOneGivesTheLogitsOfTheSavedOne() throws IOException {
+  void loadedNetworkHasLogitsOfSavedOne() throws IOException {
     var network = calibrated();
     Path file = saved(network);
     var loaded = load(file);
     assertEquals(network.quantization(), loaded.quantization());
     float[] expected = run(network, Precision.INT8).data();
-    // The same bytes; scales went through one more rounding to float.
+    // The weights are identical; scales were rounded to float once more.
     assertArrayEquals(expected, run(loaded, Precision.INT8).data(), 1e-4f);
-    // And saved again it is the same file.
+    // Saving again writes the same file.
     Path again = folder.resolve("again.safetensors");
     loaded.saveQuantized(again, Map.of());
     try (var first = Checkpoint.open(file);
@@ -93,7 +93,7 @@ class QuantizedWeightsTest {
   }
 
   @Test
-  void inFloatsItIsTheNetworkWithRoundedWeights() throws IOException {
+  void inFp32OnlyWeightsAreRounded() throws IOException {
     var network = calibrated();
     var loaded = load(saved(network));
     float[] expected = run(network, Precision.FP32).data();
@@ -109,7 +109,7 @@ class QuantizedWeightsTest {
   }
 
   @Test
-  void isAboutAQuarterOfTheSize() throws IOException {
+  void fileHasAboutAQuarterOfTheSize() throws IOException {
     var network = calibrated();
     Path floats = folder.resolve("floats.safetensors");
     network.save(floats, Map.of());
@@ -117,7 +117,7 @@ class QuantizedWeightsTest {
   }
 
   @Test
-  void anUncalibratedNetworkIsNotWritten() {
+  void uncalibratedNetworkIsRejected() {
     var network = ResNet.initialize(SPEC, TorchRandom.manualSeed(1));
     assertThrows(
         IllegalStateException.class,
@@ -137,23 +137,23 @@ class QuantizedWeightsTest {
   }
 
   @Test
-  void refusesScalesThatDoNotFit() throws IOException {
+  void scalesOfWrongNumberAreRejected() throws IOException {
     var e =
         refused(tensors -> tensors.put("conv1.weight_scale", StoredTensor.of(Tensor.filled(1, 7))));
     assertTrue(String.valueOf(e.getMessage()).contains("conv1 has 2352 weights with 7 scales"));
   }
 
   @Test
-  void refusesRangesThatAreNone() throws IOException {
+  void invalidRangesAreRejected() throws IOException {
     var e =
         refused(tensors ->
             tensors.put("conv1.output_range", StoredTensor.of(Tensor.filled(Float.NaN))));
     assertTrue(String.valueOf(e.getMessage()).contains("the range of conv1"), e.getMessage());
   }
 
-  /** Also without the notes that say which network it is. */
+  /** Also without the metadata that names the network. */
   @Test
-  void itsNetworkIsRecognised() throws IOException {
+  void networkIsRecognized() throws IOException {
     try (var checkpoint = Checkpoint.open(saved(calibrated()))) {
       assertEquals(SPEC, Recognition.require(checkpoint).spec());
       var other =
@@ -168,7 +168,7 @@ class QuantizedWeightsTest {
   }
 
   @Test
-  void canBeReadLazily() throws IOException {
+  void weightsCanBeLoadedLazily() throws IOException {
     Path file = saved(calibrated());
     float[] expected = run(load(file), Precision.INT8).data();
     try (var checkpoint = Checkpoint.open(file)) {
@@ -178,7 +178,7 @@ class QuantizedWeightsTest {
   }
 
   @Test
-  void namesWhatIsMissing() throws IOException {
+  void missingTensorsAreNamed() throws IOException {
     var e = refused(tensors -> tensors.remove("layer1.0.conv2.weight_scale"));
     assertTrue(String.valueOf(e.getMessage()).contains("layer1.0.bn2.weight"), e.getMessage());
   }

@@ -28,11 +28,11 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Networks recognised by the names and shapes of their weights alone. */
+/** Recognizes networks from the names and shapes of their weights. */
 class RecognitionTest {
   @TempDir private Path folder;
 
-  /** Every structure that PyTorch's golden logits cover, narrow enough to be written quickly. */
+  /** Every structure of the golden logits, with few channels so that files are written quickly. */
   static Stream<Map.Entry<String, Map<String, Object>>> cases() {
     return Golden.json("logits.json").entrySet().stream()
         .filter(entry -> !entry.getKey().endsWith("224"))
@@ -47,10 +47,10 @@ class RecognitionTest {
 
   @ParameterizedTest
   @MethodSource("cases")
-  void everyStructureIsRecognised(Map.Entry<String, Map<String, Object>> golden)
+  void everyStructureIsRecognized(Map.Entry<String, Map<String, Object>> golden)
       throws IOException {
     ResNetSpec spec = LogitsTest.spec((Map<?, ?>) golden.getValue().get("spec"));
-    // What weights do not show is taken as it usually is, and said.
+    // Assumptions about what weights do not show are reported.
     var dilated = spec.dilated().stream().map(_ -> false).toList();
     ResNetSpec expected =
         spec.toBuilder()
@@ -72,9 +72,11 @@ class RecognitionTest {
     }
   }
 
-  /** In narrow networks several reductions give the first stage the same channels: 8 here. */
+  /**
+   * In narrow networks several reductions give the first stage the same number of channels: 8 here.
+   */
   @Test
-  void widthsOfStemsAndReductionsOfAttentionsAreRecognised() throws IOException {
+  void stemWidthsAndAttentionReductionsAreRecognized() throws IOException {
     for (int reduction : List.of(2, 4, 8, 16)) {
       ResNetSpec spec =
           ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 1, 1, 1, 1)
@@ -88,9 +90,9 @@ class RecognitionTest {
     }
   }
 
-  /** Weights do not show where a bottleneck strides; our own files say it. */
+  /** Weights do not show the position of a bottleneck's stride; our metadata does. */
   @Test
-  void notesThatFitAreTakenAndOthersAreNot() throws IOException {
+  void metadataIsUsedOnlyIfItFits() throws IOException {
     ResNetSpec v1 =
         ResNetSpec.builder(ResNetSpec.Block.BOTTLENECK, 1, 1)
             .channels(8)
@@ -113,7 +115,7 @@ class RecognitionTest {
   }
 
   @Test
-  void weightsAreFoundWithoutTheirNetworksName() throws IOException {
+  void weightsLoadWithoutModelName() throws IOException {
     ResNetSpec spec = Architecture.named("resnet18").toBuilder().numClasses(3).build();
     var found =
         Weights.find(
@@ -122,7 +124,7 @@ class RecognitionTest {
   }
 
   @Test
-  void whatIsNoNetworkIsSaid() throws IOException {
+  void otherWeightsAreRejectedWithReason() throws IOException {
     ResNetSpec spec = Architecture.named("resnet20");
     var tensors = new LinkedHashMap<String, StoredTensor>();
     ResNet.initialize(spec, TorchRandom.manualSeed(0))
@@ -143,7 +145,7 @@ class RecognitionTest {
     assertReason(tensors, "conv1.weight", null, "conv1.weight is missing");
   }
 
-  /** Names of tensors as torchvision, timm and transformers give them. */
+  /** Names of tensors in torchvision, timm and transformers. */
   static Stream<String> otherNetworks() throws IOException {
     try (var in = new GZIPInputStream(Files.newInputStream(Golden.path("other-networks.tsv.gz")))) {
       return new String(in.readAllBytes(), StandardCharsets.UTF_8).lines().toList().stream();
@@ -152,7 +154,7 @@ class RecognitionTest {
 
   @ParameterizedTest
   @MethodSource("otherNetworks")
-  void aNetworkOfAnotherKindIsNamed(String line) throws IOException {
+  void networkOfAnotherKindIsNamed(String line) throws IOException {
     List<String> fields = List.of(line.split("\t"));
     var tensors = new LinkedHashMap<String, StoredTensor>();
     for (String name : fields.subList(2, fields.size())) {
@@ -174,7 +176,7 @@ class RecognitionTest {
   }
 
   @Test
-  void noResNetLooksLikeAnotherKind() {
+  void resnetsAreNotMistakenForOtherKinds() {
     for (ResNetSpec spec : Architecture.catalogue().values()) {
       List<String> names = spec.layers().parameters().stream().map(Parameter::name).toList();
       assertEquals(Optional.empty(), OtherNetwork.describe(names), spec.toString());
@@ -200,8 +202,8 @@ class RecognitionTest {
   }
 
   @Test
-  void everyNameOfTheCatalogueIsItsOwn() {
-    // Two names for one structure could not be told apart.
+  void catalogueNamesHaveDistinctStructures() {
+    // Two names with the same structure would be indistinguishable.
     List<ResNetSpec> specs = List.copyOf(Architecture.catalogue().values());
     assertEquals(specs.size(), specs.stream().distinct().count());
   }

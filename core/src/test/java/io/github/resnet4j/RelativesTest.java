@@ -42,14 +42,12 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** The networks with deep stems and averaging shortcuts against timm's own. */
+/** Compares networks with deep stems and averaging shortcuts with timm's. */
 class RelativesTest {
   private static final Team TEAM = Team.ofAllCores();
   private static final Map<String, Tensor> EXPECTED = Golden.tensors("relatives.safetensors");
 
-  /**
-   * float32 sums of thousands of terms in another order; measured below 3e-6 where gates are few.
-   */
+  /** float32 sums of thousands of terms in another order; measured below 3e-6 with few gates. */
   private static final double TOLERANCE = 1e-4;
 
   @TempDir private Path folder;
@@ -75,7 +73,7 @@ class RelativesTest {
     return Architecture.named(name).toBuilder().numClasses(10).build();
   }
 
-  /** With as many blocks as the golden file says. */
+  /** With the numbers of blocks in the golden file. */
   private static ResNetSpec shallow(Map.Entry<String, Map<String, Object>> golden) {
     ResNetSpec spec = spec(golden.getKey());
     Object layers = golden.getValue().get("layers");
@@ -96,7 +94,7 @@ class RelativesTest {
     return builder.numClasses(10).build();
   }
 
-  /** As {@code draw} in golden.py. */
+  /** The same as {@code draw} in golden.py. */
   static ResNet draw(ResNetSpec spec) {
     var random = TorchRandom.manualSeed(1);
     var entries = new LinkedHashMap<String, Tensor>();
@@ -120,7 +118,7 @@ class RelativesTest {
 
   @ParameterizedTest
   @MethodSource("cases")
-  void logitsAreTimms(Map.Entry<String, Map<String, Object>> golden) {
+  void logitsMatchTimm(Map.Entry<String, Map<String, Object>> golden) {
     Map<String, Object> fields = golden.getValue();
     ResNetSpec spec = spec((String) fields.get("model"));
     ResNet network = draw(spec);
@@ -143,10 +141,10 @@ class RelativesTest {
     assertEquals(((Number) fields.get("multiply_adds")).longValue(), shaped.multiplyAdds());
   }
 
-  /** What is rounded to bfloat16 or floats stays near, through the averages too. */
+  /** Rounding to bfloat16 or bytes changes the result little, also with average pooling. */
   @ParameterizedTest
   @MethodSource("learning")
-  void fewerBitsStayNear(Map.Entry<String, Map<String, Object>> golden) {
+  void bf16AndInt8AreCloseToFp32(Map.Entry<String, Map<String, Object>> golden) {
     ResNet network = draw(spec(golden.getKey()));
     Tensor x = TorchRandom.manualSeed(2).randn(2, 3, 64, 64);
     Tensor expected = EXPECTED.get(golden.getKey() + " 64");
@@ -154,7 +152,7 @@ class RelativesTest {
     try (var session = network.compile(options.withPrecision(Precision.BF16))) {
       double error = LogitsTest.relativeError(expected, session.run(x));
       System.out.printf("%-14s bf16 relative error %.1e%n", golden.getKey(), error);
-      // Eight bits of mantissa through some fifteen layers.
+      // Eight bits of mantissa in about fifteen layers.
       assertTrue(error <= 0.05, () -> golden.getKey() + ", bf16: " + error);
     }
     Quantization quantization;
@@ -172,11 +170,12 @@ class RelativesTest {
 
   @ParameterizedTest
   @MethodSource("learning")
-  void gradientsAreTimms(Map.Entry<String, Map<String, Object>> golden) {
+  void gradientsMatchTimm(Map.Entry<String, Map<String, Object>> golden) {
     int[] shape = shape(golden.getValue());
     ResNet network = draw(shallow(golden));
-    // PyTorch's own float32 is as far from its float64; sums in another order may be 4 times. The
-    // input is one for which no ReLU opens or shuts by rounding, which would show as thousandths.
+    // PyTorch's own float32 has this distance from its float64; sums in another order may have 4
+    // times the distance. The input is chosen so that rounding changes no ReLU, which would change
+    // gradients by thousandths.
     double noise = 4 * Golden.number(golden.getValue().get("noise"));
     Tensor x = TorchRandom.manualSeed((Integer) golden.getValue().get("seed")).randn(shape);
     float[] targets = new float[shape[0] * 10];
@@ -211,13 +210,13 @@ class RelativesTest {
 
   @ParameterizedTest
   @MethodSource("cases")
-  void theyAreRecognised(Map.Entry<String, Map<String, Object>> golden) throws IOException {
+  void networksAreRecognized(Map.Entry<String, Map<String, Object>> golden) throws IOException {
     String name = (String) golden.getValue().get("model");
     Path file = folder.resolve("x.safetensors");
     draw(spec(name)).save(file, Map.of());
     try (var checkpoint = Checkpoint.open(file)) {
       var found = Recognition.require(checkpoint);
-      // Blurs have no weights: which of the two it is, is assumed.
+      // Blurs have no weights: one of the two is assumed.
       var strided = spec(name).toBuilder().downsampling(Downsampling.STRIDE).build();
       assertEquals(strided, found.spec());
       found.name().ifPresent(known -> assertEquals(strided, spec(known)));
@@ -237,11 +236,11 @@ class RelativesTest {
         "resnetblur18",
         "resnetaa34d"
       })
-  void aHeatMapsGradientPassesAveragesAndGates(String name) {
+  void referenceGradientSupportsAveragesAndGates(String name) {
     ResNet network = draw(spec(name));
     Tensor x = TorchRandom.manualSeed(2).randn(1, 3, name.contains("aa") ? 64 : 45, 64);
     var gradient = new ReferenceGradient(network.layers(), network.state(), TEAM);
-    // The slope along a direction, by differences of what follows the layer.
+    // Compares with the slope along a direction, by finite differences after the layer.
     var found =
         gradient.of(
             x,
@@ -269,11 +268,11 @@ class RelativesTest {
         (along(forward, found.activation(), direction, step)
                 - along(forward, found.activation(), direction, -step))
             / (2 * step);
-    // Differences of float32 logits, and ReLUs that open on the way.
+    // Finite differences of float32 logits, and ReLUs that change within the step.
     assertEquals(slope, measured, 0.03 * Math.abs(slope) + 1e-2);
   }
 
-  /** The extents below 70 that timm's networks take without an error, tried one by one. */
+  /** The extents below 70 that timm's networks accept, tried one by one. */
   @ParameterizedTest
   @CsvSource({
     "resnetblur18, 17-69",
@@ -281,7 +280,7 @@ class RelativesTest {
     "resnet50d, 1-69",
     "resnet18, 1-69"
   })
-  void imagesThatPyTorchRefusesAreRefused(String name, String accepted) {
+  void imagesRejectedByPytorchAreRejected(String name, String accepted) {
     Layer network = spec(name).layers();
     var fitting = new BitSet();
     for (int extent = 1; extent < 70; extent++) {
@@ -304,10 +303,10 @@ class RelativesTest {
     assertEquals(expected, fitting);
   }
 
-  /** In every engine, and not by an access beside the data. */
+  /** In every engine, and not by an out-of-bounds access. */
   @ParameterizedTest
   @ValueSource(strings = {"scalar", "best"})
-  void imagesThatDoNotFitAreRefusedByEveryEngine(String kernels) {
+  void tooSmallImagesAreRejectedByEveryEngine(String kernels) {
     ResNet network = draw(spec("resnetblur18"));
     Tensor x = TorchRandom.manualSeed(2).randn(2, 3, 16, 40);
     var options = CompileOptions.defaults();
@@ -328,18 +327,18 @@ class RelativesTest {
     assertTrue(
         refusal.getMessage().contains("images of 16×40 do not fit")
             && refusal.getMessage().contains("layer4.0.aa")
-            && refusal.getMessage().endsWith("the next extent that fits is 17"),
+            && refusal.getMessage().endsWith("the next larger size that fits is 17"),
         refusal.getMessage());
   }
 
-  /** Gates that begin at nothing would never learn. */
+  /** Gates that are initially zero would never be trained. */
   @Test
-  void attentionBeginsAsTimms() {
+  void initialAttentionMatchesTimm() {
     var network = ResNet.initialize(Architecture.named("seresnet50"), TorchRandom.manualSeed(0));
     var state = network.zeroInitResidual().state();
     assertEquals(Math.sqrt(2.0 / 128), deviation(state.get("layer4.0.se.fc1.weight")), 2e-3);
     assertEquals(Math.sqrt(2.0 / 2048), deviation(state.get("layer4.0.se.fc2.weight")), 1e-3);
-    // Uniform numbers up to a bound deviate by its 1/√3.
+    // The standard deviation of uniform numbers is their bound divided by √3.
     assertEquals(1 / Math.sqrt(128 * 3), deviation(state.get("layer4.0.se.fc2.bias")), 3e-3);
     assertEquals(0, state.get("layer4.0.bn3.weight").data()[0]);
     assertEquals(1, state.get("layer4.0.bn2.weight").data()[0]);

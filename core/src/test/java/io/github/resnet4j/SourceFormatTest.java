@@ -12,8 +12,8 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 /**
- * All sources are in google-java-format's style. It is a test because the formatter must run on the
- * JDK whose language it reads, and Maven may run on an older one. To format them:
+ * All sources have the format of google-java-format. This is a test because the formatter must run
+ * on the JDK whose language it reads, and Maven may run on an older one. To format them:
  *
  * <pre>mvn test -pl core -Dtest=SourceFormatTest -Dformat.write=true</pre>
  */

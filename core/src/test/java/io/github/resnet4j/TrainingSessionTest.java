@@ -26,23 +26,25 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Gradients, statistics and ten steps of SGD against PyTorch in float64. */
+/** Compares gradients, statistics and ten steps of SGD with PyTorch in float64. */
 class TrainingSessionTest {
   private static final Map<String, Tensor> EXPECTED = Golden.tensors("training.safetensors");
 
-  /** How much farther from float64 than PyTorch's float32: sums have another order. */
+  /** The factor of the distance of PyTorch's float32 from its float64: sums have another order. */
   private static final double COARSER = 4;
 
   private static final Map<String, Tensor> TEN_STEPS = Golden.tensors("ten-steps.safetensors");
 
   /**
-   * Winograd's F(4×4) rounds ten times as coarsely as direct convolution (docs/engine.md), so that
-   * one or two of the hundred thousand ReLUs of a network open or shut: each is worth a few
-   * thousandths of some gradient.
+   * Winograd's F(4×4) has ten times the rounding error of direct convolution (docs/engine.md), so
+   * that one or two of the hundred thousand ReLUs of a network change: each changes some gradient
+   * by a few thousandths.
    */
   private static final double SOME_RELUS = 2e-2;
 
-  /** What ten steps make of differences in the last bits, in a loss of about 2; measured: 7e-5. */
+  /**
+   * The effect of ten steps on differences in the last bits, for a loss of about 2; measured: 7e-5.
+   */
   private static final double DRIFT = 2e-4;
 
   static Stream<Map.Entry<String, Map<String, Object>>> cases() {
@@ -70,7 +72,7 @@ class TrainingSessionTest {
     return Golden.list(golden.get("input")).stream().mapToInt(extent -> (Integer) extent).toArray();
   }
 
-  /** As {@code sample} in golden.py. */
+  /** The same as {@code sample} in golden.py. */
   private static float[] sample(float[] values) {
     int step = Math.ceilDiv(values.length, 1024);
     float[] sample = new float[Math.ceilDiv(values.length, step)];
@@ -93,20 +95,21 @@ class TrainingSessionTest {
 
   @ParameterizedTest
   @MethodSource("cases")
-  void learnsAsPytorchDoes(Map.Entry<String, Map<String, Object>> golden) {
-    learnsAsPytorchDoes(golden, Algorithm.DIRECT, Kernels.best());
-    learnsAsPytorchDoes(golden, Algorithm.AUTO, Kernels.best());
+  void trainingStepsMatchPytorch(Map.Entry<String, Map<String, Object>> golden) {
+    trainingStepsMatchPytorch(golden, Algorithm.DIRECT, Kernels.best());
+    trainingStepsMatchPytorch(golden, Algorithm.AUTO, Kernels.best());
   }
 
   @Test
-  void scalarKernelsLearnTheSame() {
+  void scalarKernelsMatchPytorch() {
     var golden = Golden.json("training.json");
     for (String name : List.of("basic", "stride first")) {
-      learnsAsPytorchDoes(Map.entry(name, golden.get(name)), Algorithm.DIRECT, Kernels.scalar());
+      trainingStepsMatchPytorch(
+          Map.entry(name, golden.get(name)), Algorithm.DIRECT, Kernels.scalar());
     }
   }
 
-  private static void learnsAsPytorchDoes(
+  private static void trainingStepsMatchPytorch(
       Map.Entry<String, Map<String, Object>> golden, Algorithm algorithm, Kernels kernels) {
     String name = golden.getKey();
     int[] shape = shape(golden.getValue());
@@ -119,7 +122,7 @@ class TrainingSessionTest {
             LogitsTest.spec((Map<?, ?>) golden.getValue().get("spec")), TorchRandom.manualSeed(0));
     float[] x = TorchRandom.manualSeed(2).randn(shape).data();
     List<?> losses = Golden.list(golden.getValue().get("losses"));
-    // Further steps would only tell how fast a network drives apart after one ReLU opened.
+    // Further steps would only show how fast a network diverges after one ReLU changed.
     int steps = algorithm == Algorithm.DIRECT ? losses.size() : 1;
     try (var session = session(network, shape, 2, algorithm, kernels)) {
       float[] momentum = new float[session.parameters().size()];
@@ -165,10 +168,10 @@ class TrainingSessionTest {
     return Golden.json("ten-steps.json").entrySet().stream();
   }
 
-  /** Ten steps of whole networks: losses, and what has become of every parameter and statistic. */
+  /** Ten steps of whole networks: losses, and the change of every parameter and statistic. */
   @ParameterizedTest
   @MethodSource("wholeNetworks")
-  void tenStepsOfWholeNetworksAreAsNearAsPytorchs(Map.Entry<String, Map<String, Object>> golden) {
+  void tenStepsOfWholeNetworksMatchPytorch(Map.Entry<String, Map<String, Object>> golden) {
     String name = golden.getKey();
     int[] shape = shape(golden.getValue());
     var spec = Architecture.named(name).toBuilder().numClasses(10).build();
@@ -216,9 +219,9 @@ class TrainingSessionTest {
     }
   }
 
-  /** The derivative of the loss along a direction, by differences: no other code is asked. */
+  /** Compares with finite differences of the loss, independent of other code. */
   @Test
-  void gradientIsTheSlopeOfTheLoss() {
+  void gradientMatchesFiniteDifferences() {
     int[] shape = {4, 3, 32, 32};
     var network = ResNet.initialize(Architecture.named("resnet20"), TorchRandom.manualSeed(0));
     float[] x = TorchRandom.manualSeed(2).randn(shape).data();
@@ -238,13 +241,16 @@ class TrainingSessionTest {
         losses[side] = session.accumulate(x, targets(4), 4, 1);
       }
       double slope = (losses[0] - losses[1]) / (2 * step);
-      assertEquals(squares, slope, 0.02 * squares); // ReLUs change sides within the step
+      assertEquals(squares, slope, 0.02 * squares); // ReLUs change within the step
     }
   }
 
-  /** Winograd's weight gradients beside the direct ones, with tiles that reach over the border. */
+  /**
+   * Compares Winograd's weight gradients with the direct ones, with tiles that extend beyond the
+   * border.
+   */
   @Test
-  void winogradsGradientsAreTheDirectOnes() {
+  void winogradGradientsMatchDirectOnes() {
     int[] shape = {5, 3, 29, 31};
     var network = ResNet.initialize(Architecture.named("resnet20"), TorchRandom.manualSeed(0));
     float[] x = TorchRandom.manualSeed(1).randn(shape).data();
@@ -255,7 +261,7 @@ class TrainingSessionTest {
           .entries()
           .forEach((name, tensor) -> {
             double error = relativeError(expected.get(name).data(), tensor.data());
-            // Measured: up to 5e-6, all of it F(4×4)'s rounding; a ReLU more or less is worth 1e-3.
+            // Measured: up to 5e-6, all of it F(4×4)'s rounding; a changed ReLU would be 1e-3.
             assertTrue(error < 5e-5, () -> "%s: %.1e".formatted(name, error));
           });
     }
@@ -271,7 +277,7 @@ class TrainingSessionTest {
   }
 
   @Test
-  void aStepAllocatesNothing() {
+  void stepAllocatesNothing() {
     int[] shape = {4, 3, 32, 32};
     var network = ResNet.initialize(Architecture.named("resnet20"), TorchRandom.manualSeed(0));
     float[] x = TorchRandom.manualSeed(2).randn(shape).data();
@@ -284,12 +290,12 @@ class TrainingSessionTest {
         session.accumulate(x, targets, 4, 1);
         least = Math.min(least, threads.getCurrentThreadAllocatedBytes() - before);
       }
-      assertTrue(least < 512, least + " bytes"); // what hands the task to the workers
+      assertTrue(least < 512, least + " bytes"); // the objects that pass the task to the workers
     }
   }
 
   @Test
-  void stateComesBackAsItWent() {
+  void loadedStateIsReturned() {
     var spec = LogitsTest.spec((Map<?, ?>) Golden.json("training.json").get("groups").get("spec"));
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
     try (var session =
@@ -305,7 +311,7 @@ class TrainingSessionTest {
   }
 
   @Test
-  void whatIsFrozenHasNoGradientAndTheRestTheSame() {
+  void frozenParametersHaveNoGradientAndOthersAreUnchanged() {
     int[] shape = {4, 3, 32, 32};
     var network = ResNet.initialize(Architecture.named("resnet20"), TorchRandom.manualSeed(0));
     float[] x = TorchRandom.manualSeed(2).randn(shape).data();
@@ -332,11 +338,11 @@ class TrainingSessionTest {
   }
 
   /**
-   * With running statistics images do not know of each other: each one's logits are those of a
-   * network whose branches end in norms of zero, or of larger ones, and the shares are as asked.
+   * With running statistics images are independent: the logits of each image are those of a network
+   * whose branches end in norms of zero or larger ones, and the fractions are the requested ones.
    */
   @Test
-  void stochasticDepthPassesBranchesBy() {
+  void stochasticDepthDropsBranches() {
     int images = 64;
     double rate = 0.5;
     var spec =
@@ -394,12 +400,12 @@ class TrainingSessionTest {
         kept += (choice >> b & 1) * chosen[choice];
       }
       double share = 1 - rate * b / 2;
-      // Four standard deviations of so many draws.
+      // Four standard deviations of this number of draws.
       assertEquals(share, (double) kept / all, 4 * Math.sqrt(share * (1 - share) / all));
     }
   }
 
-  /** Gates of one half whatever comes in, so that a factor on the norm is one on the branch. */
+  /** Gates of one half for every input, so that a factor of the norm is a factor of the branch. */
   private static void scaleBranch(Map<String, Tensor> entries, String block, float factor) {
     for (String name : List.of("se.fc2.weight", "se.fc2.bias")) {
       entries.computeIfPresent(block + "." + name, (_, tensor) -> Tensor.zeros(tensor.shape()));
@@ -426,10 +432,13 @@ class TrainingSessionTest {
     return true;
   }
 
-  /** Along its gradient the loss rises as the gradient says, with the same branches left out. */
+  /**
+   * Along the gradient the loss increases by the squared gradient norm, with the same branches
+   * dropped.
+   */
   @ParameterizedTest
   @ValueSource(strings = {"resnet18", "seresnet18"})
-  void theGradientIsThatOfTheBranchesThatAreThere(String name) {
+  void gradientWithDroppedBranchesMatchesFiniteDifferences(String name) {
     var spec = Architecture.named(name).toBuilder().numClasses(10).build();
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
     int[] shape = {8, 3, 64, 64};
@@ -455,13 +464,13 @@ class TrainingSessionTest {
         }
         losses[side] = session.accumulate(x, targets(8), 8, 1);
       }
-      // Float32 losses of 2 that differ by 2e-3, and ReLUs that open on the way.
+      // Float32 losses of 2 that differ by 2e-3, and ReLUs that change within the step.
       assertEquals(2e-3, losses[1] - losses[0], 6e-5);
     }
   }
 
   @Test
-  void aNetworkWithoutHeadIsRefused() {
+  void networkWithoutHeadIsRejected() {
     var spec = Architecture.named("resnet20").toBuilder().includeTop(false).build();
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
     assertThrows(

@@ -29,7 +29,7 @@ class WeightsTest {
 
   @TempDir private Path folder;
 
-  /** The catalogue is torchvision's own metadata; these rows were copied from its website. */
+  /** The catalogue contains torchvision's metadata; these rows were copied from its website. */
   @ParameterizedTest
   @CsvSource({
     "resnet18, IMAGENET1K_V1, f37072fd, 256, 69.758",
@@ -40,7 +40,8 @@ class WeightsTest {
     "resnet50, IMAGENET1K_V2, 11ad3fa6, 232, 80.858",
     "resnext101_64x4d, IMAGENET1K_V1, 173b62eb, 232, 83.246",
   })
-  void theCatalogueIsTorchvisions(String model, String name, String hash, int resize, double top1) {
+  void catalogueMatchesTorchvision(
+      String model, String name, String hash, int resize, double top1) {
     var weights = PublishedWeights.of(model, name);
     assertEquals(hash, weights.sha256Prefix());
     assertTrue(weights.url().toString().endsWith("/" + model + "-" + hash + ".pth"));
@@ -49,7 +50,7 @@ class WeightsTest {
   }
 
   @Test
-  void everyEntryIsForANetworkOfTheCatalogue() {
+  void everyEntryNamesANetworkOfTheCatalogue() {
     assertEquals(17, PublishedWeights.catalogue().size());
     for (var weights : PublishedWeights.catalogue()) {
       assertEquals(Architecture.named(weights.model()).parameterCount(), weights.parameters());
@@ -63,7 +64,7 @@ class WeightsTest {
     List<String> many = PublishedWeights.labels("imagenet-22k");
     assertEquals(21_841, many.size());
     assertEquals(21_841, many.stream().distinct().count());
-    assertEquals("benthos (n00005787)", many.get(1)); // there are two of that name
+    assertEquals("benthos (n00005787)", many.get(1)); // two classes have this name
     assertEquals("person", many.get(4));
     assertEquals("knothole", many.getLast()); // n15102894
     var unknown =
@@ -72,7 +73,7 @@ class WeightsTest {
   }
 
   @Test
-  void unknownNamesListTheKnownOnes() {
+  void unknownNamesListKnownOnes() {
     var name =
         assertThrows(IllegalArgumentException.class, () -> PublishedWeights.of("resnet50", "V3"));
     assertTrue(name.getMessage().endsWith("DEFAULT, IMAGENET1K_V1, IMAGENET1K_V2"));
@@ -83,7 +84,7 @@ class WeightsTest {
   }
 
   @Test
-  void publishedWeightsComeFromPytorchsCache() throws IOException {
+  void publishedWeightsAreReadFromPytorchCache() throws IOException {
     var environment = Map.of("TORCH_HOME", folder.toString());
     Path cached = folder.resolve("hub/checkpoints/resnet34-b627a593.pth");
     Files.createDirectories(cached.getParent());
@@ -95,7 +96,7 @@ class WeightsTest {
   }
 
   @Test
-  void aMirrorReplacesTheDownloadsFolder() throws IOException {
+  void mirrorReplacesDownloadUrl() throws IOException {
     try (var server = new ScriptedServer()) {
       server.on("/mirror/resnet18-f37072fd.pth", Answer.ok(new byte[] {1, 2, 3}));
       var environment =
@@ -106,14 +107,14 @@ class WeightsTest {
           assertThrows(
               IOException.class,
               () -> Weights.find(Optional.of("resnet18"), "DEFAULT", environment, DOWNLOAD));
-      // Three bytes are not the published file, and the checksum knows.
-      assertTrue(error.getMessage().contains("not with f37072fd"), error.getMessage());
+      // Three bytes are not the published file, which the checksum detects.
+      assertTrue(error.getMessage().contains("expected f37072fd"), error.getMessage());
       assertEquals(List.of("GET /mirror/resnet18-f37072fd.pth"), server.requests());
     }
   }
 
   @Test
-  void aFilesNameIsNotEnoughForItsLabels() throws IOException {
+  void fileNameAloneDoesNotDetermineLabels() throws IOException {
     Path file = folder.resolve("resnet18-f37072fd.pth");
     ResNetSpec spec = Architecture.named("resnet18");
     ResNet.initialize(spec, TorchRandom.manualSeed(0)).save(file, Map.of());
@@ -127,7 +128,7 @@ class WeightsTest {
 
   /** The SHA-256 of "abc" is an example of FIPS 180-4. */
   @Test
-  void publishedWeightsAreKnownByTheirHash() throws IOException {
+  void publishedWeightsAreRecognizedByHash() throws IOException {
     Path file = Files.writeString(folder.resolve("any.pth"), "abc");
     double megabytes = 0; // three bytes, rounded
     assertTrue(published("ba7816bf", megabytes).isIn(file));
@@ -152,7 +153,7 @@ class WeightsTest {
   }
 
   @Test
-  void aFineTunedFileSaysHowManyClassesItHas() throws IOException {
+  void classesOfFineTunedFileAreCounted() throws IOException {
     Path file = Golden.path("checkpoints/training.pth");
     var weights = Weights.find(Optional.of("resnet18"), file.toString(), Map.of(), DOWNLOAD);
     assertEquals(3, weights.spec().orElseThrow().numClasses());
@@ -160,7 +161,7 @@ class WeightsTest {
   }
 
   @Test
-  void whatIsNeitherFileNorNameIsSaid() {
+  void invalidWeightsArgumentIsExplained() {
     var error =
         assertThrows(
             IOException.class,
@@ -184,7 +185,7 @@ class WeightsTest {
   }
 
   @Test
-  void aRepositoryOfTransformersIsUnderstood() throws IOException {
+  void transformersRepositoryIsRead() throws IOException {
     Path snapshot = cached("microsoft", "resnet-tiny");
     for (String name : List.of("config.json", "preprocessor_config.json", "model.safetensors")) {
       Files.copy(Golden.path("checkpoints/hugging-face/" + name), snapshot.resolve(name));
@@ -211,7 +212,7 @@ class WeightsTest {
   }
 
   @Test
-  void aRepositoryOfTimmIsUnderstood() throws IOException {
+  void timmRepositoryIsRead() throws IOException {
     Path snapshot = cached("timm", "resnet50.a1_in1k");
     Files.writeString(
         snapshot.resolve("config.json"),

@@ -16,22 +16,23 @@ import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * A file that appears whole or not at all: it is written beside its place, forced to the disk, and
- * renamed. What was written is removed on an error, and when the process ends early (Ctrl-C). A
- * device or a pipe that exists, such as {@code /dev/stdout}, is written directly.
+ * A file that is written completely or not at all: it is written to a temporary file in the same
+ * folder, forced to the disk, and renamed. The temporary file is deleted on an error, and when the
+ * process ends early (Ctrl-C). An existing device or pipe, such as {@code /dev/stdout}, is written
+ * directly.
  */
 public final class AtomicFile implements AutoCloseable {
-  private static final Set<Path> UNFINISHED = ConcurrentHashMap.newKeySet();
+  private static final Set<Path> INCOMPLETE = ConcurrentHashMap.newKeySet();
 
   static {
     Runtime.getRuntime()
         .addShutdownHook(
             new Thread(() -> {
-              for (Path part : UNFINISHED) {
+              for (Path temporaryFile : INCOMPLETE) {
                 try {
-                  Files.deleteIfExists(part);
+                  Files.deleteIfExists(temporaryFile);
                 } catch (IOException _) {
-                  // There is nobody to tell.
+                  // The error cannot be reported at shutdown.
                 }
               }
             }));
@@ -39,39 +40,39 @@ public final class AtomicFile implements AutoCloseable {
 
   private final Path file;
   private final Path target;
-  private final Path part;
+  private final Path temporaryFile;
 
   /**
-   * Makes the file's beginning beside its place.
+   * Creates the temporary file.
    *
-   * @throws CheckpointException if the place is a folder, or lies in none that may be written
+   * @throws CheckpointException if the file is a folder, or its folder is missing or not writable
    */
   public AtomicFile(Path file) throws IOException {
     this.file = file;
     if (Files.isDirectory(file)) {
       throw new CheckpointException(file, "is a folder; name a file in it");
     }
-    // A link that is written to stays a link.
+    // If the file is a symbolic link, its target is replaced.
     target = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath();
     if (Files.exists(target) && !Files.isRegularFile(target)) {
-      part = target;
+      temporaryFile = target;
       return;
     }
     Path folder = target.getParent();
     if (folder == null || !Files.isDirectory(folder)) {
       throw new CheckpointException(file, "cannot be written: there is no folder " + folder);
     }
-    part = createPart(file, folder);
+    temporaryFile = createTemporaryFile(file, folder);
   }
 
-  private static Path createPart(Path file, Path folder) throws CheckpointException {
-    Path part = folder.resolve(".resnet4j-%s.part".formatted(UUID.randomUUID()));
-    UNFINISHED.add(part);
+  private static Path createTemporaryFile(Path file, Path folder) throws CheckpointException {
+    Path temporaryFile = folder.resolve(".resnet4j-%s.part".formatted(UUID.randomUUID()));
+    INCOMPLETE.add(temporaryFile);
     try {
-      return Files.createFile(part);
+      return Files.createFile(temporaryFile);
     } catch (IOException e) {
-      UNFINISHED.remove(part);
-      // A file system such as /proc says that the new file does not exist.
+      INCOMPLETE.remove(temporaryFile);
+      // A file system such as /proc reports that the new file does not exist.
       String reason =
           e instanceof NoSuchFileException ? "new files are not allowed" : Reason.withoutFile(e);
       throw new CheckpointException(
@@ -80,9 +81,9 @@ public final class AtomicFile implements AutoCloseable {
   }
 
   /**
-   * Checks that a file can be written, before the work whose result it is to hold.
+   * Checks that a file can be written, before the work whose result it will contain.
    *
-   * @throws CheckpointException if the place is a folder, or lies in none that may be written
+   * @throws CheckpointException if the file is a folder, or its folder is missing or not writable
    */
   public static void requireWritable(Path file) throws IOException {
     new AtomicFile(file).close();
@@ -91,7 +92,7 @@ public final class AtomicFile implements AutoCloseable {
   /**
    * Checks that files can be written into a folder, which need not exist yet.
    *
-   * @throws CheckpointException if it is a file, or if it can neither be written nor be made
+   * @throws CheckpointException if it is a file, or is not writable, or cannot be created
    */
   public static void requireWritableFolder(Path folder) throws IOException {
     Path existing = folder.toAbsolutePath().normalize();
@@ -102,67 +103,68 @@ public final class AtomicFile implements AutoCloseable {
       throw new CheckpointException(
           folder, "cannot be written: %s is a file, not a folder".formatted(existing));
     }
-    Path part = createPart(folder, existing);
-    UNFINISHED.remove(part);
-    Files.delete(part);
+    Path temporaryFile = createTemporaryFile(folder, existing);
+    INCOMPLETE.remove(temporaryFile);
+    Files.delete(temporaryFile);
   }
 
-  /** Writes all of a file to a stream. */
+  /** Writes the content of a file to a stream. */
   public interface Body {
-    /** Writes all of the file. */
+    /** Writes the content of the file. */
     void writeTo(OutputStream out) throws IOException;
   }
 
   /**
    * Writes a file of any kind.
    *
-   * @throws IOException if the disk refuses; then the old file, if any, is still there
+   * @throws IOException if writing fails; the old file, if any, is then unchanged
    */
   public static void write(Path file, Body body) throws IOException {
-    try (var made = new AtomicFile(file)) {
-      try (var out = made.open()) {
+    try (var atomic = new AtomicFile(file)) {
+      try (var out = atomic.open()) {
         body.writeTo(out);
-      } catch (CheckpointException e) { // names its file
+      } catch (CheckpointException e) { // it names its file
         throw e;
       } catch (IOException e) {
-        throw made.failed(e);
+        throw atomic.failed(e);
       }
-      made.complete();
+      atomic.complete();
     }
   }
 
-  /** A buffered stream to the file; it is to be closed before {@link #complete}. */
+  /** A buffered stream to the temporary file; close it before {@link #complete}. */
   public OutputStream open() throws IOException {
-    return new BufferedOutputStream(Files.newOutputStream(part, StandardOpenOption.WRITE), 1 << 20);
+    return new BufferedOutputStream(
+        Files.newOutputStream(temporaryFile, StandardOpenOption.WRITE), 1 << 20);
   }
 
-  /** Where the file is written until it is complete, for writers that take a path. */
-  public Path part() {
-    return part;
+  /** The temporary file, for writers that need a path. */
+  public Path temporaryFile() {
+    return temporaryFile;
   }
 
   /**
-   * Gives the file its name.
+   * Renames the temporary file to its final name.
    *
-   * @throws IOException if the disk refuses; then the old file, if any, is still there
+   * @throws IOException if that fails; the old file, if any, is then unchanged
    */
   public void complete() throws IOException {
-    if (part.equals(target)) {
+    if (temporaryFile.equals(target)) {
       return;
     }
     try {
-      try (var channel = FileChannel.open(part, StandardOpenOption.WRITE)) {
+      try (var channel = FileChannel.open(temporaryFile, StandardOpenOption.WRITE)) {
         channel.force(true);
       }
       try {
-        Files.move(part, target, StandardCopyOption.ATOMIC_MOVE);
+        Files.move(temporaryFile, target, StandardCopyOption.ATOMIC_MOVE);
       } catch (AtomicMoveNotSupportedException _) {
-        Files.move(part, target, StandardCopyOption.REPLACE_EXISTING);
+        Files.move(temporaryFile, target, StandardCopyOption.REPLACE_EXISTING);
       }
     } catch (IOException e) {
       throw failed(e);
     }
-    UNFINISHED.remove(part);
+    INCOMPLETE.remove(temporaryFile);
     forceFolder(target.resolveSibling(""));
   }
 
@@ -170,25 +172,25 @@ public final class AtomicFile implements AutoCloseable {
   private IOException failed(IOException e) {
     return new CheckpointException(
         file,
-        "cannot be written: %s; what was there before is untouched"
+        "cannot be written: %s; the previous file, if any, is unchanged"
             .formatted(Reason.withoutFile(e)),
         e);
   }
 
-  /** The rename itself must survive a power cut; some systems cannot force a folder. */
+  /** Forces the rename to the disk; some systems do not support this for folders. */
   private static void forceFolder(Path folder) {
     try (var channel = FileChannel.open(folder, StandardOpenOption.READ)) {
       channel.force(true);
     } catch (IOException _) {
-      // Windows opens no folders; its file system journals the rename.
+      // Windows cannot open folders; its file system journals the rename.
     }
   }
 
-  /** Removes what was written, unless it is complete. */
+  /** Deletes the temporary file, unless {@link #complete} was called. */
   @Override
   public void close() throws IOException {
-    if (UNFINISHED.remove(part)) {
-      Files.deleteIfExists(part);
+    if (INCOMPLETE.remove(temporaryFile)) {
+      Files.deleteIfExists(temporaryFile);
     }
   }
 }

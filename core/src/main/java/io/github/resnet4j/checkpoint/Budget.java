@@ -1,11 +1,15 @@
 package io.github.resnet4j.checkpoint;
 
 /**
- * How much the reading of one file may take, counted before it is taken: memory beside the mapped
- * file, or bytes to be read. Since every step of a reader takes some of it, it bounds the time too.
+ * A limit for reading one file, charged before the resource is used: memory in addition to the
+ * mapped file, or bytes to be read. Since every step of a reader is charged, the limit also bounds
+ * the time.
  */
 final class Budget {
-  /** A tensor of a checkpoint with its name, shape and strides, and its entries in a few maps. */
+  /**
+   * The memory of a checkpoint's tensor with its name, shape and strides, and its entries in a few
+   * maps.
+   */
   static final int TENSOR = 512;
 
   private final String what;
@@ -18,23 +22,29 @@ final class Budget {
     this.left = bytes;
   }
 
-  /** For what a file says beside its weights: ResNet-152's state dict takes 2 MB of it. */
-  static Budget ofFile() {
+  /** The limit for everything except weights: ResNet-152's state dict needs 2 MB of it. */
+  static Budget forFile() {
     return new Budget("its names and notes", 96L << 20);
   }
 
-  /** For notes of ours: an architecture, a preprocessing and labels; 22,000 labels take 5 MB. */
-  static Budget ofNotes() {
+  /**
+   * The limit for our own metadata: architecture, preprocessing and labels; 22,000 labels need 5
+   * MB.
+   */
+  static Budget forMetadata() {
     return new Budget("its notes", 16L << 20);
   }
 
-  /** For the weights of a network: the largest published ones, ResNeXt-101 32x48d, have 3.3 GB. */
-  static Budget ofWeights() {
+  /**
+   * The limit for the weights of a network: the largest published ones, of ResNeXt-101 32x48d, have
+   * 3.3 GB.
+   */
+  static Budget forWeights() {
     return new Budget("its weights", 4L << 30);
   }
 
   /**
-   * Takes so many bytes.
+   * Charges bytes.
    *
    * @throws Malformed if fewer are left
    */

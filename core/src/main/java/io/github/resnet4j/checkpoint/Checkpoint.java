@@ -19,20 +19,20 @@ import java.util.Map;
 import java.util.SequencedMap;
 
 /**
- * Named tensors in a file, whoever wrote it: {@code .pth}/{@code .pt}/{@code .bin} of {@code
+ * Named tensors in a file of any of these formats: {@code .pth}/{@code .pt}/{@code .bin} of {@code
  * torch.save} (the zip format and the one before PyTorch 1.6), {@code .safetensors}, or a
  * safetensors index over several files.
  *
- * <p>The file is mapped, not read: opening costs its header, and a tensor's numbers are read when
- * they are asked for. Nothing in a file is ever executed, and what it says of itself is checked
- * against its bytes first; reading it takes bounded memory and time. Closing ends the validity of
- * the tensors.
+ * <p>The file is memory-mapped: opening reads only its header, and the values of a tensor are read
+ * on request. No code in a file is ever executed. All sizes and offsets in a file are checked
+ * against its length first; reading takes bounded memory and time. After {@link #close} the tensors
+ * are invalid.
  */
 public final class Checkpoint implements AutoCloseable {
-  /** Tensors that are shared or repeated may have so many elements whatever the file has. */
-  private static final long SMALL = 1 << 20;
+  /** Shared or repeated tensors may have this many elements, whatever the size of the file. */
+  private static final long MIN_ELEMENT_LIMIT = 1 << 20;
 
-  /** Letters of a tensor's name: comparing long ones takes long. */
+  /** The maximum length of a tensor's name: comparing long names takes long. */
   static final int MAX_NAME = 2048;
 
   private final Path file;
@@ -48,9 +48,9 @@ public final class Checkpoint implements AutoCloseable {
   }
 
   /**
-   * Opens a file of any of the formats; its first bytes decide which.
+   * Opens a file of any of the formats, which is detected from its first bytes.
    *
-   * @throws CheckpointException if it is none of them, or damaged, or asks for code to be run
+   * @throws CheckpointException if it has none of the formats, is damaged, or would execute code
    * @throws IOException if it cannot be read
    */
   @SuppressWarnings("MustBeClosedChecker") // the checkpoint closes it
@@ -74,19 +74,20 @@ public final class Checkpoint implements AutoCloseable {
   }
 
   /**
-   * Reads a checkpoint that is in memory already.
+   * Reads a checkpoint from memory.
    *
-   * @param name what errors call it
+   * @param name the name in error messages
    * @throws CheckpointException as {@link #open}
    */
   @SuppressWarnings("MustBeClosedChecker") // the checkpoint closes it
   public static Checkpoint of(Path name, byte[] bytes) throws IOException {
-    var arena = Arena.ofShared(); // has nothing to free, but closing is then the same
+    var arena = Arena.ofShared(); // it frees nothing, but closing is uniform
     return new Checkpoint(name, arena, read(name, MemorySegment.ofArray(bytes), arena));
   }
 
   static MemorySegment map(Path file, Arena arena) throws IOException {
-    if (Files.exists(file) && !Files.isRegularFile(file)) { // a pipe would wait for its writer
+    if (Files.exists(file)
+        && !Files.isRegularFile(file)) { // opening a pipe would wait for its writer
       throw new CheckpointException(file, "is not a regular file");
     }
     try (var channel = FileChannel.open(file, StandardOpenOption.READ)) {
@@ -95,13 +96,13 @@ public final class Checkpoint implements AutoCloseable {
   }
 
   private static Contents read(Path file, MemorySegment bytes, Arena arena) throws IOException {
-    var budget = Budget.ofFile();
+    var budget = Budget.forFile();
     try {
       Contents contents;
       if (TorchFile.isZip(bytes)) {
         contents = TorchFile.readZip(bytes, budget);
       } else if (Safetensors.matches(bytes)) {
-        // Before the legacy format: a header of 640 bytes begins as a pickle does.
+        // Checked before the legacy format: a header of 640 bytes starts like a pickle.
         contents = Safetensors.read(bytes, budget);
       } else if (TorchFile.isLegacy(bytes)) {
         contents = TorchFile.readLegacy(bytes, budget);
@@ -110,7 +111,7 @@ public final class Checkpoint implements AutoCloseable {
       } else {
         throw new Malformed(notACheckpoint(bytes));
       }
-      refuseInflated(contents.tensors().values());
+      checkSizes(contents.tensors().values());
       return contents;
     } catch (Malformed e) {
       throw new CheckpointException(file, e.reason(), e);
@@ -118,11 +119,11 @@ public final class Checkpoint implements AutoCloseable {
   }
 
   /**
-   * Refuses a file whose tensors, read one by one, would be far more than the file holds: strides
-   * of zero let a few bytes stand for any number of elements, and tensors may share their bytes.
+   * Rejects a file whose tensors would have far more bytes in total than the file: with strides of
+   * zero a few bytes represent any number of elements, and tensors may share bytes.
    */
-  private static void refuseInflated(Collection<StoredTensor> tensors) {
-    long left = SMALL;
+  private static void checkSizes(Collection<StoredTensor> tensors) {
+    long left = MIN_ELEMENT_LIMIT;
     for (var storage : new HashSet<>(tensors.stream().map(StoredTensor::storage).toList())) {
       left += storage.byteSize();
     }
@@ -131,7 +132,8 @@ public final class Checkpoint implements AutoCloseable {
         throw new Malformed("its tensors have more elements than the file has bytes");
       }
       if (tensor.shape().stream().anyMatch(extent -> extent > Integer.MAX_VALUE)) {
-        throw new Malformed("it has a tensor with an extent that no array can have: " + tensor);
+        throw new Malformed(
+            "it has a tensor with an extent that is too large for an array: " + tensor);
       }
       left -= tensor.size();
     }
@@ -149,12 +151,12 @@ public final class Checkpoint implements AutoCloseable {
       return "is a Git LFS pointer, not the weights; run 'git lfs pull'";
     }
     if (start.startsWith("<")) {
-      return "is a web page, not weights; the download went wrong";
+      return "is a web page, not weights; the download failed";
     }
-    return "is neither a .pth of torch.save nor a .safetensors file";
+    return "is neither a .pth file of torch.save nor a .safetensors file";
   }
 
-  /** Hugging Face's {@code model.safetensors.index.json}: which tensor lies in which file. */
+  /** Hugging Face's {@code model.safetensors.index.json}, which maps tensors to files. */
   private static Contents readShards(Path index, MemorySegment bytes, Arena arena, Budget budget)
       throws IOException {
     var shards = new LinkedHashMap<String, Contents>();
@@ -186,7 +188,7 @@ public final class Checkpoint implements AutoCloseable {
     try {
       bytes = map(file, arena);
     } catch (NoSuchFileException e) {
-      throw new CheckpointException(file, "does not exist, though the index names it", e);
+      throw new CheckpointException(file, "does not exist, although the index names it", e);
     }
     if (!Safetensors.matches(bytes)) {
       throw new CheckpointException(file, "is not a .safetensors file");
@@ -198,22 +200,22 @@ public final class Checkpoint implements AutoCloseable {
     }
   }
 
-  /** The file this was opened from. */
+  /** The opened file. */
   public Path file() {
     return file;
   }
 
-  /** The tensors by the names they have in the file, in its order. */
+  /** The tensors by their names in the file, in its order. */
   public SequencedMap<String, StoredTensor> tensors() {
     return tensors;
   }
 
   /**
-   * The tensors by torchvision's names: without the prefixes that wrappers add ({@code module.},
-   * {@code _orig_mod.}, {@code model.}, {@code backbone.}), and translated from the naming of
-   * Hugging Face's {@code microsoft/resnet-*}.
+   * The tensors by torchvision's names: without prefixes of wrappers ({@code module.}, {@code
+   * _orig_mod.}, {@code model.}, {@code backbone.}), and translated from the names of Hugging
+   * Face's {@code microsoft/resnet-*}.
    *
-   * @throws CheckpointException if two names become one
+   * @throws CheckpointException if two names have the same translation
    */
   public SequencedMap<String, StoredTensor> torchvisionTensors() throws CheckpointException {
     var renamed = new LinkedHashMap<String, StoredTensor>();
@@ -231,8 +233,8 @@ public final class Checkpoint implements AutoCloseable {
   }
 
   /**
-   * The notes that resnet4j keeps beside the weights: maps, lists, strings and numbers; empty in
-   * files of other origin.
+   * The metadata that resnet4j stores beside the weights: maps, lists, strings and numbers; empty
+   * for files of other origin.
    */
   public Map<String, Object> metadata() {
     return metadata;

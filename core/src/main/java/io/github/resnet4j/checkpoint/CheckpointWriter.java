@@ -13,13 +13,13 @@ import java.util.SequencedMap;
  * Writes named tensors as {@code .safetensors} or as a {@code .pth} that {@code
  * torch.load(weights_only=True)} accepts.
  *
- * <p>A file appears whole or not at all, see {@link AtomicFile}.
+ * <p>A file is written completely or not at all, see {@link AtomicFile}.
  */
 public final class CheckpointWriter {
   private CheckpointWriter() {}
 
-  /** Does the file's name say which format it is to have? */
-  public static boolean knowsFormatOf(Path file) {
+  /** Whether the file's name determines a format. */
+  public static boolean hasKnownExtension(Path file) {
     return isSafetensors(file) || isTorch(file);
   }
 
@@ -38,15 +38,15 @@ public final class CheckpointWriter {
   /**
    * Writes the tensors in the order given.
    *
-   * @param file ends in {@code .safetensors}, {@code .pth}, {@code .pt} or {@code .bin}
-   * @param metadata notes to keep beside the weights: maps, lists, strings, numbers and booleans
-   * @throws CheckpointException if the name says no format
-   * @throws IOException if the disk refuses; then the old file, if any, is still there
+   * @param file must end in {@code .safetensors}, {@code .pth}, {@code .pt} or {@code .bin}
+   * @param metadata stored beside the weights: maps, lists, strings, numbers and booleans
+   * @throws CheckpointException if the name does not determine a format
+   * @throws IOException if writing fails; the old file, if any, is then unchanged
    */
   public static void write(
       Path file, SequencedMap<String, StoredTensor> tensors, Map<String, Object> metadata)
       throws IOException {
-    if (!knowsFormatOf(file)) {
+    if (!hasKnownExtension(file)) {
       throw new CheckpointException(file, "must end in .safetensors, .pth, .pt or .bin");
     }
     var contiguous = new LinkedHashMap<String, StoredTensor>();

@@ -5,7 +5,7 @@ import java.lang.foreign.ValueLayout;
 import java.util.Locale;
 import java.util.Optional;
 
-/** The number formats of a stored tensor: their size, and their names in either file format. */
+/** The element type of a stored tensor: its size, and its names in the file formats. */
 public enum DType {
   F64(8, "DoubleStorage", "<f8"),
   F32(4, "FloatStorage", "<f4"),
@@ -21,10 +21,10 @@ public enum DType {
   /** Bytes per element. */
   public final int bytes;
 
-  /** The class that {@code torch.save} names, without its module {@code torch}. */
+  /** The storage class in {@code torch.save} files, without its module {@code torch}. */
   final String torchStorage;
 
-  /** NumPy's {@code descr}; empty where NumPy has none. */
+  /** NumPy's {@code descr}; empty if NumPy has no such type. */
   final String numpy;
 
   DType(int bytes, String torchStorage, String numpy) {
@@ -33,7 +33,7 @@ public enum DType {
     this.numpy = numpy;
   }
 
-  /** The format of that safetensors name, {@code F32}, {@code BF16} and so on. */
+  /** The type with a safetensors name, {@code F32}, {@code BF16} and so on. */
   static Optional<DType> ofSafetensors(String name) {
     for (DType type : values()) {
       if (type.name().equals(name)) {
@@ -52,7 +52,7 @@ public enum DType {
     return Optional.empty();
   }
 
-  /** True for the formats that hold fractions. */
+  /** Whether this is a floating-point type. */
   public boolean isFloatingPoint() {
     return switch (this) {
       case F64, F32, F16, BF16 -> true;
@@ -77,8 +77,8 @@ public enum DType {
   }
 
   /**
-   * Stores a value at byte {@code offset} of a little-endian segment; floats round to nearest even,
-   * integers saturate.
+   * Stores a value at byte {@code offset} of a little-endian segment; floats are rounded half to
+   * even, integers saturate.
    */
   void set(MemorySegment segment, long offset, double value) {
     switch (this) {

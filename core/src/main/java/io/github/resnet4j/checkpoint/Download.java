@@ -32,40 +32,43 @@ import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Fetches files over HTTP(S) into a cache folder. A broken transfer goes on where it stopped, in
- * this run or the next; the file appears under its name only when it is complete and its checksum
- * is right. Two processes that want the same file take turns.
+ * Downloads files over HTTP(S) into a cache folder. An interrupted transfer is resumed, in the same
+ * process or a later one; the file gets its name only after it is complete and its checksum is
+ * correct. Two processes that download the same file wait for each other.
  *
- * <p>A proxy comes from {@code HTTPS_PROXY}, {@code HTTP_PROXY} and {@code NO_PROXY}, else from
- * Java's own settings.
+ * <p>The proxy is taken from {@code HTTPS_PROXY}, {@code HTTP_PROXY} and {@code NO_PROXY}, else
+ * from Java's settings.
  */
 public final class Download {
-  /** In a row, without {@link #PROGRESS_BYTES} more; a slow line that gets on may break often. */
+  /**
+   * The number of consecutive attempts with less than {@link #PROGRESS_BYTES} of progress; a slow
+   * connection with progress may fail more often.
+   */
   private static final int ATTEMPTS = 4;
 
   private static final long PROGRESS_BYTES = 1 << 20;
   private static final long MAX_BYTES = 16L << 30;
   private static final int MAX_TEXT_BYTES = 16 << 20;
-  private static final Map<Path, Object> IN_THIS_PROCESS = new ConcurrentHashMap<>();
+  private static final Map<Path, Object> LOCKS = new ConcurrentHashMap<>();
 
   private final Map<String, String> environment;
   private @Nullable HttpClient client;
   private final Progress progress;
   private final Duration stall;
 
-  /** Is told how far a transfer is. */
+  /** Receives the progress of a transfer. */
   public interface Progress {
     /**
      * @param file the name of the file
-     * @param bytes how many have arrived, those of earlier runs included
-     * @param total how many there will be, or −1 where the server does not say
+     * @param bytes the number of bytes so far, including those of earlier attempts
+     * @param total the total number of bytes, or −1 if the server does not send it
      */
     void at(String file, long bytes, long total);
   }
 
   /**
-   * @param environment where the proxy's variables are, usually {@link System#getenv()}
-   * @param stall give a connection up when nothing arrives for so long
+   * @param environment contains the variables of the proxy, usually {@link System#getenv()}
+   * @param stall a connection is closed if no data arrives for this time
    */
   public Download(Map<String, String> environment, Progress progress, Duration stall) {
     this.progress = progress;
@@ -73,7 +76,7 @@ public final class Download {
     this.environment = Map.copyOf(environment);
   }
 
-  /** Made when it is first needed: that takes a quarter of a second, and most files are here. */
+  /** Created on first use: this takes a quarter of a second, and most files are in the cache. */
   private synchronized HttpClient client() {
     if (client == null) {
       client =
@@ -86,18 +89,18 @@ public final class Download {
     return client;
   }
 
-  /** With this process's environment and half a minute of patience. */
+  /** Uses this process's environment and closes a connection after half a minute without data. */
   public Download(Progress progress) {
     this(System.getenv(), progress, Duration.ofSeconds(30));
   }
 
   /**
-   * Fetches a file, unless it is in the folder already.
+   * Downloads a file, unless it is already in the folder.
    *
-   * @param sha256 the beginning of its SHA-256 in hexadecimal; empty to take what the server's
-   *     {@code X-Linked-Etag} says, or nothing
+   * @param sha256 the first digits of its SHA-256 in hexadecimal; if empty, the checksum in the
+   *     server's {@code X-Linked-Etag} header is used, if there is one
    * @throws FileNotFoundException if the server says 404
-   * @throws IOException naming the URL, and the folder that the file may be put into by hand
+   * @throws IOException naming the URL, and the folder in which the file can be placed manually
    */
   public Path fetch(URI url, Path folder, String name, String sha256) throws IOException {
     Path file = folder.resolve(name);
@@ -105,73 +108,73 @@ public final class Download {
       return file;
     }
     Files.createDirectories(folder);
-    // The file lock keeps other processes out, but fails among the threads of one.
-    synchronized (IN_THIS_PROCESS.computeIfAbsent(file.toAbsolutePath(), _ -> new Object())) {
-      return fetchAlone(url, folder, file, sha256);
+    // The file lock excludes other processes, but throws an exception among threads of one process.
+    synchronized (LOCKS.computeIfAbsent(file.toAbsolutePath(), _ -> new Object())) {
+      return fetchLocked(url, folder, file, sha256);
     }
   }
 
-  private Path fetchAlone(URI url, Path folder, Path file, String sha256) throws IOException {
+  private Path fetchLocked(URI url, Path folder, Path file, String sha256) throws IOException {
     String name = String.valueOf(file.getFileName());
-    Path part = folder.resolve(name + ".part");
+    Path temporaryFile = folder.resolve(name + ".part");
     try (var channel =
             FileChannel.open(
-                part,
+                temporaryFile,
                 StandardOpenOption.CREATE,
                 StandardOpenOption.READ,
                 StandardOpenOption.WRITE);
         var _ = channel.lock()) {
-      if (Files.exists(file)) { // another was first
-        Files.deleteIfExists(part);
+      if (Files.exists(file)) { // another thread or process downloaded it
+        Files.deleteIfExists(temporaryFile);
         return file;
       }
       String expected = transfer(url, channel, name, sha256);
       String actual = sha256(channel);
       if (!actual.startsWith(expected)) {
-        Files.deleteIfExists(part);
+        Files.deleteIfExists(temporaryFile);
         throw new IOException(
-            "%s: its SHA-256 begins with %s, not with %s; the download was thrown away"
+            "%s: its SHA-256 starts with %s, expected %s; the download was deleted"
                 .formatted(url, actual.substring(0, Math.max(8, expected.length())), expected));
       }
       channel.force(true);
-      Files.move(part, file, StandardCopyOption.ATOMIC_MOVE);
+      Files.move(temporaryFile, file, StandardCopyOption.ATOMIC_MOVE);
       return file;
     } catch (FileNotFoundException e) {
-      Files.deleteIfExists(part);
+      Files.deleteIfExists(temporaryFile);
       throw e;
     } catch (IOException e) {
       throw new IOException(
-          "%s%nput the file into %s to do without the download"
+          "%s%nto avoid the download, put the file into %s"
               .formatted(e.getMessage(), folder.toAbsolutePath()),
           e);
     }
   }
 
-  /** Fills the file, in several attempts if need be; returns the checksum to expect. */
-  private String transfer(URI url, FileChannel part, String name, String sha256)
+  /** Downloads the file, in several attempts if necessary; returns the expected checksum. */
+  private String transfer(URI url, FileChannel temporaryFile, String name, String sha256)
       throws IOException {
     IOException last = null;
     for (int failures = 0; failures < ATTEMPTS; ) {
-      long before = part.size();
+      long before = temporaryFile.size();
       try {
         pause(failures);
-        var linked = attempt(url, part, name);
+        var linked = attempt(url, temporaryFile, name);
         return sha256.isEmpty() ? linked.orElse("") : sha256;
-      } catch (FileNotFoundException | Refused e) {
+      } catch (FileNotFoundException | PermanentFailure e) {
         throw e;
       } catch (IOException e) {
         last = e;
-        failures = part.size() - before >= PROGRESS_BYTES ? 1 : failures + 1;
+        failures = temporaryFile.size() - before >= PROGRESS_BYTES ? 1 : failures + 1;
       }
     }
     throw new IOException("cannot download %s: %s".formatted(url, reason(last)), last);
   }
 
-  /** An answer that a further attempt would not change. */
-  private static final class Refused extends IOException {
+  /** A response that would not change in another attempt. */
+  private static final class PermanentFailure extends IOException {
     private static final long serialVersionUID = 1;
 
-    Refused(String message) {
+    PermanentFailure(String message) {
       super(message);
     }
   }
@@ -185,26 +188,29 @@ public final class Download {
     }
   }
 
-  private Optional<String> attempt(URI url, FileChannel part, String name) throws IOException {
-    long have = part.size();
+  private Optional<String> attempt(URI url, FileChannel temporaryFile, String name)
+      throws IOException {
+    long received = temporaryFile.size();
     var request = HttpRequest.newBuilder(url).timeout(stall);
-    if (have > 0) {
-      request.header("Range", "bytes=" + have + "-");
+    if (received > 0) {
+      request.header("Range", "bytes=" + received + "-");
     }
     HttpResponse<InputStream> response = send(request.build());
     try (InputStream body = response.body()) {
       int status = response.statusCode();
       if (status == 404 || status == 410) {
         throw new FileNotFoundException(
-            "%s: the server has no such file (%d)".formatted(url, status));
+            "%s: the server does not have this file (%d)".formatted(url, status));
       }
-      if (status == 416) { // more is here than there is: begin anew
-        part.truncate(0);
-        throw new IOException("the server refused to go on at byte " + have);
+      if (status == 416) { // the partial file is too long: start again
+        temporaryFile.truncate(0);
+        throw new IOException("the server refused to resume at byte " + received);
       }
       if (status != 200 && status != 206) {
-        String message = "%s: the server answered %d".formatted(url, status);
-        throw status >= 500 || status == 429 ? new IOException(message) : new Refused(message);
+        String message = "%s: the server responded with status %d".formatted(url, status);
+        throw status >= 500 || status == 429
+            ? new IOException(message)
+            : new PermanentFailure(message);
       }
       boolean resumes =
           status == 206
@@ -212,15 +218,15 @@ public final class Download {
                   .headers()
                   .firstValue("Content-Range")
                   .orElse("")
-                  .startsWith("bytes " + have + "-");
+                  .startsWith("bytes " + received + "-");
       if (status == 206 && !resumes) {
-        part.truncate(0);
-        throw new IOException("the server went on at another byte than asked");
+        temporaryFile.truncate(0);
+        throw new IOException("the server resumed at another byte than requested");
       }
-      long start = resumes ? have : 0;
+      long start = resumes ? received : 0;
       long length = response.headers().firstValueAsLong("Content-Length").orElse(-1);
-      part.truncate(start).position(start);
-      copy(body, part, name, start, length < 0 ? -1 : start + length);
+      temporaryFile.truncate(start).position(start);
+      copy(body, temporaryFile, name, start, length < 0 ? -1 : start + length);
     }
     return linkedSha256(response);
   }
@@ -234,7 +240,8 @@ public final class Download {
     }
   }
 
-  private void copy(InputStream body, FileChannel part, String name, long start, long total)
+  private void copy(
+      InputStream body, FileChannel temporaryFile, String name, long start, long total)
       throws IOException {
     var arrived = new AtomicLong(start);
     var watch = Thread.ofVirtual().start(() -> closeWhenStalled(body, arrived));
@@ -243,11 +250,12 @@ public final class Download {
       for (int count; (count = body.read(buffer)) >= 0; ) {
         var bytes = ByteBuffer.wrap(buffer, 0, count);
         while (bytes.hasRemaining()) {
-          part.write(bytes);
+          temporaryFile.write(bytes);
         }
         long now = arrived.addAndGet(count);
         if (now > MAX_BYTES) {
-          throw new Refused(name + ": more than 16 GB arrived, too much for weights");
+          throw new PermanentFailure(
+              name + ": more than 16 GB were received, which is too large for weights");
         }
         progress.at(name, now, total);
       }
@@ -268,11 +276,12 @@ public final class Download {
       }
       body.close();
     } catch (InterruptedException | IOException _) {
-      // Interrupted means that the transfer ended; a stream that cannot be closed is closed.
+      // An interrupt means that the transfer ended; a stream that cannot be closed is already
+      // closed.
     }
   }
 
-  /** Hugging Face names the SHA-256 of large files in a header before it redirects. */
+  /** Hugging Face sends the SHA-256 of large files in a header before it redirects. */
   private static Optional<String> linkedSha256(HttpResponse<?> response) {
     return firstHeader(response, "X-Linked-Etag")
         .map(tag -> tag.replace("\"", "").toLowerCase(Locale.ROOT))
@@ -286,11 +295,11 @@ public final class Download {
         : response.previousResponse().flatMap(previous -> firstHeader(previous, name));
   }
 
-  /** What a small file says, and a header that came with it. */
+  /** The text of a small file, and a response header. */
   record SmallFile(String text, Optional<String> header) {}
 
   /**
-   * Fetches a small text into memory.
+   * Downloads a small text into memory.
    *
    * @throws FileNotFoundException if the server says 404
    */
@@ -303,10 +312,10 @@ public final class Download {
     }
     try (InputStream body = response.body()) {
       if (response.statusCode() == 404) {
-        throw new FileNotFoundException(url + ": the server has no such file (404)");
+        throw new FileNotFoundException(url + ": the server does not have this file (404)");
       }
       if (response.statusCode() != 200) {
-        throw new IOException(url + ": the server answered " + response.statusCode());
+        throw new IOException(url + ": the server responded with status " + response.statusCode());
       }
       byte[] bytes = body.readNBytes(MAX_TEXT_BYTES);
       return new SmallFile(
@@ -322,7 +331,7 @@ public final class Download {
       }
     }
     return error instanceof ConnectException
-        ? "no connection; is this machine offline?"
+        ? "no connection; check that this machine is online"
         : String.valueOf(error);
   }
 
@@ -349,14 +358,14 @@ public final class Download {
     return HexFormat.of().formatHex(digest.digest());
   }
 
-  /** The proxy that the usual variables name. */
+  /** The proxy from environment variables. */
   private static final class EnvironmentProxy extends ProxySelector {
     private final Map<String, String> environment;
-    private final ProxySelector otherwise;
+    private final ProxySelector fallback;
 
-    EnvironmentProxy(Map<String, String> environment, ProxySelector otherwise) {
+    EnvironmentProxy(Map<String, String> environment, ProxySelector fallback) {
       this.environment = environment;
-      this.otherwise = otherwise;
+      this.fallback = fallback;
     }
 
     @Override
@@ -364,7 +373,7 @@ public final class Download {
       String scheme = String.valueOf(uri.getScheme()).toUpperCase(Locale.ROOT);
       String proxy = variable(scheme + "_PROXY");
       if (proxy.isBlank()) {
-        return otherwise.select(uri);
+        return fallback.select(uri);
       }
       if (isExempt(String.valueOf(uri.getHost()))) {
         return List.of(Proxy.NO_PROXY);
@@ -397,7 +406,7 @@ public final class Download {
 
     @Override
     public void connectFailed(URI uri, SocketAddress address, IOException e) {
-      // The failure reaches the caller as an exception.
+      // The caller receives the failure as an exception.
     }
   }
 }

@@ -15,18 +15,18 @@ import java.util.Set;
 import java.util.regex.Pattern;
 
 /**
- * Repositories on Hugging Face, in the cache that {@code huggingface_hub} uses: {@code
- * models--owner--name/snapshots/<commit>/}. What is there needs no download.
+ * Repositories on Hugging Face, in the cache of {@code huggingface_hub}: {@code
+ * models--owner--name/snapshots/<commit>/}. Cached files are not downloaded again.
  */
 public final class HuggingFaceHub {
   private static final Pattern REPOSITORY =
       Pattern.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}");
 
-  /** Which file holds the weights, the safest format first. */
+  /** The names of weight files, the safest format first. */
   private static final List<String> WEIGHTS =
       List.of("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin");
 
-  /** Small files that say what the weights are. */
+  /** Small files that describe the weights. */
   private static final String CONFIG = "config.json";
 
   private static final String PREPROCESSOR = "preprocessor_config.json";
@@ -36,8 +36,8 @@ public final class HuggingFaceHub {
   private final Download download;
 
   /**
-   * @param environment {@code HF_HUB_CACHE}, {@code HF_HOME} and {@code HF_ENDPOINT} count, usually
-   *     {@link System#getenv()}
+   * @param environment {@code HF_HUB_CACHE}, {@code HF_HOME} and {@code HF_ENDPOINT} are used,
+   *     usually {@link System#getenv()}
    */
   public HuggingFaceHub(Map<String, String> environment, Download download) {
     this.cache = cacheFolder(environment);
@@ -61,16 +61,16 @@ public final class HuggingFaceHub {
    * A repository's files on this machine.
    *
    * @param config {@code config.json}, if the repository has one
-   * @param preprocessor {@code preprocessor_config.json}, if it has one
+   * @param preprocessor {@code preprocessor_config.json}, if the repository has one
    */
   public record Snapshot(Path weights, Optional<Path> config, Optional<Path> preprocessor) {}
 
   /**
-   * The repository's weights and what it says of them, from the cache or downloaded into it.
+   * Returns the repository's weights and their description, from the cache or downloaded into it.
    *
    * @param repository {@code owner/name}
-   * @throws IllegalArgumentException if that is not a repository's name
-   * @throws IOException naming the URL and the folder, if it cannot be had
+   * @throws IllegalArgumentException if that is not the name of a repository
+   * @throws IOException naming the URL and the folder, if the download fails
    */
   public Snapshot snapshot(String repository) throws IOException {
     if (!REPOSITORY.matcher(repository).matches()) {
@@ -135,7 +135,7 @@ public final class HuggingFaceHub {
     throw new IOException("%s has none of %s".formatted(base, String.join(", ", WEIGHTS)));
   }
 
-  /** The first request: its answer names the commit that all others are of. */
+  /** The first request; its response names the commit for all others. */
   private Download.SmallFile config(String repository, String base, Path folder)
       throws IOException {
     try {
@@ -145,7 +145,7 @@ public final class HuggingFaceHub {
           "there is no repository %s with a config.json at %s".formatted(repository, endpoint), e);
     } catch (IOException e) {
       throw new IOException(
-          "%s%nput its files into %s to do without the download"
+          "%s%nto avoid the download, put the files into %s"
               .formatted(e.getMessage(), folder.resolve("snapshots")),
           e);
     }
@@ -163,7 +163,7 @@ public final class HuggingFaceHub {
   private static Set<String> shards(Path index) throws IOException {
     try (var arena = Arena.ofConfined()) {
       return new LinkedHashSet<>(
-          Safetensors.weightMap(Checkpoint.map(index, arena), Budget.ofFile()).values());
+          Safetensors.weightMap(Checkpoint.map(index, arena), Budget.forFile()).values());
     } catch (Malformed e) {
       throw new CheckpointException(index, e.reason(), e);
     }

@@ -5,7 +5,7 @@ import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.zip.CRC32;
 
-/** Numbers in files: little-endian, at any offset. */
+/** Layouts of little-endian numbers in files, at any offset. */
 final class LittleEndian {
   static final ValueLayout.OfShort SHORT =
       ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
@@ -20,7 +20,7 @@ final class LittleEndian {
 
   private LittleEndian() {}
 
-  /** The checksum that zip files keep; a segment may be larger than a buffer. */
+  /** The checksum of zip files; a segment may be larger than a buffer. */
   static long crc32(MemorySegment bytes) {
     var crc = new CRC32();
     for (long at = 0; at < bytes.byteSize(); at += 1 << 30) {

@@ -1,8 +1,8 @@
 package io.github.resnet4j.checkpoint;
 
 /**
- * What a reader inside this package found wrong, before the file's name is known; {@link
- * Checkpoint#open} turns it into a {@link CheckpointException}.
+ * An error in a file, before the file's name is known; {@link Checkpoint#open} converts it to a
+ * {@link CheckpointException}.
  */
 final class Malformed extends RuntimeException {
   private static final long serialVersionUID = 1;

@@ -17,7 +17,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.regex.Pattern;
 
-/** NumPy's {@code .npy}, versions 1 to 3: one array in one file. */
+/** Reads and writes NumPy's {@code .npy}, versions 1 to 3: one array per file. */
 public final class Npy {
   private static final byte[] MAGIC = {(byte) 0x93, 'N', 'U', 'M', 'P', 'Y'};
   private static final Pattern HEADER =
@@ -28,10 +28,10 @@ public final class Npy {
   private Npy() {}
 
   /**
-   * Reads an array of any number format as float32.
+   * Reads an array of any numeric type as float32.
    *
-   * @throws CheckpointException if it is not a {@code .npy}, or damaged, or of objects, or more
-   *     than the heap can hold
+   * @throws CheckpointException if it is not a {@code .npy} file, is damaged, contains objects, or
+   *     does not fit into the heap
    */
   public static Tensor read(Path file) throws IOException {
     try (var arena = Arena.ofConfined()) {
@@ -62,19 +62,20 @@ public final class Npy {
             file.asSlice(start, length).toArray(ValueLayout.JAVA_BYTE), StandardCharsets.UTF_8);
     var matcher = HEADER.matcher(header);
     if (!matcher.matches()) {
-      throw new Malformed("its header is not one of an array of numbers: " + header.strip());
+      throw new Malformed("its header does not describe an array of numbers: " + header.strip());
     }
     String descr = matcher.group(1);
     DType dtype =
         Arrays.stream(DType.values())
             .filter(type -> type.numpy.equals(descr))
             .findFirst()
-            .orElseThrow(() -> new Malformed("its numbers are of type '" + descr + "'; use '<f4'"));
+            .orElseThrow(() ->
+                new Malformed("its elements have the unsupported type '" + descr + "'; use '<f4'"));
     var shape = new ArrayList<Long>();
     for (String extent : matcher.group(3).split(",")) {
       if (!extent.isBlank()) {
         if (extent.strip().length() > 18) {
-          throw new Malformed("its shape is impossible");
+          throw new Malformed("its shape is invalid");
         }
         shape.add(Long.parseLong(extent.strip()));
       }
@@ -86,12 +87,12 @@ public final class Npy {
               ? StoredTensor.rowMajor(shape.reversed()).reversed()
               : StoredTensor.rowMajor(shape);
     } catch (ArithmeticException e) {
-      throw new Malformed("its shape is impossible");
+      throw new Malformed("its shape is invalid");
     }
     return new StoredTensor(dtype, shape, strides, 0, file.asSlice(start + length));
   }
 
-  /** Writes float32 in row-major order; the file appears whole or not at all. */
+  /** Writes float32 in row-major order; the file is written completely or not at all. */
   public static void write(Path file, Tensor tensor) throws IOException {
     StoredTensor stored = StoredTensor.of(tensor);
     AtomicFile.write(
@@ -103,16 +104,16 @@ public final class Npy {
   }
 
   /**
-   * What an array begins with.
+   * The header of an array.
    *
-   * @param least bytes that it must have, so that it can be written again with another shape
+   * @param minBytes the minimum number of bytes, so that a header with another shape can replace it
    */
-  private static byte[] header(List<Long> shape, int least) {
+  private static byte[] header(List<Long> shape, int minBytes) {
     String extents =
         String.join(", ", shape.stream().map(String::valueOf).toList())
             + (shape.size() == 1 ? "," : "");
     String fields = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + extents + "), }";
-    int length = Math.max(least, 10 + fields.length() + 1);
+    int length = Math.max(minBytes, 10 + fields.length() + 1);
     int padded = Math.ceilDiv(length, 64) * 64;
     String text = fields + " ".repeat(padded - 10 - fields.length() - 1) + "\n";
     byte[] bytes = new byte[padded];
@@ -125,8 +126,8 @@ public final class Npy {
   }
 
   /**
-   * An array that grows row by row, so that no more than a row need be in memory. The file appears
-   * at {@link #complete}; without it, it does not.
+   * Writes an array row by row, so that only one row must be in memory. The file is created by
+   * {@link #complete}; without that call it is not.
    */
   public static final class Rows implements AutoCloseable {
     private static final int HEADER = 256;
@@ -138,7 +139,7 @@ public final class Npy {
     private long count;
 
     /**
-     * @param row the shape of a row; the array's has the number of rows before it
+     * @param row the shape of a row; the array's shape is the number of rows, then that shape
      */
     public Rows(Path file, int... row) throws IOException {
       this.row = Arrays.stream(row).mapToObj(Long::valueOf).toList();
@@ -151,12 +152,12 @@ public final class Npy {
     /**
      * Adds a row.
      *
-     * @throws IllegalArgumentException if it is of another size
+     * @throws IllegalArgumentException if it has another size
      */
     public void add(float[] values) throws IOException {
       if (values.length != rowSize) {
         throw new IllegalArgumentException(
-            "a row of %,d numbers, not %,d".formatted(rowSize, values.length));
+            "a row of %,d numbers, expected %,d".formatted(rowSize, values.length));
       }
       byte[] bytes = new byte[values.length * Float.BYTES];
       MemorySegment.copy(
@@ -165,12 +166,12 @@ public final class Npy {
       count++;
     }
 
-    /** Gives the file its shape and its name. */
+    /** Writes the shape and renames the file. */
     public void complete() throws IOException {
       out.close();
       var shape = new ArrayList<>(List.of(count));
       shape.addAll(row);
-      try (var channel = FileChannel.open(file.part(), StandardOpenOption.WRITE)) {
+      try (var channel = FileChannel.open(file.temporaryFile(), StandardOpenOption.WRITE)) {
         channel.write(ByteBuffer.wrap(header(shape, HEADER)), 0);
       }
       file.complete();

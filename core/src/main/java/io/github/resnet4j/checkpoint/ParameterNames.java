@@ -3,9 +3,9 @@ package io.github.resnet4j.checkpoint;
 import java.util.List;
 import java.util.regex.Pattern;
 
-/** Translates the names that others give to the parameters of a residual network. */
+/** Translates other naming schemes of residual networks' parameters. */
 final class ParameterNames {
-  /** What DistributedDataParallel, torch.compile, Lightning and detectors put in front. */
+  /** Prefixes of DistributedDataParallel, torch.compile, Lightning and detectors. */
   private static final List<String> PREFIXES =
       List.of("module.", "_orig_mod.", "model.", "backbone.");
 
@@ -16,7 +16,7 @@ final class ParameterNames {
 
   private ParameterNames() {}
 
-  /** The name that torchvision uses; an unknown name stays as it is, without its prefixes. */
+  /** Torchvision's name; an unknown name is returned without its prefixes. */
   static String toTorchvision(String name) {
     int start = 0;
     for (int previous = -1; previous != start; ) {

@@ -4,32 +4,32 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A class or function that a pickle mentions. Nothing is ever looked up by its name: the name is
- * compared with a fixed list, which says what a call of it means here.
+ * A class or function that a pickle names. It is never looked up: the name is compared with a fixed
+ * list, which defines the meaning of a call.
  *
- * @param name without its module
- * @param path with its module
+ * @param name the name without its module
+ * @param path the name with its module
  */
 record PickleGlobal(Meaning meaning, String name, String path) {
-  /** What calling it makes. */
+  /** The result of a call. */
   enum Meaning {
     DICT,
     LIST,
     /** {@code _rebuild_tensor_v2(storage, offset, shape, strides, ...)}. */
     TENSOR,
-    /** A tensor of a kind that is not read. */
+    /** A tensor of an unsupported kind. */
     OTHER_TENSOR,
     /** The first argument: {@code Parameter(tensor)} is its tensor. */
     FIRST_ARGUMENT,
     /** {@code _rebuild_from_type_v2(function, type, arguments, state)}. */
     FROM_TYPE,
-    /** {@code _reconstructor(type, base, state)}, an object without attributes yet. */
+    /** {@code _reconstructor(type, base, state)}, an object without attributes. */
     OBJECT,
-    /** Something of which nothing is needed: a device, bytes, a NumPy scalar. */
+    /** An object that is not needed: a device, bytes, a NumPy scalar. */
     OPAQUE,
     /** The type of a storage, which is not called. */
     STORAGE,
-    /** Something else that is not called: {@code torch.float32}. */
+    /** Another constant that is not called: {@code torch.float32}. */
     CONSTANT
   }
 
@@ -70,16 +70,15 @@ record PickleGlobal(Meaning meaning, String name, String path) {
           "per_channel_affine_float_qparams");
 
   /**
-   * The name, if a checkpoint may mention it.
+   * Returns the name if a checkpoint may contain it.
    *
    * @throws Malformed if it may not, even if nothing calls it
    */
   static PickleGlobal of(String writtenModule, String name) {
     if (writtenModule.length() > Checkpoint.MAX_NAME || name.length() > Checkpoint.MAX_NAME) {
-      throw new Malformed(
-          "the pickle names something of more than " + Checkpoint.MAX_NAME + " letters");
+      throw new Malformed("the pickle has a name of more than " + Checkpoint.MAX_NAME + " letters");
     }
-    String module = switch (writtenModule) { // as Python 2 calls them
+    String module = switch (writtenModule) { // the names in Python 2
           case "__builtin__" -> "builtins";
           case "copy_reg" -> "copyreg";
           default -> writtenModule;

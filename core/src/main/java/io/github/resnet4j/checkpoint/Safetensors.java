@@ -20,7 +20,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The safetensors format: eight bytes of length, a JSON header of names, types, shapes and byte
- * ranges, then the bytes.
+ * ranges, then the data.
  */
 final class Safetensors {
   /** ResNet-152's header has 120 kB; the format itself allows 100 MB. */
@@ -31,7 +31,7 @@ final class Safetensors {
 
   private static final int MAX_AXES = 64;
 
-  /** ResNet-152's header has 16,000 tokens. Each becomes less than 64 bytes on the heap. */
+  /** ResNet-152's header has 16,000 tokens. Each needs less than 64 bytes on the heap. */
   private static final int MAX_TOKENS = 500_000;
 
   private static final JSON STRICT_JSON =
@@ -56,13 +56,13 @@ final class Safetensors {
     long headerLength = file.get(LittleEndian.LONG, 0);
     if (headerLength < 0 || headerLength > MAX_HEADER_BYTES || headerLength > file.byteSize() - 8) {
       throw new Malformed(
-          "its header claims %s bytes; a file of %,d bytes may have up to %,d"
+          "its header claims %s bytes; the maximum for a file of %,d bytes is %,d"
               .formatted(
                   Long.toUnsignedString(headerLength),
                   file.byteSize(),
                   Math.min(MAX_HEADER_BYTES, file.byteSize() - 8)));
     }
-    budget.take(3 * headerLength); // as bytes, as text, and what the text says
+    budget.take(3 * headerLength); // as bytes, as text, and as parsed values
     Map<String, Object> header =
         parse(
             new String(
@@ -89,7 +89,7 @@ final class Safetensors {
   private static StoredTensor tensor(
       String name, @Nullable Object description, MemorySegment data) {
     if (name.length() > Checkpoint.MAX_NAME) {
-      throw new Malformed("it names a tensor with more than " + Checkpoint.MAX_NAME + " letters");
+      throw new Malformed("it has a tensor name of more than " + Checkpoint.MAX_NAME + " letters");
     }
     if (!(description instanceof Map<?, ?> fields)
         || !(fields.get("dtype") instanceof String typeName)
@@ -103,7 +103,7 @@ final class Safetensors {
         DType.ofSafetensors(typeName)
             .orElseThrow(() ->
                 new Malformed(
-                    "tensor %s is of type %s, which is not read; in Python, save it as float32"
+                    "tensor %s is of type %s, which is not supported; in Python, save it as float32"
                         .formatted(name, typeName)));
     var shape = new ArrayList<Long>();
     long size = dtype.bytes;
@@ -112,14 +112,14 @@ final class Safetensors {
       try {
         size = Math.multiplyExact(size, shape.getLast());
       } catch (ArithmeticException e) {
-        throw new Malformed("tensor " + name + " has an impossible shape");
+        throw new Malformed("tensor " + name + " has an invalid shape");
       }
     }
     long begin = integer(name, range.get(0));
     long end = integer(name, range.get(1));
     if (begin > end || end > data.byteSize() || end - begin != size) {
       throw new Malformed(
-          "tensor %s of %,d bytes cannot lie at %,d to %,d of %,d"
+          "tensor %s of %,d bytes cannot be at %,d to %,d of %,d"
               .formatted(name, size, begin, end, data.byteSize()));
     }
     try {
@@ -136,12 +136,12 @@ final class Safetensors {
         return number;
       }
     }
-    throw new Malformed("tensor " + tensor + " has " + value + " where a size belongs");
+    throw new Malformed("tensor " + tensor + " has " + value + ", expected a size");
   }
 
   /**
-   * Which file holds which tensor, from Hugging Face's {@code model.safetensors.index.json}. The
-   * files are names of neighbours, never paths.
+   * Reads the file of each tensor from Hugging Face's {@code model.safetensors.index.json}. Files
+   * must be names in the same folder, not paths.
    */
   static SequencedMap<String, String> weightMap(MemorySegment index, Budget budget) {
     if (index.byteSize() > MAX_HEADER_BYTES) {
@@ -157,7 +157,8 @@ final class Safetensors {
     for (var entry : map.entrySet()) {
       String shard = String.valueOf(entry.getValue());
       if (!SHARD.matcher(shard).matches()) {
-        throw new Malformed("its weight_map names '%s', not a file beside it".formatted(shard));
+        throw new Malformed(
+            "its weight_map names '%s', which is not a file in the same folder".formatted(shard));
       }
       shards.put(String.valueOf(entry.getKey()), shard);
     }
@@ -176,7 +177,7 @@ final class Safetensors {
       }
     } catch (IOException e) {
       throw new Malformed(
-          "its JSON is broken: " + String.valueOf(e.getMessage()).lines().findFirst().orElse(""));
+          "its JSON is invalid: " + String.valueOf(e.getMessage()).lines().findFirst().orElse(""));
     }
     throw new Malformed(what + " not a JSON object");
   }
@@ -185,7 +186,7 @@ final class Safetensors {
   static byte[] header(SequencedMap<String, StoredTensor> tensors, Map<String, Object> metadata) {
     var header = new LinkedHashMap<String, Object>();
     var notes = new LinkedHashMap<String, String>();
-    notes.put("format", "pt"); // transformers and timm insist on it
+    notes.put("format", "pt"); // transformers and timm require it
     if (!metadata.isEmpty()) {
       notes.put(Contents.METADATA_KEY, json(metadata));
     }

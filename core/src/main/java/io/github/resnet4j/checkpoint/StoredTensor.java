@@ -7,19 +7,19 @@ import java.util.List;
 import java.util.stream.Collectors;
 
 /**
- * A tensor as it lies in a file: a view with strides over a memory-mapped storage, read only when
- * its numbers are asked for. Valid until its {@link Checkpoint} is closed.
+ * A tensor in a file: a strided view of a memory-mapped storage, whose values are read on request.
+ * Valid until its {@link Checkpoint} is closed.
  *
- * @param shape extents; empty for a scalar
- * @param strides elements from one index to the next, along each axis
- * @param offset the first element's index in the storage
- * @param storage little-endian bytes, perhaps shared with other tensors
+ * @param shape the shape; empty for a scalar
+ * @param strides the number of elements from one index to the next, along each axis
+ * @param offset the index of the first element in the storage
+ * @param storage little-endian bytes, which other tensors may share
  */
 public record StoredTensor(
     DType dtype, List<Long> shape, List<Long> strides, long offset, MemorySegment storage) {
 
   /**
-   * @throws IllegalArgumentException if any element lies outside the storage
+   * @throws IllegalArgumentException if an element is outside the storage
    */
   public StoredTensor {
     shape = List.copyOf(shape);
@@ -69,14 +69,14 @@ public record StoredTensor(
     return List.of(strides);
   }
 
-  /** A float32 copy of a tensor in this form, as the writers take it. */
+  /** A float32 copy of a tensor, for the writers. */
   public static StoredTensor of(Tensor tensor) {
     var bytes = MemorySegment.ofArray(new byte[Math.multiplyExact(tensor.size(), 4)]);
     MemorySegment.copy(tensor.data(), 0, bytes, LittleEndian.FLOAT, 0, tensor.size());
     return contiguous(DType.F32, shapeOf(tensor), bytes);
   }
 
-  /** Numbers from -128 to 127 in this form. */
+  /** A tensor of numbers from -128 to 127. */
   public static StoredTensor of(byte[] values, List<Long> shape) {
     return contiguous(DType.I8, shape, MemorySegment.ofArray(values));
   }
@@ -85,7 +85,7 @@ public record StoredTensor(
     return Arrays.stream(tensor.shape()).mapToObj(Long::valueOf).toList();
   }
 
-  /** A scalar of 64 bits, as PyTorch keeps {@code num_batches_tracked}. */
+  /** A 64-bit integer scalar, the type of {@code num_batches_tracked} in PyTorch. */
   public static StoredTensor ofScalar(long value) {
     var bytes = MemorySegment.ofArray(new byte[8]);
     bytes.set(LittleEndian.LONG, 0, value);
@@ -97,7 +97,7 @@ public record StoredTensor(
     return shape.stream().reduce(1L, Math::multiplyExact);
   }
 
-  /** True if the elements lie in row-major order without gaps. */
+  /** Whether the elements are in row-major order without gaps. */
   public boolean isContiguous() {
     long expected = 1;
     for (int axis = shape.size() - 1; axis >= 0; axis--) {
@@ -112,7 +112,7 @@ public record StoredTensor(
   /**
    * Reads the elements as float32, rounding from wider formats.
    *
-   * @throws IllegalArgumentException if there are more than 2³¹−1, or more than the heap can hold
+   * @throws IllegalArgumentException if there are more than 2³¹−1, or they do not fit into the heap
    */
   public Tensor toTensor() {
     Tensor.checkMemory(size());
@@ -127,7 +127,7 @@ public record StoredTensor(
     return tensor;
   }
 
-  /** The same as {@link #toTensor}; a mapped file's part of the memory is given back at once. */
+  /** The same as {@link #toTensor}, but releases the mapped file's pages at once. */
   public Tensor read() {
     Tensor tensor = toTensor();
     if (storage.isMapped()) {
@@ -138,12 +138,12 @@ public record StoredTensor(
 
   private static int toExtent(long extent) {
     if (extent > Integer.MAX_VALUE) {
-      throw new IllegalArgumentException("extent " + extent + " is more than an array can hold");
+      throw new IllegalArgumentException("extent " + extent + " is too large for an array");
     }
     return (int) extent;
   }
 
-  /** The same numbers in another format, row-major, on the heap or as they are. */
+  /** The same values with another type, row-major; copied to the heap only if necessary. */
   public StoredTensor as(DType target) {
     if (target == dtype && isContiguous()) {
       long from = offset * dtype.bytes;

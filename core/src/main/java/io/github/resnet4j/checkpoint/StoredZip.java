@@ -12,9 +12,9 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 
 /**
- * The directory of a zip file whose entries are stored uncompressed, as {@code torch.save} writes
- * them, so that each entry is a slice of the mapped file. {@code java.util.zip} does not tell where
- * an entry's bytes lie, hence this reader; see PKWARE's APPNOTE 6.3.9, section 4.3.
+ * The directory of a zip file with uncompressed entries, as {@code torch.save} writes them, so that
+ * each entry is a slice of the mapped file. {@code java.util.zip} does not provide the position of
+ * an entry's data, hence this reader; see PKWARE's APPNOTE 6.3.9, section 4.3.
  */
 final class StoredZip {
   private static final int END_OF_DIRECTORY = 0x06054b50;
@@ -25,10 +25,10 @@ final class StoredZip {
   private static final int ZIP64_EXTRA = 1;
   private static final int MAX_ENTRIES = 200_000;
 
-  /** What torch.save writes without {@code compute_crc32}. */
+  /** The checksum that torch.save writes without {@code compute_crc32}. */
   private static final int NO_CHECKSUM = 0;
 
-  /** Memory for an entry, beside its name. */
+  /** The memory of an entry, in addition to its name. */
   private static final int ENTRY = 320;
 
   private final MemorySegment file;
@@ -42,18 +42,17 @@ final class StoredZip {
   /**
    * One entry.
    *
-   * @param stored its bytes as they lie in the file
-   * @param checksum as the directory has it
-   * @param start where its header begins in the file
-   * @param end where its bytes end
+   * @param stored its bytes in the file
+   * @param checksum the checksum in the directory
+   * @param start the offset of its header in the file
+   * @param end the offset after its last byte in the file
    */
   record Entry(
       String name, boolean compressed, MemorySegment stored, int checksum, long start, long end) {
     /**
-     * The entry's bytes, after they were all read once and their checksum compared, if there is
-     * one.
+     * The entry's bytes. They are read once, and their checksum is compared, if there is one.
      *
-     * @throws Malformed if they are compressed, or damaged
+     * @throws Malformed if they are compressed or damaged
      */
     MemorySegment bytes() {
       if (compressed) {
@@ -74,7 +73,7 @@ final class StoredZip {
   }
 
   /**
-   * The entries by name, without the folder that they all share.
+   * The entries by name, without the folder that all of them share.
    *
    * @throws Malformed if the file is not such a zip
    */
@@ -116,12 +115,12 @@ final class StoredZip {
       }
       position += 46 + nameLength + extraLength + commentLength;
     }
-    refuseOverlaps(entries.values());
+    checkOverlaps(entries.values());
     return withoutSharedFolder(entries);
   }
 
-  /** Entries that share bytes would have them read, and checked, over and over. */
-  private static void refuseOverlaps(Collection<Entry> entries) {
+  /** Rejects entries that share bytes, which would be read and checked repeatedly. */
+  private static void checkOverlaps(Collection<Entry> entries) {
     long end = 0;
     for (Entry entry : entries.stream().sorted(comparingLong(Entry::start)).toList()) {
       if (entry.start < end) {
@@ -178,7 +177,7 @@ final class StoredZip {
       throw new Malformed("entry " + name + " is encrypted");
     }
     if (file.get(LittleEndian.INT, header) != LOCAL_HEADER) {
-      throw new Malformed("entry " + name + " does not begin where the directory says");
+      throw new Malformed("entry " + name + " does not start where the directory says");
     }
     long data = header + 30 + u16(header + 26) + u16(header + 28);
     if (compressed < 0

@@ -17,16 +17,16 @@ import java.util.Optional;
 import java.util.SequencedMap;
 
 /**
- * Reads what {@code torch.save} writes: since PyTorch 1.6 a zip file with one pickle and one
- * uncompressed entry per storage, before that four pickles and the storages end to end.
+ * Reads files of {@code torch.save}: since PyTorch 1.6 a zip file with one pickle and one
+ * uncompressed entry per storage, before that four pickles followed by the storages.
  */
 final class TorchFile {
-  /** A pickle of names and shapes; the numbers are elsewhere. ResNet-152's has 130 kB. */
+  /** The pickle contains only names and shapes. ResNet-152's has 130 kB. */
   private static final long MAX_PICKLE_BYTES = 32L << 20;
 
   private static final BigInteger LEGACY_MAGIC = new BigInteger("1950a86a20f9469cfc6c", 16);
 
-  /** Where wrapped checkpoints keep the state dict, the plain weights before averaged ones. */
+  /** The keys of the state dict in wrapped checkpoints, the plain weights before averaged ones. */
   private static final List<String> WRAPPERS =
       List.of(
           "state_dict",
@@ -41,10 +41,10 @@ final class TorchFile {
 
   private static final int MAX_WRAPPERS = 3;
 
-  private static final int MAX_NOTES_DEPTH = 32;
+  private static final int MAX_METADATA_DEPTH = 32;
 
-  /** What a map, a list or an entry of one takes. */
-  private static final int NOTE = 160;
+  /** The memory of a map, a list or an entry of one. */
+  private static final int METADATA_ENTRY = 160;
 
   private TorchFile() {}
 
@@ -76,7 +76,7 @@ final class TorchFile {
     }
     if (pickle.size() > MAX_PICKLE_BYTES) {
       throw new Malformed(
-          "its data.pkl has %,d bytes; names and shapes may take %,d"
+          "its data.pkl has %,d bytes; the maximum for names and shapes is %,d"
               .formatted(pickle.size(), MAX_PICKLE_BYTES));
     }
     var byteOrder = entries.get("byteorder");
@@ -84,7 +84,7 @@ final class TorchFile {
       throw new Malformed("it was written on a big-endian machine, which is not supported");
     }
     Object root = Unpickler.read(pickle.bytes(), 0, budget).value();
-    var weights = Budget.ofWeights();
+    var weights = Budget.forWeights();
     return unwrap(
         root,
         storage -> {
@@ -107,7 +107,7 @@ final class TorchFile {
         file.byteSize() <= MAX_PICKLE_BYTES ? file : file.asSlice(0, MAX_PICKLE_BYTES);
     var magic = Unpickler.read(pickles, 0, budget);
     if (!LEGACY_MAGIC.equals(magic.value())) {
-      throw new Malformed("it is a pickle, but not one that torch.save wrote");
+      throw new Malformed("it is a pickle, but torch.save did not write it");
     }
     var protocol = Unpickler.read(pickles, magic.end(), budget);
     if (!Long.valueOf(1001).equals(protocol.value())) {
@@ -136,7 +136,7 @@ final class TorchFile {
         budget);
   }
 
-  /** The storages of the old format: for each its number of elements, then their bytes. */
+  /** The storages of the old format: for each the number of elements, then the bytes. */
   private static Map<String, MemorySegment> storages(
       MemorySegment file, long start, List<?> order, Map<String, StorageType> types) {
     var storages = new HashMap<String, MemorySegment>();
@@ -189,12 +189,12 @@ final class TorchFile {
     }
     return new Contents(
         tensors(found, storages, budget),
-        notes instanceof Dict dict ? plain(dict, 0, Budget.ofNotes()) : Map.of());
+        notes instanceof Dict dict ? plain(dict, 0, Budget.forMetadata()) : Map.of());
   }
 
   /**
-   * The dict of tensors in what was saved, however it is wrapped. Wrappers come first: beside the
-   * state dict, training scripts keep an accuracy or two, which may be tensors as well.
+   * The dict of tensors in a saved object, possibly inside wrappers. Wrappers are checked first,
+   * since training scripts also store metrics, which may be tensors.
    */
   private static Optional<Dict> stateDict(Dict dict, int depth) {
     for (String wrapper : WRAPPERS) {
@@ -226,14 +226,14 @@ final class TorchFile {
   private static StoredTensor resolve(
       String name, PickledTensor tensor, Storages storages, Map<String, MemorySegment> resolved) {
     return switch (tensor) {
-      case OtherTensor other -> throw notRead(name, other.kind());
+      case OtherTensor other -> throw unsupported(name, other.kind());
       case DenseTensor dense -> {
         Storage storage = dense.storage();
         DType dtype =
             storage
                 .type()
                 .dtype()
-                .orElseThrow(() -> notRead(name, "of type " + storage.type().name()));
+                .orElseThrow(() -> unsupported(name, "of type " + storage.type().name()));
         MemorySegment bytes = resolved.get(storage.key());
         if (bytes == null) {
           bytes = storages.bytesOf(storage);
@@ -255,13 +255,13 @@ final class TorchFile {
     };
   }
 
-  private static Malformed notRead(String name, String kind) {
+  private static Malformed unsupported(String name, String kind) {
     return new Malformed(
-        "tensor %s is %s, which is not read; in Python, save it as a dense tensor of float32"
-            .formatted(name, kind));
+        "tensor %s is %s, which is not supported; in Python, save it as a dense"
+            + " tensor of float32".formatted(name, kind));
   }
 
-  /** Copies notes into maps, lists, strings and numbers, shared values as often as they occur. */
+  /** Copies metadata to maps, lists, strings and numbers; shared values are copied each time. */
   private static SequencedMap<String, Object> plain(Dict dict, int depth, Budget budget) {
     var copy = new LinkedHashMap<String, Object>();
     dict.items()
@@ -274,10 +274,11 @@ final class TorchFile {
   }
 
   private static Object plain(Object value, int depth, Budget budget) {
-    if (depth > MAX_NOTES_DEPTH) {
-      throw new Malformed("its notes are nested more than " + MAX_NOTES_DEPTH + " times");
+    if (depth > MAX_METADATA_DEPTH) {
+      throw new Malformed("its notes are nested more than " + MAX_METADATA_DEPTH + " times");
     }
-    budget.take(value instanceof String text ? NOTE + 2L * text.length() : NOTE);
+    budget.take(
+        value instanceof String text ? METADATA_ENTRY + 2L * text.length() : METADATA_ENTRY);
     return switch (value) {
       case Dict dict -> plain(dict, depth, budget);
       case List<?> list -> {

@@ -3,13 +3,13 @@ package io.github.resnet4j.checkpoint;
 import java.nio.file.Path;
 import java.util.Map;
 
-/** The folder in which PyTorch itself keeps downloaded weights. */
+/** PyTorch's cache folder of downloaded weights. */
 public final class TorchHub {
   private TorchHub() {}
 
   /**
-   * {@code $TORCH_HOME/hub/checkpoints}, by default {@code ~/.cache/torch/hub/checkpoints}, as
-   * {@code torch.hub} decides it.
+   * {@code $TORCH_HOME/hub/checkpoints}, by default {@code ~/.cache/torch/hub/checkpoints}, as in
+   * {@code torch.hub}.
    *
    * @param environment usually {@link System#getenv()}
    */

@@ -51,8 +51,8 @@ final class TorchWriter {
     entry.setMethod(ZipEntry.STORED);
     entry.setSize(bytes.byteSize());
     entry.setCrc(LittleEndian.crc32(bytes));
-    entry.setTimeLocal(LocalDateTime.of(1980, 1, 1, 0, 0)); // the same bytes every time
-    // PyTorch pads with an extra field "FB" as well: id, length, zeros.
+    entry.setTimeLocal(LocalDateTime.of(1980, 1, 1, 0, 0)); // reproducible files
+    // PyTorch also pads with an extra field "FB": id, length, zeros.
     long header = position + 30 + entry.getName().length() + 4;
     int padding = (int) ((ALIGNMENT - header % ALIGNMENT) % ALIGNMENT);
     byte[] extra = new byte[4 + padding];
@@ -161,7 +161,7 @@ final class TorchWriter {
       }
       default ->
           throw new IllegalArgumentException(
-              "metadata holds a " + value.getClass().getName() + ", which has no place there");
+              "metadata contains a " + value.getClass().getName() + ", which is not supported");
     }
   }
 }

@@ -14,30 +14,30 @@ import java.util.Map;
 /**
  * Reads the pickles that {@code torch.save} writes, protocols 2 to 5, as plain data.
  *
- * <p>A pickle is a program for a small stack machine, and Python's own reader lets it call any
- * function there is. This one never calls anything: a {@link PickleGlobal} is a name of a fixed
- * list, and what is not on it ends the reading. Numbers become {@link Long}, {@link BigInteger} or
- * {@link Double}; lists, tuples and sets become {@link List}; dicts become {@link Dict}; {@code
- * None} is {@link #NONE}; tensors become {@link PickledTensor}, whose bytes lie elsewhere in the
- * file; bytes and other objects are {@link #OPAQUE}.
+ * <p>A pickle is a program for a small stack machine, and Python's reader lets it call any
+ * function. This reader never calls anything: a {@link PickleGlobal} is a name in a fixed list, and
+ * any other name is an error. Numbers become {@link Long}, {@link BigInteger} or {@link Double};
+ * lists, tuples and sets become {@link List}; dicts become {@link Dict}; {@code None} is {@link
+ * #NONE}; tensors become {@link PickledTensor}, whose data is elsewhere in the file; bytes and
+ * other objects are {@link #OPAQUE}.
  *
- * <p>A {@link Budget} is charged for every operation and for what it builds before it is built, so
- * that a program which copies what it stored is bounded too. Nothing here is recursive: depth costs
- * nothing. Values may contain themselves, so they must never be printed, compared or hashed by
+ * <p>A {@link Budget} is charged for every operation, and for what it creates before it is created;
+ * this also bounds a program that copies stored values. Nothing here is recursive, so nesting needs
+ * no stack. Values may contain themselves, so they must never be printed, compared or hashed by
  * content.
  */
 final class Unpickler {
   /** Python's None. */
   static final Object NONE = new Object();
 
-  /** A value of which nothing is needed. */
+  /** A value that is not needed. */
   static final Object OPAQUE = new Object();
 
   private static final int MAX_INTEGER_BYTES = 256;
   private static final int MAX_AXES = 64;
   private static final Object MARK = new Object();
 
-  // Bytes on the heap, rounded up; arrays that grow exist twice for a moment.
+  // Bytes on the heap, rounded up; growing arrays exist twice for a short time.
   private static final int OPERATION = 16;
   private static final int NUMBER = 24;
   private static final int LIST = 96;
@@ -50,7 +50,7 @@ final class Unpickler {
   private static final ValueLayout.OfDouble BIG_ENDIAN_DOUBLE =
       ValueLayout.JAVA_DOUBLE_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
 
-  /** A dict, or an object with attributes: {@code OrderedDict} has both. */
+  /** A dict, or an object with attributes; an {@code OrderedDict} has both. */
   static final class Dict {
     private final Map<Object, Object> items = new LinkedHashMap<>();
     private Map<Object, Object> attributes = Map.of();
@@ -64,10 +64,10 @@ final class Unpickler {
     }
   }
 
-  /** Where a tensor's bytes lie: the persistent id that torch.save writes. */
+  /** A reference to a tensor's data: the persistent id that torch.save writes. */
   record Storage(StorageType type, String key, long elements) {}
 
-  /** What a name in a state dict may stand for. */
+  /** A tensor in a state dict. */
   sealed interface PickledTensor {}
 
   /** The arguments of {@code torch._utils._rebuild_tensor_v2}. */
@@ -75,7 +75,7 @@ final class Unpickler {
       implements PickledTensor {}
 
   /**
-   * A tensor that is not read.
+   * A tensor of an unsupported kind.
    *
    * @param kind for example {@code sparse}
    */
@@ -95,17 +95,18 @@ final class Unpickler {
   }
 
   /**
-   * What a pickle holds.
+   * The value of a pickle.
    *
-   * @param end where the next one begins
-   * @param storages the types of all storages that it mentions, by their keys
+   * @param end the offset of the next pickle
+   * @param storages the types of all referenced storages, by their keys
    */
   record Result(Object value, long end, Map<String, StorageType> storages) {}
 
   /**
    * Reads one pickle.
    *
-   * @throws Malformed if it is not one, names something that is not on the list, or builds too much
+   * @throws Malformed if it is not a pickle, has a name that is not in the list, or exceeds the
+   *     budget
    */
   static Result read(MemorySegment source, long position, Budget budget) {
     var unpickler = new Unpickler(source, position, budget);
@@ -142,7 +143,7 @@ final class Unpickler {
         case 'K' -> push((long) readByte()); // BININT1
         case 'M' -> pushNumber((long) (source.get(LittleEndian.SHORT, advance(2)) & 0xffff));
         case 'J' -> pushNumber((long) source.get(LittleEndian.INT, advance(4))); // BININT
-        case 'I' -> pushNumber(readDigits()); // INT, which Python 2 writes beyond 32 bits
+        case 'I' -> pushNumber(readDigits()); // INT, which Python 2 writes for more than 32 bits
         case 0x8a -> pushNumber(readInteger(readByte())); // LONG1
         case 0x8b -> pushNumber(readInteger(source.get(LittleEndian.INT, advance(4)))); // LONG4
         case 'G' -> pushNumber(source.get(BIG_ENDIAN_DOUBLE, advance(8))); // BINFLOAT
@@ -189,13 +190,13 @@ final class Unpickler {
         case 'Q' -> push(storage(pop())); // BINPERSID
         default ->
             throw new Malformed(
-                "the pickle holds operation 0x%02x at byte %d, which torch.save does not write"
-                    .formatted(op, position - 1));
+                "the pickle has operation 0x%02x at byte %d, which torch.save does not"
+                    + " write".formatted(op, position - 1));
       }
     }
   }
 
-  // The machine's stack and its source.
+  // The machine's stack and its input.
 
   private void push(Object value) {
     stack.add(value);
@@ -230,7 +231,7 @@ final class Unpickler {
   }
 
   private static Malformed underflow() {
-    return new Malformed("the pickle takes more from its stack than there is");
+    return new Malformed("the pickle pops more values from its stack than there are");
   }
 
   private List<Object> popLast(int count) {
@@ -264,7 +265,7 @@ final class Unpickler {
   private Object recall(long index) {
     Object value = memo.get(index);
     if (value == null) {
-      throw new Malformed("the pickle recalls value " + index + ", which it never stored");
+      throw new Malformed("the pickle recalls value " + index + ", which was never stored");
     }
     return value;
   }
@@ -273,7 +274,7 @@ final class Unpickler {
     long at = position;
     if (bytes < 0 || bytes > source.byteSize() - at) {
       throw new Malformed(
-          "the pickle ends in the middle, %,d bytes wanted at byte %,d of %,d"
+          "the pickle is truncated: %,d bytes expected at byte %,d of %,d"
               .formatted(bytes, at, source.byteSize()));
     }
     position += bytes;
@@ -295,7 +296,7 @@ final class Unpickler {
 
   private String readText(long count) {
     budget.take(TEXT + 2 * Math.clamp(count, 0, source.byteSize()));
-    // Python writes lone surrogates, too; they never matter to a name.
+    // Python also writes lone surrogates; names do not contain them.
     return new String(readBytes(count), StandardCharsets.UTF_8);
   }
 
@@ -304,7 +305,7 @@ final class Unpickler {
     while (readByte() != '\n') {
       if (position - start > Checkpoint.MAX_NAME) {
         throw new Malformed(
-            "the pickle names something of more than " + Checkpoint.MAX_NAME + " letters");
+            "the pickle has a name of more than " + Checkpoint.MAX_NAME + " letters");
       }
     }
     return new String(
@@ -319,14 +320,14 @@ final class Unpickler {
       return digits.equals("01");
     }
     if (!digits.matches("-?[0-9]{1,18}")) {
-      throw new Malformed("the pickle has something else where digits belong");
+      throw new Malformed("the pickle has something else where digits are expected");
     }
     return Long.valueOf(digits);
   }
 
   private Object readInteger(int bytes) {
     if (bytes < 0 || bytes > MAX_INTEGER_BYTES) {
-      throw new Malformed("the pickle holds an integer of " + bytes + " bytes");
+      throw new Malformed("the pickle has an integer of " + bytes + " bytes");
     }
     byte[] value = readBytes(bytes);
     for (int i = 0; i < bytes / 2; i++) {
@@ -355,7 +356,7 @@ final class Unpickler {
       throw new Malformed("the pickle appends to something that is not a list");
     }
     budget.take((long) LIST_ITEM * items.size());
-    @SuppressWarnings("unchecked") // every List on the stack was made here, of Object
+    @SuppressWarnings("unchecked") // every List on the stack was created here, of Object
     var target = (List<Object>) list;
     target.addAll(items);
   }
@@ -370,7 +371,7 @@ final class Unpickler {
     }
   }
 
-  /** A key that is compared by content if that is cheap: long texts name no tensor. */
+  /** A key that is compared by content only if it is short: long texts are not names of tensors. */
   private static Object key(Object key) {
     boolean plain =
         switch (key) {
@@ -398,14 +399,14 @@ final class Unpickler {
     if (value instanceof String text) {
       return text;
     }
-    throw new Malformed("the pickle has something else where a text belongs");
+    throw new Malformed("the pickle has something else where a text is expected");
   }
 
   private static long integer(Object value) {
     if (value instanceof Long number) {
       return number;
     }
-    throw new Malformed("the pickle has something else where an integer belongs");
+    throw new Malformed("the pickle has something else where an integer is expected");
   }
 
   private static List<Long> integers(Object value) {
@@ -413,11 +414,11 @@ final class Unpickler {
       return list.stream().map(Unpickler::integer).toList();
     }
     throw new Malformed(
-        "the pickle has something else where a tuple of up to %d integers belongs"
-            .formatted(MAX_AXES));
+        "the pickle has something else where a tuple of up to %d integers is"
+            + " expected".formatted(MAX_AXES));
   }
 
-  // What calls mean.
+  // The meanings of calls.
 
   private Object call(PickleGlobal global, List<?> arguments) {
     try {
@@ -438,12 +439,11 @@ final class Unpickler {
         case STORAGE, CONSTANT -> throw new Malformed("the pickle calls " + global.path());
       };
     } catch (ClassCastException | IndexOutOfBoundsException | java.util.NoSuchElementException e) {
-      throw new Malformed(
-          "the pickle calls " + global.path() + " with other arguments than it has");
+      throw new Malformed("the pickle calls " + global.path() + " with wrong arguments");
     }
   }
 
-  /** A tensor with attributes or of a subclass; what it wraps is a plain one. */
+  /** A tensor with attributes or of a subclass; the wrapped tensor is a plain one. */
   private Object fromType(PickleGlobal function, List<?> arguments) {
     if (function.meaning() == PickleGlobal.Meaning.FROM_TYPE) {
       throw new Malformed("the pickle nests calls of " + function.path());
@@ -496,12 +496,12 @@ final class Unpickler {
         || !(id.get(1) instanceof PickleGlobal global)
         || global.meaning() != PickleGlobal.Meaning.STORAGE
         || (id.size() > 5 && id.get(5) != NONE)) {
-      throw new Malformed("the pickle refers to something outside it that is not a storage");
+      throw new Malformed("the pickle refers to an external object that is not a storage");
     }
     String key = text(id.get(2));
     if (key.length() > Checkpoint.MAX_NAME) {
       throw new Malformed(
-          "the pickle names a storage of more than " + Checkpoint.MAX_NAME + " letters");
+          "the pickle has a storage name of more than " + Checkpoint.MAX_NAME + " letters");
     }
     budget.take(MEMO_ITEM);
     var storage =

@@ -1,4 +1,7 @@
-/** Weights in files: PyTorch's {@code .pth}, {@code .safetensors} and {@code .npy}. */
+/**
+ * Reads and writes weights in files: PyTorch's {@code .pth}, {@code .safetensors} and {@code .npy}.
+ * Start with {@link io.github.resnet4j.checkpoint.Checkpoint#open}.
+ */
 @NullMarked
 package io.github.resnet4j.checkpoint;
 

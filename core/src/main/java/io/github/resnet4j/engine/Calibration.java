@@ -5,40 +5,44 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 
 /**
- * Finds out how large activations get: run some images through {@link #observe}, prepared as for a
- * prediction, and ask for the {@link #quantization}. A hundred are plenty.
+ * Measures the ranges of activations: pass images through {@link #observe}, preprocessed as for a
+ * prediction, then ask for the {@link #quantization}. A hundred images are enough.
  */
 public final class Calibration implements AutoCloseable {
-  /** Which magnitudes are worth telling apart. */
+  /** How the range of an activation is chosen from its histogram. */
   public enum Method {
-    /** All that were seen. */
+    /** The largest observed magnitude. */
     MIN_MAX,
-    /** All but the largest one of ten thousand. */
+    /** The 99.99th percentile of the magnitudes. */
     PERCENTILE,
-    /** Those within which so many levels tell most about the numbers. */
+    /**
+     * The range with the least Kullback-Leibler divergence between the values and their quantized
+     * levels.
+     */
     ENTROPY
   }
 
-  private static final double PART = 0.9999;
+  private static final double PERCENTILE_FRACTION = 0.9999;
 
-  /** A range for what was zero throughout. */
-  private static final float NOTHING = 1e-6f;
+  /** The range of an activation that is always zero. */
+  private static final float MIN_RANGE = 1e-6f;
 
   private final Session session;
   private final Map<String, Histogram> histograms = new LinkedHashMap<>();
 
   /**
-   * @param session of floats ({@link Precision#FP32}); closed with this
+   * @param session an {@link Precision#FP32} session; {@link #close} closes it
    */
   public Calibration(Session session) {
     if (session.precision() != Precision.FP32) {
-      throw new IllegalArgumentException("calibrate with floats, not with " + session.precision());
+      throw new IllegalArgumentException(
+          "calibration needs an fp32 session; the precision of this one is " + session.precision());
     }
     this.session = session;
   }
 
   /**
-   * Takes images into account.
+   * Adds images to the histograms.
    *
    * @param x {@code [N, C, H, W]}
    */
@@ -50,7 +54,7 @@ public final class Calibration implements AutoCloseable {
   }
 
   /**
-   * What was found.
+   * The ranges that were observed.
    *
    * @throws IllegalStateException if no image was observed
    */
@@ -63,12 +67,12 @@ public final class Calibration implements AutoCloseable {
       float range =
           switch (method) {
             case MIN_MAX -> histogram.largest();
-            case PERCENTILE -> histogram.percentile(PART);
-            case ENTROPY -> histogram.leastDivergent();
+            case PERCENTILE -> histogram.percentile(PERCENTILE_FRACTION);
+            case ENTROPY -> histogram.minDivergenceRange();
           };
-      // An image's range is known, and its borders count.
+      // The range of an image follows from its preprocessing, and its extreme values occur.
       ranges.put(
-          name, Math.max(NOTHING, name.equals(Quantization.INPUT) ? histogram.largest() : range));
+          name, Math.max(MIN_RANGE, name.equals(Quantization.INPUT) ? histogram.largest() : range));
     });
     return new Quantization(ranges);
   }

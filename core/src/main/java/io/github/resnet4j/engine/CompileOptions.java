@@ -6,30 +6,30 @@ import java.util.List;
 /**
  * How a network is compiled.
  *
- * @param threads that compute, at least 1; by default the cores that the JVM (and its container)
- *     really has
+ * @param threads the number of threads, at least 1; by default the number of cores available to the
+ *     JVM (and its container)
  * @param algorithm how 3×3 convolutions of stride 1 are computed; by default {@link Algorithm#AUTO}
- * @param taps layers whose results are outputs too, by name: {@code layer3}, {@code layer2.0},
- *     {@code maxpool}; by default none
- * @param kernels what runs underneath; by default the fastest that this JVM offers
- * @param precision what is calculated with; by default {@link Precision#FP32}
+ * @param taps names of layers whose results are additional outputs: {@code layer3}, {@code
+ *     layer2.0}, {@code maxpool}; none by default
+ * @param kernels the kernels to use; by default the fastest that this JVM supports
+ * @param precision the precision of the computation; by default {@link Precision#FP32}
  */
 public record CompileOptions(
     int threads, Algorithm algorithm, List<String> taps, Kernels kernels, Precision precision) {
 
-  /** How 3×3 convolutions of stride 1 are computed; all others are direct. */
+  /** How 3×3 convolutions of stride 1 are computed. All other convolutions are direct. */
   public enum Algorithm {
-    /** As measured on this machine if that was ever done ({@link #TUNED}), else by rule. */
+    /** As measured on this machine if measurements exist ({@link #TUNED}), else by a rule. */
     AUTO,
     /**
-     * As measured on this machine: a new combination of layer and batch is timed when a plan is
-     * compiled, which takes some seconds once (most of them until the JVM has compiled the
-     * kernels), and the result kept in the user's cache folder.
+     * As measured on this machine: a new combination of layer and batch size is measured when a
+     * plan is compiled. This takes some seconds once (most of them for the JVM to compile the
+     * kernels). The result is stored in the user's cache folder.
      */
     TUNED,
     /**
-     * Always the sum that a convolution is defined by, added in one order: the same bits for every
-     * batch size, number of threads and vector length.
+     * Always direct convolution, added in one fixed order: bit-identical results for every batch
+     * size, number of threads and vector length.
      */
     DIRECT
   }
@@ -44,7 +44,7 @@ public record CompileOptions(
     taps = List.copyOf(taps);
   }
 
-  /** All cores, the fastest kernels, no taps. */
+  /** All cores, the fastest kernels, no taps, FP32. */
   public static CompileOptions defaults() {
     return new CompileOptions(
         Runtime.getRuntime().availableProcessors(),

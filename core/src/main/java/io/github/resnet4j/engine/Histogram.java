@@ -1,13 +1,13 @@
 package io.github.resnet4j.engine;
 
 /**
- * How often magnitudes occur, in bins of equal width. The width doubles when a number lies beyond
- * the last bin, so that one pass over unknown numbers is enough.
+ * A histogram of magnitudes, in bins of equal width. The width doubles when a value lies beyond the
+ * last bin, so one pass over values of unknown range is enough.
  */
 final class Histogram {
   private static final int BINS = 2048;
 
-  /** Levels that the entropy of a range is judged by, as in TensorRT's calibration. */
+  /** The number of levels used to judge a range, as in TensorRT's calibration. */
   private static final int LEVELS = 128;
 
   private final long[] counts = new long[BINS];
@@ -15,8 +15,8 @@ final class Histogram {
   private float largest;
 
   /**
-   * Counts numbers by their magnitudes. Infinite ones and those that are no number are passed over,
-   * as are zeros, which every range tells exactly.
+   * Counts values by their magnitudes. Infinite values, NaNs and zeros are skipped; every range
+   * represents zero exactly.
    */
   void add(float[] values, int count) {
     for (int i = 0; i < count; i++) {
@@ -42,8 +42,8 @@ final class Histogram {
     return largest;
   }
 
-  /** The magnitude that so large a part of all does not exceed. */
-  float percentile(double part) {
+  /** The magnitude that the given fraction of all values does not exceed. */
+  float percentile(double fraction) {
     long all = 0;
     for (long count : counts) {
       all += count;
@@ -51,7 +51,7 @@ final class Histogram {
     long seen = 0;
     for (int i = 0; i < BINS; i++) {
       seen += counts[i];
-      if (seen >= part * all) {
+      if (seen >= fraction * all) {
         return Math.min(largest, (i + 1) * width);
       }
     }
@@ -59,11 +59,11 @@ final class Histogram {
   }
 
   /**
-   * The range within which {@link #LEVELS} levels tell most of what the numbers say: the one of the
-   * least Kullback-Leibler divergence between the numbers, cut off at the range, and their levels.
-   * (Migacz, 8-bit Inference with TensorRT, GTC 2017.)
+   * The range that minimises the Kullback-Leibler divergence between the values, clipped to the
+   * range, and the values quantized to {@link #LEVELS} levels. (Migacz, 8-bit Inference with
+   * TensorRT, GTC 2017.)
    */
-  float leastDivergent() {
+  float minDivergenceRange() {
     int used = (int) (largest / width) + 1;
     double least = Double.MAX_VALUE;
     int best = used;
@@ -84,7 +84,8 @@ final class Histogram {
       all += counts[i];
       beyond += i < bins ? 0 : counts[i];
     }
-    // The levels know nothing of what lies beyond; the numbers have it in the last bin.
+    // The clipped values are counted in the last bin of the reference distribution, but not in the
+    // quantized one.
     long inside = all - beyond;
     double divergence = 0;
     for (int level = 0; level < LEVELS; level++) {
@@ -99,7 +100,7 @@ final class Histogram {
       for (int i = from; i < end; i++) {
         double p = (counts[i] + (i == bins - 1 ? beyond : 0)) / (double) all;
         if (p > 0) {
-          // A level that is empty stands for very little, not for nothing.
+          // An empty level gets a very small probability, not zero.
           double q = Math.max((double) sum / occupied / Math.max(1, inside), 1e-12);
           divergence += p * Math.log(p / q);
         }

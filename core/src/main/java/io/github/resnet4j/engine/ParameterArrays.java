@@ -7,15 +7,15 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * The trained parameters of a session and their gradients. Both are in one order, which is the
- * engine's, with zeros between parameters; an array of {@link #size} elements in this order can
- * hold whatever an optimizer keeps for each parameter.
+ * The trained parameters of a session and their gradients. Both have the engine's element order,
+ * with zeros between parameters. An array of {@link #size} elements in this order can hold the
+ * state that an optimizer keeps for each parameter.
  */
 public final class ParameterArrays {
   /**
-   * Where a parameter lies.
+   * The position of a parameter in the arrays.
    *
-   * @param name as in the state_dict, {@code layer1.0.conv1.weight}
+   * @param name the name in the state_dict, such as {@code layer1.0.conv1.weight}
    * @param from the first index
    * @param end the index after the last
    */
@@ -33,19 +33,19 @@ public final class ParameterArrays {
     this.gradientsAt = plan.gradientsAt();
   }
 
-  /** Every parameter's place, in the order of the state_dict. */
+  /** The range of every parameter, in the order of the state_dict. */
   public List<Range> ranges() {
     return layout.places().stream()
         .map(place -> new Range(place.parameter().name(), place.from(), place.end()))
         .toList();
   }
 
-  /** Elements of the weights, and of the gradients. */
+  /** The number of elements of the weights, which is also that of the gradients. */
   public int size() {
     return layout.size();
   }
 
-  /** The parameters themselves: an optimizer writes here. */
+  /** The parameters themselves, not a copy; an optimizer updates this array. */
   public float[] weights() {
     return weights;
   }
@@ -82,12 +82,12 @@ public final class ParameterArrays {
     System.arraycopy(values, 0, arena, gradientsAt, values.length);
   }
 
-  /** Converts an array in this order to tensors of the parameters' names and shapes. */
+  /** Converts an array in this order to tensors with the parameters' names and shapes. */
   public StateDict toTensors(float[] values) {
     return layout.toTensors(values);
   }
 
-  /** The opposite of {@link #toTensors}. */
+  /** Copies tensors to an array in this order: the inverse of {@link #toTensors}. */
   public void fromTensors(StateDict tensors, float[] values) {
     Arrays.fill(values, 0);
     layout.fromTensors(tensors, values);

@@ -1,67 +1,69 @@
 package io.github.resnet4j.engine;
 
-import io.github.resnet4j.engine.graph.Numbers;
+import io.github.resnet4j.engine.graph.Arithmetic;
 import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
 import java.util.Optional;
 
-/** What a compiled network calculates with. */
+/** The precision that a compiled network computes with. */
 public enum Precision {
-  /** Floats throughout. */
+  /** Single precision throughout. */
   FP32,
 
   /**
-   * Weights and activations rounded to bfloat16, products summed in floats. Faster where the
-   * processor is (AVX512_BF16 at full speed); elsewhere floats hold the rounded numbers.
+   * Weights and activations rounded to bfloat16, products summed in single precision. Faster where
+   * the processor supports it (AVX512_BF16 at full speed); elsewhere floats hold the rounded
+   * values.
    */
   BF16,
 
   /**
-   * Weights and activations as bytes, products summed exactly; scales come from a {@link
-   * Quantization}. The last stage's result and the head are floats.
+   * Weights and activations as 8-bit integers, products summed exactly; the scales come from a
+   * {@link Quantization}. The result of the last stage and the head are floats.
    */
   INT8,
 
-  /** INT8 for weights with a {@link Quantization}, which were made for it, else FP32. */
+  /** INT8 for weights with a {@link Quantization}, else FP32. */
   WEIGHTS,
 
   /**
-   * INT8 where there is a {@link Quantization} and the processor multiplies bytes, else BF16 where
-   * that is faster, else FP32.
+   * INT8 if there is a {@link Quantization} and the processor has 8-bit multiplication, else BF16
+   * where it is faster, else FP32.
    */
   AUTO;
 
   /**
-   * The numbers that a plan of this precision calculates with.
+   * The arithmetic of a plan with this precision.
    *
-   * @throws IllegalArgumentException if it lacks the quantization that it needs
+   * @throws IllegalArgumentException if a required quantization is missing
    */
-  Numbers numbers(Optional<Quantization> quantization, Kernels kernels) {
+  Arithmetic arithmetic(Optional<Quantization> quantization, Kernels kernels) {
     return switch (this) {
-      case FP32 -> Numbers.FLOATS;
-      case BF16 -> new Numbers(kernels.gainsBy(Format.BF16) ? Format.BF16 : Format.ROUNDED, null);
+      case FP32 -> Arithmetic.FLOATS;
+      case BF16 ->
+          new Arithmetic(kernels.isFasterWith(Format.BF16) ? Format.BF16 : Format.ROUNDED, null);
       case INT8 ->
-          new Numbers(
+          new Arithmetic(
               Format.U8,
               quantization
                   .orElseThrow(() ->
                       new IllegalArgumentException(
-                          "int8 needs to know how large activations get: calibrate the network"
-                              + " with some of its images first (resnet4j quantize)"))
+                          "int8 needs the ranges of the activations: calibrate the network with"
+                              + " some of its images first (resnet4j quantize)"))
                   .ranges());
-      case WEIGHTS -> (quantization.isPresent() ? INT8 : FP32).numbers(quantization, kernels);
+      case WEIGHTS -> (quantization.isPresent() ? INT8 : FP32).arithmetic(quantization, kernels);
       case AUTO -> {
-        if (quantization.isPresent() && kernels.gainsBy(Format.U8)) {
-          yield INT8.numbers(quantization, kernels);
+        if (quantization.isPresent() && kernels.isFasterWith(Format.U8)) {
+          yield INT8.arithmetic(quantization, kernels);
         }
-        yield (kernels.gainsBy(Format.BF16) ? BF16 : FP32).numbers(quantization, kernels);
+        yield (kernels.isFasterWith(Format.BF16) ? BF16 : FP32).arithmetic(quantization, kernels);
       }
     };
   }
 
-  /** The precision of such numbers; never {@link #WEIGHTS} or {@link #AUTO}. */
-  static Precision of(Numbers numbers) {
-    return switch (numbers.format()) {
+  /** The precision of an arithmetic; never {@link #WEIGHTS} or {@link #AUTO}. */
+  static Precision of(Arithmetic arithmetic) {
+    return switch (arithmetic.format()) {
       case FP32 -> FP32;
       case ROUNDED, BF16 -> BF16;
       case U8, S8 -> INT8;

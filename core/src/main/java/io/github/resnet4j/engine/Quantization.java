@@ -7,17 +7,17 @@ import java.util.Optional;
 import java.util.SequencedMap;
 
 /**
- * How large the activations of a network get, which is what {@link Precision#INT8} needs to know:
- * per-tensor ranges, symmetric about zero, in the way of Integer Quantization for Deep Learning
- * Inference, arXiv 2004.09602, section 3. {@link Calibration} finds them.
+ * The ranges of a network's activations, which {@link Precision#INT8} needs: per tensor, symmetric
+ * about zero, as in Integer Quantization for Deep Learning Inference, arXiv 2004.09602, section 3.
+ * {@link Calibration} measures them.
  *
- * @param ranges the largest magnitude worth telling apart, by the name of the convolution whose
- *     result (after batch norm, addition and ReLU) it is, {@code layer1.0.conv2}; of the attention
- *     that a block ends with, {@code layer1.0.se}; and of the image by {@link #INPUT}, without
- *     which the first convolution calculates with floats
+ * @param ranges the largest magnitude that is represented, by name: of a convolution's result
+ *     (after batch norm, addition and ReLU), {@code layer1.0.conv2}; of the channel attention that
+ *     ends a block, {@code layer1.0.se}; and of the image, {@link #INPUT}, without which the first
+ *     convolution computes with floats
  */
 public record Quantization(SequencedMap<String, Float> ranges) {
-  /** The name that the image goes by. */
+  /** The name of the image in {@link #ranges}. */
   public static final String INPUT = "input";
 
   /**
@@ -39,7 +39,7 @@ public record Quantization(SequencedMap<String, Float> ranges) {
     return Optional.ofNullable(ranges.get(name));
   }
 
-  /** The same without the image's range: the first convolution then calculates with floats. */
+  /** The same ranges without the image's: the first convolution then computes with floats. */
   public Quantization withFloatInput() {
     var others = new LinkedHashMap<>(ranges);
     others.remove(INPUT);

@@ -29,17 +29,16 @@ import java.util.SequencedMap;
 import java.util.function.BiConsumer;
 
 /**
- * The forward pass as the paper's figure reads: every layer one call, nothing fused, nothing
- * reordered. Batch norm uses its running statistics, as {@code model.eval()} does. It is the twin
- * that any faster engine is checked against.
+ * The forward pass computed layer by layer, without fusion and without reordering. Batch norm uses
+ * its running statistics, as with {@code model.eval()}. The optimized engine is tested against it.
  *
- * <p>Safe for several callers at once.
+ * <p>Thread-safe.
  */
 public record ReferenceForward(Layer network, StateDict state, Team team) {
   /**
    * @param x {@code [N, C, H, W]}
-   * @return what the network ends with: logits {@code [N, classes]} or a feature map
-   * @throws IllegalArgumentException if the images are too small for the network's windows
+   * @return the network's result: logits {@code [N, classes]} or a feature map
+   * @throws IllegalArgumentException if the images are smaller than a window of the network
    */
   public Tensor run(Tensor x) {
     check(x);
@@ -48,8 +47,8 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
 
   /**
    * @param x {@code [N, C, H, W]}
-   * @param taps names of layers whose results are wanted too
-   * @return what was tapped by name, and last the network's own result as {@code output}
+   * @param taps names of layers whose results are returned too
+   * @return the tapped results by layer name, and last the network's own result as {@code output}
    * @throws IllegalArgumentException if there is no layer of that name
    */
   public SequencedMap<String, Tensor> runAll(Tensor x, List<String> taps) {
@@ -70,7 +69,7 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
   }
 
   private void check(Tensor x) {
-    if (x.rank() == 4) { // a head alone takes [N, C]
+    if (x.rank() == 4) { // a network of only a head takes [N, C]
       network.requireFits(x.dim(2), x.dim(3));
     }
   }
@@ -81,8 +80,8 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
     return result;
   }
 
-  /** Every channel of {@code [N, C, H, W]} times its gate. */
-  private static Tensor weighed(Tensor x, Gates gates) {
+  /** Multiplies every channel of {@code [N, C, H, W]} by its gate. */
+  private static Tensor scaled(Tensor x, Gates gates) {
     Tensor y = Tensor.zeros(x.shape());
     Tensor means = Scalar.globalAveragePool(x);
     int channels = x.dim(1);
@@ -139,7 +138,7 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
       case GlobalAveragePool _ -> Scalar.globalAveragePool(x);
       case Linear linear ->
           Scalar.linear(x, state.get(linear.weight().name()), state.get(linear.bias().name()));
-      case ChannelAttention attention -> weighed(x, Gates.of(attention, state));
+      case ChannelAttention attention -> scaled(x, Gates.of(attention, state));
       case Identity _ -> x;
       case SubsampleAndPad pad -> Scalar.subsampleAndPad(x, pad.channels(), pad.stride());
       case Residual block ->

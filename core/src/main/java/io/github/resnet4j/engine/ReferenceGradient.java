@@ -27,25 +27,26 @@ import java.util.Map;
 import java.util.function.UnaryOperator;
 
 /**
- * How the result of a trained network changes with the result of one of its layers: {@link
- * ReferenceForward} and the way back to that layer, with batch norm as in {@code model.eval()}.
- * Plain loops, for explanations of an image or two; {@link TrainingSession} is the fast one for
- * weights.
+ * The gradient of a network's result with respect to the result of one of its layers: {@link
+ * ReferenceForward} and a backward pass to that layer, with batch norm as in {@code model.eval()}.
+ * It uses plain loops and is meant for explaining single images; {@link TrainingSession} computes
+ * weight gradients efficiently.
  */
 public record ReferenceGradient(Sequential network, StateDict state, Team team) {
   /**
-   * What was found.
+   * The results of both passes.
    *
    * @param output the network's result
    * @param activation the layer's result, {@code [N, C, H, W]}
-   * @param gradient of the seeded output by it, in the same shape
+   * @param gradient the gradient of the seeded output with respect to the activation, in the same
+   *     shape
    */
   public record Result(Tensor output, Tensor activation, Tensor gradient) {}
 
   /**
    * @param x {@code [N, C, H, W]}
    * @param layer the name of a layer or block, {@code layer4} or {@code layer4.1.conv2}
-   * @param seed the gradient of the output, made from the output
+   * @param seed maps the output to the gradient of the output
    * @throws IllegalArgumentException if there is no layer of that name
    */
   public Result of(Tensor x, String layer, UnaryOperator<Tensor> seed) {
@@ -60,19 +61,19 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
                         .formatted(
                             layer,
                             Suggestion.of(layer, network.walk().map(Layer::name).toList()))));
-    var run = new Run(target);
-    Tensor output = run.forward(network, x);
-    Tensor gradient = run.backward(network, seed.apply(output));
-    return new Result(output, run.get(run.outputs, target), gradient);
+    var passes = new Passes(target);
+    Tensor output = passes.forward(network, x);
+    Tensor gradient = passes.backward(network, seed.apply(output));
+    return new Result(output, passes.get(passes.outputs, target), gradient);
   }
 
-  /** Inputs and outputs of the layers on the way, and the way back. */
-  private final class Run {
+  /** The inputs and outputs of the layers of one forward pass, and the backward pass. */
+  private final class Passes {
     private final Layer target;
     private final Map<Layer, Tensor> inputs = new IdentityHashMap<>();
     private final Map<Layer, Tensor> outputs = new IdentityHashMap<>();
 
-    Run(Layer target) {
+    Passes(Layer target) {
       this.target = target;
     }
 
@@ -110,7 +111,8 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
     }
 
     /**
-     * The gradient of the target's result if it lies in this layer, else of this layer's input.
+     * Returns the gradient of the target's result if this layer contains the target, else the
+     * gradient of this layer's input.
      *
      * @param dy the gradient of this layer's result
      */
@@ -162,7 +164,7 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
     }
   }
 
-  /** The gradient where a ReLU is open. */
+  /** The gradient where the ReLU's output is positive, else zero. */
   private static Tensor where(Tensor y, Tensor dy) {
     Tensor dx = Tensor.zeros(dy.shape());
     for (int i = 0; i < dx.size(); i++) {
@@ -184,7 +186,7 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
     return dx;
   }
 
-  /** A pixel counts by itself, and by its share of its group's mean and variance. */
+  /** A pixel contributes directly, and through the mean and the variance of its group. */
   private Tensor throughGroups(GroupNorm norm, Tensor x, Tensor dy) {
     float[] weight = state.get(norm.weight().name()).data();
     Tensor dx = Tensor.zeros(dy.shape());
@@ -240,7 +242,7 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
     return dx;
   }
 
-  /** To the first of the largest pixels of each window, as PyTorch has it. */
+  /** The gradient goes to the first of the largest pixels of each window, as in PyTorch. */
   private static Tensor toMaxima(MaxPool2d pool, Tensor x, Tensor dy) {
     Tensor dx = Tensor.zeros(x.shape());
     int h = x.dim(2);
@@ -265,7 +267,10 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
     return dx;
   }
 
-  /** A pixel counts by its own gate, and by its share of the means that all gates are made of. */
+  /**
+   * A pixel contributes through its own gate, and through the means from which all gates are
+   * computed.
+   */
   private static Tensor throughGates(Gates gates, Tensor x, Tensor dy) {
     Tensor dx = Tensor.zeros(x.shape());
     Tensor means = Scalar.globalAveragePool(x);

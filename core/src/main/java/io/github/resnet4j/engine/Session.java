@@ -2,7 +2,7 @@ package io.github.resnet4j.engine;
 
 import io.github.resnet4j.engine.conv.PackedWeights;
 import io.github.resnet4j.engine.graph.AlgorithmChoice;
-import io.github.resnet4j.engine.graph.Numbers;
+import io.github.resnet4j.engine.graph.Arithmetic;
 import io.github.resnet4j.engine.inference.Autotuner;
 import io.github.resnet4j.engine.inference.Plan;
 import io.github.resnet4j.engine.inference.PlanCompiler;
@@ -27,46 +27,49 @@ import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A compiled network, ready to run on threads and memory of its own.
+ * A compiled network with its own threads and memory.
  *
- * <p>Where a batch has at least as many images as there are threads, every thread takes whole
- * images; what remains is split row by row and channel by channel. A plan is compiled when an input
- * size is first seen; after that {@link #run(Tensor, Tensor)} allocates nothing. Where the kernels
- * are scalar there are no plans: the {@link ReferenceForward} runs instead, which such a JVM
- * compiles better.
+ * <p>If a batch has at least as many images as there are threads, every thread processes whole
+ * images; the remaining images are split by rows and channels. A plan is compiled when an input
+ * size is first used; after that {@link #run(Tensor, Tensor)} allocates nothing. With scalar
+ * kernels there are no plans: {@link ReferenceForward} runs instead, which the JVM compiles to
+ * faster code.
  *
- * <p>Several callers may use one session: they take turns, since one already keeps all threads
- * busy. {@link #close} waits for a running batch and ends the threads.
+ * <p>Thread-safe: concurrent calls run one after the other, since one call already uses all
+ * threads. {@link #close} waits for the running batch and ends the threads.
  */
 public final class Session implements AutoCloseable {
-  /** Images that a thread runs at once, at most; more save little and cost memory. */
-  private static final int MOST_IMAGES = 8;
+  /**
+   * The largest number of images that a thread processes together; more save little time and need
+   * more memory.
+   */
+  private static final int MAX_IMAGES_PER_THREAD = 8;
 
-  /** Plans that are kept: a service may see any number of image sizes. */
-  private static final int MOST_PLANS = 32;
+  /** The largest number of cached plans: a service may receive any number of image sizes. */
+  private static final int MAX_PLANS = 32;
 
   private final Sequential network;
   private final StateDict state;
   private final int inChannels;
   private final CompileOptions options;
-  private final Numbers numbers;
+  private final Arithmetic arithmetic;
   private final PackedWeights weights;
   private final PlanCompiler compiler;
   private final @Nullable Tuning tuning;
   private final PlanRunner runner;
 
-  /** Runs instead of plans where kernels are slow. */
+  /** Runs instead of plans if the kernels are scalar. */
   private final @Nullable ReferenceForward reference;
 
   private final ReentrantLock turn = new ReentrantLock();
   private final List<Plan> plans = new ArrayList<>();
 
   /**
-   * @param network a tree of layers
-   * @param state its weights; changes after a plan was compiled have no effect on it
-   * @param inChannels of the images
-   * @param quantization how large its activations get, if that is known
-   * @throws IllegalArgumentException if the precision needs a quantization that is not there
+   * @param network the layers
+   * @param state the weights; changes after a plan was compiled have no effect on it
+   * @param inChannels the number of channels of the images
+   * @param quantization the ranges of the activations, if known
+   * @throws IllegalArgumentException if the precision needs a quantization and there is none
    */
   public Session(
       Sequential network,
@@ -79,7 +82,7 @@ public final class Session implements AutoCloseable {
         state,
         inChannels,
         options,
-        options.precision().numbers(quantization, options.kernels()),
+        options.precision().arithmetic(quantization, options.kernels()),
         new PackedWeights(state));
   }
 
@@ -88,17 +91,17 @@ public final class Session implements AutoCloseable {
       StateDict state,
       int inChannels,
       CompileOptions options,
-      Numbers numbers,
+      Arithmetic arithmetic,
       PackedWeights weights) {
     this.network = network;
     this.state = state;
     this.inChannels = inChannels;
     this.options = options;
-    this.numbers = numbers;
-    boolean compiled = options.kernels().isFast() || numbers.format() != Format.FP32;
+    this.arithmetic = arithmetic;
+    boolean compiled = options.kernels().isOptimized() || arithmetic.format() != Format.FP32;
     this.weights = weights;
     this.compiler =
-        new PlanCompiler(network, inChannels, options.taps(), numbers, options.kernels());
+        new PlanCompiler(network, inChannels, options.taps(), arithmetic, options.kernels());
     this.tuning =
         options.algorithm() == CompileOptions.Algorithm.DIRECT || !compiled
             ? null
@@ -113,21 +116,20 @@ public final class Session implements AutoCloseable {
   }
 
   /**
-   * Another session on the same packed weights, with threads and memory for activations of its own:
-   * for callers that are to run at the same time, where one session would make them take turns.
-   * Each is closed by itself.
+   * Another session on the same packed weights, with its own threads and memory for activations.
+   * Use it for calls that must run concurrently. Each session is closed separately.
    */
   public Session sibling() {
-    return new Session(network, state, inChannels, options, numbers, weights);
+    return new Session(network, state, inChannels, options, arithmetic, weights);
   }
 
-  /** What it calculates with; never {@link Precision#AUTO}. */
+  /** The precision of the computation; never {@link Precision#AUTO}. */
   public Precision precision() {
-    return Precision.of(numbers);
+    return Precision.of(arithmetic);
   }
 
   /**
-   * Runs the network as {@code model.eval()} does.
+   * Runs the network, as with {@code model.eval()}.
    *
    * @param x {@code [N, C, H, W]}
    * @return logits {@code [N, classes]}, or a feature map {@code [N, C, H, W]} if the network has
@@ -141,8 +143,8 @@ public final class Session implements AutoCloseable {
   /**
    * Runs the network.
    *
-   * @return what was tapped ({@link CompileOptions#taps}) by name, {@code [N, C, H, W]}, and last
-   *     the network's own result as {@code output}
+   * @return the tapped results ({@link CompileOptions#taps}) by layer name, {@code [N, C, H, W]},
+   *     and last the network's own result as {@code output}
    */
   public SequencedMap<String, Tensor> runAll(Tensor x) {
     check(x);
@@ -172,11 +174,11 @@ public final class Session implements AutoCloseable {
   }
 
   /**
-   * Runs the network into an existing tensor and allocates nothing.
+   * Runs the network, writes the result into an existing tensor and allocates nothing.
    *
    * @param x {@code [N, C, H, W]}
    * @param y takes the result, {@code [N, classes]} or {@code [N, C, H, W]}
-   * @throws IllegalArgumentException if a shape does not fit, or the session has taps
+   * @throws IllegalArgumentException if a shape does not match, or the session has taps
    */
   public void run(Tensor x, Tensor y) {
     check(x);
@@ -218,23 +220,26 @@ public final class Session implements AutoCloseable {
     }
   }
 
-  /** The plan that the first image of a batch goes through. */
+  /** The plan that processes the first image of a batch. */
   private Plan firstPlan(int n, int height, int width) {
     return n >= runner.threads()
-        ? plan(height, width, wholeImagesAtOnce(n), 1)
+        ? plan(height, width, wholeImagesPerThread(n), 1)
         : plan(height, width, 1, runner.threads());
   }
 
-  /** How many whole images each thread takes at once from a batch of {@code n}. */
-  private int wholeImagesAtOnce(int n) {
+  /**
+   * How many whole images each thread processes together in a batch of {@code n}, at least the
+   * number of threads.
+   */
+  private int wholeImagesPerThread(int n) {
     int each = n / runner.threads();
-    return Math.ceilDiv(each, Math.ceilDiv(each, MOST_IMAGES));
+    return Math.ceilDiv(each, Math.ceilDiv(each, MAX_IMAGES_PER_THREAD));
   }
 
   private void run(int n, int height, int width) {
     int whole = n / runner.threads() * runner.threads();
     if (whole > 0) {
-      runner.runWholeImages(plan(height, width, wholeImagesAtOnce(n), 1), whole);
+      runner.runWholeImages(plan(height, width, wholeImagesPerThread(n), 1), whole);
     }
     if (whole < n) {
       runner.runSplitImages(plan(height, width, 1, runner.threads()), whole, n);
@@ -244,20 +249,21 @@ public final class Session implements AutoCloseable {
   private Plan plan(int height, int width, int images, int parts) {
     for (int i = 0; i < plans.size(); i++) {
       Plan known = plans.get(i);
-      Workload load = known.load();
-      if (load.height() == height
-          && load.width() == width
-          && load.images() == images
-          && load.parts() == parts) {
+      Workload workload = known.workload();
+      if (workload.height() == height
+          && workload.width() == width
+          && workload.images() == images
+          && workload.parts() == parts) {
         return known;
       }
     }
-    var load = new Workload(height, width, images, parts);
+    var workload = new Workload(height, width, images, parts);
     if (options.algorithm() == CompileOptions.Algorithm.TUNED && tuning != null) {
-      new Autotuner(compiler, state, plan -> profiler(plan, height, width)).tune(tuning, load);
+      new Autotuner(compiler, state, plan -> profiler(plan, height, width)).tune(tuning, workload);
     }
-    Plan plan = compiler.compile(load, weights, tuning == null ? AlgorithmChoice.DIRECT : tuning);
-    if (plans.size() == MOST_PLANS) {
+    Plan plan =
+        compiler.compile(workload, weights, tuning == null ? AlgorithmChoice.DIRECT : tuning);
+    if (plans.size() == MAX_PLANS) {
       plans.removeFirst();
     }
     plans.add(plan);
@@ -268,22 +274,24 @@ public final class Session implements AutoCloseable {
     return runner.profiler(plan, inChannels * height * width);
   }
 
-  /** Runs image by image on this thread, and shows all that convolutions write. */
+  /**
+   * Runs image by image on this thread, and passes the results of all convolutions to an observer.
+   */
   void observe(Tensor x, PlanRunner.Observer observer) {
     check(x);
     turn.lock();
     try {
-      var load = new Workload(x.dim(2), x.dim(3), 1, 1);
-      runner.observe(compiler.compile(load, weights, AlgorithmChoice.DIRECT), x, observer);
+      var workload = new Workload(x.dim(2), x.dim(3), 1, 1);
+      runner.observe(compiler.compile(workload, weights, AlgorithmChoice.DIRECT), x, observer);
     } finally {
       turn.unlock();
     }
   }
 
   /**
-   * The steps that a batch goes through, without running them.
+   * The steps of the plan for a batch, without running them.
    *
-   * @param n images of the batch
+   * @param n the batch size
    */
   public List<StepTime> plan(int n, int height, int width) {
     turn.lock();
@@ -295,10 +303,10 @@ public final class Session implements AutoCloseable {
   }
 
   /**
-   * The steps that a batch goes through and their times, each within a run of the whole plan.
+   * The steps of the plan for a batch and their times, each measured within runs of the whole plan.
    *
-   * @param n images of the batch
-   * @param nanos how long to measure, warming up included
+   * @param n the batch size
+   * @param nanos how long to measure, warm-up included
    */
   public List<StepTime> measure(int n, int height, int width, long nanos) {
     turn.lock();
@@ -312,14 +320,14 @@ public final class Session implements AutoCloseable {
 
   private static List<StepTime> times(Plan plan, Map<Step, Double> seconds) {
     var times = new ArrayList<StepTime>();
-    for (Plan.Segment segment : plan.segments()) {
-      for (Step step : segment.steps()) {
+    for (Plan.Section section : plan.sections()) {
+      for (Step step : section.steps()) {
         times.add(
             new StepTime(
                 step.name(),
                 step.algorithm(),
                 step.out().layout().shape(),
-                segment.images(),
+                section.images(),
                 step.flops(),
                 seconds.getOrDefault(step, 0.0)));
       }
@@ -328,21 +336,21 @@ public final class Session implements AutoCloseable {
   }
 
   /**
-   * The most multiplications and additions a second that the kernels reach on all threads, on
-   * operands that never leave the first-level cache: the roof over every direct convolution.
+   * The peak rate of the kernels on all threads, in multiplications and additions per second, with
+   * operands that stay in the L1 cache: an upper bound for every direct convolution.
    *
    * @param nanos how long to measure
    */
   public double peakFlops(long nanos) {
     turn.lock();
     try {
-      return runner.peakFlops(options.kernels(), numbers.format(), nanos);
+      return runner.peakFlops(options.kernels(), arithmetic.format(), nanos);
     } finally {
       turn.unlock();
     }
   }
 
-  /** Floats that the session keeps for activations. */
+  /** The number of floats that the session holds for activations. */
   public long arenaFloats() {
     turn.lock();
     try {
@@ -352,7 +360,7 @@ public final class Session implements AutoCloseable {
     }
   }
 
-  /** Ends the threads, after the batch that is running. A closed session cannot run. */
+  /** Ends the threads, after the running batch. A closed session cannot run. */
   @Override
   public void close() {
     turn.lock();

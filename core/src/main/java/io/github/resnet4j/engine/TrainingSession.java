@@ -2,8 +2,8 @@ package io.github.resnet4j.engine;
 
 import io.github.resnet4j.engine.CompileOptions.Algorithm;
 import io.github.resnet4j.engine.graph.AlgorithmChoice;
-import io.github.resnet4j.engine.training.LaidOut;
 import io.github.resnet4j.engine.training.TrainingExecutor;
+import io.github.resnet4j.engine.training.TrainingLayout;
 import io.github.resnet4j.engine.training.TrainingPlan;
 import io.github.resnet4j.engine.training.TrainingSetup;
 import io.github.resnet4j.kernel.Kernels;
@@ -15,31 +15,31 @@ import java.util.Set;
 import java.util.SplittableRandom;
 
 /**
- * A network that learns: forward pass in training mode, loss and gradients on the engine's kernels.
- * Memory is planned once for the largest batch; a step allocates nothing. What becomes of the
- * gradients is an optimizer's business: {@link #parameters}.
+ * A network in training: forward pass in training mode, loss and gradients on the engine's kernels.
+ * Memory is planned once for the largest batch; a training step allocates nothing. An optimizer
+ * updates the weights: {@link #parameters}.
  *
- * <p>Batch norm takes the statistics of each batch (arXiv 1502.03167) and keeps running ones as
- * PyTorch does: momentum 0.1, unbiased variance.
+ * <p>Batch norm uses the statistics of each batch (arXiv 1502.03167) and updates running statistics
+ * as PyTorch does: momentum 0.1, unbiased variance.
  *
- * <p>Not for several threads at once.
+ * <p>Not thread-safe.
  */
 public final class TrainingSession implements AutoCloseable {
   /**
-   * What a session is made for.
+   * The settings of a session.
    *
-   * @param batch images of the largest batch
-   * @param height of an image
-   * @param width of an image
-   * @param threads that compute
-   * @param frozen parameters that stay as they are, by name
-   * @param frozenStatistics whether batch norm uses its running statistics and leaves them alone
-   * @param stochasticDepth the probability that the last block's main branch is left out for an
-   *     image, earlier blocks' being proportionally smaller (arXiv 1603.09382); see {@link
-   *     #dropBranches}
+   * @param batch the largest batch size
+   * @param height the height of an image in pixels
+   * @param width the width of an image in pixels
+   * @param threads the number of threads
+   * @param frozen names of parameters that are not trained
+   * @param frozenStatistics whether batch norm uses its running statistics and does not update them
+   * @param stochasticDepth the drop-path rate: the probability that the last block's main branch is
+   *     dropped for an image, proportionally smaller for earlier blocks (arXiv 1603.09382); see
+   *     {@link #dropBranches}
    * @param algorithm how 3×3 convolutions of stride 1 are computed: {@link Algorithm#DIRECT} rounds
-   *     as PyTorch does, all others mean by rule, which is faster
-   * @param kernels what runs underneath
+   *     as PyTorch does; all others choose by a rule, which is faster
+   * @param kernels the kernels to use
    */
   public record Options(
       int batch,
@@ -52,7 +52,8 @@ public final class TrainingSession implements AutoCloseable {
       Algorithm algorithm,
       Kernels kernels) {
     /**
-     * @throws IllegalArgumentException if batch, extents or threads are not positive
+     * @throws IllegalArgumentException if batch, extents or threads are not positive, or the
+     *     drop-path rate is out of range
      */
     public Options {
       if (batch < 1 || height < 1 || width < 1 || threads < 1) {
@@ -62,12 +63,12 @@ public final class TrainingSession implements AutoCloseable {
       }
       if (!(stochasticDepth >= 0 && stochasticDepth < 1)) {
         throw new IllegalArgumentException(
-            "stochastic depth must be in [0, 1), was " + stochasticDepth);
+            "the drop-path rate must be in [0, 1), was " + stochasticDepth);
       }
       frozen = Set.copyOf(frozen);
     }
 
-    /** All cores, the fastest kernels, everything learns. */
+    /** All cores, the fastest kernels, all parameters trained. */
     public static Options of(int batch, int height, int width) {
       return new Options(
           batch,
@@ -88,8 +89,8 @@ public final class TrainingSession implements AutoCloseable {
   private final TrainingExecutor executor;
 
   /**
-   * @param network must end with a head; its logits are what is learnt
-   * @param state the first weights, which are copied
+   * @param network must end with a head, whose logits are trained
+   * @param state the initial weights, which are copied
    * @throws IllegalArgumentException if the network has no head, or the activations do not fit into
    *     one array
    */
@@ -112,7 +113,8 @@ public final class TrainingSession implements AutoCloseable {
     this.executor = new TrainingExecutor(plan);
   }
 
-  private static LaidOut lay(Sequential network, StateDict state, int inChannels, Options options) {
+  private static TrainingLayout lay(
+      Sequential network, StateDict state, int inChannels, Options options) {
     var setup =
         new TrainingSetup(
             options.batch(),
@@ -124,11 +126,12 @@ public final class TrainingSession implements AutoCloseable {
                 ? AlgorithmChoice.DIRECT
                 : AlgorithmChoice.BY_RULE,
             options.kernels());
-    return LaidOut.of(network, state, inChannels, options.height(), options.width(), setup);
+    return TrainingLayout.of(network, state, inChannels, options.height(), options.width(), setup);
   }
 
   /**
-   * Bytes of the arrays that a session would hold: weights, gradients of each thread, activations.
+   * The number of bytes of the arrays that a session would hold: weights, gradients of each thread,
+   * activations.
    *
    * @return {@link Long#MAX_VALUE} if the activations do not fit into one array
    */
@@ -138,10 +141,10 @@ public final class TrainingSession implements AutoCloseable {
   }
 
   /**
-   * Fails where a batch norm would see a single value per channel, as PyTorch does: its output
-   * would be constant, and nothing before it would be trained.
+   * Checks that every batch norm has more than one value per channel, as PyTorch does: with one
+   * value its output is constant and no layer before it is trained.
    *
-   * @param images of a batch
+   * @param images the batch size
    * @throws IllegalArgumentException naming the layer
    */
   public void checkBatch(int images) {
@@ -149,30 +152,33 @@ public final class TrainingSession implements AutoCloseable {
   }
 
   /**
-   * Forward and backward: the mean cross-entropy of a batch, and its gradients, which are added to
-   * those of {@link #parameters}.
+   * Runs the forward and backward pass. The gradients of the mean cross-entropy are added to those
+   * of {@link #parameters}.
    *
    * @param images {@code [count, C, H, W]}
-   * @param targets {@code [count, classes]}, the probability of each class
-   * @param count images, at most the session's batch
-   * @param scale what the gradients are multiplied by; 1, or less where several batches make a step
+   * @param targets {@code [count, classes]}, the target probability of each class
+   * @param count the number of images, at most the session's batch size
+   * @param scale the factor of the gradients: 1, or less if a training step accumulates several
+   *     batches
    * @return the mean loss
-   * @throws IllegalArgumentException if there are more images than the session was made for, or
+   * @throws IllegalArgumentException if there are more images than the session's batch size, or
    *     {@link #checkBatch too few}
    */
   public double accumulate(float[] images, float[] targets, int count, float scale) {
     if (count < 1 || count > options.batch()) {
-      throw new IllegalArgumentException("%d images, at most %d".formatted(count, options.batch()));
+      throw new IllegalArgumentException(
+          "a batch of %d images is more than the session's batch size of %d"
+              .formatted(count, options.batch()));
     }
     plan.checkBatch(count);
     return executor.run(images, targets, count, scale);
   }
 
   /**
-   * Chooses the branches that the next batch goes without, if the session was made for {@link
-   * Options#stochasticDepth}. Until it is asked for the first time, none.
+   * Chooses the branches that are dropped in the next batch, if {@link Options#stochasticDepth} is
+   * positive. Without a call no branch is dropped.
    *
-   * @param seed what the choice follows from
+   * @param seed the random seed of the choice
    */
   public void dropBranches(long seed) {
     plan.dropBranches(new SplittableRandom(seed));
@@ -193,31 +199,33 @@ public final class TrainingSession implements AutoCloseable {
     return parameters;
   }
 
-  /** Batch norm's running means and variances themselves, in the order of the layers. */
+  /**
+   * Batch norm's running means and variances themselves, not copies, in the order of the layers.
+   */
   public List<float[]> statistics() {
     return plan.statistics();
   }
 
   /**
-   * Counts batches whose statistics came from elsewhere, as {@code num_batches_tracked} does.
+   * Adds to {@code num_batches_tracked} the batches whose statistics were computed elsewhere.
    *
-   * @param count how many
+   * @param count the number of batches
    */
   public void countBatches(long count) {
     plan.countBatches(count);
   }
 
-  /** Something that is done on all threads: each is given a range of indices. */
-  public interface Share {
+  /** A task that all threads execute, each with its own range of indices. */
+  public interface RangeTask {
     void run(int from, int end);
   }
 
-  /** Splits the indices of the parameters among the threads. */
-  public void inParallel(Share share) {
-    executor.inParallel(share::run);
+  /** Splits the indices of the parameters among the threads and runs the task on all of them. */
+  public void inParallel(RangeTask task) {
+    executor.inParallel(task::run);
   }
 
-  /** Weights and running statistics as they are now, as PyTorch's state_dict has them. */
+  /** The current weights and running statistics, as PyTorch's state_dict has them. */
   public StateDict state() {
     return plan.state();
   }
@@ -227,15 +235,15 @@ public final class TrainingSession implements AutoCloseable {
     plan.load(state);
   }
 
-  /** Bytes of the arrays that a session holds. */
+  /** The number of bytes of the arrays that the session holds. */
   public long bytes() {
     return plan.bytes();
   }
 
-  /** Where time goes: nanoseconds of each stage in the last run, for people. */
+  /** The time of each stage in the last forward and backward pass. */
   public List<StepTime> times() {
     return executor.times().stream()
-        .map(stage -> new StepTime(stage.name(), "", "", stage.imagesAtOnce(), 0, stage.seconds()))
+        .map(stage -> new StepTime(stage.name(), "", "", stage.chunkSize(), 0, stage.seconds()))
         .toList();
   }
 

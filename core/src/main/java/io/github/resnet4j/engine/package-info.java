@@ -1,4 +1,7 @@
-/** Runs a network. */
+/**
+ * Runs a network: compiled sessions for inference and training, calibration, and a reference
+ * implementation.
+ */
 @NullMarked
 package io.github.resnet4j.engine;
 

@@ -10,41 +10,41 @@ import java.util.Arrays;
 import java.util.OptionalInt;
 
 /**
- * Explains a prediction by a heat map.
+ * Explains predictions with heat maps.
  *
- * @param network with a head
+ * @param network must have a head
  */
 public record Explainer(ResNet network) {
-  /** How a heat map is made. */
+  /** The method that computes a heat map. */
   public enum Method {
     /**
-     * Grad-CAM: the layer's channels, each weighted with the mean gradient of the class's logit
+     * Grad-CAM: the layer's channels, each weighted by the mean gradient of the class's logit
      * (Selvaraju et al., arXiv 1610.02391, equations 1 and 2).
      */
     GRADCAM,
     /**
-     * Grad-CAM++: gradients weighted pixel by pixel, for several objects of a class (Chattopadhay
-     * et al., arXiv 1710.11063, equations 7 and 19).
+     * Grad-CAM++: gradients are weighted pixel by pixel, for several objects of a class
+     * (Chattopadhay et al., arXiv 1710.11063, equations 7 and 19).
      */
     GRADCAM_PLUS_PLUS,
     /**
-     * Eigen-CAM: the first principal component of the layer's result, whatever the class (Muhammad
-     * and Yeasin, arXiv 2008.00299).
+     * Eigen-CAM: the first principal component of the layer's result; independent of the class
+     * (Muhammad and Yeasin, arXiv 2008.00299).
      */
     EIGENCAM,
     /**
-     * Occlusion: how much the class's probability falls where a square covers the image (Zeiler and
-     * Fergus, arXiv 1311.2901, section 4.2). Needs no gradient, but many predictions.
+     * Occlusion: the decrease of the class's probability when a square covers part of the image
+     * (Zeiler and Fergus, arXiv 1311.2901, section 4.2). Needs no gradient, but many predictions.
      */
     OCCLUSION
   }
 
-  /** Squares along the shorter side of an image, half overlapping. */
+  /** The number of squares along the shorter side of an image; they overlap by half. */
   private static final int SQUARES = 14;
 
   private static final int BATCH = 16;
 
-  /** Enough for two components whose variances differ by a hundredth. */
+  /** Sufficient for two components whose variances differ by a hundredth. */
   private static final int POWER_ITERATIONS = 2000;
 
   /**
@@ -56,19 +56,20 @@ public record Explainer(ResNet network) {
     }
   }
 
-  /** The last stage, whose channels know most of classes: where Grad-CAM usually looks. */
+  /** The last stage, the usual layer for Grad-CAM. */
   public String lastStage() {
     return "layer" + network.spec().blocks().size();
   }
 
   /**
-   * A heat map of one image.
+   * Computes the heat map of one image.
    *
-   * @param x {@code [1, C, H, W]}, prepared as the weights ask
-   * @param index the class to explain; the most likely one if it is empty
-   * @param layer whose result is looked at, such as {@link #lastStage()}; occlusion needs none
+   * @param x {@code [1, C, H, W]}, preprocessed as the weights require
+   * @param index the class to explain; if empty, the most likely one
+   * @param layer the layer whose result is explained, such as {@link #lastStage()}; not used by
+   *     occlusion
    * @param options threads and kernels
-   * @throws IllegalArgumentException if there is no such class or layer, or x is not one image
+   * @throws IllegalArgumentException if there is no such class or layer, or x is not a single image
    */
   public HeatMap explain(
       Tensor x, Method method, OptionalInt index, String layer, CompileOptions options) {
@@ -101,7 +102,7 @@ public record Explainer(ResNet network) {
     }
     Tensor activation = found.activation();
     if (activation.rank() != 4) {
-      throw new IllegalArgumentException(layer + " has no pixels to show");
+      throw new IllegalArgumentException(layer + " has no pixels, so it has no heat map");
     }
     float[] map =
         switch (method) {
@@ -166,7 +167,7 @@ public record Explainer(ResNet network) {
       for (int i = c * plane; i < (c + 1) * plane; i++) {
         double g = gradient.data()[i];
         if (g > 0) {
-          // The small summand is the grad-cam package's: gradients near zero weigh nothing.
+          // The small summand is that of the grad-cam package: gradients near zero have no weight.
           weights[c] += g * (g * g / (2 * g * g + sum * g * g * g + 1e-6));
         }
       }
@@ -175,8 +176,8 @@ public record Explainer(ResNet network) {
   }
 
   /**
-   * The pixels' coordinates on the first principal axis of their channels. The axis has no sign of
-   * its own: the one is taken that the layer's larger results are on.
+   * Projects the pixels on the first principal axis of their channels. The sign of the axis is
+   * chosen so that larger results of the layer are positive.
    */
   private static float[] firstComponent(Tensor activation) {
     int channels = activation.dim(1);
@@ -205,7 +206,7 @@ public record Explainer(ResNet network) {
       }
       length = Math.sqrt(dot(next, next));
       if (length == 0) {
-        return new float[plane]; // all pixels are alike
+        return new float[plane]; // all pixels are equal
       }
       double change = 0;
       for (int p = 0; p < plane; p++) {
@@ -264,7 +265,7 @@ public record Explainer(ResNet network) {
     }
   }
 
-  /** Sets a square to zero, the mean colour of the weights' training. */
+  /** Sets a square to zero, which is the mean color of the training images. */
   private static void cover(
       float[] data, int at, int channels, int height, int width, int top, int left, int side) {
     for (int c = 0; c < channels; c++) {

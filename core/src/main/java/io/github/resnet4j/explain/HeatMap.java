@@ -3,17 +3,17 @@ package io.github.resnet4j.explain;
 import io.github.resnet4j.tensor.Tensor;
 
 /**
- * Where on an image a network saw what speaks for a class.
+ * The regions of an image that contribute to the prediction of a class.
  *
- * @param index the class it is about
- * @param logits of the image, {@code [1, classes]}
- * @param map as computed, {@code [h, w]}: at a layer's resolution, negative values set to zero; for
- *     occlusion the fall of the class's probability where it is covered
- * @param values the same from 0 to 1 at the resolution of the network's input, {@code [H, W]}
+ * @param index the explained class
+ * @param logits the logits of the image, {@code [1, classes]}
+ * @param map the computed map, {@code [h, w]}: at the layer's resolution, with negative values set
+ *     to zero; for occlusion the decrease of the class's probability for each covered region
+ * @param values the map scaled to 0 to 1, at the resolution of the network's input, {@code [H, W]}
  */
 public record HeatMap(int index, Tensor logits, Tensor map, Tensor values) {
 
-  /** Scales a map to 0 to 1, enlarges it, and scales again, as the grad-cam package does. */
+  /** Scales a map to 0 to 1, enlarges it, and scales it again, as the grad-cam package does. */
   static HeatMap of(int index, Tensor logits, Tensor map, int height, int width) {
     Tensor small = Tensor.of(map.data().clone(), map.shape());
     normalize(small);
@@ -31,12 +31,12 @@ public record HeatMap(int index, Tensor logits, Tensor map, Tensor values) {
       max = Math.max(max, value);
     }
     for (int i = 0; i < data.length; i++) {
-      // The summand keeps a map of equal values from becoming a division by zero.
+      // The summand avoids a division by zero if all values are equal.
       data[i] = (data[i] - min) / (1e-7f + (max - min));
     }
   }
 
-  /** Linear between the middles of pixels, as OpenCV's resize. */
+  /** Linear interpolation between the centers of pixels, as OpenCV's resize. */
   private static Tensor enlarge(Tensor map, int height, int width) {
     int h = map.dim(0);
     int w = map.dim(1);

@@ -1,4 +1,4 @@
-/** Why a network says what it says: heat maps over images. */
+/** Explains predictions: heat maps over images. */
 @NullMarked
 package io.github.resnet4j.explain;
 

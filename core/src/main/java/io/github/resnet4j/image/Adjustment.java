@@ -4,47 +4,46 @@ import java.util.Arrays;
 import java.util.function.IntUnaryOperator;
 
 /**
- * What augmentation does to an image's geometry and colours, pixel for pixel as torchvision's
- * functions of these names do it to Pillow's images. Pixels that come from beyond the border are
- * black.
+ * Geometric and color operations of augmentation, pixel for pixel equal to torchvision's functions
+ * of these names on Pillow's images. Pixels from beyond the border are black.
  */
 public enum Adjustment {
-  /** Nothing. */
+  /** Returns the image unchanged. */
   IDENTITY {
     @Override
     Pixels apply(Pixels in, double strength) {
       return in;
     }
   },
-  /** Rows are shifted against each other, by {@code strength} pixels from one to the next. */
+  /** Shifts each row relative to the previous one, by {@code strength} pixels. */
   SHEAR_X {
     @Override
     Pixels apply(Pixels in, double strength) {
       return affine(in, 1, strength, 0, 0, 1, 0);
     }
   },
-  /** Columns are shifted against each other. */
+  /** Shifts each column relative to the previous one. */
   SHEAR_Y {
     @Override
     Pixels apply(Pixels in, double strength) {
       return affine(in, 1, 0, 0, strength, 1, 0);
     }
   },
-  /** Moved to the right, by whole pixels. */
+  /** Moves the image to the right, by whole pixels. */
   TRANSLATE_X {
     @Override
     Pixels apply(Pixels in, double strength) {
       return in.window(-(int) strength, 0, in.width(), in.height());
     }
   },
-  /** Moved down, by whole pixels. */
+  /** Moves the image down, by whole pixels. */
   TRANSLATE_Y {
     @Override
     Pixels apply(Pixels in, double strength) {
       return in.window(0, -(int) strength, in.width(), in.height());
     }
   },
-  /** Turned about the middle, counter-clockwise, in degrees. */
+  /** Rotates the image about its center, counter-clockwise, in degrees. */
   ROTATE {
     @Override
     Pixels apply(Pixels in, double strength) {
@@ -59,14 +58,14 @@ public enum Adjustment {
       return affine(in, cos, sin, cos * -x + sin * -y + x, -sin, cos, -sin * -x + cos * -y + y);
     }
   },
-  /** Blended with black; −1 is black, 0 as it was, 1 twice as bright. */
+  /** Blends the image with black; −1 is black, 0 unchanged, 1 twice as bright. */
   BRIGHTNESS {
     @Override
     Pixels apply(Pixels in, double strength) {
       return blend(new byte[in.data().length], in, strength);
     }
   },
-  /** Blended with its own gray; −1 is gray. */
+  /** Blends the image with its gray version; −1 is gray. */
   SATURATION {
     @Override
     Pixels apply(Pixels in, double strength) {
@@ -78,7 +77,7 @@ public enum Adjustment {
       return blend(wide, in, strength);
     }
   },
-  /** Blended with the mean of its gray; −1 is a plain gray. */
+  /** Blends the image with the mean of its gray version; −1 is a uniform gray. */
   CONTRAST {
     @Override
     Pixels apply(Pixels in, double strength) {
@@ -92,14 +91,14 @@ public enum Adjustment {
       return blend(plain, in, strength);
     }
   },
-  /** Blended with itself smoothed; −1 is smooth. */
+  /** Blends the image with a smoothed version; −1 is smooth. */
   SHARPNESS {
     @Override
     Pixels apply(Pixels in, double strength) {
       return blend(smooth(in), in, strength);
     }
   },
-  /** Only this many of each value's upper bits are kept. */
+  /** Keeps only this number of each value's upper bits. */
   POSTERIZE {
     @Override
     Pixels apply(Pixels in, double strength) {
@@ -107,21 +106,21 @@ public enum Adjustment {
       return mapped(in, value -> value & mask);
     }
   },
-  /** Values from this one on are inverted. */
+  /** Inverts values from this one on. */
   SOLARIZE {
     @Override
     Pixels apply(Pixels in, double strength) {
       return mapped(in, value -> value < strength ? value : 255 - value);
     }
   },
-  /** The values of each channel are stretched to the whole range. */
+  /** Stretches the values of each channel to the whole range. */
   AUTOCONTRAST {
     @Override
     Pixels apply(Pixels in, double strength) {
       return byChannel(in, Adjustment::stretched);
     }
   },
-  /** The values of each channel are spread so that all are about as frequent. */
+  /** Equalizes the histogram of each channel. */
   EQUALIZE {
     @Override
     Pixels apply(Pixels in, double strength) {
@@ -132,24 +131,24 @@ public enum Adjustment {
   private static final int FIXED = 16;
 
   /**
-   * The adjusted image.
+   * Returns the adjusted image.
    *
-   * @param strength in the adjustment's own unit; without meaning where it has none
+   * @param strength in the adjustment's own unit; ignored if it has none
    */
   abstract Pixels apply(Pixels in, double strength);
 
   private interface Table {
-    /** What becomes of each value, from how often each is there. */
+    /** Maps each value, from the histogram of a channel. */
     int[] of(int[] histogram);
   }
 
-  private static double rounded(double value) { // as Pillow, which wants 90 degrees to be exact
+  private static double rounded(double value) { // as in Pillow, so that 90 degrees is exact
     return Math.rint(value * 1e15) / 1e15;
   }
 
   /**
-   * The nearest pixel of {@code (a x + b y + c, d x + e y + f)}, in Pillow's fixed-point numbers of
-   * 16 bits behind the point.
+   * The nearest pixel to {@code (a x + b y + c, d x + e y + f)}, in Pillow's fixed-point numbers
+   * with 16 fraction bits.
    */
   private static Pixels affine(
       Pixels in, double a, double b, double c, double d, double e, double f) {
@@ -193,7 +192,10 @@ public enum Adjustment {
     return new Pixels(to.width(), to.height(), to.channels(), out);
   }
 
-  /** The mean of the 3×3 pixels around, the one in the middle counted five times; borders stay. */
+  /**
+   * The weighted mean of the 3×3 neighborhood, with weight 5 in the center; border pixels are
+   * unchanged.
+   */
   private static byte[] smooth(Pixels in) {
     byte[] out = in.data().clone();
     int channels = in.channels();

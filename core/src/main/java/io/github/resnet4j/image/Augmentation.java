@@ -10,38 +10,38 @@ import java.util.Random;
 import java.util.random.RandomGenerator;
 
 /**
- * What training does to an image so that a network never sees it twice the same: chosen at random,
- * as torchvision's transforms of the same names do.
+ * Random changes to training images, as torchvision's transforms of the same names do them.
  *
- * @param crop which part of an image is taken
- * @param flip whether half of the images are mirrored; not for letters and digits
- * @param invert the part of the images that become their negative: RandomInvert
- * @param trivial whether each image is adjusted in one way, of any strength: TrivialAugment (arXiv
- *     2103.10158) with its wide ranges
- * @param jitter by how much brightness, contrast and saturation change at most, 0 to 1, as
+ * @param crop the crop
+ * @param flip whether half of the images are flipped horizontally; not suitable for letters and
+ *     digits
+ * @param invert the probability of RandomInvert
+ * @param trivial whether TrivialAugment (arXiv 2103.10158) with its wide ranges applies one random
+ *     adjustment to each image
+ * @param jitter the maximum change of brightness, contrast and saturation, 0 to 1, as in
  *     ColorJitter
- * @param erase the part of the images that lose a rectangle: RandomErasing (arXiv 1708.04896)
+ * @param erase the probability of RandomErasing, which erases a rectangle (arXiv 1708.04896)
  */
 public record Augmentation(
     Crop crop, boolean flip, double invert, boolean trivial, double jitter, double erase)
     implements Serializable {
-  /** Which part of an image a network is trained on. */
+  /** The part of an image on which a network is trained. */
   public enum Crop {
-    /** The middle, as for classification. */
+    /** The center, as for classification. */
     CENTER,
     /**
-     * RandomResizedCrop: 8 to 100 % of the area, proportions between 3:4 and 4:3, resized to the
-     * input (Going Deeper with Convolutions, arXiv 1409.4842, section 6).
+     * RandomResizedCrop: 8 to 100 % of the area, aspect ratios between 3:4 and 4:3, resized to the
+     * input size (Going Deeper with Convolutions, arXiv 1409.4842, section 6).
      */
     RANDOM_RESIZED,
     /**
-     * The middle, shifted by up to an eighth of its width and height with black beyond the border:
+     * The center, shifted by up to an eighth of its width and height with black beyond the border:
      * for CIFAR's 32 pixels "pad 4 and crop" (arXiv 1512.03385, section 4.2).
      */
     PAD
   }
 
-  /** Images as they are. */
+  /** No augmentation. */
   public static final Augmentation NONE = of(Crop.CENTER, false);
 
   /**
@@ -54,7 +54,7 @@ public record Augmentation(
     }
   }
 
-  /** No more than a crop and perhaps a flip. */
+  /** Only a crop and optionally a flip. */
   public static Augmentation of(Crop crop, boolean flip) {
     return new Augmentation(crop, flip, 0, false, 0, 0);
   }
@@ -63,16 +63,16 @@ public record Augmentation(
       List.of(Adjustment.BRIGHTNESS, Adjustment.CONTRAST, Adjustment.SATURATION);
   private static final int STRENGTHS = 31;
   private static final int TRIES = 10;
-  private static final double LEAST_ERASED = 0.02;
-  private static final double MOST_ERASED = 0.33;
-  private static final double WIDEST_ERASED = 3.3;
-  private static final double LEAST_AREA = 0.08;
-  private static final double WIDEST = 4 / 3.0;
+  private static final double MIN_ERASED_AREA = 0.02;
+  private static final double MAX_ERASED_AREA = 0.33;
+  private static final double MAX_ERASED_RATIO = 3.3;
+  private static final double MIN_CROP_AREA = 0.08;
+  private static final double MAX_CROP_RATIO = 4 / 3.0;
 
   /**
-   * The pixels that a network gets to see, in the extents of its input.
+   * Returns augmented pixels with the network's input size.
    *
-   * @param random the source of all chance: the same one gives the same pixels
+   * @param random the source of all randomness: with the same state the result is the same
    */
   public Pixels apply(Pixels image, Preprocessing preprocessing, RandomGenerator random) {
     Pixels source = preprocessing.channels() == 1 ? image.toGray() : image;
@@ -108,7 +108,7 @@ public record Augmentation(
     return out;
   }
 
-  /** One adjustment at random, with one of 31 strengths. */
+  /** Applies one random adjustment, with one of 31 strengths. */
   private static Pixels trivial(Pixels image, RandomGenerator random) {
     var adjustment = Adjustment.values()[random.nextInt(Adjustment.values().length)];
     double part = random.nextInt(STRENGTHS) / (STRENGTHS - 1.0);
@@ -126,7 +126,8 @@ public record Augmentation(
   }
 
   /**
-   * What is done to the network's input at last: perhaps a rectangle of 2 to 33 % of it becomes 0.
+   * The last step, applied to the network's input: with the probability {@link #erase} a rectangle
+   * of 2 to 33 % of it is set to 0.
    *
    * @param image {@code [1, C, H, W]}
    */
@@ -138,8 +139,9 @@ public record Augmentation(
     int height = image.shape()[2];
     int width = image.shape()[3];
     for (int i = 0; i < TRIES; i++) {
-      double area = random.nextDouble(LEAST_ERASED, MOST_ERASED) * height * width;
-      double ratio = Math.exp(random.nextDouble(-Math.log(WIDEST_ERASED), Math.log(WIDEST_ERASED)));
+      double area = random.nextDouble(MIN_ERASED_AREA, MAX_ERASED_AREA) * height * width;
+      double ratio =
+          Math.exp(random.nextDouble(-Math.log(MAX_ERASED_RATIO), Math.log(MAX_ERASED_RATIO)));
       int h = (int) Math.round(Math.sqrt(area * ratio));
       int w = (int) Math.round(Math.sqrt(area / ratio));
       if (h < height && w < width) {
@@ -161,8 +163,9 @@ public record Augmentation(
     int height = 0;
     boolean fits = false;
     for (int i = 0; i < TRIES && !fits; i++) {
-      double part = area * random.nextDouble(LEAST_AREA, 1);
-      double ratio = Math.exp(random.nextDouble(-Math.log(WIDEST), Math.log(WIDEST)));
+      double part = area * random.nextDouble(MIN_CROP_AREA, 1);
+      double ratio =
+          Math.exp(random.nextDouble(-Math.log(MAX_CROP_RATIO), Math.log(MAX_CROP_RATIO)));
       width = (int) Math.round(Math.sqrt(part * ratio));
       height = (int) Math.round(Math.sqrt(part / ratio));
       fits = width > 0 && width <= source.width() && height > 0 && height <= source.height();
@@ -172,9 +175,9 @@ public record Augmentation(
     if (fits) {
       left = random.nextInt(source.width() - width + 1);
       top = random.nextInt(source.height() - height + 1);
-    } else { // as much of the middle as has allowed proportions
-      width = (int) Math.min(source.width(), Math.round(source.height() * WIDEST));
-      height = (int) Math.min(source.height(), Math.round(source.width() * WIDEST));
+    } else { // as much of the center as has an allowed aspect ratio
+      width = (int) Math.min(source.width(), Math.round(source.height() * MAX_CROP_RATIO));
+      height = (int) Math.min(source.height(), Math.round(source.width() * MAX_CROP_RATIO));
       left = (source.width() - width) / 2;
       top = (source.height() - height) / 2;
     }

@@ -3,9 +3,8 @@ package io.github.resnet4j.image;
 import java.util.Arrays;
 
 /**
- * Decodes BMP to the RGB that Pillow gives: headers of OS/2 and Windows, 1 to 32 bits, run lengths
- * and the usual bit fields, from the bottom up or the top down. JPEG and PNG within a BMP are
- * refused.
+ * Decodes BMP to Pillow's RGB: headers of OS/2 and Windows, 1 to 32 bits, run-length encoding and
+ * the common bit fields, bottom-up or top-down. JPEG and PNG within a BMP are not supported.
  */
 final class Bmp {
   private static final int FILE_HEADER = 14;
@@ -24,10 +23,10 @@ final class Bmp {
   private int bits;
   private int compression = RAW;
 
-  /** Where the palette begins, or the pixels where no offset says it. */
+  /** The offset of the palette, or of the pixels if no offset is given. */
   private int at;
 
-  private long colours;
+  private long colors;
 
   private Bmp(EncodedImage file) throws ImageException {
     this.file = file;
@@ -47,7 +46,7 @@ final class Bmp {
     } else if (bits == 16 || bits == 24 || bits == 32) {
       rgb = direct();
     } else {
-      throw file.refused("is a BMP of %d bits, which is not supported".formatted(bits));
+      throw file.error("is a BMP of %d bits, which is not supported".formatted(bits));
     }
     return new Pixels(width, height, 3, rgb);
   }
@@ -70,65 +69,65 @@ final class Bmp {
       height = (int) rows;
       bits = file.u16LittleEndian(from + 10);
       compression = file.i32LittleEndian(from + 12);
-      colours = Integer.toUnsignedLong(file.i32LittleEndian(from + 28));
+      colors = Integer.toUnsignedLong(file.i32LittleEndian(from + 28));
     } else {
-      throw file.refused(
+      throw file.error(
           "is a BMP with a header of %d bytes, which is not supported".formatted(headerSize));
     }
     if (compression == 4 || compression == 5) {
-      throw file.refused(
+      throw file.error(
           "is a %s within a BMP, which is not supported"
               .formatted(compression == 4 ? "JPEG" : "PNG"));
     }
     if (compression < RAW || compression > BIT_FIELDS) {
-      throw file.refused("is a BMP of compression %d, not supported".formatted(compression));
+      throw file.error("is a BMP of compression %d, not supported".formatted(compression));
     }
   }
 
-  /** Where the pixels begin. */
+  /** The offset of the pixels. */
   private int dataOffset(int afterHeaders) throws ImageException {
     int offset = file.i32LittleEndian(10);
     if (offset == 0) {
       return afterHeaders;
     }
     if (offset < 0 || offset > file.length()) {
-      throw file.refused("is truncated");
+      throw file.error("is truncated");
     }
     return offset;
   }
 
   private byte[] indexed() throws ImageException {
     if (bits != 1 && bits != 4 && bits != 8) {
-      throw file.refused("is a BMP of %d bits, which is not supported".formatted(bits));
+      throw file.error("is a BMP of %d bits, which is not supported".formatted(bits));
     }
     if (compression == BIT_FIELDS) {
       throw file.damaged("bit fields of %d bits".formatted(bits));
     }
-    if (colours == 0) {
-      colours = 1L << bits;
+    if (colors == 0) {
+      colors = 1L << bits;
     }
-    if (colours > 65536) {
-      throw file.damaged("its palette has %,d colours".formatted(colours));
+    if (colors > 65536) {
+      throw file.damaged("its palette has %,d colors".formatted(colors));
     }
     int entry = headerSize == CORE_HEADER ? 3 : 4;
-    int paletteLength = (int) Math.min(colours * entry, file.length() - at);
+    int paletteLength = (int) Math.min(colors * entry, file.length() - at);
     int offset = dataOffset(at + paletteLength);
-    if (offset == at) { // a file that forgets its palette
-      offset = (int) Math.min(at + colours * entry, file.length());
+    if (offset == at) { // a file without palette
+      offset = (int) Math.min(at + colors * entry, file.length());
     }
     byte[] palette = Arrays.copyOfRange(file.bytes(), at, at + paletteLength);
     int depth = bits;
     byte[] table = new byte[3 << 8];
     boolean gray = isGray(palette, entry);
     if (gray) {
-      // Pillow reads one or eight bits a pixel then, whatever the header says.
-      depth = colours <= 2 ? 1 : 8;
+      // Pillow then reads one or eight bits per pixel, whatever the header says.
+      depth = colors <= 2 ? 1 : 8;
       for (int i = 0; i < table.length; i++) {
         table[i] = (byte) (depth == 8 ? i / 3 : i < 3 ? 0 : 255);
       }
     } else {
       if (paletteLength / entry > 256) {
-        throw file.damaged("its palette has %,d colours".formatted(paletteLength / entry));
+        throw file.damaged("its palette has %,d colors".formatted(paletteLength / entry));
       }
       for (int i = 0; i < paletteLength / entry; i++) {
         for (int channel = 0; channel < 3; channel++) {
@@ -140,10 +139,10 @@ final class Bmp {
     return toRgb(indices, table);
   }
 
-  /** Whether each colour of the palette is the gray of its index. */
+  /** Whether each color of the palette is the gray value of its index. */
   private boolean isGray(byte[] palette, int entry) {
-    for (int i = 0; i < colours; i++) {
-      byte gray = (byte) (colours == 2 ? i * 255 : i);
+    for (int i = 0; i < colors; i++) {
+      byte gray = (byte) (colors == 2 ? i * 255 : i);
       int from = i * entry;
       if (from + 3 > palette.length
           || palette[from] != gray
@@ -155,22 +154,22 @@ final class Bmp {
     return true;
   }
 
-  /** The distance of rows, a multiple of four bytes. */
+  /** The distance between rows, a multiple of four bytes. */
   private int stride(int depth) throws ImageException {
     long stride = ((long) width * bits + 31) / 32 * 4;
     if (((long) width * depth + 7) / 8 > stride) {
       throw file.damaged("its rows are too short");
     }
     if (stride > file.length() + 3L) {
-      throw file.refused("is truncated");
+      throw file.error("is truncated");
     }
     return (int) stride;
   }
 
-  /** Refuses a file that ends before its last row; padding of that row may be missing. */
+  /** Rejects a file that ends before its last row; the padding of that row may be missing. */
   private void requireRows(int offset, int stride, int rowBytes) throws ImageException {
     if (offset + (long) stride * (height - 1) + rowBytes > file.length()) {
-      throw file.refused("is truncated");
+      throw file.error("is truncated");
     }
   }
 
@@ -197,7 +196,7 @@ final class Bmp {
     return indices;
   }
 
-  /** Run lengths; they must reach the last pixel. */
+  /** Run-length encoding, which must cover all pixels. */
   private byte[] runs(int offset) throws ImageException {
     byte[] bytes = file.bytes();
     byte[] indices = new byte[width * height];
@@ -206,7 +205,7 @@ final class Bmp {
     int x = 0;
     while (to < indices.length) {
       if (in + 2 > bytes.length) {
-        throw file.refused("is truncated");
+        throw file.error("is truncated");
       }
       int count = bytes[in++] & 0xff;
       int value = bytes[in++] & 0xff;
@@ -222,14 +221,14 @@ final class Bmp {
         to = (to + width - 1) / width * width;
         x = 0;
       } else if (value == 1) {
-        throw file.refused("is truncated: its run lengths end early");
-      } else if (value == 2) { // a step to the right and up
+        throw file.error("is truncated: its run-length data ends early");
+      } else if (value == 2) { // an offset to the right and up
         file.require(in, 2);
         long step = (bytes[in] & 0xff) + (bytes[in + 1] & 0xffL) * width;
         in += 2;
         to = (int) Math.min(indices.length, to + step);
         x = to % width;
-      } else { // so many pixels as they are
+      } else { // literal pixels
         int pixels = Math.min(indices.length - to, value);
         int length = compression == RLE8 ? pixels : (pixels + 1) / 2;
         file.require(in, length);
@@ -252,17 +251,17 @@ final class Bmp {
   private static byte[] toRgb(byte[] indices, byte[] table) {
     byte[] rgb = new byte[indices.length * 3];
     for (int i = 0, to = 0; i < indices.length; i++, to += 3) {
-      int colour = 3 * (indices[i] & 0xff);
-      rgb[to] = table[colour];
-      rgb[to + 1] = table[colour + 1];
-      rgb[to + 2] = table[colour + 2];
+      int color = 3 * (indices[i] & 0xff);
+      rgb[to] = table[color];
+      rgb[to + 1] = table[color + 1];
+      rgb[to + 2] = table[color + 2];
     }
     return rgb;
   }
 
   private byte[] direct() throws ImageException {
     if (compression == RLE8 || compression == RLE4) {
-      throw file.damaged("run lengths of %d bits".formatted(bits));
+      throw file.damaged("run-length encoding of %d bits".formatted(bits));
     }
     int[] masks = masks();
     int offset = dataOffset(at);
@@ -270,10 +269,10 @@ final class Bmp {
     int size = bits / 8;
     requireRows(offset, stride, width * size);
     int[] shifts = new int[3];
-    int[] most = new int[3];
+    int[] max = new int[3];
     for (int channel = 0; channel < 3; channel++) {
       shifts[channel] = Integer.numberOfTrailingZeros(masks[channel]);
-      most[channel] = masks[channel] >>> shifts[channel];
+      max[channel] = masks[channel] >>> shifts[channel];
     }
     byte[] bytes = file.bytes();
     byte[] rgb = new byte[width * height * 3];
@@ -287,15 +286,15 @@ final class Bmp {
           pixel = pixel << 8 | bytes[from + i] & 0xff;
         }
         for (int channel = 0; channel < 3; channel++) {
-          int value = pixel >>> shifts[channel] & most[channel];
-          rgb[to++] = (byte) (value * 255 / most[channel]);
+          int value = pixel >>> shifts[channel] & max[channel];
+          rgb[to++] = (byte) (value * 255 / max[channel]);
         }
       }
     }
     return rgb;
   }
 
-  /** Of red, green, and blue. Others than the usual ones are refused, as by Pillow. */
+  /** The masks of red, green, and blue. Uncommon ones are rejected, as in Pillow. */
   private int[] masks() throws ImageException {
     int[] usual = bits == 16 ? new int[] {0x7c00, 0x3e0, 0x1f} : new int[] {0xff0000, 0xff00, 0xff};
     if (compression == RAW) {
@@ -328,7 +327,7 @@ final class Bmp {
               };
         };
     if (!known) {
-      throw file.refused(
+      throw file.error(
           "is a BMP with the bit fields %08x %08x %08x %08x, which are not supported"
               .formatted(masks[0], masks[1], masks[2], alpha));
     }

@@ -6,12 +6,12 @@ final class BoolDecoder {
   private final int end;
   private int at;
 
-  /** The bits that were read but not used: {@code unused} of them below the eight in use. */
+  /** The bits that are read ahead: {@code unused} of them, below the eight current ones. */
   private long value;
 
   private int unused = -8;
 
-  /** Less one: 127 to 254. */
+  /** The range less one: 127 to 254. */
   private int range = 254;
 
   private boolean exhausted;
@@ -22,7 +22,7 @@ final class BoolDecoder {
     this.end = end;
   }
 
-  /** Whether more was read than there is. */
+  /** Whether the decoder read beyond the end of the data. */
   boolean isExhausted() {
     return exhausted;
   }
@@ -30,7 +30,7 @@ final class BoolDecoder {
   /**
    * Reads a bit.
    *
-   * @param probability that it is 0, in 256ths
+   * @param probability the probability of 0, in 256ths
    */
   int bit(int probability) {
     if (unused < 0) {
@@ -78,7 +78,7 @@ final class BoolDecoder {
     return bit(128) != 0;
   }
 
-  /** An unsigned number of so many bits, the highest first. */
+  /** An unsigned number with the given number of bits, the highest first. */
   int number(int bits) {
     int number = 0;
     for (int i = 0; i < bits; i++) {
@@ -93,7 +93,7 @@ final class BoolDecoder {
     return flag() ? -number : number;
   }
 
-  /** A signed number if a flag says that there is one, else 0. */
+  /** A signed number if a flag is set, else 0. */
   int optional(int bits) {
     return flag() ? signed(bits) : 0;
   }

@@ -3,11 +3,11 @@ package io.github.resnet4j.image;
 import java.nio.charset.StandardCharsets;
 
 /**
- * The bytes of an image file and the limit of its pixels, as the decoders read them. A read beyond
- * the end says that the file is truncated.
+ * The bytes of an image file with the limit on its pixels, as the decoders read them. A read beyond
+ * the end throws an exception: the file is truncated.
  *
- * @param name what errors call it
- * @param maxPixels larger images are refused before anything is allocated for them
+ * @param name the name in error messages
+ * @param maxPixels larger images are rejected before memory is allocated for them
  */
 record EncodedImage(String name, byte[] bytes, long maxPixels) {
   int length() {
@@ -43,50 +43,50 @@ record EncodedImage(String name, byte[] bytes, long maxPixels) {
     return new String(bytes, at, 4, StandardCharsets.ISO_8859_1);
   }
 
-  /** Refuses the file unless it has this many bytes from here. */
+  /** Checks that the file has this many bytes at an offset. */
   void require(int at, int count) throws ImageException {
     if (at < 0 || count < 0 || at > bytes.length - count) {
-      throw refused("is truncated");
+      throw error("is truncated");
     }
   }
 
   /**
-   * Refuses extents that are empty or beyond the limit.
+   * Rejects sizes that are zero or above the limit.
    *
-   * @param width negative or beyond 2³¹ − 1 where a file says so
+   * @param width may be negative or above 2³¹ − 1 in a damaged file
    */
   void checkSize(long width, long height) throws ImageException {
     if (width <= 0 || height <= 0) {
-      throw refused("has no pixels: %d × %d".formatted(width, height));
+      throw error("has no pixels: %d × %d".formatted(width, height));
     }
     if (width > maxPixels || height > maxPixels / width) {
-      throw refused(
+      throw error(
           "has %d × %d pixels, more than the %,d that are allowed"
               .formatted(width, height, maxPixels));
     }
     if (width * height > (Integer.MAX_VALUE - 8) / 4) {
-      throw refused("has %d × %d pixels, more than an array holds".formatted(width, height));
+      throw error("has %d × %d pixels, which do not fit into one array".formatted(width, height));
     }
   }
 
   /**
-   * Ends the decoding if its thread was interrupted. Every decoder calls this at least once a row
-   * of pixels or blocks, once a scan and once a piece of input that gives no pixels (a skipped
-   * chunk, a refill), so that no more than some milliseconds of work lie between two calls.
+   * Throws an exception if the thread was interrupted. Every decoder calls this at least once per
+   * row of pixels or blocks, per scan, and per part of the input without pixels (a skipped chunk, a
+   * refill), so that only a few milliseconds pass between two calls.
    *
-   * @throws ImageException if the thread was interrupted; it stays so
+   * @throws ImageException if the thread was interrupted; its interrupt status is kept
    */
   void checkInterrupted() throws ImageException {
     if (Thread.currentThread().isInterrupted()) {
-      throw refused("was not decoded: the decoding was interrupted");
+      throw error("was not decoded: the thread was interrupted");
     }
   }
 
-  ImageException damaged(String how) {
-    return refused("is damaged: " + how);
+  ImageException damaged(String reason) {
+    return error("is damaged: " + reason);
   }
 
-  ImageException refused(String reason) {
+  ImageException error(String reason) {
     return new ImageException(name, reason);
   }
 }

@@ -1,6 +1,6 @@
 package io.github.resnet4j.image;
 
-/** Finds the orientation that a camera noted in a JPEG, PNG or WebP. */
+/** Reads the EXIF orientation of a JPEG, PNG or WebP. */
 final class Exif {
   private static final int UPRIGHT = 1;
   private static final int ORIENTATION = 0x0112;
@@ -11,16 +11,16 @@ final class Exif {
 
   private Exif() {}
 
-  /** The orientation, 1 to 8; 1 where none is noted, or nothing that can be read. */
+  /** The orientation, 1 to 8; 1 if it is missing or invalid. */
   static int orientation(EncodedImage file) {
     try {
       return switch (ImageFormat.of(file.bytes())) {
         case JPEG -> inJpeg(file);
         case PNG -> inPng(file);
         case WEBP -> inWebp(file);
-        default -> UPRIGHT; // TIFF is turned when it is decoded
+        default -> UPRIGHT; // the TIFF decoder applies the orientation
       };
-    } catch (ImageException _) { // cut off
+    } catch (ImageException _) { // truncated
       return UPRIGHT;
     }
   }

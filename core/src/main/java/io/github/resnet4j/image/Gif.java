@@ -3,8 +3,8 @@ package io.github.resnet4j.image;
 import java.util.Arrays;
 
 /**
- * Decodes the first frame of a GIF to the RGB that Pillow gives: on a screen that is enlarged where
- * the frame reaches beyond it, around it the transparent colour or colour 0.
+ * Decodes the first frame of a GIF to Pillow's RGB: on a screen that is enlarged if the frame
+ * extends beyond it, with the transparent color or color 0 around the frame.
  */
 final class Gif {
   private static final int HEADER = 13;
@@ -14,7 +14,7 @@ final class Gif {
   private static final int GRAPHIC_CONTROL = 0xf9;
   private static final int COMMENT = 0xfe;
   private static final int APPLICATION = 0xff;
-  private static final int COLOUR_TABLE = 0x80;
+  private static final int COLOR_TABLE = 0x80;
   private static final int INTERLACED = 0x40;
   private static final int TABLE = 4096;
   private static final int MAX_CODE_BITS = 12;
@@ -34,8 +34,8 @@ final class Gif {
   private Pixels decode() throws ImageException {
     byte[] global = gray();
     int flags = file.u8(10);
-    if ((flags & COLOUR_TABLE) != 0) {
-      global = colourTable(flags);
+    if ((flags & COLOR_TABLE) != 0) {
+      global = colorTable(flags);
     }
     findFrame();
     int left = file.u16LittleEndian(at);
@@ -47,11 +47,11 @@ final class Gif {
     file.checkSize(width, height);
     int frameFlags = file.u8(at + 8);
     at += 9;
-    byte[] colours = global;
-    if ((frameFlags & COLOUR_TABLE) != 0) {
-      colours = colourTable(frameFlags);
-      // Pillow drops a table that says of each index that it is a gray, and falls back.
-      colours = isGray(colours) ? global : colours;
+    byte[] colors = global;
+    if ((frameFlags & COLOR_TABLE) != 0) {
+      colors = colorTable(frameFlags);
+      // If a table maps each index to its gray value, Pillow ignores it and uses its default.
+      colors = isGray(colors) ? global : colors;
     }
     byte[] screen = new byte[width * height];
     if (transparent >= 0) {
@@ -63,10 +63,10 @@ final class Gif {
     var rows = new Rows(screen, width, left, top, frameWidth, frameHeight);
     rows.pass = (frameFlags & INTERLACED) != 0 ? 0 : -1;
     decompress(rows);
-    return new Pixels(width, height, 3, toRgb(screen, colours));
+    return new Pixels(width, height, 3, toRgb(screen, colors));
   }
 
-  /** A ramp of grays, what indices mean without a colour table. */
+  /** The gray ramp that is used without a color table. */
   private static byte[] gray() {
     byte[] gray = new byte[3 << 8];
     for (int i = 0; i < gray.length; i++) {
@@ -75,8 +75,8 @@ final class Gif {
     return gray;
   }
 
-  /** The table at the current place; indices beyond it are black. */
-  private byte[] colourTable(int flags) throws ImageException {
+  /** The table at the current offset; indices beyond it are black. */
+  private byte[] colorTable(int flags) throws ImageException {
     int length = 3 << ((flags & 7) + 1);
     file.require(at, length);
     byte[] table = Arrays.copyOfRange(file.bytes(), at, at + length);
@@ -93,7 +93,7 @@ final class Gif {
     return true;
   }
 
-  /** Goes on to the first frame's descriptor. */
+  /** Skips to the first frame's descriptor. */
   private void findFrame() throws ImageException {
     while (true) {
       file.checkInterrupted();
@@ -102,10 +102,10 @@ final class Gif {
         return;
       }
       if (block == TRAILER) {
-        throw file.refused("has no frame");
+        throw file.error("has no frame");
       }
       if (block != EXTENSION) {
-        continue; // what is no block is skipped, as in Pillow
+        continue; // unknown blocks are skipped, as in Pillow
       }
       int label = file.u8(at++);
       int start = at;
@@ -133,14 +133,14 @@ final class Gif {
         && file.tag(start + 8).equals("E2.0");
   }
 
-  /** Returns whether it had content; one without ends a sequence. */
+  /** Returns whether it had content; an empty sub-block ends a sequence. */
   private boolean skipSubBlock() throws ImageException {
     int length = file.u8(at);
     at += 1 + length;
     return length > 0;
   }
 
-  /** Where the next index goes: rows from top to bottom, or in four passes. */
+  /** The position of the next index: rows from top to bottom, or in four passes. */
   private static final class Rows {
     private static final int[] START = {0, 4, 2, 1};
     private static final int[] STEP = {8, 8, 4, 2};
@@ -152,7 +152,7 @@ final class Gif {
     private final int columns;
     private final int rows;
 
-    /** −1 where rows are not interlaced. */
+    /** −1 if rows are not interlaced. */
     private int pass = -1;
 
     private int x;
@@ -167,7 +167,7 @@ final class Gif {
       this.rows = rows;
     }
 
-    /** Returns false when the frame is full. */
+    /** Returns false if the frame is full. */
     boolean put(byte[] indices, int from, int end) {
       int i = from;
       while (i < end) {
@@ -198,7 +198,7 @@ final class Gif {
     }
   }
 
-  /** Reads variable-length codes through the boundaries of the sub-blocks. */
+  /** Reads variable-length codes across the boundaries of the sub-blocks. */
   private final class Codes {
     private int block;
     private int bits;
@@ -208,7 +208,7 @@ final class Gif {
       while (count < width) {
         if (block == 0) {
           file.checkInterrupted();
-          block = file.u8(at++); // 0 ends the data, which Pillow does not mind
+          block = file.u8(at++); // 0 ends the data, which Pillow ignores
           file.require(at, block);
           continue;
         }
@@ -223,11 +223,11 @@ final class Gif {
     }
   }
 
-  /** LZW with the leniency of Pillow: it ends when the frame is full, not at the end code. */
+  /** LZW with Pillow's leniency: it ends when the frame is full, not at the end code. */
   private void decompress(Rows rows) throws ImageException {
     int minBits = file.u8(at++);
     if (minBits > MAX_CODE_BITS) {
-      throw file.damaged("its codes begin with %d bits".formatted(minBits));
+      throw file.damaged("its codes start with %d bits".formatted(minBits));
     }
     int clear = 1 << minBits;
     int[] prefix = new int[TABLE];
@@ -247,7 +247,7 @@ final class Gif {
         continue;
       }
       if (code == clear + 1) {
-        throw file.refused("is truncated: its data ends before its first frame does");
+        throw file.error("is truncated: its data ends before its first frame does");
       }
       int from = string.length;
       if (last < 0) {
@@ -290,13 +290,13 @@ final class Gif {
     }
   }
 
-  private static byte[] toRgb(byte[] indices, byte[] colours) {
+  private static byte[] toRgb(byte[] indices, byte[] colors) {
     byte[] rgb = new byte[indices.length * 3];
     for (int i = 0, to = 0; i < indices.length; i++, to += 3) {
-      int colour = 3 * (indices[i] & 0xff);
-      rgb[to] = colours[colour];
-      rgb[to + 1] = colours[colour + 1];
-      rgb[to + 2] = colours[colour + 2];
+      int color = 3 * (indices[i] & 0xff);
+      rgb[to] = colors[color];
+      rgb[to + 1] = colors[color + 1];
+      rgb[to + 2] = colors[color + 2];
     }
     return rgb;
   }

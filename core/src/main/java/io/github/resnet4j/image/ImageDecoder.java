@@ -10,25 +10,25 @@ import java.util.Locale;
 import java.util.Set;
 
 /**
- * Decodes images to the pixels that Pillow's {@code Image.open(file).convert("RGB")} gives: JPEG,
- * PNG, GIF, WebP and TIFF (the first frame), BMP, and PPM with PGM and PBM. What a file's first
- * bytes say it is decides, not its name.
+ * Decodes images to the same pixels as Pillow's {@code Image.open(file).convert("RGB")}: JPEG, PNG,
+ * GIF, WebP and TIFF (the first frame), BMP, and PPM with PGM and PBM. The format is detected from
+ * a file's first bytes, not from its name.
  *
- * <p>As there, an alpha channel is dropped, not blended, and colour profiles are not applied.
+ * <p>As in Pillow, an alpha channel is dropped, not blended, and color profiles are not applied.
  *
- * @param exifOrientation turn a JPEG, PNG or WebP upright by its EXIF tag; torchvision's loader,
- *     and so the training of the published weights, does not
- * @param maxPixels larger images are refused before they are decoded
+ * @param exifOrientation whether the EXIF orientation of a JPEG, PNG or WebP is applied;
+ *     torchvision's loader, and therefore the training of the published weights, does not apply it
+ * @param maxPixels larger images are rejected before they are decoded
  */
 public record ImageDecoder(boolean exifOrientation, long maxPixels) {
-  /** The size from which Pillow warns of a decompression bomb: 256 MB of RGB. */
+  /** The number of pixels above which Pillow warns of a decompression bomb: 256 MB of RGB. */
   public static final long DEFAULT_MAX_PIXELS = 89_478_485;
 
-  /** Larger files are not read at all. */
+  /** Larger files are not read. */
   public static final long MAX_FILE_BYTES = 512L << 20;
 
-  /** The endings of image files' names, in lower case; what commands look for in folders. */
-  public static final Set<String> ENDINGS =
+  /** The lower-case extensions of image files, which are used to find images in folders. */
+  public static final Set<String> EXTENSIONS =
       Set.of(
           "jpg", "jpeg", "jpe", "jfif", "png", "bmp", "gif", "webp", "ppm", "pgm", "pbm", "pnm",
           "tif", "tiff");
@@ -36,19 +36,19 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
   private static final List<String> FORMATS =
       List.of("bmp", "gif", "jpeg", "png", "ppm", "tiff", "webp");
 
-  /** Without regard to EXIF, up to {@link #DEFAULT_MAX_PIXELS}. */
+  /** Without EXIF orientation, up to {@link #DEFAULT_MAX_PIXELS}. */
   public static final ImageDecoder DEFAULT = new ImageDecoder(false, DEFAULT_MAX_PIXELS);
 
-  /** Whether a file's name ends as images' names do, whatever the case of its letters. */
+  /** Whether a file name has the extension of an image, in any letter case. */
   public static boolean isImageName(String name) {
     int dot = name.lastIndexOf('.');
-    return dot >= 0 && ENDINGS.contains(name.substring(dot + 1).toLowerCase(Locale.ROOT));
+    return dot >= 0 && EXTENSIONS.contains(name.substring(dot + 1).toLowerCase(Locale.ROOT));
   }
 
   /**
    * Decodes a file to RGB.
    *
-   * @throws ImageException if it is no image that can be read, or truncated, or too large
+   * @throws ImageException if it is not a supported image, or truncated, or too large
    * @throws IOException if it cannot be read
    */
   public Pixels decode(Path file) throws IOException {
@@ -69,26 +69,26 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
   /**
    * Decodes an image in memory to RGB.
    *
-   * <p>Interrupting the thread ends the decoding, whatever the file, within a few milliseconds: so
-   * does who gives it a limited time. The thread stays interrupted.
+   * <p>Interrupting the thread ends the decoding within a few milliseconds, for every file, which
+   * allows a time limit. The thread's interrupt status is kept.
    *
-   * @param name what errors call it
-   * @throws ImageException if it is no image, or truncated, or too large, or the thread was
-   *     interrupted
+   * @param name the name in error messages
+   * @throws ImageException if it is not a supported image, or truncated, or too large, or the
+   *     thread was interrupted
    */
   public Pixels decode(String name, byte[] bytes) throws ImageException {
     return draft(name, bytes, Integer.MAX_VALUE, Integer.MAX_VALUE);
   }
 
   /**
-   * Decodes an image in memory to RGB; a JPEG to a half, a quarter or an eighth of its extents,
-   * whatever still has the given ones. It is what Pillow's {@code Image.draft} gives: quicker than
-   * decoding all of it, for thumbnails and training, but other pixels than those that a resize of
-   * the whole image gives. Classification does not use it.
+   * Decodes an image in memory to RGB; a JPEG is reduced to a half, a quarter or an eighth of its
+   * size, the smallest that is at least the given size. The result is that of Pillow's {@code
+   * Image.draft}: faster than decoding the whole image, for thumbnails and training, but with other
+   * pixels than a resize of the whole image. Classification does not use it.
    *
-   * @param name what errors call it
-   * @param width the least width, before the image is turned upright
-   * @param height the least height
+   * @param name the name in error messages
+   * @param width the minimum width, before the EXIF orientation is applied
+   * @param height the minimum height
    * @throws ImageException as {@link #decode(String, byte[])}
    */
   public Pixels draft(String name, byte[] bytes, int width, int height) throws ImageException {
@@ -100,10 +100,10 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
       throw e;
     } catch (IOException | RuntimeException e) {
       new EncodedImage(name, bytes, maxPixels).checkInterrupted();
-      // A fault of a decoder, which only a damaged file brings out, concerns this file alone.
+      // An error in a decoder, which only a damaged file triggers, affects only this file.
       throw new ImageException(name, "is damaged: " + reason(e));
     } catch (OutOfMemoryError _) {
-      throw new ImageException(name, "needs more memory than there is; see -Xmx");
+      throw new ImageException(name, "needs more memory than is available; increase it with -Xmx");
     }
   }
 
@@ -114,7 +114,7 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
 
   private Pixels decode(EncodedImage file, int width, int height) throws IOException {
     if (file.length() == 0) {
-      throw file.refused("is empty");
+      throw file.error("is empty");
     }
     ImageFormat format = ImageFormat.of(file.bytes());
     return switch (format) {
@@ -126,16 +126,16 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
       case WEBP -> Webp.decode(file);
       case JPEG -> Jpeg.decode(file, width, height);
       case UNKNOWN ->
-          throw file.refused(
+          throw file.error(
               "is not an image in a known format (" + String.join(", ", formats()) + ")");
       case AVIF, HEIC, JPEG_2000, JPEG_XL, SVG, PDF, PHOTOSHOP, ICON, RAW ->
-          throw file.refused(
+          throw file.error(
               "is in the format %s, which is not supported; convert it to PNG or JPEG"
-                  .formatted(format.word()));
+                  .formatted(format.label()));
     };
   }
 
-  /** The formats that can be read, in lower case. */
+  /** The supported formats, in lower case. */
   public static List<String> formats() {
     return FORMATS;
   }

@@ -2,7 +2,7 @@ package io.github.resnet4j.image;
 
 import java.io.IOException;
 
-/** An image that cannot be read; the message names it and the reason. */
+/** An image that cannot be read; the message names the image and the reason. */
 public final class ImageException extends IOException {
   private static final long serialVersionUID = 1;
 

@@ -15,16 +15,16 @@ import java.util.HashSet;
 import java.util.List;
 
 /**
- * The files below a folder. Symbolic links to folders and files are followed, as torchvision's
- * ImageFolder does, and links that lead in a circle end.
+ * Lists the files below a folder. Symbolic links to folders and files are followed, as in
+ * torchvision's ImageFolder; cycles of links are detected.
  */
 public final class ImageFolder {
   private ImageFolder() {}
 
   /**
-   * The images below a folder, by the endings of their names, in any order. A folder that links
-   * reach twice counts once. A link whose target is missing is among them: it is reported when it
-   * is opened.
+   * The images below a folder, by file extension, in any order. A folder that is reachable through
+   * several links is listed once. A link with a missing target is listed: the error is reported
+   * when it is opened.
    *
    * @throws IOException if a folder cannot be listed
    */
@@ -37,9 +37,9 @@ public final class ImageFolder {
   /**
    * All files below a folder, in any order.
    *
-   * @param depth levels of folders; 1 for the files in the folder itself. With {@link
-   *     Integer#MAX_VALUE} a folder that links reach twice counts once, since the number of paths
-   *     to it may double with each level
+   * @param depth the number of folder levels; 1 for the files in the folder itself. With {@link
+   *     Integer#MAX_VALUE} a folder that is reachable through several links is listed once, since
+   *     the number of paths to it may double with each level
    * @throws IOException if a folder cannot be listed
    */
   public static List<Path> files(Path folder, int depth) throws IOException {

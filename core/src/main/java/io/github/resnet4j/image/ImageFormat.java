@@ -3,7 +3,7 @@ package io.github.resnet4j.image;
 import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
 
-/** What the first bytes of a file say it is; its name does not matter. */
+/** The format of a file by its first bytes, whatever its name. */
 enum ImageFormat {
   JPEG("JPEG"),
   PNG("PNG"),
@@ -23,15 +23,15 @@ enum ImageFormat {
   RAW("camera raw"),
   UNKNOWN("unknown");
 
-  private final String word;
+  private final String label;
 
-  ImageFormat(String word) {
-    this.word = word;
+  ImageFormat(String label) {
+    this.label = label;
   }
 
-  /** What people call it. */
-  String word() {
-    return word;
+  /** The name for people. */
+  String label() {
+    return label;
   }
 
   static ImageFormat of(byte[] bytes) {
@@ -56,7 +56,7 @@ enum ImageFormat {
     return unsupported(bytes);
   }
 
-  /** Formats that are recognised to be named in the refusal. */
+  /** Formats that are recognized only to name them in the error message. */
   private static ImageFormat unsupported(byte[] bytes) {
     if (starts(bytes, 4, "ftyp")) {
       return switch (bytes.length < 12 ? "" : new String(bytes, 8, 4, LATIN)) {

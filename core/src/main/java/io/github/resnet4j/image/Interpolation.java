@@ -34,9 +34,9 @@ public enum Interpolation {
   abstract double weight(double x);
 
   /**
-   * The filter of that name, in any case: {@code bilinear}, {@code bicubic}.
+   * The filter with this name, in any letter case: {@code bilinear}, {@code bicubic}.
    *
-   * @throws IllegalArgumentException if it is another
+   * @throws IllegalArgumentException if there is no such filter
    */
   public static Interpolation named(String name) {
     return switch (name.toLowerCase(Locale.ROOT)) {

@@ -8,7 +8,7 @@ import java.io.IOException;
 final class Jpeg {
   private Jpeg() {}
 
-  /** Decodes a file, reduced as far as it keeps the given extents. */
+  /** Decodes a file, reduced as far as it keeps at least the given size. */
   static Pixels decode(EncodedImage file, int width, int height) throws IOException {
     var limits =
         new JpegDecoder.Limits() {
@@ -26,7 +26,7 @@ final class Jpeg {
       JpegDecoder.Image image = JpegDecoder.decode(file.bytes(), width, height, limits);
       return new Pixels(image.width(), image.height(), 3, image.rgb());
     } catch (JpegException e) {
-      throw file.refused(e.reason());
+      throw file.error(e.reason());
     }
   }
 }

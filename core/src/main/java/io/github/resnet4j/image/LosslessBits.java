@@ -1,6 +1,6 @@
 package io.github.resnet4j.image;
 
-/** Bits of a lossless WebP, the lowest of a byte first. Beyond the end they are 0. */
+/** The bits of a lossless WebP, the lowest of a byte first. Beyond the end they are 0. */
 final class LosslessBits {
   private final byte[] data;
   private final int end;
@@ -14,7 +14,7 @@ final class LosslessBits {
     this.end = end;
   }
 
-  /** Looks at the next bits, 15 at least, in the low bits of the result. */
+  /** Returns the next bits, at least 15, in the low bits of the result, without consuming them. */
   int peek() {
     if (count < 32) {
       fill();
@@ -45,7 +45,7 @@ final class LosslessBits {
     return number(1) != 0;
   }
 
-  /** Whether more was read than there is. */
+  /** Whether bits beyond the end were read. */
   boolean isExhausted() {
     return count < 0;
   }

@@ -1,11 +1,11 @@
 package io.github.resnet4j.image;
 
-/** What a lossless WebP did to its pixels to make them smaller. */
+/** A transform of a lossless WebP, which the decoder undoes. */
 sealed interface LosslessTransform {
-  /** How wide the image is that goes in. */
+  /** The width of the transformed image. */
   int codedWidth();
 
-  /** The pixels as they were; may be the same array. */
+  /** Returns the original pixels; may be the same array. */
   int[] undo(int[] argb, int height);
 
   /** Channel by channel, modulo 256. */
@@ -15,7 +15,7 @@ sealed interface LosslessTransform {
     return alphaGreen & 0xff00ff00 | redBlue & 0x00ff00ff;
   }
 
-  /** Pixels are differences from a prediction, of a kind for each block. */
+  /** Pixels are differences from a prediction; each block has a prediction mode. */
   record Prediction(int width, int bits, int[] modes) implements LosslessTransform {
     private static final int BLACK = 0xff000000;
 
@@ -45,7 +45,7 @@ sealed interface LosslessTransform {
     private static int predict(int mode, int[] argb, int at, int width) {
       int left = argb[at - 1];
       int above = argb[at - width];
-      int aboveRight = argb[at - width + 1]; // at the right border this row's first
+      int aboveRight = argb[at - width + 1]; // at the right border the first of this row
       int corner = argb[at - width - 1];
       return switch (mode) {
         case 1 -> left;
@@ -80,7 +80,7 @@ sealed interface LosslessTransform {
       return sum;
     }
 
-    /** The first and a part of the difference of the others, channel by channel. */
+    /** The first value plus a fraction of the difference of the others, channel by channel. */
     private static int gradient(int a, int b, int c, int divisor) {
       int result = 0;
       for (int shift = 0; shift < 32; shift += 8) {
@@ -93,7 +93,7 @@ sealed interface LosslessTransform {
   }
 
   /** Red and blue are differences from multiples of green and red, for each block. */
-  record Colour(int width, int bits, int[] factors) implements LosslessTransform {
+  record ColorTransform(int width, int bits, int[] factors) implements LosslessTransform {
     @Override
     public int codedWidth() {
       return width;
@@ -115,8 +115,8 @@ sealed interface LosslessTransform {
       return argb;
     }
 
-    private static int product(int factor, int colour) {
-      return (byte) factor * (byte) colour >> 5;
+    private static int product(int factor, int color) {
+      return (byte) factor * (byte) color >> 5;
     }
   }
 
@@ -137,8 +137,8 @@ sealed interface LosslessTransform {
     }
   }
 
-  /** Green is an index of colours; two to eight of them share a pixel where they are few. */
-  record Palette(int width, int bits, int[] colours) implements LosslessTransform {
+  /** Green is an index of colors; if there are few colors, two to eight indices share a pixel. */
+  record Palette(int width, int bits, int[] colors) implements LosslessTransform {
     @Override
     public int codedWidth() {
       return (width + (1 << bits) - 1) >> bits;
@@ -153,7 +153,7 @@ sealed interface LosslessTransform {
         for (int x = 0; x < width; x++) {
           int packed = argb[y * codedWidth() + (x >> bits)] >> 8 & 0xff;
           int index = packed >> ((x & ((1 << bits) - 1)) * size) & mask;
-          whole[y * width + x] = colours[index];
+          whole[y * width + x] = colors[index];
         }
       }
       return whole;

@@ -1,17 +1,17 @@
 package io.github.resnet4j.image;
 
 /**
- * Decoded pixels, 8 bits a channel, row by row, channels side by side: {@code [H, W, C]}.
+ * Decoded pixels, 8 bits per channel, row by row, with interleaved channels: {@code [H, W, C]}.
  *
  * @param channels 3 for RGB, 1 for gray
- * @param data unsigned bytes, {@code height · width · channels} of them; not copied
+ * @param data {@code height · width · channels} unsigned bytes; not copied
  */
 public record Pixels(
     int width, int height, int channels, @SuppressWarnings("ArrayRecordComponent") byte[] data) {
   public Pixels {
     if (width < 1 || height < 1 || (channels != 1 && channels != 3)) {
       throw new IllegalArgumentException(
-          "no image has %d × %d pixels of %d channels".formatted(width, height, channels));
+          "%d × %d pixels with %d channels are not an image".formatted(width, height, channels));
     }
     if (data.length != (long) width * height * channels) {
       throw new IllegalArgumentException("the array does not hold width · height · channels bytes");
@@ -33,12 +33,12 @@ public record Pixels(
     return new Pixels(width, height, 1, gray);
   }
 
-  /** The whole image in other extents, as Pillow resizes. */
+  /** The image resized as Pillow resizes it. */
   public Pixels resized(int newWidth, int newHeight, Interpolation interpolation) {
     return Resize.window(this, newWidth, newHeight, interpolation, 0, 0, newWidth, newHeight);
   }
 
-  /** A part of the image; what lies beyond its border is black. */
+  /** A part of the image; pixels beyond its border are black. */
   Pixels window(int left, int top, int newWidth, int newHeight) {
     byte[] cut = new byte[newWidth * newHeight * channels];
     int from = Math.max(0, left);
@@ -54,15 +54,15 @@ public record Pixels(
     return new Pixels(newWidth, newHeight, channels, cut);
   }
 
-  /** Left and right exchanged. */
+  /** The image flipped horizontally. */
   Pixels mirrored() {
     return upright(2);
   }
 
   /**
-   * Turns and mirrors the image upright.
+   * Applies an EXIF orientation.
    *
-   * @param orientation the EXIF tag's value, 1 (upright) to 8
+   * @param orientation the value of the EXIF tag, 1 (upright) to 8
    */
   Pixels upright(int orientation) {
     if (orientation <= 1 || orientation > 8) {

@@ -3,15 +3,15 @@ package io.github.resnet4j.image;
 import java.util.Arrays;
 
 /**
- * The samples of one component with a border of one column to the left and one row above.
+ * The samples of one component with a border of one column on the left and one row above.
  *
- * @param origin where the sample (0, 0) lies
+ * @param origin the index of the sample (0, 0)
  */
 record Plane(byte[] data, int stride, int origin) {
   /**
-   * A plane of VP8 with what lies beyond its borders: 127 above, 129 to the left.
+   * A plane of VP8 with its border values: 127 above, 129 on the left.
    *
-   * @param right columns that lie beyond the right border
+   * @param right the number of columns beyond the right border
    */
   static Plane bordered(int width, int height, int right) {
     int stride = 1 + width + right;

@@ -6,18 +6,18 @@ import java.util.zip.DataFormatException;
 import java.util.zip.Inflater;
 
 /**
- * Decodes PNG of every colour type, depth and interlacing to the RGB that Pillow gives.
+ * Decodes PNG of every color type, depth and interlacing to Pillow's RGB.
  *
- * <p>As there: alpha and tRNS are dropped, 16-bit samples lose their low byte except gray ones,
- * which are clipped at 255; checksums of chunks before the image data are checked, those of the
- * image data are not; a zlib stream that ends at the end of a row leaves the rest black. Chunks
- * that are not needed, colour profiles among them, are skipped without being decompressed.
+ * <p>As in Pillow: alpha and tRNS are dropped; 16-bit samples lose their low byte, except gray
+ * ones, which are clipped at 255; checksums of chunks before the image data are checked, those of
+ * the image data are not; if a zlib stream ends at the end of a row, the remaining rows are black.
+ * Chunks that are not needed, such as color profiles, are skipped without being decompressed.
  */
 final class Png {
   private static final int HEADER = 8;
   private static final int CHUNK_OVERHEAD = 12;
 
-  /** What Pillow hands to zlib at once; where a piece ends decides how a damaged end is read. */
+  /** The size of Pillow's input to zlib; the boundaries determine how a damaged end is read. */
   private static final int PIECE = 1 << 16;
 
   private static final int[] PASS_COLUMN = {0, 4, 0, 2, 0, 1, 0};
@@ -35,17 +35,17 @@ final class Png {
   private boolean indexed;
   private boolean interlaced;
 
-  /** RGB of every value of a sample, for up to 8 bits and one channel. */
-  private byte[] colours = new byte[0];
+  /** The RGB of every sample value, for one channel of up to 8 bits. */
+  private byte[] colors = new byte[0];
 
-  /** Where the image data goes: all of it, or an animation's first frame. */
+  /** The rectangle of the image data: the whole image, or an animation's first frame. */
   private int left;
 
   private int top;
   private int frameWidth;
   private int frameHeight;
 
-  /** The unread rest of the chunk of image data at {@link #at}. */
+  /** The number of unread bytes in the chunk of image data at {@link #at}. */
   private int dataLeft;
 
   private byte[] rgb = new byte[0];
@@ -79,7 +79,7 @@ final class Png {
         break;
       }
       if (type.equals("IEND")) {
-        throw file.refused("has no image data");
+        throw file.error("has no image data");
       }
       file.require(at + 8, length);
       checkSum(type, length);
@@ -114,7 +114,7 @@ final class Png {
     for (int i = 0; i < 4; i++) {
       char c = type.charAt(i);
       if (!(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_')) {
-        throw file.damaged("no chunk where one should begin, at byte " + from);
+        throw file.damaged("expected a chunk at byte " + from);
       }
     }
     return type;
@@ -147,7 +147,7 @@ final class Png {
           default -> false;
         };
     if (!known) {
-      throw file.damaged("its colour type %d cannot have %d bits".formatted(type, bits));
+      throw file.damaged("its color type %d cannot have %d bits".formatted(type, bits));
     }
     if (file.u8(content + 11) != 0) {
       throw file.damaged("unknown filter method " + file.u8(content + 11));
@@ -161,24 +161,24 @@ final class Png {
           case 6 -> 4;
           default -> 1;
         };
-    colours = new byte[3 << 8];
+    colors = new byte[3 << 8];
     if (!indexed) {
-      for (int i = 0; i < colours.length; i++) {
-        colours[i] = (byte) (bits > 8 ? i / 3 : i / 3 * 255 / ((1 << bits) - 1));
+      for (int i = 0; i < colors.length; i++) {
+        colors[i] = (byte) (bits > 8 ? i / 3 : i / 3 * 255 / ((1 << bits) - 1));
       }
     }
   }
 
-  /** Values without a colour are black. */
+  /** Values without a color are black. */
   private void readPalette(int content, int length) throws ImageException {
-    if (length > colours.length) {
-      throw file.damaged("its palette has more than 256 colours");
+    if (length > colors.length) {
+      throw file.damaged("its palette has more than 256 colors");
     }
-    colours = new byte[3 << 8];
-    System.arraycopy(file.bytes(), content, colours, 0, length / 3 * 3);
+    colors = new byte[3 << 8];
+    System.arraycopy(file.bytes(), content, colors, 0, length / 3 * 3);
   }
 
-  /** An animation's frame control before the image data. */
+  /** Reads an animation's frame control before the image data. */
   private void readFrame(int content, int length) throws ImageException {
     if (length < 26) {
       throw file.damaged("its frame control has %d bytes, not 26".formatted(length));
@@ -197,16 +197,16 @@ final class Png {
     }
   }
 
-  /** Pixels that no data reaches have the value 0. */
+  /** Pixels without data have the value 0. */
   private void fillUnread() {
     if (indexed) {
       for (int i = 0; i < rgb.length; i += 3) {
-        System.arraycopy(colours, 0, rgb, i, 3);
+        System.arraycopy(colors, 0, rgb, i, 3);
       }
     }
   }
 
-  /** Steps into the chunk of image data at {@link #at}. */
+  /** Starts reading the chunk of image data at {@link #at}. */
   private void beginData() throws ImageException {
     int length = file.i32(at);
     boolean numbered = file.tag(at + 4).equals("fdAT"); // a sequence number comes first
@@ -217,7 +217,7 @@ final class Png {
     dataLeft = numbered ? length - 4 : length;
   }
 
-  /** Gives the next piece of image data to the inflater. */
+  /** Passes the next part of the image data to the inflater. */
   private void feed(Inflater inflater) throws ImageException {
     file.checkInterrupted();
     while (dataLeft == 0) {
@@ -225,13 +225,13 @@ final class Png {
       file.require(at, 8);
       String type = chunkType(at + 4);
       if (!type.equals("IDAT") && !type.equals("fdAT") && !type.equals("DDAT")) {
-        throw file.refused("is truncated: its image data ends early");
+        throw file.error("is truncated: its image data ends early");
       }
       beginData();
     }
     int length = Math.min(Math.min(dataLeft, PIECE), file.length() - at);
     if (length <= 0) {
-      throw file.refused("is truncated");
+      throw file.error("is truncated");
     }
     inflater.setInput(file.bytes(), at, length);
     at += length;
@@ -268,7 +268,7 @@ final class Png {
   private int rowBytes(int columns) throws ImageException {
     long bytes = ((long) columns * bits * channels + 7) / 8;
     if (bytes > Integer.MAX_VALUE - 16) {
-      throw file.refused("has rows of %,d bytes".formatted(bytes));
+      throw file.error("has rows of %,d bytes".formatted(bytes));
     }
     return (int) bytes;
   }
@@ -281,7 +281,7 @@ final class Png {
     try {
       for (int have = 0; have < length; ) {
         if (inflater.finished() || inflater.needsDictionary()) {
-          throw file.refused("is truncated: its image data ends early");
+          throw file.error("is truncated: its image data ends early");
         }
         if (inflater.getRemaining() == 0) {
           feed(inflater);
@@ -293,7 +293,9 @@ final class Png {
     }
   }
 
-  /** Undoes the prediction of a row; {@code row[0]} says which, {@code above[0]} does not count. */
+  /**
+   * Undoes the prediction of a row; {@code row[0]} is the filter type, {@code above[0]} is ignored.
+   */
   private void unfilter(byte[] row, byte[] above, int length, int bytesPerPixel)
       throws ImageException {
     switch (row[0]) {
@@ -335,16 +337,16 @@ final class Png {
     return fromAbove <= fromCorner ? above : corner;
   }
 
-  /** Writes a row's samples, which begin at {@code row[1]}, as RGB every {@code step} bytes. */
+  /** Writes a row's samples, which start at {@code row[1]}, as RGB every {@code step} bytes. */
   private void put(byte[] row, int columns, int to, int step) {
     if (channels == 1 && bits <= 8) {
       int mask = (1 << bits) - 1;
       for (int x = 0, bit = 8; x < columns; x++, bit += bits, to += step) {
         int shift = 8 - bits - (bit & 7);
-        int colour = 3 * ((row[bit >> 3] & 0xff) >> shift & mask);
-        rgb[to] = colours[colour];
-        rgb[to + 1] = colours[colour + 1];
-        rgb[to + 2] = colours[colour + 2];
+        int color = 3 * ((row[bit >> 3] & 0xff) >> shift & mask);
+        rgb[to] = colors[color];
+        rgb[to + 1] = colors[color + 1];
+        rgb[to + 2] = colors[color + 2];
       }
     } else if (channels == 1) {
       for (int x = 0, from = 1; x < columns; x++, from += 2, to += step) {
@@ -365,7 +367,7 @@ final class Png {
     }
   }
 
-  /** Chunks behind the image data: one that begins must be whole, as in Pillow. */
+  /** Checks chunks after the image data: each must be complete, as in Pillow. */
   private void readTrailer() throws ImageException {
     long next = (long) at + dataLeft + 4;
     while (next + 8 <= file.length()) {
@@ -375,14 +377,14 @@ final class Png {
       try {
         type = chunkType(start + 4);
       } catch (ImageException _) {
-        return; // no chunk: what follows is not of this image
+        return; // not a chunk: what follows does not belong to the image
       }
       if (type.equals("IEND")) {
         return;
       }
       next = start + CHUNK_OVERHEAD + length;
       if (start + 8 + length > file.length()) {
-        throw file.refused("is truncated behind its image data");
+        throw file.error("is truncated after its image data");
       }
     }
   }

@@ -1,14 +1,14 @@
 package io.github.resnet4j.image;
 
 /**
- * Decodes PBM, PGM and PPM, P1 to P6, to the RGB that Pillow gives: samples of a colour image are
- * scaled to 255; gray ones of more than 8 bits are scaled to 65535 and then clipped at 255.
+ * Decodes PBM, PGM and PPM, P1 to P6, to Pillow's RGB: samples of a color image are scaled to 255;
+ * gray ones with more than 8 bits are scaled to 65535 and then clipped at 255.
  */
 final class Pnm {
-  private static final int LONGEST_TOKEN = 10;
+  private static final int MAX_TOKEN_LENGTH = 10;
 
-  /** Bytes of the result between two looks at whether the thread was interrupted. */
-  private static final int INTERRUPTION = 3 << 12;
+  /** The number of bytes of the result between two checks for an interrupt. */
+  private static final int INTERRUPT_CHECK_BYTES = 3 << 12;
 
   private final EncodedImage file;
   private final int kind;
@@ -25,7 +25,7 @@ final class Pnm {
 
   private Pixels decode() throws ImageException {
     if (!isSpace(file.u8(at++))) {
-      throw file.damaged("no space behind P" + kind);
+      throw file.damaged("there is no space after P" + kind);
     }
     int width = number(token());
     int height = number(token());
@@ -36,11 +36,11 @@ final class Pnm {
       case 1 -> plainBits(rgb);
       case 4 -> bits(rgb, width, height);
       default -> {
-        int most = number(token());
-        if (most == 0 || most > 65535) {
-          throw file.damaged("its largest value is %d, not 1 to 65535".formatted(most));
+        int maxValue = number(token());
+        if (maxValue == 0 || maxValue > 65535) {
+          throw file.damaged("its maximum value is %d, not 1 to 65535".formatted(maxValue));
         }
-        samples(rgb, most, plain);
+        samples(rgb, maxValue, plain);
       }
     }
     return new Pixels(width, height, 3, rgb);
@@ -50,7 +50,7 @@ final class Pnm {
     return c == ' ' || c >= '\t' && c <= '\r';
   }
 
-  /** The next character, or −1 at the end; comments are left out with the end of their line. */
+  /** The next character, or −1 at the end; comments are skipped with the end of their line. */
   private int character() {
     byte[] bytes = file.bytes();
     while (at < bytes.length) {
@@ -66,13 +66,13 @@ final class Pnm {
     return -1;
   }
 
-  /** Reads a word and the one space behind it. */
+  /** Reads a word and one space after it. */
   private String token() throws ImageException {
     var token = new StringBuilder();
-    while (token.length() <= LONGEST_TOKEN) {
+    while (token.length() <= MAX_TOKEN_LENGTH) {
       int c = character();
       if (c < 0 && token.isEmpty()) {
-        throw file.refused("is truncated");
+        throw file.error("is truncated");
       }
       if (c >= 0 && !isSpace(c)) {
         token.append((char) c);
@@ -80,7 +80,7 @@ final class Pnm {
         return token.toString();
       }
     }
-    throw file.damaged("a number of more than %d digits".formatted(LONGEST_TOKEN));
+    throw file.damaged("a number with more than %d digits".formatted(MAX_TOKEN_LENGTH));
   }
 
   private int number(String token) throws ImageException {
@@ -90,19 +90,19 @@ final class Pnm {
         return (int) value;
       }
     } catch (NumberFormatException _) {
-      // Said below.
+      // The error is reported below.
     }
     throw file.damaged("%s is not a number from 0 to 2147483647".formatted(token.strip()));
   }
 
   private void plainBits(byte[] rgb) throws ImageException {
     for (int to = 0; to < rgb.length; ) {
-      if (to % INTERRUPTION == 0) {
+      if (to % INTERRUPT_CHECK_BYTES == 0) {
         file.checkInterrupted();
       }
       int c = character();
       if (c < 0) {
-        throw file.refused("is truncated");
+        throw file.error("is truncated");
       }
       if (isSpace(c)) {
         continue;
@@ -117,7 +117,7 @@ final class Pnm {
   private void bits(byte[] rgb, int width, int height) throws ImageException {
     int stride = (width + 7) / 8;
     if ((long) stride * height > file.length() - at) {
-      throw file.refused("is truncated");
+      throw file.error("is truncated");
     }
     for (int y = 0, to = 0; y < height; y++) {
       for (int x = 0; x < width; x++) {
@@ -134,27 +134,28 @@ final class Pnm {
     return to + 3;
   }
 
-  private void samples(byte[] rgb, int most, boolean plain) throws ImageException {
+  private void samples(byte[] rgb, int maxValue, boolean plain) throws ImageException {
     boolean gray = kind == 2 || kind == 5;
-    int bytes = plain ? 0 : most < 256 ? 1 : 2;
+    int bytes = plain ? 0 : maxValue < 256 ? 1 : 2;
     long count = gray ? rgb.length / 3 : rgb.length;
-    if (count * Math.max(bytes, 1) > file.length() - at) { // a plain sample has a digit at least
-      throw file.refused("is truncated");
+    if (count * Math.max(bytes, 1) > file.length() - at) { // a plain sample has at least one digit
+      throw file.error("is truncated");
     }
-    byte[] scaled = new byte[Math.max(256, most + 1)];
+    byte[] scaled = new byte[Math.max(256, maxValue + 1)];
     for (int value = 0; value < scaled.length; value++) {
-      double part = (double) value / most;
-      scaled[value] = (byte) Math.min(255, Math.rint(part * (gray && most > 255 ? 65535 : 255)));
+      double part = (double) value / maxValue;
+      scaled[value] =
+          (byte) Math.min(255, Math.rint(part * (gray && maxValue > 255 ? 65535 : 255)));
     }
     for (int to = 0; to < rgb.length; ) {
-      if (to % INTERRUPTION == 0) {
+      if (to % INTERRUPT_CHECK_BYTES == 0) {
         file.checkInterrupted();
       }
       int value;
       if (plain) {
         value = number(token());
-        if (value > most) {
-          throw file.damaged("the value %d is larger than %d".formatted(value, most));
+        if (value > maxValue) {
+          throw file.damaged("the value %d is larger than %d".formatted(value, maxValue));
         }
       } else {
         value = file.u8(at);

@@ -2,26 +2,32 @@ package io.github.resnet4j.image;
 
 import org.jspecify.annotations.Nullable;
 
-/** A prefix code of lossless WebP: lengths say it, shorter codes and smaller symbols first. */
+/**
+ * A canonical prefix code of lossless WebP: it is defined by code lengths; shorter codes and
+ * smaller symbols come first.
+ */
 final class PrefixCode {
-  static final int LONGEST = 15;
+  static final int MAX_LENGTH = 15;
   private static final int TABLE_BITS = 8;
 
-  /** By the next bits, a symbol and, in the low four bits, the length of its code; 0 if longer. */
+  /**
+   * By the next bits a symbol and, in the low four bits, the length of its code; 0 for longer
+   * codes.
+   */
   private final char[] table;
 
   private final int mask;
 
-  /** How many codes there are of each length. */
-  private final int[] counts = new int[LONGEST + 1];
+  /** The number of codes of each length. */
+  private final int[] counts = new int[MAX_LENGTH + 1];
 
-  /** In the order of their codes. */
+  /** The symbols in the order of their codes. */
   private final char[] symbols;
 
   /**
-   * @param lengths of each symbol's code; 0 where it has none
-   * @param size how many of them count
-   * @return null unless each sequence of bits has one meaning
+   * @param lengths the length of each symbol's code; 0 for symbols without code
+   * @param size the number of lengths that are used
+   * @return null if the code is not complete and unambiguous
    */
   static @Nullable PrefixCode of(byte[] lengths, int size) {
     int used = 0;
@@ -29,23 +35,23 @@ final class PrefixCode {
     for (int i = 0; i < size; i++) {
       if (lengths[i] > 0) {
         used++;
-        space += 1 << (LONGEST - lengths[i]);
+        space += 1 << (MAX_LENGTH - lengths[i]);
       }
     }
-    boolean complete = space == 1 << LONGEST;
+    boolean complete = space == 1 << MAX_LENGTH;
     return used == 1 || used > 1 && complete ? new PrefixCode(lengths, size, used) : null;
   }
 
   private PrefixCode(byte[] lengths, int size, int used) {
     symbols = new char[used];
     int longest = 0;
-    int[] place = new int[LONGEST + 2];
+    int[] place = new int[MAX_LENGTH + 2];
     for (int i = 0; i < size; i++) {
       counts[lengths[i]]++;
       longest = Math.max(longest, lengths[i]);
     }
     counts[0] = 0;
-    for (int length = 1; length <= LONGEST; length++) {
+    for (int length = 1; length <= MAX_LENGTH; length++) {
       place[length + 1] = place[length] + counts[length];
     }
     for (int i = 0; i < size; i++) {
@@ -53,7 +59,7 @@ final class PrefixCode {
         symbols[place[lengths[i]]++] = (char) i;
       }
     }
-    if (used == 1) { // it takes no bits
+    if (used == 1) { // its code has no bits
       table = new char[] {(char) (symbols[0] << 4)};
       mask = 0;
       return;
@@ -81,12 +87,12 @@ final class PrefixCode {
     return readLong(in, bits);
   }
 
-  /** Bit by bit, for codes longer than the table's. */
+  /** Reads bit by bit a code that is longer than those of the table. */
   private int readLong(LosslessBits in, int bits) {
     int code = 0;
     int first = 0;
     int index = 0;
-    for (int length = 1; length <= LONGEST; length++) {
+    for (int length = 1; length <= MAX_LENGTH; length++) {
       code |= bits >> (length - 1) & 1;
       if (code - first < counts[length]) {
         in.skip(length);
@@ -96,6 +102,6 @@ final class PrefixCode {
       first = (first + counts[length]) << 1;
       code <<= 1;
     }
-    throw new IllegalStateException("no code in a complete prefix code"); // cannot be
+    throw new IllegalStateException("no code in a complete prefix code"); // unreachable
   }
 }

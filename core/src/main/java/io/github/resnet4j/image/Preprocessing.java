@@ -13,17 +13,18 @@ import java.util.SequencedMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * How a weight file's authors turned an image into the network's input: the shorter side resized to
- * {@code resize}, the centre cropped, values scaled to [0, 1] and normalised. It belongs to the
- * weights, not to the network: the wrong one costs accuracy silently.
+ * How images become the network's input: the shorter side is resized to {@code resize}, the center
+ * is cropped, values are scaled to [0, 1] and normalized. The preprocessing belongs to the weights,
+ * not to the network; a wrong one reduces the accuracy without an error.
  *
- * <p>Equal to {@code weights.transforms()} of torchvision on the same decoded pixels, bit for bit.
+ * <p>Bit-identical to {@code weights.transforms()} of torchvision for the same decoded pixels.
  *
- * @param resize pixels of the shorter side before the crop; at least the crop's larger side
- * @param cropHeight rows of the input
- * @param cropWidth columns of the input
+ * @param resize the size in pixels of the shorter side before the crop; at least the crop's larger
+ *     side
+ * @param cropHeight the height of the input
+ * @param cropWidth the width of the input
  * @param mean subtracted from each channel; three values for RGB, one for gray
- * @param std what each channel is divided by, as many values
+ * @param std the divisor of each channel, with as many values
  */
 public record Preprocessing(
     int resize,
@@ -35,13 +36,15 @@ public record Preprocessing(
 
   private static final int MAX_EXTENT = 1 << 14;
 
-  /** ImageNet's mean and deviation per channel of RGB, which most published weights use. */
+  /**
+   * ImageNet's mean and standard deviation per channel of RGB, which most published weights use.
+   */
   public static final List<Float> IMAGENET_MEAN = List.of(0.485f, 0.456f, 0.406f);
 
   public static final List<Float> IMAGENET_STD = List.of(0.229f, 0.224f, 0.225f);
 
   /**
-   * @throws IllegalArgumentException naming the field and its legal values
+   * @throws IllegalArgumentException naming the field and its valid values
    */
   public Preprocessing {
     mean = List.copyOf(mean);
@@ -72,51 +75,51 @@ public record Preprocessing(
     }
   }
 
-  /** ImageNet's usual terms: bilinear, ImageNet's mean and deviation. */
+  /** ImageNet's standard preprocessing: bilinear, with ImageNet's mean and standard deviation. */
   public static Preprocessing imagenet(int resize, int crop) {
     return new Preprocessing(
         resize, crop, crop, Interpolation.BILINEAR, IMAGENET_MEAN, IMAGENET_STD);
   }
 
-  /** Channels of the input: 3 for RGB, 1 for gray. */
+  /** The number of input channels: 3 for RGB, 1 for gray. */
   public int channels() {
     return mean.size();
   }
 
-  /** One image as the network's input, {@code [1, channels, cropHeight, cropWidth]}. */
+  /** Converts one image to the network's input, {@code [1, channels, cropHeight, cropWidth]}. */
   public Tensor apply(Pixels image) {
     Tensor input = batch(1);
     apply(image, input, 0);
     return input;
   }
 
-  /** Room for some images, {@code [size, channels, cropHeight, cropWidth]}. */
+  /** A tensor for a batch of images, {@code [size, channels, cropHeight, cropWidth]}. */
   public Tensor batch(int size) {
     return Tensor.zeros(size, channels(), cropHeight, cropWidth);
   }
 
   /**
-   * Writes one image into a batch.
+   * Converts one image and writes it into a batch.
    *
    * @param batch {@code [N, channels, cropHeight, cropWidth]}
-   * @param index which of the N
+   * @param index the index of the image in the batch
    */
   public void apply(Pixels image, Tensor batch, int index) {
     normalize(crop(channels() == 1 ? image.toGray() : image), batch, index);
   }
 
   /**
-   * Writes pixels that have the input's extents already into a batch: only the colours change.
+   * Normalizes pixels that already have the input size and writes them into a batch.
    *
-   * @param crop {@code cropWidth × cropHeight}, as {@link #crop} or {@link Augmentation} makes it
+   * @param crop {@code cropWidth × cropHeight} pixels, from {@link #crop} or {@link Augmentation}
    * @param batch {@code [N, channels, cropHeight, cropWidth]}
-   * @param index which of the N
-   * @throws IllegalArgumentException if the extents or the channels are others
+   * @param index the index of the image in the batch
+   * @throws IllegalArgumentException if the size or the number of channels is wrong
    */
   public void normalize(Pixels crop, Tensor batch, int index) {
     if (crop.width() != cropWidth || crop.height() != cropHeight || crop.channels() != channels()) {
       throw new IllegalArgumentException(
-          "%d×%d pixels of %d channels; the input has %d×%d of %d"
+          "%d×%d pixels with %d channels; the input has %d×%d with %d"
               .formatted(
                   crop.width(), crop.height(), crop.channels(), cropWidth, cropHeight, channels()));
     }
@@ -134,12 +137,12 @@ public record Preprocessing(
     }
   }
 
-  /** The resized and cropped pixels, before they become floats. */
+  /** Returns the resized and cropped pixels, before normalization. */
   public Pixels crop(Pixels image) {
     int width = image.width();
     int height = image.height();
     int shorter = Math.min(width, height);
-    // As torchvision rounds: the longer side down, the crop's corner to even.
+    // Rounds as torchvision: the longer side down, the crop's corner half to even.
     int longer = (int) ((double) ((long) resize * Math.max(width, height)) / shorter);
     int newWidth = width <= height ? resize : longer;
     int newHeight = width <= height ? longer : resize;
@@ -154,15 +157,16 @@ public record Preprocessing(
    * crop_size}), timm's {@code config.json} ({@code input_size}, {@code crop_pct}) or Hugging
    * Face's {@code preprocessor_config.json} ({@code size}, {@code crop_pct}, {@code image_mean}).
    *
-   * @throws IllegalArgumentException if a field is missing or illegal; names it
+   * @throws IllegalArgumentException if a field is missing or invalid; the message names it
    */
   public static Preprocessing fromJson(Path file) throws IOException {
-    if (!Files.isRegularFile(file)) { // a pipe would wait for its writer
+    if (!Files.isRegularFile(file)) { // opening a pipe would wait for its writer
       throw new IOException(
           file + (Files.exists(file) ? ": is not a regular file" : ": does not exist"));
     }
     if (Files.size(file) > 1 << 20) {
-      throw new IOException(file + ": has more than 1 MB, too large for a preprocessing");
+      throw new IOException(
+          file + ": has more than 1 MB, which is too large for a preprocessing file");
     }
     String text;
     try {
@@ -187,7 +191,7 @@ public record Preprocessing(
     }
   }
 
-  /** As {@link #fromJson}, from fields that were parsed already. */
+  /** The same as {@link #fromJson}, from parsed fields. */
   public static Preprocessing fromFields(Map<String, ?> given) {
     Map<String, ?> fields = given;
     for (String wrapper : List.of("pretrained_cfg", "preprocessing")) {
@@ -216,7 +220,7 @@ public record Preprocessing(
       cropWidth = crop[1];
     } else {
       throw new IllegalArgumentException(
-          "none of crop_size, input_size and size says how large the input is");
+          "none of crop_size, input_size and size gives the size of the input");
     }
     int resize;
     if (fields.get("resize_size") != null) {
@@ -271,10 +275,10 @@ public record Preprocessing(
     if (value instanceof Number number && number.doubleValue() == number.intValue()) {
       return number.intValue();
     }
-    throw new IllegalArgumentException(name + " must be whole numbers, was " + value);
+    throw new IllegalArgumentException(name + " must be integers, was " + value);
   }
 
-  /** Height and width from {@code 224}, {@code [224]}, {@code [224, 224]} or a dict. */
+  /** Height and width from {@code 224}, {@code [224]}, {@code [224, 224]} or a map. */
   private static int[] extents(String name, @Nullable Object value) {
     return switch (value) {
       case List<?> list when list.size() == 1 -> extents(name, list.getFirst());
@@ -288,7 +292,7 @@ public record Preprocessing(
     };
   }
 
-  /** The fields as {@link #fromFields} reads them, for keeping beside weights. */
+  /** The fields as {@link #fromFields} reads them, for storing them beside weights. */
   public SequencedMap<String, Object> toFields() {
     var fields = new LinkedHashMap<String, Object>();
     fields.put("resize_size", resize);
@@ -299,7 +303,7 @@ public record Preprocessing(
     return fields;
   }
 
-  /** 0.485 rather than the 0.48500001430511475 that the float becomes as a double. */
+  /** Converts a float to 0.485 instead of 0.48500001430511475. */
   private static List<Double> decimals(List<Float> values) {
     return values.stream().map(value -> Double.valueOf(value.toString())).toList();
   }

@@ -3,12 +3,12 @@ package io.github.resnet4j.image;
 import java.util.Arrays;
 
 /**
- * Pillow's {@code Image.resize} on 8-bit pixels, bit for bit: two passes, each rounded to 8 bits,
- * with weights in 22-bit fixed point. Only the window that is asked for is computed.
+ * Pillow's {@code Image.resize} for 8-bit pixels, bit for bit: two passes, each rounded to 8 bits,
+ * with weights in 22-bit fixed point. Only the requested window is computed.
  *
- * <p>The horizontal pass is the first, unless the height shrinks by more than twice what the width
- * does: so does Pillow 13. Versions that always begin horizontally differ on such tall images by
- * single steps.
+ * <p>The horizontal pass is first, unless the height shrinks by more than twice as much as the
+ * width, as in Pillow 13. For such tall images versions that always start horizontally differ by at
+ * most small steps.
  */
 final class Resize {
   private static final int PRECISION_BITS = 32 - 8 - 2;
@@ -16,7 +16,10 @@ final class Resize {
 
   private Resize() {}
 
-  /** Along one axis, for each output index: the first source index, how many, their weights. */
+  /**
+   * The filter along one axis: for each output index the first source index, the number of source
+   * pixels, and their weights.
+   */
   private record Filter(int[] first, int[] count, int[] weights, int stride) {
     static Filter of(Interpolation interpolation, int in, int out, int from, int size) {
       if (in == out) {
@@ -49,7 +52,7 @@ final class Resize {
       return new Filter(first, count, weights, stride);
     }
 
-    /** Each output is its source: the fixed point arithmetic then changes nothing. */
+    /** Each output is its source; fixed-point arithmetic then changes nothing. */
     private static Filter identity(int from, int size) {
       int[] first = new int[size];
       int[] ones = new int[size];
@@ -64,12 +67,12 @@ final class Resize {
       return first.length;
     }
 
-    /** The first source index that any output needs. */
+    /** The first source index that is needed. */
     int low() {
       return Arrays.stream(first).min().orElseThrow();
     }
 
-    /** One past the last source index that any output needs. */
+    /** The index after the last source index that is needed. */
     int high() {
       int high = 0;
       for (int i = 0; i < first.length; i++) {
@@ -79,10 +82,7 @@ final class Resize {
     }
   }
 
-  /**
-   * Resizes an image to {@code width × height} and returns the window of it that begins at {@code
-   * (left, top)}.
-   */
+  /** Resizes an image to {@code width × height} and returns its window at {@code (left, top)}. */
   static Pixels window(
       Pixels source,
       int width,
@@ -107,9 +107,9 @@ final class Resize {
   }
 
   /**
-   * Filters the rows {@code [from, to)} along their length.
+   * Filters the rows {@code [from, to)} horizontally.
    *
-   * @param origin the column of the filter's indices that is the source's first
+   * @param origin the filter's index of the source's first column
    */
   private static Pixels horizontal(Pixels source, Filter columns, int origin, int from, int to) {
     int channels = source.channels();
@@ -147,9 +147,9 @@ final class Resize {
   }
 
   /**
-   * Filters the columns {@code [from, to)} along their height.
+   * Filters the columns {@code [from, to)} vertically.
    *
-   * @param origin the row of the filter's indices that is the source's first
+   * @param origin the filter's index of the source's first row
    */
   private static Pixels vertical(Pixels source, Filter rows, int origin, int from, int to) {
     int channels = source.channels();

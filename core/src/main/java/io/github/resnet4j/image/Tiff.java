@@ -5,9 +5,10 @@ import java.util.HashMap;
 import java.util.Map;
 
 /**
- * Decodes the first image of a TIFF to the RGB that Pillow gives: gray of 1 to 16 bits, palettes,
- * RGB of 8 and 16 bits with or without alpha, CMYK; in strips or tiles; uncompressed, PackBits, LZW
- * or Deflate. It is turned by its orientation, as in Pillow. All else is refused and named.
+ * Decodes the first image of a TIFF to Pillow's RGB: gray of 1 to 16 bits, palettes, RGB of 8 and
+ * 16 bits with or without alpha, CMYK; in strips or tiles; uncompressed, PackBits, LZW or Deflate.
+ * Its orientation is applied, as in Pillow. Other kinds are rejected with a message that names
+ * them.
  */
 final class Tiff {
   private static final int WIDTH = 256;
@@ -41,7 +42,7 @@ final class Tiff {
   private final EncodedImage file;
   private final boolean bigEndian;
 
-  /** Where the entry of each tag lies. */
+  /** The offset of each tag's entry. */
   private final Map<Integer, Integer> entries = new HashMap<>();
 
   private int width;
@@ -50,7 +51,7 @@ final class Tiff {
   private int samples;
   private int photometric;
   private boolean planar;
-  private byte[] colours = new byte[0];
+  private byte[] colors = new byte[0];
   private byte[] rgb = new byte[0];
 
   private Tiff(EncodedImage file) {
@@ -64,7 +65,7 @@ final class Tiff {
 
   private Pixels decode() throws ImageException {
     if (u16(2) != 42) {
-      throw file.refused("is a BigTIFF, which is not supported; convert it to PNG");
+      throw file.error("is a BigTIFF, which is not supported; convert it to PNG");
     }
     readEntries();
     readLayout();
@@ -84,7 +85,7 @@ final class Tiff {
 
   private int offset(long at) throws ImageException {
     if (at > file.length()) {
-      throw file.refused("is truncated");
+      throw file.error("is truncated");
     }
     return (int) at;
   }
@@ -101,7 +102,7 @@ final class Tiff {
     }
   }
 
-  /** The bytes of a whole number; 0 for what is none, which is left out, as in Pillow. */
+  /** The number of bytes of an integer type; 0 for other types, which are ignored, as in Pillow. */
   private static int size(int type) {
     return switch (type) {
       case 1, 6 -> 1;
@@ -116,11 +117,11 @@ final class Tiff {
     return entry == null ? 0 : u32(entry + 4);
   }
 
-  /** A value of a tag that has one or more unsigned numbers. */
-  private long value(int tag, int index, long otherwise) throws ImageException {
+  /** A value of a tag with one or more unsigned numbers. */
+  private long value(int tag, int index, long defaultValue) throws ImageException {
     Integer entry = entries.get(tag);
     if (entry == null || index >= count(tag)) {
-      return otherwise;
+      return defaultValue;
     }
     int size = size(u16(entry + 2));
     long start = count(tag) * size <= 4 ? entry + 8 : u32(entry + 8);
@@ -128,12 +129,12 @@ final class Tiff {
     return size == 1 ? file.u8(at) : size == 2 ? u16(at) : u32(at);
   }
 
-  private long value(int tag, long otherwise) throws ImageException {
-    return value(tag, 0, otherwise);
+  private long value(int tag, long defaultValue) throws ImageException {
+    return value(tag, 0, defaultValue);
   }
 
   private ImageException unsupported(String what) {
-    return file.refused(
+    return file.error(
         "is a TIFF with %s, which is not supported; convert it to PNG".formatted(what));
   }
 
@@ -148,24 +149,24 @@ final class Tiff {
     bits = (int) value(BITS, 1);
     planar = value(PLANES, 1) == 2;
     long extra = count(EXTRA_SAMPLES);
-    int colour =
+    int color =
         switch (photometric) {
           case WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE -> 1;
           case RGB -> 3;
           case CMYK -> 4;
           default -> throw unsupported("photometric interpretation " + photometric);
         };
-    boolean alpha = perPixel == colour + 1 && (extra == 1 || extra == 0 && photometric == RGB);
-    if (perPixel != colour && !alpha) {
-      throw unsupported("%d samples a pixel".formatted(perPixel));
+    boolean alpha = perPixel == color + 1 && (extra == 1 || extra == 0 && photometric == RGB);
+    if (perPixel != color && !alpha) {
+      throw unsupported("%d samples per pixel".formatted(perPixel));
     }
     if (alpha && value(EXTRA_SAMPLES, 2) == 1) {
-      throw unsupported("colours that are multiplied by alpha");
+      throw unsupported("colors that are multiplied by alpha");
     }
     samples = (int) perPixel;
     for (int i = 1; i < samples; i++) {
       if (value(BITS, i, bits) != bits) {
-        throw unsupported("samples of different bits");
+        throw unsupported("samples with different numbers of bits");
       }
     }
     boolean known =
@@ -177,11 +178,11 @@ final class Tiff {
           default -> samples == 1 && (isGrayDepth() || bits == 16 && !bigEndian);
         };
     if (!known) {
-      throw unsupported("%d bits a sample".formatted(bits));
+      throw unsupported("%d bits per sample".formatted(bits));
     }
     for (int i = 0; i < samples; i++) {
       if (value(SAMPLE_FORMAT, i, 1) != 1) {
-        throw unsupported("signed or floating point samples");
+        throw unsupported("signed or floating-point samples");
       }
     }
     if (value(FILL_ORDER, 1) != 1) {
@@ -194,38 +195,38 @@ final class Tiff {
     return samples == 1 ? bits == 1 || bits == 2 || bits == 4 || bits == 8 : bits == 8;
   }
 
-  /** The RGB of each value of a sample, for one sample of up to 8 bits. */
+  /** The RGB of each sample value, for one sample of up to 8 bits. */
   private void readColours() throws ImageException {
     if (bits > 8) {
       return;
     }
     int values = 1 << bits;
-    colours = new byte[3 * values];
-    for (int i = 0; i < colours.length; i++) {
+    colors = new byte[3 * values];
+    for (int i = 0; i < colors.length; i++) {
       int value = i / 3;
       if (photometric == PALETTE) {
         int index = i % 3 * values + value;
         if (index >= count(COLOUR_MAP)) {
-          throw file.damaged("its colour map is too short");
+          throw file.damaged("its color map is too short");
         }
-        colours[i] = (byte) (value(COLOUR_MAP, index, 0) >> 8);
+        colors[i] = (byte) (value(COLOUR_MAP, index, 0) >> 8);
       } else {
         int gray = value * 255 / (values - 1);
-        colours[i] = (byte) (photometric == WHITE_IS_ZERO ? 255 - gray : gray);
+        colors[i] = (byte) (photometric == WHITE_IS_ZERO ? 255 - gray : gray);
       }
     }
   }
 
-  /** Strips are tiles that are as wide as the image. */
+  /** Strips are tiles with the width of the image. */
   private void readBlocks() throws ImageException {
     boolean tiled = entries.containsKey(TILE_OFFSETS);
     long blockWidth = tiled ? value(TILE_WIDTH, 0) : width;
     long blockHeight =
         tiled ? value(TILE_HEIGHT, 0) : Math.min(height, value(ROWS_PER_STRIP, height));
     if (blockWidth <= 0 || blockHeight <= 0) {
-      throw file.damaged("its tiles or strips have no extents");
+      throw file.damaged("its tiles or strips have no size");
     }
-    blockHeight = Math.min(blockHeight, height); // what lies below the image is not decoded
+    blockHeight = Math.min(blockHeight, height); // rows below the image are not decoded
     long across = (width + blockWidth - 1) / blockWidth;
     long down = (height + blockHeight - 1) / blockHeight;
     file.checkSize(across * blockWidth, height);
@@ -233,7 +234,7 @@ final class Tiff {
     int lengths = tiled ? TILE_LENGTHS : STRIP_LENGTHS;
     int planes = planar ? samples : 1;
     if (count(offsets) < across * down * planes) {
-      throw file.refused("is truncated: it has too few tiles or strips");
+      throw file.error("is truncated: it has too few tiles or strips");
     }
     int compression = (int) value(COMPRESSION, 1);
     boolean predicted = compression != 1 && compression != 32773 && value(PREDICTOR, 1) == 2;
@@ -242,7 +243,7 @@ final class Tiff {
     }
     int perPixel = planar ? 1 : samples;
     if (predicted && bits < 8) {
-      throw unsupported("a predictor of %d bits".formatted(bits));
+      throw unsupported("a predictor with %d bits".formatted(bits));
     }
     byte[] row = new byte[(int) ((blockWidth * perPixel * bits + 7) / 8)];
     for (int block = 0; block < across * down * planes; block++) {
@@ -278,7 +279,7 @@ final class Tiff {
     };
   }
 
-  /** Samples are differences from those of the pixel before. */
+  /** Samples are differences from those of the previous pixel. */
   private void undoPrediction(byte[] row, int perPixel) {
     if (bits == 8) {
       for (int i = perPixel; i < row.length; i++) {
@@ -308,7 +309,7 @@ final class Tiff {
         int light = 255 - (row[4 * x + 3] & 0xff);
         for (int i = 0; i < 3; i++) {
           int product = (row[4 * x + i] & 0xff) * light + 128;
-          int ink = ((product >> 8) + product) >> 8; // Pillow's product of two parts of 255
+          int ink = ((product >> 8) + product) >> 8; // Pillow's product of two fractions of 255
           rgb[to + 3 * x + i] = (byte) Math.max(0, light - ink);
         }
       }
@@ -332,7 +333,7 @@ final class Tiff {
         int bit = x * samples * bits;
         int shift = 8 - bits - (bit & 7);
         int value = (row[bit >> 3] & 0xff) >> shift & mask;
-        System.arraycopy(colours, 3 * value, rgb, to + 3 * x, 3);
+        System.arraycopy(colors, 3 * value, rgb, to + 3 * x, 3);
       }
     }
   }

@@ -3,7 +3,7 @@ package io.github.resnet4j.image;
 import java.util.zip.DataFormatException;
 import java.util.zip.Inflater;
 
-/** The bytes of a strip or tile of a TIFF, decompressed as far as they are asked for. */
+/** The bytes of a strip or tile of a TIFF, decompressed on request. */
 sealed interface TiffBytes extends AutoCloseable {
   /** Fills the row with the next bytes. */
   void read(byte[] row) throws ImageException;
@@ -26,14 +26,14 @@ sealed interface TiffBytes extends AutoCloseable {
     @Override
     public void read(byte[] row) throws ImageException {
       if (row.length > end - at) {
-        throw file.refused("is truncated");
+        throw file.error("is truncated");
       }
       System.arraycopy(file.bytes(), at, row, 0, row.length);
       at += row.length;
     }
   }
 
-  /** A count and a byte that is repeated, or so many bytes as they are. */
+  /** A count and a repeated byte, or a count of literal bytes. */
   final class PackBits implements TiffBytes {
     private final EncodedImage file;
     private final int end;
@@ -60,7 +60,7 @@ sealed interface TiffBytes extends AutoCloseable {
           }
         }
         if (at >= end) {
-          throw file.refused("is truncated");
+          throw file.error("is truncated");
         }
         if (literals > 0) {
           row[to++] = bytes[at++];
@@ -90,7 +90,7 @@ sealed interface TiffBytes extends AutoCloseable {
         for (int have = 0; have < row.length; ) {
           int count = inflater.inflate(row, have, row.length - have);
           if (count == 0) {
-            throw file.refused("is truncated");
+            throw file.error("is truncated");
           }
           have += count;
         }
@@ -105,7 +105,7 @@ sealed interface TiffBytes extends AutoCloseable {
     }
   }
 
-  /** LZW with the highest bit first and codes that grow one early. */
+  /** LZW with the highest bit first, whose code length increases one code early. */
   final class Lzw implements TiffBytes {
     private static final int CLEAR = 256;
     private static final int END = 257;
@@ -122,7 +122,7 @@ sealed interface TiffBytes extends AutoCloseable {
     private final int[] prefix = new int[TABLE];
     private final byte[] suffix = new byte[TABLE];
 
-    /** What the last code stands for, filled from its end. */
+    /** The string of the last code, filled from its end. */
     private final byte[] string = new byte[TABLE + 1];
 
     private int pending = string.length;
@@ -149,7 +149,7 @@ sealed interface TiffBytes extends AutoCloseable {
     private int code() throws ImageException {
       while (count < width) {
         if (at >= end) {
-          throw file.refused("is truncated");
+          throw file.error("is truncated");
         }
         bits = bits << 8 | file.bytes()[at++] & 0xff;
         count += 8;
@@ -167,14 +167,14 @@ sealed interface TiffBytes extends AutoCloseable {
         code = code();
       }
       if (code == END) {
-        throw file.refused("is truncated: its LZW data ends early");
+        throw file.error("is truncated: its LZW data ends early");
       }
       if (code > next || code == next && last < 0 || last < 0 && code > END) {
         throw file.damaged("an LZW code that does not exist");
       }
       int part = code;
       int from = string.length;
-      if (code == next) { // the last string and its own first byte, put in below
+      if (code == next) { // the last string and its own first byte, which is added below
         from--;
         part = last;
       }

@@ -3,20 +3,20 @@ package io.github.resnet4j.image;
 import java.util.Arrays;
 
 /**
- * Decodes a key frame of VP8, what a lossy WebP holds, to the samples that libwebp gives (RFC
- * 6386). Macroblocks are predicted and completed first; the loop filter then runs over the whole
+ * Decodes a key frame of VP8, the content of a lossy WebP, to libwebp's samples (RFC 6386).
+ * Macroblocks are predicted and reconstructed first; then the loop filter runs over the whole
  * frame.
  */
 final class Vp8 {
   private static final int HEADER = 10;
   private static final int SEGMENTS = 4;
 
-  /** Blocks of 4×4 in a macroblock: 16 of luma, 4 of each chroma. */
+  /** The 4×4 blocks in a macroblock: 16 of luma, 4 of each chroma component. */
   private static final int BLOCKS = 24;
 
   private static final int[] ZIGZAG = {0, 1, 4, 8, 5, 2, 3, 6, 9, 12, 13, 10, 7, 11, 14, 15};
 
-  /** Of the coefficients, by their place; one more for what follows the last. */
+  /** The band of each coefficient position; one more for the end. */
   private static final int[] BANDS = {0, 1, 2, 3, 6, 4, 5, 6, 6, 6, 6, 6, 6, 6, 6, 7, 0};
 
   /** Pairs of branches; a positive number is a branch, else a mode. */
@@ -48,7 +48,7 @@ final class Vp8 {
     {254, 254, 243, 230, 196, 177, 153, 140, 133, 130, 129}
   };
 
-  // Kinds of coefficients: which probabilities they have.
+  // Kinds of coefficients, which select the probabilities.
   private static final int LUMA_WITHOUT_MEAN = 0;
   private static final int LUMA_MEANS = 1;
   private static final int CHROMA = 2;
@@ -75,7 +75,7 @@ final class Vp8 {
   private int filterDelta;
   private int filterDeltaOfBlocks;
 
-  /** For each segment: first and other factors of luma, of its means, and of chroma. */
+  /** For each segment the first and the other factors of luma, of its means, and of chroma. */
   private final int[][] factors = new int[SEGMENTS][6];
 
   private final int[] probabilities = Vp8Tables.coefficientProbabilities();
@@ -91,7 +91,7 @@ final class Vp8 {
   private static final int IN_BLOCKS = 4;
   private static final int HAS_COEFFICIENTS = 8;
 
-  // What the macroblocks above and to the left were like, one entry a block.
+  // Properties of the macroblocks above and to the left, one entry per block.
   private final byte[] modesAbove;
   private final byte[] modesLeft = new byte[4];
   private final boolean[] codedAbove;
@@ -101,7 +101,7 @@ final class Vp8 {
   private final short[] means = new short[16];
   private final Vp8Blocks blocks = new Vp8Blocks();
 
-  /** The prediction of a row of macroblocks: 16 modes of luma, or one, and one of chroma. */
+  /** The prediction modes of a row of macroblocks: 16 modes of luma, or one, and one of chroma. */
   private final byte[] rowModes;
 
   private final boolean[] rowSkips;
@@ -110,12 +110,12 @@ final class Vp8 {
     this.file = file;
     byte[] bytes = file.bytes();
     if (end - start < HEADER) {
-      throw file.refused("is truncated");
+      throw file.error("is truncated");
     }
     int tag = bytes[start] & 0xff | file.u16LittleEndian(start + 1) << 8;
     boolean signed = file.u8(start + 3) == 0x9d && file.u16(start + 4) == 0x012a;
     if ((tag & 1) != 0 || (tag >> 1 & 7) > 3 || (tag >> 4 & 1) == 0 || !signed) {
-      throw file.damaged("its frame of VP8 is not a key frame");
+      throw file.damaged("its VP8 frame is not a key frame");
     }
     width = file.u16LittleEndian(start + 6) & 0x3fff;
     height = file.u16LittleEndian(start + 8) & 0x3fff;
@@ -125,16 +125,16 @@ final class Vp8 {
     int first = start + HEADER;
     int length = tag >> 5;
     if (length > end - first) {
-      throw file.refused("is truncated");
+      throw file.error("is truncated");
     }
     header = new BoolDecoder(bytes, first, first + length);
-    header.flag(); // the colour space, which libwebp does not regard
-    header.flag(); // as well as the kind of clamping
+    header.flag(); // the color space, which libwebp ignores
+    header.flag(); // the kind of clamping, which libwebp ignores too
     readSegments();
     readFilter();
     partitions = partitions(first + length, end);
     readFactors();
-    header.flag(); // whether the probabilities are kept for a next frame
+    header.flag(); // whether the probabilities are kept for the next frame
     Vp8Tables.update(probabilities, header);
     skipsCoded = header.flag();
     skipProbability = skipsCoded ? header.number(8) : 0;
@@ -159,7 +159,7 @@ final class Vp8 {
     }
     frame.filter();
     byte[] rgb =
-        Vp8Colours.toRgb(
+        Vp8Colors.toRgb(
             file, frame.luma, frame.chroma[0], frame.chroma[1], frame.width, frame.height);
     return new Pixels(frame.width, frame.height, 3, rgb);
   }
@@ -186,7 +186,7 @@ final class Vp8 {
 
   private void requireHeader() throws ImageException {
     if (header.isExhausted()) {
-      throw file.refused("is truncated: its header ends early");
+      throw file.error("is truncated: its header ends early");
     }
   }
 
@@ -197,7 +197,9 @@ final class Vp8 {
     boolean deltas = header.flag();
     if (deltas && header.flag()) {
       filterDelta = header.optional(6);
-      for (int i = 1; i < 4; i++) { // of other kinds of reference, which a key frame has not
+      for (int i = 1;
+          i < 4;
+          i++) { // deltas of other reference frames, which a key frame does not have
         header.optional(6);
       }
       filterDeltaOfBlocks = header.optional(6);
@@ -208,13 +210,13 @@ final class Vp8 {
     requireHeader();
   }
 
-  /** The coefficients are in one to eight partitions, whose rows take turns. */
+  /** The coefficients are in one to eight partitions, which contain rows in turn. */
   private BoolDecoder[] partitions(int start, int end) throws ImageException {
     var found = new BoolDecoder[1 << header.number(2)];
     int sizes = start;
     int at = start + 3 * (found.length - 1);
     if (at >= end) {
-      throw file.refused("is truncated");
+      throw file.error("is truncated");
     }
     for (int i = 0; i < found.length; i++, sizes += 3) {
       int length = end - at;
@@ -222,7 +224,7 @@ final class Vp8 {
         length =
             Math.min(length, file.u8(sizes) | file.u8(sizes + 1) << 8 | file.u8(sizes + 2) << 16);
       } else if (length == 0) {
-        throw file.refused("is truncated");
+        throw file.error("is truncated");
       }
       found[i] = new BoolDecoder(file.bytes(), at, at + length);
       at += length;
@@ -258,20 +260,20 @@ final class Vp8 {
       readModes(row, column);
     }
     if (header.isExhausted()) {
-      throw file.refused("is truncated: its modes end early");
+      throw file.error("is truncated: its modes end early");
     }
     Arrays.fill(codedLeft, false);
     BoolDecoder in = partitions[row % partitions.length];
     for (int column = 0; column < columns; column++) {
       readCoefficients(in, row, column);
       if (in.isExhausted()) {
-        throw file.refused("is truncated: its coefficients end early");
+        throw file.error("is truncated: its coefficients end early");
       }
       reconstruct(row, column);
     }
   }
 
-  /** How a macroblock is predicted. */
+  /** Reads the prediction modes of a macroblock. */
   private void readModes(int row, int column) {
     int segment = 0;
     if (segmentsCoded) {
@@ -327,7 +329,7 @@ final class Vp8 {
     int above = 9 * column;
     Arrays.fill(coefficients, (short) 0);
     if (rowSkips[column]) {
-      int count = inBlocks ? 8 : 9; // what is known of the means stays
+      int count = inBlocks ? 8 : 9; // the context of the means is unchanged
       Arrays.fill(codedAbove, above, above + count, false);
       Arrays.fill(codedLeft, 0, count, false);
       return;
@@ -378,7 +380,7 @@ final class Vp8 {
   /**
    * Reads the coefficients of a block.
    *
-   * @return the place behind the last one that was coded
+   * @return the position after the last coded coefficient
    */
   private int coefficients(
       BoolDecoder in,
@@ -439,7 +441,7 @@ final class Vp8 {
     byte[] data = luma.data();
     int stride = luma.stride();
     if ((macroblocks[row * columns + column] & IN_BLOCKS) != 0) {
-      // Above and to the right of the right column is the next macroblock above, for all four.
+      // For the right column, all four blocks use the next macroblock above.
       int aboveRight = luma.at(16 * column + 16, 16 * row - 1);
       if (row > 0 && column == columns - 1) {
         Arrays.fill(data, aboveRight, aboveRight + 4, data[aboveRight - 1]);

@@ -2,7 +2,9 @@ package io.github.resnet4j.image;
 
 import java.util.Arrays;
 
-/** Predicts blocks of VP8 from their neighbours and adds what was coded (RFC 6386, 12 and 14). */
+/**
+ * Predicts VP8 blocks from their neighbors and adds the residuals (RFC 6386, sections 12 and 14).
+ */
 final class Vp8Blocks {
   static final int DC = 0;
   static final int TRUE_MOTION = 1;
@@ -15,8 +17,7 @@ final class Vp8Blocks {
   private static final int HORIZONTAL_DOWN = 8;
 
   /**
-   * The neighbours of a block of 4×4: from the lowest to the left, over the corner, to the eighth
-   * above.
+   * The neighbors of a 4×4 block: from the lowest on the left, via the corner, to the eighth above.
    */
   private final int[] edge = new int[13];
 
@@ -49,7 +50,7 @@ final class Vp8Blocks {
     }
   }
 
-  /** Of the neighbours that lie within the image. */
+  /** The mean of the neighbors that are within the image. */
   private static int mean(byte[] data, int at, int stride, int size, boolean left, boolean above) {
     if (!left && !above) {
       return 128;
@@ -79,9 +80,9 @@ final class Vp8Blocks {
   }
 
   /**
-   * Predicts a block of 4×4.
+   * Predicts a 4×4 block.
    *
-   * @param aboveRight where the four samples above and to the right of it lie
+   * @param aboveRight the index of the four samples above and to the right
    */
   void predictBlock(byte[] data, int at, int stride, int aboveRight, int mode) {
     for (int i = 0; i < 4; i++) {
@@ -111,7 +112,7 @@ final class Vp8Blocks {
     }
   }
 
-  /** A mean of two or three neighbours in the direction of the mode. */
+  /** A mean of two or three neighbors in the direction of the mode. */
   private int directional(int mode, int row, int column) {
     return switch (mode) {
       case VERTICAL -> mean3(5 + column);
@@ -186,17 +187,19 @@ final class Vp8Blocks {
     }
   }
 
-  /** Times √2 · cos(π/8). */
+  /** Multiplies by √2 · cos(π/8). */
   private static int cosine(int value) {
     return value + (value * 20091 >> 16);
   }
 
-  /** Times √2 · sin(π/8). */
+  /** Multiplies by √2 · sin(π/8). */
   private static int sine(int value) {
     return value * 35468 >> 16;
   }
 
-  /** The inverse Walsh-Hadamard transform: the first coefficient of each of 16 blocks. */
+  /**
+   * The inverse Walsh-Hadamard transform, whose results are the first coefficients of 16 blocks.
+   */
   static void addMeans(short[] in, short[] coefficients) {
     int[] rows = new int[16];
     for (int i = 0; i < 4; i++) {

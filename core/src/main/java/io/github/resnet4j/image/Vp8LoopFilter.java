@@ -1,15 +1,17 @@
 package io.github.resnet4j.image;
 
-/** Smooths the edges of VP8's macroblocks and blocks with one strength (RFC 6386, section 15). */
+/**
+ * Smooths the edges of VP8's macroblocks and blocks with a given strength (RFC 6386, section 15).
+ */
 final class Vp8LoopFilter {
-  /** 0 where nothing is filtered. */
+  /** 0 if nothing is filtered. */
   private final int limit;
 
   private final int innerLimit;
   private final int varianceLimit;
 
   /**
-   * @param level 0 to 63; beyond it is clipped
+   * @param level 0 to 63; larger values are clipped
    */
   Vp8LoopFilter(int level, int sharpness) {
     int clipped = Math.clamp(level, 0, 63);
@@ -22,7 +24,7 @@ final class Vp8LoopFilter {
     varianceLimit = clipped >= 40 ? 2 : clipped >= 15 ? 1 : 0;
   }
 
-  /** Two samples at each edge of luma. */
+  /** Changes two samples at each edge of luma. */
   void simple(Plane plane, int column, int row, boolean inner) {
     if (limit == 0) {
       return;
@@ -43,15 +45,15 @@ final class Vp8LoopFilter {
     }
   }
 
-  private static void simpleEdge(byte[] data, int at, int across, int along, int most) {
+  private static void simpleEdge(byte[] data, int at, int across, int along, int max) {
     for (int i = 0, p = at; i < 16; i++, p += along) {
-      if (difference(data, p, across) <= 2 * most + 1) {
+      if (difference(data, p, across) <= 2 * max + 1) {
         narrow(data, p, across);
       }
     }
   }
 
-  /** Up to six samples at each edge of a component. */
+  /** Changes up to six samples at each edge of a component. */
   void normal(Plane plane, int size, int column, int row, boolean inner) {
     if (limit == 0) {
       return;
@@ -74,9 +76,9 @@ final class Vp8LoopFilter {
   }
 
   private void edge(
-      byte[] data, int at, int across, int along, int size, int most, boolean macroblock) {
+      byte[] data, int at, int across, int along, int size, int max, boolean macroblock) {
     for (int i = 0, p = at; i < size; i++, p += along) {
-      if (difference(data, p, across) > 2 * most + 1 || !isSmooth(data, p, across)) {
+      if (difference(data, p, across) > 2 * max + 1 || !isSmooth(data, p, across)) {
         continue;
       }
       if (step(data, p - 2 * across, across) > varianceLimit
@@ -98,7 +100,7 @@ final class Vp8LoopFilter {
     return 4 * Math.abs(p0 - q0) + Math.abs(p1 - q1);
   }
 
-  /** The difference of a sample and the next. */
+  /** The difference between a sample and the next. */
   private static int step(byte[] data, int p, int across) {
     return Math.abs((data[p] & 0xff) - (data[p + across] & 0xff));
   }

@@ -9,16 +9,16 @@ final class Vp8Lossless {
   private static final int LITERALS = 256;
   private static final int LENGTHS = 24;
   private static final int DISTANCES = 40;
-  private static final int MOST_CACHE_BITS = 11;
+  private static final int MAX_CACHE_BITS = 11;
 
-  /** Bits of a block that holds any image. */
+  /** The logarithm of the size of a block that contains any image. */
   private static final int ONE_BLOCK = 30;
 
   private static final int[] LENGTH_ORDER = {
     17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
   };
 
-  /** Near distances: four bits of rows up, four of 8 less the columns to the right. */
+  /** Near distances: four bits of rows up, four bits of 8 minus the columns to the right. */
   private static final int[] NEAR = {
     0x18, 0x07, 0x17, 0x19, 0x28, 0x06, 0x27, 0x29, 0x16, 0x1a, 0x26, 0x2a, 0x38, 0x05, 0x37, 0x39,
     0x15, 0x1b, 0x36, 0x3a, 0x25, 0x2b, 0x48, 0x04, 0x47, 0x49, 0x14, 0x1c, 0x35, 0x3b, 0x46, 0x4a,
@@ -61,7 +61,7 @@ final class Vp8Lossless {
     while (in.flag()) {
       int kind = in.number(2);
       if ((seen & 1 << kind) != 0) {
-        throw file.damaged("a transform comes twice");
+        throw file.damaged("a transform occurs twice");
       }
       seen |= 1 << kind;
       LosslessTransform transform = readTransform(kind, codedWidth, height);
@@ -84,7 +84,7 @@ final class Vp8Lossless {
 
   private void requireBits() throws ImageException {
     if (in.isExhausted()) {
-      throw file.refused("is truncated: its lossless data ends early");
+      throw file.error("is truncated: its lossless data ends early");
     }
   }
 
@@ -99,19 +99,19 @@ final class Vp8Lossless {
         int[] data = image(blocks(width, bits), blocks(height, bits), false);
         yield kind == 0
             ? new LosslessTransform.Prediction(width, bits, data)
-            : new LosslessTransform.Colour(width, bits, data);
+            : new LosslessTransform.ColorTransform(width, bits, data);
       }
       case 2 -> new LosslessTransform.SubtractedGreen(width);
       default -> {
         int count = in.number(8) + 1;
         int[] differences = image(count, 1, false);
-        int[] colours = new int[256];
+        int[] colors = new int[256];
         for (int i = 0; i < count; i++) {
-          colours[i] =
-              i == 0 ? differences[0] : LosslessTransform.sum(colours[i - 1], differences[i]);
+          colors[i] =
+              i == 0 ? differences[0] : LosslessTransform.sum(colors[i - 1], differences[i]);
         }
         int bits = count > 16 ? 0 : count > 4 ? 1 : count > 2 ? 2 : 3;
-        yield new LosslessTransform.Palette(width, bits, colours);
+        yield new LosslessTransform.Palette(width, bits, colors);
       }
     };
   }
@@ -126,14 +126,14 @@ final class Vp8Lossless {
   /**
    * Reads an image.
    *
-   * @param main not one that belongs to a transform or to the codes
+   * @param main whether this is the main image, not one of a transform or of the codes
    */
   private int[] image(int width, int height, boolean main) throws ImageException {
     int cacheBits = 0;
     if (in.flag()) {
       cacheBits = in.number(4);
-      if (cacheBits == 0 || cacheBits > MOST_CACHE_BITS) {
-        throw file.damaged("its cache of colours has %d bits".formatted(cacheBits));
+      if (cacheBits == 0 || cacheBits > MAX_CACHE_BITS) {
+        throw file.damaged("its color cache has %d bits".formatted(cacheBits));
       }
     }
     int blockBits = ONE_BLOCK;
@@ -150,7 +150,7 @@ final class Vp8Lossless {
     return pixels(width, height, blockBits, groupOfBlock, codes, cacheBits);
   }
 
-  /** All groups are read, those that no block has are forgotten: memory is not theirs to take. */
+  /** All groups are read, but those that no block uses are discarded, which limits the memory. */
   private Codes[] readCodes(int[] groupOfBlock, int cacheBits) throws ImageException {
     int groups = 1 + Arrays.stream(groupOfBlock).max().orElse(0);
     boolean[] used = new boolean[groups];
@@ -205,15 +205,15 @@ final class Vp8Lossless {
   }
 
   private void readLengths(PrefixCode code, byte[] lengths, int size) throws ImageException {
-    int most = size;
+    int max = size;
     if (in.flag()) {
-      most = 2 + in.number(2 + 2 * in.number(3));
-      if (most > size) {
+      max = 2 + in.number(2 + 2 * in.number(3));
+      if (max > size) {
         throw file.damaged("a prefix code has too many symbols");
       }
     }
     byte before = 8;
-    for (int symbol = 0; symbol < size && most > 0; most--) {
+    for (int symbol = 0; symbol < size && max > 0; max--) {
       int length = code.read(in);
       if (length < 16) {
         lengths[symbol++] = (byte) length;
@@ -239,7 +239,7 @@ final class Vp8Lossless {
       throws ImageException {
     int[] argb = new int[width * height];
     int[] cache = new int[1 << cacheBits];
-    int cached = 0; // pixels that are in the cache
+    int cached = 0; // the number of pixels in the cache
     int blocksAcross = blocks(width, blockBits);
     int to = 0;
     int x = 0;
@@ -257,7 +257,7 @@ final class Vp8Lossless {
         count = extended(symbol - LITERALS);
         int distance = distance(extended(group.distance.read(in)), width);
         if (distance > to || count > argb.length - to) {
-          throw file.damaged("a copy reaches beyond the image");
+          throw file.damaged("a copy extends beyond the image");
         }
         for (int i = to; i < to + count; i++) {
           argb[i] = argb[i - distance];

@@ -8,7 +8,7 @@ import java.util.HexFormat;
 final class Vp8Tables {
   private Vp8Tables() {}
 
-  /** By kind of coefficient, band, and context, 11 each. */
+  /** The probabilities by kind of coefficient, band, and context, 11 each. */
   private static final byte[] COEFFICIENTS =
       parse(
           """
@@ -38,7 +38,7 @@ final class Vp8Tables {
           2a50a0f0a2b9ffcd8080800101ff8080808080808080f401ff8080808080808080ee01ff8080808080808080
           """);
 
-  /** That another coefficient's probability follows, in the same order. */
+  /** The probabilities of updates, in the same order. */
   private static final byte[] UPDATES =
       parse(
           """
@@ -68,7 +68,7 @@ final class Vp8Tables {
           fffffffffffffffffffffffffffffffffffffffffffffeffffffffffffffffffffffffffffffffffffffffff
           """);
 
-  /** Of the modes of a block, by the mode above it and to its left, 9 each. */
+  /** The probabilities of a block's modes, by the modes above it and on its left, 9 each. */
   private static final byte[] MODES =
       parse(
           """
@@ -94,7 +94,7 @@ final class Vp8Tables {
           65263c8a37462b1a8e9224131eabff611b148a2d3d3edb0151bc4020291475978e1415a370130c3dc380300418
           """);
 
-  /** By the index of the quantizer, for the first coefficient of a block. */
+  /** The factors of a block's first coefficient, by the index of the quantizer. */
   private static final byte[] FIRST_FACTORS =
       parse(
           """
@@ -104,7 +104,7 @@ final class Vp8Tables {
           5b5d5f6062646566686a6c6e707274767a7c7e80828486888a8c8f9194979a9d
           """);
 
-  /** By the index of the quantizer, for the other coefficients of a block; two bytes each. */
+  /** The factors of a block's other coefficients, by the index of the quantizer; two bytes each. */
   private static final byte[] OTHER_FACTORS =
       parse(
           """
@@ -130,7 +130,7 @@ final class Vp8Tables {
     return copy;
   }
 
-  /** Reads the probabilities that differ from the usual ones. */
+  /** Reads the probabilities that differ from the defaults. */
   static void update(int[] probabilities, BoolDecoder in) {
     for (int i = 0; i < probabilities.length; i++) {
       if (in.bit(UPDATES[i] & 0xff) != 0) {
@@ -143,8 +143,8 @@ final class Vp8Tables {
     return MODES[(above * 10 + left) * 9 + node] & 0xff;
   }
 
-  static int firstFactor(int index, int most) {
-    return FIRST_FACTORS[Math.clamp(index, 0, most)] & 0xff;
+  static int firstFactor(int index, int max) {
+    return FIRST_FACTORS[Math.clamp(index, 0, max)] & 0xff;
   }
 
   static int otherFactor(int index) {

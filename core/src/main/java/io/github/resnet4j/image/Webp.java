@@ -1,8 +1,8 @@
 package io.github.resnet4j.image;
 
 /**
- * Reads WebP's container: a lossy or lossless image, alone, behind an extended header, or the first
- * frame of an animation on its canvas, which is black and transparent around it. Alpha is dropped.
+ * Reads WebP's container: a lossy or lossless image, alone, after an extended header, or the first
+ * frame of an animation on its canvas, which is black around the frame. Alpha is dropped.
  */
 final class Webp {
   private static final int RIFF_HEADER = 12;
@@ -13,7 +13,7 @@ final class Webp {
   private final EncodedImage file;
   private int at;
 
-  /** Where the current chunk's content begins and ends, and where the next chunk does. */
+  /** The range of the current chunk's content, and the offset of the next chunk. */
   private int content;
 
   private int contentEnd;
@@ -30,7 +30,7 @@ final class Webp {
   private Pixels decode() throws ImageException {
     long length = Integer.toUnsignedLong(file.i32LittleEndian(4));
     if (length + 8 > file.length()) {
-      throw file.refused("is truncated");
+      throw file.error("is truncated");
     }
     int end = (int) length + 8;
     at = RIFF_HEADER;
@@ -43,10 +43,10 @@ final class Webp {
     };
   }
 
-  /** Steps into the chunk at {@link #at}, which ends at a limit at most. */
+  /** Enters the chunk at {@link #at}, which must end before a limit. */
   private String nextChunk(int end) throws ImageException {
     if (at + CHUNK_HEADER > end) {
-      throw file.damaged("a chunk is cut off");
+      throw file.damaged("a chunk is truncated");
     }
     String type = file.tag(at);
     long length = Integer.toUnsignedLong(file.i32LittleEndian(at + 4));
@@ -77,7 +77,7 @@ final class Webp {
           }
           Pixels image = image(type);
           if (image.width() != width || image.height() != height) {
-            throw file.damaged("its image has other extents than its canvas");
+            throw file.damaged("its image has another size than its canvas");
           }
           return image;
         }
@@ -102,7 +102,7 @@ final class Webp {
       }
       at = next;
     }
-    throw file.refused("has no image");
+    throw file.error("has no image");
   }
 
   private Pixels image(String type) throws ImageException {

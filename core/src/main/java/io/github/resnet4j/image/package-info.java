@@ -1,4 +1,4 @@
-/** From an image's bytes to a network's input, pixel for pixel as its training did. */
+/** Decodes and preprocesses images, pixel for pixel as Pillow and torchvision do. */
 @NullMarked
 package io.github.resnet4j.image;
 

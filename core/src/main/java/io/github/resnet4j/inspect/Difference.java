@@ -18,19 +18,21 @@ import java.util.SequencedMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * How two tensors of one name differ.
+ * The difference between two tensors with the same name.
  *
- * @param name of a parameter or a layer
- * @param first shape and format of the one, or nothing if only the other is there
- * @param second of the other
- * @param relative the norm of what they differ by over the first one's norm: 0 if all numbers are
- *     the same, about 1e-6 for float32 summed in another order; empty if they cannot be compared
- * @param largest the largest that two numbers differ by; empty likewise
+ * @param name the name of a parameter or a layer
+ * @param first shape and type of the first tensor, or empty if there is only the second
+ * @param second shape and type of the second tensor, or empty
+ * @param relative the norm of the difference divided by the norm of the first tensor: 0 if all
+ *     values are equal, about 1e-6 for float32 sums in another order; empty if the tensors cannot
+ *     be compared
+ * @param largest the largest absolute difference of two values; empty if the tensors cannot be
+ *     compared
  */
 public record Difference(
     String name, String first, String second, OptionalDouble relative, OptionalDouble largest) {
 
-  /** True if every number is the same. */
+  /** Whether all values are equal. */
   public boolean isNone() {
     return first.equals(second) && largest.isPresent() && largest.getAsDouble() == 0;
   }
@@ -39,7 +41,7 @@ public record Difference(
     return new Difference(name, first, second, OptionalDouble.empty(), OptionalDouble.empty());
   }
 
-  /** Compares shapes alone; one that is not there is null. */
+  /** Compares only shapes; null is a missing tensor. */
   public static Difference ofShapes(
       String name, @Nullable List<Integer> first, @Nullable List<Integer> second) {
     String one = first == null ? "" : first.toString();
@@ -49,7 +51,7 @@ public record Difference(
         : uncomparable(name, one, other);
   }
 
-  /** Compares number by number; a number that is none equals another such. */
+  /** Compares value by value; NaN is equal to NaN. */
   static Difference of(String name, String first, String second, Tensor a, Tensor b) {
     if (!a.sameShape(b)) {
       return uncomparable(name, first, second);
@@ -76,9 +78,9 @@ public record Difference(
   }
 
   /**
-   * What two checkpoints hold under each name, torchvision's names, in the first one's order.
+   * Compares the tensors of two checkpoints by torchvision's names, in the order of the first.
    *
-   * @throws CheckpointException if two names of a file become one
+   * @throws CheckpointException if two names in a file have the same translation
    */
   public static List<Difference> ofWeights(Checkpoint first, Checkpoint second)
       throws CheckpointException {
@@ -104,21 +106,21 @@ public record Difference(
   }
 
   /**
-   * What every layer makes of one input in two networks, in the first one's order: where they begin
-   * to differ is where to look.
+   * Compares the results of every layer of two networks for the same input, in the order of the
+   * first.
    *
-   * @param x {@code [N, C, H, W]}, prepared
+   * @param x {@code [N, C, H, W]}, preprocessed
    */
   public static List<Difference> ofActivations(ResNet first, ResNet second, Tensor x, Team team) {
     return compare(activations(first, x, team), activations(second, x, team));
   }
 
   /**
-   * The same against activations from elsewhere, such as Python: of the layers that {@code
-   * expected} names.
+   * Compares with activations from another implementation, such as PyTorch, for the layers in
+   * {@code expected}.
    *
-   * @param expected by the layers' names; {@code output} is the network's result
-   * @throws IllegalArgumentException if it names none of the network's layers
+   * @param expected activations by layer name; {@code output} is the network's result
+   * @throws IllegalArgumentException if it contains none of the network's layers
    */
   public static List<Difference> ofActivations(
       ResNet network, Map<String, Tensor> expected, Tensor x, Team team) {
@@ -151,7 +153,7 @@ public record Difference(
     a.forEach((name, one) -> {
       Tensor other = b.get(name);
       if (other != null) {
-        // PyTorch's pooling leaves [N, C, 1, 1], ours [N, C].
+        // PyTorch's pooling returns [N, C, 1, 1], ours [N, C].
         boolean same = Arrays.equals(withoutOnes(one), withoutOnes(other));
         Tensor alike = same ? other.reshape(one.shape()) : other;
         differences.add(of(name, one.toString(), other.toString(), one, alike));

@@ -14,17 +14,17 @@ import java.util.SequencedMap;
 import java.util.function.ToDoubleFunction;
 
 /**
- * Networks side by side as table 1 of Deep Residual Learning (arXiv 1512.03385) has them, with
+ * A table of networks side by side, like table 1 of Deep Residual Learning (arXiv 1512.03385), with
  * ResNeXt's groups as {@code C} (arXiv 1611.05431, table 1).
  *
  * @param columns {@code layer}, {@code output}, and the networks' names
- * @param rows a cell for each column
+ * @param rows one cell for each column
  */
 public record PaperTable(List<String> columns, List<List<String>> rows) {
   /**
-   * Draws up the table.
+   * Creates the table.
    *
-   * @param networks by name; of equally many stages
+   * @param networks the networks by name, all with the same number of stages
    * @param image the shape of an input
    * @throws IllegalArgumentException if there are none, or their numbers of stages differ
    */
@@ -37,7 +37,7 @@ public record PaperTable(List<String> columns, List<List<String>> rows) {
             .orElse(-1);
     if (stages < 0) {
       throw new IllegalArgumentException(
-          "a table needs networks of equally many stages, not " + networks.keySet());
+          "a table needs networks with the same number of stages, not " + networks.keySet());
     }
     var columns = new ArrayList<>(List.of("layer", "output"));
     columns.addAll(networks.keySet());
@@ -55,14 +55,15 @@ public record PaperTable(List<String> columns, List<List<String>> rows) {
     return new PaperTable(List.copyOf(columns), List.copyOf(rows));
   }
 
-  private interface Part {
+  private interface LayerSelector {
     List<ShapedLayer> of(ShapedLayer network);
   }
 
-  private static List<String> row(String title, List<ShapedLayer> networks, Part part) {
+  private static List<String> row(
+      String title, List<ShapedLayer> networks, LayerSelector selector) {
     var cells = new ArrayList<>(List.of(title, ""));
     for (ShapedLayer network : networks) {
-      List<ShapedLayer> layers = part.of(network);
+      List<ShapedLayer> layers = selector.of(network);
       if (layers.isEmpty()) {
         cells.add("-");
         continue;

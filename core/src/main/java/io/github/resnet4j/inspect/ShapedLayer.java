@@ -22,31 +22,35 @@ import java.util.List;
 import java.util.stream.Stream;
 
 /**
- * A layer and what an image of a given size becomes in it. The tree is the network's own, with
- * shapes: tables and drawings walk it.
+ * A layer with its input and output shapes for a given image size. The tree is the network's own;
+ * tables and drawings are made from it.
  *
- * @param layer what it is
- * @param input the shape that goes in
- * @param output the shape that comes out
- * @param reach how far back one pixel of the output sees
- * @param children the layers directly below, as {@link Layer#children()} has them
+ * @param layer the layer
+ * @param input the input shape
+ * @param output the output shape
+ * @param receptiveField the receptive field of a pixel of the output
+ * @param children the direct children, as in {@link Layer#children()}
  */
 public record ShapedLayer(
-    Layer layer, Shape input, Shape output, Reach reach, List<ShapedLayer> children) {
+    Layer layer,
+    Shape input,
+    Shape output,
+    ReceptiveField receptiveField,
+    List<ShapedLayer> children) {
 
   /**
-   * What a pixel sees of the image.
+   * The receptive field of a pixel.
    *
-   * @param receptiveField pixels along one axis of the image that a pixel depends on, borders aside
-   * @param jump pixels of the image between neighbours
+   * @param size its size in pixels of the image along one axis, ignoring the image's borders
+   * @param jump the distance in pixels of the image between adjacent pixels
    */
-  public record Reach(int receptiveField, int jump) {
-    private Reach through(int kernel, int stride, int dilation) {
-      return new Reach(receptiveField + (kernel - 1) * dilation * jump, jump * stride);
+  public record ReceptiveField(int size, int jump) {
+    private ReceptiveField after(int kernel, int stride, int dilation) {
+      return new ReceptiveField(size + (kernel - 1) * dilation * jump, jump * stride);
     }
 
-    private Reach or(Reach other) {
-      return new Reach(Math.max(receptiveField, other.receptiveField), Math.max(jump, other.jump));
+    private ReceptiveField or(ReceptiveField other) {
+      return new ReceptiveField(Math.max(size, other.size), Math.max(jump, other.jump));
     }
   }
 
@@ -55,104 +59,112 @@ public record ShapedLayer(
   }
 
   /**
-   * The network with the shapes of an image's way through it.
+   * Computes the shapes of all layers for an image.
    *
-   * @throws IllegalArgumentException if the image is too small, or has other channels than the
-   *     network takes
+   * @throws IllegalArgumentException if the image is too small, or has the wrong number of channels
    */
   public static ShapedLayer of(Layer network, Shape image) {
     network.requireFits(image.height(), image.width());
-    return of(network, image, new Reach(1, 1));
+    return of(network, image, new ReceptiveField(1, 1));
   }
 
-  private static ShapedLayer of(Layer layer, Shape in, Reach reach) {
+  private static ShapedLayer of(Layer layer, Shape in, ReceptiveField receptiveField) {
     return switch (layer) {
       case Conv2d conv -> {
         if (conv.inChannels() != in.channels()) {
           throw new IllegalArgumentException(
-              "%s takes %d channels, not %d"
+              "%s needs %d channels, not %d"
                   .formatted(conv.name(), conv.inChannels(), in.channels()));
         }
         yield leaf(
             conv,
             in,
             windows(conv, conv.outChannels(), in),
-            reach.through(conv.kernel(), conv.stride(), conv.dilation()));
+            receptiveField.after(conv.kernel(), conv.stride(), conv.dilation()));
       }
       case MaxPool2d pool ->
           leaf(
               pool,
               in,
               windows(pool, in.channels(), in),
-              reach.through(pool.kernel(), pool.stride(), 1));
+              receptiveField.after(pool.kernel(), pool.stride(), 1));
       case AvgPool2d pool ->
           leaf(
               pool,
               in,
               windows(pool, in.channels(), in),
-              reach.through(pool.kernel(), pool.stride(), 1));
+              receptiveField.after(pool.kernel(), pool.stride(), 1));
       case BlurPool2d pool ->
-          leaf(pool, in, windows(pool, in.channels(), in), reach.through(3, pool.stride(), 1));
+          leaf(
+              pool,
+              in,
+              windows(pool, in.channels(), in),
+              receptiveField.after(3, pool.stride(), 1));
       case SubsampleAndPad pad ->
-          leaf(pad, in, windows(pad, pad.channels(), in), reach.through(1, pad.stride(), 1));
+          leaf(pad, in, windows(pad, pad.channels(), in), receptiveField.after(1, pad.stride(), 1));
       case GlobalAveragePool pool ->
           leaf(
               pool,
               in,
               new Shape(in.channels(), 1, 1),
-              reach.through(Math.max(in.height(), in.width()), 1, 1));
-      case Linear linear -> leaf(linear, in, new Shape(linear.out(), 1, 1), reach);
+              receptiveField.after(Math.max(in.height(), in.width()), 1, 1));
+      case Linear linear -> leaf(linear, in, new Shape(linear.out(), 1, 1), receptiveField);
       case BatchNorm2d _, GroupNorm _, Relu _, Identity _, SqueezeExcite _, EfficientAttention _ ->
-          leaf(layer, in, in, reach);
+          leaf(layer, in, in, receptiveField);
       case Sequential sequential -> {
         var children = new ArrayList<ShapedLayer>();
         Shape shape = in;
-        Reach at = reach;
+        ReceptiveField at = receptiveField;
         for (Layer child : sequential.layers()) {
           ShapedLayer shaped = of(child, shape, at);
           children.add(shaped);
           shape = shaped.output;
-          at = shaped.reach;
+          at = shaped.receptiveField;
         }
         yield new ShapedLayer(layer, in, shape, at, children);
       }
       case Residual block -> {
-        ShapedLayer main = of(block.main(), in, reach);
-        ShapedLayer shortcut = of(block.shortcut(), in, reach);
+        ShapedLayer main = of(block.main(), in, receptiveField);
+        ShapedLayer shortcut = of(block.shortcut(), in, receptiveField);
         yield new ShapedLayer(
-            layer, in, main.output, main.reach.or(shortcut.reach), List.of(main, shortcut));
+            layer,
+            in,
+            main.output,
+            main.receptiveField.or(shortcut.receptiveField),
+            List.of(main, shortcut));
       }
     };
   }
 
-  private static ShapedLayer leaf(Layer layer, Shape in, Shape out, Reach reach) {
-    return new ShapedLayer(layer, in, out, reach, List.of());
+  private static ShapedLayer leaf(Layer layer, Shape in, Shape out, ReceptiveField receptiveField) {
+    return new ShapedLayer(layer, in, out, receptiveField, List.of());
   }
 
   private static Shape windows(Layer layer, int channels, Shape in) {
     return new Shape(channels, layer.outputExtent(in.height()), layer.outputExtent(in.width()));
   }
 
-  /** This layer and all below it, parents first. */
+  /** This layer and its descendants, parents first. */
   public Stream<ShapedLayer> walk() {
     return Stream.concat(Stream.of(this), children.stream().flatMap(ShapedLayer::walk));
   }
 
-  /** The layers that do something, in the order of {@link #walk()}. */
+  /** The layers without children, in the order of {@link #walk()}. */
   public Stream<ShapedLayer> leaves() {
     return walk().filter(each -> each.children.isEmpty());
   }
 
   /**
-   * Multiplications, each with its addition, of convolutions and the head for one image: what
-   * papers, torchvision and fvcore count. Batch norm, ReLU and pooling are left out, as there. A
-   * FLOP count that takes multiplications and additions apart is twice as large.
+   * The number of multiply-adds of convolutions and the head for one image, as papers, torchvision
+   * and fvcore count them. Batch norm, ReLU and pooling are not counted. The number of FLOPs,
+   * counting multiplications and additions separately, is twice as large.
    */
   public long multiplyAdds() {
     return switch (layer) {
       case Conv2d conv ->
           output.size() * (conv.inChannels() / conv.groups()) * conv.kernel() * conv.kernel();
-      case BlurPool2d _ -> output.size() * 9; // a convolution to PyTorch, of one channel each
+      case BlurPool2d _ ->
+          output.size() * 9; // a convolution in PyTorch, with one channel per group
       case Linear linear -> (long) linear.in() * linear.out();
       case SqueezeExcite attention -> 2L * attention.channels() * attention.reduced();
       case EfficientAttention attention -> (long) attention.channels() * attention.kernel();
@@ -160,7 +172,7 @@ public record ShapedLayer(
     };
   }
 
-  /** Trained parameters, without batch norm's statistics. */
+  /** The number of trained parameters, without batch norm's statistics. */
   public long parameters() {
     return layer.parameters().stream()
         .filter(parameter -> parameter.role() == Parameter.Role.TRAINED)
@@ -169,8 +181,9 @@ public record ShapedLayer(
   }
 
   /**
-   * Bytes of what the layers write for one image in float32, each result on its own: what training
-   * in PyTorch keeps at most. Identity writes nothing; a block's sum counts.
+   * The number of bytes of all layers' results for one image in float32, which is the most that
+   * training in PyTorch keeps. Identity layers have no result of their own; the sum of a block is
+   * counted.
    */
   public long activationBytes() {
     long own =

@@ -20,30 +20,34 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * A network as a table, a row for each layer.
+ * A table of a network's layers, with one row per layer.
  *
- * @param network with shapes
- * @param rows parents before what is in them
+ * @param network the layers with their shapes
+ * @param rows the rows, parents before their children
  */
 public record Summary(ShapedLayer network, List<Row> rows) {
-  /** Levels of a network: stages are on the first, blocks on the second, their layers below. */
+  /**
+   * The depth that includes all layers: stages have level 1, blocks level 2, their layers lower
+   * levels.
+   */
   public static final int EVERYTHING = Integer.MAX_VALUE;
 
   /**
-   * A layer. Numbers of a stage or block are those of all that is in it.
+   * A layer. The numbers of a stage or block are sums over its layers.
    *
-   * @param name as in the state_dict
-   * @param level 1 for stages and what stands beside them
-   * @param kind what it is, in the field's words
+   * @param name the name in the state_dict
+   * @param level 1 for stages and layers outside of them
+   * @param kind the kind of layer, for people
    * @param output the shape of its result
-   * @param kernel extent of its window; 0 if it has none
-   * @param stride 0 if it has none
-   * @param groups 0 if it is no convolution
-   * @param dilation 0 if it is no convolution
-   * @param parameters that are trained
+   * @param kernel the size of its window; 0 if it has none
+   * @param stride its stride; 0 if it has none
+   * @param groups the number of groups; 0 if it is not a convolution
+   * @param dilation the dilation; 0 if it is not a convolution
+   * @param parameters the number of trained parameters
    * @param multiplyAdds see {@link ShapedLayer#multiplyAdds()}
    * @param activationBytes see {@link ShapedLayer#activationBytes()}
-   * @param receptiveField pixels of the image that one of the result's depends on, along one axis
+   * @param receptiveField the size in pixels of the image, along one axis, on which a pixel of the
+   *     result depends
    */
   public record Row(
       String name,
@@ -64,10 +68,11 @@ public record Summary(ShapedLayer network, List<Row> rows) {
   }
 
   /**
-   * The table of a network.
+   * Creates the table of a network.
    *
    * @param image the shape of an input
-   * @param depth rows of deeper levels are left out; their numbers are in their parents'
+   * @param depth the lowest level with rows; the numbers of lower levels are included in their
+   *     parents'
    * @throws IllegalArgumentException if the image does not fit the network, or depth is below 1
    */
   public static Summary of(Layer network, Shape image, int depth) {
@@ -136,7 +141,7 @@ public record Summary(ShapedLayer network, List<Row> rows) {
         shaped.parameters(),
         shaped.multiplyAdds(),
         shaped.activationBytes(),
-        shaped.reach().receptiveField());
+        shaped.receptiveField().size());
   }
 
   private static String kind(Layer layer, int level) {

@@ -3,14 +3,15 @@ package io.github.resnet4j.inspect;
 import io.github.resnet4j.tensor.Tensor;
 
 /**
- * The numbers of a tensor at a glance.
+ * Statistics of a tensor's values.
  *
- * @param count numbers altogether
- * @param notFinite how many of them are infinite or none at all; the rest of this is of the others
- * @param zeros how many are exactly zero
- * @param min NaN, as all that follows, if there is no finite number
- * @param deviation the root of the mean square of the distance from the mean
- * @param histogram how many lie in each of {@link #BINS} parts of equal width from min to max
+ * @param count the number of values
+ * @param notFinite the number of NaN and infinite values; all other statistics are of the finite
+ *     ones
+ * @param zeros the number of values equal to zero
+ * @param min the minimum; like all that follow NaN if there is no finite value
+ * @param deviation the standard deviation
+ * @param histogram the counts in {@link #BINS} bins of equal width from min to max
  */
 public record TensorStatistics(
     long count,
@@ -21,7 +22,7 @@ public record TensorStatistics(
     double mean,
     double deviation,
     @SuppressWarnings("ArrayRecordComponent") long[] histogram) {
-  /** Parts of a histogram. */
+  /** The number of bins of a histogram. */
   public static final int BINS = 48;
 
   /** The statistics of a tensor. */

@@ -1,4 +1,4 @@
-/** Networks and checkpoints laid open: shapes, costs, statistics, differences. */
+/** Inspects networks and checkpoints: shapes, costs, statistics and differences. */
 @NullMarked
 package io.github.resnet4j.inspect;
 

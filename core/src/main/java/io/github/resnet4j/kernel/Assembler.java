@@ -8,11 +8,11 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Writes x86-64 machine code: the instructions on general registers that the kernels need, all of
- * 64 bits, and jumps. {@link VectorAssembler} adds those on vectors.
+ * Writes x86-64 machine code: the 64-bit instructions on general registers that the kernels need,
+ * and jumps. {@link VectorAssembler} adds vector instructions.
  *
  * <p>Encodings: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, section 2.1
- * (REX). Operands are in Intel's order, the destination first.
+ * (REX). Operands are in Intel's order: the destination is first.
  */
 class Assembler {
   /** General registers, in the order of their numbers. */
@@ -60,7 +60,7 @@ class Assembler {
     return new Mem(base, index, scale, 0);
   }
 
-  /** A place in the code that jumps lead to. */
+  /** A position in the code that is the target of jumps. */
   static final class Label {
     private int at = -1;
     private final List<Integer> uses = new ArrayList<>();
@@ -109,7 +109,7 @@ class Assembler {
   /**
    * ModRM, SIB and displacement.
    *
-   * @param unit what a displacement of one byte is counted in: 1, but for EVEX the operand's size
+   * @param unit the unit of a one-byte displacement: 1, but the operand's size for EVEX
    */
   final void address(int reg, Mem mem, int unit) {
     int base = mem.base.ordinal() & 7;
@@ -140,7 +140,7 @@ class Assembler {
     return register == null ? 0 : high(register.ordinal());
   }
 
-  // --- general instructions, all of 64 bits -----------------------------------------------------
+  // --- general instructions, all with 64 bits ---------------------------------------------------
 
   private void rex(int reg, int index, int base) {
     emit(0x48 | high(reg) << 2 | high(index) << 1 | high(base));
@@ -185,7 +185,7 @@ class Assembler {
     emit32(value);
   }
 
-  /** Loads 32 bits and extends their sign. */
+  /** Loads 32 bits with sign extension. */
   void movsxd(Reg to, Mem from) {
     memory(0x63, to.ordinal(), from);
   }
@@ -250,7 +250,7 @@ class Assembler {
     emit(0xC3);
   }
 
-  /** Marks a target of indirect calls, for processors that demand it. */
+  /** Marks a target of indirect calls, for processors that require it. */
   void endbr64() {
     emit(0xF3, 0x0F, 0x1E, 0xFA);
   }
@@ -263,7 +263,7 @@ class Assembler {
     emit(0x0F, 0x01, 0xD0);
   }
 
-  /** Brings a line into the second-level cache. */
+  /** Loads a line into the L2 cache. */
   void prefetcht1(Mem line) {
     int rex = 0x40 | high(line.index) << 1 | high(line.base);
     if (rex != 0x40) {
@@ -294,7 +294,7 @@ class Assembler {
     use(label);
   }
 
-  /** The distance to a label, once it is known. */
+  /** Writes the distance to a label, once it is known. */
   private void use(Label label) {
     int use = size;
     emit32(0);
@@ -309,14 +309,14 @@ class Assembler {
     ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).putInt(use, target - (use + 4));
   }
 
-  /** Words of 16 bits, for instructions to read. */
+  /** Words of 16 bits, as data. */
   void words(int... values) {
     for (int value : values) {
       emit(value, value >> 8);
     }
   }
 
-  /** Fills up to a multiple with instructions that do nothing. */
+  /** Pads with no-ops to a multiple. */
   void align(int multiple) {
     while (size % multiple != 0) {
       switch (multiple - size % multiple) {

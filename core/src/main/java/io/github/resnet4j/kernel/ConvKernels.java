@@ -3,29 +3,29 @@ package io.github.resnet4j.kernel;
 /** Kernels of convolutions and matrix products. */
 public interface ConvKernels {
   /**
-   * The micro-kernel of a shape, for tiles and runs that are known.
+   * The micro-kernel of a shape, for given tiles and segments.
    *
-   * @param tiles where the tiles lie that it may be given
-   * @param runs where each run begins, relative to a tile's input
-   * @throws IllegalArgumentException if there are no vectors for the shape
+   * @param tiles the positions of the tiles that it can compute
+   * @param segments the offset of each segment, relative to a tile's input
+   * @throws IllegalArgumentException if there is no vector length for the shape
    */
-  ConvTile tile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints runs);
+  ConvTile tile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints segments);
 
   /**
-   * A kernel that brings weights into the order in which tiles read them.
+   * A kernel that copies weights to the order in which tiles read them.
    *
-   * @param from where each row of weights begins in the source
-   * @param stride words of the source from one channel's weight to the next one's
-   * @param channels of a row, a multiple of four
+   * @param from the index in the source of each row of weights
+   * @param stride words in the source from one channel's weight to the next
+   * @param channels the number of channels of a row, a multiple of four
    */
   Gather gather(Ints from, int stride, int channels);
 
-  /** Brings weights into another order and scales them. */
+  /** Copies weights to another order and scales them. */
   interface Gather {
     /**
      * {@code to[at + i * channels + c] = source[start + from[i] + c * stride] * scales[first + c]}.
      *
-     * @throws IndexOutOfBoundsException if anything lies outside its array
+     * @throws IndexOutOfBoundsException if an access is outside its array
      */
     void run(Floats source, int start, Floats scales, int first, Floats to, int at);
   }

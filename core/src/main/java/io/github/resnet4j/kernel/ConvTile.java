@@ -5,60 +5,61 @@ import static io.github.resnet4j.kernel.Format.FP32;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The micro-kernel of every convolution and matrix product: a few neighbouring output pixels times
- * a block of output channels, kept in registers from the first product to the only store.
+ * The micro-kernel of every convolution and matrix product: a few adjacent output pixels times a
+ * block of output channels. The sums stay in registers from the first product to the single store.
  *
- * <p>The input is read in <em>runs</em> of consecutive floats: a run is the channels of one pixel
- * (one block of them), or, where the input has few channels, a whole row of the window. For every
- * float of a run there is one row of weights, {@link Shape#channels} wide.
+ * <p>The input is read in <em>segments</em> of consecutive floats: a segment contains the channels
+ * of one pixel (one block of them) or, if the input has few channels, a whole row of the window.
+ * For every float of a segment there is one row of weights, {@link Shape#channels} wide.
  *
  * <pre>{@code
  * acc[p][c] = bias[c] (+ residual[p][c])
- * for run r, for i in [0, run):  acc[p][c] = fma(in[runs[r] + p * pixelStride + i], w[r][i][c], acc[p][c])
+ * for segment s, for i in [0, segment):
+ *   acc[p][c] = fma(in[segments[s] + p * pixelStride + i], w[s][i][c], acc[p][c])
  * out[p][c] = acc[p][c]  or  relu(acc[p][c])
  * }</pre>
  *
- * In a convolution of narrow groups that would multiply mostly zeros. There, every lane of a vector
- * belongs to a group of its own ({@link Shape#groups}), and no input is shared between lanes:
+ * In a convolution with narrow groups most of these products would be with zero. Instead, every
+ * lane of a vector belongs to a different group ({@link Shape#groups}), and lanes share no input:
  *
  * <pre>{@code
- * acc[p][v][g] = fma(in[runs[r] + p * pixelStride + i * 16 + g], w[r][i][v][g], acc[p][v][g])
+ * acc[p][v][g] =
+ *     fma(in[segments[s] + p * pixelStride + i * 16 + g], w[s][i][v][g], acc[p][v][g])
  * }</pre>
  *
- * Every accumulator adds its products in this one order with fused multiply-adds, so that all
- * providers, vector lengths and tile sizes give the same bits.
+ * Every accumulator adds its products in this order with fused multiply-adds, so the results are
+ * bit-identical for all providers, vector lengths and tile sizes.
  *
- * <p>Where the input has a narrower {@link Format}, its words take the place of floats: offsets,
- * strides and runs count words, and so do weights, a word of which holds the weights of the input's
- * channels that share a word. A bfloat16 product is a sum over two channels, the second one's
- * first, with what is denormal taken for zero. Whole numbers are summed exactly, and then scaled:
+ * <p>If the input has a narrower {@link Format}, its words take the place of floats: offsets,
+ * strides and segments count words, and so do weights. A word of weights holds the weights of the
+ * input channels that share a word. A bfloat16 product is a sum over two channels, the second one
+ * first; denormals are treated as zero. Integers are summed exactly and then scaled:
  *
  * <pre>{@code
  * acc[p][c] = sum of in[…] * w[…]
  * y = fma(acc[p][c], scale[c], bias[c])  (, fma(residual[p][c], factor[c], y))
  * }</pre>
  *
- * There, the scales of all of a tile's channels follow its biases, and the factors follow the
- * scales.
+ * Here the scales of all channels of the tile follow its biases, and the factors follow the scales.
  */
 public interface ConvTile {
-  /** In a grouped tile: floats from one channel of a group to its next one. */
+  /** In a grouped tile: the number of floats from one channel of a group to the next. */
   int GROUP_STRIDE = 16;
 
   /**
-   * What a tile is made for; all of it is constant in the generated code.
+   * The shape of a tile; everything in it is constant in the generated code.
    *
-   * @param pixels output pixels of the tile
-   * @param channels output channels of the tile
-   * @param in what it multiplies
-   * @param out what becomes of the sums
-   * @param groups 0, or how many groups the tile spans: as many as a vector has lanes
-   * @param walk how it goes through its operands
+   * @param pixels the number of output pixels
+   * @param channels the number of output channels
+   * @param in the input
+   * @param out the output
+   * @param groups 0, or the number of groups of the tile: the number of lanes of a vector
+   * @param walk the strides through the operands
    */
   record Shape(int pixels, int channels, Input in, Output out, int groups, Walk walk) {
     /**
-     * @throws IllegalArgumentException if an extent is not positive, a stride negative, or formats
-     *     do not go together
+     * @throws IllegalArgumentException if an extent is not positive, a stride is negative, or the
+     *     formats do not match
      */
     public Shape {
       if (pixels < 1 || channels < 1 || groups < 0) {
@@ -66,39 +67,39 @@ public interface ConvTile {
             "%d pixels of %d channels, %d groups".formatted(pixels, channels, groups));
       }
       Format residual = out.residual;
-      boolean mixed = residual != null && in.format.isWhole() != residual.isWhole();
+      boolean mixed = residual != null && in.format.isInteger() != residual.isInteger();
       boolean ofFloats = in.format.isFloat() && out.format.isFloat();
       boolean ofGroups = groups > 0 && !ofFloats;
-      boolean strolls = !walk.equals(Walk.dense(channels, groups)) && !ofFloats;
-      if (mixed || ofGroups || strolls) {
+      boolean isStrided = !walk.equals(Walk.dense(channels, groups)) && !ofFloats;
+      if (mixed || ofGroups || isStrided) {
         throw new IllegalArgumentException(
             "%s and residuals of %s to %s, %d groups"
                 .formatted(in.format, residual, out.format, groups));
       }
     }
 
-    /** A tile whose weights lie one behind the other. */
+    /** A tile with contiguous weights. */
     public Shape(int pixels, int channels, Input in, Output out) {
       this(pixels, channels, in, out, 0, Walk.dense(channels, 0));
     }
 
     /**
-     * A tile of narrow groups, a group in each lane of a vector.
+     * A tile of narrow groups, one group per lane of a vector.
      *
-     * @param groups as many as a vector has lanes
+     * @param groups the number of lanes of a vector
      */
     public static Shape ofGroups(int pixels, int channels, Input in, Output out, int groups) {
       return new Shape(pixels, channels, in, out, groups, Walk.dense(channels, groups));
     }
 
     /**
-     * A tile of a weight gradient: its pixels are neighbouring input channels, its runs rows of
-     * pixels, its weights the gradient of the output, and it adds to what is there.
+     * A tile of a weight gradient: its pixels are adjacent input channels, its segments are rows of
+     * pixels, its weights are the gradient of the output, and it adds to the existing values.
      *
-     * @param inputs input channels of the tile
-     * @param channels output channels of the tile
-     * @param step words from one pixel's input to the next one's
-     * @param gradient of the output, whose row is a run
+     * @param inputs the number of input channels
+     * @param channels the number of output channels
+     * @param step words from one pixel's input to the next
+     * @param gradient the plane of the output's gradient, whose rows are segments
      */
     public static Shape ofWeightGradient(int inputs, int channels, int step, Plane gradient) {
       int columns = gradient.columns();
@@ -112,74 +113,80 @@ public interface ConvTile {
           new Walk(step, pixel, gradient.rowStride() - columns * pixel));
     }
 
-    /** Words of the weights, from the first to the last of so many runs. */
-    long weightSpan(int runs) {
-      return runs == 0
+    /** The number of words of the weights from the first to the last of the segments. */
+    long weightSpan(int segments) {
+      return segments == 0
           ? 0
-          : (runs - 1L) * (in.run * (long) walk.row + walk.gap)
-              + (in.run - 1L) * walk.row
+          : (segments - 1L) * (in.segment * (long) walk.row + walk.gap)
+              + (in.segment - 1L) * walk.row
               + channels;
     }
 
-    /** Words of an input, from the first to the last of a tile's last run. */
+    /** The number of words of an input from the first to the last of a tile's last segment. */
     long inputSpan(int lanes) {
-      return (pixels - 1L) * in.pixelStride + (in.run - 1L) * walk.step + (groups > 0 ? lanes : 1);
+      return (pixels - 1L) * in.pixelStride
+          + (in.segment - 1L) * walk.step
+          + (groups > 0 ? lanes : 1);
     }
 
-    /** Whether floats are all that it reads and writes. */
+    /** Whether all operands are floats. */
     boolean isFloat() {
       return in.format.isFloat()
           && out.format == FP32
           && (out.residual == null || out.residual.isFloat());
     }
 
-    /** Floats that belong to an output channel beside the weights: bias, or bias, scale, factor. */
+    /**
+     * The number of floats stored for an output channel beside the weights: bias, or bias, scale
+     * and factor.
+     */
     public static int constants(Format in) {
-      return in.isWhole() ? 3 : 1;
+      return in.isInteger() ? 3 : 1;
     }
 
-    /** Vectors of {@code lanes} floats of one pixel's results. */
+    /** The number of vectors of {@code lanes} floats of one pixel's results. */
     int vectors(int lanes) {
       return channels / lanes;
     }
 
-    /** Channels from one vector of a pixel's results to the next one. */
+    /** The number of channels from one vector of a pixel's results to the next. */
     int spacing(int lanes) {
       return groups > 0 ? GROUP_STRIDE : lanes;
     }
   }
 
   /**
-   * What a tile multiplies.
+   * The input of a tile.
    *
-   * @param format what the input consists of; {@link Format#S8} has no products
-   * @param pixelStride words from one pixel's input to the next one's
-   * @param run words of a run; in a grouped tile, channels of a group in a run
+   * @param format the format of the input; {@link Format#S8} is not supported
+   * @param pixelStride words from one pixel's input to the next
+   * @param segment the number of words of a segment; in a grouped tile, the channels of a group in
+   *     a segment
    */
-  record Input(Format format, int pixelStride, int run) {
+  record Input(Format format, int pixelStride, int segment) {
     /**
-     * @throws IllegalArgumentException if there are no products or the run is empty
+     * @throws IllegalArgumentException if the format is not supported or the segment is empty
      */
     public Input {
-      if (format == Format.S8 || pixelStride < 0 || run < 1) {
+      if (format == Format.S8 || pixelStride < 0 || segment < 1) {
         throw new IllegalArgumentException(
-            "runs of %d %s, pixels %d apart".formatted(run, format, pixelStride));
+            "segments of %d %s, pixels %d apart".formatted(segment, format, pixelStride));
       }
     }
   }
 
   /**
-   * What becomes of a tile's sums.
+   * The output of a tile.
    *
-   * @param format what the output will consist of
-   * @param pixelStride words from one pixel's output to the next one's
-   * @param residual what the residual consists of, or null if there is none; its pixels hold as
-   *     many channels as the output's
-   * @param relu whether negative results become zero
+   * @param format the format of the output
+   * @param pixelStride words from one pixel's output to the next
+   * @param residual the format of the residual, or null if there is none; its pixels hold as many
+   *     channels as the output's
+   * @param relu whether a ReLU is applied
    */
   record Output(Format format, int pixelStride, @Nullable Format residual, boolean relu) {
     /**
-     * @throws IllegalArgumentException if results may be negative that the format cannot hold
+     * @throws IllegalArgumentException if results may be negative and the format is unsigned
      */
     public Output {
       if (pixelStride < 0 || (format == Format.U8 && !relu)) {
@@ -188,22 +195,22 @@ public interface ConvTile {
       }
     }
 
-    /** Words from one pixel's residual to the next one's. */
+    /** Words from one pixel's residual to the next. */
     int residualStride() {
       return residual == null ? 0 : pixelStride * format.perWord() / residual.perWord();
     }
   }
 
   /**
-   * How a tile goes through its operands; all in words.
+   * The strides through a tile's operands, in words.
    *
-   * @param step from one word of a run to the next one
-   * @param row from one row of weights to the next one
-   * @param gap what lies between the rows of one run and those of the next
+   * @param step from one word of a segment to the next
+   * @param row from one row of weights to the next
+   * @param gap between the rows of one segment and those of the next
    */
   record Walk(int step, int row, int gap) {
     /**
-     * @throws IllegalArgumentException if a distance is negative
+     * @throws IllegalArgumentException if a stride is negative
      */
     public Walk {
       if (step < 0 || row < 0 || gap < 0) {
@@ -212,44 +219,44 @@ public interface ConvTile {
       }
     }
 
-    /** Through runs and weights without gaps. */
+    /** Segments and weights without gaps. */
     static Walk dense(int channels, int groups) {
       return new Walk(groups > 0 ? GROUP_STRIDE : 1, channels, 0);
     }
   }
 
   /**
-   * Where tiles lie, each relative to a place that {@link #run} is given.
+   * The positions of tiles, relative to indices given to {@link #run}.
    *
-   * @param in where the first pixel's input begins
-   * @param out where the first pixel's output goes
-   * @param residual where the first pixel's residual lies; unused without residual
+   * @param in the first pixel's input
+   * @param out the first pixel's output
+   * @param residual the first pixel's residual; unused without residual
    */
   record Tiles(Ints in, Ints out, Ints residual) {
-    /** One tile, right at the places that {@link ConvTile#run} is given. */
+    /** One tile at the indices given to {@link ConvTile#run}. */
     public static final Tiles ONE = new Tiles(Ints.of(0), Ints.of(0), Ints.of(0));
   }
 
   /**
-   * What a tile adds up.
+   * The range of a tile's sum.
    *
-   * @param firstRun the first run's index
-   * @param endRun the index after the last run's
-   * @param biasAt where the bias of the tile's first channel lies among the weights: what the sum
-   *     begins with
+   * @param firstSegment the index of the first segment
+   * @param endSegment the index after the last segment
+   * @param biasAt the index among the weights of the bias of the tile's first channel, with which
+   *     the sum starts
    */
-  record Reduction(int firstRun, int endRun, int biasAt) {}
+  record Reduction(int firstSegment, int endSegment, int biasAt) {}
 
   /**
-   * Computes the tiles {@code [first, end)}, which share their weights.
+   * Computes the tiles {@code [first, end)}, which use the same weights.
    *
    * @param arena holds input, residual and output
-   * @param in what the tiles' inputs are relative to
-   * @param out what the tiles' outputs are relative to
-   * @param residual what the tiles' residuals are relative to; unused without residual
+   * @param in the index to which the inputs are relative
+   * @param out the index to which the outputs are relative
+   * @param residual the index to which the residuals are relative; unused without residual
    * @param weights holds weights and bias
-   * @param weightAt where the first run's weights begin
-   * @throws IndexOutOfBoundsException if anything lies outside its array
+   * @param weightAt the index of the first segment's weights
+   * @throws IndexOutOfBoundsException if an access is outside its array
    */
   void run(
       Floats arena,

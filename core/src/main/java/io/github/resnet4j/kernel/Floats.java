@@ -4,14 +4,14 @@ import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
 
 /**
- * An array as kernels take it: beside it, made once and not at each call, the segment by which
- * machine code is given its address.
+ * An array for kernels, together with the memory segment that passes its address to machine code;
+ * the segment is created only once.
  */
 public final class Floats {
   final float[] values;
   private final MemorySegment segment;
 
-  /** In guard mode, and null otherwise. */
+  /** Only in guard mode, else null. */
   private final @Nullable ThreadLocal<Guard.Copy> copies;
 
   private Floats(float[] values) {
@@ -25,15 +25,15 @@ public final class Floats {
     return new Floats(values);
   }
 
-  /** What machine code works on, until {@link #leave}. */
+  /** The memory that machine code uses, until {@link #leave}. */
   MemorySegment enter() {
     return copies == null ? segment : copies.get().take(values);
   }
 
-  /** Makes what machine code wrote the array's content. */
+  /** Copies what machine code wrote to the array, in guard mode. */
   void leave() {
     if (copies != null) {
-      copies.get().giveBack(values);
+      copies.get().writeBack(values);
     }
   }
 

@@ -1,23 +1,23 @@
 package io.github.resnet4j.kernel;
 
 /**
- * How numbers lie in an array of floats, which is then an array of words of four bytes: a word
+ * The format of values in an array of floats, whose elements are then words of four bytes: a word
  * holds one, two or four consecutive channels, the first in its lowest bits.
  */
 public enum Format {
-  /** A float. */
+  /** Single precision. */
   FP32(1),
 
-  /** A float that has been rounded to what {@link #BF16} can hold. */
+  /** Single precision with a value that {@link #BF16} represents exactly. */
   ROUNDED(1),
 
   /** The upper half of a float (bfloat16): its range, and 8 bits of precision. */
   BF16(2),
 
-  /** A whole number from 0 to 255. */
+  /** An integer from 0 to 255. */
   U8(4),
 
-  /** A whole number from -128 to 127. */
+  /** An integer from -128 to 127. */
   S8(4);
 
   private final int perWord;
@@ -26,26 +26,26 @@ public enum Format {
     this.perWord = perWord;
   }
 
-  /** Numbers of a word. */
+  /** The number of values per word. */
   public int perWord() {
     return perWord;
   }
 
-  /** Whether a number is a float in a word of its own. */
+  /** Whether a value is a float in a word of its own. */
   public boolean isFloat() {
     return perWord == 1;
   }
 
-  /** Whether numbers are whole, and mean something by a scale only. */
-  public boolean isWhole() {
+  /** Whether values are integers, which have a scale. */
+  public boolean isInteger() {
     return perWord == 4;
   }
 
   /**
-   * Reads a number.
+   * Reads a value.
    *
-   * @param at the word that holds the first of the numbers
-   * @param index which of them
+   * @param at the index of the word that holds the first value
+   * @param index the index of the value
    */
   public float get(float[] words, int at, int index) {
     float word = words[at + index / perWord];
@@ -61,7 +61,7 @@ public enum Format {
     };
   }
 
-  /** Writes a number, rounded to the nearest that the format has (of two the even one). */
+  /** Writes a value, rounded half to even. */
   public void put(float[] words, int at, int index, float value) {
     int place = at + index / perWord;
     if (isFloat()) {
@@ -84,7 +84,7 @@ public enum Format {
     };
   }
 
-  /** The nearest number of bfloat16, of two the even one. */
+  /** The nearest bfloat16 value, rounded half to even. */
   public static float rounded(float value) {
     int bits = Float.floatToRawIntBits(value);
     if (Float.isNaN(value)) {

@@ -5,9 +5,9 @@ import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 
 /**
- * A mode for those who work on machine code, {@code -Dresnet4j.guard=true}: kernels get copies of
- * their operands that lie exactly between two pages without any access. A read or write beside an
- * operand then ends the JVM at that instruction. Slow; the copies are never freed. POSIX only.
+ * A debugging mode for machine code, {@code -Dresnet4j.guard=true}: kernels get copies of their
+ * operands that lie exactly between two inaccessible pages. An access outside an operand then ends
+ * the JVM at that instruction. Slow; the copies are never freed. POSIX only.
  */
 final class Guard {
   static final boolean ON = Boolean.getBoolean("resnet4j.guard");
@@ -15,26 +15,26 @@ final class Guard {
   private Guard() {}
 
   /**
-   * A thread's own copy of an array. Several threads may run kernels on parts of one array at the
-   * same time, so only the words that a kernel changed are written back.
+   * A thread's copy of an array. Several threads may run kernels on different ranges of one array
+   * concurrently, so only the words that a kernel changed are written back.
    *
-   * @param segment what machine code works on
-   * @param before its words when the kernel started
+   * @param segment the memory that machine code uses
+   * @param before the words before the kernel ran
    */
   record Copy(MemorySegment segment, int[] before) {
     static Copy of(int words) {
-      return new Copy(MachineCode.betweenForbiddenPages(4L * words), new int[words]);
+      return new Copy(MachineCode.betweenGuardPages(4L * words), new int[words]);
     }
 
-    /** Takes the array's content. */
+    /** Copies the array. */
     MemorySegment take(float[] values) {
       MemorySegment.copy(values, 0, segment, ValueLayout.JAVA_FLOAT_UNALIGNED, 0, values.length);
       MemorySegment.copy(segment, ValueLayout.JAVA_INT_UNALIGNED, 0, before, 0, values.length);
       return segment;
     }
 
-    /** Writes back what has changed since. */
-    void giveBack(float[] values) {
+    /** Writes the changed words back. */
+    void writeBack(float[] values) {
       for (int i = 0; i < before.length; i++) {
         int word = segment.get(ValueLayout.JAVA_INT_UNALIGNED, 4L * i);
         if (word != before[i]) {
@@ -45,8 +45,8 @@ final class Guard {
   }
 
   /**
-   * Calls a kernel with copies of its operands: slices of arrays, each of what the kernel may
-   * touch.
+   * Calls a kernel with copies of its operands: slices of arrays, each exactly as large as the
+   * kernel may access.
    */
   static void call(
       MethodHandle caller,
@@ -58,7 +58,7 @@ final class Guard {
       throws Throwable {
     var copies = new MemorySegment[operands.length];
     for (int i = 0; i < copies.length; i++) {
-      copies[i] = MachineCode.betweenForbiddenPages(operands[i].byteSize());
+      copies[i] = MachineCode.betweenGuardPages(operands[i].byteSize());
       copies[i].copyFrom(operands[i]);
     }
     caller.invokeExact(
@@ -70,7 +70,7 @@ final class Guard {
 
   /** A copy of a list that never changes. */
   static MemorySegment copyOf(int[] values) {
-    MemorySegment copy = MachineCode.betweenForbiddenPages(4L * values.length);
+    MemorySegment copy = MachineCode.betweenGuardPages(4L * values.length);
     MemorySegment.copy(values, 0, copy, ValueLayout.JAVA_INT_UNALIGNED, 0, values.length);
     return copy;
   }

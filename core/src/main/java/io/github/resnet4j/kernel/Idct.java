@@ -22,15 +22,15 @@ final class Idct {
   static final int F_3_072 = 25172;
 
   /**
-   * Up to this sum of a block's absolute coefficients no value leaves 16 bits after the columns (4
-   * · 1.39 · 5,800 = 32,249), so that the 16-bit arithmetic of libjpeg-turbo's SIMD code and this
-   * one agree. Images need about a quarter of it.
+   * Up to this sum of a block's absolute coefficients no value exceeds 16 bits after the columns (4
+   * · 1.39 · 5,800 = 32,249), so that the 16-bit arithmetic of libjpeg-turbo's SIMD code has the
+   * same result. Typical images reach about a quarter of it.
    */
-  private static final int MOST = 5800;
+  private static final int MAX_SUM = 5800;
 
-  private static final int HALF_COLUMNS = 1 << 10;
+  private static final int COLUMN_ROUNDING = 1 << 10;
 
-  /** Keeps the lower half of a pair positive, so that nothing is borrowed from the upper one. */
+  /** Keeps the lower half of a pair positive, so that it does not borrow from the upper half. */
   private static final int OFFSET = 1 << 30;
 
   private static final long BIAS = (OFFSET + (1L << 17)) * 0x1_0000_0001L;
@@ -48,20 +48,21 @@ final class Idct {
   }
 
   /**
-   * Two rows of the result of the columns in each element: row r in the lower, 7 − r in the upper.
+   * Two rows of the result of the columns in each element: row r in the lower half, 7 − r in the
+   * upper half.
    */
   private final long[] pairs = new long[32];
 
-  /** A sample, as its distance to 128. */
+  /** A sample minus 128, clamped. */
   static byte clamp(int centered) {
     return (byte) Math.max(-128, Math.min(centered, 127));
   }
 
   /**
-   * One block.
+   * Transforms one block.
    *
    * @param block dequantized coefficients by position, 16 bits each
-   * @param mask a bit for every coefficient but DC that was not zero before it was dequantized
+   * @param mask a bit for every coefficient except DC that was not zero before dequantization
    * @param sum at least the sum of the coefficients' absolute values
    */
   void transform(int[] block, long mask, int sum, byte[] samples, int at, int stride) {
@@ -71,7 +72,7 @@ final class Idct {
       for (int row = 0, to = at; row < 8; row++, to += stride) {
         Arrays.fill(samples, to, to + 8, sample);
       }
-    } else if (sum > MOST) {
+    } else if (sum > MAX_SUM) {
       exact(block, (mask >>> 8) == 0, samples, at, stride);
     } else {
       columns(block, mask);
@@ -106,8 +107,8 @@ final class Idct {
     int z1 = (z2 + z3) * F_0_541;
     int even2 = z1 - z3 * F_1_847;
     int even3 = z1 + z2 * F_0_765;
-    int even0 = (block[c] + block[c + 32] << 13) + HALF_COLUMNS;
-    int even1 = (block[c] - block[c + 32] << 13) + HALF_COLUMNS;
+    int even0 = (block[c] + block[c + 32] << 13) + COLUMN_ROUNDING;
+    int even1 = (block[c] - block[c + 32] << 13) + COLUMN_ROUNDING;
     int t0 = block[c + 56];
     int t1 = block[c + 40];
     int t2 = block[c + 24];
@@ -174,7 +175,7 @@ final class Idct {
     }
   }
 
-  /** The rows of a block whose coefficients all lie in its left half. */
+  /** The rows of a block that has coefficients only in its left half. */
   private void leftRows(byte[] samples, int at, int stride) {
     for (int r = 0; r < 4; r++) {
       int p = 8 * r;
@@ -242,7 +243,7 @@ final class Idct {
   }
 
   /**
-   * Blocks of damaged files: what libjpeg-turbo's SIMD code gives where 16 bits overflow. Sums of
+   * Blocks of damaged files: the result of libjpeg-turbo's SIMD code if 16 bits overflow. Sums of
    * inputs wrap around, results are clipped.
    */
   private static void exact(int[] block, boolean onlyFirstRow, byte[] samples, int at, int stride) {

@@ -3,14 +3,14 @@ package io.github.resnet4j.kernel;
 import java.lang.foreign.MemorySegment;
 
 /**
- * A list of numbers that never changes and knows its extremes (zero is among them), so that where a
- * kernel is about to read and write can be checked for the whole list at once.
+ * An immutable list of integers with its minimum and maximum (at most and at least zero), so that
+ * all accesses of a kernel can be checked at once.
  */
 public final class Ints {
   final int[] values;
   final MemorySegment segment;
-  final int least;
-  final int most;
+  final int min;
+  final int max;
 
   private Ints(int[] values) {
     this.values = values;
@@ -21,8 +21,8 @@ public final class Ints {
       low = Math.min(low, value);
       high = Math.max(high, value);
     }
-    this.least = low;
-    this.most = high;
+    this.min = low;
+    this.max = high;
   }
 
   /** A copy of the values. */

@@ -3,66 +3,67 @@ package io.github.resnet4j.kernel;
 import java.util.Optional;
 
 /**
- * The loops that the engine spends its time in, over blocked arrays: {@code block} consecutive
- * words are the channels of one pixel, one, two or four to a word ({@link Format}). Everything of
- * one run lies in one array, the arena.
+ * The inner loops of the engine, over blocked arrays: {@code block} consecutive words are the
+ * channels of one pixel, one, two or four per word ({@link Format}). All operands of a call are in
+ * one array, the arena.
  *
- * <p>A kernel is asked for when a plan is made, with all extents and strides that it will meet
- * ({@link Plane}, {@link ConvTile.Shape}); a run says where its operands begin and allocates
- * nothing. Several threads may run one kernel at the same time.
+ * <p>A kernel is created for a plan, with all its extents and strides ({@link Plane}, {@link
+ * ConvTile.Shape}). A call passes the indices of its operands and allocates nothing. Several
+ * threads may call one kernel concurrently.
  *
- * <p>Providers give the same bits where the order of the additions is fixed ({@link ConvTile}).
+ * <p>All providers give bit-identical results where the order of the additions is fixed ({@link
+ * ConvTile}).
  */
 public interface Kernels {
   /**
-   * The fastest kernels that this JVM offers, chosen once: machine code where the processor has
-   * AVX2 and the JVM lets native code run ({@code --enable-native-access}); else vectors where the
-   * JVM has them and compiles them well; else {@link #scalar} ones, with a warning that says why.
-   * The system property {@code resnet4j.kernels} ({@code auto}, {@code machine}, {@code
-   * machine256}, {@code vector}, {@code scalar}) overrules it.
+   * The fastest kernels that this JVM supports, chosen once: machine code if the processor has AVX2
+   * and the JVM allows native code ({@code --enable-native-access}); else vectors if the JVM has
+   * the Vector API and compiles it well; else {@link #scalar} ones, with a warning that names the
+   * reason. The system property {@code resnet4j.kernels} ({@code auto}, {@code machine}, {@code
+   * machine256}, {@code vector}, {@code scalar}) overrides the choice.
    *
-   * @throws IllegalArgumentException if the property asks for what this JVM does not have
+   * @throws IllegalArgumentException if the property names kernels that this JVM does not support
    */
   static Kernels best() {
     return Providers.chosen();
   }
 
   /**
-   * Machine code, which needs no warming up, where processor and JVM permit it; empty also if the
-   * system property asks for others.
+   * Machine code, which needs no warm-up, if processor and JVM support it; also empty if the system
+   * property names other kernels.
    */
   static Optional<Kernels> machine() {
     return Providers.machine();
   }
 
-  /** Plain loops: the twin of the others, for comparison and for a run too short to warm up for. */
+  /** Plain loops: the reference for the others, and for runs that are too short for a warm-up. */
   static Kernels scalar() {
     return new ScalarKernels();
   }
 
-  /** What runs here, for people: {@code vector, 512 bit}. */
+  /** A description for users: {@code vector, 512 bit}. */
   String name();
 
-  /** Floats of a vector. */
+  /** The number of floats of a vector. */
   int lanes();
 
-  /** The most vectors of output channels that a tile has for each pixel. */
-  int mostVectors();
+  /** The largest number of vectors of output channels per pixel of a tile. */
+  int maxVectors();
 
-  /** How many vectors of results a tile keeps in registers: pixels times vectors. */
+  /** The number of vectors of results that a tile keeps in registers: pixels times vectors. */
   int accumulators();
 
   /** Whether a compiled plan on these kernels is faster than the reference forward pass. */
-  boolean isFast();
+  boolean isOptimized();
 
   /**
-   * Whether there are instructions for tiles that read or write this format. Where there are not,
-   * plain loops give the same results, slowly.
+   * Whether there are instructions for tiles that read or write this format. Otherwise plain loops
+   * compute the same results, slowly.
    */
-  boolean has(Format format);
+  boolean supports(Format format);
 
-  /** Whether tiles that read this format do more in the same time than those that read floats. */
-  boolean gainsBy(Format in);
+  /** Whether tiles that read this format are faster than those that read floats. */
+  boolean isFasterWith(Format in);
 
   /** Convolutions and matrix products. */
   ConvKernels conv();
@@ -77,14 +78,16 @@ public interface Kernels {
   NormKernels norm();
 
   /**
-   * Runs the kernels that only training uses once, small, and compares them with the scalar twin's.
+   * Runs the kernels that only training uses once, on small operands, and compares them with the
+   * scalar kernels.
    *
    * @throws IllegalStateException if they differ
    */
   default void testForTraining() {
     SelfTest.trainingFailure(this)
         .ifPresent(failure -> {
-          throw new IllegalStateException(failure + "; -Dresnet4j.kernels=vector takes others");
+          throw new IllegalStateException(
+              failure + "; use -Dresnet4j.kernels=vector for other kernels");
         });
   }
 }

@@ -21,11 +21,11 @@ import java.util.Optional;
 import java.util.Set;
 
 /**
- * Executable memory, what the processor can do, and the conventions of a call. Nowhere else does
- * the project touch memory that Java does not guard.
+ * Executable memory, processor features and calling conventions. No other class accesses memory
+ * outside Java's checks.
  *
- * <p>Memory is never writable and executable at once: it is written, then sealed. It is kept as
- * long as the process lives, since kernels are made once for each shape.
+ * <p>Memory is never writable and executable at the same time: it is written, then protected. It is
+ * never freed, since kernels are generated once for each shape.
  */
 final class MachineCode {
   private static final boolean WINDOWS =
@@ -52,15 +52,15 @@ final class MachineCode {
   // --- executable memory ------------------------------------------------------------------------
 
   /**
-   * Copies code to memory that can be executed.
+   * Copies code to executable memory.
    *
-   * @throws UnsupportedOperationException if the system does not give such memory
+   * @throws UnsupportedOperationException if the system provides no such memory
    */
   static MemorySegment install(byte[] code) {
     long size = Math.ceilDiv(code.length, PAGE) * PAGE;
     try {
       MemorySegment memory = (WINDOWS ? Windows.allocate(size) : Posix.allocate(size));
-      memory.fill((byte) 0xCC); // int3: what runs past its end stops
+      memory.fill((byte) 0xCC); // int3: stops execution past the end
       MemorySegment.copy(code, 0, memory, JAVA_BYTE, 0, code.length);
       if (WINDOWS) {
         Windows.seal(memory);
@@ -74,13 +74,14 @@ final class MachineCode {
   }
 
   /**
-   * Memory that ends where a page begins which nobody may touch, and begins behind another one.
+   * Memory that ends at the start of an inaccessible page, with another inaccessible page before
+   * it.
    *
    * @throws UnsupportedOperationException on Windows
    */
-  static MemorySegment betweenForbiddenPages(long size) {
+  static MemorySegment betweenGuardPages(long size) {
     if (WINDOWS) {
-      throw new UnsupportedOperationException("guard pages are made for POSIX only");
+      throw new UnsupportedOperationException("guard pages are supported on POSIX only");
     }
     long pages = Math.ceilDiv(size, PAGE) * PAGE;
     try {
@@ -114,14 +115,14 @@ final class MachineCode {
               MMAP.invokeExact(
                   0L, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L);
       if (address == -1) {
-        throw new UnsupportedOperationException("the system gives no memory for machine code");
+        throw new UnsupportedOperationException("the system provides no memory for machine code");
       }
       return MemorySegment.ofAddress(address).reinterpret(size);
     }
 
     static void seal(MemorySegment memory) throws Throwable {
       if (!protect(memory, PROT_READ | PROT_EXEC)) {
-        throw new UnsupportedOperationException("the system does not let memory be executed");
+        throw new UnsupportedOperationException("the system does not allow executable memory");
       }
     }
 
@@ -148,7 +149,7 @@ final class MachineCode {
       long address =
           (long) VIRTUAL_ALLOC.invokeExact(0L, size, MEM_COMMIT_AND_RESERVE, PAGE_READWRITE);
       if (address == 0) {
-        throw new UnsupportedOperationException("the system gives no memory for machine code");
+        throw new UnsupportedOperationException("the system provides no memory for machine code");
       }
       return MemorySegment.ofAddress(address).reinterpret(size);
     }
@@ -161,7 +162,7 @@ final class MachineCode {
                 VIRTUAL_PROTECT.invokeExact(
                     memory.address(), memory.byteSize(), PAGE_EXECUTE_READ, before);
         if (done == 0) {
-          throw new UnsupportedOperationException("the system does not let memory be executed");
+          throw new UnsupportedOperationException("the system does not allow executable memory");
         }
       }
     }
@@ -170,8 +171,8 @@ final class MachineCode {
   // --- calls ------------------------------------------------------------------------------------
 
   /**
-   * A handle for functions of so many pointers to Java arrays, then so many longs; its first
-   * argument is the code. Calls must be short: the garbage collector waits for them.
+   * A handle for functions with pointers to Java arrays, then longs; its first argument is the
+   * code. Calls must be short, since the garbage collector waits for them.
    */
   static MethodHandle caller(int pointers, int longs) {
     MemoryLayout[] parameters = new MemoryLayout[pointers + longs];
@@ -182,7 +183,7 @@ final class MachineCode {
         .downcallHandle(FunctionDescriptor.ofVoid(parameters), Linker.Option.critical(true));
   }
 
-  /** Refuses what does not lie within an array; nothing else stands between a kernel and memory. */
+  /** Checks that a range is within an array; kernels make no other checks. */
   static void check(Floats array, long from, long end) {
     int size = array.values.length;
     if (from < 0 || from > size || end > size) {
@@ -190,7 +191,7 @@ final class MachineCode {
     }
   }
 
-  /** What a method handle's call can throw, as what it is. */
+  /** Converts what a method handle's call can throw. */
   static RuntimeException unexpected(Throwable e) {
     return switch (e) {
       case RuntimeException runtime -> runtime;
@@ -200,15 +201,15 @@ final class MachineCode {
   }
 
   /**
-   * A function's frame. Whatever the system's convention, its first six parameters come in RDI,
-   * RSI, RDX, RCX, R8 and R9 and the others from {@link #parameter}; all other registers are free.
+   * A function's stack frame. With every calling convention, the first six parameters are in RDI,
+   * RSI, RDX, RCX, R8 and R9 and the others in {@link #parameter}; all other registers are free.
    */
   static final class Frame {
     private static final Reg[] SAVED = {
       Reg.RBX, Reg.RBP, Reg.R12, Reg.R13, Reg.R14, Reg.R15, Reg.RDI, Reg.RSI
     };
-    private static final int SYSTEM_V_SAVED = 6; // of them
-    private static final int XMM_BYTES = 160; // Windows wants xmm6 to xmm15 back
+    private static final int SYSTEM_V_SAVED = 6; // the first of them
+    private static final int XMM_BYTES = 160; // xmm6 to xmm15 are callee-saved on Windows
 
     private final VectorAssembler code;
     private final boolean windows;
@@ -220,7 +221,7 @@ final class MachineCode {
       this.vectors = vectors;
     }
 
-    /** Begins a function that uses vectors. */
+    /** Starts a function that uses vectors. */
     static Frame enter(VectorAssembler code) {
       return enter(code, WINDOWS, true);
     }
@@ -250,10 +251,10 @@ final class MachineCode {
       return windows ? SAVED.length : SYSTEM_V_SAVED;
     }
 
-    /** Where a parameter lies, from the seventh (6) on. */
+    /** The memory operand of a parameter, from the seventh (6) on. */
     Assembler.Mem parameter(int index) {
       int pushed = 8 * saved() + 8; // and the return address
-      // Windows leaves room for its first four parameters, which come in registers, too.
+      // Windows reserves space for its first four parameters, although they are in registers.
       return windows
           ? mem(Reg.RSP, XMM_BYTES + pushed + 8 * index)
           : mem(Reg.RSP, pushed + 8 * (index - 6));
@@ -278,11 +279,11 @@ final class MachineCode {
 
   // --- features ---------------------------------------------------------------------------------
 
-  /** What processor and operating system support. */
+  /** Features of the processor that the operating system supports. */
   enum Feature {
     /** AVX2 and FMA: vectors of 256 bits. */
     AVX2,
-    /** Products of bytes in them. */
+    /** Products of bytes in 256-bit vectors. */
     AVX_VNNI,
     /** AVX-512F, BW and VL: vectors of 512 bits. */
     AVX512,
@@ -291,12 +292,13 @@ final class MachineCode {
   }
 
   /**
-   * Why machine code cannot be run here at all, or empty. Asks Java only; nothing native is called.
+   * The reason why machine code is not available, or empty. It checks only Java's settings and
+   * calls no native code.
    */
   static Optional<String> obstacle() {
     if (!System.getProperty("os.arch", "").equals("amd64")
         && !System.getProperty("os.arch", "").equals("x86_64")) {
-      return Optional.of("it is written for x86-64");
+      return Optional.of("it requires an x86-64 processor");
     }
     if (!MachineCode.class.getModule().isNativeAccessEnabled()) {
       return Optional.of("start Java with --enable-native-access=%s".formatted(moduleName()));
@@ -309,7 +311,9 @@ final class MachineCode {
     return module.isNamed() ? module.getName() : "ALL-UNNAMED";
   }
 
-  /** Asks the processor what it has and the operating system what it keeps. */
+  /**
+   * Reads the features of the processor and checks that the operating system saves the registers.
+   */
   static Set<Feature> features() {
     var features = EnumSet.noneOf(Feature.class);
     if (cpuid(0, 0)[0] < 7) {

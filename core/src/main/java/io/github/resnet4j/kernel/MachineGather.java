@@ -7,8 +7,9 @@ import io.github.resnet4j.kernel.Assembler.Label;
 import io.github.resnet4j.kernel.Assembler.Reg;
 
 /**
- * {@link Kernels#gather} in machine code, float by float: most of the time between a file of
- * weights and the first prediction would otherwise go into loops that the JVM has not compiled yet.
+ * {@link ConvKernels#gather} in machine code, float by float. Otherwise most of the time from
+ * loading weights to the first prediction would be spent in loops that the JVM has not compiled
+ * yet.
  */
 final class MachineGather {
   private static final int UNROLLED = 4;
@@ -16,8 +17,9 @@ final class MachineGather {
   private MachineGather() {}
 
   /**
-   * Parameters: source, list, scales, to; then where source, scales and result begin, the count of
-   * the list, the stride, all in bytes, the channels, and where in the list to begin, in bytes.
+   * Parameters: source, list, scales, to; then the offsets of source, scales and result, the length
+   * of the list, the stride, all in bytes, the number of channels, and the offset in the list, in
+   * bytes.
    */
   static byte[] code() {
     final Reg source = Reg.RDI;

@@ -23,12 +23,12 @@ import io.github.resnet4j.kernel.VectorAssembler.Packed;
 import io.github.resnet4j.kernel.VectorAssembler.Shift;
 
 /**
- * {@link JpegKernels#idct} in machine code: two blocks at once, one in each half of a vector. The
- * products are those of libjpeg-turbo's SIMD code, pairs of 16-bit numbers with sums of 32 bits; in
- * the names below x2 is the coefficient (or its column's result) with frequency 2.
+ * {@link JpegKernels#idct} in machine code: two blocks at a time, one in each half of a vector. The
+ * arithmetic is that of libjpeg-turbo's SIMD code: pairs of 16-bit numbers with 32-bit sums. In the
+ * names below x2 is the coefficient (or its column's result) with frequency 2.
  */
 final class MachineIdctCode {
-  /** Pairs of factors: what the lower and the upper number of each pair is multiplied by. */
+  /** Pairs of factors, for the lower and the upper number of each pair. */
   private static final int[][] FACTORS = {
     {F_0_541 + F_0_765, F_0_541}, // x2, x6: even 3
     {F_0_541, F_0_541 - F_1_847}, // x2, x6: even 2
@@ -49,10 +49,10 @@ final class MachineIdctCode {
   private static final int ODD_1 = 6;
   private static final int ODD_2 = 7;
 
-  /** Vectors of constants behind the factors. */
-  private static final int HALF_OF_COLUMNS = 8;
+  /** Vectors of constants after the factors. */
+  private static final int COLUMN_ROUNDING = 8;
 
-  private static final int HALF_OF_ROWS = 9;
+  private static final int ROW_ROUNDING = 9;
   private static final int ALL_BUT_DC = 10;
   private static final int ONE = 11;
 
@@ -76,7 +76,7 @@ final class MachineIdctCode {
 
   private MachineIdctCode() {}
 
-  /** Instructions by the numbers of their registers. */
+  /** Instructions by register number. */
   private void packed(Packed instruction, int to, int a, int b) {
     code.packed(instruction, Vec.ymm(to), Vec.ymm(a), Vec.ymm(b));
   }
@@ -90,8 +90,8 @@ final class MachineIdctCode {
   }
 
   /**
-   * Parameters: coefficients, steps, samples, nothing; then the number of blocks, which is even,
-   * and the stride.
+   * Parameters: coefficients, steps, samples, unused; then the number of blocks, which is even, and
+   * the stride.
    */
   static byte[] code() {
     return new MachineIdctCode().write();
@@ -112,11 +112,11 @@ final class MachineIdctCode {
     code.bind(pair);
     code.lea(LOWER_ROWS, mem(SAMPLES, STRIDE, 4));
     load(dcOnly);
-    int[] columns = transpose(lines(HALF_OF_COLUMNS, COLUMN_BITS));
+    int[] columns = transpose(lines(COLUMN_ROUNDING, COLUMN_BITS));
     for (int i = 0; i < 8; i++) {
       code.vmovups(slot(i), Vec.ymm(columns[i]));
     }
-    storeRows(lines(HALF_OF_ROWS, ROW_BITS));
+    storeRows(lines(ROW_ROUNDING, ROW_BITS));
     next(pair);
     code.cmp(LEFT, LEFT);
     code.jump(Condition.EQUAL, end);
@@ -163,12 +163,12 @@ final class MachineIdctCode {
     return mem(CONSTANTS, index * VECTOR);
   }
 
-  /** Rows, then columns of both blocks; from 8 on sums that wait for their other half. */
+  /** Stack slots: rows, then columns of both blocks; from 8 on partial sums. */
   private static Mem slot(int index) {
     return mem(Reg.RSP, index * VECTOR);
   }
 
-  /** Two blocks, dequantized, to the slots; where they have nothing but DC, jumps. */
+  /** Stores two dequantized blocks in the slots; jumps if they have only DC coefficients. */
   private void load(Label dcOnly) {
     for (int row = 0; row < 8; row++) {
       code.vmovups(Vec.xmm(row), mem(COEFFICIENTS, 16 * row));
@@ -188,8 +188,8 @@ final class MachineIdctCode {
       code.vbroadcasti128(Vec.ymm(t), mem(STEPS, 16 * row));
       packed(Packed.VPMULLW, row, row, t);
     }
-    // Columns of DC only are multiplied by 4 in 16 bits if all of the block's are; it matters where
-    // that overflows.
+    // Columns with only DC are multiplied by 4 in 16 bits only if all columns of the block have
+    // only DC; the difference matters if that overflows.
     packed(Packed.VPCMPEQQ, others, others, ZERO);
     packed(Packed.VPUNPCKLQDQ, t, others, others);
     packed(Packed.VPUNPCKHQDQ, others, others, others);
@@ -203,9 +203,9 @@ final class MachineIdctCode {
   }
 
   /**
-   * The transform of what lies in the slots, in one direction.
+   * Transforms the slots in one direction.
    *
-   * @return where the eight results are, 16 bits each
+   * @return the registers of the eight results, 16 bits each
    */
   private int[] lines(int half, int bits) {
     code.vmovups(Vec.ymm(HALF), constant(half));
@@ -220,7 +220,7 @@ final class MachineIdctCode {
     return lower;
   }
 
-  /** The same for half of each vector, with results of 32 bits. */
+  /** The same for half of each vector, with 32-bit results. */
   private int[] half(Packed unpack, int bits) {
     code.vmovups(Vec.ymm(0), slot(2));
     packed(unpack, 1, 0, slot(6));
@@ -274,17 +274,18 @@ final class MachineIdctCode {
     packed(Packed.VPADDD, to, to, y);
   }
 
-  /** Rows to columns or back, in each half; uses the registers from 8 to 11. */
+  /** Transposes rows and columns in each half; uses registers 8 to 11. */
   private int[] transpose(int[] rows) {
     int[] free = {8, 9, 10, 11};
-    int[] words = new int[8]; // lower halves of two rows each, then the upper ones
+    int[] words = new int[8]; // lower halves of two rows each, then the upper halves
     for (int i = 0; i < 4; i++) {
       interleave(Packed.VPUNPCKLWD, Packed.VPUNPCKHWD, rows[2 * i], rows[2 * i + 1], free[i]);
       words[i] = free[i];
       words[4 + i] = rows[2 * i];
       free[i] = rows[2 * i + 1];
     }
-    int[] doubles = new int[8]; // columns 0, 2, 4 and 6, each with the next: rows 0 to 3, 4 to 7
+    int[] doubles =
+        new int[8]; // columns 0, 2, 4 and 6, each with the next column: rows 0 to 3, 4 to 7
     for (int i = 0; i < 4; i++) {
       int a = words[2 * i];
       int b = words[2 * i + 1];
@@ -306,13 +307,16 @@ final class MachineIdctCode {
     return columns;
   }
 
-  /** The lower halves of a and b to another register, the upper ones to a; b is free then. */
+  /**
+   * Interleaves the lower halves of a and b into another register, and the upper halves into a; b
+   * is free afterwards.
+   */
   private void interleave(Packed lower, Packed upper, int a, int b, int to) {
     packed(lower, to, a, b);
     packed(upper, a, a, b);
   }
 
-  /** Columns of results as rows of bytes. */
+  /** Stores columns of results as rows of bytes. */
   private void storeRows(int[] columns) {
     for (int i = 0; i < 4; i++) {
       packed(Packed.VPACKSSWB, columns[i], columns[i], columns[4 + i]);
@@ -335,7 +339,7 @@ final class MachineIdctCode {
     }
   }
 
-  /** All samples of a block are the same: (4 · DC + 16) / 32. */
+  /** All samples of a block are equal: (4 · DC + 16) / 32. */
   private void storeDc() {
     code.vbroadcasti128(Vec.ymm(1), mem(STEPS));
     packed(Packed.VPMULLW, 0, 0, 1);

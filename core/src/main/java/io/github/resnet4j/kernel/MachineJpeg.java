@@ -6,43 +6,49 @@ import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
- * The loops of a JPEG decoder in machine code for AVX2. Each operand is a slice of exactly what a
- * call may touch, so that making it is the check. What is too narrow for vectors is left to the
- * scalar twin.
+ * The loops of a JPEG decoder in machine code for AVX2. Each operand is a slice of exactly the
+ * accessed range, so creating the slice is the bounds check. Rows that are too short for vectors
+ * are processed by plain loops.
  */
 final class MachineJpeg implements JpegKernels {
-  /** Blocks of a call: some 40 µs, since the garbage collector waits for it. */
-  private static final int BLOCKS_OF_A_CALL = 2048;
+  /** The number of blocks per call: about 40 µs, since the garbage collector waits for it. */
+  private static final int MAX_BLOCKS_PER_CALL = 2048;
 
-  private final ScalarJpeg twin = new ScalarJpeg();
+  private final ScalarJpeg scalar = new ScalarJpeg();
 
-  /** Loaded where machine code is used only. */
+  /** Loaded only if machine code is used. */
   private static final class Code {
-    /** As many parameters as another kernel has: a new caller takes a cold JVM 3 ms. */
+    /**
+     * The same number of parameters as another kernel: a new method handle takes 3 ms in a cold
+     * JVM.
+     */
     static final MethodHandle CALLER = MachineCode.caller(4, 7);
 
     static final MemorySegment IDCT = MachineCode.install(MachineIdctCode.code());
-    static final MemorySegment WIDEN = MachineCode.install(MachineRowsCode.widen());
+    static final MemorySegment UPSAMPLE = MachineCode.install(MachineRowsCode.upsample());
     static final MemorySegment RGB = MachineCode.install(MachineRowsCode.rgb());
     static final MemorySegment INTERLEAVE = MachineCode.install(MachineRowsCode.interleave());
-    static final boolean AGREES = agreesWithTwin();
+    static final boolean MATCHES_SCALAR = matchesScalar();
   }
 
-  /** Pixels that a cold JVM decodes by plain loops sooner than it is ready for machine code. */
-  private static final long FEW_PIXELS = 1 << 22;
+  /**
+   * The number of pixels that a cold JVM decodes with plain loops in less time than machine code
+   * needs to initialize.
+   */
+  private static final long MIN_PIXELS = 1 << 22;
 
   private static final AtomicLong PIXELS = new AtomicLong();
 
   /**
-   * Whether machine code works here and gives what the twin does. The first images are not worth
-   * finding out, unless something else has.
+   * Whether machine code works here and has the same results as plain loops. It is not tested for
+   * the first images, unless another kernel has initialized machine code.
    *
-   * @param pixels what is to be decoded
+   * @param pixels the number of pixels of the image
    */
   static boolean isUsable(long pixels) {
-    return (Providers.expectsMachine() || PIXELS.addAndGet(pixels) > FEW_PIXELS)
+    return (Providers.expectsMachine() || PIXELS.addAndGet(pixels) > MIN_PIXELS)
         && Providers.machine().isPresent()
-        && Code.AGREES;
+        && Code.MATCHES_SCALAR;
   }
 
   @Override
@@ -56,12 +62,12 @@ final class MachineJpeg implements JpegKernels {
       int at,
       int stride) {
     if (blocks < 2) {
-      twin.idct(coefficients, nonZero, from, blocks, steps, samples, at, stride);
+      scalar.idct(coefficients, nonZero, from, blocks, steps, samples, at, stride);
       return;
     }
     int even = blocks & ~1;
-    for (int i = 0; i < even; i += BLOCKS_OF_A_CALL) {
-      int count = Math.min(BLOCKS_OF_A_CALL, even - i);
+    for (int i = 0; i < even; i += MAX_BLOCKS_PER_CALL) {
+      int count = Math.min(MAX_BLOCKS_PER_CALL, even - i);
       pairs(coefficients, from + i, count, steps, samples, at + 8 * i, stride);
     }
     if (blocks > even) {
@@ -88,30 +94,30 @@ final class MachineJpeg implements JpegKernels {
   }
 
   @Override
-  public void widen(byte[] samples, int at, int width, byte[] to) {
-    if (width < MachineRowsCode.SAMPLES_AT_ONCE + 2) {
-      twin.widen(samples, at, width, to);
+  public void upsample(byte[] samples, int at, int width, byte[] to) {
+    if (width < MachineRowsCode.SAMPLES_PER_ITERATION + 2) {
+      scalar.upsample(samples, at, width, to);
     } else {
-      widen(samples, at, at, width, to, 4, 8);
+      upsample(samples, at, at, width, to, 4, 8);
     }
   }
 
   @Override
-  public void widen(byte[] samples, int near, int far, int width, byte[] to) {
-    if (width < MachineRowsCode.SAMPLES_AT_ONCE + 2) {
-      twin.widen(samples, near, far, width, to);
+  public void upsample(byte[] samples, int near, int far, int width, byte[] to) {
+    if (width < MachineRowsCode.SAMPLES_PER_ITERATION + 2) {
+      scalar.upsample(samples, near, far, width, to);
     } else {
-      widen(samples, near, far, width, to, 8, 7);
+      upsample(samples, near, far, width, to, 8, 7);
     }
   }
 
-  private static void widen(
+  private static void upsample(
       byte[] samples, int near, int far, int width, byte[] to, int leftBias, int rightBias) {
     MemorySegment nearRow = slice(samples, near, width);
     MemorySegment farRow = slice(samples, far, width);
     MemorySegment result = slice(to, 0, 2L * width);
     call(
-        Code.WIDEN,
+        Code.UPSAMPLE,
         nearRow,
         farRow,
         result,
@@ -133,8 +139,8 @@ final class MachineJpeg implements JpegKernels {
   @Override
   public void rgb(
       byte[] y, int yAt, byte[] cb, int cbAt, byte[] cr, int crAt, int width, byte[] rgb, int to) {
-    if (width < MachineRowsCode.PIXELS_AT_ONCE) {
-      twin.rgb(y, yAt, cb, cbAt, cr, crAt, width, rgb, to);
+    if (width < MachineRowsCode.PIXELS_PER_ITERATION) {
+      scalar.rgb(y, yAt, cb, cbAt, cr, crAt, width, rgb, to);
       return;
     }
     pixels(Code.RGB, y, yAt, cb, cbAt, cr, crAt, width, rgb, to);
@@ -143,8 +149,8 @@ final class MachineJpeg implements JpegKernels {
   @Override
   public void interleave(
       byte[] r, int rAt, byte[] g, int gAt, byte[] b, int bAt, int width, byte[] rgb, int to) {
-    if (width < MachineRowsCode.PIXELS_AT_ONCE) {
-      twin.interleave(r, rAt, g, gAt, b, bAt, width, rgb, to);
+    if (width < MachineRowsCode.PIXELS_PER_ITERATION) {
+      scalar.interleave(r, rAt, g, gAt, b, bAt, width, rgb, to);
       return;
     }
     pixels(Code.INTERLEAVE, r, rAt, g, gAt, b, bAt, width, rgb, to);
@@ -200,13 +206,13 @@ final class MachineJpeg implements JpegKernels {
     }
   }
 
-  private static boolean agreesWithTwin() {
+  private static boolean matchesScalar() {
     var machine = new MachineJpeg();
-    var twin = new ScalarJpeg();
-    return Arrays.equals(results(machine), results(twin));
+    var scalar = new ScalarJpeg();
+    return Arrays.equals(results(machine), results(scalar));
   }
 
-  /** What a self-test looks at: all kernels, on blocks of all kinds. */
+  /** The results of all kernels for a self-test, on blocks of all kinds. */
   private static byte[] results(JpegKernels kernels) {
     short[] coefficients = new short[5 * 64];
     short[] steps = new short[64];
@@ -226,9 +232,9 @@ final class MachineJpeg implements JpegKernels {
     byte[] samples = new byte[1024];
     kernels.idct(coefficients, nonZero, 0, 5, steps, samples, 0, 40);
     byte[] row = new byte[80];
-    kernels.widen(samples, 40, 0, 40, row);
+    kernels.upsample(samples, 40, 0, 40, row);
     System.arraycopy(row, 0, samples, 320, 80);
-    kernels.widen(samples, 80, 40, row);
+    kernels.upsample(samples, 80, 40, row);
     kernels.rgb(samples, 0, samples, 320, row, 0, 80, samples, 512);
     kernels.interleave(samples, 512, samples, 0, row, 0, 80, samples, 752);
     return samples;

@@ -5,9 +5,9 @@ import io.github.resnet4j.kernel.Vec.Width;
 import java.util.Set;
 
 /**
- * The kernels as x86-64 machine code that Java writes itself: as fast in their first call as ever
- * after. {@link Assembler} knows the instructions, {@link MachineCode} memory and calls, and each
- * family writes its code and checks what a kernel will read and write before each call.
+ * The kernels as generated x86-64 machine code, which is fast from its first call on. {@link
+ * Assembler} encodes instructions, {@link MachineCode} provides memory and calls. Each family
+ * generates its code and checks the bounds of every call.
  */
 final class MachineKernels implements Kernels {
   private final Width width;
@@ -17,8 +17,8 @@ final class MachineKernels implements Kernels {
   private final NormKernels norm;
 
   /**
-   * @param width of the vectors, 512 or 256 bits; the processor must have them
-   * @param features what else it has
+   * @param width the vector length, 512 or 256 bits, which the processor must support
+   * @param features further features of the processor
    */
   MachineKernels(Width width, Set<Feature> features) {
     var cache = new MachineCache();
@@ -30,14 +30,14 @@ final class MachineKernels implements Kernels {
   }
 
   /**
-   * Refuses a block that is not whole vectors.
+   * Checks that a block consists of whole vectors.
    *
-   * @throws IllegalArgumentException if it is not, or longer than any block
+   * @throws IllegalArgumentException if it does not, or is longer than any block
    */
   static void checkBlock(int block, Width width) {
     int lanes = width.lanes();
     if (block < lanes || block % lanes != 0 || block > 64) {
-      throw new IllegalArgumentException("not for blocks of " + block);
+      throw new IllegalArgumentException("unsupported number of channels in a block: " + block);
     }
   }
 
@@ -52,8 +52,8 @@ final class MachineKernels implements Kernels {
   }
 
   @Override
-  public int mostVectors() {
-    return conv.mostVectors();
+  public int maxVectors() {
+    return conv.maxVectors();
   }
 
   @Override
@@ -62,18 +62,18 @@ final class MachineKernels implements Kernels {
   }
 
   @Override
-  public boolean isFast() {
+  public boolean isOptimized() {
     return true;
   }
 
   @Override
-  public boolean has(Format format) {
-    return conv.has(format);
+  public boolean supports(Format format) {
+    return conv.supports(format);
   }
 
   @Override
-  public boolean gainsBy(Format in) {
-    return conv.gainsBy(in);
+  public boolean isFasterWith(Format in) {
+    return conv.isFasterWith(in);
   }
 
   @Override

@@ -11,11 +11,11 @@ import io.github.resnet4j.kernel.Vec.Width;
 import io.github.resnet4j.kernel.VectorAssembler.Comparison;
 
 /**
- * The code of {@link MachineNorm}: passes over pixels whose channels' coefficients stay in
+ * The code of {@link MachineNorm}: passes over pixels, with the channels' coefficients in
  * registers.
  */
 final class MachineNormCode {
-  // Parameters come in the first six of these, see MachineCode.Frame.
+  // The parameters are in the first six of these, see MachineCode.Frame.
   private static final Reg X = Reg.RSI;
   private static final Reg SECOND = Reg.RDX;
   private static final Reg THIRD = Reg.RCX;
@@ -42,14 +42,14 @@ final class MachineNormCode {
     this.vectors = channels(block, width) / width.lanes();
   }
 
-  /** Channels that are done at a time: as many as there are registers for. */
+  /** The number of channels that are processed together: as many as there are registers for. */
   static int channels(int block, Width width) {
     return width == Width.ZMM ? block : Math.min(block, block % 16 == 0 ? 16 : 8);
   }
 
   /**
-   * Parameters: arena; then, in bytes, where x, the second operand, the third, coefficients and
-   * sums begin, the row strides of the three; then rows and columns.
+   * Parameters: arena; then, in bytes, the offsets of x, the second operand, the third,
+   * coefficients and sums, the row strides of the three; then rows and columns.
    */
   static byte[] write(Kind kind, int block, Width width) {
     return new MachineNormCode(kind, block, width).generate();
@@ -134,7 +134,7 @@ final class MachineNormCode {
           code.vfmadd231ps(t, coefficients[2].plus(v), vector(SECOND_AT, v));
         }
         code.vfmadd231ps(t, x, coefficients[0].plus(v));
-        code.vmaxps(t, zero, t); // NaN stays, as does -0
+        code.vmaxps(t, zero, t); // keeps NaN and -0
         code.vmovups(vector(THIRD_AT, v), t);
       }
       case GRADIENT_MOMENTS, GRADIENT_MOMENTS_BY_INPUT, GRADIENT_MOMENTS_BY_OUTPUT -> {

@@ -12,22 +12,22 @@ import io.github.resnet4j.kernel.VectorAssembler.Comparison;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 
-/** Pooling in machine code, for one block and window. */
+/** Pooling in machine code, for one block size and window. */
 final class MachinePool implements PoolKernels {
   private static final MethodHandle MAX = MachineCode.caller(2, 4);
   private static final MethodHandle MAX_GRADIENT = MachineCode.caller(1, 8);
   private static final MethodHandle AVERAGE = MachineCode.caller(2, 6);
 
-  /** Pixels of a window's side, and from one to the next, at most: each is written out. */
-  private static final int MOST = 7;
+  /** The largest window size and stride: the loop over a window is unrolled. */
+  private static final int MAX_WINDOW = 7;
 
-  /** Floats of the shorter vectors. */
+  /** The number of floats of 256-bit vectors. */
   private static final int HALF_LANES = 8;
 
   private final Width width;
   private final MachineCache cache;
 
-  /** For words of few channels. */
+  /** For words with few channels. */
   private final PoolKernels scalar = new ScalarPool();
 
   MachinePool(Width width, MachineCache cache) {
@@ -42,12 +42,12 @@ final class MachinePool implements PoolKernels {
   private record AverageCode(int block) {}
 
   private static void checkWindows(Windows windows) {
-    if (windows.size() > MOST || windows.stride() > MOST) {
-      throw new IllegalArgumentException("not for " + windows);
+    if (windows.size() > MAX_WINDOW || windows.stride() > MAX_WINDOW) {
+      throw new IllegalArgumentException("max pooling is not supported for " + windows);
     }
   }
 
-  /** Words that a row of windows reads. */
+  /** The number of words that a row of windows reads. */
   private static long span(Windows windows, Plane plane, int count) {
     long pixels = (count - 1L) * windows.stride() + windows.size();
     return (windows.size() - 1L) * plane.rowStride() + pixels * plane.block();
@@ -61,7 +61,7 @@ final class MachinePool implements PoolKernels {
       return scalar.max(windows, in, out);
     }
     checkWindows(windows);
-    // Half a long vector, the bytes of 32 channels, is one of the shorter ones.
+    // Half of a 512-bit vector, the bytes of 32 channels, is a 256-bit vector.
     Width own = width == Width.ZMM && block == HALF_LANES ? Width.YMM : width;
     MachineKernels.checkBlock(block, own);
     MemorySegment code =
@@ -148,7 +148,7 @@ final class MachinePool implements PoolKernels {
 
   /**
    * A row of max pooling. Parameters: arena, arena; then from, to, row stride in bytes and the
-   * count of windows.
+   * number of windows.
    */
   private static byte[] max(Format format, int block, Windows windows, Width width) {
     int size = windows.size();
@@ -170,19 +170,21 @@ final class MachinePool implements PoolKernels {
     for (int y = 0; y < size; y++) {
       for (int x = 0; x < size; x++) {
         for (int v = 0; v < vectors; v++) {
-          Vec most = code.vec(v);
+          Vec max = code.vec(v);
           var pixel = mem(row, x * block * Float.BYTES + v * width.bytes());
           if (y == 0 && x == 0) {
-            code.vmovups(most, pixel);
+            code.vmovups(max, pixel);
           } else if (format == Format.BF16) {
-            code.vpmaxuw(most, most, pixel); // in order as whole numbers are, and NaN above all
-          } else if (format.isWhole()) {
-            code.vpmaxub(most, most, pixel);
+            code.vpmaxuw(
+                max, max,
+                pixel); // bfloat16 bits have the order of unsigned integers, with NaN above all
+          } else if (format.isInteger()) {
+            code.vpmaxub(max, max, pixel);
           } else {
             code.vmovups(scratch, pixel);
-            // A maximum that is not a number stays one; a new pixel that is none becomes it.
-            Macros.moveNan(code, scratch, most, nan);
-            code.vmaxps(most, most, scratch);
+            // A NaN maximum stays NaN; a NaN pixel becomes the maximum.
+            Macros.moveNan(code, scratch, max, nan);
+            code.vmaxps(max, max, scratch);
           }
         }
       }
@@ -202,8 +204,9 @@ final class MachinePool implements PoolKernels {
   }
 
   /**
-   * The gradient of a row of max pooling. Parameters: arena; then in bytes where x, its gradient,
-   * the maxima and their gradient begin, the row strides of x and of its gradient; then the count.
+   * The gradient of a row of max pooling. Parameters: arena; then in bytes the offsets of x, its
+   * gradient, the maxima and their gradient, the row strides of x and of its gradient; then the
+   * number of windows.
    */
   private static byte[] maxGradient(int block, Windows windows, Width width) {
     int size = windows.size();
@@ -225,7 +228,7 @@ final class MachinePool implements PoolKernels {
     code.mov(toRow, frame.parameter(6));
     code.mov(count, frame.parameter(7));
     final Vec maximum = code.vec(0);
-    final Vec left = code.vec(1); // what no pixel has been given yet
+    final Vec left = code.vec(1); // the gradient not yet assigned to a pixel
     final Vec pixel = code.vec(2);
     final Vec share = code.vec(3);
     var window = new Label();
@@ -262,8 +265,8 @@ final class MachinePool implements PoolKernels {
   }
 
   /**
-   * The mean over pixels. Parameters: arena, arena; then from, to, row stride in bytes, rows,
-   * columns and the bits of what the sum is multiplied by.
+   * The mean of pixels. Parameters: arena, arena; then from, to, row stride in bytes, rows, columns
+   * and the bits of the factor of the sum.
    */
   private static byte[] average(int block, Width width) {
     final Reg from = Reg.RDI;

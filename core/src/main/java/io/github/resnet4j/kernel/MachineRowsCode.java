@@ -11,8 +11,8 @@ import io.github.resnet4j.kernel.VectorAssembler.Packed;
 import io.github.resnet4j.kernel.VectorAssembler.Shift;
 
 /**
- * Rows of a JPEG's samples in machine code: {@link JpegKernels#widen} and {@link JpegKernels#rgb}.
- * What is left at a row's end is computed by a vector that ends with it, so that some samples are
+ * Rows of a JPEG's samples in machine code: {@link JpegKernels#upsample} and {@link
+ * JpegKernels#rgb}. The last vector of a row ends at the row's end, so that some samples are
  * computed twice.
  */
 final class MachineRowsCode {
@@ -26,7 +26,7 @@ final class MachineRowsCode {
 
   private MachineRowsCode() {}
 
-  /** Instructions by the numbers of their registers. */
+  /** Instructions by register number. */
   private void packed(Packed instruction, int to, int a, int b) {
     code.packed(instruction, Vec.ymm(to), Vec.ymm(a), Vec.ymm(b));
   }
@@ -39,7 +39,7 @@ final class MachineRowsCode {
     code.shift(instruction, Vec.ymm(to), Vec.ymm(from), bits);
   }
 
-  /** Jumps back until the last vector of a row is done. */
+  /** Jumps back until the last vector of a row is processed. */
   private void loop(Label start, int step) {
     var end = new Label();
     code.cmp(AT, LAST);
@@ -53,7 +53,7 @@ final class MachineRowsCode {
     code.bind(end);
   }
 
-  /** The same word in a whole vector. */
+  /** Repeats a word in a whole vector. */
   private void fill(int word) {
     for (int i = 0; i < VECTOR / 2; i++) {
       code.words(word);
@@ -62,23 +62,23 @@ final class MachineRowsCode {
 
   // --- upsampling -------------------------------------------------------------------------------
 
-  /** Samples of one iteration. */
-  static final int SAMPLES_AT_ONCE = 16;
+  /** The number of samples per iteration. */
+  static final int SAMPLES_PER_ITERATION = 16;
 
   private static final Reg NEAR = Reg.RDI;
   private static final Reg FAR = Reg.RSI;
 
   /**
    * A row without its first and last sample. Parameters: the nearer row, the farther one, the
-   * result, nothing; then the samples of a row, at least two more than {@link #SAMPLES_AT_ONCE},
-   * and what is added to the left and to the right results of each pair, in 16ths, twice in 32
-   * bits.
+   * result, unused; then the number of samples of a row, at least two more than {@link
+   * #SAMPLES_PER_ITERATION}, and the biases of the left and right results of each pair, in 16ths,
+   * repeated twice in 32 bits.
    */
-  static byte[] widen() {
-    return new MachineRowsCode().writeWiden();
+  static byte[] upsample() {
+    return new MachineRowsCode().writeUpsample();
   }
 
-  private byte[] writeWiden() {
+  private byte[] writeUpsample() {
     final Reg to = Reg.RDX;
     final Reg width = Reg.R8;
     final Reg leftBias = Reg.R9;
@@ -97,7 +97,7 @@ final class MachineRowsCode {
     code.mov(LAST, frame.parameter(6));
     code.vmovd(Vec.xmm(rightHalf), LAST);
     code.vbroadcastss(Vec.ymm(rightHalf), Vec.xmm(rightHalf));
-    code.lea(LAST, mem(width, -SAMPLES_AT_ONCE - 1));
+    code.lea(LAST, mem(width, -SAMPLES_PER_ITERATION - 1));
     code.mov(AT, 1);
     var start = new Label();
     code.bind(start);
@@ -116,7 +116,7 @@ final class MachineRowsCode {
     packed(Packed.VPAND, left, left, lowByte);
     packed(Packed.VPOR, left, left, right);
     code.vmovups(mem(to, AT, 2), Vec.ymm(left));
-    loop(start, SAMPLES_AT_ONCE);
+    loop(start, SAMPLES_PER_ITERATION);
     frame.leave();
     code.align(VECTOR);
     code.bind(constants);
@@ -124,7 +124,9 @@ final class MachineRowsCode {
     return code.code();
   }
 
-  /** Three times the nearer row and once the farther one, from a sample beside the current on. */
+  /**
+   * Three times the nearer row plus the farther one, starting at a sample beside the current one.
+   */
   private void sum(int to, int beside) {
     final int t = 4;
     code.vpmovsxbw(Vec.ymm(t), new Mem(NEAR, AT, 1, beside));
@@ -134,12 +136,12 @@ final class MachineRowsCode {
     packed(Packed.VPADDW, to, to, t);
   }
 
-  // --- colours ----------------------------------------------------------------------------------
+  // --- colors -----------------------------------------------------------------------------------
 
-  /** Pixels of one iteration. */
-  static final int PIXELS_AT_ONCE = 32;
+  /** The number of pixels per iteration. */
+  static final int PIXELS_PER_ITERATION = 32;
 
-  // Constants, by their vectors.
+  // Indices of the vectors of constants.
   private static final int CR_TO_R = 0;
   private static final int CB_TO_B = 1;
   private static final int TO_G = 2;
@@ -154,14 +156,17 @@ final class MachineRowsCode {
   }
 
   /**
-   * A row to RGB. Parameters: Y, Cb, Cr, the result; then the pixels, at least {@link
-   * #PIXELS_AT_ONCE}.
+   * Converts a row to RGB. Parameters: Y, Cb, Cr, the result; then the number of pixels, at least
+   * {@link #PIXELS_PER_ITERATION}.
    */
   static byte[] rgb() {
     return new MachineRowsCode().writeRgb(true);
   }
 
-  /** Three planes to RGB. Parameters: red, green, blue, the result; then the pixels. */
+  /**
+   * Interleaves three planes to RGB. Parameters: red, green, blue, the result; then the number of
+   * pixels.
+   */
   static byte[] interleave() {
     return new MachineRowsCode().writeRgb(false);
   }
@@ -174,7 +179,7 @@ final class MachineRowsCode {
     for (int i = 0; i < 2; i++) {
       code.vmovups(Vec.ymm(14 + i), constant(MASKS + i));
     }
-    code.lea(LAST, mem(width, -PIXELS_AT_ONCE));
+    code.lea(LAST, mem(width, -PIXELS_PER_ITERATION));
     code.mov(AT, 0);
     var start = new Label();
     code.bind(start);
@@ -182,18 +187,18 @@ final class MachineRowsCode {
     code.vmovups(Vec.ymm(1), mem(Reg.RSI, AT, 1));
     code.vmovups(Vec.ymm(2), mem(Reg.RDX, AT, 1));
     if (convert) {
-      colours(Packed.VPUNPCKLBW, 6);
-      colours(Packed.VPUNPCKHBW, 9);
+      colors(Packed.VPUNPCKLBW, 6);
+      colors(Packed.VPUNPCKHBW, 9);
     }
-    for (int colour = 0; colour < 3; colour++) {
+    for (int color = 0; color < 3; color++) {
       if (convert) {
-        packed(Packed.VPACKSSWB, colour, 6 + colour, 9 + colour);
+        packed(Packed.VPACKSSWB, color, 6 + color, 9 + color);
       }
-      packed(Packed.VPXOR, colour, colour, constant(CENTER));
-      packed(Packed.VPSHUFB, colour, colour, constant(SHUFFLES + colour));
+      packed(Packed.VPXOR, color, color, constant(CENTER));
+      packed(Packed.VPSHUFB, color, color, constant(SHUFFLES + color));
     }
     store();
-    loop(start, PIXELS_AT_ONCE);
+    loop(start, PIXELS_PER_ITERATION);
     frame.leave();
     code.align(VECTOR);
     code.bind(constants);
@@ -204,9 +209,9 @@ final class MachineRowsCode {
   /**
    * Red, green and blue of half of the pixels, less 128, as words in three registers.
    *
-   * @param unpack which half
+   * @param unpack selects the half
    */
-  private void colours(Packed unpack, int to) {
+  private void colors(Packed unpack, int to) {
     final int y = 3;
     final int cb = 4;
     final int cr = 5;
@@ -235,7 +240,7 @@ final class MachineRowsCode {
     packed(Packed.VPADDW, to + 2, to + 2, y);
   }
 
-  /** The upper half of a product of 32 bits, rounded: of twice the number, then halved. */
+  /** The upper half of a 32-bit product, rounded: of twice the number, then halved. */
   private void product(int to, int number, int factor) {
     packed(Packed.VPADDW, to, number, number);
     packed(Packed.VPMULHW, to, to, constant(factor));
@@ -244,13 +249,12 @@ final class MachineRowsCode {
   }
 
   /**
-   * Three vectors of one colour each become three of pixels. The bytes of each colour lie where
-   * they belong already, if only 16 bytes of the result are looked at: no two of a colour share a
-   * place.
+   * Converts three vectors of one color each to three vectors of pixels. Within 16 bytes of the
+   * result, the shuffled bytes of the three colors have different positions.
    */
   private void store() {
     for (int i = 0; i < 3; i++) {
-      int first = i; // the colour of the result's first, fourth, … byte: (16 · i) mod 3 = i
+      int first = i; // the color of the first, fourth, … byte of the result: (16 · i) mod 3 = i
       int second = (i + 1) % 3;
       int third = (i + 2) % 3;
       code.vpblendvb(Vec.ymm(3 + i), Vec.ymm(first), Vec.ymm(second), Vec.ymm(14));
@@ -276,10 +280,10 @@ final class MachineRowsCode {
     }
     fill(1);
     fill(0x8080);
-    for (int colour = 0; colour < 3; colour++) {
+    for (int color = 0; color < 3; color++) {
       byte[] shuffle = new byte[16];
       for (int pixel = 0; pixel < 16; pixel++) {
-        shuffle[(3 * pixel + colour) % 16] = (byte) pixel;
+        shuffle[(3 * pixel + color) % 16] = (byte) pixel;
       }
       halves(shuffle);
     }

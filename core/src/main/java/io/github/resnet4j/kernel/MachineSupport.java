@@ -7,24 +7,24 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Whether machine code works here. Not a part of {@link MachineKernels}, whose mere loading asks
- * the JVM for native calls.
+ * Whether machine code works here. It is separate from {@link MachineKernels}, since loading that
+ * class requests native calls from the JVM.
  *
- * @param features what the processor has
- * @param obstacle what speaks against using machine code, or empty
+ * @param features the features of the processor
+ * @param obstacle the reason why machine code is not available, or empty
  */
 record MachineSupport(Set<Feature> features, Optional<String> obstacle) {
   private static @Nullable MachineSupport here;
 
-  /** Finds out, once; the last step is to run some. */
+  /** Checks once; the last check runs a self-test. */
   static synchronized MachineSupport here() {
     if (here == null) {
-      here = find();
+      here = detect();
     }
     return here;
   }
 
-  private static MachineSupport find() {
+  private static MachineSupport detect() {
     Optional<String> obstacle = MachineCode.obstacle();
     if (obstacle.isPresent()) {
       return new MachineSupport(Set.of(), obstacle);
@@ -41,13 +41,13 @@ record MachineSupport(Set<Feature> features, Optional<String> obstacle) {
     }
   }
 
-  boolean isWide() {
+  boolean hasAvx512() {
     return features.contains(Feature.AVX512);
   }
 
-  /** The kernels of the longest vectors that there are. */
+  /** The kernels with the longest vectors of this processor. */
   MachineKernels kernels() {
-    return kernels(isWide() ? Width.ZMM : Width.YMM);
+    return kernels(hasAvx512() ? Width.ZMM : Width.YMM);
   }
 
   MachineKernels kernels(Width width) {

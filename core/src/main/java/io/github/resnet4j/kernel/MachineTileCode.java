@@ -10,45 +10,48 @@ import io.github.resnet4j.kernel.ConvTile.Shape;
 import io.github.resnet4j.kernel.Vec.Width;
 
 /**
- * The code of a {@link MachineTile}: every extent a constant, every accumulator a register. In the
- * names of its registers, and of C:
+ * The code of a {@link MachineTile}: all extents are constants, all accumulators are registers. In
+ * C, with the names of the registers:
  *
  * <pre>{@code
  * do {
  *   pixel = arena + in + 4 * *inAt++;
  *   acc[p][v] = bias[v] (+ residual[p][v]);
  *   weight = weights;
- *   for (run = runs; run != runsEnd; ) {
- *     x = pixel + 4 * *run++;
- *     for (i = 0; i < RUN; i++)
+ *   for (segment = segments; segment != segmentsEnd; ) {
+ *     x = pixel + 4 * *segment++;
+ *     for (i = 0; i < SEGMENT; i++)
  *       acc[p][v] += x[p * PIXEL_STRIDE + i] * weight[i * CHANNELS + v];  // each p and v unrolled
  *   }
  *   (arena + out + 4 * *outAt++)[p][v] = acc[p][v] or relu(acc[p][v]);
  * } while (--count);
  * }</pre>
  *
- * <p>In narrower formats {@code +=} sums two or four products, the start is zero where numbers are
- * whole, and the end scales, adds and rounds as {@link ConvTile} says.
+ * <p>In narrower formats {@code +=} sums two or four products, the start is zero for integers, and
+ * the end scales, adds and rounds as {@link ConvTile} specifies.
  *
- * <p>Meanwhile the weights behind these, usually those of the next block of output channels, are
- * fetched into the second-level cache, a line for each row of products until all are there.
+ * <p>Meanwhile the weights after these, usually those of the next block of output channels, are
+ * prefetched into the L2 cache, one line for each row of products.
  */
 final class MachineTileCode {
   private static final int CACHE_LINE = 64;
 
-  /** Products of an unrolled stretch, about: 4 kB of code, which the processor keeps decoded. */
+  /**
+   * The approximate number of products of an unrolled loop body: 4 kB of code, which fits into the
+   * processor's cache of decoded instructions.
+   */
   private static final int UNROLLED = 200;
 
-  // Parameters come in these six, see MachineCode.Frame.
+  // The parameters are in these six, see MachineCode.Frame.
   private static final Reg IN = Reg.RDI;
   private static final Reg WEIGHT = Reg.RSI;
   private static final Reg IN_AT = Reg.RDX;
   private static final Reg OUT_AT = Reg.RCX;
   private static final Reg RESIDUAL_AT = Reg.R8;
-  private static final Reg RUNS = Reg.R9;
+  private static final Reg SEGMENTS = Reg.R9;
 
-  private static final Reg RUNS_END = Reg.RBX;
-  private static final Reg RUN = Reg.R11;
+  private static final Reg SEGMENTS_END = Reg.RBX;
+  private static final Reg SEGMENT = Reg.R11;
   private static final Reg PIXEL = Reg.RBP;
   private static final Reg X = Reg.R10;
   private static final Reg I = Reg.RAX;
@@ -59,7 +62,7 @@ final class MachineTileCode {
   private static final Reg POINTER = Reg.RAX;
   private static final Reg RESIDUAL = Reg.R11;
 
-  /** Vector registers beside the accumulators, at least. */
+  /** The minimum number of vector registers beside the accumulators. */
   private static final int SPARE = 4;
 
   private final VectorAssembler code;
@@ -84,7 +87,7 @@ final class MachineTileCode {
         || (shape.groups() != 0 && shape.groups() != width.lanes())
         || accumulators + Math.max(vectors, SPARE) > registers) {
       throw new IllegalArgumentException(
-          "not for vectors of %d: %s".formatted(width.lanes(), shape));
+          "no registers for vectors of %d: %s".formatted(width.lanes(), shape));
     }
   }
 
@@ -102,11 +105,11 @@ final class MachineTileCode {
     code.add(IN_AT, frame.parameter(11));
     code.add(OUT_AT, frame.parameter(11));
     code.add(RESIDUAL_AT, frame.parameter(11));
-    code.mov(RUNS_END, RUNS);
-    code.add(RUNS, frame.parameter(13));
-    code.add(RUNS_END, frame.parameter(14));
+    code.mov(SEGMENTS_END, SEGMENTS);
+    code.add(SEGMENTS, frame.parameter(13));
+    code.add(SEGMENTS_END, frame.parameter(14));
     Mem count = frame.parameter(12);
-    // The next block's weights follow this one's.
+    // The next block's weights follow those of this block.
     code.mov(AHEAD, WEIGHTS);
     code.add(AHEAD, frame.parameter(15));
     code.mov(AHEAD_END, AHEAD);
@@ -126,7 +129,7 @@ final class MachineTileCode {
 
   /** The accumulators' start: zero, the bias, or bias plus residual. */
   private void start() {
-    if (shape.in().format().isWhole()) {
+    if (shape.in().format().isInteger()) {
       for (int i = 0; i < accumulators; i++) {
         Macros.clear(code, code.vec(i));
       }
@@ -180,7 +183,7 @@ final class MachineTileCode {
     return mem(POINTER, words * Float.BYTES);
   }
 
-  /** Loads numbers of any format as floats. */
+  /** Loads values of any format as floats. */
   private void widen(Vec to, Mem from, Format format) {
     switch (format) {
       case FP32, ROUNDED -> code.vmovups(to, from);
@@ -199,7 +202,7 @@ final class MachineTileCode {
     }
   }
 
-  /** Stores floats in the result's format; those of bytes must not be negative where U8 is. */
+  /** Stores floats in the result's format; for U8 they must not be negative. */
   private void narrow(Mem to, Vec from, Vec scratch) {
     switch (shape.out().format()) {
       case FP32 -> code.vmovups(to, from);
@@ -225,16 +228,16 @@ final class MachineTileCode {
 
   private void products() {
     code.mov(WEIGHT, WEIGHTS);
-    code.mov(RUN, RUNS);
-    var run = new Label();
+    code.mov(SEGMENT, SEGMENTS);
+    var segment = new Label();
     var done = new Label();
-    code.cmp(RUN, RUNS_END);
+    code.cmp(SEGMENT, SEGMENTS_END);
     code.jump(Condition.EQUAL, done);
     code.align(32);
-    code.bind(run);
-    Macros.next(code, X, PIXEL, RUN);
-    int stretch = Math.clamp(UNROLLED / accumulators, 1, shape.in().run());
-    int stretches = shape.in().run() / stretch;
+    code.bind(segment);
+    Macros.next(code, X, PIXEL, SEGMENT);
+    int stretch = Math.clamp(UNROLLED / accumulators, 1, shape.in().segment());
+    int stretches = shape.in().segment() / stretch;
     if (stretches > 1) {
       var again = new Label();
       code.mov(I, stretches);
@@ -246,18 +249,18 @@ final class MachineTileCode {
     } else {
       stretch(stretch);
     }
-    if (shape.in().run() > stretches * stretch) {
-      stretch(shape.in().run() - stretches * stretch);
+    if (shape.in().segment() > stretches * stretch) {
+      stretch(shape.in().segment() - stretches * stretch);
     }
     if (shape.walk().gap() > 0) {
       code.add(WEIGHT, shape.walk().gap() * Float.BYTES);
     }
-    code.cmp(RUN, RUNS_END);
-    code.jump(Condition.NOT_EQUAL, run);
+    code.cmp(SEGMENT, SEGMENTS_END);
+    code.jump(Condition.NOT_EQUAL, segment);
     code.bind(done);
   }
 
-  /** The products of so many floats of every pixel. */
+  /** The products of {@code length} floats of every pixel. */
   private void stretch(int length) {
     int step = shape.walk().step();
     var enough = new Label();
@@ -279,7 +282,7 @@ final class MachineTileCode {
 
   /**
    * One pixel's float (or, in a grouped tile, vector) times a row of weights. The weights are
-   * loaded with the first pixel; as many stay in registers as there are.
+   * loaded with the first pixel; as many as possible stay in registers.
    */
   private void multiply(int p, int i, Mem input) {
     int kept = Math.min(vectors, registers - accumulators - 1);
@@ -293,7 +296,7 @@ final class MachineTileCode {
       code.vfmadd231ps(accumulator(p, 0), weights, input);
       return;
     }
-    if (vectors == 1 && width == Width.ZMM && !shape.in().format().isWhole()) {
+    if (vectors == 1 && width == Width.ZMM && !shape.in().format().isInteger()) {
       if (shape.in().format() == Format.BF16) {
         code.vdpbf16psBroadcast(accumulator(p, 0), weights, input);
       } else {
@@ -302,7 +305,7 @@ final class MachineTileCode {
       return;
     }
     int free = registers - accumulators - kept;
-    Vec x = weights.plus(kept + p % free); // by turns: the next load need not wait
+    Vec x = weights.plus(kept + p % free); // in turn, so that the next load does not wait
     if (shape.groups() > 0) {
       code.vmovups(x, input);
     } else {
@@ -351,19 +354,19 @@ final class MachineTileCode {
     if (shape.out().format() == Format.ROUNDED) {
       Macros.constant(code, belowHalf(), Macros.BELOW_HALF, X);
     }
-    if (shape.in().format().isWhole() && shape.out().residual() != null) {
+    if (shape.in().format().isInteger() && shape.out().residual() != null) {
       code.mov(X, residual);
       Macros.next(code, RESIDUAL, X, RESIDUAL_AT);
     }
     code.mov(X, out);
     Macros.next(code, POINTER, X, OUT_AT);
     for (int v = 0; v < vectors; v++) {
-      if (shape.in().format().isWhole()) {
+      if (shape.in().format().isInteger()) {
         code.vmovups(scale, scale(v));
       }
       for (int p = 0; p < shape.pixels(); p++) {
         Vec sum = accumulator(p, v);
-        if (shape.in().format().isWhole()) {
+        if (shape.in().format().isInteger()) {
           code.vcvtdq2ps(sum, sum);
           code.vfmadd213ps(sum, scale, bias(v));
           if (shape.out().residual() instanceof Format format) {
@@ -372,7 +375,7 @@ final class MachineTileCode {
           }
         }
         if (shape.out().relu()) {
-          code.vmaxps(sum, zero, sum); // NaN stays, as does -0
+          code.vmaxps(sum, zero, sum); // keeps NaN and -0
         }
         narrow(result(p, v), sum, scratch);
       }

@@ -10,12 +10,12 @@ import io.github.resnet4j.kernel.Vec.Width;
 import java.util.Arrays;
 
 /**
- * Winograd's transforms in machine code, for one form and block. Each is two passes of the same
- * one-dimensional transform over a square: from memory down the columns into a square on the stack,
- * from there along the rows into memory.
+ * Winograd's transforms in machine code, for one form and block size. Each consists of two passes
+ * of the same one-dimensional transform over a square: from memory down the columns into a square
+ * on the stack, then along the rows into memory.
  */
 final class MachineWinogradCode {
-  private static final Reg SQUARE = Reg.RSP; // after the frame is made
+  private static final Reg SQUARE = Reg.RSP; // after the frame is created
   private static final Reg FRAME = Reg.RBP; // RSP before
   private static final Reg POINTER = Reg.RAX;
 
@@ -26,7 +26,7 @@ final class MachineWinogradCode {
   private final Width width;
   private final VectorAssembler code;
 
-  /** What a one-dimensional transform starts from, at most six. */
+  /** The inputs of a one-dimensional transform, at most six. */
   private final Vec[] d = new Vec[6];
 
   /** Its results. */
@@ -55,24 +55,25 @@ final class MachineWinogradCode {
   }
 
   /**
-   * Parameters: arena (in), arena (to), list of tiles; then, in bytes but for the count: in, to,
-   * first tile, count, row stride, step. The arena comes twice to leave its sums to the code.
+   * Parameters: arena (in), arena (to), list of tiles; then, in bytes except for the count: in, to,
+   * first tile, count, row stride, step. The arena is passed twice, so that the code may change one
+   * of the pointers.
    */
   static byte[] input(Winograd form, int block, Width width) {
     var winograd = new MachineWinogradCode(form, block, width);
     return winograd.transform(form.inputs(), winograd::transformInput);
   }
 
-  /** Parameters as {@link #input} has them. */
+  /** The parameters are those of {@link #input}. */
   static byte[] gradient(Winograd form, int block, Width width) {
     var winograd = new MachineWinogradCode(form, block, width);
     return winograd.transform(form.outputs(), winograd::transformGradient);
   }
 
   /**
-   * Parameters: arena, weights, lists of outputs, residuals, rows and columns; then, in bytes but
-   * for the count: from, out, residual, bias, first tile, count, step, row stride, residual's row
-   * stride.
+   * Parameters: arena, weights, lists of outputs, residuals, rows and columns; then, in bytes
+   * except for the count: from, out, residual, bias, first tile, count, step, row stride,
+   * residual's row stride.
    */
   static byte[] output(MachineWinograd.OutputCode constants, Width width) {
     return new MachineWinogradCode(constants.form(), constants.channels(), width).output(constants);
@@ -92,7 +93,7 @@ final class MachineWinogradCode {
     return mem(SQUARE, (row * t + column) * width.bytes());
   }
 
-  /** A parameter, once {@link #FRAME} holds what RSP was. */
+  /** A parameter, after {@link #FRAME} is set. */
   private static Mem parameter(MachineCode.Frame frame, int index) {
     Mem parameter = frame.parameter(index);
     return mem(FRAME, parameter.displacement());
@@ -105,8 +106,8 @@ final class MachineWinogradCode {
   // --- input and gradient -----------------------------------------------------------------------
 
   /**
-   * @param n rows and columns of a tile
-   * @param oneDimension makes t registers out of n
+   * @param n the number of rows and columns of a tile
+   * @param oneDimension computes t registers from n
    */
   private byte[] transform(int n, Runnable oneDimension) {
     final Reg in = Reg.RDI;
@@ -119,7 +120,7 @@ final class MachineWinogradCode {
     final Reg vector = Reg.R11;
     final Reg row = Reg.R12;
     MachineCode.Frame frame = MachineCode.Frame.enter(code);
-    // The three pointers came in RDI, RSI, RDX, the first three numbers in RCX, R8, R9.
+    // The three pointers are in RDI, RSI, RDX, the first three numbers in RCX, R8, R9.
     code.add(in, Reg.RCX);
     code.add(to, Reg.R8);
     code.add(tiles, Reg.R9);
@@ -249,7 +250,7 @@ final class MachineWinogradCode {
     final Reg rowStep = Reg.R15;
     final Reg row = Reg.R14; // once the columns are done
     final Reg rowsOfTile = Reg.R15;
-    // While a row is finished, nothing else is in these.
+    // These are free while a row is finished.
     final Vec biases = d[0];
     final Vec zero = d[1];
     final Vec belowHalf = d[2];
@@ -260,7 +261,7 @@ final class MachineWinogradCode {
     code.add(bias, frame.parameter(9));
     code.mov(step, frame.parameter(12));
     makeSquare(m);
-    // The places that outputs and residuals are relative to replace their parameters.
+    // The indices to which outputs and residuals are relative replace their parameters.
     code.add(parameter(frame, 7), from);
     code.add(parameter(frame, 8), from);
     code.add(from, parameter(frame, 6));

@@ -8,14 +8,17 @@ import io.github.resnet4j.kernel.Vec.Width;
 import io.github.resnet4j.kernel.VectorAssembler.Comparison;
 import io.github.resnet4j.kernel.VectorAssembler.Mask;
 
-/** What takes several instructions, or others for each length of vectors. */
+/** Operations of several instructions, or with different instructions for each vector length. */
 final class Macros {
-  /** What is added to a float before its lower half is cut off, and, to an odd number, one more. */
+  /**
+   * Added to a float before its lower half is cut off, plus one for odd values: rounds half to
+   * even.
+   */
   static final int BELOW_HALF = 0x7FFF;
 
   private Macros() {}
 
-  /** {@code to = base + 4 * *list++}: where the next entry of a list of offsets leads. */
+  /** {@code to = base + 4 * *list++}: the address of the next entry of a list of offsets. */
   static void next(Assembler code, Reg to, Reg base, Reg list) {
     code.movsxd(to, mem(list));
     code.add(list, Integer.BYTES);
@@ -27,7 +30,7 @@ final class Macros {
     code.vpxor(to, to, to);
   }
 
-  /** The same bits into all lanes. */
+  /** Repeats the same bits in all lanes. */
   static void constant(VectorAssembler code, Vec to, int bits, Reg scratch) {
     code.mov(scratch, bits);
     code.push(scratch);
@@ -35,18 +38,18 @@ final class Macros {
     code.pop(scratch);
   }
 
-  /** {@code to = from} in the lanes where {@code from} is not a number. */
+  /** {@code to = from} in the lanes where {@code from} is NaN. */
   static void moveNan(VectorAssembler code, Vec to, Vec from, Vec scratch) {
     if (to.width() == Width.ZMM) {
       code.vcmpps(Mask.K1, from, Comparison.UNORDERED, from);
       code.vmovaps(to, Mask.K1, from);
     } else {
-      code.vcmpps(scratch, from, Comparison.UNORDERED, from); // ones are not a number either
+      code.vcmpps(scratch, from, Comparison.UNORDERED, from); // the bits of all ones are a NaN too
       code.vorps(to, to, scratch);
     }
   }
 
-  /** {@code to = a (comparison) b ? from : 0}; {@code to} is none of the others. */
+  /** {@code to = a (comparison) b ? from : 0}; {@code to} differs from the others. */
   static void select(VectorAssembler code, Vec to, Vec from, Vec a, Comparison comparison, Vec b) {
     if (to.width() == Width.ZMM) {
       clear(code, to);
@@ -59,14 +62,14 @@ final class Macros {
   }
 
   /**
-   * Rounds floats to the nearest bfloat16, of two the even one.
+   * Rounds floats to bfloat16, half to even.
    *
-   * @param belowHalf a register of {@link #BELOW_HALF}
+   * @param belowHalf a register that holds {@link #BELOW_HALF}
    */
   static void round(VectorAssembler code, Vec floats, Vec belowHalf, Vec scratch) {
     code.vpsrld(scratch, floats, 16);
     code.vpslld(scratch, scratch, 31);
-    code.vpsrld(scratch, scratch, 31); // 1 where the number that remains is odd
+    code.vpsrld(scratch, scratch, 31); // 1 if the remaining number is odd
     code.vpaddd(floats, floats, belowHalf);
     code.vpaddd(floats, floats, scratch);
     code.vpsrld(floats, floats, 16);
@@ -74,11 +77,10 @@ final class Macros {
   }
 
   /**
-   * Whole numbers as bytes into a quarter of a vector of memory, the nearest where one does not
-   * fit.
+   * Stores integers as bytes in a quarter of a vector of memory, with saturation.
    *
-   * @param signed whether bytes are; if they are not, no number may be negative
-   * @param scratch a register for the purpose; the numbers' own is overwritten too
+   * @param signed whether bytes are signed; if not, no number may be negative
+   * @param scratch a free register; the register of the numbers is overwritten too
    */
   static void storeBytes(VectorAssembler code, Mem to, Vec from, boolean signed, Vec scratch) {
     if (from.width() == Width.ZMM) {

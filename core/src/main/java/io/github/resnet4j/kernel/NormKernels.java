@@ -3,12 +3,12 @@ package io.github.resnet4j.kernel;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Kernels of batch norm and its gradient, over one block of channels of an image. The planes of one
- * kernel have the same rows, columns and block. Coefficients are {@code block} numbers each, one
- * behind the other.
+ * Kernels of batch norm and its gradient, for one block of channels of an image. The planes of one
+ * kernel have the same rows, columns and block. Coefficients are arrays of {@code block} numbers
+ * each, one after the other.
  */
 public interface NormKernels {
-  /** A kernel of the sums that mean and variance follow from. */
+  /** A kernel of the sums from which mean and variance are computed. */
   Moments moments(Plane x);
 
   /**
@@ -19,7 +19,7 @@ public interface NormKernels {
   Normalize normalize(Plane x, @Nullable Plane residual, Plane y);
 
   /**
-   * A kernel of the sums that the gradient of batch norm follows from.
+   * A kernel of the sums from which the gradient of batch norm is computed.
    *
    * @param g the gradient of the output
    * @param y the output, which only {@link Mask#OUTPUT} reads; else null
@@ -29,17 +29,17 @@ public interface NormKernels {
   /**
    * A kernel of the gradient of batch norm's input.
    *
-   * @param masked whether g counts only where {@code x * a + b} is positive
+   * @param masked whether g is used only where {@code x * a + b} is positive
    */
   Gradient gradient(boolean masked, Plane g, Plane x, Plane out);
 
-  /** Which gradients a ReLU lets pass. */
+  /** The gradients that a ReLU passes. */
   enum Mask {
     /** All. */
     NONE,
     /** Those where {@code x * a + b} is positive. */
     INPUT,
-    /** Those where the output is positive; the others become zero in their place. */
+    /** Those where the output is positive; the others are set to zero in place. */
     OUTPUT
   }
 
@@ -47,10 +47,10 @@ public interface NormKernels {
   interface Moments {
     /**
      * Adds to {@code to[0, block)} the sum of {@code x - pivot} and to {@code to[block, 2 * block)}
-     * that of its square, row sums first.
+     * the sum of its square, row by row.
      *
-     * @param pivot {@code block} numbers near the mean, so that nothing cancels
-     * @throws IndexOutOfBoundsException if anything lies outside the arena
+     * @param pivot {@code block} numbers near the mean, which reduce cancellation
+     * @throws IndexOutOfBoundsException if an access is outside the arena
      */
     void run(Floats arena, int x, int pivot, int to);
   }
@@ -58,12 +58,12 @@ public interface NormKernels {
   /** Batch norm and ReLU. */
   interface Normalize {
     /**
-     * {@code y = max(0, x * a + b)}, or with a residual {@code max(0, x * a + (r * c + b))}; NaN
-     * and -0 stay what they are.
+     * {@code y = max(0, x * a + b)}, or with a residual {@code max(0, x * a + (r * c + b))}; keeps
+     * NaN and -0.
      *
      * @param coefficients a, b and c
-     * @param residual the first pixel of what is added; unused without residual
-     * @throws IndexOutOfBoundsException if anything lies outside the arena
+     * @param residual the index of the residual's first pixel; unused without residual
+     * @throws IndexOutOfBoundsException if an access is outside the arena
      */
     void run(Floats arena, int x, int coefficients, int residual, int y);
   }
@@ -71,12 +71,12 @@ public interface NormKernels {
   /** Sums of a gradient. */
   interface GradientMoments {
     /**
-     * Adds to {@code to[0, block)} the sum of the gradients {@code g} that the mask lets pass, and
-     * to {@code to[block, 2 * block)} that of {@code g * (x - mean)}, row sums first.
+     * Adds to {@code to[0, block)} the sum of the gradients {@code g} that the mask passes, and to
+     * {@code to[block, 2 * block)} the sum of {@code g * (x - mean)}, row by row.
      *
-     * @param y the first pixel of the output; unused if the mask does not ask for it
+     * @param y the index of the output's first pixel; unused if the mask does not need it
      * @param coefficients mean, a and b
-     * @throws IndexOutOfBoundsException if anything lies outside the arena
+     * @throws IndexOutOfBoundsException if an access is outside the arena
      */
     void run(Floats arena, int g, int x, int y, int coefficients, int to);
   }
@@ -87,8 +87,8 @@ public interface NormKernels {
      * {@code out = g * p + (x * q + r)}.
      *
      * @param coefficients p, q, r and, if masked, a and b
-     * @param out may be where g is
-     * @throws IndexOutOfBoundsException if anything lies outside the arena
+     * @param out may be equal to g
+     * @throws IndexOutOfBoundsException if an access is outside the arena
      */
     void run(Floats arena, int g, int x, int coefficients, int out);
   }

@@ -1,27 +1,27 @@
 package io.github.resnet4j.kernel;
 
-/** A {@link ConvTile} of one tile, for which Java guards each access. */
+/** A {@link ConvTile} of one tile, whose accesses Java checks. */
 interface OneTile {
   /**
-   * Computes it.
+   * Computes the tile.
    *
-   * @param in where the first pixel's input begins
-   * @param out where the first pixel's output goes
-   * @param residual where the first pixel's residual lies; unused without residual
-   * @param runs where each run begins, relative to {@code in}
+   * @param in the index of the first pixel's input
+   * @param out the index of the first pixel's output
+   * @param residual the index of the first pixel's residual; unused without residual
+   * @param segments the offset of each segment, relative to {@code in}
    */
   void run(
       float[] arena,
       int in,
       int out,
       int residual,
-      int[] runs,
+      int[] segments,
       float[] weights,
       int weightAt,
       ConvTile.Reduction reduction);
 
-  /** Many of them, one after the other. */
-  record Listed(OneTile tile, ConvTile.Tiles tiles, Ints runs) implements ConvTile {
+  /** A list of tiles, computed one after the other. */
+  record Listed(OneTile tile, ConvTile.Tiles tiles, Ints segments) implements ConvTile {
     @Override
     public void run(
         Floats arena,
@@ -39,7 +39,7 @@ interface OneTile {
             in + tiles.in().get(t),
             out + tiles.out().get(t),
             residual + tiles.residual().get(t),
-            runs.values,
+            segments.values,
             weights.values,
             weightAt,
             reduction);

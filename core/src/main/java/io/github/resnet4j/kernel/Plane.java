@@ -4,14 +4,14 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * How one block of channels of an image lies in an array: rows of pixels, each of which is {@code
- * block} consecutive words. Made with a plan, once; where the first pixel lies, a kernel is told at
- * each run.
+ * The memory layout of one channel block of an image: rows of pixels, each of which has {@code
+ * block} consecutive words. It is created with a plan; the index of the first pixel is a parameter
+ * of each call.
  *
- * @param format of the numbers; a word holds one, two or four channels
- * @param rows pixels of a column, at least 1
- * @param columns pixels of a row, at least 1
- * @param block words of a pixel, at least 1, and the distance to the next one
+ * @param format the format of the values; a word holds one, two or four channels
+ * @param rows the number of rows, at least 1
+ * @param columns the number of columns, at least 1
+ * @param block words of a pixel, at least 1, which is also the distance to the next pixel
  * @param rowStride words from one row to the next
  */
 public record Plane(Format format, int rows, int columns, int block, int rowStride) {
@@ -30,25 +30,25 @@ public record Plane(Format format, int rows, int columns, int block, int rowStri
     return new Plane(Format.FP32, rows, columns, block, rowStride);
   }
 
-  /** A smaller part of it. */
+  /** The plane of fewer rows and columns. */
   public Plane part(int partRows, int partColumns) {
     return new Plane(format, partRows, partColumns, block, rowStride);
   }
 
-  /** Words from the first to the last. */
+  /** The number of words from the first to the last. */
   long span() {
     return (rows - 1L) * rowStride + (long) columns * block;
   }
 
-  /** Words of a square of pixels that does not have to lie within the plane. */
+  /** The number of words of a square of pixels, which may extend beyond the plane. */
   long span(int size) {
     return (size - 1L) * rowStride + (long) size * block;
   }
 
   /**
-   * Refuses planes that a kernel could not walk through side by side.
+   * Checks that planes have the same extents.
    *
-   * @throws IllegalArgumentException if their extents differ or a number is no float
+   * @throws IllegalArgumentException if their extents differ or a format is not FP32
    */
   static void checkAlike(Plane first, @Nullable Plane... others) {
     boolean alike = first.format.isFloat();
@@ -62,7 +62,7 @@ public record Plane(Format format, int rows, int columns, int block, int rowStri
     }
     if (!alike) {
       throw new IllegalArgumentException(
-          "not planes of floats of one size: " + first + ", " + Arrays.toString(others));
+          "planes must be floats of one size: " + first + ", " + Arrays.toString(others));
     }
   }
 }

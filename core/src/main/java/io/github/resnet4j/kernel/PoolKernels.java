@@ -1,11 +1,11 @@
 package io.github.resnet4j.kernel;
 
-/** Kernels of pooling over one block of channels. */
+/** Kernels of pooling for one block of channels. */
 public interface PoolKernels {
   /**
-   * Windows of pooling.
+   * The windows of pooling.
    *
-   * @param size pixels of a side, at least 1
+   * @param size the size of a window in pixels, at least 1
    * @param stride pixels from one window to the next, at least 1
    */
   record Windows(int size, int stride) {
@@ -20,9 +20,10 @@ public interface PoolKernels {
   }
 
   /**
-   * A kernel of max pooling; NaN wins. In formats narrower than a float no number may be negative.
+   * A kernel of max pooling; the maximum of a window with NaN is NaN. In formats narrower than a
+   * float no value may be negative.
    *
-   * @param in what it reads, as far as windows reach
+   * @param in the input, as far as windows extend
    * @param out has as many columns as there are windows in a row
    */
   MaxRow max(Windows windows, Plane in, Plane out);
@@ -30,21 +31,21 @@ public interface PoolKernels {
   /**
    * A kernel of the gradient of max pooling of floats.
    *
-   * @param in as {@link #max} has it
-   * @param out as {@link #max} has it
-   * @param gradient of {@code in}
+   * @param in as for {@link #max}
+   * @param out as for {@link #max}
+   * @param gradient the plane of the gradient of {@code in}
    */
   MaxGradientRow maxGradient(Windows windows, Plane in, Plane out, Plane gradient);
 
-  /** A kernel of the mean over all pixels of a plane of floats. */
+  /** A kernel of the mean of all pixels of a plane of floats. */
   Average average(Plane in);
 
   /** Max pooling of one row of windows. */
   interface MaxRow {
     /**
-     * @param from the first window's first pixel
-     * @param to where as many consecutive pixels go as there are windows
-     * @throws IndexOutOfBoundsException if anything lies outside the arena
+     * @param from the index of the first window's first pixel
+     * @param to the index of the result, which has one pixel per window
+     * @throws IndexOutOfBoundsException if an access is outside the arena
      */
     void run(Floats arena, int from, int to);
   }
@@ -52,24 +53,24 @@ public interface PoolKernels {
   /** The gradient of max pooling of one row of windows. */
   interface MaxGradientRow {
     /**
-     * What a window's maximum contributed goes to the first pixel that has it: {@code to += x == y
-     * ? gradient : 0}.
+     * Adds the gradient of a window's maximum to the first pixel that is equal to it: {@code to +=
+     * x == y ? gradient : 0}.
      *
-     * @param from the first window's first pixel
-     * @param maxima the windows' maxima, consecutive pixels
-     * @param gradient of the maxima, consecutive pixels
-     * @param to the gradient of the first window's first pixel
-     * @throws IndexOutOfBoundsException if anything lies outside the arena
+     * @param from the index of the first window's first pixel
+     * @param maxima the index of the windows' maxima, consecutive pixels
+     * @param gradient the index of the gradient of the maxima, consecutive pixels
+     * @param to the index of the gradient of the first window's first pixel
+     * @throws IndexOutOfBoundsException if an access is outside the arena
      */
     void run(Floats arena, int from, int maxima, int gradient, int to);
   }
 
-  /** The mean over pixels. */
+  /** The mean of pixels. */
   interface Average {
     /**
-     * @param from the first pixel
-     * @param to where the mean of each channel goes
-     * @throws IndexOutOfBoundsException if anything lies outside the arena
+     * @param from the index of the first pixel
+     * @param to the index of the means of the channels
+     * @throws IndexOutOfBoundsException if an access is outside the arena
      */
     void run(Floats arena, int from, int to);
   }

@@ -6,10 +6,10 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Chooses the kernels once, when they are first asked for: machine code where processor and JVM
- * permit it, else vectors where the JVM has them and can compile them well, else the scalar twin.
- * The system property {@code resnet4j.kernels} says {@code auto}, {@code machine}, {@code vector}
- * or {@code scalar}.
+ * Chooses the kernels once, when they are first used: machine code if processor and JVM support it,
+ * else vectors if the JVM has the Vector API and compiles it well, else scalar kernels. The system
+ * property {@code resnet4j.kernels} is {@code auto}, {@code machine}, {@code machine256}, {@code
+ * vector} or {@code scalar}.
  */
 final class Providers {
   private static final String PROPERTY = "resnet4j.kernels";
@@ -19,7 +19,7 @@ final class Providers {
   private Providers() {}
 
   /**
-   * @throws IllegalArgumentException if the property asks for what this JVM does not have
+   * @throws IllegalArgumentException if the property names kernels that this JVM does not support
    */
   static synchronized Kernels chosen() {
     if (chosen == null) {
@@ -28,22 +28,22 @@ final class Providers {
     return chosen;
   }
 
-  /** Whether machine code was asked for, or is in use already. */
+  /** Whether machine code was requested, or is already in use. */
   static synchronized boolean expectsMachine() {
     return chosen instanceof MachineKernels
         || System.getProperty(PROPERTY, "auto").toLowerCase(Locale.ROOT).startsWith("machine");
   }
 
   static Optional<Kernels> machine() {
-    String wish = System.getProperty(PROPERTY, "auto").toLowerCase(Locale.ROOT);
+    String setting = System.getProperty(PROPERTY, "auto").toLowerCase(Locale.ROOT);
     boolean possible =
-        wish.startsWith("machine")
-            || (wish.equals("auto") && MachineSupport.here().obstacle().isEmpty());
+        setting.startsWith("machine")
+            || (setting.equals("auto") && MachineSupport.here().obstacle().isEmpty());
     return possible ? Optional.of(chosen()) : Optional.empty();
   }
 
-  private static Kernels choose(String wish) {
-    return switch (wish.toLowerCase(Locale.ROOT)) {
+  private static Kernels choose(String setting) {
+    return switch (setting.toLowerCase(Locale.ROOT)) {
       case "scalar" -> new ScalarKernels();
       case "vector" -> {
         Optional<String> obstacle = obstacle();
@@ -57,8 +57,8 @@ final class Providers {
         if (support.obstacle().isPresent()) {
           throw new IllegalArgumentException("no machine kernels: " + support.obstacle().get());
         }
-        // The latter tries on a newer machine what an older one would run.
-        yield wish.endsWith("256") ? support.kernels(Vec.Width.YMM) : support.kernels();
+        // On a newer machine the latter tests what an older machine would run.
+        yield setting.endsWith("256") ? support.kernels(Vec.Width.YMM) : support.kernels();
       }
       case "auto" -> {
         MachineSupport support = MachineSupport.here();
@@ -77,11 +77,11 @@ final class Providers {
       default ->
           throw new IllegalArgumentException(
               "%s must be auto, machine, machine256, vector or scalar, was '%s'"
-                  .formatted(PROPERTY, wish));
+                  .formatted(PROPERTY, setting));
     };
   }
 
-  /** Why vectors would not work, or not be worth it. */
+  /** The reason why vectors are not available or not faster. */
   private static Optional<String> obstacle() {
     if (ModuleLayer.boot().findModule("jdk.incubator.vector").isEmpty()) {
       return Optional.of(
@@ -89,7 +89,7 @@ final class Providers {
     }
     String info = System.getProperty("java.vm.info", "");
     if (info.contains("interpreted") || info.contains("emulated-client")) {
-      return Optional.of("this JVM runs without its optimising compiler (" + info + ")");
+      return Optional.of("this JVM runs without its optimizing compiler (" + info + ")");
     }
     int bits = VectorKernels.SPECIES.vectorBitSize();
     if (bits < 128 || bits > 512) {

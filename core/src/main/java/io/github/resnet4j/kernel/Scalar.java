@@ -5,34 +5,33 @@ import java.util.Arrays;
 
 /**
  * Every operation of a residual network as a plain loop over {@code [N, C, H, W]} floats: the
- * readable truth that faster kernels are checked against. Nothing here changes its inputs.
+ * reference for the faster kernels. No method changes its inputs.
  *
- * <p>The result of each element is computed in one fixed order, whatever the number of threads.
+ * <p>The result of each element is computed in one fixed order, independent of the number of
+ * threads.
  */
 public final class Scalar {
-  /**
-   * Floats of unfolded input that one task works on: a megabyte, to stay in a second-level cache.
-   */
+  /** The number of floats of unfolded input per task: one megabyte, which fits into an L2 cache. */
   private static final int TILE_FLOATS = 1 << 18;
 
   private Scalar() {}
 
-  /** How a convolution slides over its input; the same on both axes. */
+  /** The parameters of a convolution's window; the same on both axes. */
   public record Window(int stride, int padding, int dilation, int groups) {}
 
   /**
-   * The extent of a convolution's or pooling's output along one axis.
+   * The size of a convolution's or pooling's output along one axis.
    *
    * @throws IllegalArgumentException if the window does not fit into the padded input
    */
   public static int outputExtent(int input, int kernel, int stride, int padding, int dilation) {
-    int room = input + 2 * padding - dilation * (kernel - 1) - 1;
-    if (room < 0) {
+    int lastStart = input + 2 * padding - dilation * (kernel - 1) - 1;
+    if (lastStart < 0) {
       throw new IllegalArgumentException(
           "a window of %d (dilation %d) does not fit into %d pixels with padding %d"
               .formatted(kernel, dilation, input, padding));
     }
-    return room / stride + 1;
+    return lastStart / stride + 1;
   }
 
   /**
@@ -59,7 +58,8 @@ public final class Scalar {
     int rows = Math.clamp(TILE_FLOATS / ((long) depth * ow), 1, oh);
     int rowTiles = Math.ceilDiv(oh, rows);
     int tiles = n * window.groups * rowTiles;
-    // Few tiles (small images, batch 1) leave threads idle: then split the output channels as well.
+    // If there are few tiles (small images, batch size 1), the output channels are split as well,
+    // so that no thread is idle.
     int splits = tiles < 2 * team.size() ? Math.min(team.size(), groupOutputs) : 1;
 
     team.forEach(
@@ -98,13 +98,13 @@ public final class Scalar {
   }
 
   /**
-   * The gradient of {@link #conv2d}'s input: a convolution, too, of the output's gradient, spread
-   * out by the stride, with inputs and outputs exchanged and the window turned round.
+   * The gradient of {@link #conv2d}'s input: a convolution of the output's gradient, with zeros
+   * inserted for the stride, inputs and outputs exchanged and the window rotated by 180°.
    *
    * @param dy the gradient of the output, {@code [N, O, OH, OW]}
    * @param weight {@code [O, C/groups, KH, KW]}
-   * @param height of the input
-   * @param width of the input
+   * @param height the height of the input
+   * @param width the width of the input
    * @return {@code [N, C, height, width]}
    */
   public static Tensor conv2dInputGradient(
@@ -123,29 +123,32 @@ public final class Scalar {
       }
     }
     var back = new Window(1, reach - window.padding, window.dilation, window.groups);
-    return conv2d(spread, turned(weight, window.groups), back, team);
+    return conv2d(spread, rotated(weight, window.groups), back, team);
   }
 
-  /** {@code [O, C/groups, KH, KW]} to {@code [C, O/groups, KH, KW]}, windows turned round. */
-  private static Tensor turned(Tensor weight, int groups) {
+  /** {@code [O, C/groups, KH, KW]} to {@code [C, O/groups, KH, KW]}, with rotated windows. */
+  private static Tensor rotated(Tensor weight, int groups) {
     int outputs = weight.dim(0) / groups;
     int inputs = weight.dim(1);
     int window = weight.dim(2) * weight.dim(3);
-    Tensor turned = Tensor.zeros(inputs * groups, outputs, weight.dim(2), weight.dim(3));
+    Tensor rotated = Tensor.zeros(inputs * groups, outputs, weight.dim(2), weight.dim(3));
     int from = 0;
     for (int o = 0; o < weight.dim(0); o++) {
       for (int i = 0; i < inputs; i++) {
         int input = o / outputs * inputs + i;
         int to = (input * outputs + o % outputs) * window;
         for (int k = window - 1; k >= 0; k--) {
-          turned.data()[to + k] = weight.data()[from++];
+          rotated.data()[to + k] = weight.data()[from++];
         }
       }
     }
-    return turned;
+    return rotated;
   }
 
-  /** Copies the input pixels that one weight meets, in output order; outside the image is zero. */
+  /**
+   * Copies the input pixels that one weight is multiplied with, in output order; pixels outside the
+   * image are zero.
+   */
   private static void unfold(
       float[] x, int plane, int h, int w, int top, int left, int stride, float[] column, int ow) {
     int from = Math.max(0, Math.ceilDiv(-left, stride));
@@ -166,11 +169,11 @@ public final class Scalar {
   }
 
   /**
-   * sum[p] += Σ over k of w[k] · columns[k][p], four terms to a pass.
+   * sum[p] += Σ over k of w[k] · columns[k][p], four terms per pass.
    *
-   * <p>One array a column, not one array with offsets: C2 vectorises a loop only if it sees that
-   * its stores and loads do not overlap, and between offsets of one array it does not. That is
-   * worth a factor of 3.5.
+   * <p>Each column is a separate array: the C2 compiler vectorizes a loop only if it can prove that
+   * its stores and loads do not overlap, which it cannot for offsets in one array. This is 3.5
+   * times as fast.
    */
   private static void addWeighted(float[] sum, float[] w, int wAt, float[][] columns) {
     int k = 0;
@@ -197,7 +200,7 @@ public final class Scalar {
   }
 
   /**
-   * Batch normalisation with running statistics (Ioffe and Szegedy, arXiv 1502.03167, algorithm 2):
+   * Batch normalization with running statistics (Ioffe and Szegedy, arXiv 1502.03167, algorithm 2):
    * {@code weight · (x − mean) / √(variance + eps) + bias} per channel of {@code [N, C, H, W]}.
    */
   public static Tensor batchNorm(
@@ -220,9 +223,9 @@ public final class Scalar {
   }
 
   /**
-   * Group normalisation (Wu and He, arXiv 1803.08494, equations 1 to 4): {@code weight · (x − mean)
+   * Group normalization (Wu and He, arXiv 1803.08494, equations 1 to 4): {@code weight · (x − mean)
    * / √(variance + eps) + bias}, with mean and variance of each image's pixels in each group of
-   * neighbouring channels of {@code [N, C, H, W]}.
+   * adjacent channels of {@code [N, C, H, W]}.
    */
   public static Tensor groupNorm(Tensor x, int groups, Tensor weight, Tensor bias, double eps) {
     int channels = x.dim(1);
@@ -261,7 +264,7 @@ public final class Scalar {
     return y;
   }
 
-  /** The element-wise sum of two tensors of one shape. */
+  /** The element-wise sum of two tensors of the same shape. */
   public static Tensor add(Tensor a, Tensor b) {
     if (!a.sameShape(b)) {
       throw new IllegalArgumentException("cannot add " + a + " and " + b);
@@ -274,7 +277,7 @@ public final class Scalar {
     return y;
   }
 
-  /** The maximum over square windows of {@code [N, C, H, W]}; padding never wins. */
+  /** The maximum of square windows of {@code [N, C, H, W]}; padding is ignored. */
   public static Tensor maxPool(Tensor x, int kernel, int stride, int padding) {
     int h = x.dim(2);
     int w = x.dim(3);
@@ -301,11 +304,11 @@ public final class Scalar {
   }
 
   /**
-   * The mean over square windows of {@code [N, C, H, W]}, without padding; pixels beyond the border
+   * The mean of square windows of {@code [N, C, H, W]}, without padding; pixels beyond the border
    * are neither summed nor counted.
    *
-   * @param oh rows of the result
-   * @param ow columns of the result
+   * @param oh the number of rows of the result
+   * @param ow the number of columns of the result
    */
   public static Tensor averagePool(Tensor x, int kernel, int stride, int oh, int ow) {
     int h = x.dim(2);
@@ -330,7 +333,7 @@ public final class Scalar {
     return y;
   }
 
-  /** Where a window's pixel lies on an axis: {@code source(index of the result, tap)}. */
+  /** The position of a window's pixel on an axis: {@code source(index of the result, tap)}. */
   public interface Source {
     int at(int index, int tap);
   }
@@ -338,7 +341,7 @@ public final class Scalar {
   /**
    * The binomial filter of 3×3 pixels over {@code [N, C, H, W]}.
    *
-   * @param rows where the pixels of a window lie, for each of {@code oh} rows of the result
+   * @param rows the rows of a window's pixels, for each of {@code oh} rows of the result
    * @param columns the same for {@code ow} columns
    */
   public static Tensor blur(Tensor x, Source rows, int oh, Source columns, int ow) {
@@ -403,7 +406,8 @@ public final class Scalar {
 
   /**
    * The parameter-free shortcut (He et al., arXiv 1512.03385, option A): every {@code stride}-th
-   * pixel, the new channels zero, half of them before the old ones and the rest behind.
+   * pixel, with zeros for the added channels, half of them before the old ones and the rest after
+   * them.
    */
   public static Tensor subsampleAndPad(Tensor x, int channels, int stride) {
     int n = x.dim(0);

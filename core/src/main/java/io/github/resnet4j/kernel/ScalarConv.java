@@ -3,15 +3,15 @@ package io.github.resnet4j.kernel;
 /** Convolutions as plain loops. */
 final class ScalarConv implements ConvKernels {
   @Override
-  public ConvTile tile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints runs) {
+  public ConvTile tile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints segments) {
     OneTile tile =
         shape.groups() > 0
             ? new GroupedTile(shape)
             : shape.isFloat() ? new FloatTile(shape) : new AnyTile(shape);
-    return new OneTile.Listed(tile, tiles, runs);
+    return new OneTile.Listed(tile, tiles, segments);
   }
 
-  /** A tile of floats: for each weight of a channel, all channels at once, in the output itself. */
+  /** A tile of floats: for each weight all channels together, accumulated in the output itself. */
   private record FloatTile(ConvTile.Shape shape) implements OneTile {
     @Override
     public void run(
@@ -19,7 +19,7 @@ final class ScalarConv implements ConvKernels {
         int in,
         int out,
         int residual,
-        int[] runs,
+        int[] segments,
         float[] weights,
         int weightAt,
         ConvTile.Reduction reduction) {
@@ -37,9 +37,9 @@ final class ScalarConv implements ConvKernels {
         }
       }
       int row = weightAt;
-      for (int r = reduction.firstRun(); r < reduction.endRun(); r++) {
-        for (int i = 0; i < shape.in().run(); i++) {
-          int x = in + runs[r] + i * shape.walk().step();
+      for (int r = reduction.firstSegment(); r < reduction.endSegment(); r++) {
+        for (int i = 0; i < shape.in().segment(); i++) {
+          int x = in + segments[r] + i * shape.walk().step();
           for (int p = 0; p < shape.pixels(); p++) {
             float value = arena[x + p * shape.in().pixelStride()];
             accumulate(value, weights, row, arena, out + p * outStride, channels);
@@ -54,7 +54,7 @@ final class ScalarConv implements ConvKernels {
     }
   }
 
-  /** A method of its own, so that the compiler sees one loop over two arrays. */
+  /** A separate method, so that the compiler sees one loop over two arrays. */
   private static void accumulate(float x, float[] weights, int row, float[] sums, int to, int n) {
     for (int c = 0; c < n; c++) {
       sums[to + c] = Math.fma(x, weights[row + c], sums[to + c]);
@@ -67,7 +67,7 @@ final class ScalarConv implements ConvKernels {
     }
   }
 
-  /** Not Math.max: NaN and -0 stay what they are, as in a vector's blend. */
+  /** Unlike Math.max it keeps NaN and -0, as a vector's blend does. */
   static float relu(float x) {
     return x < 0 ? 0 : x;
   }
@@ -80,7 +80,7 @@ final class ScalarConv implements ConvKernels {
         int in,
         int out,
         int residual,
-        int[] runs,
+        int[] segments,
         float[] weights,
         int weightAt,
         ConvTile.Reduction reduction) {
@@ -95,9 +95,9 @@ final class ScalarConv implements ConvKernels {
             sum += arena[residual + pixel + lane];
           }
           int row = weightAt + c;
-          for (int r = reduction.firstRun(); r < reduction.endRun(); r++) {
-            int x = in + runs[r] + p * shape.in().pixelStride() + group;
-            for (int i = 0; i < shape.in().run(); i++, row += shape.channels()) {
+          for (int r = reduction.firstSegment(); r < reduction.endSegment(); r++) {
+            int x = in + segments[r] + p * shape.in().pixelStride() + group;
+            for (int i = 0; i < shape.in().segment(); i++, row += shape.channels()) {
               sum = Math.fma(arena[x + i * ConvTile.GROUP_STRIDE], weights[row], sum);
             }
           }
@@ -116,7 +116,7 @@ final class ScalarConv implements ConvKernels {
         int in,
         int out,
         int residual,
-        int[] runs,
+        int[] segments,
         float[] weights,
         int weightAt,
         ConvTile.Reduction reduction) {
@@ -131,14 +131,14 @@ final class ScalarConv implements ConvKernels {
                   ? 0
                   : results.residual().get(arena, residual + p * results.residualStride(), c);
           float sum;
-          if (shape.in().format().isWhole()) {
-            int products = bytes(arena, from, runs, weights, weightAt + c, reduction);
+          if (shape.in().format().isInteger()) {
+            int products = bytes(arena, from, segments, weights, weightAt + c, reduction);
             float scale = weights[reduction.biasAt() + channels + c];
             float factor = weights[reduction.biasAt() + 2 * channels + c];
             sum = Math.fma(products, scale, bias);
             sum = results.residual() == null ? sum : Math.fma(added, factor, sum);
           } else {
-            sum = floats(arena, from, runs, weights, weightAt + c, reduction, bias + added);
+            sum = floats(arena, from, segments, weights, weightAt + c, reduction, bias + added);
           }
           float result = results.relu() ? relu(sum) : sum;
           results.format().put(arena, out + p * results.pixelStride(), c, result);
@@ -146,11 +146,11 @@ final class ScalarConv implements ConvKernels {
       }
     }
 
-    /** Of words that hold two halves, the second one's product comes first. */
+    /** If words hold two bfloat16 values, the product of the second one comes first. */
     private float floats(
         float[] arena,
         int in,
-        int[] runs,
+        int[] segments,
         float[] weights,
         int weightAt,
         ConvTile.Reduction reduction,
@@ -158,9 +158,9 @@ final class ScalarConv implements ConvKernels {
       boolean halves = shape.in().format() == Format.BF16;
       float sum = start;
       int row = weightAt;
-      for (int r = reduction.firstRun(); r < reduction.endRun(); r++) {
-        for (int i = 0; i < shape.in().run(); i++, row += shape.channels()) {
-          float x = arena[in + runs[r] + i];
+      for (int r = reduction.firstSegment(); r < reduction.endSegment(); r++) {
+        for (int i = 0; i < shape.in().segment(); i++, row += shape.channels()) {
+          float x = arena[in + segments[r] + i];
           float w = weights[row];
           if (halves) {
             int xs = Float.floatToRawIntBits(x);
@@ -182,15 +182,15 @@ final class ScalarConv implements ConvKernels {
     private int bytes(
         float[] arena,
         int in,
-        int[] runs,
+        int[] segments,
         float[] weights,
         int weightAt,
         ConvTile.Reduction reduction) {
       int sum = 0;
       int row = weightAt;
-      for (int r = reduction.firstRun(); r < reduction.endRun(); r++) {
-        for (int i = 0; i < shape.in().run(); i++, row += shape.channels()) {
-          int x = Float.floatToRawIntBits(arena[in + runs[r] + i]);
+      for (int r = reduction.firstSegment(); r < reduction.endSegment(); r++) {
+        for (int i = 0; i < shape.in().segment(); i++, row += shape.channels()) {
+          int x = Float.floatToRawIntBits(arena[in + segments[r] + i]);
           int w = Float.floatToRawIntBits(weights[row]);
           for (int shift = 0; shift < 32; shift += 8) {
             sum += (x >>> shift & 0xFF) * (byte) (w >> shift);
@@ -212,7 +212,7 @@ final class ScalarConv implements ConvKernels {
     };
   }
 
-  /** A method of its own, which the JVM compiles soon. */
+  /** A separate method, which the JVM compiles early. */
   private static void row(
       float[] source,
       int start,

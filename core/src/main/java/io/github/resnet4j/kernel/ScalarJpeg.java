@@ -6,8 +6,8 @@ import java.nio.ShortBuffer;
 import java.util.Arrays;
 
 /**
- * The loops of a JPEG decoder in plain Java. The JVM's compiler turns loops into vector code that
- * are short and have one type in and one out, so each of these does one thing.
+ * The loops of a JPEG decoder in plain Java. The JVM's compiler vectorizes loops that are short and
+ * have one input and one output type, so each of these does one thing.
  */
 final class ScalarJpeg implements JpegKernels {
   private static final byte[] POSITIONS = ZigZag.positions();
@@ -20,13 +20,13 @@ final class ScalarJpeg implements JpegKernels {
   private final Idct idct = new Idct();
   private final int[] block = new int[64];
 
-  /** Room for rows, as long as the longest so far. */
+  /** Buffers for rows, as long as the longest so far. */
   private int[] first = {};
 
   private int[] second = {};
   private int[] third = {};
 
-  /** A row with its first and last column twice. */
+  /** A row with its first and last column repeated. */
   private int[] sums = {};
 
   private short[] pairs = {};
@@ -86,14 +86,14 @@ final class ScalarJpeg implements JpegKernels {
   }
 
   @Override
-  public void widen(byte[] samples, int at, int width, byte[] to) {
+  public void upsample(byte[] samples, int at, int width, byte[] to) {
     reserve(width);
     extend(samples, at, first, width);
     alongRow(first, width, 2, 1, 2, to);
   }
 
   @Override
-  public void widen(byte[] samples, int near, int far, int width, byte[] to) {
+  public void upsample(byte[] samples, int near, int far, int width, byte[] to) {
     reserve(width);
     int[] nearRow = first;
     int[] farRow = second;
@@ -108,7 +108,7 @@ final class ScalarJpeg implements JpegKernels {
   /**
    * Each column becomes two samples.
    *
-   * @param shift what the weights' sum is divided by, in bits
+   * @param shift the logarithm of the weights' sum
    */
   private void alongRow(
       int[] columns, int width, int shift, int leftBias, int rightBias, byte[] to) {
@@ -176,7 +176,7 @@ final class ScalarJpeg implements JpegKernels {
     return Math.max(0, Math.min(value, 255));
   }
 
-  /** Eight pixels are three words. */
+  /** Eight pixels are three 64-bit words. */
   private static void pack(int[] pixels, int width, byte[] rgb, int at) {
     ByteBuffer words = ByteBuffer.wrap(rgb).order(ByteOrder.LITTLE_ENDIAN);
     int to = at;

@@ -1,8 +1,6 @@
 package io.github.resnet4j.kernel;
 
-/**
- * The twin: every kernel as the plain loops that its description reads as. Runs wherever Java runs.
- */
+/** The reference: every kernel as the plain loops of its specification. It works on every JVM. */
 final class ScalarKernels implements Kernels {
   private final ConvKernels conv = new ScalarConv();
   private final WinogradKernels winograd = new ScalarWinograd();
@@ -20,7 +18,7 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
-  public int mostVectors() {
+  public int maxVectors() {
     return 4;
   }
 
@@ -30,17 +28,17 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
-  public boolean isFast() {
+  public boolean isOptimized() {
     return false;
   }
 
   @Override
-  public boolean has(Format format) {
+  public boolean supports(Format format) {
     return format == Format.FP32;
   }
 
   @Override
-  public boolean gainsBy(Format in) {
+  public boolean isFasterWith(Format in) {
     return false;
   }
 

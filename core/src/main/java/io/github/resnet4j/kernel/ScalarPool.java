@@ -15,13 +15,13 @@ final class ScalarPool implements PoolKernels {
     for (int x = 0; x < count; x++) {
       int window = from + x * windows.stride() * block;
       for (int c = 0; c < block * format.perWord(); c++) {
-        float most = Float.NEGATIVE_INFINITY;
+        float max = Float.NEGATIVE_INFINITY;
         for (int i = 0; i < windows.size(); i++) {
           for (int j = 0; j < windows.size(); j++) {
-            most = Math.max(most, format.get(arena, window + i * in.rowStride() + j * block, c));
+            max = Math.max(max, format.get(arena, window + i * in.rowStride() + j * block, c));
           }
         }
-        format.put(arena, to + x * block, c, most);
+        format.put(arena, to + x * block, c, max);
       }
     }
   }

@@ -1,40 +1,40 @@
 package io.github.resnet4j.kernel;
 
-/** Winograd's transforms as products of matrices, tile by tile. */
+/** Winograd's transforms as matrix products, tile by tile. */
 class ScalarWinograd implements WinogradKernels {
   /** The transform of one tile. */
   interface OneTransform {
     /**
-     * @param from its first input
-     * @param to its first factor
+     * @param from the index of its first input
+     * @param to the index of its first result
      */
     void run(float[] arena, int from, int to, int scratch);
   }
 
   /** Transforms tile by tile. */
-  record Transforms(OneTransform one, Ints places, int block) implements Transform {
+  record Transforms(OneTransform one, Ints offsets, int block) implements Transform {
     @Override
     public void run(Floats arena, int first, int end, int in, int to, int scratch) {
       for (int t = first; t < end; t++) {
-        one.run(arena.values, in + places.get(t), to + (t - first) * block, scratch);
+        one.run(arena.values, in + offsets.get(t), to + (t - first) * block, scratch);
       }
     }
   }
 
   @Override
-  public Transform input(Winograd form, Plane in, Ints places, int step) {
+  public Transform input(Winograd form, Plane in, Ints offsets, int step) {
     float[][] bt = form.inputTransform();
     OneTransform one =
         (arena, from, to, scratch) -> transform(arena, bt, in, from, step, to, scratch);
-    return new Transforms(one, places, in.block());
+    return new Transforms(one, offsets, in.block());
   }
 
   @Override
-  public Transform gradient(Winograd form, Plane in, Ints places, int step) {
+  public Transform gradient(Winograd form, Plane in, Ints offsets, int step) {
     float[][] a = transposed(form.outputTransform());
     OneTransform one =
         (arena, from, to, scratch) -> transform(arena, a, in, from, step, to, scratch);
-    return new Transforms(one, places, in.block());
+    return new Transforms(one, offsets, in.block());
   }
 
   private static float[][] transposed(float[][] matrix) {
@@ -79,9 +79,9 @@ class ScalarWinograd implements WinogradKernels {
   /** The transform of one tile's products. */
   interface OneOutput {
     /**
-     * @param from its first product
-     * @param rows of outputs that exist
-     * @param columns of outputs that exist
+     * @param from the index of its first product
+     * @param rows the number of rows of outputs that exist
+     * @param columns the number of columns of outputs that exist
      */
     void run(
         float[] arena,
@@ -95,7 +95,7 @@ class ScalarWinograd implements WinogradKernels {
   }
 
   /** Transforms products tile by tile. */
-  record Outputs(OneOutput one, Places places, int channels) implements Output {
+  record Outputs(OneOutput one, TileOffsets offsets, int channels) implements Output {
     @Override
     public void run(
         Floats arena, int first, int end, int from, int bias, int out, int residual, int scratch) {
@@ -104,18 +104,19 @@ class ScalarWinograd implements WinogradKernels {
             arena.values,
             from + (t - first) * channels,
             bias,
-            out + places.out().get(t),
-            residual + places.residual().get(t),
-            places.rows().get(t),
-            places.columns().get(t),
+            out + offsets.out().get(t),
+            residual + offsets.residual().get(t),
+            offsets.rows().get(t),
+            offsets.columns().get(t),
             scratch);
       }
     }
   }
 
   @Override
-  public Output output(Winograd form, int channels, int step, Places places, Epilogue epilogue) {
-    return new Outputs(new ScalarOutput(form, channels, step, epilogue), places, channels);
+  public Output output(
+      Winograd form, int channels, int step, TileOffsets offsets, Epilogue epilogue) {
+    return new Outputs(new ScalarOutput(form, channels, step, epilogue), offsets, channels);
   }
 
   private record ScalarOutput(Winograd form, int channels, int step, Epilogue epilogue)

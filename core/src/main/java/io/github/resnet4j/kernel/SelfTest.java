@@ -3,7 +3,10 @@ package io.github.resnet4j.kernel;
 import java.util.Arrays;
 import java.util.Optional;
 
-/** Runs every family of kernels once, small, and compares with the scalar twin. */
+/**
+ * Runs every family of kernels once on small operands and compares the results with the scalar
+ * kernels.
+ */
 final class SelfTest {
   /** Winograd's sums are in another order; relative to the largest result. */
   private static final float TOLERANCE = 1e-5f;
@@ -12,11 +15,11 @@ final class SelfTest {
 
   private SelfTest() {}
 
-  /** What differs, or empty. */
+  /** The reason of a failure, or empty. */
   static Optional<String> failure(Kernels kernels) {
-    var twin = new ScalarKernels();
+    var scalar = new ScalarKernels();
     int lanes = kernels.lanes();
-    for (int vectors = 1; vectors <= kernels.mostVectors(); vectors *= 2) {
+    for (int vectors = 1; vectors <= kernels.maxVectors(); vectors *= 2) {
       for (boolean grouped : new boolean[] {false, true}) {
         int pixels = Math.min(14, kernels.accumulators() / vectors);
         var in = new ConvTile.Input(Format.FP32, 16, 7);
@@ -27,7 +30,7 @@ final class SelfTest {
                 : new ConvTile.Shape(pixels, vectors * lanes, in, out);
         float[] expected = values();
         float[] actual = values();
-        tile(twin.conv()::tile, shape, expected, values());
+        tile(scalar.conv()::tile, shape, expected, values());
         tile(kernels.conv()::tile, shape, actual, values());
         if (!Arrays.equals(expected, actual)) {
           return Optional.of("the self-test of convolution failed: " + shape);
@@ -37,9 +40,9 @@ final class SelfTest {
     for (Winograd form : Winograd.values()) {
       float[] expected = values();
       float[] actual = values();
-      winograd(twin.winograd(), form, expected);
+      winograd(scalar.winograd(), form, expected);
       winograd(kernels.winograd(), form, actual);
-      // What lies in the transforms' own room is of no interest.
+      // The transforms' scratch memory is not compared.
       float largest = 0;
       for (int i = 0; i < 8192; i++) {
         largest = Math.max(largest, Math.abs(expected[i]));
@@ -52,8 +55,8 @@ final class SelfTest {
     }
     float[] expected = values();
     float[] actual = values();
-    for (Kernels each : new Kernels[] {twin, kernels}) {
-      Floats arena = Floats.of(each == twin ? expected : actual);
+    for (Kernels each : new Kernels[] {scalar, kernels}) {
+      Floats arena = Floats.of(each == scalar ? expected : actual);
       Plane in = Plane.ofFloats(3, 4, 64, 10 * 64);
       each.pool().max(WINDOWS, in, in).run(arena, 16, 8192);
       each.pool().average(in).run(arena, 16, 12288);
@@ -63,9 +66,9 @@ final class SelfTest {
         : Optional.of("the self-test of pooling failed");
   }
 
-  /** What differs among the kernels that training uses, or empty. */
+  /** The reason of a failure of the kernels that training uses, or empty. */
   static Optional<String> trainingFailure(Kernels kernels) {
-    var twin = new ScalarKernels();
+    var scalar = new ScalarKernels();
     Plane x = Plane.ofFloats(2, 3, 64, 4 * 64);
     Plane y = Plane.ofFloats(2, 3, 64, 3 * 64);
     Plane wide = Plane.ofFloats(3, 4, 64, 10 * 64);
@@ -73,8 +76,8 @@ final class SelfTest {
     var shape = ConvTile.Shape.ofWeightGradient(3, kernels.lanes(), 64, gradient);
     float[] expected = values();
     float[] actual = values();
-    for (Kernels each : new Kernels[] {twin, kernels}) {
-      float[] values = each == twin ? expected : actual;
+    for (Kernels each : new Kernels[] {scalar, kernels}) {
+      float[] values = each == scalar ? expected : actual;
       Floats arena = Floats.of(values);
       NormKernels norm = each.norm();
       norm.moments(x).run(arena, 16, 1000, 8192);
@@ -93,22 +96,23 @@ final class SelfTest {
         : Optional.of("the self-test of training failed");
   }
 
-  /** Makes tiles, as {@link ConvKernels#tile} does. */
+  /** Creates tiles, as {@link ConvKernels#tile} does. */
   interface Tiles {
-    ConvTile tile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints runs);
+    ConvTile tile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints segments);
   }
 
   /**
-   * Whether tiles of a format narrower than floats give what the scalar twin gives, bit for bit.
+   * Whether tiles of a format narrower than floats have bit-identical results with the scalar
+   * kernels.
    *
-   * @param tiles makes them
+   * @param tiles creates them
    */
   static boolean agree(Tiles tiles, int lanes, Format in) {
     float[] words = words(in);
-    float[] weights = words(in.isWhole() ? Format.S8 : in);
+    float[] weights = words(in.isInteger() ? Format.S8 : in);
     System.arraycopy(values(), 0, weights, 8192, 1024); // bias, scale and factor are floats
     for (int vectors = 1; vectors <= 2; vectors++) {
-      Format residual = in.isWhole() ? Format.S8 : in;
+      Format residual = in.isInteger() ? Format.S8 : in;
       var shape =
           new ConvTile.Shape(
               3,
@@ -133,7 +137,7 @@ final class SelfTest {
     float[] words = new float[16384];
     for (int i = 0; i < 255 * format.perWord(); i++) {
       float number = (i * 31 % 255) / 127f - 1;
-      format.put(words, 0, i, format.isWhole() ? 127 * number : number);
+      format.put(words, 0, i, format.isInteger() ? 127 * number : number);
     }
     for (int known = 255; known < words.length; known *= 2) {
       System.arraycopy(words, 0, words, known, Math.min(known, words.length - known));
@@ -146,7 +150,7 @@ final class SelfTest {
     for (int i = 0; i < 255; i++) {
       values[i] = (i * 31 % 255) / 127f - 1;
     }
-    // What is copied is copied fast, even in a JVM that has compiled nothing yet.
+    // Copying is fast even in a JVM that has compiled nothing yet.
     for (int known = 255; known < values.length; known *= 2) {
       System.arraycopy(values, 0, values, known, Math.min(known, values.length - known));
     }
@@ -167,10 +171,12 @@ final class SelfTest {
     int block = 16;
     Plane plane = Plane.ofFloats(2, 2, block, 12 * block);
     Ints at = Ints.of(0, m * block);
-    var places =
-        new WinogradKernels.Places(at, Ints.of(0, 5), Ints.of(m, m - 1), Ints.of(m - 1, m));
+    var offsets =
+        new WinogradKernels.TileOffsets(at, Ints.of(0, 5), Ints.of(m, m - 1), Ints.of(m - 1, m));
     var epilogue = new WinogradKernels.Epilogue(Floats.of(values()), plane, plane, true);
     kernels.input(form, plane, at, 48).run(arena, 0, 2, 16, 8192, 12000);
-    kernels.output(form, block, 48, places, epilogue).run(arena, 0, 2, 8192, 16, 4096, 2048, 12000);
+    kernels
+        .output(form, block, 48, offsets, epilogue)
+        .run(arena, 0, 2, 8192, 16, 4096, 2048, 12000);
   }
 }

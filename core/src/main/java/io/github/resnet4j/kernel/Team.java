@@ -8,15 +8,15 @@ import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.IntConsumer;
 
 /**
- * A fixed number of threads that share out the indices of one loop at a time. The calling thread
- * works too, so a team of one starts no thread. Several callers may use a team at once.
+ * A fixed number of threads that execute the iterations of one loop at a time. The calling thread
+ * takes part, so a team of one starts no thread. Thread-safe.
  */
 public final class Team implements AutoCloseable {
   private final int size;
   private final ExecutorService others;
 
   /**
-   * @param size how many threads work on a loop, the caller included; at least 1
+   * @param size the number of threads of a loop, including the caller; at least 1
    */
   public Team(int size) {
     if (size < 1) {
@@ -29,7 +29,7 @@ public final class Team implements AutoCloseable {
             Thread.ofPlatform().daemon().name("resnet4j-team-", 1).factory());
   }
 
-  /** A team with one thread for each core the JVM (and its container) really has. */
+  /** A team with one thread for each core available to the JVM (and its container). */
   public static Team ofAllCores() {
     return new Team(Runtime.getRuntime().availableProcessors());
   }
@@ -39,9 +39,9 @@ public final class Team implements AutoCloseable {
   }
 
   /**
-   * Runs {@code body} once for every index in [0, count) and returns when all are done. The first
-   * exception that a body throws ends the loop and is thrown here. A body must not itself use the
-   * team: it would wait for threads that wait for it.
+   * Runs {@code body} once for every index in [0, count) and returns when all have finished. The
+   * first exception thrown by a body ends the loop and is rethrown. A body must not use the team
+   * itself: it would deadlock.
    */
   public void forEach(int count, IntConsumer body) {
     int helpers = Math.min(size, count) - 1;
@@ -75,7 +75,7 @@ public final class Team implements AutoCloseable {
         done.await();
         break;
       } catch (InterruptedException e) {
-        interrupted = true; // the helpers still read the caller's arrays: finish first
+        interrupted = true; // the other threads still read the caller's arrays: finish first
       }
     }
     if (interrupted) {

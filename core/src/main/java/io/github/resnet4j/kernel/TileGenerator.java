@@ -19,16 +19,16 @@ import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
- * Writes the bytecode of a {@link ConvTile}: its loops unrolled over pixels and vectors of output
- * channels, every accumulator a local variable of its own, every extent a constant. By hand it
- * would read, for two pixels and one vector:
+ * Generates the bytecode of a {@link ConvTile}: its loops are unrolled over pixels and vectors of
+ * output channels, every accumulator is a local variable, every extent a constant. The source for
+ * two pixels and one vector would be:
  *
  * <pre>{@code
  * w0 = fromArray(SPECIES, weights, biasAt);
  * acc00 = w0;  acc10 = w0;
- * for (r = firstRun; r < endRun; r++) {
- *   x = inAt + runs[r];
- *   for (i = 0; i < RUN; i++) {
+ * for (s = firstSegment; s < endSegment; s++) {
+ *   x = inAt + segments[s];
+ *   for (i = 0; i < SEGMENT; i++) {
  *     w0 = fromArray(SPECIES, weights, weightAt);
  *     in = broadcast(SPECIES, arena[x]);                 acc00 = in.fma(w0, acc00);
  *     in = broadcast(SPECIES, arena[x + PIXEL_STRIDE]);  acc10 = in.fma(w0, acc10);
@@ -40,9 +40,9 @@ import jdk.incubator.vector.VectorSpecies;
  * acc10.intoArray(arena, outAt + OUT_STRIDE);
  * }</pre>
  *
- * The compiler keeps this at the machine's peak as long as RUN is a constant (with a variable one
- * the loop splits in three and spills: 0.4 of the speed), the residual is part of the start values,
- * and no shape shares a method with another.
+ * The compiled code reaches the processor's peak only if SEGMENT is a constant (with a variable the
+ * loop is split in three and spills registers: 0.4 of the speed), the residual is part of the start
+ * values, and no two shapes share a method.
  */
 final class TileGenerator {
   private static final ClassDesc TILE = desc(OneTile.class);
@@ -70,7 +70,7 @@ final class TileGenerator {
   private static final int WEIGHTS = 6;
   private static final int WEIGHT_AT = 7;
   private static final int SUM = 8;
-  private static final int END_RUN = 9;
+  private static final int END_SEGMENT = 9;
   private static final int BIAS_AT = 10;
   private static final int X_AT = 11;
   private static final int I = 12;
@@ -89,11 +89,12 @@ final class TileGenerator {
     this.vectors = shape.vectors(lanes);
     this.spacing = shape.spacing(lanes);
     if (vectors * lanes != shape.channels() || (shape.groups() != 0 && shape.groups() != lanes)) {
-      throw new IllegalArgumentException("not for vectors of %d: %s".formatted(lanes, shape));
+      throw new IllegalArgumentException(
+          "no registers for vectors of %d: %s".formatted(lanes, shape));
     }
   }
 
-  /** Makes the tile of a shape, as a hidden class of its own. */
+  /** Creates the tile of a shape, as a hidden class of its own. */
   static OneTile generate(ConvTile.Shape shape) {
     byte[] bytes =
         ClassFile.of()
@@ -126,23 +127,23 @@ final class TileGenerator {
         | InstantiationException
         | NoSuchMethodException
         | InvocationTargetException e) {
-      throw new IllegalStateException("the kernel for " + shape + " does not load", e);
+      throw new IllegalStateException("the kernel for " + shape + " cannot be loaded", e);
     }
   }
 
   private void write() {
-    int run = accumulator(shape.pixels(), 0);
+    int segment = accumulator(shape.pixels(), 0);
     ofReduction("biasAt", BIAS_AT);
-    ofReduction("endRun", END_RUN);
+    ofReduction("endSegment", END_SEGMENT);
     start();
-    ofReduction("firstRun", run);
+    ofReduction("firstSegment", segment);
     loop(
-        run,
-        () -> code.iload(END_RUN),
+        segment,
+        () -> code.iload(END_SEGMENT),
         () -> {
-          code.iload(IN_AT).aload(RUNS).iload(run).iaload().iadd().istore(X_AT);
+          code.iload(IN_AT).aload(RUNS).iload(segment).iaload().iadd().istore(X_AT);
           code.iconst_0().istore(I);
-          loop(I, () -> code.loadConstant(shape.in().run()), this::multiply);
+          loop(I, () -> code.loadConstant(shape.in().segment()), this::multiply);
           if (shape.walk().gap() > 0) {
             advance(WEIGHT_AT, shape.walk().gap());
           }
@@ -202,7 +203,9 @@ final class TileGenerator {
     code.iload(at).loadConstant(by).iadd().istore(at);
   }
 
-  /** Stores the accumulators, negative ones as zero if asked: x.blend(0, x.compare(LT, 0)). */
+  /**
+   * Stores the accumulators; with ReLU negative values become zero: x.blend(0, x.compare(LT, 0)).
+   */
   private void finish() {
     everyAccumulator((p, v) -> {
       code.aload(accumulator(p, v));

@@ -1,13 +1,13 @@
 package io.github.resnet4j.kernel;
 
 /**
- * A vector register of x86-64. Those with the same number share their lower bits: ymm3 is the lower
- * half of zmm3.
+ * A vector register of x86-64. Registers with the same number share their lower bits: ymm3 is the
+ * lower half of zmm3.
  *
- * @param number from 0; those from 16 on exist with AVX-512 only
+ * @param number from 0; those from 16 on require AVX-512
  */
 record Vec(Width width, int number) {
-  /** How long vectors are. */
+  /** The length of a vector. */
   enum Width {
     /** 128 bits. */
     XMM,
@@ -20,12 +20,12 @@ record Vec(Width width, int number) {
       return 16 << ordinal();
     }
 
-    /** Floats of a vector. */
+    /** The number of floats of a vector. */
     int lanes() {
       return bytes() / Float.BYTES;
     }
 
-    /** Registers that a processor has whose longest vectors are these. */
+    /** The number of registers of a processor whose longest vectors have this length. */
     int registers() {
       return this == ZMM ? 32 : 16;
     }
@@ -52,12 +52,12 @@ record Vec(Width width, int number) {
     return new Vec(Width.ZMM, number);
   }
 
-  /** The register's lower bits, or one that it is the lower bits of. */
+  /** The register with the same number and another length. */
   Vec as(Width other) {
     return new Vec(other, number);
   }
 
-  /** The register that comes so many after this one. */
+  /** The register whose number is larger by {@code count}. */
   Vec plus(int count) {
     return new Vec(width, number + count);
   }

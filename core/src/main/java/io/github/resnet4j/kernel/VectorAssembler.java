@@ -3,8 +3,8 @@ package io.github.resnet4j.kernel;
 import io.github.resnet4j.kernel.Vec.Width;
 
 /**
- * Writes instructions on vectors too: of AVX2 and FMA, and, where the longest vectors have 512
- * bits, of AVX-512. {@link Assembler} has those on general registers.
+ * Adds vector instructions to {@link Assembler}: of AVX2 and FMA, and, if the longest vectors have
+ * 512 bits, of AVX-512.
  */
 final class VectorAssembler extends VectorEncoder {
   private static final Opcode VMOVUPS = Opcode.of0F(0x10);
@@ -52,7 +52,7 @@ final class VectorAssembler extends VectorEncoder {
   private static final Opcode VMULSS = Opcode.ofF30F(0x59);
 
   /**
-   * @param longest the longest vectors of the processor that the code is for
+   * @param longest the longest vectors of the target processor
    */
   VectorAssembler(Width longest) {
     super(longest);
@@ -78,12 +78,12 @@ final class VectorAssembler extends VectorEncoder {
     registers(VMOVAPS, to.width(), to.number(), 0, from.number(), mask.ordinal());
   }
 
-  /** One float from memory into all lanes. */
+  /** Repeats one float from memory in all lanes. */
   void vbroadcastss(Vec to, Mem from) {
     memory(VBROADCASTSS, to, 0, from, Float.BYTES);
   }
 
-  /** The lowest lane into all lanes. */
+  /** Repeats the lowest lane in all lanes. */
   void vbroadcastss(Vec to, Vec from) {
     checkAlike(from, Vec.xmm(0));
     registers(VBROADCASTSS, to.width(), to.number(), 0, from.number(), 0);
@@ -109,7 +109,7 @@ final class VectorAssembler extends VectorEncoder {
     three(VMULPS, to, a, b);
   }
 
-  /** {@code a > b ? a : b}; where one is not a number, or both are zeros, b. */
+  /** {@code a > b ? a : b}; if one is NaN, or both are zeros, b. */
   void vmaxps(Vec to, Vec a, Vec b) {
     three(VMAXPS, to, a, b);
   }
@@ -141,7 +141,7 @@ final class VectorAssembler extends VectorEncoder {
     three(VORPS, to, a, b);
   }
 
-  /** How two floats compare, as vcmpps numbers it; EQUAL and GREATER are false for NaN. */
+  /** Comparisons of two floats, with the codes of vcmpps; EQUAL and GREATER are false for NaN. */
   enum Comparison {
     EQUAL(0x00),
     UNORDERED(0x03),
@@ -154,7 +154,7 @@ final class VectorAssembler extends VectorEncoder {
     }
   }
 
-  /** All bits of a lane where it is true. */
+  /** Sets all bits of a lane where the comparison is true. */
   void vcmpps(Vec to, Vec a, Comparison comparison, Vec b) {
     checkAlike(to, a, b);
     if (a.width() == Width.ZMM || isHigh(to.number() | a.number() | b.number())) {
@@ -166,21 +166,21 @@ final class VectorAssembler extends VectorEncoder {
 
   /** Mask registers of AVX-512, in the order of their numbers. */
   enum Mask {
-    /** As an operand of instructions it means that there is no mask. */
+    /** As an operand of instructions it means no mask. */
     K0,
     K1
   }
 
-  /** A bit of a mask register for each lane; 512 bits. */
+  /** Sets a bit of a mask register for each lane; 512 bits. */
   void vcmpps(Mask to, Vec a, Comparison comparison, Vec b) {
     checkAlike(a, b, Vec.zmm(0));
     registers(VCMPPS, a.width(), to.ordinal(), a.number(), b.number(), 0);
     emit(comparison.code);
   }
 
-  // --- whole numbers, halves and bytes ----------------------------------------------------------
+  // --- integers and bfloat16 --------------------------------------------------------------------
 
-  /** Exclusive or: of a register with itself, zero. */
+  /** Exclusive or; of a register with itself it is zero. */
   void vpxor(Vec to, Vec a, Vec b) {
     three(VPXOR, to, a, b);
   }
@@ -209,7 +209,7 @@ final class VectorAssembler extends VectorEncoder {
     two(VCVTDQ2PS, to, from);
   }
 
-  /** To the nearest whole number, of two the even one. */
+  /** Converts floats to integers, rounded half to even. */
   void vcvtps2dq(Vec to, Vec from) {
     two(VCVTPS2DQ, to, from);
   }
@@ -250,25 +250,23 @@ final class VectorAssembler extends VectorEncoder {
     memory(VPMOVZXWD, to, 0, from, to.width().bytes() / 2);
   }
 
-  /** Bytes into lanes, with zeros before them. */
+  /** Bytes into lanes, zero-extended. */
   void vpmovzxbd(Vec to, Mem from) {
     memory(VPMOVZXBD, to, 0, from, to.width().bytes() / 4);
   }
 
-  /** Bytes into lanes, with their sign. */
+  /** Bytes into lanes, sign-extended. */
   void vpmovsxbd(Vec to, Mem from) {
     memory(VPMOVSXBD, to, 0, from, to.width().bytes() / 4);
   }
 
-  /** Lanes as bytes with a sign, the nearest where one does not fit; 512 bits. */
+  /** Lanes to signed bytes, with saturation; 512 bits. */
   void vpmovsdb(Mem to, Vec from) {
     checkAlike(from, Vec.zmm(0));
     memory(VPMOVSDB, from, 0, to, from.width().bytes() / 4);
   }
 
-  /**
-   * Lanes, read without a sign, as bytes without one, the nearest where one is larger; 512 bits.
-   */
+  /** Lanes, read as unsigned, to unsigned bytes, with saturation; 512 bits. */
   void vpmovusdb(Mem to, Vec from) {
     checkAlike(from, Vec.zmm(0));
     memory(VPMOVUSDB, from, 0, to, from.width().bytes() / 4);
@@ -282,34 +280,34 @@ final class VectorAssembler extends VectorEncoder {
     emit(1);
   }
 
-  /** Lanes of a, then of b, as words of 16 bits, the nearest where one does not fit. */
+  /** Lanes of a, then of b, to words of 16 bits, with saturation. */
   void vpackssdw(Vec to, Vec a, Vec b) {
     three(VPACKSSDW, to, a, b);
   }
 
-  /** Words of a, then of b, as bytes with a sign, the nearest where one does not fit. */
+  /** Words of a, then of b, to signed bytes, with saturation. */
   void vpacksswb(Vec to, Vec a, Vec b) {
     three(VPACKSSWB, to, a, b);
   }
 
-  /** Words of a, then of b, as bytes without a sign, the nearest where one does not fit. */
+  /** Words of a, then of b, to unsigned bytes, with saturation. */
   void vpackuswb(Vec to, Vec a, Vec b) {
     three(VPACKUSWB, to, a, b);
   }
 
-  /** The greater of unsigned numbers of 16 bits. */
+  /** The larger of unsigned 16-bit numbers. */
   void vpmaxuw(Vec to, Vec a, Mem b) {
     three(VPMAXUW, to, a, b);
   }
 
-  /** The greater of unsigned bytes. */
+  /** The larger of unsigned bytes. */
   void vpmaxub(Vec to, Vec a, Mem b) {
     three(VPMAXUB, to, a, b);
   }
 
-  // --- bytes and words, in 256 bits -------------------------------------------------------------
+  // --- bytes and words, with 256 bits -----------------------------------------------------------
 
-  /** Instructions on whole numbers in each half of a vector: {@code to = a (operation) b}. */
+  /** Integer instructions in each half of a vector: {@code to = a (operation) b}. */
   enum Packed {
     VPUNPCKLBW(Opcode.of660F(0x60)),
     VPUNPCKLWD(Opcode.of660F(0x61)),
@@ -387,19 +385,19 @@ final class VectorAssembler extends VectorEncoder {
     emit(mask.number() << 4);
   }
 
-  /** Sixteen bytes as words, with their sign. */
+  /** Sixteen bytes to words, sign-extended. */
   void vpmovsxbw(Vec to, Mem from) {
     checkHalf(to);
     memory(VPMOVSXBW, to, 0, from, 16);
   }
 
-  /** Sixteen bytes into both halves. */
+  /** Repeats sixteen bytes in both halves. */
   void vbroadcasti128(Vec to, Mem from) {
     checkHalf(to);
     memory(VBROADCASTI128, to, 0, from, 16);
   }
 
-  /** The lower half of a, and memory as the upper half. */
+  /** The lower half of a, with memory as the upper half. */
   void vinserti128(Vec to, Vec a, Mem upper) {
     checkHalf(to, a);
     memory(VINSERTI128, to, a.number(), upper, 16);
@@ -413,14 +411,14 @@ final class VectorAssembler extends VectorEncoder {
     emit(1);
   }
 
-  /** A half of a as the lower one, of b as the upper one; 1 stands for the upper half of each. */
+  /** Half of a as the lower half, half of b as the upper half; 1 selects the upper half. */
   void vperm2i128(Vec to, Vec a, int halfOfA, Vec b, int halfOfB) {
     checkHalf(to, a, b);
     three(VPERM2I128, to, a, b);
     emit(halfOfA | 2 + halfOfB << 4);
   }
 
-  /** Puts the four parts of 64 bits in another order, the lowest first. */
+  /** Permutes the four parts of 64 bits, the lowest first. */
   void vpermq(Vec to, Vec from, int first, int second, int third, int fourth) {
     checkHalf(to, from);
     emit(
@@ -432,7 +430,7 @@ final class VectorAssembler extends VectorEncoder {
         first | second << 2 | third << 4 | fourth << 6);
   }
 
-  /** Compares with zero: {@link Condition#EQUAL} where a and b have no bit in common. */
+  /** Compares with zero: {@link Condition#EQUAL} if a and b have no common bit. */
   void vptest(Vec a, Vec b) {
     checkHalf(a, b);
     two(VPTEST, a, b);
@@ -448,7 +446,7 @@ final class VectorAssembler extends VectorEncoder {
     }
   }
 
-  /** The low half of a general register into the lowest lane. */
+  /** The lower half of a general register to the lowest lane. */
   void vmovd(Vec to, Reg from) {
     checkLow(to);
     registers(VMOVD, Width.XMM, to.number(), 0, from.ordinal(), 0);
@@ -460,7 +458,7 @@ final class VectorAssembler extends VectorEncoder {
     memory(VMOVQ_STORE, from, 0, to, Long.BYTES);
   }
 
-  /** One float into the lowest lane. */
+  /** One float to the lowest lane. */
   void vmovss(Vec to, Mem from) {
     checkLow(to);
     memory(VMOVSS, to, 0, from, Float.BYTES);
@@ -477,7 +475,7 @@ final class VectorAssembler extends VectorEncoder {
     memory(VMULSS, to, a.number(), b, Float.BYTES);
   }
 
-  /** Clears the upper halves, so that code without AVX stays fast. */
+  /** Clears the upper halves, so that code without AVX is not slowed down. */
   void vzeroupper() {
     emit(0xC5, 0xF8, 0x77);
   }

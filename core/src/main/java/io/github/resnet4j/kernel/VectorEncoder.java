@@ -3,18 +3,18 @@ package io.github.resnet4j.kernel;
 import io.github.resnet4j.kernel.Vec.Width;
 
 /**
- * How instructions on vectors are encoded: as VEX has them, on 256 and 128 bits, or as EVEX, on 512
- * bits and on the registers from 16 on. How long the vectors are, the registers say.
+ * Encodes vector instructions: with VEX for 256 and 128 bits, or with EVEX for 512 bits and for the
+ * registers from 16 on. The registers determine the vector length.
  *
  * <p>Encodings: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, sections
  * 2.3 (VEX) and 2.7 (EVEX).
  */
 abstract class VectorEncoder extends Assembler {
   /**
-   * What stands in a prefix and behind it.
+   * An opcode with its prefix and map.
    *
-   * @param map of opcodes, as VEX and EVEX number them
-   * @param prefix the mandatory one, as they number them: none, 66, F3
+   * @param map the number of the opcode map in VEX and EVEX
+   * @param prefix the number of the mandatory prefix in VEX and EVEX: none, 66, F3
    */
   record Opcode(int map, int prefix, int code) {
     static Opcode of0F(int code) {
@@ -45,7 +45,7 @@ abstract class VectorEncoder extends Assembler {
   private final Width longest;
 
   /**
-   * @param longest the longest vectors of the processor that the code is for
+   * @param longest the longest vectors of the target processor
    */
   VectorEncoder(Width longest) {
     this.longest = longest;
@@ -61,7 +61,7 @@ abstract class VectorEncoder extends Assembler {
   }
 
   /**
-   * A prefix, with the opcode behind it.
+   * A prefix, followed by the opcode.
    *
    * @param index bit 3 of the memory operand's index, or bit 4 of a source register
    * @param base the memory operand's base, or the source register
@@ -95,9 +95,9 @@ abstract class VectorEncoder extends Assembler {
   }
 
   /**
-   * An instruction on registers alone.
+   * An instruction with register operands only.
    *
-   * @param first the number that ModRM has in its middle
+   * @param first the register in ModRM's reg field
    * @param second the operand between destination and source, 0 if there is none
    * @param mask the mask register, 0 for none
    */
@@ -111,9 +111,9 @@ abstract class VectorEncoder extends Assembler {
   }
 
   /**
-   * An instruction whose third operand lies in memory.
+   * An instruction whose third operand is in memory.
    *
-   * @param bytes of the operand there
+   * @param bytes the size of the memory operand
    */
   final void memory(Opcode opcode, Vec first, int second, Mem third, int bytes) {
     boolean isLong = first.width() == Width.ZMM || isHigh(first.number() | second);
@@ -127,7 +127,7 @@ abstract class VectorEncoder extends Assembler {
     address(first.number(), third, isLong ? bytes : 1);
   }
 
-  /** With one float from memory for all lanes. */
+  /** With one float from memory repeated in all lanes. */
   final void broadcast(Opcode opcode, Vec first, Vec second, Mem third) {
     checkAlike(first, second);
     int base = third.base().ordinal();

@@ -5,12 +5,12 @@ import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
- * The kernels on {@code jdk.incubator.vector}, in the longest vectors of this machine. The
- * micro-kernels are generated ({@link TileGenerator}); the rest is written out, and what only
- * training uses are plain loops, of which C2 makes vectors by itself.
+ * The kernels on {@code jdk.incubator.vector}, with the longest vectors of this machine. The
+ * micro-kernels are generated ({@link TileGenerator}); the others are written in Java, and those
+ * that only training uses are plain loops, which the C2 compiler vectorizes.
  *
- * <p>C2 makes good code of this only as long as methods are small and lengths are constants:
- * docs/engine.md tells what was measured.
+ * <p>C2 generates good code only if methods are small and lengths are constants: docs/engine.md
+ * describes the measurements.
  */
 final class VectorKernels implements Kernels {
   static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
@@ -28,14 +28,14 @@ final class VectorKernels implements Kernels {
   private static final class Conv implements ConvKernels {
     private final ConcurrentHashMap<ConvTile.Shape, OneTile> tiles = new ConcurrentHashMap<>();
 
-    /** For the formats that the Vector API has no products of. */
+    /** For the formats that the Vector API does not support. */
     private final ConvKernels scalar = new ScalarConv();
 
     @Override
-    public ConvTile tile(ConvTile.Shape shape, ConvTile.Tiles at, Ints runs) {
+    public ConvTile tile(ConvTile.Shape shape, ConvTile.Tiles at, Ints segments) {
       return shape.isFloat()
-          ? new OneTile.Listed(tiles.computeIfAbsent(shape, TileGenerator::generate), at, runs)
-          : scalar.tile(shape, at, runs);
+          ? new OneTile.Listed(tiles.computeIfAbsent(shape, TileGenerator::generate), at, segments)
+          : scalar.tile(shape, at, segments);
     }
 
     @Override
@@ -55,7 +55,7 @@ final class VectorKernels implements Kernels {
   }
 
   @Override
-  public int mostVectors() {
+  public int maxVectors() {
     return HAS_32_REGISTERS ? 4 : 2;
   }
 
@@ -65,17 +65,17 @@ final class VectorKernels implements Kernels {
   }
 
   @Override
-  public boolean isFast() {
+  public boolean isOptimized() {
     return true;
   }
 
   @Override
-  public boolean has(Format format) {
+  public boolean supports(Format format) {
     return format == Format.FP32;
   }
 
   @Override
-  public boolean gainsBy(Format in) {
+  public boolean isFasterWith(Format in) {
     return false;
   }
 

@@ -5,12 +5,12 @@ import static io.github.resnet4j.kernel.VectorKernels.SPECIES;
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 
-/** Pooling of floats in vectors; the rest is the twin's. */
+/** Pooling of floats with vectors; other formats use plain loops. */
 final class VectorPool implements PoolKernels {
   private static final int LANES = SPECIES.length();
   private final PoolKernels scalar = new ScalarPool();
 
-  // A vector that a loop carries round may end up on the heap; memory carries it here.
+  // A vector that is carried through a loop may be allocated on the heap; memory is used instead.
 
   @Override
   public MaxRow max(Windows windows, Plane in, Plane out) {

@@ -5,12 +5,15 @@ import static jdk.incubator.vector.VectorOperators.LT;
 
 import jdk.incubator.vector.FloatVector;
 
-/** Winograd's transforms in vectors, each written out; gradients are the twin's. */
+/**
+ * Winograd's transforms with vectors, written out without helper methods; the transforms of
+ * gradients are scalar.
+ */
 final class VectorWinograd extends ScalarWinograd {
   private static final int LANES = SPECIES.length();
 
   @Override
-  public Transform input(Winograd form, Plane in, Ints places, int step) {
+  public Transform input(Winograd form, Plane in, Ints offsets, int step) {
     OneTransform one =
         switch (form) {
           case F2 ->
@@ -32,11 +35,11 @@ final class VectorWinograd extends ScalarWinograd {
                 }
               };
         };
-    return new Transforms(one, places, in.block());
+    return new Transforms(one, offsets, in.block());
   }
 
-  // C2 inlines the vector API without limit, but not our own methods: once a method has grown, a
-  // call to one of ours would return its vector on the heap. Hence no short-hands below.
+  // C2 inlines the Vector API without limit, but not other methods: once a method is large, a
+  // called method would return its vector on the heap. Hence no helper methods below.
 
   /** Bᵀ applied to six rows of {@code count} floats, {@code stride} apart. */
   private static void inputF4(float[] a, int at, int stride, int to, int step, int count) {
@@ -77,8 +80,9 @@ final class VectorWinograd extends ScalarWinograd {
   }
 
   @Override
-  public Output output(Winograd form, int channels, int step, Places places, Epilogue epilogue) {
-    return new Outputs(new VectorOutput(form, channels, step, epilogue), places, channels);
+  public Output output(
+      Winograd form, int channels, int step, TileOffsets offsets, Epilogue epilogue) {
+    return new Outputs(new VectorOutput(form, channels, step, epilogue), offsets, channels);
   }
 
   private record VectorOutput(Winograd form, int channels, int step, Epilogue epilogue)
@@ -103,7 +107,7 @@ final class VectorWinograd extends ScalarWinograd {
         }
       }
       for (int i = 0; i < rows; i++) {
-        // The second pass leaves the pixels of its row where it found its input.
+        // The second pass stores the pixels of its row in place of its input.
         int row = scratch + i * t * channels;
         switch (form) {
           case F2 -> outputF2(arena, row, channels, row, channels, channels);

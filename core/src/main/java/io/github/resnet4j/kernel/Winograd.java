@@ -1,9 +1,9 @@
 package io.github.resnet4j.kernel;
 
 /**
- * Winograd's minimal filtering for 3×3 windows of stride 1 (Lavin and Gray, arXiv 1509.09308): a
- * square of outputs is computed from a square of inputs with one product for each input, instead of
- * nine for each output.
+ * Winograd's minimal filtering for 3×3 windows of stride 1 (Lavin and Gray, arXiv 1509.09308):
+ * computes a square of outputs from a square of inputs with one product per input, instead of nine
+ * per output.
  *
  * <pre>{@code
  * Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A
@@ -52,17 +52,17 @@ public enum Winograd {
     this.at = at;
   }
 
-  /** Outputs of a tile along one axis. */
+  /** The number of outputs of a tile along one axis. */
   public int outputs() {
     return outputs;
   }
 
-  /** Inputs of a tile along one axis. */
+  /** The number of inputs of a tile along one axis. */
   public int inputs() {
     return outputs + 2;
   }
 
-  /** Products of a tile: one for each input. */
+  /** The number of products of a tile: one for each input. */
   public int products() {
     return inputs() * inputs();
   }
@@ -92,7 +92,7 @@ public enum Winograd {
    * {@code G g Gᵀ} of one 3×3 window, in double precision.
    *
    * @param window nine weights, row by row
-   * @param transformed takes the result, {@code [inputs * inputs]}
+   * @param transformed receives the result, {@code [inputs * inputs]}
    */
   public void transformWeights(float[] window, float[] transformed) {
     int t = inputs();

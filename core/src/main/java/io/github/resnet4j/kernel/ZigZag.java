@@ -7,8 +7,8 @@ public final class ZigZag {
   private ZigZag() {}
 
   /**
-   * The position {@code 8 · row + column} of the k-th stored coefficient. Damaged data may run up
-   * to 15 coefficients too far; those fall on the last one, as in libjpeg.
+   * The position {@code 8 · row + column} of the k-th stored coefficient. The index may be up to 15
+   * too large in damaged data; the position is then the last one, as in libjpeg.
    */
   public static byte[] positions() {
     byte[] positions = new byte[64 + 16];

@@ -14,13 +14,13 @@ import java.nio.file.NotDirectoryException;
 import java.nio.file.Path;
 
 /**
- * Why something failed, in one line. The JDK's exceptions of files often have a path as their
- * message and the reason only in their type.
+ * The reason of a failure, in one line. The JDK's file exceptions often have only a path as their
+ * message, and the reason only in their type.
  */
 public final class Reason {
   private Reason() {}
 
-  /** The file, where it is known, and why it could not be used. */
+  /** The file, if known, and the reason. */
   public static String of(Throwable e) {
     if (e instanceof UncheckedIOException unchecked && unchecked.getCause() != null) {
       return of(unchecked.getCause());
@@ -31,12 +31,12 @@ public final class Reason {
     return e instanceof IOException failed ? withoutFile(failed) : message(e);
   }
 
-  /** The same for an exception that may not know its file, as those of decoding text. */
+  /** The same for an exception that may not contain the file, such as those from decoding text. */
   public static String of(Path file, IOException e) {
     return file + ": " + withoutFile(e);
   }
 
-  /** The same without the file, for a message that names it already. */
+  /** The reason without the file, for a message that already names it. */
   public static String withoutFile(IOException e) {
     return switch (e) {
       case NoSuchFileException _ -> "does not exist";
@@ -44,18 +44,18 @@ public final class Reason {
       case NotDirectoryException _ -> "is not a folder";
       case FileAlreadyExistsException _ -> "exists already";
       case DirectoryNotEmptyException _ -> "is a folder that is not empty";
-      case FileSystemLoopException _ -> "symbolic links lead in a circle";
+      case FileSystemLoopException _ -> "has symbolic links that form a cycle";
       case FileSystemException failed when failed.getReason() != null ->
           lowerCase(failed.getReason());
-      case CharacterCodingException _ -> "is not text in UTF-8";
+      case CharacterCodingException _ -> "is not UTF-8 text";
       case FileNotFoundException _ -> lowerCase(message(e));
-      // What Linux says when a folder is read as a file; Java knows no exception for it.
+      // Linux's message for reading a folder as a file; Java has no exception for it.
       case IOException _ when "Is a directory".equals(e.getMessage()) -> "is a folder, not a file";
       default -> message(e);
     };
   }
 
-  /** The operating system's reasons begin as sentences do. */
+  /** The operating system's messages start with a capital letter. */
   private static String lowerCase(String reason) {
     return reason.length() > 1 && Character.isLowerCase(reason.charAt(1))
         ? Character.toLowerCase(reason.charAt(0)) + reason.substring(1)

@@ -6,16 +6,18 @@ import java.util.List;
 import java.util.Locale;
 import java.util.stream.Stream;
 
-/** Which of some names was probably meant by one that does not exist. */
+/**
+ * Suggests existing names for one that does not exist.
+ */
 public final class Suggestion {
-  private static final int MOST = 3;
+  private static final int MAX_SUGGESTIONS = 3;
 
   private Suggestion() {}
 
   /**
    * Text for the end of an error message.
    *
-   * @return {@code " (did you mean resnet50?)"}, or nothing if no name is similar
+   * @return {@code " (did you mean resnet50?)"}, or an empty string if no name is similar
    */
   public static String of(String wanted, Collection<String> known) {
     List<String> similar = similar(wanted, known);
@@ -29,9 +31,9 @@ public final class Suggestion {
   }
 
   /**
-   * The names that are similar, at most three: those that differ in case and punctuation only; else
-   * the longer names that begin with it, then those that are fewest letters away, then the longer
-   * names that contain it.
+   * The similar names, at most three: those that differ only in case and punctuation; else longer
+   * names with this prefix, then those with the smallest edit distance, then longer names that
+   * contain it.
    */
   public static List<String> similar(String wanted, Collection<String> known) {
     String letters = letters(wanted);
@@ -46,7 +48,7 @@ public final class Suggestion {
             .sorted(Comparator.comparingInt(String::length));
     Stream<String> near =
         known.stream()
-            .filter(name -> nearest <= tolerated(letters.length()))
+            .filter(name -> nearest <= maxDistance(letters.length()))
             .filter(name -> distance(letters, letters(name)) == nearest);
     Stream<String> containing =
         known.stream()
@@ -56,12 +58,14 @@ public final class Suggestion {
     return Stream.of(longer, near, containing)
         .flatMap(each -> each)
         .distinct()
-        .limit(MOST)
+        .limit(MAX_SUGGESTIONS)
         .toList();
   }
 
-  /** How many letters may be wrong. */
-  private static int tolerated(int length) {
+  /**
+   * The maximum edit distance.
+   */
+  private static int maxDistance(int length) {
     return length < 3 ? 0 : Math.max(1, length / 4);
   }
 
@@ -69,7 +73,9 @@ public final class Suggestion {
     return name.toLowerCase(Locale.ROOT).replaceAll("[^\\p{L}\\d+*]", "");
   }
 
-  /** Letters to insert, delete, replace or swap with the next (optimal string alignment). */
+  /**
+   * The edit distance: insertions, deletions, replacements and swaps of adjacent letters (optimal string alignment).
+   */
   private static int distance(String a, String b) {
     int[][] d = new int[a.length() + 1][b.length() + 1];
     for (int i = 0; i <= a.length(); i++) {

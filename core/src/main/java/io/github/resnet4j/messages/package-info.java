@@ -1,4 +1,7 @@
-/** What error messages say: why a file could not be used, and which name was probably meant. */
+/**
+ * Texts for error messages: the reason of a failed file access, and suggestions for misspelled
+ * names.
+ */
 @NullMarked
 package io.github.resnet4j.messages;
 

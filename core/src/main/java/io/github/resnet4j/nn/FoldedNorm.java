@@ -3,15 +3,15 @@ package io.github.resnet4j.nn;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 
 /**
- * What batch norm does outside of training: {@code x · factor + bias}, which a convolution before
- * it can do with other weights and a bias. In double precision; who folds it rounds once.
+ * Batch norm outside of training as {@code x · factor + bias}, which can be folded into the weights
+ * and the bias of a preceding convolution. In double precision, so that folding rounds only once.
  *
- * @param factor of each channel
- * @param bias of each channel
+ * @param factor the factor of each channel
+ * @param bias the bias of each channel
  */
 @SuppressWarnings("ArrayRecordComponent")
 public record FoldedNorm(double[] factor, double[] bias) {
-  /** With the running statistics that a network has. */
+  /** Uses the network's running statistics. */
   public static FoldedNorm of(BatchNorm2d norm, StateDict state) {
     float[] gamma = state.get(norm.name() + ".weight").data();
     float[] beta = state.get(norm.name() + ".bias").data();

@@ -13,25 +13,26 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 
 /**
- * The initial weights of torchvision's {@code ResNet.__init__}, number for number.
+ * The initial weights of torchvision's {@code ResNet.__init__}, bit for bit.
  *
  * <p>Convolutions are Kaiming normal with fan-out and the gain of ReLU (He et al., arXiv
- * 1502.01852, section 2.2), norms start as the identity, the linear layer is uniform in ±1/√in as
- * PyTorch's default. Channel attention begins as timm's does, Kaiming normal and PyTorch's
- * defaults, though from other numbers.
+ * 1502.01852, section 2.2). Norms start as the identity. The linear layer is uniform in ±1/√in,
+ * PyTorch's default. Channel attention has timm's distributions (Kaiming normal and PyTorch's
+ * defaults), but other random numbers.
  */
 public final class Initialization {
   private Initialization() {}
 
   /**
-   * New parameters for a network.
+   * Returns the initial parameters of a network.
    *
-   * @param random in the state in which Python's would be before {@code torchvision.models.…()}
+   * @param random the generator, in the state that Python's has before {@code
+   *     torchvision.models.…()}
    */
   public static StateDict torchvision(Layer network, TorchRandom random) {
     StateDict state = StateDict.zeros(network);
-    // PyTorch fills every layer when it is built and torchvision fills the convolutions again
-    // afterwards: the first numbers are lost, but the generator has moved on.
+    // PyTorch initializes every layer when it is created, and torchvision initializes the
+    // convolutions again: the first numbers are discarded, but they advance the generator.
     construct(network, state, random);
     network
         .walk()
@@ -71,8 +72,8 @@ public final class Initialization {
   }
 
   /**
-   * The same parameters, but the weight of the last norm of every residual branch is zero (Goyal et
-   * al., arXiv 1706.02677, section 5.1).
+   * The same parameters, except that the weight of the last norm of every residual branch is zero
+   * (Goyal et al., arXiv 1706.02677, section 5.1).
    */
   public static StateDict zeroLastNorms(Layer network, StateDict state) {
     var entries = new LinkedHashMap<>(state.entries());
@@ -105,7 +106,7 @@ public final class Initialization {
         random.uniform(state.get(linear.weight().name()).data(), -bound, bound);
         random.uniform(state.get(linear.bias().name()).data(), -bound, bound);
       }
-      // torchvision builds the projection before the block that it belongs to.
+      // torchvision creates the projection before the block that it belongs to.
       case Residual block -> {
         construct(block.shortcut(), state, random);
         construct(block.main(), state, random);

@@ -6,15 +6,16 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /**
- * A node of the network's tree. Layers hold no numbers: the parameters live in a {@link StateDict}
- * under the layer's name, so that one tree serves inference, training, counting and drawing.
+ * A node in the tree of a network's layers. Layers contain no values: the parameters are in a
+ * {@link StateDict} under the layer's name, so that the same tree is used for inference, training,
+ * cost counting and drawing.
  *
- * <p>A name is the path PyTorch uses, {@code layer2.0.conv1}; it is empty for the whole network.
+ * <p>A name is PyTorch's path, {@code layer2.0.conv1}; it is empty for the whole network.
  */
 public sealed interface Layer {
   String name();
 
-  /** The entries this layer and those below it own, in the order of PyTorch's state_dict. */
+  /** The parameters of this layer and its descendants, in the order of PyTorch's state_dict. */
   default List<Parameter> parameters() {
     return switch (this) {
       case Conv2d conv -> List.of(conv.weight());
@@ -36,7 +37,7 @@ public sealed interface Layer {
     };
   }
 
-  /** The layers directly below, in the order in which PyTorch registers them. */
+  /** The direct children, in the order in which PyTorch registers them. */
   default List<Layer> children() {
     return switch (this) {
       case Sequential sequential -> sequential.layers();
@@ -46,10 +47,11 @@ public sealed interface Layer {
   }
 
   /**
-   * The extent along one axis of what {@code input} pixels become; both axes follow the same rule.
+   * The output size along one axis for {@code input} pixels; both axes have the same rule.
    *
    * @throws IllegalArgumentException if a window is larger than its padded input, or the two
-   *     branches of a block end with different extents; names the layer. PyTorch refuses the same
+   *     branches of a block have different output sizes; the message names the layer. PyTorch fails
+   *     in the same cases
    */
   default int outputExtent(int input) {
     return switch (this) {
@@ -58,10 +60,10 @@ public sealed interface Layer {
               input + 2 * conv.padding - conv.dilation * (conv.kernel - 1) - 1, conv.stride, input);
       case MaxPool2d pool -> windows(input + 2 * pool.padding - pool.kernel, pool.stride, input);
       case AvgPool2d pool -> {
-        int room = input - pool.kernel;
-        yield windows(pool.ceil ? room + pool.stride - 1 : room, pool.stride, input);
+        int lastStart = input - pool.kernel;
+        yield windows(pool.ceil ? lastStart + pool.stride - 1 : lastStart, pool.stride, input);
       }
-      // The border mirrors the pixel next to the edge, so there must be two.
+      // The border mirrors the pixel next to the edge, so there must be two pixels.
       case BlurPool2d pool -> windows(input < 2 ? -1 : input - 1, pool.stride, input);
       case SubsampleAndPad pad -> windows(input - 1, pad.stride, input);
       case GlobalAveragePool _, Linear _ -> 1;
@@ -87,19 +89,20 @@ public sealed interface Layer {
     };
   }
 
-  /** How many windows there are if the last one may begin {@code room} pixels after the first. */
-  private int windows(int room, int stride, int input) {
-    if (room < 0) {
+  /** The number of windows if the last one may start {@code lastStart} pixels after the first. */
+  private int windows(int lastStart, int stride, int input) {
+    if (lastStart < 0) {
       throw new IllegalArgumentException(
           "the window of %s is larger than its input of %d".formatted(name(), input));
     }
-    return room / stride + 1;
+    return lastStart / stride + 1;
   }
 
   /**
    * Checks that images of this size fit every window of the network.
    *
-   * @throws IllegalArgumentException if not; names the layer and the next larger size that fits
+   * @throws IllegalArgumentException if not; the message names the layer and the next larger size
+   *     that fits
    */
   default void requireFits(int height, int width) {
     requireFits(height, height, width);
@@ -113,7 +116,7 @@ public sealed interface Layer {
       String next =
           IntStream.range(extent + 1, extent + 1024)
               .filter(this::fits)
-              .mapToObj("; the next extent that fits is %d"::formatted)
+              .mapToObj("; the next larger size that fits is %d"::formatted)
               .findFirst()
               .orElse("");
       throw new IllegalArgumentException(
@@ -132,16 +135,17 @@ public sealed interface Layer {
     }
   }
 
-  /** This layer and all below it, parents first, in the order of {@code Module.modules()}. */
+  /** This layer and its descendants, parents first, in the order of {@code Module.modules()}. */
   default Stream<Layer> walk() {
     return Stream.concat(Stream.of(this), children().stream().flatMap(Layer::walk));
   }
 
   /**
-   * A convolution without bias: in this family a norm follows every one.
+   * A convolution without bias; a norm follows every convolution of these networks.
    *
-   * @param kernel the extent of the square window
-   * @param groups input and output channels are split into this many independent convolutions
+   * @param kernel the size of the square window
+   * @param groups the number of independent convolutions into which input and output channels are
+   *     split
    */
   record Conv2d(
       String name,
@@ -159,7 +163,7 @@ public sealed interface Layer {
     }
   }
 
-  /** Batch normalisation over the channels of {@code [N, C, H, W]} (arXiv 1502.03167). */
+  /** Batch normalization over the channels of {@code [N, C, H, W]} (arXiv 1502.03167). */
   record BatchNorm2d(String name, int channels) implements Layer {
     /** Added to the variance; PyTorch's default, which every published ResNet uses. */
     public static final double EPS = 1e-5;
@@ -175,11 +179,10 @@ public sealed interface Layer {
   }
 
   /**
-   * Normalisation over the pixels of each image and group of neighbouring channels (arXiv
-   * 1803.08494): {@code weight · (x - mean) / √(variance + eps) + bias}, the same in training and
-   * after it.
+   * Normalization over the pixels of each image and group of adjacent channels (arXiv 1803.08494):
+   * {@code weight · (x - mean) / √(variance + eps) + bias}, the same in training and inference.
    *
-   * @param groups that the channels are split into; a divisor of their number
+   * @param groups the number of groups, which must divide the number of channels
    */
   record GroupNorm(String name, int groups, int channels) implements Layer {
     /** Added to the variance; PyTorch's default. */
@@ -199,36 +202,37 @@ public sealed interface Layer {
   /** max(x, 0). */
   record Relu(String name) implements Layer {}
 
-  /** The maximum over square windows. */
+  /** The maximum of square windows. */
   record MaxPool2d(String name, int kernel, int stride, int padding) implements Layer {}
 
   /**
-   * The mean over square windows without padding; what lies beyond the border is neither summed nor
+   * The mean of square windows without padding; pixels beyond the border are neither summed nor
    * counted.
    *
-   * @param ceil whether the last window begins wherever a pixel is left (PyTorch's {@code
-   *     ceil_mode}), or else where a whole one is
+   * @param ceil whether the last window may extend beyond the border (PyTorch's {@code ceil_mode})
    */
   record AvgPool2d(String name, int kernel, int stride, boolean ceil) implements Layer {}
 
   /**
-   * A low-pass filter: 3×3 windows weighed by {@code [1 2 1]ᵀ[1 2 1] / 16}, one pixel of padding
-   * that mirrors the image without its edge (arXiv 1904.11486, section 3.2).
+   * A low-pass filter: 3×3 windows weighted by {@code [1 2 1]ᵀ[1 2 1] / 16}, one pixel of
+   * reflection padding (arXiv 1904.11486, section 3.2).
    */
   record BlurPool2d(String name, int stride) implements Layer {
-    /** The weight of a window's pixel, of 16 altogether. */
+    /** The weight of a window's pixel; the sum of all weights is 16. */
     public static int weight(int row, int column) {
       return (2 - Math.abs(row - 1)) * (2 - Math.abs(column - 1));
     }
 
-    /** Where the window's {@code tap}-th pixel of the {@code index}-th result lies on an axis. */
+    /**
+     * The position on an axis of the window's {@code tap}-th pixel for the {@code index}-th result.
+     */
     public int source(int index, int tap, int extent) {
       int at = index * stride + tap - 1;
       return at < 0 ? -at : at < extent ? at : 2 * extent - 2 - at;
     }
   }
 
-  /** The mean over all pixels: {@code [N, C, H, W]} to {@code [N, C]}. */
+  /** The mean of all pixels: {@code [N, C, H, W]} to {@code [N, C]}. */
   record GlobalAveragePool(String name) implements Layer {}
 
   /** A fully connected layer with bias, {@code [N, in]} to {@code [N, out]}. */
@@ -244,16 +248,16 @@ public sealed interface Layer {
     }
   }
 
-  /** Weighs channels, each by what all of them are on average. */
+  /** Multiplies each channel by a factor that depends on the means of all channels. */
   sealed interface ChannelAttention extends Layer {
     int channels();
   }
 
   /**
-   * Squeeze-and-Excitation: every channel times {@code sigmoid(fc2(relu(fc1(means))))} (arXiv
-   * 1709.01507, equations 2 to 4). Its layers are 1×1 convolutions with bias.
+   * Squeeze-and-Excitation: multiplies every channel by {@code sigmoid(fc2(relu(fc1(means))))}
+   * (arXiv 1709.01507, equations 2 to 4). Its layers are 1×1 convolutions with bias.
    *
-   * @param reduced channels between the two
+   * @param reduced the number of channels between the two layers
    */
   record SqueezeExcite(String name, int channels, int reduced) implements ChannelAttention {
     private List<Parameter> entries() {
@@ -266,10 +270,10 @@ public sealed interface Layer {
   }
 
   /**
-   * Efficient channel attention: every channel times the sigmoid of a convolution over its
-   * neighbours' means (arXiv 1910.03151, equation 8).
+   * Efficient channel attention: multiplies every channel by the sigmoid of a convolution over the
+   * means of neighboring channels (arXiv 1910.03151, equation 8).
    *
-   * @param kernel channels that are looked at, an odd number
+   * @param kernel the number of channels in the window, odd
    */
   record EfficientAttention(String name, int channels, int kernel) implements ChannelAttention {
     /** {@code [1, 1, kernel]}. */
@@ -278,7 +282,7 @@ public sealed interface Layer {
     }
   }
 
-  /** Layers one after the other. */
+  /** A sequence of layers. */
   record Sequential(String name, List<Layer> layers) implements Layer {
     public Sequential {
       layers = List.copyOf(layers);
@@ -287,16 +291,16 @@ public sealed interface Layer {
 
   /**
    * A residual block: {@code relu(main(x) + shortcut(x))} (arXiv 1512.03385, figure 2). With an
-   * {@link Identity} as shortcut it is an <em>Identity Block</em>; where stride or channels change,
-   * main branch and shortcut change together and it is a <em>Conv Block</em>.
+   * {@link Identity} as shortcut it is an <em>Identity Block</em>. If it changes stride or number
+   * of channels, the shortcut does too, and it is a <em>Conv Block</em>.
    */
   record Residual(String name, Sequential main, Layer shortcut) implements Layer {
-    /** True where the shortcut passes its input on unchanged. */
+    /** Whether the shortcut returns its input unchanged. */
     public boolean isIdentityBlock() {
       return shortcut instanceof Identity;
     }
 
-    /** The block's convolutions on the main branch, first to last. */
+    /** The convolutions of the main branch, in order. */
     public List<Conv2d> convolutions() {
       var found = new ArrayList<Conv2d>();
       for (Layer layer : main.layers()) {
@@ -308,12 +312,12 @@ public sealed interface Layer {
     }
   }
 
-  /** Passes its input on. */
+  /** Returns its input. */
   record Identity(String name) implements Layer {}
 
   /**
    * The parameter-free shortcut, option A of the paper's section 4.2: every {@code stride}-th
-   * pixel, new channels filled with zeros.
+   * pixel, added channels filled with zeros.
    */
   record SubsampleAndPad(String name, int channels, int stride) implements Layer {}
 }

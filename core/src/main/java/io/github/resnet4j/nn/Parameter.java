@@ -3,13 +3,12 @@ package io.github.resnet4j.nn;
 import java.util.List;
 
 /**
- * One entry of a network's state: its name as in PyTorch's {@code state_dict}, what it is, and its
- * shape.
+ * An entry of a network's state: its name in PyTorch's {@code state_dict}, its role, and its shape.
  */
 public record Parameter(String name, Role role, List<Integer> shape) {
-  /** What an entry is for. */
+  /** The role of an entry. */
   public enum Role {
-    /** Learned by gradient descent. */
+    /** Trained by gradient descent. */
     TRAINED,
     /** Running statistics of batch norm. */
     BUFFER,
@@ -26,7 +25,7 @@ public record Parameter(String name, Role role, List<Integer> shape) {
     return shape.stream().mapToLong(Integer::longValue).reduce(1, Math::multiplyExact);
   }
 
-  /** The extents as an array, for {@code Tensor}. */
+  /** The shape as an array, for {@code Tensor}. */
   public int[] extents() {
     return shape.stream().mapToInt(Integer::intValue).toArray();
   }

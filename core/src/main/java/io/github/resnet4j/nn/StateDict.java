@@ -9,15 +9,15 @@ import java.util.SequencedMap;
 import java.util.function.Supplier;
 
 /**
- * The numbers of a network by name, in the order of PyTorch's {@code state_dict}. The set of names
- * is fixed; the values in the tensors may change, as they do in training.
+ * The parameters of a network by name, in the order of PyTorch's {@code state_dict}. The set of
+ * names is fixed; the values in the tensors may change, as in training.
  */
 public final class StateDict {
   private final SequencedMap<String, Supplier<Tensor>> readers;
   private final long size;
 
   /**
-   * @param entries name to tensor; copied, the tensors are shared
+   * @param entries tensors by name; the map is copied, the tensors are not
    */
   public StateDict(SequencedMap<String, Tensor> entries) {
     this.readers = new LinkedHashMap<>();
@@ -31,10 +31,10 @@ public final class StateDict {
   }
 
   /**
-   * Entries that are read each time they are asked for, so that none stays in memory; changes to
-   * their values are lost.
+   * Entries that are read on each request, so that they do not stay in memory; changes to their
+   * values are lost.
    *
-   * @param size how many numbers they are
+   * @param size the total number of values
    */
   public static StateDict read(SequencedMap<String, Supplier<Tensor>> readers, long size) {
     return new StateDict(readers, size);
@@ -50,7 +50,7 @@ public final class StateDict {
   }
 
   /**
-   * The tensor of that name.
+   * The tensor with this name.
    *
    * @throws IllegalArgumentException if there is none
    */
@@ -62,12 +62,12 @@ public final class StateDict {
     return reader.get();
   }
 
-  /** How many numbers it holds. */
+  /** The total number of values. */
   public long size() {
     return size;
   }
 
-  /** The first entry that holds NaN or infinity; reads them all. */
+  /** The name of the first entry that contains NaN or infinity; reads all entries. */
   public Optional<String> firstNotFinite() {
     return readers.entrySet().stream()
         .filter(entry -> !entry.getValue().get().isFinite())
@@ -75,7 +75,7 @@ public final class StateDict {
         .findFirst();
   }
 
-  /** All entries, in order; the map cannot be changed. */
+  /** All entries, in order, as an unmodifiable map. */
   public SequencedMap<String, Tensor> entries() {
     var entries = new LinkedHashMap<String, Tensor>();
     readers.forEach((name, reader) -> entries.put(name, reader.get()));

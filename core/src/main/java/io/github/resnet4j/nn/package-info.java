@@ -1,4 +1,4 @@
-/** The layers of a network as data: their names, shapes, parameters and initialisation. */
+/** The layers of a network as data: their names, shapes, parameters and initialization. */
 @NullMarked
 package io.github.resnet4j.nn;
 

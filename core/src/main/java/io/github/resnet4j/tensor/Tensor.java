@@ -3,8 +3,8 @@ package io.github.resnet4j.tensor;
 import java.util.Arrays;
 
 /**
- * A dense float32 array of any rank in row-major order: what the public API takes and returns.
- * Images are {@code [N, C, H, W]}, logits {@code [N, classes]}.
+ * A dense float32 array of any rank in row-major order, the parameter and result type of the public
+ * API. Images are {@code [N, C, H, W]}, logits {@code [N, classes]}.
  *
  * <p>A tensor is a view: {@link #data()} is the array itself, not a copy. The shape never changes.
  */
@@ -20,7 +20,7 @@ public final class Tensor {
   /**
    * Wraps an array without copying it.
    *
-   * @throws IllegalArgumentException if the shape is negative or does not multiply to the array's
+   * @throws IllegalArgumentException if an extent is negative, or their product is not the array's
    *     length
    */
   public static Tensor of(float[] data, int... shape) {
@@ -60,7 +60,7 @@ public final class Tensor {
       }
       empty |= extent == 0;
     }
-    if (empty) { // however large the other extents are
+    if (empty) { // whatever the other extents
       return 0;
     }
     long size = 1;
@@ -75,20 +75,21 @@ public final class Tensor {
   }
 
   /**
-   * Refuses values for which the JVM's heap is too small, before they are asked of it.
+   * Checks that values fit into the JVM's heap, before they are allocated.
    *
-   * @throws IllegalArgumentException if they take more than three quarters of it
+   * @throws IllegalArgumentException if they need more than three quarters of it
    */
   public static void checkMemory(long elements) {
     long heap = Runtime.getRuntime().maxMemory();
     if (elements > heap / 4 * 3 / Float.BYTES) {
       throw new IllegalArgumentException(
-          "%,d values of float32 need %,d MB of memory; the JVM has %,d MB (-Xmx gives it more)"
-              .formatted(elements, elements * Float.BYTES >> 20, heap >> 20));
+          "%,d values of float32 need %,d MB of memory; the JVM has %,d MB:"
+              + " increase it with -Xmx"
+                  .formatted(elements, elements * Float.BYTES >> 20, heap >> 20));
     }
   }
 
-  /** The elements in row-major order; the live array, not a copy. */
+  /** The elements in row-major order; the array itself, not a copy. */
   public float[] data() {
     return data;
   }
@@ -110,7 +111,7 @@ public final class Tensor {
     return data.length;
   }
 
-  /** True if no element is NaN or infinite. */
+  /** Whether no element is NaN or infinite. */
   public boolean isFinite() {
     for (float value : data) {
       if (!Float.isFinite(value)) {
@@ -120,17 +121,17 @@ public final class Tensor {
     return true;
   }
 
-  /** True if the other tensor has the same extents. */
+  /** Whether the other tensor has the same shape. */
   public boolean sameShape(Tensor other) {
     return Arrays.equals(shape, other.shape);
   }
 
-  /** The same elements under another shape of equal size. */
+  /** A tensor on the same array with another shape of equal size. */
   public Tensor reshape(int... newShape) {
     return of(data, newShape);
   }
 
-  /** The shape alone, as PyTorch prints it: {@code [2, 3, 224, 224]}. */
+  /** Only the shape, as PyTorch prints it: {@code [2, 3, 224, 224]}. */
   @Override
   public String toString() {
     return Arrays.toString(shape);

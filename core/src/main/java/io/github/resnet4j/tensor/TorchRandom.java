@@ -3,15 +3,15 @@ package io.github.resnet4j.tensor;
 import java.util.Arrays;
 
 /**
- * PyTorch's CPU generator: after {@code manualSeed(s)} it yields the numbers that {@code
- * torch.manual_seed(s)} yields, so that an experiment begun in Python starts from the same weights
- * here.
+ * PyTorch's CPU random number generator: after {@code manualSeed(s)} it yields the same numbers as
+ * {@code torch.manual_seed(s)}, so that a network initialized here has the weights that PyTorch
+ * would give it.
  *
  * <p>The bits come from MT19937 (Matsumoto and Nishimura, 1998). Uniform floats take the low 24
- * bits of one draw. Normal floats are Box–Muller: for 16 and more values in blocks of 16, the first
- * eight uniforms giving the radii and the last eight the angles; for fewer, one double at a time.
- * Uniforms are bit-identical; normals agree to float rounding, since the logarithm and the cosine
- * are not the same code.
+ * bits of one draw. Normal floats use Box–Muller: for 16 or more values in blocks of 16, the first
+ * eight uniforms for the radii and the last eight for the angles; for fewer values, one double at a
+ * time. Uniforms are bit-identical; normals agree to float rounding, since the implementations of
+ * logarithm and cosine differ.
  *
  * <p>Not thread-safe.
  */
@@ -22,7 +22,7 @@ public final class TorchRandom {
 
   private final int[] state = new int[N];
   private int next = N;
-  // The second half of the last Box-Muller pair, kept between draws as PyTorch does.
+  // The second value of the last Box-Muller pair, kept between draws as in PyTorch.
   private double cachedNormal = Double.NaN;
 
   private TorchRandom(long seed) {
@@ -57,7 +57,7 @@ public final class TorchRandom {
     next = 0;
   }
 
-  /** Passes over {@code count} draws of 32 bits. */
+  /** Skips {@code count} draws of 32 bits. */
   public void skip(long count) {
     for (long i = 0; i < count; i++) {
       nextBits();
@@ -99,7 +99,7 @@ public final class TorchRandom {
       boxMuller(target, i, (float) mean, (float) std);
     }
     if (i < target.length) {
-      // The last 16 values are drawn anew, over some that were already finished.
+      // The last 16 values are drawn again and replace some that were already finished.
       int tail = target.length - 16;
       for (int j = tail; j < target.length; j++) {
         target[j] = nextUniform();

@@ -1,4 +1,4 @@
-/** Shape and floats in row-major order, and the random numbers PyTorch would draw. */
+/** Arrays of floats with a shape, and PyTorch's random number generator. */
 @NullMarked
 package io.github.resnet4j.tensor;
 

@@ -413,7 +413,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   }
 
   private static String extensions() {
-    return String.join(", ", ImageDecoder.ENDINGS.stream().sorted().toList());
+    return String.join(", ", ImageDecoder.EXTENSIONS.stream().sorted().toList());
   }
 
   private static List<Example> examples(Folder folder, String inner, int label) throws IOException {

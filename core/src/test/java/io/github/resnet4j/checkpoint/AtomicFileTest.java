@@ -13,7 +13,7 @@ import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Whether a file can be written, without writing it. */
+/** Checks whether a file can be written, without writing it. */
 class AtomicFileTest {
   @TempDir private Path folder;
 
@@ -28,7 +28,7 @@ class AtomicFileTest {
   }
 
   @Test
-  void aCheckLeavesNothingBehind() throws IOException {
+  void checkLeavesNoFiles() throws IOException {
     AtomicFile.requireWritable(folder.resolve("x.png"));
     AtomicFile.requireWritableFolder(folder);
     AtomicFile.requireWritableFolder(folder.resolve("a/b/c"));
@@ -40,7 +40,7 @@ class AtomicFileTest {
   }
 
   @Test
-  void whatCannotBeWrittenIsSaid() throws IOException {
+  void unwritableFilesAreRejectedWithReason() throws IOException {
     Path absent = folder.resolve("absent");
     assertRefused(
         "%s/x: cannot be written: there is no folder %1$s".formatted(absent),
@@ -53,10 +53,10 @@ class AtomicFileTest {
         () -> AtomicFile.requireWritableFolder(file.resolve("run")));
   }
 
-  /** Its folders take no files; the system's reason is that the new file does not exist. */
+  /** Its folders accept no files; the system reports that the new file does not exist. */
   @Test
   @EnabledOnOs(OS.LINUX)
-  void aFileSystemWithoutNewFilesIsNamed() {
+  void fileSystemWithoutNewFilesIsNamed() {
     String reason = "/proc/x: cannot be written: folder /proc: new files are not allowed";
     assertRefused(reason, () -> AtomicFile.requireWritable(Path.of("/proc/x")));
     assertRefused(reason, () -> AtomicFile.requireWritableFolder(Path.of("/proc/x")));

@@ -21,7 +21,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Files that PyTorch, safetensors and transformers wrote. */
+/** Files written by PyTorch, safetensors and transformers. */
 class CheckpointTest {
   @TempDir private Path folder;
 
@@ -48,7 +48,7 @@ class CheckpointTest {
         "backbone.pth",
         "plain.safetensors",
       })
-  void everyWrapperHoldsTheSameWeights(String name) throws IOException {
+  void everyWrapperHasTheSameWeights(String name) throws IOException {
     var expected = values(Golden.path("checkpoints/zip.pth"));
     var actual = values(Golden.path("checkpoints/" + name));
     assertEquals(expected.keySet(), actual.keySet());
@@ -56,7 +56,7 @@ class CheckpointTest {
   }
 
   @Test
-  void theOrderIsThatOfTheStateDict() throws IOException {
+  void tensorsHaveStateDictOrder() throws IOException {
     try (var checkpoint = Checkpoint.open(Golden.path("checkpoints/zip.pth"))) {
       assertEquals(
           List.of("conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean"),
@@ -66,13 +66,13 @@ class CheckpointTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"views.pth", "views-legacy.pth"})
-  void viewsOfASharedStorageAreReadThroughTheirStrides(String name) throws IOException {
+  void stridedViewsOfSharedStorageAreRead(String name) throws IOException {
     compare(Golden.json("checkpoints/tensors.json").get("views"), name);
   }
 
   @ParameterizedTest
   @ValueSource(strings = {"types.pth", "types.safetensors"})
-  void everyNumberFormatBecomesFloat32(String name) throws IOException {
+  void everyTypeIsConvertedToFloat32(String name) throws IOException {
     compare(Golden.json("checkpoints/tensors.json").get("types"), name);
   }
 
@@ -104,7 +104,7 @@ class CheckpointTest {
         "without-checksums.pth",
         "data-descriptors.pth",
       })
-  void whatTorchReadsIsReadWhoeverWroteIt(String name) throws IOException {
+  void valuesMatchTorchLoad(String name) throws IOException {
     compare(Golden.json("checkpoints/foreign/expected.json").get(name), "foreign/" + name);
   }
 
@@ -124,11 +124,11 @@ class CheckpointTest {
     "complex64.safetensors, is of type C64",
     "uint16.safetensors, is of type U16",
   })
-  void tensorsThatAreNotReadAreNamedWithTheirKind(String name, String kind) {
+  void unsupportedTensorsAreNamedWithTheirKind(String name, String kind) {
     Path file = Golden.path("checkpoints/foreign/kinds/" + name);
     var error = assertThrows(CheckpointException.class, () -> Checkpoint.open(file).close());
     assertTrue(
-        error.getMessage().contains("tensor layer.weight " + kind + ", which is not read"),
+        error.getMessage().contains("tensor layer.weight " + kind + ", which is not supported"),
         error.getMessage());
   }
 
@@ -143,7 +143,7 @@ class CheckpointTest {
         "beside-complex64-legacy.pth",
         "beside-float8_e4m3fn.pth",
       })
-  void tensorsThatAreNotReadDoNoHarmBesideTheWeights(String name) throws IOException {
+  void unsupportedTensorsBesideWeightsAreIgnored(String name) throws IOException {
     try (var checkpoint = Checkpoint.open(Golden.path("checkpoints/foreign/kinds/" + name))) {
       assertTrue(checkpoint.names().contains("bias"));
     }
@@ -161,7 +161,7 @@ class CheckpointTest {
 
   @ParameterizedTest
   @ValueSource(ints = {0, 1, 2, 4})
-  void npyIsWrittenAndReadAgain(int rank) throws IOException {
+  void npyRoundTrip(int rank) throws IOException {
     int[] shape = {2, 3, 1, 5};
     Tensor tensor = Tensor.filled(1.5f, Arrays.copyOf(shape, rank));
     Path file = folder.resolve("x.npy");
@@ -173,7 +173,7 @@ class CheckpointTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"x.pth", "x.safetensors"})
-  void whatIsWrittenIsReadAgain(String name) throws IOException {
+  void checkpointRoundTrip(String name) throws IOException {
     var metadata =
         Map.<String, Object>of(
             "text", "Grüße", "list", List.of("a", 1L, 2.5, true), "map", Map.of("k", 1L << 40));
@@ -199,7 +199,7 @@ class CheckpointTest {
   }
 
   @Test
-  void conversionRoundsToNearestEven() {
+  void conversionRoundsHalfToEven() {
     var source =
         StoredTensor.of(Tensor.of(new float[] {1.00390625f, 1.01171875f, 65520, -3e-8f}, 4));
     assertArrayEquals(
@@ -210,7 +210,7 @@ class CheckpointTest {
   }
 
   @Test
-  void aFailedWriteLeavesTheOldFileAndNothingElse() throws IOException {
+  void failedWriteKeepsOldFileAndLeavesNoOther() throws IOException {
     Path file = folder.resolve("weights.pth");
     var good = new LinkedHashMap<String, StoredTensor>();
     good.put("a", StoredTensor.of(Tensor.filled(1, 3)));
@@ -227,7 +227,7 @@ class CheckpointTest {
   }
 
   @Test
-  void aFormatMustBeClearFromTheName() {
+  void fileNameMustHaveKnownExtension() {
     var error =
         assertThrows(
             CheckpointException.class,
@@ -251,13 +251,13 @@ class CheckpointTest {
         "module._orig_mod.model.backbone.layer1.0.conv1.weight -> layer1.0.conv1.weight",
         "resnet.something.else -> resnet.something.else",
       })
-  void namesAreTranslated(String pair) {
+  void parameterNamesAreTranslated(String pair) {
     String[] names = pair.split(" -> ");
     assertEquals(names[1], ParameterNames.toTorchvision(names[0]));
   }
 
   @Test
-  void anArrayGrowsRowByRow() throws IOException {
+  void npyIsWrittenRowByRow() throws IOException {
     Path file = folder.resolve("rows.npy");
     try (var rows = new Npy.Rows(file, 2, 3)) {
       for (int i = 0; i < 5; i++) {
@@ -280,9 +280,9 @@ class CheckpointTest {
     }
   }
 
-  /** One of 640 bytes was once taken for a pickle, which begins with the same two bytes. */
+  /** A file of 640 bytes was once mistaken for a pickle, which starts with the same two bytes. */
   @Test
-  void safetensorsAreReadWhateverTheLengthOfTheirHeader() throws IOException {
+  void safetensorsWithAnyHeaderLengthAreRead() throws IOException {
     Path file = folder.resolve("x.safetensors");
     for (int length = 1; length < 1500; length += 8) {
       var tensors = new LinkedHashMap<String, StoredTensor>();

@@ -30,7 +30,10 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Downloads from a server that breaks off, lies, redirects and refuses. */
+/**
+ * Downloads from a server that aborts transfers, sends wrong headers, redirects and rejects
+ * requests.
+ */
 class DownloadTest {
   private static final byte[] BODY = new byte[300_000];
   private static final String SHA256;
@@ -78,21 +81,21 @@ class DownloadTest {
   }
 
   @Test
-  void aFileArrivesWhole() throws IOException {
+  void fileIsDownloaded() throws IOException {
     server.on("/w", Answer.ok(BODY));
     assertComplete(fetch("/w", SHA256.substring(0, 8)));
     assertEquals(BODY.length, progress.getLast());
   }
 
   @Test
-  void aFileThatIsThereIsNotFetched() throws IOException {
+  void existingFileIsNotDownloaded() throws IOException {
     Files.write(folder.resolve("w.pth"), BODY);
     assertComplete(fetch("/w", SHA256.substring(0, 8)));
     assertEquals(List.of(), server.requests());
   }
 
   @Test
-  void aBrokenTransferGoesOnWhereItStopped() throws IOException {
+  void interruptedTransferIsResumed() throws IOException {
     server.on(
         "/w",
         Answer.ok(Arrays.copyOf(BODY, 100_000)).claiming(BODY.length),
@@ -107,7 +110,7 @@ class DownloadTest {
   }
 
   @Test
-  void aLineThatBreaksOftenButGetsOnIsNotGivenUp() throws IOException {
+  void slowProgressWithManyInterruptionsSucceeds() throws IOException {
     byte[] large = new byte[14 << 20];
     new SplittableRandom(2).nextBytes(large);
     server.breaksOff("/w", large, 2 << 20);
@@ -116,7 +119,7 @@ class DownloadTest {
   }
 
   @Test
-  void aTransferOfAnEarlierRunGoesOn() throws IOException {
+  void transferOfEarlierRunIsResumed() throws IOException {
     Files.write(folder.resolve("w.pth.part"), Arrays.copyOf(BODY, 250_000));
     server.on(
         "/w",
@@ -131,14 +134,14 @@ class DownloadTest {
   }
 
   @Test
-  void aServerWithoutRangesSendsAllAgain() throws IOException {
+  void serverWithoutRangesRestartsTransfer() throws IOException {
     Files.write(folder.resolve("w.pth.part"), new byte[1000]);
     server.on("/w", Answer.ok(BODY));
     assertComplete(fetch("/w", SHA256.substring(0, 8)));
   }
 
   @Test
-  void aServerThatGoesOnElsewhereIsNotBelieved() throws IOException {
+  void wrongContentRangeIsRejected() throws IOException {
     Files.write(folder.resolve("w.pth.part"), new byte[1000]);
     server.on(
         "/w",
@@ -149,14 +152,14 @@ class DownloadTest {
   }
 
   @Test
-  void aPartThatIsTooLongBeginsAnew() throws IOException {
+  void tooLongPartialFileRestartsTransfer() throws IOException {
     Files.write(folder.resolve("w.pth.part"), new byte[400_000]);
     server.on("/w", Answer.status("416 Range Not Satisfiable"), Answer.ok(BODY));
     assertComplete(fetch("/w", SHA256.substring(0, 8)));
   }
 
   @Test
-  void aServerThatAlwaysBreaksOffIsGivenUpButItsBytesAreKept() {
+  void repeatedInterruptionsFailAndKeepPartialFile() {
     server.on("/w", Answer.ok(Arrays.copyOf(BODY, 5000)).claiming(BODY.length));
     var error = assertThrows(IOException.class, () -> fetch("/w", SHA256.substring(0, 8)));
     assertTrue(error.getMessage().contains(server.url("/w").toString()), error.getMessage());
@@ -166,19 +169,19 @@ class DownloadTest {
   }
 
   @Test
-  void aServerThatFallsSilentIsGivenUp() throws IOException {
+  void stalledTransferFails() throws IOException {
     server.on("/w", Answer.ok(Arrays.copyOf(BODY, 5000)).hanging(), Answer.ok(BODY));
     assertComplete(fetch("/w", SHA256.substring(0, 8)));
   }
 
   @Test
-  void aWrongChecksumThrowsTheFileAway() throws IOException {
+  void wrongChecksumDeletesTheFile() throws IOException {
     server.on("/w", Answer.ok(BODY));
     var error = assertThrows(IOException.class, () -> fetch("/w", "deadbeef"));
     assertTrue(
         error
             .getMessage()
-            .contains("begins with " + SHA256.substring(0, 8) + ", not with deadbeef"),
+            .contains("starts with " + SHA256.substring(0, 8) + ", expected deadbeef"),
         error.getMessage());
     try (var files = Files.list(folder)) {
       assertEquals(List.of(), files.toList());
@@ -186,27 +189,27 @@ class DownloadTest {
   }
 
   @Test
-  void aRedirectIsFollowed() throws IOException {
+  void redirectIsFollowed() throws IOException {
     server.on("/old", Answer.status("302 Found").with("Location: /w"));
     server.on("/w", Answer.ok(BODY));
     assertComplete(fetch("/old", SHA256.substring(0, 8)));
   }
 
   @Test
-  void aRedirectInCirclesIsRefused() {
+  void redirectLoopIsRejected() {
     server.on("/w", Answer.status("302 Found").with("Location: /w"));
     assertThrows(IOException.class, () -> fetch("/w", ""));
   }
 
   @Test
-  void aMissingFileIsSaidAtOnce() {
+  void missingFileFailsWithoutRetry() {
     assertThrows(FileNotFoundException.class, () -> fetch("/none", ""));
     assertEquals(1, server.requests().size());
     assertFalse(Files.exists(folder.resolve("w.pth.part")));
   }
 
   @Test
-  void aServerInTroubleIsAskedAgain() throws IOException {
+  void serverErrorIsRetried() throws IOException {
     server.on(
         "/w",
         Answer.status("500 Internal Server Error"),
@@ -220,19 +223,21 @@ class DownloadTest {
             () ->
                 new Download(Map.of(), (_, _, _) -> {}, Duration.ofSeconds(2))
                     .fetch(server.url("/never"), folder, "x.pth", ""));
-    assertTrue(error.getMessage().contains("the server answered 500"), error.getMessage());
+    assertTrue(
+        error.getMessage().contains("the server responded with status 500"), error.getMessage());
   }
 
   @Test
-  void aRefusalIsNotRepeated() {
+  void clientErrorIsNotRetried() {
     server.on("/w", Answer.status("403 Forbidden"));
     var error = assertThrows(IOException.class, () -> fetch("/w", ""));
-    assertTrue(error.getMessage().contains("the server answered 403"), error.getMessage());
+    assertTrue(
+        error.getMessage().contains("the server responded with status 403"), error.getMessage());
     assertEquals(1, server.requests().size());
   }
 
   @Test
-  void offlineTheUrlAndTheFolderAreNamed() {
+  void offlineErrorNamesUrlAndFolder() {
     server.close();
     var error = assertThrows(IOException.class, () -> fetch("/w.pth", ""));
     assertTrue(error.getMessage().contains("cannot download " + server.url("/w.pth")));
@@ -240,7 +245,7 @@ class DownloadTest {
   }
 
   @Test
-  void manyAtOnceFetchItOnce() throws Exception {
+  void concurrentDownloadsFetchOnce() throws Exception {
     server.on("/w", Answer.ok(BODY));
     try (var threads = Executors.newVirtualThreadPerTaskExecutor()) {
       Callable<Path> task = () -> fetch("/w", SHA256.substring(0, 8));
@@ -253,7 +258,7 @@ class DownloadTest {
   }
 
   @Test
-  void aProxyOfTheEnvironmentIsUsed() throws IOException {
+  void proxyOfEnvironmentIsUsed() throws IOException {
     server.on("/hidden.pth", Answer.ok(BODY));
     var environment = Map.of("http_proxy", "127.0.0.1:" + server.port(), "NO_PROXY", "example.org");
     var download = new Download(environment, (_, _, _) -> {}, Duration.ofSeconds(2));
@@ -261,7 +266,7 @@ class DownloadTest {
         download.fetch(URI.create("http://weights.invalid/hidden.pth"), folder, "w.pth", "");
     assertComplete(file);
     assertEquals(List.of("GET http://weights.invalid/hidden.pth"), server.requests());
-    // An exempt host is asked directly, and there is none.
+    // An exempt host is contacted directly; it does not exist.
     assertThrows(
         IOException.class,
         () -> download.fetch(URI.create("http://no.example.org:1/x"), folder, "x.pth", ""));
@@ -269,7 +274,7 @@ class DownloadTest {
   }
 
   @Test
-  void aHuggingFaceRepositoryIsCachedAsItsOwnLibraryDoes() throws IOException {
+  void huggingFaceCacheLayoutMatchesItsLibrary() throws IOException {
     String commit = "a".repeat(40);
     byte[] weights = Files.readAllBytes(Golden.path("checkpoints/hugging-face/model.safetensors"));
     server.on(
@@ -301,7 +306,7 @@ class DownloadTest {
   }
 
   @Test
-  void allShardsOfARepositoryAreFetched() throws IOException {
+  void allShardsAreDownloaded() throws IOException {
     String commit = "c".repeat(40);
     server.on(
         "/owner/net/resolve/main/config.json",
@@ -324,7 +329,7 @@ class DownloadTest {
   }
 
   @Test
-  void aCommitCannotLeaveTheCache() {
+  void commitWithPathIsRejected() {
     server.on(
         "/owner/net/resolve/main/config.json",
         Answer.ok("{}".getBytes()).with("X-Repo-Commit: ../../../evil"));
@@ -338,7 +343,7 @@ class DownloadTest {
   }
 
   @Test
-  void theCachesAreThoseOfPytorchAndHuggingFace() {
+  void cacheFoldersMatchPytorchAndHuggingFace() {
     assertEquals(Path.of("/t/hub/checkpoints"), TorchHub.folder(Map.of("TORCH_HOME", "/t")));
     assertEquals(
         Path.of("/c/torch/hub/checkpoints"), TorchHub.folder(Map.of("XDG_CACHE_HOME", "/c")));

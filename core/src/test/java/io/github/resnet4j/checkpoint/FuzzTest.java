@@ -18,10 +18,10 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
- * Files by grammars and real files with random damage: a reader may accept them or refuse them with
- * a {@link CheckpointException}, within two seconds of processor time and a heap of 256 MB, but
- * nothing else may happen. {@code -Dfuzz.rounds=100000} searches longer; {@code tools/fuzz/run}
- * searches guided by coverage, and leaves what it found in {@code corpus}.
+ * Files from grammars and real files with random damage: a reader may accept them or throw a {@link
+ * CheckpointException}, within two seconds of processor time and a heap of 256 MB, but nothing else
+ * may happen. {@code -Dfuzz.rounds=100000} searches longer; {@code tools/fuzz/run} searches guided
+ * by coverage, and stores its findings in {@code corpus}.
  */
 @Tag("hostile")
 class FuzzTest {
@@ -51,14 +51,14 @@ class FuzzTest {
 
   @ParameterizedTest
   @EnumSource
-  void filesByGrammarAreReadOrRefused(Kind kind) throws IOException {
+  void grammarFilesAreReadOrRejected(Kind kind) throws IOException {
     int accepted = 0;
     for (int round = 0; round < 4 * ROUNDS; round++) {
       long seed = SEED * 1_000_000_007L + round;
       byte[] bytes = kind.file(new RandomFiles(seed));
       accepted += readOrRefuse(kind == Kind.NPY, bytes, kind + " of seed " + seed) ? 1 : 0;
     }
-    // A grammar that is always refused searches nothing; an index has no files beside it here.
+    // A grammar whose files are always rejected tests nothing; an index has no other files here.
     assertTrue(accepted > 0 || kind == Kind.INDEX || ROUNDS < 200, "none of them was read");
   }
 
@@ -68,7 +68,7 @@ class FuzzTest {
 
   @ParameterizedTest
   @MethodSource("corpus")
-  void damagedFilesAreReadOrRefused(Path seed) throws IOException {
+  void damagedFilesAreReadOrRejected(Path seed) throws IOException {
     byte[] original = Files.readAllBytes(seed);
     boolean npy = seed.toString().endsWith(".npy");
     for (int round = 0; round < ROUNDS; round++) {
@@ -78,7 +78,7 @@ class FuzzTest {
   }
 
   @Test
-  void theCorpusOfEarlierSearchesIsReadOrRefused() throws IOException {
+  void corpusFilesAreReadOrRejected() throws IOException {
     int files = 0;
     try (var corpus = Files.list(Golden.corpus("checkpoints"))) {
       for (Path found : corpus.toList()) {
@@ -89,7 +89,7 @@ class FuzzTest {
     assertTrue(files > 50, "the corpus has " + files);
   }
 
-  /** Reads all that can be read; returns whether it was a checkpoint or an array. */
+  /** Reads everything; returns whether it was a checkpoint or an array. */
   private boolean readOrRefuse(boolean npy, byte[] bytes, String what) throws IOException {
     var clock = ManagementFactory.getThreadMXBean();
     long begin = clock.getCurrentThreadCpuTime();
@@ -122,7 +122,7 @@ class FuzzTest {
     try {
       Model.read(name.toString(), bytes);
     } catch (CheckpointException _) {
-      // Few have the notes of a network.
+      // Few have the metadata of a network.
     }
   }
 }

@@ -33,16 +33,17 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Files that mean harm, or met with it: each is refused at once, by name and with its reason. */
+/** Malicious or damaged files: each is rejected quickly, with its name and the reason. */
 @Tag("hostile")
 class HostileFilesTest {
   @TempDir private Path folder;
 
-  /** Opening must fail within a second, name the file, and say why. */
+  /** Opening must fail within a second, name the file, and give the reason. */
   private static void refuses(Path file, String reason) {
     var error =
         assertTimeoutPreemptively(
-            Duration.ofSeconds(10), // one would do; a busy machine may pause the test itself
+            Duration.ofSeconds(
+                10), // one second is enough; a busy machine may pause the test itself
             () -> assertThrows(CheckpointException.class, () -> open(file)));
     assertTrue(error.getMessage().startsWith(file.toString()), error.getMessage());
     assertTrue(error.getMessage().contains(reason), error.getMessage());
@@ -54,7 +55,7 @@ class HostileFilesTest {
     }
   }
 
-  /** A zip as torch.save writes it, around a pickle of our choice. */
+  /** A zip in the format of torch.save, with a given pickle. */
   private Path withPickle(byte[] pickle) throws IOException {
     var entries = new LinkedHashMap<String, byte[]>();
     entries.put("archive/data.pkl", pickle);
@@ -107,7 +108,7 @@ class HostileFilesTest {
     String name = global.replace("\n", ".");
     byte[] byName = latin1("\u0080\u0002c" + global + "\nX\u0007\0\0\0echo hi\u0085R.");
     refuses(withPickle(byName), "names " + name);
-    // The same through STACK_GLOBAL, the way of protocol 4.
+    // The same with STACK_GLOBAL, as in protocol 4.
     String[] parts = global.split("\n");
     byte[] byStack =
         latin1(
@@ -122,30 +123,33 @@ class HostileFilesTest {
   }
 
   @Test
-  void aNameAloneIsRefusedEvenIfItIsNeverCalled() throws IOException {
+  void forbiddenNameIsRejectedWithoutCall() throws IOException {
     refuses(withPickle(latin1("\u0080\u0002cos\nsystem\n0}.")), "names os.system");
   }
 
   @Test
-  void aCallNestedInArgumentsIsRefused() throws IOException {
+  void nestedCallIsRejected() throws IOException {
     String nested =
         "\u0080\u0002ctorch._utils\n_rebuild_tensor_v2\n(cbuiltins\neval\nX\u0001\0\0\0a\u0085RtR.";
     refuses(withPickle(latin1(nested)), "names builtins.eval");
   }
 
   @Test
-  void aStringIsNotCallable() throws IOException {
+  void stringIsNotCallable() throws IOException {
     refuses(withPickle(latin1("\u0080\u0002X\u0002\0\0\0os)R.")), "calls something");
   }
 
   @Test
-  void rebuildFromTypeCallsOnlyWhatIsAllowed() throws IOException {
+  void rebuildFromTypeCallsOnlyAllowedFunctions() throws IOException {
     String pickle =
         "\u0080\u0002ctorch._tensor\n_rebuild_from_type_v2\n(cposix\nsystem\nctorch\nTensor\n)}tR.";
     refuses(withPickle(latin1(pickle)), "names posix.system");
   }
 
-  /** Each level holds the level below ten times: 10^30 values for whoever walks them all. */
+  /**
+   * Each level contains the level below ten times: 10^30 values for a reader that visits all of
+   * them.
+   */
   private static String memoBomb() {
     var pickle = new StringBuilder("]q\0");
     for (int level = 0; level < 30; level++) {
@@ -157,12 +161,12 @@ class HostileFilesTest {
   }
 
   @Test
-  void aMemoBombIsNotUnrolled() throws IOException {
+  void memoBombIsNotExpanded() throws IOException {
     refuses(withPickle(latin1("\u0080\u0002" + memoBomb() + ".")), "holds no dict");
   }
 
   @Test
-  void aMemoBombInTheMetadataIsNotUnrolled() throws IOException {
+  void memoBombInMetadataIsNotExpanded() throws IOException {
     String pickle =
         "\u0080\u0002}(X\u0001\0\0\0w"
             + tensor("4", "4", "1")
@@ -174,7 +178,7 @@ class HostileFilesTest {
   }
 
   @Test
-  void deepNotesAreRefused() throws IOException {
+  void deeplyNestedMetadataIsRejected() throws IOException {
     String pickle =
         "\u0080\u0002}(X\u0001\0\0\0w"
             + tensor("4", "4", "1")
@@ -186,7 +190,7 @@ class HostileFilesTest {
   }
 
   @Test
-  void aDictThatHoldsItselfEndsTheSearch() throws IOException {
+  void dictThatContainsItselfIsRejected() throws IOException {
     String pickle = "\u0080\u0002}q\0X\u0005\0\0\0modelh\0s.";
     refuses(withPickle(latin1(pickle)), "no tensors in it");
   }
@@ -222,13 +226,15 @@ class HostileFilesTest {
     "4611686018427387905, 4, 1, claims",
     "-1, 4, 1, claims -1 elements",
   })
-  void tensorsStayWithinTheirStorages(String elements, String extent, String stride, String reason)
-      throws IOException {
+  void tensorsOutsideTheirStorageAreRejected(
+      String elements, String extent, String stride, String reason) throws IOException {
     String pickle = "\u0080\u0002}X\u0001\0\0\0w" + tensor(elements, extent, stride) + "s.";
     refuses(withPickle(latin1(pickle)), reason);
   }
 
-  /** Strides of zero make any number of elements of a few bytes; a few may be made so. */
+  /**
+   * With strides of zero a few bytes represent any number of elements; a limited number is allowed.
+   */
   @ParameterizedTest
   @CsvSource({
     "4, 1, false",
@@ -237,8 +243,8 @@ class HostileFilesTest {
     "2147483648, 0, true",
     "4611686018427387904, 0, true",
   })
-  void tensorsWithMoreElementsThanTheirFileHasBytesAreRefused(
-      String extent, String stride, boolean refused) throws IOException {
+  void inflatedTensorsAreRejected(String extent, String stride, boolean refused)
+      throws IOException {
     String pickle = "\u0080\u0002}X\u0001\0\0\0w" + tensor("4", extent, stride) + "s.";
     Path file = withPickle(latin1(pickle));
     if (refused) {
@@ -248,9 +254,9 @@ class HostileFilesTest {
     }
   }
 
-  /** Fuzzing found it: without elements, nothing had compared the offset with the storage. */
+  /** Found by fuzzing: without elements, the offset was not compared with the storage. */
   @Test
-  void anEmptyTensorLiesWithinItsStorageToo() {
+  void emptyTensorOutsideItsStorageIsRejected() {
     var storage = MemorySegment.ofArray(new byte[16]);
     var end = new StoredTensor(DType.F32, List.of(0L), List.of(1L), 4, storage);
     assertTrue(end.toTensor().size() == 0);
@@ -263,33 +269,33 @@ class HostileFilesTest {
 
   @ParameterizedTest
   @CsvSource({
-    "'.', takes more from its stack",
-    "'t.', takes more from its stack",
+    "'.', pops more values from its stack",
+    "'t.', pops more values from its stack",
     "'h\u0005.', recalls value 5",
-    "'X\u00ff\u00ff\u00ff\u007f', ends in the middle",
-    "'\u008e\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff\u007f', ends in the middle",
+    "'X\u00ff\u00ff\u00ff\u007f', is truncated",
+    "'\u008e\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff\u007f', is truncated",
     "'\u008b\u00ff\u00ff\u00ff\u007f', an integer of 2147483647 bytes",
     "'S01\n.', operation 0x53",
     "'\u0097.', operation 0x97",
-    "'Nb.', takes more",
+    "'Nb.', pops more",
     "'NNa.', appends to something that is not a list",
     "'NNNs.', sets items on something that is not a dict",
-    "'}', ends in the middle",
+    "'}', is truncated",
     "'N.', holds no dict",
   })
-  void brokenPicklesAreRefused(String body, String reason) throws IOException {
+  void invalidPicklesAreRejected(String body, String reason) throws IOException {
     refuses(withPickle(latin1("\u0080\u0002" + body)), reason);
   }
 
   @Test
-  void endlessPicklesAreRefused() throws IOException {
+  void endlessPicklesAreRejected() throws IOException {
     byte[] pickle = new byte[5_000_000];
     Arrays.fill(pickle, (byte) ']');
     refuses(withPickle(pickle), "names and notes take more than 96 MB");
   }
 
   @Test
-  void compressedEntriesAreRefusedBeforeTheyGrow() throws IOException {
+  void compressedEntriesAreRejected() throws IOException {
     Path file = folder.resolve("bomb.pth");
     try (var zip = new ZipOutputStream(Files.newOutputStream(file))) {
       zip.putNextEntry(new ZipEntry("archive/data.pkl"));
@@ -303,39 +309,39 @@ class HostileFilesTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"../../etc/passwd", "/etc/passwd", "a/../../b", "..\\..\\b", "a/.."})
-  void zipNamesStayInTheirFolder(String name) throws IOException {
+  void zipEntryOutsideItsFolderIsRejected(String name) throws IOException {
     refuses(zip(Map.of(name, new byte[1])), "outside its folder");
   }
 
   @Test
-  void aZipWithoutAPickleIsNamed() throws IOException {
+  void zipWithoutPickleIsRejected() throws IOException {
     refuses(zip(Map.of("archive/readme", new byte[1])), "no data.pkl");
   }
 
   /** Each would be read in full for its checksum: 150,000 entries, one body. */
   @Test
-  void entriesThatShareABodyAreRefused() throws IOException {
+  void overlappingZipEntriesAreRejected() throws IOException {
     byte[] bytes =
         Files.readAllBytes(
             zip(Map.of("archive/data.pkl", latin1("\u0080\u0002}."), "archive/a", new byte[9])));
     int first = indexOf(bytes, latin1("PK\1\2"));
     int second =
         first + 4 + indexOf(Arrays.copyOfRange(bytes, first + 4, bytes.length), latin1("PK\1\2"));
-    System.arraycopy(bytes, first + 42, bytes, second + 42, 4); // where its header begins
+    System.arraycopy(bytes, first + 42, bytes, second + 42, 4); // the offset of its header
     refuses(Files.write(folder.resolve("shared.pth"), bytes), "lies inside another one");
   }
 
   @Test
-  void aMissingStorageIsNamed() throws IOException {
+  void missingStorageIsNamed() throws IOException {
     String pickle = "\u0080\u0002}X\u0001\0\0\0w" + tensor("4", "4", "1") + "s.";
     refuses(zip(Map.of("archive/data.pkl", latin1(pickle))), "data/0 is missing");
   }
 
   @Test
-  void aFlippedBitInTheWeightsIsFoundByItsChecksum() throws IOException {
+  void flippedBitIsDetectedByChecksum() throws IOException {
     byte[] bytes = Files.readAllBytes(Golden.path("checkpoints/zip.pth"));
     byte[] name = latin1("data/0");
-    int at = indexOf(bytes, name) + 200; // behind the name and its padding: the first weights
+    int at = indexOf(bytes, name) + 200; // after the name and its padding: the first weights
     bytes[at] ^= 1;
     Path file = Files.write(folder.resolve("flipped.pth"), bytes);
     refuses(file, "checksum differs");
@@ -352,7 +358,7 @@ class HostileFilesTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"zip.pth", "legacy.pth", "plain.safetensors", "training.pth"})
-  void truncatedFilesAreRefusedWhereverTheyEnd(String name) throws IOException {
+  void truncatedFilesAreRejected(String name) throws IOException {
     byte[] bytes = Files.readAllBytes(Golden.path("checkpoints/" + name));
     Path file = folder.resolve("truncated");
     for (int length = 0; length < bytes.length; length += Math.max(1, bytes.length / 97)) {
@@ -363,7 +369,7 @@ class HostileFilesTest {
 
   @ParameterizedTest
   @ValueSource(longs = {Long.MAX_VALUE, -1, Long.MIN_VALUE, 100_000_000, 1L << 32})
-  void safetensorsHeadersStayWithinTheFile(long length) throws IOException {
+  void safetensorsHeaderLongerThanFileIsRejected(long length) throws IOException {
     byte[] bytes =
         ByteBuffer.allocate(64)
             .order(ByteOrder.LITTLE_ENDIAN)
@@ -378,44 +384,44 @@ class HostileFilesTest {
       delimiter = '|',
       quoteCharacter = '\0',
       value = {
-        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}} | cannot lie at",
-        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}} | cannot lie at",
-        "{\"a\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[0,32]}} | cannot lie at",
-        "{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}} | where a size belongs",
-        "{\"a\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,8]}} | where a size belongs",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}} | cannot be at",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}} | cannot be at",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[0,32]}} | cannot be at",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}} | expected a size",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,8]}} | expected a size",
         "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,0]}} |"
-            + " impossible shape",
+            + " invalid shape",
         "{\"a\":{\"dtype\":\"F31\",\"shape\":[2],\"data_offsets\":[0,8]}} | of type F31, which is"
-            + " not read",
+            + " not supported",
         "{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}} | lacks dtype, shape or data_offsets",
-        "{\"a\":{},\"a\":{}} | JSON is broken",
-        "{\"a\": | JSON is broken",
+        "{\"a\":{},\"a\":{}} | JSON is invalid",
+        "{\"a\": | JSON is invalid",
       })
   void safetensorsHeadersAreChecked(String json, String reason) throws IOException {
     refuses(safetensors(json), reason);
   }
 
   @Test
-  void deeplyNestedJsonIsRefused() throws IOException {
-    refuses(safetensors("{\"a\":".repeat(100_000)), "JSON is broken");
+  void deeplyNestedJsonIsRejected() throws IOException {
+    refuses(safetensors("{\"a\":".repeat(100_000)), "JSON is invalid");
   }
 
   @ParameterizedTest
   @ValueSource(strings = {"null", "1", "[]", "\"text\"", "[[[[[[", "", "{\"a\":{}"})
-  void notesThatAreNotAnObjectAreRefused(String notes) throws IOException {
+  void metadataMustBeAnObject(String notes) throws IOException {
     String json = "{\"__metadata__\":{\"resnet4j\":\"" + notes.replace("\"", "\\\"") + "\"}}";
     refuses(safetensors(json), notes.matches("null|1|\\[]|\".*") ? "its notes are not" : "JSON");
   }
 
   @ParameterizedTest
   @ValueSource(strings = {"{\"a\":null}", "{\"a\":[]}", "{\"__metadata__\":null,\"a\":1}"})
-  void nullsAndListsInAHeaderAreRefused(String json) throws IOException {
+  void nullsAndListsInHeaderAreRejected(String json) throws IOException {
     refuses(safetensors(json), "lacks dtype, shape or data_offsets");
   }
 
   @Test
-  void aHeaderOfManySmallValuesIsRefused() throws IOException {
-    refuses(safetensors("{\"a\":[" + "{},".repeat(5_000_000) + "1]}"), "JSON is broken");
+  void headerOfManySmallValuesIsRejected() throws IOException {
+    refuses(safetensors("{\"a\":[" + "{},".repeat(5_000_000) + "1]}"), "JSON is invalid");
   }
 
   private Path safetensors(String json) throws IOException {
@@ -426,21 +432,21 @@ class HostileFilesTest {
   }
 
   @Test
-  void anIndexCannotLeaveItsFolder() throws IOException {
+  void indexWithPathsIsRejected() throws IOException {
     for (String shard : List.of("../secret.safetensors", "/etc/passwd", "a/b.safetensors")) {
       Path index = folder.resolve("model.safetensors.index.json");
       Files.writeString(index, "{\"weight_map\": {\"w\": \"" + shard + "\"}}");
-      refuses(index, "not a file beside it");
+      refuses(index, "not a file in the same folder");
     }
     Path index = folder.resolve("model.safetensors.index.json");
     Files.writeString(index, "{\"weight_map\": {\"w\": \"none.safetensors\"}}");
     var error = assertThrows(CheckpointException.class, () -> open(index));
-    assertTrue(error.getMessage().contains("does not exist, though the index names it"));
+    assertTrue(error.getMessage().contains("does not exist, although the index names it"));
   }
 
   @Test
   @EnabledOnOs({OS.LINUX, OS.MAC})
-  void aPipeIsRefusedRatherThanWaitedFor() throws Exception {
+  void pipeIsRejected() throws Exception {
     Path pipe = folder.resolve("pipe.pth");
     assertEquals(0, new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor());
     refuses(pipe, "is not a regular file");
@@ -456,7 +462,7 @@ class HostileFilesTest {
   }
 
   @Test
-  void errorsAreOneLineAndCut() throws IOException {
+  void errorsAreOneShortLine() throws IOException {
     String name = "\u001b[2J\n" + "a".repeat(2000);
     String json = "{\"" + name.replace("\u001b", "\\u001b").replace("\n", "\\n") + "\":[]}";
     var error = assertThrows(CheckpointException.class, () -> open(safetensors(json)));
@@ -464,7 +470,7 @@ class HostileFilesTest {
   }
 
   @Test
-  void otherFilesAreNamedForWhatTheyAre() throws IOException {
+  void otherFileTypesAreNamed() throws IOException {
     refuses(write("x.pth", ""), "is empty");
     refuses(write("x.pth", "<!DOCTYPE html>"), "a web page");
     refuses(write("x.pth", "version https://git-lfs.github.com/spec/v1\noid"), "Git LFS pointer");
@@ -480,9 +486,9 @@ class HostileFilesTest {
     return Files.writeString(folder.resolve(name), text);
   }
 
-  /** A hole in the file system pretends to be a storage of many gigabytes: nothing is read. */
+  /** A sparse file that claims a storage of many gigabytes: nothing is read. */
   @Test
-  void aHugeSparseFileIsRefusedWithoutReadingIt() throws IOException {
+  void hugeSparseFileIsRejectedWithoutReading() throws IOException {
     Path file = folder.resolve("sparse.pth");
     Files.write(file, latin1("PK\u0003\u0004"));
     try (var sparse = new RandomAccessFile(file.toFile(), "rw")) {
@@ -492,9 +498,9 @@ class HostileFilesTest {
     assertFalse(Files.size(file) < 64L << 30);
   }
 
-  /** Spaces that may belong to either of two parts of the pattern. */
+  /** Spaces that two parts of the pattern could match. */
   @Test
-  void aLongNpyHeaderIsReadInOneGo() throws IOException {
+  void longNpyHeaderIsParsedInLinearTime() throws IOException {
     byte[] header =
         latin1("{'descr': '<f4', 'fortran_order': False, 'shape': (4,)" + " ".repeat(65_000) + "x");
     var bytes = ByteBuffer.allocate(10 + header.length + 16).order(ByteOrder.LITTLE_ENDIAN);
@@ -505,9 +511,9 @@ class HostileFilesTest {
         () -> assertThrows(CheckpointException.class, () -> Npy.read(file)));
   }
 
-  /** A file with holes: a few bytes on the disk. */
+  /** A sparse file: a few bytes on the disk. */
   @Test
-  void arraysThatTheHeapCannotHoldAreRefused() throws IOException {
+  void arraysLargerThanHeapAreRejected() throws IOException {
     long heap = Runtime.getRuntime().maxMemory();
     long elements = Math.min(heap / 4, Integer.MAX_VALUE - 8L);
     byte[] header =

@@ -15,14 +15,14 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * Pickles that build far more than they have bytes, or that contain themselves: memory and time are
- * bounded by what is built, and nothing overflows the stack. These tests run with a heap of 256 MB.
+ * Pickles that create far more than their size, or that contain themselves: memory and time are
+ * limited by what is created, and the stack cannot overflow. These tests run with a heap of 256 MB.
  */
 @Tag("hostile")
 class PickleProgramsTest {
   private static final String TOO_MUCH = "its names and notes take more than 96 MB";
 
-  /** A list of 100,000 None as value 0, with which a program goes on. */
+  /** A list of 100,000 None as value 0, with which a program continues. */
   private static String longList() {
     return "]q\0(" + "N".repeat(100_000) + "e0";
   }
@@ -30,8 +30,8 @@ class PickleProgramsTest {
   private static Object read(String program) {
     byte[] bytes = ("\u0080\u0002" + program).getBytes(StandardCharsets.ISO_8859_1);
     return assertTimeoutPreemptively(
-        Duration.ofSeconds(10), // two would do; a busy machine may pause the test itself
-        () -> Unpickler.read(MemorySegment.ofArray(bytes), 0, Budget.ofFile()).value());
+        Duration.ofSeconds(10), // two seconds are enough; a busy machine may pause the test itself
+        () -> Unpickler.read(MemorySegment.ofArray(bytes), 0, Budget.forFile()).value());
   }
 
   private static void refuses(String program, String reason) {
@@ -39,7 +39,7 @@ class PickleProgramsTest {
     assertTrue(error.getMessage().contains(reason), error.getMessage());
   }
 
-  /** The operation that mentions a class. */
+  /** The operation that names a class. */
   private static String global(String path) {
     int dot = path.lastIndexOf('.');
     return "c" + path.substring(0, dot) + "\n" + path.substring(dot + 1) + "\n";
@@ -71,14 +71,14 @@ class PickleProgramsTest {
       })
   void copiesOfPairsAndDictsAreCounted(String path) {
     String copy = global(path) + "h\1\u0085R0";
-    // 100,000 times the same pair make one item, but as much work.
+    // 100,000 times the same pair is one item, but as much work.
     String pairs = "NN\u0086q\0]q\1(" + "h\0".repeat(100_000) + "e0";
     refuses(pairs + copy.repeat(100_000) + ".", TOO_MUCH);
     refuses(longDict() + copy.repeat(100_000) + ".", TOO_MUCH);
   }
 
   @Test
-  void extendingAListByWhatIsOnTheStackIsCounted() {
+  void extendingAListFromTheStackIsCounted() {
     refuses("](" + "N".repeat(10_000_000) + "e.", TOO_MUCH);
   }
 
@@ -102,7 +102,7 @@ class PickleProgramsTest {
     "texts of Python 2, U\u0001a",
     "marks, (",
   })
-  void smallOperationsThatBuildMuchAreCounted(String kind, String operation) {
+  void smallOperationsAreCounted(String kind, String operation) {
     String program =
         operation.startsWith(")")
             ? "ccollections\nOrderedDict\nq\0" + "h\0)\u0081".repeat(1_000_000)
@@ -110,14 +110,14 @@ class PickleProgramsTest {
     refuses(program + ".", TOO_MUCH);
   }
 
-  /** The bytes are passed over: nobody needs them. */
+  /** The bytes are skipped: they are not needed. */
   @Test
-  void bytesCostNothing() {
+  void bytesAreNotCounted() {
     String encode = "X\u0000\u0000\u0010\u0000" + "a".repeat(1 << 20) + "q\0c_codecs\nencode\nq\1";
     assertTrue(read(encode + "h\1h\0\u0085R0".repeat(100_000) + ".") instanceof PickleGlobal);
   }
 
-  /** The key is compared in full with its equal: a million times 16 MB would take an hour. */
+  /** Comparing the key with its equal in full, a million times 16 MB, would take an hour. */
   @Test
   void longEqualKeysAreNotCompared() {
     String key = "X\0\0\u0080\0" + "a".repeat(8 << 20);
@@ -126,26 +126,26 @@ class PickleProgramsTest {
   }
 
   @Test
-  void aCallThatIsItsOwnArgumentIsRefused() {
+  void recursiveCallIsRejected() {
     String name = "ctorch._tensor\n_rebuild_from_type_v2\n";
     refuses("]q\0" + name + "q\1aNah\0a0h\1h\0R.", "nests calls of torch._tensor");
   }
 
   @Test
-  void callsNestedAsArgumentsAreRefused() {
+  void nestedCallsAreRejected() {
     String name = "ctorch._tensor\n_rebuild_from_type_v2\nq\0";
     String nested = "h\0N".repeat(50_000) + ")" + "\u0087".repeat(50_000);
     refuses(name + nested + "R.", "nests calls of torch._tensor");
   }
 
   @Test
-  void depthCostsNothing() {
+  void nestingNeedsNoStack() {
     assertTrue(read("]".repeat(100_000) + "a".repeat(99_999) + ".") instanceof Object);
     assertTrue(read("N" + "\u0085".repeat(500_000) + ".") instanceof Object);
     assertTrue(read("}q\0" + "X\1\0\0\0a}".repeat(100_000) + "s".repeat(100_000) + ".") != null);
   }
 
-  /** A key is hashed and compared by content; a tuple's may be itself, or far too much of it. */
+  /** Keys are hashed and compared by content; a tuple could contain itself, or be too large. */
   @Test
   void containersAsKeysAreNotHashed() {
     String itself = "]q\0h\0a0}h\0Nsq\1h\1Ns.";
@@ -157,7 +157,7 @@ class PickleProgramsTest {
     assertTrue(read(doubled + "q\u0070" + "0}h\u0070Ns.") instanceof Unpickler.Dict);
   }
 
-  /** A message must not quote what contains itself. */
+  /** A message must not quote a value that contains itself. */
   @Test
   void errorsDoNotPrintContainers() {
     String itself = "]q\0h\0a";
@@ -174,21 +174,21 @@ class PickleProgramsTest {
     "I01, true",
     "I00, false",
   })
-  void integersInDigitsAreRead(String program, String value) {
+  void integersAsDigitsAreRead(String program, String value) {
     assertEquals(value, read(program + "\n.").toString());
   }
 
   @ParameterizedTest
   @ValueSource(strings = {"I\n.", "I1e5\n.", "I0x1\n.", "I9999999999999999999\n."})
-  void otherDigitsAreRefused(String program) {
-    refuses(program, "digits belong");
+  void invalidDigitsAreRejected(String program) {
+    refuses(program, "digits are expected");
   }
 
   @Test
-  void shapesAreTuplesOfAFewIntegers() {
+  void shapesMustBeTuplesOfFewIntegers() {
     String storage = "(X\u0007\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0" + "0X\3\0\0\0cpuK\4tQ";
     String call = "ctorch._utils\n_rebuild_tensor_v2\n(" + storage + "K\0(";
     refuses(call + "K\1".repeat(65) + "t(K\1ttR.", "a tuple of up to 64 integers");
-    refuses(call + "Nt(K\1ttR.", "an integer belongs");
+    refuses(call + "Nt(K\1ttR.", "an integer is expected");
   }
 }

@@ -10,7 +10,7 @@ import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.zip.CRC32;
 
-/** Files by grammars: nearly valid, so that they come far, and with what an attacker would try. */
+/** Generates files from grammars: nearly valid, so that readers get far, with typical attacks. */
 final class RandomFiles {
   private static final String[] GLOBALS = {
     "collections\nOrderedDict",
@@ -216,7 +216,7 @@ final class RandomFiles {
       }
       case 11 -> call(depth);
       case 12 -> tensor();
-      case 13 -> { // a container that holds itself
+      case 13 -> { // a container that contains itself
         int itself = memo++ & 0xff;
         raw("]q" + (char) itself + "h" + (char) itself + "a");
       }
@@ -224,12 +224,12 @@ final class RandomFiles {
         value(depth - 1);
         raw("\u0085".repeat(random.nextInt(chance(30) ? 20_000 : 40)));
       }
-      case 15 -> { // copies what is stored, over and over
+      case 15 -> { // copies stored values repeatedly
         int count = chance(30) ? 30_000 : random.nextInt(20);
         String copy = "c" + any(GLOBALS) + "\nh" + (char) random.nextInt(memo + 1) + "\u0085R";
         raw("](" + copy.repeat(count) + "e");
       }
-      case 16 -> { // many small things
+      case 16 -> { // many small values
         String small = any(new String[] {"N", "]", "}", ")", "K\1", "(", "X\0\0\0\0", "h\0"});
         raw("](" + small.repeat(chance(30) ? 100_000 : random.nextInt(50)) + "e");
       }
@@ -300,7 +300,7 @@ final class RandomFiles {
 
   // Zip files.
 
-  /** A zip of torch.save around a pickle, whose directory may lie. */
+  /** A zip of torch.save with a pickle, whose directory may be wrong. */
   byte[] zip() {
     byte[] pickle = pickle();
     var entries = new LinkedHashMap<String, byte[]>();
@@ -384,7 +384,7 @@ final class RandomFiles {
 
   // JSON.
 
-  /** A safetensors file whose header, notes or index may be any JSON. */
+  /** A safetensors file whose header, metadata or index may be any JSON. */
   byte[] safetensors() {
     var json = new StringBuilder();
     if (chance(6)) {
@@ -456,7 +456,7 @@ final class RandomFiles {
     return json.append("}").toString().getBytes(StandardCharsets.UTF_8);
   }
 
-  /** NumPy's header in many spellings. */
+  /** NumPy's header in many notations. */
   byte[] npy() {
     String space = " ".repeat(chance(20) ? 20_000 : random.nextInt(3));
     String header =
@@ -486,11 +486,11 @@ final class RandomFiles {
         case 0 -> bytes[at] ^= (byte) (1 << random.nextInt(8));
         case 1 -> bytes[at] = (byte) random.nextInt(256);
         case 2 -> bytes = Arrays.copyOf(bytes, Math.max(1, at));
-        case 3 -> { // a run of one value: lengths become huge or zero
+        case 3 -> { // a sequence of one value: lengths become huge or zero
           byte value = (byte) (random.nextBoolean() ? 0xff : 0);
           Arrays.fill(bytes, at, Math.min(bytes.length, at + 8), value);
         }
-        case 4 -> { // a piece of the file elsewhere
+        case 4 -> { // a part of the file elsewhere
           int length = random.nextInt(Math.min(64, bytes.length - at) + 1);
           int to = random.nextInt(bytes.length - length + 1);
           System.arraycopy(bytes, at, bytes, to, length);

@@ -20,14 +20,14 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.IntFunction;
 
-/** An HTTP server on loopback that misbehaves as a test tells it to. */
+/** An HTTP server on loopback whose behavior, including failures, tests define. */
 public final class ScriptedServer implements AutoCloseable {
   /**
-   * One answer.
+   * A response.
    *
    * @param head status line and headers, without Content-Length
-   * @param body what is sent
-   * @param claimed the length that the header claims
+   * @param body the sent bytes
+   * @param claimed the length in the header
    */
   public record Answer(String head, byte[] body, long claimed, boolean hangs) {
     public static Answer ok(byte[] body) {
@@ -38,7 +38,7 @@ public final class ScriptedServer implements AutoCloseable {
       return new Answer(status, new byte[0], 0, false);
     }
 
-    /** Breaks the connection off before all that was promised is sent. */
+    /** Closes the connection before the promised length is sent. */
     public Answer claiming(long length) {
       return new Answer(head, body, length, hangs);
     }
@@ -47,7 +47,7 @@ public final class ScriptedServer implements AutoCloseable {
       return new Answer(head + "\r\n" + header, body, claimed, hangs);
     }
 
-    /** Sends what there is and then nothing, with the connection open. */
+    /** Sends the body and then nothing, with the connection open. */
     public Answer hanging() {
       return new Answer(head, body, body.length + 1000, true);
     }
@@ -63,12 +63,12 @@ public final class ScriptedServer implements AutoCloseable {
     Thread.ofVirtual().start(this::serve);
   }
 
-  /** The answers to a path, one after the other; the last one stays. */
+  /** The responses for a path, one after the other; the last one is repeated. */
   public void on(String path, Answer... sequence) {
     answers.put(path, new ArrayDeque<>(List.of(sequence)));
   }
 
-  /** Serves from the byte that is asked for, but never more than so many bytes at a time. */
+  /** Serves from the requested byte, but never more than {@code max} bytes per response. */
   public void breaksOff(String path, byte[] content, int most) {
     breaking.put(path, from -> piece(content, from, most));
   }
@@ -88,7 +88,7 @@ public final class ScriptedServer implements AutoCloseable {
     return socket.getLocalPort();
   }
 
-  /** Request lines and Range headers that arrived. */
+  /** The received request lines and Range headers. */
   public synchronized List<String> requests() {
     return List.copyOf(requests);
   }
@@ -140,7 +140,7 @@ public final class ScriptedServer implements AutoCloseable {
         Thread.sleep(60_000);
       }
     } catch (IOException e) {
-      // The client left.
+      // The client disconnected.
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }

@@ -15,15 +15,15 @@ import io.github.resnet4j.engine.conv.WinogradBands;
 import io.github.resnet4j.engine.conv.WinogradConv;
 import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.graph.AlgorithmChoice;
+import io.github.resnet4j.engine.graph.Arithmetic;
 import io.github.resnet4j.engine.graph.Border;
 import io.github.resnet4j.engine.graph.Convolution;
 import io.github.resnet4j.engine.graph.Layout;
-import io.github.resnet4j.engine.graph.Numbers;
 import io.github.resnet4j.engine.inference.Plan;
 import io.github.resnet4j.engine.inference.PlanCompiler;
 import io.github.resnet4j.engine.inference.Tuning;
 import io.github.resnet4j.engine.inference.Workload;
-import io.github.resnet4j.engine.step.Frame;
+import io.github.resnet4j.engine.step.ExecutionContext;
 import io.github.resnet4j.engine.step.InputStep;
 import io.github.resnet4j.engine.step.Operands;
 import io.github.resnet4j.engine.step.OutputStep;
@@ -56,14 +56,14 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
- * Every algorithm against float64, on easy and on hard inputs. The table it prints stands in
+ * Compares every algorithm with float64, on easy and on difficult inputs. The printed table is in
  * docs/engine.md.
  */
 class AccuracyTest {
   private static final int CHANNELS = 64;
   private static final int SIZE = 14;
 
-  /** What a convolution may have to add up. */
+  /** The distribution of a convolution's inputs. */
   enum Inputs {
     NORMAL("normal", Random::nextGaussian),
     LARGE_MEAN("mean 100", random -> 100 + random.nextGaussian()),
@@ -98,10 +98,13 @@ class AccuracyTest {
         : new Errors(largest / scale, sum / exact.length / scale);
   }
 
-  /** Ten times what direct convolution and F(2×2) show; F(4×4) may be as far off as is promised. */
+  /**
+   * Tolerances are ten times the errors of direct convolution and F(2×2); for F(4×4) it is the
+   * documented error.
+   */
   @ParameterizedTest
   @EnumSource
-  void algorithmsStayClose(Inputs inputs) {
+  void algorithmErrorsAreWithinTolerance(Inputs inputs) {
     var random = new Random(1);
     float[] x = new float[CHANNELS * SIZE * SIZE];
     for (int i = 0; i < x.length; i++) {
@@ -116,7 +119,7 @@ class AccuracyTest {
       Errors errors = errors(exact, run(x, w, form));
       double tolerance =
           inputs == Inputs.DENORMALS
-              ? 1e-2 // they keep few bits: one of them is large beside the result
+              ? 1e-2 // few bits remain: one input is large compared with the result
               : form == Winograd.F4 ? 1e-4 : 1e-5;
       System.out.printf(
           "| %s | %s | %.1e | %.1e |%n",
@@ -150,7 +153,7 @@ class AccuracyTest {
     return y;
   }
 
-  /** One convolution as the engine runs it, behind a batch norm that changes nothing. */
+  /** One convolution in the engine, with a batch norm that changes nothing. */
   private static float[] run(float[] x, float[] w, Winograd form) {
     var layer = new Conv2d("conv", CHANNELS, CHANNELS, 3, 1, 1, 1, 1);
     var norm = new BatchNorm2d("bn", CHANNELS);
@@ -179,26 +182,26 @@ class AccuracyTest {
       weights.pack(List.of(packing));
       var bands = WinogradBands.of(conv, form, 1, 1, kernels);
       step = new WinogradConv(conv, bands, operands, end, weights.get(packing), kernels);
-      end += bands.room(conv);
+      end += bands.workspace(conv);
     }
-    var frame = new Frame();
-    frame.makeRoom(end);
-    frame.input = x;
-    frame.outputs = new float[][] {new float[CHANNELS * SIZE * SIZE]};
-    new InputStep(operands.in()).run(frame, 0, 1, 0, 0, 1);
-    step.run(frame, 0, 1, 0, 0, 1);
-    new OutputStep("output", operands.out(), 0).run(frame, 0, 1, 0, 0, 1);
-    return frame.outputs[0];
+    var context = new ExecutionContext();
+    context.ensureCapacity(end);
+    context.input = x;
+    context.outputs = new float[][] {new float[CHANNELS * SIZE * SIZE]};
+    new InputStep(operands.in()).run(context, 0, 1, 0, 0, 1);
+    step.run(context, 0, 1, 0, 0, 1);
+    new OutputStep("output", operands.out(), 0).run(context, 0, 1, 0, 0, 1);
+    return context.outputs[0];
   }
 
   static List<String> networks() {
     return List.copyOf(Architecture.catalogue().keySet());
   }
 
-  /** Fifty layers of F(4×4) one after the other still name the same five classes. */
+  /** After fifty layers of F(4×4) the top five classes are still the same. */
   @ParameterizedTest
   @MethodSource("networks")
-  void wholeNetworksStayClose(String name) {
+  void errorsOfWholeNetworksAreWithinTolerance(String name) {
     var spec = Architecture.named(name);
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(1));
     if (!spec.attention().equals(Attention.NONE)) {
@@ -216,13 +219,13 @@ class AccuracyTest {
     }
     double error = difference / scale;
     System.out.printf("%-20s F4 against direct: %.1e%n", name, error);
-    assertTrue(error <= 1e-4, () -> name + ": " + error); // what users are promised
+    assertTrue(error <= 1e-4, () -> name + ": " + error); // the documented error
     assertEquals(topFive(direct), topFive(winograd));
   }
 
   /**
-   * Makes branches weaker than at their start, as training does. A hundred at full strength make
-   * gates of 0 and 1, and any rounding another network.
+   * Makes branches weaker than initially, as training does. A hundred branches at full strength
+   * give gates of 0 and 1, so that any rounding changes the network.
    */
   private static void calm(ResNet network) {
     network
@@ -240,15 +243,15 @@ class AccuracyTest {
 
   private static float[] run(ResNet network, Tensor x, AlgorithmChoice choice) {
     Plan plan =
-        new PlanCompiler(network.layers(), 3, List.of(), Numbers.FLOATS, Kernels.best())
+        new PlanCompiler(network.layers(), 3, List.of(), Arithmetic.FLOATS, Kernels.best())
             .compile(
                 new Workload(x.dim(2), x.dim(3), 1, 1), new PackedWeights(network.state()), choice);
-    var frame = new Frame();
-    frame.makeRoom(plan.arenaSize());
-    frame.input = x.data();
-    frame.outputs = new float[][] {new float[plan.outputs().getFirst()[0]]};
-    plan.run(frame, 1, 0, () -> {});
-    return frame.outputs[0];
+    var context = new ExecutionContext();
+    context.ensureCapacity(plan.arenaSize());
+    context.input = x.data();
+    context.outputs = new float[][] {new float[plan.outputs().getFirst()[0]]};
+    plan.run(context, 1, 0, () -> {});
+    return context.outputs[0];
   }
 
   private static List<Integer> topFive(float[] logits) {
@@ -260,7 +263,7 @@ class AccuracyTest {
   }
 
   @Test
-  void aDamagedTuningFileDoesNoHarm(@TempDir Path folder) throws IOException {
+  void damagedTuningFileIsIgnored(@TempDir Path folder) throws IOException {
     var file = folder.resolve("tuning.txt");
     Layout in = Layout.of(64, 56, 56, 64);
     Layout out = Layout.of(64, 56, 56, 64);
@@ -268,7 +271,7 @@ class AccuracyTest {
         new Convolution(
             new Conv2d("c", 64, 64, 3, 1, 1, 1, 1), new BatchNorm2d("b", 64), in, out, null, true);
 
-    var tuning = Tuning.load(file, 1_000_000); // not there yet
+    var tuning = Tuning.load(file, 1_000_000); // does not exist yet
     assertEquals(Winograd.F4, tuning.winograd(conv, 1, 1)); // by rule
     tuning.put(conv, 1, 1, null);
     tuning.put(conv, 2, 1, Winograd.F2);
@@ -295,10 +298,10 @@ class AccuracyTest {
     }
   }
 
-  /** Whoever can write it decides which kernels run. */
+  /** Whoever can write the file controls which kernels run. */
   @Test
   @EnabledOnOs({OS.LINUX, OS.MAC})
-  void aTuningFileThatOthersMayWriteIsNotRead(@TempDir Path folder) throws IOException {
+  void tuningFileWritableByOthersIsIgnored(@TempDir Path folder) throws IOException {
     var file = folder.resolve("tuning.txt");
     Layout shape = Layout.of(64, 56, 56, 64);
     var conv =

@@ -11,11 +11,11 @@ import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.ResNetSpec.Block;
 import io.github.resnet4j.engine.conv.PackedWeights;
 import io.github.resnet4j.engine.graph.AlgorithmChoice;
-import io.github.resnet4j.engine.graph.Numbers;
+import io.github.resnet4j.engine.graph.Arithmetic;
 import io.github.resnet4j.engine.inference.Plan;
 import io.github.resnet4j.engine.inference.PlanCompiler;
 import io.github.resnet4j.engine.inference.Workload;
-import io.github.resnet4j.engine.step.Frame;
+import io.github.resnet4j.engine.step.ExecutionContext;
 import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.tensor.Tensor;
@@ -31,19 +31,25 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Networks in bfloat16 and in bytes: against themselves in floats, and against the scalar twin. */
+/**
+ * Networks in bfloat16 and INT8: compared with the same networks in FP32, and with the scalar
+ * kernels.
+ */
 @Tag("kernels")
 class PrecisionTest {
   /** Sums of floats in the mean and in the head, in another order. */
   private static final double ORDER = 1e-5;
 
-  /** Where kernels lack a format, plain loops stand in: a few networks show that they do. */
-  static IntStream seedsOfBytes() {
-    return IntStream.range(0, Kernels.best().has(Format.U8) ? 40 : 4);
+  /**
+   * If kernels do not support a format, plain loops are used: a few networks are enough to test
+   * that.
+   */
+  static IntStream int8Seeds() {
+    return IntStream.range(0, Kernels.best().supports(Format.U8) ? 40 : 4);
   }
 
-  static IntStream seedsOfHalves() {
-    return IntStream.range(0, Kernels.best().has(Format.BF16) ? 40 : 4);
+  static IntStream bf16Seeds() {
+    return IntStream.range(0, Kernels.best().supports(Format.BF16) ? 40 : 4);
   }
 
   private static Quantization calibrate(ResNet network, Tensor x, Calibration.Method method) {
@@ -53,7 +59,7 @@ class PrecisionTest {
     }
   }
 
-  /** The length of the difference by the length of what was expected. */
+  /** The norm of the difference divided by the norm of the expected result. */
   private static double error(Tensor expected, Tensor actual) {
     assertArrayEquals(expected.shape(), actual.shape());
     double difference = 0;
@@ -71,7 +77,7 @@ class PrecisionTest {
       var random = new Random(seed);
       ResNetSpec spec =
           SessionTest.randomSpec(random).toBuilder()
-              .attention(Attention.NONE) // runs in fp32 only
+              .attention(Attention.NONE) // supports only fp32
               .build();
       var network = SessionTest.network(spec, seed);
       int height = 33 + random.nextInt(10);
@@ -95,8 +101,8 @@ class PrecisionTest {
   }
 
   @ParameterizedTest
-  @MethodSource("seedsOfBytes")
-  void bytesAgreeWithTheTwinAndNearlyWithFloats(int seed) {
+  @MethodSource("int8Seeds")
+  void int8MatchesScalarKernelsAndIsCloseToFp32(int seed) {
     var one = Case.of(seed);
     var method = Calibration.Method.values()[seed % 2];
     Quantization found = calibrate(one.network, one.x, method);
@@ -113,12 +119,12 @@ class PrecisionTest {
   }
 
   @ParameterizedTest
-  @MethodSource("seedsOfHalves")
-  void halvesAgreeWithTheTwinAndNearlyWithFloats(int seed) {
+  @MethodSource("bf16Seeds")
+  void bf16MatchesScalarKernelsAndIsCloseToFp32(int seed) {
     var one = Case.of(seed);
     Tensor expected = one.run(one.network, Precision.FP32, Kernels.best());
     Tensor actual = one.run(one.network, Precision.BF16, Kernels.best());
-    // Each layer rounds to 8 bits: 2^-9 of a number at most; measured 0.0007 to 0.0064.
+    // Each layer rounds to 8 bits: at most 2^-9 of a number; measured 0.0007 to 0.0064.
     assertTrue(error(expected, actual) <= 0.02, () -> "floats: " + error(expected, actual));
     for (Format format : List.of(Format.BF16, Format.ROUNDED)) {
       Tensor twin = run(one, format, Kernels.scalar());
@@ -128,29 +134,33 @@ class PrecisionTest {
     }
   }
 
-  /** Runs one image in a format, whether this processor gains by it or not. */
+  /** Runs one image in a format, whether or not it is faster on this processor. */
   private static Tensor run(Case one, Format format, Kernels kernels) {
     Plan plan =
         new PlanCompiler(
-                one.network.layers(), one.x.dim(1), List.of(), new Numbers(format, null), kernels)
+                one.network.layers(),
+                one.x.dim(1),
+                List.of(),
+                new Arithmetic(format, null),
+                kernels)
             .compile(
                 new Workload(one.x.dim(2), one.x.dim(3), one.x.dim(0), 1),
                 new PackedWeights(one.network.state()),
                 AlgorithmChoice.DIRECT);
-    var frame = new Frame();
-    frame.makeRoom(plan.arenaSize());
-    frame.input = one.x.data();
+    var context = new ExecutionContext();
+    context.ensureCapacity(plan.arenaSize());
+    context.input = one.x.data();
     var shape = new ArrayList<Integer>(List.of(one.x.dim(0)));
     IntStream.of(plan.outputs().getLast()).forEach(shape::add);
     Tensor y = Tensor.zeros(shape.stream().mapToInt(Integer::intValue).toArray());
-    frame.outputs = new float[][] {y.data()};
-    plan.run(frame, one.x.dim(0), 0, () -> {});
+    context.outputs = new float[][] {y.data()};
+    plan.run(context, one.x.dim(0), 0, () -> {});
     return y;
   }
 
-  /** Winograd's algorithm on rounded floats, which is for processors that are slow with halves. */
+  /** Winograd's algorithm on rounded floats, which is for processors with slow bfloat16. */
   @Test
-  void roundedFloatsGoThroughWinogradToo() {
+  void roundedFloatsWorkWithWinograd() {
     var network = SessionTest.network(ResNetSpec.builder(Block.BASIC, 1, 1).build(), 1);
     Tensor x = TorchRandom.manualSeed(2).randn(4, 3, 40, 40);
     try (var floats = network.compile(CompileOptions.defaults());
@@ -161,7 +171,7 @@ class PrecisionTest {
   }
 
   @Test
-  void tapsAreWhatTheyMean() {
+  void tapsAreDecoded() {
     var network =
         SessionTest.network(ResNetSpec.builder(Block.BASIC, 1, 1).channels(32).build(), 1);
     Tensor x = TorchRandom.manualSeed(2).randn(2, 3, 50, 40);
@@ -181,7 +191,7 @@ class PrecisionTest {
 
   @ParameterizedTest
   @EnumSource
-  void rangesAreThoseOfTheNumbers(Calibration.Method method) {
+  void rangesMatchObservedValues(Calibration.Method method) {
     var network = SessionTest.network(ResNetSpec.builder(Block.BASIC, 1).channels(16).build(), 3);
     Tensor x = TorchRandom.manualSeed(4).randn(2, 3, 32, 32);
     Quantization found = calibrate(network, x, method);
@@ -207,7 +217,7 @@ class PrecisionTest {
   }
 
   @Test
-  void bytesNeedACalibration() {
+  void int8RequiresCalibration() {
     var network = SessionTest.network(ResNetSpec.builder(Block.BASIC, 1).build(), 1);
     var options = CompileOptions.defaults().withPrecision(Precision.INT8);
     var e = assertThrows(IllegalArgumentException.class, () -> network.compile(options));
@@ -222,23 +232,23 @@ class PrecisionTest {
   }
 
   @Test
-  void autoTakesWhatThereIs() {
+  void autoChoosesAvailablePrecision() {
     var network = SessionTest.network(ResNetSpec.builder(Block.BASIC, 1).build(), 1);
     var options = CompileOptions.defaults().withPrecision(Precision.AUTO);
     Kernels kernels = Kernels.best();
-    var without = kernels.gainsBy(Format.BF16) ? Precision.BF16 : Precision.FP32;
+    var without = kernels.isFasterWith(Format.BF16) ? Precision.BF16 : Precision.FP32;
     try (var session = network.compile(options)) {
       assertEquals(without, session.precision());
     }
     Tensor x = TorchRandom.manualSeed(2).randn(1, 3, 32, 32);
     var calibrated = network.withQuantization(calibrate(network, x, Calibration.Method.MIN_MAX));
     try (var session = calibrated.compile(options)) {
-      assertEquals(kernels.gainsBy(Format.U8) ? Precision.INT8 : without, session.precision());
+      assertEquals(kernels.isFasterWith(Format.U8) ? Precision.INT8 : without, session.precision());
     }
   }
 
   @Test
-  void aRangeIsAPositiveNumber() {
+  void rangesMustBePositive() {
     for (float range : new float[] {0, -1, Float.NaN, Float.POSITIVE_INFINITY}) {
       var ranges = new LinkedHashMap<String, Float>();
       ranges.put("conv1", range);

@@ -16,11 +16,11 @@ import io.github.resnet4j.Stem;
 import io.github.resnet4j.engine.CompileOptions.Algorithm;
 import io.github.resnet4j.engine.conv.PackedWeights;
 import io.github.resnet4j.engine.graph.AlgorithmChoice;
-import io.github.resnet4j.engine.graph.Numbers;
+import io.github.resnet4j.engine.graph.Arithmetic;
 import io.github.resnet4j.engine.inference.Plan;
 import io.github.resnet4j.engine.inference.PlanCompiler;
 import io.github.resnet4j.engine.inference.Workload;
-import io.github.resnet4j.engine.step.Frame;
+import io.github.resnet4j.engine.step.ExecutionContext;
 import io.github.resnet4j.engine.step.Workers;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Team;
@@ -43,7 +43,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Compiled networks against the reference forward pass. */
+/** Compares compiled networks with the reference forward pass. */
 @Tag("kernels")
 class SessionTest {
   /** float32 sums of thousands of terms in another order; measured below 5e-6. */
@@ -51,12 +51,12 @@ class SessionTest {
 
   private static final CompileOptions TWO = CompileOptions.defaults().withThreads(2);
 
-  /** Small enough to be quick, with every kind of layer. */
+  /** A small network with every kind of layer. */
   private static ResNetSpec.Builder tiny() {
     return ResNetSpec.builder(Block.BASIC, 1, 2, 1).channels(16).numClasses(10);
   }
 
-  /** Networks of every structure that a specification can have, most of them odd. */
+  /** Networks of all structures that a specification allows, most of them unusual. */
   static ResNetSpec randomSpec(Random random) {
     int stages = 1 + random.nextInt(3);
     Integer[] blocks = random.ints(stages, 1, 3).boxed().toArray(Integer[]::new);
@@ -142,7 +142,7 @@ class SessionTest {
 
   @ParameterizedTest
   @MethodSource("seeds")
-  void randomNetworksAgreeWithTheReference(int seed) {
+  void randomNetworksMatchReference(int seed) {
     var random = new Random(seed);
     ResNetSpec spec = randomSpec(random);
     var network = network(spec, seed);
@@ -172,10 +172,13 @@ class SessionTest {
     }
   }
 
-  /** Each form everywhere, also where the rule would not take it, on sizes that tiles overhang. */
+  /**
+   * Each form for all convolutions, also where the rule would not choose it, with tiles that extend
+   * beyond the image.
+   */
   @ParameterizedTest
   @EnumSource
-  void winogradAgreesOnEverySize(Winograd form) {
+  void winogradMatchesReferenceForEverySize(Winograd form) {
     var network =
         network(ResNetSpec.builder(Block.BASIC, 1, 1).channels(64).numClasses(5).build(), 3);
     try (var team = new Team(2)) {
@@ -183,18 +186,18 @@ class SessionTest {
         for (int parts : new int[] {1, 2, 3}) {
           Tensor x = TorchRandom.manualSeed(size).randn(2, 3, size, size + 5);
           Plan plan =
-              new PlanCompiler(network.layers(), 3, List.of(), Numbers.FLOATS, Kernels.best())
+              new PlanCompiler(network.layers(), 3, List.of(), Arithmetic.FLOATS, Kernels.best())
                   .compile(
                       new Workload(size, size + 5, 2, parts),
                       new PackedWeights(network.state()),
                       (_, _, _) -> form);
-          var frame = new Frame();
-          frame.makeRoom(plan.arenaSize());
-          frame.input = x.data();
+          var context = new ExecutionContext();
+          context.ensureCapacity(plan.arenaSize());
+          context.input = x.data();
           Tensor y = Tensor.zeros(2, 5);
-          frame.outputs = new float[][] {y.data()};
+          context.outputs = new float[][] {y.data()};
           try (var workers = new Workers(parts)) {
-            workers.run(part -> plan.run(frame, 2, part, workers::meet));
+            workers.run(part -> plan.run(context, 2, part, workers::barrier));
           }
           assertClose(network.forward(x, team), y, form + " " + size + " " + parts);
         }
@@ -204,7 +207,7 @@ class SessionTest {
 
   @ParameterizedTest
   @CsvSource({"32, 4, true", "32, 8, true", "16, 8, true", "64, 4, true", "8, 8, false"})
-  void narrowGroupsAgreeWithTheReference(int groups, int width, boolean interleaved) {
+  void narrowGroupsMatchReference(int groups, int width, boolean interleaved) {
     ResNetSpec spec =
         ResNetSpec.builder(Block.BOTTLENECK, 2, 1)
             .channels(64)
@@ -231,32 +234,32 @@ class SessionTest {
   }
 
   @Test
-  void scalarKernelsGiveTheSameBitsAsVectors() {
+  void scalarKernelsAreBitIdenticalToVectors() {
     var network = network(tiny().build(), 1);
     Tensor x = TorchRandom.manualSeed(1).randn(1, 3, 40, 56);
     var results = new ArrayList<float[]>();
     for (Kernels kernels : List.of(Kernels.best(), Kernels.scalar())) {
       Plan plan =
-          new PlanCompiler(network.layers(), 3, List.of("layer3"), Numbers.FLOATS, kernels)
+          new PlanCompiler(network.layers(), 3, List.of("layer3"), Arithmetic.FLOATS, kernels)
               .compile(
                   new Workload(40, 56, 1, 1),
                   new PackedWeights(network.state()),
                   AlgorithmChoice.DIRECT);
-      var frame = new Frame();
-      frame.makeRoom(plan.arenaSize());
-      frame.input = x.data();
-      frame.outputs = new float[2][];
+      var context = new ExecutionContext();
+      context.ensureCapacity(plan.arenaSize());
+      context.input = x.data();
+      context.outputs = new float[2][];
       for (int i = 0; i < 2; i++) {
-        frame.outputs[i] = new float[Tensor.sizeOf(plan.outputs().get(i))];
+        context.outputs[i] = new float[Tensor.sizeOf(plan.outputs().get(i))];
       }
-      plan.run(frame, 1, 0, () -> {});
-      results.add(frame.outputs[0]);
+      plan.run(context, 1, 0, () -> {});
+      results.add(context.outputs[0]);
     }
     assertArrayEquals(results.getFirst(), results.getLast());
   }
 
   @Test
-  void directGivesTheSameBitsForEveryBatchAndThreadCount() {
+  void directIsBitIdenticalForEveryBatchSizeAndThreadCount() {
     var network = network(Architecture.named("resnet18"), 5);
     Tensor x = TorchRandom.manualSeed(6).randn(5, 3, 64, 64);
     var results = new ArrayList<float[]>();
@@ -287,7 +290,7 @@ class SessionTest {
       Tensor x = TorchRandom.manualSeed(1).randn(batch, 3, 64, 64);
       try (var session = network.compile(TWO)) {
         Tensor y = session.run(x);
-        // Until compiled, vectors are objects.
+        // Until code is compiled, vectors are objects.
         int warm = 0;
         long allocated = 1;
         for (; warm < 400 && allocated > 0; warm++) {
@@ -303,7 +306,7 @@ class SessionTest {
   }
 
   @Test
-  void anImageOfNansSpoilsNoOther() {
+  void nansInOneImageDoNotAffectOthers() {
     var network = network(tiny().inChannels(17).build(), 12);
     Tensor x = TorchRandom.manualSeed(3).randn(1, 17, 41, 41);
     for (Algorithm algorithm : List.of(Algorithm.AUTO, Algorithm.DIRECT)) {
@@ -317,7 +320,7 @@ class SessionTest {
   }
 
   @Test
-  void severalSessionsAndSeveralCallersWork() throws Exception {
+  void sessionsAreThreadSafe() throws Exception {
     var network = network(tiny().build(), 8);
     Tensor x = TorchRandom.manualSeed(2).randn(3, 3, 48, 48);
     try (var one = network.compile(TWO);
@@ -339,7 +342,7 @@ class SessionTest {
   }
 
   @Test
-  void siblingsRunAtTheSameTimeAndOutliveEachOther() throws Exception {
+  void siblingsRunConcurrentlyAndCloseSeparately() throws Exception {
     var network = network(tiny().build(), 8);
     Tensor x = TorchRandom.manualSeed(2).randn(3, 3, 48, 48);
     var siblings = new ArrayList<Session>();
@@ -349,14 +352,14 @@ class SessionTest {
     }
     try (var callers = Executors.newFixedThreadPool(4)) {
       var results = new ArrayList<Future<float[]>>();
-      for (int i = 0; i < 40; i++) { // they compile at the same time too
+      for (int i = 0; i < 40; i++) { // they also compile concurrently
         Session session = siblings.get(i % 4);
         results.add(callers.submit(() -> session.run(x).data()));
       }
       float[] expected = network.forward(x, Team.ofAllCores()).data();
       for (var result : results) {
         assertArrayEquals(results.getFirst().get(), result.get());
-        assertArrayEquals(expected, result.get(), 1e-3f); // AccuracyTest is exact about it
+        assertArrayEquals(expected, result.get(), 1e-3f); // AccuracyTest has the exact tolerance
       }
     }
     siblings.removeFirst().close();
@@ -367,7 +370,7 @@ class SessionTest {
   }
 
   @Test
-  void closingReleasesTheThreads() throws InterruptedException {
+  void closeEndsThreads() throws InterruptedException {
     var session = network(tiny().build(), 9).compile(TWO.withThreads(3));
     Tensor x = Tensor.zeros(1, 3, 32, 32);
     session.run(x);
@@ -388,7 +391,7 @@ class SessionTest {
   }
 
   @Test
-  void errorsSayWhatWasWrong() {
+  void errorsNameTheProblem() {
     var network = network(tiny().build(), 10);
     try (var session = network.compile(TWO)) {
       var wrongChannels =
@@ -413,7 +416,7 @@ class SessionTest {
   }
 
   @Test
-  void planShowsEveryStep() {
+  void planListsEveryStep() {
     var network = network(tiny().build(), 11);
     try (var session = network.compile(TWO)) {
       List<StepTime> steps = session.measure(2, 64, 64, 50_000_000);

@@ -17,7 +17,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** What augmentation does to images, against torchvision's functions on Pillow's images. */
+/** Compares augmentation with torchvision's functions on Pillow's images. */
 class AdjustmentTest {
   private static final Map<String, Tensor> GOLDEN = Golden.tensors("adjustments.safetensors");
 
@@ -39,7 +39,7 @@ class AdjustmentTest {
 
   @ParameterizedTest
   @MethodSource("names")
-  void everyPixelIsTorchvisions(String name) {
+  void pixelsMatchTorchvision(String name) {
     String[] words = name.split(" ");
     Pixels found =
         Adjustment.valueOf(words[0].toUpperCase(Locale.ROOT))
@@ -48,7 +48,7 @@ class AdjustmentTest {
   }
 
   @Test
-  void everyAdjustmentHasItsCase() {
+  void everyAdjustmentIsTested() {
     for (Adjustment each : Adjustment.values()) {
       assertTrue(
           each == Adjustment.IDENTITY
@@ -58,7 +58,7 @@ class AdjustmentTest {
   }
 
   @Test
-  void erasingLeavesARectangleOfZeros() {
+  void erasingSetsARectangleToZero() {
     var augmentation = new Augmentation(Augmentation.Crop.CENTER, false, 0, false, 0, 1);
     Tensor image = Tensor.filled(1, 1, 3, 20, 30);
     augmentation.finish(image, new SplittableRandom(4));
@@ -83,7 +83,7 @@ class AdjustmentTest {
   }
 
   @Test
-  void chanceFollowsFromItsSource() {
+  void augmentationDependsOnlyOnTheSeed() {
     var all = new Augmentation(Augmentation.Crop.RANDOM_RESIZED, true, 0.5, true, 0.4, 0.5);
     var preprocessing = Preprocessing.imagenet(24, 24);
     byte[] first = all.apply(image(), preprocessing, new SplittableRandom(1)).data();

@@ -24,7 +24,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Decoded pixels against Pillow's. */
+/** Compares decoded pixels with Pillow's. */
 class DecodingTest {
   @TempDir private Path folder;
 
@@ -46,7 +46,7 @@ class DecodingTest {
 
   @ParameterizedTest
   @MethodSource("exact")
-  void pixelsAreThoseOfPillow(Map.Entry<String, Map<String, Object>> golden) throws IOException {
+  void pixelsMatchPillow(Map.Entry<String, Map<String, Object>> golden) throws IOException {
     Pixels pixels = decode(golden.getKey());
     assertEquals(golden.getValue().get("size"), List.of(pixels.width(), pixels.height()));
     assertEquals(golden.getValue().get("sha256"), sha256(pixels.data()), golden.getKey());
@@ -54,7 +54,7 @@ class DecodingTest {
 
   @ParameterizedTest
   @ValueSource(ints = {1, 2, 3, 4, 5, 6, 7, 8})
-  void exifOrientationTurnsUprightWhenAsked(int orientation) throws IOException {
+  void exifOrientationIsAppliedOnRequest(int orientation) throws IOException {
     String name = "exif-" + orientation + ".jpg";
     var upright = (Map<?, ?>) Golden.json("decoded.json").get(name).get("upright");
     Pixels pixels =
@@ -78,7 +78,7 @@ class DecodingTest {
         "lossless.webp",
         "lossy.webp",
       })
-  void truncatedImagesAreRefused(String name) throws IOException {
+  void truncatedImagesAreRejected(String name) throws IOException {
     byte[] bytes = Files.readAllBytes(Golden.path("images/" + name));
     for (int length : new int[] {0, 1, 10, 30, bytes.length / 2, bytes.length * 4 / 5}) {
       Path file = folder.resolve(name);
@@ -90,10 +90,10 @@ class DecodingTest {
     }
   }
 
-  /** Random damage: pixels or an error that names the file, nothing else. */
+  /** Random damage: the result is pixels or an error that names the file. */
   @ParameterizedTest
   @MethodSource("exact")
-  void damagedImagesAreReadOrRefused(Map.Entry<String, Map<String, Object>> golden)
+  void damagedImagesAreReadOrRejected(Map.Entry<String, Map<String, Object>> golden)
       throws IOException {
     byte[] original = Files.readAllBytes(Golden.path("images/" + golden.getKey()));
     var random = new SplittableRandom(original.length);
@@ -111,10 +111,10 @@ class DecodingTest {
     }
   }
 
-  /** Whatever the format: who interrupts a decoding thread does not wait for its pixels. */
+  /** For all formats: an interrupted thread does not finish decoding. */
   @ParameterizedTest
   @MethodSource("exact")
-  void anInterruptedThreadDecodesNothing(Map.Entry<String, Map<String, Object>> golden)
+  void interruptedThreadStopsDecoding(Map.Entry<String, Map<String, Object>> golden)
       throws IOException {
     byte[] bytes = Files.readAllBytes(Golden.path("images/" + golden.getKey()));
     Thread.currentThread().interrupt();
@@ -126,9 +126,9 @@ class DecodingTest {
     }
   }
 
-  /** What {@code tools/fuzz/run} found worth keeping. */
+  /** Files found by {@code tools/fuzz/run}. */
   @Test
-  void theCorpusOfEarlierSearchesIsReadOrRefused() throws IOException {
+  void corpusFilesAreReadOrRejected() throws IOException {
     int files = 0;
     try (var corpus = Files.list(Golden.corpus("images"))) {
       for (Path file : corpus.toList()) {
@@ -145,7 +145,7 @@ class DecodingTest {
   }
 
   @Test
-  void aBombIsRefusedBeforeItIsDecoded() throws IOException {
+  void decompressionBombIsRejected() throws IOException {
     // 60,000 × 60,000 pixels in a valid header of 33 bytes.
     byte[] png = Files.readAllBytes(Golden.path("images/rgb.png"));
     byte[] bomb = png.clone();
@@ -161,7 +161,7 @@ class DecodingTest {
   }
 
   @Test
-  void otherFilesAreNamedForWhatTheyAre() {
+  void otherFilesAreRejectedWithReason() {
     refuses("is empty", new byte[0]);
     refuses("is not an image in a known format (bmp, gif, jpeg, png", "hello".getBytes());
     var absent =

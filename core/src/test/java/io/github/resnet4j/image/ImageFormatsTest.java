@@ -26,7 +26,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** The formats other than JPEG: pixels and refusals of Pillow, and what hostile files ask for. */
+/** The formats other than JPEG: Pillow's pixels and errors, and malicious files. */
 class ImageFormatsTest {
   record File(String name, byte[] bytes, Map<String, Object> expected) {
     @Override
@@ -50,7 +50,7 @@ class ImageFormatsTest {
 
   @ParameterizedTest
   @MethodSource("files")
-  void pixelsAndRefusalsAreThoseOfPillow(File file) throws IOException {
+  void pixelsAndErrorsMatchPillow(File file) throws IOException {
     if (file.expected.containsKey("refused")) {
       var error = assertThrows(ImageException.class, () -> decode(file.bytes));
       assertTrue(error.getMessage().startsWith("x: "), error.getMessage());
@@ -84,19 +84,19 @@ class ImageFormatsTest {
     "Windows icon, 000001000100",
     "camera raw, 49492a00100000004352",
   })
-  void formatsThatAreNotReadAreNamed(String name, String magic) {
+  void unsupportedFormatsAreNamed(String name, String magic) {
     refuses(
         "is in the format " + name + ", which is not supported; convert it to PNG or JPEG",
         HexFormat.of().parseHex(magic));
   }
 
   @Test
-  void formatsThatImageIoWouldReadAreNotReachable() {
+  void imageIoIsNotUsedForOtherFormats() {
     refuses("is not an image in a known format", new byte[] {0, 0, 8, 8, 1, 2, 3, 4}); // WBMP
   }
 
   @Test
-  void imageWithinABmpIsRefused() throws IOException {
+  void imageWithinBmpIsRejected() throws IOException {
     byte[] bmp =
         ByteBuffer.allocate(54 + 100)
             .order(ByteOrder.LITTLE_ENDIAN)
@@ -117,12 +117,12 @@ class ImageFormatsTest {
   }
 
   @Test
-  void profileOfAPngIsNotDecompressed() throws IOException {
+  void pngColorProfileIsNotDecompressed() throws IOException {
     byte[] png = Files.readAllBytes(Golden.path("images/rgb.png"));
     var profile = new ByteArrayOutputStream();
     profile.write(new byte[] {'p', 0, 0});
     try (var deflater = new DeflaterOutputStream(profile)) {
-      deflater.write(new byte[64 << 20]); // Pillow refuses more than 1 MB
+      deflater.write(new byte[64 << 20]); // Pillow rejects more than 1 MB
     }
     var whole = new ByteArrayOutputStream();
     whole.write(png, 0, 33);
@@ -143,7 +143,7 @@ class ImageFormatsTest {
 
   /** A tile of 2,147,483,632 columns in an image of 8 × 8. */
   @Test
-  void tileCountsAgainstTheLimitOfPixels() {
+  void tileSizeIsCheckedAgainstPixelLimit() {
     int[][] tags = {
       {256, 8},
       {257, 8},
@@ -163,10 +163,10 @@ class ImageFormatsTest {
     refuses("2147483632 × 8 pixels, more than the 89,478,485 that are allowed", tiff.array());
   }
 
-  /** The turning itself is compared with Pillow in DecodingTest. */
+  /** The rotation itself is compared with Pillow in DecodingTest. */
   @ParameterizedTest
   @ValueSource(ints = {1, 3, 6, 8})
-  void exifOrientationOfPngAndWebpTurnsUprightWhenAsked(int orientation) throws IOException {
+  void exifOrientationOfPngAndWebpIsAppliedOnRequest(int orientation) throws IOException {
     byte[] tiff =
         ByteBuffer.allocate(26)
             .put(new byte[] {'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1})
@@ -198,7 +198,7 @@ class ImageFormatsTest {
   }
 
   @Test
-  void endingsAreReadInLettersOfAnyCase() {
+  void extensionsAreCaseInsensitive() {
     for (String name : List.of("a.png", "a/b.JPG", "Mixed.Png", "x.jpe", "x.JFIF", "s.tiff")) {
       assertTrue(ImageDecoder.isImageName(name), name);
     }

@@ -20,15 +20,15 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
- * JPEG files against Pillow. {@code golden/jpeg.zip} has small files of several encoders, with all
- * samplings, whole and damaged; {@code jpeg.json} has what Pillow made of them. The build runs this
- * with machine code and with plain loops.
+ * Compares JPEG files with Pillow. {@code golden/jpeg.zip} has small files of several encoders,
+ * with all samplings, valid and damaged; {@code jpeg.json} has Pillow's results. The build runs
+ * this with machine code and with plain loops.
  */
 @Tag("kernels")
 class JpegTest {
   @BeforeAll
-  static void smallImagesToo() {
-    Kernels.best(); // where it is machine code, the decoder uses that from the first image on
+  static void useMachineCodeForSmallImages() {
+    Kernels.best(); // if it is machine code, the decoder uses it from the first image on
   }
 
   private static Map<String, byte[]> files() throws IOException {
@@ -54,7 +54,7 @@ class JpegTest {
   }
 
   @Test
-  void everySampleIsThatOfPillowAndDamagedFilesAreReadOrRefusedAsThere() throws IOException {
+  void samplesAndErrorsMatchPillow() throws IOException {
     int compared = 0;
     var different = new LinkedHashMap<String, String>();
     Map<String, byte[]> files = files();
@@ -78,7 +78,7 @@ class JpegTest {
   }
 
   @Test
-  void codingsThatAreNotSupportedAreNamed() throws IOException {
+  void unsupportedCodingsAreNamed() throws IOException {
     byte[] file = Files.readAllBytes(Golden.path("images/baseline-420.jpg"));
     int frame = find(file, 0xc0, 0);
     refuses("lossless coding", with(file, frame + 1, 0xc3));
@@ -88,7 +88,7 @@ class JpegTest {
   }
 
   @Test
-  void aHeightThatFollowsAfterTheScanIsRead() throws IOException {
+  void heightInDnlSegmentIsRead() throws IOException {
     byte[] file = Files.readAllBytes(Golden.path("images/baseline-420.jpg"));
     Pixels expected = ImageDecoder.DEFAULT.decode("file", file);
     byte[] later = file.clone();
@@ -105,7 +105,7 @@ class JpegTest {
   }
 
   @Test
-  void anImageThatEndsEarlyIsTruncatedAndOneWithoutItsEndMarkerToo() throws IOException {
+  void truncatedImagesAreRejected() throws IOException {
     byte[] file = Files.readAllBytes(Golden.path("images/baseline-420.jpg"));
     for (int length : new int[] {3, 100, file.length / 2, file.length - 2}) {
       refuses("is truncated", Arrays.copyOf(file, length));
@@ -113,7 +113,7 @@ class JpegTest {
   }
 
   @Test
-  void largeImagesAreRefusedBeforeMemoryIsTakenForThem() throws IOException {
+  void largeImagesAreRejectedBeforeAllocation() throws IOException {
     byte[] file = Files.readAllBytes(Golden.path("images/progressive.jpg"));
     int frame = find(file, 0xc2, 0);
     byte[] large = file.clone();
@@ -122,7 +122,7 @@ class JpegTest {
   }
 
   @Test
-  void thousandsOfScansOverALargeImageAreRefused() throws IOException {
+  void thousandsOfScansAreRejected() throws IOException {
     var out = new ByteArrayOutputStream();
     out.write(bytes(0xff, 0xd8, 0xff, 0xdb, 0, 67, 0));
     for (int i = 0; i < 64; i++) {

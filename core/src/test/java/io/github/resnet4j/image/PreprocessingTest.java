@@ -23,7 +23,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** The network's input against torchvision's and timm's transforms: every bit of every float. */
+/** Compares the network's input with torchvision's and timm's transforms, bit for bit. */
 class PreprocessingTest {
   @TempDir private Path folder;
 
@@ -50,7 +50,7 @@ class PreprocessingTest {
         golden.getValue().get("sha256"), DecodingTest.sha256(bytes.array()), golden.getKey());
   }
 
-  /** A golden image, or noise that golden.py drew from the same generator. */
+  /** A golden image, or noise that golden.py creates with the same generator. */
   private static Pixels image(String source) throws IOException {
     if (!source.startsWith("noise ")) {
       return ImageDecoder.DEFAULT.decode(Golden.path("images/" + source));
@@ -67,7 +67,7 @@ class PreprocessingTest {
   }
 
   @Test
-  void grayIsPillowsLuma() {
+  void grayMatchesPillow() {
     var rgb = new Pixels(2, 1, 3, new byte[] {(byte) 255, 0, 0, 10, 20, 30});
     assertArrayEquals(new byte[] {76, 18}, rgb.toGray().data());
     var gray = new Preprocessing(1, 1, 1, Interpolation.BILINEAR, List.of(0.5f), List.of(0.5f));
@@ -92,14 +92,14 @@ class PreprocessingTest {
         "{\"size\": {\"shortest_edge\": 256}, \"crop_size\": {\"height\": 224, \"width\": 192}} |"
             + " 256 224 192 bilinear",
       })
-  void configurationsOfOthersAreUnderstood(String json, String expected) throws IOException {
+  void foreignConfigurationsAreRead(String json, String expected) throws IOException {
     Path file = Files.writeString(folder.resolve("p.json"), json);
     var p = Preprocessing.fromJson(file);
     assertEquals(
         expected,
         "%d %d %d %s".formatted(p.resize(), p.cropHeight(), p.cropWidth(), p.interpolation()));
     assertEquals(Preprocessing.IMAGENET_MEAN, p.mean());
-    // And ours is read back as it was.
+    // Our own format is read back unchanged.
     assertEquals(p, Preprocessing.fromFields(JSON.std.mapFrom(JSON.std.asString(p.toFields()))));
   }
 
@@ -119,12 +119,12 @@ class PreprocessingTest {
         "{\"crop_size\": 224, \"std\": [0.5, 1e999, 0.5]} | std must be as many positive values",
         "{\"crop_size\": 224, \"mean\": [0.5, 1e999, 0.5]} | mean must be three values",
         "{\"crop_size\": 224, \"mean\": \"x\"} | mean must be a list of numbers, was x",
-        "{\"crop_size\": \"x\"} | crop_size must be whole numbers, was x",
+        "{\"crop_size\": \"x\"} | crop_size must be integers, was x",
         "{\"crop_size\": 224, \"crop_pct\": 2} | crop_pct must be above 0 and at most 1, was 2",
         "{\"crop_size\": 224, \"crop_mode\": \"border\"} | crop_mode must be center, was border",
         "{\"size\": 224, \"resample\": 1} | resample must be 2 or 3, was 1",
       })
-  void mistakesAreNamed(String json, String reason) throws IOException {
+  void invalidFieldsAreNamed(String json, String reason) throws IOException {
     Path file = Files.writeString(folder.resolve("p.json"), json);
     var error = assertThrows(IllegalArgumentException.class, () -> Preprocessing.fromJson(file));
     assertTrue(error.getMessage().startsWith(file.toString()), error.getMessage());
@@ -132,7 +132,7 @@ class PreprocessingTest {
   }
 
   @Test
-  void whatIsNotJsonIsNamed() throws IOException {
+  void invalidJsonIsReported() throws IOException {
     Path file = Files.writeString(folder.resolve("p.json"), "resize: 256");
     var error = assertThrows(IOException.class, () -> Preprocessing.fromJson(file));
     assertTrue(error.getMessage().startsWith(file + ": is not JSON"), error.getMessage());

@@ -26,8 +26,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Every instruction with random operands, as GNU objdump reads its bytes. What it read is kept in
- * {@code disassembly.txt} for machines without it; {@code -Dgolden.write=true} writes that file.
+ * Compares the encoding of every instruction, with random operands, with GNU objdump. Its output is
+ * stored in {@code disassembly.txt} for machines without it; {@code -Dgolden.write=true} writes
+ * that file.
  */
 class AssemblerTest {
   private static final Path GOLDEN = Path.of("src/test/resources/kernel/disassembly.txt");
@@ -39,7 +40,7 @@ class AssemblerTest {
     final Random random = new Random(7);
     Width longest = Width.ZMM;
 
-    /** Writes some code, and what a disassembler should read. */
+    /** Writes code, and the expected disassembly. */
     void write(Function<VectorAssembler, String> emit) {
       var code = new VectorAssembler(longest);
       String text = emit.apply(code);
@@ -76,7 +77,7 @@ class AssemblerTest {
     return vec.width().name().toLowerCase(Locale.ROOT) + vec.number();
   }
 
-  /** How a disassembler names the length of an operand in memory. */
+  /** The disassembler's name for the length of a memory operand. */
   private static String pointer(int bytes) {
     return switch (bytes) {
           case 4 -> "DWORD";
@@ -309,7 +310,7 @@ class AssemblerTest {
     });
   }
 
-  /** What vcmpps is called for each comparison. */
+  /** The mnemonic of vcmpps for each comparison. */
   private static String name(Comparison comparison) {
     return switch (comparison) {
       case EQUAL -> "vcmpeqps";
@@ -546,7 +547,7 @@ class AssemblerTest {
     }
   }
 
-  /** What objdump prints, one line an instruction, made comparable. */
+  /** Normalizes objdump's output to one line per instruction. */
   private static String normal(String disassembly) {
     return disassembly
         .replaceAll("#.*", "")
@@ -562,7 +563,7 @@ class AssemblerTest {
 
   private static List<String> objdump(List<Instruction> instructions, Path folder)
       throws IOException, InterruptedException {
-    // Each instruction in a section of its own would be slow; blocks of 256 bytes do.
+    // A section per instruction would be slow; blocks of 256 bytes are used.
     byte[] all = new byte[instructions.size() * 256];
     java.util.Arrays.fill(all, (byte) 0x90);
     for (int i = 0; i < instructions.size(); i++) {
@@ -611,7 +612,7 @@ class AssemblerTest {
     return texts.stream().map(AssemblerTest::joined).toList();
   }
 
-  /** Fillers of several instructions count as one. */
+  /** Padding of several instructions counts as one. */
   private static String joined(List<String> texts) {
     return String.join("; ", texts).replaceAll("nop(; nop)+", "nop");
   }
@@ -626,7 +627,7 @@ class AssemblerTest {
   }
 
   @Test
-  void everyInstructionIsWhatADisassemblerReads() throws IOException {
+  void instructionsMatchDisassembly() throws IOException {
     Map<String, String> golden = golden();
     for (Instruction instruction : instructions()) {
       assertEquals(
@@ -637,7 +638,7 @@ class AssemblerTest {
   }
 
   @Test
-  void theDisassemblyOnFileIsObjdumps(@TempDir Path folder)
+  void storedDisassemblyMatchesObjdump(@TempDir Path folder)
       throws IOException, InterruptedException {
     assumeTrue(Files.isExecutable(Path.of("/usr/bin/objdump")), "no objdump here");
     List<Instruction> instructions = instructions();
@@ -657,7 +658,7 @@ class AssemblerTest {
   }
 
   @Test
-  void refusesRegistersThatDoNotExist() {
+  void invalidRegistersAreRejected() {
     var narrow = new VectorAssembler(Width.YMM);
     assertThrows(
         IllegalArgumentException.class, () -> narrow.vaddps(Vec.ymm(16), Vec.ymm(0), Vec.ymm(1)));

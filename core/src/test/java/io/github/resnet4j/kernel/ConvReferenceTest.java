@@ -7,7 +7,7 @@ import java.util.Random;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Convolutions and gathering, against sums in double precision. */
+/** Compares convolutions and gathering with sums in double precision. */
 class ConvReferenceTest extends KernelReference {
   @ParameterizedTest
   @MethodSource("seeds")
@@ -16,7 +16,7 @@ class ConvReferenceTest extends KernelReference {
         seed,
         (kernels, random) -> {
           int lanes = kernels.lanes();
-          int vectors = 1 + random.nextInt(kernels.mostVectors());
+          int vectors = 1 + random.nextInt(kernels.maxVectors());
           int channels = vectors * lanes;
           int pixels = 1 + random.nextInt(kernels.accumulators() / vectors);
           boolean grouped = random.nextBoolean();
@@ -41,7 +41,7 @@ class ConvReferenceTest extends KernelReference {
     forEach(
         seed,
         (kernels, random) -> {
-          int vectors = 1 + random.nextInt(kernels.mostVectors());
+          int vectors = 1 + random.nextInt(kernels.maxVectors());
           int inputs = 1 + random.nextInt(kernels.accumulators() / vectors);
           int block = 64 + 16 * random.nextInt(2);
           int columns = 1 + random.nextInt(12);
@@ -52,20 +52,21 @@ class ConvReferenceTest extends KernelReference {
         });
   }
 
-  /** {@code out = bias + residual + Σ in · weight}, as {@link ConvTile} has it. */
+  /** {@code out = bias + residual + Σ in · weight}, as specified in {@link ConvTile}. */
   private static void tiles(Kernels kernels, Random random, ConvTile.Shape shape) {
     ConvTile.Input in = shape.in();
     ConvTile.Output out = shape.out();
     int lanes = kernels.lanes();
-    int[] runs = random.ints(1 + random.nextInt(4), 0, 500).toArray();
-    var sums = new ConvTile.Reduction(random.nextInt(runs.length), runs.length, 3);
+    int[] segments = random.ints(1 + random.nextInt(4), 0, 500).toArray();
+    var sums = new ConvTile.Reduction(random.nextInt(segments.length), segments.length, 3);
     int room = shape.pixels() * Math.max(out.pixelStride(), 4 * ConvTile.GROUP_STRIDE) + 64;
     var tiles =
         new ConvTile.Tiles(Ints.of(9, 2, 30), Ints.of(0, room + 5, 1), Ints.of(4, 0, room + 1));
     int inputs = 600 + (int) shape.inputSpan(lanes);
     float[] arena = sometimesNotFinite(random, inputs + 4 * room);
     int weightAt = 70;
-    float[] weights = sometimesNotFinite(random, weightAt + (int) shape.weightSpan(runs.length));
+    float[] weights =
+        sometimesNotFinite(random, weightAt + (int) shape.weightSpan(segments.length));
     var truth = new Truth(arena);
     int residual = inputs;
     int to = inputs + 2 * room;
@@ -78,11 +79,12 @@ class ConvReferenceTest extends KernelReference {
           if (out.residual() != null) {
             sum.add(arena[residual + tiles.residual().get(t) + pixel]);
           }
-          for (int r = sums.firstRun(); r < sums.endRun(); r++) {
-            for (int i = 0; i < in.run(); i++) {
-              int x = tiles.in().get(t) + runs[r] + p * in.pixelStride() + i * shape.walk().step();
-              int rows = (r - sums.firstRun()) * in.run() + i;
-              int gaps = (r - sums.firstRun()) * shape.walk().gap();
+          for (int r = sums.firstSegment(); r < sums.endSegment(); r++) {
+            for (int i = 0; i < in.segment(); i++) {
+              int x =
+                  tiles.in().get(t) + segments[r] + p * in.pixelStride() + i * shape.walk().step();
+              int rows = (r - sums.firstSegment()) * in.segment() + i;
+              int gaps = (r - sums.firstSegment()) * shape.walk().gap();
               int w = weightAt + rows * shape.walk().row() + gaps + c;
               sum.addProduct(arena[x + (shape.groups() > 0 ? c % lanes : 0)], weights[w]);
             }
@@ -93,7 +95,7 @@ class ConvReferenceTest extends KernelReference {
     }
     kernels
         .conv()
-        .tile(shape, tiles, Ints.of(runs))
+        .tile(shape, tiles, Ints.of(segments))
         .run(Floats.of(arena), 0, 2, 0, to, residual, Floats.of(weights), weightAt, sums);
     truth.check(arena, kernels.name() + " " + shape);
   }
@@ -105,9 +107,9 @@ class ConvReferenceTest extends KernelReference {
         seed,
         (kernels, random) -> {
           Format format = List.of(Format.BF16, Format.U8, Format.ROUNDED).get(random.nextInt(3));
-          Format[] residuals = {null, format, format.isWhole() ? Format.S8 : Format.FP32};
+          Format[] residuals = {null, format, format.isInteger() ? Format.S8 : Format.FP32};
           Format result = Format.values()[random.nextInt(5)];
-          int vectors = 1 + random.nextInt(kernels.mostVectors());
+          int vectors = 1 + random.nextInt(kernels.maxVectors());
           int pixels = 1 + random.nextInt(kernels.accumulators() / vectors);
           boolean relu = result == Format.U8 || random.nextBoolean();
           var in = new ConvTile.Input(format, random.nextInt(40), 1 + random.nextInt(30));
@@ -121,7 +123,7 @@ class ConvReferenceTest extends KernelReference {
   private static float[] words(Random random, Format format, int size) {
     float[] words = new float[size];
     for (int i = 0; i < size * format.perWord(); i++) {
-      format.put(words, 0, i, (float) random.nextGaussian() * (format.isWhole() ? 90 : 1));
+      format.put(words, 0, i, (float) random.nextGaussian() * (format.isInteger() ? 90 : 1));
     }
     return words;
   }
@@ -130,25 +132,25 @@ class ConvReferenceTest extends KernelReference {
     Format format = shape.in().format();
     ConvTile.Output out = shape.out();
     int channels = shape.channels();
-    int run = shape.in().run();
-    int[] runs = random.ints(1 + random.nextInt(3), 0, 300).toArray();
-    int count = runs.length * run * channels;
+    int segment = shape.in().segment();
+    int[] segments = random.ints(1 + random.nextInt(3), 0, 300).toArray();
+    int count = segments.length * segment * channels;
     int inputs = 300 + (int) shape.inputSpan(kernels.lanes());
     int room = 6 * shape.pixels() * 320;
     Format added = out.residual() == null ? Format.FP32 : out.residual();
     float[] arena = Arrays.copyOf(words(random, format, inputs), inputs + 2 * room);
     System.arraycopy(words(random, added, room), 0, arena, inputs, room);
-    Format ofWeights = format.isWhole() ? Format.S8 : format;
+    Format ofWeights = format.isInteger() ? Format.S8 : format;
     float[] weights = Arrays.copyOf(words(random, ofWeights, count), count + 3 * channels);
     for (int i = count; i < weights.length; i++) {
-      boolean factor = format.isWhole() && i >= count + channels;
+      boolean factor = format.isInteger() && i >= count + channels;
       weights[i] = (float) random.nextGaussian() * (factor ? 0.01f : 1);
     }
     float[] before = arena.clone();
     int to = inputs + room;
     kernels
         .conv()
-        .tile(shape, ConvTile.Tiles.ONE, Ints.of(runs))
+        .tile(shape, ConvTile.Tiles.ONE, Ints.of(segments))
         .run(
             Floats.of(arena),
             0,
@@ -158,12 +160,12 @@ class ConvReferenceTest extends KernelReference {
             inputs,
             Floats.of(weights),
             0,
-            new ConvTile.Reduction(0, runs.length, count));
+            new ConvTile.Reduction(0, segments.length, count));
     for (int p = 0; p < shape.pixels(); p++) {
       for (int c = 0; c < channels; c++) {
         Sum products = Truth.sum();
-        for (int i = 0; i < runs.length * run; i++) {
-          int x = runs[i / run] + p * shape.in().pixelStride() + i % run;
+        for (int i = 0; i < segments.length * segment; i++) {
+          int x = segments[i / segment] + p * shape.in().pixelStride() + i % segment;
           for (int k = 0; k < format.perWord(); k++) {
             products.addProduct(
                 format.get(before, x, k), ofWeights.get(weights, i * channels + c, k));
@@ -171,7 +173,7 @@ class ConvReferenceTest extends KernelReference {
         }
         double residual = added.get(before, inputs + p * out.residualStride(), c);
         Sum sum = Truth.sum().add(weights[count + c]);
-        if (format.isWhole()) { // the products' sum is exact
+        if (format.isInteger()) { // the sum of products is exact
           sum.addProduct(products.value, weights[count + channels + c]).round(1);
           if (out.residual() != null) {
             sum.addProduct(residual, weights[count + 2 * channels + c]);
@@ -211,7 +213,7 @@ class ConvReferenceTest extends KernelReference {
           for (int i = 0; i < from.length; i++) {
             for (int c = 0; c < channels; c++) {
               double weight = source[5 + from[i] + c * stride];
-              float product = (float) (weight * scales[3 + c]); // exact before it is rounded
+              float product = (float) (weight * scales[3 + c]); // exact before rounding
               truth.expect(4 + i * channels + c, Truth.exactly(product));
             }
           }

@@ -14,7 +14,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Each provider against what the definitions say, and against each other bit for bit. */
+/** Compares each provider with the definitions, and the providers with each other, bit for bit. */
 class JpegKernelsTest {
   private static List<JpegKernels> providers() {
     var providers = new ArrayList<JpegKernels>(List.of(new ScalarJpeg()));
@@ -44,7 +44,7 @@ class JpegKernelsTest {
     return samples;
   }
 
-  /** Blocks as images have them: few coefficients, the larger the lower their frequency. */
+  /** Blocks as in typical images: few coefficients, larger ones at lower frequencies. */
   private static short[] usual(int blocks, Random random) {
     short[] coefficients = new short[64 * blocks];
     for (int b = 0; b < blocks; b++) {
@@ -94,7 +94,7 @@ class JpegKernelsTest {
 
   @ParameterizedTest
   @MethodSource("providers")
-  void providersAgreeOnBlocksOfAllKinds(JpegKernels kernels) {
+  void providersAreBitIdenticalForAllBlocks(JpegKernels kernels) {
     var random = new Random(2);
     for (int i = 0; i < 3000; i++) {
       int blocks = 1 + random.nextInt(5);
@@ -103,7 +103,7 @@ class JpegKernelsTest {
       for (int b = 0; b < blocks; b++) {
         switch (random.nextInt(5)) {
           case 0 -> Arrays.fill(coefficients, 64 * b + 1, 64 * b + 64, (short) 0);
-          case 1 -> { // the first row only, where 16 bits overflow
+          case 1 -> { // only the first row, where 16 bits overflow
             Arrays.fill(coefficients, 64 * b, 64 * b + 64, (short) 0);
             coefficients[64 * b] = (short) random.nextInt();
             coefficients[64 * b + 3] = (short) random.nextInt();
@@ -123,7 +123,7 @@ class JpegKernelsTest {
 
   @ParameterizedTest
   @MethodSource("providers")
-  void triangleFiltersAreThoseOfLibjpeg(JpegKernels kernels) {
+  void triangleFiltersMatchLibjpeg(JpegKernels kernels) {
     var random = new Random(3);
     byte[] samples = new byte[1000];
     for (int width = 3; width < 300; width++) {
@@ -132,8 +132,8 @@ class JpegKernelsTest {
       int far = 400 + random.nextInt(200);
       byte[] row = new byte[2 * width];
       byte[] between = new byte[2 * width];
-      kernels.widen(samples, near, width, row);
-      kernels.widen(samples, near, far, width, between);
+      kernels.upsample(samples, near, width, row);
+      kernels.upsample(samples, near, far, width, between);
       for (int i = 0; i < 2 * width; i++) {
         int x = i / 2;
         int beside = Math.max(0, Math.min(i % 2 == 0 ? x - 1 : x + 1, width - 1));
@@ -148,7 +148,7 @@ class JpegKernelsTest {
 
   @ParameterizedTest
   @MethodSource("providers")
-  void allColoursAreConvertedAsTheTablesOfLibjpegSay(JpegKernels kernels) {
+  void colorConversionMatchesLibjpeg(JpegKernels kernels) {
     byte[] y = new byte[256];
     byte[] cb = new byte[256];
     byte[] cr = new byte[256];
@@ -177,7 +177,7 @@ class JpegKernelsTest {
 
   @ParameterizedTest
   @MethodSource("providers")
-  void pixelsOfAllWidthsLieWhereTheyBelong(JpegKernels kernels) {
+  void rowsOfAllWidthsAreConverted(JpegKernels kernels) {
     byte[] planes = new byte[2000];
     new Random(4).nextBytes(planes);
     for (int width = 1; width < 300; width++) {
@@ -199,7 +199,7 @@ class JpegKernelsTest {
 
   @ParameterizedTest
   @MethodSource("providers")
-  void whatDoesNotFitItsArrayIsRefused(JpegKernels kernels) {
+  void outOfBoundsOperandsAreRejected(JpegKernels kernels) {
     short[] coefficients = new short[64 * 4];
     Arrays.fill(coefficients, (short) 1);
     byte[] bytes = new byte[200];
@@ -210,10 +210,10 @@ class JpegKernelsTest {
         () -> kernels.idct(coefficients, new long[4], 0, 4, new short[64], new byte[255], 0, 32));
     refused(
         () -> kernels.idct(coefficients, new long[4], -1, 3, new short[64], new byte[999], 0, 32));
-    refused(() -> kernels.widen(bytes, 150, 51, new byte[102]));
-    refused(() -> kernels.widen(bytes, 0, 60, new byte[119]));
-    refused(() -> kernels.widen(bytes, 0, 150, 51, new byte[102]));
-    refused(() -> kernels.widen(bytes, -1, 50, 51, new byte[102]));
+    refused(() -> kernels.upsample(bytes, 150, 51, new byte[102]));
+    refused(() -> kernels.upsample(bytes, 0, 60, new byte[119]));
+    refused(() -> kernels.upsample(bytes, 0, 150, 51, new byte[102]));
+    refused(() -> kernels.upsample(bytes, -1, 50, 51, new byte[102]));
     refused(() -> kernels.rgb(bytes, 0, bytes, 0, bytes, 141, 60, new byte[180], 0));
     refused(() -> kernels.rgb(bytes, 0, bytes, 0, bytes, 0, 60, new byte[180], 1));
     refused(() -> kernels.interleave(bytes, -1, bytes, 0, bytes, 0, 60, new byte[180], 0));
@@ -224,7 +224,7 @@ class JpegKernelsTest {
   }
 
   @Test
-  void machineCodeIsChosenWhereItWorks() {
+  void machineCodeIsUsedWhenAvailable() {
     assumeTrue(MachineSupport.here().obstacle().isEmpty(), "no machine code here");
     assertTrue(JpegKernels.create(1 << 23) instanceof MachineJpeg);
     Kernels.best();

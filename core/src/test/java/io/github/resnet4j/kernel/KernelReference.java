@@ -7,10 +7,9 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.Tag;
 
 /**
- * What the tests of each family have in common that compare every provider with what a kernel's
- * description says, computed in double precision one number after the other, on random shapes,
- * strides and operands. {@link Truth} has the tolerances. Some operands are not finite where a
- * kernel says what becomes of them.
+ * The common part of the tests that compare every provider with a kernel's specification, computed
+ * in double precision one number after the other, on random shapes, strides and operands. {@link
+ * Truth} has the tolerances. Some operands are not finite if a kernel specifies the result.
  */
 @Tag("kernels")
 abstract class KernelReference {
@@ -24,12 +23,12 @@ abstract class KernelReference {
     void run(Kernels kernels, Random random);
   }
 
-  /** The same draws for each provider. */
+  /** The same random numbers for each provider. */
   static void forEach(int seed, Case some) {
     ALL.forEach(kernels -> some.run(kernels, new Random(seed)));
   }
 
-  /** Of a normal distribution. */
+  /** Normally distributed numbers. */
   static float[] normal(Random random, int size) {
     float[] values = new float[size];
     for (int i = 0; i < size; i++) {
@@ -38,7 +37,7 @@ abstract class KernelReference {
     return values;
   }
 
-  /** Now and then something else than a finite number. */
+  /** Occasionally NaN or infinity. */
   static float[] sometimesNotFinite(Random random, int size) {
     float[] values = normal(random, size);
     float[] others = {Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY, -0f};
@@ -48,12 +47,12 @@ abstract class KernelReference {
     return values;
   }
 
-  /** A block that is whole vectors. */
+  /** A block of whole vectors. */
   static int anyBlock(Kernels kernels, Random random) {
     return Math.min(64, kernels.lanes() << random.nextInt(3));
   }
 
-  /** What becomes of a sum in a format: half a unit of its last place is lost. */
+  /** The rounding error of a sum in a format: half a unit in the last place. */
   static void stored(Sum sum, Format format) {
     switch (format) {
       case FP32 -> {}
@@ -69,12 +68,12 @@ abstract class KernelReference {
     }
   }
 
-  /** Rows may lie apart. */
+  /** Rows may have gaps. */
   static Plane plane(Random random, int rows, int columns, int block) {
     return Plane.ofFloats(rows, columns, block, (columns + random.nextInt(3)) * block);
   }
 
-  /** Where the pixel of a plane lies, counted row by row. */
+  /** The index of a pixel of a plane, counted row by row. */
   static int pixel(Plane plane, int at, int index) {
     return at
         + index / plane.columns() * plane.rowStride()

@@ -18,8 +18,8 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
- * Vector and machine kernels against their scalar twin, on random operands of random shapes. Runs
- * in JVMs with vectors of 512 (if the machine has them), 256 and 128 bits.
+ * Compares vector and machine kernels with the scalar ones, on random operands of random shapes.
+ * Runs in JVMs with vectors of 512 (if the machine has them), 256 and 128 bits.
  */
 @Tag("kernels")
 class KernelsTest {
@@ -31,19 +31,19 @@ class KernelsTest {
     MachineSupport machine = MachineSupport.here();
     if (machine.obstacle().isEmpty()) {
       all.add(machine.kernels(Vec.Width.YMM));
-      if (machine.isWide()) {
+      if (machine.hasAvx512()) {
         all.add(machine.kernels(Vec.Width.ZMM));
       }
     }
     return all;
   }
 
-  /** All, the twin included. */
+  /** All kernels, including the scalar ones. */
   static List<Kernels> everyProvider() {
     return Stream.concat(ALL.stream(), Stream.of(SCALAR)).toList();
   }
 
-  /** Values that an index too far would be seen by. */
+  /** Random values, so that an out-of-range index changes the result. */
   private static float[] random(Random random, int size) {
     float[] values = new float[size];
     for (int i = 0; i < size; i++) {
@@ -53,7 +53,7 @@ class KernelsTest {
   }
 
   @Test
-  void theJvmRunsTheVectorsItWasAskedFor() {
+  void vectorLengthIsTheRequestedOne() {
     String asked = System.getProperty("expected.vector.bits");
     // Other processors have no vectors of 256 bits.
     if (asked != null && (asked.equals("128") || System.getProperty("os.arch").equals("amd64"))) {
@@ -62,7 +62,7 @@ class KernelsTest {
   }
 
   @Test
-  void machineCodeRunsWhereTheJvmPermitsIt() {
+  void machineCodeIsUsedWhenAllowed() {
     MachineSupport support = MachineSupport.here();
     if (System.getProperty("os.arch").equals("amd64")
         && KernelsTest.class.getModule().isNativeAccessEnabled()) {
@@ -78,27 +78,27 @@ class KernelsTest {
 
   @ParameterizedTest
   @MethodSource("seeds")
-  void tilesGiveTheSameBits(int seed) {
-    ALL.forEach(kernels -> tilesGiveTheSameBits(kernels, new Random(seed)));
+  void tilesAreBitIdentical(int seed) {
+    ALL.forEach(kernels -> tilesAreBitIdentical(kernels, new Random(seed)));
   }
 
-  private static void tilesGiveTheSameBits(Kernels kernels, Random random) {
-    int vectors = 1 + random.nextInt(kernels.mostVectors());
+  private static void tilesAreBitIdentical(Kernels kernels, Random random) {
+    int vectors = 1 + random.nextInt(kernels.maxVectors());
     int channels = vectors * kernels.lanes();
     int pixels = 1 + random.nextInt(kernels.accumulators() / vectors);
     int groups = random.nextInt(3) == 0 ? kernels.lanes() : 0;
-    int run = 1 + random.nextInt(groups > 0 ? 5 : 70);
+    int segment = 1 + random.nextInt(groups > 0 ? 5 : 70);
     int pixelStride = 1 + random.nextInt(130);
     int outStride = vectors * Math.max(16, kernels.lanes()) + random.nextInt(3) * 16;
     Format residual = random.nextBoolean() ? Format.FP32 : null;
-    var in = new ConvTile.Input(Format.FP32, pixelStride, run);
+    var in = new ConvTile.Input(Format.FP32, pixelStride, segment);
     var out = new ConvTile.Output(Format.FP32, outStride, residual, random.nextBoolean());
     var shape =
         groups > 0
             ? ConvTile.Shape.ofGroups(pixels, channels, in, out, groups)
             : new ConvTile.Shape(pixels, channels, in, out);
     int runCount = random.nextInt(5);
-    int inputs = 100 + pixels * pixelStride + 2000 + run * (groups > 0 ? 16 : 1);
+    int inputs = 100 + pixels * pixelStride + 2000 + segment * (groups > 0 ? 16 : 1);
     int outputs = 2 * pixels * outStride;
     var tiles =
         new ConvTile.Tiles(
@@ -106,13 +106,13 @@ class KernelsTest {
             Ints.of(1, pixels * outStride, 0),
             Ints.of(2, 1, pixels * outStride));
     float[] arena = random(random, inputs + 2 * outputs + 7);
-    int[] runs = random.ints(runCount + 2, 0, 2000).toArray();
-    float[] weights = random(random, 5 + runCount * run * channels + outStride);
+    int[] segments = random.ints(runCount + 2, 0, 2000).toArray();
+    float[] weights = random(random, 5 + runCount * segment * channels + outStride);
     float[] twin = arena.clone();
 
     for (var each : List.of(kernels, SCALAR)) {
       each.conv()
-          .tile(shape, tiles, Ints.of(runs))
+          .tile(shape, tiles, Ints.of(segments))
           .run(
               Floats.of(each == kernels ? arena : twin),
               1,
@@ -122,21 +122,21 @@ class KernelsTest {
               inputs,
               Floats.of(weights),
               5,
-              new ConvTile.Reduction(1, 1 + runCount, 5 + runCount * run * channels));
+              new ConvTile.Reduction(1, 1 + runCount, 5 + runCount * segment * channels));
     }
 
     assertArrayEquals(
-        twin, arena, () -> kernels.name() + " " + shape); // every bit, and nothing beside the tile
+        twin, arena, () -> kernels.name() + " " + shape); // every bit, and nothing outside the tile
   }
 
   @ParameterizedTest
   @MethodSource("seeds")
-  void weightGradientsGiveTheSameBits(int seed) {
-    ALL.forEach(kernels -> weightGradientsGiveTheSameBits(kernels, new Random(seed)));
+  void weightGradientsAreBitIdentical(int seed) {
+    ALL.forEach(kernels -> weightGradientsAreBitIdentical(kernels, new Random(seed)));
   }
 
-  private static void weightGradientsGiveTheSameBits(Kernels kernels, Random random) {
-    int vectors = 1 + random.nextInt(kernels.mostVectors());
+  private static void weightGradientsAreBitIdentical(Kernels kernels, Random random) {
+    int vectors = 1 + random.nextInt(kernels.maxVectors());
     int channels = vectors * kernels.lanes();
     int inputs = 1 + random.nextInt(kernels.accumulators() / vectors);
     int columns = 1 + random.nextInt(60);
@@ -175,11 +175,11 @@ class KernelsTest {
 
   @ParameterizedTest
   @MethodSource("seeds")
-  void batchNormGivesTheSameBits(int seed) {
-    ALL.forEach(kernels -> batchNormGivesTheSameBits(kernels, new Random(seed)));
+  void batchNormIsBitIdentical(int seed) {
+    ALL.forEach(kernels -> batchNormIsBitIdentical(kernels, new Random(seed)));
   }
 
-  private static void batchNormGivesTheSameBits(Kernels kernels, Random random) {
+  private static void batchNormIsBitIdentical(Kernels kernels, Random random) {
     int block = kernels.lanes() * (1 << random.nextInt(64 / kernels.lanes() > 4 ? 4 : 3));
     block = Math.min(block, 64);
     int rows = 1 + random.nextInt(9);
@@ -213,7 +213,7 @@ class KernelsTest {
   }
 
   @Test
-  void batchNormBeyondItsArrayIsRefused() {
+  void batchNormOutOfBoundsIsRejected() {
     Plane x = Plane.ofFloats(2, 3, 64, 3 * 64);
     Floats arena = Floats.of(new float[2 * 3 * 64 + 127]);
     for (Kernels kernels : ALL) {
@@ -226,11 +226,11 @@ class KernelsTest {
 
   @ParameterizedTest
   @MethodSource("seeds")
-  void gradientsOfMaximaGiveTheSameBits(int seed) {
-    ALL.forEach(kernels -> gradientsOfMaximaGiveTheSameBits(kernels, new Random(seed)));
+  void maxPoolGradientsAreBitIdentical(int seed) {
+    ALL.forEach(kernels -> maxPoolGradientsAreBitIdentical(kernels, new Random(seed)));
   }
 
-  private static void gradientsOfMaximaGiveTheSameBits(Kernels kernels, Random random) {
+  private static void maxPoolGradientsAreBitIdentical(Kernels kernels, Random random) {
     int block = Math.min(64, kernels.lanes() << random.nextInt(3));
     int size = 1 + random.nextInt(3);
     int stride = 1 + random.nextInt(3);
@@ -241,7 +241,7 @@ class KernelsTest {
     int to = gradient + count * block;
     float[] arena = random(random, to + size * row);
     for (int i = 0; i < maxima; i++) {
-      arena[i] = random.nextInt(3); // the same maximum often occurs twice
+      arena[i] = random.nextInt(3); // ties are frequent
     }
     var windows = new PoolKernels.Windows(size, stride);
     Plane in = Plane.ofFloats(size, count * stride + size, block, row);
@@ -260,69 +260,69 @@ class KernelsTest {
     return IntStream.range(0, 300);
   }
 
-  /** Words of any format: numbers that occur, and for floats none that is denormal. */
+  /** Words of any format: typical numbers; for floats no denormals. */
   private static float[] words(Random random, Format format, int size) {
     float[] words = new float[size];
     for (int i = 0; i < size * format.perWord(); i++) {
       float number = (float) random.nextGaussian();
-      format.put(words, 0, i, format.isWhole() ? 100 * number : number);
+      format.put(words, 0, i, format.isInteger() ? 100 * number : number);
     }
     return words;
   }
 
   @ParameterizedTest
   @MethodSource("narrowSeeds")
-  void narrowTilesGiveTheSameBits(int seed) {
-    ALL.forEach(kernels -> narrowTilesGiveTheSameBits(kernels, new Random(seed)));
+  void narrowTilesAreBitIdentical(int seed) {
+    ALL.forEach(kernels -> narrowTilesAreBitIdentical(kernels, new Random(seed)));
   }
 
-  private static void narrowTilesGiveTheSameBits(Kernels kernels, Random random) {
+  private static void narrowTilesAreBitIdentical(Kernels kernels, Random random) {
     var inputFormats = List.of(Format.FP32, Format.ROUNDED, Format.BF16, Format.U8);
     Format in = inputFormats.get(random.nextInt(4));
     Format out = Format.values()[random.nextInt(5)];
     Format residual =
         switch (random.nextInt(3)) {
           case 0 -> null;
-          case 1 -> in.isWhole() ? Format.U8 : Format.BF16;
-          default -> in.isWhole() ? Format.S8 : Format.FP32;
+          case 1 -> in.isInteger() ? Format.U8 : Format.BF16;
+          default -> in.isInteger() ? Format.S8 : Format.FP32;
         };
-    int vectors = 1 + random.nextInt(kernels.mostVectors());
+    int vectors = 1 + random.nextInt(kernels.maxVectors());
     int channels = vectors * kernels.lanes();
     int pixels = 1 + random.nextInt(kernels.accumulators() / vectors);
-    int run = 1 + random.nextInt(40);
+    int segment = 1 + random.nextInt(40);
     int pixelStride = 1 + random.nextInt(60);
-    int outStride = 64 / out.perWord() + 16 * random.nextInt(2); // residuals' strides divide
+    int outStride = 64 / out.perWord() + 16 * random.nextInt(2); // strides of residuals must divide
     boolean relu = out == Format.U8 || random.nextBoolean();
     var shape =
         new ConvTile.Shape(
             pixels,
             channels,
-            new ConvTile.Input(in, pixelStride, run),
+            new ConvTile.Input(in, pixelStride, segment),
             new ConvTile.Output(out, outStride, residual, relu));
     int runCount = random.nextInt(4);
     int room = 4 * pixels * 320;
-    int inputs = 2000 + pixels * pixelStride + run;
+    int inputs = 2000 + pixels * pixelStride + segment;
     float[] arena = new float[inputs + 2 * room];
     System.arraycopy(words(random, in, inputs), 0, arena, 0, inputs);
     float[] added = words(random, residual == null ? Format.FP32 : residual, room);
     System.arraycopy(added, 0, arena, inputs, room);
     float[] twin = arena.clone();
-    int count = runCount * run * channels;
+    int count = runCount * segment * channels;
     float[] weights = new float[count + 3 * channels];
-    Format weightFormat = in.isWhole() ? Format.S8 : in;
+    Format weightFormat = in.isInteger() ? Format.S8 : in;
     System.arraycopy(words(random, weightFormat, count), 0, weights, 0, count);
     for (int i = count; i < weights.length; i++) {
       weights[i] =
-          (float) random.nextGaussian() * (in.isWhole() && i >= count + channels ? .01f : 1);
+          (float) random.nextGaussian() * (in.isInteger() && i >= count + channels ? .01f : 1);
     }
-    int[] runs = random.ints(runCount, 0, 1900).toArray();
+    int[] segments = random.ints(runCount, 0, 1900).toArray();
     var tiles =
         new ConvTile.Tiles(
             Ints.of(7, random.nextInt(100)), Ints.of(1, room / 2), Ints.of(2, room / 3));
 
     for (var each : List.of(kernels, SCALAR)) {
       each.conv()
-          .tile(shape, tiles, Ints.of(runs))
+          .tile(shape, tiles, Ints.of(segments))
           .run(
               Floats.of(each == kernels ? arena : twin),
               0,
@@ -345,7 +345,7 @@ class KernelsTest {
   }
 
   @Test
-  void reluKeepsNanAndZeroesTheRest() {
+  void reluKeepsNanAndZeroesNegatives() {
     for (var each : everyProvider()) {
       int channels = each.lanes();
       var shape =
@@ -384,15 +384,15 @@ class KernelsTest {
 
   @ParameterizedTest
   @EnumSource
-  void winogradTransformsAgree(Winograd form) {
-    ALL.forEach(kernels -> winogradTransformsAgree(kernels, form, new Random(1)));
+  void winogradTransformsMatchScalar(Winograd form) {
+    ALL.forEach(kernels -> winogradTransformsMatchScalar(kernels, form, new Random(1)));
   }
 
-  private static void winogradTransformsAgree(Kernels kernels, Winograd form, Random random) {
+  private static void winogradTransformsMatchScalar(Kernels kernels, Winograd form, Random random) {
     for (int block : new int[] {16, 32, 64}) {
       int t = form.inputs();
       int rowStride = (2 * t + 3) * block;
-      int step = 5 * block + 16; // two tiles and then some
+      int step = 5 * block + 16; // two tiles and a gap
       int scratch = 20000;
       float[] arena = random(random, 90000);
       float[] weights = random(random, block + 3);
@@ -401,7 +401,7 @@ class KernelsTest {
       int m = form.outputs();
       Ints at = Ints.of(0, m * block);
       var places =
-          new WinogradKernels.Places(
+          new WinogradKernels.TileOffsets(
               at, at, Ints.of(1 + random.nextInt(m), m), Ints.of(m, 1 + random.nextInt(m)));
       Plane plane = Plane.ofFloats(t, 2 * t, block, rowStride);
       var epilogue =
@@ -419,7 +419,7 @@ class KernelsTest {
             .output(form, block, step, places, epilogue)
             .run(a, 0, 2, products, 3, to, residual, scratch);
       }
-      // The scratch room is the kernel's own.
+      // The scratch memory is not compared.
       for (int i = 0; i < arena.length; i++) {
         if (i < scratch || i >= products) {
           int index = i;
@@ -433,7 +433,7 @@ class KernelsTest {
     }
   }
 
-  /** Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A is the convolution: the matrices themselves. */
+  /** Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A is the convolution: tests the matrices themselves. */
   @ParameterizedTest
   @EnumSource
   void winogradIsConvolution(Winograd form) {
@@ -464,7 +464,7 @@ class KernelsTest {
     var epilogue = new WinogradKernels.Epilogue(Floats.of(new float[block]), plane, null, false);
     SCALAR
         .winograd()
-        .output(form, block, block, new WinogradKernels.Places(at, at, all, all), epilogue)
+        .output(form, block, block, new WinogradKernels.TileOffsets(at, at, all, all), epilogue)
         .run(Floats.of(arena), 0, 1, products, 0, to, 0, scratch);
     for (int y = 0; y < form.outputs(); y++) {
       for (int x = 0; x < form.outputs(); x++) {
@@ -480,12 +480,12 @@ class KernelsTest {
   }
 
   @Test
-  void gatheringGivesTheSameBits() {
+  void gatheringIsBitIdentical() {
     for (Kernels kernels : ALL) {
       var random = new Random(6);
       float[] source = random(random, 70_000);
       float[] scales = random(random, 80);
-      // More than one call's worth, and a stride that is no multiple of anything.
+      // More than one call, and a stride that is not a multiple of the vector length.
       int[] from = random.ints(700, 0, 900).toArray();
       float[] to = new float[700 * 64 + 9];
       float[] twin = to.clone();
@@ -505,7 +505,7 @@ class KernelsTest {
   }
 
   @Test
-  void gatheringBeyondTheSourceIsRefused() {
+  void gatheringOutOfBoundsIsRejected() {
     for (Kernels kernels : ALL) {
       assertThrows(
           IndexOutOfBoundsException.class,
@@ -524,7 +524,7 @@ class KernelsTest {
   }
 
   @Test
-  void maximaOfBytesAndHalvesAgree() {
+  void maxPoolOfNarrowFormatsMatchesScalar() {
     for (Kernels kernels : ALL) {
       for (Format format : List.of(Format.BF16, Format.U8)) {
         var random = new Random(8);
@@ -552,11 +552,11 @@ class KernelsTest {
   }
 
   @Test
-  void poolingAgrees() {
-    ALL.forEach(kernels -> poolingAgrees(kernels, new Random(3)));
+  void poolingMatchesScalar() {
+    ALL.forEach(kernels -> poolingMatchesScalar(kernels, new Random(3)));
   }
 
-  private static void poolingAgrees(Kernels kernels, Random random) {
+  private static void poolingMatchesScalar(Kernels kernels, Random random) {
     for (int block : new int[] {16, 64}) {
       float[] arena = random(random, 60000);
       arena[9 * block + 1] = Float.NaN;

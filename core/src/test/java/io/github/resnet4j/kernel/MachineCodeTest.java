@@ -27,7 +27,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Machine code in JVMs of its own, since what goes wrong in it ends a JVM. */
+/** Tests machine code in separate JVMs, since an error ends the JVM. */
 class MachineCodeTest {
   @BeforeEach
   void machineCodeWorksHere() {
@@ -50,11 +50,11 @@ class MachineCodeTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"-XX:+UseG1GC", "-XX:+UseParallelGC", "-XX:+UseSerialGC", "-XX:+UseZGC"})
-  void garbageCollectorsMayMoveWhatKernelsWorkOn(String collector) throws Exception {
+  void kernelsWorkWithEveryGarbageCollector(String collector) throws Exception {
     assertEquals("same", run(Collections.class, List.of(collector, "-Xmx512m")));
   }
 
-  /** Runs networks while other threads make garbage and ask for collections. */
+  /** Runs networks while other threads allocate memory and request collections. */
   static final class Collections {
     private static volatile Object sink = "";
 
@@ -91,7 +91,7 @@ class MachineCodeTest {
 
   @ParameterizedTest
   @CsvSource({"machine, 1", "machine256, 1", "machine, 4"})
-  void kernelsTouchNothingBesideTheirOperands(String kernels, String threads) throws Exception {
+  void kernelsAccessOnlyTheirOperands(String kernels, String threads) throws Exception {
     assumeTrue(!System.getProperty("os.name").startsWith("Windows"), "needs POSIX");
     assertEquals(
         "same",
@@ -101,7 +101,7 @@ class MachineCodeTest {
             threads));
   }
 
-  /** Runs networks on operands that lie against forbidden pages, in all precisions. */
+  /** Runs networks on operands next to inaccessible pages, in all precisions. */
   static final class Guarded {
     public static void main(String[] arguments) {
       int threads = Integer.parseInt(arguments[0]);
@@ -119,7 +119,7 @@ class MachineCodeTest {
           calibration.observe(x);
           network = network.withQuantization(calibration.quantization(Calibration.Method.MIN_MAX));
         }
-        if (!learnsTheSame(spec, threads)) {
+        if (!trainingStepMatches(spec, threads)) {
           System.out.println("training of %s differs".formatted(spec));
           return;
         }
@@ -135,7 +135,7 @@ class MachineCodeTest {
               largest = Math.max(largest, Math.abs(value));
             }
             for (int i = 0; i < actual.length; i++) {
-              // Bytes and halves may tip over where sums of floats differ in the last bit.
+              // Bytes and bfloat16 may round differently if sums of floats differ in the last bit.
               float tolerance = precision == Precision.FP32 ? 1e-4f : 0.05f;
               if (!(Math.abs(expected[i] - actual[i]) <= tolerance * largest)) {
                 System.out.println("%s of %s differs".formatted(precision, spec));
@@ -150,7 +150,7 @@ class MachineCodeTest {
   }
 
   /** One step with machine code and one with plain loops. */
-  private static boolean learnsTheSame(ResNetSpec spec, int threads) {
+  private static boolean trainingStepMatches(ResNetSpec spec, int threads) {
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
     float[] x = TorchRandom.manualSeed(1).randn(2, 3, 41, 38).data();
     float[] targets = new float[2 * spec.numClasses()];
@@ -178,12 +178,12 @@ class MachineCodeTest {
   }
 
   @Test
-  void kernelsOfJpegTouchNothingBesideTheirOperands() throws Exception {
+  void jpegKernelsAccessOnlyTheirOperands() throws Exception {
     assumeTrue(!System.getProperty("os.name").startsWith("Windows"), "needs POSIX");
     assertEquals("same", run(GuardedJpeg.class, List.of("-Dresnet4j.guard=true")));
   }
 
-  /** Runs the kernels of a JPEG decoder on rows of all widths, against forbidden pages. */
+  /** Runs the kernels of a JPEG decoder on rows of all widths, next to inaccessible pages. */
   static final class GuardedJpeg {
     public static void main(String[] arguments) {
       for (int width = 1; width < 200; width++) {
@@ -213,16 +213,16 @@ class MachineCodeTest {
     byte[] samples = new byte[8 * 8 * blocks];
     kernels.idct(coefficients, nonZero, 0, blocks, steps, samples, 0, 8 * blocks);
     byte[] wide = new byte[2 * width];
-    kernels.widen(samples, 0, 8 * blocks, width, wide);
+    kernels.upsample(samples, 0, 8 * blocks, width, wide);
     byte[] rgb = new byte[6 * width];
     kernels.rgb(wide, width, wide, 0, samples, 8 * blocks, width, rgb, 0);
-    kernels.widen(samples, 56 * blocks - width, width, wide);
+    kernels.upsample(samples, 56 * blocks - width, width, wide);
     kernels.interleave(wide, 0, wide, width, samples, 64 * blocks - width, width, rgb, 3 * width);
     return rgb;
   }
 
   @Test
-  void theGuardStopsAnAccessBesideAnOperand() throws Exception {
+  void guardStopsOutOfBoundsAccess() throws Exception {
     assumeTrue(!System.getProperty("os.name").startsWith("Windows"), "needs POSIX");
     var command =
         List.of(
@@ -239,7 +239,7 @@ class MachineCodeTest {
     assertTrue(process.waitFor() != 0 && output.contains("SIGSEGV"), output);
   }
 
-  /** Reads one float too far, past all checks. */
+  /** Reads one float beyond the operand, without checks. */
   static final class Beside {
     public static void main(String[] arguments) throws Throwable {
       var code = new VectorAssembler(Vec.Width.YMM);
@@ -254,16 +254,16 @@ class MachineCodeTest {
 
   @ParameterizedTest
   @CsvSource({"YMM, 1", "YMM, 2", "ZMM, 3", "ZMM, 4"})
-  void launchesOutOfBoundsAreRefused(Vec.Width width, long seed) throws Exception {
-    assumeTrue(width == Vec.Width.YMM || MachineSupport.here().isWide(), "no AVX-512 here");
+  void outOfBoundsCallsAreRejected(Vec.Width width, long seed) throws Exception {
+    assumeTrue(width == Vec.Width.YMM || MachineSupport.here().hasAvx512(), "no AVX-512 here");
     assertEquals(
         "agree",
         run(Launches.class, List.of(), width.name(), Long.toString(seed)).replaceAll(" .*", ""));
   }
 
   /**
-   * Random launches, most of them a little beyond their arrays: each is refused, or does what the
-   * scalar twin does, which Java itself guards.
+   * Random calls, many of them slightly out of bounds: each is rejected, or has the results of the
+   * scalar kernels, whose accesses Java checks.
    */
   static final class Launches {
     public static void main(String[] arguments) {
@@ -369,7 +369,7 @@ class MachineCodeTest {
       var tiles =
           new ConvTile.Tiles(
               Ints.of(at(random), at(random)),
-              // apart, since the twin works in the output itself
+              // separate, since the scalar kernels accumulate in the output itself
               Ints.of(3000 + at(random), 4500 + at(random)),
               Ints.of(at(random), at(random)));
       kernels
@@ -392,13 +392,13 @@ class MachineCodeTest {
       return Plane.ofFloats(1 + random.nextInt(4), 1 + random.nextInt(5), 16, row);
     }
 
-    /** As large, but with rows elsewhere. */
+    /** The same size, but another row stride. */
     private static Plane like(Plane plane, Random random, int leastRow) {
       int row = leastRow + random.nextInt(400);
       return Plane.ofFloats(plane.rows(), plane.columns(), plane.block(), row);
     }
 
-    /** Behind all that the launch reads. */
+    /** An index after everything that the call reads. */
     private static int far(Random random) {
       return 5300 + random.nextInt(800);
     }

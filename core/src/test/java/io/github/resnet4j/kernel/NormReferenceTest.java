@@ -7,9 +7,9 @@ import java.util.Random;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Batch norm, against sums in double precision. */
+/** Compares batch norm with sums in double precision. */
 class NormReferenceTest extends KernelReference {
-  /** Three operands one behind the other, then coefficients, then sums. */
+  /** Three operands one after the other, then coefficients, then sums. */
   private record Operands(Plane[] planes, int[] at, int coefficients, int to, float[] arena) {
     static Operands random(Kernels kernels, Random random) {
       int rows = 1 + random.nextInt(6);

@@ -5,7 +5,7 @@ import java.util.List;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Pooling, against sums in double precision. */
+/** Compares pooling with sums in double precision. */
 class PoolReferenceTest extends KernelReference {
   @ParameterizedTest
   @MethodSource("seeds")
@@ -64,9 +64,9 @@ class PoolReferenceTest extends KernelReference {
           int to = given + count * block;
           float[] arena = normal(random, to + (int) gradient.span());
           for (int i = 0; i < maxima; i++) {
-            arena[i] = random.nextInt(3); // the same maximum often occurs twice
+            arena[i] = random.nextInt(3); // ties are frequent
           }
-          arena[random.nextInt(maxima)] = Float.NaN; // of which nothing is the maximum
+          arena[random.nextInt(maxima)] = Float.NaN; // no pixel is equal to it
           kernels.pool().max(windows, in, out).run(Floats.of(arena), 0, maxima);
           var truth = new Truth(arena);
           for (int x = 0; x < count; x++) {

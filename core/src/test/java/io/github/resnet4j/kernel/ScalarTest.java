@@ -15,8 +15,8 @@ import org.junit.jupiter.api.RepetitionInfo;
 import org.junit.jupiter.api.Test;
 
 /**
- * Kernels against their definition, written out index by index in doubles, over random shapes. The
- * networks' golden files compare the same kernels with PyTorch.
+ * Compares kernels with their definition, index by index in doubles, over random shapes. The golden
+ * files of networks compare the same kernels with PyTorch.
  */
 class ScalarTest {
   private static final Team TEAM = new Team(3);
@@ -27,7 +27,7 @@ class ScalarTest {
   }
 
   @RepeatedTest(60)
-  void convolutionIsItsDefinition(RepetitionInfo repetition) {
+  void convolutionMatchesDefinition(RepetitionInfo repetition) {
     var random = new SplittableRandom(repetition.getCurrentRepetition());
     int groups = pick(random, 1, 1, 2, 3);
     int c = groups * pick(random, 1, 2, 5);
@@ -58,9 +58,9 @@ class ScalarTest {
     assertEquals(
         (h + 2 * window.padding() - window.dilation() * (k - 1) - 1) / window.stride() + 1,
         y.dim(2));
-    // Sums of up to 245 products of standard normals, in float against double.
+    // Sums of up to 245 products of standard normals, in float compared with double.
     assertArrayEquals(expected.data(), y.data(), 1e-4f);
-    // The order of the sums does not depend on the threads.
+    // The order of the sums does not depend on the number of threads.
     try (var alone = new Team(1)) {
       assertArrayEquals(y.data(), Scalar.conv2d(x, weight, window, alone).data());
     }
@@ -95,13 +95,13 @@ class ScalarTest {
   }
 
   @Test
-  void paddingNeverWinsAMaximum() {
+  void maxPoolIgnoresPadding() {
     Tensor x = Tensor.filled(-3, 1, 1, 2, 2);
     assertArrayEquals(new float[] {-3}, Scalar.maxPool(x, 3, 2, 1).data());
   }
 
   @Test
-  void optionAPutsHalfTheNewChannelsInFront() {
+  void optionAPadsChannelsOnBothSides() {
     Tensor x = Tensor.of(new float[] {1, 2, 3, 4, 5, 6, 7, 8, 9}, 1, 1, 3, 3);
     Tensor y = Scalar.subsampleAndPad(x, 3, 2);
     assertEquals("[1, 3, 2, 2]", y.toString());
@@ -109,14 +109,14 @@ class ScalarTest {
   }
 
   @Test
-  void refusesAWindowLargerThanItsInput() {
+  void windowLargerThanInputIsRejected() {
     var x = Tensor.zeros(1, 1, 2, 2);
     assertThrows(IllegalArgumentException.class, () -> Scalar.maxPool(x, 5, 1, 1));
     assertThrows(IllegalArgumentException.class, () -> Scalar.add(x, Tensor.zeros(1, 1, 2, 3)));
   }
 
   @Test
-  void aTeamPassesFailuresOnAndGoesOnWorking() {
+  void teamRethrowsFailuresAndStaysUsable() {
     assertThrows(
         IllegalStateException.class,
         () ->

@@ -7,19 +7,19 @@ import java.util.HashMap;
 import java.util.Map;
 
 /**
- * What an array should hold after a kernel has run: sums in double precision, each with what a sum
- * in single precision may differ by, and beside them what was there before, bit for bit.
+ * The expected content of an array after a kernel: sums in double precision, each with the
+ * tolerance of a sum in single precision; all other elements must be unchanged, bit for bit.
  *
- * <p>The tolerance is the one of numerical analysis (Higham, Accuracy and Stability of Numerical
- * Algorithms, section 3.1): every rounding is off by at most u = 2⁻²⁴ of its result, so a sum of n
- * products, in whatever order, is off by at most about (n + k) u times the sum of the products'
- * magnitudes, where k counts what is rounded beside the additions.
+ * <p>The tolerance is from numerical analysis (Higham, Accuracy and Stability of Numerical
+ * Algorithms, section 3.1): every rounding has an error of at most u = 2⁻²⁴ of its result, so a sum
+ * of n products, in any order, has an error of at most about (n + k) u times the sum of the
+ * products' magnitudes, where k counts the roundings besides the additions.
  */
 final class Truth {
   /** The unit roundoff of floats. */
   static final double U = 0x1p-24;
 
-  /** Below it floats are denormal, and a rounding is off by more than u of its result. */
+  /** Smaller floats are denormal, and a rounding has an error of more than u of its result. */
   private static final double TINY = 0x1p-126;
 
   private final float[] before;
@@ -29,13 +29,13 @@ final class Truth {
     this.before = before.clone();
   }
 
-  /** A sum, and how exact a float can be that stands for it. */
+  /** A sum, and its tolerance in single precision. */
   static final class Sum {
     double value;
     double magnitude;
     int roundings;
 
-    /** What is off beside the roundings of the sum. */
+    /** Error in addition to the roundings of the sum. */
     double more;
 
     Sum add(double term) {
@@ -74,7 +74,7 @@ final class Truth {
     return new Sum();
   }
 
-  /** A number that is not calculated, or rounded once only. */
+  /** A number that is copied, or rounded only once. */
   static Sum exactly(float value) {
     Sum sum = sum();
     sum.value = value;
@@ -90,12 +90,12 @@ final class Truth {
     expected.put(at, sum);
   }
 
-  /** A sum that begins with what is there. */
+  /** A sum that starts with the existing value. */
   Sum more(int at) {
     return expected.computeIfAbsent(at, _ -> sum().add(before[at]));
   }
 
-  /** Fails where an array holds something else. */
+  /** Fails if an array has other values. */
   void check(float[] actual, String what) {
     for (int i = 0; i < actual.length; i++) {
       Sum sum = expected.get(i);

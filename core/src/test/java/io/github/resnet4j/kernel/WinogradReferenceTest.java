@@ -6,8 +6,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
- * Winograd's transforms, by what they are for: convolution and its weight gradient, against sums in
- * double precision.
+ * Compares Winograd's transforms with convolution and its weight gradient, as sums in double
+ * precision.
  */
 class WinogradReferenceTest extends KernelReference {
   private static float[][] magnitudes(float[][] matrix) {
@@ -47,8 +47,8 @@ class WinogradReferenceTest extends KernelReference {
   }
 
   /**
-   * How large the numbers are that a convolution in this form adds up: the same algorithm on
-   * magnitudes. Each of its numbers is rounded at most {@link #ROUNDINGS} times on the way.
+   * The magnitudes that a convolution in this form adds up: the same algorithm on magnitudes. Each
+   * of its numbers is rounded at most {@link #ROUNDINGS} times.
    */
   private static double[][] magnitudes(Winograd form, double[][] in, double[][] window) {
     double[][] d = bothSides(magnitudes(form.inputTransform()), in);
@@ -62,8 +62,8 @@ class WinogradReferenceTest extends KernelReference {
   }
 
   /**
-   * Two transforms of two passes, each of at most six products and as many sums; the transformed
-   * weight, the product, and bias, residual and what is stored.
+   * Two transforms of two passes, each with at most six products and as many sums; the transformed
+   * weight, the product, and bias, residual and the stored result.
    */
   private static final int ROUNDINGS = 4 * 12 + 5;
 
@@ -134,7 +134,8 @@ class WinogradReferenceTest extends KernelReference {
       }
     }
     var epilogue = new WinogradKernels.Epilogue(Floats.of(biases), out, residual, relu);
-    var places = new WinogradKernels.Places(outputs, residuals, Ints.of(rows), Ints.of(columns));
+    var places =
+        new WinogradKernels.TileOffsets(outputs, residuals, Ints.of(rows), Ints.of(columns));
     float[] before = arena.clone();
     kernels
         .winograd()
@@ -164,7 +165,7 @@ class WinogradReferenceTest extends KernelReference {
         }
       }
     }
-    // The scratch is the kernel's own.
+    // The scratch memory is not compared.
     System.arraycopy(before, scratch, arena, scratch, form.products() * block);
     truth.check(arena, "%s %s, blocks of %d".formatted(kernels.name(), form, block));
   }

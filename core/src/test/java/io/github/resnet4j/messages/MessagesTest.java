@@ -17,7 +17,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 class MessagesTest {
   @Test
-  void exceptionsOfFilesGiveFileAndReason() {
+  void fileExceptionsNameFileAndReason() {
     assertEquals("a/b: does not exist", Reason.of(new NoSuchFileException("a/b")));
     assertEquals("a/b: permission denied", Reason.of(new AccessDeniedException("a/b")));
     assertEquals("a/b: is not a folder", Reason.of(new NotDirectoryException("a/b")));
@@ -27,7 +27,7 @@ class MessagesTest {
     assertEquals(
         "a: permission denied",
         Reason.of(new UncheckedIOException(new AccessDeniedException("a"))));
-    assertEquals("is not text in UTF-8", Reason.withoutFile(new MalformedInputException(1)));
+    assertEquals("is not UTF-8 text", Reason.withoutFile(new MalformedInputException(1)));
     assertEquals("No space left on device", Reason.of(new IOException("No space left on device")));
     assertEquals("is a folder, not a file", Reason.of(new IOException("Is a directory")));
     assertEquals("IOException", Reason.of(new IOException()));
@@ -56,7 +56,7 @@ class MessagesTest {
   }
 
   @Test
-  void suggestionsAreOneQuestion() {
+  void suggestionsAreOnePhrase() {
     assertEquals(" (did you mean json?)", Suggestion.of("jsn", List.of("text", "json", "csv")));
     assertEquals(
         " (did you mean resnet50 or resnet56?)",

@@ -9,7 +9,7 @@ import org.junit.jupiter.api.Test;
 
 class TensorTest {
   @Test
-  void wrapsItsArrayAndPrintsItsShape() {
+  void tensorWrapsItsArrayAndPrintsItsShape() {
     float[] data = new float[6];
     Tensor tensor = Tensor.of(data, 1, 2, 3);
     assertSame(data, tensor.data());
@@ -19,7 +19,7 @@ class TensorTest {
   }
 
   @Test
-  void refusesShapesThatDoNotFit() {
+  void invalidShapesAreRejected() {
     var wrong = assertThrows(IllegalArgumentException.class, () -> Tensor.of(new float[5], 2, 3));
     assertTrue(wrong.getMessage().contains("[2, 3] holds 6 values, the array 5"));
     assertThrows(IllegalArgumentException.class, () -> Tensor.zeros(-1));

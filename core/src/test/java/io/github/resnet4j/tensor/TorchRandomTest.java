@@ -11,7 +11,10 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 class TorchRandomTest {
-  /** Normals of size 1 go through another logarithm and cosine: some units in the last place. */
+  /**
+   * The second normal uses another implementation of logarithm and cosine: some units in the last
+   * place.
+   */
   private static final float NORMAL_TOLERANCE = 2e-6f;
 
   static Stream<Map.Entry<String, Tensor>> drawn() {
@@ -21,7 +24,7 @@ class TorchRandomTest {
 
   @ParameterizedTest
   @MethodSource("drawn")
-  void drawsWhatPytorchDraws(Map.Entry<String, Tensor> golden) {
+  void numbersMatchPytorch(Map.Entry<String, Tensor> golden) {
     String[] parts = golden.getKey().split("/");
     var random = TorchRandom.manualSeed(Long.parseLong(parts[1]));
     int count = Integer.parseInt(parts[2]);
@@ -33,7 +36,7 @@ class TorchRandomTest {
   }
 
   @Test
-  void staysInStepOverMixedDraws() {
+  void mixedDrawsMatchPytorch() {
     float[] expected = Golden.tensors("random.safetensors").get("sequence").data();
     var random = TorchRandom.manualSeed(7);
     float[] actual = new float[expected.length];

@@ -17,7 +17,7 @@ import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Data sets that are not folders of images. */
+/** Data sets. */
 class DatasetTest {
   @TempDir Path home;
 
@@ -33,7 +33,7 @@ class DatasetTest {
   }
 
   @Test
-  void readsCifar10() throws IOException {
+  void cifar10IsRead() throws IOException {
     Files.write(home.resolve("batches.meta.txt"), List.of("cat", "dog", "ship", ""));
     byte[] first = records(4, 1);
     Files.write(home.resolve("data_batch_1.bin"), first);
@@ -54,7 +54,7 @@ class DatasetTest {
   }
 
   @Test
-  void readsCifar100sFineLabels() throws IOException {
+  void cifar100FineLabelsAreRead() throws IOException {
     Files.write(home.resolve("fine_label_names.txt"), List.of("apple", "baby", "bear"));
     Files.write(home.resolve("train.bin"), records(6, 2));
     Files.write(home.resolve("test.bin"), records(3, 2));
@@ -64,7 +64,7 @@ class DatasetTest {
   }
 
   @Test
-  void refusesCifarOfAnotherLengthAndLabelsWithoutName() throws IOException {
+  void invalidCifarFilesAreRejected() throws IOException {
     Files.write(home.resolve("batches.meta.txt"), List.of("cat", "dog"));
     Files.write(home.resolve("data_batch_1.bin"), new byte[3072]);
     assertTrue(failure().contains("no records of 3,073"), failure());
@@ -108,9 +108,9 @@ class DatasetTest {
     assertEquals(List.of("3.jpg"), names(data, 1));
   }
 
-  /** The image is stored on its side; Pillow's exif_transpose turns it. */
+  /** The image is stored rotated; Pillow's exif_transpose applies the orientation. */
   @Test
-  void exifOrientationIsAppliedWhenAsked() throws IOException {
+  void exifOrientationIsAppliedOnRequest() throws IOException {
     for (String name : List.of("data/cat/1.jpg", "data/dog/2.jpg")) {
       Files.createDirectories(home.resolve(name).getParent());
       Files.copy(Golden.path("images/exif-6.jpg"), home.resolve(name));
@@ -132,11 +132,11 @@ class DatasetTest {
   }
 
   @Test
-  void cyclesOfLinksEnd() throws IOException {
+  void cyclesOfLinksAreDetected() throws IOException {
     image("data/cat/1.jpg");
     image("data/dog/2.jpg");
     Files.createSymbolicLink(home.resolve("data/cat/all"), home.resolve("data"));
-    // Each level reaches the next one twice: 2^20 paths.
+    // Each level links to the next one twice: 2^20 paths.
     for (int i = 0; i < 20; i++) {
       Path level = Files.createDirectories(home.resolve("levels/" + i));
       for (String link : List.of("a", "b")) {
@@ -151,21 +151,21 @@ class DatasetTest {
   }
 
   @Test
-  void endingsAreThoseOfTheDecoderInAnyCase() throws IOException {
-    for (String ending : ImageDecoder.ENDINGS) {
+  void extensionsAreCaseInsensitive() throws IOException {
+    for (String ending : ImageDecoder.EXTENSIONS) {
       image("data/a/lower." + ending);
       image("data/b/UPPER." + ending.toUpperCase(java.util.Locale.ROOT));
     }
     image("data/a/notes.txt");
     image("data/a/jpg"); // without a dot
     Dataset data = Dataset.of(home.resolve("data"), 0, 0);
-    assertEquals(ImageDecoder.ENDINGS.size(), names(data, 0).size());
-    assertEquals(ImageDecoder.ENDINGS.size(), names(data, 1).size());
+    assertEquals(ImageDecoder.EXTENSIONS.size(), names(data, 0).size());
+    assertEquals(ImageDecoder.EXTENSIONS.size(), names(data, 1).size());
   }
 
-  /** Python sorts by code points, Java's strings by UTF-16: of these two the other way round. */
+  /** Python sorts by code points, Java's strings by UTF-16: the order of these two differs. */
   @Test
-  void classesAreInPythonsOrder() throws IOException {
+  void classesHavePythonOrder() throws IOException {
     String fullwidth = "\uff21";
     String emoji = "\ud83d\ude00";
     org.junit.jupiter.api.Assumptions.assumeTrue(canName(emoji));
@@ -180,12 +180,12 @@ class DatasetTest {
     try {
       return home.resolve(name) != null;
     } catch (java.nio.file.InvalidPathException e) {
-      return false; // the locale has no such characters
+      return false; // the locale does not have these characters
     }
   }
 
   @Test
-  void evaluationTakesOneClassAndEmptyClasses() throws IOException {
+  void evaluationAllowsOneClassAndEmptyClasses() throws IOException {
     image("one/cat/1.jpg");
     Dataset one = Dataset.toEvaluate(home.resolve("one"));
     assertEquals(List.of("cat"), one.classes());
@@ -200,11 +200,11 @@ class DatasetTest {
   }
 
   @Test
-  void theEmbeddedDigitsAreThoseOfTheSamples() throws IOException {
+  void embeddedDigitsMatchSamples() throws IOException {
     Dataset digits = Dataset.digits();
     assertEquals(1437, digits.train().size());
     assertEquals(360, digits.val().size());
-    // Each sample, drawn with Pillow, is one of those held out.
+    // Each sample, created with Pillow, is a validation image.
     for (int digit = 0; digit < 10; digit++) {
       byte[] sample =
           ImageDecoder.DEFAULT.decode(Path.of("../samples/digit-" + digit + ".png")).data();
@@ -214,7 +214,7 @@ class DatasetTest {
               .filter(example -> example.label() == label)
               .anyMatch(example -> java.util.Arrays.equals(sample, pixels(example))));
     }
-    // The held-out ones are scikit-learn's of the split that the golden file has.
+    // The validation images are those of scikit-learn's split in the golden file.
     assertArrayEquals(
         sorted(Golden.tensors("digits.safetensors").get("labels").data()),
         sorted(digits.val().stream().map(Dataset.Example::label).toList()));

@@ -9,11 +9,11 @@ import java.util.List;
 import java.util.Random;
 import javax.imageio.ImageIO;
 
-/** Squares and discs of 24×24 pixels, two classes that a small network tells apart. */
+/** Squares and discs of 24×24 pixels, two classes that a small network can distinguish. */
 final class DrawnImages {
   private DrawnImages() {}
 
-  /** 24 of each class to learn from, 8 held out. */
+  /** 24 of each class for training, 8 for validation. */
   static void draw(Path folder) throws IOException {
     var random = new Random(1);
     for (String part : List.of("train", "val")) {

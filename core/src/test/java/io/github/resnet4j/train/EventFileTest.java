@@ -9,12 +9,12 @@ import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** TensorBoard's files against those of its own writer. */
+/** Compares TensorBoard files with those of its own writer. */
 class EventFileTest {
   @TempDir Path home;
 
   @Test
-  void isWhatTensorBoardWrites() throws IOException {
+  void fileMatchesTensorBoardWriter() throws IOException {
     Path file;
     try (var events = new EventFile(home, 1_700_000_000)) {
       events.scalar("train/loss", 1, 2.5, 1_700_000_001.25);

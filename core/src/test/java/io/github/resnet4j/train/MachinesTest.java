@@ -30,7 +30,9 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Machines that learn together, here one after the other and through bytes as over a wire. */
+/**
+ * Data-parallel training on machines that are simulated one after the other, with serialization between them.
+ */
 class MachinesTest {
   @TempDir Path home;
   private Dataset data;
@@ -62,8 +64,10 @@ class MachinesTest {
         .build();
   }
 
-  /** Machines that share this JVM; none keeps anything from one assignment to the next. */
-  private record Here(Dataset data, Recipe recipe, int count, int localSteps) implements Machines {
+  /**
+   * Machines in this JVM; none keeps anything from one assignment to the next.
+   */
+  private record LocalMachines(Dataset data, Recipe recipe, int count, int localSteps) implements Machines {
     private Machine machine() {
       return new Machine(start(), recipe, microBatch(), 2);
     }
@@ -107,7 +111,7 @@ class MachinesTest {
     }
   }
 
-  private static final class Ear implements Trainer.Listener {
+  private static final class RecordingListener implements Trainer.Listener {
     final List<Trainer.Epoch> epochs = new ArrayList<>();
     final List<String> unreadable = new ArrayList<>();
     long endAfterStep = Long.MAX_VALUE;
@@ -130,21 +134,21 @@ class MachinesTest {
     }
   }
 
-  private Trainer trainer(Recipe recipe, Ear ear) {
+  private Trainer trainer(Recipe recipe, RecordingListener ear) {
     return new Trainer(start(), data, recipe)
         .withThreads(2)
         .withSaveInterval(Duration.ZERO)
         .withListeners(ear);
   }
 
-  private Model alone(Recipe recipe, Ear ear) throws IOException, InterruptedException {
+  private Model alone(Recipe recipe, RecordingListener ear) throws IOException, InterruptedException {
     return trainer(recipe, ear).run(home.resolve("alone")).last();
   }
 
-  private Model together(Recipe recipe, int count, int localSteps, Ear ear)
+  private Model together(Recipe recipe, int count, int localSteps, RecordingListener ear)
       throws IOException, InterruptedException {
     return trainer(recipe, ear)
-        .withMachines(new Here(data, recipe, count, localSteps))
+        .withMachines(new LocalMachines(data, recipe, count, localSteps))
         .run(home.resolve("together"))
         .last();
   }
@@ -153,7 +157,9 @@ class MachinesTest {
     return name.contains("running_") || name.contains("num_batches");
   }
 
-  /** The largest difference of any weight, as a part of its tensor's largest. */
+  /**
+   * The largest difference of any weight, relative to its tensor's largest.
+   */
   private static double difference(StateDict a, StateDict b) {
     StateDict start = start().network().state();
     double most = 0;
@@ -176,21 +182,18 @@ class MachinesTest {
   }
 
   /**
-   * Gradients are added in another order, and batch norm's sums are taken around running means that
-   * differ: weights differ by a bit of their last place, those of batch norm's biases, which are
-   * small differences, by some. Another seed, rate, scale or part of a batch for batch norm is four
-   * orders larger.
+   * Gradients are added in another order, and batch norm's sums are relative to running means that differ: weights differ in the last bit, batch norm's biases, which are small differences, in several bits. A wrong seed, rate, scale or micro-batch would cause a difference four orders of magnitude larger.
    */
   private static final double FLOAT_ORDER = 1e-5;
 
   @Test
-  void machinesLearnAsOneThatCutsItsStepsIntoAsManyParts()
+  void severalMachinesMatchOneMachineWithSameMicroBatches()
       throws IOException, InterruptedException {
-    // 2 machines with 2 parts each, of 6 images; 2 steps.
+    // 2 machines with 2 micro-batches each, of 6 images; 2 steps.
     Recipe recipe = recipe(1).toBuilder().batch(24).build();
-    var one = new Ear();
+    var one = new RecordingListener();
     Model alone = alone(recipe.toBuilder().accumulate(4).build(), one);
-    var many = new Ear();
+    var many = new RecordingListener();
     Model together = together(recipe.toBuilder().accumulate(2).build(), 2, 1, many);
     double apart = difference(alone.network().state(), together.network().state());
     assertTrue(apart < FLOAT_ORDER, "apart " + apart);
@@ -199,42 +202,42 @@ class MachinesTest {
   }
 
   @Test
-  void theWholeTrainingStaysTogether() throws IOException, InterruptedException {
-    var one = new Ear();
+  void wholeTrainingMatchesOneMachine() throws IOException, InterruptedException {
+    var one = new RecordingListener();
     alone(recipe(3).toBuilder().accumulate(2).build(), one);
-    var many = new Ear();
+    var many = new RecordingListener();
     together(recipe(3), 2, 1, many);
     for (int i = 0; i < 3; i++) {
       assertEquals(one.epochs.get(i).rate(), many.epochs.get(i).rate());
-      // By now a last bit has moved some pixel across a ReLU's corner.
+      // By now a difference in the last bit has changed the ReLU of some pixel.
       assertEquals(one.epochs.get(i).trainLoss(), many.epochs.get(i).trainLoss(), 1e-3);
     }
   }
 
   @Test
-  void stepsThatAreNotWholeAreSharedToo() throws IOException, InterruptedException {
-    Recipe recipe = recipe(1).toBuilder().batch(10).build(); // 48 = 4 · 10 + 8; shares of 4, 4, 2
-    Model alone = alone(recipe.toBuilder().accumulate(3).build(), new Ear());
-    Model together = together(recipe, 3, 1, new Ear());
+  void incompleteBatchesAreDivided() throws IOException, InterruptedException {
+    Recipe recipe = recipe(1).toBuilder().batch(10).build(); // 48 = 4 · 10 + 8; local batches of 4, 4, 2
+    Model alone = alone(recipe.toBuilder().accumulate(3).build(), new RecordingListener());
+    Model together = together(recipe, 3, 1, new RecordingListener());
     double apart = difference(alone.network().state(), together.network().state());
     assertTrue(apart < FLOAT_ORDER, "apart " + apart);
   }
 
   @Test
-  void aSingleMachineWithLocalStepsIsTheTrainerItself() throws IOException, InterruptedException {
+  void oneMachineWithLocalStepsMatchesTrainer() throws IOException, InterruptedException {
     Recipe recipe = recipe(2).toBuilder().averaging(0).build();
-    alone(recipe, new Ear());
-    together(recipe, 1, 3, new Ear());
+    alone(recipe, new RecordingListener());
+    together(recipe, 1, 3, new RecordingListener());
     assertArrayEquals(
         Files.readAllBytes(home.resolve("alone/last.safetensors")),
         Files.readAllBytes(home.resolve("together/last.safetensors")));
   }
 
   @Test
-  void runningStatisticsAreTheMeanOfTheMachines() throws IOException, InterruptedException {
+  void runningStatisticsAreAveraged() throws IOException, InterruptedException {
     Recipe recipe = recipe(1).toBuilder().batch(48).averaging(0).build(); // one step
-    Model together = together(recipe, 2, 1, new Ear());
-    // The same two halves, each learnt from alone: momentum 0.1 from a mean of 0.
+    Model together = together(recipe, 2, 1, new RecordingListener());
+    // The same two halves, each trained separately: momentum 0.1 from a mean of 0.
     var order = new ArrayList<Integer>();
     for (int i = 0; i < 48; i++) {
       order.add(i);
@@ -266,8 +269,8 @@ class MachinesTest {
   }
 
   @Test
-  void localSgdLearns() throws IOException, InterruptedException {
-    var ear = new Ear();
+  void localSgdConverges() throws IOException, InterruptedException {
+    var ear = new RecordingListener();
     Recipe recipe = recipe(12).toBuilder().averaging(0).mixing(Mixing.NONE).build();
     together(recipe, 2, 2, ear);
     assertTrue(
@@ -277,19 +280,19 @@ class MachinesTest {
   }
 
   @Test
-  void aKilledRunGoesOnFromTheTrainersFile() throws IOException, InterruptedException {
+  void interruptedRunIsResumed() throws IOException, InterruptedException {
     for (int localSteps : List.of(1, 2)) {
       Recipe recipe = recipe(2);
       String whole = "whole" + localSteps;
       String parts = "parts" + localSteps;
-      var machines = new Here(data, recipe, 2, localSteps);
-      trainer(recipe, new Ear()).withMachines(machines).run(home.resolve(whole));
-      var killed = new Ear();
+      var machines = new LocalMachines(data, recipe, 2, localSteps);
+      trainer(recipe, new RecordingListener()).withMachines(machines).run(home.resolve(whole));
+      var killed = new RecordingListener();
       killed.endAfterStep = 6;
       assertThrows(
           IllegalStateException.class,
           () -> trainer(recipe, killed).withMachines(machines).run(home.resolve(parts)));
-      trainer(recipe, new Ear()).withMachines(machines).resume(home.resolve(parts));
+      trainer(recipe, new RecordingListener()).withMachines(machines).resume(home.resolve(parts));
       assertArrayEquals(
           Files.readAllBytes(home.resolve(whole).resolve("last.safetensors")),
           Files.readAllBytes(home.resolve(parts).resolve("last.safetensors")));
@@ -297,17 +300,17 @@ class MachinesTest {
   }
 
   @Test
-  void whatAMachineCannotReadIsSaid() throws IOException, InterruptedException {
+  void unreadableImagesAreReported() throws IOException, InterruptedException {
     Files.writeString(home.resolve("data/train/disc/broken.png"), "no image");
     data = Dataset.of(home.resolve("data"), 0, 0);
-    var ear = new Ear();
+    var ear = new RecordingListener();
     together(recipe(1), 2, 1, ear);
     assertEquals(1, ear.unreadable.size());
     assertTrue(ear.unreadable.getFirst().contains("broken.png"), ear.unreadable.getFirst());
   }
 
   @Test
-  void anotherNetworksStateIsRefused() {
+  void stateOfAnotherNetworkIsRejected() {
     var spec = Architecture.named("resnet20").toBuilder().numClasses(2).build();
     var other = start().withNetwork(ResNet.initialize(spec, TorchRandom.manualSeed(0)));
     try (var machine = new Machine(other, recipe(1), 4, 1);

@@ -9,11 +9,11 @@ import java.util.Arrays;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 
-/** Mixed images and targets belong together. */
+/** Mixed images and their targets. */
 class MixingTest {
   private static final int SIDE = 16;
 
-  /** Image n is all n + 1, its target class n. */
+  /** All values of image n are n + 1; its target class is n. */
   private static Tensor images() {
     Tensor images = Tensor.filled(0, 3, 2, SIDE, SIDE);
     for (int i = 0; i < images.data().length; i++) {
@@ -27,7 +27,7 @@ class MixingTest {
   }
 
   @Test
-  void mixupBlendsEachImageWithTheOneBefore() {
+  void mixupBlendsEachImageWithThePrevious() {
     for (int seed = 0; seed < 20; seed++) {
       Tensor images = images();
       float[] targets = targets();
@@ -44,7 +44,7 @@ class MixingTest {
   }
 
   @Test
-  void cutmixTakesAsMuchOfTheTargetAsOfTheImage() {
+  void cutmixMixesTargetsByArea() {
     for (int seed = 0; seed < 20; seed++) {
       Tensor images = images();
       float[] targets = targets();
@@ -60,7 +60,7 @@ class MixingTest {
   }
 
   @Test
-  void howMuchIsKeptIsDistributedEvenlyForAlphaOne() {
+  void mixingRatioIsUniformForAlphaOne() {
     int[] tenths = new int[10];
     var random = new SplittableRandom(7);
     for (int i = 0; i < 20_000; i++) {
@@ -68,14 +68,14 @@ class MixingTest {
       new Mixing(1, 0).apply(Tensor.filled(0, 3, 1, 1, 1), targets, 3, random);
       tenths[Math.min(9, (int) (targets[0] * 10))]++;
     }
-    // Beta(1, 1) is uniform: 2,000 each, with a standard deviation of 42; six of them.
+    // Beta(1, 1) is uniform: 2,000 each, with a standard deviation of 42; tolerance of six.
     assertTrue(
         Arrays.stream(tenths).allMatch(count -> Math.abs(count - 2000) < 255),
         Arrays.toString(tenths));
   }
 
   @Test
-  void withoutAlphasNothingChanges() {
+  void withoutAlphasBatchIsUnchanged() {
     Tensor images = images();
     float[] targets = targets();
     Mixing.NONE.apply(images, targets, 3, new SplittableRandom(1));

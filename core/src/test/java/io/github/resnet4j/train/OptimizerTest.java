@@ -15,7 +15,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Five steps on given gradients against PyTorch's optimizers. */
+/** Compares five steps on given gradients with PyTorch's optimizers. */
 class OptimizerTest {
   static Stream<Map.Entry<String, Method>> methods() {
     return Stream.of(
@@ -27,7 +27,7 @@ class OptimizerTest {
 
   @ParameterizedTest
   @MethodSource("methods")
-  void stepsAsPytorchsDo(Map.Entry<String, Method> method) {
+  void stepsMatchPytorch(Map.Entry<String, Method> method) {
     var golden = Golden.json("optimizers.json");
     List<?> expected = Golden.list(golden.get(method.getKey()).get("weights"));
     List<?> start = Golden.list(golden.get("data").get("start"));
@@ -44,7 +44,7 @@ class OptimizerTest {
               _ -> false,
               _ -> 1,
               method.getKey().equals("clipped") ? 1.5 : 0);
-      // The biases of the head, which lie one after the other.
+      // The biases of the head, which are contiguous.
       ParameterArrays parameters = session.parameters();
       int at = parameters.ranges().getLast().from();
       for (int i = 0; i < start.size(); i++) {
@@ -58,7 +58,7 @@ class OptimizerTest {
       }
       for (int i = 0; i < expected.size(); i++) {
         float value = number(expected.get(i));
-        // Five steps, each rounded once or twice in another place.
+        // Five steps, each rounded once or twice at another place.
         assertEquals(value, parameters.weights()[at + i], 10 * Math.ulp(Math.max(1, value)));
       }
     }

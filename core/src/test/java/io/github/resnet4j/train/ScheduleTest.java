@@ -11,7 +11,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Learning rates against PyTorch's schedulers. */
+/** Compares learning rates with PyTorch's schedulers. */
 class ScheduleTest {
   static Stream<Map<String, Object>> cases() {
     return Golden.json("optimizers.json").values().stream()
@@ -20,7 +20,7 @@ class ScheduleTest {
 
   @ParameterizedTest
   @MethodSource("cases")
-  void fallsAsPytorchsDo(Map<String, Object> golden) {
+  void learningRatesMatchPytorch(Map<String, Object> golden) {
     List<?> rates = Golden.list(golden.get("rates"));
     var schedule =
         new Schedule(
@@ -34,7 +34,7 @@ class ScheduleTest {
         Golden.list(golden.get("losses")).stream().map(v -> ((Number) v).doubleValue()).toList();
     for (int i = 0; i < rates.size(); i++) {
       int epoch = i / steps;
-      // PyTorch multiplies its way from epoch to epoch: a few last digits of a double.
+      // PyTorch multiplies the rate from epoch to epoch: the last digits of a double differ.
       assertEquals(
           ((Number) rates.get(i)).doubleValue(),
           schedule.at(epoch, i % steps, steps, losses.subList(0, Math.min(epoch, losses.size()))),
@@ -44,7 +44,7 @@ class ScheduleTest {
   }
 
   @Test
-  void aWarmupOfTheWholeTrainingIsRefused() {
+  void warmupOfWholeTrainingIsRejected() {
     assertThrows(
         IllegalArgumentException.class,
         () -> new Schedule(Schedule.Kind.COSINE, 0.1, 5, 5, List.of()));

@@ -25,7 +25,9 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Training on images that the test draws. */
+/**
+ * Training on generated images.
+ */
 class TrainerTest {
   @TempDir Path home;
 
@@ -53,7 +55,9 @@ class TrainerTest {
         .build();
   }
 
-  /** Everything that has chance or memory in it. */
+  /**
+   * A recipe with every source of randomness and state.
+   */
   private static Recipe richRecipe(int epochs) {
     return recipe(epochs, 0.01).toBuilder()
         .accumulate(2)
@@ -66,7 +70,7 @@ class TrainerTest {
         .build();
   }
 
-  private static class Ear implements Trainer.Listener {
+  private static class RecordingListener implements Trainer.Listener {
     final List<Trainer.Epoch> epochs = new ArrayList<>();
     final List<String> unreadable = new ArrayList<>();
     int endAfter = Integer.MAX_VALUE;
@@ -99,26 +103,26 @@ class TrainerTest {
     }
   }
 
-  private Trainer trainer(Recipe recipe, Ear ear) throws IOException {
+  private Trainer trainer(Recipe recipe, RecordingListener ear) throws IOException {
     return new Trainer(start(), Dataset.of(home.resolve("data")), recipe)
         .withThreads(2)
         .withSaveInterval(Duration.ZERO)
         .withListeners(ear);
   }
 
-  private Trainer.Result run(Recipe recipe, String output, Ear ear)
+  private Trainer.Result run(Recipe recipe, String output, RecordingListener ear)
       throws IOException, InterruptedException {
     return trainer(recipe, ear).run(home.resolve(output));
   }
 
-  private Trainer.Result resume(Recipe recipe, String output, Ear ear)
+  private Trainer.Result resume(Recipe recipe, String output, RecordingListener ear)
       throws IOException, InterruptedException {
     return trainer(recipe, ear).resume(home.resolve(output));
   }
 
   @Test
-  void learnsAndWritesWhatItLearnt() throws IOException, InterruptedException {
-    var ear = new Ear();
+  void trainingConvergesAndWritesFiles() throws IOException, InterruptedException {
+    var ear = new RecordingListener();
     run(recipe(12, 0.02), "run", ear);
     Trainer.Epoch last = ear.epochs.getLast();
     assertEquals(12, ear.epochs.size());
@@ -140,12 +144,12 @@ class TrainerTest {
   }
 
   @Test
-  void aKilledRunEndsAsOneThatWasNotKilled() throws IOException, InterruptedException {
-    run(recipe(3, 0.02), "whole", new Ear());
-    var ear = new Ear();
+  void resumingAfterAnEpochIsBitExact() throws IOException, InterruptedException {
+    run(recipe(3, 0.02), "whole", new RecordingListener());
+    var ear = new RecordingListener();
     ear.endAfter = 1;
     assertThrows(IllegalStateException.class, () -> run(recipe(3, 0.02), "parts", ear));
-    resume(recipe(3, 0.02), "parts", new Ear());
+    resume(recipe(3, 0.02), "parts", new RecordingListener());
     for (String file : List.of("last.safetensors", "best.safetensors")) {
       assertArrayEquals(
           Files.readAllBytes(home.resolve("whole").resolve(file)),
@@ -156,12 +160,12 @@ class TrainerTest {
   }
 
   @Test
-  void aRunKilledWithinAnEpochEndsAsOneThatWasNotKilled() throws IOException, InterruptedException {
-    run(richRecipe(2), "whole", new Ear());
-    var ear = new Ear();
-    ear.endAfterStep = 8; // of 5 in each epoch: in the middle of the second, after a saved step
+  void resumingWithinAnEpochIsBitExact() throws IOException, InterruptedException {
+    run(richRecipe(2), "whole", new RecordingListener());
+    var ear = new RecordingListener();
+    ear.endAfterStep = 8; // of 5 in each epoch: within the second epoch, after a saved step
     assertThrows(IllegalStateException.class, () -> run(richRecipe(2), "parts", ear));
-    var rest = new Ear();
+    var rest = new RecordingListener();
     resume(richRecipe(2), "parts", rest);
     assertEquals(1, rest.epochs.size());
     for (String file : List.of("last.safetensors", "best.safetensors")) {
@@ -173,16 +177,16 @@ class TrainerTest {
   }
 
   @Test
-  void anotherTrainingsStateIsRefused() throws IOException, InterruptedException {
-    run(recipe(1, 0.02), "run", new Ear());
+  void stateOfAnotherTrainingIsRejected() throws IOException, InterruptedException {
+    run(recipe(1, 0.02), "run", new RecordingListener());
     var e =
-        assertThrows(CheckpointException.class, () -> resume(recipe(1, 0.05), "run", new Ear()));
+        assertThrows(CheckpointException.class, () -> resume(recipe(1, 0.05), "run", new RecordingListener()));
     assertTrue(e.getMessage().contains("learning rate was 0.02, is 0.05"), e.getMessage());
   }
 
   @Test
-  void otherPreprocessingIsRefusedWithBothValues() throws IOException, InterruptedException {
-    run(recipe(1, 0.02), "run", new Ear());
+  void changedPreprocessingIsRejectedWithBothValues() throws IOException, InterruptedException {
+    run(recipe(1, 0.02), "run", new RecordingListener());
     var other =
         start()
             .withPreprocessing(
@@ -201,67 +205,67 @@ class TrainerTest {
   }
 
   @Test
-  void renamedAndChangedImagesOfTheSameNumberAreRefused() throws IOException, InterruptedException {
-    run(recipe(1, 0.02), "run", new Ear());
+  void renamedAndChangedImagesAreRejected() throws IOException, InterruptedException {
+    run(recipe(1, 0.02), "run", new RecordingListener());
     Path image = home.resolve("data/train/disc/0.png");
     Path renamed = Files.move(image, home.resolve("data/train/disc/zero.png"));
     assertTrue(refusal().contains("training images of class 'disc' was 24 (checksum"), refusal());
     Files.move(renamed, image);
     byte[] bytes = Files.readAllBytes(image);
     byte[] changed = bytes.clone();
-    changed[bytes.length - 20] ^= 1; // as many bytes
+    changed[bytes.length - 20] ^= 1; // the same size
     Files.write(image, changed);
     assertTrue(refusal().contains("training images of class 'disc' was 24 (checksum"), refusal());
     Files.write(image, bytes);
     Files.move(home.resolve("data/val/disc/0.png"), home.resolve("data/val/disc/zero.png"));
     assertTrue(refusal().contains("validation images of class 'disc'"), refusal());
     Files.move(home.resolve("data/val/disc/zero.png"), home.resolve("data/val/disc/0.png"));
-    // Where the folder lies does not matter.
+    // The location of the folder does not matter.
     Files.move(home.resolve("data"), home.resolve("moved"));
     Files.createSymbolicLink(home.resolve("data"), home.resolve("moved"));
-    resume(recipe(1, 0.02), "run", new Ear());
+    resume(recipe(1, 0.02), "run", new RecordingListener());
   }
 
   private String refusal() {
-    return assertThrows(CheckpointException.class, () -> resume(recipe(1, 0.02), "run", new Ear()))
+    return assertThrows(CheckpointException.class, () -> resume(recipe(1, 0.02), "run", new RecordingListener()))
         .getMessage();
   }
 
   @Test
-  void resumingWithMoreEpochsExtends() throws IOException, InterruptedException {
-    run(recipe(3, 0.02), "whole", new Ear());
-    run(recipe(2, 0.02), "parts", new Ear());
-    var ear = new Ear();
+  void resumingWithMoreEpochsExtendsTraining() throws IOException, InterruptedException {
+    run(recipe(3, 0.02), "whole", new RecordingListener());
+    run(recipe(2, 0.02), "parts", new RecordingListener());
+    var ear = new RecordingListener();
     resume(recipe(3, 0.02), "parts", ear);
     assertEquals(1, ear.epochs.size());
     assertEquals(2, ear.planned);
-    assertArrayEquals( // of a constant rate
+    assertArrayEquals( // with a constant rate
         Files.readAllBytes(home.resolve("whole/last.safetensors")),
         Files.readAllBytes(home.resolve("parts/last.safetensors")));
     var e =
         assertThrows(
-            IllegalArgumentException.class, () -> resume(recipe(1, 0.02), "parts", new Ear()));
+            IllegalArgumentException.class, () -> resume(recipe(1, 0.02), "parts", new RecordingListener()));
     assertTrue(e.getMessage().contains("3 epochs were begun already"), e.getMessage());
   }
 
   @Test
-  void aSecondTrainingInTheFolderIsRefused() throws IOException, InterruptedException {
+  void secondTrainingInSameFolderIsRejected() throws IOException, InterruptedException {
     var second = new ArrayList<String>();
     var ear =
-        new Ear() {
+        new RecordingListener() {
           @Override
           public void begin(Trainer.Start start) {
             var e =
-                assertThrows(IOException.class, () -> resume(recipe(1, 0.02), "run", new Ear()));
+                assertThrows(IOException.class, () -> resume(recipe(1, 0.02), "run", new RecordingListener()));
             second.add(String.valueOf(e.getMessage()));
           }
         };
     run(recipe(1, 0.02), "run", ear);
     assertTrue(second.getFirst().contains("another training is running"), second.toString());
-    resume(recipe(2, 0.02), "run", new Ear()); // the lock is gone
+    resume(recipe(2, 0.02), "run", new RecordingListener()); // the lock was released
   }
 
-  private void trainOnTinyImages(Recipe recipe, Ear ear) throws IOException, InterruptedException {
+  private void trainOnTinyImages(Recipe recipe, RecordingListener ear) throws IOException, InterruptedException {
     var preprocessing =
         new Preprocessing(
             4, 4, 4, Interpolation.BILINEAR, List.of(.5f, .5f, .5f), List.of(.3f, .3f, .3f));
@@ -271,14 +275,16 @@ class TrainerTest {
         .run(home.resolve("tiny"));
   }
 
-  /** PyTorch: "Expected more than 1 value per channel when training". */
+  /**
+   * PyTorch: "Expected more than 1 value per channel when training".
+   */
   @Test
-  void batchNormOfASingleValueIsRefusedBeforeTraining() throws IOException, InterruptedException {
+  void batchNormOfSingleValueIsRejectedBeforeTraining() throws IOException, InterruptedException {
     Recipe last = recipe(1, 0.02).toBuilder().batch(47).build(); // of 48
     Recipe parts = recipe(1, 0.02).toBuilder().batch(8).accumulate(8).build();
     for (Recipe each : List.of(last, parts)) {
       String message =
-          assertThrows(IllegalArgumentException.class, () -> trainOnTinyImages(each, new Ear()))
+          assertThrows(IllegalArgumentException.class, () -> trainOnTinyImages(each, new RecordingListener()))
               .getMessage();
       assertTrue(
           message.startsWith("batch norm 'layer3.0.bn1' expects more than 1 value per channel"),
@@ -286,16 +292,16 @@ class TrainerTest {
       assertTrue(message.contains("choose another batch size"), message);
       assertTrue(Files.notExists(home.resolve("tiny/state.safetensors")));
     }
-    trainOnTinyImages(last.toBuilder().frozenStatistics(true).build(), new Ear());
+    trainOnTinyImages(last.toBuilder().frozenStatistics(true).build(), new RecordingListener());
   }
 
   @Test
-  void anImageThatIsLeftAloneByUnreadableOnesIsLeftOut() throws IOException, InterruptedException {
+  void singleReadableImageOfMicroBatchIsSkipped() throws IOException, InterruptedException {
     for (int i = 0; i < 20; i++) {
       Files.writeString(home.resolve("data/train/disc/" + i + ".png"), "not an image");
       Files.writeString(home.resolve("data/train/square/" + i + ".png"), "not an image");
     }
-    var ear = new Ear();
+    var ear = new RecordingListener();
     trainOnTinyImages(recipe(3, 0.02).toBuilder().batch(6).build(), ear);
     assertEquals(3, ear.epochs.size());
     assertTrue(
@@ -304,13 +310,13 @@ class TrainerTest {
   }
 
   @Test
-  void aDivergedTrainingEndsAndKeepsTheEpochBefore() {
+  void divergedTrainingEndsAndKeepsPreviousEpoch() {
     Recipe recipe = // 0.1 in the first epoch, then 10
         recipe(3, 10).toBuilder()
             .schedule(new Schedule(Schedule.Kind.CONSTANT, 10, 3, 1, List.of()))
             .method(Optimizer.Method.AdamW.USUAL)
             .build();
-    var ear = new Ear();
+    var ear = new RecordingListener();
     var e = assertThrows(ArithmeticException.class, () -> run(recipe, "run", ear));
     assertTrue(e.getMessage().startsWith("diverged: the loss is "), e.getMessage());
     int done = ear.epochs.size();
@@ -323,9 +329,11 @@ class TrainerTest {
     assertTrue(Files.exists(home.resolve("run/last.safetensors")));
   }
 
-  /** Of ResNet-18 on 224×224 with a batch of 1,024, as of torchvision's second recipe. */
+  /**
+   * For ResNet-18 on 224×224 with a batch of 1,024, as in torchvision's second recipe.
+   */
   @Test
-  void theMicroBatchFollowsFromTheMemory() {
+  void microBatchSizeDependsOnMemory() {
     var spec = Architecture.named("resnet18");
     var start =
         new Model(
@@ -339,7 +347,7 @@ class TrainerTest {
       int found = Trainer.microBatch(start, recipe, 100_000, 1, 2, memory);
       assertTrue(found > before && found < 1024, gigabytes + " GB: " + found);
       before = found;
-      // At 64 GB one array is the limit: 8 GB of more than 20 MB each.
+      // At 64 GB the size of one array is the limit: 8 GB with more than 20 MB for each image.
       assertTrue(found < Math.min(memory, 8L << 30) / (20 << 20), gigabytes + " GB: " + found);
     }
     assertEquals(
@@ -354,22 +362,22 @@ class TrainerTest {
   }
 
   @Test
-  void anUnreadableImageIsSaidAndLeftOut() throws IOException, InterruptedException {
+  void unreadableImagesAreReportedAndSkipped() throws IOException, InterruptedException {
     Files.writeString(home.resolve("data/train/disc/broken.png"), "no image");
-    var ear = new Ear();
+    var ear = new RecordingListener();
     run(recipe(2, 0.02), "run", ear);
     assertEquals(2, ear.unreadable.size(), ear.unreadable.toString());
     assertTrue(ear.unreadable.getFirst().contains("broken.png"), ear.unreadable.getFirst());
   }
 
   @Test
-  void aLossThatIsNoNumberEndsIt() throws IOException {
-    var e = assertThrows(ArithmeticException.class, () -> run(recipe(4, 1e30), "run", new Ear()));
+  void nanLossEndsTraining() throws IOException {
+    var e = assertThrows(ArithmeticException.class, () -> run(recipe(4, 1e30), "run", new RecordingListener()));
     assertTrue(e.getMessage().contains("lower learning rate"), e.getMessage());
   }
 
   @Test
-  void whatIsFrozenStays() throws IOException, InterruptedException {
+  void frozenLayersAreUnchanged() throws IOException, InterruptedException {
     var data = Dataset.of(home.resolve("data"));
     Model start = start();
     Recipe recipe = recipe(1, 0.02).toBuilder().frozen(List.of("stem", "layer1.0.conv2")).build();
@@ -382,9 +390,11 @@ class TrainerTest {
     }
   }
 
-  /** What was learnt from the digits 0 to 5 helps with few examples of 6 to 9. */
+  /**
+   * Training on the digits 0 to 5 helps with few examples of 6 to 9.
+   */
   @Test
-  void fineTuningBeatsTrainingFromScratch() throws IOException, InterruptedException {
+  void fineTuningIsBetterThanTrainingFromScratch() throws IOException, InterruptedException {
     Dataset before = some(0, 6, Integer.MAX_VALUE);
     Dataset after = some(6, 10, 2);
     assertEquals(8, after.train().size());
@@ -417,7 +427,7 @@ class TrainerTest {
             after,
             few,
             "fresh");
-    // Measured: 0.79 beside 0.45; other processors round otherwise and end elsewhere.
+    // Measured: 0.79 compared with 0.45; other processors round differently.
     assertTrue(tuned > fresh + 0.15, tuned + " beside " + fresh);
   }
 
@@ -431,7 +441,9 @@ class TrainerTest {
     return Evaluation.of(train(start, data, recipe, name).last(), data.val()).accuracy();
   }
 
-  /** The embedded digits from one to another, as many of each to learn from. */
+  /**
+   * Some of the embedded digits, with the same number of each for training.
+   */
   private static Dataset some(int from, int end, int each) throws IOException {
     Dataset all = Dataset.digits();
     var train = new ArrayList<Dataset.Example>();
@@ -455,7 +467,7 @@ class TrainerTest {
   }
 
   @Test
-  void foldersThatTeachNothingAreRefused() throws IOException {
+  void foldersWithoutTrainingImagesAreRejected() throws IOException {
     Files.createDirectories(home.resolve("data/train/empty"));
     assertTrue(failure().contains("empty: has no images"), failure());
     Files.delete(home.resolve("data/train/empty"));
@@ -468,7 +480,7 @@ class TrainerTest {
   }
 
   @Test
-  void aPartOfEachClassIsHeldOut() throws IOException {
+  void fractionOfEachClassIsHeldOut() throws IOException {
     var split = Dataset.of(home.resolve("data/train"), 0.25, 7);
     assertEquals(36, split.train().size());
     assertEquals(12, split.val().size());

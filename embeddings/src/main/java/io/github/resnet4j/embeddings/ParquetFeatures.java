@@ -49,7 +49,7 @@ public final class ParquetFeatures implements AutoCloseable {
   public ParquetFeatures(Path file, Map<String, String> metadata) throws IOException {
     this.file = new AtomicFile(file);
     this.writer =
-        new Builder(new LocalOutputFile(this.file.part()), metadata)
+        new Builder(new LocalOutputFile(this.file.temporaryFile()), metadata)
             .withConf(new PlainParquetConfiguration())
             .withCompressionCodec(CompressionCodecName.UNCOMPRESSED)
             .withWriteMode(ParquetFileWriter.Mode.OVERWRITE)

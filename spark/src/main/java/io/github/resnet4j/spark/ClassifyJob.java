@@ -62,7 +62,7 @@ public record ClassifyJob(
     long maxPixels) {
   /** The images' endings, each letter in both cases: {@code *.{[pP][nN][gG],…}}. */
   private static final String IMAGES =
-      ImageDecoder.ENDINGS.stream()
+      ImageDecoder.EXTENSIONS.stream()
           .map(ClassifyJob::inBothCases)
           .collect(Collectors.joining(",", "*.{", "}"));
 

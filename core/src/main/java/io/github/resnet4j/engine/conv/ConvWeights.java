@@ -4,55 +4,58 @@ import io.github.resnet4j.engine.graph.Convolution;
 import io.github.resnet4j.nn.Layer.Conv2d;
 
 /**
- * The weights of a convolution that is trained: they stay in the order in which the forward pass
- * reads them, and so do their gradients and whatever an optimizer keeps for each.
+ * The weights of a convolution in training. They stay in the order in which the forward pass reads
+ * them, and so do their gradients and the optimizer's state.
  */
 public final class ConvWeights {
   public final Conv2d layer;
   public final DirectWeights direct;
 
-  /** Channels that a word of a row belongs to in turn, or 0 where runs are not rows. */
+  /** The number of input channels of a row segment, or 0 if segments are not rows. */
   private final int rowChannels;
 
   public ConvWeights(Convolution conv, DirectWeights direct) {
     this.layer = conv.layer();
     this.direct = direct;
-    this.rowChannels = Runs.areRows(conv) ? conv.in().block() : 0;
+    this.rowChannels = WindowSegments.areRows(conv) ? conv.in().block() : 0;
   }
 
-  /** True where a run is a row of the window with all its channels. */
+  /** Whether a segment is a row of the window with all its channels. */
   public boolean readsRows() {
     return rowChannels > 0;
   }
 
-  /** Positions of the window. */
+  /** The number of positions in the window. */
   public int taps() {
     return layer.kernel() * layer.kernel();
   }
 
-  /** How often a run's channels come again: at each position of the window. */
-  public int runsPerStep() {
+  /**
+   * How many segments have the same channels: one for each position of the window, or for each of
+   * its rows.
+   */
+  public int segmentsPerStep() {
     return readsRows() ? layer.kernel() : taps();
   }
 
-  /** Where the weight lies that leads from channel c at a position of the window to output o. */
+  /** The index of the weight from input channel c at a window position to output channel o. */
   public int index(int o, int c, int tap) {
     int b = o / direct.channels();
-    int run;
+    int segment;
     int word;
     if (readsRows()) {
-      run = tap / layer.kernel();
+      segment = tap / layer.kernel();
       word = tap % layer.kernel() * rowChannels + c;
     } else {
-      run = c / direct.run() * taps() + tap - direct.blocks()[b].firstRun();
-      word = c % direct.run();
+      segment = c / direct.segment() * taps() + tap - direct.blocks()[b].firstSegment();
+      word = c % direct.segment();
     }
     return direct.blocks()[b].at()
-        + (run * direct.run() + word) * direct.channels()
+        + (segment * direct.segment() + word) * direct.channels()
         + o % direct.channels();
   }
 
-  /** Copies {@code [O, C/groups, K, K]} to where the weights lie in an array like theirs. */
+  /** Copies {@code [O, C/groups, K, K]} into an array in the order of the weights. */
   public void scatter(float[] weights, float[] to) {
     int i = 0;
     int inputs = layer.inChannels() / layer.groups();
@@ -66,7 +69,7 @@ public final class ConvWeights {
     }
   }
 
-  /** Copies from an array like the weights' to {@code [O, C/groups, K, K]}. */
+  /** Copies from an array in the order of the weights to {@code [O, C/groups, K, K]}. */
   public float[] gather(float[] from) {
     int i = 0;
     int inputs = layer.inChannels() / layer.groups();

@@ -1,10 +1,10 @@
 package io.github.resnet4j.engine.conv;
 
 import io.github.resnet4j.engine.graph.Activation;
-import io.github.resnet4j.engine.graph.Cache;
 import io.github.resnet4j.engine.graph.Convolution;
+import io.github.resnet4j.engine.graph.L2Cache;
 import io.github.resnet4j.engine.graph.Layout;
-import io.github.resnet4j.engine.step.Frame;
+import io.github.resnet4j.engine.step.ExecutionContext;
 import io.github.resnet4j.engine.step.Operands;
 import io.github.resnet4j.engine.step.Step;
 import io.github.resnet4j.kernel.ConvTile;
@@ -17,29 +17,32 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * Convolution as the sum it is defined by: for every tile of output pixels and every block of
- * output channels one micro-kernel call over all taps of the window. A 1×1 window makes it a matrix
- * product, and then the pixels of an image are one long row.
+ * Direct convolution: for every tile of output pixels and every block of output channels one
+ * micro-kernel call over all taps of the window. With a 1×1 window it is a matrix product, and the
+ * pixels of an image form one long row.
  */
 public final class DirectConv implements Step {
   private final Convolution conv;
   private final Operands operands;
   private final DirectWeights weights;
 
-  /** Tiles of one image. */
+  /** The tiles of one image. */
   private final TileSchedule schedule;
 
   private final int allTiles;
 
-  /** Floats of the largest block of weights. */
+  /** The number of floats of the largest block of weights. */
   private final int panel;
 
-  /** How much is done for one block of output channels before the next one's turn. */
+  /**
+   * The number of tiles and images that are computed for one block of output channels before the
+   * next block.
+   */
   private final int groupTiles;
 
   private final int groupImages;
 
-  /** What is added up, for each block of output channels. */
+  /** The reduction of each block of output channels. */
   private final ConvTile.Reduction[] sums;
 
   public DirectConv(Convolution conv, Operands operands, DirectWeights weights, Kernels kernels) {
@@ -50,7 +53,10 @@ public final class DirectConv implements Step {
         new TileSchedule(
             tiles(conv, kernels),
             pixels -> shape(conv, weights, pixels, kernels),
-            Ints.of(conv.isInterleaved() ? NarrowGroups.runs(conv, kernels) : Runs.of(conv)),
+            Ints.of(
+                conv.isInterleaved()
+                    ? NarrowGroups.segments(conv, kernels)
+                    : WindowSegments.of(conv)),
             kernels);
     allTiles = schedule.tiles();
     sums = new ConvTile.Reduction[weights.blocks().length];
@@ -59,24 +65,24 @@ public final class DirectConv implements Step {
         b -> {
           DirectWeights.Block block = weights.blocks()[b];
           return new ConvTile.Reduction(
-              block.firstRun(),
-              block.endRun(),
+              block.firstSegment(),
+              block.endSegment(),
               weights.biasAt() + block.channel() * weights.constants());
         });
-    // What a group reads stays in the cache while all blocks of output channels pass over it.
+    // The input of a group stays in the cache while all blocks of output channels use it.
     panel = weights.panel();
-    long room =
-        Math.max(Cache.BYTES / 4, Cache.BYTES - Cache.BYTES / 8 - (long) panel * Float.BYTES);
+    long cacheWords =
+        Math.max(L2Cache.BYTES / 4, L2Cache.BYTES - L2Cache.BYTES / 8 - (long) panel * Float.BYTES);
     long image = (long) conv.in().imageSize() * Float.BYTES;
-    groupImages = (int) Math.max(1, room / image);
-    groupTiles = (int) Math.clamp(room * allTiles / image, 1, allTiles);
+    groupImages = (int) Math.max(1, cacheWords / image);
+    groupTiles = (int) Math.clamp(cacheWords * allTiles / image, 1, allTiles);
   }
 
   private static ConvTile.Shape shape(
       Convolution conv, DirectWeights weights, int pixels, Kernels kernels) {
     Layout residual = conv.residual();
     int pixelStride = conv.layer().stride() * conv.in().block();
-    var in = new ConvTile.Input(conv.in().format(), pixelStride, weights.run());
+    var in = new ConvTile.Input(conv.in().format(), pixelStride, weights.segment());
     var out =
         new ConvTile.Output(
             conv.out().format(),
@@ -114,7 +120,7 @@ public final class DirectConv implements Step {
     return tiles;
   }
 
-  /** How a convolution's weights are packed. */
+  /** The packing of a convolution's weights. */
   public static Packing<DirectWeights> packing(Convolution conv, Kernels kernels) {
     return conv.isInterleaved()
         ? NarrowGroups.packing(conv, kernels)
@@ -146,9 +152,9 @@ public final class DirectConv implements Step {
   }
 
   @Override
-  public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+  public void run(ExecutionContext context, int first, int count, int phase, int part, int parts) {
     int blocks = sums.length;
-    // Where weights are few, a part stays with the rows that it wrote itself in the step before.
+    // If there are few weights, a part computes the rows whose input it wrote in the step before.
     boolean splitChannels =
         blocks % parts == 0
             && (long) panel * blocks > conv.in().imageSize() + conv.out().imageSize();
@@ -158,7 +164,7 @@ public final class DirectConv implements Step {
     int endTile = splitChannels ? allTiles : allTiles * (part + 1) / parts;
     if (part == 0) {
       for (int n = first; n < first + count; n++) {
-        operands.out().clearBorder(frame.arena(), n);
+        operands.out().clearBorder(context.arena(), n);
       }
     }
     for (int n = first; n < first + count; n += groupImages) {
@@ -167,14 +173,14 @@ public final class DirectConv implements Step {
         int groupEnd = Math.min(endTile, t + groupTiles);
         for (int b = firstBlock; b < endBlock; b++) {
           for (int i = n; i < endImage; i++) {
-            group(frame.memory(), i, b, t, groupEnd);
+            group(context.memory(), i, b, t, groupEnd);
           }
         }
       }
     }
   }
 
-  /** Some tiles of one image, for one block of output channels. */
+  /** Computes some tiles of one image for one block of output channels. */
   private void group(Floats arena, int n, int b, int firstTile, int endTile) {
     DirectWeights.Block block = weights.blocks()[b];
     schedule.run(

@@ -14,8 +14,8 @@ import java.util.Arrays;
 
 /**
  * Packs the weights of a {@link DirectConv}. In a grouped convolution a block of output channels
- * reads the runs of its own groups only; where a run holds channels of other groups, their weights
- * are zero.
+ * reads only the segments of its own groups; weights for channels of other groups in a segment are
+ * zero.
  */
 final class DirectPacking implements Packing<DirectWeights> {
   private final Convolution conv;
@@ -23,17 +23,17 @@ final class DirectPacking implements Packing<DirectWeights> {
   private final Kernels kernels;
   private final Format format;
 
-  /** Whether a run is a row of the window. */
+  /** Whether a segment is a row of the window. */
   private final boolean rows;
 
-  private final int run;
+  private final int segment;
   private final int channels;
   private final int constants;
 
-  /** Blocks of output channels, as if the weights began at 0. */
+  /** The blocks of output channels, with indices relative to the first weight. */
   private final DirectWeights.Block[] blocks;
 
-  /** Floats of all weights. */
+  /** The number of floats of all weights. */
   private final int weights;
 
   DirectPacking(Convolution conv, Kernels kernels) {
@@ -41,16 +41,16 @@ final class DirectPacking implements Packing<DirectWeights> {
     this.layer = conv.layer();
     this.kernels = kernels;
     this.format = conv.in().format();
-    this.rows = Runs.areRows(conv);
-    this.run = Runs.words(conv);
+    this.rows = WindowSegments.areRows(conv);
+    this.segment = WindowSegments.words(conv);
     this.channels = Tiling.of(conv, kernels).channels();
     this.constants = ConvTile.Shape.constants(format);
     this.blocks = new DirectWeights.Block[conv.out().paddedChannels() / channels];
     int size = 0;
     for (int b = 0; b < blocks.length; b++) {
       blocks[b] = block(b, size);
-      int runs = blocks[b].endRun() - blocks[b].firstRun();
-      size = Math.addExact(size, Math.multiplyExact(runs * run, channels));
+      int segments = blocks[b].endSegment() - blocks[b].firstSegment();
+      size = Math.addExact(size, Math.multiplyExact(segments * segment, channels));
     }
     this.weights = size;
   }
@@ -65,10 +65,10 @@ final class DirectPacking implements Packing<DirectWeights> {
     int firstGroup = Math.min(b * channels / groupOutputs, layer.groups() - 1);
     int lastGroup = Math.max(firstGroup, lastOutput / groupOutputs);
     int groupInputs = layer.inChannels() / layer.groups();
-    int runChannels = run * format.perWord();
+    int segmentChannels = segment * format.perWord();
     return new DirectWeights.Block(
-        firstGroup * groupInputs / runChannels * k * k,
-        Math.ceilDiv((lastGroup + 1) * groupInputs, runChannels) * k * k,
+        firstGroup * groupInputs / segmentChannels * k * k,
+        Math.ceilDiv((lastGroup + 1) * groupInputs, segmentChannels) * k * k,
         at,
         b * channels);
   }
@@ -91,8 +91,8 @@ final class DirectPacking implements Packing<DirectWeights> {
         placed,
         b ->
             new DirectWeights.Block(
-                blocks[b].firstRun(),
-                blocks[b].endRun(),
+                blocks[b].firstSegment(),
+                blocks[b].endSegment(),
                 start + blocks[b].at(),
                 blocks[b].channel()));
     int biasAt = start + weights;
@@ -112,10 +112,13 @@ final class DirectPacking implements Packing<DirectWeights> {
         place(ofOutput, o, order, placed[b], data.values());
       }
     }
-    return new DirectWeights(data, channels, run, placed, biasAt, constants);
+    return new DirectWeights(data, channels, segment, placed, biasAt, constants);
   }
 
-  /** Whether every weight is a float, and every row of weights a row of the layer's. */
+  /**
+   * Whether every weight is a float, and every row of packed weights is a row of the layer's
+   * weights.
+   */
   private boolean isRegular() {
     Layout in = conv.in();
     Layout out = conv.out();
@@ -138,22 +141,22 @@ final class DirectPacking implements Packing<DirectWeights> {
     }
   }
 
-  /** Which of an output's weights {@code [C, K, K]} each word of its runs is. */
+  /** For each word of an output channel's segments the index of its weight in {@code [C, K, K]}. */
   private int[] indices(int[] order) {
     int k = layer.kernel();
     int[] indices = new int[layer.inChannels() * k * k];
     for (int i = 0; i < indices.length; i++) {
-      int r = i / run;
-      int word = i % run;
+      int r = i / segment;
+      int word = i % segment;
       indices[i] =
           rows
               ? (word % layer.inChannels() * k + r) * k + word / layer.inChannels()
-              : order[r / (k * k) * run + word] * k * k + r % (k * k);
+              : order[r / (k * k) * segment + word] * k * k + r % (k * k);
     }
     return indices;
   }
 
-  /** Writes the weights of one output, word by word. */
+  /** Writes the weights of one output channel, word by word. */
   private void place(
       OutputWeights weightsOf, int o, int[] order, DirectWeights.Block block, float[] data) {
     int taps = layer.kernel() * layer.kernel();
@@ -161,11 +164,11 @@ final class DirectPacking implements Packing<DirectWeights> {
     int firstInput = o / (layer.outChannels() / layer.groups()) * groupInputs;
     int inBlock = conv.in().block();
     int place = block.at() + conv.out().position(o) % channels;
-    for (int r = block.firstRun(); r < block.endRun(); r++) {
+    for (int r = block.firstSegment(); r < block.endSegment(); r++) {
       int tap = rows ? r * layer.kernel() : r % taps;
-      int c = rows ? 0 : r / taps * run * format.perWord();
-      for (int i = 0; i < run; i++, place += channels) {
-        // A row of the window goes on to the next tap when all channels have had a turn.
+      int c = rows ? 0 : r / taps * segment * format.perWord();
+      for (int i = 0; i < segment; i++, place += channels) {
+        // In a row of the window the next tap follows after the last channel.
         int word = rows ? i % inBlock : i;
         data[place] =
             weightsOf.word(

@@ -4,38 +4,39 @@ import io.github.resnet4j.kernel.Floats;
 
 /**
  * A convolution's weights in the order in which the micro-kernel reads them: for each block of
- * output channels, for each run, for each float of a run, one row of weights; then the bias.
+ * output channels, for each segment, for each word of a segment, one row of weights; then the
+ * biases.
  *
- * @param channels output channels of a block
- * @param run words of a run
- * @param blocks of output channels
- * @param biasAt where the bias of the first output channel lies
- * @param constants floats that belong to an output channel beside its weights
+ * @param channels the number of output channels of a block
+ * @param segment the number of words of a segment
+ * @param blocks the blocks of output channels
+ * @param biasAt the index of the first output channel's bias
+ * @param constants the number of floats stored for an output channel beside its weights
  */
 @SuppressWarnings("ArrayRecordComponent")
 public record DirectWeights(
-    Floats data, int channels, int run, Block[] blocks, int biasAt, int constants) {
+    Floats data, int channels, int segment, Block[] blocks, int biasAt, int constants) {
   /**
    * A block of output channels.
    *
-   * @param firstRun in the list of all runs
-   * @param endRun the index after the last run
-   * @param at where the weights begin
-   * @param channel the first output channel's position
+   * @param firstSegment the index of the first segment in the list of all segments
+   * @param endSegment the index after the last segment
+   * @param at the index of the first weight
+   * @param channel the position of the first output channel
    */
-  public record Block(int firstRun, int endRun, int at, int channel) {}
+  public record Block(int firstSegment, int endSegment, int at, int channel) {}
 
-  /** Floats of the largest block. */
+  /** The number of floats of the largest block. */
   int panel() {
-    int most = 0;
+    int max = 0;
     for (Block block : blocks) {
-      most = Math.max(most, (block.endRun - block.firstRun) * run * channels);
+      max = Math.max(max, (block.endSegment - block.firstSegment) * segment * channels);
     }
-    return most;
+    return max;
   }
 
-  /** The same weights with a bias that lies elsewhere. */
+  /** The same weights with a bias at another index. */
   public DirectWeights withBiasAt(int place) {
-    return new DirectWeights(data, channels, run, blocks, place, constants);
+    return new DirectWeights(data, channels, segment, blocks, place, constants);
   }
 }

@@ -8,17 +8,17 @@ import io.github.resnet4j.nn.StateDict;
 import java.util.Arrays;
 
 /**
- * A convolution's weights and bias with its batch norm folded in; what the weights are multiplied
- * by and the bias are calculated in double precision and rounded once.
+ * A convolution's weights and bias with its batch norm folded in. The factor of the weights and the
+ * bias are computed in double precision and rounded once.
  *
- * @param weights as the layer has them, {@code [O, C/groups, K, K]}; rounded to bfloat16 where the
- *     input's numbers are
- * @param scale what batch norm makes of them, {@code [O]}
- * @param bias what batch norm adds, {@code [O]}
+ * @param weights the layer's weights, {@code [O, C/groups, K, K]}; rounded to bfloat16 if the
+ *     input's format is
+ * @param scale the factor from batch norm, {@code [O]}
+ * @param bias the bias from batch norm, {@code [O]}
  */
 @SuppressWarnings("ArrayRecordComponent")
 record FoldedWeights(float[] weights, float[] scale, float[] bias) {
-  /** Without batch norm, the weights are as they are. */
+  /** Without batch norm the weights are unchanged. */
   static FoldedWeights of(Convolution conv, StateDict state) {
     float[] weights = state.get(conv.layer().weight().name()).data();
     int outputs = conv.layer().outChannels();
@@ -29,8 +29,8 @@ record FoldedWeights(float[] weights, float[] scale, float[] bias) {
           isRounded(format) ? rounded(weights, ones) : weights, ones, new float[outputs]);
     }
     FoldedNorm folded = FoldedNorm.of(conv.norm(), state);
-    // Where the output's numbers are whole, one of them means so much.
-    double one = format.isWhole() ? 1 : conv.out().scale();
+    // The real value of 1 if the output's values are integers.
+    double one = format.isInteger() ? 1 : conv.out().scale();
     float[] bias = new float[outputs];
     float[] scale = new float[outputs];
     for (int o = 0; o < outputs; o++) {
@@ -61,12 +61,12 @@ record FoldedWeights(float[] weights, float[] scale, float[] bias) {
     return ones;
   }
 
-  /** The weight at an index of {@code [O, C/groups, K, K]}, which belongs to output o. */
+  /** The folded weight of output channel o at an index of {@code [O, C/groups, K, K]}. */
   float weight(int o, int index) {
     return weights[index] * scale[o];
   }
 
-  /** The largest weight of an output. */
+  /** The largest magnitude of an output channel's weights. */
   float largest(int o) {
     int each = weights.length / scale.length;
     float largest = 0;

@@ -2,7 +2,7 @@ package io.github.resnet4j.engine.conv;
 
 import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.graph.Layout;
-import io.github.resnet4j.engine.step.Frame;
+import io.github.resnet4j.engine.step.ExecutionContext;
 import io.github.resnet4j.engine.step.Step;
 import io.github.resnet4j.kernel.ConvKernels;
 import io.github.resnet4j.kernel.ConvTile;
@@ -21,8 +21,8 @@ public final class Head implements Step {
   private final Activation in;
   private final Activation out;
   private final Weights weights;
-  private final ConvTile[] tiles; // by images
-  private final ConvTile.Reduction[] sums; // by blocks of outputs
+  private final ConvTile[] tiles; // by number of images
+  private final ConvTile.Reduction[] sums; // by blocks of output channels
 
   /** {@code [block of outputs][input][channels]}, then the bias. */
   public record Weights(Floats data, int channels, int at, int biasAt) {}
@@ -32,7 +32,7 @@ public final class Head implements Step {
     this.in = in;
     this.out = out;
     this.weights = weights;
-    Ints runs = Ints.of(IntStream.range(0, in.blocks()).map(b -> b * in.block()).toArray());
+    Ints segments = Ints.of(IntStream.range(0, in.blocks()).map(b -> b * in.block()).toArray());
     this.tiles =
         new ConvTile
             [Math.min(
@@ -50,15 +50,16 @@ public final class Head implements Step {
                       new ConvTile.Input(Format.FP32, in.layout().imageSize(), in.block()),
                       new ConvTile.Output(Format.FP32, out.layout().imageSize(), null, false)),
                   ConvTile.Tiles.ONE,
-                  runs);
+                  segments);
     }
     this.sums = new ConvTile.Reduction[out.layout().paddedChannels() / weights.channels];
     Arrays.setAll(
-        sums, b -> new ConvTile.Reduction(0, runs.size(), weights.biasAt + b * weights.channels));
+        sums,
+        b -> new ConvTile.Reduction(0, segments.size(), weights.biasAt + b * weights.channels));
   }
 
   public static Packing<Weights> packing(Linear layer, Layout in, Layout out, Kernels kernels) {
-    int channels = Math.min(out.block(), kernels.mostVectors() * kernels.lanes());
+    int channels = Math.min(out.block(), kernels.maxVectors() * kernels.lanes());
     int inputs = in.paddedChannels();
     int size = Math.multiplyExact(inputs, out.paddedChannels());
     return new Packing<>() {
@@ -121,13 +122,13 @@ public final class Head implements Step {
   }
 
   @Override
-  public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+  public void run(ExecutionContext context, int first, int count, int phase, int part, int parts) {
     int blocks = sums.length;
-    int most = tiles.length - 1;
+    int max = tiles.length - 1;
     for (int b = blocks * part / parts; b < blocks * (part + 1) / parts; b++) {
-      for (int n = 0; n < count; n += most) {
-        tiles[Math.min(most, count - n)].run(
-            frame.memory(),
+      for (int n = 0; n < count; n += max) {
+        tiles[Math.min(max, count - n)].run(
+            context.memory(),
             0,
             1,
             in.image(first + n),

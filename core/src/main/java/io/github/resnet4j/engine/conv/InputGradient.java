@@ -17,11 +17,12 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The gradient of a convolution's input: a convolution of the output's gradient with the window
- * turned round, inputs and outputs exchanged. With a stride it falls apart into as many as there
- * are positions between strides ({@code stride²}), each with the weights that meet there.
+ * rotated by 180°, inputs and outputs exchanged. With a stride it consists of {@code stride²}
+ * convolutions, one for each position modulo the stride, each with the weights that contribute to
+ * that position.
  */
 public final class InputGradient {
-  /** Where the weights begin in the scratch for {@link #run}. */
+  /** The index of the first weight in the scratch array for {@link #run}. */
   public static final int START = ArenaPlanner.ALIGNMENT;
 
   private final ConvWeights weights;
@@ -30,19 +31,19 @@ public final class InputGradient {
   private final boolean add;
   private final Kernels kernels;
   private final int channels;
-  private final int run;
+  private final int segment;
   private final int tiles;
   private final int scratchSize;
   private final Floats ones;
   private final Phase[] phases;
 
   /**
-   * The input's pixels at one position between strides.
+   * The input's pixels at one position modulo the stride.
    *
-   * @param taps positions of the window that meet there, by ascending place of what they read
-   * @param sums the runs of each block of input channels
-   * @param at where each block's weights begin in the scratch
-   * @param gather in a dense convolution, brings weights into this order
+   * @param taps the window positions that contribute, in the order of the addresses that they read
+   * @param sums the segments of each block of input channels
+   * @param at the index of each block's weights in the scratch array
+   * @param gather for a dense convolution, copies weights into this order
    */
   private record Phase(
       int[] taps,
@@ -50,16 +51,16 @@ public final class InputGradient {
       ConvTile.Reduction[] sums,
       int[] at,
       @Nullable Gather gather) {
-    /** Words of a block's weights. */
-    int size(int b, int wordsOfRun) {
-      return (sums[b].endRun() - sums[b].firstRun()) * wordsOfRun;
+    /** The number of words of a block's weights. */
+    int size(int b, int segmentWords) {
+      return (sums[b].endSegment() - sums[b].firstSegment()) * segmentWords;
     }
   }
 
   /**
-   * @param gradient of the convolution's result, with its border
-   * @param to the gradient of its input
-   * @param add whether it is added to what is there
+   * @param gradient the layout of the gradient of the convolution's result, with its border
+   * @param to the layout of the gradient of its input
+   * @param add whether the result is added to the existing gradient
    */
   public InputGradient(
       ConvWeights weights, Layout gradient, Layout to, boolean add, Kernels kernels) {
@@ -70,19 +71,19 @@ public final class InputGradient {
     this.kernels = kernels;
     Conv2d layer = weights.layer;
     int s = layer.stride();
-    int most = to.blockChannels();
+    int max = to.blockChannels();
     int groupOutputs = layer.outChannels() / layer.groups();
-    int runs = gradient.block();
+    int segments = gradient.block();
     if (layer.groups() > 1) {
-      runs = 16;
-      while (2 * runs <= gradient.block() && groupOutputs % (2 * runs) == 0) {
-        runs *= 2;
+      segments = 16;
+      while (2 * segments <= gradient.block() && groupOutputs % (2 * segments) == 0) {
+        segments *= 2;
       }
-      most = Math.min(most, Math.max(16, runs));
+      max = Math.min(max, Math.max(16, segments));
     }
-    this.run = runs;
+    this.segment = segments;
     int widest = Math.ceilDiv(to.width(), s);
-    Tiling tiling = Tiling.of(widest, most, kernels);
+    Tiling tiling = Tiling.of(widest, max, kernels);
     this.channels = tiling.channels();
     this.tiles = to.paddedChannels() / channels;
     float[] factors = new float[to.paddedChannels()];
@@ -95,7 +96,7 @@ public final class InputGradient {
         Phase phase = phase(py, px, tiling, size);
         all.add(phase);
         for (int b = 0; b < tiles; b++) {
-          size += phase.size(b, run * channels);
+          size += phase.size(b, segment * channels);
         }
       }
     }
@@ -103,7 +104,7 @@ public final class InputGradient {
     this.scratchSize = size;
   }
 
-  /** How much border around the gradient is read. */
+  /** The border of the gradient that is read. */
   public static Border border(Conv2d layer, Layout gradient, Layout to) {
     int s = layer.stride();
     int before = 0;
@@ -140,10 +141,10 @@ public final class InputGradient {
       }
     }
     int words = gradient.blocks() * gradient.block();
-    int[] runs = new int[words / run * taps.size()];
-    for (int r = 0; r < runs.length; r++) {
-      int word = r / taps.size() * run;
-      runs[r] =
+    int[] segments = new int[words / segment * taps.size()];
+    for (int r = 0; r < segments.length; r++) {
+      int word = r / taps.size() * segment;
+      segments[r] =
           word / gradient.block() * gradient.plane()
               + word % gradient.block()
               + places.get(r % taps.size());
@@ -157,36 +158,37 @@ public final class InputGradient {
       int lastInput = Math.min(layer.inChannels(), (b + 1) * channels) - 1;
       int firstGroup = Math.min(b * channels / groupInputs, layer.groups() - 1);
       int lastGroup = Math.max(firstGroup, lastInput / groupInputs);
-      int firstRun = firstGroup * groupOutputs / run * taps.size();
-      int endRun = Math.ceilDiv((lastGroup + 1) * groupOutputs, run) * taps.size();
-      sums[b] = new ConvTile.Reduction(firstRun, endRun, START);
+      int firstSegment = firstGroup * groupOutputs / segment * taps.size();
+      int endSegment = Math.ceilDiv((lastGroup + 1) * groupOutputs, segment) * taps.size();
+      sums[b] = new ConvTile.Reduction(firstSegment, endSegment, START);
       at[b] = size;
-      size += (endRun - firstRun) * run * channels;
+      size += (endSegment - firstSegment) * segment * channels;
     }
     Gather gather = null;
     if (layer.groups() == 1) {
-      int[] from = new int[runs.length * run];
+      int[] from = new int[segments.length * segment];
       for (int i = 0; i < from.length; i++) {
-        int r = i / run;
-        int o = r / taps.size() * run + i % run;
+        int r = i / segment;
+        int o = r / taps.size() * segment + i % segment;
         from[i] = weights.index(o, 0, taps.get(r % taps.size())) - weights.index(0, 0, 0);
       }
-      if (channels > weights.direct.run()) {
-        throw new IllegalStateException("a block of %d is wider than a run".formatted(channels));
+      if (channels > weights.direct.segment()) {
+        throw new IllegalStateException(
+            "a block of %d channels is wider than a segment".formatted(channels));
       }
-      // Neighbouring input channels of a run are one row of output channels apart.
+      // Consecutive input channels of a segment are one row of output channels apart.
       gather = kernels.conv().gather(Ints.of(from), weights.direct.channels(), channels);
     }
     return new Phase(
         taps.stream().mapToInt(Integer::intValue).toArray(),
-        tiles(py, px, tiling, Ints.of(runs)),
+        tiles(py, px, tiling, Ints.of(segments)),
         sums,
         at,
         gather);
   }
 
-  /** The tiles of an image's pixels at one position between strides. */
-  private TileSchedule tiles(int py, int px, Tiling tiling, Ints runs) {
+  /** The tiles of an image's pixels at one position modulo the stride. */
+  private TileSchedule tiles(int py, int px, Tiling tiling, Ints segments) {
     int s = weights.layer.stride();
     int height = Math.ceilDiv(to.height() - py, s);
     int width = Math.ceilDiv(to.width() - px, s);
@@ -208,38 +210,38 @@ public final class InputGradient {
                 out));
       }
     }
-    var input = new ConvTile.Input(Format.FP32, gradient.block(), run);
+    var input = new ConvTile.Input(Format.FP32, gradient.block(), segment);
     var output = new ConvTile.Output(Format.FP32, s * to.block(), add ? Format.FP32 : null, false);
     return new TileSchedule(
-        all, pixels -> new ConvTile.Shape(pixels, channels, input, output), runs, kernels);
+        all, pixels -> new ConvTile.Shape(pixels, channels, input, output), segments, kernels);
   }
 
-  /** Floats of the scratch that holds the weights in this order. */
+  /** The number of floats of the scratch array for the weights in this order. */
   public int scratchSize() {
     return scratchSize;
   }
 
-  /** How many parts {@link #prepare} has. */
+  /** The number of blocks that {@link #prepare} processes. */
   public int parts() {
     return tiles;
   }
 
-  /** Where the rows of a block of input channels begin in the scratch; with stride 1. */
+  /** The index in the scratch array of the rows of a block of input channels; for stride 1. */
   public int at(int start, int b) {
     return start + phases[0].at[b];
   }
 
-  /** Input channels of a block. */
+  /** The number of input channels of a block. */
   public int channels() {
     return channels;
   }
 
-  /** Output channels of a run. */
-  public int run() {
-    return run;
+  /** The number of output channels of a segment. */
+  public int segment() {
+    return segment;
   }
 
-  /** Brings the weights that lead to one block of input channels into this order. */
+  /** Copies the weights of one block of input channels into this order. */
   public void prepare(Floats scratch, int start, int b) {
     Conv2d layer = weights.layer;
     float[] values = scratch.values();
@@ -250,15 +252,15 @@ public final class InputGradient {
         phase.gather.run(weights.direct.data(), first, ones, 0, scratch, at);
         continue;
       }
-      Arrays.fill(values, at, at + phase.size(b, run * channels), 0);
+      Arrays.fill(values, at, at + phase.size(b, segment * channels), 0);
       int inputs = layer.inChannels() / layer.groups();
       int outputs = layer.outChannels() / layer.groups();
       for (int i = 0; i < channels && b * channels + i < layer.inChannels(); i++) {
         int c = b * channels + i;
         for (int o = c / inputs * outputs; o < (c / inputs + 1) * outputs; o++) {
           for (int t = 0; t < phase.taps.length; t++) {
-            int r = o / run * phase.taps.length + t - phase.sums[b].firstRun();
-            values[at + (r * run + o % run) * channels + i] =
+            int r = o / segment * phase.taps.length + t - phase.sums[b].firstSegment();
+            values[at + (r * segment + o % segment) * channels + i] =
                 weights.direct.data().values()[weights.index(o, c, phase.taps[t])];
           }
         }
@@ -268,7 +270,7 @@ public final class InputGradient {
   }
 
   /**
-   * Computes some images, with weights that were prepared at {@link #START}.
+   * Computes some images, with weights prepared at {@link #START}.
    *
    * @param from the gradient of the convolution's result
    * @param result the gradient of its input

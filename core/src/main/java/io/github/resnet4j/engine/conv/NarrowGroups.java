@@ -10,33 +10,33 @@ import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.StateDict;
 
 /**
- * Runs and weights of a {@link DirectConv} whose groups are narrower than a vector (ResNeXt's first
- * stages, 4 and 8 channels). Its channels are interleaved: a vector holds one channel of each of
- * many groups, so that no product is one with zero. The convolutions around it read and write that
- * order at no cost, since it is only the order of their weights.
+ * Segments and weights of a {@link DirectConv} whose groups are narrower than a vector (ResNeXt's
+ * first stages, 4 and 8 channels). Its channels are interleaved: a vector holds one channel of each
+ * of many groups, so no product with zero is computed. The convolutions before and after it read
+ * and write that order at no cost, since only the order of their weights changes.
  */
 final class NarrowGroups {
   private NarrowGroups() {}
 
-  /** Sixteen groups, and of them as many at a time as a vector has lanes. */
+  /** The number of vectors for sixteen groups. */
   private static int lists(Conv2d layer, Kernels kernels) {
     return layer.groups() / kernels.lanes();
   }
 
-  /** For each vector of groups: blocks of their channels, window row by row. */
-  static int[] runs(Convolution conv, Kernels kernels) {
+  /** For each vector of groups the blocks of their channels, window row by row. */
+  static int[] segments(Convolution conv, Kernels kernels) {
     Conv2d layer = conv.layer();
     Layout in = conv.in();
     int k = layer.kernel();
     int span = layer.inChannels() / layer.groups() * GROUP_STRIDE;
-    int[] runs = new int[lists(layer, kernels) * (span / in.block()) * k * k];
+    int[] segments = new int[lists(layer, kernels) * (span / in.block()) * k * k];
     int r = 0;
     for (int group = 0; group < layer.groups(); group += kernels.lanes()) {
       int first = group / GROUP_STRIDE * (span / in.block());
       for (int b = first; b < first + span / in.block(); b++) {
         for (int ky = 0; ky < k; ky++) {
           for (int kx = 0; kx < k; kx++) {
-            runs[r++] =
+            segments[r++] =
                 b * in.plane()
                     + ky * layer.dilation() * in.rowStride()
                     + kx * layer.dilation() * in.block()
@@ -45,20 +45,20 @@ final class NarrowGroups {
         }
       }
     }
-    return runs;
+    return segments;
   }
 
   /**
-   * Weights as {@code [vector of groups][some outputs of a group][run][input of a group in the
-   * run][output][group]}.
+   * Packs weights as {@code [vector of groups][some outputs of a group][segment][input of a group
+   * in the segment][output][group]}.
    */
   static Packing<DirectWeights> packing(Convolution conv, Kernels kernels) {
     Conv2d layer = conv.layer();
     int lanes = kernels.lanes();
     int width = layer.inChannels() / layer.groups();
     int taps = layer.kernel() * layer.kernel();
-    int run = conv.in().block() / GROUP_STRIDE;
-    int runsOfGroup = width / run * taps;
+    int segment = conv.in().block() / GROUP_STRIDE;
+    int groupSegments = width / segment * taps;
     int channels = Tiling.of(conv, kernels).channels();
     int vectors = channels / lanes;
     int blocks = layer.outChannels() / channels;
@@ -86,8 +86,8 @@ final class NarrowGroups {
           int at = start + b * panel;
           placed[b] =
               new DirectWeights.Block(
-                  list * runsOfGroup,
-                  (list + 1) * runsOfGroup,
+                  list * groupSegments,
+                  (list + 1) * groupSegments,
                   at,
                   conv.out().position(group * width + output));
           for (int lane = 0; lane < lanes; lane++) {
@@ -95,7 +95,7 @@ final class NarrowGroups {
               int o = (group + lane) * width + output + v;
               for (int i = 0; i < width; i++) {
                 for (int tap = 0; tap < taps; tap++) {
-                  int row = (i / run * taps + tap) * run + i % run;
+                  int row = (i / segment * taps + tap) * segment + i % segment;
                   data.values()[at + row * channels + v * lanes + lane] =
                       folded.weight(o, (o * width + i) * taps + tap);
                 }
@@ -105,7 +105,7 @@ final class NarrowGroups {
         }
         int biasAt = start + blocks * panel;
         folded.placeBias(conv.out(), data.values(), biasAt);
-        return new DirectWeights(data, channels, run, placed, biasAt, 1);
+        return new DirectWeights(data, channels, segment, placed, biasAt, 1);
       }
     };
   }

@@ -5,19 +5,19 @@ import io.github.resnet4j.engine.graph.Layout;
 import io.github.resnet4j.kernel.Format;
 
 /**
- * The weights of one output channel in the format that multiplies the input's, and the constants
- * that stand beside them. Bytes are symmetric and of each output's own scale: the largest weight is
- * 127 or -127.
+ * The weights of one output channel in the format that is multiplied with the input's, and the
+ * constants beside them. INT8 weights are symmetric and have one scale per output channel: the
+ * largest weight is 127 or -127.
  */
 final class OutputWeights {
-  private static final int LARGEST_BYTE = 127;
+  private static final int MAX_BYTE = 127;
 
   private final Convolution conv;
   private final FoldedWeights folded;
   private final int output;
   private final Format format;
 
-  /** What a weight of 1 means; 1 where weights are not bytes. */
+  /** The real value of a weight of 1; 1 if weights are not bytes. */
   private final float step;
 
   OutputWeights(Convolution conv, FoldedWeights folded, int output) {
@@ -25,8 +25,8 @@ final class OutputWeights {
     this.folded = folded;
     this.output = output;
     this.format = conv.in().format();
-    float largest = format.isWhole() ? folded.largest(output) : 0;
-    this.step = largest > 0 ? largest / LARGEST_BYTE : 1;
+    float largest = format.isInteger() ? folded.largest(output) : 0;
+    this.step = largest > 0 ? largest / MAX_BYTE : 1;
   }
 
   private int taps() {
@@ -36,10 +36,11 @@ final class OutputWeights {
   /**
    * A word of weights, for consecutive input channels.
    *
-   * @param order the input channels in the order in which they lie
-   * @param from the first one's index in it; what lies beyond its end has no weight
-   * @param firstInput the first channel that the output reads; others have no weight
-   * @param inputs how many it reads
+   * @param order the input channels in memory order
+   * @param from the index of the first channel in {@code order}; beyond its end weights are zero
+   * @param firstInput the first channel that the output channel reads; the weights of others are
+   *     zero
+   * @param inputs the number of channels that it reads
    */
   float word(int[] order, int from, int firstInput, int inputs, int tap) {
     if (format.isFloat()) {
@@ -56,22 +57,22 @@ final class OutputWeights {
     return Float.intBitsToFloat(bits);
   }
 
-  /** The weight at an index of all, as the format has it. */
+  /** The encoded weight at an index of {@code [O, C/groups, K, K]}. */
   private int number(int index) {
     float weight = folded.weight(output, index);
     return format == Format.BF16
-        ? Float.floatToRawIntBits(weight) >>> 16 // rounded already
+        ? Float.floatToRawIntBits(weight) >>> 16 // already rounded
         : (int) Math.rint(weight / step);
   }
 
   /**
-   * Writes bias, and scale and factor where the input's numbers are whole.
+   * Writes the bias, and scale and factor if the input's values are integers.
    *
-   * @param at where the bias goes; the constants after it are {@code distance} apart
+   * @param at the index of the bias; the constants after it are {@code distance} apart
    */
   void placeConstants(float[] to, int at, int distance) {
     float bias = folded.bias()[output];
-    if (!format.isWhole()) {
+    if (!format.isInteger()) {
       to[at] = bias;
       return;
     }
@@ -83,7 +84,7 @@ final class OutputWeights {
     to[at + 2 * distance] = residual == null ? 0 : (float) (residual.scale() / one);
   }
 
-  /** The sum of all weights: what an input of ones would give. */
+  /** The sum of all weights: the result for an input of ones. */
   private long sum() {
     if (conv.in().zero() == 0) {
       return 0;

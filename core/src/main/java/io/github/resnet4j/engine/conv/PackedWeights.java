@@ -11,9 +11,9 @@ import java.util.stream.IntStream;
 
 /**
  * The weights in the orders in which kernels read them, shared by all plans of a session and of its
- * siblings, which may compile at the same time. What one plan needs lies in one array: a large
- * array begins on a cache line, many small ones would not, and a vector that straddles two lines
- * costs a fifth of the speed.
+ * siblings, which may compile concurrently. The weights packed for one plan are in one array: a
+ * large array is aligned to a cache line, many small ones are not, and a vector that crosses a
+ * cache line reduces speed by a fifth.
  */
 public final class PackedWeights {
   private final StateDict state;
@@ -23,12 +23,12 @@ public final class PackedWeights {
     this.state = state;
   }
 
-  /** The weights as they are. */
+  /** The original weights. */
   public StateDict state() {
     return state;
   }
 
-  /** Packs what is not packed yet, on all cores. */
+  /** Packs the requested weights that are not packed yet, on all cores. */
   public synchronized void pack(List<Packing<?>> wanted) {
     var keys = new HashSet<>(packed.keySet());
     List<Packing<?>> missing = wanted.stream().filter(packing -> keys.add(packing.key())).toList();
@@ -54,8 +54,8 @@ public final class PackedWeights {
     }
   }
 
-  /** What {@link #pack} made of it. */
-  @SuppressWarnings("unchecked") // the key belongs to the packing, and so does its result
+  /** The result of {@link #pack} for this packing. */
+  @SuppressWarnings("unchecked") // the key identifies the packing and so the type of its result
   public synchronized <W> W get(Packing<W> packing) {
     Object found = packed.get(packing.key());
     if (found == null) {

@@ -4,15 +4,15 @@ import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.nn.StateDict;
 
 /**
- * Weights that a step wants in an order of its own.
+ * An order of weights that a step requires, and how to create it.
  *
- * @param <W> how the step finds its way in them
+ * @param <W> describes the packed weights
  */
 public interface Packing<W> {
-  /** The same for steps that can share: layer and order. */
+  /** Identifies layer and order: equal keys share the packed weights. */
   String key();
 
-  /** Floats. */
+  /** The number of floats. */
   int size();
 
   /** Writes the weights into an array of zeros, from {@code at} on. */

@@ -9,8 +9,8 @@ import java.util.List;
 import java.util.function.IntFunction;
 
 /**
- * Tiles in an order: those of a size are computed together, by the micro-kernel of their size, and
- * a range of the order is a range of each size's tiles.
+ * An ordered list of tiles. Tiles of the same size are computed together, by the micro-kernel of
+ * their size; a range of the list is a range of each size's tiles.
  */
 final class TileSchedule {
   private final int tiles;
@@ -19,25 +19,26 @@ final class TileSchedule {
   /**
    * A tile.
    *
-   * @param size pixels, or in a weight gradient input channels
-   * @param in where its input lies, relative to a place that is given at each run
-   * @param out where its output lies, in the same way
-   * @param residual where its residual lies, in the same way; unused without residual
+   * @param size the number of pixels, or in a weight gradient of input channels
+   * @param in the offset of its input, relative to an index given to {@link #run}
+   * @param out the offset of its output, likewise
+   * @param residual the offset of its residual, likewise; unused without residual
    */
   record Tile(int size, int in, int out, int residual) {}
 
   /**
    * The tiles of one size.
    *
-   * @param before how many of them come before a tile of the whole order
+   * @param before for each tile of the whole list the number of tiles of this size before it
    */
   private record Sized(ConvTile kernel, int[] before) {}
 
   /**
-   * @param shape of the tiles of a size
-   * @param runs of their inputs
+   * @param shape the tile shape for a size
+   * @param segments the segments of their inputs
    */
-  TileSchedule(List<Tile> tiles, IntFunction<ConvTile.Shape> shape, Ints runs, Kernels kernels) {
+  TileSchedule(
+      List<Tile> tiles, IntFunction<ConvTile.Shape> shape, Ints segments, Kernels kernels) {
     this.tiles = tiles.size();
     int largest = tiles.stream().mapToInt(Tile::size).max().orElse(0);
     var all = new ArrayList<Sized>();
@@ -56,13 +57,13 @@ final class TileSchedule {
                 Ints.of(own.stream().mapToInt(Tile::in).toArray()),
                 Ints.of(own.stream().mapToInt(Tile::out).toArray()),
                 Ints.of(own.stream().mapToInt(Tile::residual).toArray()));
-        all.add(new Sized(kernels.conv().tile(shape.apply(size), places, runs), before));
+        all.add(new Sized(kernels.conv().tile(shape.apply(size), places, segments), before));
       }
     }
     this.sizes = all.toArray(Sized[]::new);
   }
 
-  /** How many tiles there are. */
+  /** The number of tiles. */
   int tiles() {
     return tiles;
   }

@@ -6,29 +6,29 @@ import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.Conv2d;
 
 /**
- * How a row of output pixels and a block of output channels are cut into micro-kernel tiles: the
- * shape that costs least, by a small model of the processor.
+ * How a row of output pixels and a block of output channels are divided into micro-kernel tiles:
+ * the shape with the lowest cost by a simple model of the processor.
  *
- * @param channels output channels of a tile
- * @param pixels the most pixels of a tile
+ * @param channels the number of output channels of a tile
+ * @param pixels the largest number of pixels of a tile
  */
 record Tiling(int channels, int pixels) {
-  /** Bytes of weights that a core draws from its second-level cache in a cycle; measured. */
+  /** Bytes of weights that a core reads from its L2 cache per cycle; measured. */
   private static final double WEIGHT_BYTES_PER_CYCLE = 25;
 
-  private static final int MOST_PIXELS = 14;
+  private static final int MAX_PIXELS = 14;
 
   /**
-   * @param width pixels of a row
-   * @param most the most channels a tile may have
+   * @param width the number of pixels of a row
+   * @param maxChannels the largest number of channels of a tile
    */
-  static Tiling of(int width, int most, Kernels kernels) {
+  static Tiling of(int width, int max, Kernels kernels) {
     Tiling best = null;
     double least = Double.MAX_VALUE;
-    for (int vectors = Math.min(kernels.mostVectors(), most / kernels.lanes());
+    for (int vectors = Math.min(kernels.maxVectors(), max / kernels.lanes());
         vectors >= 1;
         vectors /= 2) {
-      int pixels = Math.min(MOST_PIXELS, kernels.accumulators() / vectors);
+      int pixels = Math.min(MAX_PIXELS, kernels.accumulators() / vectors);
       int tiles = Math.ceilDiv(width, pixels);
       double cycles = 0;
       for (int i = 0; i < tiles; i++) {
@@ -42,25 +42,25 @@ record Tiling(int channels, int pixels) {
     }
     if (best == null) {
       throw new IllegalArgumentException(
-          "%d channels are less than a vector of %d".formatted(most, kernels.lanes()));
+          "%d channels are less than a vector of %d".formatted(max, kernels.lanes()));
     }
     return best;
   }
 
-  /** For the output of a direct convolution. */
+  /** The tiling of the output of a direct convolution. */
   static Tiling of(Convolution conv, Kernels kernels) {
     Layout out = conv.out();
-    int most = out.blockChannels();
+    int max = out.blockChannels();
     if (conv.isInterleaved()) {
-      most = Math.min(most, conv.layer().inChannels() / conv.layer().groups() * kernels.lanes());
+      max = Math.min(max, conv.layer().inChannels() / conv.layer().groups() * kernels.lanes());
     } else if (conv.layer().groups() > 1) {
-      // A tile that spans few groups wastes few products on the zeros between them.
-      most = Math.min(most, Math.max(16, Runs.words(conv) * conv.in().format().perWord()));
+      // A tile with few groups computes fewer products with the zeros between groups.
+      max = Math.min(max, Math.max(16, WindowSegments.words(conv) * conv.in().format().perWord()));
     }
-    return of(isOneRow(conv) ? out.height() * out.width() : out.width(), most, kernels);
+    return of(isOneRow(conv) ? out.height() * out.width() : out.width(), max, kernels);
   }
 
-  /** Whether the pixels of an image are one long row for it. */
+  /** Whether all pixels of an image form one row. */
   static boolean isOneRow(Convolution conv) {
     Conv2d layer = conv.layer();
     Layout residual = conv.residual();
@@ -72,7 +72,7 @@ record Tiling(int channels, int pixels) {
         && (residual == null || residual.border().isNone());
   }
 
-  /** Cycles for one float of each pixel: bound by products, by loads, or by weights. */
+  /** Cycles per float of each pixel: limited by products, by loads, or by weights. */
   private static double cycles(int pixels, int vectors, Kernels kernels) {
     double products = pixels * vectors / 2.0;
     double loads = (pixels + vectors) / 2.0;
@@ -81,12 +81,12 @@ record Tiling(int channels, int pixels) {
     return Math.max(Math.max(products, loads), Math.max(weights, latency));
   }
 
-  /** Tiles of a row. */
+  /** The number of tiles of a row. */
   int tiles(int width) {
     return Math.ceilDiv(width, pixels);
   }
 
-  /** Where tile {@code i} of so many begins; they are as even as can be. */
+  /** The first pixel of tile {@code i}; tile sizes differ by at most one. */
   static int start(int width, int tiles, int i) {
     return width * i / tiles;
   }

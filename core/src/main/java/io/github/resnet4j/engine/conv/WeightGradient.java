@@ -10,27 +10,30 @@ import java.util.ArrayList;
 import java.util.Arrays;
 
 /**
- * The gradient of a convolution's weights: for every position of the window a matrix product over
- * the pixels, {@code dW[c][o] += x[pixel][c] * dy[pixel][o]}, on the same micro-kernel as the
- * forward pass. The sums of a tile stay in registers for some rows of the image.
+ * The gradient of a convolution's weights: for every window position a matrix product over the
+ * pixels, {@code dW[c][o] += x[pixel][c] * dy[pixel][o]}, with the micro-kernel of the forward
+ * pass. The sums of a tile stay in registers for several rows of the image.
  */
 public final class WeightGradient {
-  /** Pixels of input and gradient that a pass over all tiles finds in the first-level cache. */
+  /**
+   * The number of pixels of input and gradient that stay in the L1 cache during a pass over all
+   * tiles.
+   */
   private static final int PIXELS = 256;
 
   private final ConvWeights weights;
   private final Activation in;
   private final Activation gradient;
-  private final int rowsAtOnce;
-  private final ConvTile.Reduction[] sums; // by the first of the rows at once
+  private final int rowsPerPass;
+  private final ConvTile.Reduction[] sums; // by the first of the rows that are processed together
   private final TileSchedule schedule;
 
-  /** Tiles of a run. */
+  /** The number of tiles of a segment. */
   private final int pieces;
 
   /**
-   * @param gradient of the convolution's result
-   * @param zerosAt where as many zeros lie in the arena as a block has channels
+   * @param gradient the gradient of the convolution's result
+   * @param zerosAt the index in the arena of as many zeros as a block has channels
    */
   public WeightGradient(
       ConvWeights weights, Activation in, Activation gradient, int zerosAt, Kernels kernels) {
@@ -40,29 +43,30 @@ public final class WeightGradient {
     Conv2d layer = weights.layer;
     DirectWeights direct = weights.direct;
     int stride = layer.stride();
-    this.rowsAtOnce = Math.clamp(PIXELS / gradient.width(), 1, gradient.height());
+    this.rowsPerPass = Math.clamp(PIXELS / gradient.width(), 1, gradient.height());
     int[] offsets = new int[gradient.height()];
     Arrays.setAll(offsets, y -> y * stride * in.rowStride());
     Ints rows = Ints.of(offsets);
-    this.sums = new ConvTile.Reduction[Math.ceilDiv(gradient.height(), rowsAtOnce)];
+    this.sums = new ConvTile.Reduction[Math.ceilDiv(gradient.height(), rowsPerPass)];
     Arrays.setAll(
         sums,
         i ->
             new ConvTile.Reduction(
-                i * rowsAtOnce, Math.min(gradient.height(), (i + 1) * rowsAtOnce), zerosAt));
+                i * rowsPerPass, Math.min(gradient.height(), (i + 1) * rowsPerPass), zerosAt));
 
-    int most = kernels.accumulators() * kernels.lanes() / direct.channels();
-    int run = direct.run();
-    this.pieces = Math.ceilDiv(run, most);
-    int steps = weights.readsRows() ? 1 : in.blocks() * in.block() / run;
+    int max = kernels.accumulators() * kernels.lanes() / direct.channels();
+    int segment = direct.segment();
+    this.pieces = Math.ceilDiv(segment, max);
+    int steps = weights.readsRows() ? 1 : in.blocks() * in.block() / segment;
     var tiles = new ArrayList<TileSchedule.Tile>();
     for (int q = 0; q < steps; q++) {
-      int from = q * run / in.block() * in.layout().plane() + q * run % in.block();
+      int from = q * segment / in.block() * in.layout().plane() + q * segment % in.block();
       for (int i = 0; i < pieces; i++) {
-        int start = Tiling.start(run, pieces, i);
-        int to = (q * weights.runsPerStep() * run + start) * direct.channels();
+        int start = Tiling.start(segment, pieces, i);
+        int to = (q * weights.segmentsPerStep() * segment + start) * direct.channels();
         tiles.add(
-            new TileSchedule.Tile(Tiling.start(run, pieces, i + 1) - start, from + start, to, to));
+            new TileSchedule.Tile(
+                Tiling.start(segment, pieces, i + 1) - start, from + start, to, to));
       }
     }
     this.schedule =
@@ -76,18 +80,18 @@ public final class WeightGradient {
   }
 
   /**
-   * Adds what some images contribute.
+   * Adds the contribution of some images.
    *
-   * @param start where the gradients begin that belong to the first weight of the network
+   * @param start the index of the gradient of the network's first weight
    * @param firstBlock the first block of output channels
-   * @param endBlock the index after the last one
+   * @param endBlock the index after the last block
    */
   public void run(Floats arena, int start, int first, int count, int firstBlock, int endBlock) {
     Conv2d layer = weights.layer;
     for (int n = first; n < first + count; n++) {
       for (ConvTile.Reduction some : sums) {
         for (int b = firstBlock; b < endBlock; b++) {
-          for (int r = 0; r < weights.runsPerStep(); r++) {
+          for (int r = 0; r < weights.segmentsPerStep(); r++) {
             int ky = weights.readsRows() ? r : r / layer.kernel();
             int kx = weights.readsRows() ? 0 : r % layer.kernel();
             int corner =
@@ -103,15 +107,15 @@ public final class WeightGradient {
     }
   }
 
-  /** Some rows of an image, for a block of output channels and a position of the window. */
+  /** Processes some rows of an image, for a block of output channels and a window position. */
   private void run(
       Floats arena, int start, int from, int n, ConvTile.Reduction some, int b, int r) {
     DirectWeights direct = weights.direct;
-    int steps = weights.runsPerStep();
+    int steps = weights.segmentsPerStep();
     DirectWeights.Block block = direct.blocks()[b];
-    int firstStep = block.firstRun() / steps;
-    int endStep = block.endRun() / steps;
-    int to = start + block.at() + (r - firstStep * steps) * direct.run() * direct.channels();
+    int firstStep = block.firstSegment() / steps;
+    int endStep = block.endSegment() / steps;
+    int to = start + block.at() + (r - firstStep * steps) * direct.segment() * direct.channels();
     schedule.run(
         arena,
         firstStep * pieces,
@@ -120,16 +124,19 @@ public final class WeightGradient {
         to,
         to,
         arena,
-        gradient.word(n, block.channel()) + gradient.layout().pixel(some.firstRun(), 0),
+        gradient.word(n, block.channel()) + gradient.layout().pixel(some.firstSegment(), 0),
         some);
   }
 
-  /** Blocks of output channels. */
+  /** The number of blocks of output channels. */
   public int blocks() {
     return weights.direct.blocks().length;
   }
 
-  /** Where groups share a tile, its other products are no weights: their gradient is zero. */
+  /**
+   * If groups share a tile, products between groups do not belong to any weight: their gradient is
+   * set to zero.
+   */
   public void clearBetweenGroups(float[] gradients, int start) {
     Conv2d layer = weights.layer;
     if (layer.groups() == 1) {
@@ -140,8 +147,8 @@ public final class WeightGradient {
     int outputs = layer.outChannels() / layer.groups();
     for (int o = 0; o < layer.outChannels(); o++) {
       DirectWeights.Block block = direct.blocks()[o / direct.channels()];
-      int firstInput = block.firstRun() / weights.taps() * direct.run();
-      int endInput = block.endRun() / weights.taps() * direct.run();
+      int firstInput = block.firstSegment() / weights.taps() * direct.segment();
+      int endInput = block.endSegment() / weights.taps() * direct.segment();
       for (int c = firstInput; c < endInput; c++) {
         if (c / inputs != o / outputs) {
           for (int tap = 0; tap < weights.taps(); tap++) {

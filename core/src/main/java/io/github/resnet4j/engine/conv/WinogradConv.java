@@ -3,7 +3,7 @@ package io.github.resnet4j.engine.conv;
 import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.graph.Convolution;
 import io.github.resnet4j.engine.graph.Layout;
-import io.github.resnet4j.engine.step.Frame;
+import io.github.resnet4j.engine.step.ExecutionContext;
 import io.github.resnet4j.engine.step.Operands;
 import io.github.resnet4j.engine.step.Step;
 import io.github.resnet4j.kernel.ConvTile;
@@ -18,24 +18,24 @@ import io.github.resnet4j.nn.StateDict;
 import java.util.stream.IntStream;
 
 /**
- * A 3×3 convolution by Winograd's algorithm: transform a band of input tiles, multiply product by
- * product (each a matrix product over the tiles), transform back. Bias, residual and ReLU join the
- * last transform.
+ * A 3×3 convolution by Winograd's algorithm: transforms a band of input tiles, multiplies each
+ * product (a matrix product over the tiles), and transforms back. The output transform also adds
+ * bias and residual and applies ReLU.
  *
- * <p>A band is as many tiles as keep their transformed input in the second-level cache; one block
- * of output channels is multiplied and transformed back before the next, so that its products never
- * leave the cache either.
+ * <p>A band has as many tiles as keep their transformed input in the L2 cache. One block of output
+ * channels is multiplied and transformed back before the next, so that its products stay in the
+ * cache too.
  */
 public final class WinogradConv implements Step {
   private final Convolution conv;
   private final WinogradBands bands;
   private final Operands operands;
-  private final int roomAt;
+  private final int workspaceAt;
   private final Weights weights;
   private final WinogradKernels.Transform transform;
   private final WinogradKernels.Output output;
-  private final ConvTile[] tiles; // by pixels; a tile of the product has a Winograd tile as pixel
-  private final int mostPixels;
+  private final ConvTile[] tiles; // by pixels; a pixel of this matrix product is a Winograd tile
+  private final int maxPixels;
   private final ConvTile.Reduction sum;
   private final int transformedStep;
   private final int productsStep;
@@ -47,23 +47,23 @@ public final class WinogradConv implements Step {
   public record Weights(Floats data, int channels, int at, int biasAt, int zerosAt) {}
 
   /**
-   * @param roomAt where as many words lie in the arena as the {@link WinogradBands#room} has
+   * @param workspaceAt the index in the arena of {@link WinogradBands#workspace} words
    */
   public WinogradConv(
       Convolution conv,
       WinogradBands bands,
       Operands operands,
-      int roomAt,
+      int workspaceAt,
       Weights weights,
       Kernels kernels) {
     this.conv = conv;
     this.bands = bands;
     this.operands = operands;
-    this.roomAt = roomAt;
+    this.workspaceAt = workspaceAt;
     this.weights = weights;
     this.transformedStep = bands.transformedStep(conv);
     this.productsStep = bands.productsStep(conv);
-    this.mostPixels = kernels.accumulators() * kernels.lanes() / weights.channels;
+    this.maxPixels = kernels.accumulators() * kernels.lanes() / weights.channels;
     Layout residual = conv.residual();
     this.transform =
         kernels.winograd().input(bands.form(), conv.in().asPlane(), inputs(), transformedStep);
@@ -81,28 +81,29 @@ public final class WinogradConv implements Step {
                     residual == null ? null : residual.asPlane(),
                     conv.relu()));
     int block = conv.in().block();
-    Ints runs =
+    Ints segments =
         Ints.of(
             IntStream.range(0, conv.in().blocks()).map(b -> b * bands.band() * block).toArray());
-    this.sum = new ConvTile.Reduction(0, runs.size(), weights.zerosAt);
-    // The whole tiles of a product, then what a rest would be.
-    int count = Math.ceilDiv(bands.band(), mostPixels);
+    this.sum = new ConvTile.Reduction(0, segments.size(), weights.zerosAt);
+    // The sizes of whole tiles of a product, then that of the rest.
+    int count = Math.ceilDiv(bands.band(), maxPixels);
     var pieces =
         new ConvTile.Tiles(
-            Ints.of(IntStream.range(0, count).map(i -> i * mostPixels * block).toArray()),
-            Ints.of(
-                IntStream.range(0, count).map(i -> i * mostPixels * weights.channels).toArray()),
+            Ints.of(IntStream.range(0, count).map(i -> i * maxPixels * block).toArray()),
+            Ints.of(IntStream.range(0, count).map(i -> i * maxPixels * weights.channels).toArray()),
             Ints.of(new int[count]));
     var input = new ConvTile.Input(Format.FP32, block, block);
     var result = new ConvTile.Output(Format.FP32, weights.channels, null, false);
-    this.tiles = new ConvTile[mostPixels + 1];
-    for (int n = 1; n <= mostPixels; n++) {
+    this.tiles = new ConvTile[maxPixels + 1];
+    for (int n = 1; n <= maxPixels; n++) {
       tiles[n] =
-          kernels.conv().tile(new ConvTile.Shape(n, weights.channels, input, result), pieces, runs);
+          kernels
+              .conv()
+              .tile(new ConvTile.Shape(n, weights.channels, input, result), pieces, segments);
     }
   }
 
-  /** Where the tiles' inputs lie, from the first image on. */
+  /** The offsets of the tiles' inputs, from the first image on. */
   private Ints inputs() {
     Layout in = conv.in();
     int m = bands.form().outputs();
@@ -115,8 +116,8 @@ public final class WinogradConv implements Step {
     return Ints.of(from);
   }
 
-  /** Where the tiles lie in output and residual, from the first image on. */
-  private WinogradKernels.Places outputs() {
+  /** The offsets of the tiles in output and residual, from the first image on. */
+  private WinogradKernels.TileOffsets outputs() {
     Layout out = conv.out();
     Layout residual = conv.residual();
     int m = bands.form().outputs();
@@ -134,10 +135,11 @@ public final class WinogradConv implements Step {
       rows[t] = Math.min(m, out.height() - y);
       columns[t] = Math.min(m, out.width() - x);
     }
-    return new WinogradKernels.Places(Ints.of(to), Ints.of(add), Ints.of(rows), Ints.of(columns));
+    return new WinogradKernels.TileOffsets(
+        Ints.of(to), Ints.of(add), Ints.of(rows), Ints.of(columns));
   }
 
-  /** How a convolution's transformed weights are packed. */
+  /** The packing of a convolution's transformed weights. */
   public static Packing<Weights> packing(Convolution conv, Winograd form, Kernels kernels) {
     Conv2d layer = conv.layer();
     int inputs = conv.in().paddedChannels();
@@ -207,21 +209,22 @@ public final class WinogradConv implements Step {
   }
 
   @Override
-  public void run(Frame frame, int first, int count, int phase, int part, int ofParts) {
+  public void run(
+      ExecutionContext context, int first, int count, int phase, int part, int ofParts) {
     if (ofParts != bands.parts()) {
       throw new IllegalArgumentException(
           "planned for %d parts, run in %d".formatted(bands.parts(), ofParts));
     }
-    Floats arena = frame.memory();
+    Floats arena = context.memory();
     if (part == 0 && phase == 0) {
       for (int n = first; n < first + count; n++) {
-        operands.out().clearBorder(frame.arena(), n);
+        operands.out().clearBorder(context.arena(), n);
       }
     }
     int all = count * bands.tiles();
     int blocks = conv.out().paddedChannels() / weights.channels;
-    int transformed = roomAt + bands.transformedAt(conv, part);
-    int products = roomAt + bands.productsAt(conv, part);
+    int transformed = workspaceAt + bands.transformedAt(conv, part);
+    int products = workspaceAt + bands.productsAt(conv, part);
     if (bands.splitChannels()) {
       if (phase == 0) {
         int from = all * part / ofParts;
@@ -247,12 +250,12 @@ public final class WinogradConv implements Step {
     }
   }
 
-  /** Where a part's products end: its scratch. */
+  /** The index after a part's products: its scratch. */
   private int scratch(int products) {
     return products + bands.form().products() * productsStep;
   }
 
-  /** Transforms the tiles [from, end) of a band that begins with tile {@code bandStart}. */
+  /** Transforms the tiles [from, end) of the band whose first tile is {@code bandStart}. */
   private void transform(
       Floats arena, int firstImage, int bandStart, int from, int end, int to, int products) {
     Layout in = conv.in();
@@ -267,20 +270,20 @@ public final class WinogradConv implements Step {
     }
   }
 
-  /** All products of a band for some blocks of output channels. */
+  /** Computes all products of a band for some blocks of output channels. */
   private void multiply(
       Floats arena, int fromBlock, int endBlock, int count, int transformed, int products) {
     int inputs = conv.in().paddedChannels();
     int blocks = conv.out().paddedChannels() / weights.channels;
-    int whole = count / mostPixels;
-    int rest = count % mostPixels;
+    int whole = count / maxPixels;
+    int rest = count % maxPixels;
     for (int x = 0; x < bands.form().products(); x++) {
       int from = transformed + x * transformedStep;
       for (int b = fromBlock; b < endBlock; b++) {
         int to = products + x * productsStep + (b - fromBlock) * bands.band() * weights.channels;
         int weightAt = weights.at + (x * blocks + b) * inputs * weights.channels;
         if (whole > 0) {
-          multiply(arena, mostPixels, 0, whole, from, to, weightAt);
+          multiply(arena, maxPixels, 0, whole, from, to, weightAt);
         }
         if (rest > 0) {
           multiply(arena, rest, whole, whole + 1, from, to, weightAt);
@@ -295,9 +298,9 @@ public final class WinogradConv implements Step {
   }
 
   /**
-   * From products to output, for one block of output channels.
+   * Transforms the products of one block of output channels to the output.
    *
-   * @param ofPart the same block among those whose products the part has
+   * @param ofPart the index of the block among those whose products the part holds
    */
   private void transformBack(
       Floats arena, int image, int block, int ofPart, int bandStart, int count, int products) {

@@ -13,19 +13,20 @@ import java.util.ArrayList;
 import java.util.Arrays;
 
 /**
- * The gradient of a 3×3 convolution's weights by Winograd's algorithm, the forward one read
- * backwards:
+ * The gradient of a 3×3 convolution's weights by Winograd's algorithm, the transposed form of the
+ * forward pass:
  *
  * <pre>{@code
  * dg = Gᵀ [ sum over tiles of (Bᵀ d B) ⊙ (A dY Aᵀ) ] G
  * }</pre>
  *
- * Each product is a matrix product over tiles, on the micro-kernel of {@link WeightGradient}. One
- * for each worker, which sums its own images and transforms the sums back when all are in.
+ * Each product is a matrix product over tiles, with the micro-kernel of {@link WeightGradient}.
+ * Every worker has its own instance, which sums over its images and transforms the sums back at the
+ * end.
  */
 public final class WinogradWeightGradient {
-  /** Between planes, so that they do not all fall into the same sets of a cache. */
-  private static final int SKEW = 16;
+  /** Words between planes, so that they do not map to the same cache sets. */
+  private static final int PADDING = 16;
 
   private final ConvWeights weights;
   private final Activation in;
@@ -34,13 +35,13 @@ public final class WinogradWeightGradient {
   private final int images;
   private final int channels;
 
-  /** Tiles of an image. */
+  /** The number of tiles of an image. */
   private final int tiles;
 
-  private final int roomAt;
+  private final int workspaceAt;
   private final WinogradKernels.Transform inputs;
   private final WinogradKernels.Transform outputs;
-  private final ConvTile.Reduction[] sumsOf; // by images
+  private final ConvTile.Reduction[] sumsOf; // by number of images
   private final TileSchedule schedule;
   private final float[][] g;
   private final float[][] sums;
@@ -48,12 +49,12 @@ public final class WinogradWeightGradient {
   private final float[] result;
 
   /**
-   * Whether there are so many tiles that sums, of which there are four times as many as weights,
-   * are not the most of what is moved.
+   * Whether there are enough tiles that the sums, which are four times as large as the weights, are
+   * not max of the memory traffic.
    *
-   * @param images of a worker
+   * @param images the number of images of a worker
    */
-  public static boolean pays(Layout in, Layout out, Winograd form, int images) {
+  public static boolean isWorthwhile(Layout in, Layout out, Winograd form, int images) {
     long tiles = (long) images * tiles(out, form);
     long c = in.paddedChannels();
     long o = out.paddedChannels();
@@ -64,19 +65,19 @@ public final class WinogradWeightGradient {
     return Math.ceilDiv(out.height(), form.outputs()) * Math.ceilDiv(out.width(), form.outputs());
   }
 
-  /** Words that one worker needs for its transformed images and its sums. */
-  public static int room(Layout in, Layout out, Winograd form, int images) {
+  /** The number of words of one worker's workspace, for its transformed images and its sums. */
+  public static int workspace(Layout in, Layout out, Winograd form, int images) {
     return form.products()
         * (images * tiles(out, form) * (in.paddedChannels() + out.paddedChannels())
             + in.paddedChannels() * out.paddedChannels()
-            + 3 * SKEW
+            + 3 * PADDING
             + Math.max(in.block(), out.block()));
   }
 
   /**
-   * @param images most images at once
-   * @param roomAt where {@link #room} words lie in the arena
-   * @param zerosAt where as many zeros lie in the arena as a block has channels
+   * @param images the largest number of images processed together
+   * @param workspaceAt the index in the arena of {@link #workspace} words
+   * @param zerosAt the index in the arena of as many zeros as a block has channels
    */
   public WinogradWeightGradient(
       ConvWeights weights,
@@ -84,7 +85,7 @@ public final class WinogradWeightGradient {
       Activation gradient,
       Winograd form,
       int images,
-      int roomAt,
+      int workspaceAt,
       int zerosAt,
       Kernels kernels) {
     this.weights = weights;
@@ -92,7 +93,7 @@ public final class WinogradWeightGradient {
     this.gradient = gradient;
     this.form = form;
     this.images = images;
-    this.roomAt = roomAt;
+    this.workspaceAt = workspaceAt;
     this.channels = weights.direct.channels();
     this.tiles = tiles(gradient.layout(), form);
     this.inputs =
@@ -123,7 +124,7 @@ public final class WinogradWeightGradient {
     return Ints.of(at);
   }
 
-  /** Tiles of the input's channels, block by block. */
+  /** The tiles of the input's channels, block by block. */
   private TileSchedule schedule(Ints rows, Kernels kernels) {
     Plane row = Plane.ofFloats(1, tiles, gradient.block(), tiles * gradient.block()); // of an image
     int pieces = Math.ceilDiv(in.block(), kernels.accumulators() * kernels.lanes() / channels);
@@ -158,19 +159,19 @@ public final class WinogradWeightGradient {
   }
 
   private int inputStep() {
-    return images * tiles * in.layout().paddedChannels() + SKEW;
+    return images * tiles * in.layout().paddedChannels() + PADDING;
   }
 
   private int outputStep() {
-    return images * tiles * gradient.layout().paddedChannels() + SKEW;
+    return images * tiles * gradient.layout().paddedChannels() + PADDING;
   }
 
   private int sumStep() {
-    return in.layout().paddedChannels() * gradient.layout().paddedChannels() + SKEW;
+    return in.layout().paddedChannels() * gradient.layout().paddedChannels() + PADDING;
   }
 
   private int outputsAt() {
-    return roomAt + form.products() * inputStep();
+    return workspaceAt + form.products() * inputStep();
   }
 
   private int sumsAt() {
@@ -181,12 +182,12 @@ public final class WinogradWeightGradient {
     return sumsAt() + form.products() * sumStep();
   }
 
-  /** Before the first images. */
+  /** Sets the sums to zero, before the first image. */
   public void clear(float[] arena) {
     Arrays.fill(arena, sumsAt(), scratchAt(), 0);
   }
 
-  /** Adds what some images contribute. */
+  /** Adds the contribution of some images. */
   public void run(Floats arena, int first, int count) {
     for (int b = 0; b < in.blocks(); b++) {
       inputs.run(
@@ -194,7 +195,7 @@ public final class WinogradWeightGradient {
           0,
           count * tiles,
           in.image(first) + b * in.layout().plane(),
-          roomAt + b * images * tiles * in.block(),
+          workspaceAt + b * images * tiles * in.block(),
           scratchAt());
     }
     for (int b = 0; b < gradient.blocks(); b++) {
@@ -218,7 +219,7 @@ public final class WinogradWeightGradient {
             arena,
             0,
             schedule.tiles(),
-            roomAt + x * inputStep(),
+            workspaceAt + x * inputStep(),
             to,
             to,
             arena,
@@ -229,13 +230,13 @@ public final class WinogradWeightGradient {
   }
 
   /**
-   * Transforms the sums back and adds them.
+   * Transforms the sums back and adds them to the gradients.
    *
-   * @param start where the gradients begin that belong to the first weight of the network
+   * @param start the index of the gradient of the network's first weight
    */
   public void finish(float[] arena, int start) {
     DirectWeights direct = weights.direct;
-    int run = direct.run();
+    int segment = direct.segment();
     int t = form.inputs();
     for (int b = 0; b < direct.blocks().length; b++) {
       for (int c = 0; c < in.layout().paddedChannels(); c++) {
@@ -248,11 +249,12 @@ public final class WinogradWeightGradient {
             combine(g[i], sums, j, t, half[i * t + j]);
           }
         }
-        int row = start + direct.blocks()[b].at() + (c / run * 9 * run + c % run) * channels;
+        int row =
+            start + direct.blocks()[b].at() + (c / segment * 9 * segment + c % segment) * channels;
         for (int i = 0; i < 3; i++) {
           for (int j = 0; j < 3; j++) {
             combine(g[j], half, i * t, 1, result);
-            int to = row + (3 * i + j) * run * channels;
+            int to = row + (3 * i + j) * segment * channels;
             for (int k = 0; k < channels; k++) {
               arena[to + k] += result[k];
             }

@@ -4,8 +4,8 @@ import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.kernel.Winograd;
 
 /**
- * Transforms weights for Winograd's algorithm at every step of a training: not window by window but
- * for a row of output channels at a time, in single precision.
+ * Transforms weights for Winograd's algorithm in every training step: not window by window but for
+ * a row of output channels together, in single precision.
  */
 public final class WinogradWeights {
   private static final int TAPS = 9;
@@ -17,7 +17,7 @@ public final class WinogradWeights {
   private final float[] result;
 
   /**
-   * @param channels output channels of the longest row
+   * @param channels the number of output channels of the longest row
    */
   public WinogradWeights(Winograd form, int channels) {
     this.form = form;
@@ -28,10 +28,11 @@ public final class WinogradWeights {
   }
 
   /**
-   * {@code G w Gᵀ} for a row of output channels.
+   * Computes {@code G w Gᵀ} for a row of output channels.
    *
-   * @param from the row at the window's first position; the next ones are {@code tapStride} apart
-   * @param to the row's first product; the next ones are {@code step} apart
+   * @param from the index of the row at the first window position; the next ones are {@code
+   *     tapStride} apart
+   * @param to the index of the row's first product; the next ones are {@code step} apart
    */
   public void transform(
       float[] weights, int from, int tapStride, int channels, Floats results, int to, int step) {
@@ -52,7 +53,7 @@ public final class WinogradWeights {
     }
   }
 
-  /** Separate arrays: over these the compiler makes vectors. */
+  /** Separate arrays, so that the compiler vectorizes the loop. */
   private static void combine(
       float[] factors, float[] a, float[] b, float[] c, float[] sum, int count) {
     float x = factors[0];

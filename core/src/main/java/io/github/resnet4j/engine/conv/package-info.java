@@ -1,4 +1,4 @@
-/** Convolutions and their gradients on the micro-kernels. */
+/** Convolutions and their gradients, computed with the micro-kernels. */
 @NullMarked
 package io.github.resnet4j.engine.conv;
 

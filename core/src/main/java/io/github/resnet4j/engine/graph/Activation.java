@@ -5,9 +5,9 @@ import io.github.resnet4j.kernel.Plane;
 import java.util.Arrays;
 
 /**
- * Where the result of an operation lies in the arena.
+ * The position of an operation's result in the arena.
  *
- * @param offset of the first image, its border included
+ * @param offset the index of the first image's first word, border included
  */
 public record Activation(Layout layout, int offset) {
   public int channels() {
@@ -26,7 +26,7 @@ public record Activation(Layout layout, int offset) {
     return layout.format();
   }
 
-  /** Words of a pixel's block of channels, and from one pixel to the next. */
+  /** The number of words from one pixel to the next: those of a pixel's channel block. */
   public int block() {
     return layout.block();
   }
@@ -35,34 +35,36 @@ public record Activation(Layout layout, int offset) {
     return layout.blocks();
   }
 
-  /** Words from one row to the next. */
+  /** The number of words from one row to the next. */
   public int rowStride() {
     return layout.rowStride();
   }
 
-  /** How a block of an image's channels lies. */
+  /** The memory layout of one channel block of an image. */
   public Plane asPlane() {
     return layout.asPlane();
   }
 
-  /** Where an image begins, its border included. */
+  /** The index of the first word of an image, border included. */
   public int image(int index) {
     return offset + index % layout.images() * layout.imageSize();
   }
 
-  /** Where a pixel's block of channels lies; -1 is the first row or column of the border. */
+  /** The index of a pixel's channel block; row or column -1 is the first of the border. */
   public int at(int image, int block, int y, int x) {
     return image(image) + block * layout.plane() + layout.pixel(y, x);
   }
 
-  /** The word of an image's first pixel, its border included, that holds a channel's position. */
+  /**
+   * The index of the word that holds a channel position of an image's first pixel, border included.
+   */
   public int word(int image, int position) {
     return image(image)
         + position / layout.blockChannels() * layout.plane()
         + position % layout.blockChannels() / layout.format().perWord();
   }
 
-  /** Copies a channel, as what its numbers mean, to an array. */
+  /** Copies a channel to an array, decoded to real values. */
   public void copyChannel(float[] arena, int image, int channel, float[] to, int start) {
     int position = layout.position(channel);
     int word = word(image, position);
@@ -93,7 +95,7 @@ public record Activation(Layout layout, int offset) {
       Arrays.fill(arena, plane, inside, nothing);
       for (int y = 0; y < height(); y++) {
         int right = inside + y * row + width() * block;
-        // The right border of this row and the left one of the next are neighbours.
+        // The right border of this row and the left border of the next row are contiguous.
         Arrays.fill(arena, right, Math.min(end, right + both), nothing);
       }
       int below = inside + height() * row - border.before() * block;

@@ -3,22 +3,23 @@ package io.github.resnet4j.engine.graph;
 import io.github.resnet4j.kernel.Winograd;
 import org.jspecify.annotations.Nullable;
 
-/** Decides how a 3×3 convolution of stride 1 is computed. */
+/** Chooses the algorithm of a 3×3 convolution of stride 1. */
 public interface AlgorithmChoice {
   /**
-   * The form of Winograd's algorithm to use, or null for direct convolution.
+   * Returns the form of Winograd's algorithm to use, or null for direct convolution.
    *
-   * @param images that run at once
-   * @param parts among how many threads a step is split
+   * @param images the number of images processed together
+   * @param parts the number of threads among which a step is split
    */
   @Nullable Winograd winograd(Convolution conv, int images, int parts);
 
-  /** Direct convolution everywhere. */
+  /** Always direct convolution. */
   AlgorithmChoice DIRECT = (_, _, _) -> null;
 
   /**
-   * By rule: the form with fewer products, unless its transformed weights, which no cache holds,
-   * are too many for the images that share them, or its tiles overhang a small image too far.
+   * By a rule: the form with the fewest products, unless its transformed weights, which do not fit
+   * into a cache, are too large for the number of images that use them, or its tiles extend too far
+   * beyond a small image.
    */
   AlgorithmChoice BY_RULE =
       (conv, images, _) ->

@@ -7,48 +7,49 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Plans the arena: gives everything that a run writes a place that nothing else uses while it is
- * needed. Collects {@link Room}s first; {@link #place} makes an {@link Arena} of them.
+ * Plans the arena: assigns memory to every buffer, so that buffers in use at the same time do not
+ * overlap. First request {@link Buffer}s; then {@link #place} computes an {@link Arena}.
  */
 public final class ArenaPlanner {
   /**
-   * Where the first vector of an array begins: with its header of 16 bytes, on a cache line, as
-   * long as the collector puts the array itself on one (G1 does so with large arrays).
+   * The index of the first vector in an array. Behind the array's header of 16 bytes it is at the
+   * start of a cache line, provided that the collector aligns the array itself (G1 does so for
+   * large arrays).
    */
   public static final int ALIGNMENT = 12;
 
-  private final List<Room> rooms = new ArrayList<>();
+  private final List<Buffer> buffers = new ArrayList<>();
 
-  /** So many words, from the first step that uses them to the last. */
-  public static final class Room {
+  /** A number of words that are in use from the first step that uses them to the last. */
+  public static final class Buffer {
     private final int words;
     private int first = Integer.MAX_VALUE;
     private int last = -1;
 
-    private Room(int words) {
+    private Buffer(int words) {
       this.words = words;
     }
 
-    /** Says that a step uses it. */
-    public Room use(int step) {
+    /** Adds a step that uses the buffer. */
+    public Buffer use(int step) {
       first = Math.min(first, step);
       last = Math.max(last, step);
       return this;
     }
 
-    /** Says that it is in use from the first step on and after the last. */
-    public Room keep() {
+    /** Marks the buffer as in use from the first step on and after the last. */
+    public Buffer keep() {
       return use(0).use(Integer.MAX_VALUE);
     }
 
-    private boolean meets(Room other) {
+    private boolean meets(Buffer other) {
       return first <= other.last && other.first <= last;
     }
   }
 
-  /** The arena's size in words, and where in it everything lies. */
+  /** The arena's size in words, and the offset of every buffer. */
   public static final class Arena {
-    private final Map<Room, Integer> offsets = new IdentityHashMap<>();
+    private final Map<Buffer, Integer> offsets = new IdentityHashMap<>();
     private int size = ALIGNMENT;
 
     private Arena() {}
@@ -57,57 +58,57 @@ public final class ArenaPlanner {
       return size;
     }
 
-    /** Where a room of this arena's planner begins. */
-    public int offset(Room room) {
-      Integer offset = offsets.get(room);
+    /** The index of the buffer's first word. The buffer must be of this arena's planner. */
+    public int offset(Buffer buffer) {
+      Integer offset = offsets.get(buffer);
       if (offset == null) {
-        throw new IllegalArgumentException("a room of another arena");
+        throw new IllegalArgumentException("a buffer of another arena");
       }
       return offset;
     }
   }
 
   /**
-   * Asks for a room.
+   * Requests a buffer.
    *
-   * @param words how many
+   * @param words the number of words
    */
-  public Room room(int words) {
-    var room = new Room(words);
-    rooms.add(room);
-    return room;
+  public Buffer buffer(int words) {
+    var buffer = new Buffer(words);
+    buffers.add(buffer);
+    return buffer;
   }
 
   /**
-   * Places all rooms, the largest first, each at the first gap that is wide enough.
+   * Places all buffers, the largest first, each into the first gap that is large enough.
    *
-   * @throws ArithmeticException if one array cannot hold them
+   * @throws ArithmeticException if they do not fit into one array
    */
   public Arena place() {
     var arena = new Arena();
-    var order = new ArrayList<>(rooms);
-    order.sort(Comparator.comparingInt((Room room) -> room.words).reversed());
-    var placed = new ArrayList<Room>();
+    var order = new ArrayList<>(buffers);
+    order.sort(Comparator.comparingInt((Buffer buffer) -> buffer.words).reversed());
+    var placed = new ArrayList<Buffer>();
     long end = ALIGNMENT;
-    for (Room room : order) {
+    for (Buffer buffer : order) {
       long at = ALIGNMENT;
       var others =
           placed.stream()
-              .filter(room::meets)
+              .filter(buffer::meets)
               .sorted(Comparator.comparingInt(arena::offset))
               .toList();
-      for (Room other : others) {
-        if (at + room.words <= arena.offset(other)) {
+      for (Buffer other : others) {
+        if (at + buffer.words <= arena.offset(other)) {
           break;
         }
         at = Math.max(at, aligned(arena.offset(other) + (long) other.words));
       }
-      if (at + room.words > Integer.MAX_VALUE - 1024) {
+      if (at + buffer.words > Integer.MAX_VALUE - 1024) {
         throw new ArithmeticException("more words than one array holds");
       }
-      arena.offsets.put(room, (int) at);
-      placed.add(room);
-      end = Math.max(end, at + room.words);
+      arena.offsets.put(buffer, (int) at);
+      placed.add(buffer);
+      end = Math.max(end, at + buffer.words);
     }
     arena.size = (int) aligned(end);
     return arena;

@@ -3,20 +3,24 @@ package io.github.resnet4j.engine.graph;
 import io.github.resnet4j.kernel.Winograd;
 
 /**
- * Zeros around an image, so that no kernel asks where it ends.
+ * Zeros around an image, so that kernels need no bounds checks.
  *
- * @param before pixels above and on the left
- * @param after pixels below and on the right; more than before where tiles overhang the image
+ * @param before the number of pixels above and on the left
+ * @param after the number of pixels below and on the right; larger than before if tiles extend
+ *     beyond the image
  */
 public record Border(int before, int after) {
   public static final Border NONE = new Border(0, 0);
 
-  /** As wide on all sides. */
+  /** The same width on all sides. */
   public static Border of(int pixels) {
     return new Border(pixels, pixels);
   }
 
-  /** What a convolution by Winograd's algorithm reads around an image: its tiles may overhang. */
+  /**
+   * The border that a convolution by Winograd's algorithm reads; its tiles may extend beyond the
+   * image.
+   */
   public static Border of(Winograd form, int height, int width) {
     int m = form.outputs();
     int overhang =
@@ -24,7 +28,7 @@ public record Border(int before, int after) {
     return new Border(1, 1 + overhang);
   }
 
-  /** A border that is wide enough for whoever needs one of both. */
+  /** The smallest border that contains both. */
   public Border or(Border other) {
     return new Border(Math.max(before, other.before), Math.max(after, other.after));
   }

@@ -6,10 +6,10 @@ import io.github.resnet4j.nn.Layer.Conv2d;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A convolution that is laid out: how its operands lie, but not where.
+ * A convolution with the memory layouts of its operands, but without their positions.
  *
- * @param norm whose statistics and weights become part of its own, if there is one
- * @param residual what is added to its result, if anything is
+ * @param norm the batch norm that is folded into the weights, if any
+ * @param residual the layout of what is added to the result, if anything
  * @param relu whether a ReLU follows
  */
 public record Convolution(
@@ -21,8 +21,8 @@ public record Convolution(
     boolean relu) {
 
   /**
-   * True where groups are so narrow that a vector had better hold a channel of each of many groups
-   * than several channels of few: the channels of input and output are then interleaved.
+   * Whether groups are so narrow that a vector holds one channel of each of many groups rather than
+   * several channels of few groups. The channels of input and output are then interleaved.
    */
   public boolean hasNarrowGroups() {
     int width = layer.inChannels() / layer.groups();
@@ -36,7 +36,7 @@ public record Convolution(
         && in.block() == out.block();
   }
 
-  /** True if it runs on interleaved channels; the plan decides. */
+  /** Whether the input channels are interleaved; the plan decides that. */
   public boolean isInterleaved() {
     return layer.groups() > 1 && in.isInterleaved();
   }
@@ -52,14 +52,14 @@ public record Convolution(
         * layer.kernel();
   }
 
-  /** True if what it reads and writes are floats. */
+  /** Whether input and output are floats. */
   public boolean isOfFloats() {
     return in.format().isFloat()
         && out.format().isFloat()
         && (residual == null || residual.format().isFloat());
   }
 
-  /** True where Winograd's algorithm applies. */
+  /** Whether Winograd's algorithm applies. */
   public boolean isWinograd() {
     return isOfFloats()
         && layer.kernel() == 3

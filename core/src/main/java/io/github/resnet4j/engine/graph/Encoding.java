@@ -3,14 +3,14 @@ package io.github.resnet4j.engine.graph;
 import io.github.resnet4j.kernel.Format;
 
 /**
- * How numbers are stored, and what a whole number means: {@code (number - zero) * scale}.
+ * How values are stored. The real value of a stored integer is {@code (number - zero) * scale}.
  *
- * @param scale 1 where numbers are not whole
+ * @param scale 1 for floating-point formats
  */
 public record Encoding(Format format, float scale, int zero) {
   public static final Encoding FLOATS = of(Format.FP32);
 
-  /** Numbers that mean themselves. */
+  /** A format without scale and zero point. */
   public static Encoding of(Format format) {
     return new Encoding(format, 1, 0);
   }

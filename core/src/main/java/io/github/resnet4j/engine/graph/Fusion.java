@@ -4,8 +4,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Lets a convolution take in the batch norm, the sum and the ReLU that follow it, and an attention
- * or a group norm the sum and the ReLU: their results are then written once.
+ * Fuses operations, so that their result is written only once: a convolution with the following
+ * batch norm, addition and ReLU; an attention or a group norm with the following addition and ReLU.
  */
 public final class Fusion {
   private Fusion() {}
@@ -26,7 +26,7 @@ public final class Fusion {
     return List.copyOf(fused);
   }
 
-  /** Both in one, or the second as it is. */
+  /** Returns the fusion of both, or the second operation unchanged. */
   private static Op joined(Op first, Op second) {
     return switch (second) {
       case Op.Norm norm when first instanceof Op.Conv conv && conv.out().equals(norm.in()) ->

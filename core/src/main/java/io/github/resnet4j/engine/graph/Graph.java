@@ -7,7 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
 
-/** A network as operations in the order in which they run. Immutable. */
+/** A network as a list of operations in execution order. Immutable. */
 public final class Graph {
   private final List<List<Op>> blocks;
   private final SequencedMap<String, Value> names;
@@ -16,10 +16,10 @@ public final class Graph {
   private final Map<Value, List<Op>> readers = new HashMap<>();
 
   /**
-   * @param blocks operations that belong together: the first layers, each residual block, and what
-   *     comes after the last of them; in a residual block the shortcut comes first
-   * @param names the layers' results by the layers' names; some may have gone where a layer became
-   *     part of another's operation
+   * @param blocks operations in groups: the stem, each residual block, and what follows the last
+   *     block; in a residual block the shortcut comes first
+   * @param names the results of layers by layer name; a layer that was fused into another operation
+   *     may have no result
    */
   Graph(List<List<Op>> blocks, SequencedMap<String, Value> names) {
     this.blocks = blocks;
@@ -28,7 +28,7 @@ public final class Graph {
     blocks.forEach(all::addAll);
     this.ops = List.copyOf(all);
     for (Op op : ops) {
-      producers.putIfAbsent(op.out(), op); // an output hands out what another one made
+      producers.putIfAbsent(op.out(), op); // an output has the value of another operation
       for (Value in : op.inputs()) {
         List<Op> of = readers.computeIfAbsent(in, _ -> new ArrayList<>());
         if (of.isEmpty() || of.getLast() != op) {
@@ -38,22 +38,22 @@ public final class Graph {
     }
   }
 
-  /** Operations that belong together. */
+  /** The operations in groups: the stem, each residual block, and what follows the last block. */
   public List<List<Op>> blocks() {
     return blocks;
   }
 
-  /** The layers' results by the layers' names. */
+  /** The results of layers by layer name. */
   SequencedMap<String, Value> names() {
     return names;
   }
 
-  /** All operations, first to last. */
+  /** All operations in execution order. */
   public List<Op> ops() {
     return ops;
   }
 
-  /** What the network is for: its last operation's result. */
+  /** The network's result: that of its last operation. */
   public Value result() {
     return blocks.getLast().getLast().out();
   }
@@ -63,18 +63,18 @@ public final class Graph {
     return readers.getOrDefault(value, List.of());
   }
 
-  /** The operation that makes a value. */
+  /** The operation that computes a value. */
   public Op producer(Value value) {
     Op producer = producers.get(value);
     if (producer == null) {
-      throw new IllegalArgumentException("nothing makes " + value);
+      throw new IllegalArgumentException("no operation computes " + value);
     }
     return producer;
   }
 
   /**
-   * The widest block of channels, up to 64, that divides every convolution's output channels
-   * (counted in sixteens).
+   * The largest number of channels per block, up to 64, that divides the output channels of every
+   * convolution (counted in sixteens).
    */
   public int blockChannels() {
     int block = 64;
@@ -89,10 +89,10 @@ public final class Graph {
   }
 
   /**
-   * The same graph, with operations that hand out the results of some layers and, last, the
-   * network's own.
+   * The same graph with output operations for the given layers and, last, for the network's own
+   * result.
    *
-   * @throws IllegalArgumentException if there is no such layer or its result is never written
+   * @throws IllegalArgumentException if there is no such layer, or its result is not computed
    */
   public Graph withOutputs(List<String> taps) {
     List<String> known =

@@ -20,7 +20,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.SequencedMap;
 
-/** Writes a tree of layers down as a {@link Graph}, one operation for each layer that computes. */
+/**
+ * Converts layers to a {@link Graph}, with one operation for each layer that computes something.
+ */
 public final class GraphBuilder {
   private final List<List<Op>> blocks = new ArrayList<>();
   private final SequencedMap<String, Value> names = new LinkedHashMap<>();
@@ -28,9 +30,10 @@ public final class GraphBuilder {
   private GraphBuilder() {}
 
   /**
-   * @param network without anything fused
-   * @param inChannels of the images
-   * @throws IllegalArgumentException if images of this size do not fit the network; names the layer
+   * @param network the layers; nothing is fused
+   * @param inChannels the number of channels of the images
+   * @throws IllegalArgumentException if images of this size do not fit the network; the message
+   *     names the layer
    */
   public static Graph build(Sequential network, int inChannels, int height, int width) {
     network.requireFits(height, width);

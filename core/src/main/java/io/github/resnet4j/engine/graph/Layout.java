@@ -5,14 +5,14 @@ import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Plane;
 
 /**
- * How an activation lies in memory: {@code [image][channel block][row][column][channel in block]},
- * every plane with a border of zeros. Extents are counted in words, which hold one, two or four
- * channels. Immutable; a plan decides step by step and makes a new one each time.
+ * The memory layout of an activation: {@code [image][channel block][row][column][channel in
+ * block]}. Every plane has a border of zeros. Sizes are in words; a word holds one, two or four
+ * channels. Immutable.
  *
- * @param blockChannels channels of a block: they follow each other where a pixel lies
- * @param groupChannels channels of a group, where the first channels of sixteen groups are
- *     neighbours, as a convolution of narrow groups wants them; else 1
- * @param images how many have room at once
+ * @param blockChannels the number of channels of a block, which are contiguous for each pixel
+ * @param groupChannels the number of channels of a group if the first channels of sixteen groups
+ *     are contiguous, as a convolution with narrow groups needs them; else 1
+ * @param images the number of images that the activation holds
  */
 public record Layout(
     int channels,
@@ -24,29 +24,27 @@ public record Layout(
     Border border,
     int images) {
 
-  /** Of floats, without border, for one image. */
+  /** The layout of floats for one image, without border. */
   public static Layout of(int channels, int height, int width, int blockChannels) {
     return new Layout(channels, height, width, blockChannels, 1, Encoding.FLOATS, Border.NONE, 1);
   }
 
-  public Layout withGroups(int channelsOfGroup) {
-    return new Layout(
-        channels, height, width, blockChannels, channelsOfGroup, encoding, border, images);
+  public Layout withGroups(int value) {
+    return new Layout(channels, height, width, blockChannels, value, encoding, border, images);
   }
 
-  public Layout withEncoding(Encoding numbers) {
-    return new Layout(
-        channels, height, width, blockChannels, groupChannels, numbers, border, images);
+  public Layout withEncoding(Encoding value) {
+    return new Layout(channels, height, width, blockChannels, groupChannels, value, border, images);
   }
 
-  public Layout withBorder(Border zeros) {
+  public Layout withBorder(Border value) {
     return new Layout(
-        channels, height, width, blockChannels, groupChannels, encoding, zeros, images);
+        channels, height, width, blockChannels, groupChannels, encoding, value, images);
   }
 
-  public Layout withImages(int atOnce) {
+  public Layout withImages(int value) {
     return new Layout(
-        channels, height, width, blockChannels, groupChannels, encoding, border, atOnce);
+        channels, height, width, blockChannels, groupChannels, encoding, border, value);
   }
 
   public Format format() {
@@ -61,7 +59,7 @@ public record Layout(
     return encoding.zero();
   }
 
-  /** Words of a block: so many belong to one pixel and follow each other. */
+  /** The number of words of a channel block at one pixel, which are contiguous. */
   public int block() {
     return Math.ceilDiv(blockChannels, format().perWord());
   }
@@ -70,17 +68,17 @@ public record Layout(
     return Math.ceilDiv(channels, blockChannels);
   }
 
-  /** Channels with those that fill the last block up; the latter are zero. */
+  /** The number of channels including those that pad the last block, which are zero. */
   public int paddedChannels() {
     return blocks() * blockChannels;
   }
 
-  /** Words from one row to the next. */
+  /** The number of words from one row to the next. */
   public int rowStride() {
     return (border.before() + width + border.after()) * block();
   }
 
-  /** Words of one block of channels of one image. */
+  /** The number of words of one channel block of one image. */
   public int plane() {
     return (border.before() + height + border.after()) * rowStride();
   }
@@ -90,30 +88,32 @@ public record Layout(
   }
 
   /**
-   * Words of all images.
+   * The number of words of all images.
    *
-   * @throws ArithmeticException if they are more than an array can hold
+   * @throws ArithmeticException if they do not fit into one array
    */
   public int size() {
     return Math.multiplyExact(images, imageSize());
   }
 
-  /** The distance of a pixel from the beginning of its plane; -1 is the first row of the border. */
+  /**
+   * The offset of a pixel from the start of its plane; row or column -1 is the first of the border.
+   */
   public int pixel(int y, int x) {
     return (border.before() + y) * rowStride() + (border.before() + x) * block();
   }
 
-  /** How a block of an image's channels lies. */
+  /** The memory layout of one channel block of an image. */
   public Plane asPlane() {
     return new Plane(format(), height, width, block(), rowStride());
   }
 
-  /** Whether sixteen groups' first channels are neighbours. */
+  /** Whether the first channels of sixteen groups are contiguous. */
   public boolean isInterleaved() {
     return groupChannels > 1;
   }
 
-  /** Where a channel comes among all of a pixel. */
+  /** The position of a channel among all channels of a pixel. */
   public int position(int channel) {
     int span = ConvTile.GROUP_STRIDE * groupChannels;
     int within = channel % span;
@@ -123,7 +123,7 @@ public record Layout(
         + within / groupChannels;
   }
 
-  /** The channels in the order in which they lie. */
+  /** The channels in memory order. */
   public int[] channelOrder() {
     int[] order = new int[channels];
     for (int c = 0; c < channels; c++) {
@@ -132,7 +132,7 @@ public record Layout(
     return order;
   }
 
-  /** Whether the numbers of both lie in the same places, whatever they mean. */
+  /** Whether both layouts place values at the same positions, whatever the encoding. */
   public boolean isLike(Layout other) {
     return channels == other.channels
         && height == other.height

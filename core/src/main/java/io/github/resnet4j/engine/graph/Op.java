@@ -14,19 +14,21 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * An operation of a network: what it reads and what it makes. {@link GraphBuilder} writes one for
- * each layer; {@link Fusion} lets a convolution, an attention or a group norm take in what follows
- * it.
+ * An operation of a network, with the values that it reads and computes. {@link GraphBuilder} makes
+ * one for each layer; {@link Fusion} fuses operations.
  */
 public sealed interface Op {
-  /** Of the layer, {@code layer1.0.conv1}; of its block for sums and what follows them. */
+  /**
+   * The name of the layer, {@code layer1.0.conv1}; for additions and the ReLU after them, the name
+   * of the block.
+   */
   String name();
 
   List<Value> inputs();
 
   Value out();
 
-  /** An operation that a layer does with one value. */
+  /** An operation that applies a layer to one value. */
   sealed interface OfLayer extends Op {
     Layer layer();
 
@@ -43,7 +45,7 @@ public sealed interface Op {
     }
   }
 
-  /** The caller's images. */
+  /** The images given by the caller. */
   record Input(Value out) implements Op {
     @Override
     public String name() {
@@ -57,10 +59,10 @@ public sealed interface Op {
   }
 
   /**
-   * {@code relu(norm(conv(in)) + residual)}, of which all but the convolution may be missing.
+   * {@code relu(norm(conv(in)) + residual)}; everything except the convolution is optional.
    *
-   * @param norm whose statistics and weights belong to it
-   * @param residual what is added
+   * @param norm the batch norm that is folded into the convolution, if any
+   * @param residual the value that is added, if any
    */
   record Conv(
       Conv2d layer,
@@ -77,7 +79,7 @@ public sealed interface Op {
   }
 
   /**
-   * Every channel times its gate; with a residual {@code relu(in · gates + residual)}.
+   * Multiplies every channel by its gate; with a residual {@code relu(in · gates + residual)}.
    *
    * @param relu whether a ReLU follows
    */
@@ -96,7 +98,7 @@ public sealed interface Op {
   /**
    * {@code norm(in)}, or {@code relu(norm(in) + residual)}.
    *
-   * @param residual what is added, if a ReLU follows
+   * @param residual the value that is added, if any; a ReLU then follows
    */
   record GroupNorm(
       Layer.GroupNorm layer, Value in, @Nullable Value residual, boolean relu, Value out)
@@ -109,14 +111,14 @@ public sealed interface Op {
 
   record MaxPool(MaxPool2d layer, Value in, Value out) implements OfLayer {}
 
-  /** The mean over windows. */
+  /** The mean of each window. */
   record AveragePool(AvgPool2d layer, Value in, Value out) implements OfLayer {}
 
   record Blur(BlurPool2d layer, Value in, Value out) implements OfLayer {}
 
   record Subsample(SubsampleAndPad layer, Value in, Value out) implements OfLayer {}
 
-  /** The mean over all pixels. */
+  /** The mean of all pixels. */
   record GlobalAverage(GlobalAveragePool layer, Value in, Value out) implements OfLayer {}
 
   /** The fully connected layer. */
@@ -129,7 +131,7 @@ public sealed interface Op {
     }
   }
 
-  /** The sum at the end of a residual block. */
+  /** The addition at the end of a residual block. */
   record Add(String name, Value main, Value shortcut, Value out) implements Op {
     @Override
     public List<Value> inputs() {
@@ -138,10 +140,10 @@ public sealed interface Op {
   }
 
   /**
-   * Hands a value out to the caller.
+   * Returns a value to the caller.
    *
-   * @param out what another operation made
-   * @param index among all that are handed out
+   * @param out the result of another operation
+   * @param index the index among the outputs
    */
   record Output(String name, Value out, int index) implements Op {
     @Override

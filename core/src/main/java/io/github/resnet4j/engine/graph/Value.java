@@ -1,6 +1,6 @@
 package io.github.resnet4j.engine.graph;
 
-/** The result of an operation, and its extents for one image. Each is equal to itself only. */
+/** The result of an operation, with its shape for one image. Values are compared by identity. */
 public final class Value {
   private final int channels;
   private final int height;
@@ -16,7 +16,7 @@ public final class Value {
     return channels;
   }
 
-  /** Pixels of a column; 1 where a channel has but one number. */
+  /** The height in pixels; 1 if a channel has only one value. */
   public int height() {
     return height;
   }

@@ -1,4 +1,4 @@
-/** What a network computes, operation by operation, and where the results lie. */
+/** The graph of a network's operations, and the memory layout of their results. */
 @NullMarked
 package io.github.resnet4j.engine.graph;
 

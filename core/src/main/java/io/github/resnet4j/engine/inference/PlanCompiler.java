@@ -2,10 +2,10 @@ package io.github.resnet4j.engine.inference;
 
 import io.github.resnet4j.engine.conv.PackedWeights;
 import io.github.resnet4j.engine.graph.AlgorithmChoice;
+import io.github.resnet4j.engine.graph.Arithmetic;
 import io.github.resnet4j.engine.graph.Fusion;
 import io.github.resnet4j.engine.graph.Graph;
 import io.github.resnet4j.engine.graph.GraphBuilder;
-import io.github.resnet4j.engine.graph.Numbers;
 import io.github.resnet4j.engine.graph.Op;
 import io.github.resnet4j.engine.graph.Value;
 import io.github.resnet4j.engine.step.Step;
@@ -16,26 +16,30 @@ import java.util.List;
 import java.util.stream.IntStream;
 
 /**
- * Compiles a network into plans: a {@link Graph} is made of its layers, then {@link LaidOut}, then
- * {@link Placed}, and then every operation becomes a step.
+ * Compiles a network into plans: layers become a {@link Graph}, then a {@link GraphLayout}, then a
+ * {@link GraphPlacement}; then every operation becomes a step.
  */
 public final class PlanCompiler {
   private final Sequential network;
   private final int inChannels;
   private final List<String> taps;
-  private final Numbers numbers;
+  private final Arithmetic arithmetic;
   private final Kernels kernels;
 
   /**
-   * @param inChannels of the images
-   * @param taps names of layers whose results are outputs too, before the network's own
+   * @param inChannels the number of channels of the images
+   * @param taps names of layers whose results are outputs, before the network's own
    */
   public PlanCompiler(
-      Sequential network, int inChannels, List<String> taps, Numbers numbers, Kernels kernels) {
+      Sequential network,
+      int inChannels,
+      List<String> taps,
+      Arithmetic arithmetic,
+      Kernels kernels) {
     this.network = network;
     this.inChannels = inChannels;
     this.taps = taps;
-    this.numbers = numbers;
+    this.arithmetic = arithmetic;
     this.kernels = kernels;
   }
 
@@ -43,31 +47,31 @@ public final class PlanCompiler {
    * Compiles a plan, and packs the weights that it needs and that are not packed yet.
    *
    * @throws IllegalArgumentException if the images do not fit the network or one arena, or a tapped
-   *     layer is not there
+   *     layer does not exist
    */
-  public Plan compile(Workload load, PackedWeights weights, AlgorithmChoice choice) {
+  public Plan compile(Workload workload, PackedWeights weights, AlgorithmChoice choice) {
     Graph graph =
-        Fusion.fuse(GraphBuilder.build(network, inChannels, load.height(), load.width()))
+        Fusion.fuse(GraphBuilder.build(network, inChannels, workload.height(), workload.width()))
             .withOutputs(taps);
-    LaidOut laid = LaidOut.of(graph, load, numbers, choice, kernels);
-    weights.pack(laid.packings(kernels));
-    Placed placed = Placed.of(laid);
-    var maker = new StepMaker(laid, placed, weights, kernels);
+    GraphLayout graphLayout = GraphLayout.of(graph, workload, arithmetic, choice, kernels);
+    weights.pack(graphLayout.packings(kernels));
+    GraphPlacement placement = GraphPlacement.of(graphLayout);
+    var factory = new StepFactory(graphLayout, placement, weights, kernels);
     List<Op> ops = graph.ops();
-    // In parallel, since the kernels of each are written as they are asked for.
-    List<Step> steps = IntStream.range(0, ops.size()).parallel().mapToObj(maker::step).toList();
-    return new Plan(segments(laid, steps), outputs(graph), load, placed.size());
+    // In parallel, since creating a step may generate the machine code of its kernels.
+    List<Step> steps = IntStream.range(0, ops.size()).parallel().mapToObj(factory::step).toList();
+    return new Plan(sections(graphLayout, steps), outputs(graph), workload, placement.size());
   }
 
-  private static List<Plan.Segment> segments(LaidOut laid, List<Step> steps) {
-    var segments = new ArrayList<Plan.Segment>();
+  private static List<Plan.Section> sections(GraphLayout graphLayout, List<Step> steps) {
+    var sections = new ArrayList<Plan.Section>();
     for (int from = 0; from < steps.size(); ) {
-      int end = laid.segmentEnd(from) + 1;
-      segments.add(
-          new Plan.Segment(laid.imagesAtOnce()[from], List.copyOf(steps.subList(from, end))));
+      int end = graphLayout.sectionEnd(from) + 1;
+      sections.add(
+          new Plan.Section(graphLayout.chunkSizes()[from], List.copyOf(steps.subList(from, end))));
       from = end;
     }
-    return List.copyOf(segments);
+    return List.copyOf(sections);
   }
 
   private static List<int[]> outputs(Graph graph) {

@@ -1,6 +1,6 @@
 package io.github.resnet4j.engine.inference;
 
-import io.github.resnet4j.engine.step.Frame;
+import io.github.resnet4j.engine.step.ExecutionContext;
 import io.github.resnet4j.engine.step.Step;
 import io.github.resnet4j.engine.step.Workers;
 import io.github.resnet4j.tensor.Tensor;
@@ -11,33 +11,33 @@ import java.util.List;
 import java.util.SequencedMap;
 
 /**
- * Runs a plan on all threads and takes the time of each of its steps on the first. A plan that is
- * not split runs on every thread, each with images of its own.
+ * Runs a plan on all threads and measures each of its steps on the first thread. A plan that is not
+ * split runs on every thread, each with its own images.
  */
 public final class PlanProfiler {
-  private static final Runnable NOTHING = () -> {};
+  private static final Runnable NO_OP = () -> {};
 
   private final Plan plan;
-  private final Frame[] frames;
+  private final ExecutionContext[] contexts;
   private final Workers workers;
   private final List<Step> phases;
   private final float[] input;
   private final float[][] outputs;
-  private final double[] least;
+  private final double[] shortest;
   private double[] seconds = {};
   private int phase;
   private long last;
 
   /**
-   * @param imageSize floats of an image
-   * @param frames one for each worker, which runs use
+   * @param imageSize the number of floats of an image
+   * @param contexts one for each worker, used by the runs
    */
-  PlanProfiler(Plan plan, int imageSize, Frame[] frames, Workers workers) {
+  PlanProfiler(Plan plan, int imageSize, ExecutionContext[] contexts, Workers workers) {
     this.plan = plan;
-    this.frames = frames;
+    this.contexts = contexts;
     this.workers = workers;
     this.phases = plan.phases();
-    int n = isWhole() ? plan.images() * workers.size() : 1;
+    int n = runsWholeImages() ? plan.images() * workers.size() : 1;
     this.input = new float[n * imageSize];
     for (int i = 0; i < input.length; i++) {
       input[i] = (i * 31 % 255) / 127f - 1; // neither zeros nor denormals
@@ -46,37 +46,38 @@ public final class PlanProfiler {
     for (int i = 0; i < outputs.length; i++) {
       outputs[i] = new float[n * Tensor.sizeOf(plan.outputs().get(i))];
     }
-    this.least = new double[phases.size()];
-    Arrays.fill(least, Double.MAX_VALUE);
+    this.shortest = new double[phases.size()];
+    Arrays.fill(shortest, Double.MAX_VALUE);
   }
 
-  private boolean isWhole() {
+  private boolean runsWholeImages() {
     return plan.parts() == 1;
   }
 
-  /** Runs the plan once and takes the time of each phase. */
+  /** Runs the plan once and measures each phase. */
   void run() {
-    for (int i = 0; i < frames.length; i++) {
-      frames[i].input = input;
-      frames[i].outputs = outputs;
-      frames[i].makeRoom(plan.arenaSize());
-      frames[i].firstImage = isWhole() ? i * plan.images() : 0;
+    for (int i = 0; i < contexts.length; i++) {
+      contexts[i].input = input;
+      contexts[i].outputs = outputs;
+      contexts[i].ensureCapacity(plan.arenaSize());
+      contexts[i].firstImage = runsWholeImages() ? i * plan.images() : 0;
     }
     seconds = new double[phases.size()];
     phase = 0;
     last = System.nanoTime();
     workers.run(
-        isWhole()
+        runsWholeImages()
             ? worker ->
-                plan.run(frames[worker], plan.images(), 0, worker == 0 ? this::record : NOTHING)
-            : worker -> plan.run(frames[0], 1, worker, worker == 0 ? this::meet : workers::meet));
-    for (int i = 0; i < least.length; i++) {
-      least[i] = Math.min(least[i], seconds[i]);
+                plan.run(contexts[worker], plan.images(), 0, worker == 0 ? this::record : NO_OP)
+            : worker ->
+                plan.run(contexts[0], 1, worker, worker == 0 ? this::barrier : workers::barrier));
+    for (int i = 0; i < shortest.length; i++) {
+      shortest[i] = Math.min(shortest[i], seconds[i]);
     }
   }
 
-  private void meet() {
-    workers.meet();
+  private void barrier() {
+    workers.barrier();
     record();
   }
 
@@ -86,27 +87,27 @@ public final class PlanProfiler {
     last = now;
   }
 
-  /** Seconds of a run whose phases were all as fast as they ever were. */
+  /** The seconds of a run in which every phase takes its shortest measured time. */
   double fastest() {
-    return Arrays.stream(least).sum();
+    return Arrays.stream(shortest).sum();
   }
 
-  /** The same of one layer alone. */
+  /** The same for the steps of one layer. */
   double fastest(String layer) {
     double sum = 0;
-    for (int i = 0; i < least.length; i++) {
+    for (int i = 0; i < shortest.length; i++) {
       if (phases.get(i).name().equals(layer)) {
-        sum += least[i];
+        sum += shortest[i];
       }
     }
     return sum;
   }
 
   /**
-   * Runs the plan again and again; of the later half of the runs the median counts.
+   * Runs the plan repeatedly; the result is the median of the later half of the runs.
    *
-   * @param nanos how long, warming up included
-   * @return seconds of each step for one image, in the plan's order
+   * @param nanos how long to measure, warm-up included
+   * @return the seconds of each step for one image, in the plan's order
    */
   public SequencedMap<Step, Double> measure(long nanos) {
     var runs = new ArrayList<double[]>();
@@ -116,13 +117,13 @@ public final class PlanProfiler {
       runs.add(seconds);
     } while (System.nanoTime() < end);
     List<double[]> warm = runs.subList(runs.size() / 2, runs.size());
-    // Whole images: every thread has done as many in this time.
-    double imagesAtOnce = isWhole() ? (double) plan.images() * workers.size() : 1;
+    // Whole images: every thread has processed as many in this time.
+    double imagesPerRun = runsWholeImages() ? (double) plan.images() * workers.size() : 1;
     var times = new LinkedHashMap<Step, Double>();
     for (int i = 0; i < phases.size(); i++) {
       int at = i;
       double median = warm.stream().mapToDouble(run -> run[at]).sorted().toArray()[warm.size() / 2];
-      times.merge(phases.get(i), median / imagesAtOnce, Double::sum);
+      times.merge(phases.get(i), median / imagesPerRun, Double::sum);
     }
     return times;
   }

@@ -3,7 +3,7 @@ package io.github.resnet4j.engine.inference;
 import io.github.resnet4j.engine.conv.DirectConv;
 import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.step.AttentionStep;
-import io.github.resnet4j.engine.step.Frame;
+import io.github.resnet4j.engine.step.ExecutionContext;
 import io.github.resnet4j.engine.step.InputStep;
 import io.github.resnet4j.engine.step.Step;
 import io.github.resnet4j.engine.step.Workers;
@@ -15,26 +15,26 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The threads that run plans, and the memory of each. One run at a time; it allocates nothing but
- * an arena that is larger than those before.
+ * The threads that run plans, and the memory of each. One call at a time; it allocates only an
+ * arena that is larger than those before.
  */
 public final class PlanRunner implements AutoCloseable {
-  private static final Runnable NOTHING = () -> {};
+  private static final Runnable NO_OP = () -> {};
 
   private final Workers workers;
-  private final Frame[] frames;
+  private final ExecutionContext[] contexts;
   private final AtomicInteger nextImage = new AtomicInteger();
   private final Workers.Task wholeImages = this::runWholeImages;
   private final Workers.Task splitImage = this::runSplitImage;
-  private final Runnable atMeeting;
+  private final Runnable barrier;
   private @Nullable Plan running;
   private int endImage;
 
   public PlanRunner(int threads) {
     this.workers = new Workers(threads);
-    this.frames = new Frame[threads];
-    Arrays.setAll(frames, _ -> new Frame());
-    this.atMeeting = workers::meet;
+    this.contexts = new ExecutionContext[threads];
+    Arrays.setAll(contexts, _ -> new ExecutionContext());
+    this.barrier = workers::barrier;
   }
 
   public int threads() {
@@ -42,37 +42,37 @@ public final class PlanRunner implements AutoCloseable {
   }
 
   /**
-   * Says what the next runs read and write.
+   * Sets the arrays of the next runs.
    *
    * @param input {@code [N, C, H, W]}
-   * @param outputs an array for each of a plan's
+   * @param outputs an array for each output of the plan
    */
   public void use(float[] input, float[][] outputs) {
-    for (Frame frame : frames) {
-      frame.input = input;
-      frame.outputs = outputs;
+    for (ExecutionContext context : contexts) {
+      context.input = input;
+      context.outputs = outputs;
     }
   }
 
-  /** The same where a plan has but one output. */
+  /** The same for a plan with one output. */
   public void use(float[] input, float[] output) {
-    for (Frame frame : frames) {
-      frame.input = input;
-      if (frame.outputs.length != 1) {
-        frame.outputs = new float[1][];
+    for (ExecutionContext context : contexts) {
+      context.input = input;
+      if (context.outputs.length != 1) {
+        context.outputs = new float[1][];
       }
-      frame.outputs[0] = output;
+      context.outputs[0] = output;
     }
   }
 
   /**
-   * Runs the first images of the input, every thread taking whole ones.
+   * Runs the first images of the input; every thread processes whole images.
    *
-   * @param plan that is not split into parts
+   * @param plan a plan that is not split into parts
    */
   public void runWholeImages(Plan plan, int images) {
-    for (Frame frame : frames) {
-      frame.makeRoom(plan.arenaSize());
+    for (ExecutionContext context : contexts) {
+      context.ensureCapacity(plan.arenaSize());
     }
     running = plan;
     nextImage.set(0);
@@ -81,68 +81,68 @@ public final class PlanRunner implements AutoCloseable {
   }
 
   /**
-   * Runs some images of the input one after the other, all threads taking parts of each.
+   * Runs some images of the input one after the other; all threads process parts of each.
    *
-   * @param plan of one image, that has as many parts as there are threads
+   * @param plan a plan for one image, with as many parts as there are threads
    */
   public void runSplitImages(Plan plan, int first, int end) {
-    frames[0].makeRoom(plan.arenaSize());
+    contexts[0].ensureCapacity(plan.arenaSize());
     running = plan;
     for (int i = first; i < end; i++) {
-      frames[0].firstImage = i;
+      contexts[0].firstImage = i;
       workers.run(splitImage);
     }
   }
 
   private void runWholeImages(int worker) {
     Plan plan = running();
-    Frame frame = frames[worker];
+    ExecutionContext context = contexts[worker];
     for (int i; (i = nextImage.getAndAdd(plan.images())) < endImage; ) {
-      frame.firstImage = i;
-      plan.run(frame, Math.min(plan.images(), endImage - i), 0, NOTHING);
+      context.firstImage = i;
+      plan.run(context, Math.min(plan.images(), endImage - i), 0, NO_OP);
     }
   }
 
   private void runSplitImage(int worker) {
-    running().run(frames[0], 1, worker, atMeeting);
+    running().run(contexts[0], 1, worker, barrier);
   }
 
   private Plan running() {
     if (running == null) {
-      throw new IllegalStateException("nothing to run");
+      throw new IllegalStateException("no plan is running");
     }
     return running;
   }
 
-  /** Sees what steps write. */
+  /** Receives the results of steps. */
   public interface Observer {
     /**
      * @param layer the layer whose result it is, or {@code input}
-     * @param values a channel
+     * @param values the values of a channel
      */
     void see(String layer, float[] values, int count);
   }
 
   /**
-   * Runs image by image on this thread, and shows all that convolutions write.
+   * Runs image by image on this thread, and passes the results of all convolutions to an observer.
    *
-   * @param plan of direct convolutions, for one image at once
+   * @param plan a plan of direct convolutions, for one image
    * @param x {@code [N, C, H, W]}
    */
   public void observe(Plan plan, Tensor x, Observer observer) {
-    Frame frame = frames[0];
-    frame.makeRoom(plan.arenaSize());
-    frame.input = x.data();
-    frame.outputs = new float[plan.outputs().size()][];
-    for (int i = 0; i < frame.outputs.length; i++) {
-      frame.outputs[i] = new float[x.dim(0) * Tensor.sizeOf(plan.outputs().get(i))];
+    ExecutionContext context = contexts[0];
+    context.ensureCapacity(plan.arenaSize());
+    context.input = x.data();
+    context.outputs = new float[plan.outputs().size()][];
+    for (int i = 0; i < context.outputs.length; i++) {
+      context.outputs[i] = new float[x.dim(0) * Tensor.sizeOf(plan.outputs().get(i))];
     }
     float[] channel = new float[x.dim(2) * x.dim(3)];
     for (int n = 0; n < x.dim(0); n++) {
-      frame.firstImage = n;
+      context.firstImage = n;
       var phases = plan.phases().iterator();
       plan.run(
-          frame,
+          context,
           1,
           0,
           () -> {
@@ -152,7 +152,7 @@ public final class PlanRunner implements AutoCloseable {
                 || step instanceof AttentionStep) {
               Activation out = step.out();
               for (int c = 0; c < out.channels(); c++) {
-                out.copyChannel(frame.arena(), 0, c, channel, 0);
+                out.copyChannel(context.arena(), 0, c, channel, 0);
                 observer.see(step.name(), channel, out.height() * out.width());
               }
             }
@@ -161,22 +161,22 @@ public final class PlanRunner implements AutoCloseable {
   }
 
   /**
-   * What takes the time of a plan's steps on these threads.
+   * A profiler of a plan on these threads.
    *
-   * @param imageSize floats of an image
+   * @param imageSize the number of floats of an image
    */
   public PlanProfiler profiler(Plan plan, int imageSize) {
-    return new PlanProfiler(plan, imageSize, frames, workers);
+    return new PlanProfiler(plan, imageSize, contexts, workers);
   }
 
-  /** Multiplications and additions a second at most; see {@link Peak}. */
+  /** The peak rate in multiplications and additions per second; see {@link PeakFlops}. */
   public double peakFlops(Kernels kernels, Format format, long nanos) {
-    return Peak.measure(kernels, format, workers, nanos);
+    return PeakFlops.measure(kernels, format, workers, nanos);
   }
 
-  /** Floats of all arenas. */
+  /** The number of floats of all arenas. */
   public long arenaFloats() {
-    return Arrays.stream(frames).mapToLong(frame -> frame.arena().length).sum();
+    return Arrays.stream(contexts).mapToLong(context -> context.arena().length).sum();
   }
 
   @Override

@@ -18,10 +18,10 @@ import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What was measured on this machine: for each shape of convolution the fastest algorithm. Kept in
- * the user's cache folder, one line a shape, in a file for each processor and JVM. A file that
- * cannot be read or written does no harm: the rule decides instead. So it does when the file or its
- * folder belongs to somebody else, may be written by others, or is a link.
+ * The measurements of this machine: for each shape of convolution the fastest algorithm. They are
+ * stored in the user's cache folder, one line per shape, in a file for each processor and JVM. If
+ * the file cannot be read or written, the rule decides instead; also if the file or its folder
+ * belongs to another user, is writable by others, or is a link.
  */
 public final class Tuning implements AlgorithmChoice {
   private static final String DIRECT_NAME = "direct";
@@ -40,9 +40,10 @@ public final class Tuning implements AlgorithmChoice {
   }
 
   /**
-   * What is known for these kernels on this machine.
+   * Loads the measurements for these kernels on this machine.
    *
-   * @param weightBytes of the whole network: what its layers leave of the caches to each other
+   * @param weightBytes the size of the whole network's weights, which determines how much of the
+   *     caches is left for one layer
    */
   public static Tuning load(Kernels kernels, long weightBytes) {
     String home = System.getenv("XDG_CACHE_HOME");
@@ -50,7 +51,7 @@ public final class Tuning implements AlgorithmChoice {
         home == null || home.isBlank()
             ? Path.of(System.getProperty("user.home"), ".cache")
             : Path.of(home);
-    if (!folder.isAbsolute()) { // the home of a user without one is called "?"
+    if (!folder.isAbsolute()) { // the home folder of a user without one is "?"
       return new Tuning(Optional.empty(), weightBytes);
     }
     String machine =
@@ -75,12 +76,15 @@ public final class Tuning implements AlgorithmChoice {
         }
       }
     } catch (IOException e) {
-      return tuning; // nothing known yet
+      return tuning; // no measurements yet
     }
     return tuning;
   }
 
-  /** This user's, or root's, not a link, and writable by nobody else. */
+  /**
+   * Whether the file belongs to this user or to root, is not a link, and is writable by nobody
+   * else.
+   */
   private static boolean isOwn(@Nullable Path file) throws IOException {
     if (file == null) {
       return false;
@@ -141,7 +145,7 @@ public final class Tuning implements AlgorithmChoice {
         .formatted(conv.in().shape(), conv.out().shape(), weightBytes / 1_000_000, images, parts);
   }
 
-  /** Writes the file anew; other processes see the old one or the new one. */
+  /** Replaces the file; other processes read either the old or the new one. */
   public void save() {
     if (file.isEmpty()) {
       return;
@@ -154,7 +158,7 @@ public final class Tuning implements AlgorithmChoice {
     try {
       Path folder = Files.createDirectories(file.get().toAbsolutePath().getParent());
       if (!isOwn(folder)) {
-        throw new IOException(folder + " is not this user's alone");
+        throw new IOException(folder + " is writable by other users");
       }
       Path part = Files.createTempFile(folder, "tuning", ".part");
       try {
@@ -166,7 +170,7 @@ public final class Tuning implements AlgorithmChoice {
       }
     } catch (IOException e) {
       System.getLogger("io.github.resnet4j")
-          .log(System.Logger.Level.DEBUG, "measurements not kept: " + e);
+          .log(System.Logger.Level.DEBUG, "the measurements were not stored: " + e);
     }
   }
 }

@@ -1,11 +1,11 @@
 package io.github.resnet4j.engine.inference;
 
 /**
- * What a plan is made for.
+ * The input for which a plan is compiled.
  *
- * @param height of an image
- * @param width of an image
- * @param images that run at once, at most
- * @param parts among how many threads each step is split
+ * @param height the height of an image in pixels
+ * @param width the width of an image in pixels
+ * @param images the largest number of images processed together
+ * @param parts the number of threads among which each step is split
  */
 public record Workload(int height, int width, int images, int parts) {}

@@ -1,4 +1,4 @@
-/** A network compiled into a plan of steps. */
+/** Compiles a network into a plan of steps and runs it. */
 @NullMarked
 package io.github.resnet4j.engine.inference;
 

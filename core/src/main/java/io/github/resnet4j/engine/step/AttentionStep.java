@@ -11,15 +11,15 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The end of a block with channel attention: every channel times its gate, plus the shortcut, then
- * ReLU. The means first, then the gates of an image, then its pixels.
+ * The end of a block with channel attention: multiplies every channel by its gate, adds the
+ * shortcut and applies ReLU. The phases compute the means, the gates of an image, and its pixels.
  *
- * <p>Where a word holds several channels, those that are the first in their words are called a
- * lane, those that are the second another one: lanes are calculated side by side.
+ * <p>If a word holds several channels, the first channels of all words form a lane, the second
+ * channels another one, and so on. Lanes are computed one after the other.
  */
 public final class AttentionStep implements Step {
-  // Rows of an image's numbers: what the kernel multiplies x with, what it adds, what it multiplies
-  // the shortcut with; and the means.
+  // Rows of an image's workspace: the factor of x, the summand, the factor of the shortcut; and the
+  // means.
   private static final int GATE = 0;
   private static final int ZERO = 1;
   private static final int ONE = 2;
@@ -30,28 +30,35 @@ public final class AttentionStep implements Step {
   private final Activation in;
   private final Activation residual;
   private final Activation out;
-  private final Activation numbers;
+  private final Activation workspace;
   private final PoolKernels.@Nullable Average average;
 
-  /** By parts; empty where numbers are no floats. The last one takes all rows. */
-  private final NormKernels.Normalize[] weigh;
+  /**
+   * By the number of rows of a part; the last one takes all rows. Empty if values are not floats.
+   */
+  private final NormKernels.Normalize[] scale;
 
   /**
-   * @param numbers room for {@link #numbers an image's numbers}
-   * @param parts that an image may be split into
+   * @param workspace the {@link #workspace}
+   * @param parts the number of threads among which an image may be split
    */
   public AttentionStep(
-      String name, Gates gates, Operands operands, Activation numbers, int parts, Kernels kernels) {
+      String name,
+      Gates gates,
+      Operands operands,
+      Activation workspace,
+      int parts,
+      Kernels kernels) {
     this.name = name;
     this.gates = gates;
     this.in = operands.in();
     this.residual = Objects.requireNonNull(operands.residual());
     this.out = operands.out();
-    this.numbers = numbers;
+    this.workspace = workspace;
     this.average = in.format().isFloat() ? kernels.pool().average(in.asPlane()) : null;
-    this.weigh = new NormKernels.Normalize[isFloat() ? parts + 1 : 0];
+    this.scale = new NormKernels.Normalize[isFloat() ? parts + 1 : 0];
     Arrays.setAll(
-        weigh,
+        scale,
         part -> {
           int own = part == parts ? in.height() : end(part, parts) - end(part - 1, parts);
           int rows = Math.max(1, own);
@@ -68,8 +75,8 @@ public final class AttentionStep implements Step {
     return in.height() * (part + 1) / parts;
   }
 
-  /** The layout of what the step notes of its input's channels while it runs. */
-  public static Layout numbers(Layout in, int images) {
+  /** The layout of the workspace for the input's channels. */
+  public static Layout workspace(Layout in, int images) {
     return Layout.of(in.channels(), 4, 1, in.blockChannels()).withImages(images);
   }
 
@@ -94,46 +101,46 @@ public final class AttentionStep implements Step {
   }
 
   @Override
-  public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+  public void run(ExecutionContext context, int first, int count, int phase, int part, int parts) {
     for (int n = first; n < first + count; n++) {
       switch (phase) {
-        case 0 -> means(frame, n, part, parts);
+        case 0 -> means(context, n, part, parts);
         case 1 -> {
           if (part == 0) {
-            gate(frame.arena(), n);
-            out.clearBorder(frame.arena(), n);
+            gate(context.arena(), n);
+            out.clearBorder(context.arena(), n);
           }
         }
-        default -> weigh(frame, n, part, parts);
+        default -> scale(context, n, part, parts);
       }
     }
   }
 
   private int at(int image, int b, int row) {
-    return numbers.at(image, b, row, 0);
+    return workspace.at(image, b, row, 0);
   }
 
   private boolean isFloat() {
     return in.format().isFloat() && residual.format().isFloat() && out.format().isFloat();
   }
 
-  /** Whether channels lie in the same places of the same words everywhere. */
+  /** Whether all operands have their channels at the same positions of the same words. */
   private boolean isWordByWord() {
     int perWord = in.format().perWord();
     return residual.format().perWord() == perWord && out.format().perWord() == perWord;
   }
 
-  private void means(Frame frame, int n, int part, int parts) {
+  private void means(ExecutionContext context, int n, int part, int parts) {
     for (int b = in.blocks() * part / parts; b < in.blocks() * (part + 1) / parts; b++) {
       if (average != null) {
-        average.run(frame.memory(), in.at(n, b, 0, 0), at(n, b, MEAN));
+        average.run(context.memory(), in.at(n, b, 0, 0), at(n, b, MEAN));
       } else {
-        meansOfWords(frame.arena(), in.at(n, b, 0, 0), at(n, b, MEAN));
+        meansOfWords(context.arena(), in.at(n, b, 0, 0), at(n, b, MEAN));
       }
     }
   }
 
-  /** Rows are added up first: C2 makes vectors of long loops only. */
+  /** Rows are summed first: the C2 compiler vectorizes only long loops. */
   private void meansOfWords(float[] arena, int from, int to) {
     int perWord = in.format().perWord();
     int block = in.block();
@@ -188,7 +195,7 @@ public final class AttentionStep implements Step {
     }
   }
 
-  private void weigh(Frame frame, int n, int part, int parts) {
+  private void scale(ExecutionContext context, int n, int part, int parts) {
     int from = end(part - 1, parts);
     if (end(part, parts) == from) {
       return;
@@ -197,18 +204,18 @@ public final class AttentionStep implements Step {
         isWordByWord() && !isFloat() ? new float[out.width() * in.layout().blockChannels()] : NONE;
     for (int b = 0; b < in.blocks(); b++) {
       if (isFloat()) {
-        weigh[parts == 1 ? weigh.length - 1 : part].run(
-            frame.memory(),
+        scale[parts == 1 ? scale.length - 1 : part].run(
+            context.memory(),
             in.at(n, b, from, 0),
             at(n, b, GATE),
             residual.at(n, b, from, 0),
             out.at(n, b, from, 0));
       } else {
-        spread(frame.arena(), at(n, b, GATE), spread);
+        spread(context.arena(), at(n, b, GATE), spread);
       }
       if (!isFloat() || out.format() == Format.ROUNDED) {
         for (int y = from; y < end(part, parts); y++) {
-          row(frame.arena(), n, b, y, spread);
+          row(context.arena(), n, b, y, spread);
         }
       }
     }
@@ -216,7 +223,7 @@ public final class AttentionStep implements Step {
 
   private static final float[] NONE = {};
 
-  /** The gates of every lane as often as a row has pixels, so that a row is one long loop. */
+  /** Repeats the gates of every lane for each pixel of a row, so that a row is one long loop. */
   private void spread(float[] arena, int gate, float[] to) {
     int block = in.block();
     int row = out.width() * block;
@@ -250,7 +257,7 @@ public final class AttentionStep implements Step {
     }
   }
 
-  /** Whatever the formats are. */
+  /** Computes a pixel for any combination of formats. */
   private void pixel(float[] arena, int from, int with, int to, int gate) {
     int lanes = in.format().perWord();
     float share = residual.layout().scale() / out.layout().scale();
@@ -275,7 +282,7 @@ public final class AttentionStep implements Step {
     }
   }
 
-  /** Rounded to the nearest, of two the even one, in the upper half; without a branch. */
+  /** The upper half of the float, rounded half to even; without a branch. */
   private static int half(float value) {
     int bits = Float.floatToRawIntBits(value);
     return bits + 0x7FFF + (bits >>> 16 & 1);
@@ -299,8 +306,8 @@ public final class AttentionStep implements Step {
   }
 
   /**
-   * A number from 0 to 255, rounded to the nearest, of two the even one: so large as it is made, it
-   * has no bits for fractions.
+   * A number from 0 to 255, rounded half to even: after the addition the float has no bits for
+   * fractions.
    */
   private static int whole(float value) {
     return Float.floatToRawIntBits(Math.min(255, Math.max(0, value)) + 0x1p23f) & 0xFF;

@@ -12,29 +12,29 @@ import java.util.Objects;
 import java.util.function.ToIntFunction;
 
 /**
- * What a channel attention multiplies each channel with, from the channels' means. Its parameters
- * lie anywhere in an array, matrices with a row for each input ({@link #put}).
+ * Computes the factors of a channel attention from the channels' means. Its parameters are stored
+ * in an array, at any index; matrices have a row for each input ({@link #pack}).
  */
 public sealed interface Gates {
   /**
-   * @param means of an image's channels
-   * @param gates takes a number between 0 and 1 for each
+   * @param means the means of an image's channels
+   * @param gates receives a number between 0 and 1 for each channel
    */
   void compute(float[] means, float[] gates);
 
   /**
-   * The way back.
+   * The backward pass.
    *
-   * @param means as they were
-   * @param gates as they came of them
-   * @param gradient of the gates
-   * @param parameters to where the gradients of the parameters are added
-   * @param at where the gradient of the array's first element lies there
+   * @param means the means of the forward pass
+   * @param gates the gates of the forward pass
+   * @param gradient the gradient of the gates
+   * @param parameters the array to which the gradients of the parameters are added
+   * @param at the index of the gradient of the parameter array's first element
    * @return the gradient of the means
    */
   float[] gradient(float[] means, float[] gates, float[] gradient, float[] parameters, int at);
 
-  /** Before the sigmoid. */
+  /** The gradient of the sigmoid's input. */
   private static float[] beforeSigmoid(float[] gates, float[] gradient) {
     float[] before = new float[gates.length];
     for (int c = 0; c < gates.length; c++) {
@@ -43,33 +43,34 @@ public sealed interface Gates {
     return before;
   }
 
-  /** Elements of the array that parameters and their gradients lie in. */
+  /** The number of elements of the array that holds the parameters. */
   int size();
 
   /** The gates of a layer. */
   static Gates of(ChannelAttention layer, StateDict state) {
-    var places = new LinkedHashMap<String, Integer>();
+    var indices = new LinkedHashMap<String, Integer>();
     int size = 0;
     for (Parameter parameter : layer.parameters()) {
-      places.put(parameter.name(), size);
+      indices.put(parameter.name(), size);
       size += Math.toIntExact(parameter.size());
     }
     float[] values = new float[size];
-    places.forEach((name, at) -> put(state.get(name).data(), state.get(name).shape(), values, at));
-    return of(layer, values, name -> Objects.requireNonNull(places.get(name)));
+    indices.forEach(
+        (name, at) -> pack(state.get(name).data(), state.get(name).shape(), values, at));
+    return of(layer, values, name -> Objects.requireNonNull(indices.get(name)));
   }
 
   /**
-   * The gates of a layer whose parameters lie in an array and may change there.
+   * The gates of a layer whose parameters are stored in an array and may change there.
    *
-   * @param place where a parameter begins, by its name
+   * @param index maps the name of a parameter to its index
    */
-  static Gates of(ChannelAttention layer, float[] parameters, ToIntFunction<String> place) {
+  static Gates of(ChannelAttention layer, float[] parameters, ToIntFunction<String> index) {
     return switch (layer) {
       case SqueezeExcite attention -> {
         List<Integer> at =
             attention.parameters().stream()
-                .map(parameter -> place.applyAsInt(parameter.name()))
+                .map(parameter -> index.applyAsInt(parameter.name()))
                 .toList();
         yield new Excitation(
             parameters,
@@ -77,13 +78,13 @@ public sealed interface Gates {
             new Dense(at.get(2), at.get(3), attention.reduced(), attention.channels()));
       }
       case EfficientAttention attention ->
-          new Neighbours(
-              parameters, place.applyAsInt(attention.weight().name()), attention.kernel());
+          new Neighbors(
+              parameters, index.applyAsInt(attention.weight().name()), attention.kernel());
     };
   }
 
-  /** Puts a parameter into an array: a matrix {@code [out, in, 1, 1]} with a row for each input. */
-  static void put(float[] parameter, int[] shape, float[] to, int at) {
+  /** Copies a parameter to an array: a matrix {@code [out, in, 1, 1]} with a row for each input. */
+  static void pack(float[] parameter, int[] shape, float[] to, int at) {
     int out = shape.length == 4 ? shape[0] : 1;
     int in = parameter.length / out;
     for (int o = 0; o < out; o++) {
@@ -93,8 +94,8 @@ public sealed interface Gates {
     }
   }
 
-  /** The opposite of {@link #put}. */
-  static float[] get(float[] from, int at, int[] shape) {
+  /** The inverse of {@link #pack}. */
+  static float[] unpack(float[] from, int at, int[] shape) {
     float[] parameter = new float[Arrays.stream(shape).reduce(1, Math::multiplyExact)];
     int out = shape.length == 4 ? shape[0] : 1;
     int in = parameter.length / out;
@@ -110,7 +111,7 @@ public sealed interface Gates {
     return (float) (1 / (1 + Math.exp(-x)));
   }
 
-  /** A layer with bias: where its weights and its bias lie. */
+  /** A fully connected layer with bias, and the indices of its weights and its bias. */
   record Dense(int at, int biasAt, int in, int out) {
     /** {@code x · weight + bias}. */
     void apply(float[] parameters, float[] x, float[] y) {
@@ -118,13 +119,13 @@ public sealed interface Gates {
       for (int i = 0; i < in; i++) {
         float factor = x[i];
         int row = at + i * out;
-        for (int o = 0; o < out; o++) { // sums side by side
+        for (int o = 0; o < out; o++) { // consecutive sums
           y[o] += factor * parameters[row + o];
         }
       }
     }
 
-    /** Adds the gradients of weights and bias; returns that of x. */
+    /** Adds the gradients of weights and bias; returns the gradient of x. */
     float[] gradient(float[] parameters, float[] x, float[] dy, float[] to, int first) {
       float[] dx = new float[in];
       for (int o = 0; o < out; o++) {
@@ -141,7 +142,7 @@ public sealed interface Gates {
       return dx;
     }
 
-    /** Four sums at a time, since each addition waits for the one before. */
+    /** Four partial sums, since each addition depends on the one before. */
     private static float dot(float[] parameters, int row, float[] dy) {
       float a = 0;
       float b = 0;
@@ -161,33 +162,33 @@ public sealed interface Gates {
     }
   }
 
-  /** Two layers. */
+  /** Squeeze-and-excitation: two fully connected layers. */
   @SuppressWarnings("ArrayRecordComponent")
   record Excitation(float[] parameters, Dense first, Dense second) implements Gates {
     @Override
     public void compute(float[] means, float[] gates) {
-      second.apply(parameters, between(means), gates);
+      second.apply(parameters, hidden(means), gates);
       for (int c = 0; c < second.out; c++) {
         gates[c] = sigmoid(gates[c]);
       }
     }
 
-    private float[] between(float[] means) {
-      float[] between = new float[first.out];
-      first.apply(parameters, means, between);
-      for (int i = 0; i < between.length; i++) {
-        between[i] = Math.max(0, between[i]);
+    private float[] hidden(float[] means) {
+      float[] hidden = new float[first.out];
+      first.apply(parameters, means, hidden);
+      for (int i = 0; i < hidden.length; i++) {
+        hidden[i] = Math.max(0, hidden[i]);
       }
-      return between;
+      return hidden;
     }
 
     @Override
     public float[] gradient(float[] means, float[] gates, float[] gradient, float[] to, int at) {
-      float[] between = between(means);
+      float[] hidden = hidden(means);
       float[] before = beforeSigmoid(gates, gradient);
-      float[] back = second.gradient(parameters, between, before, to, at);
+      float[] back = second.gradient(parameters, hidden, before, to, at);
       for (int i = 0; i < back.length; i++) {
-        back[i] = between[i] > 0 ? back[i] : 0;
+        back[i] = hidden[i] > 0 ? back[i] : 0;
       }
       return first.gradient(parameters, means, back, to, at);
     }
@@ -198,9 +199,9 @@ public sealed interface Gates {
     }
   }
 
-  /** A convolution over neighbours; beyond the first and the last channel are zeros. */
+  /** Efficient channel attention: a convolution over neighbouring channels with zero padding. */
   @SuppressWarnings("ArrayRecordComponent")
-  record Neighbours(float[] parameters, int place, int kernel) implements Gates {
+  record Neighbors(float[] parameters, int index, int kernel) implements Gates {
     @Override
     public void compute(float[] means, float[] gates) {
       int half = kernel / 2;
@@ -209,7 +210,7 @@ public sealed interface Gates {
         for (int k = 0; k < kernel; k++) {
           int neighbour = c + k - half;
           if (neighbour >= 0 && neighbour < gates.length) {
-            sum += parameters[place + k] * means[neighbour];
+            sum += parameters[index + k] * means[neighbour];
           }
         }
         gates[c] = sigmoid(sum);
@@ -225,8 +226,8 @@ public sealed interface Gates {
         for (int k = 0; k < kernel; k++) {
           int neighbour = c + k - half;
           if (neighbour >= 0 && neighbour < back.length) {
-            back[neighbour] += parameters[place + k] * before[c];
-            to[at + place + k] += means[neighbour] * before[c];
+            back[neighbour] += parameters[index + k] * before[c];
+            to[at + index + k] += means[neighbour] * before[c];
           }
         }
       }

@@ -13,13 +13,13 @@ import java.util.function.ToIntFunction;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The numbers of a group norm (arXiv 1803.08494) for each image and channel, which follow from sums
- * over the channel's pixels: forward {@code y = x a + b}, backward {@code dx = g p + (x q + r)}.
- * All channels of a group have the same mean, factor and q.
+ * The coefficients of a group norm (arXiv 1803.08494) for each image and channel, computed from
+ * sums over the channel's pixels: forward {@code y = x a + b}, backward {@code dx = g p + (x q +
+ * r)}. All channels of a group have the same mean, factor and q.
  */
 public final class GroupMoments {
-  // Rows of an image's numbers, in the orders in which kernels read them: a, b and 1 (or, without
-  // ReLU, a, 0 and b); the mean, after which a kernel may read two more; p, q, r.
+  // Rows of an image's workspace, in the orders in which kernels read them: a, b and 1 (or, without
+  // ReLU, a, 0 and b); the mean, followed by two rows that a kernel may read; p, q, r.
   private static final int A = 0;
   private static final int MEAN = 3;
   private static final int FACTOR = 4;
@@ -36,18 +36,18 @@ public final class GroupMoments {
   private final int biasAt;
   private final boolean relu;
   private final Activation x;
-  private final Activation numbers;
+  private final Activation workspace;
   private final int block;
   private final int each;
   private final double pixels;
   private final NormKernels.Moments moments;
 
   /**
-   * @param parameters where the layer's lie, and may change
-   * @param place where a parameter begins there, by its name
+   * @param parameters the array of the layer's parameters, which may change
+   * @param place maps the name of a parameter to its index
    * @param relu whether a ReLU follows
-   * @param x what is normalised, floats
-   * @param numbers room for {@link #numbers}
+   * @param x the input, floats
+   * @param workspace the {@link #workspace}
    */
   public GroupMoments(
       GroupNorm layer,
@@ -55,7 +55,7 @@ public final class GroupMoments {
       ToIntFunction<String> place,
       boolean relu,
       Activation x,
-      Activation numbers,
+      Activation workspace,
       Kernels kernels) {
     this.layer = layer;
     this.parameters = parameters;
@@ -63,22 +63,22 @@ public final class GroupMoments {
     this.biasAt = place.applyAsInt(layer.bias().name());
     this.relu = relu;
     this.x = x;
-    this.numbers = numbers;
+    this.workspace = workspace;
     this.block = x.block();
     this.each = layer.channels() / layer.groups();
     this.pixels = (double) x.height() * x.width();
     this.moments = kernels.norm().moments(x.asPlane());
   }
 
-  /** The layout of the numbers of images whose channels lie as those of {@code x}. */
-  public static Layout numbers(Layout x, int images) {
+  /** The layout of the workspace for images with the layout {@code x}. */
+  public static Layout workspace(Layout x, int images) {
     return Layout.of(x.channels(), ROWS, 1, x.blockChannels()).withImages(images);
   }
 
   /**
-   * The kernel that normalises, with {@link #forward}'s coefficients.
+   * The kernel that normalizes, with the coefficients at {@link #forward}.
    *
-   * @throws IllegalArgumentException if something is added and no ReLU follows
+   * @throws IllegalArgumentException if there is a residual and no ReLU
    */
   public static NormKernels.Normalize normalize(
       boolean relu, Plane x, @Nullable Plane residual, Plane y, Kernels kernels) {
@@ -86,60 +86,62 @@ public final class GroupMoments {
       return kernels.norm().normalize(x, residual, y);
     }
     if (residual != null) {
-      throw new IllegalArgumentException("no ReLU after the sum");
+      throw new IllegalArgumentException("a residual without ReLU after the sum");
     }
     NormKernels.Gradient linear = kernels.norm().gradient(false, x, x, y); // x a + (x 0 + b)
     return (memory, from, coefficients, _, to) -> linear.run(memory, from, from, coefficients, to);
   }
 
-  /** The kernel that sums a gradient; {@code y} is the result of a ReLU, if there is one. */
+  /** The kernel that sums a gradient; {@code y} is the result of the ReLU, if there is one. */
   public static NormKernels.GradientMoments gradientMoments(
       Plane g, Plane x, @Nullable Plane y, Kernels kernels) {
     return kernels.norm().gradientMoments(y == null ? Mask.NONE : Mask.OUTPUT, g, x, y);
   }
 
   private int row(int image, int b, int row) {
-    return numbers.at(image, b, row, 0);
+    return workspace.at(image, b, row, 0);
   }
 
   private int at(int image, int channel, int row) {
     return row(image, channel / block, row) + channel % block;
   }
 
-  /** Where the forward pass finds the coefficients of a block of channels. */
+  /** The index of the forward coefficients of a channel block. */
   public int forward(int image, int b) {
     return row(image, b, A);
   }
 
-  /** Where a block's means are, which the kernel of the gradient's sums reads. */
+  /** The index of the means of a channel block, which the kernel that sums the gradient reads. */
   public int means(int image, int b) {
     return row(image, b, MEAN);
   }
 
-  /** Where the kernel of the gradient's sums adds those of a block; clears them. */
+  /**
+   * The index to which the kernel adds the sums of the gradient of a channel block; clears them.
+   */
   public int clearedSums(float[] arena, int image, int b) {
     int at = row(image, b, SUM);
     Arrays.fill(arena, at, at + 2 * block, 0);
     return at;
   }
 
-  /** Where the backward pass finds the coefficients of a block of channels. */
+  /** The index of the backward coefficients of a channel block. */
   public int backward(int image, int b) {
     return row(image, b, P);
   }
 
-  /** A pixel in the middle, so that sums are relative to a value that occurs. */
+  /** A pixel in the middle; sums are relative to it, which reduces cancellation. */
   private int pivot(int image, int b) {
     return x.at(image, b, x.height() / 2, x.width() / 2);
   }
 
-  /** Sums the pixels of a block of channels; all other numbers of it become zero. */
+  /** Sums the pixels of a channel block; sets all other rows of its workspace to zero. */
   public void sum(Floats memory, int image, int b) {
     Arrays.fill(memory.values(), row(image, b, 0), row(image, b, 0) + ROWS * block, 0);
     moments.run(memory, x.at(image, b, 0, 0), pivot(image, b), row(image, b, SUM));
   }
 
-  /** The statistics of each group and what the forward pass multiplies and adds. */
+  /** Computes the statistics of each group and the forward coefficients. */
   public void finish(float[] arena, int image) {
     for (int from = 0; from < layer.channels(); from += each) {
       double mean = 0;
@@ -172,10 +174,10 @@ public final class GroupMoments {
   }
 
   /**
-   * From the gradient's sums to what the backward pass multiplies and adds, and the gradients of
-   * weight and bias.
+   * Computes from the sums of the gradient the backward coefficients and the gradients of weight
+   * and bias.
    *
-   * @param gradients where those of the array of parameters begin
+   * @param gradients the index of the gradient of the parameter array's first element
    */
   public void finishGradient(float[] arena, int image, int gradients) {
     for (int from = 0; from < layer.channels(); from += each) {

@@ -8,8 +8,8 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Group norm with the sum and the ReLU behind it: sums of each channel first, then the statistics
- * of the groups, then all pixels. In floats, whatever the precision of convolutions is.
+ * Group norm with the following addition and ReLU. The phases compute sums of each channel, the
+ * statistics of the groups, and all pixels. Always in single precision.
  */
 public final class GroupNormStep implements Step {
   private final String name;
@@ -18,12 +18,12 @@ public final class GroupNormStep implements Step {
   private final @Nullable Activation residual;
   private final Activation out;
 
-  /** By parts; the last one takes all rows. */
+  /** By the number of rows of a part; the last one takes all rows. */
   private final NormKernels.Normalize[] normalize;
 
   /**
    * @param relu whether a ReLU follows
-   * @param parts that an image may be split into
+   * @param parts the number of threads among which an image may be split
    */
   public GroupNormStep(
       String name,
@@ -78,26 +78,26 @@ public final class GroupNormStep implements Step {
   }
 
   @Override
-  public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+  public void run(ExecutionContext context, int first, int count, int phase, int part, int parts) {
     for (int n = first; n < first + count; n++) {
       switch (phase) {
         case 0 -> {
           for (int b = in.blocks() * part / parts; b < in.blocks() * (part + 1) / parts; b++) {
-            moments.sum(frame.memory(), n, b);
+            moments.sum(context.memory(), n, b);
           }
         }
         case 1 -> {
           if (part == 0) {
-            moments.finish(frame.arena(), n);
-            out.clearBorder(frame.arena(), n);
+            moments.finish(context.arena(), n);
+            out.clearBorder(context.arena(), n);
           }
         }
-        default -> normalize(frame, n, part, parts);
+        default -> normalize(context, n, part, parts);
       }
     }
   }
 
-  private void normalize(Frame frame, int n, int part, int parts) {
+  private void normalize(ExecutionContext context, int n, int part, int parts) {
     int from = end(part - 1, parts);
     if (end(part, parts) == from) {
       return;
@@ -105,7 +105,7 @@ public final class GroupNormStep implements Step {
     NormKernels.Normalize kernel = normalize[parts == 1 ? normalize.length - 1 : part];
     for (int b = 0; b < in.blocks(); b++) {
       kernel.run(
-          frame.memory(),
+          context.memory(),
           in.at(n, b, from, 0),
           moments.forward(n, b),
           residual == null ? 0 : residual.at(n, b, from, 0),

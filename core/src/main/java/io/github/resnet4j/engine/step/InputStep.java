@@ -3,7 +3,7 @@ package io.github.resnet4j.engine.step;
 import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.kernel.Format;
 
-/** Brings the caller's {@code [N, C, H, W]} into layout and format of the first convolution. */
+/** Converts the caller's {@code [N, C, H, W]} to the layout and format of the first convolution. */
 public record InputStep(Activation out) implements Step {
   @Override
   public String name() {
@@ -16,26 +16,26 @@ public record InputStep(Activation out) implements Step {
   }
 
   @Override
-  public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+  public void run(ExecutionContext context, int first, int count, int phase, int part, int parts) {
     int from = out.height() * part / parts;
     int end = out.height() * (part + 1) / parts;
     for (int n = first; n < first + count; n++) {
       if (part == 0) {
-        out.clearBorder(frame.arena(), n);
+        out.clearBorder(context.arena(), n);
       }
-      int image = (frame.firstImage + n) * out.channels() * out.height() * out.width();
+      int image = (context.firstImage + n) * out.channels() * out.height() * out.width();
       for (int word = 0; word < out.blocks() * out.block(); word++) {
         int block = word / out.block();
         int within = word % out.block();
         int channel = block * out.layout().blockChannels() + within * out.format().perWord();
         for (int y = from; y < end; y++) {
-          words(frame.input, image, channel, y, frame.arena(), out.at(n, block, y, 0) + within);
+          words(context.input, image, channel, y, context.arena(), out.at(n, block, y, 0) + within);
         }
       }
     }
   }
 
-  /** A row of the word that begins with a channel. */
+  /** One row of the word whose first channel is given. */
   private void words(float[] in, int image, int channel, int y, float[] arena, int to) {
     int plane = out.height() * out.width();
     int at = image + channel * plane + y * out.width();
@@ -53,7 +53,7 @@ public record InputStep(Activation out) implements Step {
     }
   }
 
-  // One loop to a method: the compiler likes them so.
+  // One loop per method: the compiler vectorizes these.
 
   private void fill(float[] arena, int to) {
     int stride = out.block();
@@ -79,7 +79,10 @@ public record InputStep(Activation out) implements Step {
     }
   }
 
-  /** Where there is no second channel, its weights are zero, and the first one stands in. */
+  /**
+   * If there is no second channel, its weights are zero, and the first channel is used in its
+   * place.
+   */
   private void halves(float[] in, int lower, int upper, float[] arena, int to) {
     int stride = out.block();
     int width = out.width();
@@ -94,7 +97,7 @@ public record InputStep(Activation out) implements Step {
     int stride = out.block();
     int width = out.width();
     float factor = 1 / out.layout().scale();
-    float zero = out.layout().zero() + 0.5f; // and what is cut off then rounds
+    float zero = out.layout().zero() + 0.5f; // truncation then rounds
     for (int x = 0; x < width; x++) {
       int bits = 0;
       for (int c = channels - 1; c >= 0; c--) {

@@ -9,31 +9,35 @@ import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
 import java.util.Arrays;
 
-/** The steps without weights. */
+/** The steps of layers without weights. */
 public final class PoolSteps {
   private PoolSteps() {}
 
-  /** A step that makes its result row by row, all channels of one at a time. */
-  private interface ByRows extends Step {
-    void row(Frame frame, int image, int y);
+  /** A step that computes its result row by row, all channels of a row together. */
+  private interface RowStep extends Step {
+    void row(ExecutionContext context, int image, int y);
 
     @Override
-    default void run(Frame frame, int first, int count, int phase, int part, int parts) {
+    default void run(
+        ExecutionContext context, int first, int count, int phase, int part, int parts) {
       for (int n = first; n < first + count; n++) {
         if (part == 0) {
-          out().clearBorder(frame.arena(), n);
+          out().clearBorder(context.arena(), n);
         }
         int height = out().height();
         for (int y = height * part / parts; y < height * (part + 1) / parts; y++) {
-          row(frame, n, y);
+          row(context, n, y);
         }
       }
     }
   }
 
-  /** Maximum over windows. The border's zeros are no larger than any result of a ReLU. */
+  /**
+   * The maximum of each window. The input is the result of a ReLU, so the border's zeros do not
+   * change the maximum.
+   */
   public record MaxPool(MaxPool2d layer, Activation in, Activation out, PoolKernels.MaxRow max)
-      implements ByRows {
+      implements RowStep {
     public MaxPool(MaxPool2d layer, Activation in, Activation out, Kernels kernels) {
       this(
           layer,
@@ -58,15 +62,15 @@ public final class PoolSteps {
     }
 
     @Override
-    public void row(Frame frame, int image, int y) {
+    public void row(ExecutionContext context, int image, int y) {
       int top = y * layer.stride() - layer.padding();
       for (int b = 0; b < out.blocks(); b++) {
-        max.run(frame.memory(), in.at(image, b, top, -layer.padding()), out.at(image, b, y, 0));
+        max.run(context.memory(), in.at(image, b, top, -layer.padding()), out.at(image, b, y, 0));
       }
     }
   }
 
-  /** The mean over all pixels. */
+  /** The mean of all pixels. */
   public record AveragePool(String name, Activation in, Activation out, PoolKernels.Average average)
       implements Step {
     public AveragePool(String name, Activation in, Activation out, Kernels kernels) {
@@ -79,32 +83,34 @@ public final class PoolSteps {
     }
 
     @Override
-    public void run(Frame frame, int first, int count, int phase, int part, int parts) {
+    public void run(
+        ExecutionContext context, int first, int count, int phase, int part, int parts) {
       for (int n = first; n < first + count; n++) {
         for (int b = in.blocks() * part / parts; b < in.blocks() * (part + 1) / parts; b++) {
-          average.run(frame.memory(), in.at(n, b, 0, 0), out.at(n, b, 0, 0));
+          average.run(context.memory(), in.at(n, b, 0, 0), out.at(n, b, 0, 0));
         }
       }
     }
   }
 
-  /** The mean over windows of at most as many pixels as there are. */
-  public static final class AverageWindows implements ByRows {
+  /** The mean of each window; windows at the edge have fewer pixels. */
+  public static final class AverageWindows implements RowStep {
     private final AvgPool2d layer;
     private final Activation in;
     private final Activation out;
 
-    /** By rows and columns of a window, less one; empty where numbers are no floats. */
+    /** By the height and width of a window, less one; empty if values are not floats. */
     private final PoolKernels.Average[] averages;
 
     /**
-     * @throws IllegalArgumentException if windows have more than 2×2 pixels, whose bytes would not
-     *     add up so
+     * @throws IllegalArgumentException if windows have more than 2×2 pixels, since sums of more
+     *     bytes would overflow
      */
     public AverageWindows(AvgPool2d layer, Activation in, Activation out, Kernels kernels) {
       if (layer.kernel() > 2) {
         throw new IllegalArgumentException(
-            "%s: means of 1×1 or 2×2 pixels, not %d".formatted(layer.name(), layer.kernel()));
+            "%s: average pooling supports windows of 1×1 or 2×2 pixels, not %d"
+                .formatted(layer.name(), layer.kernel()));
       }
       this.layer = layer;
       this.in = in;
@@ -129,13 +135,13 @@ public final class PoolSteps {
     }
 
     @Override
-    public void row(Frame frame, int image, int y) {
+    public void row(ExecutionContext context, int image, int y) {
       for (int b = 0; b < out.blocks(); b++) {
-        row(frame, image, b, y);
+        row(context, image, b, y);
       }
     }
 
-    private void row(Frame frame, int n, int b, int y) {
+    private void row(ExecutionContext context, int n, int b, int y) {
       int top = y * layer.stride();
       int rows = Math.min(layer.kernel(), in.height() - top);
       int to = out.at(n, b, y, 0);
@@ -145,14 +151,14 @@ public final class PoolSteps {
         int columns = Math.min(layer.kernel(), in.width() - left);
         if (out.format().isFloat()) {
           averages[2 * (rows - 1) + columns - 1].run(
-              frame.memory(), from + left * in.block(), to + x * out.block());
+              context.memory(), from + left * in.block(), to + x * out.block());
         } else {
           int[] pixels = new int[rows * columns];
           for (int i = 0; i < pixels.length; i++) {
             pixels[i] =
                 from + left * in.block() + i / columns * in.rowStride() + i % columns * in.block();
           }
-          words(frame.arena(), out, pixels, ONCE, pixels.length, to + x * out.block());
+          words(context.arena(), out, pixels, EQUAL_WEIGHTS, pixels.length, to + x * out.block());
         }
       }
     }
@@ -161,7 +167,7 @@ public final class PoolSteps {
   /** A low-pass filter. */
   public record Blur(BlurPool2d layer, Activation in, Activation out) implements Step {
     private static final int[] WEIGHTS = {1, 2, 1, 2, 4, 2, 1, 2, 1};
-    private static final int ALL = 16;
+    private static final int WEIGHT_SUM = 16;
 
     @Override
     public String name() {
@@ -174,8 +180,9 @@ public final class PoolSteps {
     }
 
     @Override
-    public void run(Frame frame, int first, int count, int phase, int part, int parts) {
-      float[] arena = frame.arena();
+    public void run(
+        ExecutionContext context, int first, int count, int phase, int part, int parts) {
+      float[] arena = context.arena();
       int[] pixels = new int[WEIGHTS.length];
       for (int n = first; n < first + count; n++) {
         if (part == 0) {
@@ -190,7 +197,7 @@ public final class PoolSteps {
     }
 
     /**
-     * @param pixels takes the places of a window's pixels
+     * @param pixels receives the indices of a window's pixels
      */
     private void row(float[] arena, int n, int b, int y, int[] pixels) {
       int to = out.at(n, b, y, 0);
@@ -202,7 +209,7 @@ public final class PoolSteps {
         if (out.format().isFloat()) {
           floats(arena, pixels, to + x * out.block());
         } else {
-          words(arena, out, pixels, WEIGHTS, ALL, to + x * out.block());
+          words(arena, out, pixels, WEIGHTS, WEIGHT_SUM, to + x * out.block());
         }
       }
     }
@@ -211,7 +218,7 @@ public final class PoolSteps {
       for (int c = 0; c < out.block(); c++) {
         float corners = arena[p[0] + c] + arena[p[2] + c] + (arena[p[6] + c] + arena[p[8] + c]);
         float edges = arena[p[1] + c] + arena[p[3] + c] + (arena[p[5] + c] + arena[p[7] + c]);
-        arena[to + c] = (corners + 2 * edges + 4 * arena[p[4] + c]) / ALL;
+        arena[to + c] = (corners + 2 * edges + 4 * arena[p[4] + c]) / WEIGHT_SUM;
       }
       if (out.format() == Format.ROUNDED) {
         for (int c = 0; c < out.block(); c++) {
@@ -221,21 +228,22 @@ public final class PoolSteps {
     }
   }
 
-  private static final int[] ONCE = {1, 1, 1, 1};
+  private static final int[] EQUAL_WEIGHTS = {1, 1, 1, 1};
   private static final int EVEN_BYTES = 0x00FF00FF;
   private static final int ONES = 0x00010001;
 
   /**
-   * A weighed mean of pixels where a word holds several channels: they are added side by side.
+   * A weighted mean of pixels where a word holds several channels, which are summed in parallel.
    *
-   * @param weights of the pixels, {@code all} together, at most 16 and a power of two
+   * @param weights the weights of the pixels, whose sum {@code all} is at most 16 and a power of
+   *     two
    */
   private static void words(
       float[] arena, Activation out, int[] pixels, int[] weights, int all, int to) {
-    // Bytes with a sign become such without one, by an even offset.
+    // Signed bytes become unsigned by an even offset.
     int sign = out.format() == Format.S8 ? 0x80808080 : 0;
     for (int c = 0; c < out.block(); c++) {
-      int low = 0; // of bytes the even ones, of halves the first, as bits of a float
+      int low = 0; // the even bytes or the first halves, as bits of a float
       int high = 0;
       for (int i = 0; i < pixels.length; i++) {
         int word = Float.floatToRawIntBits(arena[pixels[i] + c]);
@@ -264,7 +272,7 @@ public final class PoolSteps {
     return Float.floatToRawIntBits(Format.rounded(Float.intBitsToFloat(sum) / all));
   }
 
-  /** Two sums of 16 bits divided by a power of two, rounded to the nearest, of two the even one. */
+  /** Divides two sums of 16 bits by a power of two, rounded half to even. */
   private static int mean(int sums, int all) {
     int shift = Integer.numberOfTrailingZeros(all);
     if (shift == 0) {
@@ -274,26 +282,26 @@ public final class PoolSteps {
     return sums + before >>> shift & EVEN_BYTES;
   }
 
-  /** Option A's shortcut: every {@code stride}-th pixel, zeros for the new channels. */
+  /** The option A shortcut: every {@code stride}-th pixel, zeros for the added channels. */
   public record Subsample(String name, int stride, Activation in, Activation out)
-      implements ByRows {
+      implements RowStep {
     @Override
     public String algorithm() {
       return "subsample";
     }
 
     @Override
-    public void row(Frame frame, int image, int y) {
+    public void row(ExecutionContext context, int image, int y) {
       if (out.format().perWord() == 1) {
-        rowOfFloats(frame.arena(), image, y);
+        rowOfFloats(context.arena(), image, y);
       } else {
         for (int c = 0; c < out.layout().paddedChannels(); c++) {
-          row(frame.arena(), image, y, c);
+          row(context.arena(), image, y, c);
         }
       }
     }
 
-    /** One row, in runs of channels that lie side by side in both activations. */
+    /** One row; channels that are contiguous in both activations are copied together. */
     private void rowOfFloats(float[] arena, int n, int y) {
       int before = (out.channels() - in.channels()) / 2;
       int c = 0;
@@ -320,7 +328,7 @@ public final class PoolSteps {
       }
     }
 
-    /** One row of one channel; as many new channels come before the old ones as after them. */
+    /** One row of one channel; half of the added channels precede the old ones. */
     private void row(float[] arena, int n, int y, int channel) {
       int old = channel - (out.channels() - in.channels()) / 2;
       boolean isNew = old < 0 || old >= in.channels();

@@ -3,20 +3,21 @@ package io.github.resnet4j.engine.step;
 import io.github.resnet4j.engine.graph.Activation;
 
 /**
- * One step of a plan: reads activations, writes one. The work of a step can be split into parts for
- * as many threads; a step of several phases needs all parts to meet between them.
+ * A step of a plan: reads activations and writes one. The work can be split into parts for several
+ * threads. In a step with several phases all parts must complete a phase before the next one
+ * starts.
  */
 public interface Step {
-  /** The layers that the step computes, {@code layer1.0.conv1}. */
+  /** The names of the layers that the step computes, {@code layer1.0.conv1}. */
   String name();
 
-  /** How it computes them, {@code direct 3x3}. */
+  /** How the step computes them, {@code direct 3x3}. */
   String algorithm();
 
-  /** What it writes. */
+  /** The result. */
   Activation out();
 
-  /** Multiplications and additions for one image, counted as direct convolution has them. */
+  /** Multiplications and additions for one image, counted as for direct convolution. */
   default long flops() {
     return 0;
   }
@@ -26,10 +27,10 @@ public interface Step {
   }
 
   /**
-   * Does one part of one phase for the images {@code [first, first + count)}.
+   * Executes one part of one phase for the images {@code [first, first + count)}.
    *
-   * @param part which part, from 0
-   * @param parts how many there are
+   * @param part the index of the part, from 0
+   * @param parts the number of parts
    */
-  void run(Frame frame, int first, int count, int phase, int part, int parts);
+  void run(ExecutionContext context, int first, int count, int phase, int part, int parts);
 }

@@ -5,15 +5,15 @@ import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Threads that work on one task together and meet at barriers within it. They spin while a meeting
- * is near, since a step of a network takes microseconds; between tasks they go to sleep after a
- * moment. The calling thread is worker 0. One task at a time.
+ * Threads that execute one task together and synchronize at barriers within it. Waiting threads
+ * spin, since a step of a network takes microseconds; between tasks they sleep after a short time.
+ * The calling thread is worker 0. One task at a time.
  */
 public final class Workers implements AutoCloseable {
-  /** Turns of a spin before a waiting thread lets others have its core. */
+  /** The number of spins before a waiting thread yields. */
   private static final int SPINS = 1 << 14;
 
-  /** What a team does together. */
+  /** A task that all workers execute. */
   public interface Task {
     void run(int worker);
   }
@@ -22,7 +22,7 @@ public final class Workers implements AutoCloseable {
   private final Thread[] threads;
   private final AtomicInteger arrived = new AtomicInteger();
   private final AtomicInteger working = new AtomicInteger();
-  private volatile int meeting;
+  private volatile int generation;
   private volatile int round;
   private volatile boolean closed;
   private volatile @Nullable Throwable failure;
@@ -34,7 +34,10 @@ public final class Workers implements AutoCloseable {
     for (int i = 0; i < threads.length; i++) {
       int worker = i + 1;
       threads[i] =
-          Thread.ofPlatform().daemon().name("resnet4j-worker-" + worker).start(() -> serve(worker));
+          Thread.ofPlatform()
+              .daemon()
+              .name("resnet4j-worker-" + worker)
+              .start(() -> waitForTasks(worker));
     }
   }
 
@@ -42,12 +45,12 @@ public final class Workers implements AutoCloseable {
     return size;
   }
 
-  /** Runs the task once on every worker and returns when all are done. */
-  public void run(Task what) {
+  /** Executes the task once on every worker and returns when all have finished. */
+  public void run(Task newTask) {
     if (closed) {
       throw new IllegalStateException("the session is closed");
     }
-    task = what;
+    task = newTask;
     failure = null;
     arrived.set(0);
     working.set(size);
@@ -55,7 +58,7 @@ public final class Workers implements AutoCloseable {
     for (Thread thread : threads) {
       LockSupport.unpark(thread);
     }
-    work(0);
+    execute(0);
     for (int spins = 0; working.get() > 0; spins++) {
       pause(spins);
     }
@@ -69,15 +72,15 @@ public final class Workers implements AutoCloseable {
     }
   }
 
-  /** Waits until every worker of the running task has come here. */
-  public void meet() {
-    int now = meeting;
+  /** Waits until every worker of the running task has reached this barrier. */
+  public void barrier() {
+    int now = generation;
     if (arrived.incrementAndGet() == size) {
       arrived.set(0);
-      meeting = now + 1;
+      generation = now + 1;
       return;
     }
-    for (int spins = 0; meeting == now; spins++) {
+    for (int spins = 0; generation == now; spins++) {
       if (failure != null) {
         throw new IllegalStateException("another thread failed");
       }
@@ -93,7 +96,7 @@ public final class Workers implements AutoCloseable {
     }
   }
 
-  private void serve(int worker) {
+  private void waitForTasks(int worker) {
     int last = 0;
     while (true) {
       for (int spins = 0; round == last && !closed; spins++) {
@@ -107,11 +110,11 @@ public final class Workers implements AutoCloseable {
         return;
       }
       last = round;
-      work(worker);
+      execute(worker);
     }
   }
 
-  private void work(int worker) {
+  private void execute(int worker) {
     try {
       java.util.Objects.requireNonNull(task).run(worker);
     } catch (RuntimeException | Error e) {

@@ -1,4 +1,4 @@
-/** What runs: steps without weights, the memory of a run, and its threads. */
+/** Steps without weights, the memory of an execution, and its threads. */
 @NullMarked
 package io.github.resnet4j.engine.step;
 

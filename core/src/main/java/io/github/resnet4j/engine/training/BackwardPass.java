@@ -14,33 +14,33 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Writes the backward pass down: the operations from the last to the first, each with the rule for
- * its gradient. When an operation's turn has come, all that read its result have had theirs, so its
+ * Schedules the backward pass: the operations in reverse order, each with its gradient rule. When
+ * an operation is processed, all operations that read its result have been processed, so its
  * gradient is complete.
  *
- * <p>Batch norm ends a stage, since it needs sums over the whole batch: the stage that completes
- * the gradient of a result also sums it. The next one begins with the gradient of the convolution's
- * result and goes on with those of weights and input.
+ * <p>Batch norm ends a stage, since it needs sums over the whole batch. The stage that completes
+ * the gradient of a result also sums it. The next stage starts with the gradient of the
+ * convolution's result, followed by those of weights and input.
  */
 final class BackwardPass {
   private final TrainingSetup setup;
   private final ForwardPass forward;
-  private final Schedule schedule;
+  private final StageSchedule schedule;
 
-  /** Values on whose gradient that of a parameter depends. */
+  /** Values whose gradients are needed for the gradient of a parameter. */
   private final Set<Value> needed = new HashSet<>();
 
-  /** Where the gradient of a value is. */
+  /** The gradients of values. */
   private final Map<Value, Slot> gradients = new HashMap<>();
 
   private String stage = "first sums";
-  private int imagesAtOnce = 1;
+  private int chunkSize = 1;
 
   /**
-   * @param graph as the forward pass has it
-   * @param schedule to which the pass is added
+   * @param graph the graph of the forward pass
+   * @param schedule receives the tasks of the pass
    */
-  BackwardPass(Graph graph, TrainingSetup setup, ForwardPass forward, Schedule schedule) {
+  BackwardPass(Graph graph, TrainingSetup setup, ForwardPass forward, StageSchedule schedule) {
     this.setup = setup;
     this.forward = forward;
     this.schedule = schedule;
@@ -54,7 +54,7 @@ final class BackwardPass {
         add(op);
       }
     }
-    schedule.close(stage, imagesAtOnce);
+    schedule.close(stage, chunkSize);
   }
 
   private boolean learns(Op op) {
@@ -101,7 +101,7 @@ final class BackwardPass {
               (arena, g, to, image) -> PoolGradients.addSubsampled(arena, pad, g, to, image));
       case Op.Input _, Op.Output _ -> {}
       case Op.Norm _, Op.Relu _, Op.Add _ ->
-          throw new IllegalArgumentException(op.name() + ": no convolution before it");
+          throw new IllegalArgumentException(op.name() + ": is only supported after a convolution");
     }
   }
 
@@ -109,26 +109,27 @@ final class BackwardPass {
     HeadUnit head = forward.head();
     schedule.add(new HeadTasks.Gradients(head, !isFrozen(linear.weight())));
     if (needed.contains(in)) {
-      schedule.add(new HeadTasks.OfInput(head, write(in)));
+      schedule.add(new HeadTasks.InputGradientTask(head, write(in)));
     }
     schedule.close(linear.name() + " gradient", 1);
   }
 
   private void convolution(Op.Conv op) {
-    if (op.norm() == null) { // its group norm has begun the stage
+    if (op.norm() == null) { // its group norm started the stage
       convolution(op, forward.convolution(op.out()), gradient(op.out()));
       return;
     }
-    Unit unit = forward.unit(op.out());
+    BatchNormUnit unit = forward.unit(op.out());
     if (op.relu()) {
       complete(unit, op.out(), op.residual());
     }
     begin(unit.conv());
     Slot g = gradient(op.out());
-    // Where g is that of a shortcut, too, it is still needed, and its ReLU has had its turn.
+    // If g is also the gradient of a shortcut it is still needed, and the ReLU was already applied
+    // to it.
     boolean isOwn = op.relu() && op.residual() == null;
     Slot dx = isOwn ? g : Slot.of(unit.x().layout());
-    schedule.add(new NormTasks.Gradient(unit, isOwn, g, dx));
+    schedule.add(new BatchNormTasks.Gradient(unit, isOwn, g, dx));
     convolution(op, unit.conv(), dx);
   }
 
@@ -136,21 +137,21 @@ final class BackwardPass {
     GroupNormUnit unit = forward.groupNorm(op.out());
     begin(unit.conv());
     Slot g = gradient(op.out());
-    // Without ReLU it is a projection's, whose gradient is the main branch's, too.
+    // Without ReLU it is the norm of a projection, whose gradient is also that of the main branch.
     boolean isOwn = op.relu() && op.residual() == null;
     Slot dx = isOwn ? g : Slot.of(unit.x().layout());
     schedule.add(new GroupNormTasks.Gradient(unit, g, dx));
     gradients.put(op.in(), dx);
     if (op.residual() != null && needed.contains(op.residual())) {
-      gradients.put(op.residual(), g); // its other readers add to it, as their turn comes later
+      gradients.put(op.residual(), g); // its other readers add to it later
     }
   }
 
-  /** Begins the stage of a convolution's gradients. */
+  /** Starts the stage of a convolution's gradients. */
   private void begin(ConvUnit unit) {
-    schedule.close(stage, imagesAtOnce);
+    schedule.close(stage, chunkSize);
     stage = unit.conv().name() + " gradient";
-    imagesAtOnce = unit.imagesAtOnce();
+    chunkSize = unit.chunkSize();
   }
 
   /**
@@ -168,18 +169,21 @@ final class BackwardPass {
   }
 
   /**
-   * Takes the complete gradient of a unit's result through the ReLU and sums it for batch norm; the
-   * residual's gradient is the same.
+   * Applies the ReLU to the complete gradient of a unit's result and sums it for batch norm; the
+   * gradient of the residual is the same.
    */
-  private void complete(Unit unit, Value result, @Nullable Value residual) {
+  private void complete(BatchNormUnit unit, Value result, @Nullable Value residual) {
     Slot g = gradient(result);
-    schedule.add(new NormTasks.GradientSums(unit, g, forward.slot(result)));
+    schedule.add(new BatchNormTasks.GradientSums(unit, g, forward.slot(result)));
     if (residual != null && needed.contains(residual)) {
-      gradients.put(residual, g); // its other readers add to it, as their turn comes later
+      gradients.put(residual, g); // its other readers add to it later
     }
   }
 
-  /** The gradient of a pool that adds to what other readers of its input left. */
+  /**
+   * The gradient of a pooling layer, which is added to the gradients from other readers of its
+   * input.
+   */
   private void scatter(Value in, Value out, PoolTasks.Scatter scatter) {
     boolean isSum = gradients.containsKey(in);
     Slot to = isSum ? gradient(in) : write(in);

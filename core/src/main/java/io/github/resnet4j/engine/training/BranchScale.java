@@ -6,18 +6,18 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What training multiplies a block's main branch with before the shortcut is added, each image and
- * channel by its own: the gates of a channel attention, and stochastic depth (arXiv 1603.09382),
- * which leaves the branch out for some images and makes it larger for the others.
+ * The factor of a block's main branch before the shortcut is added, for each image and channel: the
+ * gates of a channel attention, and stochastic depth (arXiv 1603.09382), which drops the branch for
+ * some images and scales it up for the others.
  *
- * <p>Both are one more factor of the batch norm that ends the branch, so that no pass over the
- * pixels is added: forward {@code z f = x (a f) + b f} with {@code z = x a + b}, and the means of z
- * follow from the sums that batch norm takes anyway. Backward the gradient of z is {@code g f + m},
- * m being the same for all pixels of an image's channel, and its sums follow from those of g.
+ * <p>Both are merged into the batch norm that ends the branch, so that no additional pass over the
+ * pixels is needed: forward {@code z f = x (a f) + b f} with {@code z = x a + b}; the means of z
+ * follow from the sums of batch norm. Backward the gradient of z is {@code g f + m}, where m is the
+ * same for all pixels of an image's channel, and its sums follow from those of g.
  */
 final class BranchScale {
-  // Rows of an image's numbers: forward in the order in which the kernel reads them, a, b and c;
-  // the mean of x, the factor, what it owes to the gates, m; backward p, q and r.
+  // Rows of an image's coefficients: forward in the order in which the kernel reads them, a, b and
+  // c; the mean of x, the factor, the gate, m; backward p, q and r.
   private static final int A = 0;
   private static final int B = 1;
   private static final int C = 2;
@@ -29,8 +29,8 @@ final class BranchScale {
   private static final int Q = 8;
   private static final int R = 9;
 
-  /** Rows of an image's numbers; the kernel's a and b after r are not asked for. */
-  static final int NUMBERS = 12;
+  /** The coefficient of rows of an image's coefficients; the kernel ignores a and b after r. */
+  static final int ROWS = 12;
 
   private final TrainedNorm norm;
   private final @Nullable TrainedNorm projection;
@@ -40,38 +40,38 @@ final class BranchScale {
   private final int channels;
   private final int block;
 
-  private final Activation numbers;
+  private final Activation coefficients;
 
   /**
-   * @param norm the last of the main branch
-   * @param projection that of the shortcut, if it has one
-   * @param gates of a channel attention, if there is one
-   * @param numbers for each image and channel {@link #NUMBERS}
-   * @param batch images of the largest batch
+   * @param norm the last norm of the main branch
+   * @param projection the norm of the shortcut, if it has one
+   * @param gates the gates of a channel attention, if there is one
+   * @param coefficients {@link #ROWS} coefficients for each image and channel
+   * @param batch the largest batch size
    */
   BranchScale(
       TrainedNorm norm,
       @Nullable TrainedNorm projection,
       @Nullable Gates gates,
-      Activation numbers,
+      Activation coefficients,
       int batch) {
     this.norm = norm;
     this.projection = projection;
     this.gates = gates;
-    this.numbers = numbers;
-    this.channels = numbers.channels();
-    this.block = numbers.block();
+    this.coefficients = coefficients;
+    this.channels = coefficients.channels();
+    this.block = coefficients.block();
     this.pivot = new float[channels];
     this.kept = new float[batch];
     Arrays.fill(kept, 1);
   }
 
-  /** What stochastic depth multiplies an image's branch with; 1 until it is said. */
+  /** Sets the factor of stochastic depth for an image's branch; 1 by default. */
   void keep(int image, float factor) {
     kept[image] = factor;
   }
 
-  /** Remembers what the sums of x are relative to, before the norm forgets it. */
+  /** Stores the pivot of the sums of x, before the norm replaces it. */
   void begin() {
     System.arraycopy(norm.running().mean, 0, pivot, 0, channels);
   }
@@ -85,7 +85,7 @@ final class BranchScale {
   }
 
   private int row(int image, int b, int row) {
-    return numbers.at(image, b, row, 0);
+    return coefficients.at(image, b, row, 0);
   }
 
   private int at(int image, int channel, int row) {
@@ -100,7 +100,7 @@ final class BranchScale {
     return arena[norm.sums(image, channel / block) + row * block + channel % block];
   }
 
-  /** What the forward pass multiplies and adds for an image. */
+  /** Computes the forward coefficients of an image. */
   void open(float[] arena, int image) {
     float[] means = new float[channels];
     float[] gate = new float[channels];
@@ -109,36 +109,39 @@ final class BranchScale {
       float mean = pivot[c] + sum(arena, image, c, 0) / pixels();
       arena[at(image, c, MEAN)] = mean;
       means[c] =
-          mean * arena[norm.number(c, TrainedNorm.A)] + arena[norm.number(c, TrainedNorm.B_AGAIN)];
+          mean * arena[norm.coefficient(c, TrainedNorm.A)]
+              + arena[norm.coefficient(c, TrainedNorm.B_AGAIN)];
     }
     if (gates != null) {
       gates.compute(means, gate);
     }
     for (int c = 0; c < channels; c++) {
       float factor = gate[c] * kept[image];
-      float shift = projection == null ? 0 : arena[projection.number(c, TrainedNorm.B)];
-      arena[at(image, c, A)] = arena[norm.number(c, TrainedNorm.A)] * factor;
-      arena[at(image, c, B)] = arena[norm.number(c, TrainedNorm.B_AGAIN)] * factor + shift;
-      arena[at(image, c, C)] = projection == null ? 1 : arena[projection.number(c, TrainedNorm.A)];
+      float shift = projection == null ? 0 : arena[projection.coefficient(c, TrainedNorm.B)];
+      arena[at(image, c, A)] = arena[norm.coefficient(c, TrainedNorm.A)] * factor;
+      arena[at(image, c, B)] = arena[norm.coefficient(c, TrainedNorm.B_AGAIN)] * factor + shift;
+      arena[at(image, c, C)] =
+          projection == null ? 1 : arena[projection.coefficient(c, TrainedNorm.A)];
       arena[at(image, c, FACTOR)] = factor;
       arena[at(image, c, GATE)] = gate[c];
     }
   }
 
   /**
-   * From an image's sums of the gradient of the block's result to those of its norm's result.
+   * Computes from an image's sums of the gradient of the block's result the sums of the gradient of
+   * its norm's result.
    *
-   * @param gradients where the gradients of all weights begin
+   * @param gradients the index of the gradient of the network's first weight
    */
   void close(float[] arena, int image, int gradients) {
     float[] means = new float[channels];
     float[] gate = new float[channels];
     float[] ofGate = new float[channels];
     for (int c = 0; c < channels; c++) {
-      float a = arena[norm.number(c, TrainedNorm.A)];
-      means[c] = arena[at(image, c, MEAN)] * a + arena[norm.number(c, TrainedNorm.B_AGAIN)];
+      float a = arena[norm.coefficient(c, TrainedNorm.A)];
+      means[c] = arena[at(image, c, MEAN)] * a + arena[norm.coefficient(c, TrainedNorm.B_AGAIN)];
       gate[c] = arena[at(image, c, GATE)];
-      // The sum of g z, z being a (x - mean) + bias.
+      // The sum of g z, where z is a (x - mean) + bias.
       float products = a * sum(arena, image, c, 1) + norm.bias(c) * sum(arena, image, c, 0);
       ofGate[c] = products * kept[image];
     }
@@ -147,20 +150,21 @@ final class BranchScale {
     for (int c = 0; c < channels; c++) {
       int sums = norm.sums(image, c / block) + c % block;
       float factor = arena[at(image, c, FACTOR)];
-      float away = arena[at(image, c, MEAN)] - arena[norm.number(c, TrainedNorm.MEAN)];
+      float away = arena[at(image, c, MEAN)] - arena[norm.coefficient(c, TrainedNorm.MEAN)];
       arena[sums] = arena[sums] * factor + ofMeans[c];
       arena[sums + block] = arena[sums + block] * factor + ofMeans[c] * away;
       arena[at(image, c, M)] = ofMeans[c] / pixels();
     }
   }
 
-  /** What the backward pass multiplies and adds for an image. */
+  /** Computes the backward coefficients of an image. */
   void openGradient(float[] arena, int image) {
     for (int c = 0; c < channels; c++) {
-      float p = arena[norm.number(c, TrainedNorm.P)];
+      float p = arena[norm.coefficient(c, TrainedNorm.P)];
       arena[at(image, c, P)] = p * arena[at(image, c, FACTOR)];
-      arena[at(image, c, Q)] = arena[norm.number(c, TrainedNorm.Q)];
-      arena[at(image, c, R)] = arena[norm.number(c, TrainedNorm.R)] + p * arena[at(image, c, M)];
+      arena[at(image, c, Q)] = arena[norm.coefficient(c, TrainedNorm.Q)];
+      arena[at(image, c, R)] =
+          arena[norm.coefficient(c, TrainedNorm.R)] + p * arena[at(image, c, M)];
     }
   }
 }

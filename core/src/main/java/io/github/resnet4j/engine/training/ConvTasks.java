@@ -16,7 +16,7 @@ import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/** A convolution, and the gradients of its weights and its input. */
+/** The tasks of a convolution: forward, and the gradients of its weights and its input. */
 final class ConvTasks {
   private ConvTasks() {}
 
@@ -34,32 +34,37 @@ final class ConvTasks {
     var conv = new Convolution(unit.conv(), null, unit.in().layout(), dx.layout(), null, false);
     Winograd form = form(conv, unit, setup);
     int images = Math.ceilDiv(setup.batch(), setup.threads());
-    return form != null && WinogradWeightGradient.pays(conv.in(), conv.out(), form, images)
-        ? new OfWeightsByWinograd(unit, dx, form)
-        : new OfWeights(unit, dx);
+    return form != null && WinogradWeightGradient.isWorthwhile(conv.in(), conv.out(), form, images)
+        ? new WinogradWeightGradientTask(unit, dx, form)
+        : new WeightGradientTask(unit, dx);
   }
 
   /**
    * @param dx the gradient of the convolution's result
    * @param to the gradient of its input
-   * @param isSum whether it is added to what is there
+   * @param isSum whether the result is added to the existing gradient
    */
   static Task inputGradient(ConvUnit unit, Slot dx, Slot to, boolean isSum, TrainingSetup setup) {
     var conv =
         new Convolution(
-            turned(unit.conv()), null, dx.layout(), to.layout(), isSum ? to.layout() : null, false);
+            rotated(unit.conv()),
+            null,
+            dx.layout(),
+            to.layout(),
+            isSum ? to.layout() : null,
+            false);
     Winograd form = form(conv, unit, setup);
     return form == null
-        ? new OfInput(unit, dx, to, isSum)
+        ? new InputGradientTask(unit, dx, to, isSum)
         : WinogradTask.inputGradient(unit, conv.layer(), dx, to, isSum, form);
   }
 
   private static @Nullable Winograd form(Convolution conv, ConvUnit unit, TrainingSetup setup) {
-    return conv.isWinograd() ? setup.choice().winograd(conv, unit.imagesAtOnce(), 1) : null;
+    return conv.isWinograd() ? setup.choice().winograd(conv, unit.chunkSize(), 1) : null;
   }
 
-  /** The convolution that leads from the gradient of a result to that of its input. */
-  private static Conv2d turned(Conv2d layer) {
+  /** The convolution that computes the gradient of the input from that of the result. */
+  private static Conv2d rotated(Conv2d layer) {
     return new Conv2d(
         layer.name(),
         layer.outChannels(),
@@ -84,46 +89,47 @@ final class ConvTasks {
     }
 
     @Override
-    public Pass place(Placed placed) {
-      LaidOut laid = placed.laid();
+    public Work place(TrainingPlacement placement) {
+      TrainingLayout trainingLayout = placement.trainingLayout();
       var step =
           new DirectConv(
-              laid.convolution(unit.conv(), unit.in(), unit.x(), false),
-              new Operands(placed.at(unit.in()), placed.at(unit.x()), null),
-              laid.weights(unit.conv()).direct,
-              laid.kernels());
-      return Pass.of((_, first, n) -> step.run(placed.frame(), first, n, 0, 0, 1));
+              trainingLayout.convolution(unit.conv(), unit.in(), unit.x(), false),
+              new Operands(placement.at(unit.in()), placement.at(unit.x()), null),
+              trainingLayout.weights(unit.conv()).direct,
+              trainingLayout.kernels());
+      return Work.of((_, first, n) -> step.run(placement.context(), first, n, 0, 0, 1));
     }
   }
 
-  /** The gradient of the weights, each worker's for its own images. */
-  private record OfWeights(ConvUnit unit, Slot dx) implements Task {
+  /** The gradient of the weights; each worker sums over its own images. */
+  private record WeightGradientTask(ConvUnit unit, Slot dx) implements Task {
     @Override
     public List<Slot> uses() {
       return List.of(unit.in(), dx);
     }
 
     @Override
-    public Pass place(Placed placed) {
+    public Work place(TrainingPlacement placement) {
       var step =
           new WeightGradient(
-              placed.laid().weights(unit.conv()),
-              placed.at(unit.in()),
-              placed.at(dx),
-              placed.zerosAt(),
-              placed.laid().kernels());
+              placement.trainingLayout().weights(unit.conv()),
+              placement.at(unit.in()),
+              placement.at(dx),
+              placement.zerosAt(),
+              placement.trainingLayout().kernels());
       var pass =
-          Pass.of((worker, first, n) ->
-              step.run(placed.memory(), placed.gradientsAt(worker), first, n, 0, step.blocks()));
+          Work.of((worker, first, n) ->
+              step.run(
+                  placement.memory(), placement.gradientsAt(worker), first, n, 0, step.blocks()));
       return unit.conv().groups() == 1
           ? pass
-          : pass.finishedBy(
-              (worker, _) -> step.clearBetweenGroups(placed.arena(), placed.gradientsAt(worker)));
+          : pass.finishedBy((worker, _) ->
+              step.clearBetweenGroups(placement.arena(), placement.gradientsAt(worker)));
     }
   }
 
   /** The same by Winograd's algorithm. */
-  private record OfWeightsByWinograd(ConvUnit unit, Slot dx, Winograd form) implements Task {
+  private record WinogradWeightGradientTask(ConvUnit unit, Slot dx, Winograd form) implements Task {
     @Override
     public List<Slot> uses() {
       return List.of(unit.in(), dx);
@@ -140,38 +146,38 @@ final class ConvTasks {
     }
 
     @Override
-    public int room(LaidOut laid) {
-      return WinogradWeightGradient.room(
-          laid.layout(unit.in()), laid.layout(dx), form, unit.imagesAtOnce());
+    public int workspace(TrainingLayout trainingLayout) {
+      return WinogradWeightGradient.workspace(
+          trainingLayout.layout(unit.in()), trainingLayout.layout(dx), form, unit.chunkSize());
     }
 
     @Override
-    public Pass place(Placed placed) {
-      Activation in = placed.at(unit.in());
-      Activation gradient = placed.at(dx);
-      Kernels kernels = placed.laid().kernels();
-      var steps = new WinogradWeightGradient[placed.laid().setup().threads()];
+    public Work place(TrainingPlacement placement) {
+      Activation in = placement.at(unit.in());
+      Activation gradient = placement.at(dx);
+      Kernels kernels = placement.trainingLayout().kernels();
+      var steps = new WinogradWeightGradient[placement.trainingLayout().setup().threads()];
       Arrays.setAll(
           steps,
           worker ->
               new WinogradWeightGradient(
-                  placed.laid().weights(unit.conv()),
+                  placement.trainingLayout().weights(unit.conv()),
                   in,
                   gradient,
                   form,
-                  unit.imagesAtOnce(),
-                  placed.roomAt(this, worker),
-                  placed.zerosAt(),
+                  unit.chunkSize(),
+                  placement.workspaceAt(this, worker),
+                  placement.zerosAt(),
                   kernels));
-      return Pass.of((worker, first, n) -> steps[worker].run(placed.memory(), first, n))
-          .preparedBy((worker, _) -> steps[worker].clear(placed.arena()))
-          .finishedBy(
-              (worker, _) -> steps[worker].finish(placed.arena(), placed.gradientsAt(worker)));
+      return Work.of((worker, first, n) -> steps[worker].run(placement.memory(), first, n))
+          .preparedBy((worker, _) -> steps[worker].clear(placement.arena()))
+          .finishedBy((worker, _) ->
+              steps[worker].finish(placement.arena(), placement.gradientsAt(worker)));
     }
   }
 
   /** The gradient of the input. */
-  private record OfInput(ConvUnit unit, Slot dx, Slot to, boolean isSum) implements Task {
+  private record InputGradientTask(ConvUnit unit, Slot dx, Slot to, boolean isSum) implements Task {
     @Override
     public List<Slot> uses() {
       return List.of(dx, to);
@@ -182,27 +188,31 @@ final class ConvTasks {
       return Map.of(dx, InputGradient.border(unit.conv(), dx.layout(), to.layout()));
     }
 
-    private InputGradient step(LaidOut laid) {
+    private InputGradient step(TrainingLayout trainingLayout) {
       return new InputGradient(
-          laid.weights(unit.conv()), laid.layout(dx), laid.layout(to), isSum, laid.kernels());
+          trainingLayout.weights(unit.conv()),
+          trainingLayout.layout(dx),
+          trainingLayout.layout(to),
+          isSum,
+          trainingLayout.kernels());
     }
 
     @Override
-    public int scratch(LaidOut laid) {
-      return InputGradient.START + step(laid).scratchSize();
+    public int scratch(TrainingLayout trainingLayout) {
+      return InputGradient.START + step(trainingLayout).scratchSize();
     }
 
     @Override
-    public Pass place(Placed placed) {
-      InputGradient step = step(placed.laid());
-      Activation from = placed.at(dx);
-      Activation result = placed.at(to);
-      int threads = placed.laid().setup().threads();
-      return Pass.of(
-              (_, first, n) -> step.run(placed.memory(), placed.scratch(), from, result, first, n))
+    public Work place(TrainingPlacement placement) {
+      InputGradient step = step(placement.trainingLayout());
+      Activation from = placement.at(dx);
+      Activation result = placement.at(to);
+      int threads = placement.trainingLayout().setup().threads();
+      return Work.of((_, first, n) ->
+              step.run(placement.memory(), placement.scratch(), from, result, first, n))
           .preparedBy((worker, _) -> {
             for (int b = worker; b < step.parts(); b += threads) {
-              step.prepare(placed.scratch(), InputGradient.START, b);
+              step.prepare(placement.scratch(), InputGradient.START, b);
             }
           });
     }

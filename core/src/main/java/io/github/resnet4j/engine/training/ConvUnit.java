@@ -3,9 +3,10 @@ package io.github.resnet4j.engine.training;
 import io.github.resnet4j.nn.Layer.Conv2d;
 
 /**
- * A convolution, as both passes find it.
+ * A convolution with the slots that the forward and the backward pass use.
  *
- * @param x what it writes
- * @param imagesAtOnce as many as share the weights while activations stay near
+ * @param x the result
+ * @param chunkSize the chunk size: as many images as use the weights while activations stay in the
+ *     cache
  */
-record ConvUnit(Conv2d conv, Slot in, Slot x, int imagesAtOnce) {}
+record ConvUnit(Conv2d conv, Slot in, Slot x, int chunkSize) {}

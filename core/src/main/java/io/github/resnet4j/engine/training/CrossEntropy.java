@@ -3,8 +3,8 @@ package io.github.resnet4j.engine.training;
 import io.github.resnet4j.engine.graph.Activation;
 
 /**
- * Cross-entropy with targets that are probabilities, and its gradient. Logits and gradient lie as
- * the head leaves them: an image of one row, whose pixels are the batch.
+ * Cross-entropy with targets that are probabilities, and its gradient. Logits and gradient have the
+ * layout of the head's result: an image of one row, whose pixels are the batch.
  */
 final class CrossEntropy {
   private final Activation logits;
@@ -18,7 +18,7 @@ final class CrossEntropy {
 
   /**
    * @param logits a row of images, with a channel for each class
-   * @param gradient as the logits
+   * @param gradient the gradient of the logits, in the same layout
    */
   CrossEntropy(Activation logits, Activation gradient) {
     this.logits = logits;
@@ -29,10 +29,10 @@ final class CrossEntropy {
   }
 
   /**
-   * What the next batch is.
+   * Sets the targets of the next batch.
    *
    * @param probabilities {@code [count, classes]}
-   * @param factor what gradients are multiplied by
+   * @param factor the factor of the gradients
    */
   void set(float[] probabilities, int imageCount, float factor) {
     targets = probabilities;
@@ -44,7 +44,7 @@ final class CrossEntropy {
     return a.at(0, k / a.block(), 0, n) + k % a.block();
   }
 
-  /** Some images' losses and the gradients of their logits. */
+  /** Computes the losses of some images and the gradients of their logits. */
   void run(float[] arena, int first, int images) {
     for (int i = first; i < first + images; i++) {
       double largest = Double.NEGATIVE_INFINITY;
@@ -71,7 +71,7 @@ final class CrossEntropy {
     }
   }
 
-  /** Images that are not there, and classes that fill a block up, have no gradient. */
+  /** Sets the gradients of missing images and of padding classes to zero. */
   void clearRest(float[] arena) {
     for (int n = 0; n < batch; n++) {
       for (int k = n < count ? classes : 0; k < logits.layout().paddedChannels(); k++) {
@@ -91,7 +91,7 @@ final class CrossEntropy {
     }
   }
 
-  /** The mean over the images. */
+  /** The mean loss over the images. */
   double mean() {
     double sum = 0;
     for (int n = 0; n < count; n++) {

@@ -18,28 +18,28 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Writes the forward pass down, operation by operation, and the loss.
+ * Schedules the forward pass and the loss, operation by operation.
  *
- * <p>A convolution ends a stage, since its batch norm has to know the whole batch. What batch norm,
- * sum and ReLU make of its result is written at the beginning of the next stage. Group norm is
- * about one image: it belongs to the stage of its convolution.
+ * <p>A convolution ends a stage, since its batch norm needs the statistics of the whole batch.
+ * Batch norm, addition and ReLU are computed at the start of the next stage. Group norm needs only
+ * one image: it is in the stage of its convolution.
  */
 final class ForwardPass {
   private final Graph graph;
   private final TrainingSetup setup;
-  private final Schedule schedule;
+  private final StageSchedule schedule;
   private final int block;
   private final Map<Value, Slot> slots = new HashMap<>();
   private final Map<Value, ConvUnit> convolutions = new LinkedHashMap<>();
-  private final Map<Value, Unit> units = new LinkedHashMap<>();
+  private final Map<Value, BatchNormUnit> units = new LinkedHashMap<>();
   private final Map<Value, GroupNormUnit> groupNorms = new HashMap<>();
   private @Nullable HeadUnit head;
 
   /**
-   * @param graph fused, with a head at its end
-   * @param schedule to which the pass is added
+   * @param graph the fused graph, which ends with a head
+   * @param schedule receives the tasks of the pass
    */
-  ForwardPass(Graph graph, TrainingSetup setup, Schedule schedule) {
+  ForwardPass(Graph graph, TrainingSetup setup, StageSchedule schedule) {
     this.graph = graph;
     this.setup = setup;
     this.schedule = schedule;
@@ -88,64 +88,66 @@ final class ForwardPass {
         schedule.close("loss", 1);
       }
       case Op.Norm _, Op.Relu _, Op.Add _ ->
-          throw new IllegalArgumentException(op.name() + ": no convolution before it");
+          throw new IllegalArgumentException(op.name() + ": is only supported after a convolution");
       case Op.Output _ -> {}
     }
   }
 
   private void convolution(Op.Conv op) {
     Slot x = Slot.of(layout(op.out(), block));
-    var conv = new ConvUnit(op.layer(), slot(op.in()), x, imagesAtOnce(op));
+    var conv = new ConvUnit(op.layer(), slot(op.in()), x, chunkSize(op));
     convolutions.put(op.out(), conv);
     schedule.add(ConvTasks.forward(conv, setup));
     BatchNorm2d norm = op.norm();
     if (norm == null) {
       List<Op> readers = graph.readers(op.out());
       if (readers.size() != 1 || !(readers.getFirst() instanceof Op.GroupNorm)) {
-        throw new IllegalArgumentException(op.name() + ": no norm follows it");
+        throw new IllegalArgumentException(op.name() + ": is only supported with a norm after it");
       }
       slots.put(op.out(), x); // the group norm reads it and closes the stage
       return;
     }
     int channels = op.out().channels();
     var unit =
-        new Unit(
+        new BatchNormUnit(
             conv,
             norm,
-            Slot.kept(Layout.of(channels, TrainedNorm.NUMBERS, 1, block)),
+            Slot.kept(Layout.of(channels, TrainedNorm.ROWS, 1, block)),
             Slot.of(Layout.of(channels, TrainedNorm.SUMS, 1, block).withImages(setup.batch())),
             end(op));
     units.put(op.out(), unit);
-    schedule.add(new NormTasks.Statistics(unit));
-    schedule.close(op.name(), conv.imagesAtOnce());
+    schedule.add(new BatchNormTasks.Statistics(unit));
+    schedule.close(op.name(), conv.chunkSize());
     if (op.relu()) {
       normalize(unit, op.out());
     }
   }
 
-  /** Group norm knows all that it needs with an image's last pixel, so it is in the same stage. */
+  /**
+   * All statistics of group norm are known after an image's last pixel, so it is in the same stage.
+   */
   private void groupNorm(Op.GroupNorm op) {
     if (setup.stochasticDepth() > 0) {
       throw new IllegalArgumentException(
           op.name() + ": group norm cannot be trained with stochastic depth");
     }
     ConvUnit conv = convolution(op.in());
-    Layout numbers = GroupMoments.numbers(conv.x().layout(), setup.batch());
+    Layout workspace = GroupMoments.workspace(conv.x().layout(), setup.batch());
     var unit =
         new GroupNormUnit(
             op.layer(),
             conv,
-            Slot.of(numbers),
+            Slot.of(workspace),
             op.residual() == null ? null : slot(op.residual()),
             op.relu(),
             write(op.out()));
     groupNorms.put(op.out(), unit);
     schedule.add(new GroupNormTasks.Normalize(unit));
-    schedule.close(conv.conv().name(), conv.imagesAtOnce());
+    schedule.close(conv.conv().name(), conv.chunkSize());
   }
 
-  /** What ends the block whose last convolution this is; else null. */
-  private Unit.@Nullable BlockEnd end(Op.Conv op) {
+  /** Returns the end of the block whose last convolution this is; else null. */
+  private BatchNormUnit.@Nullable BlockEnd end(Op.Conv op) {
     if (op.residual() != null) {
       return end(op.residual(), op, null);
     }
@@ -158,29 +160,30 @@ final class ForwardPass {
         : null;
   }
 
-  private Unit.BlockEnd end(Value residual, Op.Conv last, @Nullable ChannelAttention attention) {
-    // A projection's result is not written: its batch norm joins the sum.
-    Unit projection = slots.containsKey(residual) ? null : unit(residual);
+  private BatchNormUnit.BlockEnd end(
+      Value residual, Op.Conv last, @Nullable ChannelAttention attention) {
+    // The result of a projection is not written: its batch norm is merged into the sum.
+    BatchNormUnit projection = slots.containsKey(residual) ? null : unit(residual);
     boolean isScaled = attention != null || setup.stochasticDepth() > 0;
-    Layout numbers = Layout.of(last.out().channels(), BranchScale.NUMBERS, 1, block);
-    return new Unit.BlockEnd(
+    Layout coefficients = Layout.of(last.out().channels(), BranchScale.ROWS, 1, block);
+    return new BatchNormUnit.BlockEnd(
         projection == null ? slot(residual) : projection.x(),
         projection,
         attention,
-        isScaled ? Slot.of(numbers.withImages(setup.batch())) : null);
+        isScaled ? Slot.of(coefficients.withImages(setup.batch())) : null);
   }
 
-  /** Writes what the unit's batch norm, a block's sum and the ReLU make of its result. */
-  private void normalize(Unit unit, Value result) {
-    schedule.add(new NormTasks.Normalize(unit, write(result)));
+  /** Writes the result of a unit's batch norm, addition and ReLU. */
+  private void normalize(BatchNormUnit unit, Value result) {
+    schedule.add(new BatchNormTasks.Normalize(unit, write(result)));
   }
 
   private void windows(Value in, Value out, int border, PoolTasks.Placing placing) {
     schedule.add(new PoolTasks.Forward(slot(in), write(out), border, placing));
   }
 
-  /** As many images at a time as share the weights while activations stay near. */
-  private int imagesAtOnce(Op.Conv op) {
+  /** The chunk size: as many images as use the weights while activations stay in the cache. */
+  private int chunkSize(Op.Conv op) {
     Conv2d conv = op.layer();
     long weightBytes =
         4L * conv.outChannels() * conv.inChannels() / conv.groups() * conv.kernel() * conv.kernel();
@@ -204,46 +207,48 @@ final class ForwardPass {
     return slot;
   }
 
-  /** Where a value is written. */
+  /** The slot of a value. */
   Slot slot(Value value) {
     Slot slot = slots.get(value);
     if (slot == null) {
-      throw new IllegalArgumentException(graph.producer(value).name() + ": no ReLU after it");
+      throw new IllegalArgumentException(
+          graph.producer(value).name() + ": is only supported with a ReLU after it");
     }
     return slot;
   }
 
-  /** The convolution and batch norm that make a value, alone or before an attention. */
-  Unit unit(Value value) {
-    Unit unit = units.get(value);
+  /** The convolution and batch norm that compute a value, alone or before an attention. */
+  BatchNormUnit unit(Value value) {
+    BatchNormUnit unit = units.get(value);
     if (unit == null) {
-      throw new IllegalArgumentException(graph.producer(value).name() + ": is no convolution");
+      throw new IllegalArgumentException(
+          graph.producer(value).name() + ": is only supported after a convolution with batch norm");
     }
     return unit;
   }
 
-  /** The convolution that makes a value, which no batch norm has taken. */
+  /** The convolution that computes a value, without a batch norm. */
   ConvUnit convolution(Value value) {
     ConvUnit unit = convolutions.get(value);
     if (unit == null || units.containsKey(value)) {
       throw new IllegalArgumentException(
-          graph.producer(value).name() + ": a group norm needs a convolution before it");
+          graph.producer(value).name() + ": group norm is only supported after a convolution");
     }
     return unit;
   }
 
-  /** The group norm that makes a value. */
+  /** The group norm that computes a value. */
   GroupNormUnit groupNorm(Value value) {
     return Objects.requireNonNull(groupNorms.get(value));
   }
 
-  /** All convolutions, first to last. */
+  /** All convolutions, in order. */
   List<ConvUnit> convolutions() {
     return List.copyOf(convolutions.values());
   }
 
-  /** All convolutions with their batch norms, first to last. */
-  List<Unit> units() {
+  /** All convolutions with batch norm, in order. */
+  List<BatchNormUnit> units() {
     return List.copyOf(units.values());
   }
 

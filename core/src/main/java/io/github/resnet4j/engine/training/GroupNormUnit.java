@@ -5,17 +5,17 @@ import io.github.resnet4j.nn.Layer.GroupNorm;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A group norm with the sum and the ReLU behind it, as both passes find it.
+ * A group norm with the following addition and ReLU, and the slots that both passes use.
  *
- * @param conv whose result it normalises
- * @param numbers those of {@link GroupMoments} for every image
- * @param residual what is added, if anything is
+ * @param conv the convolution whose result it normalizes
+ * @param workspace the workspace of {@link GroupMoments} for every image
+ * @param residual what is added, if anything
  * @param relu whether a ReLU follows
  * @param y the result
  */
 record GroupNormUnit(
-    GroupNorm norm, ConvUnit conv, Slot numbers, @Nullable Slot residual, boolean relu, Slot y) {
-  /** What is normalised. */
+    GroupNorm norm, ConvUnit conv, Slot workspace, @Nullable Slot residual, boolean relu, Slot y) {
+  /** The input of the norm. */
   Slot x() {
     return conv.x();
   }

@@ -9,11 +9,11 @@ import io.github.resnet4j.kernel.PoolKernels;
 import java.util.Arrays;
 import java.util.List;
 
-/** What comes after the last block: the mean over all pixels, the head, the loss. */
+/** The tasks after the last block: the mean of all pixels, the head, the loss. */
 final class HeadTasks {
   private HeadTasks() {}
 
-  /** The mean over all pixels, which becomes a pixel of an image of one row. */
+  /** The mean of all pixels, which becomes a pixel of an image of one row. */
   record Average(Slot in, Slot out) implements Task {
     @Override
     public List<Slot> uses() {
@@ -21,30 +21,31 @@ final class HeadTasks {
     }
 
     @Override
-    public Pass place(Placed placed) {
-      Activation from = placed.at(in);
-      Activation to = placed.at(out);
-      TrainingSetup setup = placed.laid().setup();
+    public Work place(TrainingPlacement placement) {
+      Activation from = placement.at(in);
+      Activation to = placement.at(out);
+      TrainingSetup setup = placement.trainingLayout().setup();
       PoolKernels.Average average = setup.kernels().pool().average(from.asPlane());
-      return Pass.of(
+      return Work.of(
               (_, first, n) -> {
                 for (int i = first; i < first + n; i++) {
                   for (int b = 0; b < from.blocks(); b++) {
-                    average.run(placed.memory(), from.at(i, b, 0, 0), to.at(0, b, 0, i));
+                    average.run(placement.memory(), from.at(i, b, 0, 0), to.at(0, b, 0, i));
                   }
                 }
               })
           .finishedBy((worker, count) -> {
-            int end = setup.share(worker + 1, to.blocks());
-            for (int b = setup.share(worker, to.blocks()); b < end; b++) {
-              // Images that are not there.
-              Arrays.fill(placed.arena(), to.at(0, b, 0, count), to.at(0, b, 0, setup.batch()), 0);
+            int end = setup.rangeStart(worker + 1, to.blocks());
+            for (int b = setup.rangeStart(worker, to.blocks()); b < end; b++) {
+              // Missing images.
+              Arrays.fill(
+                  placement.arena(), to.at(0, b, 0, count), to.at(0, b, 0, setup.batch()), 0);
             }
           });
     }
   }
 
-  /** From means to logits. */
+  /** Computes logits from means. */
   record Forward(HeadUnit head) implements Task {
     @Override
     public List<Slot> uses() {
@@ -52,16 +53,16 @@ final class HeadTasks {
     }
 
     @Override
-    public Pass place(Placed placed) {
-      LaidOut laid = placed.laid();
+    public Work place(TrainingPlacement placement) {
+      TrainingLayout trainingLayout = placement.trainingLayout();
       var step =
           new DirectConv(
-              laid.convolution(head.conv(), head.pooled(), head.logits(), false),
-              new Operands(placed.at(head.pooled()), placed.at(head.logits()), null),
-              laid.weights(head.conv()).direct,
-              laid.kernels());
-      int threads = laid.setup().threads();
-      return Pass.before((worker, _) -> step.run(placed.frame(), 0, 1, 0, worker, threads));
+              trainingLayout.convolution(head.conv(), head.pooled(), head.logits(), false),
+              new Operands(placement.at(head.pooled()), placement.at(head.logits()), null),
+              trainingLayout.weights(head.conv()).direct,
+              trainingLayout.kernels());
+      int threads = trainingLayout.setup().threads();
+      return Work.before((worker, _) -> step.run(placement.context(), 0, 1, 0, worker, threads));
     }
   }
 
@@ -73,18 +74,18 @@ final class HeadTasks {
     }
 
     @Override
-    public Pass place(Placed placed) {
-      CrossEntropy loss = placed.loss();
-      return Pass.of((_, first, n) -> loss.run(placed.arena(), first, n))
+    public Work place(TrainingPlacement placement) {
+      CrossEntropy loss = placement.loss();
+      return Work.of((_, first, n) -> loss.run(placement.arena(), first, n))
           .finishedBy((worker, _) -> {
             if (worker == 0) {
-              loss.clearRest(placed.arena());
+              loss.clearRest(placement.arena());
             }
           });
     }
   }
 
-  /** The gradients of weight and bias, each worker's for some of the outputs. */
+  /** The gradients of weight and bias; each worker computes those of some outputs. */
   record Gradients(HeadUnit head, boolean weightLearns) implements Task {
     @Override
     public List<Slot> uses() {
@@ -92,72 +93,73 @@ final class HeadTasks {
     }
 
     @Override
-    public Pass place(Placed placed) {
-      LaidOut laid = placed.laid();
-      TrainingSetup setup = laid.setup();
+    public Work place(TrainingPlacement placement) {
+      TrainingLayout trainingLayout = placement.trainingLayout();
+      TrainingSetup setup = trainingLayout.setup();
       var weight =
           new WeightGradient(
-              laid.weights(head.conv()),
-              placed.at(head.pooled()),
-              placed.at(head.gradient()),
-              placed.zerosAt(),
-              laid.kernels());
-      int biasAt = placed.gradientsAt(0) + laid.parameters().from(head.layer().bias().name());
-      return Pass.before((worker, _) -> {
+              trainingLayout.weights(head.conv()),
+              placement.at(head.pooled()),
+              placement.at(head.gradient()),
+              placement.zerosAt(),
+              trainingLayout.kernels());
+      int biasAt =
+          placement.gradientsAt(0) + trainingLayout.parameters().from(head.layer().bias().name());
+      return Work.before((worker, _) -> {
         if (weightLearns) {
-          int from = setup.share(worker, weight.blocks());
-          int end = setup.share(worker + 1, weight.blocks());
-          weight.run(placed.memory(), placed.gradientsAt(worker), 0, 1, from, end);
+          int from = setup.rangeStart(worker, weight.blocks());
+          int end = setup.rangeStart(worker + 1, weight.blocks());
+          weight.run(placement.memory(), placement.gradientsAt(worker), 0, 1, from, end);
         }
         if (worker == 0) {
-          placed.loss().addBiasGradient(placed.arena(), biasAt);
+          placement.loss().addBiasGradient(placement.arena(), biasAt);
         }
       });
     }
   }
 
-  /** The gradient of the means: all workers prepare the weights, one multiplies. */
-  record OfInput(HeadUnit head, Slot to) implements Task {
+  /** The gradient of the means: all workers prepare the weights, one worker multiplies. */
+  record InputGradientTask(HeadUnit head, Slot to) implements Task {
     @Override
     public List<Slot> uses() {
       return List.of(head.gradient(), to);
     }
 
-    private InputGradient step(LaidOut laid) {
+    private InputGradient step(TrainingLayout trainingLayout) {
       return new InputGradient(
-          laid.weights(head.conv()),
-          laid.layout(head.gradient()),
-          laid.layout(to),
+          trainingLayout.weights(head.conv()),
+          trainingLayout.layout(head.gradient()),
+          trainingLayout.layout(to),
           false,
-          laid.kernels());
+          trainingLayout.kernels());
     }
 
     @Override
-    public int scratch(LaidOut laid) {
-      return InputGradient.START + step(laid).scratchSize();
+    public int scratch(TrainingLayout trainingLayout) {
+      return InputGradient.START + step(trainingLayout).scratchSize();
     }
 
     @Override
-    public Pass place(Placed placed) {
-      InputGradient step = step(placed.laid());
-      Activation from = placed.at(head.gradient());
-      Activation result = placed.at(to);
-      int threads = placed.laid().setup().threads();
-      return Pass.before(
+    public Work place(TrainingPlacement placement) {
+      InputGradient step = step(placement.trainingLayout());
+      Activation from = placement.at(head.gradient());
+      Activation result = placement.at(to);
+      int threads = placement.trainingLayout().setup().threads();
+      return Work.before(
               (worker, _) -> {
                 for (int b = worker; b < step.parts(); b += threads) {
-                  step.prepare(placed.scratch(), InputGradient.START, b);
+                  step.prepare(placement.scratch(), InputGradient.START, b);
                 }
               })
           .finishedBy((worker, _) -> {
             if (worker == 0) {
-              step.run(placed.memory(), placed.scratch(), from, result, 0, 1);
+              step.run(placement.memory(), placement.scratch(), from, result, 0, 1);
             }
           });
     }
   }
 
-  /** The gradient of the mean: every pixel has its share. */
+  /** The gradient of the pixels from that of their mean. */
   record Spread(Slot g, Slot to) implements Task {
     @Override
     public List<Slot> uses() {
@@ -165,13 +167,13 @@ final class HeadTasks {
     }
 
     @Override
-    public Pass place(Placed placed) {
-      Activation from = placed.at(g);
-      Activation result = placed.at(to);
-      return Pass.of((_, first, n) -> {
+    public Work place(TrainingPlacement placement) {
+      Activation from = placement.at(g);
+      Activation result = placement.at(to);
+      return Work.of((_, first, n) -> {
         for (int i = first; i < first + n; i++) {
           for (int b = 0; b < result.blocks(); b++) {
-            PoolGradients.spread(placed.arena(), from.at(0, b, 0, i), result, i, b);
+            PoolGradients.spread(placement.arena(), from.at(0, b, 0, i), result, i, b);
           }
         }
       });

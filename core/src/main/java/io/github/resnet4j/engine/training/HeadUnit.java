@@ -4,11 +4,11 @@ import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.Linear;
 
 /**
- * The head: a 1×1 convolution of an image of one row whose pixels are the images of the batch.
+ * The head: a 1×1 convolution of an image of one row, whose pixels are the images of the batch.
  *
- * @param pooled what it reads
- * @param logits what it writes
- * @param gradient of the logits
+ * @param pooled the input
+ * @param logits the result
+ * @param gradient the gradient of the logits
  */
 record HeadUnit(Linear layer, Slot pooled, Slot logits, Slot gradient) {
   Conv2d conv() {

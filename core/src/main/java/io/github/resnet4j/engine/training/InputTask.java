@@ -3,7 +3,7 @@ package io.github.resnet4j.engine.training;
 import io.github.resnet4j.engine.step.InputStep;
 import java.util.List;
 
-/** Brings the caller's images into their layout. */
+/** Converts the caller's images to their layout. */
 record InputTask(Slot out) implements Task {
   @Override
   public List<Slot> uses() {
@@ -11,8 +11,8 @@ record InputTask(Slot out) implements Task {
   }
 
   @Override
-  public Pass place(Placed placed) {
-    var step = new InputStep(placed.at(out));
-    return Pass.of((_, first, n) -> step.run(placed.frame(), first, n, 0, 0, 1));
+  public Work place(TrainingPlacement placement) {
+    var step = new InputStep(placement.at(out));
+    return Work.of((_, first, n) -> step.run(placement.context(), first, n, 0, 0, 1));
   }
 }

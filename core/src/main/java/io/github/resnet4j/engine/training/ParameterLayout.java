@@ -33,51 +33,51 @@ import java.util.Map;
 import java.util.Objects;
 
 /**
- * Where each trained parameter lies in an array, and the array of the weights: convolutions in the
- * order in which the forward pass reads them, matrices of attentions as {@link Gates} want them,
- * all others as they are.
+ * The position of each trained parameter in an array, and the array of the weights: convolutions in
+ * the order in which the forward pass reads them, matrices of attentions in the order of {@link
+ * Gates}, all others unchanged.
  */
 public final class ParameterLayout {
-  /** A parameter begins at a multiple of so many floats, as many as a cache line has. */
+  /** A parameter starts at a multiple of this number of floats, which is that of a cache line. */
   private static final int LINE = 16;
 
   /**
-   * A parameter's place.
+   * The position of a parameter.
    *
    * @param from the first index
    * @param end the index after the last
    */
-  public record Place(Parameter parameter, Order order, int from, int end) {}
+  public record Position(Parameter parameter, Order order, int from, int end) {}
 
   /** The order of a parameter's elements. */
   public sealed interface Order {
-    /** As in the tensor. */
-    record OfTensor() implements Order {}
+    /** The order of the tensor. */
+    record TensorOrder() implements Order {}
 
-    /** As {@link Gates#put} has it. */
-    record OfGates() implements Order {}
+    /** The order of {@link Gates#pack}. */
+    record GateOrder() implements Order {}
 
-    /** As a convolution reads it. */
-    record OfConvolution(String layer) implements Order {}
+    /** The order in which a convolution reads it. */
+    record ConvolutionOrder(String layer) implements Order {}
   }
 
   private final Kernels kernels;
   private final Map<String, Convolution> convolutions;
-  private final Map<String, Place> places = new LinkedHashMap<>();
+  private final Map<String, Position> places = new LinkedHashMap<>();
   private final Map<String, ConvWeights> packed = new LinkedHashMap<>();
   private final Floats weights;
   private int size = ArenaPlanner.ALIGNMENT;
 
   /**
-   * @param convolutions of the network, and its head as one, by the names of their layers
-   * @param state the first weights
+   * @param convolutions the convolutions of the network, and its head as one, by layer name
+   * @param state the initial weights
    */
   ParameterLayout(
       Sequential network, Map<String, Convolution> convolutions, StateDict state, Kernels kernels) {
     this.kernels = kernels;
     this.convolutions = convolutions;
     network.walk().forEach(this::place);
-    // Behind the weights are zeros: the bias of all convolutions.
+    // After the weights come zeros: the bias of all convolutions.
     int widest =
         convolutions.values().stream()
             .mapToInt(conv -> conv.out().paddedChannels())
@@ -94,22 +94,22 @@ public final class ParameterLayout {
       case Linear linear -> {
         placeConvolution(linear.weight(), linear.name());
         int floats = known(convolutions, linear.name()).out().paddedChannels();
-        place(linear.bias(), new Order.OfTensor(), floats);
+        place(linear.bias(), new Order.TensorOrder(), floats);
       }
       case BatchNorm2d norm -> {
         for (Parameter parameter : norm.parameters()) {
           if (parameter.role() == Parameter.Role.TRAINED) {
-            place(parameter, new Order.OfTensor(), norm.channels());
+            place(parameter, new Order.TensorOrder(), norm.channels());
           }
         }
       }
       case GroupNorm norm -> {
-        place(norm.weight(), new Order.OfTensor(), norm.channels());
-        place(norm.bias(), new Order.OfTensor(), norm.channels());
+        place(norm.weight(), new Order.TensorOrder(), norm.channels());
+        place(norm.bias(), new Order.TensorOrder(), norm.channels());
       }
       case ChannelAttention _ -> {
         for (Parameter parameter : layer.parameters()) {
-          place(parameter, new Order.OfGates(), Math.toIntExact(parameter.size()));
+          place(parameter, new Order.GateOrder(), Math.toIntExact(parameter.size()));
         }
       }
       case Relu _,
@@ -126,17 +126,17 @@ public final class ParameterLayout {
 
   private void placeConvolution(Parameter parameter, String layer) {
     int floats = DirectConv.packing(known(convolutions, layer), kernels).size();
-    place(parameter, new Order.OfConvolution(layer), floats);
+    place(parameter, new Order.ConvolutionOrder(layer), floats);
   }
 
   private void place(Parameter parameter, Order order, int floats) {
     int from = size;
     size = Math.addExact(from, Math.ceilDiv(floats, LINE) * LINE);
-    places.put(parameter.name(), new Place(parameter, order, from, size));
+    places.put(parameter.name(), new Position(parameter, order, from, size));
   }
 
   private ConvWeights pack(String layer, Convolution conv, StateDict state) {
-    Place bias = places.get(layer + ".bias"); // that of the head
+    Position bias = places.get(layer + ".bias"); // the bias of the head
     DirectWeights direct =
         DirectConv.packing(conv, kernels).pack(state, weights, from(layer + ".weight"));
     return new ConvWeights(conv, direct.withBiasAt(bias == null ? size : bias.from));
@@ -146,12 +146,12 @@ public final class ParameterLayout {
     return Objects.requireNonNull(map.get(name), name);
   }
 
-  /** The weights themselves. */
+  /** The array of the weights. */
   public Floats weights() {
     return weights;
   }
 
-  /** Elements of an array in this order. */
+  /** The number of elements of an array in this order. */
   public int size() {
     return size;
   }
@@ -161,17 +161,17 @@ public final class ParameterLayout {
     return known(places, parameter).from;
   }
 
-  /** A convolution's weights, or those of the head as one. */
+  /** A convolution's weights, or those of the head. */
   ConvWeights convolution(String layer) {
     return known(packed, layer);
   }
 
-  /** All places, in the order of the state_dict. */
-  public List<Place> places() {
+  /** The positions of all parameters, in the order of the state_dict. */
+  public List<Position> places() {
     return List.copyOf(places.values());
   }
 
-  /** Tensors of the parameters' names and shapes from an array in this order. */
+  /** Converts an array in this order to tensors with the parameters' names and shapes. */
   public StateDict toTensors(float[] values) {
     var entries = new LinkedHashMap<String, Tensor>();
     places.forEach((name, place) -> {
@@ -179,23 +179,23 @@ public final class ParameterLayout {
       int[] shape = place.parameter.extents();
       float[] tensor =
           switch (place.order) {
-            case Order.OfTensor() -> Arrays.copyOfRange(values, place.from, place.from + floats);
-            case Order.OfGates() -> Gates.get(values, place.from, shape);
-            case Order.OfConvolution(String layer) -> convolution(layer).gather(values);
+            case Order.TensorOrder() -> Arrays.copyOfRange(values, place.from, place.from + floats);
+            case Order.GateOrder() -> Gates.unpack(values, place.from, shape);
+            case Order.ConvolutionOrder(String layer) -> convolution(layer).gather(values);
           };
       entries.put(name, Tensor.of(tensor, shape));
     });
     return new StateDict(entries);
   }
 
-  /** The opposite of {@link #toTensors}; what lies between parameters remains as it is. */
+  /** The inverse of {@link #toTensors}; elements between parameters are unchanged. */
   public void fromTensors(StateDict tensors, float[] values) {
     places.forEach((name, place) -> {
       float[] tensor = tensors.get(name).data();
       switch (place.order) {
-        case Order.OfTensor() -> System.arraycopy(tensor, 0, values, place.from, tensor.length);
-        case Order.OfGates() -> Gates.put(tensor, place.parameter.extents(), values, place.from);
-        case Order.OfConvolution(String layer) -> convolution(layer).scatter(tensor, values);
+        case Order.TensorOrder() -> System.arraycopy(tensor, 0, values, place.from, tensor.length);
+        case Order.GateOrder() -> Gates.pack(tensor, place.parameter.extents(), values, place.from);
+        case Order.ConvolutionOrder(String layer) -> convolution(layer).scatter(tensor, values);
       }
     });
   }

@@ -6,16 +6,16 @@ import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 
 /**
- * Gradients of layers that only move or weigh pixels: plain loops over one image, which add to what
- * the input's gradient holds already.
+ * Gradients of layers without weights: plain loops over one image, which add to the existing
+ * gradient of the input.
  */
 final class PoolGradients {
   private PoolGradients() {}
 
   /**
-   * Every pixel's gradient is its share of that of the mean over all pixels.
+   * Every pixel gets an equal part of the gradient of the mean of all pixels.
    *
-   * @param from the first channel of the mean's gradient for a block of channels
+   * @param from the index of the mean's gradient for a channel block
    */
   static void spread(float[] arena, int from, Activation to, int image, int b) {
     float share = 1f / (to.height() * to.width());
@@ -30,7 +30,7 @@ final class PoolGradients {
     }
   }
 
-  /** Means of windows: each pixel of a window takes its share. */
+  /** Average pooling: each pixel of a window gets an equal part. */
   static void addAveraged(float[] arena, AvgPool2d pool, Activation g, Activation to, int image) {
     for (int b = 0; b < g.blocks(); b++) {
       for (int y = 0; y < g.height(); y++) {
@@ -52,7 +52,7 @@ final class PoolGradients {
     }
   }
 
-  /** A low-pass filter: each pixel of a window takes as much as it contributed. */
+  /** A low-pass filter: each pixel of a window gets the gradient times its weight. */
   static void addBlurred(float[] arena, BlurPool2d pool, Activation g, Activation to, int image) {
     for (int b = 0; b < g.blocks(); b++) {
       for (int y = 0; y < g.height(); y++) {
@@ -75,13 +75,13 @@ final class PoolGradients {
     }
   }
 
-  /** Option A's shortcut: every {@code stride}-th pixel, old channels only. */
+  /** The option A shortcut: every {@code stride}-th pixel, old channels only. */
   static void addSubsampled(
       float[] arena, SubsampleAndPad pad, Activation g, Activation to, int image) {
     int before = (g.channels() - to.channels()) / 2;
     int block = g.block();
     int c = 0;
-    while (c < to.channels()) { // in runs of channels that lie side by side in both
+    while (c < to.channels()) { // channels that are contiguous in both are copied together
       int length = Math.min(to.channels() - c, block - Math.max(c % block, (c + before) % block));
       for (int y = 0; y < g.height(); y++) {
         int from = g.word(image, c + before) + g.layout().pixel(y, 0);

@@ -9,7 +9,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 
-/** Layers without parameters, and their gradients. */
+/** The tasks of layers without parameters, forward and backward. */
 final class PoolTasks {
   private PoolTasks() {}
 
@@ -18,18 +18,18 @@ final class PoolTasks {
     Arrays.fill(arena, from, from + activation.layout().imageSize(), 0);
   }
 
-  /** The step of a layer. */
+  /** Creates the step of a layer. */
   interface Placing {
     Step step(Activation in, Activation out);
   }
 
-  /** The gradient of one image: adds that of the output, times what each pixel counted. */
+  /** Adds the gradient of one image's input, computed from that of the output. */
   interface Scatter {
     void run(float[] arena, Activation g, Activation to, int image);
   }
 
   /**
-   * @param border pixels that windows reach over the edge
+   * @param border the number of pixels that windows extend beyond the edge
    */
   record Forward(Slot in, Slot out, int border, Placing placing) implements Task {
     @Override
@@ -43,16 +43,16 @@ final class PoolTasks {
     }
 
     @Override
-    public Pass place(Placed placed) {
-      Step step = placing.step(placed.at(in), placed.at(out));
-      return Pass.of((_, first, n) -> step.run(placed.frame(), first, n, 0, 0, 1));
+    public Work place(TrainingPlacement placement) {
+      Step step = placing.step(placement.at(in), placement.at(out));
+      return Work.of((_, first, n) -> step.run(placement.context(), first, n, 0, 0, 1));
     }
   }
 
   /**
    * @param g the gradient of the output
-   * @param to that of the input
-   * @param isSum whether it is added to what is there
+   * @param to the gradient of the input
+   * @param isSum whether the result is added to the existing gradient
    */
   record Gradient(Slot g, Slot to, boolean isSum, Scatter scatter) implements Task {
     @Override
@@ -61,15 +61,15 @@ final class PoolTasks {
     }
 
     @Override
-    public Pass place(Placed placed) {
-      Activation from = placed.at(g);
-      Activation result = placed.at(to);
-      return Pass.of((_, first, n) -> {
+    public Work place(TrainingPlacement placement) {
+      Activation from = placement.at(g);
+      Activation result = placement.at(to);
+      return Work.of((_, first, n) -> {
         for (int i = first; i < first + n; i++) {
           if (!isSum) {
-            clear(placed.arena(), result, i);
+            clear(placement.arena(), result, i);
           }
-          scatter.run(placed.arena(), from, result, i);
+          scatter.run(placement.arena(), from, result, i);
         }
       });
     }
@@ -93,14 +93,14 @@ final class PoolTasks {
     }
 
     @Override
-    public Pass place(Placed placed) {
-      Activation input = placed.at(in);
-      Activation maxima = placed.at(out);
-      Activation from = placed.at(g);
-      Activation result = placed.at(to);
+    public Work place(TrainingPlacement placement) {
+      Activation input = placement.at(in);
+      Activation maxima = placement.at(out);
+      Activation from = placement.at(g);
+      Activation result = placement.at(to);
       PoolKernels.MaxGradientRow kernel =
-          placed
-              .laid()
+          placement
+              .trainingLayout()
               .kernels()
               .pool()
               .maxGradient(
@@ -108,14 +108,14 @@ final class PoolTasks {
                   input.asPlane(),
                   maxima.asPlane(),
                   result.asPlane());
-      return Pass.of((_, first, n) -> {
+      return Work.of((_, first, n) -> {
         for (int i = first; i < first + n; i++) {
-          clear(placed.arena(), result, i);
+          clear(placement.arena(), result, i);
           for (int b = 0; b < input.blocks(); b++) {
             for (int y = 0; y < maxima.height(); y++) {
               int row = y * pool.stride() - pool.padding();
               kernel.run(
-                  placed.memory(),
+                  placement.memory(),
                   input.at(i, b, row, -pool.padding()),
                   maxima.at(i, b, y, 0),
                   from.at(i, b, y, 0),

@@ -3,7 +3,7 @@ package io.github.resnet4j.engine.training;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.StateDict;
 
-/** A batch norm's running statistics, which change from step to step. */
+/** A batch norm's running statistics, which are updated by every training step. */
 final class RunningStatistics {
   private final BatchNorm2d layer;
   final float[] mean;

@@ -3,8 +3,8 @@ package io.github.resnet4j.engine.training;
 import io.github.resnet4j.engine.graph.Layout;
 
 /**
- * Something that tasks read and write, before it has a border and a place. Each is equal to itself
- * only.
+ * An activation that tasks read and write, before its border and position are decided. Slots are
+ * compared by identity.
  */
 final class Slot {
   private final Layout layout;
@@ -15,17 +15,17 @@ final class Slot {
     this.kept = kept;
   }
 
-  /** Lives from the first task that uses it to the last. */
+  /** In use from the first task that uses it to the last. */
   static Slot of(Layout layout) {
     return new Slot(layout, false);
   }
 
-  /** Lives from the first stage to the last and after. */
+  /** In use from the first stage to the last and after. */
   static Slot kept(Layout layout) {
     return new Slot(layout, true);
   }
 
-  /** Without the border that tasks ask for. */
+  /** The layout without the border that tasks require. */
   Layout layout() {
     return layout;
   }

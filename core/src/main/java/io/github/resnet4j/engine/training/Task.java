@@ -4,26 +4,29 @@ import io.github.resnet4j.engine.graph.Border;
 import java.util.List;
 import java.util.Map;
 
-/** Work of a stage before anything has its place: what it needs, and what it becomes. */
+/**
+ * The work of a stage before positions are assigned: its requirements, and how to create the
+ * executable work.
+ */
 interface Task {
-  /** What it reads and writes. */
+  /** The slots that it reads and writes. */
   List<Slot> uses();
 
-  /** How many zeros it reads around what it uses. */
+  /** The width of the borders that it reads. */
   default Map<Slot, Border> borders() {
     return Map.of();
   }
 
-  /** Floats of the scratch, which the stages use one after the other. */
-  default int scratch(LaidOut laid) {
+  /** The number of floats of the scratch array, which the stages use one after the other. */
+  default int scratch(TrainingLayout trainingLayout) {
     return 0;
   }
 
-  /** Floats of the arena that each worker needs for itself. */
-  default int room(LaidOut laid) {
+  /** The number of floats of each worker's workspace in the arena. */
+  default int workspace(TrainingLayout trainingLayout) {
     return 0;
   }
 
-  /** The work itself, for which everything has its place. */
-  Pass place(Placed placed);
+  /** Creates the executable work, after all positions are assigned. */
+  Work place(TrainingPlacement placement);
 }

@@ -5,10 +5,10 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
 
-/** Runs a plan on a team of workers. Not for several threads at once. */
+/** Runs a plan on several threads. Not thread-safe. */
 public final class TrainingExecutor implements AutoCloseable {
   private final TrainingPlan plan;
-  private final Placed placed;
+  private final TrainingPlacement placement;
   private final TrainingSetup setup;
   private final Workers workers;
   private final List<TrainingPlan.Stage> stages;
@@ -17,7 +17,7 @@ public final class TrainingExecutor implements AutoCloseable {
 
   public TrainingExecutor(TrainingPlan plan) {
     this.plan = plan;
-    this.placed = plan.placed();
+    this.placement = plan.placement();
     this.setup = plan.setup();
     this.workers = new Workers(setup.threads());
     this.stages = plan.stages();
@@ -25,22 +25,22 @@ public final class TrainingExecutor implements AutoCloseable {
   }
 
   /**
-   * Forward and backward; adds to the gradients.
+   * Runs the forward and backward pass; adds to the gradients.
    *
    * @param images {@code [count, C, H, W]}
    * @param probabilities {@code [count, classes]}
-   * @param scale what the gradients are multiplied by
+   * @param scale the factor of the gradients
    * @return the mean loss
    */
   public double run(float[] images, float[] probabilities, int imageCount, float scale) {
     count = imageCount;
-    placed.frame().input = images;
-    placed.loss().set(probabilities, imageCount, scale);
+    placement.context().input = images;
+    placement.loss().set(probabilities, imageCount, scale);
     workers.run(this::run);
-    return placed.loss().mean();
+    return placement.loss().mean();
   }
 
-  /** A worker's part of a step. */
+  /** Executes a worker's work for all stages. */
   private void run(int worker) {
     if (worker > 0) {
       clear(worker);
@@ -52,48 +52,48 @@ public final class TrainingExecutor implements AutoCloseable {
         nanos[s] = System.nanoTime() - start;
       }
     }
-    addParts(worker);
+    addWorkerGradients(worker);
   }
 
   private void run(TrainingPlan.Stage stage, int worker) {
     runAll(stage.prepare(), worker);
-    int first = setup.share(worker, count);
-    int end = setup.share(worker + 1, count);
-    for (int n = first; n < end; n += stage.imagesAtOnce()) {
+    int first = setup.rangeStart(worker, count);
+    int end = setup.rangeStart(worker + 1, count);
+    for (int n = first; n < end; n += stage.chunkSize()) {
       for (int p = 0; p < stage.passes().size(); p++) {
-        stage.passes().get(p).run(worker, n, Math.min(stage.imagesAtOnce(), end - n));
+        stage.passes().get(p).run(worker, n, Math.min(stage.chunkSize(), end - n));
       }
     }
-    workers.meet();
+    workers.barrier();
     runAll(stage.finish(), worker);
   }
 
-  /** What all workers have finished before anyone goes on. */
-  private void runAll(List<Pass.Job> jobs, int worker) {
+  /** Runs jobs; returns when all workers have finished them. */
+  private void runAll(List<Work.Job> jobs, int worker) {
     if (!jobs.isEmpty()) {
       for (int i = 0; i < jobs.size(); i++) {
         jobs.get(i).run(worker, count);
       }
-      workers.meet();
+      workers.barrier();
     }
   }
 
-  /** Adds the gradients that the workers found to those of the first, each a range of them. */
-  private void addParts(int worker) {
-    float[] arena = placed.arena();
+  /** Adds the gradients of all workers to those of the first; each worker adds a range. */
+  private void addWorkerGradients(int worker) {
+    float[] arena = placement.arena();
     int size = plan.parameters().size();
-    int to = placed.gradientsAt(0);
+    int to = placement.gradientsAt(0);
     for (int t = 1; t < setup.threads(); t++) {
-      int from = placed.gradientsAt(t);
-      for (int i = setup.share(worker, size); i < setup.share(worker + 1, size); i++) {
+      int from = placement.gradientsAt(t);
+      for (int i = setup.rangeStart(worker, size); i < setup.rangeStart(worker + 1, size); i++) {
         arena[to + i] += arena[from + i];
       }
     }
   }
 
   private void clear(int worker) {
-    int from = placed.gradientsAt(worker);
-    Arrays.fill(placed.arena(), from, from + plan.parameters().size(), 0);
+    int from = placement.gradientsAt(worker);
+    Arrays.fill(placement.arena(), from, from + plan.parameters().size(), 0);
   }
 
   /** Sets the gradients to zero. */
@@ -101,20 +101,21 @@ public final class TrainingExecutor implements AutoCloseable {
     clear(0);
   }
 
-  /** Something that is done on all threads: each is given a range of indices. */
-  public interface Share {
+  /** A task that all threads execute, each with its own range of indices. */
+  public interface RangeTask {
     void run(int from, int end);
   }
 
-  /** Splits the indices of the parameters among the workers. */
-  public void inParallel(Share share) {
+  /** Splits the indices of the parameters among the threads and runs the task on all of them. */
+  public void inParallel(RangeTask task) {
     int size = plan.parameters().size();
-    workers.run(worker -> share.run(setup.share(worker, size), setup.share(worker + 1, size)));
+    workers.run(
+        worker -> task.run(setup.rangeStart(worker, size), setup.rangeStart(worker + 1, size)));
   }
 
   /** The logits of the last batch, {@code [count, classes]}. */
   public void copyLogits(float[] to) {
-    placed.loss().copyLogits(placed.arena(), to);
+    placement.loss().copyLogits(placement.arena(), to);
   }
 
   /**
@@ -122,15 +123,15 @@ public final class TrainingExecutor implements AutoCloseable {
    *
    * @param seconds for one image
    */
-  public record StageTime(String name, int imagesAtOnce, double seconds) {}
+  public record StageTime(String name, int chunkSize, double seconds) {}
 
-  /** Where the time of the last run went. */
+  /** The times of the stages in the last run. */
   public List<StageTime> times() {
     return IntStream.range(0, nanos.length)
         .mapToObj(s -> {
           TrainingPlan.Stage stage = stages.get(s);
           return new StageTime(
-              stage.name(), stage.imagesAtOnce(), nanos[s] / 1e9 / Math.max(1, count));
+              stage.name(), stage.chunkSize(), nanos[s] / 1e9 / Math.max(1, count));
         })
         .toList();
   }

@@ -10,69 +10,71 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.SplittableRandom;
 
-/** A training step, ready to run, and what changes from step to step. */
+/** A training step that is ready to run, and the state that changes from step to step. */
 public final class TrainingPlan {
   /**
-   * @param prepare before the images
-   * @param passes one after the other, for some images
-   * @param imagesAtOnce how many
-   * @param finish after all images
+   * @param prepare runs before the images
+   * @param passes run one after the other, for some images
+   * @param chunkSize the chunk size: the number of these images
+   * @param finish runs after all images
    */
   record Stage(
       String name,
-      List<Pass.Job> prepare,
-      List<Pass.Images> passes,
-      int imagesAtOnce,
-      List<Pass.Job> finish) {
-    static Stage of(Schedule.Stage planned, Placed placed) {
-      List<Pass> passes = planned.tasks().stream().map(task -> task.place(placed)).toList();
+      List<Work.Job> prepare,
+      List<Work.Images> passes,
+      int chunkSize,
+      List<Work.Job> finish) {
+    static Stage of(StageSchedule.Stage planned, TrainingPlacement placement) {
+      List<Work> passes = planned.tasks().stream().map(task -> task.place(placement)).toList();
       return new Stage(
           planned.name(),
-          passes.stream().map(Pass::prepare).filter(Objects::nonNull).toList(),
-          passes.stream().map(Pass::images).filter(Objects::nonNull).toList(),
-          planned.imagesAtOnce(),
-          passes.stream().map(Pass::finish).filter(Objects::nonNull).toList());
+          passes.stream().map(Work::prepare).filter(Objects::nonNull).toList(),
+          passes.stream().map(Work::images).filter(Objects::nonNull).toList(),
+          planned.chunkSize(),
+          passes.stream().map(Work::finish).filter(Objects::nonNull).toList());
     }
   }
 
-  private final Placed placed;
-  private final LaidOut laid;
+  private final TrainingPlacement placement;
+  private final TrainingLayout trainingLayout;
   private final List<Stage> stages;
   private final Map<String, RunningStatistics> statistics = new LinkedHashMap<>();
 
-  TrainingPlan(Placed placed) {
-    this.placed = placed;
-    this.laid = placed.laid();
-    for (Unit unit : laid.units()) {
-      statistics.put(unit.norm().name(), placed.norm(unit).running());
+  TrainingPlan(TrainingPlacement placement) {
+    this.placement = placement;
+    this.trainingLayout = placement.trainingLayout();
+    for (BatchNormUnit unit : trainingLayout.units()) {
+      statistics.put(unit.norm().name(), placement.norm(unit).running());
     }
-    this.stages = laid.stages().stream().map(stage -> Stage.of(stage, placed)).toList();
+    this.stages =
+        trainingLayout.stages().stream().map(stage -> Stage.of(stage, placement)).toList();
   }
 
   List<Stage> stages() {
     return stages;
   }
 
-  Placed placed() {
-    return placed;
+  TrainingPlacement placement() {
+    return placement;
   }
 
   TrainingSetup setup() {
-    return laid.setup();
+    return trainingLayout.setup();
   }
 
   /**
-   * Fails where batch norm has but one value per channel, of which there is no variance.
+   * Checks that every batch norm has more than one value per channel, since one value has no
+   * variance.
    *
-   * @param images of a batch
+   * @param images the batch size
    * @throws IllegalArgumentException naming the layer
    */
   public void checkBatch(int images) {
     if (images > 1 || setup().frozenStatistics()) {
       return;
     }
-    Layout image = laid.convolutions().getFirst().in().layout();
-    for (Unit unit : laid.units()) {
+    Layout image = trainingLayout.convolutions().getFirst().in().layout();
+    for (BatchNormUnit unit : trainingLayout.units()) {
       if (unit.x().layout().height() * unit.x().layout().width() == 1) {
         throw new IllegalArgumentException(
             "batch norm '%s' expects more than 1 value per channel when training: there the maps of"
@@ -84,11 +86,11 @@ public final class TrainingPlan {
   }
 
   /**
-   * Leaves out branches of the next batch at random, later blocks more often (arXiv 1603.09382,
-   * equation 4).
+   * Drops branches of the next batch at random, later blocks more often (arXiv 1603.09382, equation
+   * 4).
    */
   public void dropBranches(SplittableRandom random) {
-    List<BranchScale> scales = placed.scales();
+    List<BranchScale> scales = placement.scales();
     for (int b = 0; b < scales.size(); b++) {
       double rate = setup().stochasticDepth() * b / Math.max(1, scales.size() - 1);
       for (int n = 0; n < setup().batch(); n++) {
@@ -98,46 +100,49 @@ public final class TrainingPlan {
     }
   }
 
-  /** Where the parameters and their gradients lie. */
+  /** The positions of the parameters and of their gradients. */
   public ParameterLayout parameters() {
-    return laid.parameters();
+    return trainingLayout.parameters();
   }
 
-  /** The array in which the gradients lie from {@link #gradientsAt} on. */
+  /** The array that holds the gradients, from {@link #gradientsAt} on. */
   public float[] arena() {
-    return placed.arena();
+    return placement.arena();
   }
 
-  /** Where the gradient of the first parameter lies. */
+  /** The index of the gradient of the first parameter. */
   public int gradientsAt() {
-    return placed.gradientsAt(0);
+    return placement.gradientsAt(0);
   }
 
-  /** Batch norms' running means and variances themselves, in the order of the layers. */
+  /**
+   * The running means and variances of all batch norms themselves, not copies, in the order of the
+   * layers.
+   */
   public List<float[]> statistics() {
     return statistics.values().stream()
         .flatMap(each -> List.of(each.mean, each.variance).stream())
         .toList();
   }
 
-  /** Counts batches whose statistics came from elsewhere. */
+  /** Adds batches whose statistics were computed elsewhere to {@code num_batches_tracked}. */
   public void countBatches(long count) {
     statistics.values().forEach(each -> each.batches += count);
   }
 
-  /** Bytes of all arrays. */
+  /** The number of bytes of all arrays. */
   public long bytes() {
     return 4L
-        * ((long) placed.arena().length
+        * ((long) placement.arena().length
             + parameters().weights().values().length
-            + placed.scratch().values().length);
+            + placement.scratch().values().length);
   }
 
-  /** Weights and running statistics as they are now. */
+  /** The current weights and running statistics. */
   public StateDict state() {
     var entries = new LinkedHashMap<String, Tensor>();
     StateDict trained = parameters().toTensors(parameters().weights().values());
-    for (Parameter parameter : laid.network().parameters()) {
+    for (Parameter parameter : trainingLayout.network().parameters()) {
       String name = parameter.name();
       Tensor tensor =
           switch (parameter.role()) {

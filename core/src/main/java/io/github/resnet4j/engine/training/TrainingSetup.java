@@ -5,14 +5,15 @@ import io.github.resnet4j.kernel.Kernels;
 import java.util.Set;
 
 /**
- * What a training plan is made for.
+ * The settings of a training plan.
  *
- * @param batch images of the largest batch
- * @param threads that compute
- * @param frozen parameters that stay as they are, by name
- * @param frozenStatistics whether batch norm uses its running statistics and leaves them alone
- * @param stochasticDepth the probability that the last block's main branch is left out for an image
- * @param choice how convolutions are computed
+ * @param batch the largest batch size
+ * @param threads the number of threads
+ * @param frozen names of parameters that are not trained
+ * @param frozenStatistics whether batch norm uses its running statistics and does not update them
+ * @param stochasticDepth the drop-path rate: the probability that the last block's main branch is
+ *     dropped for an image
+ * @param choice chooses the algorithms of convolutions
  */
 public record TrainingSetup(
     int batch,
@@ -22,8 +23,11 @@ public record TrainingSetup(
     double stochasticDepth,
     AlgorithmChoice choice,
     Kernels kernels) {
-  /** A worker's first index of so many that all workers share. */
-  int share(int worker, int of) {
+  /**
+   * The first of {@code of} indices that belongs to a worker; its range ends where that of the next
+   * worker starts.
+   */
+  int rangeStart(int worker, int of) {
     return (int) ((long) of * worker / threads);
   }
 }

@@ -20,12 +20,12 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * A convolution by Winograd's algorithm, forward or as the gradient of its input. Its weights are
- * transformed into the scratch before the images.
+ * transformed into the scratch array before the images.
  *
- * @param unit whose weights they are
- * @param layer as the algorithm sees it: in a gradient inputs and outputs are exchanged
- * @param isGradient whether the weights have to be turned round first
- * @param isSum whether the result is added to what is there
+ * @param unit the convolution that has the weights
+ * @param layer the convolution that is computed: in a gradient inputs and outputs are exchanged
+ * @param isGradient whether the weights are rotated by 180° first
+ * @param isSum whether the result is added to the existing values
  */
 record WinogradTask(
     ConvUnit unit,
@@ -36,7 +36,9 @@ record WinogradTask(
     boolean isSum,
     Winograd form)
     implements Task {
-  /** Where the transformed weights begin in the scratch; behind them are zeros for the bias. */
+  /**
+   * The index of the transformed weights in the scratch array; after them come zeros for the bias.
+   */
   private static final int AT = ArenaPlanner.ALIGNMENT;
 
   private static final int TAPS = 9;
@@ -46,8 +48,8 @@ record WinogradTask(
   }
 
   static WinogradTask inputGradient(
-      ConvUnit unit, Conv2d turned, Slot dx, Slot to, boolean isSum, Winograd form) {
-    return new WinogradTask(unit, turned, dx, to, true, isSum, form);
+      ConvUnit unit, Conv2d rotated, Slot dx, Slot to, boolean isSum, Winograd form) {
+    return new WinogradTask(unit, rotated, dx, to, true, isSum, form);
   }
 
   @Override
@@ -61,90 +63,95 @@ record WinogradTask(
   }
 
   @Override
-  public int scratch(LaidOut laid) {
-    return turnedAt(laid) + (isGradient ? turned(laid).scratchSize() : 0);
+  public int scratch(TrainingLayout trainingLayout) {
+    return rotatedAt(trainingLayout) + (isGradient ? rotated(trainingLayout).scratchSize() : 0);
   }
 
-  private int zerosAt(LaidOut laid) {
-    int inputs = laid.layout(in).paddedChannels();
-    return AT + form.products() * inputs * laid.layout(out).paddedChannels();
+  private int zerosAt(TrainingLayout trainingLayout) {
+    int inputs = trainingLayout.layout(in).paddedChannels();
+    return AT + form.products() * inputs * trainingLayout.layout(out).paddedChannels();
   }
 
-  /** Where the weights lie that are turned round. */
-  private int turnedAt(LaidOut laid) {
-    return zerosAt(laid) + 2 * laid.layout(out).paddedChannels();
+  /** The index of the rotated weights. */
+  private int rotatedAt(TrainingLayout trainingLayout) {
+    return zerosAt(trainingLayout) + 2 * trainingLayout.layout(out).paddedChannels();
   }
 
-  private InputGradient turned(LaidOut laid) {
+  private InputGradient rotated(TrainingLayout trainingLayout) {
     return new InputGradient(
-        laid.weights(unit.conv()), laid.layout(in), laid.layout(out), isSum, laid.kernels());
+        trainingLayout.weights(unit.conv()),
+        trainingLayout.layout(in),
+        trainingLayout.layout(out),
+        isSum,
+        trainingLayout.kernels());
   }
 
   @Override
-  public int room(LaidOut laid) {
-    return bands(laid).room(convolution(laid));
+  public int workspace(TrainingLayout trainingLayout) {
+    return bands(trainingLayout).workspace(convolution(trainingLayout));
   }
 
-  private Convolution convolution(LaidOut laid) {
-    return laid.convolution(layer, in, out, isSum);
+  private Convolution convolution(TrainingLayout trainingLayout) {
+    return trainingLayout.convolution(layer, in, out, isSum);
   }
 
-  private WinogradBands bands(LaidOut laid) {
-    return WinogradBands.of(convolution(laid), form, unit.imagesAtOnce(), 1, laid.kernels());
+  private WinogradBands bands(TrainingLayout trainingLayout) {
+    return WinogradBands.of(
+        convolution(trainingLayout), form, unit.chunkSize(), 1, trainingLayout.kernels());
   }
 
   @Override
-  public Pass place(Placed placed) {
-    LaidOut laid = placed.laid();
-    Activation to = placed.at(out);
-    var operands = new Operands(placed.at(in), to, isSum ? to : null);
-    WinogradBands bands = bands(laid);
-    int zerosAt = zerosAt(laid);
+  public Work place(TrainingPlacement placement) {
+    TrainingLayout trainingLayout = placement.trainingLayout();
+    Activation to = placement.at(out);
+    var operands = new Operands(placement.at(in), to, isSum ? to : null);
+    WinogradBands bands = bands(trainingLayout);
+    int zerosAt = zerosAt(trainingLayout);
     var weights =
-        new WinogradConv.Weights(placed.scratch(), bands.channels(), AT, zerosAt, zerosAt);
-    var steps = new WinogradConv[laid.setup().threads()];
+        new WinogradConv.Weights(placement.scratch(), bands.channels(), AT, zerosAt, zerosAt);
+    var steps = new WinogradConv[trainingLayout.setup().threads()];
     Arrays.setAll(
         steps,
         worker ->
             new WinogradConv(
-                convolution(laid),
+                convolution(trainingLayout),
                 bands,
                 operands,
-                placed.roomAt(this, worker),
+                placement.workspaceAt(this, worker),
                 weights,
-                laid.kernels()));
-    return Pass.of((worker, first, n) -> steps[worker].run(placed.frame(), first, n, 0, 0, 1))
-        .preparedBy(new Transform(this, placed, bands.channels()));
+                trainingLayout.kernels()));
+    return Work.of((worker, first, n) -> steps[worker].run(placement.context(), first, n, 0, 0, 1))
+        .preparedBy(new Transform(this, placement, bands.channels()));
   }
 
   /** Transforms the weights. */
-  private static final class Transform implements Pass.Job {
+  private static final class Transform implements Work.Job {
     private final ConvWeights own;
-    private final @Nullable InputGradient turned;
+    private final @Nullable InputGradient rotated;
     private final Floats scratch;
-    private final int turnedAt;
+    private final int rotatedAt;
     private final int zerosAt;
     private final int inputs;
     private final int outputs;
 
-    /** Output channels that are multiplied together. */
+    /** The number of output channels that are multiplied together. */
     private final int channels;
 
     /** One for each worker. */
     private final WinogradWeights[] transforms;
 
-    Transform(WinogradTask task, Placed placed, int channels) {
-      LaidOut laid = placed.laid();
-      this.own = laid.weights(task.unit.conv());
-      this.turned = task.isGradient ? task.turned(laid) : null;
-      this.scratch = placed.scratch();
-      this.turnedAt = task.turnedAt(laid);
-      this.zerosAt = task.zerosAt(laid);
-      this.inputs = laid.layout(task.in).paddedChannels();
-      this.outputs = laid.layout(task.out).paddedChannels();
+    Transform(WinogradTask task, TrainingPlacement placement, int channels) {
+      TrainingLayout trainingLayout = placement.trainingLayout();
+      this.own = trainingLayout.weights(task.unit.conv());
+      this.rotated = task.isGradient ? task.rotated(trainingLayout) : null;
+      this.scratch = placement.scratch();
+      this.rotatedAt = task.rotatedAt(trainingLayout);
+      this.zerosAt = task.zerosAt(trainingLayout);
+      this.inputs = trainingLayout.layout(task.in).paddedChannels();
+      this.outputs = trainingLayout.layout(task.out).paddedChannels();
       this.channels = channels;
-      this.transforms = new WinogradWeights[laid.setup().threads()];
-      Arrays.setAll(transforms, _ -> new WinogradWeights(task.form, Rooms.ZEROS));
+      this.transforms = new WinogradWeights[trainingLayout.setup().threads()];
+      Arrays.setAll(transforms, _ -> new WinogradWeights(task.form, TrainingBuffers.ZEROS));
     }
 
     @Override
@@ -152,19 +159,19 @@ record WinogradTask(
       if (worker == 0) {
         Arrays.fill(scratch.values(), zerosAt, zerosAt + 2 * outputs, 0);
       }
-      int rows = turned == null ? own.direct.channels() : turned.channels();
+      int rows = rotated == null ? own.direct.channels() : rotated.channels();
       for (int b = worker; b < outputs / rows; b += transforms.length) {
-        if (turned == null) {
+        if (rotated == null) {
           block(
               transforms[worker],
               own.direct.data(),
               own.direct.blocks()[b].at(),
-              own.direct.run(),
+              own.direct.segment(),
               b,
               rows);
         } else {
-          turned.prepare(scratch, turnedAt, b);
-          block(transforms[worker], scratch, turned.at(turnedAt, b), turned.run(), b, rows);
+          rotated.prepare(scratch, rotatedAt, b);
+          block(transforms[worker], scratch, rotated.at(rotatedAt, b), rotated.segment(), b, rows);
         }
       }
     }
@@ -172,17 +179,18 @@ record WinogradTask(
     /**
      * Transforms a block of output channels.
      *
-     * @param at where its weights begin
-     * @param run input channels of a run
-     * @param rows output channels of the block
+     * @param at the index of its weights
+     * @param segment the number of input channels of a segment
+     * @param rows the number of output channels of the block
      */
-    private void block(WinogradWeights transform, Floats from, int at, int run, int b, int rows) {
+    private void block(
+        WinogradWeights transform, Floats from, int at, int segment, int b, int rows) {
       int o = b * rows;
       int to = AT + o / channels * inputs * channels + o % channels;
       for (int c = 0; c < inputs; c++) {
-        int row = at + (c / run * TAPS * run + c % run) * rows;
+        int row = at + (c / segment * TAPS * segment + c % segment) * rows;
         transform.transform(
-            from.values(), row, run * rows, rows, scratch, to + c * channels, inputs * outputs);
+            from.values(), row, segment * rows, rows, scratch, to + c * channels, inputs * outputs);
       }
     }
   }

@@ -1,7 +1,7 @@
 /**
- * A step of a training: {@link io.github.resnet4j.engine.training.ForwardPass} and {@link
- * io.github.resnet4j.engine.training.BackwardPass} write it down as a schedule of tasks, which is
- * then laid out, placed, and run by {@link io.github.resnet4j.engine.training.TrainingExecutor}.
+ * A training step: {@link io.github.resnet4j.engine.training.ForwardPass} and {@link
+ * io.github.resnet4j.engine.training.BackwardPass} create a schedule of tasks, then layouts and
+ * positions are decided, and {@link io.github.resnet4j.engine.training.TrainingExecutor} runs it.
  */
 @NullMarked
 package io.github.resnet4j.engine.training;

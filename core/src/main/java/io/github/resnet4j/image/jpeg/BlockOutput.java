@@ -2,19 +2,19 @@ package io.github.resnet4j.image.jpeg;
 
 import io.github.resnet4j.kernel.JpegKernels;
 
-/** Turns blocks of coefficients into the components' samples. */
+/** Converts blocks of coefficients to the components' samples. */
 final class BlockOutput {
   private final JpegKernels kernels;
 
-  /** Each component's quantization steps, by its index. */
+  /** The quantization steps of each component, by its index. */
   private final short[][] steps;
 
-  /** A row of blocks with estimates of what the file does not have. */
+  /** A row of blocks with estimates of missing coefficients. */
   private short[] smoothed = {};
 
   private long[] smoothedNonZero = {};
 
-  /** An output for when all components' quantization steps are known. */
+  /** Must be created after all components' quantization steps are known. */
   BlockOutput(JpegKernels kernels, Frame frame) {
     this.kernels = kernels;
     steps = new short[frame.components().size()][64];
@@ -26,9 +26,9 @@ final class BlockOutput {
   }
 
   /**
-   * Puts a component's blocks of a row of MCUs.
+   * Outputs a component's blocks of a row of MCUs.
    *
-   * @param from the row of blocks in the component's coefficients with which it begins
+   * @param from the first row of blocks in the component's coefficients
    */
   void put(Component component, int mcuRow, int from) {
     int rows = Math.min(component.v, component.heightInBlocks - mcuRow * component.v);
@@ -38,7 +38,7 @@ final class BlockOutput {
     }
   }
 
-  /** The same with estimates of the coefficients that the file does not have. */
+  /** The same with estimates of missing coefficients. */
   void putSmoothed(
       Component component, int mcuRow, Frame frame, BlockSmoothing smoothing, boolean complete) {
     boolean last = mcuRow == frame.mcuRows() - 1;
@@ -48,7 +48,7 @@ final class BlockOutput {
       smoothedNonZero = new long[component.widthInBlocks];
     }
     for (int row = 0; row < rows; row++) {
-      // libjpeg counts rows of blocks as if all rows of MCUs had as many as this one.
+      // libjpeg assumes that all rows of MCUs have as many rows of blocks as this one.
       int above = mcuRow * rows + row;
       int below = frame.mcuRows() * rows - 1 - above;
       for (int column = 0; column < component.widthInBlocks; column++) {

@@ -5,15 +5,15 @@ import java.util.Arrays;
 
 /**
  * Estimates the lowest coefficients of progressive files that end before all scans, from the DC
- * coefficients of the 5 × 5 blocks around, as libjpeg-turbo does.
+ * coefficients of the surrounding 5 × 5 blocks, as libjpeg-turbo does.
  */
 final class BlockSmoothing {
   private static final byte[] POSITIONS = ZigZag.positions();
 
-  /** Coefficients that are estimated or looked at: DC and the first nine others. */
+  /** The number of coefficients that are estimated or checked: DC and the first nine others. */
   private static final int SAVED = 10;
 
-  /** Weights of the 25 DC coefficients for each estimate where no other coefficient is known. */
+  /** The weights of the 25 DC coefficients for each estimate, if no other coefficient is known. */
   private static final int[][] WIDE = {
     {
       -2, -6, -8, -6, -2, -6, 6, 42, 6, -6, -8, 42, 152, 42, -8, -6, 6, 42, 6, -6, -2, -6, -8, -6,
@@ -30,7 +30,7 @@ final class BlockSmoothing {
     {0, 0, 0, 0, 0, 0, 1, 2, 1, 0, 0, 0, 0, 0, 0, 0, -1, -2, -1, 0, 0, 0, 0, 0, 0}
   };
 
-  /** The weights where some other coefficient is known; only the first five are estimated then. */
+  /** The weights if another coefficient is known; only the first five are estimated then. */
   private static final int[][] NARROW = {
     {},
     {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -7, 50, 0, -50, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
@@ -46,10 +46,10 @@ final class BlockSmoothing {
     Arrays.fill(UNKNOWN, -1);
   }
 
-  /** The bit that each component's coefficients are known to; −1 for those that are not. */
+  /** The lowest known bit of each component's coefficients; −1 for unknown ones. */
   private final int[][] bits;
 
-  /** The same before each component's last scan, for rows that this scan does not reach. */
+  /** The same before each component's last scan, for rows without data in this scan. */
   private final int[][] previousBits;
 
   private int scans;
@@ -62,7 +62,7 @@ final class BlockSmoothing {
     }
   }
 
-  /** Takes note of what a scan tells. */
+  /** Records the coefficients of a scan. */
   void scan(Scan scan) {
     scans = scan.number();
     for (Component component : scan.components()) {
@@ -75,7 +75,7 @@ final class BlockSmoothing {
     }
   }
 
-  /** Whether the image becomes better by estimates, and all that they need is known. */
+  /** Whether estimates improve the image, and everything they need is known. */
   boolean isUseful(Frame frame) {
     boolean useful = false;
     for (Component component : frame.components()) {
@@ -94,13 +94,13 @@ final class BlockSmoothing {
   }
 
   /**
-   * Copies a block's coefficients and fills in the estimates.
+   * Copies a block's coefficients and adds the estimates.
    *
-   * @param above block rows above to look at, at most 2
-   * @param below block rows below to look at, at most 2
-   * @param complete whether the last scan reached this row
+   * @param above the number of block rows above to use, at most 2
+   * @param below the number of block rows below to use, at most 2
+   * @param complete whether the last scan has data for this row
    * @param to a row of blocks
-   * @param nonZero a bit for each of a block's coefficients that is not zero
+   * @param nonZero a bit for each non-zero coefficient of a block
    */
   void smooth(
       Component component,
@@ -121,26 +121,26 @@ final class BlockSmoothing {
     for (int k = 1; k < SAVED; k++) {
       wide &= known[k] == -1;
     }
-    int[] neighbours = neighbours(component, row, column, above, below);
+    int[] neighbors = neighbors(component, row, column, above, below);
     int[][] weights = wide ? WIDE : NARROW;
     int[] steps = component.quantization;
     for (int k = 1; k < weights.length; k++) {
       int position = POSITIONS[k];
       if (known[k] != 0 && to[at + position] == 0) {
         to[at + position] =
-            (short) estimate(neighbours, weights[k], steps[0], steps[position], known[k]);
+            (short) estimate(neighbors, weights[k], steps[0], steps[position], known[k]);
         nonZero[column] |= 1L << k;
       }
     }
     if (wide) {
-      to[at] = (short) estimate(neighbours, weights[0], steps[0], steps[0], 0);
+      to[at] = (short) estimate(neighbors, weights[0], steps[0], steps[0], 0);
     }
   }
 
-  private static int estimate(int[] neighbours, int[] weights, int dcStep, int step, int bit) {
+  private static int estimate(int[] neighbors, int[] weights, int dcStep, int step, int bit) {
     long sum = 0;
     for (int i = 0; i < 25; i++) {
-      sum += (long) weights[i] * neighbours[i];
+      sum += (long) weights[i] * neighbors[i];
     }
     sum *= dcStep;
     int size = (int) ((((long) step << 7) + Math.abs(sum)) / ((long) step << 8));
@@ -150,8 +150,8 @@ final class BlockSmoothing {
     return sum >= 0 ? size : -size;
   }
 
-  /** DC coefficients of the 25 blocks; beyond the image those of its border. */
-  private static int[] neighbours(Component component, int row, int column, int above, int below) {
+  /** The DC coefficients of the 25 blocks; beyond the image those of its border. */
+  private static int[] neighbors(Component component, int row, int column, int above, int below) {
     int[] dc = new int[25];
     for (int y = 0; y < 5; y++) {
       int fromRow = row + Math.max(-above, Math.min(y - 2, below));

@@ -2,7 +2,7 @@ package io.github.resnet4j.image.jpeg;
 
 import java.util.List;
 
-/** What the components of a file mean. */
+/** The color model of a file's components. */
 enum ColorModel {
   GRAY,
   RGB,
@@ -10,7 +10,7 @@ enum ColorModel {
   CMYK,
   YCCK;
 
-  /** libjpeg's rules: JFIF's segment, else Adobe's, else the components' names. */
+  /** Applies libjpeg's rules: JFIF's segment, else Adobe's, else the components' names. */
   static ColorModel of(List<Component> components, boolean jfif, boolean adobe, int transform) {
     return switch (components.size()) {
       case 1 -> GRAY;

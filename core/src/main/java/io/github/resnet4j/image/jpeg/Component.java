@@ -1,6 +1,6 @@
 package io.github.resnet4j.image.jpeg;
 
-/** One colour component: what the frame header says of it, and where its data is kept meanwhile. */
+/** A color component: its parameters in the frame header, and its decoded data. */
 final class Component {
   final int index;
   final int id;
@@ -8,23 +8,25 @@ final class Component {
   final int v;
   final int quantizationIndex;
 
-  /** Blocks with image content; more are stored where the sampling factors demand it. */
+  /**
+   * The number of blocks with image content; more are stored if the sampling factors require it.
+   */
   int widthInBlocks;
 
   int heightInBlocks;
 
-  /** Blocks in a stored row, a multiple of {@link #h}. */
+  /** The number of blocks in a stored row, a multiple of {@link #h}. */
   int blocksPerRow;
 
-  /** The samples that a block becomes in each direction: 8, or less where the image is reduced. */
+  /** The number of samples per block in each direction: 8, or less if the image is reduced. */
   int blockSize;
 
-  /** Samples of the (possibly reduced) image, before upsampling. */
+  /** The number of samples of the (possibly reduced) image, before upsampling. */
   int width;
 
   int height;
 
-  /** Sample rows that become {@code maxV} rows of the image. */
+  /** The number of sample rows for {@code maxV} rows of the image. */
   int rowsInGroup;
 
   int dcTable;
@@ -34,23 +36,22 @@ final class Component {
   int dc;
 
   /**
-   * Quantization steps by position, taken from the file at the component's first scan. All zero,
-   * and so all samples 128, for a component that no scan holds.
+   * Quantization steps by position, read at the component's first scan. All zero, and so all
+   * samples 128, for a component without a scan.
    */
   int[] quantization = new int[64];
 
   boolean quantized;
 
   /**
-   * Coefficients by position: of all blocks where the file has several scans, else of those of one
-   * row of MCUs.
+   * Coefficients by position: of all blocks if the file has several scans, else of one row of MCUs.
    */
   short[] coefficients = {};
 
-  /** A bit for the k-th stored coefficient of each block, from k = 1 on, that is not zero. */
+  /** For each block a bit for the k-th stored coefficient, from k = 1 on, that is not zero. */
   long[] nonZero = {};
 
-  /** Samples less 128 of one row of MCUs, with rows of the one before it above. */
+  /** Samples less 128 of one row of MCUs, with rows of the previous one above. */
   byte[] samples = {};
 
   int stride;

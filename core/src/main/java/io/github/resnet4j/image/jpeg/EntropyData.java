@@ -3,31 +3,31 @@ package io.github.resnet4j.image.jpeg;
 import java.nio.ByteBuffer;
 
 /**
- * The bits between two markers, without the zero bytes that are stuffed after 0xff, and the place
- * in the file.
+ * The bits between two markers, without the zero bytes that are stuffed after 0xff, and the
+ * position in the file.
  *
- * <p>Readers take the fields into local variables and put them back: {@link #window} holds the next
- * bits from the highest, {@link #held} says how many of them are valid, {@link #next} is the byte
- * that follows. Behind the last bit come zeros, as many as any MCU can ask for.
+ * <p>Readers copy the fields to local variables and back: {@link #window} has the next bits from
+ * the highest, {@link #held} is the number of valid ones, {@link #next} is the index of the
+ * following byte. After the last bit come zeros, as many as an MCU can read.
  */
 final class EntropyData {
-  /** More than the bits of an MCU of 10 blocks, whose 64 coefficients have 32 bits at most. */
+  /** More than the bits of an MCU of 10 blocks, whose 64 coefficients have at most 32 bits. */
   private static final int PADDING = 10 * 64 * 4 + 16;
 
   private final byte[] file;
 
-  /** The next byte of the file that is not taken yet. */
+  /** The next unread byte of the file. */
   int position;
 
   /** The marker that ended the data, before {@link #position}; 0 if none is pending. */
   int marker;
 
-  /** Whether the data ended because the file did. */
+  /** Whether the data ended because the file ended. */
   boolean atEnd;
 
   byte[] bytes = {};
 
-  /** The same bytes, for taking eight at once: in the interpreter quicker than a VarHandle. */
+  /** The same bytes, for reading eight at once: in the interpreter faster than a VarHandle. */
   ByteBuffer words = ByteBuffer.wrap(bytes);
 
   int length;
@@ -39,7 +39,7 @@ final class EntropyData {
     this.file = file;
   }
 
-  /** Takes the data up to the next marker; none if a marker is pending already. */
+  /** Reads the data up to the next marker; none if a marker is pending already. */
   void open() {
     length = 0;
     window = 0;
@@ -102,7 +102,7 @@ final class EntropyData {
     return at;
   }
 
-  /** Whether more bits were taken than there are. */
+  /** Whether more bits were read than there are. */
   boolean overrun() {
     return bitsLeft() < 0;
   }
@@ -112,7 +112,8 @@ final class EntropyData {
   }
 
   /**
-   * Moves behind the next marker, over whatever precedes it. Returns it, or 0 at the file's end.
+   * Moves past the next marker, skipping anything before it. Returns it, or 0 at the end of the
+   * file.
    */
   int nextMarker() {
     int found = marker;

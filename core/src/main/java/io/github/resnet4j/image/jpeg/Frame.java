@@ -3,7 +3,7 @@ package io.github.resnet4j.image.jpeg;
 import java.util.List;
 
 /**
- * What the frame header says.
+ * The frame header.
  *
  * @param components in the header's order
  */
@@ -24,7 +24,7 @@ record Frame(boolean progressive, int width, int height, List<Component> compone
     return max;
   }
 
-  /** Rows of MCUs in a scan of all components. */
+  /** The number of rows of MCUs in a scan of all components. */
   int mcuRows() {
     return ceil(height, 8 * maxV());
   }
@@ -33,7 +33,7 @@ record Frame(boolean progressive, int width, int height, List<Component> compone
     return ceil(width, 8 * maxH());
   }
 
-  /** Blocks of the image without padding, over all components. */
+  /** The number of blocks of the image without padding, over all components. */
   long blocks() {
     long blocks = 0;
     for (Component component : components) {

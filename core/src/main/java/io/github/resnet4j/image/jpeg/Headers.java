@@ -5,7 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** Reads the marker segments of a file and keeps what they define. */
+/** Reads the marker segments of a file and stores their definitions. */
 final class Headers {
   static final int RST0 = 0xd0;
   private static final int TEM = 0x01;
@@ -44,10 +44,10 @@ final class Headers {
   private int adobeTransform;
   private int scans;
 
-  /** MCUs between restart markers; 0 without them. */
+  /** The number of MCUs between restart markers; 0 without them. */
   int restartInterval;
 
-  /** A Huffman code as the file has it; a damaged one is an error only where a scan uses it. */
+  /** A Huffman code as stored in the file; a damaged one is an error only if a scan uses it. */
   private record Code(int[] counts, int[] values) {}
 
   Headers(byte[] file, EntropyData data) throws JpegException {
@@ -77,7 +77,7 @@ final class Headers {
    * Reads segments up to the next scan.
    *
    * @return null at the end of the image
-   * @throws JpegException if a segment is damaged or not supported, or the file ends before
+   * @throws JpegException if a segment is damaged or not supported, or the file ends
    */
   @Nullable Scan nextScan() throws JpegException {
     while (true) {
@@ -105,7 +105,7 @@ final class Headers {
     return JpegException.truncated("is truncated");
   }
 
-  /** A file may begin with an image of tables only. */
+  /** Skips a leading image that contains only tables. */
   private void afterTables() throws JpegException {
     if (u8(data.position) != 0xff || u8(data.position + 1) != SOI) {
       throw new JpegException("is damaged: it has no image");
@@ -129,7 +129,7 @@ final class Headers {
 
   private void segment(int marker) throws JpegException {
     if (marker >= SOF0 && marker <= 0xcf && marker != DHT && marker != JPG && marker != DAC) {
-      refuseUnsupported(marker);
+      rejectUnsupported(marker);
     }
     if (marker < SOF0
         || marker == JPG
@@ -140,7 +140,7 @@ final class Headers {
     }
     int start = data.position + 2;
     int end = Math.max(start, data.position + u16(data.position));
-    // What a segment says is looked at before its end is, which may lie beyond the file.
+    // The content of a segment is checked before its end, which may be beyond the file.
     switch (marker) {
       case SOF0, SOF0 + 1, SOF0 + 2 -> frame = readFrame(marker == SOF0 + 2, start, end);
       case DHT -> readCodes(start, end);
@@ -153,9 +153,9 @@ final class Headers {
         restartInterval = u16(start);
       }
       case APP0 -> readJfif(start, end);
-      case APP2 -> refuseShort(start, end, "ICC_PROFILE", 14);
+      case APP2 -> checkLength(start, end, "ICC_PROFILE", 14);
       case APP14 -> readAdobe(start, end);
-      default -> {} // DNL among them: the height is known
+      default -> {} // including DNL: the height is known
     }
     if (end > file.length) {
       throw truncated();
@@ -163,7 +163,7 @@ final class Headers {
     data.position = end;
   }
 
-  private static void refuseUnsupported(int marker) throws JpegException {
+  private static void rejectUnsupported(int marker) throws JpegException {
     String coding =
         switch (marker) {
           case SOF0, SOF0 + 1, SOF0 + 2 -> "";
@@ -195,20 +195,20 @@ final class Headers {
     return true;
   }
 
-  /** Pillow does not read files whose known segments are shorter than it expects. */
-  private void refuseShort(int start, int end, String text, int least) throws JpegException {
+  /** Pillow does not read files whose known segments are too short. */
+  private void checkLength(int start, int end, String text, int least) throws JpegException {
     if (begins(start, end, text) && end - start < least && scans == 0) {
       throw new JpegException("is damaged: its %s segment is too short".formatted(text));
     }
   }
 
   private void readJfif(int start, int end) throws JpegException {
-    refuseShort(start, end, "JFIF", 7);
+    checkLength(start, end, "JFIF", 7);
     jfif |= begins(start, end, "JFIF\0") && end - start >= 14;
   }
 
   private void readAdobe(int start, int end) throws JpegException {
-    refuseShort(start, end, "Adobe", 7);
+    checkLength(start, end, "Adobe", 7);
     if (begins(start, end, "Adobe") && end - start >= 12) {
       adobe = true;
       adobeTransform = u8(start + 11);
@@ -263,8 +263,8 @@ final class Headers {
   }
 
   /**
-   * A height of 0 means that a DNL segment after the first scan has it. Pillow refuses such files;
-   * the standard demands that decoders read them.
+   * If the height is 0, a DNL segment after the first scan contains it. Pillow rejects such files;
+   * the standard requires decoders to read them.
    */
   private int heightFromDnl(int from) throws JpegException {
     var ahead = new EntropyData(file);
@@ -313,7 +313,7 @@ final class Headers {
     }
   }
 
-  /** Arithmetic coding is not supported, but libjpeg refuses wrong tables of any file. */
+  /** Arithmetic coding is not supported, but libjpeg rejects wrong tables in any file. */
   private void checkConditioning(int start, int end) throws JpegException {
     for (int at = start; at < end; at += 2) {
       int index = u8(at);
@@ -385,7 +385,7 @@ final class Headers {
     return scan;
   }
 
-  /** As libjpeg does, components of a scan are only taken in the frame's order. */
+  /** The components of a scan must be in the frame's order, as in libjpeg. */
   private Component component(int id, List<Component> before) throws JpegException {
     for (Component component : frame().components()) {
       if (component.id == id && component.index >= before.size()) {

@@ -1,19 +1,19 @@
 package io.github.resnet4j.image.jpeg;
 
-/** A Huffman code, as lookup tables over the next bits of the data. */
+/** A Huffman code, as lookup tables indexed by the next bits of the data. */
 final class HuffmanTable {
-  /** Codes up to this length take one lookup. */
+  /** Codes up to this length need one lookup. */
   static final int LOOKAHEAD = 11;
 
   /**
-   * By the next {@link #LOOKAHEAD} bits: {@code length << 8 | symbol}; 0 for longer codes and for
-   * none.
+   * By the next {@link #LOOKAHEAD} bits: {@code length << 8 | symbol}; 0 for longer and invalid
+   * codes.
    */
   final int[] symbols = new int[1 << LOOKAHEAD];
 
   /**
-   * By the next bits, for AC coefficients: {@code value << 16 | run << 8 | bits}, where code and
-   * value both lie in them; else 0. {@code bits} counts both.
+   * By the next bits, for AC coefficients: {@code value << 16 | run << 8 | bits}, if these bits
+   * contain both code and value; else 0. {@code bits} is the number of bits of both.
    */
   final int[] coefficients;
 
@@ -22,7 +22,7 @@ final class HuffmanTable {
   private final int[] valueOffset = new int[18];
 
   /**
-   * Builds the tables.
+   * Creates the tables.
    *
    * @param counts the number of codes of each length, from index 1 to 16
    * @param values the symbols in the order of their codes, 256 entries
@@ -50,7 +50,7 @@ final class HuffmanTable {
           }
         }
         maxCode[length] = code - 1;
-        if (code >= 1 << length) { // a code of ones only is not allowed
+        if (code >= 1 << length) { // a code of only ones is not allowed
           throw new JpegException("is damaged: a Huffman table has too many codes");
         }
       }
@@ -74,10 +74,11 @@ final class HuffmanTable {
   }
 
   /**
-   * A code that is longer than the lookup, or none.
+   * Reads a code that is longer than the lookup, or invalid.
    *
    * @param bits the data's next bits, from the highest
-   * @return {@code length << 8 | symbol}; where no code fits, 17 bits that mean 0, as in libjpeg
+   * @return {@code length << 8 | symbol}; for an invalid code 17 bits with the value 0, as in
+   *     libjpeg
    */
   int longCode(long bits) {
     int length = 1;
@@ -91,7 +92,7 @@ final class HuffmanTable {
     return length << 8 | values[code + valueOffset[length] & 255];
   }
 
-  /** A coefficient of {@code size} bits: those that begin with 0 are negative. */
+  /** A coefficient of {@code size} bits: those that start with 0 are negative. */
   static int extend(int magnitude, int size) {
     return magnitude < 1 << (size - 1) ? magnitude - (1 << size) + 1 : magnitude;
   }

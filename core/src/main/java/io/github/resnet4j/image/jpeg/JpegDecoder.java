@@ -8,20 +8,20 @@ import org.jspecify.annotations.Nullable;
 /**
  * Decodes JPEG files to RGB as Pillow's {@code Image.open(file).convert("RGB")} does, bit for bit:
  * baseline, extended sequential and progressive files with Huffman coding, 8 bits and 1, 3 or 4
- * components. Embedded colour profiles are not applied, EXIF's orientation neither.
+ * components. Embedded color profiles and EXIF's orientation are not applied.
  *
- * <p>Damaged data is decoded as libjpeg does: blocks without data are gray, and restart markers are
- * searched for. A file that ends before its image does is refused.
+ * <p>Damaged data is decoded as in libjpeg: blocks without data are gray, and the decoder searches
+ * for restart markers. A file that ends before its image does is rejected.
  */
 public final class JpegDecoder {
   /**
-   * Visits of blocks that progressive files may cost, as a multiple of the image's blocks. Files of
-   * usual programs have about 10 scans, each of which visits a part of the blocks.
+   * The maximum number of block visits in a progressive file, as a multiple of the image's blocks.
+   * Typical files have about 10 scans, each of which visits a part of the blocks.
    */
-  private static final int MOST_VISITS = 16;
+  private static final int MAX_VISITS_PER_BLOCK = 16;
 
-  /** As many visits are allowed for small images. */
-  private static final int ALWAYS_VISITS = 4_000_000;
+  /** The number of visits that is always allowed, for small images. */
+  private static final int MIN_VISIT_LIMIT = 4_000_000;
 
   private final EntropyData data;
   private final Headers headers;
@@ -34,26 +34,24 @@ public final class JpegDecoder {
   private HuffmanTable[] dcTables = {};
   private HuffmanTable[] acTables = {};
 
-  /**
-   * Whether the data before the next restart marker has ended; blocks are then left as they are.
-   */
+  /** Whether the data before the next restart marker has ended; blocks are then left unchanged. */
   private boolean exhausted;
 
   private int mcusToRestart;
   private int nextRestart;
 
-  /** The last row of MCUs for which the current scan had data. */
+  /** The last row of MCUs with data in the current scan. */
   private int lastGoodRow;
 
   private long visits;
 
-  /** RGB, three bytes a pixel, row by row. */
+  /** RGB, three bytes per pixel, row by row. */
   public record Image(
       int width, int height, @SuppressWarnings("ArrayRecordComponent") byte[] rgb) {}
 
-  /** What a decoding may cost: exceptions of these methods end it. */
+  /** Limits the cost of decoding: an exception of these methods ends it. */
   public interface Limits {
-    /** Called with the image's extents before memory is allocated for it. */
+    /** Called with the image's size before memory is allocated for it. */
     void check(int width, int height) throws IOException;
 
     /** Called for every row of MCUs of every scan. */
@@ -78,12 +76,13 @@ public final class JpegDecoder {
   }
 
   /**
-   * Decodes a file, or to a half, a quarter or an eighth of its extents, whatever still has the
-   * given ones, as Pillow's {@code Image.draft}. An image that does not have them is decoded whole.
+   * Decodes a file, or reduces it to a half, a quarter or an eighth of its size, the smallest that
+   * is at least the given size, as Pillow's {@code Image.draft}. A smaller image is decoded in
+   * full.
    *
-   * @throws JpegException if it is no JPEG, is damaged beyond what libjpeg reads, is truncated or
-   *     of a kind that is not supported
-   * @throws IOException if the limits do so
+   * @throws JpegException if it is not a JPEG, is damaged more than libjpeg accepts, is truncated,
+   *     or of an unsupported kind
+   * @throws IOException if the limits throw it
    */
   public static Image decode(byte[] file, int width, int height, Limits limits) throws IOException {
     if (width < 1 || height < 1) {
@@ -129,7 +128,7 @@ public final class JpegDecoder {
 
   private static int bytes(long count) throws JpegException {
     if (count > Integer.MAX_VALUE - 8) {
-      throw new JpegException("needs arrays of %,d bytes, more than there can be".formatted(count));
+      throw new JpegException("needs arrays of %,d bytes, which are too large".formatted(count));
     }
     return (int) count;
   }
@@ -147,7 +146,7 @@ public final class JpegDecoder {
     data.open();
   }
 
-  /** Looks for a restart marker where one is due. Returns whether it was. */
+  /** Searches for a restart marker if one is due. Returns whether it was. */
   private boolean restartIfDue() throws JpegException {
     if (headers.restartInterval == 0) {
       return false;
@@ -162,9 +161,9 @@ public final class JpegDecoder {
   }
 
   /**
-   * Goes on behind the restart marker that is due. Where another one is found, libjpeg's rules say
-   * what to do: go on behind it, search further, or take it for one that comes later, so that the
-   * data in between is missing.
+   * Continues after the restart marker that is due. If another one is found, libjpeg's rules apply:
+   * continue after it, search further, or treat it as a later one, so that the data in between is
+   * missing.
    */
   private void restart() throws JpegException {
     int wanted = Headers.RST0 + nextRestart;
@@ -176,7 +175,7 @@ public final class JpegDecoder {
         marker = nextMarker();
       } else {
         if (!isRestart || ahead <= 2) {
-          data.marker = marker; // stays ahead: no data until then
+          data.marker = marker; // remains pending: no data until then
         }
         break;
       }
@@ -199,7 +198,7 @@ public final class JpegDecoder {
     return marker;
   }
 
-  /** After an MCU: whether its data was there. */
+  /** Called after an MCU: checks whether its data was complete. */
   private void checkData() throws JpegException {
     if (data.overrun()) {
       if (data.atEnd) {
@@ -209,17 +208,17 @@ public final class JpegDecoder {
     }
   }
 
-  /** One scan that holds all components: blocks become samples after each row of MCUs. */
+  /** One scan with all components: blocks become samples after each row of MCUs. */
   private void decodeSingleScan(RgbRows rows) throws IOException {
     startScan(scan);
-    int most = 0;
+    int max = 0;
     for (Component component : frame.components()) {
       int blocks = component.blocksPerRow * component.v;
-      most = Math.max(most, 64 * blocks);
+      max = Math.max(max, 64 * blocks);
       component.coefficients = new short[64 * blocks];
       component.nonZero = new long[blocks];
     }
-    short[] zeros = new short[most];
+    short[] zeros = new short[max];
     var sequential = new SequentialScan(data, dcTables, acTables);
     var output = new BlockOutput(kernels, frame);
     boolean interleaved = scan.components().size() > 1;
@@ -242,7 +241,8 @@ public final class JpegDecoder {
       }
       rows.emit(row);
     }
-    if (data.atEnd && data.bitsLeft() < 8) { // libjpeg asks for more than it needs, in vain
+    if (data.atEnd
+        && data.bitsLeft() < 8) { // libjpeg requests more bits than it needs and does not get them
       throw Headers.truncated();
     }
     expectEnd();
@@ -282,7 +282,7 @@ public final class JpegDecoder {
     }
   }
 
-  /** Nothing but tables and the end of the image may follow; the file may also just end. */
+  /** Only tables and the end of the image may follow; the file may also end. */
   private void expectEnd() throws JpegException {
     try {
       if (headers.nextScan() != null) {
@@ -330,7 +330,7 @@ public final class JpegDecoder {
     for (Component component : scan.components()) {
       visits += (long) component.widthInBlocks * component.heightInBlocks;
     }
-    if (visits > Math.max(ALWAYS_VISITS, MOST_VISITS * frame.blocks())) {
+    if (visits > Math.max(MIN_VISIT_LIMIT, MAX_VISITS_PER_BLOCK * frame.blocks())) {
       throw new JpegException("has %d scans, too many for its size".formatted(scan.number()));
     }
   }

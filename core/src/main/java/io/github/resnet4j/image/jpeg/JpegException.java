@@ -3,7 +3,8 @@ package io.github.resnet4j.image.jpeg;
 import java.io.IOException;
 
 /**
- * A JPEG file that is damaged, truncated or not supported; the message says how, without a name.
+ * A JPEG file that is damaged, truncated or not supported. The message is the reason, without the
+ * file's name.
  */
 public final class JpegException extends IOException {
   private static final long serialVersionUID = 1;
@@ -25,7 +26,7 @@ public final class JpegException extends IOException {
     return new JpegException(message, true);
   }
 
-  /** How the file is damaged or unsupported, to follow after its name. */
+  /** The reason, for a message that starts with the file's name. */
   public String reason() {
     return reason;
   }

@@ -12,7 +12,7 @@ final class ProgressiveScan {
   private final HuffmanTable[] dcTables;
   private final HuffmanTable[] acTables;
 
-  /** Blocks of which nothing more follows in this band. */
+  /** The number of following blocks without data in this band. */
   private int endOfBandRun;
 
   ProgressiveScan(EntropyData data, Scan scan, HuffmanTable[] dcTables, HuffmanTable[] acTables) {
@@ -27,9 +27,9 @@ final class ProgressiveScan {
   }
 
   /**
-   * Reads the scan's part of a block.
+   * Reads the scan's data for a block.
    *
-   * @param at where the component's coefficients of the block begin
+   * @param at the index of the block in the component's coefficients
    */
   void read(Component component, int at) {
     if (scan.first() == 0) {
@@ -164,7 +164,7 @@ final class ProgressiveScan {
     }
   }
 
-  /** Bits for the band's coefficients from k on, which is one of them. */
+  /** Bits for the band's coefficients from k on, where k is in the band. */
   private long band(int k) {
     return -1L << k & -1L >>> 63 - scan.last();
   }
@@ -184,7 +184,7 @@ final class ProgressiveScan {
         endOfBandRun = (1 << run) + (run > 0 ? take(run) : 0);
         break;
       }
-      // Zeros are counted, coefficients that are known already are refined on the way.
+      // Zeros are counted; coefficients that are already known are refined on the way.
       long known = component.nonZero[at >> 6];
       long zeros = ~known & band(k);
       for (; run > 0; run--) {
@@ -201,7 +201,7 @@ final class ProgressiveScan {
     return k;
   }
 
-  /** One more bit of each of these coefficients, none of which is zero. */
+  /** Reads one more bit of each of these coefficients, none of which is zero. */
   private void correct(short[] coefficients, int at, long which) {
     int bit = scan.bit();
     long left = which;

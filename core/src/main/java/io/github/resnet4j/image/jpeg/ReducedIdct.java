@@ -1,6 +1,6 @@
 package io.github.resnet4j.image.jpeg;
 
-/** The inverse DCT to 4 × 4, 2 × 2 or 1 × 1 samples, as libjpeg reduces images. */
+/** The inverse DCT to 4 × 4, 2 × 2 or 1 × 1 samples, with which libjpeg reduces images. */
 final class ReducedIdct {
   private static final int F_0_211 = 1730;
   private static final int F_0_509 = 4176;
@@ -20,10 +20,10 @@ final class ReducedIdct {
   private ReducedIdct() {}
 
   /**
-   * One block.
+   * Transforms one block.
    *
    * @param block dequantized coefficients by position, 16 bits each
-   * @param size samples in each direction: 4, 2 or 1
+   * @param size the number of samples in each direction: 4, 2 or 1
    */
   static void transform(int[] block, int size, byte[] samples, int at, int stride) {
     switch (size) {
@@ -96,7 +96,7 @@ final class ReducedIdct {
     return -x7 * F_0_720 + x5 * F_0_850 - x3 * F_1_272 + x1 * F_3_624;
   }
 
-  /** A sample, as its distance to 128. */
+  /** A sample minus 128, clamped. */
   private static byte clamp(int centered) {
     return (byte) Math.max(-128, Math.min(centered, 127));
   }

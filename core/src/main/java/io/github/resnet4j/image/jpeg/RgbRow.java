@@ -18,7 +18,7 @@ final class RgbRow {
    * Converts a row.
    *
    * @param rows the components' samples less 128
-   * @param from where each component's row begins
+   * @param from the index of each component's row
    */
   void convert(byte[][] rows, int[] from, byte[] rgb, int to) {
     int second = Math.min(1, rows.length - 1);
@@ -37,11 +37,11 @@ final class RgbRow {
   }
 
   /**
-   * Inks and black to RGB as Pillow does it: it takes every file for one with Adobe's inverted
-   * inks, so the stored samples are the light that an ink lets through. What YCCK is converted to
-   * without black is the complement of CMY already.
+   * Converts CMYK to RGB as Pillow does: it assumes that every file has Adobe's inverted inks, so
+   * that the stored samples are the light that passes an ink. YCCK without black is already
+   * converted to the complement of CMY.
    *
-   * @param invert 255 where the colours are stored inks, 0 where they are their complement
+   * @param invert 255 if the colors are stored inks, 0 if they are their complement
    */
   private void black(byte[] k, int from, byte[] rgb, int at, int invert) {
     int to = at;

@@ -4,8 +4,8 @@ import io.github.resnet4j.kernel.JpegKernels;
 import java.util.List;
 
 /**
- * Turns the components' samples into rows of RGB, one row of MCUs at a time. Where a filter looks
- * at the rows above and below, the last row group waits for the next row of MCUs.
+ * Converts the components' samples to rows of RGB, one row of MCUs at a time. If a filter uses the
+ * rows above and below, the last row group waits for the next row of MCUs.
  */
 final class RgbRows {
   private final List<Component> components;
@@ -17,7 +17,7 @@ final class RgbRows {
   private final int height;
   private final int maxV;
 
-  /** Row groups in a row of MCUs. */
+  /** The number of row groups in a row of MCUs. */
   private final int groups;
 
   private final int mcuRows;
@@ -53,12 +53,12 @@ final class RgbRows {
     }
   }
 
-  /** Where a component's samples of the row of MCUs begin. */
+  /** The index of a component's samples of the row of MCUs. */
   static int start(Component component) {
     return 2 * component.rowsInGroup * component.stride;
   }
 
-  /** Converts what a row of MCUs completes. */
+  /** Converts the rows that are complete after a row of MCUs. */
   void emit(int mcuRow) {
     boolean last = mcuRow == mcuRows - 1;
     if (context && mcuRow == 0) {

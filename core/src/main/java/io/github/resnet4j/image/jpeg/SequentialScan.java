@@ -25,7 +25,7 @@ final class SequentialScan {
   /**
    * Reads the next block. Coefficients that are zero are not written.
    *
-   * @param at where the component's coefficients of the block begin
+   * @param at the index of the block in the component's coefficients
    */
   void read(Component component, int at) {
     EntropyData data = this.data;
@@ -58,8 +58,8 @@ final class SequentialScan {
     HuffmanTable acTable = acTables[component.acTable];
     int[] coefficients = acTable.coefficients;
     int[] symbols = acTable.symbols;
-    // Three lookups leave at least the 32 bits that a longer code with its value may take. Counting
-    // them is easier to predict for the processor than looking at the bits that are left.
+    // After three lookups at least the 32 bits remain that a longer code with its value may have. A
+    // count is easier to predict for the processor than a check of the remaining bits.
     int lookups = 0;
     for (int k = 1; k < 64; k++) {
       if (--lookups < 0) {

@@ -2,7 +2,9 @@ package io.github.resnet4j.image.jpeg;
 
 import java.util.HexFormat;
 
-/** The Huffman tables of the standard's annex K.3, for files without any, such as motion JPEG's. */
+/**
+ * The Huffman tables of the standard's annex K.3, for files without tables, such as motion JPEG's.
+ */
 final class StandardTables {
   private static final String DC = "000102030405060708090a0b";
   private static final String LUMA_AC =

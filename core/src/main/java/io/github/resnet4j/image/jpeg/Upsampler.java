@@ -3,15 +3,15 @@ package io.github.resnet4j.image.jpeg;
 import io.github.resnet4j.kernel.JpegKernels;
 
 /**
- * Rows of one component in the size of the image, as libjpeg's "fancy upsampling" makes them: a
- * triangle filter where a direction is halved, repetition for other factors.
+ * Rows of one component with the size of the image, by libjpeg's "fancy upsampling": a triangle
+ * filter if a direction is halved, repetition for other factors.
  */
 final class Upsampler {
   private enum Method {
     NONE,
-    /** Triangle filter along the row. */
+    /** A triangle filter along the row. */
     ROW,
-    /** Triangle filter across rows. */
+    /** A triangle filter across rows. */
     COLUMN,
     BOTH,
     REPEAT
@@ -28,7 +28,7 @@ final class Upsampler {
   private final byte[] row;
 
   /**
-   * How a component reaches the image's size.
+   * Chooses the method for a component.
    *
    * @param fancy whether triangle filters are allowed
    */
@@ -46,8 +46,8 @@ final class Upsampler {
     int v = component.v * component.blockSize / smallestBlock;
     if (maxH % h != 0 || maxV % v != 0) {
       throw new JpegException(
-          "has sampling factors that are no multiples of each other: %d and %d, %d and %d"
-              .formatted(h, maxH, v, maxV));
+          "has sampling factors that are not multiples of each other: %d and %d,"
+              + " %d and %d".formatted(h, maxH, v, maxV));
     }
     hExpand = maxH / h;
     vExpand = maxV / v;
@@ -66,22 +66,22 @@ final class Upsampler {
     row = new byte[method == Method.NONE ? 0 : component.width * hExpand];
   }
 
-  /** Whether rows above and below are looked at. */
+  /** Whether the rows above and below are used. */
   boolean needsContext() {
     return method == Method.COLUMN || method == Method.BOTH;
   }
 
-  /** Where {@link #upsample} leaves its result. */
+  /** The buffer for the result of {@link #upsample}. */
   byte[] row() {
     return method == Method.NONE ? component.samples : row;
   }
 
   /**
-   * Makes one row.
+   * Computes one row.
    *
-   * @param group where the row group begins in the component's samples
-   * @param index the row's place in its group of {@code maxV} rows
-   * @return where the row begins in {@link #row}
+   * @param group the index of the row group in the component's samples
+   * @param index the row's index in its group of {@code maxV} rows
+   * @return the index of the row in {@link #row}
    */
   int upsample(int group, int index) {
     int near = group + index / vExpand * component.stride;
@@ -90,9 +90,9 @@ final class Upsampler {
       case NONE -> {
         return near;
       }
-      case ROW -> kernels.widen(component.samples, near, component.width, row);
+      case ROW -> kernels.upsample(component.samples, near, component.width, row);
       case COLUMN -> acrossRows(near, far, 1 + index % 2);
-      case BOTH -> kernels.widen(component.samples, near, far, component.width, row);
+      case BOTH -> kernels.upsample(component.samples, near, far, component.width, row);
       case REPEAT -> repeat(near);
     }
     return 0;

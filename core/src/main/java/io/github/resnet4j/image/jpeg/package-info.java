@@ -1,4 +1,4 @@
-/** JPEG files to RGB samples, with the results of libjpeg-turbo as Pillow uses it, bit for bit. */
+/** Decodes JPEG files to RGB, with the results of libjpeg-turbo as Pillow uses it, bit for bit. */
 @NullMarked
 package io.github.resnet4j.image.jpeg;
 

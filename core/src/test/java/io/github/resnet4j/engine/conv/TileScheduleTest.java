@@ -12,7 +12,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** A matrix product of whole numbers, whose pixels are cut into tiles of several sizes. */
+/** A matrix product of integers, whose pixels are divided into tiles of several sizes. */
 class TileScheduleTest {
   private static final int CHANNELS = 16;
   private static final int[] SIZES = {3, 2, 3, 1, 2};
@@ -52,7 +52,7 @@ class TileScheduleTest {
 
   @ParameterizedTest
   @CsvSource({"0, 5", "0, 0", "1, 4", "4, 5", "2, 3"})
-  void aRangeOfTilesIsComputedAndNothingElse(int first, int end) {
+  void onlyTheGivenTilesAreComputed(int first, int end) {
     TileSchedule schedule = schedule();
     var sum = new ConvTile.Reduction(0, 1, CHANNELS * CHANNELS);
     int to = PIXELS * CHANNELS;

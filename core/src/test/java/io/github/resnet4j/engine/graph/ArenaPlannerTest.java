@@ -11,11 +11,11 @@ import org.junit.jupiter.api.Test;
 class ArenaPlannerTest {
   private static final int ALIGNED = 16;
 
-  /** A room as the test knows it. */
-  private record Asked(ArenaPlanner.Room room, int words, int first, int last) {}
+  /** A buffer with the values of its request. */
+  private record Asked(ArenaPlanner.Buffer buffer, int words, int first, int last) {}
 
   @Test
-  void roomsThatAreInUseAtTheSameTimeDoNotOverlap() {
+  void buffersInUseTogetherDoNotOverlap() {
     var random = new Random(1);
     for (int round = 0; round < 200; round++) {
       var planner = new ArenaPlanner();
@@ -25,18 +25,18 @@ class ArenaPlannerTest {
         int size = 1 + random.nextInt(500);
         int first = random.nextInt(30);
         int last = first + random.nextInt(6);
-        all.add(new Asked(planner.room(size).use(last).use(first), size, first, last));
+        all.add(new Asked(planner.buffer(size).use(last).use(first), size, first, last));
         words += size + ALIGNED;
       }
       ArenaPlanner.Arena arena = planner.place();
       assertTrue(arena.size() <= ArenaPlanner.ALIGNMENT + words);
       for (Asked a : all) {
-        int at = arena.offset(a.room);
+        int at = arena.offset(a.buffer);
         assertTrue(at >= ArenaPlanner.ALIGNMENT && at + a.words <= arena.size());
         assertEquals(ArenaPlanner.ALIGNMENT % ALIGNED, at % ALIGNED);
         for (Asked b : all) {
           if (a != b && a.first <= b.last && b.first <= a.last) {
-            int other = arena.offset(b.room);
+            int other = arena.offset(b.buffer);
             assertTrue(at + a.words <= other || other + b.words <= at, a + " and " + b);
           }
         }
@@ -45,22 +45,22 @@ class ArenaPlannerTest {
   }
 
   @Test
-  void roomsOfDifferentTimesShareAPlace() {
+  void buffersInUseAtDifferentTimesShareMemory() {
     var planner = new ArenaPlanner();
-    ArenaPlanner.Room early = planner.room(100).use(0).use(3);
-    ArenaPlanner.Room late = planner.room(100).use(4);
-    ArenaPlanner.Room kept = planner.room(10).keep();
+    ArenaPlanner.Buffer early = planner.buffer(100).use(0).use(3);
+    ArenaPlanner.Buffer late = planner.buffer(100).use(4);
+    ArenaPlanner.Buffer kept = planner.buffer(10).keep();
     ArenaPlanner.Arena arena = planner.place();
     assertEquals(arena.offset(early), arena.offset(late));
     assertTrue(arena.offset(kept) >= arena.offset(early) + 100);
   }
 
   @Test
-  void whatNoArrayHoldsIsRefused() {
+  void tooManyWordsForOneArrayAreRejected() {
     var planner = new ArenaPlanner();
-    planner.room(Integer.MAX_VALUE / 2).use(0);
-    planner.room(Integer.MAX_VALUE / 2).use(0);
-    planner.room(2000).use(0);
+    planner.buffer(Integer.MAX_VALUE / 2).use(0);
+    planner.buffer(Integer.MAX_VALUE / 2).use(0);
+    planner.buffer(2000).use(0);
     assertThrows(ArithmeticException.class, planner::place);
   }
 }

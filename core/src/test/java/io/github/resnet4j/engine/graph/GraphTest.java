@@ -32,10 +32,13 @@ class GraphTest {
         .orElseThrow();
   }
 
-  /** In every network: nothing is read before it is made, and all that can be fused is. */
+  /**
+   * In every network no value is read before it is computed, and everything that can be fused is
+   * fused.
+   */
   @ParameterizedTest
   @MethodSource("networks")
-  void operationsAreInOrderAndFused(String name) {
+  void operationsAreOrderedAndFused(String name) {
     Graph fused = Fusion.fuse(bare(name));
     for (Graph graph : List.of(bare(name), fused)) {
       var made = new HashSet<Value>();
@@ -55,7 +58,7 @@ class GraphTest {
   }
 
   @Test
-  void aBlocksLastConvolutionTakesTheSumIn() {
+  void lastConvolutionOfBlockIsFusedWithSum() {
     Graph graph = Fusion.fuse(bare("resnet18"));
     Op.Conv first = conv(graph, "layer1.0.conv1");
     Op.Conv last = conv(graph, "layer1.0.conv2");
@@ -68,7 +71,7 @@ class GraphTest {
   }
 
   @Test
-  void anAttentionTakesTheSumInWhereThereIsOne() {
+  void attentionIsFusedWithSum() {
     Graph graph = Fusion.fuse(bare("seresnet18"));
     Op.Conv last = conv(graph, "layer1.0.conv2");
     assertNull(last.residual());
@@ -78,14 +81,14 @@ class GraphTest {
   }
 
   @Test
-  void tapsAreHandedOutBeforeTheResult() {
+  void tapsPrecedeTheResult() {
     Graph graph = Fusion.fuse(bare("resnet18"));
     Graph tapped = graph.withOutputs(List.of("layer2", "layer1.0"));
     List<Op> end = tapped.ops().subList(graph.ops().size(), tapped.ops().size());
     assertEquals(List.of("layer2", "layer1.0", "output"), end.stream().map(Op::name).toList());
     assertEquals(conv(graph, "layer1.0.conv2").out(), end.get(1).out());
     assertEquals(graph.result(), end.get(2).out());
-    // The batch norm has become part of its convolution: its result is never written.
+    // The batch norm was fused into its convolution: its result is never written.
     var thrown =
         assertThrows(
             IllegalArgumentException.class, () -> graph.withOutputs(List.of("layer1.0.bn2")));
@@ -93,14 +96,14 @@ class GraphTest {
   }
 
   @Test
-  void convolutionsReadTheNumbersOfThePlan() {
+  void convolutionInputsHaveEncodingOfArithmetic() {
     Graph graph = Fusion.fuse(bare("resnet18")).withOutputs(List.of());
-    Map<Value, Encoding> halves = Formats.choose(graph, new Numbers(Format.BF16, null));
+    Map<Value, Encoding> halves = Encodings.choose(graph, new Arithmetic(Format.BF16, null));
     assertEquals(Format.BF16, halves.get(conv(graph, "conv1").in()).format());
     assertEquals(Format.BF16, halves.get(conv(graph, "layer4.1.conv2").in()).format());
     assertEquals(Format.FP32, halves.get(conv(graph, "layer4.1.conv2").out()).format());
     assertThrows(
         IllegalArgumentException.class,
-        () -> Formats.choose(graph, new Numbers(Format.U8, Map.of("input", 1f))));
+        () -> Encodings.choose(graph, new Arithmetic(Format.U8, Map.of("input", 1f))));
   }
 }

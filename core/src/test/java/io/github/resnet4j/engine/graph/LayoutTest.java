@@ -18,7 +18,7 @@ class LayoutTest {
       Layout.of(80, 3, 5, 32).withBorder(new Border(1, 2)).withImages(2);
 
   @Test
-  void everyNumberHasAWordOfItsOwn() {
+  void everyValueHasItsOwnWord() {
     var activation = new Activation(LAYOUT, 12);
     var seen = new HashSet<Integer>();
     for (int n = 0; n < 2; n++) {
@@ -31,13 +31,13 @@ class LayoutTest {
         }
       }
     }
-    assertEquals(activation.image(0), activation.image(2)); // images take turns
+    assertEquals(activation.image(0), activation.image(2)); // images share the memory in turn
   }
 
-  /** The border of an image is cleared, and neither its pixels nor the other image. */
+  /** The border of an image is cleared, but not its pixels or the other image. */
   @ParameterizedTest
   @EnumSource(names = {"FP32", "BF16", "U8"})
-  void theBorderAloneIsCleared(Format format) {
+  void onlyTheBorderIsCleared(Format format) {
     var activation = new Activation(LAYOUT.withEncoding(Encoding.of(format)), 12);
     Layout layout = activation.layout();
     float[] arena = new float[12 + layout.size() + 16];
@@ -56,7 +56,7 @@ class LayoutTest {
   }
 
   @Test
-  void interleavedGroupsBringFirstChannelsTogether() {
+  void interleavingMakesFirstChannelsContiguous() {
     Layout layout = Layout.of(128, 1, 1, 64).withGroups(4);
     int[] order = layout.channelOrder();
     for (int i = 0; i < 16; i++) {
@@ -67,7 +67,7 @@ class LayoutTest {
   }
 
   @Test
-  void whatNumbersMeanDoesNotMatterToWhereTheyLie() {
+  void positionsDoNotDependOnEncoding() {
     assertTrue(
         LAYOUT
             .withEncoding(new Encoding(Format.U8, 2, 0))
@@ -78,7 +78,7 @@ class LayoutTest {
   }
 
   @Test
-  void winogradTilesMayOverhang() {
+  void winogradBorderIncludesOverhang() {
     assertEquals(new Border(1, 1), Border.of(Winograd.F4, 8, 4));
     assertEquals(new Border(1, 3), Border.of(Winograd.F4, 8, 6));
     assertEquals(new Border(1, 2), Border.of(Winograd.F2, 7, 8));

@@ -8,17 +8,17 @@ import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 
-/** Measures what the micro-kernel can do where nothing but the processor limits it. */
-final class Peak {
+/** Measures the peak rate of the micro-kernel, limited only by the processor. */
+final class PeakFlops {
   private static final int RUNS = 4;
 
-  private Peak() {}
+  private PeakFlops() {}
 
-  /** Multiplications and additions a second on operands of a format. */
+  /** Returns multiplications and additions per second for operands of a format. */
   static double measure(Kernels kernels, Format format, Workers workers, long nanos) {
-    int channels = kernels.lanes() * kernels.mostVectors();
-    int pixels = kernels.accumulators() / kernels.mostVectors();
-    // As the networks have them, so that the compiler sees nothing new.
+    int channels = kernels.lanes() * kernels.maxVectors();
+    int pixels = kernels.accumulators() / kernels.maxVectors();
+    // The shapes are those of the networks, so that the JVM compiles no other code.
     ConvTile tile =
         kernels
             .conv()

@@ -6,14 +6,14 @@ import io.github.resnet4j.engine.conv.Packing;
 import io.github.resnet4j.engine.conv.WinogradBands;
 import io.github.resnet4j.engine.conv.WinogradConv;
 import io.github.resnet4j.engine.graph.AlgorithmChoice;
+import io.github.resnet4j.engine.graph.Arithmetic;
 import io.github.resnet4j.engine.graph.Border;
+import io.github.resnet4j.engine.graph.ChunkSizes;
 import io.github.resnet4j.engine.graph.Convolution;
 import io.github.resnet4j.engine.graph.Encoding;
-import io.github.resnet4j.engine.graph.Formats;
+import io.github.resnet4j.engine.graph.Encodings;
 import io.github.resnet4j.engine.graph.Graph;
-import io.github.resnet4j.engine.graph.ImagesAtOnce;
 import io.github.resnet4j.engine.graph.Layout;
-import io.github.resnet4j.engine.graph.Numbers;
 import io.github.resnet4j.engine.graph.Op;
 import io.github.resnet4j.engine.graph.Value;
 import io.github.resnet4j.engine.step.AttentionStep;
@@ -29,32 +29,38 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A graph with all that is decided before anything has a place: formats, algorithms, borders,
- * images at once, in this order, since each depends on those before.
+ * A graph with every decision that precedes memory planning: encodings, algorithms, borders and
+ * chunk sizes, in this order, since each depends on those before.
  *
- * @param layouts of all values
- * @param bands of the convolutions by Winograd's algorithm, by their results
- * @param imagesAtOnce of each operation
- * @param parts among how many threads each step is split
+ * @param layouts the layouts of all values
+ * @param bands the bands of convolutions by Winograd's algorithm, by their results
+ * @param chunkSizes the chunk size of each operation: the number of images that its step processes
+ *     together
+ * @param parts the number of threads among which each step is split
  */
 @SuppressWarnings("ArrayRecordComponent")
-record LaidOut(
+record GraphLayout(
     Graph graph,
     Map<Value, Layout> layouts,
     Map<Value, WinogradBands> bands,
-    int[] imagesAtOnce,
+    int[] chunkSizes,
     int parts) {
 
-  static LaidOut of(
-      Graph graph, Workload load, Numbers numbers, AlgorithmChoice choice, Kernels kernels) {
-    var layouts = formats(graph, numbers);
+  static GraphLayout of(
+      Graph graph,
+      Workload workload,
+      Arithmetic arithmetic,
+      AlgorithmChoice choice,
+      Kernels kernels) {
+    var layouts = formats(graph, arithmetic);
     interleaveNarrowGroups(graph, layouts);
     var forms = new HashMap<Value, Winograd>();
     for (Op op : graph.ops()) {
       if (op instanceof Op.Conv conv) {
-        Convolution laid = convolution(conv, layouts);
-        if (laid.isWinograd()
-            && choice.winograd(laid, load.images(), load.parts()) instanceof Winograd form) {
+        Convolution graphLayout = convolution(conv, layouts);
+        if (graphLayout.isWinograd()
+            && choice.winograd(graphLayout, workload.images(), workload.parts())
+                instanceof Winograd form) {
           forms.put(op.out(), form);
         }
       }
@@ -65,20 +71,22 @@ record LaidOut(
         layouts.put(in, layout.withBorder(layout.border().or(border(op, in, forms.get(op.out())))));
       }
     }
-    int[] atOnce = ImagesAtOnce.choose(graph, layouts, forms, load.images());
-    holdImages(graph, layouts, atOnce, load.images());
+    int[] chunkSizes = ChunkSizes.choose(graph, layouts, forms, workload.images());
+    setImageCounts(graph, layouts, chunkSizes, workload.images());
     var bands = new HashMap<Value, WinogradBands>();
-    for (int i = 0; i < atOnce.length; i++) {
+    for (int i = 0; i < chunkSizes.length; i++) {
       if (graph.ops().get(i) instanceof Op.Conv conv
           && forms.get(conv.out()) instanceof Winograd form) {
-        Convolution laid = convolution(conv, layouts);
-        bands.put(conv.out(), WinogradBands.of(laid, form, atOnce[i], load.parts(), kernels));
+        Convolution graphLayout = convolution(conv, layouts);
+        bands.put(
+            conv.out(),
+            WinogradBands.of(graphLayout, form, chunkSizes[i], workload.parts(), kernels));
       }
     }
-    return new LaidOut(graph, layouts, bands, atOnce, load.parts());
+    return new GraphLayout(graph, layouts, bands, chunkSizes, workload.parts());
   }
 
-  /** How the weights of all operations want to be packed. */
+  /** The packings of the weights of all operations. */
   List<Packing<?>> packings(Kernels kernels) {
     var packings = new ArrayList<Packing<?>>();
     for (Op op : graph.ops()) {
@@ -95,31 +103,34 @@ record LaidOut(
     return packings;
   }
 
-  /** Words that an operation's step needs for itself. */
-  int room(int i) {
+  /** The number of words of the workspace of an operation's step. */
+  int workspace(int i) {
     return switch (graph.ops().get(i)) {
       case Op.Conv conv when bands.get(conv.out()) instanceof WinogradBands cut ->
-          cut.room(convolution(conv));
+          cut.workspace(convolution(conv));
       case Op.Attention attention ->
-          AttentionStep.numbers(layout(attention.in()), imagesAtOnce[i]).size();
-      case Op.GroupNorm norm -> GroupMoments.numbers(layout(norm.in()), imagesAtOnce[i]).size();
+          AttentionStep.workspace(layout(attention.in()), chunkSizes[i]).size();
+      case Op.GroupNorm norm -> GroupMoments.workspace(layout(norm.in()), chunkSizes[i]).size();
       default -> 0;
     };
   }
 
-  /** The first operation that takes as many images at once as this one and those between. */
-  int segmentStart(int i) {
+  /**
+   * The first operation of the section that contains this one: consecutive operations with the same
+   * chunk size.
+   */
+  int sectionStart(int i) {
     int start = i;
-    while (start > 0 && imagesAtOnce[start - 1] == imagesAtOnce[i]) {
+    while (start > 0 && chunkSizes[start - 1] == chunkSizes[i]) {
       start--;
     }
     return start;
   }
 
-  /** The last one. */
-  int segmentEnd(int i) {
+  /** The last operation of that section. */
+  int sectionEnd(int i) {
     int end = i;
-    while (end + 1 < imagesAtOnce.length && imagesAtOnce[end + 1] == imagesAtOnce[i]) {
+    while (end + 1 < chunkSizes.length && chunkSizes[end + 1] == chunkSizes[i]) {
       end++;
     }
     return end;
@@ -133,13 +144,13 @@ record LaidOut(
     return Objects.requireNonNull(layouts.get(value));
   }
 
-  private static Map<Value, Layout> formats(Graph graph, Numbers numbers) {
+  private static Map<Value, Layout> formats(Graph graph, Arithmetic arithmetic) {
     int block = graph.blockChannels();
-    Map<Value, Encoding> encodings = Formats.choose(graph, numbers);
+    Map<Value, Encoding> encodings = Encodings.choose(graph, arithmetic);
     var layouts = new HashMap<Value, Layout>();
     for (Op op : graph.ops()) {
       Value value = op.out();
-      // An image's few channels stay together, so that a row of a window is one run.
+      // An image's few channels are contiguous, so that a row of the window is one segment.
       boolean isImage = op instanceof Op.Input && value.channels() < 16;
       layouts.putIfAbsent(
           value,
@@ -153,7 +164,10 @@ record LaidOut(
     return layouts;
   }
 
-  /** Where a convolution of narrow groups stands between dense ones only. */
+  /**
+   * Interleaves the channels of convolutions with narrow groups if only dense convolutions surround
+   * them.
+   */
   private static void interleaveNarrowGroups(Graph graph, Map<Value, Layout> layouts) {
     for (Op op : graph.ops()) {
       if (op instanceof Op.Conv conv
@@ -167,7 +181,10 @@ record LaidOut(
     }
   }
 
-  /** Whether only this convolution, dense ones and outputs make and read it, and none adds it. */
+  /**
+   * Whether only this convolution, dense ones and outputs compute and read the value, and none adds
+   * it.
+   */
   private static boolean isBetweenConvolutions(Graph graph, Value value, Op.Conv self) {
     return Stream.concat(Stream.of(graph.producer(value)), graph.readers(value).stream())
         .allMatch(op ->
@@ -191,26 +208,26 @@ record LaidOut(
     };
   }
 
-  /** What crosses from operations that take so many images to others holds all. */
-  private static void holdImages(
-      Graph graph, Map<Value, Layout> layouts, int[] atOnce, int images) {
+  /** Values that cross from one section to another hold all images. */
+  private static void setImageCounts(
+      Graph graph, Map<Value, Layout> layouts, int[] chunkSizes, int images) {
     List<Op> ops = graph.ops();
     var ofProducer = new HashMap<Value, Integer>();
-    for (int i = 0; i < atOnce.length; i++) {
-      int now = atOnce[i];
+    for (int i = 0; i < chunkSizes.length; i++) {
+      int now = chunkSizes[i];
       ofProducer.putIfAbsent(ops.get(i).out(), now);
       layouts.computeIfPresent(ops.get(i).out(), (_, layout) -> layout.withImages(now));
     }
-    for (int i = 0; i < atOnce.length; i++) {
+    for (int i = 0; i < chunkSizes.length; i++) {
       for (Value in : ops.get(i).inputs()) {
-        if (!Objects.equals(ofProducer.get(in), atOnce[i])) {
+        if (!Objects.equals(ofProducer.get(in), chunkSizes[i])) {
           layouts.computeIfPresent(in, (_, layout) -> layout.withImages(images));
         }
       }
     }
   }
 
-  /** A convolution and how its operands lie. */
+  /** A convolution with the layouts of its operands. */
   Convolution convolution(Op.Conv conv) {
     return convolution(conv, layouts);
   }

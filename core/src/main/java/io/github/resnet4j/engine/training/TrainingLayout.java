@@ -17,25 +17,25 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A training step whose activations are laid out and whose weights are in their order: it is known
- * how much memory it needs, but nothing has a place yet.
+ * A training step with the layouts of its activations and the order of its weights. The required
+ * memory is known, but no positions are assigned yet.
  */
-public final class LaidOut {
+public final class TrainingLayout {
   private final Sequential network;
   private final StateDict state;
   private final TrainingSetup setup;
-  private final List<Schedule.Stage> stages;
+  private final List<StageSchedule.Stage> stages;
   private final List<ConvUnit> convolutions;
-  private final List<Unit> units;
+  private final List<BatchNormUnit> units;
   private final HeadUnit head;
   private final Map<Slot, Layout> layouts = new HashMap<>();
   private final ParameterLayout parameters;
 
-  private LaidOut(
+  private TrainingLayout(
       Sequential network,
       StateDict state,
       TrainingSetup setup,
-      Schedule schedule,
+      StageSchedule schedule,
       ForwardPass forward) {
     this.network = network;
     this.state = state;
@@ -45,29 +45,30 @@ public final class LaidOut {
     this.units = forward.units();
     this.head = forward.head();
     var borders = new HashMap<Slot, Border>();
-    for (Schedule.Stage stage : stages) {
+    for (StageSchedule.Stage stage : stages) {
       for (Task task : stage.tasks()) {
         task.borders().forEach((slot, border) -> borders.merge(slot, border, Border::or));
       }
     }
     borders.forEach((slot, border) -> layouts.put(slot, slot.layout().withBorder(border)));
-    var weighed = new LinkedHashMap<String, Convolution>();
+    var weighted = new LinkedHashMap<String, Convolution>();
     for (ConvUnit unit : convolutions) {
-      weighed.put(unit.conv().name(), convolution(unit.conv(), unit.in(), unit.x(), false));
+      weighted.put(unit.conv().name(), convolution(unit.conv(), unit.in(), unit.x(), false));
     }
-    weighed.put(head.layer().name(), convolution(head.conv(), head.pooled(), head.logits(), false));
-    this.parameters = new ParameterLayout(network, weighed, state, setup.kernels());
+    weighted.put(
+        head.layer().name(), convolution(head.conv(), head.pooled(), head.logits(), false));
+    this.parameters = new ParameterLayout(network, weighted, state, setup.kernels());
   }
 
   /**
-   * @param network with a head at its end
-   * @param state the first weights and statistics, which are copied
-   * @param height of an image
-   * @param width of an image
-   * @throws IllegalArgumentException if images of this size do not fit the network, or it has an
-   *     order of layers that cannot be trained
+   * @param network the layers, which must end with a head
+   * @param state the initial weights and statistics, which are copied
+   * @param height the height of an image in pixels
+   * @param width the width of an image in pixels
+   * @throws IllegalArgumentException if images of this size do not fit the network, or training
+   *     does not support its order of layers
    */
-  public static LaidOut of(
+  public static TrainingLayout of(
       Sequential network,
       StateDict state,
       int inChannels,
@@ -75,33 +76,34 @@ public final class LaidOut {
       int width,
       TrainingSetup setup) {
     Graph graph = Fusion.fuse(GraphBuilder.build(network, inChannels, height, width));
-    var schedule = new Schedule();
+    var schedule = new StageSchedule();
     var forward = new ForwardPass(graph, setup, schedule);
     new BackwardPass(graph, setup, forward, schedule);
-    return new LaidOut(network, state, setup, schedule, forward);
+    return new TrainingLayout(network, state, setup, schedule, forward);
   }
 
   /**
-   * Bytes of all arrays that a plan holds.
+   * The number of bytes of all arrays of a plan.
    *
    * @return {@link Long#MAX_VALUE} if one array cannot hold the activations
    */
   public long bytes() {
     try {
-      var rooms = new Rooms(this);
-      return 4L * ((long) rooms.floats() + parameters.weights().values().length + rooms.scratch());
+      var buffers = new TrainingBuffers(this);
+      return 4L
+          * ((long) buffers.floats() + parameters.weights().values().length + buffers.scratch());
     } catch (ArithmeticException e) {
       return Long.MAX_VALUE;
     }
   }
 
   /**
-   * Gives everything its place.
+   * Assigns positions to everything.
    *
    * @throws ArithmeticException if one array cannot hold the activations
    */
   public TrainingPlan place() {
-    return new TrainingPlan(new Placed(this));
+    return new TrainingPlan(new TrainingPlacement(this));
   }
 
   Sequential network() {
@@ -124,17 +126,17 @@ public final class LaidOut {
     return parameters;
   }
 
-  List<Schedule.Stage> stages() {
+  List<StageSchedule.Stage> stages() {
     return stages;
   }
 
-  /** The convolutions, first to last. */
+  /** The convolutions, in order. */
   List<ConvUnit> convolutions() {
     return convolutions;
   }
 
-  /** Those with batch norm. */
-  List<Unit> units() {
+  /** The convolutions with batch norm, in order. */
+  List<BatchNormUnit> units() {
     return units;
   }
 
@@ -147,7 +149,7 @@ public final class LaidOut {
   }
 
   /**
-   * @param isSum whether its result is added to what is there
+   * @param isSum whether the result is added to the existing values
    */
   Convolution convolution(Conv2d layer, Slot in, Slot out, boolean isSum) {
     return new Convolution(layer, null, layout(in), layout(out), isSum ? layout(out) : null, false);

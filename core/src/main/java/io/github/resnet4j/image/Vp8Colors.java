@@ -1,11 +1,11 @@
 package io.github.resnet4j.image;
 
 /**
- * Luma and chroma of half the extents to RGB, with libwebp's integers: a chroma sample between four
- * is weighted 9, 3, 3 and 1.
+ * Converts luma and chroma of half the size to RGB, with libwebp's integer arithmetic: a chroma
+ * sample between four has the weights 9, 3, 3 and 1.
  */
-final class Vp8Colours {
-  private Vp8Colours() {}
+final class Vp8Colors {
+  private Vp8Colors() {}
 
   static byte[] toRgb(EncodedImage file, Plane luma, Plane u, Plane v, int width, int height)
       throws ImageException {
@@ -37,7 +37,7 @@ final class Vp8Colours {
     return (byte) Math.clamp(value >> 6, 0, 255);
   }
 
-  /** A row of a component at the full width, between a near and a far row. */
+  /** A row of a component with full width, between a near and a far row. */
   private static void upsample(Plane plane, int near, int far, int width, byte[] out) {
     byte[] data = plane.data();
     int n = plane.at(0, near);

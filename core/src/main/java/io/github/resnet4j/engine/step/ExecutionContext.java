@@ -2,31 +2,34 @@ package io.github.resnet4j.engine.step;
 
 import io.github.resnet4j.kernel.Floats;
 
-/** What the steps of one run work on: the arena, and the caller's arrays on both ends. */
-public final class Frame {
+/**
+ * The memory that the steps of one execution use: the arena, and the caller's input and output
+ * arrays.
+ */
+public final class ExecutionContext {
   private Floats memory = Floats.of(new float[0]);
 
-  /** {@code [N, C, H, W]}. */
+  /** The caller's images, {@code [N, C, H, W]}. */
   public float[] input = {};
 
   /** One array for each output of the plan. */
   public float[][] outputs = {};
 
-  /** The image of {@link #input} that is image 0 of the plan. */
+  /** The index in {@link #input} of the plan's image 0. */
   public int firstImage;
 
-  /** The arena, as kernels take it. */
+  /** The arena in the form that kernels take. */
   public Floats memory() {
     return memory;
   }
 
-  /** The arena itself. */
+  /** The array of the arena. */
   public float[] arena() {
     return memory.values();
   }
 
-  /** Makes the arena at least so large. */
-  public void makeRoom(int floats) {
+  /** Ensures that the arena has at least this many floats. */
+  public void ensureCapacity(int floats) {
     if (arena().length < floats) {
       memory = Floats.of(new float[floats]);
     }

@@ -5,13 +5,13 @@ import io.github.resnet4j.engine.graph.Layout;
 import io.github.resnet4j.nn.Layer.Conv2d;
 
 /**
- * The window of a convolution as the micro-kernel walks through it: a list of runs, each of words
- * that follow each other in memory.
+ * The window of a convolution as the micro-kernel reads it: a list of segments of consecutive words
+ * in memory.
  */
-final class Runs {
-  private Runs() {}
+final class WindowSegments {
+  private WindowSegments() {}
 
-  /** Where all channels of a pixel are neighbours, so are those of a whole row of the window. */
+  /** Whether a whole row of the window is one segment: all channels of a pixel are contiguous. */
   static boolean areRows(Convolution conv) {
     return conv.in().blocks() == 1
         && conv.in().blockChannels() == conv.in().channels()
@@ -19,7 +19,7 @@ final class Runs {
         && conv.layer().dilation() == 1;
   }
 
-  /** The words of a run: a block of channels, less where a group has fewer. */
+  /** The number of words of a segment: a block of channels, or fewer if a group has fewer. */
   static int words(Convolution conv) {
     Conv2d layer = conv.layer();
     int block = conv.in().block();
@@ -31,32 +31,32 @@ final class Runs {
     }
     int perWord = conv.in().format().perWord();
     int groupInputs = layer.inChannels() / layer.groups();
-    int run = Math.max(1, 16 / perWord);
-    while (2 * run <= block && groupInputs % (2 * run * perWord) == 0) {
-      run *= 2;
+    int segment = Math.max(1, 16 / perWord);
+    while (2 * segment <= block && groupInputs % (2 * segment * perWord) == 0) {
+      segment *= 2;
     }
-    return Math.min(run, block);
+    return Math.min(segment, block);
   }
 
-  /** Where the runs of a dense convolution begin, relative to the window's corner. */
+  /** The offsets of the segments of a dense convolution, relative to the window's corner. */
   static int[] of(Convolution conv) {
     Conv2d layer = conv.layer();
     Layout in = conv.in();
     if (areRows(conv)) {
-      int[] runs = new int[layer.kernel()];
-      for (int ky = 0; ky < runs.length; ky++) {
-        runs[ky] = ky * in.rowStride();
+      int[] segments = new int[layer.kernel()];
+      for (int ky = 0; ky < segments.length; ky++) {
+        segments[ky] = ky * in.rowStride();
       }
-      return runs;
+      return segments;
     }
-    int run = words(conv);
+    int segment = words(conv);
     int words = in.blocks() * in.block();
-    int[] runs = new int[words / run * layer.kernel() * layer.kernel()];
+    int[] segments = new int[words / segment * layer.kernel() * layer.kernel()];
     int r = 0;
-    for (int word = 0; word < words; word += run) {
+    for (int word = 0; word < words; word += segment) {
       for (int ky = 0; ky < layer.kernel(); ky++) {
         for (int kx = 0; kx < layer.kernel(); kx++) {
-          runs[r++] =
+          segments[r++] =
               word / in.block() * in.plane()
                   + word % in.block()
                   + ky * layer.dilation() * in.rowStride()
@@ -64,6 +64,6 @@ final class Runs {
         }
       }
     }
-    return runs;
+    return segments;
   }
 }

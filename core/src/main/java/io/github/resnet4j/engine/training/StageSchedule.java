@@ -5,14 +5,15 @@ import java.util.List;
 
 /**
  * A training step as stages of tasks. Within a stage a worker takes its own images through all
- * tasks, a few at a time, so that what one task writes is still in the cache when the next one
- * reads it; between stages workers wait for each other.
+ * tasks, a few at a time, so that a task's result is still in the cache when the next task reads
+ * it; between stages workers synchronize.
  */
-final class Schedule {
+final class StageSchedule {
   /**
-   * @param imagesAtOnce that a worker takes through the tasks
+   * @param chunkSize the chunk size: the number of images that a worker takes through the tasks
+   *     together
    */
-  record Stage(String name, int imagesAtOnce, List<Task> tasks) {}
+  record Stage(String name, int chunkSize, List<Task> tasks) {}
 
   private final List<Stage> stages = new ArrayList<>();
   private List<Task> open = new ArrayList<>();
@@ -22,10 +23,10 @@ final class Schedule {
     open.add(task);
   }
 
-  /** Closes the open stage, unless it is empty; the next one is open from now on. */
-  void close(String name, int imagesAtOnce) {
+  /** Closes the open stage, unless it is empty, and opens the next one. */
+  void close(String name, int chunkSize) {
     if (!open.isEmpty()) {
-      stages.add(new Stage(name, imagesAtOnce, List.copyOf(open)));
+      stages.add(new Stage(name, chunkSize, List.copyOf(open)));
       open = new ArrayList<>();
     }
   }

@@ -4,14 +4,14 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/** The second-level cache of a core, which plans are cut to. */
-public final class Cache {
-  private static final int USUAL = 1 << 20;
+/** The L2 cache of a core. Plans are blocked for its size. */
+public final class L2Cache {
+  private static final int DEFAULT_BYTES = 1 << 20;
 
-  /** Bytes of the second-level cache: as Linux tells, elsewhere a megabyte. */
+  /** The size of the L2 cache in bytes, as Linux reports it; one megabyte on other systems. */
   public static final int BYTES = read(Path.of("/sys/devices/system/cpu/cpu0/cache/index2/size"));
 
-  private Cache() {}
+  private L2Cache() {}
 
   private static int read(Path file) {
     try {
@@ -22,7 +22,7 @@ public final class Cache {
               : Integer.parseInt(size);
       return Math.clamp(bytes, 256 << 10, 16 << 20);
     } catch (IOException | NumberFormatException e) {
-      return USUAL;
+      return DEFAULT_BYTES;
     }
   }
 }

@@ -5,41 +5,41 @@ import java.util.Map;
 import java.util.Objects;
 
 /**
- * Decides how each value's numbers are stored: as convolutions want to read them. What is averaged,
- * or only handed out, remains floats, as does all after it.
+ * Chooses the encoding of each value: the one that the convolutions reading it need. Averages and
+ * values that are only outputs are floats, and so are all values computed from them.
  */
-public final class Formats {
+public final class Encodings {
   private final Graph graph;
-  private final Numbers numbers;
+  private final Arithmetic arithmetic;
   private final Map<Value, Encoding> encodings = new HashMap<>();
 
-  private Formats(Graph graph, Numbers numbers) {
+  private Encodings(Graph graph, Arithmetic arithmetic) {
     this.graph = graph;
-    this.numbers = numbers;
+    this.arithmetic = arithmetic;
   }
 
-  public static Map<Value, Encoding> choose(Graph graph, Numbers numbers) {
-    var formats = new Formats(graph, numbers);
+  public static Map<Value, Encoding> choose(Graph graph, Arithmetic arithmetic) {
+    var encodings = new Encodings(graph, arithmetic);
     for (Op op : graph.ops()) {
-      formats.encodings.putIfAbsent(op.out(), formats.encoding(op));
+      encodings.encodings.putIfAbsent(op.out(), encodings.encoding(op));
     }
-    return formats.encodings;
+    return encodings.encodings;
   }
 
   private Encoding encoding(Op op) {
     return switch (op) {
-      case Op.Input input -> numbers.ofImages(input);
+      case Op.Input input -> arithmetic.imageEncoding(input);
       case Op.Conv conv when isReadByConvolution(conv.out()) ->
-          numbers.ofResult(conv.name(), conv.relu());
+          arithmetic.resultEncoding(conv.name(), conv.relu());
       case Op.Attention attention when isReadByConvolution(attention.out()) ->
-          numbers.ofResult(attention.name(), true);
+          arithmetic.resultEncoding(attention.name(), true);
       case Op.MaxPool _, Op.AveragePool _, Op.Blur _, Op.Subsample _ ->
           Objects.requireNonNull(encodings.get(op.inputs().getFirst()));
       default -> Encoding.FLOATS;
     };
   }
 
-  /** Whether a convolution reads or adds it, perhaps after pooling or attention. */
+  /** Whether a convolution reads or adds the value, possibly after pooling or attention. */
   private boolean isReadByConvolution(Value value) {
     return graph.readers(value).stream()
         .anyMatch(op ->

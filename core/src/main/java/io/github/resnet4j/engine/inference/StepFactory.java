@@ -22,23 +22,25 @@ import io.github.resnet4j.kernel.Kernels;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
-/** Makes the step of each operation, now that everything has its place and weights are packed. */
-record StepMaker(LaidOut laid, Placed placed, PackedWeights weights, Kernels kernels) {
+/** Creates the step of each operation, after memory is planned and weights are packed. */
+record StepFactory(
+    GraphLayout graphLayout, GraphPlacement placement, PackedWeights weights, Kernels kernels) {
   /**
    * @param i the operation's index
-   * @throws IllegalArgumentException if it stands where the engine cannot run it; names the layer
+   * @throws IllegalArgumentException if the engine does not support the operation at this position;
+   *     the message names the layer
    */
   Step step(int i) {
-    return switch (laid.graph().ops().get(i)) {
-      case Op.Input input -> new InputStep(placed.at(input.out()));
+    return switch (graphLayout.graph().ops().get(i)) {
+      case Op.Input input -> new InputStep(placement.at(input.out()));
       case Op.Output output ->
-          new OutputStep(output.name(), placed.at(output.out()), output.index());
+          new OutputStep(output.name(), placement.at(output.out()), output.index());
       case Op.Conv conv -> convolution(conv);
       case Op.Attention attention -> attention(attention, i);
       case Op.GroupNorm norm -> groupNorm(norm, i);
       case Op.MaxPool pool -> {
-        if (!endsWithRelu(laid.graph().producer(pool.in()))) {
-          throw new IllegalArgumentException(pool.name() + ": no ReLU before it");
+        if (!endsWithRelu(graphLayout.graph().producer(pool.in()))) {
+          throw new IllegalArgumentException(pool.name() + ": is only supported after a ReLU");
         }
         yield new PoolSteps.MaxPool(pool.layer(), in(pool), out(pool), kernels);
       }
@@ -58,10 +60,13 @@ record StepMaker(LaidOut laid, Placed placed, PackedWeights weights, Kernels ker
                   Head.packing(head.layer(), in(head).layout(), out(head).layout(), kernels)),
               kernels);
       case Op.Norm norm ->
-          throw new IllegalArgumentException(norm.name() + ": no convolution before it");
-      case Op.Relu relu -> throw new IllegalArgumentException(relu.name() + ": no norm before it");
+          throw new IllegalArgumentException(
+              norm.name() + ": is only supported after a convolution");
+      case Op.Relu relu ->
+          throw new IllegalArgumentException(relu.name() + ": is only supported after a norm");
       case Op.Add sum ->
-          throw new IllegalArgumentException(sum.name() + ": no norm ends its branch");
+          throw new IllegalArgumentException(
+              sum.name() + ": is only supported after a norm at the end of its branch");
     };
   }
 
@@ -71,40 +76,41 @@ record StepMaker(LaidOut laid, Placed placed, PackedWeights weights, Kernels ker
   }
 
   private Activation in(Op.OfLayer op) {
-    return placed.at(op.in());
+    return placement.at(op.in());
   }
 
   private Activation out(Op op) {
-    return placed.at(op.out());
+    return placement.at(op.out());
   }
 
   private Operands operands(Op.OfLayer op, @Nullable Value residual) {
-    return new Operands(in(op), out(op), residual == null ? null : placed.at(residual));
+    return new Operands(in(op), out(op), residual == null ? null : placement.at(residual));
   }
 
   private Step convolution(Op.Conv op) {
-    Convolution conv = laid.convolution(op);
+    Convolution conv = graphLayout.convolution(op);
     Operands operands = operands(op, op.residual());
-    WinogradBands bands = laid.bands().get(op.out());
+    WinogradBands bands = graphLayout.bands().get(op.out());
     return bands == null
         ? new DirectConv(conv, operands, weights.get(DirectConv.packing(conv, kernels)), kernels)
         : new WinogradConv(
             conv,
             bands,
             operands,
-            placed.roomOf(op.out()),
+            placement.workspaceOf(op.out()),
             weights.get(WinogradConv.packing(conv, bands.form(), kernels)),
             kernels);
   }
 
   private Step groupNorm(Op.GroupNorm op, int i) {
     if (op.residual() != null && !op.relu()) {
-      throw new IllegalArgumentException(op.name() + ": no ReLU after the sum");
+      throw new IllegalArgumentException(
+          op.name() + ": is only supported with a ReLU after the sum");
     }
-    var numbers =
+    var workspace =
         new Activation(
-            GroupMoments.numbers(laid.layout(op.in()), laid.imagesAtOnce()[i]),
-            placed.roomOf(op.out()));
+            GroupMoments.workspace(graphLayout.layout(op.in()), graphLayout.chunkSizes()[i]),
+            placement.workspaceOf(op.out()));
     float[] weight = weights.state().get(op.layer().weight().name()).data();
     float[] bias = weights.state().get(op.layer().bias().name()).data();
     float[] both = Arrays.copyOf(weight, weight.length + bias.length);
@@ -116,26 +122,26 @@ record StepMaker(LaidOut laid, Placed placed, PackedWeights weights, Kernels ker
             name -> name.equals(op.layer().weight().name()) ? 0 : weight.length,
             op.relu(),
             in(op),
-            numbers,
+            workspace,
             kernels);
     return new GroupNormStep(
-        op.name(), moments, operands(op, op.residual()), op.relu(), laid.parts(), kernels);
+        op.name(), moments, operands(op, op.residual()), op.relu(), graphLayout.parts(), kernels);
   }
 
   private Step attention(Op.Attention op, int i) {
     if (op.residual() == null) {
-      throw new IllegalArgumentException(op.name() + ": not at the end of a block");
+      throw new IllegalArgumentException(op.name() + ": is only supported at the end of a block");
     }
-    var numbers =
+    var workspace =
         new Activation(
-            AttentionStep.numbers(laid.layout(op.in()), laid.imagesAtOnce()[i]),
-            placed.roomOf(op.out()));
+            AttentionStep.workspace(graphLayout.layout(op.in()), graphLayout.chunkSizes()[i]),
+            placement.workspaceOf(op.out()));
     return new AttentionStep(
         op.name(),
         Gates.of(op.layer(), weights.state()),
         operands(op, op.residual()),
-        numbers,
-        laid.parts(),
+        workspace,
+        graphLayout.parts(),
         kernels);
   }
 }

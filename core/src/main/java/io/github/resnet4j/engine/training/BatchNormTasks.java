@@ -9,68 +9,67 @@ import java.util.Objects;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
-/** Batch norm with the sum and the ReLU behind it, and their gradients. */
-final class NormTasks {
-  private NormTasks() {}
+/** The tasks of batch norm with the following addition and ReLU, forward and backward. */
+final class BatchNormTasks {
+  private BatchNormTasks() {}
 
-  /** Those of some slots that are there. */
+  /** The slots that are not null. */
   static List<Slot> present(@Nullable Slot... slots) {
     return Stream.of(slots).filter(Objects::nonNull).toList();
   }
 
-  /**
-   * The statistics of the batch, and from them what the result is multiplied with and what is added
-   * to it.
-   */
-  record Statistics(Unit unit) implements Task {
+  /** Computes the statistics of the batch, and from them the forward coefficients. */
+  record Statistics(BatchNormUnit unit) implements Task {
     @Override
     public List<Slot> uses() {
       return List.of(unit.x(), unit.sums());
     }
 
     @Override
-    public Pass place(Placed placed) {
-      TrainingSetup setup = placed.laid().setup();
-      TrainedNorm norm = placed.norm(unit);
-      BranchScale scale = placed.scale(unit);
-      TrainedNorm projection = unit.projection() == null ? null : placed.norm(unit.projection());
+    public Work place(TrainingPlacement placement) {
+      TrainingSetup setup = placement.trainingLayout().setup();
+      TrainedNorm norm = placement.norm(unit);
+      BranchScale scale = placement.scale(unit);
+      TrainedNorm projection = unit.projection() == null ? null : placement.norm(unit.projection());
       int channels = unit.norm().channels();
-      Pass.Job prepare =
+      Work.Job prepare =
           (worker, _) -> {
             norm.begin(
-                placed.arena(), setup.share(worker, channels), setup.share(worker + 1, channels));
+                placement.arena(),
+                setup.rangeStart(worker, channels),
+                setup.rangeStart(worker + 1, channels));
             if (worker == 0 && scale != null) {
               scale.begin();
             }
           };
-      Pass.Job finish =
+      Work.Job finish =
           (worker, count) -> {
-            int from = setup.share(worker, channels);
-            int end = setup.share(worker + 1, channels);
-            norm.finish(placed.arena(), count, from, end);
+            int from = setup.rangeStart(worker, channels);
+            int end = setup.rangeStart(worker + 1, channels);
+            norm.finish(placement.arena(), count, from, end);
             if (projection != null) {
-              norm.add(projection, placed.arena(), from, end);
+              norm.add(projection, placement.arena(), from, end);
             }
           };
-      boolean needsSums = !setup.frozenStatistics() || isWeighed(unit);
-      return new Pass(prepare, needsSums ? moments(placed, norm) : null, finish);
+      boolean needsSums = !setup.frozenStatistics() || isScaled(unit);
+      return new Work(prepare, needsSums ? moments(placement, norm) : null, finish);
     }
 
-    private static boolean isWeighed(Unit unit) {
+    private static boolean isScaled(BatchNormUnit unit) {
       return unit.end() != null && unit.end().attention() != null;
     }
 
-    private static Pass.Images moments(Placed placed, TrainedNorm norm) {
+    private static Work.Images moments(TrainingPlacement placement, TrainedNorm norm) {
       Activation x = norm.x();
-      NormKernels.Moments kernel = placed.laid().kernels().norm().moments(x.asPlane());
+      NormKernels.Moments kernel = placement.trainingLayout().kernels().norm().moments(x.asPlane());
       return (_, first, n) -> {
         for (int i = first; i < first + n; i++) {
-          norm.clearSums(placed.arena(), i);
+          norm.clearSums(placement.arena(), i);
           for (int b = 0; b < x.blocks(); b++) {
             kernel.run(
-                placed.memory(),
+                placement.memory(),
                 x.at(i, b, 0, 0),
-                norm.numbers(b, TrainedNorm.PIVOT),
+                norm.coefficients(b, TrainedNorm.PIVOT),
                 norm.sums(i, b));
           }
         }
@@ -83,39 +82,39 @@ final class NormTasks {
    *
    * @param y the result
    */
-  record Normalize(Unit unit, Slot y) implements Task {
+  record Normalize(BatchNormUnit unit, Slot y) implements Task {
     @Override
     public List<Slot> uses() {
-      // A scale is made of the sums.
+      // The scale is computed from the sums.
       Slot sums = unit.scale() == null ? null : unit.sums();
       return present(unit.x(), y, unit.residual(), unit.scale(), sums);
     }
 
     @Override
-    public Pass place(Placed placed) {
-      TrainedNorm norm = placed.norm(unit);
-      BranchScale scale = placed.scale(unit);
+    public Work place(TrainingPlacement placement) {
+      TrainedNorm norm = placement.norm(unit);
+      BranchScale scale = placement.scale(unit);
       Activation x = norm.x();
-      Activation result = placed.at(y);
-      Activation residual = unit.residual() == null ? null : placed.at(unit.residual());
+      Activation result = placement.at(y);
+      Activation residual = unit.residual() == null ? null : placement.at(unit.residual());
       NormKernels.Normalize kernel =
-          placed
-              .laid()
+          placement
+              .trainingLayout()
               .kernels()
               .norm()
               .normalize(
                   x.asPlane(), residual == null ? null : residual.asPlane(), result.asPlane());
-      return Pass.of((_, first, n) -> {
+      return Work.of((_, first, n) -> {
         for (int i = first; i < first + n; i++) {
-          result.clearBorder(placed.arena(), i);
+          result.clearBorder(placement.arena(), i);
           if (scale != null) {
-            scale.open(placed.arena(), i);
+            scale.open(placement.arena(), i);
           }
           for (int b = 0; b < x.blocks(); b++) {
             kernel.run(
-                placed.memory(),
+                placement.memory(),
                 x.at(i, b, 0, 0),
-                scale == null ? norm.numbers(b, TrainedNorm.A) : scale.forward(i, b),
+                scale == null ? norm.coefficients(b, TrainedNorm.A) : scale.forward(i, b),
                 residual == null ? 0 : residual.at(i, b, 0, 0),
                 result.at(i, b, 0, 0));
           }
@@ -125,16 +124,16 @@ final class NormTasks {
   }
 
   /**
-   * Takes a complete gradient through the ReLU and sums it for the batch norm behind it, and for
-   * that of a projection.
+   * Applies the ReLU to a complete gradient and sums it for the batch norm before it, and for that
+   * of a projection.
    *
    * @param g the gradient of the result
    * @param y the result
    */
-  record GradientSums(Unit unit, Slot g, Slot y) implements Task {
+  record GradientSums(BatchNormUnit unit, Slot g, Slot y) implements Task {
     @Override
     public List<Slot> uses() {
-      Unit projection = unit.projection();
+      BatchNormUnit projection = unit.projection();
       return present(
           g,
           y,
@@ -146,50 +145,50 @@ final class NormTasks {
     }
 
     @Override
-    public Pass place(Placed placed) {
+    public Work place(TrainingPlacement placement) {
       Mask mask = unit.end() == null ? Mask.INPUT : Mask.OUTPUT;
-      Sums own = sums(placed, placed.norm(unit), mask);
+      Sums own = sums(placement, placement.norm(unit), mask);
       Sums projections =
           unit.projection() == null
               ? null
-              : sums(placed, placed.norm(unit.projection()), Mask.NONE);
-      BranchScale scale = placed.scale(unit);
-      int blocks = placed.norm(unit).x().blocks();
-      return Pass.of(
+              : sums(placement, placement.norm(unit.projection()), Mask.NONE);
+      BranchScale scale = placement.scale(unit);
+      int blocks = placement.norm(unit).x().blocks();
+      return Work.of(
               (worker, first, n) -> {
                 for (int i = first; i < first + n; i++) {
-                  own.clear(placed.arena(), i);
+                  own.clear(placement.arena(), i);
                   if (projections != null) {
-                    projections.clear(placed.arena(), i);
+                    projections.clear(placement.arena(), i);
                   }
                   for (int b = 0; b < blocks; b++) {
-                    own.run(placed.memory(), i, b);
+                    own.run(placement.memory(), i, b);
                     if (projections != null) {
-                      projections.run(placed.memory(), i, b);
+                      projections.run(placement.memory(), i, b);
                     }
                   }
                   if (scale != null) {
-                    scale.close(placed.arena(), i, placed.gradientsAt(worker));
+                    scale.close(placement.arena(), i, placement.gradientsAt(worker));
                   }
                 }
               })
           .finishedBy((worker, count) -> {
-            finish(placed, unit, worker, count);
+            finish(placement, unit, worker, count);
             if (unit.projection() != null) {
-              finish(placed, unit.projection(), worker, count);
+              finish(placement, unit.projection(), worker, count);
             }
           });
     }
 
-    private Sums sums(Placed placed, TrainedNorm norm, Mask mask) {
-      Activation gradient = placed.at(g);
-      Activation result = mask == Mask.OUTPUT ? placed.at(y) : null;
+    private Sums sums(TrainingPlacement placement, TrainedNorm norm, Mask mask) {
+      Activation gradient = placement.at(g);
+      Activation result = mask == Mask.OUTPUT ? placement.at(y) : null;
       return new Sums(
           norm,
           gradient,
           result,
-          placed
-              .laid()
+          placement
+              .trainingLayout()
               .kernels()
               .norm()
               .gradientMoments(
@@ -215,63 +214,64 @@ final class NormTasks {
             gradient.at(image, b, 0, 0),
             norm.x().at(image, b, 0, 0),
             result == null ? 0 : result.at(image, b, 0, 0),
-            norm.numbers(b, TrainedNorm.MEAN),
+            norm.coefficients(b, TrainedNorm.MEAN),
             norm.sums(image, b));
       }
     }
 
-    private static void finish(Placed placed, Unit unit, int worker, int count) {
-      TrainingSetup setup = placed.laid().setup();
+    private static void finish(
+        TrainingPlacement placement, BatchNormUnit unit, int worker, int count) {
+      TrainingSetup setup = placement.trainingLayout().setup();
       int channels = unit.norm().channels();
-      placed
+      placement
           .norm(unit)
           .finishGradient(
-              placed.arena(),
-              placed.gradientsAt(0),
+              placement.arena(),
+              placement.gradientsAt(0),
               count,
-              setup.share(worker, channels),
-              setup.share(worker + 1, channels));
+              setup.rangeStart(worker, channels),
+              setup.rangeStart(worker + 1, channels));
     }
   }
 
   /**
-   * The gradient of what is normalised.
+   * The gradient of the norm's input.
    *
-   * @param isMasked whether the ReLU has not been taken into account yet
+   * @param isMasked whether the ReLU is still to be applied to g
    * @param g the gradient of the result
-   * @param dx that of x
+   * @param dx the gradient of x
    */
-  record Gradient(Unit unit, boolean isMasked, Slot g, Slot dx) implements Task {
+  record Gradient(BatchNormUnit unit, boolean isMasked, Slot g, Slot dx) implements Task {
     @Override
     public List<Slot> uses() {
       return present(g, dx, unit.x(), unit.scale());
     }
 
     @Override
-    public Pass place(Placed placed) {
-      TrainedNorm norm = placed.norm(unit);
-      BranchScale scale = placed.scale(unit);
+    public Work place(TrainingPlacement placement) {
+      TrainedNorm norm = placement.norm(unit);
+      BranchScale scale = placement.scale(unit);
       Activation x = norm.x();
-      Activation from = placed.at(g);
-      Activation to = placed.at(dx);
+      Activation from = placement.at(g);
+      Activation to = placement.at(dx);
       NormKernels.Gradient kernel =
-          placed
-              .laid()
+          placement
+              .trainingLayout()
               .kernels()
               .norm()
               .gradient(isMasked, from.asPlane(), x.asPlane(), to.asPlane());
-      return Pass.of((_, first, n) -> {
+      return Work.of((_, first, n) -> {
         for (int i = first; i < first + n; i++) {
-          to.clearBorder(placed.arena(), i);
+          to.clearBorder(placement.arena(), i);
           if (scale != null) {
-            scale.openGradient(placed.arena(), i);
+            scale.openGradient(placement.arena(), i);
           }
           for (int b = 0; b < x.blocks(); b++) {
             kernel.run(
-                placed.memory(),
+                placement.memory(),
                 from.at(i, b, 0, 0),
                 x.at(i, b, 0, 0),
-                scale == null ? norm.numbers(b, TrainedNorm.P) : scale.backward(i, b),
+                scale == null ? norm.coefficients(b, TrainedNorm.P) : scale.backward(i, b),
                 to.at(i, b, 0, 0));
           }
         }

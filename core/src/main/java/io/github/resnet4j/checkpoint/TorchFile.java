@@ -257,8 +257,9 @@ final class TorchFile {
 
   private static Malformed unsupported(String name, String kind) {
     return new Malformed(
-        "tensor %s is %s, which is not supported; in Python, save it as a dense"
-            + " tensor of float32".formatted(name, kind));
+        ("tensor %s is %s, which is not supported; in Python, save it as a dense"
+                + " tensor of float32")
+            .formatted(name, kind));
   }
 
   /** Copies metadata to maps, lists, strings and numbers; shared values are copied each time. */

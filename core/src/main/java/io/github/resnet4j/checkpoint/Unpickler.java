@@ -190,8 +190,8 @@ final class Unpickler {
         case 'Q' -> push(storage(pop())); // BINPERSID
         default ->
             throw new Malformed(
-                "the pickle has operation 0x%02x at byte %d, which torch.save does not"
-                    + " write".formatted(op, position - 1));
+                ("the pickle has operation 0x%02x at byte %d, which torch.save does not" + " write")
+                    .formatted(op, position - 1));
       }
     }
   }
@@ -414,8 +414,8 @@ final class Unpickler {
       return list.stream().map(Unpickler::integer).toList();
     }
     throw new Malformed(
-        "the pickle has something else where a tuple of up to %d integers is"
-            + " expected".formatted(MAX_AXES));
+        ("the pickle has something else where a tuple of up to %d integers is" + " expected")
+            .formatted(MAX_AXES));
   }
 
   // The meanings of calls.

@@ -83,9 +83,9 @@ public final class Tensor {
     long heap = Runtime.getRuntime().maxMemory();
     if (elements > heap / 4 * 3 / Float.BYTES) {
       throw new IllegalArgumentException(
-          "%,d values of float32 need %,d MB of memory; the JVM has %,d MB:"
-              + " increase it with -Xmx"
-                  .formatted(elements, elements * Float.BYTES >> 20, heap >> 20));
+          ("%,d values of float32 need %,d MB of memory; the JVM has %,d MB:"
+                  + " increase it with -Xmx")
+              .formatted(elements, elements * Float.BYTES >> 20, heap >> 20));
     }
   }
 

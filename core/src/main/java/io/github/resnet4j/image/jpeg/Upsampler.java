@@ -46,8 +46,8 @@ final class Upsampler {
     int v = component.v * component.blockSize / smallestBlock;
     if (maxH % h != 0 || maxV % v != 0) {
       throw new JpegException(
-          "has sampling factors that are not multiples of each other: %d and %d,"
-              + " %d and %d".formatted(h, maxH, v, maxV));
+          ("has sampling factors that are not multiples of each other: %d and %d," + " %d and %d")
+              .formatted(h, maxH, v, maxV));
     }
     hExpand = maxH / h;
     vExpand = maxV / v;

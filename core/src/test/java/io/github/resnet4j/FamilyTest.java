@@ -159,20 +159,21 @@ class FamilyTest {
 
   @Test
   void invalidSpecificationsNameFieldAndValidValues() {
-    refuses("groups must be 1 for basic blocks", Block.BASIC, b -> b.groups(2));
-    refuses("widthPerGroup must be 64 for basic", Block.BASIC, b -> b.widthPerGroup(128));
-    refuses("dilated must be all false for basic", Block.BASIC, b -> b.dilated(true));
-    refuses("dilated must be one value for each", Block.BOTTLENECK, b -> b.dilated(true, true));
-    refuses("numClasses must be 1 to", Block.BOTTLENECK, b -> b.numClasses(0));
-    refuses("channels must be 1 to", Block.BOTTLENECK, b -> b.channels(-1));
-    refuses("channels must be such that no", Block.BOTTLENECK, b -> b.channels(1 << 20));
-    refuses("inner width is not 0", Block.BOTTLENECK, b -> b.channels(4).widthPerGroup(4));
+    assertRejected("groups must be 1 for basic blocks", Block.BASIC, b -> b.groups(2));
+    assertRejected("widthPerGroup must be 64 for basic", Block.BASIC, b -> b.widthPerGroup(128));
+    assertRejected("dilated must be all false for basic", Block.BASIC, b -> b.dilated(true));
+    assertRejected(
+        "dilated must be one value for each", Block.BOTTLENECK, b -> b.dilated(true, true));
+    assertRejected("numClasses must be 1 to", Block.BOTTLENECK, b -> b.numClasses(0));
+    assertRejected("channels must be 1 to", Block.BOTTLENECK, b -> b.channels(-1));
+    assertRejected("channels must be such that no", Block.BOTTLENECK, b -> b.channels(1 << 20));
+    assertRejected("inner width is not 0", Block.BOTTLENECK, b -> b.channels(4).widthPerGroup(4));
     var none =
         assertThrows(IllegalArgumentException.class, () -> ResNetSpec.builder(Block.BASIC).build());
     assertTrue(none.getMessage().startsWith("blocks must be 1 to 8 stages"), none.getMessage());
   }
 
-  private static void refuses(
+  private static void assertRejected(
       String reason, Block block, UnaryOperator<ResNetSpec.Builder> change) {
     var builder = change.apply(ResNetSpec.builder(block, 2, 2));
     var error = assertThrows(IllegalArgumentException.class, builder::build);

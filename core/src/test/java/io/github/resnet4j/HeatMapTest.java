@@ -91,11 +91,11 @@ class HeatMapTest {
 
   private static double distance(float[] expected, float[] actual, double scale) {
     assertEquals(expected.length, actual.length);
-    double most = 0;
+    double largest = 0;
     for (int i = 0; i < expected.length; i++) {
-      most = Math.max(most, Math.abs(expected[i] - actual[i]) / scale);
+      largest = Math.max(largest, Math.abs(expected[i] - actual[i]) / scale);
     }
-    return most;
+    return largest;
   }
 
   /**

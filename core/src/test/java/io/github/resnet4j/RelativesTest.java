@@ -314,15 +314,15 @@ class RelativesTest {
       options = options.withKernels(Kernels.scalar());
     }
     try (var session = network.compile(options)) {
-      refused(() -> session.run(x));
+      assertRejected(() -> session.run(x));
     }
-    refused(() -> network.forward(x, TEAM));
-    refused(() ->
+    assertRejected(() -> network.forward(x, TEAM));
+    assertRejected(() ->
         new TrainingSession(
             network.layers(), network.state(), 3, TrainingSession.Options.of(2, 16, 40)));
   }
 
-  private static void refused(Executable run) {
+  private static void assertRejected(Executable run) {
     var refusal = assertThrows(IllegalArgumentException.class, run);
     assertTrue(
         refusal.getMessage().contains("images of 16×40 do not fit")

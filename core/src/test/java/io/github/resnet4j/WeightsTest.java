@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.checkpoint.Download;
 import io.github.resnet4j.checkpoint.ScriptedServer;
-import io.github.resnet4j.checkpoint.ScriptedServer.Answer;
+import io.github.resnet4j.checkpoint.ScriptedServer.Response;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.tensor.TorchRandom;
@@ -98,7 +98,7 @@ class WeightsTest {
   @Test
   void mirrorReplacesDownloadUrl() throws IOException {
     try (var server = new ScriptedServer()) {
-      server.on("/mirror/resnet18-f37072fd.pth", Answer.ok(new byte[] {1, 2, 3}));
+      server.on("/mirror/resnet18-f37072fd.pth", Response.ok(new byte[] {1, 2, 3}));
       var environment =
           Map.of(
               "TORCH_HOME", folder.toString(),

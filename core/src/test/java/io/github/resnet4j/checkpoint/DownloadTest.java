@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.Golden;
-import io.github.resnet4j.checkpoint.ScriptedServer.Answer;
+import io.github.resnet4j.checkpoint.ScriptedServer.Response;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.net.URI;
@@ -82,7 +82,7 @@ class DownloadTest {
 
   @Test
   void fileIsDownloaded() throws IOException {
-    server.on("/w", Answer.ok(BODY));
+    server.on("/w", Response.ok(BODY));
     assertComplete(fetch("/w", SHA256.substring(0, 8)));
     assertEquals(BODY.length, progress.getLast());
   }
@@ -98,8 +98,8 @@ class DownloadTest {
   void interruptedTransferIsResumed() throws IOException {
     server.on(
         "/w",
-        Answer.ok(Arrays.copyOf(BODY, 100_000)).claiming(BODY.length),
-        new Answer(
+        Response.ok(Arrays.copyOf(BODY, 100_000)).withContentLength(BODY.length),
+        new Response(
                 "206 Partial Content",
                 Arrays.copyOfRange(BODY, 100_000, BODY.length),
                 BODY.length - 100_000,
@@ -113,7 +113,7 @@ class DownloadTest {
   void slowProgressWithManyInterruptionsSucceeds() throws IOException {
     byte[] large = new byte[14 << 20];
     new SplittableRandom(2).nextBytes(large);
-    server.breaksOff("/w", large, 2 << 20);
+    server.interrupts("/w", large, 2 << 20);
     assertArrayEquals(large, Files.readAllBytes(fetch("/w", "")));
     assertTrue(server.requests().size() >= 7, server.requests().toString());
   }
@@ -123,7 +123,7 @@ class DownloadTest {
     Files.write(folder.resolve("w.pth.part"), Arrays.copyOf(BODY, 250_000));
     server.on(
         "/w",
-        new Answer(
+        new Response(
                 "206 Partial Content",
                 Arrays.copyOfRange(BODY, 250_000, BODY.length),
                 BODY.length - 250_000,
@@ -136,7 +136,7 @@ class DownloadTest {
   @Test
   void serverWithoutRangesRestartsTransfer() throws IOException {
     Files.write(folder.resolve("w.pth.part"), new byte[1000]);
-    server.on("/w", Answer.ok(BODY));
+    server.on("/w", Response.ok(BODY));
     assertComplete(fetch("/w", SHA256.substring(0, 8)));
   }
 
@@ -145,22 +145,22 @@ class DownloadTest {
     Files.write(folder.resolve("w.pth.part"), new byte[1000]);
     server.on(
         "/w",
-        new Answer("206 Partial Content", new byte[10], 10, false)
+        new Response("206 Partial Content", new byte[10], 10, false)
             .with("Content-Range: bytes 5-14/300000"),
-        Answer.ok(BODY));
+        Response.ok(BODY));
     assertComplete(fetch("/w", SHA256.substring(0, 8)));
   }
 
   @Test
   void tooLongPartialFileRestartsTransfer() throws IOException {
     Files.write(folder.resolve("w.pth.part"), new byte[400_000]);
-    server.on("/w", Answer.status("416 Range Not Satisfiable"), Answer.ok(BODY));
+    server.on("/w", Response.status("416 Range Not Satisfiable"), Response.ok(BODY));
     assertComplete(fetch("/w", SHA256.substring(0, 8)));
   }
 
   @Test
   void repeatedInterruptionsFailAndKeepPartialFile() {
-    server.on("/w", Answer.ok(Arrays.copyOf(BODY, 5000)).claiming(BODY.length));
+    server.on("/w", Response.ok(Arrays.copyOf(BODY, 5000)).withContentLength(BODY.length));
     var error = assertThrows(IOException.class, () -> fetch("/w", SHA256.substring(0, 8)));
     assertTrue(error.getMessage().contains(server.url("/w").toString()), error.getMessage());
     assertTrue(error.getMessage().contains(folder.toString()), error.getMessage());
@@ -170,13 +170,13 @@ class DownloadTest {
 
   @Test
   void stalledTransferFails() throws IOException {
-    server.on("/w", Answer.ok(Arrays.copyOf(BODY, 5000)).hanging(), Answer.ok(BODY));
+    server.on("/w", Response.ok(Arrays.copyOf(BODY, 5000)).hanging(), Response.ok(BODY));
     assertComplete(fetch("/w", SHA256.substring(0, 8)));
   }
 
   @Test
   void wrongChecksumDeletesTheFile() throws IOException {
-    server.on("/w", Answer.ok(BODY));
+    server.on("/w", Response.ok(BODY));
     var error = assertThrows(IOException.class, () -> fetch("/w", "deadbeef"));
     assertTrue(
         error
@@ -190,14 +190,14 @@ class DownloadTest {
 
   @Test
   void redirectIsFollowed() throws IOException {
-    server.on("/old", Answer.status("302 Found").with("Location: /w"));
-    server.on("/w", Answer.ok(BODY));
+    server.on("/old", Response.status("302 Found").with("Location: /w"));
+    server.on("/w", Response.ok(BODY));
     assertComplete(fetch("/old", SHA256.substring(0, 8)));
   }
 
   @Test
   void redirectLoopIsRejected() {
-    server.on("/w", Answer.status("302 Found").with("Location: /w"));
+    server.on("/w", Response.status("302 Found").with("Location: /w"));
     assertThrows(IOException.class, () -> fetch("/w", ""));
   }
 
@@ -212,11 +212,11 @@ class DownloadTest {
   void serverErrorIsRetried() throws IOException {
     server.on(
         "/w",
-        Answer.status("500 Internal Server Error"),
-        Answer.status("503 Service Unavailable"),
-        Answer.ok(BODY));
+        Response.status("500 Internal Server Error"),
+        Response.status("503 Service Unavailable"),
+        Response.ok(BODY));
     assertComplete(fetch("/w", SHA256.substring(0, 8)));
-    server.on("/never", Answer.status("500 Internal Server Error"));
+    server.on("/never", Response.status("500 Internal Server Error"));
     var error =
         assertThrows(
             IOException.class,
@@ -229,7 +229,7 @@ class DownloadTest {
 
   @Test
   void clientErrorIsNotRetried() {
-    server.on("/w", Answer.status("403 Forbidden"));
+    server.on("/w", Response.status("403 Forbidden"));
     var error = assertThrows(IOException.class, () -> fetch("/w", ""));
     assertTrue(
         error.getMessage().contains("the server responded with status 403"), error.getMessage());
@@ -246,7 +246,7 @@ class DownloadTest {
 
   @Test
   void concurrentDownloadsFetchOnce() throws Exception {
-    server.on("/w", Answer.ok(BODY));
+    server.on("/w", Response.ok(BODY));
     try (var threads = Executors.newVirtualThreadPerTaskExecutor()) {
       Callable<Path> task = () -> fetch("/w", SHA256.substring(0, 8));
       for (Future<Path> future : threads.invokeAll(List.of(task, task, task, task))) {
@@ -259,7 +259,7 @@ class DownloadTest {
 
   @Test
   void proxyOfEnvironmentIsUsed() throws IOException {
-    server.on("/hidden.pth", Answer.ok(BODY));
+    server.on("/hidden.pth", Response.ok(BODY));
     var environment = Map.of("http_proxy", "127.0.0.1:" + server.port(), "NO_PROXY", "example.org");
     var download = new Download(environment, (_, _, _) -> {}, Duration.ofSeconds(2));
     Path file =
@@ -279,8 +279,8 @@ class DownloadTest {
     byte[] weights = Files.readAllBytes(Golden.path("checkpoints/hugging-face/model.safetensors"));
     server.on(
         "/owner/net/resolve/main/config.json",
-        Answer.ok("{\"model_type\": \"resnet\"}".getBytes()).with("X-Repo-Commit: " + commit));
-    server.on("/owner/net/resolve/" + commit + "/model.safetensors", Answer.ok(weights));
+        Response.ok("{\"model_type\": \"resnet\"}".getBytes()).with("X-Repo-Commit: " + commit));
+    server.on("/owner/net/resolve/" + commit + "/model.safetensors", Response.ok(weights));
     var environment =
         Map.of("HF_HOME", folder.toString(), "HF_ENDPOINT", server.url("").toString());
     var download = new Download(Map.of(), (_, _, _) -> {}, Duration.ofSeconds(2));
@@ -310,12 +310,12 @@ class DownloadTest {
     String commit = "c".repeat(40);
     server.on(
         "/owner/net/resolve/main/config.json",
-        Answer.ok("{}".getBytes()).with("X-Repo-Commit: " + commit));
+        Response.ok("{}".getBytes()).with("X-Repo-Commit: " + commit));
     try (var files = Files.list(Golden.path("checkpoints/sharded"))) {
       for (Path file : files.toList()) {
         server.on(
             "/owner/net/resolve/" + commit + "/" + file.getFileName(),
-            Answer.ok(Files.readAllBytes(file)));
+            Response.ok(Files.readAllBytes(file)));
       }
     }
     var environment =
@@ -332,7 +332,7 @@ class DownloadTest {
   void commitWithPathIsRejected() {
     server.on(
         "/owner/net/resolve/main/config.json",
-        Answer.ok("{}".getBytes()).with("X-Repo-Commit: ../../../evil"));
+        Response.ok("{}".getBytes()).with("X-Repo-Commit: ../../../evil"));
     var environment =
         Map.of("HF_HOME", folder.toString(), "HF_ENDPOINT", server.url("").toString());
     var hub =

@@ -39,7 +39,7 @@ class HostileFilesTest {
   @TempDir private Path folder;
 
   /** Opening must fail within a second, name the file, and give the reason. */
-  private static void refuses(Path file, String reason) {
+  private static void assertRejected(Path file, String reason) {
     var error =
         assertTimeoutPreemptively(
             Duration.ofSeconds(
@@ -107,7 +107,7 @@ class HostileFilesTest {
   void functionsAreNeverCalled(String global) throws IOException {
     String name = global.replace("\n", ".");
     byte[] byName = latin1("\u0080\u0002c" + global + "\nX\u0007\0\0\0echo hi\u0085R.");
-    refuses(withPickle(byName), "names " + name);
+    assertRejected(withPickle(byName), "names " + name);
     // The same with STACK_GLOBAL, as in protocol 4.
     String[] parts = global.split("\n");
     byte[] byStack =
@@ -119,31 +119,31 @@ class HostileFilesTest {
                 + (char) parts[1].length()
                 + parts[1]
                 + "\u0093)R.");
-    refuses(withPickle(byStack), "names " + name);
+    assertRejected(withPickle(byStack), "names " + name);
   }
 
   @Test
   void forbiddenNameIsRejectedWithoutCall() throws IOException {
-    refuses(withPickle(latin1("\u0080\u0002cos\nsystem\n0}.")), "names os.system");
+    assertRejected(withPickle(latin1("\u0080\u0002cos\nsystem\n0}.")), "names os.system");
   }
 
   @Test
   void nestedCallIsRejected() throws IOException {
     String nested =
         "\u0080\u0002ctorch._utils\n_rebuild_tensor_v2\n(cbuiltins\neval\nX\u0001\0\0\0a\u0085RtR.";
-    refuses(withPickle(latin1(nested)), "names builtins.eval");
+    assertRejected(withPickle(latin1(nested)), "names builtins.eval");
   }
 
   @Test
   void stringIsNotCallable() throws IOException {
-    refuses(withPickle(latin1("\u0080\u0002X\u0002\0\0\0os)R.")), "calls something");
+    assertRejected(withPickle(latin1("\u0080\u0002X\u0002\0\0\0os)R.")), "calls something");
   }
 
   @Test
   void rebuildFromTypeCallsOnlyAllowedFunctions() throws IOException {
     String pickle =
         "\u0080\u0002ctorch._tensor\n_rebuild_from_type_v2\n(cposix\nsystem\nctorch\nTensor\n)}tR.";
-    refuses(withPickle(latin1(pickle)), "names posix.system");
+    assertRejected(withPickle(latin1(pickle)), "names posix.system");
   }
 
   /**
@@ -162,7 +162,7 @@ class HostileFilesTest {
 
   @Test
   void memoBombIsNotExpanded() throws IOException {
-    refuses(withPickle(latin1("\u0080\u0002" + memoBomb() + ".")), "holds no dict");
+    assertRejected(withPickle(latin1("\u0080\u0002" + memoBomb() + ".")), "holds no dict");
   }
 
   @Test
@@ -174,7 +174,7 @@ class HostileFilesTest {
             + memoBomb()
             + "q\u0050"
             + "0}X\u0001\0\0\0xh\u0050su.";
-    refuses(withPickle(latin1(pickle)), "notes take more than 16 MB");
+    assertRejected(withPickle(latin1(pickle)), "notes take more than 16 MB");
   }
 
   @Test
@@ -186,13 +186,13 @@ class HostileFilesTest {
             + "]".repeat(9000)
             + "a".repeat(8999)
             + "su.";
-    refuses(withPickle(latin1(pickle)), "notes are nested more than 32 times");
+    assertRejected(withPickle(latin1(pickle)), "notes are nested more than 32 times");
   }
 
   @Test
   void dictThatContainsItselfIsRejected() throws IOException {
     String pickle = "\u0080\u0002}q\0X\u0005\0\0\0modelh\0s.";
-    refuses(withPickle(latin1(pickle)), "no tensors in it");
+    assertRejected(withPickle(latin1(pickle)), "no tensors in it");
   }
 
   /** A tensor in protocol 2: elements of the storage, one extent, one stride, as digits. */
@@ -229,7 +229,7 @@ class HostileFilesTest {
   void tensorsOutsideTheirStorageAreRejected(
       String elements, String extent, String stride, String reason) throws IOException {
     String pickle = "\u0080\u0002}X\u0001\0\0\0w" + tensor(elements, extent, stride) + "s.";
-    refuses(withPickle(latin1(pickle)), reason);
+    assertRejected(withPickle(latin1(pickle)), reason);
   }
 
   /**
@@ -248,7 +248,7 @@ class HostileFilesTest {
     String pickle = "\u0080\u0002}X\u0001\0\0\0w" + tensor("4", extent, stride) + "s.";
     Path file = withPickle(latin1(pickle));
     if (refused) {
-      refuses(file, "more elements than the file has bytes");
+      assertRejected(file, "more elements than the file has bytes");
     } else {
       open(file);
     }
@@ -284,14 +284,14 @@ class HostileFilesTest {
     "'N.', holds no dict",
   })
   void invalidPicklesAreRejected(String body, String reason) throws IOException {
-    refuses(withPickle(latin1("\u0080\u0002" + body)), reason);
+    assertRejected(withPickle(latin1("\u0080\u0002" + body)), reason);
   }
 
   @Test
   void endlessPicklesAreRejected() throws IOException {
     byte[] pickle = new byte[5_000_000];
     Arrays.fill(pickle, (byte) ']');
-    refuses(withPickle(pickle), "names and notes take more than 96 MB");
+    assertRejected(withPickle(pickle), "names and notes take more than 96 MB");
   }
 
   @Test
@@ -304,18 +304,18 @@ class HostileFilesTest {
         zip.write(zeros);
       }
     }
-    refuses(file, "compressed, which torch.save never does");
+    assertRejected(file, "compressed, which torch.save never does");
   }
 
   @ParameterizedTest
   @ValueSource(strings = {"../../etc/passwd", "/etc/passwd", "a/../../b", "..\\..\\b", "a/.."})
   void zipEntryOutsideItsFolderIsRejected(String name) throws IOException {
-    refuses(zip(Map.of(name, new byte[1])), "outside its folder");
+    assertRejected(zip(Map.of(name, new byte[1])), "outside its folder");
   }
 
   @Test
   void zipWithoutPickleIsRejected() throws IOException {
-    refuses(zip(Map.of("archive/readme", new byte[1])), "no data.pkl");
+    assertRejected(zip(Map.of("archive/readme", new byte[1])), "no data.pkl");
   }
 
   /** Each would be read in full for its checksum: 150,000 entries, one body. */
@@ -328,13 +328,13 @@ class HostileFilesTest {
     int second =
         first + 4 + indexOf(Arrays.copyOfRange(bytes, first + 4, bytes.length), latin1("PK\1\2"));
     System.arraycopy(bytes, first + 42, bytes, second + 42, 4); // the offset of its header
-    refuses(Files.write(folder.resolve("shared.pth"), bytes), "lies inside another one");
+    assertRejected(Files.write(folder.resolve("shared.pth"), bytes), "lies inside another one");
   }
 
   @Test
   void missingStorageIsNamed() throws IOException {
     String pickle = "\u0080\u0002}X\u0001\0\0\0w" + tensor("4", "4", "1") + "s.";
-    refuses(zip(Map.of("archive/data.pkl", latin1(pickle))), "data/0 is missing");
+    assertRejected(zip(Map.of("archive/data.pkl", latin1(pickle))), "data/0 is missing");
   }
 
   @Test
@@ -344,7 +344,7 @@ class HostileFilesTest {
     int at = indexOf(bytes, name) + 200; // after the name and its padding: the first weights
     bytes[at] ^= 1;
     Path file = Files.write(folder.resolve("flipped.pth"), bytes);
-    refuses(file, "checksum differs");
+    assertRejected(file, "checksum differs");
   }
 
   private static int indexOf(byte[] bytes, byte[] pattern) {
@@ -376,7 +376,7 @@ class HostileFilesTest {
             .putLong(length)
             .put((byte) '{')
             .array();
-    refuses(Files.write(folder.resolve("x.safetensors"), bytes), "its header claims");
+    assertRejected(Files.write(folder.resolve("x.safetensors"), bytes), "its header claims");
   }
 
   @ParameterizedTest
@@ -398,30 +398,31 @@ class HostileFilesTest {
         "{\"a\": | JSON is invalid",
       })
   void safetensorsHeadersAreChecked(String json, String reason) throws IOException {
-    refuses(safetensors(json), reason);
+    assertRejected(safetensors(json), reason);
   }
 
   @Test
   void deeplyNestedJsonIsRejected() throws IOException {
-    refuses(safetensors("{\"a\":".repeat(100_000)), "JSON is invalid");
+    assertRejected(safetensors("{\"a\":".repeat(100_000)), "JSON is invalid");
   }
 
   @ParameterizedTest
   @ValueSource(strings = {"null", "1", "[]", "\"text\"", "[[[[[[", "", "{\"a\":{}"})
   void metadataMustBeAnObject(String notes) throws IOException {
     String json = "{\"__metadata__\":{\"resnet4j\":\"" + notes.replace("\"", "\\\"") + "\"}}";
-    refuses(safetensors(json), notes.matches("null|1|\\[]|\".*") ? "its notes are not" : "JSON");
+    assertRejected(
+        safetensors(json), notes.matches("null|1|\\[]|\".*") ? "its notes are not" : "JSON");
   }
 
   @ParameterizedTest
   @ValueSource(strings = {"{\"a\":null}", "{\"a\":[]}", "{\"__metadata__\":null,\"a\":1}"})
   void nullsAndListsInHeaderAreRejected(String json) throws IOException {
-    refuses(safetensors(json), "lacks dtype, shape or data_offsets");
+    assertRejected(safetensors(json), "lacks dtype, shape or data_offsets");
   }
 
   @Test
   void headerOfManySmallValuesIsRejected() throws IOException {
-    refuses(safetensors("{\"a\":[" + "{},".repeat(5_000_000) + "1]}"), "JSON is invalid");
+    assertRejected(safetensors("{\"a\":[" + "{},".repeat(5_000_000) + "1]}"), "JSON is invalid");
   }
 
   private Path safetensors(String json) throws IOException {
@@ -436,7 +437,7 @@ class HostileFilesTest {
     for (String shard : List.of("../secret.safetensors", "/etc/passwd", "a/b.safetensors")) {
       Path index = folder.resolve("model.safetensors.index.json");
       Files.writeString(index, "{\"weight_map\": {\"w\": \"" + shard + "\"}}");
-      refuses(index, "not a file in the same folder");
+      assertRejected(index, "not a file in the same folder");
     }
     Path index = folder.resolve("model.safetensors.index.json");
     Files.writeString(index, "{\"weight_map\": {\"w\": \"none.safetensors\"}}");
@@ -449,7 +450,7 @@ class HostileFilesTest {
   void pipeIsRejected() throws Exception {
     Path pipe = folder.resolve("pipe.pth");
     assertEquals(0, new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor());
-    refuses(pipe, "is not a regular file");
+    assertRejected(pipe, "is not a regular file");
     Path index = folder.resolve("model.safetensors.index.json");
     Files.writeString(index, "{\"weight_map\": {\"w\": \"shard.safetensors\"}}");
     Path shard = folder.resolve("shard.safetensors");
@@ -471,15 +472,16 @@ class HostileFilesTest {
 
   @Test
   void otherFileTypesAreNamed() throws IOException {
-    refuses(write("x.pth", ""), "is empty");
-    refuses(write("x.pth", "<!DOCTYPE html>"), "a web page");
-    refuses(write("x.pth", "version https://git-lfs.github.com/spec/v1\noid"), "Git LFS pointer");
-    refuses(write("x.pth", "hello, world, this is text"), "neither a .pth");
-    refuses(write("x.json", "{\"a\": 1}"), "without a weight_map");
-    refuses(folder.resolve("absent.pth"), "does not exist");
-    refuses(folder, "is a folder");
-    refuses(Golden.path("checkpoints/whole-model.pth"), "save model.state_dict() alone");
-    refuses(Golden.path("checkpoints/torchscript.pt"), "TorchScript");
+    assertRejected(write("x.pth", ""), "is empty");
+    assertRejected(write("x.pth", "<!DOCTYPE html>"), "a web page");
+    assertRejected(
+        write("x.pth", "version https://git-lfs.github.com/spec/v1\noid"), "Git LFS pointer");
+    assertRejected(write("x.pth", "hello, world, this is text"), "neither a .pth");
+    assertRejected(write("x.json", "{\"a\": 1}"), "without a weight_map");
+    assertRejected(folder.resolve("absent.pth"), "does not exist");
+    assertRejected(folder, "is a folder");
+    assertRejected(Golden.path("checkpoints/whole-model.pth"), "save model.state_dict() alone");
+    assertRejected(Golden.path("checkpoints/torchscript.pt"), "TorchScript");
   }
 
   private Path write(String name, String text) throws IOException {
@@ -494,7 +496,7 @@ class HostileFilesTest {
     try (var sparse = new RandomAccessFile(file.toFile(), "rw")) {
       sparse.setLength(64L << 30);
     }
-    refuses(file, "the zip directory at the end is missing");
+    assertRejected(file, "the zip directory at the end is missing");
     assertFalse(Files.size(file) < 64L << 30);
   }
 

@@ -34,7 +34,7 @@ class PickleProgramsTest {
         () -> Unpickler.read(MemorySegment.ofArray(bytes), 0, Budget.forFile()).value());
   }
 
-  private static void refuses(String program, String reason) {
+  private static void assertRejected(String program, String reason) {
     var error = assertThrows(Malformed.class, () -> read(program));
     assertTrue(error.getMessage().contains(reason), error.getMessage());
   }
@@ -57,7 +57,7 @@ class PickleProgramsTest {
   @ParameterizedTest
   @ValueSource(strings = {"builtins.list", "__builtin__.list", "builtins.set", "torch.Size"})
   void copiesOfAListAreCounted(String path) {
-    refuses(longList() + (global(path) + "h\0\u0085R").repeat(100_000) + ".", TOO_MUCH);
+    assertRejected(longList() + (global(path) + "h\0\u0085R").repeat(100_000) + ".", TOO_MUCH);
   }
 
   @ParameterizedTest
@@ -73,18 +73,18 @@ class PickleProgramsTest {
     String copy = global(path) + "h\1\u0085R0";
     // 100,000 times the same pair is one item, but as much work.
     String pairs = "NN\u0086q\0]q\1(" + "h\0".repeat(100_000) + "e0";
-    refuses(pairs + copy.repeat(100_000) + ".", TOO_MUCH);
-    refuses(longDict() + copy.repeat(100_000) + ".", TOO_MUCH);
+    assertRejected(pairs + copy.repeat(100_000) + ".", TOO_MUCH);
+    assertRejected(longDict() + copy.repeat(100_000) + ".", TOO_MUCH);
   }
 
   @Test
   void extendingAListFromTheStackIsCounted() {
-    refuses("](" + "N".repeat(10_000_000) + "e.", TOO_MUCH);
+    assertRejected("](" + "N".repeat(10_000_000) + "e.", TOO_MUCH);
   }
 
   @Test
   void attributesCopiedFromADictAreCounted() {
-    refuses(longDict() + "}h\1b".repeat(100_000) + ".", TOO_MUCH);
+    assertRejected(longDict() + "}h\1b".repeat(100_000) + ".", TOO_MUCH);
   }
 
   @ParameterizedTest
@@ -107,7 +107,7 @@ class PickleProgramsTest {
         operation.startsWith(")")
             ? "ccollections\nOrderedDict\nq\0" + "h\0)\u0081".repeat(1_000_000)
             : operation.repeat(20_000_000 / operation.length());
-    refuses(program + ".", TOO_MUCH);
+    assertRejected(program + ".", TOO_MUCH);
   }
 
   /** The bytes are skipped: they are not needed. */
@@ -128,14 +128,14 @@ class PickleProgramsTest {
   @Test
   void recursiveCallIsRejected() {
     String name = "ctorch._tensor\n_rebuild_from_type_v2\n";
-    refuses("]q\0" + name + "q\1aNah\0a0h\1h\0R.", "nests calls of torch._tensor");
+    assertRejected("]q\0" + name + "q\1aNah\0a0h\1h\0R.", "nests calls of torch._tensor");
   }
 
   @Test
   void nestedCallsAreRejected() {
     String name = "ctorch._tensor\n_rebuild_from_type_v2\nq\0";
     String nested = "h\0N".repeat(50_000) + ")" + "\u0087".repeat(50_000);
-    refuses(name + nested + "R.", "nests calls of torch._tensor");
+    assertRejected(name + nested + "R.", "nests calls of torch._tensor");
   }
 
   @Test
@@ -181,14 +181,14 @@ class PickleProgramsTest {
   @ParameterizedTest
   @ValueSource(strings = {"I\n.", "I1e5\n.", "I0x1\n.", "I9999999999999999999\n."})
   void invalidDigitsAreRejected(String program) {
-    refuses(program, "digits are expected");
+    assertRejected(program, "digits are expected");
   }
 
   @Test
   void shapesMustBeTuplesOfFewIntegers() {
     String storage = "(X\u0007\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0" + "0X\3\0\0\0cpuK\4tQ";
     String call = "ctorch._utils\n_rebuild_tensor_v2\n(" + storage + "K\0(";
-    refuses(call + "K\1".repeat(65) + "t(K\1ttR.", "a tuple of up to 64 integers");
-    refuses(call + "Nt(K\1ttR.", "an integer is expected");
+    assertRejected(call + "K\1".repeat(65) + "t(K\1ttR.", "a tuple of up to 64 integers");
+    assertRejected(call + "Nt(K\1ttR.", "an integer is expected");
   }
 }

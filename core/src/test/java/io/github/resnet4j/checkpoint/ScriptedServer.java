@@ -29,33 +29,33 @@ public final class ScriptedServer implements AutoCloseable {
    * @param body the sent bytes
    * @param claimed the length in the header
    */
-  public record Answer(String head, byte[] body, long claimed, boolean hangs) {
-    public static Answer ok(byte[] body) {
-      return new Answer("200 OK", body, body.length, false);
+  public record Response(String head, byte[] body, long claimed, boolean hangs) {
+    public static Response ok(byte[] body) {
+      return new Response("200 OK", body, body.length, false);
     }
 
-    public static Answer status(String status) {
-      return new Answer(status, new byte[0], 0, false);
+    public static Response status(String status) {
+      return new Response(status, new byte[0], 0, false);
     }
 
     /** Closes the connection before the promised length is sent. */
-    public Answer claiming(long length) {
-      return new Answer(head, body, length, hangs);
+    public Response withContentLength(long length) {
+      return new Response(head, body, length, hangs);
     }
 
-    public Answer with(String header) {
-      return new Answer(head + "\r\n" + header, body, claimed, hangs);
+    public Response with(String header) {
+      return new Response(head + "\r\n" + header, body, claimed, hangs);
     }
 
     /** Sends the body and then nothing, with the connection open. */
-    public Answer hanging() {
-      return new Answer(head, body, body.length + 1000, true);
+    public Response hanging() {
+      return new Response(head, body, body.length + 1000, true);
     }
   }
 
   private final ServerSocket socket;
-  private final Map<String, Deque<Answer>> answers = new ConcurrentHashMap<>();
-  private final Map<String, IntFunction<Answer>> breaking = new ConcurrentHashMap<>();
+  private final Map<String, Deque<Response>> responses = new ConcurrentHashMap<>();
+  private final Map<String, IntFunction<Response>> interrupting = new ConcurrentHashMap<>();
   private final List<String> requests = new ArrayList<>();
 
   public ScriptedServer() throws IOException {
@@ -64,19 +64,19 @@ public final class ScriptedServer implements AutoCloseable {
   }
 
   /** The responses for a path, one after the other; the last one is repeated. */
-  public void on(String path, Answer... sequence) {
-    answers.put(path, new ArrayDeque<>(List.of(sequence)));
+  public void on(String path, Response... sequence) {
+    responses.put(path, new ArrayDeque<>(List.of(sequence)));
   }
 
   /** Serves from the requested byte, but never more than {@code max} bytes per response. */
-  public void breaksOff(String path, byte[] content, int most) {
-    breaking.put(path, from -> piece(content, from, most));
+  public void interrupts(String path, byte[] content, int maxBytes) {
+    interrupting.put(path, from -> part(content, from, maxBytes));
   }
 
-  private static Answer piece(byte[] content, int from, int most) {
-    byte[] piece = Arrays.copyOfRange(content, from, Math.min(content.length, from + most));
+  private static Response part(byte[] content, int from, int maxBytes) {
+    byte[] part = Arrays.copyOfRange(content, from, Math.min(content.length, from + maxBytes));
     String range = "Content-Range: bytes %d-%d/%d";
-    return new Answer("206 Partial Content", piece, content.length - from, false)
+    return new Response("206 Partial Content", part, content.length - from, false)
         .with(range.formatted(from, content.length - 1, content.length));
   }
 
@@ -97,14 +97,14 @@ public final class ScriptedServer implements AutoCloseable {
     while (!socket.isClosed()) {
       try {
         Socket connection = socket.accept();
-        Thread.ofVirtual().start(() -> answer(connection));
+        Thread.ofVirtual().start(() -> response(connection));
       } catch (IOException e) {
         return;
       }
     }
   }
 
-  private void answer(Socket connection) {
+  private void response(Socket connection) {
     try (connection) {
       var in =
           new BufferedReader(
@@ -124,19 +124,19 @@ public final class ScriptedServer implements AutoCloseable {
         requests.add(request.split(" ")[0] + " " + request.split(" ")[1] + range);
       }
       OutputStream out = connection.getOutputStream();
-      if (breaking.containsKey(path)) {
+      if (interrupting.containsKey(path)) {
         int from = range.isEmpty() ? 0 : Integer.parseInt(range.replaceAll("\\D", ""));
-        send(breaking.get(path).apply(from), out);
+        send(interrupting.get(path).apply(from), out);
         return;
       }
-      Deque<Answer> sequence =
-          answers.getOrDefault(path, new ArrayDeque<>(List.of(Answer.status("404 Not Found"))));
-      Answer answer;
+      Deque<Response> sequence =
+          responses.getOrDefault(path, new ArrayDeque<>(List.of(Response.status("404 Not Found"))));
+      Response response;
       synchronized (sequence) {
-        answer = sequence.size() > 1 ? sequence.removeFirst() : sequence.getFirst();
+        response = sequence.size() > 1 ? sequence.removeFirst() : sequence.getFirst();
       }
-      send(answer, out);
-      if (answer.hangs) {
+      send(response, out);
+      if (response.hangs) {
         Thread.sleep(60_000);
       }
     } catch (IOException e) {
@@ -146,15 +146,15 @@ public final class ScriptedServer implements AutoCloseable {
     }
   }
 
-  private static void send(Answer answer, OutputStream out) throws IOException {
+  private static void send(Response response, OutputStream out) throws IOException {
     out.write(
         ("HTTP/1.1 "
-                + answer.head
+                + response.head
                 + "\r\nContent-Length: "
-                + answer.claimed
+                + response.claimed
                 + "\r\nConnection: close\r\n\r\n")
             .getBytes(StandardCharsets.ISO_8859_1));
-    out.write(answer.body);
+    out.write(response.body);
     out.flush();
   }
 

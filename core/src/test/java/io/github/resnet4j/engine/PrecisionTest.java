@@ -111,9 +111,9 @@ class PrecisionTest {
     }
     var calibrated = one.network.withQuantization(found);
     Tensor expected = one.run(calibrated, Precision.FP32, Kernels.best());
-    Tensor twin = one.run(calibrated, Precision.INT8, Kernels.scalar());
+    Tensor scalar = one.run(calibrated, Precision.INT8, Kernels.scalar());
     Tensor actual = one.run(calibrated, Precision.INT8, Kernels.best());
-    assertTrue(error(twin, actual) <= ORDER, () -> "twin: " + error(twin, actual));
+    assertTrue(error(scalar, actual) <= ORDER, () -> "scalar: " + error(scalar, actual));
     // Each layer adds noise of half a step of 255 or 127 levels; measured 0.002 to 0.024.
     assertTrue(error(expected, actual) <= 0.05, () -> "floats: " + error(expected, actual));
   }
@@ -127,9 +127,10 @@ class PrecisionTest {
     // Each layer rounds to 8 bits: at most 2^-9 of a number; measured 0.0007 to 0.0064.
     assertTrue(error(expected, actual) <= 0.02, () -> "floats: " + error(expected, actual));
     for (Format format : List.of(Format.BF16, Format.ROUNDED)) {
-      Tensor twin = run(one, format, Kernels.scalar());
+      Tensor scalar = run(one, format, Kernels.scalar());
       Tensor machine = run(one, format, Kernels.best());
-      assertTrue(error(twin, machine) <= ORDER, () -> format + " twin: " + error(twin, machine));
+      assertTrue(
+          error(scalar, machine) <= ORDER, () -> format + " scalar: " + error(scalar, machine));
       assertTrue(error(expected, machine) <= 0.02, () -> format + " floats");
     }
   }
@@ -206,12 +207,12 @@ class PrecisionTest {
     try (var session = network.compile(CompileOptions.defaults().withTaps("layer1"))) {
       float most = 0;
       for (float value : session.runAll(x).get("layer1").data()) {
-        most = Math.max(most, value);
+        largest = Math.max(largest, value);
       }
       float range = found.range("layer1.0.conv2").orElseThrow();
       switch (method) {
-        case MIN_MAX -> assertEquals(most, range, 1e-5 * most);
-        case PERCENTILE, ENTROPY -> assertTrue(range <= most * 1.0001 && range > most / 4);
+        case MIN_MAX -> assertEquals(largest, range, 1e-5 * largest);
+        case PERCENTILE, ENTROPY -> assertTrue(range <= largest * 1.0001 && range > largest / 4);
       }
     }
   }

@@ -162,8 +162,8 @@ class DecodingTest {
 
   @Test
   void otherFilesAreRejectedWithReason() {
-    refuses("is empty", new byte[0]);
-    refuses("is not an image in a known format (bmp, gif, jpeg, png", "hello".getBytes());
+    assertRejected("is empty", new byte[0]);
+    assertRejected("is not an image in a known format (bmp, gif, jpeg, png", "hello".getBytes());
     var absent =
         assertThrows(
             ImageException.class, () -> ImageDecoder.DEFAULT.decode(folder.resolve("no.jpg")));
@@ -172,7 +172,7 @@ class DecodingTest {
     assertTrue(directory.getMessage().endsWith("is a folder"));
   }
 
-  private static void refuses(String reason, byte[] bytes) {
+  private static void assertRejected(String reason, byte[] bytes) {
     var error = assertThrows(ImageException.class, () -> ImageDecoder.DEFAULT.decode("x", bytes));
     assertTrue(error.getMessage().contains(reason), error.getMessage());
   }

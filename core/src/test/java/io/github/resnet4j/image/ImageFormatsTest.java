@@ -65,7 +65,7 @@ class ImageFormatsTest {
     return ImageDecoder.DEFAULT.decode("x", bytes);
   }
 
-  private static void refuses(String reason, byte[] bytes) {
+  private static void assertRejected(String reason, byte[] bytes) {
     var error = assertThrows(ImageException.class, () -> decode(bytes));
     assertTrue(error.getMessage().contains(reason), error.getMessage());
   }
@@ -85,14 +85,15 @@ class ImageFormatsTest {
     "camera raw, 49492a00100000004352",
   })
   void unsupportedFormatsAreNamed(String name, String magic) {
-    refuses(
+    assertRejected(
         "is in the format " + name + ", which is not supported; convert it to PNG or JPEG",
         HexFormat.of().parseHex(magic));
   }
 
   @Test
   void imageIoIsNotUsedForOtherFormats() {
-    refuses("is not an image in a known format", new byte[] {0, 0, 8, 8, 1, 2, 3, 4}); // WBMP
+    assertRejected(
+        "is not an image in a known format", new byte[] {0, 0, 8, 8, 1, 2, 3, 4}); // WBMP
   }
 
   @Test
@@ -111,9 +112,9 @@ class ImageFormatsTest {
             .putShort((short) 24)
             .putInt(5)
             .array();
-    refuses("is a PNG within a BMP, which is not supported", bmp);
+    assertRejected("is a PNG within a BMP, which is not supported", bmp);
     bmp[30] = 4;
-    refuses("is a JPEG within a BMP, which is not supported", bmp);
+    assertRejected("is a JPEG within a BMP, which is not supported", bmp);
   }
 
   @Test
@@ -160,7 +161,8 @@ class ImageFormatsTest {
     for (int[] tag : tags) {
       tiff.putShort((short) tag[0]).putShort((short) 4).putInt(1).putInt(tag[1]);
     }
-    refuses("2147483632 × 8 pixels, more than the 89,478,485 that are allowed", tiff.array());
+    assertRejected(
+        "2147483632 × 8 pixels, more than the 89,478,485 that are allowed", tiff.array());
   }
 
   /** The rotation itself is compared with Pillow in DecodingTest. */

@@ -81,10 +81,10 @@ class JpegTest {
   void unsupportedCodingsAreNamed() throws IOException {
     byte[] file = Files.readAllBytes(Golden.path("images/baseline-420.jpg"));
     int frame = find(file, 0xc0, 0);
-    refuses("lossless coding", with(file, frame + 1, 0xc3));
-    refuses("arithmetic coding", with(file, frame + 1, 0xc9));
-    refuses("hierarchical coding", with(file, frame + 1, 0xc5));
-    refuses("12 bits per sample", with(file, frame + 4, 12));
+    assertRejected("lossless coding", with(file, frame + 1, 0xc3));
+    assertRejected("arithmetic coding", with(file, frame + 1, 0xc9));
+    assertRejected("hierarchical coding", with(file, frame + 1, 0xc5));
+    assertRejected("12 bits per sample", with(file, frame + 4, 12));
   }
 
   @Test
@@ -101,14 +101,14 @@ class JpegTest {
     Pixels pixels = ImageDecoder.DEFAULT.decode("file", out.toByteArray());
     assertEquals(expected.height(), pixels.height());
     assertArrayEquals(expected.data(), pixels.data());
-    refuses("has no pixels", later);
+    assertRejected("has no pixels", later);
   }
 
   @Test
   void truncatedImagesAreRejected() throws IOException {
     byte[] file = Files.readAllBytes(Golden.path("images/baseline-420.jpg"));
     for (int length : new int[] {3, 100, file.length / 2, file.length - 2}) {
-      refuses("is truncated", Arrays.copyOf(file, length));
+      assertRejected("is truncated", Arrays.copyOf(file, length));
     }
   }
 
@@ -118,7 +118,7 @@ class JpegTest {
     int frame = find(file, 0xc2, 0);
     byte[] large = file.clone();
     Arrays.fill(large, frame + 5, frame + 9, (byte) 0xef);
-    refuses("61423 × 61423 pixels, more than the 89,478,485 that are allowed", large);
+    assertRejected("61423 × 61423 pixels, more than the 89,478,485 that are allowed", large);
   }
 
   @Test
@@ -136,7 +136,7 @@ class JpegTest {
       out.write(bytes(0xff, 0xda, 0, 8, 1, 1, 0, scan == 0 ? 0 : 1, scan == 0 ? 0 : 63, 0));
     }
     out.write(bytes(0xff, 0xd9));
-    refuses("scans, too many for its size", out.toByteArray());
+    assertRejected("scans, too many for its size", out.toByteArray());
   }
 
   private static byte[] bytes(int... values) {
@@ -161,7 +161,7 @@ class JpegTest {
     return changed;
   }
 
-  private static void refuses(String reason, byte[] file) {
+  private static void assertRejected(String reason, byte[] file) {
     var error = assertThrows(ImageException.class, () -> ImageDecoder.DEFAULT.decode("file", file));
     assertTrue(error.getMessage().contains(reason), error.getMessage());
   }

@@ -59,17 +59,18 @@ class ConvReferenceTest extends KernelReference {
     int lanes = kernels.lanes();
     int[] segments = random.ints(1 + random.nextInt(4), 0, 500).toArray();
     var sums = new ConvTile.Reduction(random.nextInt(segments.length), segments.length, 3);
-    int room = shape.pixels() * Math.max(out.pixelStride(), 4 * ConvTile.GROUP_STRIDE) + 64;
+    int outputWords = shape.pixels() * Math.max(out.pixelStride(), 4 * ConvTile.GROUP_STRIDE) + 64;
     var tiles =
-        new ConvTile.Tiles(Ints.of(9, 2, 30), Ints.of(0, room + 5, 1), Ints.of(4, 0, room + 1));
+        new ConvTile.Tiles(
+            Ints.of(9, 2, 30), Ints.of(0, outputWords + 5, 1), Ints.of(4, 0, outputWords + 1));
     int inputs = 600 + (int) shape.inputSpan(lanes);
-    float[] arena = sometimesNotFinite(random, inputs + 4 * room);
+    float[] arena = sometimesNotFinite(random, inputs + 4 * outputWords);
     int weightAt = 70;
     float[] weights =
         sometimesNotFinite(random, weightAt + (int) shape.weightSpan(segments.length));
     var truth = new Truth(arena);
     int residual = inputs;
-    int to = inputs + 2 * room;
+    int to = inputs + 2 * outputWords;
     for (int t = 0; t < 2; t++) {
       for (int p = 0; p < shape.pixels(); p++) {
         for (int c = 0; c < shape.channels(); c++) {
@@ -136,10 +137,10 @@ class ConvReferenceTest extends KernelReference {
     int[] segments = random.ints(1 + random.nextInt(3), 0, 300).toArray();
     int count = segments.length * segment * channels;
     int inputs = 300 + (int) shape.inputSpan(kernels.lanes());
-    int room = 6 * shape.pixels() * 320;
+    int outputWords = 6 * shape.pixels() * 320;
     Format added = out.residual() == null ? Format.FP32 : out.residual();
-    float[] arena = Arrays.copyOf(words(random, format, inputs), inputs + 2 * room);
-    System.arraycopy(words(random, added, room), 0, arena, inputs, room);
+    float[] arena = Arrays.copyOf(words(random, format, inputs), inputs + 2 * outputWords);
+    System.arraycopy(words(random, added, outputWords), 0, arena, inputs, outputWords);
     Format ofWeights = format.isInteger() ? Format.S8 : format;
     float[] weights = Arrays.copyOf(words(random, ofWeights, count), count + 3 * channels);
     for (int i = count; i < weights.length; i++) {
@@ -147,7 +148,7 @@ class ConvReferenceTest extends KernelReference {
       weights[i] = (float) random.nextGaussian() * (factor ? 0.01f : 1);
     }
     float[] before = arena.clone();
-    int to = inputs + room;
+    int to = inputs + outputWords;
     kernels
         .conv()
         .tile(shape, ConvTile.Tiles.ONE, Ints.of(segments))

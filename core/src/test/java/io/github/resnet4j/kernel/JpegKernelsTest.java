@@ -181,19 +181,19 @@ class JpegKernelsTest {
     byte[] planes = new byte[2000];
     new Random(4).nextBytes(planes);
     for (int width = 1; width < 300; width++) {
-      byte[] colours = new byte[3 * width + 10];
+      byte[] colors = new byte[3 * width + 10];
       byte[] rgb = new byte[3 * width + 10];
-      kernels.rgb(planes, 7, planes, 500, planes, 1111, width, colours, 5);
+      kernels.rgb(planes, 7, planes, 500, planes, 1111, width, colors, 5);
       kernels.interleave(planes, 7, planes, 500, planes, 1111, width, rgb, 5);
       byte[] expected = new byte[3 * width + 10];
       new ScalarJpeg().rgb(planes, 7, planes, 500, planes, 1111, width, expected, 5);
-      assertArrayEquals(expected, colours);
+      assertArrayEquals(expected, colors);
       for (int i = 0; i < width; i++) {
         assertEquals((byte) (planes[7 + i] + 128), rgb[5 + 3 * i]);
         assertEquals((byte) (planes[500 + i] + 128), rgb[6 + 3 * i]);
         assertEquals((byte) (planes[1111 + i] + 128), rgb[7 + 3 * i]);
       }
-      assertEquals(0, rgb[4] | rgb[3 * width + 5] | colours[4] | colours[3 * width + 5]);
+      assertEquals(0, rgb[4] | rgb[3 * width + 5] | colors[4] | colors[3 * width + 5]);
     }
   }
 
@@ -203,23 +203,23 @@ class JpegKernelsTest {
     short[] coefficients = new short[64 * 4];
     Arrays.fill(coefficients, (short) 1);
     byte[] bytes = new byte[200];
-    refused(() -> idct(kernels, coefficients, new short[63]));
-    refused(
+    assertRejected(() -> idct(kernels, coefficients, new short[63]));
+    assertRejected(
         () -> kernels.idct(coefficients, new long[4], 1, 4, new short[64], new byte[999], 0, 40));
-    refused(
+    assertRejected(
         () -> kernels.idct(coefficients, new long[4], 0, 4, new short[64], new byte[255], 0, 32));
-    refused(
+    assertRejected(
         () -> kernels.idct(coefficients, new long[4], -1, 3, new short[64], new byte[999], 0, 32));
-    refused(() -> kernels.upsample(bytes, 150, 51, new byte[102]));
-    refused(() -> kernels.upsample(bytes, 0, 60, new byte[119]));
-    refused(() -> kernels.upsample(bytes, 0, 150, 51, new byte[102]));
-    refused(() -> kernels.upsample(bytes, -1, 50, 51, new byte[102]));
-    refused(() -> kernels.rgb(bytes, 0, bytes, 0, bytes, 141, 60, new byte[180], 0));
-    refused(() -> kernels.rgb(bytes, 0, bytes, 0, bytes, 0, 60, new byte[180], 1));
-    refused(() -> kernels.interleave(bytes, -1, bytes, 0, bytes, 0, 60, new byte[180], 0));
+    assertRejected(() -> kernels.upsample(bytes, 150, 51, new byte[102]));
+    assertRejected(() -> kernels.upsample(bytes, 0, 60, new byte[119]));
+    assertRejected(() -> kernels.upsample(bytes, 0, 150, 51, new byte[102]));
+    assertRejected(() -> kernels.upsample(bytes, -1, 50, 51, new byte[102]));
+    assertRejected(() -> kernels.rgb(bytes, 0, bytes, 0, bytes, 141, 60, new byte[180], 0));
+    assertRejected(() -> kernels.rgb(bytes, 0, bytes, 0, bytes, 0, 60, new byte[180], 1));
+    assertRejected(() -> kernels.interleave(bytes, -1, bytes, 0, bytes, 0, 60, new byte[180], 0));
   }
 
-  private static void refused(Runnable call) {
+  private static void assertRejected(Runnable call) {
     assertThrows(IndexOutOfBoundsException.class, call::run);
   }
 

@@ -108,13 +108,13 @@ class KernelsTest {
     float[] arena = random(random, inputs + 2 * outputs + 7);
     int[] segments = random.ints(runCount + 2, 0, 2000).toArray();
     float[] weights = random(random, 5 + runCount * segment * channels + outStride);
-    float[] twin = arena.clone();
+    float[] scalar = arena.clone();
 
     for (var each : List.of(kernels, SCALAR)) {
       each.conv()
           .tile(shape, tiles, Ints.of(segments))
           .run(
-              Floats.of(each == kernels ? arena : twin),
+              Floats.of(each == kernels ? arena : scalar),
               1,
               3,
               0,
@@ -126,7 +126,9 @@ class KernelsTest {
     }
 
     assertArrayEquals(
-        twin, arena, () -> kernels.name() + " " + shape); // every bit, and nothing outside the tile
+        scalar,
+        arena,
+        () -> kernels.name() + " " + shape); // every bit, and nothing outside the tile
   }
 
   @ParameterizedTest
@@ -152,15 +154,15 @@ class KernelsTest {
     float[] gradient = random(random, 5 + (int) shape.weightSpan(rows));
     float[] operands = new float[gradient.length + channels]; // with a bias of zero
     System.arraycopy(gradient, 0, operands, 0, gradient.length);
-    float[] twin = arena.clone();
-    int[] places = random.ints(rows + 1, 0, 500).toArray();
+    float[] scalar = arena.clone();
+    int[] offsets = random.ints(rows + 1, 0, 500).toArray();
     var from = Ints.of(0, 3, 1);
     var to = Ints.of(2 * inputs * channels, 0, inputs * channels);
     for (var each : List.of(kernels, SCALAR)) {
       each.conv()
-          .tile(shape, new ConvTile.Tiles(from, to, to), Ints.of(places))
+          .tile(shape, new ConvTile.Tiles(from, to, to), Ints.of(offsets))
           .run(
-              Floats.of(each == kernels ? arena : twin),
+              Floats.of(each == kernels ? arena : scalar),
               0,
               3,
               sums,
@@ -170,7 +172,7 @@ class KernelsTest {
               5,
               new ConvTile.Reduction(1, 1 + rows, gradient.length));
     }
-    assertArrayEquals(twin, arena, () -> kernels.name() + " " + shape);
+    assertArrayEquals(scalar, arena, () -> kernels.name() + " " + shape);
   }
 
   @ParameterizedTest
@@ -188,7 +190,7 @@ class KernelsTest {
     Plane others = Plane.ofFloats(rows, columns, block, (columns + random.nextInt(3)) * block);
     int plane = 9 * 11 * 64;
     float[] arena = random(random, 4 * plane + 2048);
-    float[] twin = arena.clone();
+    float[] scalar = arena.clone();
     int x = random.nextInt(7);
     int second = plane + random.nextInt(7);
     int third = 2 * plane + random.nextInt(7);
@@ -199,7 +201,7 @@ class KernelsTest {
     boolean residual = random.nextBoolean();
     boolean inPlace = random.nextBoolean();
     for (var each : List.of(kernels, SCALAR)) {
-      Floats memory = Floats.of(each == kernels ? arena : twin);
+      Floats memory = Floats.of(each == kernels ? arena : scalar);
       NormKernels norm = each.norm();
       norm.moments(xs).run(memory, x, coefficients, sums);
       norm.normalize(xs, residual ? others : null, others)
@@ -209,7 +211,7 @@ class KernelsTest {
       int out = inPlace ? second : 3 * plane;
       norm.gradient(masked, others, xs, others).run(memory, second, x, coefficients, out);
     }
-    assertArrayEquals(twin, arena, () -> "%s %s %s".formatted(kernels.name(), xs, mask));
+    assertArrayEquals(scalar, arena, () -> "%s %s %s".formatted(kernels.name(), xs, mask));
   }
 
   @Test
@@ -247,13 +249,13 @@ class KernelsTest {
     Plane in = Plane.ofFloats(size, count * stride + size, block, row);
     Plane out = Plane.ofFloats(1, count, block, count * block);
     SCALAR.pool().max(windows, in, out).run(Floats.of(arena), 0, maxima);
-    float[] twin = arena.clone();
+    float[] scalar = arena.clone();
     for (var each : List.of(kernels, SCALAR)) {
       each.pool()
           .maxGradient(windows, in, out, in)
-          .run(Floats.of(each == kernels ? arena : twin), 0, maxima, gradient, to);
+          .run(Floats.of(each == kernels ? arena : scalar), 0, maxima, gradient, to);
     }
-    assertArrayEquals(twin, arena, kernels.name());
+    assertArrayEquals(scalar, arena, kernels.name());
   }
 
   static IntStream narrowSeeds() {
@@ -300,13 +302,13 @@ class KernelsTest {
             new ConvTile.Input(in, pixelStride, segment),
             new ConvTile.Output(out, outStride, residual, relu));
     int runCount = random.nextInt(4);
-    int room = 4 * pixels * 320;
+    int outputWords = 4 * pixels * 320;
     int inputs = 2000 + pixels * pixelStride + segment;
-    float[] arena = new float[inputs + 2 * room];
+    float[] arena = new float[inputs + 2 * outputWords];
     System.arraycopy(words(random, in, inputs), 0, arena, 0, inputs);
-    float[] added = words(random, residual == null ? Format.FP32 : residual, room);
-    System.arraycopy(added, 0, arena, inputs, room);
-    float[] twin = arena.clone();
+    float[] added = words(random, residual == null ? Format.FP32 : residual, outputWords);
+    System.arraycopy(added, 0, arena, inputs, outputWords);
+    float[] scalar = arena.clone();
     int count = runCount * segment * channels;
     float[] weights = new float[count + 3 * channels];
     Format weightFormat = in.isInteger() ? Format.S8 : in;
@@ -318,17 +320,19 @@ class KernelsTest {
     int[] segments = random.ints(runCount, 0, 1900).toArray();
     var tiles =
         new ConvTile.Tiles(
-            Ints.of(7, random.nextInt(100)), Ints.of(1, room / 2), Ints.of(2, room / 3));
+            Ints.of(7, random.nextInt(100)),
+            Ints.of(1, outputWords / 2),
+            Ints.of(2, outputWords / 3));
 
     for (var each : List.of(kernels, SCALAR)) {
       each.conv()
           .tile(shape, tiles, Ints.of(segments))
           .run(
-              Floats.of(each == kernels ? arena : twin),
+              Floats.of(each == kernels ? arena : scalar),
               0,
               2,
               0,
-              inputs + room,
+              inputs + outputWords,
               inputs,
               Floats.of(weights),
               0,
@@ -338,9 +342,10 @@ class KernelsTest {
     for (int i = 0; i < arena.length; i++) {
       int index = i;
       assertEquals(
-          Float.floatToRawIntBits(twin[i]),
+          Float.floatToRawIntBits(scalar[i]),
           Float.floatToRawIntBits(arena[i]),
-          () -> "%s, %s, at %d of %d".formatted(kernels.name(), shape, index, inputs + room));
+          () ->
+              "%s, %s, at %d of %d".formatted(kernels.name(), shape, index, inputs + outputWords));
     }
   }
 
@@ -396,11 +401,11 @@ class KernelsTest {
       int scratch = 20000;
       float[] arena = random(random, 90000);
       float[] weights = random(random, block + 3);
-      float[] twin = arena.clone();
+      float[] scalar = arena.clone();
       int products = scratch + t * t * block;
       int m = form.outputs();
       Ints at = Ints.of(0, m * block);
-      var places =
+      var offsets =
           new WinogradKernels.TileOffsets(
               at, at, Ints.of(1 + random.nextInt(m), m), Ints.of(m, 1 + random.nextInt(m)));
       Plane plane = Plane.ofFloats(t, 2 * t, block, rowStride);
@@ -410,13 +415,13 @@ class KernelsTest {
       int residual = 60000;
       int to = 70000;
       for (var each : List.of(kernels, SCALAR)) {
-        Floats a = Floats.of(each == kernels ? arena : twin);
+        Floats a = Floats.of(each == kernels ? arena : scalar);
         WinogradKernels winograd = each.winograd();
         winograd.input(form, plane, at, step).run(a, 0, 2, 7, products, scratch);
         int after = products + form.products() * step;
         winograd.gradient(form, plane, at, step).run(a, 0, 2, 9, after, scratch);
         winograd
-            .output(form, block, step, places, epilogue)
+            .output(form, block, step, offsets, epilogue)
             .run(a, 0, 2, products, 3, to, residual, scratch);
       }
       // The scratch memory is not compared.
@@ -424,9 +429,9 @@ class KernelsTest {
         if (i < scratch || i >= products) {
           int index = i;
           assertEquals(
-              twin[i],
+              scalar[i],
               arena[i],
-              TRANSFORM_TOLERANCE * Math.max(1, Math.abs(twin[i])),
+              TRANSFORM_TOLERANCE * Math.max(1, Math.abs(scalar[i])),
               () -> "%s, %s, block %d, at %d".formatted(kernels.name(), form, block, index));
         }
       }
@@ -488,7 +493,7 @@ class KernelsTest {
       // More than one call, and a stride that is not a multiple of the vector length.
       int[] from = random.ints(700, 0, 900).toArray();
       float[] to = new float[700 * 64 + 9];
-      float[] twin = to.clone();
+      float[] scalar = to.clone();
       for (var each : List.of(kernels, SCALAR)) {
         each.conv()
             .gather(Ints.of(from), 1091, 64)
@@ -497,10 +502,10 @@ class KernelsTest {
                 5,
                 Floats.of(scales),
                 3,
-                Floats.of(each == kernels ? to : twin),
+                Floats.of(each == kernels ? to : scalar),
                 4);
       }
-      assertArrayEquals(twin, to, kernels.name());
+      assertArrayEquals(scalar, to, kernels.name());
     }
   }
 
@@ -535,17 +540,19 @@ class KernelsTest {
         if (format == Format.BF16) {
           format.put(arena, 5, 77, Float.NaN);
         }
-        float[] twin = arena.clone();
+        float[] scalar = arena.clone();
         for (int block : new int[] {4, 8, 16, 32}) {
           for (var each : List.of(kernels, SCALAR)) {
-            Floats a = Floats.of(each == kernels ? arena : twin);
+            Floats a = Floats.of(each == kernels ? arena : scalar);
             var in = new Plane(format, 3, 7, block, 20 * block);
             each.pool().max(new PoolKernels.Windows(3, 2), in, in).run(a, 5, 6000);
           }
         }
         for (int i = 0; i < arena.length; i++) {
           assertEquals(
-              Float.floatToRawIntBits(twin[i]), Float.floatToRawIntBits(arena[i]), kernels.name());
+              Float.floatToRawIntBits(scalar[i]),
+              Float.floatToRawIntBits(arena[i]),
+              kernels.name());
         }
       }
     }
@@ -560,14 +567,14 @@ class KernelsTest {
     for (int block : new int[] {16, 64}) {
       float[] arena = random(random, 60000);
       arena[9 * block + 1] = Float.NaN;
-      float[] twin = arena.clone();
+      float[] scalar = arena.clone();
       for (var each : List.of(kernels, SCALAR)) {
-        Floats a = Floats.of(each == kernels ? arena : twin);
+        Floats a = Floats.of(each == kernels ? arena : scalar);
         Plane in = Plane.ofFloats(6, 7, block, 20 * block);
         each.pool().max(new PoolKernels.Windows(3, 2), in, in).run(a, 5, 30000);
         each.pool().average(in).run(a, 5, 50000);
       }
-      assertArrayEquals(twin, arena, 1e-6f); // a sum of 42 in the same order, then one product
+      assertArrayEquals(scalar, arena, 1e-6f); // a sum of 42 in the same order, then one product
     }
   }
 }

@@ -125,10 +125,10 @@ class MachineCodeTest {
         }
         for (Precision precision : Precision.values()) {
           try (var session = network.compile(options.withPrecision(precision));
-              var twin =
+              var scalar =
                   network.compile(
                       options.withPrecision(precision).withKernels(new ScalarKernels()))) {
-            float[] expected = twin.run(x).data();
+            float[] expected = scalar.run(x).data();
             float[] actual = session.run(x).data();
             float largest = 0;
             for (float value : expected) {

@@ -31,14 +31,14 @@ class PoolReferenceTest extends KernelReference {
           kernels.pool().max(windows, in, out).run(Floats.of(arena), 3, to);
           for (int x = 0; x < count; x++) {
             for (int c = 0; c < block * format.perWord(); c++) {
-              float most = Float.NEGATIVE_INFINITY;
+              float largest = Float.NEGATIVE_INFINITY;
               for (int i = 0; i < windows.size() * windows.size(); i++) {
                 int row = i / windows.size() * in.rowStride();
                 int column = (x * windows.stride() + i % windows.size()) * block;
-                most = Math.max(most, format.get(before, 3 + row + column, c));
+                largest = Math.max(largest, format.get(before, 3 + row + column, c));
               }
               double actual = format.get(arena, to + x * block, c);
-              Truth.check(Truth.exactly(most), actual, kernels.name() + " " + windows, x);
+              Truth.check(Truth.exactly(largest), actual, kernels.name() + " " + windows, x);
               format.put(before, to + x * block, c, (float) actual);
             }
           }

@@ -134,12 +134,12 @@ class WinogradReferenceTest extends KernelReference {
       }
     }
     var epilogue = new WinogradKernels.Epilogue(Floats.of(biases), out, residual, relu);
-    var places =
+    var offsets =
         new WinogradKernels.TileOffsets(outputs, residuals, Ints.of(rows), Ints.of(columns));
     float[] before = arena.clone();
     kernels
         .winograd()
-        .output(form, block, step, places, epilogue)
+        .output(form, block, step, offsets, epilogue)
         .run(memory, 1, 3, products, 3, to, added, scratch);
     var truth = new Truth(before);
     double[][] weights = square(window, 0, Plane.ofFloats(3, 3, 1, 3), 3);

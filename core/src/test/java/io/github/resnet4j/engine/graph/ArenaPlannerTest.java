@@ -12,29 +12,29 @@ class ArenaPlannerTest {
   private static final int ALIGNED = 16;
 
   /** A buffer with the values of its request. */
-  private record Asked(ArenaPlanner.Buffer buffer, int words, int first, int last) {}
+  private record Request(ArenaPlanner.Buffer buffer, int words, int first, int last) {}
 
   @Test
   void buffersInUseTogetherDoNotOverlap() {
     var random = new Random(1);
     for (int round = 0; round < 200; round++) {
       var planner = new ArenaPlanner();
-      var all = new ArrayList<Asked>();
+      var all = new ArrayList<Request>();
       long words = 0;
       for (int i = 0; i < 40; i++) {
         int size = 1 + random.nextInt(500);
         int first = random.nextInt(30);
         int last = first + random.nextInt(6);
-        all.add(new Asked(planner.buffer(size).use(last).use(first), size, first, last));
+        all.add(new Request(planner.buffer(size).use(last).use(first), size, first, last));
         words += size + ALIGNED;
       }
       ArenaPlanner.Arena arena = planner.place();
       assertTrue(arena.size() <= ArenaPlanner.ALIGNMENT + words);
-      for (Asked a : all) {
+      for (Request a : all) {
         int at = arena.offset(a.buffer);
         assertTrue(at >= ArenaPlanner.ALIGNMENT && at + a.words <= arena.size());
         assertEquals(ArenaPlanner.ALIGNMENT % ALIGNED, at % ALIGNED);
-        for (Asked b : all) {
+        for (Request b : all) {
           if (a != b && a.first <= b.last && b.first <= a.last) {
             int other = arena.offset(b.buffer);
             assertTrue(at + a.words <= other || other + b.words <= at, a + " and " + b);

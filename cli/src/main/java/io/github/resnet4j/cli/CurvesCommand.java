@@ -42,9 +42,9 @@ final class CurvesCommand implements Callable<Integer> {
 
   @Option(
       names = "--metric",
-      paramLabel = "WHAT",
+      paramLabel = "METRIC",
       description = "error (top-1 error) or loss; default ${DEFAULT-VALUE}.")
-  private What what = What.ERROR;
+  private Metric metric = Metric.ERROR;
 
   @Option(
       names = "--title",
@@ -52,7 +52,7 @@ final class CurvesCommand implements Callable<Integer> {
       description = "Title; default: what the chart shows.")
   private @Nullable String title;
 
-  enum What {
+  enum Metric {
     ERROR,
     LOSS
   }
@@ -66,7 +66,7 @@ final class CurvesCommand implements Callable<Integer> {
       String name = equals > 0 ? run.substring(0, equals) : String.valueOf(folder.getFileName());
       List<Epoch> epochs = epochs(folder.resolve("metrics.csv"));
       List<Double> numbers = epochs.stream().map(epoch -> (double) epoch.number()).toList();
-      boolean error = what == What.ERROR;
+      boolean error = metric == Metric.ERROR;
       lines.add(
           new Line(
               name + ", training",
@@ -85,8 +85,8 @@ final class CurvesCommand implements Callable<Integer> {
               false));
     }
     Path folder = output.toAbsolutePath().resolveSibling("");
-    String y = what == What.ERROR ? "top-1 error, %" : "cross-entropy";
-    String above = title != null ? title : what == What.ERROR ? "Top-1 error" : "Loss";
+    String y = metric == Metric.ERROR ? "top-1 error, %" : "cross-entropy";
+    String above = title != null ? title : metric == Metric.ERROR ? "Top-1 error" : "Loss";
     new LineChart(above, "epoch", y, lines).write(folder, String.valueOf(output.getFileName()));
     Main.wrote(Path.of(output + ".png"));
     Main.wrote(Path.of(output + ".svg"));

@@ -16,7 +16,7 @@ final class DecodingOptions {
       names = "--max-pixels",
       paramLabel = "N",
       description =
-          "Maximum number of pixels of an image; larger ones are refused; default"
+          "Maximum number of pixels of an image; larger ones are rejected; default"
               + " ${DEFAULT-VALUE}.")
   @Range(min = 1)
   private long maxPixels = ImageDecoder.DEFAULT_MAX_PIXELS;

@@ -28,7 +28,7 @@ import picocli.CommandLine.Parameters;
     name = "explain",
     mixinStandardHelpOptions = true,
     description = {
-      "Explains a prediction: draws a heat map of what was decisive over the image.",
+      "Explains a prediction with a heat map over the image.",
       "",
       "Writes an image with the network's input, the heat map over it, and the top classes."
           + " gradcam and gradcam++ use the gradients at --layer, eigencam the first principal"

@@ -18,10 +18,10 @@ import picocli.CommandLine.Parameters;
       "Converts a residual network from ONNX to a checkpoint.",
       "",
       "The network is recognised by the structure of the graph, whichever program exported it,"
-          + " with batch norm folded or not. Any other graph is refused, and the error names the"
-          + " operation.",
+          + " with batch norm folded or not. Any other graph is rejected, and the error names"
+          + " the operation.",
       "",
-      "If the graph normalizes its input, (x - mean) / std, this becomes part of the"
+      "If the graph normalises its input, (x - mean) / std, this becomes part of the"
           + " preprocessing; --preprocessing then describes the graph's own input.",
     },
     footerHeading = "%nExamples:%n",
@@ -37,7 +37,7 @@ final class ImportCommand implements Callable<Integer> {
       names = "--drop-softmax",
       description =
           "Remove a Softmax, LogSoftmax or Sigmoid after the last layer, so that the network"
-              + " returns logits. Without this option such a file is refused.")
+              + " returns logits. Without this option such a file is rejected.")
   private boolean dropSoftmax;
 
   @Parameters(index = "0", paramLabel = "IN", description = "ONNX file, .onnx.")

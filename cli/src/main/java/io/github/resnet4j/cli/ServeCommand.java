@@ -177,7 +177,7 @@ final class ServeCommand implements Callable<Integer> {
       split = ",",
       description =
           "Names of this server, besides localhost, that are accepted in the Host header; * for"
-              + " any. At a loopback address all others are refused.")
+              + " any. At a loopback address all others are rejected.")
   private List<String> allowedHosts = List.of();
 
   @Option(
@@ -186,7 +186,7 @@ final class ServeCommand implements Callable<Integer> {
       split = ",",
       description =
           "Origins (https://example.org) whose web pages may call this server (CORS); * for any."
-              + " All others are refused.")
+              + " All others are rejected.")
   private List<String> allowedOrigins = List.of();
 
   @Option(

@@ -65,7 +65,10 @@ final class SimilarCommand implements Callable<Integer> {
   @Range(min = 1, max = 10_000)
   private int top = 10;
 
-  @Option(names = "--index", paramLabel = "DIR", description = "Folder to search.")
+  @Option(
+      names = "--index",
+      paramLabel = "DIR",
+      description = "Folder of the index; default: one in the user's cache for each DIR and model.")
   @Output(folder = true)
   private @Nullable Path index;
 
@@ -81,7 +84,7 @@ final class SimilarCommand implements Callable<Integer> {
   @Parameters(index = "0", paramLabel = "QUERY", description = "Query image.")
   private Path query = Path.of("");
 
-  @Parameters(index = "1", paramLabel = "DIR", description = "The folder to search.")
+  @Parameters(index = "1", paramLabel = "DIR", description = "Folder to search.")
   private Path folder = Path.of("");
 
   @Override

@@ -68,9 +68,9 @@ final class TrainingOptions {
       names = "--recipe",
       paramLabel = "NAME",
       description =
-          "finetune, paper, cifar, torchvision-v1, torchvision-v2 or small-images; the options"
-              + " below override it. Default: finetune with --weights; else torchvision-v1, or"
-              + " small-images for a network for small images.")
+          "finetune, paper, cifar, torchvision-v1, torchvision-v2 or small-images; other options"
+              + " override its settings. Default: finetune with --weights; else torchvision-v1,"
+              + " or small-images for a network for small images.")
   private @Nullable String recipe;
 
   @Option(
@@ -145,8 +145,8 @@ final class TrainingOptions {
       names = "--grad-accum-steps",
       paramLabel = "N",
       description =
-          "Gradient accumulation steps: each batch is computed in N micro-batches, with as much"
-              + " less memory; batch norm takes its statistics from each micro-batch. Default: as"
+          "Gradient accumulation steps: each batch is computed in N micro-batches, which need"
+              + " less memory; batch norm computes its statistics per micro-batch. Default: as"
               + " few as the memory allows.")
   @Range(min = 1)
   private @Nullable Integer accumulate;
@@ -242,8 +242,7 @@ final class TrainingOptions {
       names = "--freeze",
       paramLabel = "LAYER",
       split = ",",
-      description =
-          "Layers to freeze: stem, layer1 to layer4, or the beginning of a parameter's name.")
+      description = "Layers to freeze: stem, layer1 to layer4, or a prefix of parameter names.")
   private List<String> frozen = List.of();
 
   @Option(

@@ -99,8 +99,10 @@ class ArgumentsTest {
         "classify --tpo 3 x.png | Unknown option: '--tpo' (did you mean --top?) | classify",
         "classify --batch 8 x.png | Unknown option: '--batch' (did you mean --batch-size?) |"
             + " classify",
-        "train -d x -o y --warmup 5 | Unknown option: '--warmup' (did you mean --lr-warmup-epochs?) | train",
-        "train -d x -o y --jitter 0.3 | Unknown option: '--jitter' (did you mean --color-jitter?) | train",
+        "train -d x -o y --warmup 5 | Unknown option: '--warmup' (did you mean --lr-warmup-epochs?)"
+            + " | train",
+        "train -d x -o y --jitter 0.3 | Unknown option: '--jitter' (did you mean --color-jitter?) |"
+            + " train",
         "classify --label=x x.png | Unknown option: '--label' (did you mean --labels?) | classify",
         "clasify x.png | Unknown command: 'clasify' (did you mean classify?) |",
         "help trian | Unknown command: 'trian' (did you mean train?) |",

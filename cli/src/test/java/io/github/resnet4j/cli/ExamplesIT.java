@@ -55,7 +55,7 @@ class ExamplesIT {
     lines.add("export\tfrom-pytorch.onnx\t-w\tmy.pth");
     lines.add(
         "export\twith-softmax.onnx\t-w\tmy.pth"); // --drop-softmax also accepts a file without
-                                                  // softmax
+    // softmax
     for (String name : names) {
       for (Example example : Example.of(commands, name)) {
         if (!example.needsDownload()

@@ -64,7 +64,12 @@ class HelpTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"classify,default auto.", "bench,default 1.", "serve,default 30.", "export,default fp32."})
+  @CsvSource({
+    "classify,default auto.",
+    "bench,default 1.",
+    "serve,default 30.",
+    "export,default fp32."
+  })
   void helpShowsDefaultsAsTyped(String name, String expected) {
     assertTrue(help(name, 1000).contains(expected), help(name, 1000));
   }

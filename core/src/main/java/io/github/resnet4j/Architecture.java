@@ -11,6 +11,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.function.UnaryOperator;
 
@@ -26,6 +27,19 @@ public final class Architecture {
   /** All networks by name, in the order of the papers; the map cannot be changed. */
   public static SequencedMap<String, ResNetSpec> catalogue() {
     return CATALOGUE;
+  }
+
+  /** The name of a network, whatever its head and the channels of its images. */
+  public static Optional<String> nameOf(ResNetSpec spec) {
+    return CATALOGUE.entrySet().stream()
+        .filter(entry ->
+            entry.getValue().toBuilder()
+                .head(spec.head())
+                .inChannels(spec.inChannels())
+                .build()
+                .equals(spec))
+        .map(Map.Entry::getKey)
+        .findFirst();
   }
 
   private static SequencedMap<String, ResNetSpec> build() {

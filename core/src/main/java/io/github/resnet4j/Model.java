@@ -2,36 +2,26 @@ package io.github.resnet4j;
 
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
-import io.github.resnet4j.engine.Session;
-import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Interpolation;
-import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.IntStream;
 
 /**
- * From images to labels: a network, the preprocessing that belongs to its weights, and the names of
- * its classes.
+ * A network with what belongs to its weights: how images are prepared, and the names of the
+ * classes. {@link Classifier} runs it.
  *
- * <pre>{@code
- * var classifier = Model.embedded();
- * try (var session = classifier.network().compile(CompileOptions.defaults())) {
- *   for (var prediction : classifier.classify(Path.of("samples/digit-6.png"), 3, session)) {
- *     System.out.println(prediction);
- *   }
- * }
- * }</pre>
- *
- * @param labels one name a class, in the order of the logits; none for a network without its head,
- *     which gives embeddings and cannot classify
+ * @param labels one name for each class, in the order of the logits; none for a network without its
+ *     head, which gives embeddings and cannot classify
  */
 public record Model(ResNet network, Preprocessing preprocessing, List<String> labels) {
   private static final String EMBEDDED = "digits.pth";
@@ -57,14 +47,16 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
   /**
    * The model that comes with resnet4j: handwritten digits, 0 to 9. Needs no network and no file.
    */
-  public static Model embedded() throws IOException {
+  public static Model embedded() {
     try (InputStream resource = Model.class.getResourceAsStream(EMBEDDED)) {
       if (resource == null) {
-        throw new IOException("the embedded model is not in the jar: " + EMBEDDED);
+        throw new IllegalStateException("the embedded model is not in the jar: " + EMBEDDED);
       }
       try (var checkpoint = Checkpoint.of(Path.of(EMBEDDED), resource.readAllBytes())) {
         return of(checkpoint, false);
       }
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
     }
   }
 
@@ -83,22 +75,51 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
   }
 
   /**
-   * A checkpoint that carries its own architecture, preprocessing and labels, as those that
-   * resnet4j writes do.
+   * A model by name. Published weights are downloaded once, into PyTorch's cache.
    *
-   * @throws CheckpointException if it is damaged, or does not carry them
+   * @param name a network of {@link Architecture}, such as {@code resnet50}, for its default
+   *     published weights; {@code hf:owner/name}; or a file, see {@link #load(Path)}
+   * @throws IllegalArgumentException if torchvision publishes no weights for the network
+   * @throws IOException if the weights cannot be had, or are for no network of the family; says why
+   */
+  public static Model load(String name) throws IOException {
+    return loaded(Weights.find(name));
+  }
+
+  /**
+   * A model from a checkpoint: {@code .pth}, {@code .pt}, {@code .bin} or {@code .safetensors}. A
+   * published file is recognised by its name and hash, one that {@link #save} wrote by its notes,
+   * any other by the names and shapes of its tensors. What the file does not say is assumed: {@link
+   * #usualPreprocessing}, and numbers for labels.
+   *
+   * @throws CheckpointException if it is damaged, or for no network of the family; says why
    */
   public static Model load(Path file) throws IOException {
-    try (var checkpoint = Checkpoint.open(file)) {
-      return of(checkpoint, false);
+    return loaded(Weights.ofFile(Optional.empty(), file, System.getenv()));
+  }
+
+  /**
+   * The same for a file whose network is known, where names and shapes leave a choice.
+   *
+   * @param network a name of {@link Architecture}; classes and head are those of the file
+   * @throws IllegalArgumentException if there is no network of that name
+   */
+  public static Model load(Path file, String network) throws IOException {
+    return loaded(Weights.ofFile(Optional.of(network), file, System.getenv()));
+  }
+
+  private static Model loaded(Weights found) throws IOException {
+    try (var checkpoint = Checkpoint.open(found.file())) {
+      return of(found, ResNet.load(found.requireSpec(), checkpoint));
     }
   }
 
   /**
-   * The same as {@link #load} for a checkpoint in memory, whose weights are read where it lies when
+   * A model from a checkpoint of {@link #save} in memory, whose weights are read where it lies when
    * they are asked for; the array must stay as it is.
    *
    * @param name what errors call it
+   * @throws CheckpointException if it is damaged, or was not written by {@link #save}
    */
   @SuppressWarnings("MustBeClosedChecker") // memory needs no closing
   public static Model read(String name, byte[] bytes) throws IOException {
@@ -190,29 +211,6 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
   }
 
   /**
-   * The most likely classes of one image, best first.
-   *
-   * @param top how many; at most all classes are returned
-   * @param session the network, compiled
-   * @throws io.github.resnet4j.image.ImageException if the image cannot be read
-   */
-  public List<Prediction> classify(Path image, int top, Session session) throws IOException {
-    return classify(List.of(ImageDecoder.DEFAULT.decode(image)), top, session).getFirst();
-  }
-
-  /** The most likely classes of each image, best first; all run as one batch. */
-  public List<List<Prediction>> classify(List<Pixels> images, int top, Session session) {
-    if (images.isEmpty()) {
-      return List.of();
-    }
-    Tensor batch = preprocessing.batch(images.size());
-    IntStream.range(0, images.size())
-        .parallel()
-        .forEach(i -> preprocessing.apply(images.get(i), batch, i));
-    return top(session.run(batch), top);
-  }
-
-  /**
    * The best classes of each row of logits.
    *
    * @param logits {@code [N, classes]}
@@ -269,5 +267,16 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
   /** The same network under other names for its classes. */
   public Model withLabels(List<String> other) {
     return new Model(network, preprocessing, other);
+  }
+
+  /** {@code Model[resnet50, 1000 classes, resize 256, crop 224×224]}. */
+  @Override
+  public String toString() {
+    return "Model[%s, resize %d, crop %d×%d]"
+        .formatted(
+            network.describe(),
+            preprocessing.resize(),
+            preprocessing.cropHeight(),
+            preprocessing.cropWidth());
   }
 }

@@ -46,7 +46,7 @@ public record PublishedWeights(
   /** The names that {@link #labels} knows. */
   public static final List<String> LABELS = List.of("imagenet", "imagenet-22k");
 
-  private static final String DEFAULT = "DEFAULT";
+  static final String DEFAULT = "DEFAULT";
 
   /** The catalogue gives sizes in units of 2^20 bytes with three decimals. */
   private static final double MEGABYTES_ROUNDING = 0.0006;

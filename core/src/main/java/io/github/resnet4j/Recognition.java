@@ -75,7 +75,7 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
             .collect(Collectors.toMap(Map.Entry::getKey, entry -> entry.getValue().shape()));
     Optional<ResNetSpec> noted = ModelNotes.of(checkpoint).spec();
     if (noted.isPresent() && fits(noted.get(), shapes)) {
-      return new Recognition(noted.get(), name(noted.get()), List.of());
+      return new Recognition(noted.get(), Architecture.nameOf(noted.get()), List.of());
     }
     ResNetSpec spec;
     try {
@@ -98,19 +98,7 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     if (spec.norm() instanceof Norm.GroupNorm(int groups)) {
       assumed.add("%d groups in each group norm".formatted(groups));
     }
-    return new Recognition(spec, name(spec), List.copyOf(assumed));
-  }
-
-  private static Optional<String> name(ResNetSpec spec) {
-    return Architecture.catalogue().entrySet().stream()
-        .filter(entry ->
-            entry.getValue().toBuilder()
-                .head(spec.head())
-                .inChannels(spec.inChannels())
-                .build()
-                .equals(spec))
-        .map(Map.Entry::getKey)
-        .findFirst();
+    return new Recognition(spec, Architecture.nameOf(spec), List.copyOf(assumed));
   }
 
   private static ResNetSpec specification(Map<String, List<Long>> shapes)

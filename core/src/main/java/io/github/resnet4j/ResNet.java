@@ -7,8 +7,9 @@ import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.engine.Quantization;
-import io.github.resnet4j.engine.ReferenceForward;
 import io.github.resnet4j.engine.Session;
+import io.github.resnet4j.engine.reference.ReferenceForward;
+import io.github.resnet4j.explain.Explainer;
 import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.nn.Initialization;
 import io.github.resnet4j.nn.Layer;
@@ -341,13 +342,13 @@ public final class ResNet {
   }
 
   /**
-   * The same as {@link #compile} for those who want embeddings, with or without a head: the first
-   * output of {@link Session#runAll} is {@code [N, featureChannels]}, the last stage's mean over
-   * all pixels. If the network has a head, the logits follow; else it is the only output.
+   * Compiles the network for embeddings, with or without a head: the first output of {@link
+   * Session#runAll} is {@code [N, featureChannels]}, the last stage's mean over all pixels. If the
+   * network has a head, the logits follow; else it is the only output.
    *
    * @param options whose taps are not used
    */
-  public Session compileWithEmbedding(CompileOptions options) {
+  Session compileWithEmbedding(CompileOptions options) {
     if (spec.includeTop()) {
       return compile(options.withTaps(ResNetSpec.AVERAGE_POOL.name()));
     }
@@ -358,38 +359,60 @@ public final class ResNet {
   }
 
   /**
+   * Explains predictions by heat maps.
+   *
+   * @throws IllegalArgumentException if the network has no head
+   */
+  public Explainer explainer() {
+    return new Explainer(layers, state, spec.inChannels(), quantization);
+  }
+
+  /**
    * Runs the network as {@code model.eval()} does, layer by layer as the paper has it: the
    * reference that {@link #compile} is checked against, and faster than compiling for an image or
    * two.
    *
    * @param x {@code [N, inChannels, H, W]}, prepared as the weights ask
+   * @param threads that compute, at least 1
    * @return logits {@code [N, numClasses]}, or without a head the last stage's feature map {@code
    *     [N, featureChannels, H/32, W/32]}
    * @throws IllegalArgumentException if the input has another shape
    */
-  public Tensor forward(Tensor x, Team team) {
-    return run(layers, x, team);
+  public Tensor forward(Tensor x, int threads) {
+    return run(layers, x, threads);
+  }
+
+  /** The same on all cores. */
+  public Tensor forward(Tensor x) {
+    return forward(x, Runtime.getRuntime().availableProcessors());
   }
 
   /**
    * The last stage's feature map, with or without a head: {@code [N, featureChannels, H/32, W/32]}
    * for a network on ImageNet's terms.
    */
-  public Tensor features(Tensor x, Team team) {
+  public Tensor features(Tensor x, int threads) {
     var body =
         layers.layers().stream()
             .filter(layer -> !(layer instanceof Layer.GlobalAveragePool))
             .filter(layer -> !(layer instanceof Layer.Linear))
             .toList();
-    return run(new Sequential("", body), x, team);
+    return run(new Sequential("", body), x, threads);
   }
 
-  private Tensor run(Layer network, Tensor x, Team team) {
+  /** The same on all cores. */
+  public Tensor features(Tensor x) {
+    return features(x, Runtime.getRuntime().availableProcessors());
+  }
+
+  private Tensor run(Layer network, Tensor x, int threads) {
     if (x.rank() != 4 || x.dim(0) < 1 || x.dim(1) != spec.inChannels()) {
       throw new IllegalArgumentException(
           "the input must be [N, %d, H, W], was %s".formatted(spec.inChannels(), x));
     }
-    return new ReferenceForward(network, state, team).run(x);
+    try (var team = new Team(threads)) {
+      return new ReferenceForward(network, state, team).run(x);
+    }
   }
 
   /**
@@ -421,5 +444,18 @@ public final class ResNet {
               : StoredTensor.of(tensor));
     }
     CheckpointWriter.write(file, tensors, metadata);
+  }
+
+  /** {@code ResNet[resnet50, 1000 classes]}. */
+  @Override
+  public String toString() {
+    return "ResNet[" + describe() + "]";
+  }
+
+  /** {@code resnet50, 1000 classes}. */
+  String describe() {
+    return Architecture.nameOf(spec).orElseGet(() -> spec.block() + " " + spec.blocks())
+        + (spec.includeTop() ? ", %d classes".formatted(spec.numClasses()) : ", no head")
+        + (quantization.isPresent() ? ", int8" : "");
   }
 }

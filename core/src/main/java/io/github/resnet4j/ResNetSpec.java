@@ -289,6 +289,11 @@ public record ResNetSpec(
     return (channels << (blocks.size() - 1)) * block.expansion;
   }
 
+  /** The name of the last stage's layer, {@code layer4} for a network on ImageNet's terms. */
+  public String lastStage() {
+    return "layer" + blocks.size();
+  }
+
   /** How much smaller the feature map is than the image, along each axis. */
   public int outputStride() {
     int strided = Collections.frequency(dilated, false);

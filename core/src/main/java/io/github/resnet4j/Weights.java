@@ -42,6 +42,32 @@ public record Weights(
   private static final long MAX_CONFIG_BYTES = 4 << 20;
 
   /**
+   * Finds weights by one name, downloading them into PyTorch's cache if need be.
+   *
+   * @param name a network of {@link Architecture}, such as {@code resnet50}, for its default
+   *     published weights; {@code hf:owner/name}; or a file
+   * @throws IllegalArgumentException if torchvision publishes no weights for the network
+   * @throws IOException if they cannot be had; says from where and what to do
+   */
+  public static Weights find(String name) throws IOException {
+    boolean isNetwork = Architecture.catalogue().containsKey(name);
+    if (!isNetwork
+        && !name.startsWith(HUGGING_FACE)
+        && !PublishedWeights.isName(name)
+        && !Files.exists(Path.of(name))) {
+      throw new CheckpointException(
+          Path.of(name),
+          "is neither a network, nor a file, nor hf:owner/name"
+              + Suggestion.of(name, Architecture.catalogue().keySet()));
+    }
+    return find(
+        isNetwork ? Optional.of(name) : Optional.empty(),
+        isNetwork ? PublishedWeights.DEFAULT : name,
+        System.getenv(),
+        new Download((_, _, _) -> {}));
+  }
+
+  /**
    * Finds weights, downloading them if need be.
    *
    * @param model a name of {@link Architecture}; empty if the weights are to say it
@@ -77,6 +103,18 @@ public record Weights(
     if (!Files.exists(file)) {
       throw new CheckpointException(file, unknown(name));
     }
+    return ofFile(model, file, environment);
+  }
+
+  /**
+   * Weights in a file: recognised by the name and the hash of a published file, by its notes, then
+   * by its structure.
+   *
+   * @param model a name of {@link Architecture}; empty if the weights are to say it
+   */
+  static Weights ofFile(Optional<String> model, Path file, Map<String, String> environment)
+      throws IOException {
+    Optional<ResNetSpec> named = model.map(Architecture::named);
     var published = PublishedWeights.ofFileName(String.valueOf(file.getFileName()));
     if (published.isPresent()
         && model.orElse(published.get().model()).equals(published.get().model())) {

@@ -9,7 +9,6 @@ import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.inspect.Difference;
 import io.github.resnet4j.inspect.TensorStatistics;
-import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
@@ -86,31 +85,29 @@ class DifferenceTest {
   @Test
   void activationsDifferFromTheChangedLayerOn() {
     Tensor x = TorchRandom.manualSeed(1).randn(1, 3, 32, 32);
-    try (var team = new Team(2)) {
-      ResNet a = network();
-      var all = Difference.ofActivations(a, changed(a, "layer2.1.conv1.weight"), x, team);
-      String first =
-          all.stream().filter(each -> !each.isNone()).map(Difference::name).findFirst().orElse("");
-      // In the order of the tree a block precedes its layers.
-      assertEquals("layer2", first);
-      List<String> leaves =
-          all.stream()
-              .filter(each -> !each.isNone() && each.name().matches(".*(conv|bn|relu|fc)\\d?"))
-              .map(Difference::name)
-              .toList();
-      assertEquals("layer2.1.conv1", leaves.getFirst());
-      assertEquals("fc", leaves.getLast());
+    ResNet a = network();
+    var all = Difference.ofActivations(a, changed(a, "layer2.1.conv1.weight"), x, 2);
+    String first =
+        all.stream().filter(each -> !each.isNone()).map(Difference::name).findFirst().orElse("");
+    // In the order of the tree a block precedes its layers.
+    assertEquals("layer2", first);
+    List<String> leaves =
+        all.stream()
+            .filter(each -> !each.isNone() && each.name().matches(".*(conv|bn|relu|fc)\\d?"))
+            .map(Difference::name)
+            .toList();
+    assertEquals("layer2.1.conv1", leaves.getFirst());
+    assertEquals("fc", leaves.getLast());
 
-      // Activations from another implementation: only the named ones.
-      Tensor logits = a.forward(x, team);
-      var expected = Map.of("fc", logits, "no layer", logits);
-      var compared = Difference.ofActivations(a, expected, x, team);
-      assertEquals(List.of("fc"), compared.stream().map(Difference::name).toList());
-      assertTrue(compared.getFirst().isNone());
-      assertThrows(
-          IllegalArgumentException.class,
-          () -> Difference.ofActivations(a, Map.of("no layer", logits), x, team));
-    }
+    // Activations from another implementation: only the named ones.
+    Tensor logits = a.forward(x);
+    var expected = Map.of("fc", logits, "no layer", logits);
+    var compared = Difference.ofActivations(a, expected, x, 2);
+    assertEquals(List.of("fc"), compared.stream().map(Difference::name).toList());
+    assertTrue(compared.getFirst().isNone());
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> Difference.ofActivations(a, Map.of("no layer", logits), x, 2));
   }
 
   /** 0, 1, … 99, two NaNs, and three more zeros. */

@@ -8,7 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.github.resnet4j.ResNetSpec.Block;
 import io.github.resnet4j.ResNetSpec.Shortcut;
 import io.github.resnet4j.ResNetSpec.StridePlacement;
-import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Parameter;
@@ -190,12 +189,9 @@ class FamilyTest {
   @Test
   void inputOfWrongShapeIsRejectedWithItsShape() {
     var network = ResNet.initialize(Architecture.named("resnet20"), TorchRandom.manualSeed(0));
-    try (var team = new Team(1)) {
-      var error =
-          assertThrows(
-              IllegalArgumentException.class,
-              () -> network.forward(Tensor.zeros(1, 1, 32, 32), team));
-      assertEquals("the input must be [N, 3, H, W], was [1, 1, 32, 32]", error.getMessage());
-    }
+    var error =
+        assertThrows(
+            IllegalArgumentException.class, () -> network.forward(Tensor.zeros(1, 1, 32, 32)));
+    assertEquals("the input must be [N, 3, H, W], was [1, 1, 32, 32]", error.getMessage());
   }
 }

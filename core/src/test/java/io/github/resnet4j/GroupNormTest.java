@@ -8,14 +8,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.CompileOptions.Algorithm;
+import io.github.resnet4j.engine.KernelChoice;
 import io.github.resnet4j.engine.ParameterArrays;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.engine.Quantization;
-import io.github.resnet4j.engine.ReferenceForward;
-import io.github.resnet4j.engine.ReferenceGradient;
 import io.github.resnet4j.engine.TrainingSession;
+import io.github.resnet4j.engine.reference.ReferenceForward;
+import io.github.resnet4j.engine.reference.ReferenceGradient;
 import io.github.resnet4j.image.Preprocessing;
-import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.GroupNorm;
@@ -82,7 +82,7 @@ class GroupNormTest {
     ResNet network = network(golden);
     Tensor x = input(golden);
     Tensor expected = EXPECTED.get(golden.getKey());
-    assertAgrees(golden.getKey() + ", reference", expected, network.forward(x, TEAM));
+    assertAgrees(golden.getKey() + ", reference", expected, network.forward(x));
     for (Algorithm algorithm : List.of(Algorithm.AUTO, Algorithm.DIRECT)) {
       var options = CompileOptions.defaults().withThreads(2).withAlgorithm(algorithm);
       try (var session = network.compile(options)) {
@@ -140,7 +140,7 @@ class GroupNormTest {
   }
 
   private static TrainingSession session(
-      ResNet network, Tensor x, Set<String> frozen, double depth, Kernels kernels) {
+      ResNet network, Tensor x, Set<String> frozen, double depth, KernelChoice kernels) {
     return new TrainingSession(
         network.layers(),
         network.state(),
@@ -164,7 +164,7 @@ class GroupNormTest {
     // times the distance.
     double noise = 4 * Golden.number(golden.getValue().get("noise"));
     Tensor x = input(golden);
-    for (Kernels kernels : List.of(Kernels.best(), Kernels.scalar())) {
+    for (KernelChoice kernels : List.of(KernelChoice.AUTO, KernelChoice.SCALAR)) {
       try (var session = session(network(golden), x, Set.of(), 0, kernels)) {
         double loss = session.accumulate(x.data(), targets(x.dim(0)), x.dim(0), 1);
         assertEquals(Golden.number(golden.getValue().get("loss")), loss, 1e-5);
@@ -200,8 +200,8 @@ class GroupNormTest {
     Set<String> frozen =
         Set.of(
             "conv1.weight", "bn1.weight", "bn1.bias", "layer1.0.bn2.weight", "layer1.0.bn2.bias");
-    try (var all = session(network, x, Set.of(), 0, Kernels.best());
-        var some = session(network, x, frozen, 0, Kernels.best())) {
+    try (var all = session(network, x, Set.of(), 0, KernelChoice.AUTO);
+        var some = session(network, x, frozen, 0, KernelChoice.AUTO)) {
       all.accumulate(x.data(), targets(4), 4, 1);
       some.accumulate(x.data(), targets(4), 4, 1);
       Map<String, Tensor> found = gradients(some);
@@ -220,7 +220,7 @@ class GroupNormTest {
     var refusal =
         assertThrows(
             IllegalArgumentException.class,
-            () -> session(network(golden), input(golden), Set.of(), 0.1, Kernels.best()));
+            () -> session(network(golden), input(golden), Set.of(), 0.1, KernelChoice.AUTO));
     assertEquals("bn1: group norm cannot be trained with stochastic depth", refusal.getMessage());
   }
 

@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.engine.CompileOptions;
-import io.github.resnet4j.explain.Explainer;
 import io.github.resnet4j.explain.Explainer.Method;
 import io.github.resnet4j.explain.HeatMap;
 import io.github.resnet4j.image.ImageDecoder;
@@ -50,7 +49,7 @@ class HeatMapTest {
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
     LogitsTest.randomiseBatchNorm(network, TorchRandom.manualSeed(1));
     Tensor x = TorchRandom.manualSeed(2).randn(shape);
-    var explainer = new Explainer(network);
+    var explainer = network.explainer();
     var index = OptionalInt.of((Integer) fields.get("index"));
     String layer = (String) fields.get("layer");
     for (var method :
@@ -110,7 +109,9 @@ class HeatMapTest {
         .preprocessing()
         .apply(ImageDecoder.DEFAULT.decode(Path.of("../samples/digit-6.png")), x, 0);
     HeatMap map =
-        new Explainer(classifier.network())
+        classifier
+            .network()
+            .explainer()
             .explain(x, Method.OCCLUSION, OptionalInt.empty(), "", OPTIONS);
     assertEquals(6, map.index());
     int side = map.values().dim(0);
@@ -129,8 +130,8 @@ class HeatMapTest {
 
   @Test
   void invalidRequestsAreRejected() throws IOException {
-    var explainer = new Explainer(Model.embedded().network());
-    Tensor x = Tensor.zeros(1, explainer.network().spec().inChannels(), 32, 32);
+    var explainer = Model.embedded().network().explainer();
+    Tensor x = Tensor.zeros(1, 3, 32, 32);
     assertThrows(
         IllegalArgumentException.class,
         () -> explainer.explain(x, Method.GRADCAM, OptionalInt.of(10), "layer3", OPTIONS));

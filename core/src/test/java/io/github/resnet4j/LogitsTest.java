@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.CompileOptions.Algorithm;
-import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
@@ -15,23 +14,16 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Compares the networks with PyTorch's output, from weights with the same seed. */
 class LogitsTest {
-  private static final Team TEAM = Team.ofAllCores();
   private static final Map<String, Tensor> EXPECTED = Golden.tensors("logits.safetensors");
 
   /** float32 sums of thousands of terms in another order; measured below 3e-6 in every case. */
   private static final double TOLERANCE = 1e-4;
-
-  @AfterAll
-  static void close() {
-    TEAM.close();
-  }
 
   static Stream<Map.Entry<String, Map<String, Object>>> cases() {
     return Golden.json("logits.json").entrySet().stream();
@@ -50,7 +42,7 @@ class LogitsTest {
     Tensor x = TorchRandom.manualSeed(2).randn(shape);
     Tensor expected = EXPECTED.get(golden.getKey());
 
-    assertAgrees(golden.getKey() + ", reference", spec, expected, network.forward(x, TEAM));
+    assertAgrees(golden.getKey() + ", reference", spec, expected, network.forward(x));
     for (Algorithm algorithm : List.of(Algorithm.AUTO, Algorithm.DIRECT)) {
       var options = CompileOptions.defaults().withThreads(2).withAlgorithm(algorithm);
       try (var session = network.compile(options)) {
@@ -149,7 +141,7 @@ class LogitsTest {
   @Test
   void resnet34MapsOnesTo1000Logits() {
     var network = ResNet.initialize(Architecture.named("resnet34"), TorchRandom.manualSeed(0));
-    Tensor y = network.forward(Tensor.filled(1, 2, 3, 224, 224), TEAM);
+    Tensor y = network.forward(Tensor.filled(1, 2, 3, 224, 224));
     assertArrayEquals(new int[] {2, 1000}, y.shape());
     // Both images are equal, so their logits are.
     for (int i = 0; i < 1000; i++) {
@@ -162,7 +154,7 @@ class LogitsTest {
     var spec = Architecture.named("resnet18");
     var x = TorchRandom.manualSeed(3).randn(1, 3, 64, 96);
     var whole = ResNet.initialize(spec, TorchRandom.manualSeed(0));
-    Tensor features = whole.features(x, TEAM);
+    Tensor features = whole.features(x);
     assertArrayEquals(new int[] {1, 512, 2, 3}, features.shape());
     assertEquals(512, spec.featureChannels());
     assertEquals(32, spec.outputStride());

@@ -15,7 +15,6 @@ import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.kernel.Scalar;
-import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
@@ -25,22 +24,13 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class ModelTest {
-  private static final Team TEAM = Team.ofAllCores();
-  private static final Path SAMPLES = Path.of("..", "samples");
-
   @TempDir private Path folder;
-
-  @AfterAll
-  static void close() {
-    TEAM.close();
-  }
 
   /** The embeddings of a network are those of its file without the head. */
   @ParameterizedTest
@@ -61,8 +51,7 @@ class ModelTest {
     var classifier = Model.of(Weights.find(model, headless.toString(), Map.of(), download));
     assertEquals(List.of(), classifier.labels());
     Tensor x = Tensor.filled(0.5f, 1, 3, 32, 32);
-    assertArrayEquals(
-        network.features(x, TEAM).data(), classifier.network().features(x, TEAM).data());
+    assertArrayEquals(network.features(x).data(), classifier.network().features(x).data());
     assertArrayEquals(embedding(network, x), embedding(classifier.network(), x));
     var error =
         assertThrows(IllegalArgumentException.class, () -> classifier.top(Tensor.zeros(1, 64), 1));
@@ -71,7 +60,7 @@ class ModelTest {
 
   /** From the compiled network; the reference's mean over all pixels is nearly equal. */
   private static float[] embedding(ResNet network, Tensor x) {
-    float[] expected = Scalar.globalAveragePool(network.features(x, TEAM)).data();
+    float[] expected = Scalar.globalAveragePool(network.features(x)).data();
     try (var session = network.compileWithEmbedding(CompileOptions.defaults().withThreads(2))) {
       Tensor embedding = session.runAll(x).firstEntry().getValue();
       assertArrayEquals(new int[] {1, network.spec().featureChannels()}, embedding.shape());
@@ -91,21 +80,6 @@ class ModelTest {
         Weights.find(Optional.empty(), file.toString(), Map.of(), new Download((_, _, _) -> {}));
     var error = assertThrows(CheckpointException.class, () -> Model.of(found));
     assertTrue(error.getMessage().contains("conv1.weight is missing"), error.getMessage());
-  }
-
-  @ParameterizedTest
-  @ValueSource(ints = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
-  void theEmbeddedModelReadsTheSamples(int digit) throws IOException {
-    var embedded = Model.embedded();
-    List<Prediction> predictions;
-    try (var session = embedded.network().compile(CompileOptions.defaults())) {
-      predictions = embedded.classify(SAMPLES.resolve("digit-" + digit + ".png"), 3, session);
-    }
-    assertEquals(3, predictions.size());
-    assertEquals(digit, predictions.getFirst().index());
-    assertEquals(String.valueOf(digit), predictions.getFirst().label());
-    assertTrue(predictions.getFirst().probability() > 0.8, predictions.toString());
-    assertTrue(predictions.get(0).probability() > predictions.get(1).probability());
   }
 
   /** The 360 validation digits, enlarged as make.py does. */
@@ -133,7 +107,7 @@ class ModelTest {
     for (int n = 0; n < 360; n++) {
       classifier.preprocessing().apply(images.get(n), batch, n);
     }
-    Tensor logits = classifier.network().forward(batch, TEAM);
+    Tensor logits = classifier.network().forward(batch);
 
     // The same logits as PyTorch: preprocessing is exact, the rest is float rounding.
     assertArrayEquals(golden.get("logits").data(), logits.data(), 1e-4f);
@@ -174,8 +148,7 @@ class ModelTest {
     assertEquals(original.preprocessing(), loaded.preprocessing());
     assertEquals(original.labels(), loaded.labels());
     var x = TorchRandom.manualSeed(1).randn(2, 1, 36, 32);
-    assertArrayEquals(
-        original.network().forward(x, TEAM).data(), loaded.network().forward(x, TEAM).data());
+    assertArrayEquals(original.network().forward(x).data(), loaded.network().forward(x).data());
   }
 
   @ParameterizedTest
@@ -224,7 +197,7 @@ class ModelTest {
   private static float[] logits(String name, String expected, ResNetSpec spec) throws IOException {
     Tensor x = Golden.tensors("checkpoints/" + expected).get("input");
     try (var checkpoint = Checkpoint.open(Golden.path("checkpoints/" + name))) {
-      return ResNet.load(spec, checkpoint).forward(x, TEAM).data();
+      return ResNet.load(spec, checkpoint).forward(x).data();
     }
   }
 
@@ -301,17 +274,37 @@ class ModelTest {
       var body = ResNet.load(tiny().includeTop(false).build(), checkpoint);
       Tensor x = Golden.tensors("checkpoints/expected.safetensors").get("input");
       assertArrayEquals(
-          ResNet.load(tiny().build(), checkpoint).features(x, TEAM).data(),
-          body.forward(x, TEAM).data());
+          ResNet.load(tiny().build(), checkpoint).features(x).data(), body.forward(x).data());
     }
   }
 
+  /** As the command does: by structure, or by the name that is given. */
   @Test
-  void aFileWithoutNotesAsksForTheNetwork() {
-    var error =
-        assertThrows(
-            CheckpointException.class, () -> Model.load(Golden.path("checkpoints/zip.pth")));
-    assertTrue(error.getMessage().contains("does not say which network it is for"));
+  void aFileOfPytorchIsRecognised() throws IOException {
+    var found = Model.load(Golden.path("checkpoints/zip.pth"));
+    assertEquals(tiny().build(), found.network().spec());
+    assertEquals(List.of("0", "1", "2"), found.labels());
+    assertEquals(32, found.preprocessing().cropHeight());
+    var expected = Golden.tensors("checkpoints/expected.safetensors");
+    assertArrayEquals(
+        expected.get("logits").data(),
+        found.network().forward(expected.get("input")).data(),
+        1e-5f);
+    Path file = folder.resolve("fine-tuned.safetensors");
+    var spec = Architecture.named("resnet34d").toBuilder().numClasses(7).build();
+    ResNet.initialize(spec, TorchRandom.manualSeed(0)).save(file, Map.of());
+    assertEquals(spec, Model.load(file, "resnet34d").network().spec());
+    assertEquals(spec, Model.load(file.toString()).network().spec());
+    assertThrows(CheckpointException.class, () -> Model.load(file, "resnet18"));
+  }
+
+  @Test
+  void aNameThatIsNoneSuggestsANetwork() {
+    var error = assertThrows(CheckpointException.class, () -> Model.load("resnet51"));
+    assertTrue(
+        error.getMessage().contains("is neither a network, nor a file, nor hf:owner/name")
+            && error.getMessage().contains("resnet50"),
+        error.getMessage());
   }
 
   @Test

@@ -10,15 +10,15 @@ import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.engine.Calibration;
 import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.CompileOptions.Algorithm;
+import io.github.resnet4j.engine.KernelChoice;
 import io.github.resnet4j.engine.ParameterArrays;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.engine.Quantization;
-import io.github.resnet4j.engine.ReferenceForward;
-import io.github.resnet4j.engine.ReferenceGradient;
 import io.github.resnet4j.engine.TrainingSession;
+import io.github.resnet4j.engine.reference.ReferenceForward;
+import io.github.resnet4j.engine.reference.ReferenceGradient;
 import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.inspect.ShapedLayer;
-import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Parameter;
@@ -125,7 +125,7 @@ class RelativesTest {
     int[] shape = shape(fields);
     Tensor x = TorchRandom.manualSeed(2).randn(shape);
     Tensor expected = EXPECTED.get(golden.getKey());
-    double reference = LogitsTest.relativeError(expected, network.forward(x, TEAM));
+    double reference = LogitsTest.relativeError(expected, network.forward(x));
     assertTrue(reference <= TOLERANCE, () -> golden.getKey() + ": " + reference);
     for (Algorithm algorithm : List.of(Algorithm.AUTO, Algorithm.DIRECT)) {
       try (var session =
@@ -184,7 +184,15 @@ class RelativesTest {
     }
     var options =
         new TrainingSession.Options(
-            shape[0], shape[2], shape[3], 2, Set.of(), false, 0, Algorithm.DIRECT, Kernels.best());
+            shape[0],
+            shape[2],
+            shape[3],
+            2,
+            Set.of(),
+            false,
+            0,
+            Algorithm.DIRECT,
+            KernelChoice.AUTO);
     try (var session = new TrainingSession(network.layers(), network.state(), shape[1], options)) {
       double loss = session.accumulate(x.data(), targets, shape[0], 1);
       assertEquals(Golden.number(golden.getValue().get("loss")), loss, 1e-5);
@@ -311,12 +319,12 @@ class RelativesTest {
     Tensor x = TorchRandom.manualSeed(2).randn(2, 3, 16, 40);
     var options = CompileOptions.defaults();
     if (kernels.equals("scalar")) {
-      options = options.withKernels(Kernels.scalar());
+      options = options.withKernels(KernelChoice.SCALAR);
     }
     try (var session = network.compile(options)) {
       assertRejected(() -> session.run(x));
     }
-    assertRejected(() -> network.forward(x, TEAM));
+    assertRejected(() -> network.forward(x));
     assertRejected(() ->
         new TrainingSession(
             network.layers(), network.state(), 3, TrainingSession.Options.of(2, 16, 40)));

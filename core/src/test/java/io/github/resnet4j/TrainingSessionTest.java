@@ -7,8 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.CompileOptions.Algorithm;
+import io.github.resnet4j.engine.KernelChoice;
 import io.github.resnet4j.engine.TrainingSession;
-import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
@@ -52,7 +52,7 @@ class TrainingSessionTest {
   }
 
   private static TrainingSession session(
-      ResNet network, int[] shape, int threads, Algorithm algorithm, Kernels kernels) {
+      ResNet network, int[] shape, int threads, Algorithm algorithm, KernelChoice kernels) {
     var options =
         new TrainingSession.Options(
             shape[0], shape[2], shape[3], threads, Set.of(), false, 0, algorithm, kernels);
@@ -96,8 +96,8 @@ class TrainingSessionTest {
   @ParameterizedTest
   @MethodSource("cases")
   void trainingStepsMatchPytorch(Map.Entry<String, Map<String, Object>> golden) {
-    trainingStepsMatchPytorch(golden, Algorithm.DIRECT, Kernels.best());
-    trainingStepsMatchPytorch(golden, Algorithm.AUTO, Kernels.best());
+    trainingStepsMatchPytorch(golden, Algorithm.DIRECT, KernelChoice.AUTO);
+    trainingStepsMatchPytorch(golden, Algorithm.AUTO, KernelChoice.AUTO);
   }
 
   @Test
@@ -105,12 +105,12 @@ class TrainingSessionTest {
     var golden = Golden.json("training.json");
     for (String name : List.of("basic", "stride first")) {
       trainingStepsMatchPytorch(
-          Map.entry(name, golden.get(name)), Algorithm.DIRECT, Kernels.scalar());
+          Map.entry(name, golden.get(name)), Algorithm.DIRECT, KernelChoice.SCALAR);
     }
   }
 
   private static void trainingStepsMatchPytorch(
-      Map.Entry<String, Map<String, Object>> golden, Algorithm algorithm, Kernels kernels) {
+      Map.Entry<String, Map<String, Object>> golden, Algorithm algorithm, KernelChoice kernels) {
     String name = golden.getKey();
     int[] shape = shape(golden.getValue());
     double noise =
@@ -180,7 +180,7 @@ class TrainingSessionTest {
     List<?> losses = Golden.list(golden.getValue().get("losses"));
     double drift = ((Number) golden.getValue().get("drift")).doubleValue();
     double noise = ((Number) golden.getValue().get("noise")).doubleValue();
-    try (var session = session(network, shape, 2, Algorithm.DIRECT, Kernels.best())) {
+    try (var session = session(network, shape, 2, Algorithm.DIRECT, KernelChoice.AUTO)) {
       var optimizer =
           new Optimizer(
               session,
@@ -225,7 +225,7 @@ class TrainingSessionTest {
     int[] shape = {4, 3, 32, 32};
     var network = ResNet.initialize(Architecture.named("resnet20"), TorchRandom.manualSeed(0));
     float[] x = TorchRandom.manualSeed(2).randn(shape).data();
-    try (var session = session(network, shape, 2, Algorithm.AUTO, Kernels.best())) {
+    try (var session = session(network, shape, 2, Algorithm.AUTO, KernelChoice.AUTO)) {
       session.accumulate(x, targets(4), 4, 1);
       float[] gradient = session.parameters().gradients();
       double squares = 0;
@@ -254,8 +254,8 @@ class TrainingSessionTest {
     int[] shape = {5, 3, 29, 31};
     var network = ResNet.initialize(Architecture.named("resnet20"), TorchRandom.manualSeed(0));
     float[] x = TorchRandom.manualSeed(1).randn(shape).data();
-    try (var direct = session(network, shape, 2, Algorithm.DIRECT, Kernels.best());
-        var winograd = session(network, shape, 2, Algorithm.AUTO, Kernels.best())) {
+    try (var direct = session(network, shape, 2, Algorithm.DIRECT, KernelChoice.AUTO);
+        var winograd = session(network, shape, 2, Algorithm.AUTO, KernelChoice.AUTO)) {
       var expected = gradients(direct, x);
       gradients(winograd, x)
           .entries()
@@ -283,7 +283,7 @@ class TrainingSessionTest {
     float[] x = TorchRandom.manualSeed(2).randn(shape).data();
     float[] targets = targets(4);
     var threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
-    try (var session = session(network, shape, 1, Algorithm.AUTO, Kernels.best())) {
+    try (var session = session(network, shape, 1, Algorithm.AUTO, KernelChoice.AUTO)) {
       long least = Long.MAX_VALUE;
       for (int i = 0; i < 300; i++) {
         long before = threads.getCurrentThreadAllocatedBytes();
@@ -299,7 +299,7 @@ class TrainingSessionTest {
     var spec = LogitsTest.spec((Map<?, ?>) Golden.json("training.json").get("groups").get("spec"));
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
     try (var session =
-        session(network, new int[] {2, 3, 48, 48}, 2, Algorithm.AUTO, Kernels.best())) {
+        session(network, new int[] {2, 3, 48, 48}, 2, Algorithm.AUTO, KernelChoice.AUTO)) {
       StateDict state = session.state();
       assertEquals(network.state().entries().keySet(), state.entries().keySet());
       network
@@ -321,8 +321,9 @@ class TrainingSessionTest {
             .filter(name -> !name.startsWith("layer3") && !name.startsWith("fc"))
             .collect(Collectors.toSet());
     var options =
-        new TrainingSession.Options(4, 32, 32, 2, frozen, false, 0, Algorithm.AUTO, Kernels.best());
-    try (var all = session(network, shape, 2, Algorithm.AUTO, Kernels.best());
+        new TrainingSession.Options(
+            4, 32, 32, 2, frozen, false, 0, Algorithm.AUTO, KernelChoice.AUTO);
+    try (var all = session(network, shape, 2, Algorithm.AUTO, KernelChoice.AUTO);
         var some = new TrainingSession(network.layers(), network.state(), 3, options)) {
       assertEquals(all.accumulate(x, targets(4), 4, 1), some.accumulate(x, targets(4), 4, 1));
       for (var range : some.parameters().ranges()) {
@@ -369,7 +370,7 @@ class TrainingSessionTest {
     }
     var options =
         new TrainingSession.Options(
-            images, 16, 16, 2, Set.of(), true, rate, Algorithm.DIRECT, Kernels.best());
+            images, 16, 16, 2, Set.of(), true, rate, Algorithm.DIRECT, KernelChoice.AUTO);
     int[] chosen = new int[8];
     var plain = new LinkedHashMap<>(network.state().entries());
     for (String block : blocks) {
@@ -444,7 +445,7 @@ class TrainingSessionTest {
     int[] shape = {8, 3, 64, 64};
     var options =
         new TrainingSession.Options(
-            8, 64, 64, 2, Set.of(), false, 0.6, Algorithm.DIRECT, Kernels.best());
+            8, 64, 64, 2, Set.of(), false, 0.6, Algorithm.DIRECT, KernelChoice.AUTO);
     float[] x = TorchRandom.manualSeed(2).randn(shape).data();
     try (var session = new TrainingSession(network.layers(), network.state(), 3, options)) {
       session.dropBranches(7);
@@ -475,6 +476,6 @@ class TrainingSessionTest {
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
     assertThrows(
         IllegalArgumentException.class,
-        () -> session(network, new int[] {1, 3, 32, 32}, 1, Algorithm.AUTO, Kernels.best()));
+        () -> session(network, new int[] {1, 3, 32, 32}, 1, Algorithm.AUTO, KernelChoice.AUTO));
   }
 }

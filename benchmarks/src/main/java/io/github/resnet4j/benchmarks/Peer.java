@@ -48,7 +48,7 @@ public final class Peer {
     try (Session session = network.compile(options)) {
       Tensor y = session.run(x);
       Npy.write(Path.of(arguments[3]), y);
-      System.out.println(options.kernels().name());
+      System.out.println(session.kernels());
       System.out.flush();
       for (String line = in.readLine(); line != null && !line.isBlank(); line = in.readLine()) {
         var answer = new StringBuilder();

@@ -5,7 +5,6 @@ import io.github.resnet4j.engine.Calibration;
 import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.engine.Session;
-import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
@@ -190,7 +189,7 @@ final class BenchCommand implements Callable<Integer> {
         input,
         input,
         session.options().threads(),
-        Kernels.best().name(),
+        session.kernels(),
         batch / median);
     return List.of(
         model,

@@ -1,10 +1,10 @@
 package io.github.resnet4j.cli;
 
+import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.Prediction;
-import io.github.resnet4j.ResNet;
-import io.github.resnet4j.engine.Session;
-import io.github.resnet4j.tensor.Tensor;
+import io.github.resnet4j.Result;
+import io.github.resnet4j.messages.Reason;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Path;
@@ -35,9 +35,6 @@ import picocli.CommandLine.Parameters;
       "  find . -name '*.png' | resnet4j classify - --format json",
     })
 final class ClassifyCommand implements Callable<Integer> {
-  /** Vector kernels, which take seconds to warm up, are used if the rest takes longer than this. */
-  private static final double LONG_SECONDS = 10;
-
   private static final int BAR_LENGTH = 20;
 
   @Mixin private ModelOptions options = new ModelOptions();
@@ -64,7 +61,7 @@ final class ClassifyCommand implements Callable<Integer> {
       paramLabel = "N",
       description = "Batch size; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 4096)
-  private int batch = Batches.SIZE;
+  private int batch = 16;
 
   @Mixin private FormatOption output = new FormatOption();
 
@@ -79,7 +76,7 @@ final class ClassifyCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     PrintStream out = System.out;
-    Model classifier = options.classifier(preprocessing.file, labels);
+    Model model = options.classifier(preprocessing.file, labels);
     List<Path> images = ImageFiles.find(paths);
     if (images.isEmpty()) {
       throw new IOException("no images in " + String.join(", ", paths));
@@ -93,11 +90,33 @@ final class ClassifyCommand implements Callable<Integer> {
       }
       case TEXT, JSON -> {}
     }
-    int unreadable;
-    try (var run = new Run(classifier, images)) {
-      var decoder = decoding.decoder();
-      new Batches(images, decoder, classifier.preprocessing(), batch, options.threads).forEach(run);
-      unreadable = run.unreadable;
+    int unreadable = 0;
+    int done = 0;
+    try (var classifier =
+            Classifier.builder()
+                .compile(options.compileOptions(model.network(), images.size()))
+                .batchSize(batch)
+                .decoder(decoding.decoder())
+                .of(model);
+        var results = classifier.classifyAll(images, top);
+        var progress = new Progress("classify", " images", 1)) {
+      for (var each = results.iterator(); each.hasNext(); ) {
+        Result<List<Prediction>> result = each.next();
+        if (result.value().isPresent()) {
+          List<Prediction> predictions = result.value().get();
+          options.requireFinite(predictions, model.network());
+          print(result.name(), predictions, out);
+        } else {
+          unreadable++;
+          printError(result.name(), Reason.of(result.error().orElseThrow()), out);
+        }
+        if (++done % batch == 0) {
+          progress.at(done, images.size());
+          if (out.checkError()) {
+            break;
+          }
+        }
+      }
     }
     if (unreadable > 0 && images.size() > 1) {
       System.err.printf(
@@ -108,70 +127,16 @@ final class ClassifyCommand implements Callable<Integer> {
         : unreadable == images.size() ? Main.FAILED : Main.SOME_UNREADABLE;
   }
 
-  /** Classifies the batches. */
-  private final class Run implements Batches.Consumer, AutoCloseable {
-    private final Model classifier;
-    private final List<Path> images;
-    private final Progress progress = new Progress("classify", " images", 1);
-    private Session session;
-    int unreadable;
-
-    @SuppressWarnings("MustBeClosedChecker") // closed with this
-    Run(Model classifier, List<Path> images) {
-      this.classifier = classifier;
-      this.images = images;
-      ResNet network = classifier.network();
-      this.session = network.compile(options.atFirst(network, images.size()));
-    }
-
-    @Override
-    public boolean accept(Batches.Batch batch) throws IOException {
-      long start = System.nanoTime();
-      Tensor logits = session.run(batch.tensor());
-      options.requireFinite(logits, classifier.network());
-      double seconds = (System.nanoTime() - start) * 1e-9;
-      unreadable += print(batch, classifier.top(logits, top), System.out);
-      int done = batch.from() + batch.files().size();
-      progress.at(done, images.size());
-      if (batch.from() == 0 && seconds / done * (images.size() - done) > LONG_SECONDS) {
-        var compile = options.forLong();
-        if (compile.isPresent()) {
-          session.close();
-          session = classifier.network().compile(compile.get());
-        }
-      }
-      return !System.out.checkError();
-    }
-
-    @Override
-    public void close() {
-      progress.close();
-      session.close();
+  private void printError(String file, String error, PrintStream out) throws IOException {
+    out.flush();
+    System.err.println("resnet4j: " + error);
+    if (output.format == Table.Format.JSON) {
+      out.println(Table.jsonLine(List.of("path", "error"), List.of(file, error)));
     }
   }
 
-  /** Prints the predictions of a batch; returns the number of images that could not be read. */
-  private int print(Batches.Batch batch, List<List<Prediction>> predictions, PrintStream out)
+  private void print(String file, List<Prediction> predictions, PrintStream out)
       throws IOException {
-    int unreadable = 0;
-    for (int i = 0; i < batch.files().size(); i++) {
-      Path file = batch.files().get(i);
-      String error = batch.errors()[i];
-      if (error == null) {
-        print(file, predictions.get(i), out);
-      } else {
-        unreadable++;
-        out.flush();
-        System.err.println("resnet4j: " + error);
-        if (output.format == Table.Format.JSON) {
-          out.println(Table.jsonLine(List.of("path", "error"), List.of(file.toString(), error)));
-        }
-      }
-    }
-    return unreadable;
-  }
-
-  private void print(Path file, List<Prediction> predictions, PrintStream out) throws IOException {
     switch (output.format) {
       case TEXT -> {
         out.println(file);
@@ -203,7 +168,7 @@ final class ClassifyCommand implements Callable<Integer> {
                         List.of("index", "label", "probability"),
                         List.of(p.index(), p.label(), p.probability())))
                 .toList();
-        out.println(Table.jsonLine(List.of("path", "predictions"), List.of(file.toString(), list)));
+        out.println(Table.jsonLine(List.of("path", "predictions"), List.of(file, list)));
       }
     }
   }

@@ -10,7 +10,6 @@ import io.github.resnet4j.checkpoint.Npy;
 import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.inspect.Difference;
-import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -162,21 +161,19 @@ final class DiffCommand implements Callable<Integer> {
     Weights weights = weights(first);
     ResNet one = load(weights);
     Tensor x = read(from, weights);
-    try (var team = new Team(threads)) {
-      if (second != null) {
-        return Difference.ofActivations(one, load(weights(second)), x, team);
-      }
-      var tensors = new LinkedHashMap<String, Tensor>();
-      if (expected != null) {
-        try (var checkpoint = Checkpoint.open(expected)) {
-          for (var entry : checkpoint.tensors().entrySet()) {
-            StoredTensor tensor = entry.getValue();
-            tensors.put(entry.getKey(), tensor.toTensor());
-          }
+    if (second != null) {
+      return Difference.ofActivations(one, load(weights(second)), x, threads);
+    }
+    var tensors = new LinkedHashMap<String, Tensor>();
+    if (expected != null) {
+      try (var checkpoint = Checkpoint.open(expected)) {
+        for (var entry : checkpoint.tensors().entrySet()) {
+          StoredTensor tensor = entry.getValue();
+          tensors.put(entry.getKey(), tensor.toTensor());
         }
       }
-      return Difference.ofActivations(one, tensors, x, team);
     }
+    return Difference.ofActivations(one, tensors, x, threads);
   }
 
   private Weights weights(Path file) throws IOException {

@@ -1,7 +1,6 @@
 package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Model;
-import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.figures.ConfusionMatrix;
 import io.github.resnet4j.figures.FigureFile;
 import io.github.resnet4j.train.Dataset;
@@ -71,17 +70,15 @@ final class EvaluateCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    Model classifier = options.classifier(preprocessing.file, null);
-    List<Example> examples = examples(classifier.labels());
+    Model model = options.classifier(preprocessing.file, null);
+    List<Example> examples = examples(model.labels());
     Evaluation found;
-    var compile = options.forAll(classifier.network(), examples.size());
-    try (Session session = classifier.network().compile(compile);
+    try (var classifier = options.open(model, examples.size(), decoding.decoder());
         var progress = new Progress("evaluate", " images", 1)) {
       found =
           Evaluation.of(
               classifier,
               examples,
-              session,
               done -> progress.at(done, examples.size()),
               failure -> System.err.println("resnet4j: " + failure.getMessage()));
     }
@@ -89,7 +86,7 @@ final class EvaluateCommand implements Callable<Integer> {
       throw new IOException(folder + ": none of the images can be read");
     }
     if (found.outcomes().stream().anyMatch(each -> Double.isNaN(each.probability()))) {
-      options.requireFiniteWeights(classifier.network());
+      options.requireFiniteWeights(model.network());
       throw new IOException("the network's output contains NaN although its weights are finite");
     }
     var rows = new ArrayList<List<Object>>();

@@ -11,7 +11,6 @@ import io.github.resnet4j.figures.FigureFile;
 import io.github.resnet4j.figures.HeatMapFigure;
 import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.messages.Suggestion;
-import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -104,28 +103,29 @@ final class ExplainCommand implements Callable<Integer> {
     Explainer.Method how = method();
     Path file = output == null ? defaultOutput() : output;
     AtomicFile.requireWritable(file);
-    Model classifier = options.classifier(preprocessing.file, labels);
-    requireLayer(classifier.network());
-    OptionalInt index = index(classifier.labels());
+    Model model = options.classifier(preprocessing.file, labels);
+    ResNet network = model.network();
+    requireLayer(network);
+    OptionalInt index = index(model.labels());
     Pixels image = decoding.decoder().decode(path);
-    var prepared = classifier.preprocessing();
-    Tensor x = prepared.apply(image);
-    var explainer = new Explainer(classifier.network());
+    var prepared = model.preprocessing();
+    String place = layer == null ? network.spec().lastStage() : layer;
     HeatMap map =
-        explainer.explain(
-            x,
-            how,
-            index,
-            layer == null ? explainer.lastStage() : layer,
-            options.atFirst(classifier.network(), how == Explainer.Method.OCCLUSION ? 225 : 1));
-    options.requireFinite(map.logits(), classifier.network());
-    List<Prediction> predictions = classifier.top(map.logits(), top).getFirst();
-    String label = classifier.labels().get(map.index());
+        network
+            .explainer()
+            .explain(
+                prepared.apply(image),
+                how,
+                index,
+                place,
+                options.compileOptions(network, how == Explainer.Method.OCCLUSION ? 225 : 1));
+    options.requireFinite(map.logits(), network);
+    List<Prediction> predictions = model.top(map.logits(), top).getFirst();
+    String label = model.labels().get(map.index());
     Pixels seen = prepared.crop(prepared.channels() == 1 ? image.toGray() : image);
     String title =
         "Explanation of '%s': %s%s"
-            .formatted(
-                label, method, how == Explainer.Method.OCCLUSION ? "" : " at " + layer(explainer));
+            .formatted(label, method, how == Explainer.Method.OCCLUSION ? "" : " at " + place);
     FigureFile.writePng(HeatMapFigure.draw(seen, map.values(), title, predictions), file);
     if (values != null) {
       Npy.write(values, map.values());
@@ -143,10 +143,6 @@ final class ExplainCommand implements Callable<Integer> {
     if (layer != null && network.layers().walk().noneMatch(each -> each.name().equals(layer))) {
       throw FeatureLayer.noLayer(layer, network);
     }
-  }
-
-  private String layer(Explainer explainer) {
-    return layer == null ? explainer.lastStage() : layer;
   }
 
   private Explainer.Method method() {

@@ -1,16 +1,17 @@
 package io.github.resnet4j.cli;
 
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
-import io.github.resnet4j.engine.CompileOptions;
-import io.github.resnet4j.engine.Session;
+import io.github.resnet4j.Result;
+import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.inspect.ShapedLayer;
-import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.messages.Suggestion;
 import io.github.resnet4j.nn.Layer;
-import io.github.resnet4j.tensor.Tensor;
-import java.util.Arrays;
+import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
@@ -27,37 +28,32 @@ final class FeatureLayer {
   @Option(names = "--pool", description = "Average the output of --layer over all pixels.")
   private boolean pool;
 
-  /** How to compile a network whose layer is wanted. */
-  CompileOptions taps(ResNet network, CompileOptions options) {
-    return options.withTaps(name == null ? "layer" + network.spec().blocks().size() : name);
-  }
-
   /**
-   * The features of images.
+   * The features of images, in their order.
    *
-   * @param session compiled with {@link #taps}
    * @param shape of one image's, see {@link #shape}
-   * @return a row for each image
    */
-  float[][] features(Session session, Tensor x, int[] shape) {
-    Tensor map = session.runAll(x).firstEntry().getValue();
-    Tensor rows = shape.length == 1 && map.rank() == 4 ? Scalar.globalAveragePool(map) : map;
-    int size = Tensor.sizeOf(shape);
-    float[][] features = new float[x.dim(0)][];
-    for (int i = 0; i < features.length; i++) {
-      features[i] = Arrays.copyOfRange(rows.data(), i * size, (i + 1) * size);
+  Stream<Result<float[]>> features(Classifier classifier, List<Path> images, int[] shape) {
+    if (name == null) {
+      return classifier.embedAll(images);
     }
-    return features;
+    return shape.length == 1
+        ? classifier.embedAll(images, name)
+        : classifier
+            .featureMapsAll(images, name)
+            .map(result -> result.map(maps -> maps.firstEntry().getValue().data()));
   }
 
   /**
    * The shape of one image's features: {@code [C]} or {@code [C, H, W]}.
    *
-   * @param image what the network takes
-   * @throws IllegalArgumentException if there is no such layer
+   * @throws UsageException if there is no such layer
    */
-  int[] shape(ResNet network, Shape image) {
-    String wanted = name == null ? "layer" + network.spec().blocks().size() : name;
+  int[] shape(Model model) {
+    ResNet network = model.network();
+    Preprocessing prepared = model.preprocessing();
+    var image = new Shape(prepared.channels(), prepared.cropHeight(), prepared.cropWidth());
+    String wanted = name == null ? network.spec().lastStage() : name;
     ShapedLayer shaped = ShapedLayer.of(network.layers(), image);
     Shape shape =
         shaped

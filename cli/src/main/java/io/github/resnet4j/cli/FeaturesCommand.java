@@ -1,14 +1,13 @@
 package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Model;
+import io.github.resnet4j.Result;
 import io.github.resnet4j.checkpoint.AtomicFile;
 import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.Npy;
 import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.embeddings.ParquetFeatures;
-import io.github.resnet4j.engine.Session;
-import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.messages.Reason;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
@@ -99,36 +98,31 @@ final class FeaturesCommand implements Callable<Integer> {
     if (images.isEmpty()) {
       throw new IOException("no images in " + String.join(", ", paths));
     }
-    Model classifier = options.embedder(preprocessing.file);
-    var network = classifier.network();
-    var prepared = classifier.preprocessing();
-    int[] shape =
-        layer.shape(
-            network, new Shape(prepared.channels(), prepared.cropHeight(), prepared.cropWidth()));
-    int[] unreadable = new int[1];
-    try (Session session =
-            network.compile(layer.taps(network, options.forAll(network, images.size())));
+    Model model = options.embedder(preprocessing.file);
+    int[] shape = layer.shape(model);
+    int unreadable = 0;
+    int done = 0;
+    try (var classifier = options.open(model, images.size(), decoding.decoder());
         Sink sink = sink(chosen, shape);
+        var features = layer.features(classifier, images, shape);
         var progress = new Progress("features", " images", 1)) {
-      new Batches(images, decoding.decoder(), prepared, Batches.SIZE, options.threads)
-          .forEach(batch -> {
-            float[][] features = layer.features(session, batch.tensor(), shape);
-            options.requireFinite(features, network);
-            for (int i = 0; i < features.length; i++) {
-              String path = batch.files().get(i).toString();
-              String error = batch.errors()[i];
-              if (error == null) {
-                sink.add(path, features[i]);
-              } else {
-                unreadable[0]++;
-                System.err.println("resnet4j: " + error);
-                sink.addError(path, error);
-              }
-            }
-            progress.at(batch.from() + features.length, images.size());
-            return !System.out.checkError();
-          });
-      if (unreadable[0] == images.size()) {
+      for (var each = features.iterator(); each.hasNext(); ) {
+        Result<float[]> result = each.next();
+        if (result.value().isPresent()) {
+          options.requireFinite(result.value().get(), model.network());
+          sink.add(result.name(), result.value().get());
+        } else {
+          unreadable++;
+          String error = Reason.of(result.error().orElseThrow());
+          System.err.println("resnet4j: " + error);
+          sink.addError(result.name(), error);
+        }
+        progress.at(++done, images.size());
+        if (System.out.checkError()) {
+          break;
+        }
+      }
+      if (unreadable == images.size()) {
         return Main.FAILED;
       }
       sink.complete();
@@ -136,7 +130,7 @@ final class FeaturesCommand implements Callable<Integer> {
     if (output != null) {
       Main.wrote(output);
     }
-    return unreadable[0] == 0 ? Main.OK : Main.SOME_UNREADABLE;
+    return unreadable == 0 ? Main.OK : Main.SOME_UNREADABLE;
   }
 
   private Format format() {

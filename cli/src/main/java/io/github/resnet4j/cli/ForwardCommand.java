@@ -76,8 +76,8 @@ final class ForwardCommand implements Callable<Integer> {
     } else {
       network = options.load(options.findWeights());
     }
-    var compile = options.atFirst(network, x.dim(0));
-    String lastStage = "layer" + network.spec().blocks().size();
+    var compile = options.compileOptions(network, x.dim(0));
+    String lastStage = network.spec().lastStage();
     if (features) {
       compile = compile.withTaps(lastStage);
     }

@@ -1,6 +1,8 @@
 package io.github.resnet4j.cli;
 
+import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Model;
+import io.github.resnet4j.Prediction;
 import io.github.resnet4j.PublishedWeights;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
@@ -8,10 +10,10 @@ import io.github.resnet4j.Stem;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.KernelChoice;
 import io.github.resnet4j.engine.Precision;
+import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Preprocessing;
-import io.github.resnet4j.kernel.Kernels;
-import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.messages.Reason;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
@@ -78,66 +80,43 @@ final class ModelOptions {
   /** Images that do not pay for transforming weights. */
   private static final int FEW = 16;
 
-  /** Images that pay for warming vectors up. */
-  private static final int MANY = 256;
-
   /** Images times parameters that the reference forward pass is done with before others start. */
   private static final long SMALL = 5_000_000;
 
-  enum KernelChoice {
-    AUTO,
-    MACHINE,
-    VECTOR,
-    SCALAR
-  }
+  /** Images times parameters that pay for warming vectors up: ten seconds of plain loops. */
+  private static final long LARGE = 200_000_000;
 
-  Team team() {
-    return new Team(threads);
-  }
-
-  /** How to compile a network for its first images. */
-  CompileOptions atFirst(ResNet network, int images) {
+  /** How to compile a network for so many images. */
+  CompileOptions compileOptions(ResNet network, int images) {
+    long work = images * network.state().size();
     boolean floats =
         precision == Precision.FP32
             || (precision == Precision.WEIGHTS && network.quantization().isEmpty());
-    boolean small = floats && images * network.state().size() < SMALL;
-    var options =
-        compileOptions(
-            switch (kernels) {
-              case AUTO -> small ? Kernels.scalar() : Kernels.machine().orElseGet(Kernels::scalar);
-              case MACHINE, VECTOR -> best();
-              case SCALAR -> Kernels.scalar();
-            });
+    boolean simple =
+        kernels == KernelChoice.AUTO
+            && ((floats && work < SMALL) || (work < LARGE && !KernelChoice.MACHINE.isAvailable()));
+    var options = compileOptions(simple ? KernelChoice.SCALAR : kernels);
     // To transform weights for Winograd's algorithm takes longer than it saves on a few images.
     return algorithm == CompileOptions.Algorithm.AUTO && images < FEW
         ? options.withAlgorithm(CompileOptions.Algorithm.DIRECT)
         : options;
   }
 
-  /** How to compile it for a long one, if that makes a difference. */
-  Optional<CompileOptions> forLong() {
-    return kernels == KernelChoice.AUTO && Kernels.machine().isEmpty()
-        ? Optional.of(compileOptions(best()))
-        : Optional.empty();
-  }
-
-  /** How to compile it where all images are known beforehand. */
-  CompileOptions forAll(ResNet network, int images) {
-    return images < MANY ? atFirst(network, images) : forLong().orElse(atFirst(network, images));
-  }
-
   /** How to compile a network that will run for long. */
   CompileOptions compileOptions() {
-    return compileOptions(best());
+    return compileOptions(kernels);
   }
 
-  private CompileOptions compileOptions(Kernels chosen) {
+  /** A model, compiled for so many images. */
+  Classifier open(Model model, int images, ImageDecoder decoder) {
+    return Classifier.builder()
+        .compile(compileOptions(model.network(), images))
+        .decoder(decoder)
+        .of(model);
+  }
+
+  private CompileOptions compileOptions(KernelChoice chosen) {
     return new CompileOptions(threads, algorithm, List.of(), chosen, precision);
-  }
-
-  private Kernels best() {
-    System.setProperty("resnet4j.kernels", kernels.name());
-    return Kernels.best();
   }
 
   Optional<String> model() {
@@ -163,7 +142,7 @@ final class ModelOptions {
   ResNet load(Weights found) throws IOException {
     if (kernels == KernelChoice.AUTO) {
       // Finding out whether machine code works takes a tenth of a second: meanwhile, read the file.
-      Thread.ofPlatform().daemon().name("kernels").start(Kernels::machine);
+      Thread.ofPlatform().daemon().name("kernels").start(KernelChoice.MACHINE::isAvailable);
     }
     return open(found);
   }
@@ -264,11 +243,16 @@ final class ModelOptions {
     }
   }
 
-  /** The same for rows of features. */
-  void requireFinite(float[][] rows, ResNet network) throws IOException {
-    for (float[] row : rows) {
-      requireFinite(Tensor.of(row, row.length), network);
+  /** The same for predictions: any NaN among the logits makes all probabilities NaN. */
+  void requireFinite(List<Prediction> predictions, ResNet network) throws IOException {
+    for (Prediction prediction : predictions) {
+      requireFinite(new float[] {prediction.probability()}, network);
     }
+  }
+
+  /** The same for features. */
+  void requireFinite(float[] features, ResNet network) throws IOException {
+    requireFinite(Tensor.of(features, features.length), network);
   }
 
   /**

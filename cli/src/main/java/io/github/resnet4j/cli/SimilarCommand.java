@@ -1,14 +1,14 @@
 package io.github.resnet4j.cli;
 
+import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
+import io.github.resnet4j.Result;
 import io.github.resnet4j.checkpoint.AtomicFile;
 import io.github.resnet4j.embeddings.ImageIndex;
 import io.github.resnet4j.embeddings.ImageIndex.Neighbour;
-import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.figures.ContactSheet;
 import io.github.resnet4j.figures.FigureFile;
-import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.messages.Reason;
 import io.github.resnet4j.nn.Layer;
 import java.io.IOException;
@@ -93,30 +93,27 @@ final class SimilarCommand implements Callable<Integer> {
       throw new IOException(folder + ": does not exist, or is not a folder");
     }
     LUCENE.setLevel(Level.SEVERE);
-    Model classifier = options.embedder(preprocessing.file);
-    ResNet network = classifier.network();
-    var prepared = classifier.preprocessing();
-    int[] shape =
-        layer.shape(
-            network, new Shape(prepared.channels(), prepared.cropHeight(), prepared.cropWidth()));
+    Model model = options.embedder(preprocessing.file);
+    int[] shape = layer.shape(model);
     List<Path> images = ImageFiles.find(List.of(folder.toString()));
     if (images.isEmpty()) {
       throw new IOException("no images in " + folder);
     }
-    String model = fingerprint(classifier);
+    String fingerprint = fingerprint(model);
     int unreadable;
     List<Neighbour> found;
-    Path at = index == null ? cached(model) : index;
-    try (var known = new ImageIndex(at, model);
-        Session session =
-            network.compile(layer.taps(network, options.forAll(network, images.size())))) {
-      float[] sought =
-          layer.features(session, prepared.apply(decoding.decoder().decode(query)), shape)[0];
-      options.requireFinite(new float[][] {sought}, network);
+    Path at = index == null ? cached(fingerprint) : index;
+    try (var known = new ImageIndex(at, fingerprint);
+        var classifier = options.open(model, images.size(), decoding.decoder())) {
+      float[] sought;
+      try (var features = layer.features(classifier, List.of(query), shape)) {
+        sought = features.findFirst().orElseThrow().orElseThrow();
+      }
+      options.requireFinite(sought, model.network());
       if (known.wasDamaged()) {
         System.err.printf("resnet4j: %s: the index is damaged; rebuilding it%n", at);
       }
-      unreadable = update(known, images, classifier, session, shape);
+      unreadable = update(known, images, classifier, shape);
       found = known.nearest(sought, top);
     }
     var rows = new ArrayList<List<Object>>();
@@ -136,8 +133,7 @@ final class SimilarCommand implements Callable<Integer> {
   }
 
   /** Updates the index to the folder; returns the number of images that could not be read. */
-  private int update(
-      ImageIndex known, List<Path> images, Model classifier, Session session, int[] shape)
+  private int update(ImageIndex known, List<Path> images, Classifier classifier, int[] shape)
       throws IOException {
     Map<String, String> versions = known.versions();
     var gone = new HashSet<>(versions.keySet());
@@ -152,43 +148,33 @@ final class SimilarCommand implements Callable<Integer> {
     for (String name : gone) {
       known.remove(name);
     }
-    int[] unreadable = new int[1];
-    if (!changed.isEmpty()) {
-      try (var progress = new Progress("index", " images", 1)) {
-        new Batches(
-                changed,
-                decoding.decoder(),
-                classifier.preprocessing(),
-                Batches.SIZE,
-                options.threads)
-            .forEach(batch -> {
-              float[][] features = layer.features(session, batch.tensor(), shape);
-              for (int i = 0; i < features.length; i++) {
-                Path image = batch.files().get(i);
-                String error = batch.errors()[i];
-                if (error == null) {
-                  error = put(known, image, features[i]);
-                }
-                if (error != null) {
-                  unreadable[0]++;
-                  known.remove(folder.relativize(image).toString());
-                  System.err.println("resnet4j: " + error);
-                }
-              }
-              int done = batch.from() + features.length;
-              if (done % COMMIT < Batches.SIZE) {
-                known.commit();
-              }
-              progress.at(done, changed.size());
-              return true;
-            });
+    int unreadable = 0;
+    int done = 0;
+    try (var features = layer.features(classifier, changed, shape);
+        var progress = new Progress("index", " images", 1)) {
+      for (var each = features.iterator(); each.hasNext(); ) {
+        Result<float[]> result = each.next();
+        Path image = changed.get(done);
+        String error =
+            result.value().isPresent()
+                ? put(known, image, result.value().get())
+                : Reason.of(result.error().orElseThrow());
+        if (error != null) {
+          unreadable++;
+          known.remove(folder.relativize(image).toString());
+          System.err.println("resnet4j: " + error);
+        }
+        if (++done % COMMIT == 0) {
+          known.commit();
+        }
+        progress.at(done, changed.size());
       }
     }
     known.commit();
     System.err.printf(
         "%,d images, %,d new or changed, %,d removed%n",
         images.size(), changed.size(), gone.size());
-    return unreadable[0];
+    return unreadable;
   }
 
   private @Nullable String put(ImageIndex known, Path image, float[] embedding) throws IOException {
@@ -208,8 +194,8 @@ final class SimilarCommand implements Callable<Integer> {
    * Identifies the model: network, preprocessing, layer, and a checksum of the weights of its first
    * and last convolution.
    */
-  private String fingerprint(Model classifier) {
-    ResNet network = classifier.network();
+  private String fingerprint(Model model) {
+    ResNet network = model.network();
     var crc = new CRC32();
     List<Layer.Conv2d> convolutions =
         network
@@ -228,7 +214,7 @@ final class SimilarCommand implements Callable<Integer> {
       }
     }
     return "%s; %s; %s; %08x"
-            .formatted(network.spec(), classifier.preprocessing(), layer.describe(), crc.getValue())
+            .formatted(network.spec(), model.preprocessing(), layer.describe(), crc.getValue())
         + (decoding.decoder().exifOrientation() ? "; upright" : "");
   }
 

@@ -14,7 +14,6 @@ import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.Npy;
 import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.cli.Command.Run;
-import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
@@ -337,9 +336,7 @@ class AnalysisIT {
     Tensor x = TorchRandom.manualSeed(1).randn(1, 3, 32, 32);
     Npy.write(folder.resolve("x.npy"), x);
     var expected = new LinkedHashMap<String, StoredTensor>();
-    try (var team = new Team(1)) {
-      expected.put("fc", StoredTensor.of(classifier.network().forward(x, team)));
-    }
+    expected.put("fc", StoredTensor.of(classifier.network().forward(x)));
     CheckpointWriter.write(folder.resolve("python.safetensors"), expected, Map.of());
     String[] against = {
       "diff",

@@ -1,6 +1,9 @@
 /**
- * Reads and writes weights in files: PyTorch's {@code .pth}, {@code .safetensors} and {@code .npy}.
- * Start with {@link io.github.resnet4j.checkpoint.Checkpoint#open}.
+ * Weights in files: PyTorch's {@code .pth}, {@code .safetensors} and {@code .npy}.
+ *
+ * <p>To read any of them, begin with {@link io.github.resnet4j.checkpoint.Checkpoint}; {@link
+ * io.github.resnet4j.checkpoint.CheckpointWriter} writes them. Those who want a model use {@code
+ * Model.load} instead.
  */
 @NullMarked
 package io.github.resnet4j.checkpoint;

@@ -1,6 +1,5 @@
 package io.github.resnet4j.engine;
 
-import io.github.resnet4j.kernel.Kernels;
 import java.util.List;
 
 /**
@@ -15,7 +14,11 @@ import java.util.List;
  * @param precision the precision of the computation; by default {@link Precision#FP32}
  */
 public record CompileOptions(
-    int threads, Algorithm algorithm, List<String> taps, Kernels kernels, Precision precision) {
+    int threads,
+    Algorithm algorithm,
+    List<String> taps,
+    KernelChoice kernels,
+    Precision precision) {
 
   /** How 3×3 convolutions of stride 1 are computed. All other convolutions are direct. */
   public enum Algorithm {
@@ -50,7 +53,7 @@ public record CompileOptions(
         Runtime.getRuntime().availableProcessors(),
         Algorithm.AUTO,
         List.of(),
-        Kernels.best(),
+        KernelChoice.AUTO,
         Precision.FP32);
   }
 
@@ -66,7 +69,7 @@ public record CompileOptions(
     return new CompileOptions(threads, algorithm, List.of(value), kernels, precision);
   }
 
-  public CompileOptions withKernels(Kernels value) {
+  public CompileOptions withKernels(KernelChoice value) {
     return new CompileOptions(threads, algorithm, taps, value, precision);
   }
 

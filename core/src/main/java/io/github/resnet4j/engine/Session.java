@@ -10,8 +10,10 @@ import io.github.resnet4j.engine.inference.PlanProfiler;
 import io.github.resnet4j.engine.inference.PlanRunner;
 import io.github.resnet4j.engine.inference.Tuning;
 import io.github.resnet4j.engine.inference.Workload;
+import io.github.resnet4j.engine.reference.ReferenceForward;
 import io.github.resnet4j.engine.step.Step;
 import io.github.resnet4j.kernel.Format;
+import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.nn.Layer.Sequential;
 import io.github.resnet4j.nn.StateDict;
@@ -52,6 +54,7 @@ public final class Session implements AutoCloseable {
   private final StateDict state;
   private final int inChannels;
   private final CompileOptions options;
+  private final Kernels kernels;
   private final Arithmetic arithmetic;
   private final PackedWeights weights;
   private final PlanCompiler compiler;
@@ -77,12 +80,23 @@ public final class Session implements AutoCloseable {
       int inChannels,
       Optional<Quantization> quantization,
       CompileOptions options) {
+    this(network, state, inChannels, quantization, options, options.kernels().kernels());
+  }
+
+  private Session(
+      Sequential network,
+      StateDict state,
+      int inChannels,
+      Optional<Quantization> quantization,
+      CompileOptions options,
+      Kernels kernels) {
     this(
         network,
         state,
         inChannels,
         options,
-        options.precision().arithmetic(quantization, options.kernels()),
+        kernels,
+        options.precision().arithmetic(quantization, kernels),
         new PackedWeights(state));
   }
 
@@ -91,21 +105,22 @@ public final class Session implements AutoCloseable {
       StateDict state,
       int inChannels,
       CompileOptions options,
+      Kernels kernels,
       Arithmetic arithmetic,
       PackedWeights weights) {
     this.network = network;
     this.state = state;
     this.inChannels = inChannels;
     this.options = options;
+    this.kernels = kernels;
     this.arithmetic = arithmetic;
-    boolean compiled = options.kernels().isOptimized() || arithmetic.format() != Format.FP32;
+    boolean compiled = kernels.isOptimized() || arithmetic.format() != Format.FP32;
     this.weights = weights;
-    this.compiler =
-        new PlanCompiler(network, inChannels, options.taps(), arithmetic, options.kernels());
+    this.compiler = new PlanCompiler(network, inChannels, options.taps(), arithmetic, kernels);
     this.tuning =
         options.algorithm() == CompileOptions.Algorithm.DIRECT || !compiled
             ? null
-            : Tuning.load(options.kernels(), state.size() * Float.BYTES);
+            : Tuning.load(kernels, state.size() * Float.BYTES);
     this.runner = new PlanRunner(compiled ? options.threads() : 1);
     this.reference =
         compiled ? null : new ReferenceForward(network, state, new Team(options.threads()));
@@ -120,7 +135,22 @@ public final class Session implements AutoCloseable {
    * Use it for calls that must run concurrently. Each session is closed separately.
    */
   public Session sibling() {
-    return new Session(network, state, inChannels, options, arithmetic, weights);
+    return new Session(network, state, inChannels, options, kernels, arithmetic, weights);
+  }
+
+  /**
+   * Another session on the same packed weights, as {@link #sibling}, with other taps.
+   *
+   * @param layers whose results are outputs too, see {@link CompileOptions#taps}
+   */
+  public Session withTaps(String... layers) {
+    return new Session(
+        network, state, inChannels, options.withTaps(layers), kernels, arithmetic, weights);
+  }
+
+  /** The name of the kernels that run the network: {@code machine code, 512 bit}. */
+  public String kernels() {
+    return kernels.name();
   }
 
   /** The precision of the computation; never {@link Precision#AUTO}. */
@@ -344,7 +374,7 @@ public final class Session implements AutoCloseable {
   public double peakFlops(long nanos) {
     turn.lock();
     try {
-      return runner.peakFlops(options.kernels(), arithmetic.format(), nanos);
+      return runner.peakFlops(kernels, arithmetic.format(), nanos);
     } finally {
       turn.unlock();
     }

@@ -6,7 +6,6 @@ import io.github.resnet4j.engine.training.TrainingExecutor;
 import io.github.resnet4j.engine.training.TrainingLayout;
 import io.github.resnet4j.engine.training.TrainingPlan;
 import io.github.resnet4j.engine.training.TrainingSetup;
-import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.Sequential;
 import io.github.resnet4j.nn.StateDict;
@@ -50,7 +49,7 @@ public final class TrainingSession implements AutoCloseable {
       boolean frozenStatistics,
       double stochasticDepth,
       Algorithm algorithm,
-      Kernels kernels) {
+      KernelChoice kernels) {
     /**
      * @throws IllegalArgumentException if batch, extents or threads are not positive, or the
      *     drop-path rate is out of range
@@ -79,7 +78,7 @@ public final class TrainingSession implements AutoCloseable {
           false,
           0,
           Algorithm.AUTO,
-          Kernels.best());
+          KernelChoice.AUTO);
     }
   }
 
@@ -98,7 +97,7 @@ public final class TrainingSession implements AutoCloseable {
     if (!(network.layers().getLast() instanceof Layer.Linear)) {
       throw new IllegalArgumentException("a network without a head (includeTop) has no loss");
     }
-    options.kernels().testForTraining();
+    options.kernels().kernels().testForTraining();
     this.options = options;
     try {
       this.plan = lay(network, state, inChannels, options).place();
@@ -125,7 +124,7 @@ public final class TrainingSession implements AutoCloseable {
             options.algorithm() == Algorithm.DIRECT
                 ? AlgorithmChoice.DIRECT
                 : AlgorithmChoice.BY_RULE,
-            options.kernels());
+            options.kernels().kernels());
     return TrainingLayout.of(network, state, inChannels, options.height(), options.width(), setup);
   }
 

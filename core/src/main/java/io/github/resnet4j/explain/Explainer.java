@@ -1,20 +1,28 @@
 package io.github.resnet4j.explain;
 
-import io.github.resnet4j.ResNet;
 import io.github.resnet4j.engine.CompileOptions;
-import io.github.resnet4j.engine.ReferenceGradient;
+import io.github.resnet4j.engine.Quantization;
 import io.github.resnet4j.engine.Session;
+import io.github.resnet4j.engine.reference.ReferenceGradient;
 import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.OptionalInt;
 
 /**
- * Explains predictions with heat maps.
+ * Explains predictions with heat maps. {@code ResNet.explainer()} creates one.
  *
- * @param network must have a head
+ * @param layers a network with a head
+ * @param state its weights
+ * @param inChannels the channels of the images
+ * @param quantization the ranges of its activations, if they are known
  */
-public record Explainer(ResNet network) {
+public record Explainer(
+    Sequential layers, StateDict state, int inChannels, Optional<Quantization> quantization) {
   /** The method that computes a heat map. */
   public enum Method {
     /**
@@ -51,14 +59,13 @@ public record Explainer(ResNet network) {
    * @throws IllegalArgumentException if the network has no head
    */
   public Explainer {
-    if (!network.spec().includeTop()) {
+    if (!(layers.layers().getLast() instanceof Layer.Linear)) {
       throw new IllegalArgumentException("a network without its head (includeTop) has no classes");
     }
   }
 
-  /** The last stage, the usual layer for Grad-CAM. */
-  public String lastStage() {
-    return "layer" + network.spec().blocks().size();
+  private int classes() {
+    return ((Layer.Linear) layers.layers().getLast()).out();
   }
 
   /**
@@ -66,17 +73,17 @@ public record Explainer(ResNet network) {
    *
    * @param x {@code [1, C, H, W]}, preprocessed as the weights require
    * @param index the class to explain; if empty, the most likely one
-   * @param layer the layer whose result is explained, such as {@link #lastStage()}; not used by
+   * @param layer the layer whose result is explained, usually the last stage; not used by
    *     occlusion
    * @param options threads and kernels
    * @throws IllegalArgumentException if there is no such class or layer, or x is not a single image
    */
   public HeatMap explain(
       Tensor x, Method method, OptionalInt index, String layer, CompileOptions options) {
-    int classes = network.spec().numClasses();
-    if (x.rank() != 4 || x.dim(0) != 1 || x.dim(1) != network.spec().inChannels()) {
+    int classes = classes();
+    if (x.rank() != 4 || x.dim(0) != 1 || x.dim(1) != inChannels) {
       throw new IllegalArgumentException(
-          "the image must be [1, %d, H, W], was %s".formatted(network.spec().inChannels(), x));
+          "the image must be [1, %d, H, W], was %s".formatted(inChannels, x));
     }
     if (index.isPresent() && (index.getAsInt() < 0 || index.getAsInt() >= classes)) {
       throw new IllegalArgumentException(
@@ -89,7 +96,7 @@ public record Explainer(ResNet network) {
     int[] chosen = new int[1];
     try (var team = new Team(options.threads())) {
       found =
-          new ReferenceGradient(network.layers(), network.state(), team)
+          new ReferenceGradient(layers, state, team)
               .of(
                   x,
                   layer,
@@ -241,7 +248,7 @@ public record Explainer(ResNet network) {
     int step = Math.max(1, Math.min(height, width) / SQUARES);
     int rows = Math.ceilDiv(height, step);
     int columns = Math.ceilDiv(width, step);
-    try (Session session = network.compile(options)) {
+    try (var session = new Session(layers, state, inChannels, quantization, options)) {
       Tensor logits = session.run(x);
       int chosen = index.orElseGet(() -> largest(logits));
       double before = probability(logits, 0, chosen);

@@ -4,7 +4,7 @@ import io.github.resnet4j.ResNet;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.checkpoint.StoredTensor;
-import io.github.resnet4j.engine.ReferenceForward;
+import io.github.resnet4j.engine.reference.ReferenceForward;
 import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.tensor.Tensor;
@@ -110,9 +110,10 @@ public record Difference(
    * first.
    *
    * @param x {@code [N, C, H, W]}, preprocessed
+   * @param threads the number of threads, at least 1
    */
-  public static List<Difference> ofActivations(ResNet first, ResNet second, Tensor x, Team team) {
-    return compare(activations(first, x, team), activations(second, x, team));
+  public static List<Difference> ofActivations(ResNet first, ResNet second, Tensor x, int threads) {
+    return compare(activations(first, x, threads), activations(second, x, threads));
   }
 
   /**
@@ -123,8 +124,8 @@ public record Difference(
    * @throws IllegalArgumentException if it contains none of the network's layers
    */
   public static List<Difference> ofActivations(
-      ResNet network, Map<String, Tensor> expected, Tensor x, Team team) {
-    Map<String, Tensor> own = activations(network, x, team);
+      ResNet network, Map<String, Tensor> expected, Tensor x, int threads) {
+    Map<String, Tensor> own = activations(network, x, threads);
     if (own.keySet().stream().noneMatch(expected::containsKey)) {
       throw new IllegalArgumentException(
           "none of the names %s is one of the network's layers, %s …"
@@ -136,7 +137,7 @@ public record Difference(
     return compare(own, expected);
   }
 
-  private static SequencedMap<String, Tensor> activations(ResNet network, Tensor x, Team team) {
+  private static SequencedMap<String, Tensor> activations(ResNet network, Tensor x, int threads) {
     List<String> names =
         network
             .layers()
@@ -145,7 +146,9 @@ public record Difference(
             .map(Layer::name)
             .distinct()
             .toList();
-    return new ReferenceForward(network.layers(), network.state(), team).runAll(x, names);
+    try (var team = new Team(threads)) {
+      return new ReferenceForward(network.layers(), network.state(), team).runAll(x, names);
+    }
   }
 
   private static List<Difference> compare(Map<String, Tensor> a, Map<String, Tensor> b) {

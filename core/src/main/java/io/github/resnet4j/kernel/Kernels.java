@@ -1,7 +1,5 @@
 package io.github.resnet4j.kernel;
 
-import java.util.Optional;
-
 /**
  * The inner loops of the engine, over blocked arrays: {@code block} consecutive words are the
  * channels of one pixel, one, two or four per word ({@link Format}). All operands of a call are in
@@ -19,8 +17,8 @@ public interface Kernels {
    * The fastest kernels that this JVM supports, chosen once: machine code if the processor has AVX2
    * and the JVM allows native code ({@code --enable-native-access}); else vectors if the JVM has
    * the Vector API and compiles it well; else {@link #scalar} ones, with a warning that names the
-   * reason. The system property {@code resnet4j.kernels} ({@code auto}, {@code machine}, {@code
-   * machine256}, {@code vector}, {@code scalar}) overrides the choice.
+   * reason. For tests and measurements, the system property {@code resnet4j.kernels} ({@code auto},
+   * {@code machine}, {@code machine256}, {@code vector}, {@code scalar}) overrides the choice.
    *
    * @throws IllegalArgumentException if the property names kernels that this JVM does not support
    */
@@ -28,12 +26,33 @@ public interface Kernels {
     return Providers.chosen();
   }
 
+  /** Whether processor and JVM support machine code, and the system property allows it. */
+  static boolean hasMachine() {
+    return Providers.hasMachine();
+  }
+
+  /** Whether the JVM has the Vector API and compiles it well. */
+  static boolean hasVector() {
+    return Providers.hasVector();
+  }
+
   /**
-   * Machine code, which needs no warm-up, if processor and JVM support it; also empty if the system
-   * property names other kernels.
+   * Machine code, which needs no warm-up.
+   *
+   * @throws IllegalArgumentException if processor or JVM do not support it; states the reason
    */
-  static Optional<Kernels> machine() {
+  static Kernels machine() {
     return Providers.machine();
+  }
+
+  /**
+   * The Vector API.
+   *
+   * @throws IllegalArgumentException if the JVM does not have it or does not compile it well;
+   *     states the reason
+   */
+  static Kernels vector() {
+    return Providers.vector();
   }
 
   /** Plain loops: the reference for the others, and for runs that are too short for a warm-up. */
@@ -86,8 +105,7 @@ public interface Kernels {
   default void testForTraining() {
     SelfTest.trainingFailure(this)
         .ifPresent(failure -> {
-          throw new IllegalStateException(
-              failure + "; use -Dresnet4j.kernels=vector for other kernels");
+          throw new IllegalStateException(failure + "; choose other kernels, such as VECTOR");
         });
   }
 }

@@ -47,7 +47,7 @@ final class MachineJpeg implements JpegKernels {
    */
   static boolean isUsable(long pixels) {
     return (Providers.expectsMachine() || PIXELS.addAndGet(pixels) > MIN_PIXELS)
-        && Providers.machine().isPresent()
+        && Providers.hasMachine()
         && Code.MATCHES_SCALAR;
   }
 

@@ -7,14 +7,15 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Chooses the kernels once, when they are first used: machine code if processor and JVM support it,
- * else vectors if the JVM has the Vector API and compiles it well, else scalar kernels. The system
- * property {@code resnet4j.kernels} is {@code auto}, {@code machine}, {@code machine256}, {@code
- * vector} or {@code scalar}.
+ * else vectors if the JVM has the Vector API and compiles it well, else scalar kernels. For tests and
+ * measurements, the system property {@code resnet4j.kernels} is {@code auto}, {@code machine},
+ * {@code machine256}, {@code vector} or {@code scalar}.
  */
 final class Providers {
   private static final String PROPERTY = "resnet4j.kernels";
   private static final System.Logger LOG = System.getLogger("io.github.resnet4j");
   private static @Nullable Kernels chosen;
+  private static boolean usesMachine;
 
   private Providers() {}
 
@@ -23,55 +24,72 @@ final class Providers {
    */
   static synchronized Kernels chosen() {
     if (chosen == null) {
-      chosen = choose(System.getProperty(PROPERTY, "auto"));
+      chosen = choose(setting());
     }
     return chosen;
   }
 
   /** Whether machine code was requested, or is already in use. */
   static synchronized boolean expectsMachine() {
-    return chosen instanceof MachineKernels
-        || System.getProperty(PROPERTY, "auto").toLowerCase(Locale.ROOT).startsWith("machine");
+    return usesMachine || setting().startsWith("machine");
   }
 
-  static Optional<Kernels> machine() {
-    String setting = System.getProperty(PROPERTY, "auto").toLowerCase(Locale.ROOT);
-    boolean possible =
-        setting.startsWith("machine")
-            || (setting.equals("auto") && MachineSupport.here().obstacle().isEmpty());
-    return possible ? Optional.of(chosen()) : Optional.empty();
+  static boolean hasMachine() {
+    String setting = setting();
+    return setting.startsWith("machine")
+        || (setting.equals("auto") && MachineSupport.here().obstacle().isEmpty());
+  }
+
+  static boolean hasVector() {
+    return obstacle().isEmpty();
+  }
+
+  static Kernels machine() {
+    return machine(false);
+  }
+
+  /**
+   * @param narrow what an older processor would run: vectors of 256 bits
+   */
+  private static synchronized Kernels machine(boolean narrow) {
+    MachineSupport support = MachineSupport.here();
+    if (support.obstacle().isPresent()) {
+      throw new IllegalArgumentException("no machine kernels: " + support.obstacle().get());
+    }
+    usesMachine = true;
+    return narrow ? support.kernels(Vec.Width.YMM) : support.kernels();
+  }
+
+  static Kernels vector() {
+    Optional<String> obstacle = obstacle();
+    if (obstacle.isPresent()) {
+      throw new IllegalArgumentException("no vector kernels: " + obstacle.get());
+    }
+    return new VectorKernels();
+  }
+
+  private static String setting() {
+    return System.getProperty(PROPERTY, "auto").toLowerCase(Locale.ROOT);
   }
 
   private static Kernels choose(String setting) {
-    return switch (setting.toLowerCase(Locale.ROOT)) {
+    return switch (setting) {
       case "scalar" -> new ScalarKernels();
-      case "vector" -> {
-        Optional<String> obstacle = obstacle();
-        if (obstacle.isPresent()) {
-          throw new IllegalArgumentException("no vector kernels: " + obstacle.get());
-        }
-        yield new VectorKernels();
-      }
-      case "machine", "machine256" -> {
-        MachineSupport support = MachineSupport.here();
-        if (support.obstacle().isPresent()) {
-          throw new IllegalArgumentException("no machine kernels: " + support.obstacle().get());
-        }
-        // On a newer machine the latter tests what an older machine would run.
-        yield setting.endsWith("256") ? support.kernels(Vec.Width.YMM) : support.kernels();
-      }
+      case "vector" -> vector();
+      case "machine" -> machine();
+      case "machine256" -> machine(true);
       case "auto" -> {
-        MachineSupport support = MachineSupport.here();
-        if (support.obstacle().isEmpty()) {
-          yield support.kernels();
+        Optional<String> noMachine = MachineSupport.here().obstacle();
+        if (noMachine.isEmpty()) {
+          yield machine();
         }
-        Optional<String> obstacle = obstacle();
-        String why = "no machine code: " + support.obstacle().get();
-        if (obstacle.isEmpty()) {
+        Optional<String> noVector = obstacle();
+        String why = "no machine code: " + noMachine.get();
+        if (noVector.isEmpty()) {
           LOG.log(Level.INFO, "running on vector kernels: " + why);
           yield new VectorKernels();
         }
-        LOG.log(Level.WARNING, "running on slow scalar kernels: " + why + "; " + obstacle.get());
+        LOG.log(Level.WARNING, "running on slow scalar kernels: " + why + "; " + noVector.get());
         yield new ScalarKernels();
       }
       default ->

@@ -126,6 +126,17 @@ public final class Tensor {
     return Arrays.equals(shape, other.shape);
   }
 
+  /**
+   * A copy of the elements at one index of the first axis: a row of {@code [N, classes]}, an image
+   * of {@code [N, C, H, W]}.
+   *
+   * @param index less than {@code dim(0)}
+   */
+  public float[] row(int index) {
+    int size = data.length / shape[0];
+    return Arrays.copyOfRange(data, index * size, (index + 1) * size);
+  }
+
   /** A tensor on the same array with another shape of equal size. */
   public Tensor reshape(int... newShape) {
     return of(data, newShape);

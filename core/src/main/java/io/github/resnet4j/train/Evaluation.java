@@ -1,10 +1,10 @@
 package io.github.resnet4j.train;
 
+import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.Prediction;
-import io.github.resnet4j.engine.CompileOptions;
-import io.github.resnet4j.engine.Session;
-import io.github.resnet4j.image.Pixels;
+import io.github.resnet4j.image.Image;
+import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.train.Dataset.Example;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -43,51 +43,48 @@ public record Evaluation(
    * @param examples their labels are indices into the model's
    */
   public static Evaluation of(Model model, List<Example> examples) {
-    return of(model, examples, CompileOptions.defaults());
-  }
-
-  /** The same with options for compiling the network. */
-  public static Evaluation of(Model model, List<Example> examples, CompileOptions options) {
-    try (Session session = model.network().compile(options)) {
-      return of(model, examples, session, _ -> {}, _ -> {});
+    try (var classifier = Classifier.of(model)) {
+      return of(classifier, examples);
     }
   }
 
+  /** The same for a classifier. */
+  public static Evaluation of(Classifier classifier, List<Example> examples) {
+    return of(classifier, examples, _ -> {}, _ -> {});
+  }
+
   /**
-   * The same with a session of one's own.
+   * The same with news of the progress.
    *
-   * @param session the network, compiled
    * @param progress hears how many are done
    * @param unreadable hears what could not be read
+   * @throws IllegalArgumentException if the network has no head
    */
   public static Evaluation of(
-      Model classifier,
+      Classifier classifier,
       List<Example> examples,
-      Session session,
       IntConsumer progress,
       Consumer<IOException> unreadable) {
-    int classes = classifier.labels().size();
+    Model model = classifier.model().requireHead();
+    int classes = model.labels().size();
     var found =
         new Evaluation(
-            classifier.labels(), new long[classes][classes], new long[classes], new ArrayList<>());
+            model.labels(), new long[classes][classes], new long[classes], new ArrayList<>());
     for (int i = 0; i < examples.size(); i += BATCH) {
       List<Example> some = examples.subList(i, Math.min(examples.size(), i + BATCH));
-      var images = new ArrayList<Pixels>();
-      var read = new ArrayList<Example>();
-      List<Object> decoded = some.parallelStream().map(example -> decode(example)).toList();
+      Classifier.Batch batch =
+          classifier.prepare(
+              some.stream()
+                  .map(example -> Image.of(example.name(), _ -> example.source().read()))
+                  .toList());
+      Tensor logits = classifier.run(batch.input()).logits().orElseThrow();
+      List<List<Prediction>> predictions = model.top(logits, classes);
       for (int n = 0; n < some.size(); n++) {
-        switch (decoded.get(n)) {
-          case Pixels image -> {
-            images.add(image);
-            read.add(some.get(n));
-          }
-          case IOException failure -> unreadable.accept(failure);
-          default -> throw new IllegalStateException();
+        if (batch.errors().get(n).isPresent()) {
+          unreadable.accept(batch.errors().get(n).get());
+          continue;
         }
-      }
-      var predictions = classifier.classify(images, classes, session);
-      for (int n = 0; n < read.size(); n++) {
-        int truth = read.get(n).label();
+        int truth = some.get(n).label();
         List<Prediction> all = predictions.get(n);
         int rank = 0;
         while (all.get(rank).index() != truth) {
@@ -98,19 +95,11 @@ public record Evaluation(
         found.topFive[truth] += rank < TOP ? 1 : 0;
         found.outcomes.add(
             new Outcome(
-                read.get(n), best.index(), best.probability(), all.get(rank).probability()));
+                some.get(n), best.index(), best.probability(), all.get(rank).probability()));
       }
       progress.accept(i + some.size());
     }
     return found;
-  }
-
-  private static Object decode(Example example) {
-    try {
-      return example.source().read();
-    } catch (IOException e) {
-      return e;
-    }
   }
 
   /** Images of a class. */

@@ -1,14 +1,11 @@
 package io.github.resnet4j.train;
 
-import io.github.resnet4j.Architecture;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.Weights;
-import io.github.resnet4j.checkpoint.Download;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.Optional;
 
 /**
  * Fine-tunes a pretrained model: trains it further on images of other classes. Where the classes
@@ -42,14 +39,7 @@ public final class FineTuning {
    * @throws IOException if the weights cannot be read
    */
   public static FineTuning of(String weights, Dataset data) throws IOException {
-    boolean isNetwork = Architecture.catalogue().containsKey(weights);
-    return of(
-        Weights.find(
-            isNetwork ? Optional.of(weights) : Optional.empty(),
-            isNetwork ? "DEFAULT" : weights,
-            System.getenv(),
-            new Download((_, _, _) -> {})),
-        data);
+    return of(Weights.find(weights), data);
   }
 
   /**

@@ -3,6 +3,7 @@ package io.github.resnet4j.train;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.KernelChoice;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.engine.TrainingSession;
 import io.github.resnet4j.image.Augmentation;
@@ -81,7 +82,7 @@ final class Learner implements AutoCloseable {
         recipe.frozenStatistics(),
         recipe.stochasticDepth(),
         CompileOptions.Algorithm.AUTO,
-        CompileOptions.defaults().kernels());
+        KernelChoice.AUTO);
   }
 
   /**

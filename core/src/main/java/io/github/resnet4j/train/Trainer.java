@@ -1,7 +1,7 @@
 package io.github.resnet4j.train;
 
+import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Model;
-import io.github.resnet4j.engine.CompileOptions;
 import java.io.IOException;
 import java.lang.reflect.RecordComponent;
 import java.nio.file.Files;
@@ -312,8 +312,9 @@ public final class Trainer {
       last = TrainingRun.run(this, folder, resume);
     }
     Model best = Model.load(output.resolve("best.safetensors"));
-    var options = CompileOptions.defaults().withThreads(threads);
-    return new Result(last, best, Evaluation.of(best, data.val(), options));
+    try (var classifier = Classifier.builder().threads(threads).of(best)) {
+      return new Result(last, best, Evaluation.of(classifier, data.val()));
+    }
   }
 
   /** What this training is, by names for people: a state of another one is refused by them. */

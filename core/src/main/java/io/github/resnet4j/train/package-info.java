@@ -1,4 +1,10 @@
-/** Training: images with labels, schedules, optimizers and the loop over epochs. */
+/**
+ * Training and evaluation.
+ *
+ * <p>A {@link io.github.resnet4j.train.Dataset} has the images, a {@link
+ * io.github.resnet4j.train.Recipe} the hyperparameters; {@link io.github.resnet4j.train.Trainer}
+ * runs the epochs. {@link io.github.resnet4j.train.Evaluation} measures a model's accuracy.
+ */
 @NullMarked
 package io.github.resnet4j.train;
 

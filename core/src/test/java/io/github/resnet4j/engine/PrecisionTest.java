@@ -87,7 +87,7 @@ class PrecisionTest {
       return new Case(network, x, 1 + random.nextInt(3));
     }
 
-    Tensor run(ResNet calibrated, Precision precision, Kernels kernels) {
+    Tensor run(ResNet calibrated, Precision precision, KernelChoice kernels) {
       var options =
           CompileOptions.defaults()
               .withThreads(threads)
@@ -110,9 +110,9 @@ class PrecisionTest {
       found = found.withFloatInput();
     }
     var calibrated = one.network.withQuantization(found);
-    Tensor expected = one.run(calibrated, Precision.FP32, Kernels.best());
-    Tensor scalar = one.run(calibrated, Precision.INT8, Kernels.scalar());
-    Tensor actual = one.run(calibrated, Precision.INT8, Kernels.best());
+    Tensor expected = one.run(calibrated, Precision.FP32, KernelChoice.AUTO);
+    Tensor scalar = one.run(calibrated, Precision.INT8, KernelChoice.SCALAR);
+    Tensor actual = one.run(calibrated, Precision.INT8, KernelChoice.AUTO);
     assertTrue(error(scalar, actual) <= ORDER, () -> "scalar: " + error(scalar, actual));
     // Each layer adds noise of half a step of 255 or 127 levels; measured 0.002 to 0.024.
     assertTrue(error(expected, actual) <= 0.05, () -> "floats: " + error(expected, actual));
@@ -122,8 +122,8 @@ class PrecisionTest {
   @MethodSource("bf16Seeds")
   void bf16MatchesScalarKernelsAndIsCloseToFp32(int seed) {
     var one = Case.of(seed);
-    Tensor expected = one.run(one.network, Precision.FP32, Kernels.best());
-    Tensor actual = one.run(one.network, Precision.BF16, Kernels.best());
+    Tensor expected = one.run(one.network, Precision.FP32, KernelChoice.AUTO);
+    Tensor actual = one.run(one.network, Precision.BF16, KernelChoice.AUTO);
     // Each layer rounds to 8 bits: at most 2^-9 of a number; measured 0.0007 to 0.0064.
     assertTrue(error(expected, actual) <= 0.02, () -> "floats: " + error(expected, actual));
     for (Format format : List.of(Format.BF16, Format.ROUNDED)) {

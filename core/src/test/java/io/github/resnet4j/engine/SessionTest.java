@@ -20,6 +20,7 @@ import io.github.resnet4j.engine.graph.Arithmetic;
 import io.github.resnet4j.engine.inference.Plan;
 import io.github.resnet4j.engine.inference.PlanCompiler;
 import io.github.resnet4j.engine.inference.Workload;
+import io.github.resnet4j.engine.reference.ReferenceForward;
 import io.github.resnet4j.engine.step.ExecutionContext;
 import io.github.resnet4j.engine.step.Workers;
 import io.github.resnet4j.kernel.Kernels;
@@ -181,26 +182,24 @@ class SessionTest {
   void winogradMatchesReferenceForEverySize(Winograd form) {
     var network =
         network(ResNetSpec.builder(Block.BASIC, 1, 1).channels(64).numClasses(5).build(), 3);
-    try (var team = new Team(2)) {
-      for (int size : new int[] {33, 47, 64}) {
-        for (int parts : new int[] {1, 2, 3}) {
-          Tensor x = TorchRandom.manualSeed(size).randn(2, 3, size, size + 5);
-          Plan plan =
-              new PlanCompiler(network.layers(), 3, List.of(), Arithmetic.FLOATS, Kernels.best())
-                  .compile(
-                      new Workload(size, size + 5, 2, parts),
-                      new PackedWeights(network.state()),
-                      (_, _, _) -> form);
-          var context = new ExecutionContext();
-          context.ensureCapacity(plan.arenaSize());
-          context.input = x.data();
-          Tensor y = Tensor.zeros(2, 5);
-          context.outputs = new float[][] {y.data()};
-          try (var workers = new Workers(parts)) {
-            workers.run(part -> plan.run(context, 2, part, workers::barrier));
-          }
-          assertClose(network.forward(x, team), y, form + " " + size + " " + parts);
+    for (int size : new int[] {33, 47, 64}) {
+      for (int parts : new int[] {1, 2, 3}) {
+        Tensor x = TorchRandom.manualSeed(size).randn(2, 3, size, size + 5);
+        Plan plan =
+            new PlanCompiler(network.layers(), 3, List.of(), Arithmetic.FLOATS, Kernels.best())
+                .compile(
+                    new Workload(size, size + 5, 2, parts),
+                    new PackedWeights(network.state()),
+                    (_, _, _) -> form);
+        var context = new ExecutionContext();
+        context.ensureCapacity(plan.arenaSize());
+        context.input = x.data();
+        Tensor y = Tensor.zeros(2, 5);
+        context.outputs = new float[][] {y.data()};
+        try (var workers = new Workers(parts)) {
+          workers.run(part -> plan.run(context, 2, part, workers::barrier));
         }
+        assertClose(network.forward(x), y, form + " " + size + " " + parts);
       }
     }
   }
@@ -356,7 +355,7 @@ class SessionTest {
         Session session = siblings.get(i % 4);
         results.add(callers.submit(() -> session.run(x).data()));
       }
-      float[] expected = network.forward(x, Team.ofAllCores()).data();
+      float[] expected = network.forward(x).data();
       for (var result : results) {
         assertArrayEquals(results.getFirst().get(), result.get());
         assertArrayEquals(expected, result.get(), 1e-3f); // AccuracyTest has the exact tolerance

@@ -5,8 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
-import io.github.resnet4j.kernel.Kernels;
-import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.util.ArrayList;
@@ -43,11 +41,10 @@ class WithoutVectorsTest {
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
     Tensor x = TorchRandom.manualSeed(1).randn(2, 3, 40, 40);
     var options = CompileOptions.defaults().withThreads(2).withTaps("layer1");
-    try (var session = network.compile(options);
-        var team = new Team(2)) {
-      assertEquals("scalar", Kernels.best().name());
+    try (var session = network.compile(options)) {
+      assertEquals("scalar", session.kernels());
       assertEquals(List.of("layer1", "output"), List.copyOf(session.runAll(x).keySet()));
-      assertArrayEquals(network.forward(x, team).data(), session.run(x).data());
+      assertArrayEquals(network.forward(x).data(), session.run(x).data());
     }
     assertEquals(
         List.of(

@@ -8,6 +8,7 @@ import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.engine.Calibration;
 import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.KernelChoice;
 import io.github.resnet4j.engine.ParameterArrays;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.engine.TrainingSession;
@@ -127,7 +128,7 @@ class MachineCodeTest {
           try (var session = network.compile(options.withPrecision(precision));
               var scalar =
                   network.compile(
-                      options.withPrecision(precision).withKernels(new ScalarKernels()))) {
+                      options.withPrecision(precision).withKernels(KernelChoice.SCALAR))) {
             float[] expected = scalar.run(x).data();
             float[] actual = session.run(x).data();
             float largest = 0;
@@ -157,7 +158,7 @@ class MachineCodeTest {
     targets[0] = 1;
     targets[spec.numClasses() + 1] = 1;
     var gradients = new ArrayList<float[]>();
-    for (Kernels kernels : List.of(new ScalarKernels(), Kernels.best())) {
+    for (KernelChoice kernels : List.of(KernelChoice.SCALAR, KernelChoice.AUTO)) {
       var options =
           new TrainingSession.Options(
               2, 41, 38, threads, Set.of(), false, 0, CompileOptions.Algorithm.DIRECT, kernels);

@@ -6,10 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.Architecture;
+import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.checkpoint.CheckpointException;
-import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.image.Augmentation;
 import io.github.resnet4j.image.Augmentation.Crop;
 import io.github.resnet4j.image.Interpolation;
@@ -132,12 +132,11 @@ class TrainerTest {
     assertTrue(best > 0.8, ear.epochs.toString());
     assertEquals(13, Files.readAllLines(home.resolve("run/metrics.csv")).size());
 
-    Model found = Model.load(home.resolve("run/best.safetensors"));
     int right = 0;
-    try (var session = found.network().compile(CompileOptions.defaults())) {
+    try (var found = Classifier.load(home.resolve("run/best.safetensors"))) {
       for (var example : Dataset.of(home.resolve("data")).val()) {
-        var top = found.classify(Path.of(example.name()), 1, session).getFirst();
-        right += top.label().equals(found.labels().get(example.label())) ? 1 : 0;
+        var top = found.classify(Path.of(example.name()), 1).getFirst();
+        right += top.label().equals(found.model().labels().get(example.label())) ? 1 : 0;
       }
     }
     assertEquals(best, right / 16.0, 1e-9);

@@ -15,7 +15,6 @@ import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.inspect.Shape;
-import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.onnx.OnnxModel.Attribute;
 import io.github.resnet4j.onnx.OnnxModel.Constant;
 import io.github.resnet4j.onnx.OnnxModel.Node;
@@ -34,7 +33,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
 import java.util.function.Consumer;
-import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -44,7 +42,6 @@ import org.junit.jupiter.api.io.TempDir;
  * calculates, or it is refused and names the node.
  */
 class OnnxImportTest {
-  private static final Team TEAM = new Team(2);
 
   /** float32 sums of thousands of terms in another order. */
   private static final double TOLERANCE = 1e-4;
@@ -57,11 +54,6 @@ class OnnxImportTest {
   @BeforeEach
   void nameFile() {
     file = folder.resolve("x.onnx");
-  }
-
-  @AfterAll
-  static void close() {
-    TEAM.close();
   }
 
   /** A graph under change. */
@@ -245,7 +237,7 @@ class OnnxImportTest {
       prepared.data()[i] = (raw.data()[i] - mean.get(c)) / std.get(c);
       raw.data()[i] *= range;
     }
-    assertNear(runtime(raw.data(), 1, 3, 32, 32), found.network().forward(prepared, TEAM).data());
+    assertNear(runtime(raw.data(), 1, 3, 32, 32), found.network().forward(prepared).data());
   }
 
   @Test
@@ -319,7 +311,7 @@ class OnnxImportTest {
     for (int i = 0; i < last.length; i++) {
       last[i] = x.data()[i % 3 * 1024 + i / 3];
     }
-    assertNear(runtime(last, 1, 32, 32, 3), found.network().forward(x, TEAM).data());
+    assertNear(runtime(last, 1, 32, 32, 3), found.network().forward(x).data());
     assertEquals(List.of(), found.remarks());
   }
 
@@ -337,7 +329,7 @@ class OnnxImportTest {
         new Node("Clip", "", "unused", List.of(graph.input.name()), List.of("u"), NONE));
     OnnxImport found = read(graph, OnnxImport.Options.defaults());
     Tensor x = pixels();
-    assertNear(runtime(x.data(), 1, 3, 32, 32), found.network().forward(x, TEAM).data());
+    assertNear(runtime(x.data(), 1, 3, 32, 32), found.network().forward(x).data());
   }
 
   @Test
@@ -348,7 +340,7 @@ class OnnxImportTest {
         new Node("Gemm", "", "fc", fc.inputs().subList(0, 2), fc.outputs(), fc.attributes()));
     OnnxImport found = read(graph, OnnxImport.Options.defaults());
     Tensor x = pixels();
-    assertNear(runtime(x.data(), 1, 3, 32, 32), found.network().forward(x, TEAM).data());
+    assertNear(runtime(x.data(), 1, 3, 32, 32), found.network().forward(x).data());
   }
 
   @Test
@@ -363,7 +355,7 @@ class OnnxImportTest {
       assertTrue(e.getMessage().contains(op + " 'odd'"), e.getMessage());
       assertTrue(e.getMessage().contains("--drop-softmax"), e.getMessage());
       OnnxImport found = read(graph, drop);
-      assertNear(logits, found.network().forward(pixels(), TEAM).data());
+      assertNear(logits, found.network().forward(pixels()).data());
       assertTrue(found.remarks().getFirst().contains(op + " 'odd' was left out"));
     }
     Graph graph = graph();
@@ -505,7 +497,7 @@ class OnnxImportTest {
       if (extent == 4) {
         OnnxImport found = read(graph, OnnxImport.Options.defaults());
         Tensor x = pixels();
-        assertNear(runtime(x.data(), 1, 3, 32, 32), found.network().forward(x, TEAM).data());
+        assertNear(runtime(x.data(), 1, 3, 32, 32), found.network().forward(x).data());
         graph.input = new Value(graph.input.name(), Type.FLOAT, List.of("1", "3", "H", "W"));
       }
       assertRefused("'avgpool", graph, _ -> {});

@@ -19,7 +19,6 @@ import io.github.resnet4j.Stem;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.inspect.Shape;
-import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.onnx.OnnxExport.Options;
 import io.github.resnet4j.tensor.Tensor;
@@ -35,7 +34,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -45,17 +43,11 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** What is written, ONNX Runtime computes; what PyTorch's exporters and we write is read again. */
 class OnnxTest {
   private static final Path GOLDEN = Path.of("src/test/resources/golden");
-  private static final Team TEAM = new Team(2);
 
   /** float32 sums of thousands of terms in another order. */
   private static final double TOLERANCE = 1e-4;
 
   @TempDir private Path folder;
-
-  @AfterAll
-  static void close() {
-    TEAM.close();
-  }
 
   private static ResNet network(ResNetSpec spec) {
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
@@ -132,7 +124,7 @@ class OnnxTest {
     int side = spec.stem() instanceof Stem.SmallImage ? 32 : 64;
     var image = new Shape(spec.inChannels(), side, side);
     Tensor x = TorchRandom.manualSeed(2).randn(2, spec.inChannels(), side, side);
-    float[] expected = network.forward(x, TEAM).data();
+    float[] expected = network.forward(x).data();
     for (boolean fold : new boolean[] {false, true}) {
       Path file = folder.resolve("x.onnx");
       Options options = Options.defaults().withDynamicBatch();
@@ -147,7 +139,7 @@ class OnnxTest {
 
       Model read = OnnxImport.read(file);
       assertEquals(spec, read.network().spec());
-      double again = distance(expected, read.network().forward(x, TEAM).data());
+      double again = distance(expected, read.network().forward(x).data());
       assertTrue(again <= (fold ? TOLERANCE : 0), () -> entry.getKey() + " again: " + again);
       System.out.printf(
           "%-24s fold %-5s ONNX Runtime %.1e, read again %.1e%n",
@@ -162,7 +154,7 @@ class OnnxTest {
     Tensor x = TorchRandom.manualSeed(2).randn(1, 3, 32, 32);
     Path file = folder.resolve("x.onnx");
     OnnxExport.write(network, new Shape(3, 32, 32), file, Options.defaults().withOpset(opset));
-    assertTrue(distance(network.forward(x, TEAM).data(), run(file, x)) <= TOLERANCE);
+    assertTrue(distance(network.forward(x).data(), run(file, x)) <= TOLERANCE);
     assertThrows(IllegalArgumentException.class, () -> Options.defaults().withOpset(9));
   }
 
@@ -173,7 +165,7 @@ class OnnxTest {
     Path file = folder.resolve("x.onnx");
     OnnxExport.write(network, new Shape(3, 64, 64), file, Options.defaults().withFloat16());
     // Eleven bits of mantissa through twenty layers.
-    double error = distance(network.forward(x, TEAM).data(), run(file, x));
+    double error = distance(network.forward(x).data(), run(file, x));
     assertTrue(error <= 1e-2, () -> "error " + error);
     assertTrue(Files.size(file) < 24_000_000, "half of 47 MB");
     assertEquals(Architecture.named("resnet18"), OnnxImport.read(file).network().spec());
@@ -191,7 +183,7 @@ class OnnxTest {
         classifier
             .preprocessing()
             .apply(ImageDecoder.DEFAULT.decode(Path.of("../samples/digit-6.png")));
-    float[] expected = classifier.network().forward(x, TEAM).data();
+    float[] expected = classifier.network().forward(x).data();
     Path file = folder.resolve("digits.onnx");
     OnnxExport.write(
         classifier,
@@ -217,7 +209,7 @@ class OnnxTest {
     Model again = OnnxImport.read(file);
     assertEquals(classifier.labels(), again.labels());
     assertEquals(classifier.preprocessing(), again.preprocessing());
-    assertTrue(distance(expected, again.network().forward(x, TEAM).data()) <= TOLERANCE);
+    assertTrue(distance(expected, again.network().forward(x).data()) <= TOLERANCE);
   }
 
   static Stream<Path> exported() throws IOException {
@@ -235,7 +227,7 @@ class OnnxTest {
       Tensor x = golden.tensors().get(name + ".input").toTensor();
       Tensor y = golden.tensors().get(name + ".output").toTensor();
       ResNet network = OnnxImport.read(file).network();
-      Tensor found = network.forward(x, TEAM);
+      Tensor found = network.forward(x);
       assertArrayEquals(y.shape(), found.shape());
       double error = distance(y.data(), found.data());
       System.out.printf("%-36s %.1e%n", file.getFileName(), error);

@@ -1,12 +1,11 @@
 package io.github.resnet4j.server;
 
-import io.github.resnet4j.engine.Session;
+import io.github.resnet4j.Classifier;
 import io.github.resnet4j.server.Refusal.Kind;
 import io.github.resnet4j.tensor.Tensor;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -47,7 +46,7 @@ final class Batcher implements AutoCloseable {
 
   private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
 
-  private final Session session;
+  private final Classifier classifier;
   private final int[] shape;
   private final int most;
   private final long delay;
@@ -60,16 +59,16 @@ final class Batcher implements AutoCloseable {
   private boolean closing;
 
   /**
-   * @param session of {@link io.github.resnet4j.ResNet#compileWithEmbedding}
+   * @param classifier closed with this
    * @param shape of an image, {@code [C, H, W]}
    */
   Batcher(
       String name,
-      Session session,
+      Classifier classifier,
       int[] shape,
       ServerOptions.Batching options,
       Measurements measurements) {
-    this.session = session;
+    this.classifier = classifier;
     this.shape = shape.clone();
     this.most = options.most();
     this.delay = options.delay().toNanos();
@@ -81,7 +80,7 @@ final class Batcher implements AutoCloseable {
   void warmUp() {
     for (int n = 1; n <= most; n++) {
       Tensor x = Tensor.zeros(n, shape[0], shape[1], shape[2]);
-      session.runAll(x);
+      classifier.run(x);
     }
   }
 
@@ -236,19 +235,17 @@ final class Batcher implements AutoCloseable {
       for (int i = 0; i < batch.size(); i++) {
         System.arraycopy(batch.get(i).image, 0, x.data(), i * size, size);
       }
-      var results = session.runAll(x);
-      Tensor embeddings = results.firstEntry().getValue();
-      boolean hasHead = results.size() > 1;
-      Tensor logits = results.lastEntry().getValue();
+      Classifier.Outputs outputs = classifier.run(x);
       long end = System.nanoTime();
       long took = end - begin;
       measurements.ran(batch.size(), Duration.ofNanos(took));
       for (int i = 0; i < batch.size(); i++) {
-        Waiting waiting = batch.get(i);
+        int n = i;
+        Waiting waiting = batch.get(n);
         var result =
             new Result(
-                hasHead ? row(logits, i) : new float[0],
-                row(embeddings, i),
+                outputs.logits().map(logits -> logits.row(n)).orElseGet(() -> new float[0]),
+                outputs.embeddings().row(n),
                 batch.size(),
                 begin - waiting.since,
                 took,
@@ -287,10 +284,6 @@ final class Batcher implements AutoCloseable {
     return -1;
   }
 
-  private static float[] row(Tensor x, int n) {
-    return Arrays.copyOfRange(x.data(), n * x.dim(1), (n + 1) * x.dim(1));
-  }
-
   /** Runs what waits, then stops. */
   @Override
   public void close() {
@@ -309,6 +302,6 @@ final class Batcher implements AutoCloseable {
     } catch (InterruptedException _) {
       Thread.currentThread().interrupt();
     }
-    session.close();
+    classifier.close();
   }
 }

@@ -1,5 +1,6 @@
 package io.github.resnet4j.server;
 
+import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.Prediction;
 import io.github.resnet4j.ResNet;
@@ -88,7 +89,7 @@ final class ServedModel implements AutoCloseable {
     this.batcher =
         new Batcher(
             name,
-            this.classifier.network().compileWithEmbedding(compile),
+            Classifier.builder().compile(compile).of(this.classifier),
             inputShape(),
             options.batching(),
             measurements);
@@ -230,9 +231,11 @@ final class ServedModel implements AutoCloseable {
         deadline,
         () -> {
           long begin = System.nanoTime();
-          var explainer = new Explainer(classifier.network());
+          ResNet network = classifier.network();
           HeatMap map =
-              explainer.explain(prepared.input, method, index, explainer.lastStage(), compile);
+              network
+                  .explainer()
+                  .explain(prepared.input, method, index, network.spec().lastStage(), compile);
           Batcher.checkFinite("logits", map.logits().data());
           measurements.phase(Phase.EXPLAIN, System.nanoTime() - begin);
           return map;

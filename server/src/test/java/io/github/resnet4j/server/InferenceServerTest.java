@@ -12,7 +12,6 @@ import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Preprocessing;
-import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.server.Client.Answer;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
@@ -123,17 +122,15 @@ class InferenceServerTest {
     Model classifier = Model.embedded();
     Tensor x =
         classifier.preprocessing().apply(ImageDecoder.DEFAULT.decode("six", Client.digit(6)));
-    try (var team = new Team(1)) {
-      Tensor map = classifier.network().features(x, team);
-      int plane = map.dim(2) * map.dim(3);
-      for (int c = 0; c < map.dim(1); c++) {
-        double sum = 0;
-        for (int i = 0; i < plane; i++) {
-          sum += map.data()[c * plane + i];
-        }
-        // Winograd's algorithm, and sums in another order.
-        assertEquals(sum / plane, ((Number) features.get(c)).doubleValue(), 1e-4);
+    Tensor map = classifier.network().features(x);
+    int plane = map.dim(2) * map.dim(3);
+    for (int c = 0; c < map.dim(1); c++) {
+      double sum = 0;
+      for (int i = 0; i < plane; i++) {
+        sum += map.data()[c * plane + i];
       }
+      // Winograd's algorithm, and sums in another order.
+      assertEquals(sum / plane, ((Number) features.get(c)).doubleValue(), 1e-4);
     }
   }
 
@@ -185,10 +182,7 @@ class InferenceServerTest {
   @Test
   void tensorsGoInAsJsonAndAsBytes() throws Exception {
     Tensor x = six();
-    float[] expected;
-    try (var team = new Team(1)) {
-      expected = Model.embedded().network().forward(x, team).data();
-    }
+    float[] expected = Model.embedded().network().forward(x).data();
     Answer json =
         client.post(
             "/v2/models/digits/infer",

@@ -1,7 +1,7 @@
 package io.github.resnet4j.spark;
 
-import io.github.resnet4j.spark.TaskModel.Decoded;
-import io.github.resnet4j.spark.TaskModel.Image;
+import io.github.resnet4j.Classifier;
+import io.github.resnet4j.image.Image;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -80,7 +80,7 @@ final class ImageRows implements Iterator<Row>, AutoCloseable {
     while (some.size() < batch && rows.hasNext()) {
       some.add(rows.next());
     }
-    Future<Decoded> decoded =
+    Future<Classifier.Batch> decoded =
         decoding.submit(() -> {
           check();
           return network.decode(some.stream().map(image).toList());

@@ -1,6 +1,6 @@
 package io.github.resnet4j.spark;
 
-import io.github.resnet4j.spark.TaskModel.Image;
+import io.github.resnet4j.image.Image;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -88,7 +88,7 @@ public final class ResNetFunctions {
 
   private static Row answer(TaskModel network, @Nullable Object value) {
     String name = value instanceof String path ? path : "the image";
-    var image = new Image(ImageColumn.of(value), name, value);
+    Image image = network.image(ImageColumn.of(value), name, value);
     return network.answer(network.decode(List.of(image))).getFirst();
   }
 }

@@ -4,8 +4,8 @@ import io.github.resnet4j.Model;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.checkpoint.Download;
 import io.github.resnet4j.engine.Precision;
+import io.github.resnet4j.image.Image;
 import io.github.resnet4j.image.ImageDecoder;
-import io.github.resnet4j.spark.TaskModel.Image;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
@@ -345,14 +345,15 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
     @Override
     @SuppressWarnings("MustBeClosedChecker") // when the task ends
     public Iterator<Row> call(Iterator<Row> rows) {
-      var results = new ImageRows(rows, this::image, request.batch(), request.open());
+      TaskModel network = request.open();
+      var results = new ImageRows(rows, row -> image(network, row), request.batch(), network);
       TaskContext.get().addTaskCompletionListener((TaskCompletionListener) _ -> results.close());
       return results;
     }
 
-    private Image image(Row row) {
+    private Image image(TaskModel network, Row row) {
       String name = path < 0 ? "the image" : String.valueOf(row.get(path));
-      return new Image(kind, name, row.get(column));
+      return network.image(kind, name, row.get(column));
     }
   }
 

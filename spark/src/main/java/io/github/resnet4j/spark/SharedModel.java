@@ -1,9 +1,9 @@
 package io.github.resnet4j.spark;
 
+import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.Precision;
-import io.github.resnet4j.engine.Session;
 import java.io.IOException;
 import java.io.Serializable;
 import java.io.UncheckedIOException;
@@ -47,18 +47,18 @@ final class SharedModel {
    */
   @SuppressWarnings("ArrayRecordComponent") // it is data for a wire
   record Wire(String id, boolean hasHead, byte[] file) implements Serializable {
-    static Wire of(Model classifier) {
+    static Wire of(Model model) {
       try {
         Path file = Files.createTempFile("resnet4j-", ".safetensors");
         try {
-          if (classifier.network().quantization().isPresent()) {
-            classifier.saveQuantized(file);
+          if (model.network().quantization().isPresent()) {
+            model.saveQuantized(file);
           } else {
-            classifier.save(file);
+            model.save(file);
           }
           return new Wire(
               UUID.randomUUID().toString(),
-              classifier.network().spec().includeTop(),
+              model.network().spec().includeTop(),
               Files.readAllBytes(file));
         } finally {
           Files.delete(file);
@@ -73,16 +73,16 @@ final class SharedModel {
     }
   }
 
-  private final Model classifier;
+  private final Model model;
 
   /** Those whose packed weights all others share, by precision and threads. */
-  private final Map<CompileOptions, Session> first = new LinkedHashMap<>();
+  private final Map<CompileOptions, Classifier> first = new LinkedHashMap<>();
 
-  private final Map<CompileOptions, ArrayDeque<Session>> idle = new LinkedHashMap<>();
+  private final Map<CompileOptions, ArrayDeque<Classifier>> idle = new LinkedHashMap<>();
   private boolean retired;
 
-  private SharedModel(Model classifier) {
-    this.classifier = classifier;
+  private SharedModel(Model model) {
+    this.model = model;
   }
 
   /** The model in this JVM; tasks that come at once wait for the one that loads it. */
@@ -102,42 +102,38 @@ final class SharedModel {
     }
   }
 
-  Model classifier() {
-    return classifier;
-  }
-
   /**
-   * A session for one task at a time: the weights are those of all, threads and activations its
+   * A classifier for one task at a time: the weights are those of all, threads and activations its
    * own. It goes back with {@link #release}.
    */
-  synchronized Session acquire(Precision precision, int threads) {
+  synchronized Classifier acquire(Precision precision, int threads) {
     CompileOptions options =
         CompileOptions.defaults().withThreads(threads).withPrecision(precision);
-    Session waiting = idle.computeIfAbsent(options, _ -> new ArrayDeque<>()).poll();
+    Classifier waiting = idle.computeIfAbsent(options, _ -> new ArrayDeque<>()).poll();
     if (waiting != null) {
       return waiting;
     }
-    Session known = first.get(options);
+    Classifier known = first.get(options);
     if (known != null) {
       return known.sibling();
     }
-    Session session = classifier.network().compileWithEmbedding(options);
-    first.put(options, session);
-    return session;
+    Classifier opened = Classifier.builder().compile(options).of(model);
+    first.put(options, opened);
+    return opened;
   }
 
-  synchronized void release(Session session) {
+  synchronized void release(Classifier classifier) {
     if (retired) {
-      session.close();
+      classifier.close();
     } else {
-      idle.computeIfAbsent(session.options().withTaps(), _ -> new ArrayDeque<>()).push(session);
+      idle.computeIfAbsent(classifier.options(), _ -> new ArrayDeque<>()).push(classifier);
     }
   }
 
-  /** Others have taken its place: sessions end when their tasks do. */
+  /** Others have taken its place: classifiers end when their tasks do. */
   private synchronized void retire() {
     retired = true;
-    idle.values().forEach(sessions -> sessions.forEach(Session::close));
+    idle.values().forEach(classifiers -> classifiers.forEach(Classifier::close));
     idle.clear();
   }
 }

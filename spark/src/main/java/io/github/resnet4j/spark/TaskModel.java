@@ -1,20 +1,17 @@
 package io.github.resnet4j.spark;
 
-import io.github.resnet4j.Model;
+import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Prediction;
 import io.github.resnet4j.engine.Precision;
-import io.github.resnet4j.engine.Session;
+import io.github.resnet4j.image.Image;
 import io.github.resnet4j.image.ImageDecoder;
-import io.github.resnet4j.image.Preprocessing;
-import io.github.resnet4j.kernel.Team;
-import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
-import java.util.SequencedMap;
+import java.util.Optional;
 import org.apache.spark.TaskContext;
 import org.apache.spark.broadcast.Broadcast;
 import org.apache.spark.sql.Row;
@@ -48,88 +45,67 @@ final class TaskModel implements AutoCloseable {
     }
   }
 
+  private final Request request;
+  private final SharedModel model;
+  private final Classifier classifier;
+  private final ImageDecoder decoder;
+
+  private TaskModel(Request request, int threads) {
+    this.request = request;
+    this.model = SharedModel.of(request.model.value());
+    this.classifier = model.acquire(request.precision, threads);
+    this.decoder = new ImageDecoder(false, request.maxPixels);
+  }
+
   /**
    * An image of a row.
    *
    * @param name what errors call it
    * @param value as the column has it
    */
-  record Image(ImageColumn column, String name, @Nullable Object value) {}
-
-  /** Images as the network takes them, {@code [N, C, H, W]}, or why there is none. */
-  record Decoded(Tensor images, @Nullable String[] errors) {}
-
-  private final Request request;
-  private final SharedModel model;
-  private final Session session;
-  private final ImageDecoder decoder;
-  private final Team team;
-
-  private TaskModel(Request request, int threads) {
-    this.request = request;
-    this.model = SharedModel.of(request.model.value());
-    this.session = model.acquire(request.precision, threads);
-    this.decoder = new ImageDecoder(false, request.maxPixels);
-    this.team = new Team(threads);
+  Image image(ImageColumn column, String name, @Nullable Object value) {
+    // The classifier is shared by requests of other limits, so its own decoder is not used.
+    return Image.of(name, _ -> column.read(name, value, decoder, request.hadoop.value().value()));
   }
 
   /** May be called while {@link #answer} runs for other images. */
-  Decoded decode(List<Image> images) {
-    Preprocessing preprocessing = model.classifier().preprocessing();
-    Tensor tensor = preprocessing.batch(images.size());
-    var errors = new @Nullable String[images.size()];
-    team.forEach(
-        images.size(),
-        i -> {
-          Image image = images.get(i);
-          try {
-            preprocessing.apply(
-                image.column.read(image.name, image.value, decoder, request.hadoop.value().value()),
-                tensor,
-                i);
-          } catch (IOException e) {
-            errors[i] = String.valueOf(e.getMessage());
-          }
-        });
-    return new Decoded(tensor, errors);
+  Classifier.Batch decode(List<Image> images) {
+    return classifier.prepare(images);
   }
 
   /** A row of {@link ResNetTransformer#predictionType} for each image. */
-  List<Row> answer(Decoded decoded) {
-    SequencedMap<String, Tensor> outputs = session.runAll(decoded.images);
-    Model classifier = model.classifier();
+  List<Row> answer(Classifier.Batch batch) {
+    Classifier.Outputs outputs = classifier.run(batch.input());
+    int size = batch.errors().size();
     boolean onlyEmbeds = request.embedding && !request.model.value().hasHead();
     List<List<Prediction>> predictions =
         onlyEmbeds
-            ? Collections.nCopies(decoded.errors.length, List.of())
-            : classifier.top(outputs.lastEntry().getValue(), request.top);
-    Tensor embeddings = outputs.firstEntry().getValue();
-    int size = embeddings.size() / embeddings.dim(0);
+            ? Collections.nCopies(size, List.of())
+            : classifier.model().requireHead().top(outputs.logits().orElseThrow(), request.top);
     var rows = new ArrayList<Row>();
-    for (int i = 0; i < decoded.errors.length; i++) {
-      String error = decoded.errors[i];
+    for (int i = 0; i < size; i++) {
+      Optional<IOException> error = batch.errors().get(i);
       rows.add(
-          error != null
-              ? RowFactory.create(null, null, null, error)
+          error.isPresent()
+              ? RowFactory.create(null, null, null, String.valueOf(error.get().getMessage()))
               : RowFactory.create(
                   predictions.get(i).stream().map(Prediction::label).toArray(String[]::new),
                   predictions.get(i).stream().map(Prediction::probability).toArray(Float[]::new),
-                  request.embedding ? boxed(embeddings.data(), i * size, size) : null,
+                  request.embedding ? boxed(outputs.embeddings().row(i)) : null,
                   null));
     }
     return rows;
   }
 
-  private static Float[] boxed(float[] values, int from, int count) {
-    Float[] boxed = new Float[count];
-    Arrays.setAll(boxed, i -> values[from + i]);
+  private static Float[] boxed(float[] values) {
+    Float[] boxed = new Float[values.length];
+    Arrays.setAll(boxed, i -> values[i]);
     return boxed;
   }
 
-  /** The session goes to the next task. */
+  /** The classifier goes to the next task. */
   @Override
   public void close() {
-    model.release(session);
-    team.close();
+    model.release(classifier);
   }
 }

@@ -7,16 +7,15 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.Architecture;
+import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.Prediction;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.engine.Calibration;
 import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.Precision;
-import io.github.resnet4j.engine.ReferenceForward;
 import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Preprocessing;
-import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.net.URI;
@@ -73,8 +72,8 @@ class ResNetTransformerTest {
 
   private static List<Prediction> expected(Model classifier, Path file, int top)
       throws IOException {
-    try (var session = classifier.network().compile(CompileOptions.defaults().withThreads(1))) {
-      return classifier.classify(file, top, session);
+    try (var alone = Classifier.builder().threads(1).of(classifier)) {
+      return alone.classify(file, top);
     }
   }
 
@@ -213,17 +212,7 @@ class ResNetTransformerTest {
     assertEquals(List.of(), row.getList(0));
     List<Float> embedding = row.getList(1);
     var input = classifier.preprocessing().apply(ImageDecoder.DEFAULT.decode(file));
-    String last = "layer" + classifier.network().spec().blocks().size();
-    float[] map;
-    try (var team = new Team(1)) {
-      var network = classifier.network();
-      map =
-          new ReferenceForward(network.layers(), network.state(), team)
-              .runAll(input, List.of(last))
-              .firstEntry()
-              .getValue()
-              .data();
-    }
+    float[] map = classifier.network().features(input).data();
     int size = map.length / embedding.size();
     for (int c = 0; c < embedding.size(); c++) {
       double sum = 0;
@@ -320,11 +309,8 @@ class ResNetTransformerTest {
     digits.withNetwork(network).saveQuantized(saved);
     Model bytes = Model.load(saved);
     List<Prediction> expected;
-    try (var session =
-        bytes
-            .network()
-            .compile(CompileOptions.defaults().withThreads(1).withPrecision(Precision.INT8))) {
-      expected = bytes.classify(file, 5, session);
+    try (var alone = Classifier.builder().threads(1).precision(Precision.INT8).of(bytes)) {
+      expected = alone.classify(file, 5);
     }
     Row row =
         new ResNetTransformer()
@@ -419,7 +405,7 @@ class ResNetTransformerTest {
             .iterator();
     try (var results =
         new ImageRows(
-            endless, row -> new TaskModel.Image(ImageColumn.BYTES, "p", row.get(0)), 4, network)) {
+            endless, row -> network.image(ImageColumn.BYTES, "p", row.get(0)), 4, network)) {
       for (int i = 0; i < 9; i++) {
         rows.add(results.next());
       }

@@ -1,4 +1,4 @@
-package io.github.resnet4j.engine;
+package io.github.resnet4j.engine.reference;
 
 import io.github.resnet4j.engine.step.Gates;
 import io.github.resnet4j.kernel.Scalar;
@@ -29,7 +29,7 @@ import java.util.function.UnaryOperator;
 /**
  * The gradient of a network's result with respect to the result of one of its layers: {@link
  * ReferenceForward} and a backward pass to that layer, with batch norm as in {@code model.eval()}.
- * It uses plain loops and is meant for explaining single images; {@link TrainingSession} computes
+ * It uses plain loops and is meant for explaining single images; {@code TrainingSession} computes
  * weight gradients efficiently.
  */
 public record ReferenceGradient(Sequential network, StateDict state, Team team) {

@@ -1,4 +1,4 @@
-package io.github.resnet4j.engine;
+package io.github.resnet4j.engine.reference;
 
 import io.github.resnet4j.engine.step.Gates;
 import io.github.resnet4j.kernel.Scalar;

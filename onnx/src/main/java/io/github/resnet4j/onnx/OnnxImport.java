@@ -76,6 +76,7 @@ public record OnnxImport(
    *
    * @throws OnnxException naming the first operation that does not fit into a residual network, or
    *     saying what is wrong with the file
+   * @throws IllegalArgumentException as {@link #model}
    * @throws IOException if it cannot be read
    */
   public static Model read(Path file, Options options) throws IOException {
@@ -120,9 +121,18 @@ public record OnnxImport(
   /**
    * The network with its preprocessing and labels; {@linkplain Model#usualPreprocessing the usual
    * one} and numbers where the file does not say them.
+   *
+   * @throws IllegalArgumentException if the file does not say the preprocessing, and the network
+   *     does not take three channels, so that there is no usual one
    */
   public Model model() {
     ResNetSpec spec = network.spec();
+    if (preprocessing.isEmpty() && spec.inChannels() != 3) {
+      throw new IllegalArgumentException(
+          "the file does not contain the preprocessing of the network's %d input channels; it must"
+                  .formatted(spec.inChannels())
+              + " be given");
+    }
     return new Model(
         network,
         preprocessing.orElseGet(() -> Model.usualPreprocessing(spec)),

@@ -137,7 +137,7 @@ class OnnxTest {
         continue;
       }
 
-      Model read = OnnxImport.read(file);
+      OnnxImport read = OnnxImport.of(file, OnnxImport.Options.defaults());
       assertEquals(spec, read.network().spec());
       double again = distance(expected, read.network().forward(x).data());
       assertTrue(again <= (fold ? TOLERANCE : 0), () -> entry.getKey() + " again: " + again);
@@ -145,6 +145,20 @@ class OnnxTest {
           "%-24s fold %-5s ONNX Runtime %.1e, read again %.1e%n",
           entry.getKey(), fold, error, again);
     }
+  }
+
+  @Test
+  void missingPreprocessingIsTheUsualOneOfThreeChannels() throws IOException {
+    ResNetSpec spec = Architecture.named("resnet8");
+    Path file = folder.resolve("x.onnx");
+    OnnxExport.write(network(spec), new Shape(3, 32, 32), file, Options.defaults());
+    Model model = OnnxImport.read(file);
+    assertEquals(Model.usualPreprocessing(spec), model.preprocessing());
+    assertEquals(Model.numbered(10), model.labels());
+    ResNetSpec gray = spec.toBuilder().inChannels(1).build();
+    OnnxExport.write(network(gray), new Shape(1, 32, 32), file, Options.defaults());
+    var e = assertThrows(IllegalArgumentException.class, () -> OnnxImport.read(file));
+    assertTrue(e.getMessage().contains("1 input channels"), e.getMessage());
   }
 
   @ParameterizedTest

@@ -92,6 +92,25 @@ class CostTest {
     assertThrows(IllegalArgumentException.class, () -> Summary.of(network, IMAGE, 0));
   }
 
+  /** The numbers of torchvision's ResNet18_Weights and of fvcore for 3×224×224. */
+  @Test
+  void summaryAsTextEndsWithTheTotals() {
+    List<String> lines = Summary.of(Architecture.named("resnet18")).toString().lines().toList();
+    assertEquals(
+        List.of("layer", "kind", "output", "parameters", "multiply-adds"),
+        List.of(lines.getFirst().split(" +")));
+    assertEquals(
+        List.of("total", "1000", "11,689,512", "1,814,073,344"),
+        List.of(lines.getLast().split(" +")));
+    assertTrue(
+        lines.contains(
+            "    layer1.0.conv1           Conv2d                             64×56×56        "
+                + " 36,864      115,605,504"),
+        () -> String.join("\n", lines));
+    assertEquals(
+        new Shape(3, 32, 32), Summary.of(Architecture.named("resnet20")).network().input());
+  }
+
   /**
    * Expected values by the recurrence of Araujo et al., Computing Receptive Fields (Distill, 2019),
    * table 1.

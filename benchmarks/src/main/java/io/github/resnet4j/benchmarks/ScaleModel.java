@@ -2,6 +2,8 @@ package io.github.resnet4j.benchmarks;
 
 import io.github.resnet4j.figures.LineChart;
 import io.github.resnet4j.figures.LineChart.Line;
+import io.github.resnet4j.figures.LineChart.Scale;
+import io.github.resnet4j.figures.LineChart.Stroke;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -371,15 +373,16 @@ public final class ScaleModel {
               way.name + ", simulated",
               many,
               n -> way.compute(RESNET50) / simulatedRound(RESNET50, way, n),
-              true));
-      lines.add(line(way.name, many, n -> way.compute(RESNET50) / round(RESNET50, way, n), false));
+              Stroke.DASHED));
+      lines.add(
+          line(way.name, many, n -> way.compute(RESNET50) / round(RESNET50, way, n), Stroke.SOLID));
     }
     new LineChart(
             "Training ResNet-50, 64 images per executor",
             "executors",
             "part of the time spent computing",
             lines,
-            true)
+            Scale.LOGARITHMIC)
         .write(folder, "training");
     List<Integer> more = List.of(10, 20, 50, 100, 200, 500, 1000, 2000, 5000);
     new LineChart(
@@ -388,18 +391,21 @@ public final class ScaleModel {
             "part of the time spent computing",
             List.of(
                 line(
-                    "simulated", more, n -> efficiency(simulateInference(RESNET50, n, 1), n), true),
-                line("formula", more, n -> efficiency(inference(RESNET50, n), n), false)),
-            true)
+                    "simulated",
+                    more,
+                    n -> efficiency(simulateInference(RESNET50, n, 1), n),
+                    Stroke.DASHED),
+                line("formula", more, n -> efficiency(inference(RESNET50, n), n), Stroke.SOLID)),
+            Scale.LOGARITHMIC)
         .write(folder, "inference");
   }
 
   private static Line line(
-      String name, List<Integer> executors, ToDoubleFunction<Integer> of, boolean dashed) {
+      String name, List<Integer> executors, ToDoubleFunction<Integer> of, Stroke stroke) {
     return new Line(
         name,
         executors.stream().map(Integer::doubleValue).toList(),
         executors.stream().map(n -> of.applyAsDouble(n)).toList(),
-        dashed);
+        stroke);
   }
 }

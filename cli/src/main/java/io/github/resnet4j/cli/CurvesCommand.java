@@ -2,6 +2,7 @@ package io.github.resnet4j.cli;
 
 import io.github.resnet4j.figures.LineChart;
 import io.github.resnet4j.figures.LineChart.Line;
+import io.github.resnet4j.figures.LineChart.Stroke;
 import io.github.resnet4j.train.Trainer.Epoch;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -74,7 +75,7 @@ final class CurvesCommand implements Callable<Integer> {
               epochs.stream()
                   .map(epoch -> error ? 100 * (1 - epoch.trainAccuracy()) : epoch.trainLoss())
                   .toList(),
-              true));
+              Stroke.DASHED));
       lines.add(
           new Line(
               name + ", validation",
@@ -82,7 +83,7 @@ final class CurvesCommand implements Callable<Integer> {
               epochs.stream()
                   .map(epoch -> error ? 100 * (1 - epoch.valAccuracy()) : epoch.valLoss())
                   .toList(),
-              false));
+              Stroke.SOLID));
     }
     Path folder = output.toAbsolutePath().resolveSibling("");
     String y = metric == Metric.ERROR ? "top-1 error, %" : "cross-entropy";

@@ -101,9 +101,7 @@ final class ExportCommand implements Callable<Integer> {
       ResNet network = options.load(found);
       options.requireFiniteWeights(network);
       if (!network.spec().includeTop()) {
-        int side = Model.usualPreprocessing(network.spec()).cropHeight();
-        OnnxExport.write(
-            network, new Shape(network.spec().inChannels(), side, side), out, exportOptions());
+        OnnxExport.write(network, Shape.usualInput(network.spec()), out, exportOptions());
       } else {
         OnnxExport.write(
             ModelOptions.classifier(found, network, preprocessing.file), out, exportOptions());

@@ -2,7 +2,6 @@ package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Architecture;
 import io.github.resnet4j.ResNetSpec;
-import io.github.resnet4j.Stem;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.checkpoint.Download;
 import io.github.resnet4j.inspect.Shape;
@@ -90,8 +89,7 @@ final class NetworkOptions {
   /** Returns the shape of an input image of the network. */
   Shape image(ResNetSpec spec) {
     if (input == null) {
-      int side = spec.stem() instanceof Stem.SmallImage ? 32 : 224;
-      return new Shape(spec.inChannels(), side, side);
+      return Shape.usualInput(spec);
     }
     if (!input.matches("\\d{1,6}[x×]\\d{1,6}[x×]\\d{1,6}")) {
       throw new UsageException("--input-size must be like 3x224x224, was '%s'".formatted(input));

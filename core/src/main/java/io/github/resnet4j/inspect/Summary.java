@@ -1,5 +1,6 @@
 package io.github.resnet4j.inspect;
 
+import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
@@ -18,6 +19,7 @@ import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 
 /**
  * A table of a network's layers, with one row per layer.
@@ -67,6 +69,11 @@ public record Summary(ShapedLayer network, List<Row> rows) {
     rows = List.copyOf(rows);
   }
 
+  /** The table of a network, with all of its layers, for {@link Shape#usualInput usual images}. */
+  public static Summary of(ResNetSpec network) {
+    return of(network.layers(), Shape.usualInput(network), EVERYTHING);
+  }
+
   /**
    * Creates the table of a network.
    *
@@ -85,6 +92,34 @@ public record Summary(ShapedLayer network, List<Row> rows) {
       add(child, 1, depth, rows);
     }
     return new Summary(shaped, rows);
+  }
+
+  /** The table as text: name, kind, output shape, parameters and multiply-adds of each row. */
+  @Override
+  public String toString() {
+    var text = new StringBuilder();
+    text.append(line("layer", "kind", "output", "parameters", "multiply-adds"));
+    for (Row row : rows) {
+      String name = "  ".repeat(row.level - 1) + row.name;
+      text.append(
+          line(name, row.kind, row.output, number(row.parameters), number(row.multiplyAdds)));
+    }
+    text.append(
+        line(
+            "total",
+            "",
+            network.output(),
+            number(network.parameters()),
+            number(network.multiplyAdds())));
+    return text.toString();
+  }
+
+  private static String line(Object... columns) {
+    return String.format("%-28s %-28s %14s %14s %16s%n", columns);
+  }
+
+  private static String number(long value) {
+    return String.format(Locale.ROOT, "%,d", value);
   }
 
   private static void add(ShapedLayer shaped, int level, int depth, List<Row> rows) {

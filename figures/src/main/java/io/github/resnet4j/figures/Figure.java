@@ -19,17 +19,14 @@ import java.util.Locale;
 
 /**
  * A drawing of boxes, arrows and words, as SVG that follows a reader's light or dark page, or as
- * pixels.
- *
- * @param title what it shows, for those who cannot see it
- * @param marks in the order in which they are drawn
+ * pixels; see {@link NetworkFigure}.
  */
-public record Figure(String title, double width, double height, List<Mark> marks) {
+public final class Figure {
   private static final double RADIUS = 6;
   private static final double HEAD = 7;
 
   /** What things are, which decides their colours. */
-  public enum Role {
+  enum Role {
     /** A layer like others. */
     LAYER("#f1f3f5", "#868e96", "#2b3036", "#7d8590"),
     /** A convolution that makes the image smaller. */
@@ -83,10 +80,10 @@ public record Figure(String title, double width, double height, List<Mark> marks
   }
 
   /** A point. */
-  public record Point(double x, double y) {}
+  record Point(double x, double y) {}
 
   /** Something drawn. */
-  public sealed interface Mark {}
+  sealed interface Mark {}
 
   /**
    * A box, or a circle if it is as wide as high and holds one sign.
@@ -95,7 +92,7 @@ public record Figure(String title, double width, double height, List<Mark> marks
    * @param block the block of the network that it stands for, or nothing
    * @param lines the first is bold
    */
-  public record Box(
+  record Box(
       String id,
       String block,
       Role role,
@@ -116,21 +113,55 @@ public record Figure(String title, double width, double height, List<Mark> marks
    * @param points where its line turns, first to last
    * @param dashed for a shortcut that changes what passes
    */
-  public record Arrow(String from, String to, List<Point> points, boolean dashed) implements Mark {}
+  record Arrow(String from, String to, List<Point> points, boolean dashed) implements Mark {}
 
   /** Words; {@code size} in pixels. */
-  public record Words(double x, double y, String text, double size, boolean bold, Anchor anchor)
+  record Words(double x, double y, String text, double size, boolean bold, Anchor anchor)
       implements Mark {}
 
   /** Which end of the words is where they are put. */
-  public enum Anchor {
+  enum Anchor {
     START,
     MIDDLE,
     END
   }
 
-  public Figure {
-    marks = List.copyOf(marks);
+  private final String title;
+  private final double width;
+  private final double height;
+  private final List<Mark> marks;
+
+  /**
+   * @param title what it shows, for those who cannot see it
+   * @param marks in the order in which they are drawn
+   */
+  Figure(String title, double width, double height, List<Mark> marks) {
+    this.title = title;
+    this.width = width;
+    this.height = height;
+    this.marks = List.copyOf(marks);
+  }
+
+  /** What it shows, for those who cannot see it. */
+  public String title() {
+    return title;
+  }
+
+  double width() {
+    return width;
+  }
+
+  double height() {
+    return height;
+  }
+
+  List<Mark> marks() {
+    return marks;
+  }
+
+  @Override
+  public String toString() {
+    return "%s, %.0f×%.0f".formatted(title, width, height);
   }
 
   /**
@@ -196,7 +227,15 @@ public record Figure(String title, double width, double height, List<Mark> marks
     return new Figure(title, right, y + row, marks);
   }
 
-  /** Writes it as PNG or SVG, as the file's name ends; it appears whole or not at all. */
+  /**
+   * Writes it as PNG for a light page, or as SVG for any, as the file's name ends; the file appears
+   * whole or not at all.
+   */
+  public void write(Path file) throws IOException {
+    write(file, Theme.LIGHT);
+  }
+
+  /** The same for a page of this theme; SVG is for both. */
   public void write(Path file, Theme theme) throws IOException {
     if (file.toString().endsWith(".svg")) {
       FigureFile.write(toSvg().getBytes(StandardCharsets.UTF_8), file);

@@ -25,9 +25,25 @@ import org.knowm.xchart.style.markers.SeriesMarkers;
  * @param x what the common axis shows
  * @param y what the curves show
  * @param lines one curve each
- * @param logarithmic whether the x axis is logarithmic; x that are not positive are then left out
+ * @param xScale the scale of the x axis
  */
-public record LineChart(String title, String x, String y, List<Line> lines, boolean logarithmic) {
+public record LineChart(String title, String x, String y, List<Line> lines, Scale xScale) {
+  /** How an axis shows numbers. */
+  public enum Scale {
+    /** In equal steps. */
+    LINEAR,
+    /** In equal factors; numbers that are not positive are left out. */
+    LOGARITHMIC
+  }
+
+  /** How a curve is drawn. */
+  public enum Stroke {
+    /** As a line. */
+    SOLID,
+    /** As a dashed line, for what the next curve is compared with. */
+    DASHED
+  }
+
   private static final int WIDTH = 720;
   private static final int HEIGHT = 400;
   private static final int NARROW_WIDTH = 460;
@@ -45,12 +61,17 @@ public record LineChart(String title, String x, String y, List<Line> lines, bool
   /**
    * A curve; points whose y is no number are left out.
    *
-   * @param dashed for what is compared with
+   * @param name in the legend
+   * @param x as many as y
    */
-  public record Line(String name, List<Double> x, List<Double> y, boolean dashed) {
+  public record Line(String name, List<Double> x, List<Double> y, Stroke stroke) {
     public Line {
       x = List.copyOf(x);
       y = List.copyOf(y);
+    }
+
+    private boolean isDashed() {
+      return stroke == Stroke.DASHED;
     }
   }
 
@@ -60,7 +81,11 @@ public record LineChart(String title, String x, String y, List<Line> lines, bool
 
   /** With both axes linear. */
   public LineChart(String title, String x, String y, List<Line> lines) {
-    this(title, x, y, lines, false);
+    this(title, x, y, lines, Scale.LINEAR);
+  }
+
+  private boolean isLogarithmic() {
+    return xScale == Scale.LOGARITHMIC;
   }
 
   /** The chart in SVG, for light and dark pages. */
@@ -102,10 +127,10 @@ public record LineChart(String title, String x, String y, List<Line> lines, bool
     ChartStyle.apply(style);
     style.setLegendVisible(drawn.size() > 1);
     style.setYAxisTickLabelsFormattingFunction(ys::label);
-    style.setXAxisLogarithmic(logarithmic);
+    style.setXAxisLogarithmic(isLogarithmic());
     double left = xs.min();
     double right = xs.max();
-    if (logarithmic) {
+    if (isLogarithmic()) {
       double[] all = values(drawn, Line::x);
       left = Arrays.stream(all).min().orElse(1) / LOG_MARGIN;
       right = Arrays.stream(all).max().orElse(1) * LOG_MARGIN;
@@ -134,18 +159,20 @@ public record LineChart(String title, String x, String y, List<Line> lines, bool
         continue;
       }
       // A dashed line and the one after it are of a pair.
-      long pair = drawn.subList(0, i).stream().filter(other -> !other.dashed).count();
+      long pair = drawn.subList(0, i).stream().filter(other -> !other.isDashed()).count();
       Color colour = ChartStyle.colour((int) pair);
       XYSeries series =
           chart.addSeries(
               line.name,
-              line.x.stream().mapToDouble(value -> logarithmic ? value : xs.clamp(value)).toArray(),
+              line.x.stream()
+                  .mapToDouble(value -> isLogarithmic() ? value : xs.clamp(value))
+                  .toArray(),
               line.y.stream().mapToDouble(ys::clamp).toArray());
       series.setMarker(line.x.size() > 1 ? SeriesMarkers.NONE : SeriesMarkers.CIRCLE);
       series.setMarkerColor(colour);
       series.setLineColor(colour);
       series.setLineStyle(
-          line.dashed
+          line.isDashed()
               ? new BasicStroke(2, BasicStroke.CAP_BUTT, BasicStroke.JOIN_ROUND, 1, DASHES, 0)
               : new BasicStroke(2));
     }
@@ -168,13 +195,13 @@ public record LineChart(String title, String x, String y, List<Line> lines, bool
     List<Integer> kept =
         IntStream.range(0, line.x.size())
             .filter(i -> Double.isFinite(line.x.get(i)) && Double.isFinite(line.y.get(i)))
-            .filter(i -> !logarithmic || line.x.get(i) > 1e-9 && line.x.get(i) < 1e12)
+            .filter(i -> !isLogarithmic() || line.x.get(i) > 1e-9 && line.x.get(i) < 1e12)
             .boxed()
             .toList();
     return new Line(
         line.name,
         kept.stream().map(line.x::get).toList(),
         kept.stream().map(line.y::get).toList(),
-        line.dashed);
+        line.stroke);
   }
 }

@@ -34,6 +34,10 @@ import java.util.Optional;
 /**
  * Networks as drawings, made from the network itself: its layers, shapes, strides and groups. The
  * blocks are figure 5 of Deep Residual Learning (arXiv 1512.03385), the network its figure 3.
+ *
+ * <pre>{@code
+ * NetworkFigure.network("ResNet-50", Architecture.named("resnet50")).write(Path.of("resnet50.svg"));
+ * }</pre>
  */
 public final class NetworkFigure {
   /** The width of a page that figures are made for. */
@@ -57,7 +61,14 @@ public final class NetworkFigure {
 
   /**
    * Every block of a network, a row for each stage, shortcuts as arcs: dashed where they change
-   * what passes.
+   * what passes. Shapes are those for {@link Shape#usualInput usual images}.
+   */
+  public static Figure network(String title, ResNetSpec spec) {
+    return network(title, spec, Shape.usualInput(spec));
+  }
+
+  /**
+   * The same for images of another shape.
    *
    * @param image the shape of an input
    */

@@ -1,6 +1,7 @@
 package io.github.resnet4j.figures;
 
 import io.github.resnet4j.figures.LineChart.Line;
+import io.github.resnet4j.figures.LineChart.Stroke;
 import io.github.resnet4j.train.Evaluation;
 import io.github.resnet4j.train.Evaluation.Outcome;
 import io.github.resnet4j.train.Trainer.Epoch;
@@ -72,7 +73,7 @@ public final class TrainingReport {
         name,
         epochs.stream().map(epoch -> (double) epoch.number()).toList(),
         epochs.stream().map(value::applyAsDouble).toList(),
-        false);
+        Stroke.SOLID);
   }
 
   /**

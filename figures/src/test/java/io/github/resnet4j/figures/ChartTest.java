@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.figures.LineChart.Line;
+import io.github.resnet4j.figures.LineChart.Scale;
+import io.github.resnet4j.figures.LineChart.Stroke;
 import java.awt.Color;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -50,7 +52,7 @@ class ChartTest {
         name,
         IntStream.rangeClosed(1, values.length).mapToObj(i -> (double) i).toList(),
         Arrays.stream(values).boxed().toList(),
-        false);
+        Stroke.SOLID);
   }
 
   private static LineChart chart(Line... lines) {
@@ -69,7 +71,13 @@ class ChartTest {
         x.add(round % 2 == 0 ? i + 1.0 : EXTREME[random.nextInt(EXTREME.length)]);
         y.add(EXTREME[count == 1 ? round % EXTREME.length : random.nextInt(EXTREME.length)]);
       }
-      var chart = new LineChart("t", "x", "y", List.of(new Line("a", x, y, false)), round % 3 == 0);
+      var chart =
+          new LineChart(
+              "t",
+              "x",
+              "y",
+              List.of(new Line("a", x, y, Stroke.SOLID)),
+              round % 3 == 0 ? Scale.LOGARITHMIC : Scale.LINEAR);
       String svg =
           assertTimeoutPreemptively(Duration.ofSeconds(20), chart::toSvg, () -> x + " " + y);
       assertFalse(svg.contains("NaN"), () -> x + " " + y);

@@ -83,7 +83,7 @@ final class SparkTrainCommand implements Callable<Integer> {
         () ->
             options.isDigits()
                 ? Dataset.digits()
-                : SparkImages.ofFolder(options.data, options.split, options.seed),
+                : SparkImages.ofFolder(options.data, options.valSplit, options.seed),
         (trainer, start, images, recipe) -> {
           try (var machines =
               SparkMachines.open(spark.master(), start, images, recipe, partitions, localSteps)) {

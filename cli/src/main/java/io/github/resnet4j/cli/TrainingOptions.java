@@ -85,24 +85,24 @@ final class TrainingOptions {
       paramLabel = "N",
       description = "Batch size.")
   @Range(min = 1)
-  private @Nullable Integer batch;
+  private @Nullable Integer batchSize;
 
   @Option(names = "--lr", paramLabel = "RATE", description = "Maximum learning rate.")
   @Range(above = 0)
-  private @Nullable Double rate;
+  private @Nullable Double learningRate;
 
   @Option(
       names = "--scale-lr",
       description =
           "Linear scaling: multiplies the recipe's learning rate by --batch-size over the recipe's"
               + " batch size, with at least 5 warm-up epochs (arXiv 1706.02677).")
-  private boolean scaleRate;
+  private boolean scaleLearningRate;
 
   @Option(
       names = "--lr-scheduler",
       paramLabel = "KIND",
       description = "Learning-rate schedule: constant, cosine, steps, plateau, one_cycle.")
-  private Schedule.@Nullable Kind kind;
+  private Schedule.@Nullable Kind scheduler;
 
   @Option(
       names = "--lr-milestones",
@@ -118,7 +118,7 @@ final class TrainingOptions {
       paramLabel = "N",
       description = "Number of linear warm-up epochs.")
   @Range(min = 0)
-  private @Nullable Integer warmup;
+  private @Nullable Integer warmupEpochs;
 
   @Option(names = "--optimizer", paramLabel = "NAME", description = "sgd, nesterov or adamw.")
   private @Nullable OptimizerChoice optimizer;
@@ -149,14 +149,14 @@ final class TrainingOptions {
               + " less memory; batch norm computes its statistics per micro-batch. Default: as"
               + " few as the memory allows.")
   @Range(min = 1)
-  private @Nullable Integer accumulate;
+  private @Nullable Integer gradAccumSteps;
 
   @Option(
       names = "--clip-grad-norm",
       paramLabel = "NORM",
       description = "Maximum gradient norm (gradient clipping).")
   @Range(min = 0)
-  private @Nullable Double clip;
+  private @Nullable Double clipGradNorm;
 
   @Option(
       names = "--crop",
@@ -166,31 +166,31 @@ final class TrainingOptions {
   private Augmentation.@Nullable Crop crop;
 
   @Option(names = "--hflip", negatable = true, description = "Random horizontal flip.")
-  private @Nullable Boolean flip;
+  private @Nullable Boolean hflip;
 
   @Option(
       names = "--random-invert",
       paramLabel = "P",
       description = "Probability of inverting an image (RandomInvert).")
   @Range(min = 0, max = 1)
-  private @Nullable Double invert;
+  private @Nullable Double randomInvert;
 
   @Option(
       names = "--trivial-augment",
       negatable = true,
       description = "TrivialAugment: one random adjustment of geometry or color for each image.")
-  private @Nullable Boolean trivial;
+  private @Nullable Boolean trivialAugment;
 
   @Option(
       names = "--color-jitter",
       paramLabel = "STRENGTH",
       description = "Color jitter: maximum change of brightness, contrast and saturation, 0 to 1.")
   @Range(min = 0, max = 1)
-  private @Nullable Double jitter;
+  private @Nullable Double colorJitter;
 
   @Option(names = "--random-erase", paramLabel = "P", description = "Random-erasing probability.")
   @Range(min = 0, max = 1)
-  private @Nullable Double erase;
+  private @Nullable Double randomErase;
 
   @Option(names = "--mixup", paramLabel = "ALPHA", description = "Mixup alpha; 0.2 is usual.")
   @Range(min = 0)
@@ -207,7 +207,7 @@ final class TrainingOptions {
           "Drop-path rate (stochastic depth) of the last block, smaller for earlier ones; 0.05 is"
               + " usual.")
   @Range(min = 0, below = 1)
-  private @Nullable Double stochasticDepth;
+  private @Nullable Double dropPath;
 
   @Option(
       names = "--ema-decay",
@@ -216,7 +216,7 @@ final class TrainingOptions {
           "Decay of an exponential moving average (EMA) of the weights, which becomes the model;"
               + " 0.999 is usual.")
   @Range(min = 0, below = 1)
-  private @Nullable Double averaging;
+  private @Nullable Double emaDecay;
 
   @Option(
       names = "--lr-factors",
@@ -224,10 +224,10 @@ final class TrainingOptions {
       split = ",",
       description = "Learning-rate factors for layers, named as for --freeze: layer1=0.1,fc=10.")
   @Range(min = 0)
-  private Map<String, Double> rates = Map.of();
+  private Map<String, Double> learningRateFactors = Map.of();
 
   @Option(names = "--freeze-bn-stats", description = "Freeze the running statistics of batch norm.")
-  private boolean frozenStatistics;
+  private boolean freezeBatchNormStatistics;
 
   @Option(
       names = "--val-split",
@@ -236,14 +236,14 @@ final class TrainingOptions {
           "Fraction of each class that is held out for validation if there are no folders train and"
               + " val; default ${DEFAULT-VALUE}.")
   @Range(min = 0, below = 1)
-  double split = 0.2;
+  double valSplit = 0.2;
 
   @Option(
       names = "--freeze",
       paramLabel = "LAYER",
       split = ",",
       description = "Layers to freeze: stem, layer1 to layer4, or a prefix of parameter names.")
-  private List<String> frozen = List.of();
+  private List<String> frozenLayers = List.of();
 
   @Option(
       names = "--preprocessing",
@@ -290,7 +290,7 @@ final class TrainingOptions {
 
   /** Reads the data set from a local file system. */
   Dataset localData(ImageDecoder decoder) throws IOException {
-    return isDigits() ? Dataset.digits() : Dataset.of(Path.of(data), decoder, split, seed);
+    return isDigits() ? Dataset.digits() : Dataset.of(Path.of(data), decoder, valSplit, seed);
   }
 
   boolean isDigits() {
@@ -298,13 +298,13 @@ final class TrainingOptions {
   }
 
   /** Runs a training: in this process, or on Spark. */
-  interface Place {
+  interface Runner {
     Trainer.Result run(Trainer trainer, Model start, Dataset images, Recipe recipe)
         throws IOException, InterruptedException;
   }
 
   /** Reads the data set. */
-  interface Images {
+  interface DatasetSource {
     Dataset read() throws IOException;
   }
 
@@ -312,7 +312,7 @@ final class TrainingOptions {
    * Trains to the end and writes the report. The options that do not depend on the images are
    * checked before the images are read.
    */
-  int train(Images source, Place place) throws IOException, InterruptedException {
+  int train(DatasetSource source, Runner runner) throws IOException, InterruptedException {
     boolean hasState = Files.exists(output.resolve("state.safetensors"));
     if (hasState && !resume) {
       throw new IllegalArgumentException(
@@ -342,8 +342,8 @@ final class TrainingOptions {
         images.val().size(),
         images.classes().size(),
         String.join("\n  ", chosen.lines()));
-    int batch = Math.min(chosen.batch(), images.train().size());
-    try (var printer = new TrainingPrinter(chosen, batch, strict);
+    int batchSize = Math.min(chosen.batch(), images.train().size());
+    try (var printer = new TrainingPrinter(chosen, batchSize, strict);
         var events = new EventFile(output, System.currentTimeMillis() / 1000)) {
       var heldOut = new HeldOut(output, Path.of(data), images);
       var trainer =
@@ -351,7 +351,7 @@ final class TrainingOptions {
               .withThreads(threads)
               .withSaveInterval(Duration.ofMillis((long) (saveEvery * 60_000)))
               .withListeners(heldOut, printer, events);
-      Evaluation best = place.run(trainer, start, images, chosen).evaluation();
+      Evaluation best = runner.run(trainer, start, images, chosen).evaluation();
       TrainingReport.write(output, title, chosen.lines(), printer.epochs(), best);
       printer.printEnd(output, best);
     } catch (ArithmeticException e) { // it diverged
@@ -367,12 +367,12 @@ final class TrainingOptions {
     return Main.OK;
   }
 
-  /** Begins the training, or resumes it, as the options say. */
+  /** Starts or resumes the training, depending on --resume. */
   Trainer.Result run(Trainer trainer) throws IOException, InterruptedException {
     return resume ? trainer.resume(output) : trainer.run(output);
   }
 
-  /** The weights to begin with, if there are any. */
+  /** Returns the pretrained weights of --weights, if given. */
   private Optional<Weights> pretrained() throws IOException {
     if (weights == null) {
       return Optional.empty();
@@ -397,9 +397,9 @@ final class TrainingOptions {
   private void requireLayers(ResNetSpec spec) {
     String option = "--freeze: ";
     try {
-      Recipe.requireLayers(spec.layers(), frozen);
+      Recipe.requireLayers(spec.layers(), frozenLayers);
       option = "--lr-factors: ";
-      Recipe.requireLayers(spec.layers(), rates.keySet());
+      Recipe.requireLayers(spec.layers(), learningRateFactors.keySet());
     } catch (IllegalArgumentException e) {
       throw new UsageException(option + e.getMessage());
     }
@@ -407,41 +407,41 @@ final class TrainingOptions {
 
   private Recipe recipe(ResNetSpec spec) {
     Recipe preset = preset(spec);
-    if (scaleRate) {
-      preset = preset.scaledTo(or(batch, preset.batch()));
+    if (scaleLearningRate) {
+      preset = preset.scaledTo(or(batchSize, preset.batch()));
     }
     Schedule schedule = preset.schedule();
-    int all = or(epochs, schedule.epochs());
+    int totalEpochs = or(epochs, schedule.epochs());
     Augmentation augmentation = preset.augmentation();
     return preset.toBuilder()
         .schedule(
             new Schedule(
-                or(kind, schedule.kind()),
-                or(rate, schedule.rate()),
-                all,
-                or(warmup, Math.min(schedule.warmup(), all - 1)),
+                or(scheduler, schedule.kind()),
+                or(learningRate, schedule.rate()),
+                totalEpochs,
+                or(warmupEpochs, Math.min(schedule.warmup(), totalEpochs - 1)),
                 or(milestones, schedule.milestones())))
-        .batch(or(batch, preset.batch()))
-        .accumulate(or(accumulate, preset.accumulate()))
+        .batch(or(batchSize, preset.batch()))
+        .accumulate(or(gradAccumSteps, preset.accumulate()))
         .method(method(preset.method()))
         .weightDecay(or(weightDecay, preset.weightDecay()))
-        .clip(or(clip, preset.clip()))
+        .clip(or(clipGradNorm, preset.clip()))
         .labelSmoothing(or(labelSmoothing, preset.labelSmoothing()))
         .augmentation(
             new Augmentation(
                 or(crop, augmentation.crop()),
-                or(flip, augmentation.flip()),
-                or(invert, augmentation.invert()),
-                or(trivial, augmentation.trivial()),
-                or(jitter, augmentation.jitter()),
-                or(erase, augmentation.erase())))
+                or(hflip, augmentation.flip()),
+                or(randomInvert, augmentation.invert()),
+                or(trivialAugment, augmentation.trivial()),
+                or(colorJitter, augmentation.jitter()),
+                or(randomErase, augmentation.erase())))
         .mixing(
             new Mixing(or(mixup, preset.mixing().mixup()), or(cutmix, preset.mixing().cutmix())))
-        .stochasticDepth(or(stochasticDepth, preset.stochasticDepth()))
-        .averaging(or(averaging, preset.averaging()))
-        .frozen(frozen)
-        .frozenStatistics(frozenStatistics)
-        .rates(rates)
+        .stochasticDepth(or(dropPath, preset.stochasticDepth()))
+        .averaging(or(emaDecay, preset.averaging()))
+        .frozen(frozenLayers)
+        .frozenStatistics(freezeBatchNormStatistics)
+        .rates(learningRateFactors)
         .seed(seed)
         .build();
   }
@@ -462,12 +462,13 @@ final class TrainingOptions {
       return Method.AdamW.USUAL;
     }
     float usual = preset instanceof Method.Sgd(float value, boolean _) ? value : 0.9f;
-    boolean ahead = preset instanceof Method.Sgd(float _, boolean nesterov) && nesterov;
+    boolean usesNesterov = preset instanceof Method.Sgd(float _, boolean nesterov) && nesterov;
     return new Method.Sgd(
-        or(momentum, usual), optimizer == null ? ahead : optimizer == OptimizerChoice.NESTEROV);
+        or(momentum, usual),
+        optimizer == null ? usesNesterov : optimizer == OptimizerChoice.NESTEROV);
   }
 
-  private static <T> T or(@Nullable T asked, T preset) {
-    return asked == null ? preset : asked;
+  private static <T> T or(@Nullable T value, T preset) {
+    return value == null ? preset : value;
   }
 }

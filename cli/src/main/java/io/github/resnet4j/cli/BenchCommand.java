@@ -184,13 +184,7 @@ final class BenchCommand implements Callable<Integer> {
     double median = seconds[repetitions / 2];
     System.err.printf(
         "%s, batch size %d, %dx%d, %d threads, %s kernels: %.1f images/s%n",
-        model,
-        batch,
-        input,
-        input,
-        session.options().threads(),
-        session.kernels(),
-        batch / median);
+        model, batch, input, input, session.options().threads(), session.kernels(), batch / median);
     return List.of(
         model,
         batch,

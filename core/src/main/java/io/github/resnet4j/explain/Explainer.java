@@ -73,8 +73,7 @@ public record Explainer(
    *
    * @param x {@code [1, C, H, W]}, preprocessed as the weights require
    * @param index the class to explain; if empty, the most likely one
-   * @param layer the layer whose result is explained, usually the last stage; not used by
-   *     occlusion
+   * @param layer the layer whose result is explained, usually the last stage; not used by occlusion
    * @param options threads and kernels
    * @throws IllegalArgumentException if there is no such class or layer, or x is not a single image
    */

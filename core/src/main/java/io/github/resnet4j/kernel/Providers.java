@@ -7,8 +7,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Chooses the kernels once, when they are first used: machine code if processor and JVM support it,
- * else vectors if the JVM has the Vector API and compiles it well, else scalar kernels. For tests and
- * measurements, the system property {@code resnet4j.kernels} is {@code auto}, {@code machine},
+ * else vectors if the JVM has the Vector API and compiles it well, else scalar kernels. For tests
+ * and measurements, the system property {@code resnet4j.kernels} is {@code auto}, {@code machine},
  * {@code machine256}, {@code vector} or {@code scalar}.
  */
 final class Providers {

@@ -6,9 +6,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.stream.Stream;
 
-/**
- * Suggests existing names for one that does not exist.
- */
+/** Suggests existing names for one that does not exist. */
 public final class Suggestion {
   private static final int MAX_SUGGESTIONS = 3;
 
@@ -62,9 +60,7 @@ public final class Suggestion {
         .toList();
   }
 
-  /**
-   * The maximum edit distance.
-   */
+  /** The maximum edit distance. */
   private static int maxDistance(int length) {
     return length < 3 ? 0 : Math.max(1, length / 4);
   }
@@ -74,7 +70,8 @@ public final class Suggestion {
   }
 
   /**
-   * The edit distance: insertions, deletions, replacements and swaps of adjacent letters (optimal string alignment).
+   * The edit distance: insertions, deletions, replacements and swaps of adjacent letters (optimal
+   * string alignment).
    */
   private static int distance(String a, String b) {
     int[][] d = new int[a.length() + 1][b.length() + 1];

@@ -31,7 +31,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Data-parallel training on machines that are simulated one after the other, with serialization between them.
+ * Data-parallel training on machines that are simulated one after the other, with serialization
+ * between them.
  */
 class MachinesTest {
   @TempDir Path home;
@@ -64,10 +65,9 @@ class MachinesTest {
         .build();
   }
 
-  /**
-   * Machines in this JVM; none keeps anything from one assignment to the next.
-   */
-  private record LocalMachines(Dataset data, Recipe recipe, int count, int localSteps) implements Machines {
+  /** Machines in this JVM; none keeps anything from one assignment to the next. */
+  private record LocalMachines(Dataset data, Recipe recipe, int count, int localSteps)
+      implements Machines {
     private Machine machine() {
       return new Machine(start(), recipe, microBatch(), 2);
     }
@@ -141,7 +141,8 @@ class MachinesTest {
         .withListeners(ear);
   }
 
-  private Model alone(Recipe recipe, RecordingListener ear) throws IOException, InterruptedException {
+  private Model alone(Recipe recipe, RecordingListener ear)
+      throws IOException, InterruptedException {
     return trainer(recipe, ear).run(home.resolve("alone")).last();
   }
 
@@ -157,9 +158,7 @@ class MachinesTest {
     return name.contains("running_") || name.contains("num_batches");
   }
 
-  /**
-   * The largest difference of any weight, relative to its tensor's largest.
-   */
+  /** The largest difference of any weight, relative to its tensor's largest. */
   private static double difference(StateDict a, StateDict b) {
     StateDict start = start().network().state();
     double most = 0;
@@ -182,7 +181,10 @@ class MachinesTest {
   }
 
   /**
-   * Gradients are added in another order, and batch norm's sums are relative to running means that differ: weights differ in the last bit, batch norm's biases, which are small differences, in several bits. A wrong seed, rate, scale or micro-batch would cause a difference four orders of magnitude larger.
+   * Gradients are added in another order, and batch norm's sums are relative to running means that
+   * differ: weights differ in the last bit, batch norm's biases, which are small differences, in
+   * several bits. A wrong seed, rate, scale or micro-batch would cause a difference four orders of
+   * magnitude larger.
    */
   private static final double FLOAT_ORDER = 1e-5;
 
@@ -216,7 +218,8 @@ class MachinesTest {
 
   @Test
   void incompleteBatchesAreDivided() throws IOException, InterruptedException {
-    Recipe recipe = recipe(1).toBuilder().batch(10).build(); // 48 = 4 · 10 + 8; local batches of 4, 4, 2
+    Recipe recipe =
+        recipe(1).toBuilder().batch(10).build(); // 48 = 4 · 10 + 8; local batches of 4, 4, 2
     Model alone = alone(recipe.toBuilder().accumulate(3).build(), new RecordingListener());
     Model together = together(recipe, 3, 1, new RecordingListener());
     double apart = difference(alone.network().state(), together.network().state());

@@ -25,9 +25,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/**
- * Training on generated images.
- */
+/** Training on generated images. */
 class TrainerTest {
   @TempDir Path home;
 
@@ -55,9 +53,7 @@ class TrainerTest {
         .build();
   }
 
-  /**
-   * A recipe with every source of randomness and state.
-   */
+  /** A recipe with every source of randomness and state. */
   private static Recipe richRecipe(int epochs) {
     return recipe(epochs, 0.01).toBuilder()
         .accumulate(2)
@@ -179,7 +175,9 @@ class TrainerTest {
   void stateOfAnotherTrainingIsRejected() throws IOException, InterruptedException {
     run(recipe(1, 0.02), "run", new RecordingListener());
     var e =
-        assertThrows(CheckpointException.class, () -> resume(recipe(1, 0.05), "run", new RecordingListener()));
+        assertThrows(
+            CheckpointException.class,
+            () -> resume(recipe(1, 0.05), "run", new RecordingListener()));
     assertTrue(e.getMessage().contains("learning rate was 0.02, is 0.05"), e.getMessage());
   }
 
@@ -226,7 +224,9 @@ class TrainerTest {
   }
 
   private String refusal() {
-    return assertThrows(CheckpointException.class, () -> resume(recipe(1, 0.02), "run", new RecordingListener()))
+    return assertThrows(
+            CheckpointException.class,
+            () -> resume(recipe(1, 0.02), "run", new RecordingListener()))
         .getMessage();
   }
 
@@ -243,7 +243,8 @@ class TrainerTest {
         Files.readAllBytes(home.resolve("parts/last.safetensors")));
     var e =
         assertThrows(
-            IllegalArgumentException.class, () -> resume(recipe(1, 0.02), "parts", new RecordingListener()));
+            IllegalArgumentException.class,
+            () -> resume(recipe(1, 0.02), "parts", new RecordingListener()));
     assertTrue(e.getMessage().contains("3 epochs were begun already"), e.getMessage());
   }
 
@@ -255,7 +256,9 @@ class TrainerTest {
           @Override
           public void begin(Trainer.Start start) {
             var e =
-                assertThrows(IOException.class, () -> resume(recipe(1, 0.02), "run", new RecordingListener()));
+                assertThrows(
+                    IOException.class,
+                    () -> resume(recipe(1, 0.02), "run", new RecordingListener()));
             second.add(String.valueOf(e.getMessage()));
           }
         };
@@ -264,7 +267,8 @@ class TrainerTest {
     resume(recipe(2, 0.02), "run", new RecordingListener()); // the lock was released
   }
 
-  private void trainOnTinyImages(Recipe recipe, RecordingListener ear) throws IOException, InterruptedException {
+  private void trainOnTinyImages(Recipe recipe, RecordingListener ear)
+      throws IOException, InterruptedException {
     var preprocessing =
         new Preprocessing(
             4, 4, 4, Interpolation.BILINEAR, List.of(.5f, .5f, .5f), List.of(.3f, .3f, .3f));
@@ -274,16 +278,16 @@ class TrainerTest {
         .run(home.resolve("tiny"));
   }
 
-  /**
-   * PyTorch: "Expected more than 1 value per channel when training".
-   */
+  /** PyTorch: "Expected more than 1 value per channel when training". */
   @Test
   void batchNormOfSingleValueIsRejectedBeforeTraining() throws IOException, InterruptedException {
     Recipe last = recipe(1, 0.02).toBuilder().batch(47).build(); // of 48
     Recipe parts = recipe(1, 0.02).toBuilder().batch(8).accumulate(8).build();
     for (Recipe each : List.of(last, parts)) {
       String message =
-          assertThrows(IllegalArgumentException.class, () -> trainOnTinyImages(each, new RecordingListener()))
+          assertThrows(
+                  IllegalArgumentException.class,
+                  () -> trainOnTinyImages(each, new RecordingListener()))
               .getMessage();
       assertTrue(
           message.startsWith("batch norm 'layer3.0.bn1' expects more than 1 value per channel"),
@@ -328,9 +332,7 @@ class TrainerTest {
     assertTrue(Files.exists(home.resolve("run/last.safetensors")));
   }
 
-  /**
-   * For ResNet-18 on 224×224 with a batch of 1,024, as in torchvision's second recipe.
-   */
+  /** For ResNet-18 on 224×224 with a batch of 1,024, as in torchvision's second recipe. */
   @Test
   void microBatchSizeDependsOnMemory() {
     var spec = Architecture.named("resnet18");
@@ -371,7 +373,9 @@ class TrainerTest {
 
   @Test
   void nanLossEndsTraining() throws IOException {
-    var e = assertThrows(ArithmeticException.class, () -> run(recipe(4, 1e30), "run", new RecordingListener()));
+    var e =
+        assertThrows(
+            ArithmeticException.class, () -> run(recipe(4, 1e30), "run", new RecordingListener()));
     assertTrue(e.getMessage().contains("lower learning rate"), e.getMessage());
   }
 
@@ -389,9 +393,7 @@ class TrainerTest {
     }
   }
 
-  /**
-   * Training on the digits 0 to 5 helps with few examples of 6 to 9.
-   */
+  /** Training on the digits 0 to 5 helps with few examples of 6 to 9. */
   @Test
   void fineTuningIsBetterThanTrainingFromScratch() throws IOException, InterruptedException {
     Dataset before = some(0, 6, Integer.MAX_VALUE);
@@ -440,9 +442,7 @@ class TrainerTest {
     return Evaluation.of(train(start, data, recipe, name).last(), data.val()).accuracy();
   }
 
-  /**
-   * Some of the embedded digits, with the same number of each for training.
-   */
+  /** Some of the embedded digits, with the same number of each for training. */
   private static Dataset some(int from, int end, int each) throws IOException {
     Dataset all = Dataset.digits();
     var train = new ArrayList<Dataset.Example>();

@@ -293,4 +293,10 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     text += spec.includeTop() ? ", %d classes".formatted(spec.numClasses()) : ", no head";
     return assumed.isEmpty() ? text : text + "; assumed: " + String.join(", ", assumed);
   }
+
+  /** {@code resnet50: bottleneck blocks 3-4-6-3, …}. */
+  @Override
+  public String toString() {
+    return describe();
+  }
 }

@@ -282,4 +282,14 @@ public record Weights(
     }
     return spec.filter(s -> s.numClasses() == 1000).map(_ -> PublishedWeights.imagenetLabels());
   }
+
+  /** {@code Weights[resnet50-11ad3fa6.pth, resnet50]}. */
+  @Override
+  public String toString() {
+    return "Weights[%s, %s]"
+        .formatted(
+            file.getFileName(),
+            spec.map(each -> Architecture.nameOf(each).orElse("unnamed network"))
+                .orElse("unknown network"));
+  }
 }

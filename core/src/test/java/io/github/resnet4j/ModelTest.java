@@ -299,6 +299,21 @@ class ModelTest {
   }
 
   @Test
+  void objectsDescribeThemselves() throws IOException {
+    var embedded = Model.embedded();
+    assertEquals("Model[resnet8, 10 classes, resize 32, crop 32×32]", embedded.toString());
+    assertEquals("ResNet[resnet8, 10 classes]", embedded.network().toString());
+    assertEquals("six 98.1 %", new Prediction(6, "six", 0.981f).toString());
+    assertEquals("Pixels[2×1, 3 channels]", new Pixels(2, 1, 3, new byte[6]).toString());
+    Path file = folder.resolve("digits.pth");
+    embedded.save(file);
+    assertEquals("Weights[digits.pth, resnet8]", Weights.find(file.toString()).toString());
+    try (var session = embedded.network().compile(CompileOptions.defaults().withThreads(1))) {
+      assertEquals("Session[FP32, 1 threads, " + session.kernels() + "]", session.toString());
+    }
+  }
+
+  @Test
   void aNameThatIsNoneSuggestsANetwork() {
     var error = assertThrows(CheckpointException.class, () -> Model.load("resnet51"));
     assertTrue(

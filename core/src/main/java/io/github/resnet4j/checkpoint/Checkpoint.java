@@ -249,4 +249,10 @@ public final class Checkpoint implements AutoCloseable {
   public void close() {
     arena.close();
   }
+
+  /** {@code Checkpoint[model.safetensors, 320 tensors]}. */
+  @Override
+  public String toString() {
+    return "Checkpoint[%s, %d tensors]".formatted(file.getFileName(), names().size());
+  }
 }

@@ -81,4 +81,10 @@ public final class Calibration implements AutoCloseable {
   public void close() {
     session.close();
   }
+
+  /** {@code Calibration of Session[FP32, 8 threads, …]}. */
+  @Override
+  public String toString() {
+    return "Calibration of " + session;
+  }
 }

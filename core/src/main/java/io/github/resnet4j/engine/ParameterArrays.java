@@ -92,4 +92,10 @@ public final class ParameterArrays {
     Arrays.fill(values, 0);
     layout.fromTensors(tensors, values);
   }
+
+  /** {@code ParameterArrays[161 parameters, 25557032 elements]}. */
+  @Override
+  public String toString() {
+    return "ParameterArrays[%d parameters, %d elements]".formatted(ranges().size(), size());
+  }
 }

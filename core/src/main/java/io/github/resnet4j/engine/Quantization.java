@@ -45,4 +45,10 @@ public record Quantization(SequencedMap<String, Float> ranges) {
     others.remove(INPUT);
     return new Quantization(others);
   }
+
+  /** {@code Quantization[54 ranges]}. */
+  @Override
+  public String toString() {
+    return "Quantization[%d ranges]".formatted(ranges.size());
+  }
 }

@@ -403,4 +403,10 @@ public final class Session implements AutoCloseable {
       turn.unlock();
     }
   }
+
+  /** {@code Session[FP32, 8 threads, machine code, 512 bit]}. */
+  @Override
+  public String toString() {
+    return "Session[%s, %d threads, %s]".formatted(precision(), options.threads(), kernels());
+  }
 }

@@ -250,4 +250,11 @@ public final class TrainingSession implements AutoCloseable {
   public void close() {
     executor.close();
   }
+
+  /** {@code TrainingSession[batch size 32, 224×224, 8 threads]}. */
+  @Override
+  public String toString() {
+    return "TrainingSession[batch size %d, %d×%d, %d threads]"
+        .formatted(options.batch(), options.height(), options.width(), options.threads());
+  }
 }

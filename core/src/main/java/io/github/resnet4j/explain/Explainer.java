@@ -291,4 +291,10 @@ public record Explainer(
     }
     return 1 / sum;
   }
+
+  /** {@code Explainer[1000 classes]}. */
+  @Override
+  public String toString() {
+    return "Explainer[%d classes]".formatted(classes());
+  }
 }

@@ -59,4 +59,10 @@ public record HeatMap(int index, Tensor logits, Tensor map, Tensor values) {
     }
     return to;
   }
+
+  /** {@code HeatMap[class 281, 224×224]}. */
+  @Override
+  public String toString() {
+    return "HeatMap[class %d, %d×%d]".formatted(index, values.dim(0), values.dim(1));
+  }
 }

@@ -88,4 +88,10 @@ public record Pixels(
     }
     return new Pixels(w, h, channels, turned);
   }
+
+  /** {@code Pixels[640×480, 3 channels]}. */
+  @Override
+  public String toString() {
+    return "Pixels[%d×%d, %d channels]".formatted(width, height, channels);
+  }
 }

@@ -81,4 +81,10 @@ public final class StateDict {
     readers.forEach((name, reader) -> entries.put(name, reader.get()));
     return Collections.unmodifiableSequencedMap(entries);
   }
+
+  /** {@code StateDict[320 tensors, 25610152 elements]}. */
+  @Override
+  public String toString() {
+    return "StateDict[%d tensors, %d elements]".formatted(readers.size(), size);
+  }
 }

@@ -493,4 +493,11 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     }
     return common.lastIndexOf('/') + 1;
   }
+
+  /** {@code Dataset[10 classes, 800 for training, 200 for validation]}. */
+  @Override
+  public String toString() {
+    return "Dataset[%d classes, %d for training, %d for validation]"
+        .formatted(classes.size(), train.size(), val.size());
+  }
 }

@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.function.Consumer;
 import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
@@ -132,5 +133,16 @@ public record Evaluation(
   public double precision(int label) {
     long taken = IntStream.range(0, confusion.length).mapToLong(k -> confusion[k][label]).sum();
     return (double) confusion[label][label] / taken;
+  }
+
+  /** {@code Evaluation[360 images, top-1 99.4 %, top-5 100.0 %]}. */
+  @Override
+  public String toString() {
+    return String.format(
+        Locale.ROOT,
+        "Evaluation[%d images, top-1 %.1f %%, top-5 %.1f %%]",
+        count(),
+        100 * accuracy(),
+        100 * topFiveAccuracy());
   }
 }

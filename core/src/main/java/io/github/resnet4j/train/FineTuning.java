@@ -96,4 +96,10 @@ public final class FineTuning {
   public Trainer.Result run(Path output) throws IOException, InterruptedException {
     return trainer().run(output);
   }
+
+  /** {@code FineTuning[Model[resnet50, …], Dataset[10 classes, …]]}. */
+  @Override
+  public String toString() {
+    return "FineTuning[%s, %s]".formatted(base, data);
+  }
 }

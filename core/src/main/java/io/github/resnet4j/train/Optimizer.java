@@ -189,4 +189,10 @@ public final class Optimizer {
   void resumeAfter(long stepsDone) {
     steps = stepsDone;
   }
+
+  /** {@code Optimizer[Sgd[…]]}. */
+  @Override
+  public String toString() {
+    return "Optimizer[%s]".formatted(method);
+  }
 }

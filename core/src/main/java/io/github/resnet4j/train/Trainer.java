@@ -341,4 +341,10 @@ public final class Trainer {
       }
     }
   }
+
+  /** {@code Trainer[Model[resnet50, …], Dataset[10 classes, …], 8 threads]}. */
+  @Override
+  public String toString() {
+    return "Trainer[%s, %s, %d threads]".formatted(start, data, threads);
+  }
 }

@@ -104,7 +104,7 @@ final class EvaluateCommand implements Callable<Integer> {
         .print(format.format, System.out);
     System.err.printf(
         "%,d images: top-1 accuracy %s %%, top-5 accuracy %s %%%n",
-        found.count(), percent(found.accuracy()), percent(found.topFiveAccuracy()));
+        found.count(), percent(found.accuracy()), percent(found.top5Accuracy()));
     if (confusion != null) {
       if (confusion.toString().endsWith(".png")) {
         FigureFile.writePng(ConfusionMatrix.draw(found), confusion);

@@ -459,7 +459,7 @@ final class TrainingOptions {
 
   private Method method(Method preset) {
     if (optimizer == OptimizerChoice.ADAMW) {
-      return Method.AdamW.USUAL;
+      return Method.AdamW.DEFAULT;
     }
     float usual = preset instanceof Method.Sgd(float value, boolean _) ? value : 0.9f;
     boolean usesNesterov = preset instanceof Method.Sgd(float _, boolean nesterov) && nesterov;

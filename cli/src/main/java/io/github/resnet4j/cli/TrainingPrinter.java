@@ -127,7 +127,7 @@ final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
             : "validation accuracy "
                 + number("%.2f %%", 100 * best.valAccuracy())
                 + (found.classes().size() > 5
-                    ? ", top-5 " + number("%.2f %%", 100 * found.topFiveAccuracy())
+                    ? ", top-5 " + number("%.2f %%", 100 * found.top5Accuracy())
                     : "");
     Path model = output.resolve("best.safetensors");
     System.out.printf(

@@ -106,7 +106,8 @@ class TrainIT {
     first.destroyForcibly().waitFor(); // kill -9: the lock goes with the process
     int done = Files.readAllLines(folder.resolve("run/metrics.csv")).size() - 1;
     Run third = run(train("--epochs", String.valueOf(done + 1), "--resume"));
-    assertTrue(third.code() == 0 || third.err().contains("epochs were begun already"), third.err());
+    assertTrue(
+        third.code() == 0 || third.err().contains("epochs were already started"), third.err());
   }
 
   @Test

@@ -25,18 +25,24 @@ import java.util.zip.CRC32C;
 import java.util.zip.GZIPInputStream;
 
 /**
- * Images with their classes, to train and to validate on.
+ * Labelled images for training and validation.
  *
- * @param classes their names; a label is an index into them
- * @param train to train on
- * @param val held out, to validate on
+ * @param classes the names of the classes; a label is an index into them
+ * @param train the training images
+ * @param val the validation images
  */
 public record Dataset(List<String> classes, List<Example> train, List<Example> val) {
-  /** Of up to so many bytes of image files a checksum is taken; beyond, names and sizes count. */
-  private static final long CHECKED_BYTES = 1L << 30;
+  /**
+   * Contents of image files are part of the checksum only up to this total size; names and sizes
+   * always are.
+   */
+  private static final long MAX_CHECKSUM_BYTES = 1L << 30;
 
-  /** Python's order of names, by code points, so that classes have the numbers of torchvision. */
-  private static final Comparator<String> BY_CODE_POINT =
+  /**
+   * Python's order of names, by code points, so that classes have the same indices as in
+   * torchvision.
+   */
+  private static final Comparator<String> PYTHON_ORDER =
       Comparator.comparing(name -> name.codePoints().toArray(), Arrays::compare);
 
   private static final double SPLIT = 0.2;
@@ -44,16 +50,18 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   private static final int DIGIT_SIDE = 8;
   private static final int DIGIT_IMAGE = 160;
 
-  /** Where an image's pixels come from, each time anew. */
+  /** The source of an image's pixels, which are read on each request. */
   public interface Source {
     Pixels read() throws IOException;
 
-    /** Bytes of the file, by which {@link #fields} tells a changed one; 0 where there is none. */
+    /**
+     * The size of the file in bytes, with which {@link #fields} detects changes; 0 without a file.
+     */
     default long size() throws IOException {
       return 0;
     }
 
-    /** The bytes of the file; none where reading them is not worth a checksum. */
+    /** The bytes of the file; empty if they are not part of the checksum. */
     default InputStream open() throws IOException {
       return InputStream.nullInputStream();
     }
@@ -62,7 +70,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   /**
    * An image and the index of its class.
    *
-   * @param name a file, or what else a person finds it by
+   * @param name the file, or another name by which a person finds it
    */
   public record Example(String name, int label, Source source) {}
 
@@ -84,20 +92,21 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   }
 
   /**
-   * What a folder holds: CIFAR's binary files if there are any, else images, see {@link #ofFolder}.
+   * Reads a folder: CIFAR's binary files if there are any, else image files, see {@link #ofFolder}.
    *
-   * @param split the fraction of each class that is held out where the data has no such part
-   * @param seed draws which ones
-   * @throws IOException if it cannot be read, or has nothing to train on
+   * @param split the fraction of each class that is held out for validation, if the data has no
+   *     validation set
+   * @param seed the random seed of the split
+   * @throws IOException if it cannot be read, or has no training images
    */
   public static Dataset of(Path folder, double split, long seed) throws IOException {
     return of(folder, ImageDecoder.DEFAULT, split, seed);
   }
 
   /**
-   * The same with a decoder of one's own.
+   * The same with another decoder.
    *
-   * @param decoder reads image files; that of torchvision's loader leaves EXIF orientation aside
+   * @param decoder reads image files; torchvision's loader ignores the EXIF orientation
    */
   public static Dataset of(Path folder, ImageDecoder decoder, double split, long seed)
       throws IOException {
@@ -108,11 +117,11 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   }
 
   /**
-   * CIFAR-10 or CIFAR-100 in the binary form that its authors distribute: {@code data_batch_1.bin}
-   * to {@code data_batch_5.bin} and {@code test_batch.bin}, or {@code train.bin} and {@code
-   * test.bin}; 32×32 pixels, RGB, with the names of the classes beside them.
+   * Reads CIFAR-10 or CIFAR-100 in their authors' binary format: {@code data_batch_1.bin} to {@code
+   * data_batch_5.bin} and {@code test_batch.bin}, or {@code train.bin} and {@code test.bin}; 32×32
+   * pixels, RGB, with the names of the classes in the same folder.
    *
-   * @throws IOException if a file is missing or has another size than its records
+   * @throws IOException if a file is missing or its size is not a multiple of the record size
    */
   public static Dataset ofCifar(Path folder) throws IOException {
     boolean fine = Files.exists(folder.resolve("train.bin"));
@@ -139,7 +148,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     int length = labels + 3 * pixels;
     if (Files.size(file) == 0 || Files.size(file) % length != 0) {
       throw new IOException(
-          "%s: has %,d bytes, which are no records of %,d"
+          "%s: has %,d bytes, which is not a multiple of the record size of %,d"
               .formatted(file, Files.size(file), length));
     }
     byte[] bytes = Files.readAllBytes(file);
@@ -147,14 +156,14 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
       int label = bytes[at + labels - 1] & 0xff;
       if (label >= classes) {
         throw new IOException(
-            "%s: record %d is of class %d, there are %d names"
+            "%s: record %d has the class %d, but there are only %d names"
                 .formatted(file, at / length, label, classes));
       }
       found.add(new Example(file + "#" + at / length, label, new CifarRecord(bytes, at + labels)));
     }
   }
 
-  /** A record's planes of red, green and blue within its file. */
+  /** The red, green and blue planes of a record within its file. */
   @SuppressWarnings("ArrayRecordComponent") // shared by all records of the file
   private record CifarRecord(byte[] bytes, int from) implements Source {
     private static final int PIXELS = CIFAR_SIDE * CIFAR_SIDE;
@@ -180,9 +189,10 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   }
 
   /**
-   * The embedded digits: 1,797 handwritten ones of 8×8 pixels, white on black, enlarged to 160×160
-   * as those in {@code samples/}; 360 are held out, as many of each digit (E. Alpaydin and C.
-   * Kaynak, Optical Recognition of Handwritten Digits, UCI, CC BY 4.0).
+   * The embedded digits: 1,797 handwritten digits of 8×8 pixels, white on black, enlarged to
+   * 160×160 as those in {@code samples/}; 360 of them, the same number of each digit, are for
+   * validation (E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, CC BY
+   * 4.0).
    */
   public static Dataset digits() throws IOException {
     var parts = List.of(new ArrayList<Example>(), new ArrayList<Example>());
@@ -203,7 +213,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
         IntStream.range(0, 10).mapToObj(String::valueOf).toList(), parts.get(0), parts.get(1));
   }
 
-  /** A digit as a person can see it; values of 0 to 16. */
+  /** Converts values of 0 to 16 to an enlarged RGB image. */
   private static Pixels enlarged(byte[] gray) {
     byte[] data = new byte[3 * gray.length];
     for (int i = 0; i < data.length; i++) {
@@ -215,39 +225,38 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
 
   /**
    * Lists the images of a folder as torchvision's ImageFolder does: {@code DIR/train/<class>/*.jpg}
-   * and {@code DIR/val/<class>/*.jpg}, or {@code DIR/<class>/*.jpg}, of which a part is held out.
-   * Symbolic links to folders and files are followed; files end as {@link ImageDecoder#ENDINGS} has
-   * it, in any letter case. None is opened yet.
+   * and {@code DIR/val/<class>/*.jpg}, or {@code DIR/<class>/*.jpg}, of which a fraction is held
+   * out for validation. Symbolic links to folders and files are followed; files need one of {@link
+   * ImageDecoder#EXTENSIONS}, in any letter case. No file is opened yet.
    *
-   * @param split the fraction of each class that is held out where there are no folders train and
-   *     val
-   * @param seed draws which ones
-   * @throws IOException if the folder cannot be read, or has nothing to train on: fewer than two
-   *     classes, an empty class, or one in val that train lacks
+   * @param split the fraction of each class that is held out if there are no folders train and val
+   * @param seed the random seed of the split
+   * @throws IOException if the folder cannot be read, or has fewer than two classes, an empty
+   *     class, or a class in val that is missing in train
    */
   public static Dataset ofFolder(Path folder, double split, long seed) throws IOException {
     return ofFolder(new LocalFolder(folder, ImageDecoder.DEFAULT), split, seed);
   }
 
-  /** A folder of images on a file system of any kind. */
+  /** A folder of images on any kind of file system. */
   public interface Folder {
     /**
-     * What errors call it.
+     * The name in error messages.
      *
-     * @param inner a path within it; empty for itself
+     * @param inner a path within the folder; empty for the folder itself
      */
     String name(String inner);
 
-    /** Whether there is a folder within it. */
+    /** Whether it contains this folder. */
     boolean has(String inner) throws IOException;
 
-    /** The names of the folders in one within it, in any order. */
+    /** The names of the folders in an inner folder, in any order. */
     List<String> folders(String inner) throws IOException;
 
-    /** All files below a folder within it, in any order; what images are called. */
+    /** The names of all files below an inner folder, in any order. */
     List<String> files(String inner) throws IOException;
 
-    /** One of the {@link #files}. */
+    /** The source of one of the {@link #files}. */
     Source source(String file);
   }
 
@@ -300,7 +309,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     }
   }
 
-  /** The same on a file system of any kind. */
+  /** The same on any kind of file system. */
   public static Dataset ofFolder(Folder folder, double split, long seed) throws IOException {
     if (!(split >= 0 && split < 1)) {
       throw new IllegalArgumentException("the validation split must be in [0, 1), was " + split);
@@ -308,7 +317,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     checkIsFolder(folder);
     if (folder.has("train")) {
       List<String> classes = trainingClasses(folder, "train");
-      var held = new ArrayList<Example>();
+      var validation = new ArrayList<Example>();
       if (folder.has("val")) {
         for (String name : subfolders(folder, "val")) {
           int label = classes.indexOf(name);
@@ -317,41 +326,41 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
                 "%s: train has no class of this name; it has %s"
                     .formatted(folder.name("val/" + name), String.join(", ", classes)));
           }
-          held.addAll(examples(folder, "val/" + name, label));
+          validation.addAll(examples(folder, "val/" + name, label));
         }
       }
-      var learnt = new ArrayList<Example>();
+      var training = new ArrayList<Example>();
       for (int label = 0; label < classes.size(); label++) {
-        learnt.addAll(trainingExamples(folder, "train/" + classes.get(label), label));
+        training.addAll(trainingExamples(folder, "train/" + classes.get(label), label));
       }
-      return new Dataset(classes, learnt, held);
+      return new Dataset(classes, training, validation);
     }
     List<String> classes = trainingClasses(folder, "");
-    var learnt = new ArrayList<Example>();
-    var held = new ArrayList<Example>();
+    var training = new ArrayList<Example>();
+    var validation = new ArrayList<Example>();
     var random = new Random(seed);
     for (int label = 0; label < classes.size(); label++) {
       var all = new ArrayList<>(trainingExamples(folder, classes.get(label), label));
       Collections.shuffle(all, random);
       int count = (int) Math.min(all.size() - 1, Math.round(all.size() * split));
-      held.addAll(all.subList(0, count));
-      learnt.addAll(all.subList(count, all.size()));
+      validation.addAll(all.subList(0, count));
+      training.addAll(all.subList(count, all.size()));
     }
-    return new Dataset(classes, learnt, held);
+    return new Dataset(classes, training, validation);
   }
 
   /**
-   * Lists images to evaluate a model on: those in {@code DIR/val/<class>} if there is such a
-   * folder, else in {@code DIR/<class>}; or CIFAR's test file. One class is enough, and classes may
-   * be empty. All are in {@link #val}.
+   * Lists images for evaluation: those in {@code DIR/val/<class>} if there is such a folder, else
+   * in {@code DIR/<class>}; or CIFAR's test file. One class is enough, and classes may be empty.
+   * All images are in {@link #val}.
    *
-   * @throws IOException if the folder cannot be read, or has no image in a folder of a class
+   * @throws IOException if the folder cannot be read, or contains no image in a class folder
    */
   public static Dataset toEvaluate(Path path) throws IOException {
     return toEvaluate(path, ImageDecoder.DEFAULT);
   }
 
-  /** The same with a decoder of one's own. */
+  /** The same with another decoder. */
   public static Dataset toEvaluate(Path path, ImageDecoder decoder) throws IOException {
     if (Files.exists(path.resolve("test_batch.bin")) || Files.exists(path.resolve("test.bin"))) {
       Dataset cifar = ofCifar(path);
@@ -361,20 +370,20 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     checkIsFolder(folder);
     String inner = folder.has("val") ? "val" : "";
     List<String> classes = subfolders(folder, inner);
-    var held = new ArrayList<Example>();
+    var validation = new ArrayList<Example>();
     for (int label = 0; label < classes.size(); label++) {
-      held.addAll(
+      validation.addAll(
           examples(
               folder,
               inner.isEmpty() ? classes.get(label) : inner + "/" + classes.get(label),
               label));
     }
-    if (held.isEmpty()) {
+    if (validation.isEmpty()) {
       throw new IOException(
           "%s: has no images (%s) in folders of classes"
               .formatted(folder.name(inner), extensions()));
     }
-    return new Dataset(classes, List.of(), held);
+    return new Dataset(classes, List.of(), validation);
   }
 
   private static void checkIsFolder(Folder folder) throws IOException {
@@ -397,7 +406,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   private static List<String> subfolders(Folder folder, String inner) throws IOException {
     return folder.folders(inner).stream()
         .filter(name -> !name.startsWith("."))
-        .sorted(BY_CODE_POINT)
+        .sorted(PYTHON_ORDER)
         .toList();
   }
 
@@ -419,15 +428,15 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   private static List<Example> examples(Folder folder, String inner, int label) throws IOException {
     return folder.files(inner).stream()
         .filter(ImageDecoder::isImageName)
-        .sorted(BY_CODE_POINT)
+        .sorted(PYTHON_ORDER)
         .map(file -> new Example(file, label, folder.source(file)))
         .toList();
   }
 
   /**
-   * What tells this data set from another, for people: its classes, and of each how many images
-   * there are, with a checksum of their names and sizes, and of their contents if they are not more
-   * than 1 GB altogether. The folder in which they lie does not matter.
+   * A description of this data set that identifies it, for people: its classes, and for each the
+   * number of images with a checksum of their names and sizes, and of their contents if they have
+   * at most 1 GB in total. The location of the folder is not part of it.
    */
   Map<String, String> fields() throws IOException {
     var fields = new LinkedHashMap<String, String>();
@@ -442,8 +451,8 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
         bytes += example.source.size();
       }
     }
-    addFields("training", train, root, bytes <= CHECKED_BYTES, fields);
-    addFields("validation", val, root, bytes <= CHECKED_BYTES, fields);
+    addFields("training", train, root, bytes <= MAX_CHECKSUM_BYTES, fields);
+    addFields("validation", val, root, bytes <= MAX_CHECKSUM_BYTES, fields);
     return fields;
   }
 
@@ -478,14 +487,14 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     }
   }
 
-  /** How many characters of the names say where all images lie. */
+  /** The length of the common folder prefix of all names. */
   private int commonFolder() {
     String common = train.isEmpty() ? "" : train.getFirst().name;
     for (List<Example> part : List.of(train, val)) {
       for (Example example : part) {
         int same = 0;
-        int most = Math.min(common.length(), example.name.length());
-        while (same < most && common.charAt(same) == example.name.charAt(same)) {
+        int length = Math.min(common.length(), example.name.length());
+        while (same < length && common.charAt(same) == example.name.charAt(same)) {
           same++;
         }
         common = common.substring(0, same);

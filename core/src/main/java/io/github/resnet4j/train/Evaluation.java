@@ -16,32 +16,32 @@ import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
 
 /**
- * How well a model does on images whose classes are known.
+ * The quality of a model on images with known classes.
  *
  * @param classes the model's labels
- * @param confusion {@code [truth][prediction]}: how many images
- * @param topFive how many images of each class had it among the five most likely
- * @param outcomes each image's
+ * @param confusion the confusion matrix {@code [true class][predicted class]}: numbers of images
+ * @param top5Correct for each class the number of images whose class is among the five most likely ones
+ * @param outcomes the result of each image
  */
 public record Evaluation(
-    List<String> classes, long[][] confusion, long[] topFive, List<Outcome> outcomes) {
+    List<String> classes, long[][] confusion, long[] top5Correct, List<Outcome> outcomes) {
   private static final int BATCH = 16;
   private static final int TOP = 5;
 
   /**
-   * What an image was taken for.
+   * The prediction for an image.
    *
    * @param predicted the index of the most likely class
-   * @param probability of that class
-   * @param truthProbability of the image's own class
+   * @param probability the probability of the most likely class
+   * @param truthProbability the probability of the true class
    */
   public record Outcome(
       Example example, int predicted, double probability, double truthProbability) {}
 
   /**
-   * Runs a model on images, on all cores; what cannot be read is left out.
+   * Evaluates a model on images, on all cores; unreadable images are skipped.
    *
-   * @param examples their labels are indices into the model's
+   * @param examples the images; their labels are indices into the model's labels
    */
   public static Evaluation of(Model model, List<Example> examples) {
     try (var classifier = Classifier.of(model)) {
@@ -55,10 +55,10 @@ public record Evaluation(
   }
 
   /**
-   * The same with news of the progress.
+   * The same with reports of the progress.
    *
-   * @param progress hears how many are done
-   * @param unreadable hears what could not be read
+   * @param progress receives the number of processed images
+   * @param unreadable receives the errors of unreadable images
    * @throws IllegalArgumentException if the network has no head
    */
   public static Evaluation of(
@@ -93,7 +93,7 @@ public record Evaluation(
         }
         Prediction best = all.getFirst();
         found.confusion[truth][best.index()]++;
-        found.topFive[truth] += rank < TOP ? 1 : 0;
+        found.top5Correct[truth] += rank < TOP ? 1 : 0;
         found.outcomes.add(
             new Outcome(
                 some.get(n), best.index(), best.probability(), all.get(rank).probability()));
@@ -103,33 +103,45 @@ public record Evaluation(
     return found;
   }
 
-  /** Images of a class. */
+  /**
+   * The number of images of a class.
+   */
   public long count(int label) {
     return Arrays.stream(confusion[label]).sum();
   }
 
-  /** All images. */
+  /**
+   * The number of images.
+   */
   public long count() {
     return IntStream.range(0, confusion.length).mapToLong(this::count).sum();
   }
 
-  /** The part of the images whose most likely class was right, 0 to 1. */
+  /**
+   * The top-1 accuracy: the fraction of images whose most likely class is the true one, 0 to 1.
+   */
   public double accuracy() {
     return (double) IntStream.range(0, confusion.length).mapToLong(k -> confusion[k][k]).sum()
         / count();
   }
 
-  /** The part of the images whose class was among the five most likely, 0 to 1. */
-  public double topFiveAccuracy() {
-    return (double) Arrays.stream(topFive).sum() / count();
+  /**
+   * The top-5 accuracy: the fraction of images whose class is among the five most likely ones, 0 to 1.
+   */
+  public double top5Accuracy() {
+    return (double) Arrays.stream(top5Correct).sum() / count();
   }
 
-  /** Of the images of a class, the part that was found, 0 to 1; NaN without any. */
+  /**
+   * The recall of a class: the fraction of its images that are predicted correctly, 0 to 1; NaN without images.
+   */
   public double recall(int label) {
     return (double) confusion[label][label] / count(label);
   }
 
-  /** Of the images that were taken for a class, the part that is of it, 0 to 1; NaN without any. */
+  /**
+   * The precision of a class: the fraction of images predicted as this class that belong to it, 0 to 1; NaN without such images.
+   */
   public double precision(int label) {
     long taken = IntStream.range(0, confusion.length).mapToLong(k -> confusion[k][label]).sum();
     return (double) confusion[label][label] / taken;
@@ -143,6 +155,6 @@ public record Evaluation(
         "Evaluation[%d images, top-1 %.1f %%, top-5 %.1f %%]",
         count(),
         100 * accuracy(),
-        100 * topFiveAccuracy());
+        100 * top5Accuracy());
   }
 }

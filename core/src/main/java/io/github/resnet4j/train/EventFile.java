@@ -13,10 +13,10 @@ import java.util.zip.CRC32C;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Writes a training's curves as TensorBoard reads them: records of protocol buffers (TensorFlow's
+ * Writes the training curves in TensorBoard's format: records of protocol buffers (TensorFlow's
  * {@code event.proto} and {@code summary.proto}), each with masked checksums (CRC-32C) of its
- * length and content. A run that goes on writes a file of its own, from whose first record on
- * TensorBoard forgets what an earlier one has beyond that step.
+ * length and content. A resumed training writes a new file; its first record makes TensorBoard
+ * discard later steps of earlier files.
  */
 public final class EventFile implements Trainer.Listener, AutoCloseable {
   private static final int MASK = 0xa282ead8;
@@ -33,20 +33,20 @@ public final class EventFile implements Trainer.Listener, AutoCloseable {
   private long steps;
 
   /**
-   * @param folder where TensorBoard is to look
-   * @param seconds the time, since 1970, by which files are in order
+   * @param folder the log folder for TensorBoard
+   * @param seconds the time since 1970, which orders the files
    */
   public EventFile(Path folder, long seconds) {
     file = folder.resolve("events.out.tfevents.%010d.resnet4j".formatted(seconds));
     start = seconds;
   }
 
-  /** The file that is written, from the first record on. */
+  /** The file; it is created with the first record. */
   public Path file() {
     return file;
   }
 
-  /** A point of a curve. */
+  /** Writes a point of a curve. */
   public void scalar(String tag, long step, double value, double seconds) throws IOException {
     var point = new ByteArrayOutputStream();
     bytes(point, 1, tag.getBytes(StandardCharsets.UTF_8));

@@ -8,7 +8,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 
 /**
- * Fine-tunes a pretrained model: trains it further on images of other classes. Where the classes
+ * Fine-tunes a pretrained model: trains it further on images of other classes. If the classes
  * differ, the head (the last layer) is replaced by a new one with random weights; all other weights
  * and the preprocessing are those of the pretrained model.
  *
@@ -18,7 +18,7 @@ import java.nio.file.Path;
  * System.out.println(result.evaluation().accuracy());
  * }</pre>
  *
- * Immutable. For more options than the recipe, see {@link #trainer}.
+ * Immutable. For settings beyond the recipe, see {@link #trainer}.
  */
 public final class FineTuning {
   private final Model base;
@@ -32,7 +32,7 @@ public final class FineTuning {
   }
 
   /**
-   * Begins with weights by name, downloading them if they are not in the cache.
+   * Starts from weights by name, which are downloaded if they are not in the cache.
    *
    * @param weights a network, for its default published weights; a file; or {@code hf:owner/name}
    * @throws IllegalArgumentException if there are no weights of this name
@@ -43,8 +43,8 @@ public final class FineTuning {
   }
 
   /**
-   * Begins with weights that were found. Where they have no labels and as many classes as the data
-   * set, these are taken to be the same classes, so the head is kept.
+   * Starts from given weights. If they have no labels and the number of classes is that of the data
+   * set, the classes are assumed to be the same, and the head is kept.
    *
    * @throws IOException if the weights cannot be read
    */
@@ -58,7 +58,7 @@ public final class FineTuning {
         data);
   }
 
-  /** Begins with a model; its head is kept only if its labels are the classes of the data set. */
+  /** Starts from a model; its head is kept only if its labels are the classes of the data set. */
   public static FineTuning of(Model base, Dataset data) {
     return new FineTuning(base, data, Recipe.named("finetune"));
   }
@@ -69,8 +69,8 @@ public final class FineTuning {
   }
 
   /**
-   * The model before training: the weights of the pretrained one, and a new head where the classes
-   * differ, which the recipe's seed determines.
+   * The model before training: the weights of the pretrained one, and a new head if the classes
+   * differ, initialized with the recipe's seed.
    */
   public Model start() {
     ResNet network = base.network();
@@ -82,15 +82,15 @@ public final class FineTuning {
         data.classes());
   }
 
-  /** What trains the {@link #start} model, for options of its own: threads, listeners, resuming. */
+  /** The trainer of the {@link #start} model, for other settings: threads, listeners, resuming. */
   public Trainer trainer() {
     return new Trainer(start(), data, recipe);
   }
 
   /**
-   * Trains to the end.
+   * Trains until the last epoch.
    *
-   * @param output the folder for the files of the training, see {@link Trainer}
+   * @param output the output folder, see {@link Trainer}
    * @throws IOException as {@link Trainer#run}
    */
   public Trainer.Result run(Path output) throws IOException, InterruptedException {

@@ -16,8 +16,9 @@ import java.util.concurrent.atomic.LongAdder;
 import java.util.function.IntFunction;
 
 /**
- * Decodes and augments the images of a batch while the one before is learnt from. What becomes of
- * an image follows from seed, epoch and image alone, whatever the number of threads.
+ * Decodes and augments the images of a batch while the previous batch is processed. The
+ * augmentation of an image is derived from seed, epoch and image only, whatever the number of
+ * threads.
  */
 final class Loader implements AutoCloseable {
   private final Preprocessing preprocessing;
@@ -25,11 +26,11 @@ final class Loader implements AutoCloseable {
   private final LongAdder busy = new LongAdder();
 
   /**
-   * Images as the network takes them.
+   * A loaded batch.
    *
    * @param images {@code [N, C, H, W]}, of which the first {@code examples.size()} are filled
-   * @param examples what they are
-   * @param failures what could not be read, a line for each
+   * @param examples the images that were read
+   * @param failures the errors of unreadable images
    */
   record Batch(Tensor images, List<Example> examples, List<IOException> failures) {}
 
@@ -41,13 +42,13 @@ final class Loader implements AutoCloseable {
   }
 
   /**
-   * Begins with a batch; {@link #await} has it when it is done.
+   * Starts loading a batch; {@link #await} returns it.
    *
-   * @param all the images there are, by index
-   * @param chosen the indices of those of the batch
-   * @param seed together with the index, what an image's augmentation follows from
+   * @param all the images by index
+   * @param chosen the indices of the images of the batch
+   * @param seed the random seed of an image's augmentation, together with its index
    */
-  List<Future<Tensor>> begin(
+  List<Future<Tensor>> start(
       IntFunction<Example> all, List<Integer> chosen, Augmentation augmentation, long seed) {
     var parts = new ArrayList<Future<Tensor>>();
     for (int index : chosen) {
@@ -67,12 +68,12 @@ final class Loader implements AutoCloseable {
     return parts;
   }
 
-  /** Seconds that threads have worked, one after the other. */
-  double seconds() {
+  /** The total busy time of all threads in seconds. */
+  double busySeconds() {
     return busy.sum() / 1e9;
   }
 
-  /** Waits for a batch that was begun. */
+  /** Waits for a batch whose loading was started. */
   Batch await(
       IntFunction<Example> all, List<Integer> chosen, List<Future<Tensor>> parts, Tensor into)
       throws InterruptedException {

@@ -5,86 +5,88 @@ import io.github.resnet4j.engine.ParameterArrays;
 import io.github.resnet4j.train.Dataset.Example;
 import io.github.resnet4j.train.Machines.Assignment;
 import io.github.resnet4j.train.Machines.Contribution;
-import io.github.resnet4j.train.Machines.Part;
-import io.github.resnet4j.train.Machines.Share;
+import io.github.resnet4j.train.Machines.LocalBatch;
+import io.github.resnet4j.train.Machines.MicroBatch;
 import io.github.resnet4j.train.Machines.State;
 import java.util.List;
 import java.util.function.IntFunction;
 
 /**
- * One of several machines that learn together. It keeps nothing from round to round but memory that
- * is used again. Not for several threads at once.
+ * One of several machines in data-parallel training. Between rounds it keeps only buffers that it
+ * reuses. Not thread-safe.
  */
 public final class Machine implements AutoCloseable {
-  private final Learner learner;
+  private final Replica replica;
   private final Recipe recipe;
 
   /**
-   * @param start what the training began with; its weights do not matter
-   * @param part images of a micro-batch, at most: {@link Trainer#microBatch}
+   * @param start the initial model; its weights are not used
+   * @param microBatch the largest number of images of a micro-batch: {@link Trainer#microBatch}
    */
-  public Machine(Model start, Recipe recipe, int part, int threads) {
+  public Machine(Model start, Recipe recipe, int microBatch, int threads) {
     this.recipe = recipe;
-    this.learner = new Learner(start.network(), start.preprocessing(), recipe, part, threads);
+    this.replica = new Replica(start.network(), start.preprocessing(), recipe, microBatch, threads);
   }
 
   /**
-   * Does an assignment.
+   * Executes an assignment.
    *
-   * @param images by index, those of the assignment
+   * @param images the images of the assignment by index
    */
-  public Contribution work(State from, Assignment assignment, IntFunction<Example> images)
+  public Contribution run(State from, Assignment assignment, IntFunction<Example> images)
       throws InterruptedException {
-    boolean alone = !from.memory().isEmpty();
-    from.restore(learner.session());
-    if (alone) {
-      State.copy(from.memory(), learner.optimizer().memory());
-      learner.optimizer().resumeAfter(from.steps());
+    boolean stepsLocally = !from.optimizerState().isEmpty();
+    from.restore(replica.session());
+    if (stepsLocally) {
+      State.copy(from.optimizerState(), replica.optimizer().state());
+      replica.optimizer().setSteps(from.steps());
     }
-    List<Part> parts =
-        assignment.shares().stream().flatMap(share -> share.parts().stream()).toList();
+    List<MicroBatch> microBatches =
+        assignment.batches().stream()
+            .flatMap(localBatch -> localBatch.microBatches().stream())
+            .toList();
     Contribution sum = Contribution.none();
     int at = 0;
-    for (Share share : assignment.shares()) {
-      learner.session().clearGradients();
+    for (LocalBatch localBatch : assignment.batches()) {
+      replica.session().clearGradients();
       int before = sum.read;
-      for (Part part : share.parts()) {
-        Part next = ++at < parts.size() ? parts.get(at) : null;
-        learner.learn(images, part, next, assignment.seed(), share.size(), sum);
+      for (MicroBatch microBatch : localBatch.microBatches()) {
+        MicroBatch next = ++at < microBatches.size() ? microBatches.get(at) : null;
+        replica.accumulate(images, microBatch, next, assignment.seed(), localBatch.size(), sum);
       }
-      if (alone && sum.read > before) {
-        learner.optimizer().step(share.rate());
+      if (stepsLocally && sum.read > before) {
+        replica.optimizer().step(localBatch.rate());
       }
     }
     if (sum.read > 0) {
-      ParameterArrays parameters = learner.session().parameters();
+      ParameterArrays parameters = replica.session().parameters();
       sum.machines = 1;
-      sum.arrays.add(alone ? parameters.weights().clone() : parameters.gradients());
+      sum.arrays.add(stepsLocally ? parameters.weights().clone() : parameters.gradients());
       if (!recipe.frozenStatistics()) {
-        learner.session().statistics().forEach(each -> sum.arrays.add(each.clone()));
+        replica.session().statistics().forEach(each -> sum.arrays.add(each.clone()));
       }
-      if (alone) {
-        learner.optimizer().memory().forEach(each -> sum.arrays.add(each.clone()));
+      if (stepsLocally) {
+        replica.optimizer().state().forEach(each -> sum.arrays.add(each.clone()));
       }
     }
     return sum;
   }
 
   /**
-   * Looks at held-out images.
+   * Evaluates validation images.
    *
-   * @param images by index
-   * @param first of those to look at
-   * @param end the one after the last
+   * @param images the images by index
+   * @param first the first index
+   * @param end the index after the last
    */
-  public Contribution look(State from, IntFunction<Example> images, int first, int end)
+  public Contribution evaluate(State from, IntFunction<Example> images, int first, int end)
       throws InterruptedException {
-    from.restore(learner.session());
-    return learner.look(images, first, end);
+    from.restore(replica.session());
+    return replica.evaluate(images, first, end);
   }
 
   @Override
   public void close() {
-    learner.close();
+    replica.close();
   }
 }

@@ -7,63 +7,63 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Several machines that learn together: synchronous data-parallel SGD (arXiv 1706.02677), or local
- * SGD (arXiv 1805.09767). Who implements this carries a {@link State} to every machine, lets a
- * {@link Machine} there do each {@link Assignment}, and adds up the {@link Contribution}s; all else
- * is the {@link Trainer}'s.
+ * Data-parallel training on several machines: synchronous SGD (arXiv 1706.02677) or local SGD
+ * (arXiv 1805.09767). An implementation sends a {@link State} to every machine, lets a {@link
+ * Machine} there execute each {@link Assignment}, and adds up the {@link Contribution}s; the {@link
+ * Trainer} does everything else.
  *
- * <p>What a machine contributes follows from state and assignment alone. So a lost one costs no
- * more than its assignment, which any other may do again.
+ * <p>The contribution of a machine is derived from state and assignment only, so a lost assignment
+ * can be executed again by any other machine.
  */
 public interface Machines {
-  /** Into how many shares the images of a step are cut. */
+  /** The number of machines among which each batch is divided. */
   int count();
 
-  /** Images of a micro-batch on each machine: {@link Trainer#microBatch}. */
+  /** The micro-batch size on each machine: {@link Trainer#microBatch}. */
   int microBatch();
 
   /**
-   * How many steps a machine does alone before weights are averaged; 1 for gradients that are added
+   * The number of steps that a machine takes before weights are averaged; 1 if gradients are added
    * up at each step.
    */
   int localSteps();
 
   /**
-   * Has the assignments done.
+   * Executes the assignments of a round.
    *
    * @return the sum of the contributions
-   * @throws IOException if they cannot be done
+   * @throws IOException if an assignment cannot be executed
    */
-  Contribution work(State from, List<Assignment> assignments)
+  Contribution runRound(State from, List<Assignment> assignments)
       throws IOException, InterruptedException;
 
   /**
-   * Has the held-out images looked at, with the weights of a state.
+   * Evaluates the validation images with the weights of a state.
    *
-   * @param count of the images
+   * @param count the number of images
    * @return the sum of losses and counts
    */
-  Contribution look(State from, int count) throws IOException, InterruptedException;
+  Contribution evaluate(State from, int count) throws IOException, InterruptedException;
 
   /**
-   * What a round begins with, in the order of {@link ParameterArrays#weights}. The arrays are the
-   * trainer's own: they change when the round is over.
+   * The state at the start of a round, in the order of {@link ParameterArrays#weights}. The arrays
+   * are those of the trainer: they change after the round.
    *
-   * @param weights all of them
-   * @param statistics batch norm's running ones
-   * @param memory what the optimizer remembers; empty where machines have no optimizer
-   * @param steps that were done so far
+   * @param weights the weights
+   * @param statistics the running statistics of batch norm
+   * @param optimizerState the arrays of the optimizer; empty if machines have no optimizer
+   * @param steps the number of completed steps
    */
-  @SuppressWarnings("ArrayRecordComponent") // it is data for a wire
-  record State(float[] weights, List<float[]> statistics, List<float[]> memory, long steps)
+  @SuppressWarnings("ArrayRecordComponent") // it is transferred between machines
+  record State(float[] weights, List<float[]> statistics, List<float[]> optimizerState, long steps)
       implements Serializable {
-    /** As a session is now. */
-    static State of(TrainingSession session, List<float[]> memory, long steps) {
+    /** The current state of a session. */
+    static State of(TrainingSession session, List<float[]> optimizerState, long steps) {
       return new State(
-          session.parameters().weights(), List.copyOf(session.statistics()), memory, steps);
+          session.parameters().weights(), List.copyOf(session.statistics()), optimizerState, steps);
     }
 
-    /** Makes a session so. */
+    /** Copies this state to a session. */
     void restore(TrainingSession session) {
       copy(List.of(weights), List.of(session.parameters().weights()));
       copy(statistics, session.statistics());
@@ -72,7 +72,7 @@ public interface Machines {
     static void copy(List<float[]> from, List<float[]> to) {
       for (int i = 0; i < to.size(); i++) {
         if (from.get(i).length != to.get(i).length) {
-          throw new IllegalArgumentException("the state is of another network");
+          throw new IllegalArgumentException("the state belongs to another network");
         }
         System.arraycopy(from.get(i), 0, to.get(i), 0, to.get(i).length);
       }
@@ -80,56 +80,59 @@ public interface Machines {
   }
 
   /**
-   * Images that are learnt from at once.
+   * Images whose gradients are computed together.
    *
-   * @param images their indices
-   * @param done how many images of the epoch are done with them: what chance follows from
+   * @param images the indices of the images
+   * @param done the number of images of the epoch including these, from which randomness is derived
    */
-  record Part(List<Integer> images, int done) implements Serializable {}
+  record MicroBatch(List<Integer> images, int done) implements Serializable {}
 
   /**
-   * What a machine does of a step.
+   * A machine's part of a batch.
    *
-   * @param size of how many images the gradients are to be the mean: those of the step on all
-   *     machines, or those of the share for a machine that steps alone
-   * @param rate for a machine that steps alone
+   * @param size the number of images over which the gradients are averaged: those of the batch on
+   *     all machines, or with local SGD those of the local batch
+   * @param rate the learning rate, for local SGD
    */
-  record Share(List<Part> parts, int size, float rate) implements Serializable {}
+  record LocalBatch(List<MicroBatch> microBatches, int size, float rate) implements Serializable {}
 
   /**
-   * What a machine does in a round.
+   * The work of a machine in a round.
    *
-   * @param seed of the epoch
-   * @param shares one for each step
+   * @param seed the random seed of the epoch
+   * @param batches one for each step
    */
-  record Assignment(long seed, List<Share> shares) implements Serializable {
-    /** The indices of all images that it needs. */
+  record Assignment(long seed, List<LocalBatch> batches) implements Serializable {
+    /** The indices of all required images. */
     public List<Integer> images() {
-      return shares.stream()
-          .flatMap(share -> share.parts().stream())
-          .flatMap(part -> part.images().stream())
+      return batches.stream()
+          .flatMap(localBatch -> localBatch.microBatches().stream())
+          .flatMap(microBatch -> microBatch.images().stream())
           .toList();
     }
   }
 
-  /** What machines come to; they add up. */
+  /** The result of one or more assignments. */
   final class Contribution implements Serializable {
-    /** How many machines learnt anything. */
+    /** The number of machines that processed images. */
     int machines;
 
-    /** Gradients of one step, or weights, then statistics, then memory, summed over machines. */
+    /**
+     * Gradients of one step, or weights, then statistics, then optimizer state, summed over
+     * machines.
+     */
     final List<float[]> arrays = new ArrayList<>();
 
     double loss;
     int read;
-    int right;
+    int correct;
     double loadSeconds;
-    double learnSeconds;
+    double computeSeconds;
     final List<String> failures = new ArrayList<>();
 
     private Contribution() {}
 
-    /** Adds another one, whose arrays may become this one's. */
+    /** Adds another contribution; may take over its arrays. */
     public Contribution add(Contribution other) {
       if (arrays.isEmpty()) {
         arrays.addAll(other.arrays);
@@ -145,19 +148,19 @@ public interface Machines {
       machines += other.machines;
       loss += other.loss;
       read += other.read;
-      right += other.right;
+      correct += other.correct;
       loadSeconds += other.loadSeconds;
-      learnSeconds += other.learnSeconds;
+      computeSeconds += other.computeSeconds;
       failures.addAll(other.failures);
       return this;
     }
 
-    /** Nothing, to which others are added. */
+    /** The zero, to which others are added. */
     public static Contribution none() {
       return new Contribution();
     }
 
-    /** The mean over machines of arrays from {@code first} on. */
+    /** Computes the means over machines of the arrays from {@code first} on. */
     void average(int first, List<float[]> to) {
       for (int i = 0; i < to.size(); i++) {
         float[] sum = arrays.get(first + i);

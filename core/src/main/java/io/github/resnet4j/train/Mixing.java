@@ -5,15 +5,15 @@ import java.io.Serializable;
 import java.util.SplittableRandom;
 
 /**
- * Mixes each image of a batch with its neighbour, and their targets alike, as torchvision's
- * transforms MixUp and CutMix do.
+ * Mixes each image of a batch with its neighbor, and their targets too, as torchvision's transforms
+ * MixUp and CutMix do.
  *
- * @param mixup alpha of the Beta distribution that says how much of which (arXiv 1710.09412), or 0
- * @param cutmix the same for images that get a rectangle of another (arXiv 1905.04899), or 0; where
- *     both are given each batch is mixed in one way or the other
+ * @param mixup the alpha of mixup's Beta distribution (arXiv 1710.09412), or 0
+ * @param cutmix the alpha of CutMix, which copies a rectangle of another image (arXiv 1905.04899),
+ *     or 0; if both are positive, each batch randomly uses one of them
  */
 public record Mixing(double mixup, double cutmix) implements Serializable {
-  /** Images as they are. */
+  /** No mixing. */
   public static final Mixing NONE = new Mixing(0, 0);
 
   /**
@@ -22,14 +22,14 @@ public record Mixing(double mixup, double cutmix) implements Serializable {
   public Mixing {
     if (!(mixup >= 0 && cutmix >= 0)) {
       throw new IllegalArgumentException(
-          "mixup %s, cutmix %s: alphas must not be negative".formatted(mixup, cutmix));
+          "mixup %s, cutmix %s: alphas must be at least 0".formatted(mixup, cutmix));
     }
   }
 
   /**
    * Mixes a batch in place.
    *
-   * @param images {@code [N, C, H, W]}, of which {@code count} are there
+   * @param images {@code [N, C, H, W]}, of which the first {@code count} are filled
    * @param targets {@code [N, classes]}
    */
   void apply(Tensor images, float[] targets, int count, SplittableRandom random) {
@@ -65,7 +65,10 @@ public record Mixing(double mixup, double cutmix) implements Serializable {
     blendWithBefore(targets, classes, count, 0, classes, (float) kept);
   }
 
-  /** Each row of {@code count} becomes {@code kept} of itself and the rest of the one before. */
+  /**
+   * Replaces each of {@code count} rows by {@code kept} times itself plus the rest times the
+   * previous row.
+   */
   private static void blendWithBefore(
       float[] data, int length, int count, int from, int end, float kept) {
     for (int i = from; i < end; i++) {
@@ -78,7 +81,7 @@ public record Mixing(double mixup, double cutmix) implements Serializable {
     }
   }
 
-  /** Beta(alpha, alpha), by two Gamma variates. */
+  /** A sample of Beta(alpha, alpha), from two Gamma variates. */
   private static double beta(double alpha, SplittableRandom random) {
     double a = gamma(alpha, random);
     double b = gamma(alpha, random);

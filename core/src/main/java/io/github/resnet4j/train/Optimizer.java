@@ -14,21 +14,23 @@ import java.util.function.Predicate;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
 
-/** Changes a network's weights by their gradients, number for number as PyTorch's do. */
+/**
+ * Updates a network's weights from their gradients, with the arithmetic of PyTorch's optimizers.
+ */
 public final class Optimizer {
-  /** How weights follow from gradients. */
+  /** The update rule. */
   public sealed interface Method extends Serializable {
     /**
      * Stochastic gradient descent: {@code m = momentum * m + g; w -= rate * m}.
      *
-     * @param nesterov whether the step looks ahead: {@code w -= rate * (g + momentum * m)}
+     * @param nesterov whether Nesterov momentum is used: {@code w -= rate * (g + momentum * m)}
      */
     record Sgd(float momentum, boolean nesterov) implements Method {}
 
     /** Adam with decoupled weight decay (arXiv 1711.05101). */
     record AdamW(float beta1, float beta2, float epsilon) implements Method {
       /** 0.9, 0.999, 1e-8. */
-      public static final AdamW USUAL = new AdamW(0.9f, 0.999f, 1e-8f);
+      public static final AdamW DEFAULT = new AdamW(0.9f, 0.999f, 1e-8f);
     }
   }
 
@@ -36,21 +38,21 @@ public final class Optimizer {
   private final ParameterArrays parameters;
   private final Method method;
   private final float weightDecay;
-  private final List<Range> learning;
+  private final List<Range> trained;
   private final Predicate<String> decays;
-  private final ToDoubleFunction<String> rates;
-  private final double clip;
-  private final float[] first;
-  private final float[] second;
+  private final ToDoubleFunction<String> rateFactors;
+  private final double maxNorm;
+  private final float[] firstMoment;
+  private final float[] secondMoment;
   private long steps;
 
   /**
-   * @param weightDecay what each step takes away from a weight, before the rate
-   * @param decays the parameters, by name, that it applies to
-   * @param frozen the parameters that stay as they are
-   * @param rates by what the rate is multiplied for a parameter
-   * @param clip the longest that the gradients together may be, longer ones are scaled down as by
-   *     {@code clip_grad_norm_}; or 0
+   * @param weightDecay the weight decay
+   * @param decays the names of parameters with weight decay
+   * @param frozen the names of parameters that are not trained
+   * @param rateFactors the factor of the learning rate for each parameter
+   * @param maxNorm the maximum norm of all gradients together, to which larger ones are scaled as
+   *     by {@code clip_grad_norm_}; 0 for no limit
    */
   public Optimizer(
       TrainingSession session,
@@ -58,24 +60,25 @@ public final class Optimizer {
       float weightDecay,
       Predicate<String> decays,
       Predicate<String> frozen,
-      ToDoubleFunction<String> rates,
-      double clip) {
+      ToDoubleFunction<String> rateFactors,
+      double maxNorm) {
     this.session = session;
     this.method = method;
     this.weightDecay = weightDecay;
     this.decays = decays;
-    this.rates = rates;
-    this.clip = clip;
+    this.rateFactors = rateFactors;
+    this.maxNorm = maxNorm;
     this.parameters = session.parameters();
-    this.learning =
+    this.trained =
         parameters.ranges().stream().filter(range -> !frozen.test(range.name())).toList();
-    this.first = new float[parameters.size()];
-    this.second = method instanceof Method.AdamW ? new float[parameters.size()] : new float[0];
+    this.firstMoment = new float[parameters.size()];
+    this.secondMoment =
+        method instanceof Method.AdamW ? new float[parameters.size()] : new float[0];
   }
 
-  /** The one of a recipe. */
+  /** The optimizer of a recipe. */
   static Optimizer of(Recipe recipe, Layer network, TrainingSession session) {
-    Set<String> frozen = recipe.frozenOf(network);
+    Set<String> frozen = recipe.frozenParameters(network);
     Set<String> weights = // of convolutions and head: neither batch norm's nor biases
         network.parameters().stream()
             .filter(parameter -> parameter.shape().size() > 1)
@@ -87,44 +90,45 @@ public final class Optimizer {
         recipe.weightDecay(),
         name -> recipe.decayAll() || weights.contains(name),
         frozen::contains,
-        recipe::rateOf,
+        recipe::rateFactor,
         recipe.clip());
   }
 
-  /** One step against the session's gradients. */
+  /** Updates the weights once with the session's gradients. */
   public void step(float rate) {
     steps++;
-    if (clip > 0) {
-      shorten();
+    if (maxNorm > 0) {
+      clipGradients();
     }
     session.inParallel((from, end) -> {
-      for (Range range : learning) {
+      for (Range range : trained) {
         int start = Math.max(from, range.from());
         int stop = Math.min(end, range.end());
         if (start < stop) {
           float decay = decays.test(range.name()) ? weightDecay : 0;
-          float own = (float) (rate * rates.applyAsDouble(range.name()));
+          float parameterRate = (float) (rate * rateFactors.applyAsDouble(range.name()));
           switch (method) {
             case Method.Sgd(float momentum, boolean nesterov) when nesterov ->
-                nesterov(start, stop, own, momentum, decay);
-            case Method.Sgd(float momentum, boolean _) -> sgd(start, stop, own, momentum, decay);
-            case Method.AdamW adam -> adam(start, stop, own, adam, decay);
+                nesterov(start, stop, parameterRate, momentum, decay);
+            case Method.Sgd(float momentum, boolean _) ->
+                sgd(start, stop, parameterRate, momentum, decay);
+            case Method.AdamW adam -> adam(start, stop, parameterRate, adam, decay);
           }
         }
       }
     });
   }
 
-  /** Scales the gradients so that they are no longer than allowed. */
-  private void shorten() {
+  /** Scales the gradients to the maximum norm. */
+  private void clipGradients() {
     double sum = 0;
-    for (Range range : learning) {
+    for (Range range : trained) {
       for (int i = range.from(); i < range.end(); i++) {
         double gradient = parameters.gradient(i);
         sum += gradient * gradient;
       }
     }
-    float factor = (float) (clip / (Math.sqrt(sum) + 1e-6));
+    float factor = (float) (maxNorm / (Math.sqrt(sum) + 1e-6));
     if (factor < 1) {
       session.inParallel((from, end) -> {
         for (int i = from; i < end; i++) {
@@ -137,8 +141,8 @@ public final class Optimizer {
   private void sgd(int from, int end, float rate, float momentum, float decay) {
     float[] w = parameters.weights();
     for (int i = from; i < end; i++) {
-      first[i] = momentum * first[i] + (parameters.gradient(i) + decay * w[i]);
-      w[i] -= rate * first[i];
+      firstMoment[i] = momentum * firstMoment[i] + (parameters.gradient(i) + decay * w[i]);
+      w[i] -= rate * firstMoment[i];
     }
   }
 
@@ -146,47 +150,51 @@ public final class Optimizer {
     float[] w = parameters.weights();
     for (int i = from; i < end; i++) {
       float gradient = parameters.gradient(i) + decay * w[i];
-      first[i] = momentum * first[i] + gradient;
-      w[i] -= rate * (gradient + momentum * first[i]);
+      firstMoment[i] = momentum * firstMoment[i] + gradient;
+      w[i] -= rate * (gradient + momentum * firstMoment[i]);
     }
   }
 
   private void adam(int from, int end, float rate, Method.AdamW adam, float decay) {
     float[] w = parameters.weights();
-    float size = (float) (rate / (1 - Math.pow(adam.beta1, steps)));
-    float root = (float) Math.sqrt(1 - Math.pow(adam.beta2, steps));
+    float stepSize = (float) (rate / (1 - Math.pow(adam.beta1, steps)));
+    float correction = (float) Math.sqrt(1 - Math.pow(adam.beta2, steps));
     float kept = 1 - rate * decay;
     for (int i = from; i < end; i++) {
       float gradient = parameters.gradient(i);
-      first[i] += (gradient - first[i]) * (1 - adam.beta1);
-      second[i] = second[i] * adam.beta2 + (1 - adam.beta2) * gradient * gradient;
-      w[i] = w[i] * kept - size * first[i] / ((float) Math.sqrt(second[i]) / root + adam.epsilon);
+      firstMoment[i] += (gradient - firstMoment[i]) * (1 - adam.beta1);
+      secondMoment[i] = secondMoment[i] * adam.beta2 + (1 - adam.beta2) * gradient * gradient;
+      w[i] =
+          w[i] * kept
+              - stepSize
+                  * firstMoment[i]
+                  / ((float) Math.sqrt(secondMoment[i]) / correction + adam.epsilon);
     }
   }
 
-  /** How often {@link #step} was called. */
+  /** The number of calls of {@link #step}. */
   public long steps() {
     return steps;
   }
 
-  /** What it remembers, by PyTorch's names, in the order of the session's weights. */
-  SequencedMap<String, float[]> namedMemory() {
-    var memory = new LinkedHashMap<String, float[]>();
+  /** The optimizer's state by PyTorch's names, in the order of the session's weights. */
+  SequencedMap<String, float[]> namedState() {
+    var state = new LinkedHashMap<String, float[]>();
     if (method instanceof Method.AdamW) {
-      memory.put("exp_avg", first);
-      memory.put("exp_avg_sq", second);
+      state.put("exp_avg", firstMoment);
+      state.put("exp_avg_sq", secondMoment);
     } else {
-      memory.put("momentum_buffer", first);
+      state.put("momentum_buffer", firstMoment);
     }
-    return memory;
+    return state;
   }
 
   /** The same without names. */
-  List<float[]> memory() {
-    return List.copyOf(namedMemory().values());
+  List<float[]> state() {
+    return List.copyOf(namedState().values());
   }
 
-  void resumeAfter(long stepsDone) {
+  void setSteps(long stepsDone) {
     steps = stepsDone;
   }
 

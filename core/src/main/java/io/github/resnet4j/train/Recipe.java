@@ -22,29 +22,29 @@ import java.util.TreeMap;
 import java.util.stream.Collectors;
 
 /**
- * How a network is trained. The named ones are presets, whose fields {@link #toBuilder} replaces.
+ * How a network is trained. Named recipes are presets, whose fields {@link #toBuilder} replaces.
  *
  * @param schedule the learning rate of each step, and the number of epochs
- * @param batch the batch size: images between two changes of the weights
- * @param accumulate gradient accumulation steps: into how many micro-batches, computed one after
- *     the other, a batch is divided; as many times less memory, and batch norm sees each
- *     micro-batch alone. 0 for as few as the memory allows
+ * @param batch the batch size: the number of images per update of the weights
+ * @param accumulate the gradient accumulation steps: the number of micro-batches, computed one
+ *     after the other, into which a batch is divided. They reduce the memory; batch norm sees each
+ *     micro-batch separately. 0 for as few as the memory allows
  * @param method the optimizer
  * @param weightDecay the weight decay (L2 penalty; decoupled for AdamW)
- * @param decayAll whether it applies to batch norm and biases too, as in the paper; else to the
- *     weights of convolutions and head only
- * @param clip the maximum norm of all gradients together, or 0 for any
- * @param labelSmoothing the fraction of a target that is spread over all classes (arXiv 1512.00567,
- *     section 7)
- * @param augmentation what is done to each image
- * @param mixing what is done to the images of a micro-batch
+ * @param decayAll whether weight decay applies to all parameters, including batch norm and biases,
+ *     as in the paper; else only to the weights of convolutions and head
+ * @param clip the maximum norm of all gradients together, or 0 for no limit
+ * @param labelSmoothing label smoothing: the fraction of a target that is spread over all classes
+ *     (arXiv 1512.00567, section 7)
+ * @param augmentation the augmentation of each image
+ * @param mixing mixup and CutMix within a micro-batch
  * @param stochasticDepth the drop-path rate: the probability that the last block's main branch is
- *     left out, earlier ones' being proportionally smaller (arXiv 1603.09382)
- * @param averaging the decay of an exponential moving average (EMA) of the weights (0.999), the
- *     model being that average; 0 for the weights themselves
- * @param frozen layers whose parameters are not trained: {@code stem}, {@code layer1} or another
- *     beginning of parameters' names
- * @param frozenStatistics whether batch norm uses its running statistics and leaves them alone
+ *     dropped, proportionally smaller for earlier blocks (arXiv 1603.09382)
+ * @param averaging the decay of the exponential moving average (EMA) of the weights, such as 0.999,
+ *     which then is the result; 0 for no averaging
+ * @param frozen layers that are not trained: {@code stem}, {@code layer1} or another prefix of
+ *     parameter names
+ * @param frozenStatistics whether batch norm uses its running statistics and does not update them
  * @param rates factors of the learning rate for layers, named as for {@code frozen}
  * @param seed the random seed, from which order, augmentation and mixing are derived
  */
@@ -71,13 +71,13 @@ public record Recipe(
 
   private static final String OFF = "none";
 
-  /** The warm-up epochs of arXiv 1706.02677. */
+  /** The number of warm-up epochs in arXiv 1706.02677. */
   private static final int WARMUP = 5;
 
   private static final Map<String, Recipe> NAMED = named();
 
   /**
-   * @throws IllegalArgumentException naming what is out of range
+   * @throws IllegalArgumentException naming the field that is out of range
    */
   public Recipe {
     check(batch >= 1, "the batch size", batch, "at least 1");
@@ -152,7 +152,7 @@ public record Recipe(
     return all;
   }
 
-  /** The names of the recipes there are. */
+  /** The names of all recipes. */
   public static List<String> names() {
     return List.copyOf(NAMED.keySet());
   }
@@ -161,17 +161,17 @@ public record Recipe(
    * A recipe by name.
    *
    * <ul>
-   *   <li>{@code finetune}: for weights that know something already;
-   *   <li>{@code paper}: ImageNet's (arXiv 1512.03385, section 3.4), a tenth of the rate at each
-   *       plateau;
-   *   <li>{@code cifar}: CIFAR's (section 4.2): its 64,000 steps of 128 of 50,000 images are 164
-   *       epochs, its drops at 32,000 and 48,000 steps come after 82 and 123;
-   *   <li>{@code torchvision-v1}, {@code torchvision-v2}: those of its {@code IMAGENET1K_V1} and
-   *       {@code V2} weights, on one machine;
-   *   <li>{@code small-images}: for few images of about 32 pixels that must not be mirrored.
+   *   <li>{@code finetune}: fine-tuning of trained weights;
+   *   <li>{@code paper}: ImageNet's (arXiv 1512.03385, section 3.4), the learning rate is divided
+   *       by 10 at each plateau;
+   *   <li>{@code cifar}: CIFAR's (section 4.2): its 64,000 steps with 128 of 50,000 images are 164
+   *       epochs, its drops at 32,000 and 48,000 steps are after 82 and 123 epochs;
+   *   <li>{@code torchvision-v1}, {@code torchvision-v2}: those of torchvision's {@code
+   *       IMAGENET1K_V1} and {@code V2} weights, on one machine;
+   *   <li>{@code small-images}: for few images of about 32 pixels that must not be flipped.
    * </ul>
    *
-   * @throws IllegalArgumentException listing the names there are
+   * @throws IllegalArgumentException listing the names of all recipes
    */
   public static Recipe named(String name) {
     Recipe recipe = NAMED.get(name);
@@ -193,7 +193,7 @@ public record Recipe(
 
   /**
    * This recipe for another batch size, by the linear scaling rule: the learning rate is multiplied
-   * by as much as the batch size is, with at least 5 warm-up epochs, or all but one where there are
+   * by the ratio of the batch sizes, with at least 5 warm-up epochs, or all but one if there are
    * fewer (Goyal et al., arXiv 1706.02677, sections 2.1 and 2.2).
    *
    * @throws IllegalArgumentException if the batch size is less than 1
@@ -208,49 +208,49 @@ public record Recipe(
         .build();
   }
 
-  /** Whether a parameter belongs to a part of a network, named as for {@link #frozen}. */
-  static boolean belongs(String parameter, String part) {
-    return part.equals("stem")
+  /** Whether a parameter belongs to a layer, named as for {@link #frozen}. */
+  static boolean belongs(String parameter, String layer) {
+    return layer.equals("stem")
         ? parameter.startsWith("conv1.") || parameter.startsWith("bn1.")
-        : parameter.equals(part) || parameter.startsWith(part + ".");
+        : parameter.equals(layer) || parameter.startsWith(layer + ".");
   }
 
   /**
-   * Checks that a network has layers of these names, see {@link #frozen}.
+   * Checks that a network has layers with these names, see {@link #frozen}.
    *
-   * @throws IllegalArgumentException naming the first that it lacks
+   * @throws IllegalArgumentException naming the first missing layer
    */
   public static void requireLayers(Layer network, Collection<String> wanted) {
     List<String> parameters = network.parameters().stream().map(Parameter::name).toList();
-    for (String part : wanted) {
-      if (parameters.stream().noneMatch(name -> belongs(name, part))) {
+    for (String layer : wanted) {
+      if (parameters.stream().noneMatch(name -> belongs(name, layer))) {
         var known =
             network.walk().map(Layer::name).collect(Collectors.toCollection(ArrayList::new));
         known.add("stem");
         throw new IllegalArgumentException(
             "the network has no layer '%s'%s; 'resnet4j summary' lists them"
-                .formatted(part, Suggestion.of(part, known)));
+                .formatted(layer, Suggestion.of(layer, known)));
       }
     }
   }
 
   /** The names of the parameters that are frozen. */
-  Set<String> frozenOf(Layer network) {
+  Set<String> frozenParameters(Layer network) {
     return network.parameters().stream()
         .map(Parameter::name)
-        .filter(name -> frozen.stream().anyMatch(part -> belongs(name, part)))
+        .filter(name -> frozen.stream().anyMatch(layer -> belongs(name, layer)))
         .collect(Collectors.toSet());
   }
 
-  /** By what the rate is multiplied for a parameter. */
-  double rateOf(String parameter) {
+  /** The factor of the learning rate for a parameter. */
+  double rateFactor(String parameter) {
     return rates.entrySet().stream()
         .filter(entry -> belongs(parameter, entry.getKey()))
         .mapToDouble(Map.Entry::getValue)
         .reduce(1, (a, b) -> a * b);
   }
 
-  /** All of it by the names that the field uses, for people. */
+  /** All settings by the field's terms, for people. */
   public SequencedMap<String, String> fields() {
     var fields = new LinkedHashMap<String, String>();
     fields.put("epochs", String.valueOf(schedule.epochs()));
@@ -294,7 +294,7 @@ public record Recipe(
     return fields;
   }
 
-  /** What is switched on, a line for each field, for people. */
+  /** The settings that are not off, one line each, for people. */
   public List<String> lines() {
     return fields().entrySet().stream()
         .filter(field -> !field.getValue().equals(OFF))
@@ -342,8 +342,8 @@ public record Recipe(
   }
 
   /**
-   * Sets the fields of a {@link Recipe} one by one; each has the record's meaning. Without more it
-   * is SGD with momentum 0.9 on batches of 256, weight decay 1e-4 on everything, ImageNet's crops.
+   * Sets the fields of a {@link Recipe}; each has the record's meaning. The defaults are SGD with
+   * momentum 0.9, batch size 256, weight decay 1e-4 on all parameters, and ImageNet's crops.
    */
   public static final class Builder {
     private Schedule schedule;
@@ -448,7 +448,7 @@ public record Recipe(
     }
 
     /**
-     * @throws IllegalArgumentException naming what is out of range
+     * @throws IllegalArgumentException naming the field that is out of range
      */
     public Recipe build() {
       return new Recipe(

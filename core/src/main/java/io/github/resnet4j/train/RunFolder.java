@@ -27,14 +27,14 @@ import java.util.SequencedMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The folder of a training: its files, and a lock that keeps a second training out. The lock is the
- * operating system's, so that it is gone when the process is, however it ended.
+ * The output folder of a training: its files, and a lock that prevents a second training in the
+ * same folder. The operating system releases the lock when the process ends.
  */
 final class RunFolder implements AutoCloseable {
   private static final String STATE = "state.safetensors";
   private static final String FIELDS = "fields";
-  private static final int LONGEST_VALUE = 60;
-  private static final int MOST_DIFFERENCES = 4;
+  private static final int MAX_VALUE_LENGTH = 60;
+  private static final int MAX_DIFFERENCES = 4;
 
   private final Path folder;
   private final FileChannel lock;
@@ -45,9 +45,9 @@ final class RunFolder implements AutoCloseable {
   }
 
   /**
-   * Makes the folder, takes its lock, and removes what a killed run has not written to the end.
+   * Creates the folder, acquires its lock, and deletes incomplete files of an interrupted run.
    *
-   * @throws IOException if another training holds the lock, or the folder cannot be written
+   * @throws IOException if another training holds the lock, or the folder is not writable
    */
   static RunFolder lock(Path folder) throws IOException {
     AtomicFile.requireWritableFolder(folder);
@@ -98,7 +98,7 @@ final class RunFolder implements AutoCloseable {
     return Files.exists(file(STATE));
   }
 
-  /** Writes what {@link #open} reads. */
+  /** Writes the state that {@link #open} reads. */
   void save(
       SequencedMap<String, StoredTensor> tensors,
       Map<String, Object> notes,
@@ -118,7 +118,7 @@ final class RunFolder implements AutoCloseable {
     return new Saved(Checkpoint.open(file(STATE)));
   }
 
-  /** The state of a training that was written here. */
+  /** The saved state of a training. */
   static final class Saved implements AutoCloseable {
     private final Checkpoint checkpoint;
 
@@ -127,25 +127,25 @@ final class RunFolder implements AutoCloseable {
     }
 
     /**
-     * @throws CheckpointException if the notes lack it
+     * @throws CheckpointException if the metadata lacks it
      */
     Number number(String name) throws CheckpointException {
       if (checkpoint.metadata().get(name) instanceof Number number) {
         return number;
       }
-      throw notAState();
+      throw invalidState();
     }
 
     List<String> lines(String name) throws CheckpointException {
       if (checkpoint.metadata().get(name) instanceof List<?> lines) {
         return lines.stream().map(String::valueOf).toList();
       }
-      throw notAState();
+      throw invalidState();
     }
 
-    CheckpointException notAState() {
+    CheckpointException invalidState() {
       return new CheckpointException(
-          checkpoint.file(), "is not the state of a training, or that of another version");
+          checkpoint.file(), "is not the state of a training, or was written by another version");
     }
 
     String field(String name) throws CheckpointException {
@@ -158,14 +158,14 @@ final class RunFolder implements AutoCloseable {
         fields.forEach((name, value) -> found.put(String.valueOf(name), String.valueOf(value)));
         return found;
       }
-      throw notAState();
+      throw invalidState();
     }
 
     /**
-     * Compares what the training was begun with to what it is to go on with.
+     * Compares the settings of the saved training with the current ones.
      *
      * @param free fields that may differ
-     * @throws CheckpointException naming what differs, and both values
+     * @throws CheckpointException naming the differences with both values
      */
     void check(Map<String, String> now, List<String> free) throws CheckpointException {
       Map<String, String> before = fields();
@@ -181,11 +181,11 @@ final class RunFolder implements AutoCloseable {
         }
       }
       if (!differences.isEmpty()) {
-        int more = differences.size() - MOST_DIFFERENCES;
+        int more = differences.size() - MAX_DIFFERENCES;
         throw new CheckpointException(
             checkpoint.file(),
             "belongs to another training: "
-                + String.join("; ", differences.stream().limit(MOST_DIFFERENCES).toList())
+                + String.join("; ", differences.stream().limit(MAX_DIFFERENCES).toList())
                 + (more > 0 ? "; and %d more".formatted(more) : "")
                 + ": resume with the options and images of that run, or choose another output"
                 + " folder");
@@ -200,17 +200,17 @@ final class RunFolder implements AutoCloseable {
       return i;
     }
 
-    /** A long value around the place where it differs. */
+    /** A long value, shortened to the part around the difference. */
     private static String cut(String value, int at) {
-      if (value.length() <= LONGEST_VALUE) {
+      if (value.length() <= MAX_VALUE_LENGTH) {
         return value;
       }
-      int from = Math.clamp(at - LONGEST_VALUE / 3, 0, value.length() - LONGEST_VALUE);
-      int end = from + LONGEST_VALUE;
+      int from = Math.clamp(at - MAX_VALUE_LENGTH / 3, 0, value.length() - MAX_VALUE_LENGTH);
+      int end = from + MAX_VALUE_LENGTH;
       return (from > 0 ? "…" : "") + value.substring(from, end) + (end < value.length() ? "…" : "");
     }
 
-    /** The tensors whose names begin so, in the shapes of others. */
+    /** The tensors with a name prefix, which must have the shapes of others. */
     StateDict tensors(String prefix, StateDict like) throws CheckpointException {
       var entries = new LinkedHashMap<String, Tensor>();
       for (Map.Entry<String, Tensor> entry : like.entries().entrySet()) {
@@ -220,7 +220,8 @@ final class RunFolder implements AutoCloseable {
                 stored.shape().stream().mapToInt(Math::toIntExact).toArray(),
                 entry.getValue().shape())) {
           throw new CheckpointException(
-              checkpoint.file(), "is of another network: %s%s".formatted(prefix, entry.getKey()));
+              checkpoint.file(),
+              "belongs to another network: %s%s".formatted(prefix, entry.getKey()));
         }
         entries.put(entry.getKey(), stored.toTensor());
       }

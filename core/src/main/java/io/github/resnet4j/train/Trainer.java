@@ -16,36 +16,38 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Trains a network on images: epochs of steps, an evaluation on the validation images after each,
- * and files from which a killed run is resumed.
+ * Trains a network on images: epochs of steps, each followed by an evaluation on the validation
+ * images, and files from which an interrupted training is resumed.
  *
  * <ul>
  *   <li>{@code last.safetensors} and {@code best.safetensors}: the model after the last epoch, and
  *       after the one with the highest validation accuracy;
- *   <li>{@code state.safetensors}: all that {@link #run} needs to resume, in the middle of an epoch
- *       too;
- *   <li>{@code metrics.csv}: a line for each epoch.
+ *   <li>{@code state.safetensors}: everything that {@link #run} needs to resume, also within an
+ *       epoch;
+ *   <li>{@code metrics.csv}: one line per epoch.
  * </ul>
  *
- * Each appears whole or not at all. All randomness is derived from the recipe's seed, whatever the
- * number of threads that read images; resuming is bit-exact. One training at a time runs in a
+ * Each file is written completely or not at all. All randomness is derived from the recipe's seed,
+ * whatever the number of threads; resuming is bit-exact. Only one training at a time runs in a
  * folder.
  */
 public final class Trainer {
   private static final Duration SAVE_INTERVAL = Duration.ofMinutes(10);
 
-  /** The part of the memory that is planned with: the JVM and its collector need some. */
-  private static final double PLANNED = 0.8;
+  /**
+   * The fraction of the memory that is used for planning: the JVM and its collector need the rest.
+   */
+  private static final double MEMORY_FRACTION = 0.8;
 
   /**
-   * The results of an epoch; losses are cross-entropies, accuracies fractions of 1. Without
-   * validation images theirs are NaN.
+   * The results of an epoch. Losses are cross-entropies, accuracies are fractions of 1. Without
+   * validation images their values are NaN.
    *
-   * @param number from 1
+   * @param number counted from 1
    * @param rate the learning rate of the epoch's first step
-   * @param imagesPerSecond altogether
-   * @param stepImagesPerSecond the rate of computing alone
-   * @param loadImagesPerSecond the rate of reading and augmenting alone
+   * @param imagesPerSecond the total rate
+   * @param stepImagesPerSecond the compute rate
+   * @param loadImagesPerSecond the data-loading rate
    */
   public record Epoch(
       int number,
@@ -82,15 +84,15 @@ public final class Trainer {
     }
 
     /**
-     * An epoch of {@code metrics.csv}.
+     * Parses a line of {@code metrics.csv}.
      *
-     * @throws IllegalArgumentException if the line is none
+     * @throws IllegalArgumentException if the line is invalid
      */
     public static Epoch of(String line) {
       double[] fields =
           Arrays.stream(line.split(",", -1)).mapToDouble(Double::parseDouble).toArray();
       if (fields.length != 9) {
-        throw new NumberFormatException("no epoch: " + line);
+        throw new NumberFormatException("not a line of metrics.csv: " + line);
       }
       return new Epoch(
           (int) fields[0],
@@ -104,7 +106,10 @@ public final class Trainer {
           fields[8]);
     }
 
-    /** By which the best epoch is found: its validation accuracy, or without it the later one. */
+    /**
+     * The score that determines the best epoch: its validation accuracy, or without it the epoch's
+     * number.
+     */
     public double score() {
       return Double.isNaN(valAccuracy) ? number : valAccuracy;
     }
@@ -113,39 +118,40 @@ public final class Trainer {
   /**
    * The results of a step.
    *
-   * @param number of the whole training, from 1
-   * @param epoch from 1
-   * @param done images of this epoch so far
-   * @param all images of the epoch
-   * @param loss the mean of its images
-   * @param accuracy the mean of the epoch so far, a fraction of 1
+   * @param number the step of the whole training, counted from 1
+   * @param epoch the epoch, counted from 1
+   * @param done the number of images of this epoch so far
+   * @param all the number of images of the epoch
+   * @param loss the mean loss of the batch
+   * @param accuracy the accuracy of the epoch so far, a fraction of 1
    * @param rate the learning rate
    */
   public record Step(
       long number, int epoch, int done, int all, double loss, double accuracy, double rate) {}
 
   /**
-   * What a training begins with.
+   * The state at the start of a training.
    *
-   * @param microBatch images whose gradients are computed at once
-   * @param steps that an earlier run has done already
-   * @param epochs that it has done
-   * @param plannedEpochs how many epochs that run was to have; those of the recipe for a new one
+   * @param microBatch the micro-batch size: images whose gradients are computed together
+   * @param steps the number of steps of earlier runs
+   * @param epochs the epochs of earlier runs
+   * @param plannedEpochs the number of epochs planned in the earlier run; that of the recipe for a
+   *     new training
    */
   public record Start(int microBatch, long steps, List<Epoch> epochs, int plannedEpochs) {}
 
-  /** Is told what happens. */
+  /** Receives the progress of a training. */
   public interface Listener {
-    /** Before the first step. */
+    /** Called before the first step. */
     default void begin(Start start) throws IOException {}
 
-    /** After every step. */
+    /** Called after every step. */
     default void step(Step step) throws IOException {}
 
-    /** After every epoch, when its files are written. */
+    /** Called after every epoch, when its files are written. */
     default void epoch(Epoch epoch) throws IOException {}
 
-    /** An image that could not be used, once for each time; it is left out. */
+    /** Called for each unreadable image, each time it is skipped. */
     default void unreadable(IOException failure) throws IOException {}
   }
 
@@ -154,7 +160,8 @@ public final class Trainer {
    *
    * @param last the model after the last epoch
    * @param best the model after the epoch with the highest validation accuracy
-   * @param evaluation of the best model on the validation images; of no image where there are none
+   * @param evaluation the evaluation of the best model on the validation images; empty without
+   *     validation images
    */
   public record Result(Model last, Model best, Evaluation evaluation) {}
 
@@ -169,7 +176,7 @@ public final class Trainer {
   /**
    * A training on all cores of this machine.
    *
-   * @param start the network to begin with, its preprocessing and the classes' names
+   * @param start the initial network, with its preprocessing and the names of the classes
    * @throws IllegalArgumentException if network and images have different classes, or the recipe
    *     names layers that the network lacks
    */
@@ -208,51 +215,51 @@ public final class Trainer {
     Recipe.requireLayers(start.network().layers(), recipe.rates().keySet());
   }
 
-  /** The same training on this number of threads; the default is one for each core. */
+  /** The same training with this number of threads; by default one per core. */
   public Trainer withThreads(int count) {
     return new Trainer(start, data, recipe, count, saveInterval, listeners, machines);
   }
 
   /**
-   * The same training with another interval between saved states within an epoch, the most work
-   * that a killed run loses; the default is 10 minutes. A state is saved after each epoch too.
+   * The same training with another interval between saved states within an epoch, which limits the
+   * work that an interruption loses; by default 10 minutes. A state is saved after each epoch too.
    */
   public Trainer withSaveInterval(Duration interval) {
     return new Trainer(start, data, recipe, threads, interval, listeners, machines);
   }
 
-  /** The same training with these listeners in place of others. */
+  /** The same training with these listeners instead of others. */
   public Trainer withListeners(Listener... all) {
     return new Trainer(start, data, recipe, threads, saveInterval, List.of(all), machines);
   }
 
   /**
-   * The same training on several machines, each of which takes its share of every step and cuts
-   * that into as many parts as the recipe says. With one local step a round it is the training of
-   * one machine that cuts its steps into the parts of all, but for the order in which gradients are
-   * added, and for batch norm's running statistics, which are the mean of the machines'.
+   * The same training on several machines. Each machine processes a part of every batch, divided
+   * into the recipe's number of micro-batches. With one local step per round the result is that of
+   * one machine with the micro-batches of all machines, except for the order in which gradients are
+   * added, and for batch norm's running statistics, which are averaged over the machines.
    */
   public Trainer withMachines(Machines others) {
     return new Trainer(start, data, recipe, threads, saveInterval, listeners, others);
   }
 
   /**
-   * The images of a micro-batch: a machine's share of a batch, divided by the recipe's gradient
-   * accumulation steps, or by as few as the memory allows.
+   * The micro-batch size: a machine's part of a batch, divided by the recipe's gradient
+   * accumulation steps, or by the smallest number for which the memory suffices.
    *
-   * @param start the network, and the extents of its input
-   * @param images that there are to train on
-   * @param machines that share a batch
-   * @param threads of a machine
-   * @param memory bytes that a machine has for it
-   * @throws IllegalArgumentException if the memory does not suffice for a single image
+   * @param start the network, and the size of its input
+   * @param images the number of training images
+   * @param machines the number of machines among which a batch is divided
+   * @param threads the number of threads per machine
+   * @param memory the available memory per machine, in bytes
+   * @throws IllegalArgumentException if the memory is too small for a single image
    */
   public static int microBatch(
       Model start, Recipe recipe, int images, int machines, int threads, long memory) {
     int share = Math.ceilDiv(Math.min(recipe.batch(), images), machines);
     return recipe.accumulate() > 0
         ? Math.ceilDiv(Math.min(recipe.batch(), images), recipe.accumulate() * machines)
-        : Learner.fitting(start, recipe, share, threads, memory);
+        : Replica.fittingMicroBatch(start, recipe, share, threads, memory);
   }
 
   int microBatch() {
@@ -261,7 +268,7 @@ public final class Trainer {
         : microBatch(start, recipe, data.train().size(), 1, threads, availableMemory());
   }
 
-  /** Bytes that the JVM may still take, and the machine still has, less a reserve. */
+  /** The bytes that are available to the JVM and on the machine, less a reserve. */
   private static long availableMemory() {
     long available = Runtime.getRuntime().maxMemory();
     try {
@@ -271,32 +278,32 @@ public final class Trainer {
         }
       }
     } catch (IOException | NumberFormatException e) {
-      // Other systems have no such file: there the heap's limit counts alone.
+      // Other systems have no such file: there only the heap's limit counts.
     }
-    return (long) (PLANNED * available);
+    return (long) (MEMORY_FRACTION * available);
   }
 
   /**
-   * Trains to the end.
+   * Trains until the last epoch.
    *
-   * @param output the folder for the files
-   * @throws IOException if files cannot be written, the folder has a training in it already, or no
+   * @param output the output folder
+   * @throws IOException if files cannot be written, the folder already contains a training, or no
    *     image can be read
-   * @throws IllegalArgumentException if the memory does not suffice, or a batch norm would see a
-   *     single value per channel
+   * @throws IllegalArgumentException if the memory is too small, or a batch norm would see a single
+   *     value per channel
    * @throws ArithmeticException if the training diverges: the loss is NaN, infinite or a thousand
-   *     times that of guessing; the files are those of the epoch before
+   *     times that of guessing; the files are those of the previous epoch
    */
   public Result run(Path output) throws IOException, InterruptedException {
     return run(output, false);
   }
 
   /**
-   * Resumes the training of a folder, or begins it if there is none. Network, preprocessing, images
-   * and recipe must be the same, but for the number of epochs, which may be larger: then schedules
-   * go on as if it had been so from the beginning.
+   * Resumes the training in a folder, or starts it if there is none. Network, preprocessing, images
+   * and recipe must be the same, except for the number of epochs, which may be larger: schedules
+   * then continue as if it had been so from the start.
    *
-   * @throws IOException as {@link #run}, and if the folder has another training in it
+   * @throws IOException as {@link #run}, and if the folder contains another training
    */
   public Result resume(Path output) throws IOException, InterruptedException {
     return run(output, true);
@@ -307,7 +314,9 @@ public final class Trainer {
     try (var folder = RunFolder.lock(output)) {
       if (!resume && folder.hasState()) {
         throw new IOException(
-            output + ": contains a training already; resume it, or choose another output folder");
+            output
+                + ": already contains a training; resume it, or choose another output"
+                + " folder");
       }
       last = TrainingRun.run(this, folder, resume);
     }
@@ -317,14 +326,16 @@ public final class Trainer {
     }
   }
 
-  /** What this training is, by names for people: a state of another one is refused by them. */
+  /**
+   * The settings of this training, by names for people; a state with other settings is rejected.
+   */
   Map<String, String> fields() throws IOException {
     var fields = new LinkedHashMap<String, String>(recipe.fields());
     addFields("network", start.network().spec(), fields);
     addFields("preprocessing", start.preprocessing(), fields);
     fields.putAll(data.fields());
     if (machines != null) {
-      fields.put("shares of a batch", String.valueOf(machines.count()));
+      fields.put("machines", String.valueOf(machines.count()));
       fields.put("local steps", String.valueOf(machines.localSteps()));
     }
     return fields;

@@ -4,8 +4,8 @@ import io.github.resnet4j.Model;
 import io.github.resnet4j.engine.TrainingSession;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.train.Machines.Contribution;
-import io.github.resnet4j.train.Machines.Part;
-import io.github.resnet4j.train.Rounds.PlannedStep;
+import io.github.resnet4j.train.Machines.MicroBatch;
+import io.github.resnet4j.train.RoundRunner.PlannedStep;
 import io.github.resnet4j.train.Trainer.Epoch;
 import io.github.resnet4j.train.Trainer.Listener;
 import io.github.resnet4j.train.Trainer.Start;
@@ -19,11 +19,11 @@ import java.util.Map;
 import java.util.Random;
 import org.jspecify.annotations.Nullable;
 
-/** A training while it runs: its epochs and steps, and the files that it writes. */
+/** A running training: its epochs and steps, and the files that it writes. */
 final class TrainingRun {
   private static final String EPOCHS = "epochs";
 
-  /** A loss that is so many times the one of guessing does not come down again. */
+  /** A loss larger than this multiple of the loss of guessing counts as divergence. */
   private static final double DIVERGED = 1000;
 
   private final Trainer trainer;
@@ -32,8 +32,8 @@ final class TrainingRun {
   private final RunFolder folder;
   private final Map<String, String> fields;
   private final int microBatch;
-  private final Learner learner;
-  private final Rounds rounds;
+  private final Replica replica;
+  private final RoundRunner rounds;
   private final @Nullable WeightAverage average;
   private TrainingState state = new TrainingState();
 
@@ -42,21 +42,21 @@ final class TrainingRun {
       RunFolder folder,
       Map<String, String> fields,
       int microBatch,
-      Learner learner) {
+      Replica replica) {
     this.trainer = trainer;
     this.data = trainer.data;
     this.recipe = trainer.recipe;
     this.folder = folder;
     this.fields = fields;
     this.microBatch = microBatch;
-    this.learner = learner;
-    this.rounds = rounds(trainer.machines, learner);
+    this.replica = replica;
+    this.rounds = rounds(trainer.machines, replica);
     this.average =
-        recipe.averaging() > 0 ? new WeightAverage(learner.session(), recipe.averaging()) : null;
+        recipe.averaging() > 0 ? new WeightAverage(replica.session(), recipe.averaging()) : null;
   }
 
   /**
-   * Trains to the end; see {@link Trainer#run} and {@link Trainer#resume}.
+   * Trains until the last epoch; see {@link Trainer#run} and {@link Trainer#resume}.
    *
    * @return the model after the last epoch
    */
@@ -71,67 +71,69 @@ final class TrainingRun {
         microBatch = trainer.microBatch();
       } else {
         saved.check(fields, List.of(EPOCHS));
-        // Batch norm depends on it, so it does not follow the memory of the moment.
+        // Batch norm depends on the micro-batch size, so a resumed run keeps it, whatever the
+        // memory.
         microBatch =
             recipe.accumulate() > 0 ? trainer.microBatch() : TrainingState.microBatch(saved);
         planned = Integer.parseInt(saved.field(EPOCHS));
       }
-      // Where others compute, this machine has but weights and an optimizer.
+      // If other machines compute, this one only has the weights and an optimizer.
       int own = trainer.machines == null ? microBatch : 1;
       Model start = trainer.start;
-      try (var learner =
-          new Learner(start.network(), start.preprocessing(), recipe, own, trainer.threads)) {
-        var run = new TrainingRun(trainer, folder, fields, microBatch, learner);
+      try (var replica =
+          new Replica(start.network(), start.preprocessing(), recipe, own, trainer.threads)) {
+        var run = new TrainingRun(trainer, folder, fields, microBatch, replica);
         run.checkBatchNorm();
         if (saved != null) {
           run.restore(saved);
         }
-        return run.toTheEnd(planned);
+        return run.runEpochs(planned);
       }
     }
   }
 
   private void restore(RunFolder.Saved saved) throws IOException {
-    state = TrainingState.restore(saved, trainer.start.network().state(), learner, average);
-    int begun = state.epoch() + (state.done > 0 ? 1 : 0);
-    if (begun > recipe.schedule().epochs()) {
+    state = TrainingState.restore(saved, trainer.start.network().state(), replica, average);
+    int started = state.epoch() + (state.done > 0 ? 1 : 0);
+    if (started > recipe.schedule().epochs()) {
       throw new IllegalArgumentException(
-          "%s: %d epochs were begun already, the recipe has %d: take as many or more"
-              .formatted(folder.path(), begun, recipe.schedule().epochs()));
+          ("%s: %d epochs were already started, but the recipe has %d: set at least"
+                  + " that many epochs")
+              .formatted(folder.path(), started, recipe.schedule().epochs()));
     }
   }
 
-  private Model toTheEnd(int planned) throws IOException, InterruptedException {
+  private Model runEpochs(int planned) throws IOException, InterruptedException {
     var begin =
-        new Start(microBatch, learner.optimizer().steps(), List.copyOf(state.history), planned);
+        new Start(microBatch, replica.optimizer().steps(), List.copyOf(state.history), planned);
     for (Listener listener : trainer.listeners) {
       listener.begin(begin);
     }
     while (state.epoch() < recipe.schedule().epochs()) {
-      epoch();
+      runEpoch();
     }
     return model();
   }
 
-  private Rounds rounds(@Nullable Machines machines, Learner learner) {
+  private RoundRunner rounds(@Nullable Machines machines, Replica replica) {
     if (machines == null) {
-      return new Rounds.OneMachine(learner, data);
+      return new RoundRunner.OneMachine(replica, data);
     }
-    int share = Math.ceilDiv(batch(), machines.count());
-    return new Rounds.SeveralMachines(
-        machines, learner, Math.ceilDiv(share, microBatch), !recipe.frozenStatistics());
+    int localBatch = Math.ceilDiv(batch(), machines.count());
+    return new RoundRunner.SeveralMachines(
+        machines, replica, Math.ceilDiv(localBatch, microBatch), !recipe.frozenStatistics());
   }
 
-  /** Fails before the first step where a later one would have a micro-batch that is too small. */
+  /** Checks before the first step that no later micro-batch is too small for batch norm. */
   private void checkBatchNorm() {
     int smallest = microBatch;
     for (PlannedStep step : plan(0, 0)) {
-      for (Part part : step.parts()) {
-        smallest = Math.min(smallest, part.images().size());
+      for (MicroBatch microBatch : step.microBatches()) {
+        smallest = Math.min(smallest, microBatch.images().size());
       }
     }
     try {
-      learner.session().checkBatch(smallest);
+      replica.session().checkBatch(smallest);
     } catch (IllegalArgumentException e) {
       throw new IllegalArgumentException(
           ("%s: %,d training images in batches of %,d, in micro-batches of at most %,d, leave one"
@@ -142,18 +144,18 @@ final class TrainingRun {
     }
   }
 
-  /** Puts the average in the weights' place, and at the second call back. */
-  private void exchange() {
+  /** Swaps the weights with their average, if there is one; a second call restores them. */
+  private void swapAverage() {
     if (average != null) {
-      average.exchange();
+      average.swap();
     }
   }
 
-  /** The model as it is now: with averaged weights, where the recipe says so. */
+  /** The current model, with averaged weights if the recipe asks for them. */
   private Model model() {
-    exchange();
-    StateDict weights = learner.session().state();
-    exchange();
+    swapAverage();
+    StateDict weights = replica.session().state();
+    swapAverage();
     Model start = trainer.start;
     return start.withNetwork(start.network().withState(weights));
   }
@@ -166,29 +168,29 @@ final class TrainingRun {
     return recipe.schedule().at(epoch, step, steps, losses);
   }
 
-  private void epoch() throws IOException, InterruptedException {
+  private void runEpoch() throws IOException, InterruptedException {
     long begin = System.nanoTime();
     int before = state.done;
     var times = Contribution.none();
-    learn(times);
+    trainRestOfEpoch(times);
     double seconds = (System.nanoTime() - begin) / 1e9;
     int count = data.train().size() - before;
     Model now = model();
-    Contribution held = look();
-    int together = rounds.machines();
+    Contribution validation = evaluate();
+    int machines = rounds.machines();
     var result =
         new Epoch(
             state.epoch() + 1,
             rate(state.epoch(), 0, Math.ceilDiv(data.train().size(), batch())),
             state.loss / state.read,
             (double) state.correct / state.read,
-            held.read == 0 ? Double.NaN : held.loss / held.read,
-            held.read == 0 ? Double.NaN : (double) held.right / held.read,
+            validation.read == 0 ? Double.NaN : validation.loss / validation.read,
+            validation.read == 0 ? Double.NaN : (double) validation.correct / validation.read,
             count / seconds,
-            count * together / times.learnSeconds,
-            count * (double) trainer.threads * together / times.loadSeconds);
-    if (held.read > 0 && !Double.isFinite(held.loss) || !isFinite(learner.session())) {
-      throw diverged(held.read > 0 ? result.valLoss() : Double.NaN, (float) result.rate());
+            count * machines / times.computeSeconds,
+            count * (double) trainer.threads * machines / times.loadSeconds);
+    if (validation.read > 0 && !Double.isFinite(validation.loss) || !isFinite(replica.session())) {
+      throw diverged(validation.read > 0 ? result.valLoss() : Double.NaN, (float) result.rate());
     }
     double best = state.history.stream().mapToDouble(Epoch::score).max().orElse(-1);
     state.add(result);
@@ -221,8 +223,9 @@ final class TrainingRun {
   }
 
   /**
-   * The steps of an epoch from some image on, which a step begins with. Micro-batches are as equal
-   * as possible, so that none is much smaller than batch norm is used to.
+   * The remaining steps of an epoch, from the image {@code done} on, where a step starts.
+   * Micro-batches are as equal as possible, so that none is much smaller than the others, on which
+   * batch norm depends.
    */
   private List<PlannedStep> plan(int epoch, int done) {
     var order = new ArrayList<Integer>();
@@ -235,14 +238,14 @@ final class TrainingRun {
     for (int first = done; first < order.size(); first += batch) {
       int size = Math.min(order.size() - first, batch);
       int count = Math.ceilDiv(size, microBatch);
-      var parts = new ArrayList<Part>();
+      var microBatches = new ArrayList<MicroBatch>();
       for (int i = 0; i < count; i++) {
         int from = first + (int) ((long) size * i / count);
         int to = first + (int) ((long) size * (i + 1) / count);
-        parts.add(new Part(List.copyOf(order.subList(from, to)), to));
+        microBatches.add(new MicroBatch(List.copyOf(order.subList(from, to)), to));
       }
       double rate = rate(epoch, first / batch, Math.ceilDiv(order.size(), batch));
-      steps.add(new PlannedStep(first, size, (float) rate, parts));
+      steps.add(new PlannedStep(first, size, (float) rate, microBatches));
     }
     return steps;
   }
@@ -251,33 +254,33 @@ final class TrainingRun {
     return recipe.seed() * 31 + epoch;
   }
 
-  /** The rest of an epoch. */
-  private void learn(Contribution times) throws IOException, InterruptedException {
+  /** Trains the rest of an epoch. */
+  private void trainRestOfEpoch(Contribution times) throws IOException, InterruptedException {
     List<PlannedStep> steps = plan(state.epoch(), state.done);
-    int atOnce = rounds.steps();
+    int stepsPerRound = rounds.stepsPerRound();
     long saved = System.nanoTime();
-    for (int i = 0; i < steps.size(); i += atOnce) {
-      List<PlannedStep> now = steps.subList(i, Math.min(steps.size(), i + atOnce));
-      long before = learner.optimizer().steps();
-      PlannedStep next = i + atOnce < steps.size() ? steps.get(i + atOnce) : null;
-      Contribution sum = rounds.learn(now, next, seed(state.epoch()), this::check);
+    for (int i = 0; i < steps.size(); i += stepsPerRound) {
+      List<PlannedStep> now = steps.subList(i, Math.min(steps.size(), i + stepsPerRound));
+      long before = replica.optimizer().steps();
+      PlannedStep next = i + stepsPerRound < steps.size() ? steps.get(i + stepsPerRound) : null;
+      Contribution sum = rounds.runRound(now, next, seed(state.epoch()), this::check);
       report(sum.failures);
       PlannedStep last = now.getLast();
       state.done = last.first() + last.size();
-      times.learnSeconds += sum.learnSeconds;
+      times.computeSeconds += sum.computeSeconds;
       times.loadSeconds += sum.loadSeconds;
       if (sum.read == 0) {
         continue;
       }
-      if (average != null && learner.optimizer().steps() > before) {
+      if (average != null && replica.optimizer().steps() > before) {
         average.update();
       }
-      state.correct += sum.right;
+      state.correct += sum.correct;
       state.loss += sum.loss;
       state.read += sum.read;
       var step =
           new Step(
-              learner.optimizer().steps(),
+              replica.optimizer().steps(),
               state.epoch() + 1,
               state.done,
               data.train().size(),
@@ -288,7 +291,7 @@ final class TrainingRun {
         listener.step(step);
       }
       if (System.nanoTime() - saved >= trainer.saveInterval.toNanos()
-          && i + atOnce < steps.size()) {
+          && i + stepsPerRound < steps.size()) {
         save();
         saved = System.nanoTime();
       }
@@ -300,13 +303,13 @@ final class TrainingRun {
 
   private void check(Contribution sum, float rate) {
     double loss = sum.loss / Math.max(1, sum.read);
-    if (!Double.isFinite(loss) || loss > DIVERGED * guessing()) {
+    if (!Double.isFinite(loss) || loss > DIVERGED * guessingLoss()) {
       throw diverged(loss, rate);
     }
   }
 
-  /** The loss of a network that thinks all classes equally likely. */
-  private double guessing() {
+  /** The loss of a network that gives all classes the same probability. */
+  private double guessingLoss() {
     return Math.log(Math.max(2, data.classes().size()));
   }
 
@@ -318,7 +321,7 @@ final class TrainingRun {
                 + " rate (now %s) or more warm-up epochs (now %d); %s",
             loss,
             state.epoch() + 1,
-            guessing(),
+            guessingLoss(),
             Recipe.number(rate),
             recipe.schedule().warmup(),
             state.history.isEmpty()
@@ -327,17 +330,17 @@ final class TrainingRun {
                     .formatted(folder.file("last.safetensors"), state.history.size())));
   }
 
-  /** Losses and counts of the validation images, for the model as it is now. */
-  private Contribution look() throws IOException, InterruptedException {
+  /** Losses and counts of the validation images, for the current model. */
+  private Contribution evaluate() throws IOException, InterruptedException {
     int count = data.val().size();
     if (count == 0) {
       return Contribution.none();
     }
-    exchange();
-    Contribution held = rounds.look(count);
-    exchange();
-    report(held.failures);
-    return held;
+    swapAverage();
+    Contribution validation = rounds.evaluate(count);
+    swapAverage();
+    report(validation.failures);
+    return validation;
   }
 
   private void report(List<String> failures) throws IOException {
@@ -349,6 +352,6 @@ final class TrainingRun {
   }
 
   private void save() throws IOException {
-    state.save(folder, learner, average, microBatch, fields);
+    state.save(folder, replica, average, microBatch, fields);
   }
 }

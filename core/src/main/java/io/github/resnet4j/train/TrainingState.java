@@ -13,34 +13,33 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * How far a training has come, and how that is written into {@code state.safetensors} and read
- * again.
+ * The progress of a training, and how it is written to {@code state.safetensors} and read again.
  */
 final class TrainingState {
   private static final String MODEL = "model.";
   private static final String AVERAGE = "average.";
 
-  /** The epochs that are complete. */
+  /** The completed epochs. */
   final List<Epoch> history = new ArrayList<>();
 
-  /** Images of the current epoch whose steps are done. */
+  /** The number of processed images of the current epoch. */
   int done;
 
-  /** Those of them that could be read. */
+  /** The number of processed images that were read. */
   int read;
 
-  /** Those of them that were classified correctly. */
+  /** The number of processed images that were classified correctly. */
   int correct;
 
-  /** The sum of their losses. */
+  /** The sum of the losses of the processed images. */
   double loss;
 
-  /** The number of the current epoch, from 0. */
+  /** The index of the current epoch, from 0. */
   int epoch() {
     return history.size();
   }
 
-  /** Ends an epoch. */
+  /** Completes an epoch. */
   void add(Epoch epoch) {
     history.add(epoch);
     done = 0;
@@ -52,26 +51,26 @@ final class TrainingState {
   /**
    * Writes the state.
    *
-   * @param fields what the training is, by names for people
+   * @param fields the settings of the training, by names for people
    */
   void save(
       RunFolder folder,
-      Learner learner,
+      Replica replica,
       @Nullable WeightAverage average,
       int microBatch,
       Map<String, String> fields)
       throws IOException {
-    TrainingSession session = learner.session();
-    Optimizer optimizer = learner.optimizer();
+    TrainingSession session = replica.session();
+    Optimizer optimizer = replica.optimizer();
     var tensors = new LinkedHashMap<String, StoredTensor>();
     put(MODEL, session.state(), tensors);
     if (average != null) {
-      average.exchange();
+      average.swap();
       put(AVERAGE, session.state(), tensors);
-      average.exchange();
+      average.swap();
     }
     optimizer
-        .namedMemory()
+        .namedState()
         .forEach(
             (name, values) -> put(name + ".", session.parameters().toTensors(values), tensors));
     var notes = new LinkedHashMap<String, Object>();
@@ -90,42 +89,42 @@ final class TrainingState {
     state.entries().forEach((name, tensor) -> tensors.put(prefix + name, StoredTensor.of(tensor)));
   }
 
-  /** The images of a micro-batch of the training that was saved. */
+  /** The micro-batch size of the saved training. */
   static int microBatch(RunFolder.Saved saved) throws IOException {
     return saved.number("micro_batch").intValue();
   }
 
   /**
-   * Restores a state that {@link #save} wrote.
+   * Restores a state written by {@link #save}.
    *
-   * @param like the network's weights, for their names and shapes
+   * @param like the network's weights, which provide names and shapes
    */
   static TrainingState restore(
-      RunFolder.Saved saved, StateDict like, Learner learner, @Nullable WeightAverage average)
+      RunFolder.Saved saved, StateDict like, Replica replica, @Nullable WeightAverage average)
       throws IOException {
-    TrainingSession session = learner.session();
-    Optimizer optimizer = learner.optimizer();
+    TrainingSession session = replica.session();
+    Optimizer optimizer = replica.optimizer();
     if (average != null) {
       session.load(saved.tensors(AVERAGE, like));
-      average.restart();
+      average.reset();
     }
     session.load(saved.tensors(MODEL, like));
     ParameterArrays parameters = session.parameters();
     StateDict trained = parameters.toTensors(parameters.weights());
-    for (Map.Entry<String, float[]> memory : optimizer.namedMemory().entrySet()) {
+    for (Map.Entry<String, float[]> memory : optimizer.namedState().entrySet()) {
       parameters.fromTensors(saved.tensors(memory.getKey() + ".", trained), memory.getValue());
     }
-    optimizer.resumeAfter(saved.number("steps").longValue());
+    optimizer.setSteps(saved.number("steps").longValue());
     var state = new TrainingState();
     try {
       for (String line : saved.lines("history")) {
         state.history.add(Epoch.of(line));
       }
     } catch (NumberFormatException e) {
-      throw saved.notAState();
+      throw saved.invalidState();
     }
     if (saved.number("epoch").intValue() != state.epoch()) {
-      throw saved.notAState();
+      throw saved.invalidState();
     }
     state.done = saved.number("done").intValue();
     state.read = saved.number("read").intValue();

@@ -67,9 +67,10 @@ class DatasetTest {
   void invalidCifarFilesAreRejected() throws IOException {
     Files.write(home.resolve("batches.meta.txt"), List.of("cat", "dog"));
     Files.write(home.resolve("data_batch_1.bin"), new byte[3072]);
-    assertTrue(failure().contains("no records of 3,073"), failure());
+    assertTrue(failure().contains("not a multiple of the record size of 3,073"), failure());
     Files.write(home.resolve("data_batch_1.bin"), records(3, 1));
-    assertTrue(failure().contains("record 2 is of class 2, there are 2 names"), failure());
+    assertTrue(
+        failure().contains("record 2 has the class 2, but there are only 2 names"), failure());
   }
 
   private String failure() {

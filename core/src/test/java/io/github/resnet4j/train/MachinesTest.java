@@ -78,21 +78,21 @@ class MachinesTest {
     }
 
     @Override
-    public Contribution work(State from, List<Assignment> assignments) throws InterruptedException {
+    public Contribution runRound(State from, List<Assignment> assignments) throws InterruptedException {
       Contribution sum = Contribution.none();
       for (Assignment each : assignments) {
         try (Machine machine = machine()) {
-          sum.add(wired(machine.work(wired(from), wired(each), data.train()::get)));
+          sum.add(wired(machine.run(wired(from), wired(each), data.train()::get)));
         }
       }
       return sum;
     }
 
     @Override
-    public Contribution look(State from, int images) throws InterruptedException {
+    public Contribution evaluate(State from, int images) throws InterruptedException {
       try (Machine machine = machine()) {
-        return wired(machine.look(wired(from), data.val()::get, 0, 5))
-            .add(machine.look(wired(from), data.val()::get, 5, images));
+        return wired(machine.evaluate(wired(from), data.val()::get, 0, 5))
+            .add(machine.evaluate(wired(from), data.val()::get, 5, images));
       }
     }
 
@@ -119,7 +119,7 @@ class MachinesTest {
     @Override
     public void step(Trainer.Step step) {
       if (step.number() >= endAfterStep) {
-        throw new IllegalStateException("killed");
+        throw new IllegalStateException("interrupted");
       }
     }
 
@@ -134,23 +134,23 @@ class MachinesTest {
     }
   }
 
-  private Trainer trainer(Recipe recipe, RecordingListener ear) {
+  private Trainer trainer(Recipe recipe, RecordingListener listener) {
     return new Trainer(start(), data, recipe)
         .withThreads(2)
         .withSaveInterval(Duration.ZERO)
-        .withListeners(ear);
+        .withListeners(listener);
   }
 
-  private Model alone(Recipe recipe, RecordingListener ear)
+  private Model single(Recipe recipe, RecordingListener listener)
       throws IOException, InterruptedException {
-    return trainer(recipe, ear).run(home.resolve("alone")).last();
+    return trainer(recipe, listener).run(home.resolve("single")).last();
   }
 
-  private Model together(Recipe recipe, int count, int localSteps, RecordingListener ear)
+  private Model several(Recipe recipe, int count, int localSteps, RecordingListener listener)
       throws IOException, InterruptedException {
-    return trainer(recipe, ear)
+    return trainer(recipe, listener)
         .withMachines(new LocalMachines(data, recipe, count, localSteps))
-        .run(home.resolve("together"))
+        .run(home.resolve("several"))
         .last();
   }
 
@@ -194,10 +194,10 @@ class MachinesTest {
     // 2 machines with 2 micro-batches each, of 6 images; 2 steps.
     Recipe recipe = recipe(1).toBuilder().batch(24).build();
     var one = new RecordingListener();
-    Model alone = alone(recipe.toBuilder().accumulate(4).build(), one);
+    Model single = single(recipe.toBuilder().accumulate(4).build(), one);
     var many = new RecordingListener();
-    Model together = together(recipe.toBuilder().accumulate(2).build(), 2, 1, many);
-    double apart = difference(alone.network().state(), together.network().state());
+    Model several = several(recipe.toBuilder().accumulate(2).build(), 2, 1, many);
+    double apart = difference(single.network().state(), several.network().state());
     assertTrue(apart < FLOAT_ORDER, "apart " + apart);
     assertEquals(one.epochs.getFirst().trainLoss(), many.epochs.getFirst().trainLoss(), 1e-6);
     assertEquals(one.epochs.getFirst().trainAccuracy(), many.epochs.getFirst().trainAccuracy());
@@ -206,9 +206,9 @@ class MachinesTest {
   @Test
   void wholeTrainingMatchesOneMachine() throws IOException, InterruptedException {
     var one = new RecordingListener();
-    alone(recipe(3).toBuilder().accumulate(2).build(), one);
+    single(recipe(3).toBuilder().accumulate(2).build(), one);
     var many = new RecordingListener();
-    together(recipe(3), 2, 1, many);
+    several(recipe(3), 2, 1, many);
     for (int i = 0; i < 3; i++) {
       assertEquals(one.epochs.get(i).rate(), many.epochs.get(i).rate());
       // By now a difference in the last bit has changed the ReLU of some pixel.
@@ -220,26 +220,26 @@ class MachinesTest {
   void incompleteBatchesAreDivided() throws IOException, InterruptedException {
     Recipe recipe =
         recipe(1).toBuilder().batch(10).build(); // 48 = 4 · 10 + 8; local batches of 4, 4, 2
-    Model alone = alone(recipe.toBuilder().accumulate(3).build(), new RecordingListener());
-    Model together = together(recipe, 3, 1, new RecordingListener());
-    double apart = difference(alone.network().state(), together.network().state());
+    Model single = single(recipe.toBuilder().accumulate(3).build(), new RecordingListener());
+    Model several = several(recipe, 3, 1, new RecordingListener());
+    double apart = difference(single.network().state(), several.network().state());
     assertTrue(apart < FLOAT_ORDER, "apart " + apart);
   }
 
   @Test
   void oneMachineWithLocalStepsMatchesTrainer() throws IOException, InterruptedException {
     Recipe recipe = recipe(2).toBuilder().averaging(0).build();
-    alone(recipe, new RecordingListener());
-    together(recipe, 1, 3, new RecordingListener());
+    single(recipe, new RecordingListener());
+    several(recipe, 1, 3, new RecordingListener());
     assertArrayEquals(
-        Files.readAllBytes(home.resolve("alone/last.safetensors")),
-        Files.readAllBytes(home.resolve("together/last.safetensors")));
+        Files.readAllBytes(home.resolve("single/last.safetensors")),
+        Files.readAllBytes(home.resolve("several/last.safetensors")));
   }
 
   @Test
   void runningStatisticsAreAveraged() throws IOException, InterruptedException {
     Recipe recipe = recipe(1).toBuilder().batch(48).averaging(0).build(); // one step
-    Model together = together(recipe, 2, 1, new RecordingListener());
+    Model several = several(recipe, 2, 1, new RecordingListener());
     // The same two halves, each trained separately: momentum 0.1 from a mean of 0.
     var order = new ArrayList<Integer>();
     for (int i = 0; i < 48; i++) {
@@ -250,36 +250,36 @@ class MachinesTest {
     for (int half = 0; half < 2; half++) {
       var indices = order.subList(24 * half, 24 * half + 24);
       Model start = start();
-      try (var learner = new Learner(start.network(), start.preprocessing(), recipe, 24, 2)) {
-        learner.learn(
+      try (var replica = new Replica(start.network(), start.preprocessing(), recipe, 24, 2)) {
+        replica.accumulate(
             data.train()::get,
-            new Machines.Part(List.copyOf(indices), 24 * half + 24),
+            new Machines.MicroBatch(List.copyOf(indices), 24 * half + 24),
             null,
             3 * 31,
             48,
             Machines.Contribution.none());
-        float[] own = learner.session().state().get("bn1.running_mean").data();
+        float[] own = replica.session().state().get("bn1.running_mean").data();
         for (int c = 0; c < mean.length; c++) {
           mean[c] += own[c] / 2;
         }
       }
     }
-    float[] found = together.network().state().get("bn1.running_mean").data();
+    float[] found = several.network().state().get("bn1.running_mean").data();
     for (int c = 0; c < mean.length; c++) {
       assertEquals(mean[c], found[c], 1e-6);
     }
-    assertEquals(1, together.network().state().get("bn1.num_batches_tracked").data()[0]);
+    assertEquals(1, several.network().state().get("bn1.num_batches_tracked").data()[0]);
   }
 
   @Test
   void localSgdConverges() throws IOException, InterruptedException {
-    var ear = new RecordingListener();
+    var listener = new RecordingListener();
     Recipe recipe = recipe(12).toBuilder().averaging(0).mixing(Mixing.NONE).build();
-    together(recipe, 2, 2, ear);
+    several(recipe, 2, 2, listener);
     assertTrue(
-        ear.epochs.getLast().trainLoss() < 0.75 * ear.epochs.getFirst().trainLoss(),
-        ear.epochs.toString());
-    assertTrue(ear.epochs.getLast().valAccuracy() > 0.8, ear.epochs.toString());
+        listener.epochs.getLast().trainLoss() < 0.75 * listener.epochs.getFirst().trainLoss(),
+        listener.epochs.toString());
+    assertTrue(listener.epochs.getLast().valAccuracy() > 0.8, listener.epochs.toString());
   }
 
   @Test
@@ -290,11 +290,11 @@ class MachinesTest {
       String parts = "parts" + localSteps;
       var machines = new LocalMachines(data, recipe, 2, localSteps);
       trainer(recipe, new RecordingListener()).withMachines(machines).run(home.resolve(whole));
-      var killed = new RecordingListener();
-      killed.endAfterStep = 6;
+      var interrupted = new RecordingListener();
+      interrupted.endAfterStep = 6;
       assertThrows(
           IllegalStateException.class,
-          () -> trainer(recipe, killed).withMachines(machines).run(home.resolve(parts)));
+          () -> trainer(recipe, interrupted).withMachines(machines).run(home.resolve(parts)));
       trainer(recipe, new RecordingListener()).withMachines(machines).resume(home.resolve(parts));
       assertArrayEquals(
           Files.readAllBytes(home.resolve(whole).resolve("last.safetensors")),
@@ -306,10 +306,10 @@ class MachinesTest {
   void unreadableImagesAreReported() throws IOException, InterruptedException {
     Files.writeString(home.resolve("data/train/disc/broken.png"), "no image");
     data = Dataset.of(home.resolve("data"), 0, 0);
-    var ear = new RecordingListener();
-    together(recipe(1), 2, 1, ear);
-    assertEquals(1, ear.unreadable.size());
-    assertTrue(ear.unreadable.getFirst().contains("broken.png"), ear.unreadable.getFirst());
+    var listener = new RecordingListener();
+    several(recipe(1), 2, 1, listener);
+    assertEquals(1, listener.unreadable.size());
+    assertTrue(listener.unreadable.getFirst().contains("broken.png"), listener.unreadable.getFirst());
   }
 
   @Test
@@ -317,10 +317,10 @@ class MachinesTest {
     var spec = Architecture.named("resnet20").toBuilder().numClasses(2).build();
     var other = start().withNetwork(ResNet.initialize(spec, TorchRandom.manualSeed(0)));
     try (var machine = new Machine(other, recipe(1), 4, 1);
-        var learner = new Learner(start().network(), start().preprocessing(), recipe(1), 4, 1)) {
-      var state = Machines.State.of(learner.session(), List.of(), 0);
+        var replica = new Replica(start().network(), start().preprocessing(), recipe(1), 4, 1)) {
+      var state = Machines.State.of(replica.session(), List.of(), 0);
       assertThrows(
-          IllegalArgumentException.class, () -> machine.look(state, data.val()::get, 0, 1));
+          IllegalArgumentException.class, () -> machine.evaluate(state, data.val()::get, 0, 1));
     }
   }
 }

@@ -21,7 +21,7 @@ class OptimizerTest {
     return Stream.of(
         Map.entry("sgd", new Method.Sgd(0.9f, false)),
         Map.entry("nesterov", new Method.Sgd(0.9f, true)),
-        Map.entry("adamw", Method.AdamW.USUAL),
+        Map.entry("adamw", Method.AdamW.DEFAULT),
         Map.entry("clipped", new Method.Sgd(0.9f, false)));
   }
 

@@ -81,7 +81,7 @@ class TrainerTest {
     @Override
     public void step(Trainer.Step step) {
       if (step.number() == endAfterStep) {
-        throw new IllegalStateException("killed");
+        throw new IllegalStateException("interrupted");
       }
     }
 
@@ -89,7 +89,7 @@ class TrainerTest {
     public void epoch(Trainer.Epoch epoch) {
       epochs.add(epoch);
       if (epochs.size() == endAfter) {
-        throw new IllegalStateException("killed");
+        throw new IllegalStateException("interrupted");
       }
     }
 
@@ -99,33 +99,33 @@ class TrainerTest {
     }
   }
 
-  private Trainer trainer(Recipe recipe, RecordingListener ear) throws IOException {
+  private Trainer trainer(Recipe recipe, RecordingListener listener) throws IOException {
     return new Trainer(start(), Dataset.of(home.resolve("data")), recipe)
         .withThreads(2)
         .withSaveInterval(Duration.ZERO)
-        .withListeners(ear);
+        .withListeners(listener);
   }
 
-  private Trainer.Result run(Recipe recipe, String output, RecordingListener ear)
+  private Trainer.Result run(Recipe recipe, String output, RecordingListener listener)
       throws IOException, InterruptedException {
-    return trainer(recipe, ear).run(home.resolve(output));
+    return trainer(recipe, listener).run(home.resolve(output));
   }
 
-  private Trainer.Result resume(Recipe recipe, String output, RecordingListener ear)
+  private Trainer.Result resume(Recipe recipe, String output, RecordingListener listener)
       throws IOException, InterruptedException {
-    return trainer(recipe, ear).resume(home.resolve(output));
+    return trainer(recipe, listener).resume(home.resolve(output));
   }
 
   @Test
   void trainingConvergesAndWritesFiles() throws IOException, InterruptedException {
-    var ear = new RecordingListener();
-    run(recipe(12, 0.02), "run", ear);
-    Trainer.Epoch last = ear.epochs.getLast();
-    assertEquals(12, ear.epochs.size());
-    assertTrue(last.trainLoss() < 0.6 * ear.epochs.getFirst().trainLoss(), last.toString());
+    var listener = new RecordingListener();
+    run(recipe(12, 0.02), "run", listener);
+    Trainer.Epoch last = listener.epochs.getLast();
+    assertEquals(12, listener.epochs.size());
+    assertTrue(last.trainLoss() < 0.6 * listener.epochs.getFirst().trainLoss(), last.toString());
     assertTrue(last.trainAccuracy() > 0.9, last.toString());
-    double best = ear.epochs.stream().mapToDouble(Trainer.Epoch::valAccuracy).max().orElse(0);
-    assertTrue(best > 0.8, ear.epochs.toString());
+    double best = listener.epochs.stream().mapToDouble(Trainer.Epoch::valAccuracy).max().orElse(0);
+    assertTrue(best > 0.8, listener.epochs.toString());
     assertEquals(13, Files.readAllLines(home.resolve("run/metrics.csv")).size());
 
     int right = 0;
@@ -141,9 +141,9 @@ class TrainerTest {
   @Test
   void resumingAfterAnEpochIsBitExact() throws IOException, InterruptedException {
     run(recipe(3, 0.02), "whole", new RecordingListener());
-    var ear = new RecordingListener();
-    ear.endAfter = 1;
-    assertThrows(IllegalStateException.class, () -> run(recipe(3, 0.02), "parts", ear));
+    var listener = new RecordingListener();
+    listener.endAfter = 1;
+    assertThrows(IllegalStateException.class, () -> run(recipe(3, 0.02), "parts", listener));
     resume(recipe(3, 0.02), "parts", new RecordingListener());
     for (String file : List.of("last.safetensors", "best.safetensors")) {
       assertArrayEquals(
@@ -157,9 +157,9 @@ class TrainerTest {
   @Test
   void resumingWithinAnEpochIsBitExact() throws IOException, InterruptedException {
     run(richRecipe(2), "whole", new RecordingListener());
-    var ear = new RecordingListener();
-    ear.endAfterStep = 8; // of 5 in each epoch: within the second epoch, after a saved step
-    assertThrows(IllegalStateException.class, () -> run(richRecipe(2), "parts", ear));
+    var listener = new RecordingListener();
+    listener.endAfterStep = 8; // of 5 in each epoch: within the second epoch, after a saved step
+    assertThrows(IllegalStateException.class, () -> run(richRecipe(2), "parts", listener));
     var rest = new RecordingListener();
     resume(richRecipe(2), "parts", rest);
     assertEquals(1, rest.epochs.size());
@@ -234,10 +234,10 @@ class TrainerTest {
   void resumingWithMoreEpochsExtendsTraining() throws IOException, InterruptedException {
     run(recipe(3, 0.02), "whole", new RecordingListener());
     run(recipe(2, 0.02), "parts", new RecordingListener());
-    var ear = new RecordingListener();
-    resume(recipe(3, 0.02), "parts", ear);
-    assertEquals(1, ear.epochs.size());
-    assertEquals(2, ear.planned);
+    var listener = new RecordingListener();
+    resume(recipe(3, 0.02), "parts", listener);
+    assertEquals(1, listener.epochs.size());
+    assertEquals(2, listener.planned);
     assertArrayEquals( // with a constant rate
         Files.readAllBytes(home.resolve("whole/last.safetensors")),
         Files.readAllBytes(home.resolve("parts/last.safetensors")));
@@ -245,13 +245,13 @@ class TrainerTest {
         assertThrows(
             IllegalArgumentException.class,
             () -> resume(recipe(1, 0.02), "parts", new RecordingListener()));
-    assertTrue(e.getMessage().contains("3 epochs were begun already"), e.getMessage());
+    assertTrue(e.getMessage().contains("3 epochs were already started"), e.getMessage());
   }
 
   @Test
   void secondTrainingInSameFolderIsRejected() throws IOException, InterruptedException {
     var second = new ArrayList<String>();
-    var ear =
+    var listener =
         new RecordingListener() {
           @Override
           public void begin(Trainer.Start start) {
@@ -262,23 +262,25 @@ class TrainerTest {
             second.add(String.valueOf(e.getMessage()));
           }
         };
-    run(recipe(1, 0.02), "run", ear);
+    run(recipe(1, 0.02), "run", listener);
     assertTrue(second.getFirst().contains("another training is running"), second.toString());
     resume(recipe(2, 0.02), "run", new RecordingListener()); // the lock was released
   }
 
-  private void trainOnTinyImages(Recipe recipe, RecordingListener ear)
+  private void trainOnTinyImages(Recipe recipe, RecordingListener listener)
       throws IOException, InterruptedException {
     var preprocessing =
         new Preprocessing(
             4, 4, 4, Interpolation.BILINEAR, List.of(.5f, .5f, .5f), List.of(.3f, .3f, .3f));
     new Trainer(start().withPreprocessing(preprocessing), Dataset.of(home.resolve("data")), recipe)
         .withThreads(2)
-        .withListeners(ear)
+        .withListeners(listener)
         .run(home.resolve("tiny"));
   }
 
-  /** PyTorch: "Expected more than 1 value per channel when training". */
+  /**
+   * PyTorch: "Expected more than 1 value per channel when training".
+   */
   @Test
   void batchNormOfSingleValueIsRejectedBeforeTraining() throws IOException, InterruptedException {
     Recipe last = recipe(1, 0.02).toBuilder().batch(47).build(); // of 48
@@ -304,12 +306,12 @@ class TrainerTest {
       Files.writeString(home.resolve("data/train/disc/" + i + ".png"), "not an image");
       Files.writeString(home.resolve("data/train/square/" + i + ".png"), "not an image");
     }
-    var ear = new RecordingListener();
-    trainOnTinyImages(recipe(3, 0.02).toBuilder().batch(6).build(), ear);
-    assertEquals(3, ear.epochs.size());
+    var listener = new RecordingListener();
+    trainOnTinyImages(recipe(3, 0.02).toBuilder().batch(6).build(), listener);
+    assertEquals(3, listener.epochs.size());
     assertTrue(
-        ear.unreadable.stream().anyMatch(line -> line.contains("more than 1 value per channel")),
-        ear.unreadable.toString());
+        listener.unreadable.stream().anyMatch(line -> line.contains("more than 1 value per channel")),
+        listener.unreadable.toString());
   }
 
   @Test
@@ -319,10 +321,10 @@ class TrainerTest {
             .schedule(new Schedule(Schedule.Kind.CONSTANT, 10, 3, 1, List.of()))
             .method(Optimizer.Method.AdamW.USUAL)
             .build();
-    var ear = new RecordingListener();
-    var e = assertThrows(ArithmeticException.class, () -> run(recipe, "run", ear));
+    var listener = new RecordingListener();
+    var e = assertThrows(ArithmeticException.class, () -> run(recipe, "run", listener));
     assertTrue(e.getMessage().startsWith("diverged: the loss is "), e.getMessage());
-    int done = ear.epochs.size();
+    int done = listener.epochs.size();
     assertTrue(done > 0, e.getMessage());
     assertTrue(
         e.getMessage().contains("in epoch %d (guessing gives 0.69)".formatted(done + 1)),
@@ -365,10 +367,10 @@ class TrainerTest {
   @Test
   void unreadableImagesAreReportedAndSkipped() throws IOException, InterruptedException {
     Files.writeString(home.resolve("data/train/disc/broken.png"), "no image");
-    var ear = new RecordingListener();
-    run(recipe(2, 0.02), "run", ear);
-    assertEquals(2, ear.unreadable.size(), ear.unreadable.toString());
-    assertTrue(ear.unreadable.getFirst().contains("broken.png"), ear.unreadable.getFirst());
+    var listener = new RecordingListener();
+    run(recipe(2, 0.02), "run", listener);
+    assertEquals(2, listener.unreadable.size(), listener.unreadable.toString());
+    assertTrue(listener.unreadable.getFirst().contains("broken.png"), listener.unreadable.getFirst());
   }
 
   @Test

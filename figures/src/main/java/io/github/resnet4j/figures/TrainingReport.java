@@ -102,7 +102,7 @@ public final class TrainingReport {
                   + " images.</p>\n",
               100 * found.accuracy(),
               found.classes().size() > 5
-                  ? format(", top-5 accuracy %.2f %%", 100 * found.topFiveAccuracy())
+                  ? format(", top-5 accuracy %.2f %%", 100 * found.top5Accuracy())
                   : "",
               found.count()));
     }

@@ -121,7 +121,7 @@ public final class SparkMachines implements Machines, AutoCloseable {
   }
 
   @Override
-  public Contribution work(State from, List<Assignment> assignments) throws IOException {
+  public Contribution runRound(State from, List<Assignment> assignments) throws IOException {
     List<Task> tasks =
         assignments.stream()
             .map(each -> new Task(each, named(data.train(), each.images())))
@@ -133,11 +133,11 @@ public final class SparkMachines implements Machines, AutoCloseable {
         (state, task) ->
             ExecutorMachine.use(
                 known.value(),
-                machine -> machine.work(state, task.assignment, images(task.images))));
+                machine -> machine.run(state, task.assignment, images(task.images))));
   }
 
   @Override
-  public Contribution look(State from, int images) throws IOException {
+  public Contribution evaluate(State from, int images) throws IOException {
     int each = Math.max(LOOK, Math.ceilDiv(images, count));
     var tasks = new ArrayList<Look>();
     for (int first = 0; first < images; first += each) {
@@ -152,7 +152,7 @@ public final class SparkMachines implements Machines, AutoCloseable {
             ExecutorMachine.use(
                 known.value(),
                 machine ->
-                    machine.look(
+                    machine.evaluate(
                         state, images(task.images), task.first, task.first + task.images.size())));
   }
 

@@ -12,7 +12,7 @@ import io.github.resnet4j.nn.Parameter;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.train.Dataset.Example;
 import io.github.resnet4j.train.Machines.Contribution;
-import io.github.resnet4j.train.Machines.Part;
+import io.github.resnet4j.train.Machines.MicroBatch;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.List;
@@ -22,12 +22,14 @@ import java.util.function.IntFunction;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
-/** Learns from images, part by part: gradients, and what losses and counts come to. */
-final class Learner implements AutoCloseable {
+/**
+ * One replica of the network in training: computes gradients, losses and counts of micro-batches.
+ */
+final class Replica implements AutoCloseable {
   private final ResNet network;
   private final Preprocessing preprocessing;
   private final Recipe recipe;
-  private final int part;
+  private final int microBatch;
   private final int threads;
   private final TrainingSession session;
   private final Optimizer optimizer;
@@ -36,26 +38,32 @@ final class Learner implements AutoCloseable {
   private final float[] targets;
   private final float[] logits;
   private final int classes;
-  private @Nullable Part prepared;
+  private @Nullable MicroBatch prepared;
   private List<Future<Tensor>> loading = List.of();
 
-  /** Copies of the weights that a training makes, of moments and averages and while it saves. */
-  private static final int COPIES = 10;
-
-  /** Batches of images in memory: one that is computed, one that is read, one that is evaluated. */
-  private static final int BATCHES = 3;
-
-  /** Validation images at once, at most: more are not faster. */
-  private static final int VALIDATED = 32;
+  /**
+   * The number of copies of the weights in memory: optimizer state, averages, and buffers while
+   * saving.
+   */
+  private static final int WEIGHT_COPIES = 10;
 
   /**
-   * @param part images of a micro-batch, at most
+   * The number of batches of images in memory: one in computation, one being loaded, one in
+   * evaluation.
    */
-  Learner(ResNet network, Preprocessing preprocessing, Recipe recipe, int part, int threads) {
+  private static final int BUFFERED_BATCHES = 3;
+
+  /** The maximum number of validation images per batch: more are not faster. */
+  private static final int MAX_VALIDATION_BATCH = 32;
+
+  /**
+   * @param microBatch the largest number of images of a micro-batch
+   */
+  Replica(ResNet network, Preprocessing preprocessing, Recipe recipe, int microBatch, int threads) {
     this.network = network;
     this.preprocessing = preprocessing;
     this.recipe = recipe;
-    this.part = part;
+    this.microBatch = microBatch;
     this.threads = threads;
     this.classes = network.spec().numClasses();
     this.session =
@@ -63,22 +71,22 @@ final class Learner implements AutoCloseable {
             network.layers(),
             network.state(),
             network.spec().inChannels(),
-            options(network, preprocessing, recipe, part, threads));
+            options(network, preprocessing, recipe, microBatch, threads));
     this.optimizer = Optimizer.of(recipe, network.layers(), session);
     this.loader = new Loader(preprocessing, threads);
-    this.images = preprocessing.batch(part);
-    this.targets = new float[part * classes];
-    this.logits = new float[part * classes];
+    this.images = preprocessing.batch(microBatch);
+    this.targets = new float[microBatch * classes];
+    this.logits = new float[microBatch * classes];
   }
 
   private static TrainingSession.Options options(
-      ResNet network, Preprocessing preprocessing, Recipe recipe, int part, int threads) {
+      ResNet network, Preprocessing preprocessing, Recipe recipe, int microBatch, int threads) {
     return new TrainingSession.Options(
-        part,
+        microBatch,
         preprocessing.cropHeight(),
         preprocessing.cropWidth(),
         threads,
-        recipe.frozenOf(network.layers()),
+        recipe.frozenParameters(network.layers()),
         recipe.frozenStatistics(),
         recipe.stochasticDepth(),
         CompileOptions.Algorithm.AUTO,
@@ -86,38 +94,40 @@ final class Learner implements AutoCloseable {
   }
 
   /**
-   * The images of the micro-batches of a share that are as few, and as equal, as memory and one
-   * array for the activations allow.
+   * The largest micro-batch size that fits into the memory and whose activations fit into one
+   * array, so that a local batch is divided into as few and as equal micro-batches as possible.
    *
-   * @throws IllegalArgumentException if the memory does not suffice for a single image
+   * @throws IllegalArgumentException if the memory is too small for a single image
    */
-  static int fitting(Model start, Recipe recipe, int share, int threads, long memory) {
+  static int fittingMicroBatch(
+      Model start, Recipe recipe, int localBatch, int threads, long memory) {
     int steps = 1;
     while (true) {
-      int part = Math.ceilDiv(share, steps);
-      long needed = bytes(start, recipe, part, threads);
+      int microBatch = Math.ceilDiv(localBatch, steps);
+      long needed = bytes(start, recipe, microBatch, threads);
       if (needed <= memory) {
-        return part;
+        return microBatch;
       }
-      if (part == 1) {
+      if (microBatch == 1) {
         throw new IllegalArgumentException(
-            ("training needs about %,d MB of memory for a single image of %d×%d, there are %,d MB:"
-                    + " give the JVM more (-Xmx), or take a smaller network or smaller images")
+            ("training needs about %,d MB of memory for a single image of %d×%d, but"
+                    + " only %,d MB are available: increase the JVM's memory with -Xmx, or use"
+                    + " a smaller network or smaller images")
                 .formatted(
                     needed >> 20,
                     start.preprocessing().cropHeight(),
                     start.preprocessing().cropWidth(),
                     memory >> 20));
       }
-      // Memory is all but proportional to the images, less what a single one needs anyway.
+      // The required memory is nearly linear in the number of images.
       long one = bytes(start, recipe, 1, threads);
       long each = Math.max(1, bytes(start, recipe, 2, threads) - one);
-      int most = (int) Math.clamp((memory - one) / each + 1, 1, part - 1);
-      steps = Math.max(steps + 1, Math.ceilDiv(share, most));
+      int maxImages = (int) Math.clamp((memory - one) / each + 1, 1, microBatch - 1);
+      steps = Math.max(steps + 1, Math.ceilDiv(localBatch, maxImages));
     }
   }
 
-  private static long bytes(Model start, Recipe recipe, int part, int threads) {
+  private static long bytes(Model start, Recipe recipe, int microBatch, int threads) {
     ResNet network = start.network();
     Preprocessing preprocessing = start.preprocessing();
     long session =
@@ -125,18 +135,18 @@ final class Learner implements AutoCloseable {
             network.layers(),
             network.state(),
             network.spec().inChannels(),
-            options(network, preprocessing, recipe, part, threads));
+            options(network, preprocessing, recipe, microBatch, threads));
     if (session == Long.MAX_VALUE) {
       return session;
     }
     long weights = 4 * network.layers().parameters().stream().mapToLong(Parameter::size).sum();
     long images =
         4L
-            * part
+            * microBatch
             * preprocessing.channels()
             * preprocessing.cropHeight()
             * preprocessing.cropWidth();
-    return session + COPIES * weights + BATCHES * images;
+    return session + WEIGHT_COPIES * weights + BUFFERED_BATCHES * images;
   }
 
   TrainingSession session() {
@@ -147,69 +157,69 @@ final class Learner implements AutoCloseable {
     return optimizer;
   }
 
-  /** Begins to read the images of a part, if that was not begun already. */
-  void prepare(IntFunction<Example> all, Part next, long seed) {
+  /** Starts loading the images of a micro-batch, unless already started. */
+  void startLoading(IntFunction<Example> all, MicroBatch next, long seed) {
     if (!next.equals(prepared)) {
       prepared = next;
-      loading = loader.begin(all, next.images(), recipe.augmentation(), seed);
+      loading = loader.start(all, next.images(), recipe.augmentation(), seed);
     }
   }
 
   /**
-   * Adds the gradients of a part, scaled to its share of a step.
+   * Adds the gradients of a micro-batch, scaled to the mean over the batch.
    *
-   * @param all the images that there are, by index
-   * @param next what comes then, which is read meanwhile
-   * @param seed of the epoch
-   * @param size images of the step
-   * @param sum takes losses and counts
+   * @param all the images by index
+   * @param next the next micro-batch, which is loaded meanwhile
+   * @param seed the random seed of the epoch
+   * @param size the batch size
+   * @param sum receives losses and counts
    */
-  void learn(
+  void accumulate(
       IntFunction<Example> all,
-      Part now,
-      @Nullable Part next,
+      MicroBatch now,
+      @Nullable MicroBatch next,
       long seed,
       int size,
       Contribution sum)
       throws InterruptedException {
-    double busy = loader.seconds();
-    prepare(all, now, seed);
+    double busy = loader.busySeconds();
+    startLoading(all, now, seed);
     Loader.Batch batch = loader.await(all, now.images(), loading, images);
     prepared = null; // another epoch's is another image
     loading = List.of();
     if (next != null) {
-      prepare(all, next, seed);
+      startLoading(all, next, seed);
     }
     batch.failures().forEach(failure -> sum.failures.add(String.valueOf(failure.getMessage())));
-    int count = enough(batch, sum);
+    int count = usableImages(batch, sum);
     if (count > 0) {
       long begin = System.nanoTime();
-      target(batch.examples());
+      setTargets(batch.examples());
       recipe
           .mixing()
           .apply(images, targets, count, new SplittableRandom(seed * 1_000_003L + now.done()));
       if (recipe.stochasticDepth() > 0) {
         session.dropBranches(seed * 999_983L + now.done());
       }
-      // What cannot be read has no gradient.
+      // Unreadable images have no gradient.
       sum.loss += count * session.accumulate(images.data(), targets, count, (float) count / size);
       session.logits(logits);
-      sum.right += right(batch.examples(), logits);
+      sum.correct += countCorrect(batch.examples(), logits);
       sum.read += count;
-      sum.learnSeconds += (System.nanoTime() - begin) / 1e9;
+      sum.computeSeconds += (System.nanoTime() - begin) / 1e9;
     }
-    sum.loadSeconds += loader.seconds() - busy;
+    sum.loadSeconds += loader.busySeconds() - busy;
   }
 
-  /** How many images were read; none where batch norm needs more than are left. */
-  private int enough(Loader.Batch batch, Contribution sum) {
+  /** Returns the number of images that were read, or 0 if they are too few for batch norm. */
+  private int usableImages(Loader.Batch batch, Contribution sum) {
     int count = batch.examples().size();
     if (count > 0 && !batch.failures().isEmpty()) {
       try {
         session.checkBatch(count);
       } catch (IllegalArgumentException e) {
         sum.failures.add(
-            "%s: is left out, as the other images of its micro-batch cannot be read: %s"
+            ("%s: skipped, since the other images of its micro-batch are unreadable:" + " %s")
                 .formatted(batch.examples().getFirst().name(), e.getMessage()));
         return 0;
       }
@@ -217,38 +227,38 @@ final class Learner implements AutoCloseable {
     return count;
   }
 
-  private void target(List<Example> examples) {
+  private void setTargets(List<Example> examples) {
     Arrays.fill(targets, (float) (recipe.labelSmoothing() / classes));
     for (int i = 0; i < examples.size(); i++) {
       targets[i * classes + examples.get(i).label()] += (float) (1 - recipe.labelSmoothing());
     }
   }
 
-  private int right(List<Example> examples, float[] rows) {
-    int right = 0;
+  private int countCorrect(List<Example> examples, float[] rows) {
+    int correct = 0;
     for (int i = 0; i < examples.size(); i++) {
       int best = 0;
       for (int k = 1; k < classes; k++) {
         best = rows[i * classes + k] > rows[i * classes + best] ? k : best;
       }
-      right += best == examples.get(i).label() ? 1 : 0;
+      correct += best == examples.get(i).label() ? 1 : 0;
     }
-    return right;
+    return correct;
   }
 
-  /** Loss and accuracy on validation images, as a user of the model sees them. */
-  Contribution look(IntFunction<Example> all, int from, int end) throws InterruptedException {
+  /** Computes loss and accuracy on validation images, with the compiled network as in inference. */
+  Contribution evaluate(IntFunction<Example> all, int from, int end) throws InterruptedException {
     Contribution sum = Contribution.none();
     ResNet now = network.withState(session.state());
     try (Session compiled = now.compile(CompileOptions.defaults().withThreads(threads))) {
-      int atOnce = Math.min(part, VALIDATED);
-      for (int i = from; i < end; i += atOnce) {
-        List<Integer> some = IntStream.range(i, Math.min(end, i + atOnce)).boxed().toList();
+      int batchSize = Math.min(microBatch, MAX_VALIDATION_BATCH);
+      for (int i = from; i < end; i += batchSize) {
+        List<Integer> some = IntStream.range(i, Math.min(end, i + batchSize)).boxed().toList();
         Loader.Batch batch =
             loader.await(
                 all,
                 some,
-                loader.begin(all, some, Augmentation.NONE, 0),
+                loader.start(all, some, Augmentation.NONE, 0),
                 preprocessing.batch(some.size()));
         for (IOException failure : batch.failures()) {
           sum.failures.add(String.valueOf(failure.getMessage()));
@@ -256,7 +266,7 @@ final class Learner implements AutoCloseable {
         int count = batch.examples().size();
         if (count > 0) {
           float[] rows = compiled.run(batch.images()).data();
-          sum.right += right(batch.examples(), rows);
+          sum.correct += countCorrect(batch.examples(), rows);
           for (int n = 0; n < count; n++) {
             sum.loss += crossEntropy(rows, n * classes, classes, batch.examples().get(n).label());
           }

@@ -114,7 +114,7 @@ class FineTuningTest {
     assertArrayEquals(head(Model.load(output.resolve("last.safetensors"))), head(result.last()));
     var refused = assertThrows(IOException.class, () -> tuning.run(output));
     assertEquals(
-        output + ": contains a training already; resume it, or choose another output folder",
+        output + ": already contains a training; resume it, or choose another output folder",
         refused.getMessage());
   }
 

@@ -6,7 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
-/** Channel attention: what weighs the channels of a block's main branch before the addition. */
+/** The channel attention at the end of a block's main branch, before the addition. */
 public sealed interface Attention {
   /** No attention. */
   Attention NONE = new None();
@@ -22,11 +22,11 @@ public sealed interface Attention {
   /**
    * Squeeze-and-Excitation (arXiv 1709.01507): two layers over the means of the channels.
    *
-   * @param reduction how many times fewer channels there are between the two layers, 1 or more: 16
+   * @param reduction the number of channels divided by that between the two layers, at least 1: 16
    *     in SE-ResNet, 4 in ResNet-RS (arXiv 2103.07579)
    */
   record SqueezeExcite(int reduction) implements Attention {
-    /** The reductions that published networks have, the most frequent first. */
+    /** The reductions of published networks, the most frequent first. */
     private static final List<Integer> PUBLISHED = List.of(16, 4, 8, 2, 32, 1);
 
     /**
@@ -39,10 +39,11 @@ public sealed interface Attention {
     }
 
     /**
-     * The attention that has these numbers of channels between its layers.
+     * The attention with these numbers of channels between its layers.
      *
-     * @param reduced the channels between the layers, by the channels of the block
-     * @return empty if no reduction that published networks have leads to them
+     * @param reduced the number of channels between the layers, by the number of channels of the
+     *     block
+     * @return empty if no reduction of published networks gives these numbers
      */
     public static Optional<SqueezeExcite> fitting(Map<Integer, Integer> reduced) {
       return PUBLISHED.stream()
@@ -53,7 +54,10 @@ public sealed interface Attention {
           .findFirst();
     }
 
-    /** The channels between its layers: rounded to a multiple of eight as in timm, at least 8. */
+    /**
+     * The number of channels between its layers: rounded to a multiple of eight as in timm, at
+     * least 8.
+     */
     public int reduced(int channels) {
       return Math.max(8, (channels / reduction + 4) / 8 * 8);
     }
@@ -64,9 +68,9 @@ public sealed interface Attention {
     }
   }
 
-  /** ECA (arXiv 1910.03151): a convolution over the means of neighbouring channels. */
+  /** ECA (arXiv 1910.03151): a convolution over the means of neighboring channels. */
   record Efficient() implements Attention {
-    /** An odd number that grows with the logarithm of the channels (equation 12). */
+    /** An odd number that increases with the logarithm of the number of channels (equation 12). */
     private static int kernel(int channels) {
       int width = (int) ((Math.log(channels) / Math.log(2) + 1) / 2);
       return Math.max(3, width % 2 == 1 ? width : width + 1);
@@ -78,6 +82,6 @@ public sealed interface Attention {
     }
   }
 
-  /** The layer of a block with so many output channels. */
+  /** The layer of a block with this number of output channels. */
   Optional<Layer> layer(String name, int channels);
 }

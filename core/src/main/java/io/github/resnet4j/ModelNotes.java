@@ -16,8 +16,8 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What a checkpoint of ours says beside its weights. Fields with their default value may be left
- * out, so files stay readable when the specification grows.
+ * The metadata that a checkpoint of this project stores beside its weights. Fields with their
+ * default value may be missing, so files stay readable when the specification gets new fields.
  */
 record ModelNotes(
     Optional<ResNetSpec> spec,
@@ -25,9 +25,9 @@ record ModelNotes(
     Optional<List<String>> labels) {
 
   /**
-   * Reads the notes of a checkpoint; all are empty in a file of other origin.
+   * Reads the metadata of a checkpoint; all fields are empty in a file of other origin.
    *
-   * @throws CheckpointException if they are there but make no sense
+   * @throws CheckpointException if the metadata is invalid
    */
   static ModelNotes of(Checkpoint checkpoint) throws CheckpointException {
     Map<String, Object> metadata = checkpoint.metadata();
@@ -65,7 +65,7 @@ record ModelNotes(
     fields.put("downsampling", lower(spec.downsampling()));
     fields.put("shortcut", lower(spec.shortcut()));
     putAttention(fields, spec.attention());
-    if (spec.norm() instanceof Norm.GroupNorm(int groups)) { // else as in notes of old
+    if (spec.norm() instanceof Norm.GroupNorm(int groups)) { // else as in older files
       fields.put("norm", "group");
       fields.put("normGroups", groups);
     }
@@ -161,7 +161,7 @@ record ModelNotes(
         case "stemWidths",
             "stemPools",
             "attentionReduction",
-            "normGroups" -> {} // read with another
+            "normGroups" -> {} // read together with another field
         case "stridePlacement" ->
             spec.stridePlacement(constant(StridePlacement.class, name, field));
         case "downsampling" -> spec.downsampling(constant(Downsampling.class, name, field));

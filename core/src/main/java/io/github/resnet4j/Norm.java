@@ -2,12 +2,12 @@ package io.github.resnet4j;
 
 import io.github.resnet4j.nn.Layer;
 
-/** What normalises the result of every convolution. */
+/** The normalization after every convolution. */
 public sealed interface Norm {
   /** {@link BatchNorm}. */
   Norm BATCH = new BatchNorm();
 
-  /** Over a batch (arXiv 1502.03167). */
+  /** Normalization over a batch (arXiv 1502.03167). */
   record BatchNorm() implements Norm {
     @Override
     public Layer layer(String name, int channels) {
@@ -16,18 +16,18 @@ public sealed interface Norm {
   }
 
   /**
-   * Over groups of an image's channels (arXiv 1803.08494), so that an image's result does not
-   * depend on its batch.
+   * Normalization over groups of an image's channels (arXiv 1803.08494), so that the result of an
+   * image does not depend on its batch.
    *
-   * @param groups how many, at least 1; 32 in the paper
+   * @param groups the number of groups, at least 1; 32 in the paper
    */
   record GroupNorm(int groups) implements Norm {
     /**
-     * @throws IllegalArgumentException if there are no groups
+     * @throws IllegalArgumentException if the number of groups is less than 1
      */
     public GroupNorm {
       if (groups < 1) {
-        throw new IllegalArgumentException("norm groups must be at least 1, were " + groups);
+        throw new IllegalArgumentException("norm groups must be at least 1, was " + groups);
       }
     }
 
@@ -37,6 +37,6 @@ public sealed interface Norm {
     }
   }
 
-  /** The layer after a convolution with so many output channels. */
+  /** The layer after a convolution with this number of output channels. */
   Layer layer(String name, int channels);
 }

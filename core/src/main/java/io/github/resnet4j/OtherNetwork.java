@@ -6,10 +6,10 @@ import java.util.Optional;
 import java.util.regex.Pattern;
 
 /**
- * Kinds of networks outside the ResNet family, told by the names that PyTorch, torchvision, timm
- * and transformers give their tensors.
+ * Kinds of networks other than ResNets, recognized by the names of their tensors in PyTorch,
+ * torchvision, timm and transformers.
  *
- * @param sign a name that this kind has; the kinds before it in the list may have it too
+ * @param sign a tensor name of this kind; earlier kinds in the list may have it too
  */
 record OtherNetwork(String description, Pattern sign) {
   private OtherNetwork(String description, String sign) {
@@ -57,7 +57,7 @@ record OtherNetwork(String description, Pattern sign) {
               "stages\\.0\\.blocks\\.0\\.norm1\\.weight"),
           new OtherNetwork("a U-Net", "(.*\\.)?(down_blocks\\.0|downs?\\.?0|down1|inc)\\..*"));
 
-  /** What the names of a checkpoint's tensors look like; empty if like none of these. */
+  /** The kind of network of a checkpoint's tensor names; empty if unknown. */
   static Optional<String> describe(Collection<String> names) {
     return ALL.stream()
         .filter(each -> names.stream().anyMatch(name -> each.sign.matcher(name).matches()))

@@ -3,11 +3,11 @@ package io.github.resnet4j;
 import java.util.Locale;
 
 /**
- * One of an image's likely classes.
+ * A likely class of an image.
  *
- * @param index the class, counted from 0
- * @param label its name
- * @param probability softmax over all classes, in [0, 1]
+ * @param index the index of the class, counted from 0
+ * @param label the name of the class
+ * @param probability the softmax probability over all classes, in [0, 1]
  */
 public record Prediction(int index, String label, float probability) {
 

@@ -24,9 +24,9 @@ import java.util.SequencedMap;
 import java.util.Set;
 
 /**
- * A quantized network in a file: for every convolution its {@code weight} as bytes with batch norm
- * folded in, one {@code weight_scale} for each output channel, the {@code bias}, and the {@code
- * output_range} of its result; beside them {@code input_range} and the head, which remains floats.
+ * A quantized network in a file: for every convolution its {@code weight} as signed bytes with
+ * batch norm folded in, one {@code weight_scale} per output channel, the {@code bias}, and the
+ * {@code output_range} of its result; also {@code input_range}, and the head, which remains float.
  */
 final class QuantizedWeights {
   private static final int LARGEST_BYTE = 127;
@@ -38,7 +38,7 @@ final class QuantizedWeights {
 
   private QuantizedWeights() {}
 
-  /** Every convolution and the batch norm after it. */
+  /** Every convolution with the batch norm after it. */
   private static SequencedMap<Conv2d, BatchNorm2d> pairs(Layer network) {
     var pairs = new LinkedHashMap<Conv2d, BatchNorm2d>();
     network
@@ -124,8 +124,8 @@ final class QuantizedWeights {
   }
 
   /**
-   * The names and shapes that a network of floats has in place of those of a checkpoint; others
-   * than those of a quantized one remain as they are.
+   * Replaces the names and shapes of a quantized checkpoint by those of the float network; others
+   * are unchanged.
    */
   static Map<String, List<Long>> shapes(Layer network, Map<String, List<Long>> quantized) {
     if (!isQuantized(quantized.keySet())) {
@@ -148,10 +148,11 @@ final class QuantizedWeights {
   }
 
   /**
-   * A checkpoint's tensors as a network of floats has them: bytes times scales, the bias as that of
-   * a batch norm that changes nothing else. Other checkpoints remain as they are.
+   * The tensors of a quantized checkpoint as a float network has them: bytes times scales, and the
+   * bias as that of a batch norm that changes nothing else. Tensors of other checkpoints are
+   * unchanged.
    *
-   * @throws CheckpointException if scales do not fit their weights
+   * @throws CheckpointException if scales do not match their weights
    */
   static SequencedMap<String, StoredTensor> tensors(Layer network, Checkpoint checkpoint)
       throws CheckpointException {
@@ -167,7 +168,7 @@ final class QuantizedWeights {
       StoredTensor bias = restored.remove(conv.name() + BIAS);
       StoredTensor weight = restored.get(conv.name() + WEIGHT);
       if (scale == null || bias == null || weight == null) {
-        continue; // listed as missing by whoever asked
+        continue; // the caller reports it as missing
       }
       int outputs = conv.outChannels();
       if (scale.size() != outputs || bias.size() != outputs || weight.size() % outputs != 0) {
@@ -203,7 +204,7 @@ final class QuantizedWeights {
   }
 
   /**
-   * The ranges that a checkpoint holds, empty if it is not quantized.
+   * The ranges of a checkpoint; empty if it is not quantized.
    *
    * @throws CheckpointException if one is not a positive number
    */
@@ -227,7 +228,7 @@ final class QuantizedWeights {
       return Optional.of(new Quantization(ranges));
     } catch (IllegalArgumentException e) {
       throw new CheckpointException(
-          checkpoint.file(), "is not quantized rightly: " + e.getMessage(), e);
+          checkpoint.file(), "has invalid quantization data: " + e.getMessage(), e);
     }
   }
 }

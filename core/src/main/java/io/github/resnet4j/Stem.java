@@ -9,7 +9,7 @@ import io.github.resnet4j.nn.Layer.Relu;
 import java.util.ArrayList;
 import java.util.List;
 
-/** What comes before the first stage of a network. */
+/** The layers before the first stage of a network. */
 public sealed interface Stem {
   /** {@link ImageNet}, the paper's stem. */
   Stem IMAGENET = new ImageNet();
@@ -17,7 +17,10 @@ public sealed interface Stem {
   /** {@link SmallImage}, the stem of the CIFAR networks. */
   Stem SMALL_IMAGE = new SmallImage();
 
-  /** 7×7 with stride 2, then 3×3 max pooling with stride 2 (arXiv 1512.03385, table 1). */
+  /**
+   * A 7×7 convolution with stride 2, then 3×3 max pooling with stride 2 (arXiv 1512.03385, table
+   * 1).
+   */
   record ImageNet() implements Stem {
     @Override
     public boolean pools() {
@@ -42,8 +45,8 @@ public sealed interface Stem {
   }
 
   /**
-   * One 3×3 with stride 1 and no pooling, for images of about 32 pixels (arXiv 1512.03385, section
-   * 4.2).
+   * One 3×3 convolution with stride 1 and no pooling, for images of about 32 pixels (arXiv
+   * 1512.03385, section 4.2).
    */
   record SmallImage() implements Stem {
     @Override
@@ -67,15 +70,14 @@ public sealed interface Stem {
   }
 
   /**
-   * Three 3×3 convolutions, the first with stride 2, then something else with stride 2 (Bag of
-   * Tricks, arXiv 1812.01187, figure 2b).
+   * Three 3×3 convolutions, the first with stride 2, then max pooling or another convolution with
+   * stride 2 (Bag of Tricks, arXiv 1812.01187, figure 2b).
    *
-   * @param first output channels of the first convolution, at least 1
-   * @param second output channels of the second convolution, at least 1; the third has the
-   *     network's {@code channels}
+   * @param first the number of output channels of the first convolution, at least 1
+   * @param second the number of output channels of the second convolution, at least 1; the third
+   *     has the network's {@code channels}
    * @param pools whether max pooling follows, as in ResNet-C and -D; otherwise a 3×3 convolution
-   *     with stride 2 does (ResNet-RS, arXiv 2103.07579, section 4.3), timm's {@code
-   *     replace_stem_pool}
+   *     with stride 2 (ResNet-RS, arXiv 2103.07579, section 4.3), timm's {@code replace_stem_pool}
    */
   record Deep(int first, int second, boolean pools) implements Stem {
     /**
@@ -102,7 +104,7 @@ public sealed interface Stem {
     public List<Layer> layers(
         int inChannels, int channels, ResNetSpec.Downsampling downsampling, Norm norm) {
       var layers = new ArrayList<Layer>();
-      // A Sequential in timm: convolution, norm, ReLU, convolution, …
+      // In timm this is a Sequential: convolution, norm, ReLU, convolution, …
       layers.add(ResNetSpec.conv3x3("conv1.0", inChannels, first, 2, 1, 1));
       layers.add(norm.layer("conv1.1", first));
       layers.add(new Relu("conv1.2"));
@@ -123,23 +125,24 @@ public sealed interface Stem {
     }
   }
 
-  /** A deep stem of half, half and all channels: ResNet-C and -D, timm's {@code deep}. */
+  /** A deep stem with half, half and all channels: ResNet-C and -D, timm's {@code deep}. */
   static Deep deep(int channels) {
     return new Deep(channels / 2, channels / 2, true);
   }
 
-  /** A deep stem of three eighths, half and all channels: timm's {@code deep_tiered}. */
+  /** A deep stem with three eighths, half and all channels: timm's {@code deep_tiered}. */
   static Deep deepTiered(int channels) {
     return new Deep(channels / 8 * 3, channels / 2, true);
   }
 
-  /** {@link #deep} with a convolution with stride 2 instead of max pooling: ResNet-RS. */
+  /** Like {@link #deep}, but with a strided convolution instead of max pooling: ResNet-RS. */
   static Deep deepStrided(int channels) {
     return new Deep(channels / 2, channels / 2, false);
   }
 
   /**
-   * Output channels of its convolutions, for a network whose first stage reads {@code channels}.
+   * The numbers of output channels of its convolutions, for a network whose first stage has {@code
+   * channels} inputs.
    */
   default List<Integer> widths(int channels) {
     return List.of(channels);
@@ -148,7 +151,7 @@ public sealed interface Stem {
   /** Whether it ends with max pooling. */
   boolean pools();
 
-  /** How much smaller its result is than the image, along each axis. */
+  /** The factor by which its result is smaller than the image, along each axis. */
   int stride();
 
   /** Its layers, with the names that torchvision and timm give them. */

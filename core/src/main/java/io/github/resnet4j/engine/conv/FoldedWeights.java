@@ -29,13 +29,13 @@ record FoldedWeights(float[] weights, float[] scale, float[] bias) {
           isRounded(format) ? rounded(weights, ones) : weights, ones, new float[outputs]);
     }
     FoldedNorm folded = FoldedNorm.of(conv.norm(), state);
-    // The real value of 1 if the output's values are integers.
-    double one = format.isInteger() ? 1 : conv.out().scale();
+    // For integer inputs OutputWeights applies the scale of the output.
+    double outputScale = format.isInteger() ? 1 : conv.out().scale();
     float[] bias = new float[outputs];
     float[] scale = new float[outputs];
     for (int o = 0; o < outputs; o++) {
-      bias[o] = (float) (folded.bias()[o] / one);
-      scale[o] = (float) (folded.factor()[o] / one);
+      bias[o] = (float) (folded.bias()[o] / outputScale);
+      scale[o] = (float) (folded.factor()[o] / outputScale);
     }
     return isRounded(format)
         ? new FoldedWeights(rounded(weights, scale), ones(outputs), bias)

@@ -18,7 +18,7 @@ final class OutputWeights {
   private final Format format;
 
   /** The real value of a weight of 1; 1 if weights are not bytes. */
-  private final float step;
+  private final float weightScale;
 
   OutputWeights(Convolution conv, FoldedWeights folded, int output) {
     this.conv = conv;
@@ -26,7 +26,7 @@ final class OutputWeights {
     this.output = output;
     this.format = conv.in().format();
     float largest = format.isInteger() ? folded.largest(output) : 0;
-    this.step = largest > 0 ? largest / MAX_BYTE : 1;
+    this.weightScale = largest > 0 ? largest / MAX_BYTE : 1;
   }
 
   private int taps() {
@@ -62,7 +62,7 @@ final class OutputWeights {
     float weight = folded.weight(output, index);
     return format == Format.BF16
         ? Float.floatToRawIntBits(weight) >>> 16 // already rounded
-        : (int) Math.rint(weight / step);
+        : (int) Math.rint(weight / weightScale);
   }
 
   /**
@@ -76,12 +76,12 @@ final class OutputWeights {
       to[at] = bias;
       return;
     }
-    double one = conv.out().scale();
-    double scale = (double) conv.in().scale() * step / one;
-    to[at] = (float) (bias / one - conv.in().zero() * (double) sum() * scale);
+    double outputScale = conv.out().scale();
+    double scale = (double) conv.in().scale() * weightScale / outputScale;
+    to[at] = (float) (bias / outputScale - conv.in().zero() * (double) sum() * scale);
     to[at + distance] = (float) scale;
     Layout residual = conv.residual();
-    to[at + 2 * distance] = residual == null ? 0 : (float) (residual.scale() / one);
+    to[at + 2 * distance] = residual == null ? 0 : (float) (residual.scale() / outputScale);
   }
 
   /** The sum of all weights: the result for an input of ones. */
@@ -89,9 +89,9 @@ final class OutputWeights {
     if (conv.in().zero() == 0) {
       return 0;
     }
-    int each = conv.layer().inChannels() / conv.layer().groups() * taps();
+    int weightsPerOutput = conv.layer().inChannels() / conv.layer().groups() * taps();
     long sum = 0;
-    for (int i = output * each; i < (output + 1) * each; i++) {
+    for (int i = output * weightsPerOutput; i < (output + 1) * weightsPerOutput; i++) {
       sum += number(i);
     }
     return sum;

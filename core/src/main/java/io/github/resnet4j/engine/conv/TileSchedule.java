@@ -52,12 +52,12 @@ final class TileSchedule {
         before[t + 1] = own.size();
       }
       if (!own.isEmpty()) {
-        var places =
+        var offsets =
             new ConvTile.Tiles(
                 Ints.of(own.stream().mapToInt(Tile::in).toArray()),
                 Ints.of(own.stream().mapToInt(Tile::out).toArray()),
                 Ints.of(own.stream().mapToInt(Tile::residual).toArray()));
-        all.add(new Sized(kernels.conv().tile(shape.apply(size), places, segments), before));
+        all.add(new Sized(kernels.conv().tile(shape.apply(size), offsets, segments), before));
       }
     }
     this.sizes = all.toArray(Sized[]::new);

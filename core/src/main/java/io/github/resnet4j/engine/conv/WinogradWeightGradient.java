@@ -97,11 +97,11 @@ public final class WinogradWeightGradient {
     this.channels = weights.direct.channels();
     this.tiles = tiles(gradient.layout(), form);
     this.inputs =
-        kernels.winograd().input(form, in.asPlane(), places(in.layout(), -1), inputStep());
+        kernels.winograd().input(form, in.asPlane(), offsets(in.layout(), -1), inputStep());
     this.outputs =
         kernels
             .winograd()
-            .gradient(form, gradient.asPlane(), places(gradient.layout(), 0), outputStep());
+            .gradient(form, gradient.asPlane(), offsets(gradient.layout(), 0), outputStep());
     int[] offsets = new int[images];
     Arrays.setAll(offsets, i -> i * tiles * in.block());
     this.sumsOf = new ConvTile.Reduction[images + 1];
@@ -113,7 +113,7 @@ public final class WinogradWeightGradient {
     this.result = new float[channels];
   }
 
-  private Ints places(Layout a, int before) {
+  private Ints offsets(Layout a, int before) {
     int across = Math.ceilDiv(gradient.width(), form.outputs());
     int[] at = new int[images * tiles];
     for (int i = 0; i < at.length; i++) {

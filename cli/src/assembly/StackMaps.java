@@ -17,8 +17,8 @@ import java.util.jar.JarOutputStream;
 
 /**
  * Copies a jar whose class files are in the format of Java 5 and gives them the format of Java 17,
- * with stack maps. The JVM's AOT cache holds no class files of Java 5, and verifies them by a slower
- * algorithm: that is a third of the start of a command whose parser they are.
+ * with stack maps. The JVM's AOT cache holds no class files of Java 5, and verifies them by a
+ * slower algorithm: that is a third of the start of a command whose parser they are.
  */
 final class StackMaps {
   private StackMaps() {}

@@ -20,7 +20,8 @@ import java.util.stream.IntStream;
  *
  * @param classes the model's labels
  * @param confusion the confusion matrix {@code [true class][predicted class]}: numbers of images
- * @param top5Correct for each class the number of images whose class is among the five most likely ones
+ * @param top5Correct for each class the number of images whose class is among the five most likely
+ *     ones
  * @param outcomes the result of each image
  */
 public record Evaluation(
@@ -68,7 +69,7 @@ public record Evaluation(
       Consumer<IOException> unreadable) {
     Model model = classifier.model().requireHead();
     int classes = model.labels().size();
-    var found =
+    var evaluation =
         new Evaluation(
             model.labels(), new long[classes][classes], new long[classes], new ArrayList<>());
     for (int i = 0; i < examples.size(); i += BATCH) {
@@ -92,55 +93,52 @@ public record Evaluation(
           rank++;
         }
         Prediction best = all.getFirst();
-        found.confusion[truth][best.index()]++;
-        found.top5Correct[truth] += rank < TOP ? 1 : 0;
-        found.outcomes.add(
+        evaluation.confusion[truth][best.index()]++;
+        evaluation.top5Correct[truth] += rank < TOP ? 1 : 0;
+        evaluation.outcomes.add(
             new Outcome(
                 some.get(n), best.index(), best.probability(), all.get(rank).probability()));
       }
       progress.accept(i + some.size());
     }
-    return found;
+    return evaluation;
   }
 
-  /**
-   * The number of images of a class.
-   */
+  /** The number of images of a class. */
   public long count(int label) {
     return Arrays.stream(confusion[label]).sum();
   }
 
-  /**
-   * The number of images.
-   */
+  /** The number of images. */
   public long count() {
     return IntStream.range(0, confusion.length).mapToLong(this::count).sum();
   }
 
-  /**
-   * The top-1 accuracy: the fraction of images whose most likely class is the true one, 0 to 1.
-   */
+  /** The top-1 accuracy: the fraction of images whose most likely class is the true one, 0 to 1. */
   public double accuracy() {
     return (double) IntStream.range(0, confusion.length).mapToLong(k -> confusion[k][k]).sum()
         / count();
   }
 
   /**
-   * The top-5 accuracy: the fraction of images whose class is among the five most likely ones, 0 to 1.
+   * The top-5 accuracy: the fraction of images whose class is among the five most likely ones, 0 to
+   * 1.
    */
   public double top5Accuracy() {
     return (double) Arrays.stream(top5Correct).sum() / count();
   }
 
   /**
-   * The recall of a class: the fraction of its images that are predicted correctly, 0 to 1; NaN without images.
+   * The recall of a class: the fraction of its images that are predicted correctly, 0 to 1; NaN
+   * without images.
    */
   public double recall(int label) {
     return (double) confusion[label][label] / count(label);
   }
 
   /**
-   * The precision of a class: the fraction of images predicted as this class that belong to it, 0 to 1; NaN without such images.
+   * The precision of a class: the fraction of images predicted as this class that belong to it, 0
+   * to 1; NaN without such images.
    */
   public double precision(int label) {
     long taken = IntStream.range(0, confusion.length).mapToLong(k -> confusion[k][label]).sum();

@@ -78,7 +78,8 @@ class MachinesTest {
     }
 
     @Override
-    public Contribution runRound(State from, List<Assignment> assignments) throws InterruptedException {
+    public Contribution runRound(State from, List<Assignment> assignments)
+        throws InterruptedException {
       Contribution sum = Contribution.none();
       for (Assignment each : assignments) {
         try (Machine machine = machine()) {
@@ -309,7 +310,8 @@ class MachinesTest {
     var listener = new RecordingListener();
     several(recipe(1), 2, 1, listener);
     assertEquals(1, listener.unreadable.size());
-    assertTrue(listener.unreadable.getFirst().contains("broken.png"), listener.unreadable.getFirst());
+    assertTrue(
+        listener.unreadable.getFirst().contains("broken.png"), listener.unreadable.getFirst());
   }
 
   @Test

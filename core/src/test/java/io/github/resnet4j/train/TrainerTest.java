@@ -61,7 +61,7 @@ class TrainerTest {
         .augmentation(new Augmentation(Crop.RANDOM_RESIZED, true, 0.5, true, 0.3, 0.3))
         .mixing(new Mixing(0.2, 1))
         .averaging(0.9)
-        .method(Optimizer.Method.AdamW.USUAL)
+        .method(Optimizer.Method.AdamW.DEFAULT)
         .rates(java.util.Map.of("stem", 0.1))
         .build();
   }
@@ -278,9 +278,7 @@ class TrainerTest {
         .run(home.resolve("tiny"));
   }
 
-  /**
-   * PyTorch: "Expected more than 1 value per channel when training".
-   */
+  /** PyTorch: "Expected more than 1 value per channel when training". */
   @Test
   void batchNormOfSingleValueIsRejectedBeforeTraining() throws IOException, InterruptedException {
     Recipe last = recipe(1, 0.02).toBuilder().batch(47).build(); // of 48
@@ -310,7 +308,8 @@ class TrainerTest {
     trainOnTinyImages(recipe(3, 0.02).toBuilder().batch(6).build(), listener);
     assertEquals(3, listener.epochs.size());
     assertTrue(
-        listener.unreadable.stream().anyMatch(line -> line.contains("more than 1 value per channel")),
+        listener.unreadable.stream()
+            .anyMatch(line -> line.contains("more than 1 value per channel")),
         listener.unreadable.toString());
   }
 
@@ -319,7 +318,7 @@ class TrainerTest {
     Recipe recipe = // 0.1 in the first epoch, then 10
         recipe(3, 10).toBuilder()
             .schedule(new Schedule(Schedule.Kind.CONSTANT, 10, 3, 1, List.of()))
-            .method(Optimizer.Method.AdamW.USUAL)
+            .method(Optimizer.Method.AdamW.DEFAULT)
             .build();
     var listener = new RecordingListener();
     var e = assertThrows(ArithmeticException.class, () -> run(recipe, "run", listener));
@@ -370,7 +369,8 @@ class TrainerTest {
     var listener = new RecordingListener();
     run(recipe(2, 0.02), "run", listener);
     assertEquals(2, listener.unreadable.size(), listener.unreadable.toString());
-    assertTrue(listener.unreadable.getFirst().contains("broken.png"), listener.unreadable.getFirst());
+    assertTrue(
+        listener.unreadable.getFirst().contains("broken.png"), listener.unreadable.getFirst());
   }
 
   @Test

@@ -76,7 +76,7 @@ final class ClassifyCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     PrintStream out = System.out;
-    Model model = options.classifier(preprocessing.file, labels);
+    Model model = options.loadClassifier(preprocessing.file, labels);
     List<Path> images = ImageFiles.find(paths);
     if (images.isEmpty()) {
       throw new IOException("no images in " + String.join(", ", paths));

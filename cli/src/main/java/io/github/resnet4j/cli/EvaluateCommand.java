@@ -70,10 +70,10 @@ final class EvaluateCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    Model model = options.classifier(preprocessing.file, null);
+    Model model = options.loadClassifier(preprocessing.file, null);
     List<Example> examples = examples(model.labels());
     Evaluation found;
-    try (var classifier = options.open(model, examples.size(), decoding.decoder());
+    try (var classifier = options.openClassifier(model, examples.size(), decoding.decoder());
         var progress = new Progress("evaluate", " images", 1)) {
       found =
           Evaluation.of(

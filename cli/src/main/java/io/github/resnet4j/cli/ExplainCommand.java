@@ -100,32 +100,36 @@ final class ExplainCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    Explainer.Method how = method();
+    Explainer.Method explainerMethod = method();
     Path file = output == null ? defaultOutput() : output;
     AtomicFile.requireWritable(file);
-    Model model = options.classifier(preprocessing.file, labels);
+    Model model = options.loadClassifier(preprocessing.file, labels);
     ResNet network = model.network();
     requireLayer(network);
     OptionalInt index = index(model.labels());
     Pixels image = decoding.decoder().decode(path);
     var prepared = model.preprocessing();
-    String place = layer == null ? network.spec().lastStage() : layer;
+    String layerName = layer == null ? network.spec().lastStage() : layer;
     HeatMap map =
         network
             .explainer()
             .explain(
                 prepared.apply(image),
-                how,
+                explainerMethod,
                 index,
-                place,
-                options.compileOptions(network, how == Explainer.Method.OCCLUSION ? 225 : 1));
+                layerName,
+                options.compileOptions(
+                    network, explainerMethod == Explainer.Method.OCCLUSION ? 225 : 1));
     options.requireFinite(map.logits(), network);
     List<Prediction> predictions = model.top(map.logits(), top).getFirst();
     String label = model.labels().get(map.index());
     Pixels seen = prepared.crop(prepared.channels() == 1 ? image.toGray() : image);
     String title =
         "Explanation of '%s': %s%s"
-            .formatted(label, method, how == Explainer.Method.OCCLUSION ? "" : " at " + place);
+            .formatted(
+                label,
+                method,
+                explainerMethod == Explainer.Method.OCCLUSION ? "" : " at " + layerName);
     FigureFile.writePng(HeatMapFigure.draw(seen, map.values(), title, predictions), file);
     if (values != null) {
       Npy.write(values, map.values());
@@ -141,7 +145,7 @@ final class ExplainCommand implements Callable<Integer> {
 
   private void requireLayer(ResNet network) {
     if (layer != null && network.layers().walk().noneMatch(each -> each.name().equals(layer))) {
-      throw FeatureLayer.noLayer(layer, network);
+      throw FeatureOptions.noLayer(layer, network);
     }
   }
 

@@ -98,19 +98,19 @@ final class ExportCommand implements Callable<Integer> {
     options.weights = weights;
     if (weights != null || model != null) {
       Weights found = options.findWeights();
-      ResNet network = options.load(found);
+      ResNet network = options.loadNetwork(found);
       options.requireFiniteWeights(network);
       if (!network.spec().includeTop()) {
         OnnxExport.write(network, Shape.usualInput(network.spec()), out, exportOptions());
       } else {
         OnnxExport.write(
-            ModelOptions.classifier(found, network, preprocessing.file), out, exportOptions());
+            ModelOptions.modelOf(found, network, preprocessing.file), out, exportOptions());
       }
       return report(network);
     }
-    Model classifier = options.classifier(preprocessing.file, null);
-    OnnxExport.write(classifier, out, exportOptions());
-    return report(classifier.network());
+    Model embedded = options.loadClassifier(preprocessing.file, null);
+    OnnxExport.write(embedded, out, exportOptions());
+    return report(embedded.network());
   }
 
   private OnnxExport.Options exportOptions() {

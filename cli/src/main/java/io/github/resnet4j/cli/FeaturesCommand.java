@@ -47,7 +47,7 @@ import picocli.CommandLine.Parameters;
     })
 final class FeaturesCommand implements Callable<Integer> {
   @Mixin private ModelOptions options = new ModelOptions();
-  @Mixin private FeatureLayer layer = new FeatureLayer();
+  @Mixin private FeatureOptions layer = new FeatureOptions();
   @Mixin private DecodingOptions decoding = new DecodingOptions();
 
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
@@ -98,11 +98,11 @@ final class FeaturesCommand implements Callable<Integer> {
     if (images.isEmpty()) {
       throw new IOException("no images in " + String.join(", ", paths));
     }
-    Model model = options.embedder(preprocessing.file);
+    Model model = options.loadModel(preprocessing.file);
     int[] shape = layer.shape(model);
     int unreadable = 0;
     int done = 0;
-    try (var classifier = options.open(model, images.size(), decoding.decoder());
+    try (var classifier = options.openClassifier(model, images.size(), decoding.decoder());
         Sink sink = sink(chosen, shape);
         var features = layer.features(classifier, images, shape);
         var progress = new Progress("features", " images", 1)) {

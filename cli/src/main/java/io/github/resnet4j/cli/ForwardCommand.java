@@ -74,7 +74,7 @@ final class ForwardCommand implements Callable<Integer> {
     } else if (options.weights == null && options.model == null) {
       throw new UsageException("name a network with --model, or --weights");
     } else {
-      network = options.load(options.findWeights());
+      network = options.loadNetwork(options.findWeights());
     }
     var compile = options.compileOptions(network, x.dim(0));
     String lastStage = network.spec().lastStage();

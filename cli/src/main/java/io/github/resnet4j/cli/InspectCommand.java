@@ -63,9 +63,9 @@ final class InspectCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    Pattern wanted;
+    Pattern namePattern;
     try {
-      wanted = Pattern.compile(pattern);
+      namePattern = Pattern.compile(pattern);
     } catch (PatternSyntaxException e) {
       throw new UsageException(
           "--tensors must be a regular expression, was '%s': %s"
@@ -76,7 +76,7 @@ final class InspectCommand implements Callable<Integer> {
       var charts = new LinkedHashMap<String, TensorStatistics>();
       long elements = 0;
       for (var entry : checkpoint.tensors().entrySet()) {
-        if (!wanted.matcher(entry.getKey()).matches()) {
+        if (!namePattern.matcher(entry.getKey()).matches()) {
           continue;
         }
         StoredTensor tensor = entry.getValue();

@@ -77,16 +77,16 @@ final class ModelOptions {
               + " default ${DEFAULT-VALUE}.")
   Precision precision = Precision.WEIGHTS;
 
-  /** Images that do not pay for transforming weights. */
-  private static final int FEW = 16;
+  /** Below this number of images, transforming weights for Winograd takes longer than it saves. */
+  private static final int WINOGRAD_MIN_IMAGES = 16;
 
-  /** Images times parameters that the reference forward pass is done with before others start. */
-  private static final long SMALL = 5_000_000;
+  /** Images times parameters below which plain loops finish before machine code has started. */
+  private static final long MACHINE_MIN_WORK = 5_000_000;
 
-  /** Images times parameters that pay for warming vectors up: ten seconds of plain loops. */
-  private static final long LARGE = 200_000_000;
+  /** Images times parameters from which vectors are worth their warm-up: 10 s of plain loops. */
+  private static final long VECTOR_MIN_WORK = 200_000_000;
 
-  /** How to compile a network for so many images. */
+  /** Returns how to compile a network for a number of images. */
   CompileOptions compileOptions(ResNet network, int images) {
     long work = images * network.state().size();
     boolean floats =
@@ -94,21 +94,21 @@ final class ModelOptions {
             || (precision == Precision.WEIGHTS && network.quantization().isEmpty());
     boolean simple =
         kernels == KernelChoice.AUTO
-            && ((floats && work < SMALL) || (work < LARGE && !KernelChoice.MACHINE.isAvailable()));
+            && ((floats && work < MACHINE_MIN_WORK)
+                || (work < VECTOR_MIN_WORK && !KernelChoice.MACHINE.isAvailable()));
     var options = compileOptions(simple ? KernelChoice.SCALAR : kernels);
-    // To transform weights for Winograd's algorithm takes longer than it saves on a few images.
-    return algorithm == CompileOptions.Algorithm.AUTO && images < FEW
+    return algorithm == CompileOptions.Algorithm.AUTO && images < WINOGRAD_MIN_IMAGES
         ? options.withAlgorithm(CompileOptions.Algorithm.DIRECT)
         : options;
   }
 
-  /** How to compile a network that will run for long. */
+  /** Returns how to compile a network that runs for a long time. */
   CompileOptions compileOptions() {
     return compileOptions(kernels);
   }
 
-  /** A model, compiled for so many images. */
-  Classifier open(Model model, int images, ImageDecoder decoder) {
+  /** Compiles a model for a number of images. */
+  Classifier openClassifier(Model model, int images, ImageDecoder decoder) {
     return Classifier.builder()
         .compile(compileOptions(model.network(), images))
         .decoder(decoder)
@@ -123,7 +123,7 @@ final class ModelOptions {
     return named(model);
   }
 
-  /** The value of --model, if there is one: a network's name. */
+  /** Returns the value of --model, if given, after checking that it is the name of a network. */
   static Optional<String> named(@Nullable String model) {
     if (model != null) {
       NetworkOptions.named("--model: ", model);
@@ -138,46 +138,47 @@ final class ModelOptions {
     }
   }
 
-  /** The network of the weights that were found. */
-  ResNet load(Weights found) throws IOException {
+  /** Opens the network of the weights. */
+  ResNet loadNetwork(Weights found) throws IOException {
     if (kernels == KernelChoice.AUTO) {
-      // Finding out whether machine code works takes a tenth of a second: meanwhile, read the file.
+      // Checking whether machine code works takes 0.1 s, so it is done while the file is read.
       Thread.ofPlatform().daemon().name("kernels").start(KernelChoice.MACHINE::isAvailable);
     }
-    return open(found);
+    return openNetwork(found);
   }
 
-  /** The same, without a thought for what follows. */
+  /** Opens the network of the weights; the weights are read when they are used. */
   @SuppressWarnings("MustBeClosedChecker")
-  static ResNet open(Weights found) throws IOException {
-    // Stays open as long as the process lives: weights are read as they are packed.
+  static ResNet openNetwork(Weights found) throws IOException {
+    // The checkpoint stays open until the process ends, because weights are read lazily.
     return ResNet.loadLazily(found.requireSpec(), Checkpoint.open(found.file()));
   }
 
-  /** Network, preprocessing and labels together. */
-  Model classifier(@Nullable Path preprocessingFile, @Nullable Path labelsFile) throws IOException {
-    return labelled(embedder(preprocessingFile).requireHead(), labelsFile);
+  /** Loads a model with a head; the labels file, if given, replaces its labels. */
+  Model loadClassifier(@Nullable Path preprocessingFile, @Nullable Path labelsFile)
+      throws IOException {
+    return withLabels(loadModel(preprocessingFile).requireHead(), labelsFile);
   }
 
-  /** The classes under the names of a file, if there is one. */
-  static Model labelled(Model classifier, @Nullable Path labelsFile) throws IOException {
+  /** Replaces the labels by those of a file, if given. */
+  static Model withLabels(Model model, @Nullable Path labelsFile) throws IOException {
     if (labelsFile != null) {
-      return classifier.withLabels(labels(labelsFile, classifier));
+      return model.withLabels(labels(labelsFile, model));
     }
-    int classes = classifier.labels().size();
-    if (classes == 1000 && classifier.labels().equals(Model.numbered(classes))) {
+    int classes = model.labels().size();
+    if (classes == 1000 && model.labels().equals(Model.numbered(classes))) {
       System.err.println(
           "resnet4j: the weights contain no class names; if the 1,000 classes are ImageNet's, name"
               + " them with --labels imagenet");
     }
-    return classifier;
+    return model;
   }
 
-  /** The same for embeddings, which need no head and so no classes. */
-  Model embedder(@Nullable Path preprocessingFile) throws IOException {
+  /** Loads a model, which may have no head: embeddings need none. */
+  Model loadModel(@Nullable Path preprocessingFile) throws IOException {
     if (model != null || weights != null) {
       Weights found = findWeights();
-      return classifier(found, load(found), preprocessingFile);
+      return modelOf(found, loadNetwork(found), preprocessingFile);
     }
     Model embedded = Model.embedded();
     return preprocessingFile == null
@@ -185,19 +186,19 @@ final class ModelOptions {
         : embedded.withPreprocessing(Preprocessing.fromJson(preprocessingFile));
   }
 
-  /** What was found, and its network, with the preprocessing and the labels that belong to it. */
-  static Model classifier(Weights found, ResNet network, @Nullable Path preprocessingFile)
+  /** Combines a network with the preprocessing and the labels of its weights. */
+  static Model modelOf(Weights found, ResNet network, @Nullable Path preprocessingFile)
       throws IOException {
-    Model classifier = Model.of(found, network);
+    Model model = Model.of(found, network);
     if (preprocessingFile != null) {
-      return classifier.withPreprocessing(Preprocessing.fromJson(preprocessingFile));
+      return model.withPreprocessing(Preprocessing.fromJson(preprocessingFile));
     }
     return found.preprocessing().isPresent()
-        ? classifier
-        : classifier.withPreprocessing(usualPreprocessing(network.spec()));
+        ? model
+        : model.withPreprocessing(usualPreprocessing(network.spec()));
   }
 
-  /** The usual one, with a word that it is an assumption. */
+  /** Returns the usual preprocessing and prints that it is an assumption. */
   static Preprocessing usualPreprocessing(ResNetSpec spec) {
     boolean small = spec.stem() instanceof Stem.SmallImage;
     Preprocessing usual = Model.usualPreprocessing(spec);
@@ -208,7 +209,7 @@ final class ModelOptions {
     return usual;
   }
 
-  static List<String> labels(Path file, Model classifier) throws IOException {
+  static List<String> labels(Path file, Model model) throws IOException {
     List<String> labels;
     try {
       labels =
@@ -218,7 +219,7 @@ final class ModelOptions {
     } catch (IOException e) {
       throw new IOException("--labels " + Reason.of(file, e), e);
     }
-    int classes = classifier.labels().size();
+    int classes = model.labels().size();
     if (labels.size() != classes) {
       throw new IllegalArgumentException(
           "--labels %s: has %,d labels, one per line, but the network has %,d classes"
@@ -228,10 +229,10 @@ final class ModelOptions {
   }
 
   /**
-   * Checks that a result has no NaN and no infinity. Only if it has, weights are searched for the
-   * cause, which takes as long as reading them.
+   * Checks that a result contains no NaN and no infinity. If it does, the weights are searched for
+   * the cause, which takes as long as reading them.
    *
-   * @throws IOException naming the weights that are not finite, if it is them
+   * @throws IOException if it does; the message names the first weights that are not finite
    */
   void requireFinite(Tensor result, ResNet network) throws IOException {
     if (!result.isFinite()) {
@@ -243,14 +244,14 @@ final class ModelOptions {
     }
   }
 
-  /** The same for predictions: any NaN among the logits makes all probabilities NaN. */
+  /** Checks predictions: any NaN among the logits makes all probabilities NaN. */
   void requireFinite(List<Prediction> predictions, ResNet network) throws IOException {
     for (Prediction prediction : predictions) {
       requireFinite(new float[] {prediction.probability()}, network);
     }
   }
 
-  /** The same for features. */
+  /** Checks features. */
   void requireFinite(float[] features, ResNet network) throws IOException {
     requireFinite(Tensor.of(features, features.length), network);
   }
@@ -258,7 +259,7 @@ final class ModelOptions {
   /**
    * Checks that no weight is NaN or infinite.
    *
-   * @throws IOException naming the first that is
+   * @throws IOException if one is; the message names it
    */
   void requireFiniteWeights(ResNet network) throws IOException {
     var found = network.state().firstNotFinite();
@@ -270,12 +271,12 @@ final class ModelOptions {
     }
   }
 
-  /** Whether it is a name of labels that come with resnet4j, and no file. */
+  /** Whether this is the name of labels included in resnet4j, and not a file. */
   private static boolean isBuiltIn(Path file) {
     return PublishedWeights.LABELS.contains(file.toString()) && !Files.exists(file);
   }
 
-  /** A network by name with initial weights, as Python's after {@code torch.manual_seed(seed)}. */
+  /** Initializes the network of --model as PyTorch does after {@code torch.manual_seed(seed)}. */
   ResNet initialize(long seed) {
     if (model == null) {
       throw new UsageException("--seed needs a network: name it with --model");

@@ -72,7 +72,7 @@ final class ModelsCommand implements Callable<Integer> {
     }
   }
 
-  private boolean isWanted(String name, ResNetSpec spec) {
+  private boolean isListed(String name, ResNetSpec spec) {
     var file = Path.of(name);
     return (family == null || family.has(name, spec))
         && (patterns.isEmpty()
@@ -86,7 +86,7 @@ final class ModelsCommand implements Callable<Integer> {
     var rows = new ArrayList<List<Object>>();
     Architecture.catalogue()
         .forEach((name, spec) -> {
-          if (isWanted(name, spec)) {
+          if (isListed(name, spec)) {
             rows.add(
                 List.of(
                     name,

@@ -91,8 +91,8 @@ final class QuantizeCommand implements Callable<Integer> {
     if (images.isEmpty()) {
       throw new IOException("no images in " + String.join(", ", paths));
     }
-    Model classifier = options.classifier(preprocessingFile, null);
-    ResNet network = classifier.network();
+    Model model = options.loadClassifier(preprocessingFile, null);
+    ResNet network = model.network();
     var read = new ArrayList<Tensor>();
     Quantization found;
     var floats = CompileOptions.defaults().withThreads(options.threads);
@@ -101,7 +101,7 @@ final class QuantizeCommand implements Callable<Integer> {
       int done = 0;
       for (Path image : images) {
         try {
-          Tensor x = prepared(image, classifier.preprocessing());
+          Tensor x = prepared(image, model.preprocessing());
           calibration.observe(x);
           read.add(x);
         } catch (IOException e) {
@@ -115,7 +115,7 @@ final class QuantizeCommand implements Callable<Integer> {
       found = calibration.quantization(method);
     }
     ResNet quantized = network.withQuantization(floatInput ? found.withFloatInput() : found);
-    classifier.withNetwork(quantized).saveQuantized(out);
+    model.withNetwork(quantized).saveQuantized(out);
     System.err.printf("%s: %,d bytes%n", out, Files.size(out));
     compare(quantized, floats, read);
     return Main.OK;

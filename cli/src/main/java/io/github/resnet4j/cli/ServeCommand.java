@@ -303,8 +303,8 @@ final class ServeCommand implements Callable<Integer> {
     }
     var given = new LinkedHashMap<String, Model>();
     if (models == null || options.model != null || options.weights != null) {
-      Model model = options.embedder(preprocessing.file); // a head is not needed
-      given.put(name(), ModelOptions.labelled(model, labels));
+      Model model = options.loadModel(preprocessing.file); // a head is not needed
+      given.put(name(), ModelOptions.withLabels(model, labels));
     }
     var stop = new CountDownLatch(1);
     var stopped = new CountDownLatch(1);
@@ -396,11 +396,11 @@ final class ServeCommand implements Callable<Integer> {
           Weights.find(
               Optional.empty(), checkpoint.toString(), System.getenv(), progress.download());
     }
-    Model classifier =
-        ModelOptions.classifier(
-            found, ModelOptions.open(found), Files.exists(preprocessing) ? preprocessing : null);
-    return Files.exists(labels)
-        ? classifier.withLabels(ModelOptions.labels(labels, classifier))
-        : classifier;
+    Model model =
+        ModelOptions.modelOf(
+            found,
+            ModelOptions.openNetwork(found),
+            Files.exists(preprocessing) ? preprocessing : null);
+    return Files.exists(labels) ? model.withLabels(ModelOptions.labels(labels, model)) : model;
   }
 }

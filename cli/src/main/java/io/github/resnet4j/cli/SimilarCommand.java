@@ -54,7 +54,7 @@ final class SimilarCommand implements Callable<Integer> {
   private static final Logger LUCENE = Logger.getLogger("org.apache.lucene");
 
   @Mixin private ModelOptions options = new ModelOptions();
-  @Mixin private FeatureLayer layer = new FeatureLayer();
+  @Mixin private FeatureOptions layer = new FeatureOptions();
   @Mixin private DecodingOptions decoding = new DecodingOptions();
   @Mixin private FormatOption format = new FormatOption();
 
@@ -93,7 +93,7 @@ final class SimilarCommand implements Callable<Integer> {
       throw new IOException(folder + ": does not exist, or is not a folder");
     }
     LUCENE.setLevel(Level.SEVERE);
-    Model model = options.embedder(preprocessing.file);
+    Model model = options.loadModel(preprocessing.file);
     int[] shape = layer.shape(model);
     List<Path> images = ImageFiles.find(List.of(folder.toString()));
     if (images.isEmpty()) {
@@ -102,19 +102,19 @@ final class SimilarCommand implements Callable<Integer> {
     String fingerprint = fingerprint(model);
     int unreadable;
     List<Neighbour> found;
-    Path at = index == null ? cached(fingerprint) : index;
-    try (var known = new ImageIndex(at, fingerprint);
-        var classifier = options.open(model, images.size(), decoding.decoder())) {
-      float[] sought;
+    Path indexFolder = index == null ? cacheFolder(fingerprint) : index;
+    try (var imageIndex = new ImageIndex(indexFolder, fingerprint);
+        var classifier = options.openClassifier(model, images.size(), decoding.decoder())) {
+      float[] queryFeatures;
       try (var features = layer.features(classifier, List.of(query), shape)) {
-        sought = features.findFirst().orElseThrow().orElseThrow();
+        queryFeatures = features.findFirst().orElseThrow().orElseThrow();
       }
-      options.requireFinite(sought, model.network());
-      if (known.wasDamaged()) {
-        System.err.printf("resnet4j: %s: the index is damaged; rebuilding it%n", at);
+      options.requireFinite(queryFeatures, model.network());
+      if (imageIndex.wasDamaged()) {
+        System.err.printf("resnet4j: %s: the index is damaged; rebuilding it%n", indexFolder);
       }
-      unreadable = update(known, images, classifier, shape);
-      found = known.nearest(sought, top);
+      unreadable = update(imageIndex, images, classifier, shape);
+      found = imageIndex.nearest(queryFeatures, top);
     }
     var rows = new ArrayList<List<Object>>();
     for (Neighbour neighbour : found) {
@@ -133,20 +133,20 @@ final class SimilarCommand implements Callable<Integer> {
   }
 
   /** Updates the index to the folder; returns the number of images that could not be read. */
-  private int update(ImageIndex known, List<Path> images, Classifier classifier, int[] shape)
+  private int update(ImageIndex imageIndex, List<Path> images, Classifier classifier, int[] shape)
       throws IOException {
-    Map<String, String> versions = known.versions();
-    var gone = new HashSet<>(versions.keySet());
+    Map<String, String> versions = imageIndex.versions();
+    var removed = new HashSet<>(versions.keySet());
     var changed = new ArrayList<Path>();
     for (Path image : images) {
       String name = folder.relativize(image).toString();
-      gone.remove(name);
+      removed.remove(name);
       if (!version(image).equals(versions.get(name))) {
         changed.add(image);
       }
     }
-    for (String name : gone) {
-      known.remove(name);
+    for (String name : removed) {
+      imageIndex.remove(name);
     }
     int unreadable = 0;
     int done = 0;
@@ -157,29 +157,30 @@ final class SimilarCommand implements Callable<Integer> {
         Path image = changed.get(done);
         String error =
             result.value().isPresent()
-                ? put(known, image, result.value().get())
+                ? put(imageIndex, image, result.value().get())
                 : Reason.of(result.error().orElseThrow());
         if (error != null) {
           unreadable++;
-          known.remove(folder.relativize(image).toString());
+          imageIndex.remove(folder.relativize(image).toString());
           System.err.println("resnet4j: " + error);
         }
         if (++done % COMMIT == 0) {
-          known.commit();
+          imageIndex.commit();
         }
         progress.at(done, changed.size());
       }
     }
-    known.commit();
+    imageIndex.commit();
     System.err.printf(
         "%,d images, %,d new or changed, %,d removed%n",
-        images.size(), changed.size(), gone.size());
+        images.size(), changed.size(), removed.size());
     return unreadable;
   }
 
-  private @Nullable String put(ImageIndex known, Path image, float[] embedding) throws IOException {
+  private @Nullable String put(ImageIndex imageIndex, Path image, float[] embedding)
+      throws IOException {
     try {
-      known.put(folder.relativize(image).toString(), version(image), embedding);
+      imageIndex.put(folder.relativize(image).toString(), version(image), embedding);
       return null;
     } catch (IllegalArgumentException e) {
       return image + ": " + e.getMessage();
@@ -218,7 +219,7 @@ final class SimilarCommand implements Callable<Integer> {
         + (decoding.decoder().exifOrientation() ? "; upright" : "");
   }
 
-  private Path cached(String model) throws IOException {
+  private Path cacheFolder(String model) throws IOException {
     String home = System.getenv("XDG_CACHE_HOME");
     Path cache =
         home == null || home.isBlank()
@@ -226,14 +227,14 @@ final class SimilarCommand implements Callable<Integer> {
             : Path.of(home);
     var crc = new CRC32();
     crc.update((folder.toRealPath() + "\n" + model).getBytes(StandardCharsets.UTF_8));
-    Path at = cache.resolve("resnet4j").resolve("index-%08x".formatted(crc.getValue()));
+    Path indexFolder = cache.resolve("resnet4j").resolve("index-%08x".formatted(crc.getValue()));
     try {
-      AtomicFile.requireWritableFolder(at);
+      AtomicFile.requireWritableFolder(indexFolder);
     } catch (IOException e) {
       throw new IOException(
           "the index %s; choose another folder with --index".formatted(Reason.of(e)), e);
     }
-    return at;
+    return indexFolder;
   }
 
   private List<ContactSheet.Entry> sheet(List<Neighbour> found) throws IOException {

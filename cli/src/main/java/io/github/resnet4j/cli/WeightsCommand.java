@@ -37,12 +37,12 @@ final class WeightsCommand implements Callable<Integer> {
       names = "--download",
       paramLabel = "MODEL[:NAME]",
       description = "Download the weights of a network and print the file's path.")
-  private @Nullable String wanted;
+  private @Nullable String download;
 
   @Override
   public Integer call() throws IOException {
-    if (wanted != null) {
-      String[] parts = wanted.split(":", 2);
+    if (download != null) {
+      String[] parts = download.split(":", 2);
       PublishedWeights chosen = published(parts[0], parts.length == 2 ? parts[1] : "DEFAULT");
       try (var progress = new Progress.ForDownloads()) {
         Weights found =

@@ -18,9 +18,9 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The jars of the distribution as modules, and as they are on the class path. */
+/** The jars of the distribution on the module path and on the class path. */
 class ModulesIT {
-  /** What a user's program may look like. */
+  /** A small program of a user. */
   private static final String PROGRAM =
       """
       package example;
@@ -84,7 +84,7 @@ class ModulesIT {
   }
 
   @Test
-  void aProgramRunsOnTheModulePath() throws IOException {
+  void programRunsOnModulePath() throws IOException {
     Path sources = Files.createDirectories(folder.resolve("src/example"));
     Path program = Files.writeString(sources.resolve("Example.java"), PROGRAM);
     Path descriptor = Files.writeString(sources.resolveSibling("module-info.java"), DESCRIPTOR);
@@ -98,7 +98,7 @@ class ModulesIT {
   }
 
   @Test
-  void aProgramRunsOnTheClassPath() throws IOException {
+  void programRunsOnClassPath() throws IOException {
     Path program = Files.writeString(folder.resolve("Example.java"), PROGRAM);
     Path classes = folder.resolve("classes");
     compile("-cp", path(), "-d", classes.toString(), program.toString());

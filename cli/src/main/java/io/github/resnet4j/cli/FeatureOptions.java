@@ -15,8 +15,8 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
-/** The options that say which layer's results are taken, and how. */
-final class FeatureLayer {
+/** The options that select the layer whose output is used as features. */
+final class FeatureOptions {
   @Option(
       names = {"-l", "--layer"},
       paramLabel = "NAME",
@@ -29,9 +29,9 @@ final class FeatureLayer {
   private boolean pool;
 
   /**
-   * The features of images, in their order.
+   * Computes the features of images, in their order.
    *
-   * @param shape of one image's, see {@link #shape}
+   * @param shape the shape of the features of one image, see {@link #shape}
    */
   Stream<Result<float[]>> features(Classifier classifier, List<Path> images, int[] shape) {
     if (name == null) {
@@ -45,14 +45,14 @@ final class FeatureLayer {
   }
 
   /**
-   * The shape of one image's features: {@code [C]} or {@code [C, H, W]}.
+   * Returns the shape of the features of one image: {@code [C]} or {@code [C, H, W]}.
    *
    * @throws UsageException if there is no such layer
    */
   int[] shape(Model model) {
     ResNet network = model.network();
-    Preprocessing prepared = model.preprocessing();
-    var image = new Shape(prepared.channels(), prepared.cropHeight(), prepared.cropWidth());
+    Preprocessing input = model.preprocessing();
+    var image = new Shape(input.channels(), input.cropHeight(), input.cropWidth());
     String wanted = name == null ? network.spec().lastStage() : name;
     ShapedLayer shaped = ShapedLayer.of(network.layers(), image);
     Shape shape =
@@ -68,7 +68,7 @@ final class FeatureLayer {
         : new int[] {shape.channels(), shape.height(), shape.width()};
   }
 
-  /** What --layer is refused with. */
+  /** Returns the error for an unknown --layer. */
   static UsageException noLayer(String wanted, ResNet network) {
     List<String> names = network.layers().walk().map(Layer::name).toList();
     return new UsageException(
@@ -76,7 +76,9 @@ final class FeatureLayer {
             .formatted(wanted, Suggestion.of(wanted, names)));
   }
 
-  /** What tells features apart that cannot be compared. */
+  /**
+   * Returns a description of the layer; features with different descriptions are not comparable.
+   */
   String describe() {
     return name == null ? "embedding" : name + (pool ? ", mean" : "");
   }

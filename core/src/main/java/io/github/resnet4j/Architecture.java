@@ -15,16 +15,13 @@ import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.function.UnaryOperator;
 
-/**
- * The catalogue: every network of the family that has a name, as torchvision and the papers name
- * them.
- */
+/** The catalogue: all named networks, with the names of torchvision and the papers. */
 public final class Architecture {
   private static final SequencedMap<String, ResNetSpec> CATALOGUE = build();
 
   private Architecture() {}
 
-  /** All networks by name, in the order of the papers; the map cannot be changed. */
+  /** All networks by name, in the order of the papers, as an unmodifiable map. */
   public static SequencedMap<String, ResNetSpec> catalogue() {
     return CATALOGUE;
   }
@@ -63,7 +60,7 @@ public final class Architecture {
     for (int n : new int[] {1, 3, 5, 7, 9, 18}) {
       all.put("resnet" + (6 * n + 2), cifar(n));
     }
-    // Bag of Tricks, arXiv 1812.01187, and its relatives as timm names them.
+    // Bag of Tricks, arXiv 1812.01187, and similar networks with timm's names.
     all.put("resnet26", ResNetSpec.builder(BOTTLENECK, 2, 2, 2, 2).build());
     all.put("resnet50c", ResNetSpec.builder(BOTTLENECK, 3, 4, 6, 3).stem(Stem.deep(64)).build());
     all.put("resnet18d", tricks(BASIC, Stem.deep(64), 2, 2, 2, 2));
@@ -101,7 +98,7 @@ public final class Architecture {
     }
     // With group norm, arXiv 1803.08494.
     like(all, "resnet50_gn", "resnet50", base -> base.norm(new Norm.GroupNorm(32)));
-    // Without the aliases of strides, arXiv 1904.11486, and with means instead.
+    // Anti-aliased strides, arXiv 1904.11486, and average pooling instead.
     for (String base : List.of("18", "50", "50d", "101d")) {
       like(all, "resnetblur" + base, "resnet" + base, spec -> spec.downsampling(Downsampling.BLUR));
     }
@@ -137,7 +134,7 @@ public final class Architecture {
         .build();
   }
 
-  /** Another network of the catalogue with something changed. */
+  /** A variant of another network of the catalogue. */
   private static void like(
       Map<String, ResNetSpec> all, String name, String base, UnaryOperator<Builder> change) {
     all.put(name, change.apply(Objects.requireNonNull(all.get(base)).toBuilder()).build());
@@ -170,7 +167,7 @@ public final class Architecture {
   }
 
   /**
-   * The network of that name.
+   * The network with this name.
    *
    * @throws IllegalArgumentException suggesting similar names
    */

@@ -39,8 +39,8 @@ import java.util.stream.StreamSupport;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Classifies images, and gives their embeddings and feature maps: a {@link Model}, compiled, with
- * threads of its own.
+ * Classifies images, and computes their embeddings and feature maps: a compiled {@link Model} with
+ * its own threads.
  *
  * <pre>{@code
  * try (var classifier = Classifier.load("resnet50")) {
@@ -50,11 +50,11 @@ import org.jspecify.annotations.Nullable;
  * }
  * }</pre>
  *
- * <p>Any number of threads may use one classifier. Images are decoded in parallel; the network runs
- * one batch at a time, since one already uses all threads. {@link #close} waits for the calls that
- * are running; calls after it throw {@link IllegalStateException}.
+ * <p>Thread-safe. Images are decoded in parallel; the network runs one batch at a time, since one
+ * batch already uses all threads. {@link #close} waits for running calls; later calls throw {@link
+ * IllegalStateException}.
  *
- * <p>Where the network's result overflows, or its weights hold NaN, probabilities are NaN.
+ * <p>If the network's result overflows, or its weights contain NaN, probabilities are NaN.
  */
 public final class Classifier implements AutoCloseable {
   private final Model model;
@@ -63,7 +63,7 @@ public final class Classifier implements AutoCloseable {
   private final Session session;
   private final Team team;
 
-  /** Held for reading by each call, for writing by {@link #close}. */
+  /** Each call holds the read lock; {@link #close} takes the write lock. */
   private final ReentrantReadWriteLock use = new ReentrantReadWriteLock();
 
   /** Held while the network runs. */
@@ -80,13 +80,13 @@ public final class Classifier implements AutoCloseable {
     this.team = new Team(session.options().threads());
   }
 
-  /** A classifier of {@link Model#embedded()}, handwritten digits, with the usual options. */
+  /** A classifier of {@link Model#embedded()}, handwritten digits, with the default options. */
   public static Classifier embedded() {
     return builder().embedded();
   }
 
   /**
-   * A classifier of {@link Model#load(String)} with the usual options.
+   * A classifier of {@link Model#load(String)} with the default options.
    *
    * @param name {@code resnet50}, {@code hf:owner/name}, or a file
    */
@@ -94,27 +94,27 @@ public final class Classifier implements AutoCloseable {
     return builder().load(name);
   }
 
-  /** A classifier of {@link Model#load(Path)} with the usual options. */
+  /** A classifier of {@link Model#load(Path)} with the default options. */
   public static Classifier load(Path file) throws IOException {
     return builder().load(file);
   }
 
-  /** A classifier of {@link Model#load(Path, String)} with the usual options. */
+  /** A classifier of {@link Model#load(Path, String)} with the default options. */
   public static Classifier load(Path file, String network) throws IOException {
     return builder().load(file, network);
   }
 
-  /** A classifier of a model with the usual options. */
+  /** A classifier of a model with the default options. */
   public static Classifier of(Model model) {
     return builder().of(model);
   }
 
-  /** Options first. */
+  /** A builder, which sets the options before loading a model. */
   public static Builder builder() {
     return new Builder();
   }
 
-  /** The options of a classifier, and what it is made of last. */
+  /** The options of a classifier; the last call loads the model. */
   public static final class Builder {
     private CompileOptions compile = CompileOptions.defaults().withPrecision(Precision.WEIGHTS);
     private int batchSize = 16;
@@ -124,17 +124,17 @@ public final class Classifier implements AutoCloseable {
 
     private Builder() {}
 
-    /** The threads that compute, at least 1; by default all cores. */
+    /** The number of threads, at least 1; by default all cores. */
     public Builder threads(int value) {
       return compile(compile.withThreads(value));
     }
 
-    /** What is calculated with; by default {@link Precision#WEIGHTS}. */
+    /** The precision of the computation; by default {@link Precision#WEIGHTS}. */
     public Builder precision(Precision value) {
       return compile(compile.withPrecision(value));
     }
 
-    /** What runs underneath; by default {@link KernelChoice#AUTO}. */
+    /** The kernels; by default {@link KernelChoice#AUTO}. */
     public Builder kernels(KernelChoice value) {
       return compile(compile.withKernels(value));
     }
@@ -145,16 +145,16 @@ public final class Classifier implements AutoCloseable {
     }
 
     /**
-     * Threads, precision, kernels and algorithm at once.
+     * Sets threads, precision, kernels and algorithm together.
      *
-     * @param value whose taps are not used
+     * @param value the options; its taps are not used
      */
     public Builder compile(CompileOptions value) {
       compile = value;
       return this;
     }
 
-    /** The images that run together when there are many, at least 1; by default 16. */
+    /** The number of images that run together, at least 1; by default 16. */
     public Builder batchSize(int value) {
       if (value < 1) {
         throw new IllegalArgumentException("the batch size must be at least 1, was " + value);
@@ -163,13 +163,13 @@ public final class Classifier implements AutoCloseable {
       return this;
     }
 
-    /** What decodes images; by default {@link ImageDecoder#DEFAULT}. */
+    /** The decoder of images; by default {@link ImageDecoder#DEFAULT}. */
     public Builder decoder(ImageDecoder value) {
       decoder = value;
       return this;
     }
 
-    /** How images are prepared; by default as the model has it. */
+    /** The preprocessing of images; by default the model's. */
     public Builder preprocessing(Preprocessing value) {
       preprocessing = value;
       return this;
@@ -204,8 +204,8 @@ public final class Classifier implements AutoCloseable {
     /**
      * A classifier of a model.
      *
-     * @throws IllegalArgumentException if the options do not fit the model, or the kernels are not
-     *     available
+     * @throws IllegalArgumentException if the options do not match the model, or the kernels are
+     *     not available
      */
     public Classifier of(Model model) {
       Model chosen = preprocessing == null ? model : model.withPreprocessing(preprocessing);
@@ -220,14 +220,14 @@ public final class Classifier implements AutoCloseable {
     return model;
   }
 
-  /** How the network is compiled. */
+  /** The options with which the network is compiled. */
   public CompileOptions options() {
     return session.options().withTaps();
   }
 
   /**
-   * Another classifier on the same packed weights, with threads and memory for activations of its
-   * own: for callers that are to run at the same time. Each is closed by itself.
+   * Another classifier on the same packed weights, with its own threads and memory for activations.
+   * Use it for calls that must run concurrently. Each classifier is closed separately.
    */
   public Classifier sibling() {
     return new Classifier(model, decoder, batchSize, session.sibling());
@@ -236,7 +236,7 @@ public final class Classifier implements AutoCloseable {
   /**
    * The most likely classes of an image, best first.
    *
-   * @param top how many; at most all classes are returned
+   * @param top the number of classes; at most all classes are returned
    * @throws IOException if the image cannot be read
    * @throws IllegalArgumentException if the network has no head
    */
@@ -244,15 +244,15 @@ public final class Classifier implements AutoCloseable {
     return classify(Image.of(image), top);
   }
 
-  /** The same for an image of any origin. */
+  /** The same for an image from any source. */
   public List<Prediction> classify(Image image, int top) throws IOException {
     model.requireHead();
     return predictions(run(input(image)), top).getFirst();
   }
 
   /**
-   * The embedding of an image: the last stage's mean over all pixels, one number for each channel.
-   * Needs no head.
+   * The embedding of an image: the mean of the last stage's result over all pixels, one number per
+   * channel. The network needs no head.
    *
    * @throws IOException if the image cannot be read
    */
@@ -260,7 +260,7 @@ public final class Classifier implements AutoCloseable {
     return embed(Image.of(image));
   }
 
-  /** The same for an image of any origin. */
+  /** The same for an image from any source. */
   public float[] embed(Image image) throws IOException {
     return run(input(image)).embeddings().row(0);
   }
@@ -278,14 +278,14 @@ public final class Classifier implements AutoCloseable {
     return featureMaps(Image.of(image), layers);
   }
 
-  /** The same for an image of any origin. */
+  /** The same for an image from any source. */
   public SequencedMap<String, Tensor> featureMaps(Image image, String... layers)
       throws IOException {
     return run(input(image), layers);
   }
 
   /**
-   * Where on an image the network sees its most likely class, by the last stage.
+   * A heat map of the image's most likely class, from the last stage.
    *
    * @throws IOException if the image cannot be read
    * @throws IllegalArgumentException if the network has no head
@@ -294,15 +294,15 @@ public final class Classifier implements AutoCloseable {
     return explain(Image.of(image), method);
   }
 
-  /** The same for an image of any origin. */
+  /** The same for an image from any source. */
   public HeatMap explain(Image image, Explainer.Method method) throws IOException {
     return explain(image, method, OptionalInt.empty());
   }
 
   /**
-   * Where on an image the network sees a class, by the last stage.
+   * A heat map of a class, from the last stage.
    *
-   * @param index of the class
+   * @param index the index of the class
    * @throws IOException if the image cannot be read
    * @throws IllegalArgumentException if the network has no head, or there is no such class
    */
@@ -310,7 +310,7 @@ public final class Classifier implements AutoCloseable {
     return explain(Image.of(image), method, index);
   }
 
-  /** The same for an image of any origin. */
+  /** The same for an image from any source. */
   public HeatMap explain(Image image, Explainer.Method method, int index) throws IOException {
     return explain(image, method, OptionalInt.of(index));
   }
@@ -328,12 +328,12 @@ public final class Classifier implements AutoCloseable {
   }
 
   /**
-   * The most likely classes of many images, in their order. While a batch runs, the next is
-   * decoded. An image that cannot be read is a result with an error. Nothing is read before the
-   * stream is asked for its first result; closing it stops the decoding.
+   * The most likely classes of many images, in their order. While a batch runs, the next batch is
+   * decoded. An image that cannot be read gives a result with an error. Reading starts when the
+   * first result is requested; closing the stream stops the decoding.
    *
-   * @param images files
-   * @param top classes for each image, best first
+   * @param images the files
+   * @param top the number of classes per image, best first
    * @throws IllegalArgumentException if the network has no head
    */
   public Stream<Result<List<Prediction>>> classifyAll(Collection<Path> images, int top) {
@@ -347,8 +347,8 @@ public final class Classifier implements AutoCloseable {
   }
 
   /**
-   * The embeddings of many images by another layer: its result's mean over all pixels, see {@link
-   * #classifyAll}.
+   * The embeddings of many images from another layer: the mean of its result over all pixels, see
+   * {@link #classifyAll}.
    */
   public Stream<Result<float[]>> embedAll(Collection<Path> images, String layer) {
     return results(
@@ -399,11 +399,11 @@ public final class Classifier implements AutoCloseable {
   }
 
   /**
-   * Images that were decoded and prepared.
+   * Decoded and preprocessed images.
    *
-   * @param input as the network takes them, {@code [N, C, H, W]}
-   * @param errors why an image could not be read, in the order of the images; empty for those that
-   *     could. The input of an unreadable image is zeros
+   * @param input the network's input, {@code [N, C, H, W]}
+   * @param errors the reasons why images could not be read, in the order of the images; empty for
+   *     the others. The input of an unreadable image is zeros
    */
   public record Batch(Tensor input, List<Optional<IOException>> errors) {
     public Batch {
@@ -412,14 +412,15 @@ public final class Classifier implements AutoCloseable {
   }
 
   /**
-   * What a network makes of a batch.
+   * The results of a batch.
    *
-   * @param embeddings {@code [N, featureChannels]}, the last stage's mean over all pixels
-   * @param logits {@code [N, classes]}; empty for a network without its head
+   * @param embeddings {@code [N, featureChannels]}, the mean of the last stage's result over all
+   *     pixels
+   * @param logits {@code [N, classes]}; empty for a network without a head
    */
   public record Outputs(Tensor embeddings, Optional<Tensor> logits) {}
 
-  /** Decodes and prepares images in parallel, for {@link #run(Tensor)}. */
+  /** Decodes and preprocesses images in parallel, for {@link #run(Tensor)}. */
   public Batch prepare(List<Image> images) {
     begin();
     try {
@@ -430,7 +431,7 @@ public final class Classifier implements AutoCloseable {
   }
 
   /**
-   * Runs the network on images that were prepared already.
+   * Runs the network on preprocessed images.
    *
    * @param input {@code [N, C, H, W]}, see {@link #prepare} and {@link Preprocessing}
    */
@@ -463,7 +464,7 @@ public final class Classifier implements AutoCloseable {
     }
   }
 
-  /** The session of such layers; the last one is kept. */
+  /** A session with these layers as taps; the last one is cached. */
   private Session tapped(String... layers) {
     Session known = tapped;
     if (known == null || !known.options().taps().equals(Arrays.asList(layers))) {
@@ -561,7 +562,10 @@ public final class Classifier implements AutoCloseable {
       return images.subList(first, Math.min(images.size(), first + batchSize));
     }
 
-    /** A thread that ends with its batch: a stream that nobody closes leaves none behind. */
+    /**
+     * A thread that ends with its batch, so that a stream that is not closed leaves no thread
+     * behind.
+     */
     private FutureTask<Batch> startLoading(List<Image> some) {
       var task = new FutureTask<>(() -> load(some, () -> stopped));
       Thread.ofPlatform().daemon().name("resnet4j-decode").start(task);
@@ -602,7 +606,7 @@ public final class Classifier implements AutoCloseable {
     use.readLock().unlock();
   }
 
-  /** Waits for the calls that are running, then ends the threads. */
+  /** Waits for running calls, then ends the threads. */
   @Override
   public void close() {
     use.writeLock().lock();

@@ -17,17 +17,17 @@ import java.util.Optional;
 import java.util.stream.IntStream;
 
 /**
- * A network with what belongs to its weights: how images are prepared, and the names of the
- * classes. {@link Classifier} runs it.
+ * A network with the preprocessing of its weights and the names of its classes. {@link Classifier}
+ * runs it.
  *
- * @param labels one name for each class, in the order of the logits; none for a network without its
- *     head, which gives embeddings and cannot classify
+ * @param labels one name per class, in the order of the logits; empty for a network without a head,
+ *     which computes embeddings and cannot classify
  */
 public record Model(ResNet network, Preprocessing preprocessing, List<String> labels) {
   private static final String EMBEDDED = "digits.pth";
 
   /**
-   * @throws IllegalArgumentException if the parts do not fit together
+   * @throws IllegalArgumentException if the parts do not match
    */
   public Model {
     labels = List.copyOf(labels);
@@ -39,13 +39,14 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
     }
     if (preprocessing.channels() != spec.inChannels()) {
       throw new IllegalArgumentException(
-          "the preprocessing makes %d channels, the network takes %d"
+          "the preprocessing has %d channels, but the network needs %d"
               .formatted(preprocessing.channels(), spec.inChannels()));
     }
   }
 
   /**
-   * The model that comes with resnet4j: handwritten digits, 0 to 9. Needs no network and no file.
+   * The model that is part of resnet4j: handwritten digits, 0 to 9. It needs no network access and
+   * no file.
    */
   public static Model embedded() {
     try (InputStream resource = Model.class.getResourceAsStream(EMBEDDED)) {
@@ -61,11 +62,11 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
   }
 
   /**
-   * A new model, to train: {@linkplain ResNet#initialize random weights} and {@linkplain
-   * #usualPreprocessing the usual preprocessing} of its network.
+   * A new model for training, with {@linkplain ResNet#initialize random weights} and the
+   * {@linkplain #usualPreprocessing default preprocessing} of its network.
    *
-   * @param network of any number of classes
-   * @param labels the names of the classes, as many as the new network has
+   * @param network the specification; its number of classes is replaced
+   * @param labels the names of the classes
    * @param seed the random seed
    */
   public static Model initialize(ResNetSpec network, List<String> labels, long seed) {
@@ -80,7 +81,8 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
    * @param name a network of {@link Architecture}, such as {@code resnet50}, for its default
    *     published weights; {@code hf:owner/name}; or a file, see {@link #load(Path)}
    * @throws IllegalArgumentException if torchvision publishes no weights for the network
-   * @throws IOException if the weights cannot be had, or are for no network of the family; says why
+   * @throws IOException if the weights are not available, or are not of a ResNet; the message gives
+   *     the reason
    */
   public static Model load(String name) throws IOException {
     return loaded(Weights.find(name));
@@ -88,18 +90,18 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
 
   /**
    * A model from a checkpoint: {@code .pth}, {@code .pt}, {@code .bin} or {@code .safetensors}. A
-   * published file is recognised by its name and hash, one that {@link #save} wrote by its notes,
-   * any other by the names and shapes of its tensors. What the file does not say is assumed: {@link
-   * #usualPreprocessing}, and numbers for labels.
+   * published file is recognized by its name and hash, a file of {@link #save} by its metadata, any
+   * other by the names and shapes of its tensors. Missing information is replaced by {@link
+   * #usualPreprocessing} and by class numbers as labels.
    *
-   * @throws CheckpointException if it is damaged, or for no network of the family; says why
+   * @throws CheckpointException if it is damaged, or not of a ResNet; the message gives the reason
    */
   public static Model load(Path file) throws IOException {
     return loaded(Weights.ofFile(Optional.empty(), file, System.getenv()));
   }
 
   /**
-   * The same for a file whose network is known, where names and shapes leave a choice.
+   * The same for a file whose network is known, in case names and shapes are ambiguous.
    *
    * @param network a name of {@link Architecture}; classes and head are those of the file
    * @throws IllegalArgumentException if there is no network of that name
@@ -115,10 +117,10 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
   }
 
   /**
-   * A model from a checkpoint of {@link #save} in memory, whose weights are read where it lies when
-   * they are asked for; the array must stay as it is.
+   * A model from a checkpoint of {@link #save} in memory. Its weights are read from the array on
+   * request, so the array must not change.
    *
-   * @param name what errors call it
+   * @param name the name in error messages
    * @throws CheckpointException if it is damaged, or was not written by {@link #save}
    */
   @SuppressWarnings("MustBeClosedChecker") // memory needs no closing
@@ -127,18 +129,18 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
   }
 
   /**
-   * Weights that were found, with the preprocessing and the labels that belong to them: {@linkplain
-   * #usualPreprocessing the usual one} and numbers where those are not known. The file stays open
-   * as long as the process lives: weights are read as they are compiled.
+   * Weights with their preprocessing and labels; if these are unknown, {@linkplain
+   * #usualPreprocessing the default preprocessing} and class numbers. The file stays open until the
+   * process ends, since weights are read when they are compiled.
    *
-   * @throws CheckpointException if they are for no network of the family; says why
+   * @throws CheckpointException if they are not of a ResNet; the message gives the reason
    */
   @SuppressWarnings("MustBeClosedChecker")
   public static Model of(Weights found) throws IOException {
     return of(found, ResNet.loadLazily(found.requireSpec(), Checkpoint.open(found.file())));
   }
 
-  /** The same for a network that was loaded from them already. */
+  /** The same for a network that is already loaded. */
   public static Model of(Weights found, ResNet network) {
     ResNetSpec spec = network.spec();
     int classes = spec.numClasses();
@@ -152,8 +154,8 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
   }
 
   /**
-   * What is assumed of weights that do not say how their images were prepared: CIFAR's for a
-   * network for small images, else ImageNet's.
+   * The default preprocessing of weights without preprocessing settings: CIFAR's for a network for
+   * small images, else ImageNet's.
    */
   public static Preprocessing usualPreprocessing(ResNetSpec spec) {
     return spec.stem() instanceof Stem.SmallImage
@@ -172,7 +174,7 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
     if (notes.spec().isEmpty() || notes.preprocessing().isEmpty()) {
       throw new CheckpointException(
           checkpoint.file(),
-          "does not say which network it is for; name the network and its preprocessing");
+          "does not name its network; specify the network and its preprocessing");
     }
     ResNetSpec spec = notes.spec().get();
     ResNet network = lazily ? ResNet.loadLazily(spec, checkpoint) : ResNet.load(spec, checkpoint);
@@ -181,11 +183,11 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
       return new Model(network, notes.preprocessing().get(), labels);
     } catch (IllegalArgumentException e) {
       throw new CheckpointException(
-          checkpoint.file(), "its notes contradict each other: " + e.getMessage(), e);
+          checkpoint.file(), "its metadata is inconsistent: " + e.getMessage(), e);
     }
   }
 
-  /** Names for classes that have none: their numbers. */
+  /** Class numbers as labels, for classes without names. */
   public static List<String> numbered(int classes) {
     return IntStream.range(0, classes).mapToObj(String::valueOf).toList();
   }
@@ -196,8 +198,8 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
   }
 
   /**
-   * The same as {@link #save}, with weights as bytes and the ranges that {@link
-   * io.github.resnet4j.engine.Calibration} found.
+   * The same as {@link #save}, with INT8 weights and the ranges measured by {@link
+   * io.github.resnet4j.engine.Calibration}.
    *
    * @throws IllegalStateException if the network was not calibrated
    */
@@ -205,13 +207,13 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
     network.saveQuantized(file, ModelNotes.toMetadata(network.spec(), preprocessing, labels));
   }
 
-  /** The same classes from another network. */
+  /** The same preprocessing and labels with another network. */
   public Model withNetwork(ResNet other) {
     return new Model(other, preprocessing, labels);
   }
 
   /**
-   * The best classes of each row of logits.
+   * The most likely classes for each row of logits.
    *
    * @param logits {@code [N, classes]}
    * @throws IllegalArgumentException if the network has no head
@@ -247,24 +249,25 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
   }
 
   /**
-   * The same, for those who need classes.
+   * Returns this model, or throws an exception if it cannot classify.
    *
    * @throws IllegalArgumentException if the network has no head
    */
   public Model requireHead() {
     if (!network.spec().includeTop()) {
       throw new IllegalArgumentException(
-          "the network has no head (fc.weight), so no classes; only its embeddings can be had");
+          "the network has no head (fc.weight), so it has no classes; it can only"
+              + " compute embeddings");
     }
     return this;
   }
 
-  /** The same network and classes behind another preprocessing. */
+  /** The same network and labels with another preprocessing. */
   public Model withPreprocessing(Preprocessing other) {
     return new Model(network, other, labels);
   }
 
-  /** The same network under other names for its classes. */
+  /** The same network and preprocessing with other labels. */
   public Model withLabels(List<String> other) {
     return new Model(network, preprocessing, other);
   }

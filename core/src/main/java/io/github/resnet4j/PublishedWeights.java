@@ -17,18 +17,18 @@ import java.util.Objects;
 import java.util.Optional;
 
 /**
- * A weight file that torchvision publishes, trained on ImageNet-1K. The catalogue is data ({@code
- * weights.json}), written from torchvision's own metadata.
+ * A weight file published by torchvision, trained on ImageNet-1K. The catalogue is data ({@code
+ * weights.json}), created from torchvision's own metadata.
  *
  * @param model the network's name in {@link Architecture}
- * @param name torchvision's name for the file, such as {@code IMAGENET1K_V1}
- * @param isDefault true for the one that {@code DEFAULT} means
+ * @param name torchvision's name of the weights, such as {@code IMAGENET1K_V1}
+ * @param isDefault whether these are the weights named {@code DEFAULT}
  * @param sha256Prefix the first eight hexadecimal digits of the file's SHA-256
- * @param megabytes the file's size
- * @param parameters trained parameters
- * @param top1 published accuracy on one crop, in percent
- * @param top5 the same among the five best
- * @param preprocessing how the images were prepared for these accuracies
+ * @param megabytes the size of the file in units of 2^20 bytes
+ * @param parameters the number of trained parameters
+ * @param top1 the published top-1 accuracy with one crop, in percent
+ * @param top5 the published top-5 accuracy with one crop, in percent
+ * @param preprocessing the preprocessing used for these accuracies
  */
 public record PublishedWeights(
     String model,
@@ -43,7 +43,7 @@ public record PublishedWeights(
     double top5,
     Preprocessing preprocessing) {
 
-  /** The names that {@link #labels} knows. */
+  /** The names that {@link #labels} accepts. */
   public static final List<String> LABELS = List.of("imagenet", "imagenet-22k");
 
   static final String DEFAULT = "DEFAULT";
@@ -56,7 +56,7 @@ public record PublishedWeights(
     return Catalogue.ALL;
   }
 
-  /** Read when first asked for: classifying with one's own weights needs none of it. */
+  /** Read on first use: classifying with other weights does not need it. */
   private static final class Catalogue {
     static final List<PublishedWeights> ALL = read();
 
@@ -109,7 +109,7 @@ public record PublishedWeights(
    *
    * @param name {@code imagenet}, 1,000 classes, or {@code imagenet-22k}, the 21,841 of the release
    *     of 2011 in the order of their WordNet numbers
-   * @throws IllegalArgumentException if it is neither
+   * @throws IllegalArgumentException if the name is unknown
    */
   public static List<String> labels(String name) {
     if (!LABELS.contains(name)) {
@@ -124,13 +124,14 @@ public record PublishedWeights(
   }
 
   /**
-   * The weights of that name for a network.
+   * The weights of a network with this name.
    *
    * @param name {@code DEFAULT}, or a name of the catalogue
-   * @throws IllegalArgumentException if there is no such network, or listing the names there are
+   * @throws IllegalArgumentException if there is no such network, or no such weights; the message
+   *     lists the names
    */
   public static PublishedWeights of(String model, String name) {
-    Architecture.named(model); // or it is not published because there is no such network
+    Architecture.named(model); // fails if there is no such network
     var forModel = catalogue().stream().filter(weights -> weights.model.equals(model)).toList();
     List<String> names = forModel.stream().map(PublishedWeights::name).toList();
     return forModel.stream()
@@ -145,20 +146,20 @@ public record PublishedWeights(
                             model, name, Suggestion.of(name, names), String.join(", ", names))));
   }
 
-  /** True for a text that names weights of the catalogue rather than a file. */
+  /** Whether a text is the name of weights in the catalogue rather than a file. */
   static boolean isName(String text) {
     return text.equals(DEFAULT)
         || catalogue().stream().anyMatch(weights -> weights.name.equals(text));
   }
 
-  /** The published weights that a file is named after, such as {@code resnet34-b627a593.pth}. */
+  /** The published weights with this file name, such as {@code resnet34-b627a593.pth}. */
   static Optional<PublishedWeights> ofFileName(String fileName) {
     return catalogue().stream().filter(weights -> weights.fileName().equals(fileName)).findFirst();
   }
 
   /**
-   * Whether a file holds these weights: by its size, then by its SHA-256, which takes half a second
-   * for 100 MB.
+   * Whether a file contains these weights: compares its size, then its SHA-256, which takes half a
+   * second for 100 MB.
    */
   boolean isIn(Path file) throws IOException {
     double found = Files.size(file) / (double) (1 << 20);
@@ -166,7 +167,7 @@ public record PublishedWeights(
         && Download.sha256(file).startsWith(sha256Prefix);
   }
 
-  /** The name that PyTorch gives the file in its cache. */
+  /** The name of the file in PyTorch's cache. */
   public String fileName() {
     String path = url.getPath();
     return path.substring(path.lastIndexOf('/') + 1);

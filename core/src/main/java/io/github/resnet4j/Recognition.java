@@ -16,18 +16,19 @@ import java.util.Optional;
 import java.util.stream.Collectors;
 
 /**
- * Which network a checkpoint is for, recognised from its names and shapes; what these do not show
- * is taken from the notes of a checkpoint of ours, if they fit.
+ * Recognizes the network of a checkpoint from the names and shapes of its tensors. What these do
+ * not show is taken from the metadata of a checkpoint of this project, if it fits.
  *
- * @param spec the network; each of its parameters is in the file, in its shape
- * @param name in the {@link Architecture} catalogue, classes and head aside
- * @param assumed what weights do not show and was taken as it usually is, a phrase each
+ * @param spec the network; the file has each of its parameters, with its shape
+ * @param name its name in the {@link Architecture} catalogue, ignoring the number of classes and
+ *     the head
+ * @param assumed assumptions about what the weights do not show, one phrase each
  */
 public record Recognition(ResNetSpec spec, Optional<String> name, List<String> assumed) {
-  /** Weights do not show how many groups a group norm has: the paper's number. */
+  /** Weights do not show the number of groups of a group norm: the paper's number is assumed. */
   private static final int USUAL_NORM_GROUPS = 32;
 
-  /** Why it is no network of the family. */
+  /** The reason why it is not a ResNet. */
   private static final class UnrecognizedNetworkException extends Exception {
     private static final long serialVersionUID = 1;
 
@@ -37,9 +38,9 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
   }
 
   /**
-   * Recognises the network of a checkpoint.
+   * Recognizes the network of a checkpoint.
    *
-   * @return empty if it is no network that this project knows
+   * @return empty if it is not a network of this project
    */
   public static Optional<Recognition> of(Checkpoint checkpoint) {
     try {
@@ -50,10 +51,10 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
   }
 
   /**
-   * The same as {@link #of}, for those who must have one.
+   * The same as {@link #of}, but throws an exception instead of returning empty.
    *
    * @throws CheckpointException naming the first tensor that does not fit, and the kind of network
-   *     that the names look like
+   *     that the names suggest
    */
   public static Recognition require(Checkpoint checkpoint) throws CheckpointException {
     try {
@@ -80,7 +81,7 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     ResNetSpec spec;
     try {
       spec = specification(shapes);
-    } catch (IllegalArgumentException e) { // shapes of no possible network
+    } catch (IllegalArgumentException e) { // shapes of an impossible network
       throw new UnrecognizedNetworkException(String.valueOf(e.getMessage()));
     }
     compare(spec, shapes);
@@ -250,7 +251,7 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     }
   }
 
-  /** One line for people: the network, and what was assumed. */
+  /** One line for people: the network, and the assumptions. */
   public String describe() {
     String text =
         name.orElse("unnamed")

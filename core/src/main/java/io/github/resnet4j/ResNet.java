@@ -59,8 +59,8 @@ public final class ResNet {
   }
 
   /**
-   * A new network with torchvision's initial weights: after {@code TorchRandom.manualSeed(s)} the
-   * ones that Python has after {@code torch.manual_seed(s)}.
+   * A new network with torchvision's initial weights: after {@code TorchRandom.manualSeed(s)} those
+   * of Python after {@code torch.manual_seed(s)}.
    */
   public static ResNet initialize(ResNetSpec spec, TorchRandom random) {
     Sequential layers = spec.layers();
@@ -68,18 +68,18 @@ public final class ResNet {
   }
 
   /**
-   * This network with the weight of each block's last batch norm at zero, so that every block
-   * begins as its shortcut (Goyal et al., arXiv 1706.02677, section 5.1): torchvision's {@code
-   * zero_init_residual}.
+   * This network with zeros as the weights of each block's last batch norm, so that every block
+   * initially returns its shortcut (Goyal et al., arXiv 1706.02677, section 5.1): torchvision's
+   * {@code zero_init_residual}.
    */
   public ResNet zeroInitResidual() {
     return new ResNet(spec, layers, Initialization.zeroLastNorms(layers, state), quantization);
   }
 
   /**
-   * A network with these weights, which are shared and not copied.
+   * A network with these weights, which are not copied.
    *
-   * @throws IllegalArgumentException if a parameter is missing or of another shape; names it
+   * @throws IllegalArgumentException naming a parameter that is missing or has another shape
    */
   public static ResNet of(ResNetSpec spec, StateDict state) {
     Sequential layers = spec.layers();
@@ -94,12 +94,13 @@ public final class ResNet {
   }
 
   /**
-   * A network with the weights of a checkpoint. Every parameter must be there in its shape, and
-   * nothing else; {@code num_batches_tracked} may be missing, and a head is passed over if the
-   * network has none. Numbers of any format become float32; a checkpoint of {@link #saveQuantized}
-   * also gives the {@link #quantization}.
+   * A network with the weights of a checkpoint, which must have every parameter with its shape and
+   * nothing else. {@code num_batches_tracked} may be missing, and a head is ignored if the network
+   * has none. Values of any type are converted to float32; a checkpoint of {@link #saveQuantized}
+   * also sets the {@link #quantization}.
    *
-   * @throws CheckpointException listing the names that are missing, unexpected or wrongly shaped
+   * @throws CheckpointException listing the names that are missing, unexpected or have a wrong
+   *     shape
    */
   public static ResNet load(ResNetSpec spec, Checkpoint checkpoint) throws IOException {
     Sequential layers = spec.layers();
@@ -113,9 +114,9 @@ public final class ResNet {
   }
 
   /**
-   * The same as {@link #load}, but the weights stay in the file and are read when they are asked
-   * for: sooner ready, and once compiled half of the memory. The checkpoint must stay open, and the
-   * file as it is, as long as the network and its sessions are in use.
+   * The same as {@link #load}, but the weights stay in the file and are read on request: loading is
+   * faster, and after compilation half of the memory is needed. The checkpoint must stay open and
+   * the file unchanged while the network and its sessions are in use.
    *
    * @throws CheckpointException as {@link #load}
    */
@@ -128,7 +129,7 @@ public final class ResNet {
         QuantizedWeights.quantization(checkpoint));
   }
 
-  /** All of the weights will be in the heap at once. */
+  /** All weights will be in the heap at the same time. */
   private static void checkMemory(Layer network, Checkpoint checkpoint) throws CheckpointException {
     try {
       Tensor.checkMemory(network.parameters().stream().mapToLong(Parameter::size).sum());
@@ -150,7 +151,7 @@ public final class ResNet {
       throws CheckpointException {
     try {
       return Fit.of(layers, checkpoint, spec.includeTop());
-    } catch (CheckpointException e) { // quantized weights, perhaps of another network
+    } catch (CheckpointException e) { // quantized weights, possibly of another network
       var other = otherNetwork(checkpoint);
       throw other.isEmpty() ? e : refusal(checkpoint, other.get());
     }
@@ -165,18 +166,19 @@ public final class ResNet {
     return new CheckpointException(checkpoint.file(), "does not fit the network: " + reason);
   }
 
-  /** Which network of the family the weights are for, and what to do. */
+  /** Which network the weights are for, and what to do. */
   private static Optional<String> otherNetwork(Checkpoint checkpoint) {
     return Recognition.of(checkpoint)
         .map(found ->
-            "the weights are those of another one, %s; load them as that, on the command line"
+            ("the weights are those of another network, %s; load them as that"
+                        + " network, on the command line")
                     .formatted(found.describe())
                 + " without --model");
   }
 
   /**
-   * The same network with a new head for other classes: its last layer with random weights, those
-   * of PyTorch's {@code nn.Linear} after {@code torch.manual_seed}. All other weights are the same.
+   * The same network with a new head for other classes: its last layer has random weights, those of
+   * PyTorch's {@code nn.Linear} after {@code torch.manual_seed}. All other weights are the same.
    *
    * @param classes the number of classes
    */
@@ -197,7 +199,7 @@ public final class ResNet {
     return Tensor.zeros(parameter.extents());
   }
 
-  /** How a checkpoint's tensors meet a network's parameters. */
+  /** How a checkpoint's tensors match a network's parameters. */
   private record Fit(
       SequencedMap<String, StoredTensor> found,
       List<String> missing,
@@ -243,7 +245,7 @@ public final class ResNet {
           && misshaped.keySet().stream().allMatch(name -> name.startsWith(HEAD));
     }
 
-    /** The tensors that were found, and something else for the parameters that were not. */
+    /** The tensors that match, and other values for the remaining parameters. */
     StateDict toState(Layer network, Function<Parameter, Tensor> otherwise) {
       var entries = new LinkedHashMap<String, Tensor>();
       for (Parameter parameter : network.parameters()) {
@@ -254,7 +256,7 @@ public final class ResNet {
       return new StateDict(entries);
     }
 
-    /** The tensors that were found, read whenever they are asked for, and else zeros. */
+    /** The tensors that match, read on request, and zeros for the remaining parameters. */
     StateDict toReaders(Layer network) {
       var readers = new LinkedHashMap<String, Supplier<Tensor>>();
       long size = 0;
@@ -291,25 +293,25 @@ public final class ResNet {
     }
   }
 
-  /** What the network is. */
+  /** The specification of the network. */
   public ResNetSpec spec() {
     return spec;
   }
 
-  /** The tree of its layers. */
+  /** The layers of the network. */
   public Sequential layers() {
     return layers;
   }
 
-  /** How large its activations get, if it was calibrated: what {@link Precision#INT8} needs. */
+  /** The ranges of its activations, if it was calibrated; {@link Precision#INT8} needs them. */
   public Optional<Quantization> quantization() {
     return quantization;
   }
 
   /**
-   * The same network, calibrated. The weights are shared.
+   * The same network with a quantization. The weights are shared.
    *
-   * @throws IllegalArgumentException if it has group norm, which cannot become part of the weights
+   * @throws IllegalArgumentException if it has group norm, which cannot be folded into the weights
    */
   public ResNet withQuantization(Quantization found) {
     if (spec.norm() instanceof Norm.GroupNorm) {
@@ -319,22 +321,22 @@ public final class ResNet {
     return new ResNet(spec, layers, state, Optional.of(found));
   }
 
-  /** The same network with other weights, which are shared and not copied. */
+  /** The same network with other weights, which are not copied. */
   public ResNet withState(StateDict other) {
     return new ResNet(spec, layers, other, quantization);
   }
 
-  /** Its weights by name. */
+  /** The weights by name. */
   public StateDict state() {
     return state;
   }
 
   /**
-   * Prepares the network for running fast and often: batch norm folded into the weights, weights in
-   * the order in which the processor reads them, memory planned. The session keeps the weights as
-   * they are now.
+   * Compiles the network for fast repeated inference: batch norm is folded into the weights,
+   * weights are packed for the processor, memory is planned. Later changes of the weights have no
+   * effect on the session.
    *
-   * @throws IllegalArgumentException if the options ask for {@link Precision#INT8} and the network
+   * @throws IllegalArgumentException if the options require {@link Precision#INT8} and the network
    *     has no {@link #quantization}
    */
   public Session compile(CompileOptions options) {
@@ -343,10 +345,10 @@ public final class ResNet {
 
   /**
    * Compiles the network for embeddings, with or without a head: the first output of {@link
-   * Session#runAll} is {@code [N, featureChannels]}, the last stage's mean over all pixels. If the
-   * network has a head, the logits follow; else it is the only output.
+   * Session#runAll} is {@code [N, featureChannels]}, the mean of the last stage's result over all
+   * pixels. If the network has a head, the logits are the second output.
    *
-   * @param options whose taps are not used
+   * @param options the options; its taps are not used
    */
   Session compileWithEmbedding(CompileOptions options) {
     if (spec.includeTop()) {
@@ -359,7 +361,7 @@ public final class ResNet {
   }
 
   /**
-   * Explains predictions by heat maps.
+   * Explains predictions with heat maps.
    *
    * @throws IllegalArgumentException if the network has no head
    */
@@ -368,12 +370,11 @@ public final class ResNet {
   }
 
   /**
-   * Runs the network as {@code model.eval()} does, layer by layer as the paper has it: the
-   * reference that {@link #compile} is checked against, and faster than compiling for an image or
-   * two.
+   * Runs the network as {@code model.eval()} does, layer by layer: the reference with which {@link
+   * #compile} is compared, and faster than compiling for one or two images.
    *
-   * @param x {@code [N, inChannels, H, W]}, prepared as the weights ask
-   * @param threads that compute, at least 1
+   * @param x {@code [N, inChannels, H, W]}, preprocessed as the weights require
+   * @param threads the number of threads, at least 1
    * @return logits {@code [N, numClasses]}, or without a head the last stage's feature map {@code
    *     [N, featureChannels, H/32, W/32]}
    * @throws IllegalArgumentException if the input has another shape
@@ -389,7 +390,7 @@ public final class ResNet {
 
   /**
    * The last stage's feature map, with or without a head: {@code [N, featureChannels, H/32, W/32]}
-   * for a network on ImageNet's terms.
+   * for networks with ImageNet's stem.
    */
   public Tensor features(Tensor x, int threads) {
     var body =
@@ -416,8 +417,8 @@ public final class ResNet {
   }
 
   /**
-   * Writes weights as bytes with their scales, batch norm folded in, and the ranges of the
-   * activations: a quarter of the size, and what {@link #load} needs for {@link Precision#INT8}.
+   * Writes INT8 weights with their scales, batch norm folded in, and the ranges of the activations:
+   * a quarter of the size. {@link #load} needs such a file for {@link Precision#INT8}.
    *
    * @throws IllegalStateException if the network has no {@link #quantization}
    */
@@ -428,10 +429,10 @@ public final class ResNet {
   }
 
   /**
-   * Writes the weights as {@code .pth} or {@code .safetensors}, as the file's name says; Python's
-   * {@code load_state_dict} takes either.
+   * Writes the weights as {@code .pth} or {@code .safetensors}, by the file's extension; Python's
+   * {@code load_state_dict} reads both.
    *
-   * @param metadata notes to keep beside them, see {@link Checkpoint#metadata()}
+   * @param metadata stored beside the weights, see {@link Checkpoint#metadata()}
    */
   public void save(Path file, Map<String, Object> metadata) throws IOException {
     var tensors = new LinkedHashMap<String, StoredTensor>();

@@ -20,31 +20,31 @@ import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 
 /**
- * A network of the residual family as data. Everything that is known about a network, its layers,
- * its parameter names, its cost, follows from this record.
+ * The specification of a residual network. Everything else about a network, such as its layers,
+ * parameter names and cost, is derived from this record.
  *
- * <p>The names of {@link Architecture} are ready-made specifications; {@link #toBuilder()} changes
- * any of them: {@code Architecture.named("resnet50").toBuilder().numClasses(10).build()}.
+ * <p>{@link Architecture} has named specifications; {@link #toBuilder()} modifies them: {@code
+ * Architecture.named("resnet50").toBuilder().numClasses(10).build()}.
  *
  * @param block the kind of residual block (arXiv 1512.03385, figure 5)
- * @param blocks how many blocks each stage has; the number of stages follows
- * @param channels the channels of the stem and of the first stage before expansion; each further
- *     stage doubles them (64 on ImageNet, 16 on CIFAR)
- * @param groups the groups of a bottleneck's 3×3 convolution, ResNeXt's cardinality (arXiv
- *     1611.05431)
+ * @param blocks the number of blocks of each stage
+ * @param channels the number of channels of the stem and of the first stage before expansion; each
+ *     further stage doubles it (64 for ImageNet, 16 for CIFAR)
+ * @param groups the number of groups of a bottleneck's 3×3 convolution, ResNeXt's cardinality
+ *     (arXiv 1611.05431)
  * @param widthPerGroup scales a bottleneck's inner width: {@code int(channels · widthPerGroup / 64)
  *     · groups}; 128 with one group is Wide ResNet (arXiv 1605.07146)
- * @param stem what comes before the first stage
- * @param stridePlacement which convolution of a bottleneck carries the stride
- * @param downsampling what makes the main branch's extents smaller where it strides
- * @param shortcut what the shortcut does where stride or channels change
- * @param attention what weighs a block's channels before they are added to its shortcut
- * @param norm what follows every convolution
- * @param dilated for each stage after the first, whether it dilates instead of striding, as
+ * @param stem the layers before the first stage
+ * @param stridePlacement which convolution of a bottleneck has the stride
+ * @param downsampling how the main branch reduces the size where it has a stride
+ * @param shortcut the shortcut where stride or number of channels change
+ * @param attention the channel attention before the addition
+ * @param norm the normalization after every convolution
+ * @param dilated for each stage after the first, whether it uses dilation instead of stride, as
  *     torchvision's {@code replace_stride_with_dilation}
- * @param inChannels channels of the input image
+ * @param inChannels the number of channels of the input image
  * @param head pooling and the linear layer; without it ({@code include_top=False} in Keras) the
- *     network ends at the last stage's feature map
+ *     result is the last stage's feature map
  */
 public record ResNetSpec(
     Block block,
@@ -69,7 +69,7 @@ public record ResNetSpec(
     /** 1×1 down, 3×3, 1×1 up. */
     BOTTLENECK(4);
 
-    /** A block's output has this many times its channels. */
+    /** The number of a block's output channels divided by {@code channels}. */
     public final int expansion;
 
     Block(int expansion) {
@@ -77,7 +77,7 @@ public record ResNetSpec(
     }
   }
 
-  /** Which convolution of a bottleneck carries the stride. */
+  /** Which convolution of a bottleneck has the stride. */
   public enum StridePlacement {
     /** The first 1×1, as in the paper ("v1"). */
     FIRST_1X1,
@@ -85,44 +85,42 @@ public record ResNetSpec(
     ON_3X3
   }
 
-  /** What makes the main branch's extents smaller, and the stem's after its convolutions. */
+  /** How the main branch reduces the size, and the stem after its convolutions. */
   public enum Downsampling {
     /** The stride of a convolution; in the stem that of max pooling. */
     STRIDE,
     /**
-     * The 3×3 without stride and, after its ReLU, a low-pass filter with stride 2, so that a shift
-     * of the image by a pixel changes little (arXiv 1904.11486, section 3.2); in the stem the same
-     * after max pooling without stride.
+     * The 3×3 convolution without stride and, after its ReLU, a low-pass filter with stride 2,
+     * which reduces the effect of shifting the image by a pixel (arXiv 1904.11486, section 3.2); in
+     * the stem the same after max pooling without stride.
      */
     BLUR,
     /**
-     * The 3×3 without stride and, after its ReLU, the mean of 2×2 pixels; that alone in the stem.
+     * The 3×3 convolution without stride and, after its ReLU, the mean of 2×2 pixels; in the stem
+     * only the mean.
      */
     AVERAGE
   }
 
-  /** What the shortcut does where stride or channels change. */
+  /** The shortcut where stride or number of channels change. */
   public enum Shortcut {
-    /** Option A: subsample and fill new channels with zeros; no parameters. */
+    /** Option A: subsampling, with zeros for the added channels; no parameters. */
     ZERO_PAD,
     /** Option B: a 1×1 convolution with a norm. */
     PROJECTION,
     /**
-     * ResNet-D: the mean of 2×2 pixels where the stride is 2, then a 1×1 convolution with a norm
-     * (Bag of Tricks, arXiv 1812.01187, figure 2c), so that no pixel is passed over.
+     * ResNet-D: the mean of 2×2 pixels if the stride is 2, then a 1×1 convolution with a norm (Bag
+     * of Tricks, arXiv 1812.01187, figure 2c), so that every pixel is used.
      */
     AVERAGE_POOL,
-    /**
-     * There is none, in any block: the paper's plain networks (section 3.3), which are for
-     * comparison.
-     */
+    /** No block has a shortcut: the paper's plain networks (section 3.3), for comparison. */
     NONE
   }
 
   /**
    * Global average pooling, whose result is an image's embedding, and a linear layer.
    *
-   * @param numClasses how many logits it computes
+   * @param numClasses the number of logits
    */
   public record Head(int numClasses) {
     private List<Layer> layers(int channels) {
@@ -130,7 +128,7 @@ public record ResNetSpec(
     }
   }
 
-  /** Where the head begins: what it averages is an image's embedding. */
+  /** The first layer of the head, whose result is an image's embedding. */
   static final GlobalAveragePool AVERAGE_POOL = new GlobalAveragePool("avgpool");
 
   private static final int MAX_STAGES = 8;
@@ -138,7 +136,7 @@ public record ResNetSpec(
   private static final int MAX_CHANNELS = 1 << 20;
 
   /**
-   * @throws IllegalArgumentException naming the field and its legal values
+   * @throws IllegalArgumentException naming the field and its valid values
    */
   public ResNetSpec {
     blocks = List.copyOf(blocks);
@@ -215,7 +213,7 @@ public record ResNetSpec(
     }
   }
 
-  /** How many channels the networks' convolutions have. */
+  /** The numbers of channels of the network's convolutions. */
   private static LongStream normalizedChannels(
       Block block, int stages, int channels, int groups, int widthPerGroup, Stem stem) {
     return LongStream.concat(
@@ -238,7 +236,10 @@ public record ResNetSpec(
     return Math.max(planes * block.expansion, innerWidth(planes, widthPerGroup, groups));
   }
 
-  /** Channels of a bottleneck's 3×3 convolution (torchvision's {@code Bottleneck.__init__}). */
+  /**
+   * The number of channels of a bottleneck's 3×3 convolution (torchvision's {@code
+   * Bottleneck.__init__}).
+   */
   private static long innerWidth(long planes, int widthPerGroup, int groups) {
     return Math.max(1, planes * widthPerGroup / 64) * groups;
   }
@@ -250,7 +251,7 @@ public record ResNetSpec(
     }
   }
 
-  /** A builder for a network on ImageNet's terms: 3 channels in, 1000 classes out, v1.5 strides. */
+  /** A builder with ImageNet's defaults: 3 input channels, 1000 classes, v1.5 strides. */
   public static Builder builder(Block block, Integer... blocks) {
     return new Builder(block, List.of(blocks));
   }
@@ -274,7 +275,7 @@ public record ResNetSpec(
     return builder;
   }
 
-  /** Whether the network has its head, and so ends with logits. */
+  /** Whether the network has a head, so that its result is logits. */
   public boolean includeTop() {
     return head.isPresent();
   }
@@ -284,7 +285,9 @@ public record ResNetSpec(
     return head.map(Head::numClasses).orElse(0);
   }
 
-  /** Channels of the last stage's feature map, the length of an embedding. */
+  /**
+   * The number of channels of the last stage's feature map, which is the length of an embedding.
+   */
   public int featureChannels() {
     return (channels << (blocks.size() - 1)) * block.expansion;
   }
@@ -294,13 +297,16 @@ public record ResNetSpec(
     return "layer" + blocks.size();
   }
 
-  /** How much smaller the feature map is than the image, along each axis. */
+  /** The factor by which the feature map is smaller than the image, along each axis. */
   public int outputStride() {
     int strided = Collections.frequency(dilated, false);
     return stem.stride() << strided;
   }
 
-  /** Trained parameters, without batch norm's statistics: what papers and PyTorch count. */
+  /**
+   * The number of trained parameters, without batch norm's statistics, as papers and PyTorch count
+   * them.
+   */
   public long parameterCount() {
     return layers().parameters().stream()
         .filter(p -> p.role() == Parameter.Role.TRAINED)
@@ -308,7 +314,7 @@ public record ResNetSpec(
         .sum();
   }
 
-  /** The network as a tree of layers, named as torchvision names them. */
+  /** The layers of the network, with torchvision's names. */
   public Sequential layers() {
     var layers = new ArrayList<>(stem.layers(inChannels, channels, downsampling, norm));
     int in = channels;
@@ -374,7 +380,7 @@ public record ResNetSpec(
     return new Residual(name, new Sequential(name, main), shortcut(name, in, out, stride));
   }
 
-  /** What stands for the 3×3's stride, where it has none. */
+  /** Adds the layer that replaces the stride of the 3×3 convolution. */
   private void downsample(List<Layer> main, String name, int stride) {
     if (stride > 1) {
       switch (downsampling) {
@@ -416,7 +422,7 @@ public record ResNetSpec(
     return new Conv2d(name, in, out, 3, stride, dilation, dilation, groups);
   }
 
-  /** Sets the fields of a {@link ResNetSpec} one by one; each has the record's meaning. */
+  /** Sets the fields of a {@link ResNetSpec}; each has the record's meaning. */
   public static final class Builder {
     private final Block block;
     private final List<Integer> blocks;
@@ -456,8 +462,8 @@ public record ResNetSpec(
     }
 
     /**
-     * Sets {@link #groups} and {@link #widthPerGroup} such that the 3×3 convolutions of the first
-     * stage have so many channels; {@link #channels} must be set before.
+     * Sets {@link #groups} and {@link #widthPerGroup} so that the 3×3 convolutions of the first
+     * stage have {@code width} channels; {@link #channels} must be set before.
      */
     public Builder innerWidth(int width, int groupCount) {
       groups = groupCount;
@@ -514,7 +520,7 @@ public record ResNetSpec(
       return this;
     }
 
-    /** Sets {@link #numClasses} and {@link #includeTop} in one. */
+    /** Sets {@link #numClasses} and {@link #includeTop} together. */
     public Builder head(Optional<Head> value) {
       numClasses = value.map(Head::numClasses).orElse(numClasses);
       includeTop = value.isPresent();
@@ -527,7 +533,7 @@ public record ResNetSpec(
     }
 
     /**
-     * @throws IllegalArgumentException naming the field and its legal values
+     * @throws IllegalArgumentException naming the field and its valid values
      */
     public ResNetSpec build() {
       return new ResNetSpec(

@@ -6,11 +6,11 @@ import java.util.Optional;
 import java.util.function.Function;
 
 /**
- * The result of one image of many: a value, or why the image could not be read.
+ * The result for one of many images: a value, or the reason why the image could not be read.
  *
- * @param name the image's path
- * @param value what the image gave; empty if it could not be read
- * @param error why it could not be read; else empty
+ * @param name the path of the image
+ * @param value the value; empty if the image could not be read
+ * @param error the reason why it could not be read; else empty
  */
 public record Result<T>(String name, Optional<T> value, Optional<IOException> error) {
   /**
@@ -18,14 +18,14 @@ public record Result<T>(String name, Optional<T> value, Optional<IOException> er
    */
   public Result {
     if (value.isPresent() == error.isPresent()) {
-      throw new IllegalArgumentException("a result is a value or an error");
+      throw new IllegalArgumentException("a result must be either a value or an error");
     }
   }
 
   /**
    * The value.
    *
-   * @throws UncheckedIOException if the image could not be read; says why
+   * @throws UncheckedIOException if the image could not be read, with the reason
    */
   public T orElseThrow() {
     error.ifPresent(e -> {

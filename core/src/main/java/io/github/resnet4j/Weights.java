@@ -22,13 +22,13 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * Weights that were found by name, and all that is known about them: from the catalogue, from the
- * file itself, or from what lies beside it.
+ * Weights found by name, and what is known about them from the catalogue, from the file, or from
+ * files beside it.
  *
- * @param file on this machine
- * @param spec the network they are for, where that is known
- * @param preprocessing what they were trained with, where that is known
- * @param labels the names of their classes, where those are known
+ * @param file the file on this machine
+ * @param spec the network, if known
+ * @param preprocessing the preprocessing of the training, if known
+ * @param labels the names of the classes, if known
  */
 public record Weights(
     Path file,
@@ -38,16 +38,16 @@ public record Weights(
 
   private static final String HUGGING_FACE = "hf:";
 
-  /** The names of 22,000 classes, in both directions, take 3 MB. */
+  /** 22,000 class names, in both directions, need 3 MB. */
   private static final long MAX_CONFIG_BYTES = 4 << 20;
 
   /**
-   * Finds weights by one name, downloading them into PyTorch's cache if need be.
+   * Finds weights by one name, and downloads them into PyTorch's cache if necessary.
    *
    * @param name a network of {@link Architecture}, such as {@code resnet50}, for its default
    *     published weights; {@code hf:owner/name}; or a file
    * @throws IllegalArgumentException if torchvision publishes no weights for the network
-   * @throws IOException if they cannot be had; says from where and what to do
+   * @throws IOException if they are not available; the message names their source and what to do
    */
   public static Weights find(String name) throws IOException {
     boolean isNetwork = Architecture.catalogue().containsKey(name);
@@ -68,16 +68,17 @@ public record Weights(
   }
 
   /**
-   * Finds weights, downloading them if need be.
+   * Finds weights, and downloads them if necessary.
    *
-   * @param model a name of {@link Architecture}; empty if the weights are to say it
+   * @param model a name of {@link Architecture}; empty to take the network from the weights
    * @param name {@code DEFAULT} or another name of {@link PublishedWeights}, a file, or {@code
    *     hf:owner/name}
-   * @param environment decides the caches, usually {@link System#getenv()}. {@code
-   *     RESNET4J_WEIGHTS_URL} replaces the folder from which published weights are downloaded, for
-   *     machines that only reach a mirror
+   * @param environment determines the caches, usually {@link System#getenv()}. {@code
+   *     RESNET4J_WEIGHTS_URL} replaces the URL of the folder from which published weights are
+   *     downloaded, for machines that can only access a mirror
    * @throws IllegalArgumentException if the name is none of these
-   * @throws IOException if they cannot be had; says from where and what to do
+   * @throws IOException if the weights are not available; the message names their source and what
+   *     to do
    */
   public static Weights find(
       Optional<String> model, String name, Map<String, String> environment, Download download)
@@ -107,10 +108,10 @@ public record Weights(
   }
 
   /**
-   * Weights in a file: recognised by the name and the hash of a published file, by its notes, then
-   * by its structure.
+   * Weights in a file: recognized by the name and the hash of a published file, by its metadata,
+   * then by its structure.
    *
-   * @param model a name of {@link Architecture}; empty if the weights are to say it
+   * @param model a name of {@link Architecture}; empty to take the network from the weights
    */
   static Weights ofFile(Optional<String> model, Path file, Map<String, String> environment)
       throws IOException {
@@ -124,9 +125,9 @@ public record Weights(
       System.getLogger("io.github.resnet4j")
           .log(
               System.Logger.Level.WARNING,
-              "%s: is named after published weights, but its SHA-256 is another: their labels and"
+              ("%s: has the name of published weights, but another SHA-256: their" + " labels and")
                       .formatted(file)
-                  + " preprocessing are not taken");
+                  + " preprocessing are not used");
     }
     try (var checkpoint = Checkpoint.open(file)) {
       var notes = ModelNotes.of(checkpoint);
@@ -138,7 +139,10 @@ public record Weights(
     }
   }
 
-  /** Whether a file lies where PyTorch and this project put downloads, whose hash they checked. */
+  /**
+   * Whether a file is in the cache of PyTorch or of this project, whose hash was checked on
+   * download.
+   */
   private static boolean isCached(Path file, Map<String, String> environment) {
     Path folder = TorchHub.folder(environment).toAbsolutePath().normalize();
     return folder.equals(file.toAbsolutePath().normalize().getParent());
@@ -162,10 +166,9 @@ public record Weights(
   }
 
   /**
-   * The network they are for.
+   * The network of the weights.
    *
-   * @throws CheckpointException if it is none of the family; names the first tensor that does not
-   *     fit
+   * @throws CheckpointException if it is not a ResNet; names the first tensor that does not fit
    */
   public ResNetSpec requireSpec() throws IOException {
     if (spec.isPresent()) {
@@ -195,7 +198,8 @@ public record Weights(
   }
 
   /**
-   * A fine-tuned file of a known network: its head, if it has one, says how many classes there are.
+   * A fine-tuned file of a known network: its head, if it has one, determines the number of
+   * classes.
    */
   private static ResNetSpec withClassesOf(ResNetSpec spec, Checkpoint checkpoint)
       throws IOException {
@@ -230,7 +234,8 @@ public record Weights(
 
   private static Map<String, Object> readJson(Path file) throws IOException {
     if (Files.size(file) > MAX_CONFIG_BYTES) {
-      throw new CheckpointException(file, "has more than 4 MB, too large for a configuration");
+      throw new CheckpointException(
+          file, "has more than 4 MB, which is too large for a configuration");
     }
     try {
       if (JSON.std.anyFrom(Files.readString(file)) instanceof Map<?, ?> map) {

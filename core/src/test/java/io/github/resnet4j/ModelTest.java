@@ -212,8 +212,11 @@ class ModelTest {
               .build();
       assertDescribes("10 missing: layer1.1.conv1.weight, ", longer, checkpoint);
       assertDescribes(
-          "the weights are those of another one, unnamed: basic blocks 1-1, ", longer, checkpoint);
-      assertDescribes("load them as that, on the command line without --model", longer, checkpoint);
+          "the weights are those of another network, unnamed: basic blocks 1-1, ",
+          longer,
+          checkpoint);
+      assertDescribes(
+          "load them as that network, on the command line without --model", longer, checkpoint);
       assertDescribes(" and 2 more", longer, checkpoint);
       var wider = tiny().channels(8).build();
       assertDescribes(

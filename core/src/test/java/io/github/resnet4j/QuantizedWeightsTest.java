@@ -162,7 +162,7 @@ class QuantizedWeightsTest {
               () -> ResNet.load(Architecture.named("resnet50"), checkpoint));
       String text = String.valueOf(other.getMessage());
       assertTrue(
-          text.contains("the weights are those of another one, unnamed: bottleneck blocks 1-1"),
+          text.contains("the weights are those of another network, unnamed: bottleneck blocks 1-1"),
           text);
     }
   }

@@ -1,8 +1,8 @@
 /**
  * Weights in files: PyTorch's {@code .pth}, {@code .safetensors} and {@code .npy}.
  *
- * <p>To read any of them, begin with {@link io.github.resnet4j.checkpoint.Checkpoint}; {@link
- * io.github.resnet4j.checkpoint.CheckpointWriter} writes them. Those who want a model use {@code
+ * <p>To read any of them, start with {@link io.github.resnet4j.checkpoint.Checkpoint}; {@link
+ * io.github.resnet4j.checkpoint.CheckpointWriter} writes them. To load a model, use {@code
  * Model.load} instead.
  */
 @NullMarked

@@ -2,21 +2,29 @@ package io.github.resnet4j.engine;
 
 import io.github.resnet4j.kernel.Kernels;
 
-/** What runs underneath a network. All give the same results up to rounding. */
+/** The kernels of a network. All have the same results up to rounding. */
 public enum KernelChoice {
-  /** The fastest that processor and JVM offer: machine code, else vectors, else plain loops. */
+  /**
+   * The fastest kernels that processor and JVM support: machine code, else vectors, else plain
+   * loops.
+   */
   AUTO,
   /**
-   * Machine code, which needs no warm-up. Needs an x86-64 processor with AVX2 and a JVM that lets
-   * native code run ({@code --enable-native-access}).
+   * Machine code, which needs no warm-up. Requires an x86-64 processor with AVX2 and a JVM that
+   * allows native code ({@code --enable-native-access}).
    */
   MACHINE,
-  /** The Vector API, which warms up for seconds ({@code --add-modules jdk.incubator.vector}). */
+  /**
+   * The Vector API, which needs several seconds of warm-up ({@code --add-modules
+   * jdk.incubator.vector}).
+   */
   VECTOR,
   /** Plain loops. */
   SCALAR;
 
-  /** Whether processor and JVM offer it. The first call may take a tenth of a second. */
+  /**
+   * Whether processor and JVM support these kernels. The first call may take a tenth of a second.
+   */
   public boolean isAvailable() {
     return switch (this) {
       case AUTO, SCALAR -> true;
@@ -28,7 +36,7 @@ public enum KernelChoice {
   /**
    * The kernels.
    *
-   * @throws IllegalArgumentException if they are not available; says why
+   * @throws IllegalArgumentException if they are not available, with the reason
    */
   Kernels kernels() {
     return switch (this) {

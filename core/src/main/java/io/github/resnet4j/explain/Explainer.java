@@ -18,8 +18,8 @@ import java.util.OptionalInt;
  *
  * @param layers a network with a head
  * @param state its weights
- * @param inChannels the channels of the images
- * @param quantization the ranges of its activations, if they are known
+ * @param inChannels the number of channels of the images
+ * @param quantization the ranges of its activations, if known
  */
 public record Explainer(
     Sequential layers, StateDict state, int inChannels, Optional<Quantization> quantization) {

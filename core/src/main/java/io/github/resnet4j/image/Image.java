@@ -7,18 +7,17 @@ import java.io.InputStream;
 import java.nio.file.Path;
 
 /**
- * Where an image comes from. It is read and decoded when it is used, and each time anew, so that
- * many images take no memory.
+ * The source of an image. It is read and decoded on each use, so that many images need no memory.
  */
 public final class Image {
-  /** Reads an image of any other origin. */
+  /** Reads an image from another source. */
   @FunctionalInterface
   public interface Source {
     /**
      * Reads and decodes the image.
      *
      * @param decoder decodes files
-     * @throws IOException if that fails; names the image
+     * @throws IOException if that fails; the message names the image
      */
     Pixels decode(ImageDecoder decoder) throws IOException;
   }
@@ -39,7 +38,7 @@ public final class Image {
   /**
    * The content of a file.
    *
-   * @param name what errors call it
+   * @param name the name in error messages
    * @param bytes not copied
    */
   public static Image of(String name, byte[] bytes) {
@@ -47,10 +46,10 @@ public final class Image {
   }
 
   /**
-   * The content of a file as a stream, which is read to its end and closed when the image is used:
-   * this image can be used once.
+   * The content of a file as a stream, which is read to its end and closed on use: this image can
+   * be used only once.
    *
-   * @param name what errors call it
+   * @param name the name in error messages
    */
   public static Image of(String name, InputStream stream) {
     return new Image(
@@ -59,27 +58,28 @@ public final class Image {
           try (stream) {
             byte[] bytes = stream.readNBytes((int) ImageDecoder.MAX_FILE_BYTES + 1);
             if (bytes.length > ImageDecoder.MAX_FILE_BYTES) {
-              throw new ImageException(name, "has more than 512 MB, too large for an image");
+              throw new ImageException(
+                  name, "has more than 512 MB, which is too large for an image");
             }
             return decoder.decode(name, bytes);
           }
         });
   }
 
-  /** An image of Java's own library. Alpha is dropped, as {@link ImageDecoder} does. */
+  /** An image of Java's own library. Alpha is dropped, as in {@link ImageDecoder}. */
   public static Image of(BufferedImage image) {
     return new Image("the image", _ -> pixels(image));
   }
 
-  /** Pixels that were decoded already. */
+  /** Decoded pixels. */
   public static Image of(Pixels pixels) {
     return new Image("the image", _ -> pixels);
   }
 
   /**
-   * An image of any other origin.
+   * An image from another source.
    *
-   * @param name what errors call it
+   * @param name the name in error messages
    */
   public static Image of(String name, Source source) {
     return new Image(name, source);
@@ -105,7 +105,9 @@ public final class Image {
     return new Pixels(width, height, 3, rgb);
   }
 
-  /** Java takes gray for linear, and getRGB would brighten it; files mean what they say. */
+  /**
+   * Java treats gray as linear, and getRGB would brighten it; the stored values are used instead.
+   */
   private static Pixels grayPixels(BufferedImage image) {
     int width = image.getWidth();
     int height = image.getHeight();
@@ -121,7 +123,7 @@ public final class Image {
     return new Pixels(width, height, 3, rgb);
   }
 
-  /** What errors call it: the file's path, for a file. */
+  /** The name in error messages: the path of a file. */
   public String name() {
     return name;
   }
@@ -129,7 +131,7 @@ public final class Image {
   /**
    * Reads and decodes the image.
    *
-   * @throws ImageException if it is no image that can be read, or truncated, or too large
+   * @throws ImageException if it is not a supported image, or truncated, or too large
    * @throws IOException if it cannot be read
    */
   public Pixels decode(ImageDecoder decoder) throws IOException {

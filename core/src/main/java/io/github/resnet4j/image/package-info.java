@@ -1,10 +1,10 @@
 /**
- * From an image file to the network's input, with the pixels of Pillow and torchvision.
+ * Converts image files to the network's input, with the same pixels as Pillow and torchvision.
  *
- * <p>{@link io.github.resnet4j.image.Image} is what a classifier takes. To do the steps alone,
- * begin with {@link io.github.resnet4j.image.ImageDecoder}, which gives {@link
- * io.github.resnet4j.image.Pixels}, and {@link io.github.resnet4j.image.Preprocessing}, which makes
- * them the input.
+ * <p>A classifier takes an {@link io.github.resnet4j.image.Image}. For the single steps, start with
+ * {@link io.github.resnet4j.image.ImageDecoder}, which returns {@link
+ * io.github.resnet4j.image.Pixels}, and {@link io.github.resnet4j.image.Preprocessing}, which
+ * converts them to the input.
  */
 @NullMarked
 package io.github.resnet4j.image;

@@ -1,7 +1,7 @@
 /**
- * Shapes, costs and statistics of networks and checkpoints, and how two of them differ.
+ * Shapes, costs and statistics of networks and checkpoints, and differences between two of them.
  *
- * <p>Begin with {@link io.github.resnet4j.inspect.Summary} for the layers of a network, or {@link
+ * <p>Start with {@link io.github.resnet4j.inspect.Summary} for the layers of a network, or {@link
  * io.github.resnet4j.inspect.Difference} to compare two checkpoints.
  */
 @NullMarked

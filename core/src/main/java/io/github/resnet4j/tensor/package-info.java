@@ -1,8 +1,8 @@
 /**
  * Arrays with a shape.
  *
- * <p>{@link io.github.resnet4j.tensor.Tensor} is what networks take and give. {@link
- * io.github.resnet4j.tensor.TorchRandom} draws the random numbers of PyTorch.
+ * <p>A {@link io.github.resnet4j.tensor.Tensor} is the input and output of networks. {@link
+ * io.github.resnet4j.tensor.TorchRandom} generates PyTorch's random numbers.
  */
 @NullMarked
 package io.github.resnet4j.tensor;

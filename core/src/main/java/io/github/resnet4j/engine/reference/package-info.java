@@ -1,4 +1,4 @@
-/** A network in plain loops, layer by layer: what the engine is compared with. */
+/** Plain loops, layer by layer: the reference with which the engine is compared. */
 @NullMarked
 package io.github.resnet4j.engine.reference;
 

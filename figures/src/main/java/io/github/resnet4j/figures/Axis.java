@@ -5,37 +5,40 @@ import java.math.MathContext;
 import java.util.Arrays;
 
 /**
- * The range of a linear axis for any numbers: the chart library computes ticks without end where a
- * range is not finite, or smaller than the precision of its numbers.
+ * The range of a linear axis, valid for any values: with a range that is not finite, or smaller
+ * than the precision of its values, the chart library would compute ticks endlessly.
  *
- * @param min the value at its beginning
- * @param max the value at its end, larger
- * @param clipped whether there are values outside, which are drawn at the edge
+ * @param min the value at the start of the axis
+ * @param max the value at the end of the axis, larger than {@code min}
+ * @param clipped whether there are values outside of the range; they are drawn at its edge
  */
 record Axis(double min, double max, boolean clipped) {
-  /** Numbers beyond it are drawn at the edge. */
-  private static final double LARGEST = 1e12;
+  /** Values with a larger magnitude are drawn at the edge. */
+  private static final double MAX_MAGNITUDE = 1e12;
 
-  private static final double SMALLEST = 1e-12;
+  private static final double MIN_MAGNITUDE = 1e-12;
 
-  /** A value so many times larger than the next smaller one is an outlier: a diverged epoch. */
+  /**
+   * The factor between two consecutive values above which the larger one is an outlier, such as a
+   * diverged epoch.
+   */
   private static final double GAP = 10;
 
-  /** Of fewer values none is typical enough to call others outliers, unless they are extreme. */
-  private static final int FEW = 4;
+  /** Below this number of values, {@link #FEW_VALUES_GAP} applies instead of {@link #GAP}. */
+  private static final int FEW_VALUES = 4;
 
-  private static final double GAP_OF_FEW = 1000;
+  private static final double FEW_VALUES_GAP = 1000;
 
-  /** The part of the range that stays free above and below the values. */
+  /** The margin above and below the values, as a fraction of the range. */
   private static final double MARGIN = 0.05;
 
-  /** An axis begins at 0 if the smallest value is not larger than this part of the largest. */
+  /** An axis starts at 0 if the smallest value is at max this fraction of the largest. */
   private static final double NEAR_ZERO = 0.5;
 
   private static final MathContext DIGITS = new MathContext(4);
 
   /**
-   * The axis for values without their outliers; those that are NaN or infinite do not count.
+   * The axis for values, without outliers. NaN and infinite values are ignored.
    *
    * @param values in any order
    */
@@ -45,48 +48,49 @@ record Axis(double min, double max, boolean clipped) {
       return new Axis(0, 1, false);
     }
     int last = lastTypical(sorted);
-    double least = Math.clamp(sorted[0], -LARGEST, LARGEST);
-    double most = Math.clamp(sorted[last], -LARGEST, LARGEST);
-    boolean clipped = last < sorted.length - 1 || sorted[0] < -LARGEST || sorted[last] > LARGEST;
-    if (least >= 0 && least <= NEAR_ZERO * most || most == 0 && least == 0) {
-      return new Axis(0, most > 0 ? most * (1 + MARGIN) : 1, clipped);
+    double min = Math.clamp(sorted[0], -MAX_MAGNITUDE, MAX_MAGNITUDE);
+    double max = Math.clamp(sorted[last], -MAX_MAGNITUDE, MAX_MAGNITUDE);
+    boolean clipped =
+        last < sorted.length - 1 || sorted[0] < -MAX_MAGNITUDE || sorted[last] > MAX_MAGNITUDE;
+    if (min >= 0 && min <= NEAR_ZERO * max || max == 0 && min == 0) {
+      return new Axis(0, max > 0 ? max * (1 + MARGIN) : 1, clipped);
     }
-    double width = Math.max(most - least, 0.01 * Math.max(Math.abs(most), Math.abs(least)));
-    return around((most + least) / 2, width, clipped);
+    double width = Math.max(max - min, 0.01 * Math.max(Math.abs(max), Math.abs(min)));
+    return centredAt((max + min) / 2, width, clipped);
   }
 
-  /** The axis from the least to the largest value, for what is counted or measured. */
+  /** The axis from the smallest to the largest value, including outliers. */
   static Axis spanning(double... values) {
     double[] sorted = finite(values);
     if (sorted.length == 0) {
       return new Axis(0, 1, false);
     }
-    double least = Math.clamp(sorted[0], -LARGEST, LARGEST);
-    double most = Math.clamp(sorted[sorted.length - 1], -LARGEST, LARGEST);
-    boolean clipped = sorted[0] < -LARGEST || sorted[sorted.length - 1] > LARGEST;
-    double size = Math.max(Math.abs(most), Math.abs(least));
-    return around(
-        (most + least) / 2, most - least > 1e-6 * size ? most - least : Math.max(2, size), clipped);
+    double min = Math.clamp(sorted[0], -MAX_MAGNITUDE, MAX_MAGNITUDE);
+    double max = Math.clamp(sorted[sorted.length - 1], -MAX_MAGNITUDE, MAX_MAGNITUDE);
+    boolean clipped = sorted[0] < -MAX_MAGNITUDE || sorted[sorted.length - 1] > MAX_MAGNITUDE;
+    double size = Math.max(Math.abs(max), Math.abs(min));
+    return centredAt(
+        (max + min) / 2, max - min > 1e-6 * size ? max - min : Math.max(2, size), clipped);
   }
 
   private static double[] finite(double[] values) {
     return Arrays.stream(values)
         .filter(Double::isFinite)
-        .map(value -> Math.abs(value) < SMALLEST ? 0 : value)
+        .map(value -> Math.abs(value) < MIN_MAGNITUDE ? 0 : value)
         .sorted()
         .toArray();
   }
 
-  private static Axis around(double middle, double width, boolean clipped) {
+  private static Axis centredAt(double middle, double width, boolean clipped) {
     double half = width * (0.5 + MARGIN);
     return new Axis(middle - half, middle + half, clipped);
   }
 
-  /** The index of the largest value that is no outlier. */
+  /** The index of the largest value that is not an outlier. */
   private static int lastTypical(double[] sorted) {
-    double gap = sorted.length < FEW ? GAP_OF_FEW : GAP;
+    double gap = sorted.length < FEW_VALUES ? FEW_VALUES_GAP : GAP;
     for (int i = sorted.length / 2; i + 1 < sorted.length; i++) {
-      // The median itself may be 0, as of errors: then the largest half says what is typical.
+      // The median may be 0, for example of errors; then the upper half determines what is typical.
       if (sorted[i] > 0 && sorted[i + 1] > gap * sorted[i]) {
         return i;
       }
@@ -94,12 +98,12 @@ record Axis(double min, double max, boolean clipped) {
     return sorted.length - 1;
   }
 
-  /** Where a value is drawn. */
+  /** Clamps a value to the range. */
   double clamp(double value) {
     return Math.clamp(value, min, max);
   }
 
-  /** A tick's number. */
+  /** Formats the label of a tick. */
   String label(double tick) {
     double value = Math.abs(tick) < (max - min) * 1e-9 ? 0 : tick;
     BigDecimal rounded = new BigDecimal(value).round(DIGITS).stripTrailingZeros();

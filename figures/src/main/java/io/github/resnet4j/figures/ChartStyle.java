@@ -15,9 +15,9 @@ import org.knowm.xchart.internal.chartpart.IChart;
 import org.knowm.xchart.style.AxesChartStyler;
 import org.knowm.xchart.style.Styler.LegendPosition;
 
-/** How all charts look, and how they get into files. */
+/** The style of all charts, and their output as files. */
 final class ChartStyle {
-  /** Okabe and Ito's colours, which people tell apart who do not see all colours. */
+  /** The colours of Okabe and Ito, which are distinguishable with colour vision deficiency. */
   private static final List<Color> COLOURS =
       List.of(
           new Color(0x0072B2),
@@ -27,7 +27,7 @@ final class ChartStyle {
           new Color(0x56B4E9),
           new Color(0xE69F00));
 
-  /** What the colours of a chart become on a dark page; others are bright enough. */
+  /** Maps the colours of a chart to those on a dark page; other colours are bright enough. */
   private static final Map<String, String> ON_DARK =
       Map.of(
           "#FFFFFF", "#0D1117",
@@ -39,7 +39,7 @@ final class ChartStyle {
           "#D55E00", "#F58A3C",
           "#009E73", "#2FBF91");
 
-  private static final String DARK = dark();
+  private static final String DARK_MODE_CSS = darkModeCss();
 
   static final Font FONT = new Font(Font.SANS_SERIF, Font.PLAIN, 13);
 
@@ -58,7 +58,7 @@ final class ChartStyle {
     styler.setAxisTitlePadding(12);
     styler.setChartTitlePadding(10);
     styler.setChartPadding(14);
-    // Axes begin where the numbers do; at 1 the library leaves out the ticks at both ends.
+    // Axes start at the first value; with 1 the library omits the ticks at both ends.
     styler.setPlotContentSize(0.9999);
     styler.setChartBackgroundColor(Color.WHITE);
     styler.setChartTitleFont(FONT.deriveFont(Font.BOLD, 15f));
@@ -68,30 +68,30 @@ final class ChartStyle {
     styler.setLegendBorderColor(Color.WHITE);
   }
 
-  /** A chart that follows a reader's light or dark page, as drawings of networks do. */
+  /** Converts a chart to SVG that adapts to light and dark pages, like the drawings of networks. */
   static String toSvg(IChart chart) throws IOException {
     var bytes = new ByteArrayOutputStream();
     VectorGraphicsEncoder.saveVectorGraphic(chart, bytes, VectorGraphicsFormat.SVG);
     String svg = bytes.toString(StandardCharsets.UTF_8);
     int content = svg.indexOf('>', svg.indexOf("<svg")) + 1;
-    return svg.substring(0, content) + "\n" + DARK + svg.substring(content);
+    return svg.substring(0, content) + "\n" + DARK_MODE_CSS + svg.substring(content);
   }
 
-  /** The library writes each mark's colour into its style; these rules are stronger. */
-  private static String dark() {
+  /** The CSS for dark pages; it overrides the inline styles that the library writes. */
+  private static String darkModeCss() {
     var css = new StringBuilder("<style>\n@media (prefers-color-scheme: dark) {\n");
     ON_DARK.forEach((light, dark) -> {
       Color color = Color.decode(light);
-      for (String part : List.of("fill", "stroke")) {
+      for (String property : List.of("fill", "stroke")) {
         css.append(
             "svg [style*=\"%1$s:rgb(%2$d,%3$d,%4$d)\"] { %1$s: %5$s !important; }\n"
-                .formatted(part, color.getRed(), color.getGreen(), color.getBlue(), dark));
+                .formatted(property, color.getRed(), color.getGreen(), color.getBlue(), dark));
       }
     });
     return css.append("}\n</style>").toString();
   }
 
-  /** Writes {@code name.png} and {@code name.svg} into a folder; each appears whole. */
+  /** Writes {@code name.png} and {@code name.svg} to a folder, each atomically. */
   static void write(IChart chart, Path folder, String name) throws IOException {
     FigureFile.write(toSvg(chart).getBytes(StandardCharsets.UTF_8), folder.resolve(name + ".svg"));
     FigureFile.writePng(BitmapEncoder.getBufferedImage(chart), folder.resolve(name + ".png"));

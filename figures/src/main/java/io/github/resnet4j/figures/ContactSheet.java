@@ -8,7 +8,7 @@ import java.awt.RenderingHints;
 import java.awt.image.BufferedImage;
 import java.util.List;
 
-/** Images beside each other, each with a line below; the first is framed. */
+/** Draws a grid of captioned images; the first one is framed. */
 public final class ContactSheet {
   private static final int SIDE = 168;
   private static final int GAP = 16;
@@ -18,8 +18,8 @@ public final class ContactSheet {
   /**
    * An image on the sheet.
    *
-   * @param title bold, below it
-   * @param caption below that
+   * @param title bold, below the image
+   * @param caption below the title
    */
   public record Entry(Pixels image, String title, String caption) {}
 
@@ -34,41 +34,41 @@ public final class ContactSheet {
             columns * (SIDE + GAP) + GAP,
             rows * (SIDE + CAPTION + GAP) + GAP,
             BufferedImage.TYPE_INT_RGB);
-    Graphics2D pen = image.createGraphics();
-    pen.setRenderingHint(
+    Graphics2D graphics = image.createGraphics();
+    graphics.setRenderingHint(
         RenderingHints.KEY_TEXT_ANTIALIASING, RenderingHints.VALUE_TEXT_ANTIALIAS_ON);
-    pen.setColor(Color.WHITE);
-    pen.fillRect(0, 0, image.getWidth(), image.getHeight());
+    graphics.setColor(Color.WHITE);
+    graphics.fillRect(0, 0, image.getWidth(), image.getHeight());
     var font = new Font(Font.SANS_SERIF, Font.PLAIN, 12);
     for (int i = 0; i < entries.size(); i++) {
       Entry entry = entries.get(i);
       int x = GAP + i % columns * (SIDE + GAP);
       int y = GAP + i / columns * (SIDE + CAPTION + GAP);
       BufferedImage small = FigureFile.thumbnail(entry.image, SIDE);
-      pen.setColor(new Color(0xF1F3F5));
-      pen.fillRect(x, y, SIDE, SIDE);
-      pen.drawImage(
+      graphics.setColor(new Color(0xF1F3F5));
+      graphics.fillRect(x, y, SIDE, SIDE);
+      graphics.drawImage(
           small, x + (SIDE - small.getWidth()) / 2, y + (SIDE - small.getHeight()) / 2, null);
       if (i == 0) {
-        pen.setColor(new Color(0xD55E00));
-        pen.drawRect(x - 3, y - 3, SIDE + 5, SIDE + 5);
-        pen.drawRect(x - 4, y - 4, SIDE + 7, SIDE + 7);
+        graphics.setColor(new Color(0xD55E00));
+        graphics.drawRect(x - 3, y - 3, SIDE + 5, SIDE + 5);
+        graphics.drawRect(x - 4, y - 4, SIDE + 7, SIDE + 7);
       }
-      pen.setColor(Color.BLACK);
-      pen.setFont(font.deriveFont(Font.BOLD));
-      pen.drawString(shortened(entry.title, pen), x, y + SIDE + 16);
-      pen.setColor(new Color(0x57606A));
-      pen.setFont(font);
-      pen.drawString(shortened(entry.caption, pen), x, y + SIDE + 31);
+      graphics.setColor(Color.BLACK);
+      graphics.setFont(font.deriveFont(Font.BOLD));
+      graphics.drawString(shortened(entry.title, graphics), x, y + SIDE + 16);
+      graphics.setColor(new Color(0x57606A));
+      graphics.setFont(font);
+      graphics.drawString(shortened(entry.caption, graphics), x, y + SIDE + 31);
     }
-    pen.dispose();
+    graphics.dispose();
     return image;
   }
 
-  /** The end of a long name says more than its beginning. */
-  private static String shortened(String text, Graphics2D pen) {
+  /** Shortens a text at its start, since the end of a long path is more informative. */
+  private static String shortened(String text, Graphics2D graphics) {
     String shown = text;
-    while (shown.length() > 2 && pen.getFontMetrics().stringWidth(shown) > SIDE) {
+    while (shown.length() > 2 && graphics.getFontMetrics().stringWidth(shown) > SIDE) {
       shown = "…" + shown.substring(2);
     }
     return shown;

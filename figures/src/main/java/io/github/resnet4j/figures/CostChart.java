@@ -17,11 +17,11 @@ import org.knowm.xchart.HorizontalBarChartBuilder;
 import org.knowm.xchart.internal.chartpart.IChart;
 import org.knowm.xchart.style.AxesChartStyler.TextAlignment;
 
-/** What networks cost and what they reach, side by side. */
+/** Charts that compare the cost and the accuracy of networks. */
 public final class CostChart {
   private static final int WIDTH = 900;
 
-  // About what the axes and the legend leave of a chart; labels are placed by it.
+  // The approximate size of the plot without axes and legend, used to place the labels.
   private static final double PLOT_WIDTH = WIDTH - 205;
   private static final double PLOT_HEIGHT = 475;
   private static final double LINE = 16;
@@ -29,11 +29,11 @@ public final class CostChart {
   /**
    * A network.
    *
-   * @param family bubbles of one family have one colour
-   * @param parameters that are trained
-   * @param multiplyAdds for one image
-   * @param top1 published accuracy in percent, if there is one
-   * @param milliseconds for one image on this machine, if it was measured
+   * @param family its family; bubbles of one family have the same colour
+   * @param parameters the number of trainable parameters
+   * @param multiplyAdds the number of multiply-adds per image
+   * @param top1 the published top-1 accuracy in percent, if known
+   * @param milliseconds the measured time per image in milliseconds, if known
    */
   public record Entry(
       String name,
@@ -50,11 +50,12 @@ public final class CostChart {
   private CostChart() {}
 
   /**
-   * Writes {@code NAME-cost}, bars of multiply-adds; {@code NAME-accuracy}, bubbles of accuracy
-   * over multiply-adds, as large as the networks, if any accuracy is known; and the same over
-   * measured time as {@code NAME-time}, if any is. Each as PNG and SVG.
+   * Writes {@code NAME-cost}, a bar chart of multiply-adds; {@code NAME-accuracy}, a bubble chart
+   * of accuracy over multiply-adds, if any accuracy is known; and {@code NAME-time}, the same over
+   * measured time, if any is known. The area of a bubble is the number of parameters. Each chart is
+   * written as PNG and SVG.
    *
-   * @return the names of what was written, without endings
+   * @return the names of the charts, without file extension
    */
   public static List<String> write(List<Entry> entries, Path folder, String name)
       throws IOException {
@@ -64,7 +65,8 @@ public final class CostChart {
     if (!known.isEmpty()) {
       charts.put(
           name + "-accuracy",
-          bubbles(known, "Accuracy and cost", "multiply-adds per image, G", Entry::giga));
+          bubbles(
+              known, "Accuracy and multiply-adds", "multiply-adds per image in G", Entry::giga));
     }
     List<Entry> measured = known.stream().filter(entry -> entry.milliseconds.isPresent()).toList();
     if (!measured.isEmpty()) {
@@ -73,7 +75,7 @@ public final class CostChart {
           bubbles(
               measured,
               "Accuracy and time",
-              "milliseconds per image, measured on this machine",
+              "time per image in ms, measured on this machine",
               entry -> entry.milliseconds.orElseThrow()));
     }
     for (var chart : charts.entrySet()) {
@@ -87,7 +89,7 @@ public final class CostChart {
         new HorizontalBarChartBuilder()
             .width(WIDTH)
             .height(110 + 30 * entries.size())
-            .title("Multiply-adds per image, G (the FLOPs of the papers)")
+            .title("Multiply-adds per image in G (FLOPs in the papers)")
             .build();
     ChartStyle.apply(chart.getStyler());
     chart.getStyler().setLegendVisible(false);
@@ -95,12 +97,12 @@ public final class CostChart {
     chart.getStyler().setLabelsFont(ChartStyle.FONT);
     chart.getStyler().setAvailableSpaceFill(0.7);
     chart.getStyler().setXAxisDecimalPattern("0.##");
-    double most = entries.stream().mapToDouble(Entry::giga).max().orElse(1);
-    chart.getStyler().setXAxisMin(0.0).setXAxisMax(most > 0 ? most * 1.05 : 1);
+    double maxCost = entries.stream().mapToDouble(Entry::giga).max().orElse(1);
+    chart.getStyler().setXAxisMin(0.0).setXAxisMax(maxCost > 0 ? maxCost * 1.05 : 1);
     chart.getStyler().setYAxisLabelAlignment(TextAlignment.Right);
     chart
         .getStyler()
-        .setXAxisMaxLabelCount(Math.max(2, entries.size())); // of the categories, which are on y
+        .setXAxisMaxLabelCount(Math.max(2, entries.size())); // the categories are on the y axis
     chart
         .addSeries(
             "multiply-adds",
@@ -118,17 +120,20 @@ public final class CostChart {
             .height(560)
             .title(title + " (area: number of parameters)")
             .xAxisTitle(cost)
-            .yAxisTitle("published top-1 accuracy, %")
+            .yAxisTitle("published top-1 accuracy in %")
             .build();
     ChartStyle.apply(chart.getStyler());
     chart.getStyler().setAnnotationTextFont(ChartStyle.FONT.deriveFont(12f));
     chart.getStyler().setAnnotationTextFontColor(new Color(0x333333));
-    double most = entries.stream().mapToDouble(x).max().orElse(1);
-    double least = entries.stream().mapToDouble(e -> e.top1.orElseThrow()).min().orElse(0);
-    double best = entries.stream().mapToDouble(e -> e.top1.orElseThrow()).max().orElse(1);
-    double room = Math.max(1, (best - least) * 0.15);
-    chart.getStyler().setXAxisMin(0.0).setXAxisMax(most * 1.15);
-    chart.getStyler().setYAxisMin(Math.floor(least - room)).setYAxisMax(Math.ceil(best + room));
+    double maxCost = entries.stream().mapToDouble(x).max().orElse(1);
+    double lowest = entries.stream().mapToDouble(e -> e.top1.orElseThrow()).min().orElse(0);
+    double highest = entries.stream().mapToDouble(e -> e.top1.orElseThrow()).max().orElse(1);
+    double margin = Math.max(1, (highest - lowest) * 0.15);
+    chart.getStyler().setXAxisMin(0.0).setXAxisMax(maxCost * 1.15);
+    chart
+        .getStyler()
+        .setYAxisMin(Math.floor(lowest - margin))
+        .setYAxisMax(Math.ceil(highest + margin));
     var families = new LinkedHashMap<String, List<Entry>>();
     entries.forEach(e -> families.computeIfAbsent(e.family, _ -> new ArrayList<>()).add(e));
     int number = 0;
@@ -145,8 +150,8 @@ public final class CostChart {
     }
     var scale =
         new Scale(
-            PLOT_WIDTH / (most * 1.15),
-            PLOT_HEIGHT / (Math.ceil(best + room) - Math.floor(least - room)));
+            PLOT_WIDTH / (maxCost * 1.15),
+            PLOT_HEIGHT / (Math.ceil(highest + margin) - Math.floor(lowest - margin)));
     for (Label label : labels(entries, x, scale)) {
       chart.addAnnotation(
           new AnnotationText(label.text, label.x / scale.x, label.y / scale.y, false));
@@ -154,27 +159,30 @@ public final class CostChart {
     return chart;
   }
 
-  /** Pixels for each unit of the axes. */
+  /** Pixels per unit of the axes. */
   private record Scale(double x, double y) {}
 
-  /** Words around a point, in pixels from the axes' origin, upwards. */
+  /** A text centred at a point, in pixels from the origin of the axes, with y upwards. */
   private record Label(String text, double x, double y) {
     private double halfWidth() {
       return text.length() * 3.5 + 2;
     }
 
-    private boolean hits(Label other) {
+    private boolean overlaps(Label other) {
       return Math.abs(x - other.x) < halfWidth() + other.halfWidth()
           && Math.abs(y - other.y) < LINE;
     }
 
-    private boolean hits(double bubbleX, double bubbleY, double radius) {
+    private boolean overlaps(double bubbleX, double bubbleY, double radius) {
       return Math.abs(x - bubbleX) < halfWidth() + radius
           && Math.abs(y - bubbleY) < LINE / 2 + radius;
     }
   }
 
-  /** Names beside their bubbles, where they cover neither another name nor another bubble. */
+  /**
+   * Places each name beside its bubble, with as few overlaps with other names and bubbles as
+   * possible.
+   */
   private static List<Label> labels(
       List<Entry> entries, ToDoubleFunction<Entry> cost, Scale scale) {
     var placed = new ArrayList<Label>();
@@ -186,7 +194,7 @@ public final class CostChart {
       double far = radius + LINE;
       Label best = new Label(entry.name, x, y - far);
       long fewest = Long.MAX_VALUE;
-      for (double[] step :
+      for (double[] offset :
           new double[][] {
             {0, -far},
             {0, far},
@@ -200,18 +208,18 @@ public final class CostChart {
             {-side, -LINE},
             {0, -far - 2 * LINE}
           }) {
-        var label = new Label(entry.name, x + step[0], y + step[1]);
-        long hits =
-            placed.stream().filter(label::hits).count()
+        var label = new Label(entry.name, x + offset[0], y + offset[1]);
+        long overlaps =
+            placed.stream().filter(label::overlaps).count()
                 + entries.stream()
                     .filter(other ->
-                        label.hits(
+                        label.overlaps(
                             cost.applyAsDouble(other) * scale.x,
                             other.top1.orElseThrow() * scale.y,
                             diameter(other) / 2))
                     .count();
-        if (hits < fewest) {
-          fewest = hits;
+        if (overlaps < fewest) {
+          fewest = overlaps;
           best = label;
         }
       }
@@ -220,7 +228,7 @@ public final class CostChart {
     return placed;
   }
 
-  /** In pixels, the area as the parameters. */
+  /** The diameter in pixels; the area is proportional to the number of parameters. */
   private static double diameter(Entry entry) {
     return 4.2 * Math.sqrt(entry.parameters / 1e6);
   }

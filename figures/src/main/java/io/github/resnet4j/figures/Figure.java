@@ -18,24 +18,23 @@ import java.util.List;
 import java.util.Locale;
 
 /**
- * A drawing of boxes, arrows and words, as SVG that follows a reader's light or dark page, or as
- * pixels; see {@link NetworkFigure}.
+ * A drawing of boxes, arrows and text, written as SVG that adapts to light and dark pages, or as PNG; see {@link NetworkFigure}.
  */
 public final class Figure {
   private static final double RADIUS = 6;
   private static final double HEAD = 7;
 
-  /** What things are, which decides their colours. */
+  /** The role of a box, which determines its colours. */
   enum Role {
-    /** A layer like others. */
+    /** Any other layer. */
     LAYER("#f1f3f5", "#868e96", "#2b3036", "#7d8590"),
-    /** A convolution that makes the image smaller. */
+    /** A layer with a stride larger than 1. */
     STRIDED("#ffe8cc", "#d9480f", "#4d2c10", "#ff922b"),
-    /** A Conv Block, or its projection. */
+    /** A Conv Block, or a layer of its shortcut. */
     PROJECTION("#d0ebff", "#1c7ed6", "#10324d", "#4dabf7"),
     /** An Identity Block. */
     IDENTITY("#ffffff", "#868e96", "#22262b", "#7d8590"),
-    /** Where branches meet. */
+    /** The sum of two branches. */
     SUM("#fff3bf", "#e67700", "#4a3a05", "#fcc419");
 
     private final String lightFill;
@@ -55,7 +54,7 @@ public final class Figure {
     }
   }
 
-  /** The page that a figure stands on. */
+  /** The page around a figure. */
   public enum Theme {
     LIGHT("#ffffff", "#1f2328", "#57606a"),
     DARK("#0d1117", "#e6edf3", "#9198a1");
@@ -82,15 +81,15 @@ public final class Figure {
   /** A point. */
   record Point(double x, double y) {}
 
-  /** Something drawn. */
-  sealed interface Mark {}
+  /** An element of a figure. */
+  sealed interface Element {}
 
   /**
-   * A box, or a circle if it is as wide as high and holds one sign.
+   * A box; drawn as a circle if its width equals its height and its text is a single character.
    *
-   * @param id what arrows begin and end at; once in a figure
-   * @param block the block of the network that it stands for, or nothing
-   * @param lines the first is bold
+   * @param id identifies the box for arrows; unique in a figure
+   * @param block the name of the block that it represents, or an empty string
+   * @param lines its text; the first line is bold
    */
   record Box(
       String id,
@@ -101,7 +100,7 @@ public final class Figure {
       double width,
       double height,
       List<String> lines)
-      implements Mark {
+      implements Element {
     private boolean isRound() {
       return width == height && lines.size() == 1 && lines.getFirst().length() == 1;
     }
@@ -110,16 +109,16 @@ public final class Figure {
   /**
    * An arrow from one box to another.
    *
-   * @param points where its line turns, first to last
-   * @param dashed for a shortcut that changes what passes
+   * @param points the corners of its line, from start to end
+   * @param dashed whether it is dashed: a shortcut with a projection, pooling or zero padding
    */
-  record Arrow(String from, String to, List<Point> points, boolean dashed) implements Mark {}
+  record Arrow(String from, String to, List<Point> points, boolean dashed) implements Element {}
 
-  /** Words; {@code size} in pixels. */
-  record Words(double x, double y, String text, double size, boolean bold, Anchor anchor)
-      implements Mark {}
+  /** A line of text; {@code size} in pixels. */
+  record Text(double x, double y, String text, double size, boolean bold, Anchor anchor)
+      implements Element {}
 
-  /** Which end of the words is where they are put. */
+  /** The part of the text that is at its position. */
   enum Anchor {
     START,
     MIDDLE,
@@ -129,20 +128,20 @@ public final class Figure {
   private final String title;
   private final double width;
   private final double height;
-  private final List<Mark> marks;
+  private final List<Element> elements;
 
   /**
-   * @param title what it shows, for those who cannot see it
-   * @param marks in the order in which they are drawn
+   * @param title a description, also used as alternative text
+   * @param elements its elements, in drawing order
    */
-  Figure(String title, double width, double height, List<Mark> marks) {
+  Figure(String title, double width, double height, List<Element> elements) {
     this.title = title;
     this.width = width;
     this.height = height;
-    this.marks = List.copyOf(marks);
+    this.elements = List.copyOf(elements);
   }
 
-  /** What it shows, for those who cannot see it. */
+  /** A description, also used as alternative text. */
   public String title() {
     return title;
   }
@@ -155,8 +154,8 @@ public final class Figure {
     return height;
   }
 
-  List<Mark> marks() {
-    return marks;
+  List<Element> elements() {
+    return elements;
   }
 
   @Override
@@ -165,15 +164,15 @@ public final class Figure {
   }
 
   /**
-   * Everything moved, to stand in a larger figure.
+   * Moves all elements, to place them in a larger figure.
    *
-   * @param prefix of the boxes' names there
+   * @param prefix prepended to the ids of the boxes
    */
-  private List<Mark> moved(double dx, double dy, String prefix) {
-    var moved = new ArrayList<Mark>();
-    for (Mark mark : marks) {
+  private List<Element> moved(double dx, double dy, String prefix) {
+    var moved = new ArrayList<Element>();
+    for (Element element : elements) {
       moved.add(
-          switch (mark) {
+          switch (element) {
             case Box box ->
                 new Box(
                     prefix + box.id,
@@ -192,22 +191,22 @@ public final class Figure {
                         .map(point -> new Point(point.x + dx, point.y + dy))
                         .toList(),
                     arrow.dashed);
-            case Words words ->
-                new Words(
-                    words.x + dx, words.y + dy, words.text, words.size, words.bold, words.anchor);
+            case Text text ->
+                new Text(
+                    text.x + dx, text.y + dy, text.text, text.size, text.bold, text.anchor);
           });
     }
     return moved;
   }
 
   /**
-   * Figures beside and below each other, as many in a row as a page holds.
+   * Arranges figures in rows, with as many in a row as fit on a page.
    *
-   * @param page its width
-   * @param prefixes of the names of each figure's boxes
+   * @param page the width of the page
+   * @param prefixes prepended to the ids of each figure's boxes
    */
-  static Figure together(String title, List<Figure> figures, List<String> prefixes, double page) {
-    var marks = new ArrayList<Mark>();
+  static Figure inRows(String title, List<Figure> figures, List<String> prefixes, double page) {
+    var elements = new ArrayList<Element>();
     double x = 0;
     double y = 0;
     double row = 0;
@@ -219,23 +218,22 @@ public final class Figure {
         y += row;
         row = 0;
       }
-      marks.addAll(figure.moved(x, y, prefixes.get(i)));
+      elements.addAll(figure.moved(x, y, prefixes.get(i)));
       x += figure.width;
       row = Math.max(row, figure.height);
       right = Math.max(right, x);
     }
-    return new Figure(title, right, y + row, marks);
+    return new Figure(title, right, y + row, elements);
   }
 
   /**
-   * Writes it as PNG for a light page, or as SVG for any, as the file's name ends; the file appears
-   * whole or not at all.
+   * Writes the figure as SVG or as PNG for a light page, depending on the file extension. The file is written atomically.
    */
   public void write(Path file) throws IOException {
     write(file, Theme.LIGHT);
   }
 
-  /** The same for a page of this theme; SVG is for both. */
+  /** Writes the figure; a PNG has the colours of the theme, an SVG adapts to the page. */
   public void write(Path file, Theme theme) throws IOException {
     if (file.toString().endsWith(".svg")) {
       FigureFile.write(toSvg().getBytes(StandardCharsets.UTF_8), file);
@@ -246,7 +244,7 @@ public final class Figure {
 
   // --- SVG --------------------------------------------------------------------------------------
 
-  /** The drawing as SVG, light or dark as the reader's page is. */
+  /** Returns the figure as SVG that adapts to light and dark pages. */
   public String toSvg() {
     var svg = new StringBuilder();
     svg.append(
@@ -261,11 +259,11 @@ public final class Figure {
     svg.append(
         format(
             "<rect class=\"page\" width=\"%s\" height=\"%s\"/>\n", number(width), number(height)));
-    for (Mark mark : marks) {
-      switch (mark) {
+    for (Element element : elements) {
+      switch (element) {
         case Box box -> box(box, svg);
         case Arrow arrow -> arrow(arrow, svg);
-        case Words words -> words(words, svg);
+        case Text text -> text(text, svg);
       }
     }
     return svg.append("</svg>\n").toString();
@@ -317,8 +315,8 @@ public final class Figure {
               number(box.height),
               number(RADIUS)));
     }
-    for (Words line : lines(box)) {
-      words(line, svg);
+    for (Text line : lines(box)) {
+      text(line, svg);
     }
     svg.append("</g>\n");
   }
@@ -340,17 +338,17 @@ public final class Figure {
     svg.append(format("<polygon points=\"%s\"/></g>\n", String.join(" ", corners)));
   }
 
-  private static void words(Words words, StringBuilder svg) {
-    String anchor = words.anchor.name().toLowerCase(Locale.ROOT);
+  private static void text(Text text, StringBuilder svg) {
+    String anchor = text.anchor.name().toLowerCase(Locale.ROOT);
     svg.append(
         format(
             "<text class=\"%s\" x=\"%s\" y=\"%s\" font-size=\"%s\" text-anchor=\"%s\">%s</text>",
-            words.bold ? "bold" : "pale",
-            number(words.x),
-            number(words.y),
-            number(words.size),
+            text.bold ? "bold" : "pale",
+            number(text.x),
+            number(text.y),
+            number(text.size),
             anchor,
-            escaped(words.text)));
+            escaped(text.text)));
   }
 
   private static String number(double value) {
@@ -362,7 +360,7 @@ public final class Figure {
     return String.format(Locale.ROOT, pattern, values);
   }
 
-  /** A text as XML and HTML hold it. */
+  /** Escapes a text for XML and HTML. */
   static String escaped(String text) {
     return text.replace("&", "&amp;")
         .replace("<", "&lt;")
@@ -372,10 +370,7 @@ public final class Figure {
 
   // --- pixels -----------------------------------------------------------------------------------
 
-  /**
-   * Draws it.
-   *
-   * @param scale pixels for each of the figure's; 2 for sharp print
+  /** Draws the figure. * @param scale output pixels per pixel of the figure, such as 2 for print
    */
   public BufferedImage toImage(Theme theme, double scale) {
     var image =
@@ -383,28 +378,28 @@ public final class Figure {
             (int) Math.ceil(width * scale),
             (int) Math.ceil(height * scale),
             BufferedImage.TYPE_INT_RGB);
-    Graphics2D pen = image.createGraphics();
-    pen.setRenderingHint(RenderingHints.KEY_ANTIALIASING, RenderingHints.VALUE_ANTIALIAS_ON);
-    pen.setRenderingHint(
+    Graphics2D graphics = image.createGraphics();
+    graphics.setRenderingHint(RenderingHints.KEY_ANTIALIASING, RenderingHints.VALUE_ANTIALIAS_ON);
+    graphics.setRenderingHint(
         RenderingHints.KEY_TEXT_ANTIALIASING, RenderingHints.VALUE_TEXT_ANTIALIAS_ON);
-    pen.setRenderingHint(RenderingHints.KEY_STROKE_CONTROL, RenderingHints.VALUE_STROKE_PURE);
-    pen.scale(scale, scale);
-    pen.setColor(Color.decode(theme.page));
-    pen.fill(new Rectangle2D.Double(0, 0, width, height));
-    for (Mark mark : marks) {
-      switch (mark) {
+    graphics.setRenderingHint(RenderingHints.KEY_STROKE_CONTROL, RenderingHints.VALUE_STROKE_PURE);
+    graphics.scale(scale, scale);
+    graphics.setColor(Color.decode(theme.page));
+    graphics.fill(new Rectangle2D.Double(0, 0, width, height));
+    for (Element element : elements) {
+      switch (element) {
         case Box box -> {
           var shape =
               box.isRound()
                   ? new Ellipse2D.Double(box.x, box.y, box.width, box.height)
                   : new RoundRectangle2D.Double(
                       box.x, box.y, box.width, box.height, 2 * RADIUS, 2 * RADIUS);
-          pen.setColor(theme.fill(box.role));
-          pen.fill(shape);
-          pen.setColor(theme.line(box.role));
-          pen.setStroke(new BasicStroke(1));
-          pen.draw(shape);
-          lines(box).forEach(line -> draw(line, theme, pen));
+          graphics.setColor(theme.fill(box.role));
+          graphics.fill(shape);
+          graphics.setColor(theme.line(box.role));
+          graphics.setStroke(new BasicStroke(1));
+          graphics.draw(shape);
+          lines(box).forEach(line -> draw(line, theme, graphics));
         }
         case Arrow arrow -> {
           var path = new Path2D.Double();
@@ -417,52 +412,52 @@ public final class Figure {
             }
           }
           float[] dashes = {5, 4};
-          pen.setColor(Color.decode(theme.pale));
-          pen.setStroke(
+          graphics.setColor(Color.decode(theme.pale));
+          graphics.setStroke(
               arrow.dashed
                   ? new BasicStroke(
                       1.5f, BasicStroke.CAP_BUTT, BasicStroke.JOIN_ROUND, 1, dashes, 0)
                   : new BasicStroke(1.5f));
-          pen.draw(path);
+          graphics.draw(path);
           var head = new Path2D.Double();
           List<Point> corners = head(arrow);
           head.moveTo(corners.getFirst().x, corners.getFirst().y);
           corners.forEach(corner -> head.lineTo(corner.x, corner.y));
           head.closePath();
-          pen.fill(head);
+          graphics.fill(head);
         }
-        case Words words -> draw(words, theme, pen);
+        case Text text -> draw(text, theme, graphics);
       }
     }
-    pen.dispose();
+    graphics.dispose();
     return image;
   }
 
-  private static void draw(Words words, Theme theme, Graphics2D pen) {
-    pen.setFont(
-        new Font(Font.SANS_SERIF, words.bold ? Font.BOLD : Font.PLAIN, 12)
-            .deriveFont((float) words.size));
-    pen.setColor(Color.decode(words.bold ? theme.ink : theme.pale));
-    double length = pen.getFontMetrics().getStringBounds(words.text, pen).getWidth();
+  private static void draw(Text text, Theme theme, Graphics2D graphics) {
+    graphics.setFont(
+        new Font(Font.SANS_SERIF, text.bold ? Font.BOLD : Font.PLAIN, 12)
+            .deriveFont((float) text.size));
+    graphics.setColor(Color.decode(text.bold ? theme.ink : theme.pale));
+    double length = graphics.getFontMetrics().getStringBounds(text.text, graphics).getWidth();
     double x =
-        switch (words.anchor) {
-          case START -> words.x;
-          case MIDDLE -> words.x - length / 2;
-          case END -> words.x - length;
+        switch (text.anchor) {
+          case START -> text.x;
+          case MIDDLE -> text.x - length / 2;
+          case END -> text.x - length;
         };
-    pen.drawString(words.text, (float) x, (float) words.y);
+    graphics.drawString(text.text, (float) x, (float) text.y);
   }
 
   // --- both -------------------------------------------------------------------------------------
 
-  /** A box's words, as large as they fit. */
-  private static List<Words> lines(Box box) {
-    var lines = new ArrayList<Words>();
+  /** The lines of text in a box, with sizes that fit. */
+  private static List<Text> lines(Box box) {
+    var lines = new ArrayList<Text>();
     double total = 0;
     var sizes = new ArrayList<Double>();
     for (int i = 0; i < box.lines.size(); i++) {
       double wanted = box.isRound() ? box.width * 0.75 : i == 0 ? 13 : 11.5;
-      // A letter is at most some six tenths as wide as high, in most fonts; a bold one two thirds.
+      // In most fonts a letter is at most 0.58 times as wide as high; a bold one 0.66 times.
       double letter = i == 0 ? 0.66 : 0.58;
       double fits = (box.width - 8) / (letter * Math.max(1, box.lines.get(i).length()));
       sizes.add(box.isRound() ? wanted : Math.min(wanted, fits));
@@ -472,7 +467,7 @@ public final class Figure {
     for (int i = 0; i < box.lines.size(); i++) {
       double size = sizes.get(i);
       lines.add(
-          new Words(
+          new Text(
               box.x + box.width / 2,
               y + size * 1.02,
               box.lines.get(i),

@@ -9,7 +9,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import javax.imageio.ImageIO;
 
-/** Images on their way into files; each file appears whole or not at all. */
+/** Writes figures to files. All files are written atomically. */
 public final class FigureFile {
   private FigureFile() {}
 
@@ -18,19 +18,19 @@ public final class FigureFile {
     write(png(image), file);
   }
 
-  /** An image as the content of a .png. */
+  /** Encodes an image as PNG. */
   public static byte[] png(BufferedImage image) throws IOException {
     var bytes = new ByteArrayOutputStream();
     ImageIO.write(image, "png", bytes);
     return bytes.toByteArray();
   }
 
-  /** Writes a file that takes its place when it is complete. */
+  /** Writes a file atomically. */
   public static void write(byte[] content, Path file) throws IOException {
     AtomicFile.write(file, out -> out.write(content));
   }
 
-  /** An image of the same sides, as large as fits into a square. */
+  /** Scales an image to fit into a square, preserving its aspect ratio. */
   static BufferedImage thumbnail(Pixels image, int side) {
     double scale = (double) side / Math.max(image.width(), image.height());
     return image(
@@ -40,7 +40,7 @@ public final class FigureFile {
             Interpolation.BICUBIC));
   }
 
-  /** Pixels of one or three channels as Java draws them. */
+  /** Converts pixels with one or three channels to a Java image. */
   public static BufferedImage image(Pixels pixels) {
     var image = new BufferedImage(pixels.width(), pixels.height(), BufferedImage.TYPE_INT_RGB);
     for (int i = 0; i < pixels.width() * pixels.height(); i++) {

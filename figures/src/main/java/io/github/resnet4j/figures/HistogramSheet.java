@@ -11,7 +11,7 @@ import java.util.stream.IntStream;
 import org.knowm.xchart.CategoryChart;
 import org.knowm.xchart.CategoryChartBuilder;
 
-/** Histograms of many tensors, each in a small chart. */
+/** Draws a sheet of small histograms, one per tensor. */
 public final class HistogramSheet {
   private static final int WIDTH = 230;
   private static final int HEIGHT = 150;
@@ -19,23 +19,23 @@ public final class HistogramSheet {
 
   private HistogramSheet() {}
 
-  /** Draws the charts in the order given, under the tensors' names. */
+  /** Draws the histograms in iteration order, with the tensors' names as titles. */
   public static BufferedImage draw(SequencedMap<String, TensorStatistics> tensors) {
     int columns = Math.clamp(tensors.size(), 1, COLUMNS);
     int rows = Math.max(1, Math.ceilDiv(tensors.size(), columns));
     var image = new BufferedImage(columns * WIDTH, rows * HEIGHT, BufferedImage.TYPE_INT_RGB);
-    Graphics2D pen = image.createGraphics();
-    pen.setColor(Color.WHITE);
-    pen.fillRect(0, 0, image.getWidth(), image.getHeight());
+    Graphics2D graphics = image.createGraphics();
+    graphics.setColor(Color.WHITE);
+    graphics.fillRect(0, 0, image.getWidth(), image.getHeight());
     int number = 0;
     for (var tensor : tensors.entrySet()) {
-      Graphics2D part = (Graphics2D) pen.create();
-      part.translate(number % columns * WIDTH, number / columns * HEIGHT);
-      chart(tensor.getKey(), tensor.getValue()).paint(part, WIDTH, HEIGHT);
-      part.dispose();
+      Graphics2D cell = (Graphics2D) graphics.create();
+      cell.translate(number % columns * WIDTH, number / columns * HEIGHT);
+      chart(tensor.getKey(), tensor.getValue()).paint(cell, WIDTH, HEIGHT);
+      cell.dispose();
       number++;
     }
-    pen.dispose();
+    graphics.dispose();
     return image;
   }
 

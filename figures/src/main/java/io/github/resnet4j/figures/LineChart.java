@@ -18,29 +18,28 @@ import org.knowm.xchart.style.XYStyler;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /**
- * Curves over a common axis. Any numbers can be drawn: those that are NaN or infinite are left out,
- * and single ones that are far larger than all others, as of a diverged epoch, at the edge.
+ * A chart of curves over a common x axis. All values are accepted: NaN and infinite ones are omitted, and outliers, such as the loss of a diverged epoch, are drawn at the edge.
  *
- * @param title stands above
- * @param x what the common axis shows
- * @param y what the curves show
- * @param lines one curve each
+ * @param title the title of the chart
+ * @param x the label of the x axis
+ * @param y the label of the y axis
+ * @param lines the curves
  * @param xScale the scale of the x axis
  */
 public record LineChart(String title, String x, String y, List<Line> lines, Scale xScale) {
-  /** How an axis shows numbers. */
+  /** The scale of an axis. */
   public enum Scale {
-    /** In equal steps. */
+    /** Equal distances are equal differences. */
     LINEAR,
-    /** In equal factors; numbers that are not positive are left out. */
+    /** Equal distances are equal factors; points that are not positive are omitted. */
     LOGARITHMIC
   }
 
-  /** How a curve is drawn. */
+  /** The style of a curve. */
   public enum Stroke {
-    /** As a line. */
+    /** A solid line. */
     SOLID,
-    /** As a dashed line, for what the next curve is compared with. */
+    /** A dashed line, for a reference curve; it has the colour of the next solid curve. */
     DASHED
   }
 
@@ -50,19 +49,19 @@ public record LineChart(String title, String x, String y, List<Line> lines, Scal
   private static final int NARROW_HEIGHT = 330;
   private static final double LOG_MARGIN = 1.15;
 
-  /** About what axis and legend leave of the width for the curves. */
-  private static final double BESIDE_THE_PLOT = 160;
+  /** The approximate width of the y axis and the legend. */
+  private static final double OUTSIDE_PLOT_WIDTH = 160;
 
-  /** About the width of a tick with its label. */
-  private static final double TICK = 74;
+  /** The approximate width of a tick with its label. */
+  private static final double TICK_WIDTH = 74;
 
   private static final float[] DASHES = {6, 4};
 
   /**
-   * A curve; points whose y is no number are left out.
+   * A curve; points whose y is NaN or infinite are omitted.
    *
-   * @param name in the legend
-   * @param x as many as y
+   * @param name its name in the legend
+   * @param x the x values, as many as y
    */
   public record Line(String name, List<Double> x, List<Double> y, Stroke stroke) {
     public Line {
@@ -79,7 +78,7 @@ public record LineChart(String title, String x, String y, List<Line> lines, Scal
     lines = List.copyOf(lines);
   }
 
-  /** With both axes linear. */
+  /** Creates a chart with linear axes. */
   public LineChart(String title, String x, String y, List<Line> lines) {
     this(title, x, y, lines, Scale.LINEAR);
   }
@@ -88,12 +87,12 @@ public record LineChart(String title, String x, String y, List<Line> lines, Scal
     return xScale == Scale.LOGARITHMIC;
   }
 
-  /** The chart in SVG, for light and dark pages. */
+  /** Returns the chart as SVG that adapts to light and dark pages. */
   public String toSvg() throws IOException {
     return ChartStyle.toSvg(chart());
   }
 
-  /** The same for a part of a page, or a phone: narrower, with the legend below. */
+  /** Returns the chart as SVG for a column or a phone: narrower, with the legend below. */
   public String toNarrowSvg() throws IOException {
     XYChart chart = chart(NARROW_WIDTH, NARROW_HEIGHT);
     chart.getStyler().setLegendPosition(LegendPosition.OutsideS);
@@ -102,7 +101,7 @@ public record LineChart(String title, String x, String y, List<Line> lines, Scal
     return ChartStyle.toSvg(chart);
   }
 
-  /** Writes {@code name.png} and {@code name.svg} into a folder; each appears whole. */
+  /** Writes {@code name.png} and {@code name.svg} to a folder, each atomically. */
   public void write(Path folder, String name) throws IOException {
     ChartStyle.write(chart(), folder, name);
   }
@@ -121,7 +120,7 @@ public record LineChart(String title, String x, String y, List<Line> lines, Scal
             .height(height)
             .title(title)
             .xAxisTitle(x)
-            .yAxisTitle(ys.clipped() ? y + ", cut at " + ys.label(ys.max()) : y)
+            .yAxisTitle(ys.clipped() ? y + ", clipped at " + ys.label(ys.max()) : y)
             .build();
     XYStyler style = chart.getStyler();
     ChartStyle.apply(style);
@@ -137,17 +136,17 @@ public record LineChart(String title, String x, String y, List<Line> lines, Scal
     } else {
       style.setXAxisTickLabelsFormattingFunction(xs::label);
       if (Arrays.stream(values(drawn, Line::x)).allMatch(value -> value == Math.rint(value))) {
-        // Numbers at whole numbers only: of two points, the library also has a tick between them.
+        // Label integers only: for two points the library adds a tick between them.
         double precision = 1e-6 * (right - left);
         style.setXAxisTickLabelsFormattingFunction(
             tick -> Math.abs(tick - Math.rint(tick)) < precision ? xs.label(tick) : blank(tick));
-        // More than half of the plot is too far: beside a legend the library then draws none.
-        double plot = width - BESIDE_THE_PLOT;
-        double spacing = Math.clamp(plot / (right - left), TICK, plot / 2);
+        // With a spacing of more than half of the plot, the library draws no ticks beside a legend.
+        double plot = width - OUTSIDE_PLOT_WIDTH;
+        double spacing = Math.clamp(plot / (right - left), TICK_WIDTH, plot / 2);
         style.setXAxisTickMarkSpacingHint((int) spacing);
       }
     }
-    // The library takes ranges from what is drawn: these two points are not seen.
+    // The library derives the ranges from the series: two invisible points set them.
     XYSeries corners =
         chart.addSeries("corners", new double[] {left, right}, new double[] {ys.min(), ys.max()});
     corners.setXYSeriesRenderStyle(XYSeriesRenderStyle.Scatter);
@@ -158,7 +157,7 @@ public record LineChart(String title, String x, String y, List<Line> lines, Scal
       if (line.x.isEmpty()) {
         continue;
       }
-      // A dashed line and the one after it are of a pair.
+      // A dashed line has the colour of the solid line after it.
       long pair = drawn.subList(0, i).stream().filter(other -> !other.isDashed()).count();
       Color colour = ChartStyle.colour((int) pair);
       XYSeries series =
@@ -179,7 +178,7 @@ public record LineChart(String title, String x, String y, List<Line> lines, Scal
     return chart;
   }
 
-  /** A label that is not seen. The library wants labels that differ, or it draws none. */
+  /** An invisible label; distinct for each tick, since the library draws no labels if some are equal. */
   private static String blank(double tick) {
     return Integer.toBinaryString(Math.floorMod((int) Math.floor(tick), 1024))
         .replace('0', ' ')
@@ -190,7 +189,7 @@ public record LineChart(String title, String x, String y, List<Line> lines, Scal
     return lines.stream().flatMap(line -> axis.apply(line).stream()).mapToDouble(v -> v).toArray();
   }
 
-  /** The line without the points that have no place. */
+  /** Omits the points that cannot be drawn. */
   private Line drawable(Line line) {
     List<Integer> kept =
         IntStream.range(0, line.x.size())

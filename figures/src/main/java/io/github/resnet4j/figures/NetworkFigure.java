@@ -6,10 +6,10 @@ import io.github.resnet4j.ResNetSpec.StridePlacement;
 import io.github.resnet4j.figures.Figure.Anchor;
 import io.github.resnet4j.figures.Figure.Arrow;
 import io.github.resnet4j.figures.Figure.Box;
-import io.github.resnet4j.figures.Figure.Mark;
+import io.github.resnet4j.figures.Figure.Element;
 import io.github.resnet4j.figures.Figure.Point;
 import io.github.resnet4j.figures.Figure.Role;
-import io.github.resnet4j.figures.Figure.Words;
+import io.github.resnet4j.figures.Figure.Text;
 import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.inspect.ShapedLayer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
@@ -32,15 +32,14 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * Networks as drawings, made from the network itself: its layers, shapes, strides and groups. The
- * blocks are figure 5 of Deep Residual Learning (arXiv 1512.03385), the network its figure 3.
+ * Drawings of networks, generated from their layers: shapes, strides and groups. Blocks are drawn as in figure 5 of Deep Residual Learning (arXiv 1512.03385), networks as in its figure 3.
  *
  * <pre>{@code
  * NetworkFigure.network("ResNet-50", Architecture.named("resnet50")).write(Path.of("resnet50.svg"));
  * }</pre>
  */
 public final class NetworkFigure {
-  /** The width of a page that figures are made for. */
+  /** The width of a page in pixels. */
   private static final double PAGE = 980;
 
   private static final double MARGIN = 20;
@@ -60,8 +59,7 @@ public final class NetworkFigure {
   private static final double LINE = CELL_HEIGHT + 46;
 
   /**
-   * Every block of a network, a row for each stage, shortcuts as arcs: dashed where they change
-   * what passes. Shapes are those for {@link Shape#usualInput usual images}.
+   * Draws all blocks of a network, one row per stage. Shortcuts are arcs; dashed ones change the shape. Shapes are those for {@link Shape#usualInput role images}.
    */
   public static Figure network(String title, ResNetSpec spec) {
     return network(title, spec, Shape.usualInput(spec));
@@ -70,7 +68,7 @@ public final class NetworkFigure {
   /**
    * The same for images of another shape.
    *
-   * @param image the shape of an input
+   * @param image the shape of the input
    */
   public static Figure network(String title, ResNetSpec spec, Shape image) {
     var shaped = ShapedLayer.of(spec.layers(), image);
@@ -121,38 +119,38 @@ public final class NetworkFigure {
                           spec.block() == ResNetSpec.Block.BASIC ? "basic" : "bottleneck")));
           child.children().forEach(drawing::block);
         }
-        default -> {} // batch norm and ReLU belong to the convolution
+        default -> {} // normalization and ReLU are drawn with the convolution
       }
     }
-    drawing.marks.add(new Words(MARGIN, 30, title, 17, true, Anchor.START));
-    drawing.marks.add(
-        new Words(
+    drawing.elements.add(new Text(MARGIN, 30, title, 17, true, Anchor.START));
+    drawing.elements.add(
+        new Text(
             MARGIN,
             50,
-            "%.2f M parameters, %.2f G multiply-adds for an image of %s"
+            "%.2f M parameters, %.2f G multiply-adds for an input of %s"
                 .formatted(shaped.parameters() / 1e6, shaped.multiplyAdds() / 1e9, image),
             12,
             false,
             Anchor.START));
     double at = PAGE - 470;
-    at = legend(drawing.marks, at, 32, Role.STRIDED, "stride", false);
-    at = legend(drawing.marks, at, 32, Role.PROJECTION, "Conv Block", true);
-    legend(drawing.marks, at, 32, Role.IDENTITY, "Identity Block", false);
-    return new Figure(title, PAGE, drawing.y + CELL_HEIGHT + MARGIN, drawing.marks);
+    at = legend(drawing.elements, at, 32, Role.STRIDED, "stride", false);
+    at = legend(drawing.elements, at, 32, Role.PROJECTION, "Conv Block", true);
+    legend(drawing.elements, at, 32, Role.IDENTITY, "Identity Block", false);
+    return new Figure(title, PAGE, drawing.y + CELL_HEIGHT + MARGIN, drawing.elements);
   }
 
   private static double legend(
-      List<Mark> marks, double x, double y, Role role, String text, boolean dashed) {
-    marks.add(new Box("legend " + text, "", role, x, y, 26, 16, List.of()));
-    marks.add(
-        new Words(
+      List<Element> elements, double x, double y, Role role, String text, boolean dashed) {
+    elements.add(new Box("legend " + text, "", role, x, y, 26, 16, List.of()));
+    elements.add(
+        new Text(
             x + 34, y + 13, text + (dashed ? " (dashed shortcut)" : ""), 12, false, Anchor.START));
     return x + 34 + 6.6 * (text.length() + (dashed ? 18 : 0)) + 18;
   }
 
-  /** Boxes in rows, each tied to the one before. */
+  /** Boxes in rows, each connected to the previous one. */
   private static final class Rows {
-    final List<Mark> marks = new ArrayList<>();
+    final List<Element> elements = new ArrayList<>();
     double x = LABELS;
     double y = 76 - LINE;
     private Optional<Box> last = Optional.empty();
@@ -160,10 +158,10 @@ public final class NetworkFigure {
     void begin(String name, String shape, List<String> more) {
       x = LABELS;
       y += LINE;
-      marks.add(new Words(MARGIN, y + 13, name, 14, true, Anchor.START));
-      marks.add(new Words(MARGIN, y + 29, shape, 12, false, Anchor.START));
+      elements.add(new Text(MARGIN, y + 13, name, 14, true, Anchor.START));
+      elements.add(new Text(MARGIN, y + 29, shape, 12, false, Anchor.START));
       for (int i = 0; i < more.size(); i++) {
-        marks.add(new Words(MARGIN, y + 44 + 15 * i, more.get(i), 12, false, Anchor.START));
+        elements.add(new Text(MARGIN, y + 44 + 15 * i, more.get(i), 12, false, Anchor.START));
       }
     }
 
@@ -201,7 +199,7 @@ public final class NetworkFigure {
         double right = before.x() + before.width();
         double level = before.y() + CELL_HEIGHT / 2;
         points.add(new Point(right, level));
-        if (before.y() != y) { // around to the next row
+        if (before.y() != y) { // to the next row
           double between = y - 24;
           points.add(new Point(right + 14, level));
           points.add(new Point(right + 14, between));
@@ -209,9 +207,9 @@ public final class NetworkFigure {
           points.add(new Point(x - 16, middle));
         }
         points.add(new Point(x, middle));
-        marks.add(new Arrow(before.id(), id, points, false));
+        elements.add(new Arrow(before.id(), id, points, false));
         shortcut.ifPresent(dashed ->
-            marks.add(
+            elements.add(
                 new Arrow(
                     before.id(),
                     id,
@@ -222,7 +220,7 @@ public final class NetworkFigure {
                         new Point(x + CELL + 8, middle)),
                     dashed)));
       });
-      marks.add(box);
+      elements.add(box);
       last = Optional.of(box);
       x += PITCH;
     }
@@ -243,19 +241,19 @@ public final class NetworkFigure {
   // --- blocks -----------------------------------------------------------------------------------
 
   /**
-   * A block: main branch and shortcut side by side, shapes on the arrows.
+   * Draws a block: main branch and shortcut side by side, arrows labelled with shapes.
    *
-   * @param name of the block, {@code layer2.0}
-   * @throws IllegalArgumentException naming the blocks there are
+   * @param name the name of the block, such as {@code layer2.0}
+   * @throws IllegalArgumentException if there is no such block; the message lists the blocks
    */
   public static Figure block(ResNetSpec spec, Shape image, String name) {
     return draw(find(spec, image, name), "");
   }
 
   /**
-   * All blocks of a stage.
+   * Draws all blocks of a stage.
    *
-   * @param number from 1
+   * @param number the number of the stage, from 1
    * @throws IllegalArgumentException if there is no such stage
    */
   public static Figure stage(String title, ResNetSpec spec, Shape image, int number) {
@@ -268,12 +266,11 @@ public final class NetworkFigure {
             .filter(block -> block.layer().name().startsWith("layer" + number + "."))
             .map(block -> draw(block, ""))
             .toList();
-    return together(title + ", stage " + number, figures);
+    return inRows(title + ", stage " + number, figures);
   }
 
   /**
-   * The network's first Conv Block that strides, and the Identity Block after it: where the stride
-   * or the channels change, main branch and shortcut change together.
+   * Draws the network's first Conv Block with a stride and the Identity Block after it: where the stride or the number of channels changes, it changes in the main branch and in the shortcut.
    */
   public static Figure shortcuts(String title, ResNetSpec spec, Shape image) {
     List<ShapedLayer> blocks = blocks(spec, image);
@@ -294,20 +291,20 @@ public final class NetworkFigure {
               .ifPresent(each -> chosen.add(draw(each, "")));
         });
     if (chosen.isEmpty()) {
-      throw new IllegalArgumentException("the network has no shortcut that changes anything");
+      throw new IllegalArgumentException("the network has no Conv Block");
     }
-    return together(title + ", Conv Block and Identity Block", chosen);
+    return inRows(title + ", Conv Block and Identity Block", chosen);
   }
 
-  /** One block with the stride where the paper has it, and where torchvision has it. */
+  /** Draws a block with the stride where the paper has it (v1), and where torchvision has it (v1.5). */
   public static Figure strides(String title, ResNetSpec spec, Shape image) {
     if (spec.block() != ResNetSpec.Block.BOTTLENECK || spec.blocks().size() < 2) {
       throw new IllegalArgumentException(
           title
-              + " has basic blocks, whose stride is always on the first 3×3: only bottlenecks, such"
-              + " as resnet50's, have it in two places (v1, v1.5)");
+              + " has basic blocks, whose stride is always on the first 3×3; v1 and v1.5 differ only in"
+              + " bottleneck blocks, such as those of resnet50");
     }
-    return beside(
+    return sideBySide(
         title + ", v1 and v1.5",
         draw(
             find(
@@ -323,7 +320,7 @@ public final class NetworkFigure {
             "v1.5: stride on the 3×3"));
   }
 
-  /** One block without and with its shortcut. */
+  /** Draws a block without and with its shortcut. */
   public static Figure plain(String title, ResNetSpec spec, Shape image) {
     ResNetSpec residual =
         spec.shortcut() == ResNetSpec.Shortcut.NONE
@@ -331,18 +328,18 @@ public final class NetworkFigure {
             : spec;
     ResNetSpec plain = spec.toBuilder().shortcut(ResNetSpec.Shortcut.NONE).build();
     String name = spec.blocks().size() > 1 ? "layer2.0" : "layer1.0";
-    return beside(
+    return sideBySide(
         title + ", plain and residual",
         draw(find(plain, image, name), "plain"),
         draw(find(residual, image, name), "residual"));
   }
 
-  private static Figure beside(String title, Figure left, Figure right) {
-    return Figure.together(title, List.of(left, right), List.of("left ", "right "), PAGE);
+  private static Figure sideBySide(String title, Figure left, Figure right) {
+    return Figure.inRows(title, List.of(left, right), List.of("left ", "right "), PAGE);
   }
 
-  private static Figure together(String title, List<Figure> figures) {
-    return Figure.together(title, figures, figures.stream().map(_ -> "").toList(), PAGE);
+  private static Figure inRows(String title, List<Figure> figures) {
+    return Figure.inRows(title, figures, figures.stream().map(_ -> "").toList(), PAGE);
   }
 
   private static boolean strides(ShapedLayer block) {
@@ -363,29 +360,29 @@ public final class NetworkFigure {
         .findFirst()
         .orElseThrow(() ->
             new IllegalArgumentException(
-                "there is no block '%s'; there are %s to %s"
+                "there is no block '%s'; the blocks are %s to %s"
                     .formatted(
                         name, blocks.getFirst().layer().name(), blocks.getLast().layer().name())));
   }
 
-  /** A layer of a branch, as a box shows it. */
-  private record Part(String id, Role role, List<String> lines, Shape output) {}
+  /** A box of a branch: a layer with the normalization and activation after it. */
+  private record BranchBox(String id, Role role, List<String> lines, Shape output) {}
 
-  /** Convolutions with the batch norm and ReLU that follow them. */
-  private static List<Part> parts(List<ShapedLayer> layers, Role usual) {
-    var parts = new ArrayList<Part>();
+  /** Converts layers to boxes; normalization and ReLU are added to the preceding box. */
+  private static List<BranchBox> boxes(List<ShapedLayer> layers, Role role) {
+    var boxes = new ArrayList<BranchBox>();
     for (ShapedLayer layer : layers) {
       switch (layer.layer()) {
         case Conv2d conv ->
-            parts.add(
-                new Part(
+            boxes.add(
+                new BranchBox(
                     conv.name(),
-                    conv.stride() > 1 ? Role.STRIDED : usual,
+                    conv.stride() > 1 ? Role.STRIDED : role,
                     describe(conv),
                     layer.output()));
         case AvgPool2d pool ->
-            parts.add(
-                new Part(
+            boxes.add(
+                new BranchBox(
                     pool.name(),
                     Role.STRIDED,
                     List.of(
@@ -393,27 +390,27 @@ public final class NetworkFigure {
                             .formatted(pool.kernel(), pool.kernel(), pool.stride())),
                     layer.output()));
         case BlurPool2d pool ->
-            parts.add(
-                new Part(
+            boxes.add(
+                new BranchBox(
                     pool.name(),
                     Role.STRIDED,
                     List.of("3×3 blur, stride " + pool.stride()),
                     layer.output()));
         case SubsampleAndPad pad ->
-            parts.add(
-                new Part(
+            boxes.add(
+                new BranchBox(
                     pad.name(),
-                    pad.stride() > 1 ? Role.STRIDED : usual,
+                    pad.stride() > 1 ? Role.STRIDED : role,
                     List.of(
                         "every %d%s pixel".formatted(pad.stride(), pad.stride() == 2 ? "nd" : "th"),
                         "%d channels of zeros"
                             .formatted(pad.channels() - layer.input().channels())),
                     layer.output()));
         case SqueezeExcite attention ->
-            parts.add(
-                new Part(
+            boxes.add(
+                new BranchBox(
                     attention.name(),
-                    usual,
+                    role,
                     List.of(
                         "Squeeze-and-Excitation",
                         "%d → %d → %d, sigmoid"
@@ -421,28 +418,28 @@ public final class NetworkFigure {
                                 attention.channels(), attention.reduced(), attention.channels())),
                     layer.output()));
         case EfficientAttention attention ->
-            parts.add(
-                new Part(
+            boxes.add(
+                new BranchBox(
                     attention.name(),
-                    usual,
+                    role,
                     List.of("ECA", "%d neighbours, sigmoid".formatted(attention.kernel())),
                     layer.output()));
-        case BatchNorm2d _ -> follow(parts, "batch norm");
-        case GroupNorm _ -> follow(parts, "group norm");
-        case Relu _ -> follow(parts, "ReLU");
+        case BatchNorm2d _ -> append(boxes, "batch norm");
+        case GroupNorm _ -> append(boxes, "group norm");
+        case Relu _ -> append(boxes, "ReLU");
         default -> {}
       }
     }
-    return parts;
+    return boxes;
   }
 
-  private static void follow(List<Part> parts, String what) {
-    Part last = parts.removeLast();
+  private static void append(List<BranchBox> boxes, String what) {
+    BranchBox last = boxes.removeLast();
     List<String> lines =
         last.lines.size() == 1
             ? List.of(last.lines.getFirst(), what)
             : List.of(last.lines.getFirst(), last.lines.get(1) + ", " + what);
-    parts.add(new Part(last.id, last.role, lines, last.output));
+    boxes.add(new BranchBox(last.id, last.role, lines, last.output));
   }
 
   private static List<String> describe(Conv2d conv) {
@@ -459,32 +456,32 @@ public final class NetworkFigure {
 
   private static Figure draw(ShapedLayer block, String heading) {
     String name = block.layer().name();
-    List<Part> main;
-    List<Part> side = List.of();
+    List<BranchBox> main;
+    List<BranchBox> side = List.of();
     String kind;
     boolean residual = false;
     boolean identity = false;
     if (block.layer() instanceof Residual layer) {
       residual = true;
       identity = layer.shortcut() instanceof Identity;
-      main = parts(block.children().get(0).children(), Role.LAYER);
+      main = boxes(block.children().get(0).children(), Role.LAYER);
       ShapedLayer shortcut = block.children().get(1);
       side =
-          parts(
+          boxes(
               shortcut.children().isEmpty() ? List.of(shortcut) : shortcut.children(),
               Role.PROJECTION);
       kind = identity ? "Identity Block" : "Conv Block";
     } else {
-      main = parts(block.children(), Role.LAYER);
+      main = boxes(block.children(), Role.LAYER);
       kind = "without shortcut";
     }
-    var marks = new ArrayList<Mark>();
+    var elements = new ArrayList<Element>();
     double centre = MARGIN + BOX / 2;
-    double beside = identity ? centre + BOX / 2 + 90 : centre + BOX + 80;
+    double shortcutX = identity ? centre + BOX / 2 + 90 : centre + BOX + 80;
     double width =
-        residual ? (identity ? beside + 70 : beside + BOX / 2 + MARGIN) : centre + BOX / 2 + 100;
-    marks.add(
-        new Words(
+        residual ? (identity ? shortcutX + 70 : shortcutX + BOX / 2 + MARGIN) : centre + BOX / 2 + 100;
+    elements.add(
+        new Text(
             MARGIN, 26, heading.isEmpty() ? name + ", " + kind : heading, 15, true, Anchor.START));
     double y = 44;
     var from =
@@ -497,17 +494,17 @@ public final class NetworkFigure {
             IMAGE,
             28,
             List.of("x: " + block.input()));
-    marks.add(from);
+    elements.add(from);
     Box last = from;
     Shape passed = block.input();
     for (int i = 0; i < main.size(); i++) {
-      Part part = main.get(i);
+      BranchBox branchBox = main.get(i);
       double top = last.y() + last.height() + GAP;
-      var box = new Box(part.id, "", part.role, centre - BOX / 2, top, BOX, BOX_HEIGHT, part.lines);
-      down(marks, last, box, centre, i == 0 ? "" : passed.toString());
-      marks.add(box);
+      var box = new Box(branchBox.id, "", branchBox.role, centre - BOX / 2, top, BOX, BOX_HEIGHT, branchBox.lines);
+      down(elements, last, box, centre, i == 0 ? "" : passed.toString());
+      elements.add(box);
       last = box;
-      passed = part.output;
+      passed = branchBox.output;
     }
     if (residual) {
       var sum =
@@ -520,59 +517,59 @@ public final class NetworkFigure {
               26,
               26,
               List.of("+"));
-      down(marks, last, sum, centre, passed.toString());
-      marks.add(sum);
+      down(elements, last, sum, centre, passed.toString());
+      elements.add(sum);
       double start = from.y() + from.height() / 2;
       double end = sum.y() + sum.height() / 2;
       if (identity) {
-        marks.add(
+        elements.add(
             new Arrow(
                 from.id(),
                 sum.id(),
                 List.of(
                     new Point(centre + IMAGE / 2, start),
-                    new Point(beside, start),
-                    new Point(beside, end),
+                    new Point(shortcutX, start),
+                    new Point(shortcutX, end),
                     new Point(sum.x() + 26, end)),
                 false));
-        marks.add(new Words(beside + 8, (start + end) / 2, "identity", 12, false, Anchor.START));
+        elements.add(new Text(shortcutX + 8, (start + end) / 2, "identity", 12, false, Anchor.START));
       } else {
         double height = side.size() * BOX_HEIGHT + (side.size() - 1) * GAP;
         double top = (start + end - height) / 2;
         Box before = from;
-        Shape coming = block.input();
-        for (Part part : side) {
+        Shape shape = block.input();
+        for (BranchBox branchBox : side) {
           var box =
-              new Box(part.id, "", part.role, beside - BOX / 2, top, BOX, BOX_HEIGHT, part.lines);
+              new Box(branchBox.id, "", branchBox.role, shortcutX - BOX / 2, top, BOX, BOX_HEIGHT, branchBox.lines);
           if (before == from) {
-            marks.add(
+            elements.add(
                 new Arrow(
                     from.id(),
                     box.id(),
                     List.of(
                         new Point(centre + IMAGE / 2, start),
-                        new Point(beside, start),
-                        new Point(beside, top)),
+                        new Point(shortcutX, start),
+                        new Point(shortcutX, top)),
                     true));
           } else {
-            down(marks, before, box, beside, coming.toString());
+            down(elements, before, box, shortcutX, shape.toString());
           }
-          marks.add(box);
+          elements.add(box);
           before = box;
-          coming = part.output;
+          shape = branchBox.output;
           top += BOX_HEIGHT + GAP;
         }
         double bottom = before.y() + BOX_HEIGHT;
-        marks.add(
+        elements.add(
             new Arrow(
                 before.id(),
                 sum.id(),
                 List.of(
-                    new Point(beside, bottom),
-                    new Point(beside, end),
+                    new Point(shortcutX, bottom),
+                    new Point(shortcutX, end),
                     new Point(sum.x() + 26, end)),
                 true));
-        marks.add(new Words(beside - 8, bottom + 22, coming.toString(), 11.5, false, Anchor.END));
+        elements.add(new Text(shortcutX - 8, bottom + 22, shape.toString(), 11.5, false, Anchor.END));
       }
       var relu =
           new Box(
@@ -584,8 +581,8 @@ public final class NetworkFigure {
               BOX,
               28,
               List.of("ReLU"));
-      down(marks, sum, relu, centre, "");
-      marks.add(relu);
+      down(elements, sum, relu, centre, "");
+      elements.add(relu);
       last = relu;
     }
     var to =
@@ -598,17 +595,17 @@ public final class NetworkFigure {
             IMAGE,
             28,
             List.of("y: " + block.output()));
-    down(marks, last, to, centre, "");
-    marks.add(to);
-    return new Figure(name + ", " + kind, width, to.y() + to.height() + MARGIN, marks);
+    down(elements, last, to, centre, "");
+    elements.add(to);
+    return new Figure(name + ", " + kind, width, to.y() + to.height() + MARGIN, elements);
   }
 
-  private static void down(List<Mark> marks, Box from, Box to, double x, String label) {
+  private static void down(List<Element> elements, Box from, Box to, double x, String label) {
     double start = from.y() + from.height();
-    marks.add(
+    elements.add(
         new Arrow(from.id(), to.id(), List.of(new Point(x, start), new Point(x, to.y())), false));
     if (!label.isEmpty()) {
-      marks.add(new Words(x + 9, (start + to.y()) / 2 + 3, label, 11.5, false, Anchor.START));
+      elements.add(new Text(x + 9, (start + to.y()) / 2 + 3, label, 11.5, false, Anchor.START));
     }
   }
 }

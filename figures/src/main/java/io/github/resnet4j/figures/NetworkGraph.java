@@ -22,21 +22,21 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * A network's operations and what flows between them, as text for tools that lay graphs out
- * themselves: Mermaid and Graphviz.
+ * A network as a graph of operations, written as text for Mermaid and Graphviz, which compute the
+ * layout.
  *
- * @param nodes in the order of the network
- * @param edges with the shape that flows
+ * @param nodes the operations, in network order
+ * @param edges the data flow, labelled with shapes
  */
 public record NetworkGraph(List<Node> nodes, List<Edge> edges) {
   /**
    * An operation.
    *
-   * @param group the block it is in, or nothing
+   * @param group the name of its block, or an empty string
    */
   public record Node(String id, String label, String group) {}
 
-  /** What flows from one operation to the next. */
+  /** The data flow from one operation to another. */
   public record Edge(String from, String to, String label) {}
 
   public NetworkGraph {
@@ -44,15 +44,15 @@ public record NetworkGraph(List<Node> nodes, List<Edge> edges) {
     edges = List.copyOf(edges);
   }
 
-  /** The graph of a network or of a part of it. */
-  public static NetworkGraph of(ShapedLayer part) {
-    var graph = new Growing();
-    String end = graph.add(part, graph.node("x", "x: " + part.input(), ""), part.input(), "");
-    graph.edge(end, graph.node("y", "y: " + part.output(), ""), part.output());
+  /** Creates the graph of a network or of one of its layers. */
+  public static NetworkGraph of(ShapedLayer layer) {
+    var graph = new Builder();
+    String end = graph.add(layer, graph.node("x", "x: " + layer.input(), ""), layer.input(), "");
+    graph.edge(end, graph.node("y", "y: " + layer.output(), ""), layer.output());
     return new NetworkGraph(graph.nodes, graph.edges);
   }
 
-  private static final class Growing {
+  private static final class Builder {
     final List<Node> nodes = new ArrayList<>();
     final List<Edge> edges = new ArrayList<>();
 
@@ -70,7 +70,7 @@ public record NetworkGraph(List<Node> nodes, List<Edge> edges) {
       return switch (shaped.layer()) {
         case Identity _ -> from;
         case BatchNorm2d _, GroupNorm _, Relu _ ->
-            from; // shown with the convolution or the sum before them
+            from; // merged into the preceding convolution or sum
         case Sequential _ -> {
           String at = from;
           Shape passed = shape;
@@ -135,7 +135,7 @@ public record NetworkGraph(List<Node> nodes, List<Edge> edges) {
     };
   }
 
-  /** A flow chart of Mermaid, which GitHub draws between {@code ```mermaid} and {@code ```}. */
+  /** Returns a Mermaid flowchart; GitHub renders it in a {@code ```mermaid} code block. */
   public String toMermaid() {
     var text = new StringBuilder("flowchart TD\n");
     String group = "";
@@ -161,7 +161,7 @@ public record NetworkGraph(List<Node> nodes, List<Edge> edges) {
     return id.replaceAll("[^A-Za-z0-9]", "_");
   }
 
-  /** A directed graph of Graphviz: {@code dot -Tsvg}. */
+  /** Returns a directed graph for Graphviz ({@code dot -Tsvg}). */
   public String toDot() {
     var text =
         new StringBuilder(

@@ -15,10 +15,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.function.ToDoubleFunction;
 
-/**
- * The results of a training, for people: curves as images and one page, {@code report.html}, that
- * holds all it shows.
- */
+/** The report of a training: charts as images, and a self-contained page {@code report.html}. */
 public final class TrainingReport {
   private static final int EXAMPLES = 12;
   private static final int THUMBNAIL = 128;
@@ -47,7 +44,7 @@ public final class TrainingReport {
 
   private TrainingReport() {}
 
-  /** The curves of a training: losses, accuracies, learning rate. */
+  /** The charts of a training: loss, accuracy, learning rate. */
   public static List<LineChart> charts(List<Epoch> epochs) {
     return List.of(
         new LineChart(
@@ -60,12 +57,15 @@ public final class TrainingReport {
         new LineChart(
             "Accuracy",
             "epoch",
-            "top-1 accuracy, %",
+            "top-1 accuracy in %",
             List.of(
                 line("training", epochs, epoch -> 100 * epoch.trainAccuracy()),
                 line("validation", epochs, epoch -> 100 * epoch.valAccuracy()))),
         new LineChart(
-            "Learning rate", "epoch", "learning rate", List.of(line("rate", epochs, Epoch::rate))));
+            "Learning rate",
+            "epoch",
+            "learning rate",
+            List.of(line("learning rate", epochs, Epoch::rate))));
   }
 
   private static Line line(String name, List<Epoch> epochs, ToDoubleFunction<Epoch> value) {
@@ -80,12 +80,12 @@ public final class TrainingReport {
    * Writes {@code loss}, {@code accuracy} and {@code rate} as PNG and SVG, {@code confusion.png}
    * and {@code report.html}.
    *
-   * @param title what was trained
-   * @param details how, a line each
-   * @param found the best model on the validation images; there may be none of them
+   * @param title the title of the page
+   * @param details the recipe, one line per entry
+   * @param evaluation the evaluation of the best model on the validation images; may be empty
    */
   public static void write(
-      Path folder, String title, List<String> details, List<Epoch> epochs, Evaluation found)
+      Path folder, String title, List<String> details, List<Epoch> epochs, Evaluation evaluation)
       throws IOException {
     List<LineChart> charts = charts(epochs);
     List<String> names = List.of("loss", "accuracy", "rate");
@@ -95,16 +95,16 @@ public final class TrainingReport {
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
     page.append(Figure.escaped(title)).append("</title>\n<style>\n").append(STYLE);
     page.append("</style>\n</head>\n<body>\n<h1>").append(Figure.escaped(title)).append("</h1>\n");
-    if (found.count() > 0) {
+    if (evaluation.count() > 0) {
       page.append(
           format(
               "<p>Top-1 accuracy <strong>%.2f %%</strong>%s, of the best epoch on %,d validation"
                   + " images.</p>\n",
-              100 * found.accuracy(),
-              found.classes().size() > 5
-                  ? format(", top-5 accuracy %.2f %%", 100 * found.top5Accuracy())
+              100 * evaluation.accuracy(),
+              evaluation.classes().size() > 5
+                  ? format(", top-5 accuracy %.2f %%", 100 * evaluation.top5Accuracy())
                   : "",
-              found.count()));
+              evaluation.count()));
     }
     page.append("<div class=\"charts\">\n");
     for (int i = 0; i < charts.size(); i++) {
@@ -117,30 +117,30 @@ public final class TrainingReport {
           .append("</div>\n");
     }
     page.append("</div>\n");
-    if (found.count() > 0) {
-      BufferedImage matrix = ConfusionMatrix.draw(found);
+    if (evaluation.count() > 0) {
+      BufferedImage matrix = ConfusionMatrix.draw(evaluation);
       FigureFile.writePng(matrix, folder.resolve("confusion.png"));
       page.append("<h2>Confusion matrix</h2>\n");
       page.append(image(matrix, "Confusion matrix").replace("<img ", "<img class=\"matrix\" "));
       page.append('\n');
-      classes(found, page);
+      classes(evaluation, page);
       examples(
           "Top losses",
-          found.outcomes().stream()
+          evaluation.outcomes().stream()
               .filter(outcome -> outcome.predicted() != outcome.example().label())
               .sorted(Comparator.comparingDouble(Outcome::truthProbability))
               .limit(EXAMPLES)
               .toList(),
-          found,
+          evaluation,
           page);
       examples(
           "Most confident correct predictions",
-          found.outcomes().stream()
+          evaluation.outcomes().stream()
               .filter(outcome -> outcome.predicted() == outcome.example().label())
               .sorted(Comparator.comparingDouble(Outcome::truthProbability).reversed())
               .limit(EXAMPLES)
               .toList(),
-          found,
+          evaluation,
           page);
     }
     page.append("<h2>Recipe</h2>\n<ul>\n");
@@ -151,46 +151,48 @@ public final class TrainingReport {
         page.toString().getBytes(StandardCharsets.UTF_8), folder.resolve("report.html"));
   }
 
-  private static void classes(Evaluation found, StringBuilder page) {
+  private static void classes(Evaluation evaluation, StringBuilder page) {
     page.append("<h2>Classes</h2>\n<table>\n<tr><th>class<th>images<th>recall<th>precision\n");
-    for (int k = 0; k < found.classes().size(); k++) {
-      if (found.count(k) > 0) {
+    for (int k = 0; k < evaluation.classes().size(); k++) {
+      if (evaluation.count(k) > 0) {
         page.append(
             format(
                 "<tr><td>%s<td>%,d<td>%.2f %%<td>%s\n",
-                Figure.escaped(found.classes().get(k)),
-                found.count(k),
-                100 * found.recall(k),
-                Double.isNaN(found.precision(k))
+                Figure.escaped(evaluation.classes().get(k)),
+                evaluation.count(k),
+                100 * evaluation.recall(k),
+                Double.isNaN(evaluation.precision(k))
                     ? "–"
-                    : format("%.2f %%", 100 * found.precision(k))));
+                    : format("%.2f %%", 100 * evaluation.precision(k))));
       }
     }
     page.append("</table>\n");
   }
 
   private static void examples(
-      String title, List<Outcome> outcomes, Evaluation found, StringBuilder page)
+      String title, List<Outcome> outcomes, Evaluation evaluation, StringBuilder page)
       throws IOException {
     if (outcomes.isEmpty()) {
       return;
     }
     page.append("<h2>").append(title).append("</h2>\n<div class=\"examples\">\n");
     for (Outcome outcome : outcomes) {
-      String truth = found.classes().get(outcome.example().label());
-      String taken = found.classes().get(outcome.predicted());
+      String truth = evaluation.classes().get(outcome.example().label());
+      String predicted = evaluation.classes().get(outcome.predicted());
       String name = outcome.example().name();
       page.append("<figure>")
           .append(
               image(
                   FigureFile.thumbnail(outcome.example().source().read(), THUMBNAIL),
-                  "an image of " + truth))
+                  "an image of class " + truth))
           .append("<figcaption><strong>")
           .append(Figure.escaped(truth))
           .append("</strong>");
-      if (!truth.equals(taken)) {
+      if (!truth.equals(predicted)) {
         page.append(
-            format(", predicted %s (%.1f %%)", Figure.escaped(taken), 100 * outcome.probability()));
+            format(
+                ", predicted %s (%.1f %%)",
+                Figure.escaped(predicted), 100 * outcome.probability()));
       } else {
         page.append(format(" (%.1f %%)", 100 * outcome.probability()));
       }

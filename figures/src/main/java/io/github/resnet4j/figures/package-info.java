@@ -1,4 +1,4 @@
-/** Figures: drawn from the objects that they show, as PNG, SVG and HTML. */
+/** Figures as PNG, SVG and HTML, drawn from networks, evaluations and trainings. */
 @NullMarked
 package io.github.resnet4j.figures;
 

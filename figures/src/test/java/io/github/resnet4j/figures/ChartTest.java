@@ -24,7 +24,7 @@ import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Charts by their structure: axes, ticks, titles, and numbers of any kind. */
+/** The structure of charts: axes, ticks, titles, extreme values. */
 class ChartTest {
   private static final double[] EXTREME = {
     0,
@@ -59,9 +59,9 @@ class ChartTest {
     return new LineChart("Loss", "epoch", "cross-entropy", List.of(lines));
   }
 
-  /** Any numbers, few or many, on either axis: the chart is drawn, and soon. */
+  /** Charts with any values, few or many, on either axis, are drawn in limited time. */
   @Test
-  void anyNumbersAreDrawn() {
+  void anyValuesAreDrawn() {
     var random = new Random(5);
     for (int round = 0; round < 60; round++) {
       int count = round < EXTREME.length ? 1 : random.nextInt(7);
@@ -86,7 +86,7 @@ class ChartTest {
   }
 
   @Test
-  void aDivergedEpochDoesNotFlattenTheOthers() throws IOException {
+  void divergedEpochDoesNotCompressTheOthers() throws IOException {
     double[] losses = IntStream.range(0, 30).mapToDouble(i -> 2.3 / (1 + i)).toArray();
     Axis typical = Axis.of(losses);
     assertFalse(typical.clipped());
@@ -95,13 +95,13 @@ class ChartTest {
     assertTrue(axis.clipped());
     assertEquals(typical.max(), axis.max(), 0.01);
     String title = chart(line("loss", losses)).chart().getYAxisTitle();
-    assertTrue(title.startsWith("cross-entropy, cut at "), title);
+    assertTrue(title.startsWith("cross-entropy, clipped at "), title);
   }
 
   private static final String CURVE = "0,114,178";
   private static final String AXIS = "130,130,130";
 
-  /** The x at which lines of a colour begin in an SVG; of an axis, those of its ticks. */
+  /** The start x of the lines of a colour in an SVG; for an axis, those of its ticks. */
   private static double[] lines(String svg, String colour) {
     return Pattern.compile(
             "<line style=\"[^\"]*rgb\\("
@@ -121,7 +121,7 @@ class ChartTest {
   }
 
   @Test
-  void ticksOfEpochsAreWholeNumbersThatDoNotCollide() throws IOException {
+  void epochTicksAreIntegersWithoutOverlap() throws IOException {
     for (int epochs : List.of(2, 3, 5, 10, 30, 164, 600)) {
       double[] values = IntStream.range(0, epochs).mapToDouble(i -> i % 7 + 0.5).toArray();
       String svg = chart(line("a", values)).toSvg();
@@ -139,9 +139,9 @@ class ChartTest {
     }
   }
 
-  /** Few or many, wide beside a legend or narrow above one: whole numbers, and some of them. */
+  /** Few or many epochs, wide or narrow: integer labels, and at least two ticks. */
   @Test
-  void epochsHaveNumbersBesideALegend() throws IOException {
+  void epochTicksAreLabelledBesideALegend() throws IOException {
     for (int epochs : List.of(2, 3, 5, 10, 20, 30, 90, 164, 600)) {
       double[] values = IntStream.range(0, epochs).mapToDouble(i -> i % 7 + 0.5).toArray();
       var chart = chart(line("residual, training", values), line("residual, validation", values));
@@ -154,9 +154,9 @@ class ChartTest {
     }
   }
 
-  /** In every chart, since all are written so. */
+  /** Applies to every chart, since all are written the same way. */
   @Test
-  void chartsFollowALightOrDarkPage() throws IOException {
+  void chartsAdaptToLightAndDarkPages() throws IOException {
     String svg = chart(line("a", 1, 2)).toSvg();
     assertTrue(svg.contains("@media (prefers-color-scheme: dark)"));
     var drawn =
@@ -172,7 +172,7 @@ class ChartTest {
   }
 
   @Test
-  void chartsHaveTitlesAndSmallNumbersAreNotZero() {
+  void chartsHaveTitlesAndSmallValuesAreLabelled() {
     var chart = chart(line("rate", 1e-5, 5e-5, 2e-5)).chart();
     assertEquals("Loss", chart.getTitle());
     assertEquals("epoch", chart.getXAxisTitle());

@@ -27,7 +27,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.w3c.dom.Element;
 
-/** Drawings of every network of the catalogue, checked by what is in them. */
+/** The content of the drawings of every network in the catalogue. */
 class NetworkFigureTest {
   static Stream<String> names() {
     return Architecture.catalogue().keySet().stream();
@@ -57,9 +57,7 @@ class NetworkFigureTest {
     return IntStream.range(0, found.getLength()).mapToObj(i -> (Element) found.item(i)).toList();
   }
 
-  /**
-   * Names are unique, arrows lead from box to box and end at the border of one, boxes are apart.
-   */
+  /** Ids are unique, arrows connect existing boxes, boxes do not overlap, text is readable. */
   private static void assertWellDrawn(Figure figure) throws Exception {
     List<Element> groups = elements(figure, "g");
     Set<String> ids = new HashSet<>();
@@ -78,7 +76,7 @@ class NetworkFigureTest {
     }
     assertTrue(arrows > 2);
     List<Box> boxes =
-        figure.marks().stream().filter(Box.class::isInstance).map(Box.class::cast).toList();
+        figure.elements().stream().filter(Box.class::isInstance).map(Box.class::cast).toList();
     for (Box box : boxes) {
       assertTrue(
           box.x() >= 0
@@ -115,7 +113,7 @@ class NetworkFigureTest {
             .map(group -> group.getAttribute("data-block"))
             .filter(block -> !block.isEmpty())
             .toList());
-    // One arrow to each block, and one for its shortcut; dashed where it changes what passes.
+    // One arrow to each block, and one for its shortcut; dashed if it changes the shape.
     for (String block : blocks(spec)) {
       List<Element> to =
           groups.stream().filter(group -> group.getAttribute("data-to").equals(block)).toList();
@@ -163,13 +161,13 @@ class NetworkFigureTest {
   }
 
   @Test
-  void convBlockAndIdentityBlockStandSideBySide() throws Exception {
+  void convBlockAndIdentityBlockAreSideBySide() throws Exception {
     ResNetSpec spec = Architecture.named("resnet50");
     Figure figure = NetworkFigure.shortcuts("resnet50", spec, image(spec));
     assertWellDrawn(figure);
     String svg = figure.toSvg();
     assertTrue(svg.contains("layer2.0, Conv Block") && svg.contains("layer2.1, Identity Block"));
-    // Main branch and shortcut change together: both show the stride.
+    // Main branch and shortcut both show the stride.
     assertTrue(svg.contains("3×3 conv, 128, stride 2") && svg.contains("1×1 conv, 512, stride 2"));
     assertThrows(
         IllegalArgumentException.class,
@@ -179,7 +177,7 @@ class NetworkFigureTest {
   }
 
   @Test
-  void theStrideMovesBetweenTheVersions() throws Exception {
+  void strideIsMovedBetweenV1AndV15() throws Exception {
     ResNetSpec spec = Architecture.named("resnet50");
     Figure figure = NetworkFigure.strides("resnet50", spec, image(spec));
     assertWellDrawn(figure);
@@ -193,7 +191,7 @@ class NetworkFigureTest {
   }
 
   @Test
-  void groupsAndPlainNetworksAreShown() throws Exception {
+  void groupsAndPlainNetworksAreDrawn() throws Exception {
     ResNetSpec spec = Architecture.named("resnext50_32x4d");
     String svg = NetworkFigure.block(spec, image(spec), "layer1.0").toSvg();
     assertTrue(svg.contains("3×3 conv, 128<") && svg.contains("32 groups, batch norm"), svg);
@@ -201,8 +199,8 @@ class NetworkFigureTest {
     Figure figure = NetworkFigure.plain("resnet34", basic, image(basic));
     assertWellDrawn(figure);
     long sums =
-        figure.marks().stream()
-            .filter(mark -> mark instanceof Box box && box.role() == Figure.Role.SUM)
+        figure.elements().stream()
+            .filter(element -> element instanceof Box box && box.role() == Figure.Role.SUM)
             .count();
     assertEquals(1, sums); // only the residual one adds
     ResNetSpec plain = basic.toBuilder().shortcut(ResNetSpec.Shortcut.NONE).build();
@@ -210,13 +208,14 @@ class NetworkFigureTest {
   }
 
   @Test
-  void whatIsNotThereIsNamed() {
+  void unknownBlockListsTheBlocks() {
     ResNetSpec spec = Architecture.named("resnet18");
     var e =
         assertThrows(
             IllegalArgumentException.class,
             () -> NetworkFigure.block(spec, image(spec), "layer2.7"));
-    assertEquals("there is no block 'layer2.7'; there are layer1.0 to layer4.1", e.getMessage());
+    assertEquals(
+        "there is no block 'layer2.7'; the blocks are layer1.0 to layer4.1", e.getMessage());
     assertThrows(
         IllegalArgumentException.class,
         () -> NetworkFigure.stage("resnet18", spec, image(spec), 5));

@@ -28,7 +28,7 @@ class SheetsTest {
   }
 
   @Test
-  void heatIsBrightWhereValuesAreLarge() {
+  void heatMapIsBrightWhereValuesAreLarge() {
     var gray = new Pixels(100, 100, 1, new byte[100 * 100]); // black
     Tensor values = Tensor.zeros(100, 100);
     for (int y = 60; y < 90; y++) {
@@ -52,7 +52,7 @@ class SheetsTest {
   }
 
   @Test
-  void aSheetHoldsEveryImageAndFramesTheFirst() {
+  void contactSheetShowsAllImagesAndFramesTheFirst() {
     byte[] red = new byte[30];
     for (int i = 0; i < 30; i += 3) {
       red[i] = (byte) 255;
@@ -88,7 +88,7 @@ class SheetsTest {
   }
 
   @Test
-  void chartsOfCostAreWrittenWhereThereIsSomethingToShow() throws IOException {
+  void costChartsWithoutDataAreOmitted() throws IOException {
     var known =
         new CostChart.Entry(
             "a", "f", 10_000_000, 2_000_000_000L, OptionalDouble.of(70), OptionalDouble.of(9));

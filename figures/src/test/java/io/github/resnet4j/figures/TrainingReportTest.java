@@ -18,7 +18,7 @@ import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What the report of a training holds. */
+/** The content of the training report. */
 class TrainingReportTest {
   @TempDir Path folder;
 
@@ -43,7 +43,7 @@ class TrainingReportTest {
   }
 
   @Test
-  void showsCurvesConfusionAndExamplesAndEscapesNames() throws IOException {
+  void reportShowsChartsMatrixAndEscapedExamples() throws IOException {
     TrainingReport.write(folder, "a & b", List.of("batch: 3"), epochs(0.7), evaluation());
     String page = Files.readString(folder.resolve("report.html"));
     assertEquals(3, page.split("<svg", -1).length - 1);
@@ -59,7 +59,7 @@ class TrainingReportTest {
   }
 
   @Test
-  void withoutHeldOutImagesThereAreOnlyCurves() throws IOException {
+  void reportWithoutValidationImagesHasChartsOnly() throws IOException {
     var none = new Evaluation(List.of("a", "b"), new long[2][2], new long[2], List.of());
     TrainingReport.write(folder, "t", List.of(), epochs(Double.NaN), none);
     String page = Files.readString(folder.resolve("report.html"));
@@ -69,7 +69,7 @@ class TrainingReportTest {
   }
 
   @Test
-  void theDarkerACellTheMoreOfItsRowItHolds() {
+  void cellsWithLargerFractionsAreDarker() {
     var image = ConfusionMatrix.draw(evaluation());
     int cell = 56;
     int right = image.getWidth() - 12;

@@ -418,7 +418,7 @@ class CommandIT {
     assertEquals(2, run("export", file.toString(), "--opset", "9").code());
     Run odd = run("import", "samples/digit-1.png", back.toString());
     assertEquals(1, odd.code());
-    assertTrue(odd.err().contains("is no ONNX file, or damaged"), odd.err());
+    assertTrue(odd.err().contains("is not a valid ONNX file"), odd.err());
   }
 
   /** Draws squares and discs into a folder each. */

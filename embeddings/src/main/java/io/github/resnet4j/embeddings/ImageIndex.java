@@ -44,10 +44,9 @@ import org.apache.lucene.util.Bits;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Images by their embeddings, in a folder that persists: which are there in which version, and
- * which are nearest to another by cosine (a graph of neighbours, HNSW, arXiv 1603.09320, in Apache
- * Lucene). What was added counts from {@link #commit} on; a process that is killed leaves the index
- * as it was at the last one.
+ * A persistent index of images by their embeddings, for similarity search by cosine similarity
+ * (HNSW, arXiv 1603.09320, in Apache Lucene). Changes are durable after {@link #commit}; if the
+ * process is killed, the index keeps the state of the last commit.
  */
 public final class ImageIndex implements AutoCloseable {
   private static final String PATH = "path";
@@ -55,14 +54,14 @@ public final class ImageIndex implements AutoCloseable {
   private static final String VECTOR = "vector";
   private static final String MODEL = "model";
 
-  /** Embeddings of the widest networks: Lucene itself stops at 1,024. */
-  private static final int MOST_DIMENSIONS = 1 << 14;
+  /** The maximum embedding length; Lucene's own limit is 1,024. */
+  private static final int MAX_DIMENSIONS = 1 << 14;
 
-  /** Neighbours that a search looks for at least, so that the graph's nearest are found. */
-  private static final int LEAST_NEIGHBOURS = 100;
+  /** The minimum number of candidates of a search, for a high recall. */
+  private static final int MIN_CANDIDATES = 100;
 
-  /** Names that Lucene takes for its own in the folder of an index, and deletes if unused. */
-  private static final Pattern CLAIMED =
+  /** File names that Lucene treats as its own in the folder of an index, and deletes if unused. */
+  private static final Pattern RESERVED_NAMES =
       Pattern.compile(
           "(%s|%s).*|%s"
               .formatted(
@@ -70,14 +69,14 @@ public final class ImageIndex implements AutoCloseable {
                   IndexFileNames.PENDING_SEGMENTS,
                   IndexFileNames.CODEC_FILE_PATTERN));
 
-  /** Names that Lucene gives. */
-  private static final Pattern OWN =
+  /** File names that Lucene writes. */
+  private static final Pattern LUCENE_NAMES =
       Pattern.compile(
           "(pending_)?segments_[0-9a-z]+|_[0-9a-z]+(_[0-9A-Za-z_-]+)?"
               + "\\.(si|cf[se]|fnm|fd[mtx]|ti[mp]|tmd|doc|pos|pay|psm|nv[dm]|dv[dm]|liv|ve[cmx]"
               + "|vemf|vemq|veq|tmp)");
 
-  /** An image and how near it is: the cosine, from −1 to 1. */
+  /** An image and its cosine similarity, from −1 to 1. */
   public record Neighbour(String path, double cosine) {}
 
   private final FSDirectory directory;
@@ -86,13 +85,14 @@ public final class ImageIndex implements AutoCloseable {
   private final boolean damaged;
 
   /**
-   * Opens the index in a folder, or makes one. A damaged index is replaced by an empty one, see
-   * {@link #wasDamaged}. Other files in the folder are left alone.
+   * Opens the index in a folder, or creates it. A corrupt index is replaced by an empty one, see
+   * {@link #wasDamaged}. Other files in the folder are not changed.
    *
-   * @param model what the embeddings come from; an index of another model is emptied, since its
-   *     embeddings cannot be compared
-   * @throws IOException if the folder cannot be read or written, another process writes to the
-   *     index, or there are other files whose names Lucene would take for its own, and delete
+   * @param model identifies the model that computes the embeddings; an index of another model is
+   *     cleared, since its embeddings are not comparable
+   * @throws IOException if the folder cannot be read or written, another process has opened the
+   *     index, or the folder contains other files with names that Lucene would treat as its own and
+   *     delete
    */
   @SuppressWarnings("MustBeClosedChecker") // closed with this
   public ImageIndex(Path folder, String model) throws IOException {
@@ -118,23 +118,23 @@ public final class ImageIndex implements AutoCloseable {
   }
 
   /**
-   * Whether there are segments without a list of them.
+   * Whether there are segment files but no list of segments.
    *
-   * @throws IOException if Lucene would delete a file that is not its own
+   * @throws IOException if Lucene would delete another program's file
    */
   private static boolean isIncomplete(FSDirectory directory) throws IOException {
     boolean index = false;
-    var claimed = new ArrayList<String>();
+    var reserved = new ArrayList<String>();
     for (String name : directory.listAll()) {
-      if (CLAIMED.matcher(name).matches()) {
-        claimed.add(name);
+      if (RESERVED_NAMES.matcher(name).matches()) {
+        reserved.add(name);
         index |= name.startsWith(IndexFileNames.SEGMENTS) || name.endsWith(".si");
       }
     }
-    for (String name : claimed) {
-      if (!index || !OWN.matcher(name).matches()) {
+    for (String name : reserved) {
+      if (!index || !LUCENE_NAMES.matcher(name).matches()) {
         throw new IOException(
-            "%s: holds %s, a name that the index might use and delete; choose another folder for"
+            "%s: contains %s, a file name that the index may use and delete; choose another folder for"
                     .formatted(directory.getDirectory(), name)
                 + " the index");
       }
@@ -142,7 +142,7 @@ public final class ImageIndex implements AutoCloseable {
     return index && !DirectoryReader.indexExists(directory);
   }
 
-  /** Opens the index if all of it can be read. */
+  /** Opens the index, or returns null if it is corrupt. */
   private @Nullable IndexWriter tryOpen(String model) throws IOException {
     try {
       return open(model);
@@ -152,7 +152,7 @@ public final class ImageIndex implements AutoCloseable {
         | EOFException
         | NoSuchFileException
         | FileNotFoundException
-        | RuntimeException _) { // Lucene throws any of these for bytes that make no sense
+        | RuntimeException _) { // Lucene throws any of these for a corrupt index
       return null;
     }
   }
@@ -185,7 +185,7 @@ public final class ImageIndex implements AutoCloseable {
   private void readVersions(IndexWriter opened) throws IOException {
     try (var reader = DirectoryReader.open(opened)) {
       for (var leaf : reader.leaves()) {
-        leaf.reader().checkIntegrity(); // or damaged vectors would give wrong neighbours
+        leaf.reader().checkIntegrity(); // corrupt vectors would give wrong neighbours
       }
       var stored = reader.storedFields();
       Bits live = MultiBits.getLiveDocs(reader);
@@ -198,59 +198,62 @@ public final class ImageIndex implements AutoCloseable {
     }
   }
 
-  /** Deletes what Lucene wrote. It would read a damaged list of segments even to replace it. */
+  /**
+   * Deletes Lucene's files, since Lucene would read a corrupt list of segments even to replace it.
+   */
   private void deleteFiles() throws IOException {
     try (var _ = directory.obtainLock(IndexWriter.WRITE_LOCK_NAME)) {
       for (String name : directory.listAll()) {
-        if (OWN.matcher(name).matches()) {
+        if (LUCENE_NAMES.matcher(name).matches()) {
           directory.deleteFile(name);
         }
       }
     }
   }
 
-  /** Whether the index was found damaged, or of another version, and is therefore empty now. */
+  /** Whether the index was corrupt or of an unsupported version, and was therefore cleared. */
   public boolean wasDamaged() {
     return damaged;
   }
 
-  /** The images that are there, each with its version. */
+  /** The indexed images by path, each with its version. */
   public Map<String, String> versions() {
     return Map.copyOf(versions);
   }
 
   /**
-   * Adds an image or replaces it.
+   * Adds or replaces an image.
    *
-   * @param version whatever changes when the image does, such as size and time
-   * @param embedding all of one index of one length, and none all zeros
-   * @throws IllegalArgumentException if the embedding has no direction
+   * @param version a string that changes when the image does, such as its size and time
+   * @param embedding its embedding; all embeddings of an index have the same length
+   * @throws IllegalArgumentException if the embedding is zero or not finite
    */
   public void put(String path, String version, float[] embedding) throws IOException {
     var document = new Document();
     document.add(new StringField(PATH, path, Field.Store.YES));
     document.add(new StoredField(VERSION, version));
     document.add(
-        new KnnFloatVectorField(VECTOR, unit(embedding), VectorSimilarityFunction.DOT_PRODUCT));
+        new KnnFloatVectorField(
+            VECTOR, normalized(embedding), VectorSimilarityFunction.DOT_PRODUCT));
     writer.updateDocument(new Term(PATH, path), document);
     versions.put(path, version);
   }
 
-  /** Forgets an image. */
+  /** Removes an image. */
   public void remove(String path) throws IOException {
     writer.deleteDocuments(new Term(PATH, path));
     versions.remove(path);
   }
 
-  /** Makes what was done so far last. */
+  /** Makes all changes so far durable. */
   public void commit() throws IOException {
     writer.commit();
   }
 
   /**
-   * The images nearest to an embedding, nearest first.
+   * Returns the images most similar to an embedding, the most similar first.
    *
-   * @throws IllegalArgumentException if the embedding has no direction
+   * @throws IllegalArgumentException if the embedding is zero or not finite
    */
   public List<Neighbour> nearest(float[] embedding, int count) throws IOException {
     var found = new ArrayList<Neighbour>();
@@ -259,10 +262,12 @@ public final class ImageIndex implements AutoCloseable {
         return List.of();
       }
       var searcher = new IndexSearcher(reader);
-      int wanted = Math.max(count, LEAST_NEIGHBOURS);
-      var hits = searcher.search(new KnnFloatVectorQuery(VECTOR, unit(embedding), wanted), count);
+      int candidates = Math.max(count, MIN_CANDIDATES);
+      var hits =
+          searcher.search(
+              new KnnFloatVectorQuery(VECTOR, normalized(embedding), candidates), count);
       for (ScoreDoc hit : hits.scoreDocs) {
-        // Lucene's score of a scalar product is (1 + product) / 2.
+        // Lucene's score of a dot product is (1 + product) / 2.
         found.add(
             new Neighbour(reader.storedFields().document(hit.doc).get(PATH), 2 * hit.score - 1));
       }
@@ -270,13 +275,13 @@ public final class ImageIndex implements AutoCloseable {
     return List.copyOf(found);
   }
 
-  private static float[] unit(float[] embedding) {
+  private static float[] normalized(float[] embedding) {
     double sum = 0;
     for (float value : embedding) {
       sum += (double) value * value;
     }
     if (!(sum > 0) || Double.isInfinite(sum)) {
-      throw new IllegalArgumentException("an embedding of zeros or without finite numbers");
+      throw new IllegalArgumentException("the embedding is zero or has values that are not finite");
     }
     float[] unit = new float[embedding.length];
     for (int i = 0; i < unit.length; i++) {
@@ -292,7 +297,7 @@ public final class ImageIndex implements AutoCloseable {
     }
   }
 
-  /** Lucene's own format, for longer vectors; it is read by its own name. */
+  /** Lucene's vector format with a larger length limit; readers find it by Lucene's name. */
   private static final class WideVectors extends FilterCodec {
     private static final KnnVectorsFormat FORMAT = new Lucene99HnswVectorsFormat();
 
@@ -330,7 +335,7 @@ public final class ImageIndex implements AutoCloseable {
 
       @Override
       public int getMaxDimensions(String field) {
-        return MOST_DIMENSIONS;
+        return MAX_DIMENSIONS;
       }
     }
   }

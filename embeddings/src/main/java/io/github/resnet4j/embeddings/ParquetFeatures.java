@@ -19,9 +19,9 @@ import org.apache.parquet.schema.MessageType;
 import org.apache.parquet.schema.MessageTypeParser;
 
 /**
- * Features in a Parquet file, a row for each image: {@code path} (string), {@code features} (list
- * of float32) or {@code error} (string). Not compressed, since floats hardly are. The file appears
- * at {@link #complete}; without it, it does not.
+ * Writes features to a Parquet file, one row per image: {@code path} (string), and {@code features}
+ * (list of float32) or {@code error} (string). The file is not compressed, since floats hardly
+ * compress. It is created by {@link #complete}; if the writer is closed before, no file remains.
  */
 public final class ParquetFeatures implements AutoCloseable {
   private static final MessageType SCHEMA =
@@ -36,15 +36,15 @@ public final class ParquetFeatures implements AutoCloseable {
           }
           """);
 
-  /** What becomes of one image: features, or why there are none. */
+  /** The row of an image: its features, or an error. */
   private record Row(String path, float[] features, String error) {}
 
   private final AtomicFile file;
   private final ParquetWriter<Row> writer;
 
   /**
-   * @param metadata notes in the file's footer, such as the shape of the features
-   * @throws IOException if the file cannot be made
+   * @param metadata key-value metadata in the file's footer, such as the shape of the features
+   * @throws IOException if the file cannot be created
    */
   public ParquetFeatures(Path file, Map<String, String> metadata) throws IOException {
     this.file = new AtomicFile(file);
@@ -57,17 +57,17 @@ public final class ParquetFeatures implements AutoCloseable {
             .build();
   }
 
-  /** Adds an image's features. */
+  /** Adds the features of an image. */
   public void add(String path, float[] features) throws IOException {
     writer.write(new Row(path, features, ""));
   }
 
-  /** Adds an image that has none. */
+  /** Adds an image that could not be read. */
   public void addError(String path, String error) throws IOException {
     writer.write(new Row(path, new float[0], error));
   }
 
-  /** Ends the file and gives it its name. */
+  /** Completes the file and moves it to its path. */
   public void complete() throws IOException {
     writer.close();
     file.complete();
@@ -76,7 +76,7 @@ public final class ParquetFeatures implements AutoCloseable {
   @Override
   public void close() throws IOException {
     try (file) {
-      writer.close(); // twice does nothing
+      writer.close(); // has no effect if already closed
     }
   }
 
@@ -108,7 +108,7 @@ public final class ParquetFeatures implements AutoCloseable {
     private final Map<String, String> metadata;
     private RecordConsumer to;
 
-    @SuppressWarnings("NullAway.Init") // prepareForWrite comes first
+    @SuppressWarnings("NullAway.Init") // prepareForWrite is called first
     Rows(Map<String, String> metadata) {
       this.metadata = metadata;
     }

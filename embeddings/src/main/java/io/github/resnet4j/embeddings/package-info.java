@@ -1,4 +1,4 @@
-/** Where embeddings are kept: files for other programs, an index for neighbours. */
+/** Storage of embeddings: Parquet files, and an index for similarity search. */
 @NullMarked
 package io.github.resnet4j.embeddings;
 

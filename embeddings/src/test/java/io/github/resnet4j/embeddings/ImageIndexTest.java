@@ -46,9 +46,9 @@ class ImageIndexTest {
     return ab / Math.sqrt(aa * bb);
   }
 
-  /** Of 2,048 numbers, as ResNet-50's are; every neighbour against a search through all. */
+  /** Embeddings of length 2,048, as of ResNet-50; results are compared with an exact search. */
   @Test
-  void findsTheNearest() throws IOException {
+  void findsTheNearestNeighbours() throws IOException {
     var random = new Random(1);
     var vectors = new ArrayList<float[]>();
     try (var index = new ImageIndex(folder, "m")) {
@@ -68,7 +68,7 @@ class ImageIndexTest {
                 .toList();
         List<Neighbour> found = index.nearest(sought, 10);
         Set<String> names = found.stream().map(Neighbour::path).collect(Collectors.toSet());
-        // A graph may miss one that a search through all finds.
+        // The approximate search may miss one result of the exact search.
         long hits = expected.stream().filter(names::contains).count();
         assertTrue(hits >= 9, "found %d of the ten nearest".formatted(hits));
         for (Neighbour neighbour : found) {
@@ -81,7 +81,7 @@ class ImageIndexTest {
   }
 
   @Test
-  void remembersWhatIsThereAndForgetsWhatIsGone() throws IOException {
+  void indexIsPersistent() throws IOException {
     try (var index = new ImageIndex(folder, "m")) {
       index.put("a", "1", new float[] {1, 0});
       index.put("b", "1", new float[] {0, 1});
@@ -104,7 +104,7 @@ class ImageIndexTest {
   }
 
   @Test
-  void anotherModelsEmbeddingsAreNotCompared() throws IOException {
+  void indexOfAnotherModelIsCleared() throws IOException {
     try (var index = new ImageIndex(folder, "m")) {
       index.put("a", "1", new float[] {1, 0});
       index.commit();
@@ -118,17 +118,17 @@ class ImageIndexTest {
   }
 
   @Test
-  void whatWasNotCommittedIsNotThere() throws IOException {
+  void openIndexIsLocked() throws IOException {
     var index = new ImageIndex(folder, "m");
     index.put("a", "1", new float[] {1, 0});
-    // Another process: the folder is locked as long as this one lives.
+    // The folder is locked while the index is open.
     var e = assertThrows(IOException.class, () -> new ImageIndex(folder, "m").close());
     assertTrue(e.getMessage().contains("another process is writing"), e.getMessage());
     index.close();
   }
 
   @Test
-  void anEmbeddingWithoutDirectionIsRefused() throws IOException {
+  void zeroAndNanEmbeddingsAreRejected() throws IOException {
     try (var index = new ImageIndex(folder, "m")) {
       assertThrows(IllegalArgumentException.class, () -> index.put("a", "1", new float[] {0, 0}));
       assertThrows(
@@ -146,7 +146,7 @@ class ImageIndexTest {
         }
         index.commit();
       }
-      index.remove("p0-0"); // so that there is a file of deletions
+      index.remove("p0-0"); // creates a file of deletions
     }
   }
 
@@ -160,11 +160,9 @@ class ImageIndexTest {
     void apply(Path file) throws IOException;
   }
 
-  /**
-   * Each file of the index in turn: missing, empty, cut short, other bytes at its start or inside.
-   */
+  /** Each file of the index in turn is missing, empty, truncated, or has changed bytes. */
   @Test
-  void aDamagedIndexIsBegunAgain() throws IOException {
+  void corruptIndexIsReplaced() throws IOException {
     Path sound = folder.resolve("sound");
     fill(sound);
     Map<String, Change> changes =
@@ -188,19 +186,19 @@ class ImageIndexTest {
         for (Path each : files(sound)) {
           Files.copy(each, copy.resolve(each.getFileName()));
         }
-        Files.writeString(copy.resolve("notes.txt"), "mine");
+        Files.writeString(copy.resolve("notes.txt"), "foreign");
         change.getValue().apply(copy.resolve(file.getFileName()));
         try (var index = new ImageIndex(copy, "m")) {
           assertTrue(index.wasDamaged(), name);
           assertEquals(Map.of(), index.versions(), name);
-          index.put("new", "1", new float[] {1, 2, 3}); // of another length than before
+          index.put("new", "1", new float[] {1, 2, 3}); // with another length
         }
         try (var index = new ImageIndex(copy, "m")) {
           assertFalse(index.wasDamaged(), name);
           assertEquals(Map.of("new", "1"), index.versions(), name);
           assertEquals("new", index.nearest(new float[] {1, 2, 3}, 1).getFirst().path());
         }
-        assertEquals("mine", Files.readString(copy.resolve("notes.txt")));
+        assertEquals("foreign", Files.readString(copy.resolve("notes.txt")));
       }
     }
   }
@@ -213,17 +211,17 @@ class ImageIndexTest {
     Files.write(file, bytes);
   }
 
-  /** Lucene deletes what has a name like its own files and belongs to no segment. */
+  /** Lucene deletes unreferenced files with names like its own. */
   @ParameterizedTest
   @ValueSource(strings = {"_img1.jpg", "segments.png", "_report.doc", "segments_list.txt"})
-  void filesOfOthersAreNotDeleted(String name) throws IOException {
-    Files.writeString(folder.resolve(name), "mine");
+  void foreignFilesAreNotDeleted(String name) throws IOException {
+    Files.writeString(folder.resolve(name), "foreign");
     var refused = assertThrows(IOException.class, () -> new ImageIndex(folder, "m").close());
     assertEquals(
-        "%s: holds %s, a name that the index might use and delete; choose another folder for the"
+        "%s: contains %s, a file name that the index may use and delete; choose another folder for the"
                 .formatted(folder, name)
             + " index",
         refused.getMessage());
-    assertEquals("mine", Files.readString(folder.resolve(name)));
+    assertEquals("foreign", Files.readString(folder.resolve(name)));
   }
 }

@@ -14,18 +14,18 @@ import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What is written is read by another library's reader. */
+/** The written file is read by another library. */
 class ParquetFeaturesTest {
   @TempDir private Path folder;
 
   @Test
-  void rowsAreReadAgain() throws IOException {
+  void rowsAreReadByAnotherLibrary() throws IOException {
     Path file = folder.resolve("f.parquet");
     try (var features = new ParquetFeatures(file, Map.of("shape", "[3]"))) {
       features.add("a.png", new float[] {1.5f, -2, Float.MIN_VALUE});
       features.addError("b.png", "is damaged");
       features.add("ü.png", new float[] {4, 5, 6});
-      assertFalse(Files.exists(file), "it appears when it is complete");
+      assertFalse(Files.exists(file), "the file is created by complete()");
       features.complete();
     }
     try (var reader = ParquetFileReader.open(InputFile.of(file));

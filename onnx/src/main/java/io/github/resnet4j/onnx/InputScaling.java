@@ -12,15 +12,15 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * What stands before the first convolution: {@code (x - mean) / std} for each channel, and how the
- * input's axes are ordered. It becomes part of the model's preprocessing.
+ * The operations before the first convolution: {@code (x - mean) / std} per channel, and the order
+ * of the input's axes. They become part of the preprocessing.
  *
- * @param value what the first convolution takes
- * @param extents of that, as {@link GraphWalk} has them
- * @param pixels whether the graph takes pixels of 0 to 255 as bytes
- * @param mean for each channel
- * @param std for each channel
- * @param passed results of the nodes that are part of it
+ * @param value the input of the first convolution
+ * @param extents its extents: channels, rows, columns; 0 if unknown
+ * @param pixels whether the input of the graph is bytes from 0 to 255
+ * @param mean one per channel
+ * @param std one per channel
+ * @param recognized the outputs of the nodes that belong to it
  */
 record InputScaling(
     String value,
@@ -28,17 +28,17 @@ record InputScaling(
     boolean pixels,
     List<Double> mean,
     List<Double> std,
-    List<String> passed) {
+    List<String> recognized) {
 
-  /** Collects the arithmetic between a graph's input and its first convolution. */
-  static InputScaling of(OnnxGraph graph) throws Unfit {
+  /** Collects the operations between the input of a graph and its first convolution. */
+  static InputScaling of(OnnxGraph graph) throws UnsupportedGraphException {
     String x = graph.input().name();
-    List<Integer> axes = List.of(0, 1, 2, 3); // the input's axes, in their present order
+    List<Integer> axes = List.of(0, 1, 2, 3); // the input axes in their current order
     var found = new ArrayList<Node>();
     var orders = new ArrayList<List<Integer>>();
-    var passed = new ArrayList<String>();
+    var recognized = new ArrayList<String>();
     while (graph.consumers(x).size() == 1) {
-      Node node = graph.only(x);
+      Node node = graph.singleConsumer(x);
       switch (node.op()) {
         case "Transpose" -> axes = transposed(node, axes);
         case "Add", "Sub", "Mul", "Div", "BatchNormalization" -> {
@@ -46,23 +46,24 @@ record InputScaling(
           orders.add(axes);
           if (!node.inputs().getFirst().equals(x)
               && (node.op().equals("Sub") || node.op().equals("Div"))) {
-            throw Unfit.at(node, "has the image as its second operand");
+            throw UnsupportedGraphException.at(node, "has the image as its second operand");
           }
         }
         default -> {
-          return finish(graph, x, axes, found, orders, passed);
+          return finish(graph, x, axes, found, orders, recognized);
         }
       }
       x = node.outputs().getFirst();
-      passed.add(x);
+      recognized.add(x);
     }
-    return finish(graph, x, axes, found, orders, passed);
+    return finish(graph, x, axes, found, orders, recognized);
   }
 
-  private static List<Integer> transposed(Node node, List<Integer> axes) throws Unfit {
+  private static List<Integer> transposed(Node node, List<Integer> axes)
+      throws UnsupportedGraphException {
     List<Long> order = node.integers("perm");
     if (!order.stream().sorted().toList().equals(List.of(0L, 1L, 2L, 3L))) {
-      throw Unfit.at(node, "orders the axes as %s".formatted(order));
+      throw UnsupportedGraphException.at(node, "permutes the axes to %s".formatted(order));
     }
     return order.stream().map(axis -> axes.get(axis.intValue())).toList();
   }
@@ -73,10 +74,11 @@ record InputScaling(
       List<Integer> axes,
       List<Node> found,
       List<List<Integer>> orders,
-      List<String> passed)
-      throws Unfit {
+      List<String> recognized)
+      throws UnsupportedGraphException {
     if (!axes.equals(List.of(0, 1, 2, 3)) && !axes.equals(List.of(0, 3, 1, 2))) {
-      throw new Unfit("its input's axes come to the first layer in the order %s".formatted(axes));
+      throw new UnsupportedGraphException(
+          "its input reaches the first layer with the axes in the order %s".formatted(axes));
     }
     long channels = extent(graph.input(), axes.get(1));
     int count = channels > 0 && channels <= 64 ? (int) channels : channels(graph, x);
@@ -92,9 +94,9 @@ record InputScaling(
       int channelAxis = orders.get(i).indexOf(axes.get(1));
       if (node.op().equals("BatchNormalization")) {
         if (channelAxis != 1) {
-          throw Unfit.at(node, "normalises another axis than the channels");
+          throw UnsupportedGraphException.at(node, "normalizes an axis other than the channels");
         }
-        normalise(node, graph, mean, std);
+        normalize(node, graph, mean, std);
       } else {
         boolean second =
             node.inputs().size() > 1 && graph.constant(node.inputs().get(1)).isPresent();
@@ -104,9 +106,9 @@ record InputScaling(
     }
     for (int c = 0; c < count; c++) {
       if (!Double.isFinite(mean[c]) || !Double.isFinite(std[c]) || std[c] <= 0) {
-        throw Unfit.at(
-            found.isEmpty() ? graph.only(x) : found.getLast(),
-            "scales an image's channel by a number that is not above 0");
+        throw UnsupportedGraphException.at(
+            found.isEmpty() ? graph.singleConsumer(x) : found.getLast(),
+            "scales a channel by a number that is not positive");
       }
     }
     return new InputScaling(
@@ -115,24 +117,24 @@ record InputScaling(
         graph.input().type() == Type.UINT8,
         Arrays.stream(mean).boxed().toList(),
         Arrays.stream(std).boxed().toList(),
-        List.copyOf(passed));
+        List.copyOf(recognized));
   }
 
-  /** The channels that the first convolution takes. */
-  private static int channels(OnnxGraph graph, String x) throws Unfit {
-    Node conv = graph.only(x);
+  /** The number of input channels of the first convolution. */
+  private static int channels(OnnxGraph graph, String x) throws UnsupportedGraphException {
+    Node conv = graph.singleConsumer(x);
     Constant weight = conv.op().equals("Conv") ? graph.constant(conv, 1) : null;
     if (weight == null || weight.shape().size() != 4) {
-      throw Unfit.at(conv, "where a convolution was expected");
+      throw UnsupportedGraphException.at(conv, "is found where a convolution was expected");
     }
     long channels = weight.shape().get(1);
     if (channels < 1 || channels > 1 << 20 || weight.size() == 0) {
-      throw Unfit.at(conv, "has weights of shape %s".formatted(weight.shape()));
+      throw UnsupportedGraphException.at(conv, "has weights of shape %s".formatted(weight.shape()));
     }
     return (int) channels;
   }
 
-  /** An extent that the graph declares for its input; 0 if it leaves it open. */
+  /** An extent of the graph's input; 0 if it is dynamic. */
   static long extent(Value input, int axis) {
     if (input.shape().size() != 4) {
       return 0;
@@ -141,7 +143,7 @@ record InputScaling(
     return text.matches("[1-9]\\d{0,5}") ? Long.parseLong(text) : 0;
   }
 
-  /** y = (x - mean) / std, and then one more operation. */
+  /** Composes {@code (x - mean) / std} with one more operation. */
   private static void apply(String op, double[] values, double[] mean, double[] std) {
     for (int c = 0; c < mean.length; c++) {
       switch (op) {
@@ -153,13 +155,14 @@ record InputScaling(
     }
   }
 
-  private static void normalise(Node norm, OnnxGraph graph, double[] mean, double[] std)
-      throws Unfit {
+  private static void normalize(Node norm, OnnxGraph graph, double[] mean, double[] std)
+      throws UnsupportedGraphException {
     int count = mean.length;
     if (norm.inputs().size() != 5
         || norm.integer("training_mode", 0) != 0
         || norm.integer("spatial", 1) != 1) {
-      throw Unfit.at(norm, "takes the batch's statistics; export the model for inference");
+      throw UnsupportedGraphException.at(
+          norm, "uses batch statistics; export the model in inference mode");
     }
     double[] variance = values(norm, graph.constant(norm, 4), 3, count);
     for (int c = 0; c < count; c++) {
@@ -171,9 +174,9 @@ record InputScaling(
     apply("Add", values(norm, graph.constant(norm, 2), 3, count), mean, std);
   }
 
-  /** A constant as one number for each channel. */
+  /** Broadcasts a constant to one value per channel. */
   private static double[] values(Node node, Constant constant, int channelAxis, int count)
-      throws Unfit {
+      throws UnsupportedGraphException {
     List<Long> shape = constant.shape();
     boolean fits = constant.isReal() && shape.size() <= 4;
     for (int i = 0; fits && i < shape.size(); i++) {
@@ -181,7 +184,8 @@ record InputScaling(
       fits = extent == 1 || (extent == count && i + 4 - shape.size() == channelAxis);
     }
     if (!fits) {
-      throw Unfit.at(node, "has a constant of shape %s, not one number a channel".formatted(shape));
+      throw UnsupportedGraphException.at(
+          node, "has a constant of shape %s, not one value per channel".formatted(shape));
     }
     float[] floats = constant.floats();
     double[] values = new double[count];
@@ -197,7 +201,7 @@ record InputScaling(
         && std.stream().allMatch(each -> each == 1);
   }
 
-  /** For people. */
+  /** The scaling as text, for messages. */
   String describe() {
     return "(x - %s) / %s".formatted(decimals(mean), decimals(std));
   }
@@ -209,18 +213,20 @@ record InputScaling(
   }
 
   /**
-   * The preprocessing that makes what the first convolution takes.
+   * Returns the preprocessing that produces the input of the first convolution.
    *
-   * @param given how the graph's own input is made, if somebody said so
-   * @param usual sizes, if nobody did
-   * @throws Unfit if it does not show whether the graph takes pixels of 0 to 1 or of 0 to 255
+   * @param given the preprocessing for the input of the graph, if specified
+   * @param usual the default sizes, if not
+   * @throws UnsupportedGraphException if it cannot be determined whether the input of the graph is
+   *     from 0 to 1 or from 0 to 255
    */
-  Preprocessing preprocessing(Optional<Preprocessing> given, Preprocessing usual) throws Unfit {
+  Preprocessing preprocessing(Optional<Preprocessing> given, Preprocessing usual)
+      throws UnsupportedGraphException {
     if (given.isPresent()) {
       Preprocessing before = given.get();
       if (before.channels() != mean.size()) {
-        throw new Unfit(
-            "the preprocessing makes %d channels, it takes %d"
+        throw new UnsupportedGraphException(
+            "the preprocessing has %d channels, but the graph needs %d"
                 .formatted(before.channels(), mean.size()));
       }
       return compose(
@@ -233,9 +239,9 @@ record InputScaling(
         usual, Collections.nCopies(mean.size(), 0d), Collections.nCopies(mean.size(), range));
   }
 
-  /** Scaling after {@code (v - firstMean) / firstStd}. */
+  /** Composes this scaling with a preceding {@code (v - firstMean) / firstStd}. */
   private Preprocessing compose(Preprocessing sizes, List<Double> firstMean, List<Double> firstStd)
-      throws Unfit {
+      throws UnsupportedGraphException {
     var means = new ArrayList<Float>();
     var stds = new ArrayList<Float>();
     for (int c = 0; c < mean.size(); c++) {
@@ -251,14 +257,14 @@ record InputScaling(
           means,
           stds);
     } catch (IllegalArgumentException e) {
-      throw new Unfit(
-          "its input is scaled by %s, which no preprocessing can be: %s"
+      throw new UnsupportedGraphException(
+          "its input is scaled by %s, which is not a valid preprocessing: %s"
               .formatted(describe(), e.getMessage()));
     }
   }
 
-  /** The largest value of a pixel that the graph takes, from the numbers it is scaled with. */
-  private int range() throws Unfit {
+  /** The maximum pixel value in the input of the graph, derived from the scaling. */
+  private int range() throws UnsupportedGraphException {
     if (pixels) {
       return 255;
     }
@@ -276,21 +282,24 @@ record InputScaling(
     if (bytes) {
       return 255;
     }
-    throw new Unfit(
-        ("its input is scaled by %s, which does not show whether pixels are 0 to 1 or 0 to 255;"
-                + " say with --preprocessing how the graph's input is made")
+    throw new UnsupportedGraphException(
+        ("its input is scaled by %s; it cannot be determined whether pixels are from 0 to 1 or from"
+             + " 0 to 255: specify the preprocessing of its input with --preprocessing")
             .formatted(describe()));
   }
 
-  /** Is this what a preprocessing does already, as in files that this project wrote? */
-  boolean isPartOf(Preprocessing preprocessing) throws Unfit {
+  /**
+   * Whether a preprocessing already contains this scaling, as in files written by {@link
+   * OnnxExport}.
+   */
+  boolean isContainedIn(Preprocessing preprocessing) throws UnsupportedGraphException {
     Preprocessing own = preprocessing(Optional.empty(), preprocessing);
     return own.channels() == preprocessing.channels()
-        && near(own.mean(), preprocessing.mean())
-        && near(own.std(), preprocessing.std());
+        && isClose(own.mean(), preprocessing.mean())
+        && isClose(own.std(), preprocessing.std());
   }
 
-  private static boolean near(List<Float> one, List<Float> other) {
+  private static boolean isClose(List<Float> one, List<Float> other) {
     for (int i = 0; i < one.size(); i++) {
       if (Math.abs(one.get(i) - other.get(i)) > 1e-5f * Math.max(1e-3f, Math.abs(other.get(i)))) {
         return false;

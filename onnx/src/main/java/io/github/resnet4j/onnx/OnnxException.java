@@ -5,19 +5,26 @@ import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
 /**
- * An ONNX file that is no residual network, or no ONNX file; the message says what does not fit.
+ * Thrown for a file that is not a valid ONNX file, or not a supported residual network; the message
+ * contains the reason.
  */
 public final class OnnxException extends IOException {
   private static final long serialVersionUID = 1;
-  private static final int MOST = 500;
+  private static final int MAX_MESSAGE_LENGTH = 500;
 
   OnnxException(Path file, String reason, @Nullable Throwable cause) {
     super(file + ": " + oneLine(reason), cause);
   }
 
-  /** Names from a file may be long and may have line breaks. */
+  /**
+   * Makes a message one line of limited length; names in a file may be long and contain line
+   * breaks.
+   */
   private static String oneLine(String reason) {
-    String shown = reason.length() <= MOST ? reason : reason.substring(0, MOST) + " …";
+    String shown =
+        reason.length() <= MAX_MESSAGE_LENGTH
+            ? reason
+            : reason.substring(0, MAX_MESSAGE_LENGTH) + " …";
     return shown.replaceAll("[\\p{Cntrl}\u0085\u2028\u2029]", "?");
   }
 }

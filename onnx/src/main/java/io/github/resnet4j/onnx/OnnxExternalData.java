@@ -10,11 +10,11 @@ import java.util.HashMap;
 import java.util.Map;
 
 /**
- * Numbers in files beside a model, as PyTorch writes large ones: only regular files in the model's
- * own folder or below, wherever symbolic links lead.
+ * Tensors in external files, as PyTorch writes for large models. Only regular files in the model's
+ * folder or below are read, after resolving symbolic links.
  */
 final class OnnxExternalData {
-  private static final int MOST_FILES = 1000;
+  private static final int MAX_FILES = 1000;
 
   private final Path model;
   private final Map<String, ByteBuffer> mapped = new HashMap<>();
@@ -24,19 +24,20 @@ final class OnnxExternalData {
   }
 
   /**
-   * The bytes of a tensor.
+   * Returns the bytes of a tensor.
    *
-   * @param fields location, offset and length, as the model has them
-   * @throws OnnxException if the file is missing or outside of the model's folder
-   * @throws IllegalArgumentException if the fields make no sense
+   * @param fields location, offset and length, from the model
+   * @throws OnnxException if the file is missing or not a regular file
+   * @throws IllegalArgumentException if the fields are invalid, or the file is outside the model's
+   *     folder
    */
   ByteBuffer of(String tensor, Map<String, String> fields) throws IOException {
     String location = fields.getOrDefault("location", "");
     ByteBuffer bytes = mapped.get(location);
     if (bytes == null) {
-      if (mapped.size() >= MOST_FILES) {
+      if (mapped.size() >= MAX_FILES) {
         throw new IllegalArgumentException(
-            "its tensors lie in more than %,d files".formatted(MOST_FILES));
+            "its tensors are in more than %,d files".formatted(MAX_FILES));
       }
       bytes = OnnxReader.map(file(tensor, location));
       mapped.put(location, bytes);
@@ -45,7 +46,7 @@ final class OnnxExternalData {
     long length = number(tensor, "length", fields, bytes.limit() - offset);
     if (offset < 0 || length < 0 || offset > bytes.limit() - length) {
       throw new IllegalArgumentException(
-          "tensor '%s' lies beyond the end of '%s'".formatted(tensor, location));
+          "tensor '%s' exceeds the end of '%s'".formatted(tensor, location));
     }
     return bytes.slice((int) offset, (int) length);
   }
@@ -57,7 +58,7 @@ final class OnnxExternalData {
       return text == null ? otherwise : Long.parseLong(text);
     } catch (NumberFormatException e) {
       throw new IllegalArgumentException(
-          "tensor '%s' has the %s '%s'".formatted(tensor, field, text), e);
+          "tensor '%s' has an invalid %s '%s'".formatted(tensor, field, text), e);
     }
   }
 
@@ -67,7 +68,8 @@ final class OnnxExternalData {
     try {
       file = folder == null ? Path.of(location) : folder.resolve(location).normalize();
     } catch (InvalidPathException e) {
-      throw new IllegalArgumentException("tensor '%s' lies in '%s'".formatted(tensor, location), e);
+      throw new IllegalArgumentException(
+          "tensor '%s' has an invalid location '%s'".formatted(tensor, location), e);
     }
     if (location.isEmpty() || folder == null || !file.startsWith(folder)) {
       throw outside(tensor, location);
@@ -78,12 +80,12 @@ final class OnnxExternalData {
       }
     } catch (NoSuchFileException e) {
       throw new OnnxException(
-          model, "tensor '%s' lies in '%s', which does not exist".formatted(tensor, location), e);
+          model, "tensor '%s' is in '%s', which does not exist".formatted(tensor, location), e);
     }
     if (!Files.isRegularFile(file)) {
       throw new OnnxException(
           model,
-          "tensor '%s' lies in '%s', which is no regular file".formatted(tensor, location),
+          "tensor '%s' is in '%s', which is not a regular file".formatted(tensor, location),
           null);
     }
     return file;
@@ -91,7 +93,7 @@ final class OnnxExternalData {
 
   private static IllegalArgumentException outside(String tensor, String location) {
     return new IllegalArgumentException(
-        "tensor '%s' lies in '%s', outside of the model's folder; copy that file beside the model"
+        "tensor '%s' is in '%s', outside of the model's folder; copy that file to the model's folder"
             .formatted(tensor, location));
   }
 }

@@ -16,20 +16,18 @@ import java.util.Optional;
 import java.util.Set;
 
 /**
- * An index of what a model's output depends on: constants by name, and which operations take which
- * value. Operations that leave a value as it is (Identity, Dropout, casts between floats) are
- * resolved; what the output does not depend on is left out.
+ * An index of the nodes that a model's output depends on: constants by name, and the consumers of
+ * each value. Nodes that do not change their input (Identity, Dropout, casts between floats) are
+ * resolved; nodes that the output does not depend on are omitted.
  */
 final class OnnxGraph {
-  /**
-   * Stands for the number of images in a shape that the graph computes; no legal extent is this.
-   */
+  /** Represents the batch size in a computed shape; it is not a valid extent. */
   static final long BATCH = Long.MIN_VALUE;
 
-  /** Before that, operators broadcast in another way. */
-  private static final int OLDEST_OPSET = 7;
+  /** Older operator sets have other broadcasting rules. */
+  private static final int MIN_OPSET = 7;
 
-  /** The attributes that are understood, of operations that a network may have. */
+  /** The supported attributes of the supported operations. */
   private static final Map<String, Map<String, Class<? extends Attribute>>> ATTRIBUTES =
       Map.ofEntries(
           Map.entry("Add", Map.of()),
@@ -100,23 +98,23 @@ final class OnnxGraph {
   private final Map<String, Constant> constants = new HashMap<>();
   private final long constantBytes;
 
-  /** A value that is another one, unchanged. */
-  private final Map<String, String> same = new HashMap<>();
+  /** Maps a value to the value that it equals. */
+  private final Map<String, String> aliases = new HashMap<>();
 
-  /** What Shape looks at, by its result. */
+  /** Maps the output of a Shape node to its input. */
   private final Map<String, String> shapes = new HashMap<>();
 
   private final Map<String, List<Node>> consumers = new HashMap<>();
   private final List<Node> operations = new ArrayList<>();
 
-  /** Does the network calculate in half precision? Then rounding to it is nothing of its own. */
+  /** Whether the network computes in float16; casts to float16 are then ignored. */
   private final boolean half;
 
-  OnnxGraph(OnnxModel model) throws Unfit {
-    if (model.opset() < OLDEST_OPSET) {
-      throw new Unfit(
-          "it uses operator set %d, older than %d; convert it with onnx.version_converter"
-              .formatted(model.opset(), OLDEST_OPSET));
+  OnnxGraph(OnnxModel model) throws UnsupportedGraphException {
+    if (model.opset() < MIN_OPSET) {
+      throw new UnsupportedGraphException(
+          "it uses operator set %d, but at least %d is required; convert it with onnx.version_converter"
+              .formatted(model.opset(), MIN_OPSET));
     }
     constants.putAll(model.initializers());
     half =
@@ -125,22 +123,22 @@ final class OnnxGraph {
     List<Value> inputs =
         model.inputs().stream().filter(each -> !constants.containsKey(each.name())).toList();
     if (inputs.size() != 1) {
-      throw new Unfit(
-          "it has %d inputs, %s"
+      throw new UnsupportedGraphException(
+          "it has %d inputs, not one: %s"
               .formatted(inputs.size(), shortened(inputs.stream().map(Value::name).toList())));
     }
     if (model.outputs().size() != 1) {
-      throw new Unfit(
-          "it has %d outputs, %s; cut off all but one"
+      throw new UnsupportedGraphException(
+          "it has %d outputs, not one: %s; remove all but one"
               .formatted(
                   model.outputs().size(),
                   shortened(model.outputs().stream().map(Value::name).toList())));
     }
     input = inputs.getFirst();
-    Set<String> needed = needed(model);
+    Set<String> required = required(model);
     for (Node node : model.nodes()) {
-      if (node.outputs().stream().anyMatch(needed::contains)) {
-        add(node, needed);
+      if (node.outputs().stream().anyMatch(required::contains)) {
+        add(node, required);
       }
     }
     output = resolved(model.outputs().getFirst().name());
@@ -151,40 +149,42 @@ final class OnnxGraph {
     return names.size() <= 5 ? names.toString() : names.subList(0, 5) + " …";
   }
 
-  /** The values that the output depends on. */
-  private Set<String> needed(OnnxModel model) throws Unfit {
+  /** Returns the values that the output depends on. */
+  private Set<String> required(OnnxModel model) throws UnsupportedGraphException {
     var from = new HashMap<String, Node>();
     for (Node node : model.nodes()) {
       for (String result : node.outputs()) {
-        boolean again =
+        boolean duplicate =
             !result.isEmpty()
                 && (from.put(result, node) != null
                     || constants.containsKey(result)
                     || result.equals(input.name()));
-        if (again) {
-          throw Unfit.at(node, "gives '%s', which there is already".formatted(result));
+        if (duplicate) {
+          throw UnsupportedGraphException.at(
+              node, "has the output '%s', which is already defined".formatted(result));
         }
       }
     }
-    var needed = new HashSet<String>();
+    var required = new HashSet<String>();
     var open = new ArrayDeque<String>();
     open.add(model.outputs().getFirst().name());
     while (!open.isEmpty()) {
       String value = open.removeLast();
-      if (needed.add(value) && from.containsKey(value)) {
+      if (required.add(value) && from.containsKey(value)) {
         open.addAll(from.get(value).inputs());
       }
     }
-    return needed;
+    return required;
   }
 
   private String resolved(String value) {
-    return same.getOrDefault(value, value);
+    return aliases.getOrDefault(value, value);
   }
 
-  private void add(Node found, Set<String> needed) throws Unfit {
+  private void add(Node found, Set<String> required) throws UnsupportedGraphException {
     if (!found.domain().isEmpty() && !found.domain().equals("ai.onnx")) {
-      throw Unfit.at(found, "is of the operators '%s'".formatted(found.domain()));
+      throw UnsupportedGraphException.at(
+          found, "belongs to the operator set '%s'".formatted(found.domain()));
     }
     List<String> inputs = found.inputs().stream().map(this::resolved).toList();
     for (String each : inputs) {
@@ -192,29 +192,29 @@ final class OnnxGraph {
           && !constants.containsKey(each)
           && !consumers.containsKey(each)
           && !each.equals(input.name())) {
-        throw Unfit.at(
+        throw UnsupportedGraphException.at(
             found,
-            "takes '%s', which nothing before it gives, or in a type that is not read"
+            "has the input '%s', which no preceding node computes, or which has an unsupported type"
                 .formatted(each));
       }
     }
     var node =
         new Node(
             found.op(), found.domain(), found.name(), inputs, found.outputs(), found.attributes());
-    if (node.outputs().stream().skip(1).anyMatch(needed::contains)) {
-      throw Unfit.at(node, "has several results that are used");
+    if (node.outputs().stream().skip(1).anyMatch(required::contains)) {
+      throw UnsupportedGraphException.at(node, "has several outputs that are used");
     }
     String result = node.outputs().getFirst();
     Optional<Constant> constant = constant(node);
     if (constant.isPresent()) {
       constants.put(result, constant.get());
     } else if (isUnchanged(node)) {
-      same.put(result, inputs.getFirst());
+      aliases.put(result, inputs.getFirst());
     } else if (node.op().equals("Shape")
         && inputs.size() == 1
         && node.integer("start", 0) == 0
         && !node.attributes().containsKey("end")) {
-      shapes.put(result, inputs.getFirst()); // it looks at a value and leaves it as it is
+      shapes.put(result, inputs.getFirst()); // not a consumer of the value itself
       consumers.put(result, new ArrayList<>());
     } else {
       checkAttributes(node);
@@ -228,7 +228,7 @@ final class OnnxGraph {
     }
   }
 
-  /** What a node gives, if that does not depend on the image. */
+  /** Returns the output of a node if it is constant. */
   private Optional<Constant> constant(Node node) {
     if (node.op().equals("Constant") && node.attributes().size() == 1) {
       return switch (node.attributes().entrySet().iterator().next().getValue()) {
@@ -275,15 +275,15 @@ final class OnnxGraph {
     return ShapeArithmetic.evaluate(node, constants);
   }
 
-  /** Is a node's result its first input, in this network? */
-  private boolean isUnchanged(Node node) throws Unfit {
+  /** Whether the output of a node equals its first input. */
+  private boolean isUnchanged(Node node) throws UnsupportedGraphException {
     return switch (node.op()) {
       case "Identity" -> node.inputs().size() == 1;
       case "Cast" -> {
         long to = node.integer("to", 0);
         boolean isReal = to == Type.FLOAT.code || to == Type.DOUBLE.code;
         if (!isReal && !(half && to == Type.FLOAT16.code)) {
-          throw Unfit.at(node, "rounds numbers (to type %d)".formatted(to));
+          throw UnsupportedGraphException.at(node, "rounds values (to type %d)".formatted(to));
         }
         yield node.inputs().size() == 1;
       }
@@ -295,7 +295,7 @@ final class OnnxGraph {
                 && !node.inputs().get(2).isEmpty()
                 && (training == null || training.size() != 1 || training.floats()[0] != 0);
         if (trains) {
-          throw Unfit.at(node, "drops numbers at random; export the model for inference");
+          throw UnsupportedGraphException.at(node, "is active; export the model in inference mode");
         }
         yield !node.inputs().isEmpty();
       }
@@ -303,83 +303,84 @@ final class OnnxGraph {
     };
   }
 
-  private static void checkAttributes(Node node) throws Unfit {
+  private static void checkAttributes(Node node) throws UnsupportedGraphException {
     Map<String, Class<? extends Attribute>> known = ATTRIBUTES.get(node.op());
     if (known == null) {
-      return; // refused where it stands
+      return; // rejected in the traversal
     }
     for (var attribute : node.attributes().entrySet()) {
       Class<? extends Attribute> kind = known.get(attribute.getKey());
       if (kind == null || !kind.isInstance(attribute.getValue())) {
-        throw Unfit.at(node, "has the attribute '%s'".formatted(attribute.getKey()));
+        throw UnsupportedGraphException.at(
+            node, "has the unsupported attribute '%s'".formatted(attribute.getKey()));
       }
     }
     if (!node.text("auto_pad", "NOTSET").equals("NOTSET")
         && !(node.text("auto_pad", "").equals("VALID") && !node.attributes().containsKey("pads"))) {
-      throw Unfit.at(node, "pads by itself (auto_pad)");
+      throw UnsupportedGraphException.at(node, "has auto_pad, which is not supported");
     }
   }
 
-  /** What the graph is given. */
+  /** The input of the graph. */
   Value input() {
     return input;
   }
 
-  /** The value that is the result. */
+  /** The output of the graph. */
   String output() {
     return output;
   }
 
-  /** Bytes of all constants. */
+  /** The total size of all constants in bytes. */
   long constantBytes() {
     return constantBytes;
   }
 
-  /** Operations that the result depends on, in order. */
+  /** The nodes that the output depends on, in order. */
   List<Node> operations() {
     return operations;
   }
 
-  /** The operations that take a value. */
+  /** The nodes that consume a value. */
   List<Node> consumers(String value) {
     return consumers.getOrDefault(value, List.of());
   }
 
-  /** The one operation that takes a value. */
-  Node only(String value) throws Unfit {
+  /** The single consumer of a value. */
+  Node singleConsumer(String value) throws UnsupportedGraphException {
     List<Node> found = consumers(value);
     if (found.size() != 1) {
-      throw new Unfit(
+      throw new UnsupportedGraphException(
           found.isEmpty()
-              ? "nothing that the output depends on takes '%s'".formatted(value)
-              : "'%s' goes to %d operations, not one: %s"
+              ? "no node that the output depends on uses '%s'".formatted(value)
+              : "'%s' is used by %d nodes, not one: %s"
                   .formatted(
                       value, found.size(), shortened(found.stream().map(Node::describe).toList())));
     }
     return found.getFirst();
   }
 
-  /** A constant by its name. */
+  /** Returns a constant by name. */
   Optional<Constant> constant(String name) {
     return Optional.ofNullable(constants.get(name));
   }
 
-  /** An input of a node that must be a constant. */
-  Constant constant(Node node, int index) throws Unfit {
+  /** Returns an input of a node that must be constant. */
+  Constant constant(Node node, int index) throws UnsupportedGraphException {
     Constant found = node.inputs().size() > index ? constants.get(node.inputs().get(index)) : null;
     if (found == null) {
-      throw Unfit.at(
-          node, "has no constant as input %d; simplify the file first (onnxsim)".formatted(index));
+      throw UnsupportedGraphException.at(
+          node, "has no constant input %d; simplify the model first (onnxsim)".formatted(index));
     }
     return found;
   }
 
-  /** Is an input of a node left out? */
-  static boolean lacks(Node node, int index) {
+  /** Whether an optional input of a node is omitted. */
+  static boolean isOmitted(Node node, int index) {
     return node.inputs().size() <= index || node.inputs().get(index).isEmpty();
   }
 
-  /** Is a value the shape of another one? */
+  /** Whether a value is the shape of another one. */
   boolean isShapeOf(String shape, String value) {
     return value.equals(shapes.get(shape));
   }

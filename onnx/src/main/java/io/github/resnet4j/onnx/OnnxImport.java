@@ -101,20 +101,21 @@ public record OnnxImport(
   static OnnxImport of(OnnxModel model, Options options, Path file) throws OnnxException {
     try {
       var graph = new OnnxGraph(model);
-      var walk = new GraphWalk(graph, options.dropSoftmax);
-      ResNetSpec spec = SpecificationOfGraph.of(walk.steps());
-      var network = ResNet.of(spec, WeightsOfGraph.of(spec, walk.steps(), graph));
+      var traversal = new GraphTraversal(graph, options.dropSoftmax);
+      ResNetSpec spec = GraphSpecification.of(traversal.layers());
+      var network = ResNet.of(spec, GraphWeights.of(spec, traversal.layers(), graph));
       var remarks = new ArrayList<String>();
-      walk.dropped()
+      traversal
+          .dropped()
           .ifPresent(node ->
               remarks.add("%s was left out: the network gives logits".formatted(node.describe())));
       return new OnnxImport(
           network,
-          preprocessing(walk.scaling(), options, model.metadata(), spec, remarks),
+          preprocessing(traversal.scaling(), options, model.metadata(), spec, remarks),
           labels(model.metadata(), spec),
           remarks);
-    } catch (Unfit | IllegalArgumentException | ArithmeticException e) {
-      throw new OnnxException(file, "is no residual network: " + e.getMessage(), e);
+    } catch (UnsupportedGraphException | IllegalArgumentException | ArithmeticException e) {
+      throw new OnnxException(file, "is not a supported residual network: " + e.getMessage(), e);
     }
   }
 
@@ -145,7 +146,7 @@ public record OnnxImport(
       Map<String, String> metadata,
       ResNetSpec spec,
       List<String> remarks)
-      throws Unfit {
+      throws UnsupportedGraphException {
     Optional<Preprocessing> noted = noted(metadata);
     if (scaling.isIdentity()) {
       return options.preprocessing.or(() -> noted);
@@ -153,11 +154,11 @@ public record OnnxImport(
     if (options.preprocessing.isEmpty()
         && noted.isPresent()
         && noted.get().channels() == spec.inChannels()
-        && scaling.isPartOf(noted.get())) {
+        && scaling.isContainedIn(noted.get())) {
       return noted; // of what the first convolution takes, as OnnxExport writes it
     }
     if (!spec.includeTop()) {
-      throw new Unfit(
+      throw new UnsupportedGraphException(
           "its input is scaled by %s, which cannot be kept for a network without a head"
               .formatted(scaling.describe()));
     }

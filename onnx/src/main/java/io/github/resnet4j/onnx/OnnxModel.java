@@ -9,16 +9,16 @@ import java.util.Optional;
 import java.util.SequencedMap;
 
 /**
- * What this project writes and reads of an ONNX file (onnx.proto3).
+ * The parts of an ONNX model (onnx.proto3) that are read and written.
  *
  * @param opset the version of the default operator set
  * @param producer the program that wrote it
- * @param nodes in an order in which they can be computed
- * @param initializers constants by name
- * @param inputs what the graph is given
- * @param outputs what it gives
- * @param values shapes of what is in between; not needed, but drawn
- * @param metadata notes
+ * @param nodes in topological order
+ * @param initializers the constants by name
+ * @param inputs the inputs of the graph
+ * @param outputs the outputs of the graph
+ * @param values the shapes of intermediate values; optional, for viewers
+ * @param metadata key-value metadata
  */
 record OnnxModel(
     long opset,
@@ -31,7 +31,7 @@ record OnnxModel(
     List<Value> values,
     Map<String, String> metadata) {
 
-  /** TensorProto.DataType: the numbers that ONNX has for types. */
+  /** The supported types, with their codes in TensorProto.DataType. */
   enum Type {
     FLOAT(1, 4),
     UINT8(2, 1),
@@ -73,7 +73,7 @@ record OnnxModel(
 
     record Tensor(Constant value) implements Attribute {}
 
-    /** One of another kind, which no residual network has. */
+    /** An attribute of an unsupported kind. */
     record Other() implements Attribute {}
   }
 
@@ -101,16 +101,16 @@ record OnnxModel(
       return attributes.get(attribute) instanceof Attribute.Text found ? found.value : otherwise;
     }
 
-    /** For errors: what it is and where. */
+    /** The operation and its name, for messages. */
     String describe() {
       return "%s '%s'".formatted(op, name.isEmpty() ? String.join(", ", outputs) : name);
     }
   }
 
   /**
-   * A tensor in the file.
+   * A constant tensor.
    *
-   * @param raw little-endian, row-major
+   * @param raw the values, little-endian and row-major
    */
   record Constant(Type type, List<Long> shape, ByteBuffer raw) {
     Constant {
@@ -118,12 +118,12 @@ record OnnxModel(
       raw = raw.duplicate().order(ByteOrder.LITTLE_ENDIAN);
     }
 
-    /** Are these numbers that a network calculates with, rather than extents and flags? */
+    /** Whether the values are floating-point numbers. */
     boolean isReal() {
       return type == Type.FLOAT || type == Type.FLOAT16 || type == Type.DOUBLE;
     }
 
-    /** The same numbers with other axes. */
+    /** Returns the same values with another shape. */
     Constant withShape(List<Long> other) {
       return new Constant(type, other, raw);
     }
@@ -132,7 +132,7 @@ record OnnxModel(
       return shape.stream().reduce(1L, Math::multiplyExact);
     }
 
-    /** The numbers as float32. */
+    /** Returns the values as float32. */
     float[] floats() {
       float[] values = new float[(int) size()];
       for (int i = 0; i < values.length; i++) {
@@ -167,7 +167,7 @@ record OnnxModel(
           Type.INT64, List.of((long) values.length), littleEndian(numbers, Type.INT64.bytes));
     }
 
-    /** Whole numbers of some bytes each, as a file has them; larger ones are cut off. */
+    /** Encodes integers with a width in bytes; higher bits are discarded. */
     static ByteBuffer littleEndian(List<Long> values, int width) {
       var raw = ByteBuffer.allocate(values.size() * width).order(ByteOrder.LITTLE_ENDIAN);
       for (long value : values) {
@@ -181,7 +181,7 @@ record OnnxModel(
       return raw.flip();
     }
 
-    /** A single whole number without axes. */
+    /** Creates an integer scalar. */
     static Constant scalar(long value) {
       return of(value).withShape(List.of());
     }
@@ -194,7 +194,7 @@ record OnnxModel(
   /**
    * The input or output of a graph.
    *
-   * @param shape numbers, or a name for what may vary
+   * @param shape the extents; a name for a dynamic one
    */
   record Value(String name, Type type, List<String> shape) {}
 }

@@ -25,27 +25,27 @@ import java.util.Optional;
 import java.util.Set;
 
 /**
- * Reads ONNX files: protobuf messages by their field numbers in onnx.proto3. Only what a residual
- * network needs is kept; other fields are skipped.
+ * Reads ONNX files: protobuf messages by their field numbers in onnx.proto3. Only the fields that a
+ * residual network needs are kept; others are skipped.
  *
- * <p>Files are hostile until read. Weights stay in the mapped file; everything else that is kept is
- * counted and limited to {@link #MOST_KEPT} bytes.
+ * <p>Files are untrusted. Weights stay in the mapped file; all other data is counted and limited to
+ * {@link #MAX_RESERVED_BYTES} bytes.
  */
 final class OnnxReader {
-  /** Limit of the heap that nodes, names and lists of numbers take. */
-  private static final long MOST_KEPT = 64 << 20;
+  /** The maximum heap size of nodes, names and lists of numbers, in bytes. */
+  private static final long MAX_RESERVED_BYTES = 64 << 20;
 
-  private static final int MOST_NODES = 100_000;
-  private static final int MOST_TEXT = 1 << 16;
+  private static final int MAX_NODES = 100_000;
+  private static final int MAX_STRING_BYTES = 1 << 16;
 
-  /** Limit of a note in the metadata: labels of 21,000 classes take less than 1 MB. */
-  private static final int MOST_NOTE = 4 << 20;
+  /** The maximum size of a metadata value: the labels of 21,000 classes take less than 1 MB. */
+  private static final int MAX_METADATA_BYTES = 4 << 20;
 
-  /** Notes that {@link OnnxExport} writes; others are not kept. */
-  private static final Set<String> NOTES = Set.of("preprocessing", "labels");
+  /** The metadata keys that {@link OnnxExport} writes; others are skipped. */
+  private static final Set<String> METADATA_KEYS = Set.of("preprocessing", "labels");
 
   private final OnnxExternalData external;
-  private long kept;
+  private long reserved;
   private long opset;
   private String producer = "";
   private String name = "";
@@ -60,9 +60,9 @@ final class OnnxReader {
   }
 
   /**
-   * Reads a model; its tensors are views of the mapped file.
+   * Reads a model. Its tensors are views of the mapped file.
    *
-   * @throws OnnxException if it is no ONNX file, or damaged
+   * @throws OnnxException if it is not a valid ONNX file
    * @throws IOException if it cannot be read
    */
   static OnnxModel read(Path file) throws IOException {
@@ -75,39 +75,40 @@ final class OnnxReader {
     try {
       return new OnnxReader(file).model(bytes);
     } catch (InvalidProtocolBufferException | IllegalArgumentException | ArithmeticException e) {
-      throw new OnnxException(file, "is no ONNX file, or damaged: " + e.getMessage(), e);
+      throw new OnnxException(file, "is not a valid ONNX file: " + e.getMessage(), e);
     }
   }
 
   /**
    * Maps a file into memory.
    *
-   * @throws OnnxException if it is a folder, a device or a pipe, or has more than 2 GB
+   * @throws OnnxException if it is not a regular file, or larger than 2 GB
    */
   static ByteBuffer map(Path file) throws IOException {
     if (Files.exists(file) && !Files.isRegularFile(file)) {
-      throw new OnnxException(file, "is no regular file", null);
+      throw new OnnxException(file, "is not a regular file", null);
     }
     try (var channel = FileChannel.open(file, StandardOpenOption.READ)) {
       if (channel.size() > Integer.MAX_VALUE) {
-        throw new OnnxException(file, "has more than 2 GB, which is not read", null);
+        throw new OnnxException(file, "is larger than 2 GB, which is not supported", null);
       }
       return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size());
     }
   }
 
-  /** Counts what is kept of the file. */
-  private void keep(long bytes) throws InvalidProtocolBufferException {
-    kept += bytes;
-    if (kept > MOST_KEPT) {
+  /** Counts heap memory against the limit. */
+  private void reserve(long bytes) throws InvalidProtocolBufferException {
+    reserved += bytes;
+    if (reserved > MAX_RESERVED_BYTES) {
       throw new InvalidProtocolBufferException(
-          "its nodes, names and lists of numbers take more than %d MB".formatted(MOST_KEPT >> 20));
+          "its nodes, names and lists of numbers need more than %d MB"
+              .formatted(MAX_RESERVED_BYTES >> 20));
     }
   }
 
   // --- protobuf ---------------------------------------------------------------------------------
 
-  /** What a field means. */
+  /** Reads a field. */
   private interface Field {
     /**
      * @return whether the field was read; otherwise it is skipped
@@ -123,7 +124,7 @@ final class OnnxReader {
         return;
       }
       if (!field.read(WireFormat.getTagFieldNumber(tag), in) && !in.skipField(tag)) {
-        throw new InvalidProtocolBufferException("a group ends that did not begin");
+        throw new InvalidProtocolBufferException("the end of a group without its start");
       }
     }
   }
@@ -132,38 +133,39 @@ final class OnnxReader {
       throws InvalidProtocolBufferException {
     if (WireFormat.getTagWireType(in.getLastTag()) != wireType) {
       throw new InvalidProtocolBufferException(
-          "field %d is encoded in another way than ONNX has it"
+          "field %d has an unexpected encoding"
               .formatted(WireFormat.getTagFieldNumber(in.getLastTag())));
     }
   }
 
-  /** A message in a message, as a view. */
+  /** Returns an embedded message as a view. */
   private static ByteBuffer message(CodedInputStream in, ByteBuffer of) throws IOException {
     expect(in, WireFormat.WIRETYPE_LENGTH_DELIMITED);
     int length = in.readRawVarint32();
     int start = in.getTotalBytesRead();
     if (length < 0 || length > of.limit() - start) {
-      throw new InvalidProtocolBufferException("a message of " + length + " bytes");
+      throw new InvalidProtocolBufferException(
+          "an embedded message of %d bytes exceeds its container".formatted(length));
     }
     in.skipRawBytes(length);
     return of.slice(start, length);
   }
 
-  private static long whole(CodedInputStream in) throws IOException {
+  private static long readInteger(CodedInputStream in) throws IOException {
     expect(in, WireFormat.WIRETYPE_VARINT);
     return in.readInt64();
   }
 
   private String text(CodedInputStream in, ByteBuffer of) throws IOException {
-    return text(message(in, of), MOST_TEXT);
+    return text(message(in, of), MAX_STRING_BYTES);
   }
 
-  private String text(ByteBuffer bytes, int most) throws IOException {
-    if (bytes.remaining() > most) {
+  private String text(ByteBuffer bytes, int max) throws IOException {
+    if (bytes.remaining() > max) {
       throw new InvalidProtocolBufferException(
-          "a text of %,d bytes, more than %,d".formatted(bytes.remaining(), most));
+          "a string of %,d bytes exceeds the limit of %,d".formatted(bytes.remaining(), max));
     }
-    keep(64 + bytes.remaining());
+    reserve(64 + bytes.remaining());
     return StandardCharsets.UTF_8.decode(bytes).toString();
   }
 
@@ -171,26 +173,26 @@ final class OnnxReader {
     T read(CodedInputStream in) throws IOException;
   }
 
-  private void wholes(CodedInputStream in, List<Long> to) throws IOException {
+  private void readIntegers(CodedInputStream in, List<Long> to) throws IOException {
     numbers(in, WireFormat.WIRETYPE_VARINT, CodedInputStream::readInt64, to);
   }
 
-  private void reals(CodedInputStream in, List<Float> to) throws IOException {
+  private void readFloats(CodedInputStream in, List<Float> to) throws IOException {
     numbers(in, WireFormat.WIRETYPE_FIXED32, CodedInputStream::readFloat, to);
   }
 
-  /** One number, or several packed into one field. */
+  /** Reads a single value or a packed list. */
   private <T> void numbers(CodedInputStream in, int wireType, Element<T> element, List<T> to)
       throws IOException {
     if (WireFormat.getTagWireType(in.getLastTag()) == wireType) {
-      keep(32);
+      reserve(32);
       to.add(element.read(in));
       return;
     }
     expect(in, WireFormat.WIRETYPE_LENGTH_DELIMITED);
     int limit = in.pushLimit(in.readRawVarint32());
     while (in.getBytesUntilLimit() > 0) {
-      keep(32);
+      reserve(32);
       to.add(element.read(in));
     }
     in.popLimit(limit);
@@ -209,7 +211,7 @@ final class OnnxReader {
             case 14 -> note(message(in, bytes));
             case 25 ->
                 throw new InvalidProtocolBufferException(
-                    "it defines functions of its own, which are not read");
+                    "it defines functions, which are not supported");
             default -> {
               return false;
             }
@@ -217,7 +219,7 @@ final class OnnxReader {
           return true;
         });
     if (nodes.isEmpty()) {
-      throw new InvalidProtocolBufferException("it has no nodes");
+      throw new InvalidProtocolBufferException("it contains no nodes");
     }
     return new OnnxModel(
         opset, producer, name, nodes, initializers, inputs, outputs, List.of(), metadata);
@@ -231,7 +233,7 @@ final class OnnxReader {
         (number, in) -> {
           switch (number) {
             case 1 -> domain[0] = text(in, bytes);
-            case 2 -> version[0] = whole(in);
+            case 2 -> version[0] = readInteger(in);
             default -> {
               return false;
             }
@@ -256,8 +258,8 @@ final class OnnxReader {
         });
     if (pair[0].remaining() < 16) {
       String key = text(pair[0], 16);
-      if (NOTES.contains(key)) {
-        metadata.put(key, text(pair[1], MOST_NOTE));
+      if (METADATA_KEYS.contains(key)) {
+        metadata.put(key, text(pair[1], MAX_METADATA_BYTES));
       }
     }
   }
@@ -269,9 +271,9 @@ final class OnnxReader {
           switch (number) {
             case 1 -> {
               nodes.add(node(message(in, bytes)));
-              if (nodes.size() > MOST_NODES) {
+              if (nodes.size() > MAX_NODES) {
                 throw new InvalidProtocolBufferException(
-                    "more than %,d nodes".formatted(MOST_NODES));
+                    "it contains more than %,d nodes".formatted(MAX_NODES));
               }
             }
             case 2 -> name = text(in, bytes);
@@ -281,7 +283,7 @@ final class OnnxReader {
               Optional<Constant> constant = tensor.constant();
               if (constant.isPresent() && initializers.put(called, constant.get()) != null) {
                 throw new InvalidProtocolBufferException(
-                    "two tensors are called '%s'".formatted(called));
+                    "two tensors are named '%s'".formatted(called));
               }
             }
             case 11 -> inputs.add(value(message(in, bytes)));
@@ -299,7 +301,7 @@ final class OnnxReader {
     var out = new ArrayList<String>();
     String[] texts = {"", "", ""}; // name, operation, domain
     var attributes = new LinkedHashMap<String, Attribute>();
-    keep(400);
+    reserve(400);
     fields(
         bytes,
         (number, from) -> {
@@ -325,7 +327,7 @@ final class OnnxReader {
     Map<Integer, Attribute> found = new HashMap<>(); // by AttributeProto.type
     var integers = new ArrayList<Long>();
     var floats = new ArrayList<Float>();
-    keep(400);
+    reserve(400);
     fields(
         bytes,
         (number, in) -> {
@@ -335,16 +337,16 @@ final class OnnxReader {
               expect(in, WireFormat.WIRETYPE_FIXED32);
               found.put(1, new Attribute.Real(in.readFloat()));
             }
-            case 3 -> found.put(2, new Attribute.Int(whole(in)));
+            case 3 -> found.put(2, new Attribute.Int(readInteger(in)));
             case 4 -> found.put(3, new Attribute.Text(text(in, bytes)));
             case 5 -> {
               var tensor = new TensorReader();
               tensor.nameOf(message(in, bytes));
               tensor.constant().ifPresent(value -> found.put(4, new Attribute.Tensor(value)));
             }
-            case 7 -> reals(in, floats);
-            case 8 -> wholes(in, integers);
-            case 20 -> type[0] = whole(in);
+            case 7 -> readFloats(in, floats);
+            case 8 -> readIntegers(in, integers);
+            case 20 -> type[0] = readInteger(in);
             default -> {
               return false;
             }
@@ -358,7 +360,7 @@ final class OnnxReader {
       found.put(7, new Attribute.Ints(List.copyOf(integers)));
     }
     Attribute value =
-        type[0] == 0 && found.size() == 1 // very old files name no type
+        type[0] == 0 && found.size() == 1 // old files contain no type
             ? found.values().iterator().next()
             : typed((int) type[0], found);
     if (to.put(called[0], value) != null) {
@@ -367,7 +369,7 @@ final class OnnxReader {
     }
   }
 
-  /** An attribute of the type that it names; proto3 leaves out zeros and empty lists. */
+  /** Returns the attribute of the declared type; proto3 omits zeros and empty lists. */
   private static Attribute typed(int type, Map<Integer, Attribute> found) {
     Attribute otherwise =
         switch (type) {
@@ -385,7 +387,7 @@ final class OnnxReader {
     String[] called = {""};
     long[] type = {0};
     var shape = new ArrayList<String>();
-    keep(200);
+    reserve(200);
     fields(
         bytes,
         (number, in) -> {
@@ -417,7 +419,7 @@ final class OnnxReader {
         bytes,
         (number, in) -> {
           switch (number) {
-            case 1 -> type[0] = whole(in);
+            case 1 -> type[0] = readInteger(in);
             case 2 -> {
               ByteBuffer extents = message(in, bytes);
               fields(
@@ -440,12 +442,12 @@ final class OnnxReader {
 
   private String extent(ByteBuffer bytes) throws IOException {
     String[] extent = {"?"};
-    keep(64);
+    reserve(64);
     fields(
         bytes,
         (number, in) -> {
           switch (number) {
-            case 1 -> extent[0] = String.valueOf(whole(in));
+            case 1 -> extent[0] = String.valueOf(readInteger(in));
             case 2 -> extent[0] = text(in, bytes);
             default -> {
               return false;
@@ -456,7 +458,7 @@ final class OnnxReader {
     return extent[0];
   }
 
-  /** A tensor's fields, as they come. */
+  /** The state of reading a tensor. */
   private final class TensorReader {
     private final List<Long> shape = new ArrayList<>();
     private long type;
@@ -465,23 +467,25 @@ final class OnnxReader {
     private ByteBuffer packed = ByteBuffer.allocate(0);
     private final List<Long> integers = new ArrayList<>();
     private long location;
-    private final Map<String, String> beside = new HashMap<>();
+    private final Map<String, String> externalFields = new HashMap<>();
 
     String nameOf(ByteBuffer bytes) throws IOException {
-      keep(500);
+      reserve(500);
       fields(
           bytes,
           (number, in) -> {
             switch (number) {
-              case 1 -> wholes(in, shape);
-              case 2 -> type = whole(in);
-              case 3 -> throw new InvalidProtocolBufferException("a tensor in segments");
+              case 1 -> readIntegers(in, shape);
+              case 2 -> type = readInteger(in);
+              case 3 ->
+                  throw new InvalidProtocolBufferException(
+                      "a tensor is stored in segments, which is not supported");
               case 4, 10 -> packed(in, bytes); // float_data, double_data
-              case 5, 7 -> wholes(in, integers); // int32_data, int64_data
+              case 5, 7 -> readIntegers(in, integers); // int32_data, int64_data
               case 8 -> called = text(in, bytes);
               case 9 -> raw = Optional.of(message(in, bytes));
-              case 13 -> elsewhere(message(in, bytes));
-              case 14 -> location = whole(in);
+              case 13 -> readExternalField(message(in, bytes));
+              case 14 -> location = readInteger(in);
               default -> {
                 return false;
               }
@@ -491,18 +495,18 @@ final class OnnxReader {
       return called;
     }
 
-    /** Numbers of fixed width lie in a packed field as in raw data. */
+    /** Keeps a packed field of fixed-width values, which has the layout of raw data. */
     private void packed(CodedInputStream in, ByteBuffer bytes) throws IOException {
       if (packed.hasRemaining()
           || WireFormat.getTagWireType(in.getLastTag()) != WireFormat.WIRETYPE_LENGTH_DELIMITED) {
         throw new InvalidProtocolBufferException(
-            "tensor '%s' has its numbers in several fields; save the model again with onnx.save"
+            "tensor '%s' has its values in several fields; save the model again with onnx.save"
                 .formatted(called));
       }
       packed = message(in, bytes);
     }
 
-    private void elsewhere(ByteBuffer bytes) throws IOException {
+    private void readExternalField(ByteBuffer bytes) throws IOException {
       String[] pair = {"", ""};
       fields(
           bytes,
@@ -513,10 +517,10 @@ final class OnnxReader {
             }
             return false;
           });
-      beside.put(pair[0], pair[1]);
+      externalFields.put(pair[0], pair[1]);
     }
 
-    /** Empty if the numbers are of a type that no residual network needs. */
+    /** Returns the tensor; empty if its type is not supported. */
     Optional<Constant> constant() throws IOException {
       Optional<Type> known = Type.of(type);
       if (known.isEmpty()) {
@@ -524,7 +528,7 @@ final class OnnxReader {
       }
       ByteBuffer data =
           location == 1
-              ? external.of(called, beside)
+              ? external.of(called, externalFields)
               : raw.isPresent() ? raw.get() : listed(known.get());
       long size = 1;
       for (long extent : shape) {
@@ -540,7 +544,7 @@ final class OnnxReader {
       return Optional.of(new Constant(known.get(), shape, data));
     }
 
-    /** Numbers in the field that belongs to their type. */
+    /** Returns the values from the field for their type. */
     private ByteBuffer listed(Type known) {
       return switch (known) {
         case FLOAT, DOUBLE -> packed;

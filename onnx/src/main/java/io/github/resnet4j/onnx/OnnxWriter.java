@@ -23,7 +23,7 @@ final class OnnxWriter {
     void write(CodedOutputStream out) throws IOException;
   }
 
-  /** Writes a model; the file appears whole or not at all. */
+  /** Writes a model; the file is written atomically. */
   static void write(OnnxModel model, Path file) throws IOException {
     AtomicFile.write(
         file,
@@ -57,7 +57,7 @@ final class OnnxWriter {
     out.writeByteArray(field, bytes(fields));
   }
 
-  /** The graph is long: its tensors go straight to the file, their lengths counted beforehand. */
+  /** Writes the graph; its tensors are written directly to the file, after computing the length. */
   private static void graph(OnnxModel model, CodedOutputStream out) throws IOException {
     byte[] before =
         bytes(graph -> {
@@ -90,7 +90,7 @@ final class OnnxWriter {
               + tensor;
     }
     if (length > Integer.MAX_VALUE - (1 << 20)) {
-      throw new IOException("the network has more than 2 GB, which an ONNX file cannot hold");
+      throw new IOException("the network is larger than 2 GB, the limit of an ONNX file");
     }
     out.writeTag(7, WireFormat.WIRETYPE_LENGTH_DELIMITED);
     out.writeUInt32NoTag((int) length);
@@ -115,7 +115,7 @@ final class OnnxWriter {
         + raw;
   }
 
-  /** All of a tensor but its numbers. */
+  /** Writes a tensor without its values. */
   private static void tensorHeader(String name, Constant tensor, CodedOutputStream out)
       throws IOException {
     for (long extent : tensor.shape()) {

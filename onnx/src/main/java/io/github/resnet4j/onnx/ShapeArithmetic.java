@@ -14,19 +14,18 @@ import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The operations on a few whole numbers by which PyTorch's older exporter computes, inside the
- * graph, how far an image is padded, and views of constants. What they give does not depend on the
- * image.
+ * Evaluates constant integer operations: PyTorch's older exporter computes paddings in the graph.
+ * Also evaluates axis changes of constants.
  */
 final class ShapeArithmetic {
-  /** Paddings and shapes have no more numbers. */
-  private static final long MOST = 64;
+  /** The maximum number of values; paddings and shapes are smaller. */
+  private static final long MAX_VALUES = 64;
 
   private static final long INT64 = 7;
 
-  /** Numbers in one or two axes. */
+  /** An integer tensor with one or two axes. */
   @SuppressWarnings("ArrayRecordComponent")
-  private record Whole(long[] numbers, List<Long> shape) {
+  private record IntegerTensor(long[] numbers, List<Long> shape) {
     Constant toConstant() {
       return new Constant(OnnxModel.Type.INT64, shape, Constant.of(numbers).raw());
     }
@@ -34,7 +33,7 @@ final class ShapeArithmetic {
 
   private ShapeArithmetic() {}
 
-  /** What a node gives, if its inputs are known and it is one of these operations. */
+  /** Returns the output of a node if it is supported and all of its inputs are constants. */
   static Optional<Constant> evaluate(Node node, Map<String, Constant> known) {
     var inputs = node.inputs().stream().map(known::get).toList();
     Optional<Constant> other = viewed(node, inputs);
@@ -44,10 +43,11 @@ final class ShapeArithmetic {
     if (inputs.isEmpty()
         || inputs.stream()
             .anyMatch(each ->
-                each == null || each.type() != OnnxModel.Type.INT64 || each.size() > MOST)) {
+                each == null || each.type() != OnnxModel.Type.INT64 || each.size() > MAX_VALUES)) {
       return Optional.empty();
     }
-    List<Whole> x = inputs.stream().map(each -> new Whole(numbers(each), each.shape())).toList();
+    List<IntegerTensor> x =
+        inputs.stream().map(each -> new IntegerTensor(numbers(each), each.shape())).toList();
     try {
       return Optional.ofNullable(
               switch (node.op()) {
@@ -63,13 +63,13 @@ final class ShapeArithmetic {
                 case "Transpose" -> transposed(node, x.getFirst());
                 default -> null;
               })
-          .map(Whole::toConstant);
+          .map(IntegerTensor::toConstant);
     } catch (IndexOutOfBoundsException | ArithmeticException | NoSuchElementException _) {
-      return Optional.empty(); // operands that do not fit together
+      return Optional.empty(); // incompatible operands
     }
   }
 
-  /** The same numbers, of any type, with axes of extent 1 more or fewer. */
+  /** Evaluates operations that only add or remove axes of extent 1, for any type. */
   private static Optional<Constant> viewed(Node node, List<@Nullable Constant> inputs) {
     Constant x = inputs.isEmpty() ? null : inputs.getFirst();
     if (x == null) {
@@ -83,7 +83,7 @@ final class ShapeArithmetic {
               : Optional.empty();
       case "Unsqueeze" ->
           axes(node, inputs, x.shape().size() + 1)
-              .filter(axis -> x.shape().size() < MOST)
+              .filter(axis -> x.shape().size() < MAX_VALUES)
               .map(axis -> {
                 var shape = new ArrayList<>(x.shape());
                 shape.add(axis, 1L);
@@ -101,7 +101,7 @@ final class ShapeArithmetic {
     };
   }
 
-  /** The only axis that a node names, as attribute or constant; of so many. */
+  /** Returns the single axis of a node, from an attribute or a constant input. */
   private static Optional<Integer> axes(Node node, List<@Nullable Constant> inputs, int count) {
     List<Long> axes = node.integers("axes");
     if (inputs.size() == 2
@@ -125,77 +125,78 @@ final class ShapeArithmetic {
     return numbers;
   }
 
-  private static Whole shape(Whole x) {
+  private static IntegerTensor shape(IntegerTensor x) {
     long[] extents = x.shape.stream().mapToLong(Long::longValue).toArray();
-    return new Whole(extents, List.of((long) extents.length));
+    return new IntegerTensor(extents, List.of((long) extents.length));
   }
 
-  /** One number of a list; negative indices count from its end. */
-  private static @Nullable Whole picked(Whole list, Whole index) {
+  /** Returns one value of a list; negative indices count from the end. */
+  private static @Nullable IntegerTensor picked(IntegerTensor list, IntegerTensor index) {
     if (list.shape.size() != 1 || index.numbers.length != 1) {
       return null;
     }
     long at = index.numbers[0] < 0 ? index.numbers[0] + list.numbers.length : index.numbers[0];
-    return new Whole(new long[] {list.numbers[Math.toIntExact(at)]}, index.shape);
+    return new IntegerTensor(new long[] {list.numbers[Math.toIntExact(at)]}, index.shape);
   }
 
-  private static @Nullable Whole single(List<Whole> x, LongBinaryOperator operation) {
+  private static @Nullable IntegerTensor single(
+      List<IntegerTensor> x, LongBinaryOperator operation) {
     return x.size() == 2
             && x.stream()
                 .allMatch(each -> each.numbers.length == 1 && each.numbers[0] != OnnxGraph.BATCH)
-        ? new Whole(
+        ? new IntegerTensor(
             new long[] {operation.applyAsLong(x.get(0).numbers[0], x.get(1).numbers[0])},
             x.get(0).shape.size() > x.get(1).shape.size() ? x.get(0).shape : x.get(1).shape)
         : null;
   }
 
-  private static @Nullable Whole filled(Node node, Whole shape) {
+  private static @Nullable IntegerTensor filled(Node node, IntegerTensor shape) {
     long count = shape.numbers.length == 1 ? shape.numbers[0] : -1;
     if (count < 0
-        || count > MOST
+        || count > MAX_VALUES
         || !(node.attributes().get("value") instanceof Attribute.Tensor(Constant value))
         || value.type() != OnnxModel.Type.INT64) {
       return null;
     }
     long[] numbers = new long[(int) count];
     Arrays.fill(numbers, value.raw().getLong(0));
-    return new Whole(numbers, List.of(count));
+    return new IntegerTensor(numbers, List.of(count));
   }
 
-  private static @Nullable Whole joined(List<Whole> parts) {
-    if (parts.stream().mapToLong(part -> part.numbers.length).sum() > MOST
+  private static @Nullable IntegerTensor joined(List<IntegerTensor> parts) {
+    if (parts.stream().mapToLong(part -> part.numbers.length).sum() > MAX_VALUES
         || parts.stream().anyMatch(part -> part.shape.size() != 1)) {
       return null;
     }
     long[] numbers = parts.stream().flatMapToLong(part -> LongStream.of(part.numbers)).toArray();
-    return new Whole(numbers, List.of((long) numbers.length));
+    return new IntegerTensor(numbers, List.of((long) numbers.length));
   }
 
-  private static @Nullable Whole reshaped(Whole x, long[] wanted) {
+  private static @Nullable IntegerTensor reshaped(IntegerTensor x, long[] wanted) {
     long[] shape = wanted.clone();
     long others = 1;
-    int open = -1;
+    int inferred = -1;
     for (int i = 0; i < shape.length; i++) {
-      if (shape[i] == -1 && open < 0) {
-        open = i;
+      if (shape[i] == -1 && inferred < 0) {
+        inferred = i;
       } else if (shape[i] <= 0) {
-        return null; // a second open extent, or one that is copied
+        return null; // a second inferred extent, or a copied one
       } else {
         others = Math.multiplyExact(others, shape[i]);
       }
     }
-    if (open >= 0) {
-      shape[open] = x.numbers.length / others;
-      others = Math.multiplyExact(others, shape[open]);
+    if (inferred >= 0) {
+      shape[inferred] = x.numbers.length / others;
+      others = Math.multiplyExact(others, shape[inferred]);
     }
     return others == x.numbers.length
-        ? new Whole(x.numbers, LongStream.of(shape).boxed().toList())
+        ? new IntegerTensor(x.numbers, LongStream.of(shape).boxed().toList())
         : null;
   }
 
-  /** Rows from the last to the first, which is all that reversing a list needs. */
-  private static @Nullable Whole sliced(List<Whole> x) {
-    Whole rows = x.getFirst();
+  /** Evaluates a slice that reverses the rows. */
+  private static @Nullable IntegerTensor sliced(List<IntegerTensor> x) {
+    IntegerTensor rows = x.getFirst();
     boolean reverses =
         x.size() == 5
             && !rows.shape.isEmpty()
@@ -213,10 +214,10 @@ final class ShapeArithmetic {
     for (int i = 0; i < count; i++) {
       System.arraycopy(rows.numbers, i * width, numbers, (count - 1 - i) * width, width);
     }
-    return new Whole(numbers, rows.shape);
+    return new IntegerTensor(numbers, rows.shape);
   }
 
-  private static @Nullable Whole transposed(Node node, Whole x) {
+  private static @Nullable IntegerTensor transposed(Node node, IntegerTensor x) {
     if (x.shape.size() != 2 || !node.integers("perm").equals(List.of(1L, 0L))) {
       return null;
     }
@@ -226,6 +227,6 @@ final class ShapeArithmetic {
     for (int i = 0; i < numbers.length; i++) {
       numbers[i % columns * rows + i / columns] = x.numbers[i];
     }
-    return new Whole(numbers, List.of((long) columns, (long) rows));
+    return new IntegerTensor(numbers, List.of((long) columns, (long) rows));
   }
 }

@@ -1,4 +1,4 @@
-/** Residual networks to ONNX and back. */
+/** Export of residual networks to ONNX, and import from ONNX. */
 @NullMarked
 package io.github.resnet4j.onnx;
 

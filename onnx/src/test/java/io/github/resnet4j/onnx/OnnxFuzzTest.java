@@ -18,14 +18,14 @@ import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Real files with random damage, and random graphs: they are imported or refused with an {@link
- * OnnxException}, in a heap of 256 MB. {@code -Dfuzz.rounds=100000} searches longer.
+ * Corrupted files and random graphs are imported or rejected with an {@link OnnxException}, in a
+ * heap of 256 MB. {@code -Dfuzz.rounds=100000} runs more rounds.
  */
 @Tag("hostile")
 class OnnxFuzzTest {
   private static final int ROUNDS = Integer.getInteger("fuzz.rounds", 4000);
 
-  /** Two seconds on a machine with nothing else to do; a builder may have much else. */
+  /** Two seconds on an idle machine; build machines may be busy. */
   private static final Duration LIMIT = Duration.ofSeconds(20);
 
   private static final Path GOLDEN = Path.of("src/test/resources/golden");
@@ -42,7 +42,7 @@ class OnnxFuzzTest {
   }
 
   @Test
-  void damagedFilesAreImportedOrRefused() throws IOException {
+  void corruptFilesAreImportedOrRejected() throws IOException {
     List<Path> seeds = seeds();
     var random = new SplittableRandom(Long.getLong("fuzz.seed", 1));
     Path file = folder.resolve("x.onnx");
@@ -50,12 +50,12 @@ class OnnxFuzzTest {
       Path seed = seeds.get(round % seeds.size());
       Files.write(file, damaged(Files.readAllBytes(seed), random));
       int number = round;
-      within(() -> importOrRefuse(file), seed + ", round " + number);
+      within(() -> importOrReject(file), seed + ", round " + number);
     }
   }
 
   @Test
-  void randomGraphsAreImportedOrRefused() throws IOException {
+  void randomGraphsAreImportedOrRejected() throws IOException {
     List<Path> seeds = seeds();
     var random = new SplittableRandom(Long.getLong("fuzz.seed", 1));
     int imported = 0;
@@ -66,15 +66,15 @@ class OnnxFuzzTest {
               : RandomGraphs.changed(
                   OnnxReader.read(seeds.get(random.nextInt(seeds.size()))), random);
       boolean[] accepted = {false};
-      within(() -> accepted[0] = importOrRefuse(model), "round " + round);
+      within(() -> accepted[0] = importOrReject(model), "round " + round);
       imported += accepted[0] ? 1 : 0;
     }
-    assertTrue(imported > ROUNDS / 100, "too few graphs are legal: " + imported);
+    assertTrue(imported > ROUNDS / 100, "too few graphs are valid: " + imported);
   }
 
   /** Written by tools/parity/onnx_hostile.py. */
   @Test
-  void hostileFilesAreRefused() throws IOException {
+  void hostileFilesAreRejected() throws IOException {
     try (var files = Files.list(HOSTILE)) {
       List<Path> all = files.sorted().toList();
       assertTrue(all.size() >= 15, "only " + all.size());
@@ -86,13 +86,13 @@ class OnnxFuzzTest {
     }
   }
 
-  /** What {@code tools/fuzz/run} has left, if it was run. */
+  /** The corpus of {@code tools/fuzz/run}, if it exists. */
   @Test
-  void theCorpusOfEarlierSearchesIsImportedOrRefused() throws IOException {
+  void fuzzingCorpusIsImportedOrRejected() throws IOException {
     if (Files.isDirectory(CORPUS)) {
       try (var files = Files.list(CORPUS)) {
         for (Path found : files.sorted().toList()) {
-          within(() -> importOrRefuse(found), found.toString());
+          within(() -> importOrReject(found), found.toString());
         }
       }
     }
@@ -102,7 +102,7 @@ class OnnxFuzzTest {
     assertTimeoutPreemptively(LIMIT, body, what);
   }
 
-  private static void importOrRefuse(Path file) throws IOException {
+  private static void importOrReject(Path file) throws IOException {
     try {
       OnnxImport.read(file);
     } catch (OnnxException e) {
@@ -111,7 +111,7 @@ class OnnxFuzzTest {
     }
   }
 
-  private static boolean importOrRefuse(OnnxModel model) {
+  private static boolean importOrReject(OnnxModel model) {
     try {
       OnnxImport.of(model, OnnxImport.Options.defaults(), NO_FILE);
       return true;
@@ -129,16 +129,16 @@ class OnnxFuzzTest {
         case 0 -> bytes[at] ^= (byte) (1 << random.nextInt(8));
         case 1 -> bytes[at] = (byte) random.nextInt(256);
         case 2 -> bytes = Arrays.copyOf(bytes, Math.max(1, at));
-        case 3 -> { // a run of one value: lengths become huge or zero
+        case 3 -> { // repeat one value: lengths become huge or zero
           byte value = (byte) (random.nextBoolean() ? 0xff : 0);
           Arrays.fill(bytes, at, Math.min(bytes.length, at + 8), value);
         }
-        case 4 -> { // a piece of the file elsewhere
+        case 4 -> { // copy a piece of the file
           int length = random.nextInt(Math.min(64, bytes.length - at) + 1);
           int to = random.nextInt(bytes.length - length + 1);
           System.arraycopy(bytes, at, bytes, to, length);
         }
-        case 5 -> { // a piece of the file once more, where lengths then do not fit
+        case 5 -> { // insert a piece of the file, so that lengths are wrong
           int length = random.nextInt(Math.min(4096, bytes.length - at) + 1);
           byte[] longer = Arrays.copyOf(bytes, bytes.length + length);
           System.arraycopy(bytes, at, longer, at + length, bytes.length - at);

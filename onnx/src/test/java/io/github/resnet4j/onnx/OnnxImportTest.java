@@ -38,12 +38,12 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * What stands around and between the layers of a network: either the import gives what ONNX Runtime
- * calculates, or it is refused and names the node.
+ * Operations around and between the layers of a network: the imported network gives the result of
+ * ONNX Runtime, or the import is rejected with the name of the node.
  */
 class OnnxImportTest {
 
-  /** float32 sums of thousands of terms in another order. */
+  /** For float32 sums of thousands of terms in another order. */
   private static final double TOLERANCE = 1e-4;
 
   private static final Map<String, Attribute> NONE = Map.of();
@@ -56,7 +56,7 @@ class OnnxImportTest {
     file = folder.resolve("x.onnx");
   }
 
-  /** A graph under change. */
+  /** A mutable graph. */
   private static final class Graph {
     private final List<Node> nodes;
     private final SequencedMap<String, Constant> constants;
@@ -83,8 +83,8 @@ class OnnxImportTest {
       return constant(name, Constant.of(new float[] {value}, false, new long[0]));
     }
 
-    /** Puts operations before the first layer, one after the other. */
-    void begin(Node... before) {
+    /** Inserts operations before the first layer. */
+    void prepend(Node... before) {
       String x = input.name();
       for (int i = 0; i < nodes.size(); i++) {
         nodes.set(i, renamed(nodes.get(i), x, "begin" + (before.length - 1)));
@@ -95,8 +95,8 @@ class OnnxImportTest {
       }
     }
 
-    /** Puts operations behind the last layer. */
-    void end(Node... after) {
+    /** Appends operations after the last layer. */
+    void append(Node... after) {
       String y = outputs.getFirst().name();
       for (int i = 0; i < after.length; i++) {
         nodes.add(chained(named(after[i], i, "end" + i), y, "end" + i));
@@ -105,14 +105,14 @@ class OnnxImportTest {
       outputs.set(0, new Value(y, Type.FLOAT, List.of()));
     }
 
-    /** Puts an operation behind another one. */
-    void behind(String name, Node after) {
+    /** Inserts an operation after another one. */
+    void insertAfter(String name, Node after) {
       int at = at(name);
       String y = nodes.get(at).outputs().getFirst();
       for (int i = at + 1; i < nodes.size(); i++) {
-        nodes.set(i, renamed(nodes.get(i), y, "behind"));
+        nodes.set(i, renamed(nodes.get(i), y, "inserted"));
       }
-      nodes.add(at + 1, chained(after, y, "behind"));
+      nodes.add(at + 1, chained(after, y, "inserted"));
     }
 
     int at(String name) {
@@ -139,7 +139,7 @@ class OnnxImportTest {
           node.op(), node.domain(), node.name(), inputs, node.outputs(), node.attributes());
     }
 
-    /** A node that was given {@code _} for its input. */
+    /** Replaces the input {@code _} of a node. */
     private static Node chained(Node node, String x, String result) {
       return new Node(
           node.op(),
@@ -150,7 +150,7 @@ class OnnxImportTest {
           node.attributes());
     }
 
-    /** Names must differ; the first is called odd. */
+    /** Makes names unique; the first is named odd. */
     private static Node named(Node node, int index, String result) {
       return index == 0
           ? node
@@ -241,11 +241,11 @@ class OnnxImportTest {
   }
 
   @Test
-  void scalingOfTheInputBecomesPreprocessing() throws IOException, OrtException {
+  void inputScalingBecomesPreprocessing() throws IOException, OrtException {
     List<Float> half = List.of(0.5f, 0.5f, 0.5f);
     assertScaled(
         graph ->
-            graph.begin(
+            graph.prepend(
                 node("Sub", NONE, "_", graph.number("m", 0.45f)),
                 node("Div", NONE, "_", graph.number("s", 0.225f))),
         1,
@@ -253,7 +253,7 @@ class OnnxImportTest {
         List.of(0.225f, 0.225f, 0.225f));
     assertScaled(
         graph ->
-            graph.begin(
+            graph.prepend(
                 node("Div", NONE, "_", graph.number("r", 255)),
                 node("Sub", NONE, "_", graph.numbers("m", 0.485f, 0.456f, 0.406f)),
                 node("Div", NONE, "_", graph.numbers("s", 0.229f, 0.224f, 0.225f))),
@@ -262,7 +262,7 @@ class OnnxImportTest {
         Preprocessing.IMAGENET_STD);
     assertScaled(
         graph ->
-            graph.begin(
+            graph.prepend(
                 node("Mul", NONE, "_", graph.number("r", 1 / 127.5f)),
                 node("Add", NONE, graph.number("m", -1), "_")),
         255,
@@ -270,7 +270,7 @@ class OnnxImportTest {
         half);
     assertScaled(
         graph ->
-            graph.begin(
+            graph.prepend(
                 node(
                     "BatchNormalization",
                     Map.of("epsilon", new Attribute.Real(0)),
@@ -285,11 +285,11 @@ class OnnxImportTest {
   }
 
   @Test
-  void scalingFollowsThePreprocessingThatIsGiven() throws IOException {
+  void inputScalingIsComposedWithTheGivenPreprocessing() throws IOException {
     Graph graph = graph();
-    graph.begin(node("Sub", NONE, "_", graph.number("m", -0.5f)));
+    graph.prepend(node("Sub", NONE, "_", graph.number("m", -0.5f)));
     var e = assertThrows(OnnxException.class, () -> read(graph, OnnxImport.Options.defaults()));
-    assertTrue(e.getMessage().contains("does not show whether"), e.getMessage());
+    assertTrue(e.getMessage().contains("cannot be determined whether"), e.getMessage());
     var given = Preprocessing.imagenet(40, 32);
     OnnxImport found = read(graph, OnnxImport.Options.defaults().withPreprocessing(given));
     Preprocessing both = found.preprocessing().orElseThrow();
@@ -301,10 +301,10 @@ class OnnxImportTest {
   }
 
   @Test
-  void anInputWithChannelsLastIsTransposed() throws IOException, OrtException {
+  void channelsLastInputIsTransposed() throws IOException, OrtException {
     Graph graph = graph();
     graph.input = new Value(graph.input.name(), Type.FLOAT, List.of("1", "32", "32", "3"));
-    graph.begin(node("Transpose", Map.of("perm", integers(0L, 3L, 1L, 2L)), "_"));
+    graph.prepend(node("Transpose", Map.of("perm", integers(0L, 3L, 1L, 2L)), "_"));
     OnnxImport found = read(graph, OnnxImport.Options.defaults());
     Tensor x = pixels();
     float[] last = new float[x.data().length];
@@ -316,16 +316,18 @@ class OnnxImportTest {
   }
 
   @Test
-  void operationsThatChangeNothingAreAccepted() throws IOException, OrtException {
+  void identityOperationsAreIgnored() throws IOException, OrtException {
     Graph graph = graph();
-    graph.begin(node("Identity", NONE, "_"), node("Cast", Map.of("to", new Attribute.Int(1)), "_"));
-    graph.behind("layer1.0.relu", new Node("Dropout", "", "drop", List.of("_"), List.of(), NONE));
-    graph.end(
+    graph.prepend(
+        node("Identity", NONE, "_"), node("Cast", Map.of("to", new Attribute.Int(1)), "_"));
+    graph.insertAfter(
+        "layer1.0.relu", new Node("Dropout", "", "drop", List.of("_"), List.of(), NONE));
+    graph.append(
         new Node("Identity", "", "last", List.of("_"), List.of(), NONE),
         node("Reshape", NONE, "_", graph.constant("shape", Constant.of(-1, 5))),
         node("Flatten", NONE, "_"),
         node("Identity", NONE, "_"));
-    graph.nodes.add( // which nothing takes
+    graph.nodes.add( // unused
         new Node("Clip", "", "unused", List.of(graph.input.name()), List.of("u"), NONE));
     OnnxImport found = read(graph, OnnxImport.Options.defaults());
     Tensor x = pixels();
@@ -333,7 +335,7 @@ class OnnxImportTest {
   }
 
   @Test
-  void aLastLayerWithoutBiasHasZeros() throws IOException, OrtException {
+  void missingBiasBecomesZeros() throws IOException, OrtException {
     Graph graph = graph();
     Node fc = graph.nodes.removeLast();
     graph.nodes.add(
@@ -344,13 +346,13 @@ class OnnxImportTest {
   }
 
   @Test
-  void anActivationAtTheEndIsLeftOutIfAskedFor() throws IOException, OrtException {
+  void activationAtTheEndIsDroppedIfRequested() throws IOException, OrtException {
     var drop = OnnxImport.Options.defaults().withoutSoftmax();
     for (String op : List.of("Softmax", "LogSoftmax", "Sigmoid")) {
       Graph graph = graph();
       OnnxWriter.write(graph.model(), file);
       float[] logits = runtime(pixels().data(), 1, 3, 32, 32);
-      graph.end(node(op, NONE, "_"));
+      graph.append(node(op, NONE, "_"));
       var e = assertThrows(OnnxException.class, () -> read(graph, OnnxImport.Options.defaults()));
       assertTrue(e.getMessage().contains(op + " 'odd'"), e.getMessage());
       assertTrue(e.getMessage().contains("--drop-softmax"), e.getMessage());
@@ -359,135 +361,141 @@ class OnnxImportTest {
       assertTrue(found.remarks().getFirst().contains(op + " 'odd' was left out"));
     }
     Graph graph = graph();
-    graph.end(node("Softmax", NONE, "_"), node("Relu", NONE, "_"));
+    graph.append(node("Softmax", NONE, "_"), node("Relu", NONE, "_"));
     assertThrows(OnnxException.class, () -> read(graph, drop));
   }
 
-  private void assertRefused(String reason, Consumer<Graph> change) throws IOException {
-    assertRefused(reason, graph(), change);
+  private void assertRejected(String reason, Consumer<Graph> change) throws IOException {
+    assertRejected(reason, graph(), change);
   }
 
-  private void assertRefused(String reason, Graph graph, Consumer<Graph> change) {
+  private void assertRejected(String reason, Graph graph, Consumer<Graph> change) {
     change.accept(graph);
     var e = assertThrows(OnnxException.class, () -> read(graph, OnnxImport.Options.defaults()));
     assertTrue(e.getMessage().contains(reason), e.getMessage());
   }
 
   @Test
-  void operationsBeforeTheFirstLayerAreRefused() throws IOException {
-    assertRefused("Relu 'odd'", graph -> graph.begin(node("Relu", NONE, "_")));
-    assertRefused("Clip 'odd'", graph -> graph.begin(node("Clip", NONE, "_")));
-    assertRefused(
+  void operationsBeforeTheFirstLayerAreRejected() throws IOException {
+    assertRejected("Relu 'odd'", graph -> graph.prepend(node("Relu", NONE, "_")));
+    assertRejected("Clip 'odd'", graph -> graph.prepend(node("Clip", NONE, "_")));
+    assertRejected(
         "in the order [0, 1, 3, 2]",
-        graph -> graph.begin(node("Transpose", Map.of("perm", integers(0L, 1L, 3L, 2L)), "_")));
-    assertRefused(
-        "Mul 'odd' scales", graph -> graph.begin(node("Mul", NONE, "_", graph.number("z", 0))));
-    assertRefused(
+        graph -> graph.prepend(node("Transpose", Map.of("perm", integers(0L, 1L, 3L, 2L)), "_")));
+    assertRejected(
+        "Mul 'odd' scales", graph -> graph.prepend(node("Mul", NONE, "_", graph.number("z", 0))));
+    assertRejected(
         "Sub 'odd' has the image",
-        graph -> graph.begin(node("Sub", NONE, graph.number("z", 0), "_")));
-    assertRefused(
+        graph -> graph.prepend(node("Sub", NONE, graph.number("z", 0), "_")));
+    assertRejected(
         "Add 'odd' has a constant of shape [32, 32]",
         graph ->
-            graph.begin(
+            graph.prepend(
                 node(
                     "Add",
                     NONE,
                     "_",
                     graph.constant("z", Constant.of(new float[1024], false, 32, 32)))));
-    assertRefused("Mul 'odd'", graph -> graph.begin(node("Mul", NONE, "_", "_")));
-    assertRefused(
-        "Cast 'odd' rounds numbers",
-        graph -> graph.begin(node("Cast", Map.of("to", new Attribute.Int(2)), "_")));
-    assertRefused(
-        "Cast 'odd' rounds numbers",
-        graph -> graph.begin(node("Cast", Map.of("to", new Attribute.Int(10)), "_")));
-    assertRefused(
+    assertRejected("Mul 'odd'", graph -> graph.prepend(node("Mul", NONE, "_", "_")));
+    assertRejected(
+        "Cast 'odd' rounds values",
+        graph -> graph.prepend(node("Cast", Map.of("to", new Attribute.Int(2)), "_")));
+    assertRejected(
+        "Cast 'odd' rounds values",
+        graph -> graph.prepend(node("Cast", Map.of("to", new Attribute.Int(10)), "_")));
+    assertRejected(
         "which cannot be kept for a network without a head",
         graph(NARROW.toBuilder().includeTop(false).build()),
-        graph -> graph.begin(node("Div", NONE, "_", graph.number("z", 255))));
+        graph -> graph.prepend(node("Div", NONE, "_", graph.number("z", 255))));
   }
 
   @Test
-  void operationsBehindTheLastLayerAreRefused() throws IOException {
-    assertRefused("Relu 'odd'", graph -> graph.end(node("Relu", NONE, "_")));
-    assertRefused("Mul 'odd'", graph -> graph.end(node("Mul", NONE, "_", graph.number("z", 2))));
-    assertRefused("Add 'odd'", graph -> graph.end(node("Add", NONE, "_", graph.number("z", 2))));
-    assertRefused("ArgMax 'odd'", graph -> graph.end(node("ArgMax", NONE, "_")));
-    assertRefused(
+  void operationsAfterTheLastLayerAreRejected() throws IOException {
+    assertRejected("Relu 'odd'", graph -> graph.append(node("Relu", NONE, "_")));
+    assertRejected(
+        "Mul 'odd'", graph -> graph.append(node("Mul", NONE, "_", graph.number("z", 2))));
+    assertRejected(
+        "Add 'odd'", graph -> graph.append(node("Add", NONE, "_", graph.number("z", 2))));
+    assertRejected("ArgMax 'odd'", graph -> graph.append(node("ArgMax", NONE, "_")));
+    assertRejected(
         "MatMul 'odd'",
         graph ->
-            graph.end(
+            graph.append(
                 node(
                     "MatMul",
                     NONE,
                     "_",
                     graph.constant("z", Constant.of(new float[25], false, 5, 5)))));
-    assertRefused(
-        "Reshape 'odd' is no view",
-        graph -> graph.end(node("Reshape", NONE, "_", graph.constant("z", Constant.of(5, -1)))));
-    assertRefused(
+    assertRejected(
+        "Reshape 'odd' does not keep",
+        graph -> graph.append(node("Reshape", NONE, "_", graph.constant("z", Constant.of(5, -1)))));
+    assertRejected(
         "it has 2 outputs",
         graph -> graph.outputs.add(new Value("layer1.0.relu", Type.FLOAT, List.of())));
-    assertRefused(
-        "ends the graph",
+    assertRejected(
+        "is at the end of the graph",
         graph -> graph.outputs.set(0, new Value("avgpool", Type.FLOAT, List.of())));
   }
 
   @Test
-  void operationsBetweenLayersAreRefused() throws IOException {
+  void operationsBetweenLayersAreRejected() throws IOException {
     for (String place : List.of("conv1", "relu", "layer1.0.conv1", "layer1.0.bn2", "avgpool")) {
       for (String op : List.of("Relu", "Sigmoid", "Abs", "Softmax")) {
         if (!(op.equals("Relu") && (place.equals("relu") || place.equals("avgpool")))) {
-          assertRefused("'", graph -> graph.behind(place, node(op, NONE, "_")));
+          assertRejected("'", graph -> graph.insertAfter(place, node(op, NONE, "_")));
         }
       }
     }
-    assertRefused("Relu 'odd'", graph -> graph.behind("layer2.0.bn2", node("Relu", NONE, "_")));
-    assertRefused(
-        "Relu 'odd'", graph -> graph.behind("layer2.0.downsample.1", node("Relu", NONE, "_")));
-    assertRefused(
-        "Conv 'layer1.0.conv2' where a ReLU was expected",
+    assertRejected(
+        "Relu 'odd'", graph -> graph.insertAfter("layer2.0.bn2", node("Relu", NONE, "_")));
+    assertRejected(
+        "Relu 'odd'", graph -> graph.insertAfter("layer2.0.downsample.1", node("Relu", NONE, "_")));
+    assertRejected(
+        "Conv 'layer1.0.conv2' is found where a ReLU was expected",
         graph -> {
           Node relu = graph.nodes.remove(graph.at("layer1.0.relu1"));
           graph.nodes.replaceAll(
               node -> Graph.renamed(node, relu.outputs().getFirst(), relu.inputs().getFirst()));
         });
-    assertRefused(
+    assertRejected(
         "Mul 'odd'",
-        graph -> graph.behind("layer1.0.relu", node("Mul", NONE, "_", graph.number("z", 2))));
+        graph -> graph.insertAfter("layer1.0.relu", node("Mul", NONE, "_", graph.number("z", 2))));
   }
 
   @Test
-  void otherAttributesAreRefused() throws IOException {
+  void unsupportedAttributesAreRejected() throws IOException {
     Attribute one = new Attribute.Int(1);
-    assertRefused(
+    assertRejected(
         "MaxPool 'maxpool' has ceil_mode", graph -> graph.set("maxpool", "ceil_mode", one));
-    assertRefused(
+    assertRejected(
         "MaxPool 'maxpool' has dilations",
         graph -> graph.set("maxpool", "dilations", integers(2L, 2L)));
-    assertRefused("takes the batch's statistics", graph -> graph.set("bn1", "training_mode", one));
-    assertRefused("Gemm 'fc'", graph -> graph.set("fc", "alpha", new Attribute.Real(2)));
-    assertRefused("Gemm 'fc'", graph -> graph.set("fc", "transA", one));
-    assertRefused("Conv 'conv1'", graph -> graph.set("conv1", "pads", integers(3L, 3L, 3L, 2L)));
-    assertRefused("Conv 'conv1' has the attribute 'odd'", graph -> graph.set("conv1", "odd", one));
-    assertRefused("Conv 'conv1' has the attribute", graph -> graph.set("conv1", "strides", one));
-    assertRefused(
-        "Flatten 'avgpool.flatten' mixes images",
+    assertRejected("uses batch statistics", graph -> graph.set("bn1", "training_mode", one));
+    assertRejected("Gemm 'fc'", graph -> graph.set("fc", "alpha", new Attribute.Real(2)));
+    assertRejected("Gemm 'fc'", graph -> graph.set("fc", "transA", one));
+    assertRejected("Conv 'conv1'", graph -> graph.set("conv1", "pads", integers(3L, 3L, 3L, 2L)));
+    assertRejected(
+        "Conv 'conv1' has the unsupported attribute 'odd'",
+        graph -> graph.set("conv1", "odd", one));
+    assertRejected(
+        "Conv 'conv1' has the unsupported attribute", graph -> graph.set("conv1", "strides", one));
+    assertRejected(
+        "Flatten 'avgpool.flatten' mixes the images",
         graph -> graph.set("avgpool.flatten", "axis", new Attribute.Int(0)));
-    assertRefused(
+    assertRejected(
         "Gemm 'fc' has NaN in its bias",
         graph ->
             graph.constant("fc.bias", Constant.of(new float[] {0, Float.NaN, 0, 0, 0}, false, 5)));
-    assertRefused(
+    assertRejected(
         "Conv 'conv1' has kernel_shape",
         graph ->
             graph.constant("conv1.weight", Constant.of(new float[8 * 3 * 25], false, 8, 3, 5, 5)));
   }
 
-  /** A mean over windows is the mean over all pixels only if the window is the whole map. */
+  /** Average pooling is global only if the window covers the whole feature map. */
   @Test
-  void aWindowAtTheEndMustCoverTheFeatureMap() throws IOException, OrtException {
-    for (long extent : new long[] {4, 2}) { // 32 pixels, 8 times smaller
+  void finalPoolingMustCoverTheFeatureMap() throws IOException, OrtException {
+    for (long extent : new long[] {4, 2}) { // 32 pixels, downsampled by 8
       Graph graph = graph();
       int at = graph.at("avgpool");
       Node pool = graph.nodes.get(at);
@@ -500,28 +508,28 @@ class OnnxImportTest {
         assertNear(runtime(x.data(), 1, 3, 32, 32), found.network().forward(x).data());
         graph.input = new Value(graph.input.name(), Type.FLOAT, List.of("1", "3", "H", "W"));
       }
-      assertRefused("'avgpool", graph, _ -> {});
+      assertRejected("'avgpool", graph, _ -> {});
     }
   }
 
   @Test
-  void loopsAndUnknownValuesAreRefused() throws IOException {
-    assertRefused(
-        "takes 'layer2.0.relu', which nothing before it gives",
+  void loopsAndUndefinedValuesAreRejected() throws IOException {
+    assertRejected(
+        "has the input 'layer2.0.relu', which no preceding node computes",
         graph -> {
           int at = graph.at("layer1.0.conv1");
           graph.nodes.set(at, Graph.renamed(graph.nodes.get(at), "maxpool", "layer2.0.relu"));
         });
-    assertRefused(
-        "which there is already", graph -> graph.nodes.add(graph.nodes.get(graph.at("relu"))));
-    assertRefused(
-        "takes 'nothing', which nothing before it gives",
+    assertRejected(
+        "which is already defined", graph -> graph.nodes.add(graph.nodes.get(graph.at("relu"))));
+    assertRejected(
+        "has the input 'nothing', which no preceding node computes",
         graph -> graph.nodes.set(0, Graph.renamed(graph.nodes.get(0), "images", "nothing")));
   }
 
-  // --- tensors beside the file ------------------------------------------------------------------
+  // --- external tensors --------------------------------------------------------------------------
 
-  /** The golden file with external data, which lies at another place now. */
+  /** Copies the golden file with external data, with another location. */
   private Path withLocation(String location) throws IOException {
     Path golden = Path.of("src/test/resources/golden/basic-dynamo.onnx");
     String name = "basic-dynamo.onnx.data";
@@ -539,15 +547,15 @@ class OnnxImportTest {
     return Files.write(model.resolve("m.onnx"), bytes);
   }
 
-  /** The same place in so many characters, since lengths are part of the file. */
+  /** Pads a location to a length, since lengths are part of the file. */
   private static String padded(String location, int length) {
-    int room = length - location.length();
-    String begin = location.startsWith("/") ? "/".repeat(room) : "./".repeat(room / 2);
-    return (begin.length() < room ? begin + "/" : begin) + location;
+    int padding = length - location.length();
+    String begin = location.startsWith("/") ? "/".repeat(padding) : "./".repeat(padding / 2);
+    return (begin.length() < padding ? begin + "/" : begin) + location;
   }
 
   @Test
-  void tensorsInTheModelsFolderAreRead() throws IOException {
+  void externalTensorsInTheFolderAreRead() throws IOException {
     for (String location : List.of("w.data", "./w.data", "sub/../w.data", "no/../w.data")) {
       Path model = withLocation(location);
       OnnxImport.read(model);
@@ -557,15 +565,15 @@ class OnnxImportTest {
   }
 
   @Test
-  void tensorsOutsideOfTheModelsFolderAreRefused() throws IOException {
+  void externalTensorsOutsideTheFolderAreRejected() throws IOException {
     Files.write(folder.resolve("out.data"), new byte[1 << 16]);
-    assertLocationRefused("../out.data", "outside of the model's folder");
-    assertLocationRefused("/dev/zero", "outside of the model's folder");
-    assertLocationRefused("/proc/self/maps", "outside of the model's folder");
+    assertLocationRejected("../out.data", "outside of the model's folder");
+    assertLocationRejected("/dev/zero", "outside of the model's folder");
+    assertLocationRejected("/proc/self/maps", "outside of the model's folder");
     Files.createSymbolicLink(folder.resolve("model/link"), folder.resolve("out.data"));
-    assertLocationRefused("link", "outside of the model's folder");
-    assertLocationRefused("none", "does not exist");
-    assertLocationRefused("sub", "is no regular file");
+    assertLocationRejected("link", "outside of the model's folder");
+    assertLocationRejected("none", "does not exist");
+    assertLocationRejected("sub", "is not a regular file");
   }
 
   @Test
@@ -576,13 +584,13 @@ class OnnxImportTest {
       int exit = new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor();
       assumeTrue(exit == 0);
     } catch (IOException _) {
-      assumeTrue(false, "no mkfifo on this system");
+      assumeTrue(false, "mkfifo is not available");
     }
-    assertLocationRefused("pipe", "is no regular file");
+    assertLocationRejected("pipe", "is not a regular file");
     assertThrows(OnnxException.class, () -> OnnxImport.read(pipe));
   }
 
-  private void assertLocationRefused(String location, String reason) throws IOException {
+  private void assertLocationRejected(String location, String reason) throws IOException {
     Path model = withLocation(location);
     var e = assertThrows(OnnxException.class, () -> OnnxImport.read(model));
     assertTrue(e.getMessage().contains(reason), e.getMessage());

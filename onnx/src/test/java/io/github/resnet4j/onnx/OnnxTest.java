@@ -40,11 +40,11 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** What is written, ONNX Runtime computes; what PyTorch's exporters and we write is read again. */
+/** Exported networks run in ONNX Runtime; files of PyTorch's exporters and our own are imported. */
 class OnnxTest {
   private static final Path GOLDEN = Path.of("src/test/resources/golden");
 
-  /** float32 sums of thousands of terms in another order. */
+  /** For float32 sums of thousands of terms in another order. */
   private static final double TOLERANCE = 1e-4;
 
   @TempDir private Path folder;
@@ -97,7 +97,7 @@ class OnnxTest {
     Architecture.catalogue()
         .forEach((name, spec) -> {
           if (!name.matches(
-              ".*(101|110|152|[23].0|420).*|wide.*")) { // the same blocks, more of them
+              ".*(101|110|152|[23].0|420).*|wide.*")) { // only more of the same blocks
             all.put(name, spec);
           }
         });
@@ -117,7 +117,7 @@ class OnnxTest {
 
   @ParameterizedTest
   @MethodSource("specifications")
-  void onnxRuntimeComputesTheSameAndWeReadItAgain(Map.Entry<String, ResNetSpec> entry)
+  void exportedNetworksRunInOnnxRuntimeAndAreImported(Map.Entry<String, ResNetSpec> entry)
       throws IOException, OrtException {
     ResNetSpec spec = entry.getValue();
     ResNet network = network(spec);
@@ -163,7 +163,7 @@ class OnnxTest {
 
   @ParameterizedTest
   @ValueSource(ints = {13, 17, 21})
-  void everyOperatorSetIsRun(int opset) throws IOException, OrtException {
+  void operatorSetsRunInOnnxRuntime(int opset) throws IOException, OrtException {
     ResNet network = network(Architecture.named("resnet20"));
     Tensor x = TorchRandom.manualSeed(2).randn(1, 3, 32, 32);
     Path file = folder.resolve("x.onnx");
@@ -178,14 +178,14 @@ class OnnxTest {
     Tensor x = TorchRandom.manualSeed(2).randn(1, 3, 64, 64);
     Path file = folder.resolve("x.onnx");
     OnnxExport.write(network, new Shape(3, 64, 64), file, Options.defaults().withFloat16());
-    // Eleven bits of mantissa through twenty layers.
+    // float16 has eleven bits of mantissa.
     double error = distance(network.forward(x).data(), run(file, x));
     assertTrue(error <= 1e-2, () -> "error " + error);
     assertTrue(Files.size(file) < 24_000_000, "half of 47 MB");
     assertEquals(Architecture.named("resnet18"), OnnxImport.read(file).network().spec());
   }
 
-  /** Pixels in, as a decoder leaves them; labels and preprocessing come along. */
+  /** The input is decoded pixels; labels and preprocessing are stored as metadata. */
   @Test
   void preprocessingCanBePartOfTheGraph() throws IOException, OrtException {
     Model classifier = Model.embedded();
@@ -232,10 +232,13 @@ class OnnxTest {
     }
   }
 
-  /** PyTorch's two exporters, batch norm folded or kept, against PyTorch's own logits. */
+  /**
+   * Files of PyTorch's two exporters, with and without folded batch norm, compared with PyTorch's
+   * logits.
+   */
   @ParameterizedTest
   @MethodSource("exported")
-  void whatPytorchExportsIsRead(Path file) throws IOException {
+  void pytorchExportsAreImported(Path file) throws IOException {
     String name = file.getFileName().toString().replaceFirst("-(script|dynamo).*", "");
     try (var golden = Checkpoint.open(GOLDEN.resolve("logits.safetensors"))) {
       Tensor x = golden.tensors().get(name + ".input").toTensor();
@@ -250,19 +253,22 @@ class OnnxTest {
   }
 
   @Test
-  void whatIsNoResidualNetworkIsRefusedAtItsFirstOddNode() throws IOException {
+  void unsupportedNodeIsNamed() throws IOException {
     Path file = folder.resolve("x.onnx");
     ResNet network = network(Architecture.named("resnet8"));
     OnnxExport.write(network, new Shape(3, 32, 32), file, Options.defaults());
     OnnxModel model = OnnxReader.read(file);
-    assertRefused(model, "layer2.0.relu", "Sigmoid", "Sigmoid 'layer2.0.relu' where a ReLU was");
-    assertRefused(model, "layer1.0.bn1", "LayerNormalization", "LayerNormalization 'layer1.0.bn1'");
-    assertRefused(model, "layer3.0.add", "Mul", "Mul 'layer3.0.add' is no operation");
-    assertRefused(model, "conv1", "ConvTranspose", "ConvTranspose 'conv1' where a convolution");
-    assertRefused(model, "fc", "Softmax", "Softmax 'fc' has the attribute 'transB'");
+    assertRejected(
+        model, "layer2.0.relu", "Sigmoid", "Sigmoid 'layer2.0.relu' is found where a ReLU was");
+    assertRejected(
+        model, "layer1.0.bn1", "LayerNormalization", "LayerNormalization 'layer1.0.bn1'");
+    assertRejected(model, "layer3.0.add", "Mul", "Mul 'layer3.0.add' is not an operation");
+    assertRejected(
+        model, "conv1", "ConvTranspose", "ConvTranspose 'conv1' is found where a convolution");
+    assertRejected(model, "fc", "Softmax", "Softmax 'fc' has the unsupported attribute 'transB'");
   }
 
-  private void assertRefused(OnnxModel model, String name, String op, String reason)
+  private void assertRejected(OnnxModel model, String name, String op, String reason)
       throws IOException {
     var nodes =
         model.nodes().stream()
@@ -289,9 +295,9 @@ class OnnxTest {
     assertTrue(e.getMessage().contains(reason), e.getMessage());
   }
 
-  /** Whatever bytes: an answer or a reason, never another exception. */
+  /** Any bytes give a network or an {@link OnnxException}. */
   @Test
-  void damagedFilesAreRefused() throws IOException {
+  void corruptFilesAreRejected() throws IOException {
     Path file = folder.resolve("x.onnx");
     OnnxExport.write(
         network(Architecture.named("resnet8")), new Shape(3, 32, 32), file, Options.defaults());
@@ -301,7 +307,7 @@ class OnnxTest {
       byte[] damaged =
           round % 4 == 0 ? Arrays.copyOf(whole, random.nextInt(whole.length)) : whole.clone();
       for (int i = 0; i < 1 + round % 7 && damaged.length > 0; i++) {
-        // Mostly the graph's structure, which stands before the weights.
+        // Mostly in the structure of the graph, which precedes the weights.
         int at = random.nextInt(Math.min(damaged.length, round % 2 == 0 ? 12_000 : damaged.length));
         damaged[at] = (byte) random.nextInt(256);
       }

@@ -14,8 +14,8 @@ import java.util.SequencedMap;
 import java.util.SplittableRandom;
 
 /**
- * A grammar of graphs: operations that the importer knows, and a few that it does not, with
- * operands, attributes and constants of any shape, in any order, loops among them.
+ * Generates random graphs: supported and unsupported operations with arbitrary operands, attributes
+ * and constants, in any order, including loops.
  */
 final class RandomGraphs {
   private static final List<String> OPERATIONS =
@@ -112,7 +112,7 @@ final class RandomGraphs {
 
   private RandomGraphs() {}
 
-  /** A graph of up to 40 operations. */
+  /** Generates a graph of up to 40 operations. */
   static OnnxModel anything(SplittableRandom random) {
     var names = new ArrayList<String>(List.of("x", "", "nothing"));
     SequencedMap<String, Constant> constants = new LinkedHashMap<>();
@@ -165,7 +165,7 @@ final class RandomGraphs {
     return from.get(random.nextInt(from.size()));
   }
 
-  /** Mostly what was before, so that most graphs have a long way. */
+  /** Mostly one of the preceding values, so that most graphs are deep. */
   private static String name(SplittableRandom random, List<String> names, int at) {
     return at > 0 && random.nextInt(3) > 0
         ? "v" + Math.max(0, at - 1 - random.nextInt(3))
@@ -235,14 +235,14 @@ final class RandomGraphs {
       size *= extent;
       shape.add((long) extent);
     }
-    if (size == 0 && random.nextBoolean()) { // nothing, but wide
+    if (size == 0 && random.nextBoolean()) { // empty, but with a huge extent
       shape.add(1L << 40);
     }
     Type type = pick(random, List.of(Type.FLOAT, Type.FLOAT16, Type.DOUBLE, Type.BOOL));
     return new Constant(type, shape, ByteBuffer.allocate(size * type.bytes));
   }
 
-  /** A real model with a few changes. */
+  /** Changes a real model in a few places. */
   static OnnxModel changed(OnnxModel model, SplittableRandom random) {
     var nodes = new ArrayList<>(model.nodes());
     SequencedMap<String, Constant> constants = new LinkedHashMap<>(model.initializers());
@@ -273,7 +273,7 @@ final class RandomGraphs {
         case 6 ->
             constants.replaceAll((_, old) -> random.nextInt(40) == 0 ? constant(random) : old);
         case 7 -> outputs.set(0, pick(random, names));
-        default -> // in another order, or in a loop
+        default -> // another order, or a loop
             nodes.add(random.nextInt(nodes.size()), nodes.remove(at));
       }
       if (nodes.isEmpty()) {

@@ -7,19 +7,21 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Operations that only rename the axes of one number for each channel: extents are 1 but for one.
- * Extents are without the number of images, which stays the first axis.
+ * Operations that only change the axes of a vector per image: all extents but one are 1. Extents
+ * exclude the batch axis, which must stay first.
  */
-final class Views {
-  private Views() {}
+final class AxisOperations {
+  private AxisOperations() {}
 
-  static List<Long> extents(Node node, List<Long> x, OnnxGraph graph) throws Unfit {
+  static List<Long> extents(Node node, List<Long> x, OnnxGraph graph)
+      throws UnsupportedGraphException {
     long channels = x.stream().reduce(1L, Math::multiplyExact);
     return switch (node.op()) {
       case "Flatten" -> {
         long axis = node.integer("axis", 1);
         if (axis != 1 && axis != -x.size()) {
-          throw Unfit.at(node, "mixes images (axis %d)".formatted(axis));
+          throw UnsupportedGraphException.at(
+              node, "mixes the images of a batch (axis %d)".formatted(axis));
         }
         yield List.of(channels);
       }
@@ -29,7 +31,7 @@ final class Views {
         var result = new ArrayList<>(x);
         for (long axis : axes.stream().sorted((a, b) -> Long.compare(b, a)).toList()) {
           if (axis == 0 || result.size() < axis || result.remove((int) axis - 1) != 1) {
-            throw Unfit.at(node, "removes an axis of more than one number");
+            throw UnsupportedGraphException.at(node, "removes an axis with an extent other than 1");
           }
         }
         yield List.copyOf(result);
@@ -41,7 +43,7 @@ final class Views {
         for (long axis :
             axes.stream().map(each -> each < 0 ? each + rank : each).sorted().toList()) {
           if (axis < 1 || axis > result.size() + 1) {
-            throw Unfit.at(node, "adds the axes %s".formatted(axes));
+            throw UnsupportedGraphException.at(node, "adds the invalid axes %s".formatted(axes));
           }
           result.add((int) axis - 1, 1L);
         }
@@ -53,26 +55,26 @@ final class Views {
             || order.getFirst() != 0
             || order.stream().distinct().count() != order.size()
             || order.stream().anyMatch(each -> each < 0 || each > x.size())) {
-          throw Unfit.at(node, "orders the axes as %s".formatted(order));
+          throw UnsupportedGraphException.at(node, "permutes the axes to %s".formatted(order));
         }
         yield order.stream().skip(1).map(each -> x.get((int) (each - 1))).toList();
       }
-      default -> throw Unfit.at(node, "is no view");
+      default -> throw UnsupportedGraphException.at(node, "is not an axis operation");
     };
   }
 
   private static List<Long> reshaped(Node node, List<Long> x, long channels, OnnxGraph graph)
-      throws Unfit {
+      throws UnsupportedGraphException {
     long[] target = numbers(node, graph.constant(node, 1));
     boolean copies = node.integer("allowzero", 0) == 0;
     var result = new ArrayList<Long>();
     long known = 1;
-    int open = -1;
+    int inferred = -1;
     boolean images = target.length > 1 && isBatch(target[0], copies, graph);
     for (int i = 1; images && i < target.length; i++) {
       long extent = target[i] == 0 && copies && i <= x.size() ? x.get(i - 1) : target[i];
-      if (extent == -1 && open < 0 && target[0] != -1) {
-        open = i - 1;
+      if (extent == -1 && inferred < 0 && target[0] != -1) {
+        inferred = i - 1;
       } else {
         images = extent > 0 && extent <= channels;
         known = images ? known * extent : known;
@@ -81,28 +83,33 @@ final class Views {
       result.add(extent);
     }
     if (!images || known > channels || channels % known != 0) {
-      throw Unfit.at(node, "is no view of %d numbers for each image".formatted(channels));
+      throw UnsupportedGraphException.at(
+          node, "does not keep a vector of %d values per image".formatted(channels));
     }
-    if (open >= 0) {
-      result.set(open, channels / known);
+    if (inferred >= 0) {
+      result.set(inferred, channels / known);
     } else if (known != channels) {
-      throw Unfit.at(node, "is no view of %d numbers for each image".formatted(channels));
+      throw UnsupportedGraphException.at(
+          node, "does not keep a vector of %d values per image".formatted(channels));
     }
     return List.copyOf(result);
   }
 
-  /** Is an extent the number of images? */
+  /** Whether an extent is the batch size. */
   private static boolean isBatch(long extent, boolean copies, OnnxGraph graph) {
-    return extent == -1 // whatever is left
+    return extent == -1 // inferred
         || (extent == 0 && copies)
         || extent == OnnxGraph.BATCH
         || (extent > 0 && extent == InputScaling.extent(graph.input(), 0));
   }
 
-  /** Axes from an attribute or, in newer operator sets, from input 1; negative ones resolved. */
-  static List<Long> axes(Node node, OnnxGraph graph, int rank) throws Unfit {
+  /**
+   * Returns the axes from an attribute or, in newer operator sets, from input 1; negative ones are
+   * resolved.
+   */
+  static List<Long> axes(Node node, OnnxGraph graph, int rank) throws UnsupportedGraphException {
     List<Long> found = node.integers("axes");
-    if (!OnnxGraph.lacks(node, 1)) {
+    if (!OnnxGraph.isOmitted(node, 1)) {
       var list = new ArrayList<Long>();
       for (long axis : numbers(node, graph.constant(node, 1))) {
         list.add(axis);
@@ -114,16 +121,16 @@ final class Views {
     if (axes.isEmpty()
         || axes.size() != found.size()
         || axes.stream().anyMatch(axis -> rank > 0 && (axis < 0 || axis >= rank))) {
-      throw Unfit.at(node, "has the axes %s".formatted(found));
+      throw UnsupportedGraphException.at(node, "has the invalid axes %s".formatted(found));
     }
     return axes;
   }
 
-  /** A few whole numbers. */
-  static long[] numbers(Node node, Constant constant) throws Unfit {
+  /** Returns the values of a small integer constant. */
+  static long[] numbers(Node node, Constant constant) throws UnsupportedGraphException {
     boolean whole = constant.type() == Type.INT64 || constant.type() == Type.INT32;
     if (!whole || constant.size() > 16 || constant.shape().size() > 1) {
-      throw Unfit.at(node, "has no list of a few whole numbers where one was expected");
+      throw UnsupportedGraphException.at(node, "has an input that is not a short list of integers");
     }
     long[] numbers = new long[(int) constant.size()];
     for (int i = 0; i < numbers.length; i++) {
@@ -135,9 +142,9 @@ final class Views {
     return numbers;
   }
 
-  /** Checks that factors are expanded to nothing larger than what they are multiplied with. */
+  /** Checks that factors are not expanded to a larger shape than that of the other factor. */
   static void checkExpand(Node node, String factors, String x, List<Long> extents, OnnxGraph graph)
-      throws Unfit {
+      throws UnsupportedGraphException {
     boolean fits = node.inputs().size() == 2 && node.inputs().getFirst().equals(factors);
     if (fits && graph.isShapeOf(node.inputs().get(1), x)) {
       return;
@@ -148,7 +155,7 @@ final class Views {
       fits = target[i] == 1 || target[i] == extents.get(i - 1);
     }
     if (!fits) {
-      throw Unfit.at(node, "makes more numbers than it is multiplied with");
+      throw UnsupportedGraphException.at(node, "expands to a larger shape than the other factor");
     }
   }
 }

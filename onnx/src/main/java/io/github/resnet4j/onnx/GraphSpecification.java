@@ -7,40 +7,43 @@ import io.github.resnet4j.ResNetSpec.Downsampling;
 import io.github.resnet4j.ResNetSpec.Shortcut;
 import io.github.resnet4j.ResNetSpec.StridePlacement;
 import io.github.resnet4j.Stem;
-import io.github.resnet4j.onnx.Step.Convolution;
+import io.github.resnet4j.onnx.ParsedLayer.Convolution;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 
 /**
- * The network that steps look like. {@link WeightsOfGraph} compares them with its layers
- * afterwards, so what is taken here from the first of many need not be true for the others.
+ * Derives a specification from the parsed layers. Some values are taken from the first of several
+ * layers only; {@link GraphWeights} compares all layers with the specification afterwards.
  */
-final class SpecificationOfGraph {
-  private SpecificationOfGraph() {}
+final class GraphSpecification {
+  private GraphSpecification() {}
 
-  static ResNetSpec of(List<Step> steps) throws Unfit {
-    List<Step.Block> blocks = all(steps, Step.Block.class);
+  static ResNetSpec of(List<ParsedLayer> layers) throws UnsupportedGraphException {
+    List<ParsedLayer.Block> blocks = all(layers, ParsedLayer.Block.class);
     if (blocks.isEmpty()) {
-      throw Unfit.at(steps.getLast().node(), "where a residual block was expected");
+      throw UnsupportedGraphException.at(
+          layers.getLast().node(), "is found where a residual block was expected");
     }
-    List<Step> begin = steps.subList(0, steps.indexOf(blocks.getFirst()));
+    List<ParsedLayer> begin = layers.subList(0, layers.indexOf(blocks.getFirst()));
     List<Convolution> stem = all(begin, Convolution.class);
     if (stem.isEmpty()) {
-      throw Unfit.at(blocks.getFirst().node(), "ends a block before the first convolution");
+      throw UnsupportedGraphException.at(
+          blocks.getFirst().node(), "ends a block before the first convolution");
     }
     int convolutions = all(blocks.getFirst().main(), Convolution.class).size();
     if (convolutions != 2 && convolutions != 3) {
-      throw Unfit.at(
+      throw UnsupportedGraphException.at(
           blocks.getFirst().node(), "ends a block of %d convolutions".formatted(convolutions));
     }
     var downsampling = Downsampling.STRIDE;
-    if (has(begin, Step.Blur.class)) {
+    if (has(begin, ParsedLayer.Blur.class)) {
       downsampling = Downsampling.BLUR;
-    } else if (has(begin, Step.AveragePool.class)) {
+    } else if (has(begin, ParsedLayer.AveragePool.class)) {
       downsampling = Downsampling.AVERAGE;
     }
-    boolean pools = has(begin, Step.MaxPool.class) || has(begin, Step.AveragePool.class);
+    boolean pools =
+        has(begin, ParsedLayer.MaxPool.class) || has(begin, ParsedLayer.AveragePool.class);
     int channels = stem.getLast().out();
     var builder =
         ResNetSpec.builder(convolutions == 3 ? Block.BOTTLENECK : Block.BASIC, 1)
@@ -55,7 +58,7 @@ final class SpecificationOfGraph {
       int groups = Math.toIntExact(Math.max(1, inner.node().integer("group", 1)));
       builder.innerWidth(inner.out(), groups);
     }
-    List<Step.Linear> heads = all(steps, Step.Linear.class);
+    List<ParsedLayer.Linear> heads = all(layers, ParsedLayer.Linear.class);
     if (heads.isEmpty()) {
       builder.includeTop(false);
     } else {
@@ -64,29 +67,32 @@ final class SpecificationOfGraph {
     return withStages(builder.build(), blocks, convolutions);
   }
 
-  private static <T extends Step> List<T> all(List<Step> steps, Class<T> kind) {
-    return steps.stream().filter(kind::isInstance).map(kind::cast).toList();
+  private static <T extends ParsedLayer> List<T> all(List<ParsedLayer> layers, Class<T> kind) {
+    return layers.stream().filter(kind::isInstance).map(kind::cast).toList();
   }
 
-  private static boolean has(List<Step> steps, Class<? extends Step> kind) {
-    return steps.stream().anyMatch(kind::isInstance);
+  private static boolean has(List<ParsedLayer> layers, Class<? extends ParsedLayer> kind) {
+    return layers.stream().anyMatch(kind::isInstance);
   }
 
-  private static ResNetSpec withStages(ResNetSpec spec, List<Step.Block> blocks, int convolutions)
-      throws Unfit {
+  private static ResNetSpec withStages(
+      ResNetSpec spec, List<ParsedLayer.Block> blocks, int convolutions)
+      throws UnsupportedGraphException {
     var stages = new ArrayList<Integer>();
     var dilated = new ArrayList<Boolean>();
     boolean first1x1 = false;
-    for (Step.Block block : blocks) {
+    for (ParsedLayer.Block block : blocks) {
       List<Convolution> units = all(block.main(), Convolution.class);
       if (units.size() != convolutions) {
-        throw Unfit.at(block.node(), "ends a block of another kind than the first");
+        throw UnsupportedGraphException.at(
+            block.node(), "ends a block with another number of convolutions than the first");
       }
       boolean changes = !block.shortcut().isEmpty();
       if (changes && !stages.isEmpty()) {
         int stride = units.stream().mapToInt(Convolution::stride).max().orElse(1);
         boolean smaller =
-            has(block.main(), Step.Blur.class) || has(block.main(), Step.AveragePool.class);
+            has(block.main(), ParsedLayer.Blur.class)
+                || has(block.main(), ParsedLayer.AveragePool.class);
         dilated.add(stride == 1 && !smaller);
         first1x1 |= convolutions == 3 && units.getFirst().stride() > 1;
       }
@@ -111,21 +117,24 @@ final class SpecificationOfGraph {
     return builder.build();
   }
 
-  private static Shortcut shortcut(List<Step.Block> blocks) {
+  private static Shortcut shortcut(List<ParsedLayer.Block> blocks) {
     Shortcut shortcut = Shortcut.PROJECTION;
-    for (Step.Block block : blocks) {
-      if (has(block.shortcut(), Step.ZeroPad.class)) {
+    for (ParsedLayer.Block block : blocks) {
+      if (has(block.shortcut(), ParsedLayer.ZeroPad.class)) {
         shortcut = Shortcut.ZERO_PAD;
-      } else if (has(block.shortcut(), Step.AveragePool.class)) {
+      } else if (has(block.shortcut(), ParsedLayer.AveragePool.class)) {
         shortcut = Shortcut.AVERAGE_POOL;
       }
     }
     return shortcut;
   }
 
-  private static Attention attention(List<Step.Block> blocks) throws Unfit {
-    List<Step.Gates> gates =
-        blocks.stream().flatMap(block -> all(block.main(), Step.Gates.class).stream()).toList();
+  private static Attention attention(List<ParsedLayer.Block> blocks)
+      throws UnsupportedGraphException {
+    List<ParsedLayer.Gates> gates =
+        blocks.stream()
+            .flatMap(block -> all(block.main(), ParsedLayer.Gates.class).stream())
+            .toList();
     if (gates.isEmpty()) {
       return Attention.NONE;
     }
@@ -133,16 +142,19 @@ final class SpecificationOfGraph {
       return new Attention.Efficient();
     }
     var reduced = new HashMap<Integer, Integer>(); // by the channels of the block
-    for (Step.Gates attention : gates) {
+    for (ParsedLayer.Gates attention : gates) {
       List<Long> squeeze = attention.convolutions().getFirst().weight().shape();
       reduced.put(Math.toIntExact(squeeze.get(1)), Math.toIntExact(squeeze.get(0)));
     }
     return Attention.SqueezeExcite.fitting(reduced)
         .orElseThrow(() ->
-            Unfit.at(gates.getFirst().node(), "belongs to an attention of no known reduction"));
+            UnsupportedGraphException.at(
+                gates.getFirst().node(),
+                "belongs to a channel attention with an unsupported reduction"));
   }
 
-  private static Stem stem(List<Convolution> units, boolean pools) throws Unfit {
+  private static Stem stem(List<Convolution> units, boolean pools)
+      throws UnsupportedGraphException {
     if (units.size() == 1) {
       return pools ? Stem.IMAGENET : Stem.SMALL_IMAGE;
     }
@@ -151,7 +163,7 @@ final class SpecificationOfGraph {
         || !pools && widths.size() == 4 && widths.get(2).equals(widths.get(3))) {
       return new Stem.Deep(widths.get(0), widths.get(1), pools);
     }
-    throw Unfit.at(
+    throw UnsupportedGraphException.at(
         units.getFirst().node(),
         units.size() > 4
             ? "begins a stem of %d convolutions".formatted(units.size())

@@ -29,32 +29,31 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/**
- * Compares the steps of a graph with the layers of a network, one by one, and takes their numbers.
- */
-final class WeightsOfGraph {
+/** Compares the parsed layers of a graph with the layers of a network, and collects the weights. */
+final class GraphWeights {
   private final OnnxGraph graph;
   private final Map<String, float[]> parameters = new HashMap<>();
 
-  private WeightsOfGraph(OnnxGraph graph) {
+  private GraphWeights(OnnxGraph graph) {
     this.graph = graph;
   }
 
   /**
-   * The weights of a network.
+   * Returns the weights of a network.
    *
-   * @throws Unfit naming the first node that is not as the network has it
+   * @throws UnsupportedGraphException naming the first node that does not match the network
    */
-  static StateDict of(ResNetSpec spec, List<Step> steps, OnnxGraph graph) throws Unfit {
+  static StateDict of(ResNetSpec spec, List<ParsedLayer> parsed, OnnxGraph graph)
+      throws UnsupportedGraphException {
     List<Parameter> wanted = spec.layers().parameters();
     long bytes = 4 * wanted.stream().mapToLong(Parameter::size).sum();
     if (bytes > 4 * graph.constantBytes() + (1 << 20)) {
-      throw new Unfit(
-          "its layers need %,d bytes of weights, it has %,d"
+      throw new UnsupportedGraphException(
+          "its layers need %,d bytes of weights, but it contains %,d"
               .formatted(bytes, graph.constantBytes()));
     }
-    var weights = new WeightsOfGraph(graph);
-    weights.compareAll(spec.layers().layers(), steps, steps.getLast().node());
+    var weights = new GraphWeights(graph);
+    weights.compareAll(spec.layers().layers(), parsed, parsed.getLast().node());
     var entries = new LinkedHashMap<String, Tensor>();
     for (Parameter parameter : wanted) {
       float[] values = weights.parameters.get(parameter.name());
@@ -67,66 +66,75 @@ final class WeightsOfGraph {
     return new StateDict(entries);
   }
 
-  /** The steps that are left. */
-  private static final class Rest {
-    private final List<Step> steps;
+  /** Iterates over the parsed layers. */
+  private static final class LayerCursor {
+    private final List<ParsedLayer> parsed;
     private final Node end;
     private int at;
 
     /**
-     * @param end what errors name if there is no step left
+     * @param end the node for error messages if no layer is left
      */
-    Rest(List<Step> steps, Node end) {
-      this.steps = steps;
+    LayerCursor(List<ParsedLayer> parsed, Node end) {
+      this.parsed = parsed;
       this.end = end;
     }
 
-    <T extends Step> T next(Class<T> kind, String what) throws Unfit {
-      if (at == steps.size()) {
-        throw Unfit.at(end, "comes before %s that was expected".formatted(what));
+    <T extends ParsedLayer> T next(Class<T> kind, String what) throws UnsupportedGraphException {
+      if (at == parsed.size()) {
+        throw UnsupportedGraphException.at(end, "is not followed by %s".formatted(what));
       }
-      Step step = steps.get(at);
-      if (!kind.isInstance(step)) {
-        throw Unfit.at(step.node(), "where %s was expected".formatted(what));
+      ParsedLayer layer = parsed.get(at);
+      if (!kind.isInstance(layer)) {
+        throw UnsupportedGraphException.at(
+            layer.node(), "is found where %s was expected".formatted(what));
       }
       at++;
-      return kind.cast(step);
+      return kind.cast(layer);
     }
 
     boolean isEmpty() {
-      return at == steps.size();
+      return at == parsed.size();
     }
   }
 
-  private void compareAll(List<Layer> layers, List<Step> steps, Node end) throws Unfit {
-    var rest = new Rest(steps, end);
+  private void compareAll(List<Layer> layers, List<ParsedLayer> parsed, Node end)
+      throws UnsupportedGraphException {
+    var rest = new LayerCursor(parsed, end);
     compare(layers, rest);
     if (!rest.isEmpty()) {
-      throw Unfit.at(rest.steps.get(rest.at).node(), "where nothing more was expected");
+      throw UnsupportedGraphException.at(
+          rest.parsed.get(rest.at).node(), "is found where the layers of the network end");
     }
   }
 
-  private void compare(List<Layer> layers, Rest steps) throws Unfit {
+  private void compare(List<Layer> layers, LayerCursor parsed) throws UnsupportedGraphException {
     for (int i = 0; i < layers.size(); i++) {
       switch (layers.get(i)) {
         case Conv2d conv -> {
           String norm = layers.get(i + 1).name();
-          take(conv, norm, steps.next(Step.Convolution.class, "a convolution"));
+          collect(conv, norm, parsed.next(ParsedLayer.Convolution.class, "a convolution"));
         }
-        case BatchNorm2d _, Identity _ -> {} // taken with its convolution; nothing
-        case GroupNorm norm -> throw new IllegalStateException(norm.name()); // never specified
-        case Relu _ -> steps.next(Step.Relu.class, "a ReLU");
-        case MaxPool2d pool -> check(pool, steps.next(Step.MaxPool.class, "max pooling").node());
+        case BatchNorm2d _, Identity _ -> {} // handled with the convolution
+        case GroupNorm norm ->
+            throw new IllegalStateException(norm.name()); // never in a specification
+        case Relu _ -> parsed.next(ParsedLayer.Relu.class, "a ReLU");
+        case MaxPool2d pool ->
+            check(pool, parsed.next(ParsedLayer.MaxPool.class, "max pooling").node());
         case AvgPool2d pool ->
-            check(pool, steps.next(Step.AveragePool.class, "a mean of 2×2 pixels").node());
-        case BlurPool2d _ -> steps.next(Step.Blur.class, "a blur with stride 2");
+            check(
+                pool,
+                parsed
+                    .next(ParsedLayer.AveragePool.class, "an average pooling of 2×2 pixels")
+                    .node());
+        case BlurPool2d _ -> parsed.next(ParsedLayer.Blur.class, "a blur with stride 2");
         case SqueezeExcite attention ->
-            takeGates(attention, steps.next(Step.Gates.class, "a channel attention"));
+            collectGates(attention, parsed.next(ParsedLayer.Gates.class, "a channel attention"));
         case EfficientAttention attention ->
-            takeGates(attention, steps.next(Step.Gates.class, "a channel attention"));
-        case Sequential stage -> compare(stage.layers(), steps);
+            collectGates(attention, parsed.next(ParsedLayer.Gates.class, "a channel attention"));
+        case Sequential stage -> compare(stage.layers(), parsed);
         case Residual residual -> {
-          Step.Block block = steps.next(Step.Block.class, "a residual block");
+          ParsedLayer.Block block = parsed.next(ParsedLayer.Block.class, "a residual block");
           compareAll(residual.main().layers(), block.main(), block.node());
           List<Layer> shortcut =
               residual.shortcut() instanceof Sequential projection
@@ -134,61 +142,68 @@ final class WeightsOfGraph {
                   : List.of(residual.shortcut());
           compareAll(shortcut, block.shortcut(), block.node());
         }
-        case SubsampleAndPad pad -> shortcutA(pad, layers, steps);
-        case GlobalAveragePool _ -> steps.next(Step.GlobalMean.class, "the mean over all pixels");
-        case Linear linear -> take(linear, steps.next(Step.Linear.class, "a linear layer"));
+        case SubsampleAndPad pad -> compareZeroPadShortcut(pad, layers, parsed);
+        case GlobalAveragePool _ ->
+            parsed.next(ParsedLayer.GlobalMean.class, "global average pooling");
+        case Linear linear ->
+            collect(linear, parsed.next(ParsedLayer.Linear.class, "a linear layer"));
       }
     }
   }
 
-  private static void shortcutA(SubsampleAndPad pad, List<Layer> layers, Rest steps) throws Unfit {
+  private static void compareZeroPadShortcut(
+      SubsampleAndPad pad, List<Layer> layers, LayerCursor parsed)
+      throws UnsupportedGraphException {
     if (pad.stride() > 1) {
-      Step.Subsample every = steps.next(Step.Subsample.class, "every second pixel");
+      ParsedLayer.Subsample every = parsed.next(ParsedLayer.Subsample.class, "a subsampling");
       if (every.rows() != pad.stride() || every.columns() != pad.stride()) {
-        throw Unfit.at(every.node(), "takes other pixels than every second");
+        throw UnsupportedGraphException.at(
+            every.node(), "subsamples with another step than %d".formatted(pad.stride()));
       }
     }
-    Step.ZeroPad zeros = steps.next(Step.ZeroPad.class, "channels of zeros");
+    ParsedLayer.ZeroPad zeros = parsed.next(ParsedLayer.ZeroPad.class, "channels of zeros");
     long added = zeros.before() + zeros.after();
     if (zeros.before() != added / 2 || layers.size() != 1) {
-      throw Unfit.at(zeros.node(), "adds other channels of zeros before than behind");
+      throw UnsupportedGraphException.at(zeros.node(), "does not add zero channels symmetrically");
     }
   }
 
-  private static void check(MaxPool2d pool, Node node) throws Unfit {
-    Windows.require(node, "kernel_shape", pool.kernel(), 1);
-    Windows.require(node, "pads", pool.padding(), 0);
-    Windows.require(node, "strides", pool.stride(), 1);
-    Windows.require(node, "dilations", 1, 1);
+  private static void check(MaxPool2d pool, Node node) throws UnsupportedGraphException {
+    WindowOperations.require(node, "kernel_shape", pool.kernel(), 1);
+    WindowOperations.require(node, "pads", pool.padding(), 0);
+    WindowOperations.require(node, "strides", pool.stride(), 1);
+    WindowOperations.require(node, "dilations", 1, 1);
     if (node.integer("ceil_mode", 0) != 0) {
-      throw Unfit.at(node, "has ceil_mode 1, not 0");
+      throw UnsupportedGraphException.at(node, "has ceil_mode 1, not 0");
     }
   }
 
-  private static void check(AvgPool2d pool, Node node) throws Unfit {
-    Windows.require(node, "kernel_shape", pool.kernel(), 1);
-    Windows.require(node, "pads", 0, 0);
-    Windows.require(node, "strides", pool.stride(), 1);
-    Windows.require(node, "dilations", 1, 1);
+  private static void check(AvgPool2d pool, Node node) throws UnsupportedGraphException {
+    WindowOperations.require(node, "kernel_shape", pool.kernel(), 1);
+    WindowOperations.require(node, "pads", 0, 0);
+    WindowOperations.require(node, "strides", pool.stride(), 1);
+    WindowOperations.require(node, "dilations", 1, 1);
     int ceil = pool.ceil() ? 1 : 0;
     if (node.integer("ceil_mode", 0) != ceil) {
-      throw Unfit.at(node, "has ceil_mode %d, not %d".formatted(1 - ceil, ceil));
+      throw UnsupportedGraphException.at(
+          node, "has ceil_mode %d, not %d".formatted(1 - ceil, ceil));
     }
     if (pool.ceil() && node.integer("count_include_pad", 0) != 0) {
-      throw Unfit.at(node, "counts pixels beyond the border (count_include_pad)");
+      throw UnsupportedGraphException.at(node, "has count_include_pad 1, not 0");
     }
   }
 
-  /** The finite numbers of a constant that must have one number for each of some channels. */
+  /** Returns the values of a constant, which must have this shape and be finite. */
   private static float[] numbers(Node node, Constant constant, String what, List<Long> shape)
-      throws Unfit {
+      throws UnsupportedGraphException {
     if (!constant.shape().equals(shape) || !constant.isReal()) {
-      throw Unfit.at(node, "has %s of %s, expected %s".formatted(what, constant.shape(), shape));
+      throw UnsupportedGraphException.at(
+          node, "has %s of shape %s, expected %s".formatted(what, constant.shape(), shape));
     }
     float[] values = constant.floats();
     for (float value : values) {
       if (!Float.isFinite(value)) {
-        throw Unfit.at(node, "has %s in its %s".formatted(value, what));
+        throw UnsupportedGraphException.at(node, "has %s in its %s".formatted(value, what));
       }
     }
     return values;
@@ -198,15 +213,16 @@ final class WeightsOfGraph {
     return parameter.shape().stream().map(Long::valueOf).toList();
   }
 
-  /** Checks that a convolution is the one of the specification, and takes its numbers. */
-  private void take(Conv2d conv, String norm, Step.Convolution found) throws Unfit {
+  /** Checks that a convolution matches the specification, and collects its weights. */
+  private void collect(Conv2d conv, String norm, ParsedLayer.Convolution found)
+      throws UnsupportedGraphException {
     Node node = found.node();
     if (node.integer("group", 1) != conv.groups()) {
-      throw Unfit.at(node, "has another number of groups than " + conv.groups());
+      throw UnsupportedGraphException.at(node, "does not have %d groups".formatted(conv.groups()));
     }
-    Windows.require(node, "strides", conv.stride(), 1);
-    Windows.require(node, "dilations", conv.dilation(), 1);
-    Windows.require(node, "pads", conv.padding(), 0);
+    WindowOperations.require(node, "strides", conv.stride(), 1);
+    WindowOperations.require(node, "dilations", conv.dilation(), 1);
+    WindowOperations.require(node, "pads", conv.padding(), 0);
     parameters.put(
         conv.weight().name(),
         numbers(node, found.weight(), "weights for " + conv.name(), shape(conv.weight())));
@@ -216,7 +232,7 @@ final class WeightsOfGraph {
         found.bias().isEmpty()
             ? new float[channels]
             : numbers(node, found.bias().get(), "bias", vector);
-    if (found.norm().isEmpty()) { // as if batch norm did nothing but add the bias
+    if (found.norm().isEmpty()) { // a batch norm that only adds the bias
       parameters.put(norm + ".weight", filled(channels, 1));
       parameters.put(norm + ".bias", bias);
       parameters.put(norm + ".running_mean", new float[channels]);
@@ -242,21 +258,24 @@ final class WeightsOfGraph {
     return values;
   }
 
-  private void takeGates(Layer attention, Step.Gates gates) throws Unfit {
+  private void collectGates(Layer attention, ParsedLayer.Gates gates)
+      throws UnsupportedGraphException {
     List<Parameter> wanted = attention.parameters();
     boolean biased = attention instanceof SqueezeExcite;
     if (gates.convolutions().size() != (biased ? 2 : 1)) {
-      throw Unfit.at(gates.node(), "is another channel attention than the first");
+      throw UnsupportedGraphException.at(
+          gates.node(), "is a channel attention of another kind than the first");
     }
     int padding = attention instanceof EfficientAttention eca ? eca.kernel() / 2 : 0;
     for (int i = 0; i < gates.convolutions().size(); i++) {
-      Step.Convolution conv = gates.convolutions().get(i);
+      ParsedLayer.Convolution conv = gates.convolutions().get(i);
       Node node = conv.node();
-      Windows.require(node, "strides", 1, 1);
-      Windows.require(node, "dilations", 1, 1);
-      Windows.require(node, "pads", padding, 0);
+      WindowOperations.require(node, "strides", 1, 1);
+      WindowOperations.require(node, "dilations", 1, 1);
+      WindowOperations.require(node, "pads", padding, 0);
       if (node.integer("group", 1) != 1 || conv.bias().isPresent() != biased) {
-        throw Unfit.at(node, "is no convolution of a channel attention");
+        throw UnsupportedGraphException.at(
+            node, "does not match the convolution of a channel attention");
       }
       Parameter weight = wanted.get(biased ? 2 * i : i);
       parameters.put(weight.name(), numbers(node, conv.weight(), "weights", shape(weight)));
@@ -267,7 +286,7 @@ final class WeightsOfGraph {
     }
   }
 
-  private void take(Linear linear, Step.Linear found) throws Unfit {
+  private void collect(Linear linear, ParsedLayer.Linear found) throws UnsupportedGraphException {
     int in = linear.in();
     int out = linear.out();
     Node node = found.node();

@@ -1,0 +1,75 @@
+package io.github.resnet4j.onnx;
+
+import io.github.resnet4j.onnx.OnnxModel.Constant;
+import io.github.resnet4j.onnx.OnnxModel.Node;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * A layer parsed from a graph, before the specification of the network is known. {@code node} is
+ * the node for error messages.
+ */
+sealed interface ParsedLayer {
+  Node node();
+
+  /** A convolution, with the batch norm after it, if there is one. */
+  record Convolution(Node node, Constant weight, Optional<Constant> bias, Optional<Node> norm)
+      implements ParsedLayer {
+    int out() {
+      return Math.toIntExact(weight.shape().get(0));
+    }
+
+    int stride() {
+      return first("strides");
+    }
+
+    int dilation() {
+      return first("dilations");
+    }
+
+    private int first(String attribute) {
+      List<Long> values = node.integers(attribute);
+      return values.isEmpty() ? 1 : Math.toIntExact(values.getFirst());
+    }
+  }
+
+  record Relu(Node node) implements ParsedLayer {}
+
+  record Sigmoid(Node node) implements ParsedLayer {}
+
+  record MaxPool(Node node) implements ParsedLayer {}
+
+  /** Average pooling. */
+  record AveragePool(Node node) implements ParsedLayer {}
+
+  /** Reflection padding and a [1 2 1] filter along both axes with stride 2. */
+  record Blur(Node node) implements ParsedLayer {}
+
+  /** Takes every n-th row and column. */
+  record Subsample(Node node, long rows, long columns) implements ParsedLayer {}
+
+  /** Adds channels of zeros before and after the existing ones. */
+  record ZeroPad(Node node, long before, long after) implements ParsedLayer {}
+
+  /** Channel attention: channels are multiplied by gates computed from the channel means. */
+  record Gates(Node node, List<Convolution> convolutions) implements ParsedLayer {}
+
+  /** A residual block: the sum of two branches, and a ReLU; {@code main} has more convolutions. */
+  record Block(Node node, List<ParsedLayer> main, List<ParsedLayer> shortcut)
+      implements ParsedLayer {}
+
+  /** Global average pooling. */
+  record GlobalMean(Node node) implements ParsedLayer {}
+
+  /**
+   * A fully connected layer.
+   *
+   * @param weight {@code [out, in]} if transposed, else {@code [in, out]}
+   */
+  record Linear(Node node, Constant weight, boolean transposed, Optional<Constant> bias)
+      implements ParsedLayer {
+    long out() {
+      return weight.shape().get(transposed ? 0 : 1);
+    }
+  }
+}

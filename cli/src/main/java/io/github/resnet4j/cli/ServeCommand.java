@@ -101,7 +101,7 @@ final class ServeCommand implements Callable<Integer> {
       paramLabel = "N",
       description = "Maximum batch size; default ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 1024)
-  private int maxBatch = ServerOptions.Batching.USUAL.most();
+  private int maxBatch = ServerOptions.Batching.DEFAULT.maxBatchSize();
 
   @Option(
       names = "--max-batch-delay",
@@ -119,7 +119,7 @@ final class ServeCommand implements Callable<Integer> {
           "Maximum number of unanswered requests; further ones get 503; default"
               + " ${DEFAULT-VALUE}.")
   @Range(min = 1, max = 1 << 20)
-  private int queue = ServerOptions.Batching.USUAL.queue();
+  private int queue = ServerOptions.Batching.DEFAULT.queueSize();
 
   @Option(
       names = "--request-timeout",
@@ -140,14 +140,14 @@ final class ServeCommand implements Callable<Integer> {
       paramLabel = "N",
       description = "Maximum number of pixels of an image; default ${DEFAULT-VALUE}.")
   @Range(min = 1)
-  private long maxPixels = ServerOptions.Limits.USUAL.pixels();
+  private long maxPixels = ServerOptions.Limits.DEFAULT.maxPixels();
 
   @Option(
       names = "--max-images",
       paramLabel = "N",
       description = "Maximum number of images of a request; default ${DEFAULT-VALUE}.")
   @Range(min = 1)
-  private int maxImages = ServerOptions.Limits.USUAL.images();
+  private int maxImages = ServerOptions.Limits.DEFAULT.maxImages();
 
   @Option(
       names = "--idle-timeout",
@@ -315,10 +315,10 @@ final class ServeCommand implements Callable<Integer> {
               + server.address()
               + (server.grpcPort() < 0 ? "" : ", gRPC at port " + server.grpcPort()));
       server
-          .withoutModels()
+          .noModelReason()
           .ifPresent(reason -> System.err.println("resnet4j: warning: " + reason));
-      if (server.isOpenToAll()) {
-        System.err.println("resnet4j: warning: " + InferenceServer.OPEN_TO_ALL);
+      if (server.isUnprotected()) {
+        System.err.println("resnet4j: warning: " + InferenceServer.UNPROTECTED_WARNING);
       }
       // The JVM exits after its shutdown hooks: this one waits for the accepted requests.
       Runtime.getRuntime()

@@ -141,8 +141,8 @@ class ErrorsIT {
         "serve --access-log none/log | 1 | --access-log none/log: cannot be written: there is no"
             + " folder ",
         "serve --host no.host.invalid | 1 | cannot listen at 'no.host.invalid' (--host): it is"
-            + " neither an address nor a name that is known; 127.0.0.1 is for clients on this"
-            + " machine only, 0.0.0.0 for all",
+            + " neither an address nor a known host name; 127.0.0.1 accepts clients on this machine"
+            + " only, 0.0.0.0 clients on any machine",
         "train -d digits -m resnet8 -o /proc/x | 1 | --output /proc/x: cannot be written: folder"
             + " /proc: new files are not allowed",
         "classify --labels imagenet-22k samples/digit-6.png | 1 | --labels imagenet-22k: has 21,841"

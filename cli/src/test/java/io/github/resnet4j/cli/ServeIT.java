@@ -182,11 +182,7 @@ class ServeIT {
             .start();
     try (BufferedReader lines = process.errorReader()) {
       String warning =
-          lines
-              .lines()
-              .filter(line -> line.contains("no model can answer yet"))
-              .findFirst()
-              .orElse("");
+          lines.lines().filter(line -> line.contains("no model is ready")).findFirst().orElse("");
       assertTrue(warning.contains("put a checkpoint into " + empty.resolve("NAME/1")), warning);
     } finally {
       process.destroy();

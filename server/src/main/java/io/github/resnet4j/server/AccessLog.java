@@ -15,19 +15,19 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * A line of JSON for each request, and for what went wrong. A log that cannot be written, because
- * the disk is full, stops no request: lines are lost, and counted.
+ * The access log: one JSON line per request, error or event. If a line cannot be written, for
+ * example because the disk is full, the request is not affected; the lost lines are counted.
  */
 final class AccessLog implements AutoCloseable {
   private final OutputStream out;
-  private final boolean closes;
-  private long lost;
+  private final boolean ownsStream;
+  private long lostLines;
 
   /**
-   * @param file what is appended to; standard error if empty
+   * @param file the file to append to; standard error if empty
    */
   AccessLog(Optional<Path> file) throws IOException {
-    closes = file.isPresent();
+    ownsStream = file.isPresent();
     try {
       out =
           file.isPresent()
@@ -48,7 +48,7 @@ final class AccessLog implements AutoCloseable {
     write(fields);
   }
 
-  /** What went wrong, with its trace: for those who run the server, not for clients. */
+  /** Logs an exception with its origin, for the operator; clients do not see it. */
   void failure(String where, Throwable e) {
     var fields = new LinkedHashMap<String, Object>();
     fields.put("event", "failure");
@@ -75,18 +75,18 @@ final class AccessLog implements AutoCloseable {
       out.write((JSON.std.asString(line) + "\n").getBytes(StandardCharsets.UTF_8));
       out.flush();
     } catch (IOException _) {
-      lost++;
+      lostLines++;
     }
   }
 
-  /** Lines that could not be written. */
-  synchronized long lost() {
-    return lost;
+  /** The number of lines that could not be written. */
+  synchronized long lostLines() {
+    return lostLines;
   }
 
   @Override
   public void close() throws IOException {
-    if (closes) {
+    if (ownsStream) {
       out.close();
     }
   }

@@ -1,6 +1,6 @@
 package io.github.resnet4j.server;
 
-import io.github.resnet4j.server.Refusal.Kind;
+import io.github.resnet4j.server.ApiException.Kind;
 import io.helidon.http.DirectHandler;
 import io.helidon.http.DirectHandler.TransportRequest;
 import io.helidon.http.DirectHandler.TransportResponse;
@@ -20,11 +20,11 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * What every request over HTTP has around it: who may ask, its place in the queue, the answer to
- * what goes wrong, its numbers and its line in the log.
+ * What every HTTP request passes before and after its endpoint: access control, admission to the
+ * queue, error responses, metrics and the access log.
  */
 final class Admission {
-  /** What an endpoint does. */
+  /** The action of an endpoint. */
   interface Action {
     void run(Exchange exchange) throws IOException;
   }
@@ -32,12 +32,12 @@ final class Admission {
   /**
    * An endpoint.
    *
-   * @param name in the log and the metrics
-   * @param method that it answers; empty for any
-   * @param open whether everybody may ask, without a token
-   * @param works whether a request has a body and takes a place in the queue
+   * @param name its name in the log and the metrics
+   * @param method the HTTP method that it accepts; empty for any
+   * @param isPublic whether it needs no token
+   * @param isQueued whether its requests have a body and count against the queue size
    */
-  record Endpoint(String name, String method, boolean open, boolean works, Action action) {
+  record Endpoint(String name, String method, boolean isPublic, boolean isQueued, Action action) {
     static Endpoint get(String name, Action action) {
       return new Endpoint(name, "GET", false, false, action);
     }
@@ -46,19 +46,19 @@ final class Admission {
       return new Endpoint(name, "POST", false, false, action);
     }
 
-    static Endpoint work(String name, Action action) {
+    static Endpoint queued(String name, Action action) {
       return new Endpoint(name, "POST", false, true, action);
     }
 
-    /** The same for everybody. */
+    /** Returns a copy that needs no token. */
     Endpoint withoutToken() {
-      return new Endpoint(name, method, true, works, action);
+      return new Endpoint(name, method, true, isQueued, action);
     }
 
-    private boolean answers(String asked) {
+    private boolean accepts(String requested) {
       return method.isEmpty()
-          || method.equals(asked)
-          || (method.equals("GET") && asked.equals("HEAD"));
+          || method.equals(requested)
+          || (method.equals("GET") && requested.equals("HEAD"));
     }
 
     private String allowed() {
@@ -67,7 +67,7 @@ final class Admission {
   }
 
   private final ServerOptions options;
-  private final Measurements measurements;
+  private final Metrics metrics;
   private final AccessLog log;
   private final AtomicInteger accepted;
   private final Connections connections;
@@ -75,37 +75,38 @@ final class Admission {
   private final boolean loopback;
   private volatile boolean stopping;
 
-  /** Kilobytes of bodies that are in memory at once: a quarter of the heap. */
+  /** Permits for kilobytes of request bodies in memory: a quarter of the heap. */
   private final Semaphore bodies;
 
   /**
-   * @param accepted requests that are accepted and not answered yet, gRPC's too
+   * @param accepted the number of accepted requests without a response, including gRPC's
    */
   Admission(
       ServerOptions options,
-      Measurements measurements,
+      Metrics metrics,
       AccessLog log,
       AtomicInteger accepted,
       Connections connections,
       Traces traces)
       throws UnknownHostException {
     this.options = options;
-    this.measurements = measurements;
+    this.metrics = metrics;
     this.log = log;
     this.accepted = accepted;
     this.connections = connections;
     this.traces = traces;
     this.loopback = InetAddress.getByName(options.host()).isLoopbackAddress();
-    long bytes = Math.max(Runtime.getRuntime().maxMemory() / 4, 3 * options.limits().body());
+    long bytes =
+        Math.max(Runtime.getRuntime().maxMemory() / 4, 3 * options.limits().maxBodyBytes());
     this.bodies = new Semaphore((int) Math.min(Integer.MAX_VALUE, bytes >> 10));
   }
 
-  /** From now on nothing that works is admitted. */
+  /** Rejects all queued endpoints' requests from now on. */
   void stop() {
     stopping = true;
   }
 
-  /** Whether only this machine reaches the server. */
+  /** Whether the server listens on the loopback interface only. */
   boolean isLoopback() {
     return loopback;
   }
@@ -118,44 +119,46 @@ final class Admission {
     return (request, response) -> {
       var exchange =
           new Exchange(request, response, options.limits(), connections.current(), bodies);
-      int status = Kind.FAILED.status;
+      int status = Kind.INTERNAL.status;
       String error = "";
       try {
         answer(endpoint, exchange);
         status = response.status().code();
-      } catch (Refusal refusal) {
-        error = refusal.reason();
-        status = refuse(exchange, refusal);
-      } catch (Throwable e) { // an Error too: what is logged is what was answered
+      } catch (ApiException e) {
+        error = e.reason();
+        status = reject(exchange, e);
+      } catch (Throwable e) { // includes Errors: every response is logged with its status
         error = e.toString();
         status = fail(endpoint, exchange, e);
       } finally {
         exchange.release();
-        long took = System.nanoTime() - exchange.begin();
-        measurements.answered(endpoint.name, status, took);
-        write(exchange, endpoint.name, status, took, error);
-        traces.answered(exchange, endpoint.name, exchange.method(), status);
-        connections.answered();
+        long nanos = System.nanoTime() - exchange.begin();
+        metrics.recordRequest(endpoint.name, status, nanos);
+        write(exchange, endpoint.name, status, nanos, error);
+        traces.record(exchange, endpoint.name, exchange.method(), status);
+        connections.responseSent();
       }
     };
   }
 
   private void answer(Endpoint endpoint, Exchange exchange) throws IOException {
-    guard(endpoint, exchange);
+    checkOrigin(endpoint, exchange);
     if (exchange.method().equals("OPTIONS") && !endpoint.method.isEmpty()) {
       preflight(endpoint, exchange);
       return;
     }
-    if (!endpoint.answers(exchange.method())) {
+    if (!endpoint.accepts(exchange.method())) {
       exchange.header("Allow", endpoint.allowed());
-      throw new Refusal(Kind.WRONG_METHOD, "only " + endpoint.allowed());
+      throw new ApiException(
+          Kind.METHOD_NOT_ALLOWED, "the allowed methods are " + endpoint.allowed());
     }
-    if (!endpoint.open && !options.access().admits(exchange.header("Authorization").orElse(""))) {
+    if (!endpoint.isPublic
+        && !options.access().isAuthorized(exchange.header("Authorization").orElse(""))) {
       exchange.header("WWW-Authenticate", "Bearer");
-      throw new Refusal(Kind.UNAUTHORIZED, "a bearer token is needed");
+      throw new ApiException(Kind.UNAUTHORIZED, "a bearer token is required");
     }
-    if (endpoint.works) {
-      work(exchange, endpoint.action);
+    if (endpoint.isQueued) {
+      runQueued(exchange, endpoint.action);
     } else {
       endpoint.action.run(exchange);
     }
@@ -163,8 +166,8 @@ final class Admission {
 
   // --- web pages of other origins ---------------------------------------------------------------
 
-  /** Keeps out web pages that the user of this machine happens to look at. */
-  private void guard(Endpoint endpoint, Exchange exchange) {
+  /** Rejects requests from web pages of other origins in a browser on this machine. */
+  private void checkOrigin(Endpoint endpoint, Exchange exchange) {
     Access access = options.access();
     Optional<String> origin = exchange.header("Origin");
     String host = exchange.header("Host").orElse("");
@@ -178,27 +181,27 @@ final class Admission {
           "Access-Control-Expose-Headers",
           InferenceJson.HEADER_LENGTH + ", X-Request-Id, Retry-After");
     }
-    boolean health = endpoint.name.equals("live") || endpoint.name.equals("ready"); // by address
-    if (!health && !access.isOurHost(host, options.host(), loopback)) {
-      throw new Refusal(
+    boolean health =
+        endpoint.name.equals("live") || endpoint.name.equals("ready"); // probes use the address
+    if (!health && !access.isAllowedHost(host, options.host(), loopback)) {
+      throw new ApiException(
           Kind.FORBIDDEN,
-          "the Host header does not name this server; --allowed-hosts sets other names");
+          "the Host header does not name this server; --allowed-hosts allows other names");
     }
     boolean reads = exchange.method().matches("GET|HEAD|OPTIONS");
-    if (!reads && access.isForeign(origin, exchange.header("Sec-Fetch-Site"), host)) {
-      throw new Refusal(
+    if (!reads && access.isCrossOrigin(origin, exchange.header("Sec-Fetch-Site"), host)) {
+      throw new ApiException(
           Kind.FORBIDDEN,
-          "web pages of other origins may not ask; --allowed-origins sets which may");
+          "requests from web pages of other origins are not allowed; see --allowed-origins");
     }
   }
 
-  /** Tells a browser what a page of another origin may send (Fetch standard, CORS preflight). */
+  /** Answers a CORS preflight request (Fetch standard). */
   private void preflight(Endpoint endpoint, Exchange exchange) {
     exchange.header("Allow", endpoint.allowed());
     if (exchange.header("Access-Control-Request-Method").isPresent()) {
       if (!options.access().allowsOrigin(exchange.header("Origin").orElse(""))) {
-        throw new Refusal(
-            Kind.FORBIDDEN, "this origin may not ask; --allowed-origins sets which may");
+        throw new ApiException(Kind.FORBIDDEN, "this origin is not allowed; see --allowed-origins");
       }
       exchange.header("Access-Control-Allow-Methods", endpoint.allowed());
       exchange.header(
@@ -215,21 +218,21 @@ final class Admission {
 
   // --- the queue --------------------------------------------------------------------------------
 
-  private void work(Exchange exchange, Action action) throws IOException {
+  private void runQueued(Exchange exchange, Action action) throws IOException {
     if (stopping) {
-      throw new Refusal(Kind.NOT_READY, "the server is stopping");
+      throw new ApiException(Kind.UNAVAILABLE, "the server is stopping");
     }
-    if (accepted.get() >= options.batching().queue()) {
-      throw busy(); // before the body is read
+    if (accepted.get() >= options.batching().queueSize()) {
+      throw overloaded(); // before the body is read
     }
     exchange
-        .number("timeout_ms", 1, 3_600_000)
-        .ifPresent(timeout -> exchange.within(TimeUnit.MILLISECONDS.toNanos(timeout)));
-    // A body may come slowly: only a request that is here takes a place.
+        .integer("timeout_ms", 1, 3_600_000)
+        .ifPresent(timeout -> exchange.shortenDeadline(TimeUnit.MILLISECONDS.toNanos(timeout)));
+    // A body may arrive slowly: only a complete request counts against the queue size.
     exchange.receive();
     try {
-      if (accepted.incrementAndGet() > options.batching().queue()) {
-        throw busy();
+      if (accepted.incrementAndGet() > options.batching().queueSize()) {
+        throw overloaded();
       }
       action.run(exchange);
     } finally {
@@ -237,49 +240,52 @@ final class Admission {
     }
   }
 
-  static Refusal busy() {
-    return new Refusal(Kind.BUSY, "too many requests; try again in a second");
+  static ApiException overloaded() {
+    return new ApiException(Kind.OVERLOADED, "too many requests; try again in a second");
   }
 
-  // --- what goes wrong --------------------------------------------------------------------------
+  // --- errors --------------------------------------------------------------------------
 
-  private int refuse(Exchange exchange, Refusal refusal) {
-    Kind kind = refusal.kind();
-    measurements.refused(kind);
-    if (kind == Kind.BUSY) {
+  private int reject(Exchange exchange, ApiException e) {
+    Kind kind = e.kind();
+    metrics.countError(kind);
+    if (kind == Kind.OVERLOADED) {
       exchange.header("Retry-After", "1");
     }
-    if (kind == Kind.UNSUPPORTED) {
+    if (kind == Kind.UNSUPPORTED_MEDIA_TYPE) {
       exchange.header("Accept-Encoding", String.join(", ", Exchange.ENCODINGS));
     }
-    exchange.passOverBody();
-    return end(exchange, kind, refusal.reason());
+    exchange.discardBody();
+    return sendError(exchange, kind, e.reason());
   }
 
   private int fail(Endpoint endpoint, Exchange exchange, Throwable e) {
     if (exchange.isSent() && e instanceof RuntimeException) {
-      measurements.refused(Kind.GONE); // it went away while it was answered
-      exchange.endConnection();
-      return Kind.GONE.status;
+      metrics.countError(Kind.CLIENT_DISCONNECTED); // during the response
+      exchange.closeConnection();
+      return Kind.CLIENT_DISCONNECTED.status;
     }
-    measurements.refused(Kind.FAILED);
+    metrics.countError(Kind.INTERNAL);
     log.failure(endpoint.name + " " + exchange.id(), e);
-    exchange.passOverBody();
-    return end(exchange, Kind.FAILED, "the server failed; its log has request " + exchange.id());
+    exchange.discardBody();
+    return sendError(
+        exchange,
+        Kind.INTERNAL,
+        "internal error; the server's log has details of request " + exchange.id());
   }
 
-  /** Answers with an error; a client that cannot be told any more is gone. */
-  private static int end(Exchange exchange, Kind kind, String reason) {
+  /** Sends an error response; if that fails, the client has disconnected. */
+  private static int sendError(Exchange exchange, Kind kind, String reason) {
     try {
       exchange.json(kind.status, Map.of("error", reason));
       return kind.status;
     } catch (RuntimeException _) {
-      exchange.endConnection();
-      return Kind.GONE.status;
+      exchange.closeConnection();
+      return Kind.CLIENT_DISCONNECTED.status;
     }
   }
 
-  /** The answer to what is no request at all, or was not understood by Helidon. */
+  /** The response to a request that Helidon could not parse. */
   TransportResponse malformed(
       TransportRequest request,
       DirectHandler.EventType event,
@@ -289,8 +295,8 @@ final class Admission {
     boolean failed = status.code() >= 500 && event == DirectHandler.EventType.INTERNAL_ERROR;
     String reason =
         failed || message == null || message.isBlank() ? status.reasonPhrase() : message;
-    measurements.refused(failed ? Kind.FAILED : Kind.BAD_REQUEST);
-    measurements.answered("malformed", status.code(), 0);
+    metrics.countError(failed ? Kind.INTERNAL : Kind.BAD_REQUEST);
+    metrics.recordRequest("malformed", status.code(), 0);
     var fields = new LinkedHashMap<String, Object>();
     fields.put("event", "request");
     fields.put("endpoint", "malformed");
@@ -317,11 +323,11 @@ final class Admission {
     if (!error.isEmpty()) {
       fields.put("error", error);
     }
-    fields.put("ms", Math.round(nanos / 1e4) / 100.0);
-    fields.put("bytes", exchange.received());
+    fields.put("duration_ms", Math.round(nanos / 1e4) / 100.0);
+    fields.put("request_bytes", exchange.bodyBytes());
     if (exchange.images() > 0) {
       fields.put("images", exchange.images());
-      fields.put("batch", exchange.batch());
+      fields.put("batch_size", exchange.largestBatch());
     }
     exchange
         .header("traceparent")

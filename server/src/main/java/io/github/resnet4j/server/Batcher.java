@@ -1,7 +1,7 @@
 package io.github.resnet4j.server;
 
 import io.github.resnet4j.Classifier;
-import io.github.resnet4j.server.Refusal.Kind;
+import io.github.resnet4j.server.ApiException.Kind;
 import io.github.resnet4j.tensor.Tensor;
 import java.time.Duration;
 import java.util.ArrayDeque;
@@ -17,81 +17,82 @@ import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
 
 /**
- * Lets requests share runs of a network. One thread takes what waits, at most so many images, and
- * runs it. The first image waits for others only while there are some on their way: a client alone
- * is never kept waiting. Who went away or is too late is passed over.
+ * Dynamic batching: one thread takes the queued images, up to the maximum batch size, and runs the
+ * network on them. The first image of a batch waits for others only while some are being decoded,
+ * so a single client never waits. Images of disconnected clients and images past their deadline are
+ * dropped.
  */
 final class Batcher implements AutoCloseable {
   /**
-   * What an image came to.
+   * The result of one image.
    *
-   * @param logits of its classes; none from a network without a head
-   * @param embedding the last stage's mean over all pixels
-   * @param batch images of the run
-   * @param queueNanos until the run began
-   * @param runNanos of the run
-   * @param endNanos when it ended, in {@link System#nanoTime()}
+   * @param logits one per class; empty if the network has no head
+   * @param embedding the last stage's output, averaged over all pixels
+   * @param batchSize the number of images in the batch
+   * @param queueNanos the time in the queue, in nanoseconds
+   * @param inferenceNanos the time of the batch, in nanoseconds
+   * @param endNanos when the batch ended, in {@link System#nanoTime()}
    */
   @SuppressWarnings("ArrayRecordComponent")
   record Result(
       float[] logits,
       float[] embedding,
-      int batch,
+      int batchSize,
       long queueNanos,
-      long runNanos,
+      long inferenceNanos,
       long endNanos) {}
 
-  private record Waiting(
-      float[] image, long since, long deadline, CompletableFuture<Result> result) {}
+  private record QueuedImage(
+      float[] image, long queuedAt, long deadline, CompletableFuture<Result> result) {}
 
-  private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
+  private static final long POLL_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
 
   private final Classifier classifier;
   private final int[] shape;
-  private final int most;
-  private final long delay;
-  private final Measurements measurements;
+  private final int maxBatchSize;
+  private final long maxDelay;
+  private final Metrics metrics;
   private final ReentrantLock lock = new ReentrantLock();
   private final Condition changed = lock.newCondition();
-  private final ArrayDeque<Waiting> queue = new ArrayDeque<>();
-  private final AtomicInteger coming = new AtomicInteger();
+  private final ArrayDeque<QueuedImage> queue = new ArrayDeque<>();
+  private final AtomicInteger preparing = new AtomicInteger();
   private final Thread thread;
   private boolean closing;
 
   /**
-   * @param classifier closed with this
-   * @param shape of an image, {@code [C, H, W]}
+   * @param classifier the model; closed with this batcher
+   * @param shape the shape of an image, {@code [C, H, W]}
    */
   Batcher(
       String name,
       Classifier classifier,
       int[] shape,
       ServerOptions.Batching options,
-      Measurements measurements) {
+      Metrics metrics) {
     this.classifier = classifier;
     this.shape = shape.clone();
-    this.most = options.most();
-    this.delay = options.delay().toNanos();
-    this.measurements = measurements;
-    this.thread = Thread.ofPlatform().name("batches of " + name).start(this::work);
+    this.maxBatchSize = options.maxBatchSize();
+    this.maxDelay = options.maxDelay().toNanos();
+    this.metrics = metrics;
+    this.thread = Thread.ofPlatform().name("batches of " + name).start(this::runBatches);
   }
 
-  /** Runs every number of images once, so that the first requests find all plans compiled. */
+  /** Runs every batch size once, so that all plans are compiled before the first request. */
   void warmUp() {
-    for (int n = 1; n <= most; n++) {
+    for (int n = 1; n <= maxBatchSize; n++) {
       Tensor x = Tensor.zeros(n, shape[0], shape[1], shape[2]);
       classifier.run(x);
     }
   }
 
-  /** Says that an image is being prepared: worth waiting for. */
-  void expect() {
-    coming.incrementAndGet();
+  /** Announces an image that is being decoded, so that a batch waits for it. */
+  void preparationStarted() {
+    preparing.incrementAndGet();
   }
 
-  /** Says that it does not come, or came. */
-  void arrived() {
-    coming.decrementAndGet();
+  /** Ends what {@link #preparationStarted} announced, whether the image was submitted or not. */
+  void preparationEnded() {
+    preparing.decrementAndGet();
     lock.lock();
     try {
       changed.signal();
@@ -101,20 +102,20 @@ final class Batcher implements AutoCloseable {
   }
 
   /**
-   * Asks for a run.
+   * Queues an image.
    *
-   * @param image {@code [C, H, W]}, prepared
+   * @param image the preprocessed image, {@code [C, H, W]}
    * @param deadline in {@link System#nanoTime()}
-   * @return cancel it to give the place up
+   * @return its result; cancel it to remove the image from the queue
    */
   CompletableFuture<Result> submit(float[] image, long deadline) {
     var result = new CompletableFuture<Result>();
     lock.lock();
     try {
       if (closing) {
-        throw new Refusal(Kind.NOT_READY, "the model is being unloaded");
+        throw new ApiException(Kind.UNAVAILABLE, "the model is being unloaded");
       }
-      queue.add(new Waiting(image, System.nanoTime(), deadline, result));
+      queue.add(new QueuedImage(image, System.nanoTime(), deadline, result));
       changed.signal();
     } finally {
       lock.unlock();
@@ -123,47 +124,48 @@ final class Batcher implements AutoCloseable {
   }
 
   /**
-   * Waits for results. A client that went away meanwhile, or the deadline, gives their places up.
+   * Waits for results. If the client disconnects or the deadline passes, the remaining images are
+   * removed from the queue.
    *
    * @param deadline in {@link System#nanoTime()}
-   * @param isGone whether nobody waits any more; asked from time to time
+   * @param isDisconnected whether the client has disconnected; polled while waiting
    */
   static List<Result> await(
-      List<CompletableFuture<Result>> futures, long deadline, BooleanSupplier isGone) {
+      List<CompletableFuture<Result>> futures, long deadline, BooleanSupplier isDisconnected) {
     var results = new ArrayList<Result>();
     try {
       for (CompletableFuture<Result> future : futures) {
         while (!future.isDone()) {
           long rest = deadline - System.nanoTime();
           if (rest <= 0) {
-            throw tooLate();
+            throw deadlineExceeded();
           }
-          if (isGone.getAsBoolean()) {
-            throw new Refusal(Kind.GONE, "the client went away");
+          if (isDisconnected.getAsBoolean()) {
+            throw new ApiException(Kind.CLIENT_DISCONNECTED, "the client disconnected");
           }
           try {
-            future.get(Math.min(rest, LOOK_NANOS), TimeUnit.NANOSECONDS);
+            future.get(Math.min(rest, POLL_NANOS), TimeUnit.NANOSECONDS);
           } catch (TimeoutException _) {
-            // look again
+            // poll again
           }
         }
         results.add(future.get());
       }
       return results;
     } catch (ExecutionException e) {
-      if (e.getCause() instanceof Refusal refusal) {
-        throw refusal;
+      if (e.getCause() instanceof ApiException error) {
+        throw error;
       }
       throw new IllegalStateException(e.getCause());
     } catch (InterruptedException _) {
       Thread.currentThread().interrupt();
-      throw new Refusal(Kind.NOT_READY, "the server is stopping");
+      throw new ApiException(Kind.UNAVAILABLE, "the server is stopping");
     } finally {
       futures.forEach(future -> future.cancel(false));
     }
   }
 
-  int waiting() {
+  int queuedImages() {
     lock.lock();
     try {
       return queue.size();
@@ -172,38 +174,38 @@ final class Batcher implements AutoCloseable {
     }
   }
 
-  private void work() {
+  private void runBatches() {
     while (true) {
-      List<Waiting> batch;
+      List<QueuedImage> batch;
       try {
-        batch = next();
+        batch = nextBatch();
       } catch (InterruptedException _) {
         return;
       }
       if (batch.isEmpty()) {
         return;
       }
-      run(batch);
+      runBatch(batch);
     }
   }
 
-  /** The images of the next run; none if there are to be no more. */
-  private List<Waiting> next() throws InterruptedException {
-    var batch = new ArrayList<Waiting>();
+  /** Waits for the next batch; empty if the batcher is closed. */
+  private List<QueuedImage> nextBatch() throws InterruptedException {
+    var batch = new ArrayList<QueuedImage>();
     lock.lockInterruptibly();
     try {
       long until = 0;
       while (true) {
-        while (batch.size() < most && queue.poll() instanceof Waiting waiting) {
-          if (waiting.result.isDone()) {
+        while (batch.size() < maxBatchSize && queue.poll() instanceof QueuedImage queued) {
+          if (queued.result.isDone()) {
             continue; // cancelled
           }
-          if (System.nanoTime() - waiting.deadline > 0) {
-            waiting.result.completeExceptionally(tooLate());
+          if (System.nanoTime() - queued.deadline > 0) {
+            queued.result.completeExceptionally(deadlineExceeded());
             continue;
           }
-          batch.add(waiting);
-          until = batch.getFirst().since + delay;
+          batch.add(queued);
+          until = batch.getFirst().queuedAt + maxDelay;
         }
         if (batch.isEmpty()) {
           if (closing) {
@@ -212,7 +214,7 @@ final class Batcher implements AutoCloseable {
           changed.await();
         } else {
           long rest = until - System.nanoTime();
-          if (batch.size() == most || coming.get() == 0 || rest <= 0 || closing) {
+          if (batch.size() == maxBatchSize || preparing.get() == 0 || rest <= 0 || closing) {
             return batch;
           }
           changed.awaitNanos(rest);
@@ -223,11 +225,12 @@ final class Batcher implements AutoCloseable {
     }
   }
 
-  static Refusal tooLate() {
-    return new Refusal(Kind.TOO_LATE, "the deadline passed before there was a result");
+  static ApiException deadlineExceeded() {
+    return new ApiException(
+        Kind.DEADLINE_EXCEEDED, "the deadline passed before the result was ready");
   }
 
-  private void run(List<Waiting> batch) {
+  private void runBatch(List<QueuedImage> batch) {
     try {
       long begin = System.nanoTime();
       int size = Tensor.sizeOf(shape);
@@ -237,45 +240,45 @@ final class Batcher implements AutoCloseable {
       }
       Classifier.Outputs outputs = classifier.run(x);
       long end = System.nanoTime();
-      long took = end - begin;
-      measurements.ran(batch.size(), Duration.ofNanos(took));
+      long nanos = end - begin;
+      metrics.recordBatch(batch.size(), Duration.ofNanos(nanos));
       for (int i = 0; i < batch.size(); i++) {
         int n = i;
-        Waiting waiting = batch.get(n);
+        QueuedImage queued = batch.get(n);
         var result =
             new Result(
                 outputs.logits().map(logits -> logits.row(n)).orElseGet(() -> new float[0]),
                 outputs.embeddings().row(n),
                 batch.size(),
-                begin - waiting.since,
-                took,
+                begin - queued.queuedAt,
+                nanos,
                 end);
         try {
           checkFinite("logits", result.logits);
           checkFinite("embedding", result.embedding);
-          waiting.result.complete(result);
-        } catch (Refusal refusal) {
-          waiting.result.completeExceptionally(refusal);
+          queued.result.complete(result);
+        } catch (ApiException error) {
+          queued.result.completeExceptionally(error);
         }
       }
     } catch (RuntimeException | Error e) {
-      batch.forEach(waiting -> waiting.result.completeExceptionally(e));
+      batch.forEach(queued -> queued.result.completeExceptionally(e));
     }
   }
 
-  /** Neither JSON nor a client's code has a place for what is no number. */
+  /** Throws if a value is NaN or infinite: JSON cannot represent them. */
   static void checkFinite(String output, float[] numbers) {
-    int found = notFinite(numbers);
+    int found = firstNonFinite(numbers);
     if (found >= 0) {
-      throw new Refusal(
-          Kind.FAILED,
-          "the model's %s are not finite: %s at %d; its weights or this input make it overflow"
+      throw new ApiException(
+          Kind.INTERNAL,
+          "the model's output '%s' contains %s at index %d; its weights or this input cause overflow"
               .formatted(output, numbers[found], found));
     }
   }
 
-  /** Where the first number is that is not finite; -1 if there is none. */
-  static int notFinite(float[] numbers) {
+  /** The index of the first NaN or infinite value; -1 if there is none. */
+  static int firstNonFinite(float[] numbers) {
     for (int i = 0; i < numbers.length; i++) {
       if (!Float.isFinite(numbers[i])) {
         return i;
@@ -284,7 +287,7 @@ final class Batcher implements AutoCloseable {
     return -1;
   }
 
-  /** Runs what waits, then stops. */
+  /** Runs the queued images, then stops. */
   @Override
   public void close() {
     lock.lock();

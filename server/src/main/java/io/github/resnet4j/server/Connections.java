@@ -23,96 +23,96 @@ import java.util.concurrent.ExecutorService;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The connections there are, each with the time until which it must have said what it was asked
- * for: its first request, the rest of a header, a body, the next request. One that has not is
+ * The open HTTP connections. Each has a deadline for the data that it has to send: its first
+ * request, the rest of a header, a body, the next request. A connection past its deadline is
  * closed.
  */
 final class Connections implements ServerConnectionSelector, AutoCloseable {
-  private static final long LOOK_MILLIS = 250;
+  private static final long CHECK_MILLIS = 250;
 
-  /** A connection, as the thread that serves it knows it. */
+  /** A connection; used by the thread that serves it. */
   static final class Connection {
     private final ConnectionContext context;
     private final RequestStream requests;
     private final ServerConnection served;
-    private boolean pipelines;
-    private boolean last;
-    private volatile long until;
-    private volatile boolean armed;
+    private boolean isPipelined;
+    private boolean closeAfterResponse;
+    private volatile long deadline;
+    private volatile boolean hasDeadline;
     private volatile boolean idle;
-    private volatile boolean gone;
-    private @Nullable Thread watch;
+    private volatile boolean disconnected;
+    private @Nullable Thread monitorThread;
 
-    private Connection(ConnectionContext context, Http1ConnectionSelector http, long mostBytes) {
+    private Connection(ConnectionContext context, Http1ConnectionSelector http, long maxBodyBytes) {
       this.context = context;
-      this.requests = new RequestStream(context.dataReader(), mostBytes);
-      this.served = http.connection(new Rewritten(context, DataReader.create(requests)));
+      this.requests = new RequestStream(context.dataReader(), maxBodyBytes);
+      this.served = http.connection(new RewrittenContext(context, DataReader.create(requests)));
     }
 
-    /** Ends the connection when the current request is answered. */
-    void endAfterAnswer() {
-      last = true;
+    /** Closes the connection after the response to the current request. */
+    void closeAfterResponse() {
+      closeAfterResponse = true;
     }
 
-    /** Whether the connection ends when the current request is answered. */
-    boolean endsAfterAnswer() {
-      return last || !requests.keepAlive();
+    /** Whether the connection is closed after the response to the current request. */
+    boolean closesAfterResponse() {
+      return closeAfterResponse || !requests.keepAlive();
     }
 
     /**
-     * Looks for the end of the connection while its thread waits for a result. What comes instead,
-     * the beginning of the next request, is kept for that; so the thread must not read until {@link
-     * #rest} returns.
+     * Detects a disconnect while the serving thread waits for a result, by reading from the
+     * connection. Data that arrives belongs to the next request and is kept for it, so the serving
+     * thread must not read until {@link #awaitMonitor} returns.
      *
-     * <p>A client that sends several requests at once, or asks for the end of the connection, may
-     * end its direction while it still reads: it is not watched.
+     * <p>A client that pipelines requests or has requested {@code Connection: close} may half-close
+     * the connection while it still reads, so it is not monitored.
      */
-    void watch() {
-      pipelines |= requests.hasNext();
-      if (watch == null && !pipelines && !endsAfterAnswer()) {
-        watch =
+    void monitor() {
+      isPipelined |= requests.hasNext();
+      if (monitorThread == null && !isPipelined && !closesAfterResponse()) {
+        monitorThread =
             Thread.ofVirtual()
                 .start(() -> {
                   try {
                     context.dataReader().pullData();
                   } catch (RuntimeException _) {
-                    gone = true;
+                    disconnected = true;
                   }
                 });
       }
     }
 
-    /** Whether the client hung up, if it is watched. */
-    boolean isGone() {
-      return gone;
+    /** Whether the client has disconnected; false if it is not monitored. */
+    boolean isDisconnected() {
+      return disconnected;
     }
 
-    /** After the answer: waits for the next request or the end, if it was watched. */
-    private void rest() {
-      if (watch != null) {
+    /** After the response: waits until the monitor has received data or a disconnect. */
+    private void awaitMonitor() {
+      if (monitorThread != null) {
         try {
-          watch.join();
+          monitorThread.join();
         } catch (InterruptedException _) {
           Thread.currentThread().interrupt();
         }
-        watch = null;
+        monitorThread = null;
       }
     }
 
-    /** Gives it until then, in {@link System#nanoTime()}. */
-    void expect(long nanoTime) {
-      until = nanoTime;
-      armed = true;
+    /** Sets the deadline for the expected data, in {@link System#nanoTime()}. */
+    void setDeadline(long nanoTime) {
+      deadline = nanoTime;
+      hasDeadline = true;
     }
 
-    /** It has said all that it was asked for. */
-    void thank() {
-      armed = false;
+    /** The expected data has arrived. */
+    void clearDeadline() {
+      hasDeadline = false;
     }
   }
 
-  /** A connection whose bytes pass through a {@link RequestStream}. */
-  private record Rewritten(ConnectionContext context, DataReader dataReader)
+  /** A connection whose input is read through a {@link RequestStream}. */
+  private record RewrittenContext(ConnectionContext context, DataReader dataReader)
       implements ConnectionContext {
     @Override
     public ListenerContext listenerContext() {
@@ -183,34 +183,34 @@ final class Connections implements ServerConnectionSelector, AutoCloseable {
                           public void headers(ConnectionContext ctx, Headers headers) {
                             if (current.get() instanceof Connection connection) {
                               connection.idle = false;
-                              connection.thank();
+                              connection.clearDeadline();
                             }
                           }
                         })
                     .build())
             .build();
-    this.thread = Thread.ofVirtual().name("connections").start(this::look);
+    this.thread = Thread.ofVirtual().name("connections").start(this::closeExpired);
   }
 
-  /** The connection that this thread serves. */
+  /** The connection that the current thread serves. */
   Connection current() {
     return Objects.requireNonNull(current.get(), "not the thread of a connection");
   }
 
-  /** A request was answered: the next one may take its time. */
-  void answered() {
+  /** A response was sent: the idle timeout starts. */
+  void responseSent() {
     if (current.get() instanceof Connection connection) {
-      if (connection.endsAfterAnswer()) {
-        connection.served.close(false); // it ends when the current request is done
+      if (connection.closesAfterResponse()) {
+        connection.served.close(false); // after the current request
         return;
       }
-      connection.expect(System.nanoTime() + limits.idle().toNanos());
+      connection.setDeadline(System.nanoTime() + limits.idleTimeout().toNanos());
       connection.idle = true;
-      connection.rest();
+      connection.awaitMonitor();
     }
   }
 
-  /** Closes those that wait for another request. */
+  /** Closes the connections that wait for their next request. */
   void closeIdle() {
     for (Connection connection : all) {
       if (connection.idle) {
@@ -219,19 +219,19 @@ final class Connections implements ServerConnectionSelector, AutoCloseable {
     }
   }
 
-  private void look() {
+  private void closeExpired() {
     try {
       while (true) {
-        Thread.sleep(LOOK_MILLIS);
+        Thread.sleep(CHECK_MILLIS);
         long now = System.nanoTime();
         for (Connection connection : all) {
-          if (connection.armed && now - connection.until > 0) {
+          if (connection.hasDeadline && now - connection.deadline > 0) {
             close(connection);
           }
         }
       }
     } catch (InterruptedException _) {
-      // the server stops
+      // the server is stopping
     }
   }
 
@@ -265,9 +265,9 @@ final class Connections implements ServerConnectionSelector, AutoCloseable {
 
   @Override
   public ServerConnection connection(ConnectionContext ctx) {
-    var connection = new Connection(ctx, http, limits.body());
+    var connection = new Connection(ctx, http, limits.maxBodyBytes());
     ServerConnection served = connection.served;
-    connection.expect(System.nanoTime() + limits.idle().toNanos());
+    connection.setDeadline(System.nanoTime() + limits.idleTimeout().toNanos());
     all.add(connection);
     return new ServerConnection() {
       @Override
@@ -282,7 +282,10 @@ final class Connections implements ServerConnectionSelector, AutoCloseable {
         }
       }
 
-      /** Helidon's counts a request's own time, too; idle connections are closed here. */
+      /**
+       * Zero, since Helidon's idle time includes the time of a request; this class closes idle
+       * connections.
+       */
       @Override
       public Duration idleTime() {
         return Duration.ZERO;

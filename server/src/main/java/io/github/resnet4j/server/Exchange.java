@@ -1,8 +1,8 @@
 package io.github.resnet4j.server;
 
+import io.github.resnet4j.server.ApiException.Kind;
 import io.github.resnet4j.server.Batcher.Result;
 import io.github.resnet4j.server.Connections.Connection;
-import io.github.resnet4j.server.Refusal.Kind;
 import io.helidon.http.HeaderName;
 import io.helidon.http.HeaderNames;
 import io.helidon.http.RequestException;
@@ -30,21 +30,21 @@ import java.util.zip.InflaterInputStream;
 import java.util.zip.ZipException;
 import org.jspecify.annotations.Nullable;
 
-/** A request on its way to an answer. */
+/** An HTTP request and its response. */
 final class Exchange {
   private static final HeaderName REQUEST_ID = HeaderNames.create("X-Request-Id");
 
-  /** Bytes of a refused body that are passed over at most. */
-  static final int LINGER = 1 << 20;
+  /** The maximum number of bytes of a rejected body that are read and discarded. */
+  static final int MAX_DRAINED_BYTES = 1 << 20;
 
-  private static final long LINGER_NANOS = TimeUnit.SECONDS.toNanos(5);
+  private static final long DRAIN_NANOS = TimeUnit.SECONDS.toNanos(5);
 
-  /** What a body may be compressed with. */
+  /** The supported content encodings. */
   static final List<String> ENCODINGS = List.of("gzip", "deflate", "identity");
 
-  private static final int FIRST_BYTES = 1 << 16;
+  private static final int INITIAL_BUFFER_BYTES = 1 << 16;
 
-  private static final Pattern SAYABLE = Pattern.compile("[A-Za-z0-9_.:-]{1,64}");
+  private static final Pattern VALID_REQUEST_ID = Pattern.compile("[A-Za-z0-9_.:-]{1,64}");
 
   private final ServerRequest request;
   private final ServerResponse response;
@@ -56,7 +56,7 @@ final class Exchange {
   private long deadline;
   private @Nullable InputStream content;
   private byte[] body = {};
-  private int kilobytes;
+  private int reservedKilobytes;
   private int images;
   private final List<Result> results = new ArrayList<>();
 
@@ -71,9 +71,9 @@ final class Exchange {
     this.limits = limits;
     this.connection = connection;
     this.bodies = bodies;
-    this.deadline = begin + limits.deadline().toNanos();
+    this.deadline = begin + limits.requestTimeout().toNanos();
     String named = request.headers().first(REQUEST_ID).orElse("");
-    this.id = SAYABLE.matcher(named).matches() ? named : UUID.randomUUID().toString();
+    this.id = VALID_REQUEST_ID.matcher(named).matches() ? named : UUID.randomUUID().toString();
     response.header(REQUEST_ID, id);
   }
 
@@ -89,14 +89,14 @@ final class Exchange {
     return response.isSent();
   }
 
-  /** Sets a header of the answer. */
+  /** Sets a header of the response. */
   void header(String name, String value) {
     response.header(HeaderNames.create(name), value);
   }
 
-  /** Ends the connection after this request. */
-  void endConnection() {
-    connection.endAfterAnswer();
+  /** Closes the connection after this request. */
+  void closeConnection() {
+    connection.closeAfterResponse();
   }
 
   long begin() {
@@ -107,8 +107,8 @@ final class Exchange {
     return deadline;
   }
 
-  /** Bytes of the body, decompressed. */
-  int received() {
+  /** The size of the decompressed body in bytes. */
+  int bodyBytes() {
     return body.length;
   }
 
@@ -116,27 +116,28 @@ final class Exchange {
     return images;
   }
 
-  /** What its images came to, so far. */
+  /** The results of its images so far. */
   List<Result> results() {
     return results;
   }
 
-  void note(Result result) {
+  void addResult(Result result) {
     results.add(result);
   }
 
-  /** Images of the largest run that it shared. */
-  int batch() {
-    return results.stream().mapToInt(Result::batch).max().orElse(0);
+  /** The size of the largest batch that contained one of its images. */
+  int largestBatch() {
+    return results.stream().mapToInt(Result::batchSize).max().orElse(0);
   }
 
-  /** Counts images, and refuses too many. */
-  void hasImages(int count) {
+  /** Sets the number of images of the request; throws if there is none or too many. */
+  void setImages(int count) {
     if (count < 1) {
-      throw new Refusal(Kind.BAD_REQUEST, "there is no image in it");
+      throw new ApiException(Kind.BAD_REQUEST, "the request contains no image");
     }
-    if (count > limits.images()) {
-      throw new Refusal(Kind.TOO_LARGE, "%d images, at most %d".formatted(count, limits.images()));
+    if (count > limits.maxImages()) {
+      throw new ApiException(
+          Kind.TOO_LARGE, "%d images, at most %d".formatted(count, limits.maxImages()));
     }
     images = count;
   }
@@ -153,15 +154,15 @@ final class Exchange {
     return request.headers().first(HeaderNames.create(name));
   }
 
-  /** The type of the body, in small letters and without parameters. */
+  /** The content type in lower case, without parameters. */
   String contentType() {
     return header("Content-Type").orElse("").split(";", 2)[0].trim().toLowerCase(Locale.ROOT);
   }
 
   /**
-   * A parameter of the query.
+   * A query parameter.
    *
-   * @throws Refusal if it is given more than once
+   * @throws ApiException if it is given more than once
    */
   Optional<String> query(String name) {
     if (!request.query().contains(name)) {
@@ -169,66 +170,66 @@ final class Exchange {
     }
     List<String> values = request.query().all(name);
     if (values.size() > 1) {
-      throw new Refusal(Kind.BAD_REQUEST, name + " must be given once");
+      throw new ApiException(Kind.BAD_REQUEST, name + " must be given once");
     }
     return Optional.of(values.getFirst());
   }
 
-  OptionalInt number(String name, int least, int most) {
+  OptionalInt integer(String name, int min, int max) {
     Optional<String> text = query(name);
     if (text.isEmpty()) {
       return OptionalInt.empty();
     }
     try {
       int value = Integer.parseInt(text.get());
-      if (value >= least && value <= most) {
+      if (value >= min && value <= max) {
         return OptionalInt.of(value);
       }
     } catch (NumberFormatException _) {
-      // said below
+      // reported below
     }
-    throw new Refusal(
-        Kind.BAD_REQUEST, "%s must be a number from %d to %d".formatted(name, least, most));
+    throw new ApiException(
+        Kind.BAD_REQUEST, "%s must be an integer from %d to %d".formatted(name, min, max));
   }
 
-  /** Whether a parameter of the query is {@code true}; it is false if it is not given. */
+  /** The value of a boolean query parameter; false if it is absent. */
   boolean flag(String name) {
     return switch (query(name).orElse("false")) {
       case "true" -> true;
       case "false" -> false;
-      default -> throw new Refusal(Kind.BAD_REQUEST, name + " must be true or false");
+      default -> throw new ApiException(Kind.BAD_REQUEST, name + " must be true or false");
     };
   }
 
-  /** Brings the deadline forward; never back. */
-  void within(long nanos) {
+  /** Moves the deadline to this time after the start of the request, if that is earlier. */
+  void shortenDeadline(long nanos) {
     deadline = begin + Math.clamp(nanos, 0, deadline - begin);
   }
 
-  /** The body, once it was received. */
+  /** The decompressed body; empty before {@link #receive}. */
   byte[] body() {
     return body;
   }
 
   /**
-   * Receives the whole body, decompressed, up to the limit and not slower than the deadline.
+   * Receives and decompresses the whole body, up to the size limit and until the deadline.
    *
-   * @throws Refusal if it is too large, too late, malformed, or not compressed as it says
+   * @throws ApiException if it is too large, too late, malformed, or not encoded as declared
    */
   void receive() {
-    if (request.headers().contentLength().orElse(-1) > limits.body()) {
+    if (request.headers().contentLength().orElse(-1) > limits.maxBodyBytes()) {
       throw tooLarge();
     }
     if (!request.content().hasEntity()) {
-      throw new Refusal(Kind.BAD_REQUEST, "the request has no body");
+      throw new ApiException(Kind.BAD_REQUEST, "the request has no body");
     }
     String encoding =
         header("Content-Encoding").orElse("identity").strip().toLowerCase(Locale.ROOT);
     if (!ENCODINGS.contains(encoding)) {
-      throw new Refusal(
-          Kind.UNSUPPORTED, "Content-Encoding must be " + String.join(", ", ENCODINGS));
+      throw new ApiException(
+          Kind.UNSUPPORTED_MEDIA_TYPE, "Content-Encoding must be " + String.join(", ", ENCODINGS));
     }
-    connection.expect(deadline);
+    connection.setDeadline(deadline);
     try {
       InputStream in = content();
       body =
@@ -238,32 +239,34 @@ final class Exchange {
                 case "deflate" -> new InflaterInputStream(in);
                 default -> in;
               });
-      passOverBody(); // what follows the compressed bytes
+      discardBody(); // data after the compressed stream
     } catch (ZipException | EOFException _) {
-      throw new Refusal(Kind.BAD_REQUEST, "the body is not " + encoding);
+      throw new ApiException(Kind.BAD_REQUEST, "the body is not valid " + encoding);
     } catch (RequestException e) {
-      connection.endAfterAnswer(); // where the next request begins is not known
+      connection.closeAfterResponse(); // the start of the next request is unknown
       Kind kind = e.status().code() == 413 ? Kind.TOO_LARGE : Kind.BAD_REQUEST;
-      throw new Refusal(kind, String.valueOf(e.getMessage()));
+      throw new ApiException(kind, String.valueOf(e.getMessage()));
     } catch (IOException | UncheckedIOException | CloseConnectionException _) {
-      connection.endAfterAnswer();
+      connection.closeAfterResponse();
       throw System.nanoTime() - deadline > 0
-          ? new Refusal(Kind.TOO_LATE, "the request did not arrive in time")
-          : new Refusal(Kind.GONE, "the request broke off");
+          ? new ApiException(Kind.DEADLINE_EXCEEDED, "the request did not arrive in time")
+          : new ApiException(
+              Kind.CLIENT_DISCONNECTED, "the client disconnected while sending the request");
     }
-    connection.thank();
+    connection.clearDeadline();
     if (body.length == 0) {
-      throw new Refusal(Kind.BAD_REQUEST, "the request has no body");
+      throw new ApiException(Kind.BAD_REQUEST, "the request has no body");
     }
   }
 
   private byte[] readAll(InputStream in) throws IOException {
-    // Not as much as the client announces: memory is taken as the bytes come.
+    // The buffer grows with the received data; Content-Length is not trusted.
     byte[] all = {};
     int size = 0;
     while (true) {
       if (size == all.length) {
-        int more = (int) Math.min(Math.max(FIRST_BYTES, size), limits.body() + 1 - size);
+        int more =
+            (int) Math.min(Math.max(INITIAL_BUFFER_BYTES, size), limits.maxBodyBytes() + 1 - size);
         reserve(more);
         all = Arrays.copyOf(all, size + more);
       }
@@ -272,11 +275,11 @@ final class Exchange {
         return Arrays.copyOf(all, size);
       }
       size += n;
-      if (size > limits.body()) {
+      if (size > limits.maxBodyBytes()) {
         throw tooLarge();
       }
       if (System.nanoTime() - deadline > 0) {
-        throw new Refusal(Kind.TOO_LATE, "the request did not arrive in time");
+        throw new ApiException(Kind.DEADLINE_EXCEEDED, "the request did not arrive in time");
       }
     }
   }
@@ -284,22 +287,23 @@ final class Exchange {
   private void reserve(int bytes) {
     int more = (bytes >> 10) + 1;
     if (!bodies.tryAcquire(more)) {
-      throw Admission.busy();
+      throw Admission.overloaded();
     }
-    kilobytes += more;
+    reservedKilobytes += more;
   }
 
-  /** Gives the memory of the body back. */
+  /** Releases the memory reserved for the body. */
   void release() {
-    bodies.release(kilobytes);
-    kilobytes = 0;
+    bodies.release(reservedKilobytes);
+    reservedKilobytes = 0;
   }
 
-  private Refusal tooLarge() {
-    return new Refusal(Kind.TOO_LARGE, "at most %d bytes".formatted(limits.body()));
+  private ApiException tooLarge() {
+    return new ApiException(
+        Kind.TOO_LARGE, "the body must have at most %d bytes".formatted(limits.maxBodyBytes()));
   }
 
-  /** The body as it comes; the same stream at every call. */
+  /** The body as a stream; every call returns the same one. */
   private InputStream content() {
     if (content == null) {
       content = request.content().inputStream();
@@ -308,43 +312,43 @@ final class Exchange {
   }
 
   /**
-   * Passes over what was not read of the body, before a refusal: a client that still sends when its
-   * connection ends may never see the answer. Of a body beyond the limit only the beginning, and no
-   * longer than five seconds; then the connection ends with the answer. A client that waits for
-   * leave to send ({@code Expect: 100-continue}) gets the answer instead.
+   * Reads and discards the unread part of the body before an error response: a client that is still
+   * sending when the connection is closed may never see the response. Of a body that exceeds the
+   * limit only the beginning is read, for at most five seconds; then the connection is closed after
+   * the response. A client that waits for {@code 100 Continue} gets the response at once.
    */
-  void passOverBody() {
+  void discardBody() {
     if (!request.content().hasEntity() || request.content().consumed()) {
       return;
     }
     if (!request.continueSent()) {
-      connection.endAfterAnswer();
+      connection.closeAfterResponse();
       return;
     }
     long announced = request.headers().contentLength().orElse(Long.MAX_VALUE);
-    long rest = announced > limits.body() ? LINGER : limits.body();
-    long until = System.nanoTime() + LINGER_NANOS;
-    connection.expect(until + LINGER_NANOS);
+    long rest = announced > limits.maxBodyBytes() ? MAX_DRAINED_BYTES : limits.maxBodyBytes();
+    long until = System.nanoTime() + DRAIN_NANOS;
+    connection.setDeadline(until + DRAIN_NANOS);
     try {
       byte[] some = new byte[1 << 14];
       while (rest > 0 && System.nanoTime() - until < 0) {
         int n = content().read(some);
         if (n < 0) {
-          connection.thank();
+          connection.clearDeadline();
           return;
         }
         rest -= n;
       }
     } catch (IOException | RuntimeException _) {
-      // it broke off, or is malformed
+      // the client disconnected, or the body is malformed
     }
-    connection.endAfterAnswer();
+    connection.closeAfterResponse();
   }
 
-  /** Waits for results, and looks meanwhile whether the client still does. */
+  /** Waits for results, and monitors meanwhile whether the client disconnects. */
   List<Result> await(List<CompletableFuture<Result>> futures) {
-    connection.watch();
-    return Batcher.await(futures, deadline, connection::isGone);
+    connection.monitor();
+    return Batcher.await(futures, deadline, connection::isDisconnected);
   }
 
   void json(Object value) {
@@ -361,10 +365,11 @@ final class Exchange {
     if (!type.isEmpty()) {
       header("Content-Type", type);
     }
-    if (connection.endsAfterAnswer()) {
+    if (connection.closesAfterResponse()) {
       header("Connection", "close");
     }
-    connection.expect(System.nanoTime() + limits.idle().toNanos()); // to read it
+    connection.setDeadline(
+        System.nanoTime() + limits.idleTimeout().toNanos()); // to read the response
     if (method().equals("HEAD")) {
       header("Content-Length", String.valueOf(content.length));
       response.send(new byte[0]);

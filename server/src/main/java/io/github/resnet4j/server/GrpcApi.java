@@ -3,11 +3,11 @@ package io.github.resnet4j.server;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.Message;
 import com.google.protobuf.Parser;
+import io.github.resnet4j.server.ApiException.Kind;
 import io.github.resnet4j.server.Batcher.Result;
 import io.github.resnet4j.server.InferenceProtocol.Description;
 import io.github.resnet4j.server.InferenceProtocol.Input;
 import io.github.resnet4j.server.InferenceProtocol.Output;
-import io.github.resnet4j.server.Refusal.Kind;
 import io.github.resnet4j.server.inference.InferParameter;
 import io.github.resnet4j.server.inference.ModelInferRequest;
 import io.github.resnet4j.server.inference.ModelInferResponse;
@@ -50,13 +50,13 @@ import java.util.function.Function;
 final class GrpcApi {
   private static final String SERVICE = "inference.GRPCInferenceService";
   private static final Set<String> HEALTH = Set.of("ServerLive", "ServerReady");
-  private static final int MOST_METADATA = 16 << 10;
+  private static final int MAX_METADATA_BYTES = 16 << 10;
   private static final Metadata.Key<String> AUTHORIZATION =
       Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
   private final ServerOptions options;
   private final ModelRepository models;
-  private final Measurements measurements;
+  private final Metrics metrics;
   private final AccessLog log;
   private final AtomicInteger accepted;
   private final HttpApi api;
@@ -64,13 +64,13 @@ final class GrpcApi {
   GrpcApi(
       ServerOptions options,
       ModelRepository models,
-      Measurements measurements,
+      Metrics metrics,
       AccessLog log,
       AtomicInteger accepted,
       HttpApi api) {
     this.options = options;
     this.models = models;
-    this.measurements = measurements;
+    this.metrics = metrics;
     this.log = log;
     this.accepted = accepted;
     this.api = api;
@@ -85,10 +85,11 @@ final class GrpcApi {
             : InsecureServerCredentials.create();
     return NettyServerBuilder.forAddress(address, credentials)
         .executor(Executors.newVirtualThreadPerTaskExecutor())
-        .maxInboundMessageSize((int) options.limits().body())
-        .maxInboundMetadataSize(MOST_METADATA)
-        .maxConcurrentCallsPerConnection(options.batching().queue())
-        .maxConnectionIdle(10 * options.limits().idle().toMillis() + 1, TimeUnit.MILLISECONDS)
+        .maxInboundMessageSize((int) options.limits().maxBodyBytes())
+        .maxInboundMetadataSize(MAX_METADATA_BYTES)
+        .maxConcurrentCallsPerConnection(options.batching().queueSize())
+        .maxConnectionIdle(
+            10 * options.limits().idleTimeout().toMillis() + 1, TimeUnit.MILLISECONDS)
         .addService(definition())
         .build()
         .start();
@@ -141,21 +142,24 @@ final class GrpcApi {
               io.grpc.ServerCall<A, B> call,
               Metadata headers,
               io.grpc.ServerCallHandler<A, B> next) {
-            // As over HTTP, whoever looks after the server needs no token.
+            // As over HTTP, health checks need no token.
             String method = String.valueOf(call.getMethodDescriptor().getBareMethodName());
             if (HEALTH.contains(method) || isAuthorized(headers)) {
               return next.startCall(call, headers);
             }
-            measurements.refused(Kind.UNAUTHORIZED);
+            metrics.countError(Kind.UNAUTHORIZED);
             call.close(
-                Status.UNAUTHENTICATED.withDescription("a bearer token is needed"), new Metadata());
+                Status.UNAUTHENTICATED.withDescription("a bearer token is required"),
+                new Metadata());
             return new io.grpc.ServerCall.Listener<>() {};
           }
         });
   }
 
   private boolean isAuthorized(Metadata headers) {
-    return options.access().admits(Optional.ofNullable(headers.get(AUTHORIZATION)).orElse(""));
+    return options
+        .access()
+        .isAuthorized(Optional.ofNullable(headers.get(AUTHORIZATION)).orElse(""));
   }
 
   private static <B extends Message> MethodDescriptor<byte[], B> method(String name, B response) {
@@ -172,41 +176,42 @@ final class GrpcApi {
       String name,
       Parser<A> parser,
       B response,
-      Function<A, B> answer) {
+      Function<A, B> handler) {
     service.addMethod(
         method(name, response),
         ServerCalls.<byte[], B>asyncUnaryCall((bytes, observer) ->
-            answered(
-                "grpc " + name, observer, () -> answer.apply(GrpcMessages.read(bytes, parser)))));
+            respond(
+                "grpc " + name, observer, () -> handler.apply(GrpcMessages.read(bytes, parser)))));
   }
 
-  /** What is answered, once, with its numbers and its line in the log. */
-  private interface Work<B> {
+  /** The computation of a response. */
+  private interface Computation<B> {
     B run();
   }
 
-  private <B> void answered(String endpoint, StreamObserver<B> observer, Work<B> work) {
+  private <B> void respond(
+      String endpoint, StreamObserver<B> observer, Computation<B> computation) {
     long begin = System.nanoTime();
-    int status = Kind.FAILED.status;
+    int status = Kind.INTERNAL.status;
     String error = "";
     try {
-      B result = work.run();
+      B result = computation.run();
       observer.onNext(result);
       observer.onCompleted();
       status = 200;
-    } catch (Refusal refusal) {
-      status = refusal.kind().status;
-      error = refusal.reason();
-      measurements.refused(refusal.kind());
-      observer.onError(status(refusal).asRuntimeException());
-    } catch (Throwable e) { // an Error too: what is logged is what was answered
+    } catch (ApiException e) {
+      status = e.kind().status;
+      error = e.reason();
+      metrics.countError(e.kind());
+      observer.onError(status(e).asRuntimeException());
+    } catch (Throwable e) { // includes Errors: every response is logged with its status
       error = e.toString();
-      measurements.refused(Kind.FAILED);
+      metrics.countError(Kind.INTERNAL);
       log.failure(endpoint, e);
-      observer.onError(Status.INTERNAL.withDescription("the server failed").asRuntimeException());
+      observer.onError(Status.INTERNAL.withDescription("internal error").asRuntimeException());
     } finally {
-      long took = System.nanoTime() - begin;
-      measurements.answered(endpoint, status, took);
+      long nanos = System.nanoTime() - begin;
+      metrics.recordRequest(endpoint, status, nanos);
       var fields = new LinkedHashMap<String, Object>();
       fields.put("event", "request");
       fields.put("endpoint", endpoint);
@@ -214,36 +219,36 @@ final class GrpcApi {
       if (!error.isEmpty()) {
         fields.put("error", error);
       }
-      fields.put("ms", Math.round(took / 1e4) / 100.0);
+      fields.put("duration_ms", Math.round(nanos / 1e4) / 100.0);
       log.request(fields);
     }
   }
 
-  private static Status status(Refusal refusal) {
+  private static Status status(ApiException e) {
     Status status =
-        switch (refusal.kind()) {
-          case BAD_REQUEST, UNSUPPORTED, WRONG_METHOD -> Status.INVALID_ARGUMENT;
+        switch (e.kind()) {
+          case BAD_REQUEST, UNSUPPORTED_MEDIA_TYPE, METHOD_NOT_ALLOWED -> Status.INVALID_ARGUMENT;
           case TOO_LARGE -> Status.RESOURCE_EXHAUSTED;
           case UNAUTHORIZED -> Status.UNAUTHENTICATED;
           case FORBIDDEN -> Status.PERMISSION_DENIED;
           case NOT_FOUND -> Status.NOT_FOUND;
-          case BUSY, NOT_READY -> Status.UNAVAILABLE;
-          case TOO_LATE -> Status.DEADLINE_EXCEEDED;
-          case GONE -> Status.CANCELLED;
-          case FAILED -> Status.INTERNAL;
+          case OVERLOADED, UNAVAILABLE -> Status.UNAVAILABLE;
+          case DEADLINE_EXCEEDED -> Status.DEADLINE_EXCEEDED;
+          case CLIENT_DISCONNECTED -> Status.CANCELLED;
+          case INTERNAL -> Status.INTERNAL;
         };
-    return status.withDescription(refusal.reason());
+    return status.withDescription(e.reason());
   }
 
   private boolean isReady(ModelReadyRequest request) {
     try {
       models.find(Optional.of(request.getName()), Optional.of(request.getVersion()));
       return true;
-    } catch (Refusal refusal) {
-      if (refusal.kind() == Kind.NOT_READY) {
+    } catch (ApiException e) {
+      if (e.kind() == Kind.UNAVAILABLE) {
         return false;
       }
-      throw refusal;
+      throw e;
     }
   }
 
@@ -272,16 +277,16 @@ final class GrpcApi {
   }
 
   private void infer(byte[] bytes, StreamObserver<ModelInferResponse> observer) {
-    answered(
+    respond(
         "grpc ModelInfer",
         observer,
         () -> {
           try {
-            if (accepted.incrementAndGet() > options.batching().queue()) {
-              throw Admission.busy();
+            if (accepted.incrementAndGet() > options.batching().queueSize()) {
+              throw Admission.overloaded();
             }
             return infer(
-                GrpcMessages.inference(bytes, options.limits().images()),
+                GrpcMessages.inference(bytes, options.limits().maxImages()),
                 (ServerCallStreamObserver<ModelInferResponse>) observer);
           } finally {
             accepted.decrementAndGet();
@@ -289,9 +294,12 @@ final class GrpcApi {
         });
   }
 
-  /** When there must be an answer: what ends first of our limit, gRPC's and the request's own. */
+  /**
+   * The deadline of a request: the earliest of the server's, gRPC's and that of the request's
+   * parameters.
+   */
   private long deadline(ModelInferRequest request) {
-    long nanos = options.limits().deadline().toNanos();
+    long nanos = options.limits().requestTimeout().toNanos();
     var context = io.grpc.Context.current().getDeadline();
     if (context != null) {
       nanos = Math.min(nanos, context.timeRemaining(TimeUnit.NANOSECONDS));
@@ -305,9 +313,10 @@ final class GrpcApi {
 
   private ModelInferResponse infer(
       ModelInferRequest request, ServerCallStreamObserver<ModelInferResponse> observer) {
-    try (var held =
-        models.hold(Optional.of(request.getModelName()), Optional.of(request.getModelVersion()))) {
-      return infer(held.model(), request, observer);
+    try (var lease =
+        models.acquire(
+            Optional.of(request.getModelName()), Optional.of(request.getModelVersion()))) {
+      return infer(lease.model(), request, observer);
     }
   }
 
@@ -316,26 +325,26 @@ final class GrpcApi {
       ModelInferRequest request,
       ServerCallStreamObserver<ModelInferResponse> observer) {
     long deadline = deadline(request);
-    Input input = input(request, options.limits().images());
+    Input input = input(request, options.limits().maxImages());
     int images = InferenceProtocol.images(model, input);
-    if (images > options.limits().images()) {
-      throw new Refusal(
-          Kind.TOO_LARGE, "%d images, at most %d".formatted(images, options.limits().images()));
+    if (images > options.limits().maxImages()) {
+      throw new ApiException(
+          Kind.TOO_LARGE, "%d images, at most %d".formatted(images, options.limits().maxImages()));
     }
-    List<String> wanted =
+    List<String> requested =
         request.getOutputsList().stream()
             .map(ModelInferRequest.InferRequestedOutputTensor::getName)
             .toList();
-    List<String> outputs = InferenceProtocol.outputs(model, wanted);
+    List<String> outputs = InferenceProtocol.outputs(model, requested);
     List<Result> results =
         Batcher.await(
-            InferenceProtocol.begin(model, input, deadline), deadline, observer::isCancelled);
+            InferenceProtocol.submit(model, input, deadline), deadline, observer::isCancelled);
     var response =
         ModelInferResponse.newBuilder()
             .setModelName(model.name())
             .setModelVersion(model.version())
             .setId(request.getId());
-    for (Output output : InferenceProtocol.finish(outputs, results)) {
+    for (Output output : InferenceProtocol.collect(outputs, results)) {
       response.addOutputs(
           ModelInferResponse.InferOutputTensor.newBuilder()
               .setName(output.name())
@@ -348,17 +357,17 @@ final class GrpcApi {
 
   private static Input input(ModelInferRequest request, int images) {
     if (request.getInputsCount() != 1) {
-      throw new Refusal(
+      throw new ApiException(
           Kind.BAD_REQUEST, "inputs must have one entry, has " + request.getInputsCount());
     }
     var tensor = request.getInputs(0);
-    if (tensor.getShapeCount() > InferenceProtocol.MOST_DIMENSIONS) {
-      throw new Refusal(
+    if (tensor.getShapeCount() > InferenceProtocol.MAX_DIMENSIONS) {
+      throw new ApiException(
           Kind.BAD_REQUEST,
-          "a shape has more than %d dimensions".formatted(InferenceProtocol.MOST_DIMENSIONS));
+          "a shape has more than %d dimensions".formatted(InferenceProtocol.MAX_DIMENSIONS));
     }
     if (request.getRawInputContentsCount() > 1) {
-      throw new Refusal(Kind.BAD_REQUEST, "raw_input_contents must have one entry");
+      throw new ApiException(Kind.BAD_REQUEST, "raw_input_contents must have one entry");
     }
     boolean bytes = tensor.getDatatype().equals("BYTES");
     if (request.getRawInputContentsCount() > 0) {

@@ -5,7 +5,7 @@ import com.google.protobuf.DiscardUnknownFieldsParser;
 import com.google.protobuf.Message;
 import com.google.protobuf.Parser;
 import com.google.protobuf.WireFormat;
-import io.github.resnet4j.server.Refusal.Kind;
+import io.github.resnet4j.server.ApiException.Kind;
 import io.github.resnet4j.server.inference.InferTensorContents;
 import io.github.resnet4j.server.inference.ModelInferRequest;
 import io.github.resnet4j.server.inference.ModelInferRequest.InferInputTensor;
@@ -16,21 +16,25 @@ import java.io.IOException;
 import java.io.InputStream;
 
 /**
- * Messages of clients. gRPC's own marshaller builds whatever a message repeats, and what it cannot
- * read ends as UNKNOWN; so bytes are taken from it, counted, and only then parsed.
+ * Parses the messages of clients within limits. gRPC's own marshaller allocates whatever a message
+ * contains and reports unreadable messages as UNKNOWN; so this class takes the raw bytes, counts
+ * their fields, and then parses them.
  */
 final class GrpcMessages {
-  /** Fields of a message, of each input, output and parameter in it. */
-  static final int MOST_FIELDS = 256;
+  /** The maximum number of fields of a message, and of each input, output and parameter in it. */
+  static final int MAX_FIELDS = 256;
 
-  /** Bytes of a shape: {@link InferenceProtocol#MOST_DIMENSIONS} numbers of up to ten. */
-  private static final int MOST_SHAPE_BYTES = 10 * InferenceProtocol.MOST_DIMENSIONS;
+  /**
+   * The maximum size of a shape: {@link InferenceProtocol#MAX_DIMENSIONS} varints of up to ten
+   * bytes.
+   */
+  private static final int MAX_SHAPE_BYTES = 10 * InferenceProtocol.MAX_DIMENSIONS;
 
   private static final byte[] TOO_LARGE = {};
 
   private GrpcMessages() {}
 
-  /** The bytes of a message, as they are. */
+  /** Passes the bytes of a message through. */
   static final MethodDescriptor.Marshaller<byte[]> BYTES =
       new MethodDescriptor.Marshaller<>() {
         @Override
@@ -43,79 +47,83 @@ final class GrpcMessages {
           try {
             return stream.readAllBytes();
           } catch (IOException | StatusRuntimeException _) {
-            return TOO_LARGE; // compressed: damaged, or larger than what is allowed
+            return TOO_LARGE; // compressed: corrupt, or larger than allowed
           }
         }
       };
 
   /**
-   * Reads a request for inference.
+   * Parses an inference request.
    *
-   * @param images that it may have
-   * @throws Refusal if it is none, or repeats something too often
+   * @param images the maximum number of images
+   * @throws ApiException if it is malformed or exceeds a limit
    */
   static ModelInferRequest inference(byte[] bytes, int images) {
     return read(bytes, ModelInferRequest.parser(), in -> countRequest(in, images));
   }
 
   /**
-   * Reads any other message.
+   * Parses any other message.
    *
-   * @throws Refusal if it is none, or has too many fields
+   * @throws ApiException if it is malformed or has too many fields
    */
   static <A extends Message> A read(byte[] bytes, Parser<A> parser) {
-    return read(bytes, parser, in -> count(in, "the message", MOST_FIELDS, (_, _) -> false));
+    return read(bytes, parser, in -> countFields(in, "the message", MAX_FIELDS, (_, _) -> false));
   }
 
-  private interface Count {
-    void of(CodedInputStream in) throws IOException;
+  private interface Counter {
+    void count(CodedInputStream in) throws IOException;
   }
 
-  private static <A extends Message> A read(byte[] bytes, Parser<A> parser, Count count) {
+  private static <A extends Message> A read(byte[] bytes, Parser<A> parser, Counter counter) {
     if (bytes == TOO_LARGE) {
-      throw new Refusal(Kind.TOO_LARGE, "the message is damaged or, decompressed, too large");
+      throw new ApiException(
+          Kind.TOO_LARGE, "the message is corrupt, or too large when decompressed");
     }
     try {
-      count.of(CodedInputStream.newInstance(bytes));
+      counter.count(CodedInputStream.newInstance(bytes));
       return DiscardUnknownFieldsParser.wrap(parser).parseFrom(bytes);
-    } catch (IOException _) { // of protobuf; these bytes are in memory
-      throw bad("the message is not what the protocol says");
+    } catch (IOException _) { // protobuf's; reading from memory does not fail
+      throw bad("the message is not valid protobuf of this type");
     }
   }
 
-  private static Refusal bad(String reason) {
-    return new Refusal(Kind.BAD_REQUEST, reason);
+  private static ApiException bad(String reason) {
+    return new ApiException(Kind.BAD_REQUEST, reason);
   }
 
   // --- counting -------------------------------------------------------------------------------
 
-  /** Reads a field of bytes. */
-  private interface Inner {
+  /** Handles a length-delimited field. */
+  private interface NestedField {
     /**
-     * @param size bytes of the field, at which the stream stands and ends
-     * @return whether it was read; otherwise it is passed over
+     * @param size the size of the field in bytes; the stream is limited to it
+     * @return whether the field was read; otherwise it is skipped
      */
     boolean read(int field, int size) throws IOException;
   }
 
-  /** Counts the fields of a message, numbers of four bytes apart: they are what they take. */
-  private static void count(CodedInputStream in, String what, int most, Inner inner)
+  /**
+   * Counts the fields of a message, except for fixed 32-bit values, which need no more memory
+   * parsed than encoded.
+   */
+  private static void countFields(CodedInputStream in, String what, int max, NestedField nested)
       throws IOException {
     int count = 0;
     for (int tag = in.readTag(); tag != 0; tag = in.readTag()) {
       int type = WireFormat.getTagWireType(tag);
-      if (type != WireFormat.WIRETYPE_FIXED32 && ++count > most) {
-        throw bad("%s has more than %d fields".formatted(what, most));
+      if (type != WireFormat.WIRETYPE_FIXED32 && ++count > max) {
+        throw bad("%s has more than %d fields".formatted(what, max));
       }
       if (type != WireFormat.WIRETYPE_LENGTH_DELIMITED) {
         if (!in.skipField(tag)) {
-          throw bad("the message is not what the protocol says");
+          throw bad("the message is not valid protobuf of this type");
         }
         continue;
       }
       int size = in.readRawVarint32();
       int outer = in.pushLimit(size);
-      if (!inner.read(WireFormat.getTagFieldNumber(tag), size)) {
+      if (!nested.read(WireFormat.getTagFieldNumber(tag), size)) {
         in.skipRawBytes(size);
       }
       in.popLimit(outer);
@@ -123,17 +131,17 @@ final class GrpcMessages {
   }
 
   private static void countRequest(CodedInputStream in, int images) throws IOException {
-    count(
+    countFields(
         in,
         "the request",
-        MOST_FIELDS,
+        MAX_FIELDS,
         (field, _) -> {
           if (field == ModelInferRequest.INPUTS_FIELD_NUMBER) {
             countInput(in, images);
             return true;
           }
           if (field == ModelInferRequest.OUTPUTS_FIELD_NUMBER) {
-            count(in, "an output", MOST_FIELDS, (_, _) -> false);
+            countFields(in, "an output", MAX_FIELDS, (_, _) -> false);
             return true;
           }
           return false;
@@ -141,25 +149,27 @@ final class GrpcMessages {
   }
 
   private static void countInput(CodedInputStream in, int images) throws IOException {
-    count(
+    countFields(
         in,
         "an input",
-        MOST_FIELDS,
+        MAX_FIELDS,
         (field, size) -> {
-          if (field == InferInputTensor.SHAPE_FIELD_NUMBER && size > MOST_SHAPE_BYTES) {
+          if (field == InferInputTensor.SHAPE_FIELD_NUMBER && size > MAX_SHAPE_BYTES) {
             throw bad(
-                "a shape has more than %d dimensions".formatted(InferenceProtocol.MOST_DIMENSIONS));
+                "a shape has more than %d dimensions".formatted(InferenceProtocol.MAX_DIMENSIONS));
           }
           if (field != InferInputTensor.CONTENTS_FIELD_NUMBER) {
             return false;
           }
-          count(in, "contents", Math.max(MOST_FIELDS, images), GrpcMessages::isOther);
+          countFields(in, "contents", Math.max(MAX_FIELDS, images), GrpcMessages::rejectOtherTypes);
           return true;
         });
   }
 
-  /** Refuses contents of types that no input has: they would be built, and be larger than sent. */
-  private static boolean isOther(int field, int size) {
+  /**
+   * Rejects contents of types that no input has: parsed, they would need more memory than encoded.
+   */
+  private static boolean rejectOtherTypes(int field, int size) {
     if (size > 0
         && field != InferTensorContents.FP32_CONTENTS_FIELD_NUMBER
         && field != InferTensorContents.BYTES_CONTENTS_FIELD_NUMBER) {

@@ -7,9 +7,9 @@ import io.github.resnet4j.figures.FigureFile;
 import io.github.resnet4j.figures.HeatMapFigure;
 import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.server.Admission.Endpoint;
+import io.github.resnet4j.server.ApiException.Kind;
 import io.github.resnet4j.server.Batcher.Result;
-import io.github.resnet4j.server.Measurements.Phase;
-import io.github.resnet4j.server.Refusal.Kind;
+import io.github.resnet4j.server.Metrics.Phase;
 import io.github.resnet4j.tensor.Tensor;
 import io.helidon.webserver.http.HttpRules;
 import io.helidon.webserver.http.HttpService;
@@ -28,28 +28,24 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
-/** What is answered where. */
+/** The HTTP endpoints. */
 final class HttpApi implements HttpService {
-  /** Labels by which a list of models says what each recognizes. */
+  /** The number of labels per model in the list of models. */
   private static final int LISTED_LABELS = 10;
 
   private static final String EXIF_ORIENTATION = "exif_orientation";
-  private static final int TOP = 5;
-  private static final int MOST_TOP = 1000;
+  private static final int DEFAULT_TOP = 5;
+  private static final int MAX_TOP = 1000;
 
   private final ServerOptions options;
   private final ModelRepository models;
-  private final Measurements measurements;
+  private final Metrics metrics;
   private final Admission admission;
 
-  HttpApi(
-      ServerOptions options,
-      ModelRepository models,
-      Measurements measurements,
-      Admission admission) {
+  HttpApi(ServerOptions options, ModelRepository models, Metrics metrics, Admission admission) {
     this.options = options;
     this.models = models;
-    this.measurements = measurements;
+    this.metrics = metrics;
     this.admission = admission;
   }
 
@@ -65,9 +61,9 @@ final class HttpApi implements HttpService {
     at(rules, "/openapi", asset("openapi.json", "application/json"));
     at(rules, "/metrics", Endpoint.get("metrics", this::metrics));
     at(rules, "/models", Endpoint.get("models", this::list));
-    at(rules, "/classify", Endpoint.work("classify", this::classify));
-    at(rules, "/features", Endpoint.work("features", this::features));
-    at(rules, "/explain", Endpoint.work("explain", this::explain));
+    at(rules, "/classify", Endpoint.queued("classify", this::classify));
+    at(rules, "/features", Endpoint.queued("features", this::features));
+    at(rules, "/explain", Endpoint.queued("explain", this::explain));
     at(rules, "/v2", Endpoint.get("v2", this::server));
     at(
         rules,
@@ -80,7 +76,7 @@ final class HttpApi implements HttpService {
     for (String model : List.of("/v2/models/{model}", "/v2/models/{model}/versions/{version}")) {
       at(rules, model, Endpoint.get("metadata", this::metadata));
       at(rules, model + "/ready", Endpoint.get("model ready", this::modelReady));
-      at(rules, model + "/infer", Endpoint.work("infer", this::infer));
+      at(rules, model + "/infer", Endpoint.queued("infer", this::infer));
     }
     rules.any(
         admission.handler(
@@ -90,8 +86,8 @@ final class HttpApi implements HttpService {
                 true,
                 false,
                 exchange -> {
-                  throw new Refusal(
-                      Kind.NOT_FOUND, "there is nothing here; /openapi says what there is");
+                  throw new ApiException(
+                      Kind.NOT_FOUND, "there is no such endpoint; /openapi lists them");
                 })));
   }
 
@@ -124,17 +120,17 @@ final class HttpApi implements HttpService {
 
   // --- simple endpoints -----------------------------------------------------------------------
 
-  private ModelRepository.Held chosen(Exchange exchange) {
-    return models.hold(exchange.query("model"), exchange.query("version"));
+  private ModelRepository.Lease acquire(Exchange exchange) {
+    return models.acquire(exchange.query("model"), exchange.query("version"));
   }
 
-  /** Images of a body, whatever form it has; and whether the answer is a list. */
-  private record Images(List<byte[]> files, boolean several) {}
+  /** The encoded images of a request body, and whether the response is a list. */
+  private record Images(List<byte[]> files, boolean isList) {}
 
   private Images images(Exchange exchange) {
     String type = exchange.contentType();
     if (type.startsWith("image/") || type.equals("application/octet-stream") || type.isEmpty()) {
-      exchange.hasImages(1);
+      exchange.setImages(1);
       return new Images(List.of(exchange.body()), false);
     }
     List<byte[]> files;
@@ -143,22 +139,23 @@ final class HttpApi implements HttpService {
           Multipart.parts(
               exchange.header("Content-Type").orElse(""),
               exchange.body(),
-              options.limits().images());
+              options.limits().maxImages());
     } else if (type.equals("application/json")) {
-      files = RequestJson.files(exchange.body(), options.limits().images());
+      files = RequestJson.files(exchange.body(), options.limits().maxImages());
     } else {
-      throw new Refusal(Kind.UNSUPPORTED, "send image/*, multipart/form-data or application/json");
+      throw new ApiException(
+          Kind.UNSUPPORTED_MEDIA_TYPE, "send image/*, multipart/form-data or application/json");
     }
-    exchange.hasImages(files.size());
+    exchange.setImages(files.size());
     return new Images(files, true);
   }
 
   private void classify(Exchange exchange) {
-    int top = exchange.number("top", 1, MOST_TOP).orElse(TOP);
-    try (var held = chosen(exchange)) {
-      ServedModel model = held.model();
+    int top = exchange.integer("top", 1, MAX_TOP).orElse(DEFAULT_TOP);
+    try (var lease = acquire(exchange)) {
+      ServedModel model = lease.model();
       model.requireHead();
-      answerEach(
+      respondPerImage(
           exchange,
           model,
           result -> Map.of("predictions", toFields(model.top(result.logits(), top))));
@@ -166,32 +163,32 @@ final class HttpApi implements HttpService {
   }
 
   private void features(Exchange exchange) {
-    try (var held = chosen(exchange)) {
-      answerEach(exchange, held.model(), result -> Map.of("features", result.embedding()));
+    try (var lease = acquire(exchange)) {
+      respondPerImage(exchange, lease.model(), result -> Map.of("features", result.embedding()));
     }
   }
 
   /**
-   * Runs all images of a request.
+   * Runs all images of a request and responds with one result per image.
    *
-   * @param answer the fields that an image's result is answered with
+   * @param toFields the response fields of one image's result
    */
-  private void answerEach(
-      Exchange exchange, ServedModel model, Function<Result, Map<String, Object>> answer) {
-    boolean upright = exchange.flag(EXIF_ORIENTATION);
+  private void respondPerImage(
+      Exchange exchange, ServedModel model, Function<Result, Map<String, Object>> toFields) {
+    boolean exifOrientation = exchange.flag(EXIF_ORIENTATION);
     Images images = images(exchange);
     var futures = new ArrayList<CompletableFuture<Result>>();
-    var refusals = new ArrayList<@Nullable Refusal>();
+    var errors = new ArrayList<@Nullable ApiException>();
     for (byte[] file : images.files) {
       try {
-        futures.add(model.run(file, upright, exchange.deadline()));
-        refusals.add(null);
-      } catch (Refusal refusal) { // of one image, which the others do not suffer for
-        if (!images.several || refusal.kind() != Kind.BAD_REQUEST) {
+        futures.add(model.run(file, exifOrientation, exchange.deadline()));
+        errors.add(null);
+      } catch (ApiException error) { // does not affect the other images
+        if (!images.isList || error.kind() != Kind.BAD_REQUEST) {
           futures.forEach(future -> future.cancel(false));
-          throw refusal;
+          throw error;
         }
-        refusals.add(refusal);
+        errors.add(error);
       }
     }
     var results = exchange.await(futures).iterator();
@@ -199,28 +196,28 @@ final class HttpApi implements HttpService {
     fields.put("model", model.name());
     fields.put("version", model.version());
     var all = new ArrayList<Map<String, Object>>();
-    for (Refusal refusal : refusals) {
-      if (refusal == null) {
+    for (ApiException error : errors) {
+      if (error == null) {
         Result result = results.next();
-        note(exchange, result);
-        all.add(answer.apply(result));
+        record(exchange, result);
+        all.add(toFields.apply(result));
       } else {
-        all.add(Map.of("error", refusal.reason()));
+        all.add(Map.of("error", error.reason()));
       }
     }
-    if (images.several) {
+    if (images.isList) {
       fields.put("results", all);
     } else {
       fields.putAll(all.getFirst());
     }
-    fields.put("ms", Math.round((System.nanoTime() - exchange.begin()) / 1e4) / 100.0);
+    fields.put("duration_ms", Math.round((System.nanoTime() - exchange.begin()) / 1e4) / 100.0);
     exchange.json(fields);
   }
 
-  private void note(Exchange exchange, Result result) {
-    exchange.note(result);
-    measurements.phase(Phase.QUEUE, result.queueNanos());
-    measurements.phase(Phase.INFERENCE, result.runNanos());
+  private void record(Exchange exchange, Result result) {
+    exchange.addResult(result);
+    metrics.recordPhase(Phase.QUEUE, result.queueNanos());
+    metrics.recordPhase(Phase.INFERENCE, result.inferenceNanos());
   }
 
   private static List<Map<String, Object>> toFields(List<Prediction> predictions) {
@@ -236,37 +233,38 @@ final class HttpApi implements HttpService {
   }
 
   private void explain(Exchange exchange) throws IOException {
-    try (var held = chosen(exchange)) {
-      explain(exchange, held.model());
+    try (var lease = acquire(exchange)) {
+      explain(exchange, lease.model());
     }
   }
 
   private void explain(Exchange exchange, ServedModel model) throws IOException {
     model.requireHead();
     Explainer.Method method = method(exchange.query("method").orElse("gradcam"));
-    var index = exchange.number("class", 0, Integer.MAX_VALUE);
+    var index = exchange.integer("class", 0, Integer.MAX_VALUE);
     Images images = images(exchange);
     if (images.files.size() != 1) {
-      throw new Refusal(Kind.BAD_REQUEST, "one image at a time is explained");
+      throw new ApiException(Kind.BAD_REQUEST, "/explain takes one image");
     }
     var prepared =
         model.prepare(
             images.files.getFirst(), exchange.flag(EXIF_ORIENTATION), exchange.deadline());
     HeatMap map = model.explain(prepared, method, index, exchange.deadline());
-    Pixels seen = prepared.seen();
+    Pixels input = prepared.pixels();
     String label = model.classifier().labels().get(map.index());
     if (exchange.header("Accept").orElse("").startsWith("application/json")) {
       var fields = new LinkedHashMap<String, Object>();
       fields.put("index", map.index());
       fields.put("label", label);
-      fields.put("seen", data(FigureFile.png(FigureFile.image(seen))));
-      fields.put("heat", data(FigureFile.png(HeatMapFigure.overlay(map.values()))));
+      fields.put("input", data(FigureFile.png(FigureFile.image(input))));
+      fields.put("heat_map", data(FigureFile.png(HeatMapFigure.overlay(map.values()))));
       exchange.json(fields);
       return;
     }
-    List<Prediction> top = model.classifier().top(map.logits(), TOP).getFirst();
+    List<Prediction> top = model.classifier().top(map.logits(), DEFAULT_TOP).getFirst();
     byte[] png =
-        FigureFile.png(HeatMapFigure.draw(seen, map.values(), "why '%s'".formatted(label), top));
+        FigureFile.png(
+            HeatMapFigure.draw(input, map.values(), "Evidence for '%s'".formatted(label), top));
     exchange.send(200, "image/png", png);
   }
 
@@ -280,7 +278,7 @@ final class HttpApi implements HttpService {
       case "gradcam++" -> Explainer.Method.GRADCAM_PLUS_PLUS;
       case "eigencam" -> Explainer.Method.EIGENCAM;
       default ->
-          throw new Refusal(Kind.BAD_REQUEST, "method must be gradcam, gradcam++ or eigencam");
+          throw new ApiException(Kind.BAD_REQUEST, "method must be gradcam, gradcam++ or eigencam");
     };
   }
 
@@ -298,7 +296,7 @@ final class HttpApi implements HttpService {
     exchange.json(isReady() ? 200 : 503, Map.of("ready", isReady()));
   }
 
-  private ServedModel named(Exchange exchange) {
+  private ServedModel requestedModel(Exchange exchange) {
     return models.find(Optional.of(exchange.path("model")), version(exchange));
   }
 
@@ -307,37 +305,37 @@ final class HttpApi implements HttpService {
   }
 
   private void metadata(Exchange exchange) {
-    ServedModel model = named(exchange);
+    ServedModel model = requestedModel(exchange);
     exchange.json(InferenceProtocol.metadata(model, models.versions(model.name())));
   }
 
   private void modelReady(Exchange exchange) {
-    ServedModel model = named(exchange);
+    ServedModel model = requestedModel(exchange);
     exchange.json(Map.of("name", model.name(), "ready", true));
   }
 
   private void infer(Exchange exchange) throws IOException {
-    try (var held = models.hold(Optional.of(exchange.path("model")), version(exchange))) {
-      infer(exchange, held.model());
+    try (var lease = models.acquire(Optional.of(exchange.path("model")), version(exchange))) {
+      infer(exchange, lease.model());
     }
   }
 
   private void infer(Exchange exchange, ServedModel model) throws IOException {
-    int images = options.limits().images();
-    var most =
-        new InferenceJson.Most(
+    int images = options.limits().maxImages();
+    var limits =
+        new InferenceJson.Limits(
             images, (int) Math.min(1L << 30, (long) images * Tensor.sizeOf(model.inputShape())));
     var request =
-        InferenceJson.read(exchange.body(), exchange.header(InferenceJson.HEADER_LENGTH), most);
+        InferenceJson.read(exchange.body(), exchange.header(InferenceJson.HEADER_LENGTH), limits);
     if (request.timeoutMicros() > 0) {
-      exchange.within(TimeUnit.MICROSECONDS.toNanos(request.timeoutMicros()));
+      exchange.shortenDeadline(TimeUnit.MICROSECONDS.toNanos(request.timeoutMicros()));
     }
     List<String> outputs = InferenceProtocol.outputs(model, request.outputs());
-    exchange.hasImages(InferenceProtocol.images(model, request.input()));
+    exchange.setImages(InferenceProtocol.images(model, request.input()));
     List<Result> results =
-        exchange.await(InferenceProtocol.begin(model, request.input(), exchange.deadline()));
-    results.forEach(result -> note(exchange, result));
-    request.answer(exchange, model, InferenceProtocol.finish(outputs, results));
+        exchange.await(InferenceProtocol.submit(model, request.input(), exchange.deadline()));
+    results.forEach(result -> record(exchange, result));
+    request.respond(exchange, model, InferenceProtocol.collect(outputs, results));
   }
 
   private void index(Exchange exchange) {
@@ -364,7 +362,7 @@ final class HttpApi implements HttpService {
     exchange.json(Map.of());
   }
 
-  /** The models for the page: names, versions, labels' number, input. */
+  /** The ready models, for the page: names, versions, labels, preprocessing. */
   private void list(Exchange exchange) {
     exchange.json(
         models.list().stream()
@@ -387,6 +385,6 @@ final class HttpApi implements HttpService {
     exchange.send(
         200,
         "text/plain; version=0.0.4; charset=utf-8",
-        measurements.scrape().getBytes(StandardCharsets.UTF_8));
+        metrics.scrape().getBytes(StandardCharsets.UTF_8));
   }
 }

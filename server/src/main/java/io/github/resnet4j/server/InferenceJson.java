@@ -1,8 +1,8 @@
 package io.github.resnet4j.server;
 
+import io.github.resnet4j.server.ApiException.Kind;
 import io.github.resnet4j.server.InferenceProtocol.Input;
 import io.github.resnet4j.server.InferenceProtocol.Output;
-import io.github.resnet4j.server.Refusal.Kind;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -17,27 +17,27 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The Open Inference Protocol as it is written over HTTP: JSON, with tensors in it or, by the
- * binary tensor extension, as bytes behind it.
+ * A request of the Open Inference Protocol over HTTP: JSON that contains the tensors, or, with the
+ * binary tensor extension, JSON followed by the tensors' bytes.
  *
- * @param id what the client calls the request, or empty
- * @param input its one tensor
- * @param outputs the names it wants
- * @param binary the outputs that it wants as bytes
- * @param timeoutMicros how long it waits at most, or 0
+ * @param id the client's id of the request, or empty
+ * @param input the input tensor
+ * @param outputs the names of the requested outputs
+ * @param binary the outputs to return as bytes
+ * @param timeoutMicros the client's timeout in microseconds, or 0
  */
 record InferenceJson(
     String id, Input input, List<String> outputs, List<String> binary, long timeoutMicros) {
   static final String HEADER_LENGTH = "Inference-Header-Content-Length";
-  private static final int LONGEST_ID = 1024;
+  private static final int MAX_ID_LENGTH = 1024;
 
   /**
-   * Reads a request.
+   * Parses a request.
    *
-   * @param header bytes of JSON at the body's beginning; all of them if empty
-   * @param most images and numbers of a request
+   * @param header the number of bytes of JSON at the beginning of the body; if empty, all of it
+   * @param limits the maximum sizes
    */
-  static InferenceJson read(byte[] body, Optional<String> header, Most most) {
+  static InferenceJson read(byte[] body, Optional<String> header, Limits limits) {
     int length = body.length;
     if (header.isPresent()) {
       try {
@@ -46,53 +46,53 @@ record InferenceJson(
         length = -1;
       }
       if (length < 0 || length > body.length) {
-        throw bad(HEADER_LENGTH + " must be a number of bytes of the body");
+        throw bad(HEADER_LENGTH + " must be at most the number of bytes of the body");
       }
     }
     var rest = ByteBuffer.wrap(body, length, body.length - length).order(ByteOrder.LITTLE_ENDIAN);
     try (var json = RequestJson.of(body, length)) {
-      var reading = new Reading(json, rest, most);
-      json.object("the request", reading::field);
+      var parser = new RequestParser(json, rest, limits);
+      json.object("the request", parser::field);
       json.end();
-      return reading.end();
+      return parser.end();
     } catch (IOException e) {
-      throw RequestJson.refusal(e);
+      throw RequestJson.toApiException(e);
     }
   }
 
   /**
-   * How much a request may have.
+   * The maximum sizes of a request.
    *
-   * @param images files of images
-   * @param numbers of a tensor of images
+   * @param images encoded images
+   * @param numbers the values of a tensor
    */
-  record Most(int images, int numbers) {}
+  record Limits(int images, int numbers) {}
 
-  /** A request that is being read. */
-  private static final class Reading {
+  /** The state of parsing a request. */
+  private static final class RequestParser {
     private final RequestJson json;
     private final ByteBuffer rest;
-    private final Most most;
+    private final Limits limits;
     private final List<String> outputs = new ArrayList<>();
     private final List<String> binary = new ArrayList<>();
-    private final List<String> unsaid = new ArrayList<>();
+    private final List<String> unspecified = new ArrayList<>();
     private @Nullable Input input;
-    private boolean allBinary;
+    private boolean binaryByDefault;
     private String id = "";
     private long timeout;
 
-    Reading(RequestJson json, ByteBuffer rest, Most most) {
+    RequestParser(RequestJson json, ByteBuffer rest, Limits limits) {
       this.json = json;
       this.rest = rest;
-      this.most = most;
+      this.limits = limits;
     }
 
     void field(String name) throws IOException {
       switch (name) {
         case "id" -> {
-          id = json.text("id");
-          if (id.length() > LONGEST_ID) {
-            throw bad("id must have at most %d characters".formatted(LONGEST_ID));
+          id = json.string("id");
+          if (id.length() > MAX_ID_LENGTH) {
+            throw bad("id must have at most %d characters".formatted(MAX_ID_LENGTH));
           }
         }
         case "inputs" ->
@@ -101,12 +101,12 @@ record InferenceJson(
                 1,
                 Kind.BAD_REQUEST,
                 () -> {
-                  var tensor = new Tensor();
+                  var tensor = new InputTensor();
                   json.object("an input", tensor::field);
                   input = tensor.end();
                 });
         case "outputs" ->
-            json.list(name, InferenceProtocol.MOST_OUTPUTS, Kind.BAD_REQUEST, this::output);
+            json.list(name, InferenceProtocol.MAX_OUTPUTS, Kind.BAD_REQUEST, this::output);
         case "parameters" -> json.object(name, this::parameter);
         default -> {}
       }
@@ -114,8 +114,8 @@ record InferenceJson(
 
     private void parameter(String name) throws IOException {
       switch (name) {
-        case "binary_data_output" -> allBinary = json.flag(name);
-        case "timeout" -> timeout = Math.max(0, json.whole(name));
+        case "binary_data_output" -> binaryByDefault = json.bool(name);
+        case "timeout" -> timeout = Math.max(0, json.integer(name));
         default -> {}
       }
     }
@@ -127,25 +127,25 @@ record InferenceJson(
           "an output",
           name -> {
             switch (name) {
-              case "name" -> names.add(json.text("an output's name"));
+              case "name" -> names.add(json.string("an output's name"));
               case "parameters" ->
                   json.object(
                       name,
                       parameter -> {
                         if (parameter.equals("binary_data")) {
-                          flags.add(json.flag(parameter));
+                          flags.add(json.bool(parameter));
                         }
                       });
               default -> {}
             }
           });
       if (names.isEmpty()) {
-        throw bad("an output's name must be a text");
+        throw bad("an output must have a name");
       }
       String name = names.getFirst();
       outputs.add(name);
       if (flags.isEmpty()) {
-        unsaid.add(name);
+        unspecified.add(name);
       } else if (flags.getFirst()) {
         binary.add(name);
       }
@@ -156,16 +156,16 @@ record InferenceJson(
         throw bad("inputs must have one entry");
       }
       if (rest.hasRemaining()) {
-        throw bad("%d bytes belong to no input".formatted(rest.remaining()));
+        throw bad("%d bytes after the JSON belong to no input".formatted(rest.remaining()));
       }
-      if (allBinary) {
-        binary.addAll(outputs.isEmpty() ? InferenceProtocol.OUTPUTS : unsaid);
+      if (binaryByDefault) {
+        binary.addAll(outputs.isEmpty() ? InferenceProtocol.OUTPUTS : unspecified);
       }
       return new InferenceJson(id, input, List.copyOf(outputs), List.copyOf(binary), timeout);
     }
 
-    /** An input that is being read; its fields may come in any order. */
-    private final class Tensor {
+    /** The state of parsing an input tensor; its fields may come in any order. */
+    private final class InputTensor {
       private String name = "";
       private String datatype = "";
       private final List<Long> shape = new ArrayList<>();
@@ -177,24 +177,24 @@ record InferenceJson(
 
       void field(String field) throws IOException {
         switch (field) {
-          case "name" -> name = json.text("an input's name");
-          case "datatype" -> datatype = json.text("an input's datatype");
+          case "name" -> name = json.string("an input's name");
+          case "datatype" -> datatype = json.string("an input's datatype");
           case "shape" ->
               json.list(
                   "an input's shape",
-                  InferenceProtocol.MOST_DIMENSIONS,
+                  InferenceProtocol.MAX_DIMENSIONS,
                   Kind.BAD_REQUEST,
-                  () -> shape.add(json.whole("an input's shape")));
+                  () -> shape.add(json.integer("an input's shape")));
           case "data" -> {
             data = true;
-            json.flat("an input's data", this::element);
+            json.flattened("an input's data", this::element);
           }
           case "parameters" ->
               json.object(
                   field,
                   parameter -> {
                     if (parameter.equals("binary_data_size")) {
-                      binarySize = json.whole(parameter);
+                      binarySize = json.integer(parameter);
                       if (binarySize < 0) {
                         throw bad("binary_data_size must not be negative");
                       }
@@ -205,18 +205,18 @@ record InferenceJson(
       }
 
       private void element() throws IOException {
-        if (json.isText()) {
+        if (json.isString()) {
           files.add(json.base64());
-          if (files.size() > most.images) {
-            throw new Refusal(Kind.TOO_LARGE, "at most %d images".formatted(most.images));
+          if (files.size() > limits.images) {
+            throw new ApiException(Kind.TOO_LARGE, "at most %d images".formatted(limits.images));
           }
           return;
         }
-        if (size == most.numbers) {
-          throw new Refusal(Kind.TOO_LARGE, "at most %d numbers".formatted(most.numbers));
+        if (size == limits.numbers) {
+          throw new ApiException(Kind.TOO_LARGE, "at most %d numbers".formatted(limits.numbers));
         }
         if (size == numbers.length) {
-          numbers = Arrays.copyOf(numbers, (int) Math.clamp(2L * size, 1024, most.numbers));
+          numbers = Arrays.copyOf(numbers, (int) Math.clamp(2L * size, 1024, limits.numbers));
         }
         numbers[size++] = json.number("an input's data");
       }
@@ -224,38 +224,40 @@ record InferenceJson(
       Input end() {
         if (binarySize < 0) {
           if (!data || (datatype.equals("BYTES") ? size > 0 : !files.isEmpty())) {
-            throw bad("an input's data must be a list of numbers, of base64 texts for BYTES");
+            throw bad("an input's data must be a list of numbers, or of base64 strings for BYTES");
           }
           return new Input(name, datatype, shape, Arrays.copyOf(numbers, size), files);
         }
         if (data || binarySize > rest.remaining()) {
-          throw bad("binary_data_size must be a number of bytes that follow the JSON");
+          throw bad(
+              "binary_data_size must be at most the number of bytes after the JSON, and excludes"
+                  + " data");
         }
         ByteBuffer own =
             rest.slice(rest.position(), (int) binarySize).order(ByteOrder.LITTLE_ENDIAN);
         rest.position(rest.position() + (int) binarySize);
         return datatype.equals("BYTES")
-            ? new Input(name, datatype, shape, new float[0], elements(own, most.images))
+            ? new Input(name, datatype, shape, new float[0], elements(own, limits.images))
             : new Input(name, datatype, shape, floats(own), List.of());
       }
     }
   }
 
   /**
-   * Elements of BYTES: a length of four bytes before each.
+   * Splits a tensor of type BYTES into its elements, each preceded by its length in four bytes.
    *
-   * @param most elements; more are refused
+   * @param maxElements the maximum number of elements
    */
-  static List<byte[]> elements(ByteBuffer bytes, int most) {
+  static List<byte[]> elements(ByteBuffer bytes, int maxElements) {
     ByteBuffer in = bytes.order(ByteOrder.LITTLE_ENDIAN);
     var elements = new ArrayList<byte[]>();
     while (in.hasRemaining()) {
       int length = in.remaining() < 4 ? -1 : in.getInt();
       if (length < 0 || length > in.remaining()) {
-        throw bad("an element of BYTES is longer than what follows");
+        throw bad("an element of BYTES is longer than the remaining data");
       }
-      if (elements.size() == most) {
-        throw new Refusal(Kind.TOO_LARGE, "at most %d images".formatted(most));
+      if (elements.size() == maxElements) {
+        throw new ApiException(Kind.TOO_LARGE, "at most %d images".formatted(maxElements));
       }
       byte[] element = new byte[length];
       in.get(element);
@@ -266,19 +268,20 @@ record InferenceJson(
 
   static float[] floats(ByteBuffer bytes) {
     if (bytes.remaining() % 4 != 0) {
-      throw bad("FP32 takes 4 bytes a number, there are " + bytes.remaining());
+      throw bad(
+          "FP32 needs 4 bytes per value, but there are %d bytes".formatted(bytes.remaining()));
     }
     float[] numbers = new float[bytes.remaining() / 4];
     bytes.order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().get(numbers);
     return numbers;
   }
 
-  private static Refusal bad(String reason) {
-    return new Refusal(Kind.BAD_REQUEST, reason);
+  private static ApiException bad(String reason) {
+    return new ApiException(Kind.BAD_REQUEST, reason);
   }
 
-  /** Answers, as JSON or with bytes behind it. */
-  void answer(Exchange exchange, ServedModel model, List<Output> results) throws IOException {
+  /** Sends the response, as JSON or as JSON followed by bytes. */
+  void respond(Exchange exchange, ServedModel model, List<Output> results) throws IOException {
     var fields = new LinkedHashMap<String, Object>();
     fields.put("model_name", model.name());
     fields.put("model_version", model.version());

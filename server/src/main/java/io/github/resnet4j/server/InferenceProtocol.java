@@ -1,7 +1,7 @@
 package io.github.resnet4j.server;
 
+import io.github.resnet4j.server.ApiException.Kind;
 import io.github.resnet4j.server.Batcher.Result;
-import io.github.resnet4j.server.Refusal.Kind;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -12,13 +12,14 @@ import java.util.concurrent.CompletableFuture;
 import java.util.function.Function;
 
 /**
- * What the Open Inference Protocol asks of a model, whether it came over HTTP or gRPC: tensors with
- * names in, tensors with names out.
+ * The part of the Open Inference Protocol that HTTP and gRPC have in common: named input tensors
+ * and named output tensors of a model.
  *
  * <p>A model takes {@code images}, FP32 {@code [N, C, H, W]}, preprocessed by the client, or {@code
- * encoded_images}, BYTES {@code [N]}, files of images that are prepared here. It gives {@code
- * logits} and, if asked, {@code probabilities} FP32 {@code [N, classes]} and {@code embedding} FP32
- * {@code [N, C]}. A model without a head gives {@code embedding} only.
+ * encoded_images}, BYTES {@code [N]}, image files that the server decodes and preprocesses. Its
+ * outputs are {@code logits} FP32 {@code [N, classes]} and, if requested, {@code probabilities}
+ * FP32 {@code [N, classes]} and {@code embedding} FP32 {@code [N, C]}. A model without a head has
+ * {@code embedding} only.
  */
 final class InferenceProtocol {
   static final String IMAGES = "images";
@@ -27,11 +28,11 @@ final class InferenceProtocol {
   static final String PROBABILITIES = "probabilities";
   static final String EMBEDDING = "embedding";
 
-  /** Outputs of a request: each that there is, once. */
-  static final int MOST_OUTPUTS = 3;
+  /** The maximum number of outputs in a request: each output once. */
+  static final int MAX_OUTPUTS = 3;
 
-  /** Dimensions of an input's shape. */
-  static final int MOST_DIMENSIONS = 8;
+  /** The maximum number of dimensions of an input. */
+  static final int MAX_DIMENSIONS = 8;
 
   static final Set<String> OUTPUTS = Set.of(LOGITS, PROBABILITIES, EMBEDDING);
 
@@ -41,12 +42,12 @@ final class InferenceProtocol {
   /** A tensor's description. */
   record Description(String name, String datatype, List<Long> shape) {}
 
-  /** What comes in; one of both lists is empty. */
+  /** An input tensor: either numbers or files; the other is empty. */
   @SuppressWarnings("ArrayRecordComponent")
   record Input(
       String name, String datatype, List<Long> shape, float[] numbers, List<byte[]> files) {}
 
-  /** What goes out. */
+  /** An output tensor. */
   @SuppressWarnings("ArrayRecordComponent")
   record Output(String name, List<Long> shape, float[] numbers) {}
 
@@ -91,14 +92,14 @@ final class InferenceProtocol {
     return fields;
   }
 
-  /** How many images an input has, once its shape has been found right. */
+  /** Checks the shape of an input and returns its number of images. */
   static int images(ServedModel model, Input input) {
     if (input.name.equals(ENCODED_IMAGES) && input.datatype.equals("BYTES")) {
       boolean fits = input.shape.size() == 1 || input.shape.size() == 2;
-      if (!fits || !holds(input.shape, input.files.size()) || input.files.isEmpty()) {
-        throw new Refusal(
+      if (!fits || !hasSize(input.shape, input.files.size()) || input.files.isEmpty()) {
+        throw new ApiException(
             Kind.BAD_REQUEST,
-            "input 'encoded_images' must have the shape [N] or [N, 1] and N files, has %s and %d"
+            "input 'encoded_images' must have the shape [N] or [N, 1] and N images, has %s and %d"
                 .formatted(input.shape, input.files.size()));
       }
       return input.files.size();
@@ -111,32 +112,33 @@ final class InferenceProtocol {
         fits = input.shape.get(i + 1) == one[i];
       }
       if (!fits) {
-        throw new Refusal(
+        throw new ApiException(
             Kind.BAD_REQUEST,
-            "input 'images' must be [N, %d, %d, %d], is %s"
+            "input 'images' must have the shape [N, %d, %d, %d], has %s"
                 .formatted(one[0], one[1], one[2], input.shape));
       }
-      if (!holds(input.shape, input.numbers.length)) {
-        throw new Refusal(
+      if (!hasSize(input.shape, input.numbers.length)) {
+        throw new ApiException(
             Kind.BAD_REQUEST,
-            "input 'images' of %s has %d numbers".formatted(input.shape, input.numbers.length));
+            "input 'images' of shape %s has %d values"
+                .formatted(input.shape, input.numbers.length));
       }
-      int found = Batcher.notFinite(input.numbers);
+      int found = Batcher.firstNonFinite(input.numbers);
       if (found >= 0) {
-        throw new Refusal(
+        throw new ApiException(
             Kind.BAD_REQUEST,
-            "input 'images' must have finite numbers, has %s at %d"
+            "input 'images' contains %s at index %d; all values must be finite"
                 .formatted(input.numbers[found], found));
       }
       return input.numbers.length / size;
     }
-    throw new Refusal(
+    throw new ApiException(
         Kind.BAD_REQUEST,
-        "the input must be 'images' of FP32 or 'encoded_images' of BYTES, one of both");
+        "the input must be 'images' of type FP32 or 'encoded_images' of type BYTES");
   }
 
-  /** Whether a shape has so many elements; in exact arithmetic, whatever its numbers are. */
-  private static boolean holds(List<Long> shape, int elements) {
+  /** Whether a shape has this number of elements; computed without overflow. */
+  private static boolean hasSize(List<Long> shape, int elements) {
     long product = 1;
     for (long extent : shape) {
       if (extent < 1 || extent > Integer.MAX_VALUE || product > Integer.MAX_VALUE) {
@@ -147,8 +149,8 @@ final class InferenceProtocol {
     return product == elements;
   }
 
-  /** Begins with all images; the answers come one by one. */
-  static List<CompletableFuture<Result>> begin(ServedModel model, Input input, long deadline) {
+  /** Submits all images of an input and returns their future results. */
+  static List<CompletableFuture<Result>> submit(ServedModel model, Input input, long deadline) {
     var futures = new ArrayList<CompletableFuture<Result>>();
     if (!input.files.isEmpty()) {
       for (byte[] file : input.files) {
@@ -167,8 +169,8 @@ final class InferenceProtocol {
     return futures;
   }
 
-  /** The outputs of these names. */
-  static List<Output> finish(List<String> names, List<Result> results) {
+  /** Collects the outputs of these names from the results. */
+  static List<Output> collect(List<String> names, List<Result> results) {
     var outputs = new ArrayList<Output>();
     for (String name : names) {
       outputs.add(
@@ -183,26 +185,26 @@ final class InferenceProtocol {
   }
 
   /**
-   * The names of a request's outputs.
+   * Checks the names of the requested outputs.
    *
-   * @param wanted as the request names them; if it names none, it gets the model's first output
-   * @throws Refusal if the model has no such output, or one is named twice
+   * @param requested the names; if there are none, the model's first output is returned
+   * @throws ApiException if the model has no such output, or one is named twice
    */
-  static List<String> outputs(ServedModel model, List<String> wanted) {
-    if (wanted.isEmpty()) {
+  static List<String> outputs(ServedModel model, List<String> requested) {
+    if (requested.isEmpty()) {
       return List.of(model.hasHead() ? LOGITS : EMBEDDING);
     }
-    if (wanted.size() > MOST_OUTPUTS || Set.copyOf(wanted).size() < wanted.size()) {
-      throw new Refusal(Kind.BAD_REQUEST, "an output must be named once");
+    if (requested.size() > MAX_OUTPUTS || Set.copyOf(requested).size() < requested.size()) {
+      throw new ApiException(Kind.BAD_REQUEST, "an output must be named once");
     }
-    if (!OUTPUTS.containsAll(wanted)) {
-      throw new Refusal(
+    if (!OUTPUTS.containsAll(requested)) {
+      throw new ApiException(
           Kind.BAD_REQUEST, "the outputs are 'logits', 'probabilities' and 'embedding'");
     }
-    if (!wanted.equals(List.of(EMBEDDING))) {
+    if (!requested.equals(List.of(EMBEDDING))) {
       model.requireHead();
     }
-    return wanted;
+    return requested;
   }
 
   private static Output rows(String name, List<Result> results, Function<Result, float[]> row) {

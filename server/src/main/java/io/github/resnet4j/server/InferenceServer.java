@@ -25,29 +25,28 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Predictions over HTTP and gRPC: the Open Inference Protocol 2, simple endpoints ({@code
- * /classify}, {@code /features}, {@code /explain}), metrics for Prometheus, and a page to try it
- * all.
+ * /classify}, {@code /features}, {@code /explain}), metrics for Prometheus, and a web page.
  *
  * <pre>{@code
  * try (var server =
  *     InferenceServer.start(
- *         ServerOptions.usual(), Map.of("digits", Model.embedded()), Model::load)) {
+ *         ServerOptions.defaults(), Map.of("digits", Model.embedded()), Model::load)) {
  *   System.out.println(server.address());
  *   Thread.currentThread().join();
  * }
  * }</pre>
  */
 public final class InferenceServer implements AutoCloseable {
-  private static final int MOST_CONNECTIONS = 4096;
+  private static final int MAX_CONNECTIONS = 4096;
 
-  /** What {@link #isOpenToAll()} means. */
-  public static final String OPEN_TO_ALL =
-      "there is no token: everybody who reaches this address may classify, and load and unload"
-          + " models; set one with --token-file";
+  /** The warning for a server that {@link #isUnprotected()}. */
+  public static final String UNPROTECTED_WARNING =
+      "no token is set: everyone who can reach this address can classify images and load and"
+          + " unload models; set one with --token-file";
 
   private final ServerOptions options;
   private final ModelRepository models;
-  private final Measurements measurements;
+  private final Metrics metrics;
   private final AccessLog log;
   private final Admission admission;
   private final Connections connections;
@@ -57,61 +56,73 @@ public final class InferenceServer implements AutoCloseable {
   private final io.grpc.@Nullable Server grpcServer;
   private boolean closed;
 
-  /** Reads a checkpoint of the folder with the preprocessing and labels that belong to it. */
-  public interface Reader {
+  /** Reads a checkpoint in the folder of models, with its preprocessing and labels. */
+  public interface ModelReader {
     Model read(java.nio.file.Path checkpoint) throws IOException;
   }
 
   /**
-   * Starts a server; it answers when this returns.
+   * Starts a server. It accepts requests when this method returns.
    *
-   * @param given models by name, beside those of the folder
-   * @param reader reads the checkpoints of the folder
-   * @throws IOException if the address cannot be listened at, or the log not be written
-   * @throws IllegalArgumentException if there is no model at all
+   * @param initialModels models by name, in addition to those in the folder
+   * @param reader reads the checkpoints in the folder
+   * @throws IOException if the server cannot listen at the address or the log cannot be written
+   * @throws IllegalArgumentException if a model cannot be served
    */
   public static InferenceServer start(
-      ServerOptions options, Map<String, Model> given, Reader reader) throws IOException {
-    return new InferenceServer(options, given, reader);
+      ServerOptions options, Map<String, Model> initialModels, ModelReader reader)
+      throws IOException {
+    return new InferenceServer(options, initialModels, reader);
   }
 
-  private InferenceServer(ServerOptions options, Map<String, Model> given, Reader reader)
+  private InferenceServer(
+      ServerOptions options, Map<String, Model> initialModels, ModelReader reader)
       throws IOException {
     InetAddress address = addressOf(options.host());
     this.options = options;
     this.log = new AccessLog(options.accessLog());
-    this.measurements = new Measurements();
+    this.metrics = new Metrics();
     this.traces = new Traces();
-    this.models = new ModelRepository(options, reader, measurements, log);
-    measurements.gauge("resnet4j.queue.images", "Images that wait for a run", models::waiting);
-    measurements.gauge("resnet4j.accepted", "Requests without their answer yet", accepted::get);
-    measurements.gauge("resnet4j.log.lost", "Lines that could not be written", log::lost);
+    this.models = new ModelRepository(options, reader, metrics, log);
+    metrics.gauge(
+        "resnet4j.queued.images",
+        "Number of images in the queues of all models",
+        models::queuedImages);
+    metrics.gauge(
+        "resnet4j.requests.in.progress",
+        "Number of accepted requests without a response",
+        accepted::get);
+    metrics.counter(
+        "resnet4j.log.lines.lost",
+        "Total number of access log lines that could not be written",
+        log::lostLines);
     this.connections =
         new Connections(
             options.limits(),
             Http1Config.builder()
-                // RequestStream checks headers and has the limits, these are only above them.
-                .validateRequestHeaders(false) // it refuses every Content-Encoding
-                .maxHeadersSize(2 * RequestStream.MOST_HEADER_BYTES)
-                .maxPrologueLength(2 * RequestStream.LONGEST_LINE));
-    measurements.gauge("resnet4j.connections", "Connections of HTTP", connections::count);
-    this.admission = new Admission(options, measurements, log, accepted, connections, traces);
-    var api = new HttpApi(options, models, measurements, admission);
-    given.forEach(models::add);
+                // RequestStream checks headers and applies the limits; Helidon's are set higher.
+                .validateRequestHeaders(false) // it rejects every Content-Encoding
+                .maxHeadersSize(2 * RequestStream.MAX_HEADER_BYTES)
+                .maxPrologueLength(2 * RequestStream.MAX_LINE_BYTES));
+    metrics.gauge(
+        "resnet4j.http.connections", "Number of open HTTP connections", connections::count);
+    this.admission = new Admission(options, metrics, log, accepted, connections, traces);
+    var api = new HttpApi(options, models, metrics, admission);
+    initialModels.forEach(models::add);
     models.loadAll();
-    var grpc = new GrpcApi(options, models, measurements, log, accepted, api);
+    var grpc = new GrpcApi(options, models, metrics, log, accepted, api);
     var builder =
         WebServer.builder()
             .address(address)
             .port(options.port())
             .shutdownHook(false)
             .featuresDiscoverServices(false)
-            // A little more than is allowed is read, so that its client sees the refusal.
-            .maxPayloadSize(options.limits().body() + Exchange.LINGER)
-            .maxTcpConnections(MOST_CONNECTIONS)
-            .idleConnectionTimeout(options.limits().idle())
-            .idleConnectionPeriod(options.limits().idle())
-            .shutdownGracePeriod(options.drain())
+            // A bit more than allowed is read, so that the client sees the error response.
+            .maxPayloadSize(options.limits().maxBodyBytes() + Exchange.MAX_DRAINED_BYTES)
+            .maxTcpConnections(MAX_CONNECTIONS)
+            .idleConnectionTimeout(options.limits().idleTimeout())
+            .idleConnectionPeriod(options.limits().idleTimeout())
+            .shutdownGracePeriod(options.drainTimeout())
             .contentEncoding(
                 ContentEncodingContext.builder().contentEncodingsDiscoverServices(false).build())
             .errorHandling(ErrorHandling.builder().includeEntity(true).build())
@@ -120,47 +131,42 @@ public final class InferenceServer implements AutoCloseable {
             .addConnectionSelector(connections)
             .routing((HttpRouting.Builder routing) -> routing.register(api));
     WebServer http = null;
-    String step = "use the certificate and its key (--tls-certificate, --tls-key)";
+    String action = "use the certificate and its key (--tls-certificate, --tls-key)";
     try {
       options.tls().ifPresent(tls -> encrypt(builder, tls));
-      step = "listen at %s, port %d (--port)".formatted(options.host(), options.port());
+      action = "listen at %s, port %d (--port)".formatted(options.host(), options.port());
       http = builder.build().start();
-      if (!http.isRunning()) { // Helidon only logs why
+      if (!http.isRunning()) { // Helidon only logs the reason
         throw new IOException(
-            "the port is taken or may not be used, or the address is not this machine's");
+            "the port is in use or not permitted, or the address does not belong to this machine");
       }
-      step = "listen at %s, port %d (--grpc-port)".formatted(options.host(), options.grpcPort());
+      action = "listen at %s, port %d (--grpc-port)".formatted(options.host(), options.grpcPort());
       this.grpcServer = options.grpcPort() < 0 ? null : grpc.start();
     } catch (IOException | RuntimeException e) {
       if (http != null) {
-        http.stop(); // gRPC's port was the one that is taken
+        http.stop(); // only gRPC's port is in use
       }
       connections.close();
       models.close();
       traces.close();
-      measurements.close();
+      metrics.close();
       log.close();
-      throw new IOException("cannot %s: %s".formatted(step, Reason.of(rootOf(e))), e);
+      throw new IOException("cannot %s: %s".formatted(action, Reason.of(rootOf(e))), e);
     }
     this.server = http;
     log.event("ready", Map.of("address", address(), "grpc_port", grpcPort()));
-    if (isOpenToAll()) {
-      log.event("warning", Map.of("warning", OPEN_TO_ALL));
+    if (isUnprotected()) {
+      log.event("warning", Map.of("warning", UNPROTECTED_WARNING));
     }
   }
 
-  /**
-   * Whether everybody who reaches this machine may ask: other machines do, and there is no token.
-   */
-  public boolean isOpenToAll() {
+  /** Whether the server listens on an address other than the loopback and no token is set. */
+  public boolean isUnprotected() {
     return !admission.isLoopback() && options.access().token().isEmpty();
   }
 
-  /**
-   * Says why no request can be answered yet, and what to do: the folder of models has none that can
-   * be read.
-   */
-  public Optional<String> withoutModels() {
+  /** If no model is ready, returns the reasons and what to do; otherwise empty. */
+  public Optional<String> noModelReason() {
     if (models.isReady()) {
       return Optional.empty();
     }
@@ -169,7 +175,7 @@ public final class InferenceServer implements AutoCloseable {
             .map(each -> "; %s/%s: %s".formatted(each.name(), each.version(), each.reason()))
             .collect(Collectors.joining());
     return Optional.of(
-        "no model can answer yet%s; put a checkpoint into %s, and load it with POST"
+        "no model is ready%s; put a checkpoint into %s and load it with POST"
                 .formatted(
                     reasons,
                     options.models().map(folder -> folder.resolve("NAME/1/").toString()).orElse(""))
@@ -181,9 +187,9 @@ public final class InferenceServer implements AutoCloseable {
       return InetAddress.getByName(host);
     } catch (UnknownHostException e) {
       throw new IOException(
-          "cannot listen at '%s' (--host): it is neither an address nor a name that is known;"
+          "cannot listen at '%s' (--host): it is neither an address nor a known host name;"
                   .formatted(host)
-              + " 127.0.0.1 is for clients on this machine only, 0.0.0.0 for all",
+              + " 127.0.0.1 accepts clients on this machine only, 0.0.0.0 clients on any machine",
           e);
     }
   }
@@ -191,7 +197,7 @@ public final class InferenceServer implements AutoCloseable {
   private static void encrypt(WebServerConfig.Builder builder, ServerOptions.Tls tls) {
     Resource key = Resource.create(tls.key());
     Resource certificate = Resource.create(tls.certificate());
-    Resource chain = Resource.create(tls.certificate()); // a resource can be read once
+    Resource chain = Resource.create(tls.certificate()); // a resource can be read only once
     builder.tls(config ->
         config
             .privateKey(Keys.builder().pem(pem -> pem.key(key).certChain(certificate)).build())
@@ -219,25 +225,25 @@ public final class InferenceServer implements AutoCloseable {
     return found == null ? "development" : found;
   }
 
-  /** The port that it listens at. */
+  /** The HTTP port. */
   public int port() {
     return server.port();
   }
 
-  /** The port of gRPC, or -1. */
+  /** The gRPC port, or -1 if there is none. */
   public int grpcPort() {
     return grpcServer == null ? -1 : grpcServer.getPort();
   }
 
-  /** {@code http://127.0.0.1:8080}. */
+  /** The URL of the server, such as {@code http://127.0.0.1:8080}. */
   public String address() {
     String host = options.host().contains(":") ? "[" + options.host() + "]" : options.host();
     return "%s://%s:%d".formatted(options.tls().isPresent() ? "https" : "http", host, port());
   }
 
   /**
-   * Stops: says that it is not ready, finishes what was accepted, within the time there is for it,
-   * and takes no more.
+   * Stops the server: it reports not ready, rejects new requests, and finishes the accepted ones
+   * within the drain timeout.
    */
   @Override
   public void close() throws IOException {
@@ -246,7 +252,7 @@ public final class InferenceServer implements AutoCloseable {
     }
     closed = true;
     admission.stop();
-    long until = System.nanoTime() + options.drain().toNanos();
+    long until = System.nanoTime() + options.drainTimeout().toNanos();
     while (accepted.get() > 0 && System.nanoTime() < until) {
       LockSupport.parkNanos(5_000_000);
     }
@@ -266,7 +272,7 @@ public final class InferenceServer implements AutoCloseable {
     models.close();
     traces.close();
     log.event("stopped", Map.of("unanswered", accepted.get()));
-    measurements.close();
+    metrics.close();
     log.close();
   }
 }

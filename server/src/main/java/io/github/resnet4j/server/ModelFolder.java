@@ -12,12 +12,12 @@ import java.util.Optional;
 import java.util.regex.Pattern;
 
 /**
- * The folder of models as it is at the moment: {@code NAME/VERSION/} with one checkpoint each.
- * Symbolic links are followed; what is hidden, and what is not a folder where one belongs, is
- * passed over.
+ * The folder of models: {@code NAME/VERSION/} with one checkpoint each; every call reads the folder
+ * again. Symbolic links are followed; hidden entries, and files where a folder is expected, are
+ * ignored.
  */
 record ModelFolder(Path root) {
-  /** Names are names, not ways to somewhere else. */
+  /** Excludes path separators and {@code ..}. */
   private static final Pattern NAME = Pattern.compile("[A-Za-z0-9][A-Za-z0-9_.-]{0,127}");
 
   private static final Pattern DIGITS = Pattern.compile("[0-9]{1,18}");
@@ -25,29 +25,29 @@ record ModelFolder(Path root) {
   private static final Pattern CHECKPOINT = Pattern.compile("[^.].*\\.(safetensors|pth|pt|bin)");
   private static final String INDEX = ".index.json";
 
-  /** The highest number first. */
+  /** Orders versions from the highest number to the lowest. */
   static final Comparator<String> BY_NUMBER =
       Comparator.comparingLong((String version) -> Long.parseLong(version))
           .reversed()
           .thenComparing(Comparator.naturalOrder());
 
   /**
-   * All that tells whether a version's files are what they were.
+   * The state of a version's files; if it is equal, they have not changed.
    *
-   * @param files each with its size and times
+   * @param files the name, size, times and key of each
    */
-  record Stamp(List<String> files) {}
+  record FileState(List<String> files) {}
 
-  /** A version, and what is wrong with its folder's name, if anything. */
-  record Version(String number, Path folder, Optional<String> fault) {
+  /** A version; {@code error} says what is wrong with its folder's name, if anything. */
+  record Version(String number, Path folder, Optional<String> error) {
     /**
-     * The file that is read: the only checkpoint, or the index of one that lies in several files.
+     * The checkpoint to read: the only one in the folder, or the index of a sharded one.
      *
      * @throws IOException if there is none, or more than one
      */
     Path checkpoint() throws IOException {
-      if (fault.isPresent()) {
-        throw new IOException(fault.get());
+      if (error.isPresent()) {
+        throw new IOException(error.get());
       }
       List<Path> files = children(folder).stream().filter(Files::isRegularFile).toList();
       List<Path> found = files.stream().filter(file -> nameOf(file).endsWith(INDEX)).toList();
@@ -56,18 +56,18 @@ record ModelFolder(Path root) {
       }
       if (found.size() != 1) {
         throw new IOException(
-            "there must be one checkpoint in its folder (*.safetensors, *.pth, *.pt, *.bin; or"
-                + " *.safetensors.index.json with its files), there are "
+            "its folder must contain one checkpoint (*.safetensors, *.pth, *.pt, *.bin, or"
+                + " *.safetensors.index.json with its files), but contains "
                 + found.size());
       }
       return found.getFirst();
     }
 
-    Stamp stamp() throws IOException {
+    FileState fileState() throws IOException {
       var files = new ArrayList<String>();
       for (Path file : children(folder)) {
         if (!Files.exists(file)) {
-          continue; // a link to nothing
+          continue; // a broken link
         }
         var attributes = Files.readAttributes(file, BasicFileAttributes.class);
         boolean unix = file.getFileSystem().supportedFileAttributeViews().contains("unix");
@@ -80,7 +80,7 @@ record ModelFolder(Path root) {
                     attributes.fileKey(),
                     unix ? Files.getAttribute(file, "unix:ctime") : ""));
       }
-      return new Stamp(files);
+      return new FileState(files);
     }
   }
 
@@ -88,8 +88,8 @@ record ModelFolder(Path root) {
     return NAME.matcher(name).matches();
   }
 
-  /** Whether a text can be a version's. */
-  static boolean isNumber(String version) {
+  /** Whether a string is a version number. */
+  static boolean isVersionNumber(String version) {
     return DIGITS.matcher(version).matches();
   }
 
@@ -102,12 +102,12 @@ record ModelFolder(Path root) {
         .toList();
   }
 
-  /** Whether there is a model of this name. */
+  /** Whether the folder contains a model of this name. */
   boolean has(String name) {
     return isName(name) && Files.isDirectory(root.resolve(name));
   }
 
-  /** The versions of a model, also those that cannot be read. */
+  /** The versions of a model, including those that cannot be read. */
   List<Version> versions(String name) throws IOException {
     var versions = new ArrayList<Version>();
     for (Path folder : children(root.resolve(name))) {
@@ -119,7 +119,7 @@ record ModelFolder(Path root) {
                 folder,
                 VERSION.matcher(number).matches()
                     ? Optional.empty()
-                    : Optional.of("a version's folder is a number without leading zeros")));
+                    : Optional.of("a version's folder must be a number without leading zeros")));
       }
     }
     return versions;

@@ -2,7 +2,7 @@ package io.github.resnet4j.server;
 
 import com.fasterxml.jackson.jr.ob.JSON;
 import io.github.resnet4j.Model;
-import io.github.resnet4j.server.Refusal.Kind;
+import io.github.resnet4j.server.ApiException.Kind;
 import java.io.IOException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Path;
@@ -18,71 +18,74 @@ import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The models there are, by name and version, from a folder {@code NAME/VERSION/} with a checkpoint
- * each, or given. A model that cannot be loaded is said to be unavailable; the others are served.
+ * The models by name and version: those passed at start, and those in a folder {@code
+ * NAME/VERSION/} with a checkpoint each. A model that cannot be loaded is listed as unavailable;
+ * the others are served.
  *
- * <p>Loading and unloading happen one after the other, on one thread. Requests see the models
- * before or after, never between: a version is replaced when its successor is ready.
+ * <p>One thread loads and unloads models, one at a time. A version is replaced only when its
+ * successor is ready, so requests see either the old or the new state.
  */
 final class ModelRepository implements AutoCloseable {
-  /** What clients may see of a version. */
+  /** A version as listed for clients. */
   record Listing(String name, String version, boolean ready, String reason) {}
 
   /**
    * A version.
    *
-   * @param stamp of the files that it was read from; empty if it was given
-   * @param reason why it does not answer, or why its folder's files are not what answers
+   * @param fileState the state of the files that it was read from; empty for a model passed at
+   *     start
+   * @param reason why it is unavailable, or why the current files in its folder are not loaded
    */
   private record Entry(
-      @Nullable ServedModel model, Optional<ModelFolder.Stamp> stamp, String reason) {
+      @Nullable ServedModel model, Optional<ModelFolder.FileState> fileState, String reason) {
     boolean isReady() {
       return model != null;
     }
   }
 
-  private static final Entry NOTHING = new Entry(null, Optional.empty(), "");
-  private static final String UNLOADED = "was unloaded";
-  private static final String GIVEN_VERSION = "1";
+  private static final Entry NOT_LOADED = new Entry(null, Optional.empty(), "");
+  private static final String UNLOADED = "unloaded";
+  private static final String INITIAL_VERSION = "1";
 
   private final ServerOptions options;
-  private final InferenceServer.Reader reader;
-  private final Measurements measurements;
+  private final InferenceServer.ModelReader reader;
+  private final Metrics metrics;
   private final AccessLog log;
   private final Optional<ModelFolder> folder;
-  private final ServedModel.Work work = ServedModel.Work.start();
-  private final Workers loading = new Workers("load", 1, Duration.ofMinutes(10), Kind.FAILED);
-  private final Map<String, Model> given = new ConcurrentHashMap<>();
+  private final ServedModel.WorkerPools pools = ServedModel.WorkerPools.start();
+  private final WorkerPool loading =
+      new WorkerPool("load", 1, Duration.ofMinutes(10), Kind.INTERNAL);
+  private final Map<String, Model> initialModels = new ConcurrentHashMap<>();
   private final Map<String, TreeMap<String, Entry>> models = new ConcurrentHashMap<>();
 
   ModelRepository(
-      ServerOptions options,
-      InferenceServer.Reader reader,
-      Measurements measurements,
-      AccessLog log) {
+      ServerOptions options, InferenceServer.ModelReader reader, Metrics metrics, AccessLog log) {
     this.options = options;
     this.reader = reader;
-    this.measurements = measurements;
+    this.metrics = metrics;
     this.log = log;
     this.folder = options.models().map(ModelFolder::new);
   }
 
-  /** Serves a model that was made elsewhere, as its version 1. */
+  /** Serves a model passed at start, as version 1. */
   void add(String name, Model classifier) {
     if (!ModelFolder.isName(name)) {
       throw new IllegalArgumentException(
-          "a model's name has letters, digits, '_', '.' and '-': '%s'".formatted(name));
+          "a model's name may contain letters, digits, '_', '.' and '-', was '%s'".formatted(name));
     }
-    ServedModel model = serve(name, GIVEN_VERSION, classifier);
-    given.put(name, model.classifier());
-    put(name, Map.of(GIVEN_VERSION, new Entry(model, Optional.empty(), "")));
+    ServedModel model = serve(name, INITIAL_VERSION, classifier);
+    initialModels.put(name, model.classifier());
+    put(name, Map.of(INITIAL_VERSION, new Entry(model, Optional.empty(), "")));
   }
 
   private ServedModel serve(String name, String version, Model classifier) {
-    return new ServedModel(name, version, classifier, options, work, measurements);
+    return new ServedModel(name, version, classifier, options, pools, metrics);
   }
 
-  /** Replaces all versions of a model; those that are not among the new ones finish and end. */
+  /**
+   * Replaces all versions of a model; versions that are not among the new ones are closed after
+   * their requests.
+   */
   private void put(String name, Map<String, Entry> versions) {
     var sorted = new TreeMap<String, Entry>(ModelFolder.BY_NUMBER);
     sorted.putAll(versions);
@@ -98,126 +101,127 @@ final class ModelRepository implements AutoCloseable {
     }
   }
 
-  /** Loads all models of the folder. */
+  /** Loads all models in the folder. */
   void loadAll() throws IOException {
     if (folder.isPresent()) {
       for (String name : folder.get().names()) {
-        refresh(name);
+        synchronize(name);
       }
     }
   }
 
   /**
-   * Loads or reloads a model: afterwards its versions are those of the folder, and the one that was
-   * given. Versions whose files are what they were stay as they are. One that cannot be loaded
-   * leaves its working predecessor in place.
+   * Loads or reloads a model: afterwards its versions are those in the folder and the one passed at
+   * start. Versions whose files have not changed are kept. If a version cannot be loaded, its
+   * loaded predecessor stays in service.
    *
-   * @throws Refusal if there is no such model, or not all of its versions could be loaded
+   * @throws ApiException if there is no such model, or not all of its versions could be loaded
    */
   void load(String name) {
     loading.run(
-        never(),
+        noDeadline(),
         () -> {
           boolean known = isKnown(name);
-          List<String> faults = known || models.containsKey(name) ? refresh(name) : List.of();
+          List<String> errors = known || models.containsKey(name) ? synchronize(name) : List.of();
           if (!known) {
             throw unknown(name);
           }
-          if (!faults.isEmpty()) {
-            throw new Refusal(
+          if (!errors.isEmpty()) {
+            throw new ApiException(
                 Kind.BAD_REQUEST,
-                "'%s' cannot be loaded: %s".formatted(name, String.join("; ", faults)));
+                "'%s' cannot be loaded: %s".formatted(name, String.join("; ", errors)));
           }
           if (!models.containsKey(name)) {
-            throw new Refusal(Kind.NOT_FOUND, "'%s' has no version in its folder".formatted(name));
+            throw new ApiException(
+                Kind.NOT_FOUND, "the folder of '%s' contains no version".formatted(name));
           }
           log.event("loaded", Map.of("model", name, "versions", versions(name)));
           return true;
         });
   }
 
-  private static long never() {
+  private static long noDeadline() {
     return System.nanoTime() + Long.MAX_VALUE / 2;
   }
 
   private boolean isKnown(String name) {
-    return given.containsKey(name) || folder.isPresent() && folder.get().has(name);
+    return initialModels.containsKey(name) || folder.isPresent() && folder.get().has(name);
   }
 
   /**
-   * Makes a model's versions those that there are now.
+   * Synchronizes a model's loaded versions with its folder.
    *
-   * @return what is wrong with versions that could not be loaded
+   * @return the errors of the versions that could not be loaded
    */
-  private List<String> refresh(String name) {
+  private List<String> synchronize(String name) {
     SortedMap<String, Entry> before = models.getOrDefault(name, new TreeMap<>());
     var after = new LinkedHashMap<String, Entry>();
-    var faults = new ArrayList<String>();
+    var errors = new ArrayList<String>();
     if (folder.isPresent() && folder.get().has(name)) {
       List<ModelFolder.Version> versions = List.of();
       try {
         versions = folder.get().versions(name);
       } catch (IOException e) {
         log.failure("model " + name, e);
-        faults.add("its folder cannot be read");
+        errors.add("its folder cannot be read");
         after.putAll(before);
       }
       for (ModelFolder.Version version : versions) {
-        if (given.containsKey(name) && version.number().equals(GIVEN_VERSION)) {
-          continue; // the one that was given
+        if (initialModels.containsKey(name) && version.number().equals(INITIAL_VERSION)) {
+          continue; // the model passed at start has this version
         }
-        Entry entry = read(name, version, before.getOrDefault(version.number(), NOTHING));
+        Entry entry = read(name, version, before.getOrDefault(version.number(), NOT_LOADED));
         after.put(version.number(), entry);
-        if (!entry.reason.isEmpty() && version.fault().isEmpty()) {
-          faults.add("version %s: %s".formatted(version.number(), entry.reason));
+        if (!entry.reason.isEmpty() && version.error().isEmpty()) {
+          errors.add("version %s: %s".formatted(version.number(), entry.reason));
         }
       }
     }
-    Model classifier = given.get(name);
+    Model classifier = initialModels.get(name);
     if (classifier != null) {
-      Entry old = before.get(GIVEN_VERSION);
+      Entry old = before.get(INITIAL_VERSION);
       after.put(
-          GIVEN_VERSION,
-          old != null && old.isReady() && old.stamp.isEmpty()
+          INITIAL_VERSION,
+          old != null && old.isReady() && old.fileState.isEmpty()
               ? old
-              : new Entry(serve(name, GIVEN_VERSION, classifier), Optional.empty(), ""));
+              : new Entry(serve(name, INITIAL_VERSION, classifier), Optional.empty(), ""));
     }
     put(name, after);
-    return faults;
+    return errors;
   }
 
   /**
-   * Reads a version. Whatever goes wrong, errors of the JVM too, concerns this version alone.
+   * Reads a version. Any exception, including JVM errors, affects only this version.
    *
-   * @param old what answers now, if anything does
+   * @param old the loaded version, if any
    */
   private Entry read(String name, ModelFolder.Version version, Entry old) {
     try {
-      ModelFolder.Stamp stamp = version.stamp();
-      if (old.isReady() && old.stamp.equals(Optional.of(stamp))) {
-        return new Entry(old.model, old.stamp, "");
+      ModelFolder.FileState fileState = version.fileState();
+      if (old.isReady() && old.fileState.equals(Optional.of(fileState))) {
+        return new Entry(old.model, old.fileState, "");
       }
       ServedModel model = serve(name, version.number(), reader.read(version.checkpoint()));
-      if (!stamp.equals(version.stamp())) {
+      if (!fileState.equals(version.fileState())) {
         model.close();
-        throw new IOException("its files changed while they were read; load it again");
+        throw new IOException("its files changed while they were being read; load it again");
       }
-      return new Entry(model, Optional.of(stamp), "");
+      return new Entry(model, Optional.of(fileState), "");
     } catch (Exception | Error e) {
       log.failure("model " + name + " version " + version.number(), e);
       String reason = reason(version, e);
       return old.isReady()
           ? new Entry(
-              old.model, Optional.empty(), reason + "; what was loaded before answers still")
+              old.model, Optional.empty(), reason + "; the version loaded before stays in service")
           : new Entry(null, Optional.empty(), reason);
     }
   }
 
-  /** What went wrong, in words that may leave the machine. */
+  /** The reason of a failure, without paths, for clients. */
   private static String reason(ModelFolder.Version version, Throwable e) {
     return switch (e) {
-      case OutOfMemoryError _ -> "it needs more memory than there is (-Xmx)";
-      case StackOverflowError _ -> "it is nested too deeply";
+      case OutOfMemoryError _ -> "there is not enough memory to load it (-Xmx)";
+      case StackOverflowError _ -> "its structure is nested too deeply";
       case FileSystemException f ->
           "its file %s cannot be read (%s)"
               .formatted(Path.of(f.getFile()).getFileName(), f.getClass().getSimpleName());
@@ -228,14 +232,14 @@ final class ModelRepository implements AutoCloseable {
               .lines()
               .findFirst()
               .orElse("");
-      default -> "it cannot be loaded; the server's log says why";
+      default -> "it cannot be loaded; the server's log contains the reason";
     };
   }
 
-  /** Lets a model go; what was accepted is finished first. */
+  /** Unloads a model after its accepted requests. */
   void unload(String name) {
     loading.run(
-        never(),
+        noDeadline(),
         () -> {
           SortedMap<String, Entry> versions = models.get(name);
           if (versions == null) {
@@ -252,29 +256,29 @@ final class ModelRepository implements AutoCloseable {
   }
 
   /**
-   * A model.
+   * Returns a model.
    *
-   * @param name the only one's if empty
-   * @param version the highest number's if empty
-   * @throws Refusal if there is none, or it could not be loaded
+   * @param name its name; if empty, the first ready one by name
+   * @param version its version; if empty, the highest ready one
+   * @throws ApiException if it does not exist or is not ready
    */
   ServedModel find(Optional<String> name, Optional<String> version) {
-    String chosen = name.filter(n -> !n.isEmpty()).orElseGet(this::first);
+    String chosen = name.filter(n -> !n.isEmpty()).orElseGet(this::firstReady);
     TreeMap<String, Entry> versions = models.get(chosen);
     if (versions == null || versions.values().stream().allMatch(e -> e.reason.equals(UNLOADED))) {
       throw unknown(chosen);
     }
     Optional<String> wanted = version.filter(v -> !v.isEmpty());
     if (wanted.isPresent()) {
-      Entry entry = ModelFolder.isNumber(wanted.get()) ? versions.get(wanted.get()) : null;
+      Entry entry = ModelFolder.isVersionNumber(wanted.get()) ? versions.get(wanted.get()) : null;
       if (entry == null) {
-        throw new Refusal(
+        throw new ApiException(
             Kind.NOT_FOUND,
             "'%s' has no such version; it has %s".formatted(chosen, versions.keySet()));
       }
       if (entry.model == null) {
-        throw new Refusal(
-            Kind.NOT_READY, "'%s' version %s: %s".formatted(chosen, wanted.get(), entry.reason));
+        throw new ApiException(
+            Kind.UNAVAILABLE, "'%s' version %s: %s".formatted(chosen, wanted.get(), entry.reason));
       }
       return entry.model;
     }
@@ -283,43 +287,43 @@ final class ModelRepository implements AutoCloseable {
         .filter(model -> model != null)
         .findFirst()
         .orElseThrow(() ->
-            new Refusal(
-                Kind.NOT_READY,
+            new ApiException(
+                Kind.UNAVAILABLE,
                 "'%s': %s".formatted(chosen, versions.firstEntry().getValue().reason)));
   }
 
-  /** A model that stays until the request that uses it has its answer. */
-  record Held(ServedModel model) implements AutoCloseable {
+  /** Keeps a model loaded until the request that uses it is finished. */
+  record Lease(ServedModel model) implements AutoCloseable {
     @Override
     public void close() {
       model.release();
     }
   }
 
-  /** As {@link #find}, for a request that runs the model: unloading waits for it. */
-  Held hold(Optional<String> name, Optional<String> version) {
+  /** Like {@link #find}, for a request that runs the model: unloading waits for it. */
+  Lease acquire(Optional<String> name, Optional<String> version) {
     while (true) {
       ServedModel model = find(name, version);
-      if (model.hold()) {
-        return new Held(model);
+      if (model.acquire()) {
+        return new Lease(model);
       }
-      Thread.onSpinWait(); // it was replaced this moment: the next one is there already
+      Thread.onSpinWait(); // it was just replaced; its successor is already present
     }
   }
 
-  private String first() {
+  private String firstReady() {
     return list().stream()
         .filter(Listing::ready)
         .map(Listing::name)
         .findFirst()
-        .orElseThrow(() -> new Refusal(Kind.NOT_READY, "there is no model yet"));
+        .orElseThrow(() -> new ApiException(Kind.UNAVAILABLE, "no model is ready"));
   }
 
-  private static Refusal unknown(String name) {
-    boolean sayable = ModelFolder.isName(name);
-    return new Refusal(
+  private static ApiException unknown(String name) {
+    boolean validName = ModelFolder.isName(name);
+    return new ApiException(
         Kind.NOT_FOUND,
-        sayable ? "there is no model '%s'".formatted(name) : "there is no such model");
+        validName ? "there is no model '%s'".formatted(name) : "there is no such model");
   }
 
   List<String> versions(String name) {
@@ -329,7 +333,7 @@ final class ModelRepository implements AutoCloseable {
         .toList();
   }
 
-  /** All versions of all models, by name. */
+  /** All versions of all models, ordered by name. */
   List<Listing> list() {
     var all = new ArrayList<Listing>();
     new TreeMap<>(models)
@@ -339,22 +343,22 @@ final class ModelRepository implements AutoCloseable {
     return all;
   }
 
-  /** Whether there is a model that answers. */
+  /** Whether at least one model is ready. */
   boolean isReady() {
     return list().stream().anyMatch(Listing::ready);
   }
 
-  int waiting() {
+  int queuedImages() {
     int waiting = 0;
     for (var versions : models.values()) {
       for (Entry entry : versions.values()) {
-        waiting += entry.model == null ? 0 : entry.model.waiting();
+        waiting += entry.model == null ? 0 : entry.model.queuedImages();
       }
     }
     return waiting;
   }
 
-  /** What metadata and the page say of a model beside its name. */
+  /** A model's parameters in the metadata and in the list of models. */
   static Map<String, Object> describe(ServedModel model) {
     var fields = new LinkedHashMap<String, Object>();
     fields.put("classes", model.classifier().labels().size());
@@ -365,7 +369,7 @@ final class ModelRepository implements AutoCloseable {
   @Override
   public void close() {
     loading.close();
-    work.close();
+    pools.close();
     for (String name : List.copyOf(models.keySet())) {
       put(name, Map.of());
     }

@@ -5,7 +5,7 @@ import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.exc.StreamConstraintsException;
-import io.github.resnet4j.server.Refusal.Kind;
+import io.github.resnet4j.server.ApiException.Kind;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Base64;
@@ -13,36 +13,38 @@ import java.util.HashSet;
 import java.util.List;
 
 /**
- * The JSON of a request, read value by value: what is too much is refused where it begins, and what
- * nobody asked for is passed over, so a body takes no more memory than what it means.
+ * Reads the JSON of a request value by value. Limits are checked before values are stored, and
+ * unknown fields are skipped, so memory use depends only on the values that are needed.
  */
 final class RequestJson implements AutoCloseable {
-  /** Lists and objects within each other. */
+  /** The maximum nesting depth of lists and objects. */
   static final int MAX_DEPTH = 32;
 
-  /** Fields of an object. */
-  static final int MOST_FIELDS = 64;
+  /** The maximum number of fields of an object. */
+  static final int MAX_FIELDS = 64;
 
-  /** Characters of a name. */
-  static final int LONGEST_NAME = 1024;
+  /** The maximum length of a name in characters. */
+  static final int MAX_NAME_LENGTH = 1024;
 
   private static final JsonFactory FACTORY =
       JsonFactory.builder()
           .streamReadConstraints(
               StreamReadConstraints.builder()
                   .maxNestingDepth(MAX_DEPTH)
-                  .maxNameLength(LONGEST_NAME)
-                  .maxStringLength(Integer.MAX_VALUE) // the body's size is the limit
+                  .maxNameLength(MAX_NAME_LENGTH)
+                  .maxStringLength(Integer.MAX_VALUE) // limited by the size of the body
                   .build())
-          .disable(JsonFactory.Feature.CANONICALIZE_FIELD_NAMES) // they are the client's
+          .disable(
+              JsonFactory.Feature
+                  .CANONICALIZE_FIELD_NAMES) // names come from clients; do not cache them
           .build();
 
-  /** Reads an entry of a list; the parser stands at its first token. */
+  /** Reads an entry of a list; the parser is at its first token. */
   interface Entry {
     void read() throws IOException;
   }
 
-  /** Reads the value of a field; the parser stands at its first token. */
+  /** Reads the value of a field; the parser is at its first token. */
   interface Field {
     void read(String name) throws IOException;
   }
@@ -53,7 +55,7 @@ final class RequestJson implements AutoCloseable {
     this.parser = parser;
   }
 
-  /** Begins with a document, at its first token. */
+  /** Opens a document and moves to its first token. */
   static RequestJson of(byte[] body, int length) throws IOException {
     JsonParser parser = FACTORY.createParser(body, 0, length);
     if (parser.nextToken() == null) {
@@ -62,30 +64,31 @@ final class RequestJson implements AutoCloseable {
     return new RequestJson(parser);
   }
 
-  /** What to say of an exception of the parser. */
-  static Refusal refusal(IOException e) {
+  /** Converts an exception of the parser. */
+  static ApiException toApiException(IOException e) {
     return bad(
         e instanceof StreamConstraintsException
-            ? "the JSON is deeper than %d, or a name or a number is too long".formatted(MAX_DEPTH)
+            ? "the JSON is nested more than %d levels deep, or a name or a number is too long"
+                .formatted(MAX_DEPTH)
             : "the body is not JSON");
   }
 
-  static Refusal bad(String reason) {
-    return new Refusal(Kind.BAD_REQUEST, reason);
+  static ApiException bad(String reason) {
+    return new ApiException(Kind.BAD_REQUEST, reason);
   }
 
   boolean isList() {
     return parser.currentToken() == JsonToken.START_ARRAY;
   }
 
-  /** Refuses what follows the document. */
+  /** Checks that nothing follows the document. */
   void end() throws IOException {
     if (parser.nextToken() != null) {
-      throw bad("the body is more than one JSON value");
+      throw bad("the body contains more than one JSON value");
     }
   }
 
-  /** Reads an object; null is one without fields. */
+  /** Reads an object; null is read as an empty object. */
   void object(String what, Field field) throws IOException {
     if (parser.currentToken() == JsonToken.VALUE_NULL) {
       return;
@@ -99,21 +102,21 @@ final class RequestJson implements AutoCloseable {
       if (!names.add(name)) {
         throw bad(what + " has a field twice");
       }
-      if (names.size() > MOST_FIELDS) {
-        throw bad("%s has more than %d fields".formatted(what, MOST_FIELDS));
+      if (names.size() > MAX_FIELDS) {
+        throw bad("%s has more than %d fields".formatted(what, MAX_FIELDS));
       }
       parser.nextToken();
       field.read(name);
-      parser.skipChildren(); // of what was not read
+      parser.skipChildren(); // if the field was not read
     }
   }
 
   /**
-   * Reads a list; null is an empty one.
+   * Reads a list; null is read as an empty list.
    *
-   * @param most entries; more are refused with this kind
+   * @param max the maximum number of entries; more are rejected with this kind of error
    */
-  void list(String what, int most, Kind kind, Entry entry) throws IOException {
+  void list(String what, int max, Kind kind, Entry entry) throws IOException {
     if (parser.currentToken() == JsonToken.VALUE_NULL) {
       return;
     }
@@ -121,15 +124,15 @@ final class RequestJson implements AutoCloseable {
       throw bad(what + " must be a list");
     }
     for (int count = 0; parser.nextToken() != JsonToken.END_ARRAY; count++) {
-      if (count == most) {
-        throw new Refusal(kind, "%s must have at most %d entries".formatted(what, most));
+      if (count == max) {
+        throw new ApiException(kind, "%s must have at most %d entries".formatted(what, max));
       }
       entry.read();
     }
   }
 
-  /** Reads the entries of lists in lists, one after the other. */
-  void flat(String what, Entry entry) throws IOException {
+  /** Reads the entries of nested lists in order. */
+  void flattened(String what, Entry entry) throws IOException {
     if (!isList()) {
       throw bad(what + " must be a list");
     }
@@ -142,18 +145,18 @@ final class RequestJson implements AutoCloseable {
     }
   }
 
-  String text(String what) throws IOException {
+  String string(String what) throws IOException {
     if (parser.currentToken() != JsonToken.VALUE_STRING) {
-      throw bad(what + " must be a text");
+      throw bad(what + " must be a string");
     }
     return parser.getText();
   }
 
-  boolean isText() {
+  boolean isString() {
     return parser.currentToken() == JsonToken.VALUE_STRING;
   }
 
-  boolean flag(String what) {
+  boolean bool(String what) {
     return switch (parser.currentToken()) {
       case VALUE_TRUE -> true;
       case VALUE_FALSE -> false;
@@ -161,27 +164,27 @@ final class RequestJson implements AutoCloseable {
     };
   }
 
-  long whole(String what) throws IOException {
+  long integer(String what) throws IOException {
     if (parser.currentToken() != JsonToken.VALUE_NUMBER_INT) {
-      throw bad(what + " must be whole numbers");
+      throw bad(what + " must consist of integers");
     }
     try {
       return parser.getLongValue();
     } catch (IOException _) {
-      throw bad(what + " must be whole numbers below 2^63");
+      throw bad(what + " must consist of integers below 2^63");
     }
   }
 
   float number(String what) throws IOException {
     if (!parser.currentToken().isNumeric()) {
-      throw bad(what + " must be numbers");
+      throw bad(what + " must consist of numbers");
     }
     return parser.getFloatValue();
   }
 
-  /** Bytes in base64, with or without {@code data:image/…;base64,} before them. */
+  /** Decodes a base64 string, with or without the prefix {@code data:image/…;base64,}. */
   byte[] base64() throws IOException {
-    String text = text("an image in JSON");
+    String text = string("an image in JSON");
     int comma = text.startsWith("data:") ? text.indexOf(',') : -1;
     try {
       return Base64.getMimeDecoder().decode(text.substring(comma + 1));
@@ -190,14 +193,14 @@ final class RequestJson implements AutoCloseable {
     }
   }
 
-  /** The files of {@code ["…"]} or {@code {"images": ["…"]}}, at most so many. */
-  static List<byte[]> files(byte[] body, int most) {
+  /** The encoded images in {@code ["…"]} or {@code {"images": ["…"]}}, up to a maximum number. */
+  static List<byte[]> files(byte[] body, int max) {
     var files = new ArrayList<byte[]>();
     try (var json = of(body, body.length)) {
       Field images =
           name -> {
             if (name.equals("images")) {
-              json.list("images", most, Kind.TOO_LARGE, () -> files.add(json.base64()));
+              json.list("images", max, Kind.TOO_LARGE, () -> files.add(json.base64()));
             }
           };
       if (json.isList()) {
@@ -207,7 +210,7 @@ final class RequestJson implements AutoCloseable {
       }
       json.end();
     } catch (IOException e) {
-      throw refusal(e);
+      throw toApiException(e);
     }
     return files;
   }

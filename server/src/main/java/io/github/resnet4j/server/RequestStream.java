@@ -13,30 +13,31 @@ import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The bytes of a connection on their way to Helidon's parser, request by request: each piece is a
- * whole request line with its headers, or a part of one body, never of the next request. On the way
- * it does what that parser does not:
+ * Reads a connection and passes its bytes to Helidon's parser in pieces: a piece is a request line
+ * with all its headers, or a part of a body; it never extends into the next request. In addition to
+ * Helidon's parser:
  *
  * <ul>
- *   <li>HTTP/1.0 becomes HTTP/1.1; what the older version means is kept in {@link #keepAlive}.
- *   <li>A target with scheme and host (RFC 9112, section 3.2.2) becomes a path and a {@code Host}.
- *   <li>Chunks are checked byte by byte, so that a malformed one is refused when its first wrong
- *       byte is there, not when a line end comes; chunk extensions and trailers are left out.
- *   <li>A body that ends too early is told apart from a connection that ends between requests.
+ *   <li>HTTP/1.0 requests are rewritten to HTTP/1.1; {@link #keepAlive} keeps their meaning.
+ *   <li>A request target with scheme and host (RFC 9112, section 3.2.2) is rewritten to a path and
+ *       a {@code Host} header.
+ *   <li>Chunks are checked byte by byte, so a malformed chunk is rejected at its first invalid
+ *       byte, without waiting for a line end; chunk extensions and trailers are removed.
+ *   <li>A truncated body is distinguished from a connection that is closed between requests.
  * </ul>
  */
 final class RequestStream implements Supplier<byte @Nullable []> {
-  /** Bytes of a request line. */
-  static final int LONGEST_LINE = 4 << 10;
+  /** The maximum size of a request line in bytes. */
+  static final int MAX_LINE_BYTES = 4 << 10;
 
-  /** Bytes of all headers of a request. */
-  static final int MOST_HEADER_BYTES = 16 << 10;
+  /** The maximum size of all headers of a request in bytes. */
+  static final int MAX_HEADER_BYTES = 16 << 10;
 
-  /** Headers of a request. */
-  static final int MOST_HEADERS = 100;
+  /** The maximum number of headers of a request. */
+  static final int MAX_HEADERS = 100;
 
-  /** Bytes of a chunk's extension, and of a body's trailers. */
-  private static final int MOST_IGNORED = 1 << 10;
+  /** The maximum size of a chunk extension, and of the trailers, in bytes. */
+  private static final int MAX_IGNORED_BYTES = 1 << 10;
 
   private static final Status HEADERS_TOO_LARGE =
       Status.create(431, "Request Header Fields Too Large");
@@ -52,54 +53,55 @@ final class RequestStream implements Supplier<byte @Nullable []> {
       Pattern.compile("https?://([^/?#]+)([/?].*)?", Pattern.CASE_INSENSITIVE);
   private static final Pattern LENGTH = Pattern.compile("[0-9]{1,18}");
 
-  private static final int NO_MORE = -1;
+  private static final int END = -1;
 
   private final DataReader in;
-  private final long mostBytes;
-  private byte[] piece = {};
-  private int at;
+  private final long maxBodyBytes;
+  private byte[] buffer = {};
+  private int position;
 
-  /** Bytes of the body, or of the current chunk, that are still to come. */
-  private long rest;
+  /** The number of bytes of the body, or of the current chunk, that have not been read. */
+  private long remaining;
 
   private boolean chunked;
 
-  /** Bytes of all chunks so far. */
+  /** The size of all chunks of the body so far in bytes. */
   private long total;
 
   private boolean keepAlive;
   private @Nullable RequestException failure;
 
   /**
-   * @param mostBytes of all chunks of a body
+   * @param maxBodyBytes the maximum size of a chunked body
    */
-  RequestStream(DataReader in, long mostBytes) {
+  RequestStream(DataReader in, long maxBodyBytes) {
     this.in = in;
-    this.mostBytes = mostBytes;
+    this.maxBodyBytes = maxBodyBytes;
   }
 
-  /** Whether the client of the current request wants to send another one on this connection. */
+  /** Whether the connection stays open after the current request. */
   boolean keepAlive() {
     return keepAlive;
   }
 
-  /** Whether bytes behind the current request are here already: its client pipelines. */
+  /** Whether data after the current request has already arrived: the client pipelines requests. */
   boolean hasNext() {
-    return rest == 0 && !chunked && (at < piece.length || in.available() > 0);
+    return remaining == 0 && !chunked && (position < buffer.length || in.available() > 0);
   }
 
   /**
-   * The next piece, or null at the end of the connection.
+   * Returns the next piece, or null at the end of the connection.
    *
-   * @throws RequestException if the request is malformed; then at every further call, too
+   * @throws RequestException if the request is malformed; every further call throws it again
    */
   @Override
   public byte @Nullable [] get() {
     if (failure != null) {
-      throw refused(failure.status(), String.valueOf(failure.getMessage())); // not the same twice
+      throw failure(
+          failure.status(), String.valueOf(failure.getMessage())); // a new exception each time
     }
     try {
-      if (rest > 0) {
+      if (remaining > 0) {
         return body();
       }
       return chunked ? chunk() : head();
@@ -110,7 +112,7 @@ final class RequestStream implements Supplier<byte @Nullable []> {
     }
   }
 
-  private static RequestException refused(Status status, String reason) {
+  private static RequestException failure(Status status, String reason) {
     return RequestException.builder()
         .type(DirectHandler.EventType.BAD_REQUEST)
         .status(status)
@@ -120,48 +122,48 @@ final class RequestStream implements Supplier<byte @Nullable []> {
   }
 
   private static RequestException bad(String reason) {
-    return refused(Status.BAD_REQUEST_400, reason);
+    return failure(Status.BAD_REQUEST_400, reason);
   }
 
   // --- bytes ----------------------------------------------------------------------------------
 
-  /** Whether there is a byte; waits for it. */
+  /** Waits for data; returns false at the end of the connection. */
   private boolean pull() {
-    while (at == piece.length) {
+    while (position == buffer.length) {
       try {
         in.ensureAvailable();
       } catch (DataReader.InsufficientDataAvailableException _) {
         return false;
       }
-      piece = in.readBuffer().readBytes();
-      at = 0;
+      buffer = in.readBuffer().readBytes();
+      position = 0;
     }
     return true;
   }
 
   private int read() {
-    return pull() ? piece[at++] & 0xff : NO_MORE;
+    return pull() ? buffer[position++] & 0xff : END;
   }
 
-  private int readOfBody() {
+  private int readBodyByte() {
     int next = read();
-    if (next == NO_MORE) {
+    if (next == END) {
       throw bad("the body ended before its last chunk");
     }
     return next;
   }
 
   /**
-   * A line without its end, which is CR and LF.
+   * Reads a line and returns it without the CR and LF at its end.
    *
    * @return null at the end of the connection
    */
-  private @Nullable String line(int longest, Status tooLong, String what) {
+  private @Nullable String line(int maxBytes, Status tooLong, String what) {
     byte[] line = new byte[128];
     int size = 0;
     while (true) {
       int next = read();
-      if (next == NO_MORE) {
+      if (next == END) {
         return null;
       }
       if (next == '\n') {
@@ -173,8 +175,8 @@ final class RequestStream implements Supplier<byte @Nullable []> {
       if (size > 0 && line[size - 1] == '\r') {
         throw bad(what + " must not contain CR");
       }
-      if (size > longest) {
-        throw refused(tooLong, "%s must have at most %d bytes".formatted(what, longest));
+      if (size > maxBytes) {
+        throw failure(tooLong, "%s must have at most %d bytes".formatted(what, maxBytes));
       }
       if (size == line.length) {
         line = Arrays.copyOf(line, 2 * size);
@@ -185,10 +187,10 @@ final class RequestStream implements Supplier<byte @Nullable []> {
 
   // --- the request line and the headers -------------------------------------------------------
 
-  /** What the framing of a request depends on. */
+  /** The request line and headers, as far as they determine the framing. */
   private static final class Head {
     final StringBuilder text = new StringBuilder(512);
-    boolean old;
+    boolean isHttp10;
     String authority = "";
     String host = "";
     String length = "";
@@ -197,9 +199,9 @@ final class RequestStream implements Supplier<byte @Nullable []> {
   }
 
   private byte @Nullable [] head() {
-    String line = line(LONGEST_LINE, Status.REQUEST_URI_TOO_LONG_414, "the request line");
+    String line = line(MAX_LINE_BYTES, Status.REQUEST_URI_TOO_LONG_414, "the request line");
     if (line != null && line.isEmpty()) { // RFC 9112, section 2.2: one empty line is ignored
-      line = line(LONGEST_LINE, Status.REQUEST_URI_TOO_LONG_414, "the request line");
+      line = line(MAX_LINE_BYTES, Status.REQUEST_URI_TOO_LONG_414, "the request line");
     }
     if (line == null) {
       return null;
@@ -208,7 +210,7 @@ final class RequestStream implements Supplier<byte @Nullable []> {
     start(head, line);
     int size = 0;
     for (int count = 0; ; count++) {
-      String header = line(MOST_HEADER_BYTES - size, HEADERS_TOO_LARGE, "all headers together");
+      String header = line(MAX_HEADER_BYTES - size, HEADERS_TOO_LARGE, "the headers");
       if (header == null) {
         return null;
       }
@@ -216,16 +218,17 @@ final class RequestStream implements Supplier<byte @Nullable []> {
         break;
       }
       size += header.length() + 2;
-      if (count == MOST_HEADERS || size > MOST_HEADER_BYTES) {
-        throw refused(
+      if (count == MAX_HEADERS || size > MAX_HEADER_BYTES) {
+        throw failure(
             HEADERS_TOO_LARGE,
-            "at most %d headers of %d bytes together".formatted(MOST_HEADERS, MOST_HEADER_BYTES));
+            "there may be at most %d headers, of %d bytes in total"
+                .formatted(MAX_HEADERS, MAX_HEADER_BYTES));
       }
       header(head, header);
     }
     String host = head.authority.isEmpty() ? head.host : head.authority;
-    if (host.isEmpty() ? !head.old : !HOST.matcher(host).matches()) {
-      throw bad("there must be a Host header like 'example.org:8080'");
+    if (host.isEmpty() ? !head.isHttp10 : !HOST.matcher(host).matches()) {
+      throw bad("a Host header such as 'example.org:8080' is required");
     }
     if (!host.isEmpty()) {
       head.text.append("Host: ").append(host).append("\r\n");
@@ -238,11 +241,12 @@ final class RequestStream implements Supplier<byte @Nullable []> {
     Matcher parts = REQUEST_LINE.matcher(line);
     if (!parts.matches()) {
       if (line.matches("\\S+ \\S+ HTTP/[0-9]+(\\.[0-9]+)?")) {
-        throw refused(Status.HTTP_VERSION_NOT_SUPPORTED_505, "only HTTP/1.0 and HTTP/1.1");
+        throw failure(
+            Status.HTTP_VERSION_NOT_SUPPORTED_505, "only HTTP/1.0 and HTTP/1.1 are supported");
       }
-      throw bad("the request line must be like 'GET /path HTTP/1.1'");
+      throw bad("the request line must have the form 'GET /path HTTP/1.1'");
     }
-    head.old = parts.group(3).equals("0");
+    head.isHttp10 = parts.group(3).equals("0");
     String target = parts.group(2);
     Matcher absolute = ABSOLUTE.matcher(target);
     if (absolute.matches()) {
@@ -250,7 +254,7 @@ final class RequestStream implements Supplier<byte @Nullable []> {
       String path = absolute.group(2);
       target = path == null ? "/" : path.startsWith("/") ? path : "/" + path;
     } else if (target.equals("*")) {
-      target = "/"; // OPTIONS of the whole server
+      target = "/"; // OPTIONS for the whole server
     }
     if (!TARGET.matcher(target).matches()) {
       throw bad(
@@ -262,24 +266,24 @@ final class RequestStream implements Supplier<byte @Nullable []> {
   private static void header(Head head, String header) {
     Matcher parts = HEADER.matcher(header);
     if (!parts.matches()) {
-      throw bad("a header must be like 'Name: value'");
+      throw bad("a header must have the form 'Name: value'");
     }
     String name = parts.group(1).toLowerCase(Locale.ROOT);
     String value = parts.group(2).strip();
     switch (name) {
       case "host" -> {
         head.host = once(head.host, value, "Host");
-        return; // written below: the target's counts if it has one (RFC 9112, section 3.2.2)
+        return; // written below: a host in the target takes precedence (RFC 9112, section 3.2.2)
       }
       case "content-length" -> head.length = once(head.length, value, "Content-Length");
       case "transfer-encoding" -> head.transfer = once(head.transfer, value, "Transfer-Encoding");
       case "connection" -> head.connection += "," + value.toLowerCase(Locale.ROOT);
       case "expect" -> {
-        if (head.old) {
-          return; // HTTP/1.0 knows no interim answers
+        if (head.isHttp10) {
+          return; // HTTP/1.0 has no interim responses
         }
         if (!value.equalsIgnoreCase("100-continue")) {
-          throw refused(Status.EXPECTATION_FAILED_417, "Expect must be 100-continue");
+          throw failure(Status.EXPECTATION_FAILED_417, "Expect must be 100-continue");
         }
       }
       default -> {}
@@ -294,22 +298,22 @@ final class RequestStream implements Supplier<byte @Nullable []> {
     return value;
   }
 
-  /** Finds where the body ends. */
+  /** Determines the length of the body. */
   private void frame(Head head) {
-    if (!head.transfer.isEmpty() && (!head.length.isEmpty() || head.old)) {
-      throw bad("Transfer-Encoding goes neither with Content-Length nor with HTTP/1.0");
+    if (!head.transfer.isEmpty() && (!head.length.isEmpty() || head.isHttp10)) {
+      throw bad("Transfer-Encoding cannot be combined with Content-Length or HTTP/1.0");
     }
     if (!head.transfer.isEmpty() && !head.transfer.equalsIgnoreCase("chunked")) {
-      throw refused(Status.NOT_IMPLEMENTED_501, "Transfer-Encoding must be chunked");
+      throw failure(Status.NOT_IMPLEMENTED_501, "Transfer-Encoding must be chunked");
     }
     if (!head.length.isEmpty() && !LENGTH.matcher(head.length).matches()) {
       throw bad("Content-Length must be a number");
     }
     var options = Arrays.asList(head.connection.split("[\\s,]+"));
-    keepAlive = !options.contains("close") && (!head.old || options.contains("keep-alive"));
+    keepAlive = !options.contains("close") && (!head.isHttp10 || options.contains("keep-alive"));
     chunked = !head.transfer.isEmpty();
     total = 0;
-    rest = head.length.isEmpty() ? 0 : Long.parseLong(head.length);
+    remaining = head.length.isEmpty() ? 0 : Long.parseLong(head.length);
   }
 
   // --- the body -------------------------------------------------------------------------------
@@ -319,19 +323,19 @@ final class RequestStream implements Supplier<byte @Nullable []> {
       throw bad(
           chunked
               ? "the body ended within a chunk"
-              : "the body ended %d bytes before its Content-Length".formatted(rest));
+              : "the body ended %d bytes before its Content-Length".formatted(remaining));
     }
-    int size = (int) Math.min(rest, piece.length - at);
-    byte[] part = Arrays.copyOfRange(piece, at, at + size);
-    at += size;
-    rest -= size;
+    int size = (int) Math.min(remaining, buffer.length - position);
+    byte[] part = Arrays.copyOfRange(buffer, position, position + size);
+    position += size;
+    remaining -= size;
     return chunked ? framed(part) : part;
   }
 
-  /** A part of a chunk as a chunk of its own. */
+  /** Frames a part of a chunk as a complete chunk. */
   private byte[] framed(byte[] part) {
-    if (rest == 0 && (readOfBody() != '\r' || readOfBody() != '\n')) {
-      throw bad("a chunk must end with CR and LF after as many bytes as it announced");
+    if (remaining == 0 && (readBodyByte() != '\r' || readBodyByte() != '\n')) {
+      throw bad("a chunk must end with CR and LF after the number of bytes that it declares");
     }
     byte[] size = (Integer.toHexString(part.length) + "\r\n").getBytes(StandardCharsets.US_ASCII);
     byte[] all = Arrays.copyOf(size, size.length + part.length + 2);
@@ -341,12 +345,12 @@ final class RequestStream implements Supplier<byte @Nullable []> {
     return all;
   }
 
-  /** Begins with the next chunk, or ends the body. */
+  /** Reads the header of the next chunk, or the end of the body. */
   private byte[] chunk() {
     long size = 0;
     int digits = 0;
-    int next = readOfBody();
-    for (int digit; (digit = Character.digit(next, 16)) >= 0; next = readOfBody()) {
+    int next = readBodyByte();
+    for (int digit; (digit = Character.digit(next, 16)) >= 0; next = readBodyByte()) {
       size = 16 * size + digit;
       if (++digits > 15) {
         throw bad("a chunk's size must be a number");
@@ -355,25 +359,27 @@ final class RequestStream implements Supplier<byte @Nullable []> {
     if (digits == 0 || !(next == '\r' || next == ';' || next == ' ' || next == '\t')) {
       throw bad("a chunk's size must be a number");
     }
-    for (int ignored = 0; next != '\r'; next = readOfBody()) { // its extension
-      if (++ignored > MOST_IGNORED || next == '\n') {
-        throw bad("a chunk's extension must be at most %d bytes".formatted(MOST_IGNORED));
+    for (int ignored = 0; next != '\r'; next = readBodyByte()) { // the chunk extension
+      if (++ignored > MAX_IGNORED_BYTES || next == '\n') {
+        throw bad("a chunk extension must have at most %d bytes".formatted(MAX_IGNORED_BYTES));
       }
     }
-    if (readOfBody() != '\n') {
+    if (readBodyByte() != '\n') {
       throw bad("a chunk's size must end with CR and LF");
     }
     total += size;
-    if (total > mostBytes) {
-      throw refused(Status.REQUEST_ENTITY_TOO_LARGE_413, "at most %d bytes".formatted(mostBytes));
+    if (total > maxBodyBytes) {
+      throw failure(
+          Status.REQUEST_ENTITY_TOO_LARGE_413,
+          "the body must have at most %d bytes".formatted(maxBodyBytes));
     }
     if (size > 0) {
-      rest = size;
+      remaining = size;
       return body();
     }
     int ignored = 0;
     for (String trailer = " "; !trailer.isEmpty(); ignored += trailer.length()) {
-      trailer = line(MOST_IGNORED - ignored, Status.BAD_REQUEST_400, "all trailers together");
+      trailer = line(MAX_IGNORED_BYTES - ignored, Status.BAD_REQUEST_400, "the trailers");
       if (trailer == null) {
         throw bad("the body ended within its trailers");
       }

@@ -12,9 +12,9 @@ import io.github.resnet4j.image.ImageException;
 import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.nn.StateDict;
+import io.github.resnet4j.server.ApiException.Kind;
 import io.github.resnet4j.server.Batcher.Result;
-import io.github.resnet4j.server.Measurements.Phase;
-import io.github.resnet4j.server.Refusal.Kind;
+import io.github.resnet4j.server.Metrics.Phase;
 import io.github.resnet4j.tensor.Tensor;
 import java.time.Duration;
 import java.util.List;
@@ -23,7 +23,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 
-/** A version of a model, compiled and warm. */
+/** A loaded version of a model: compiled, and warmed up. */
 final class ServedModel implements AutoCloseable {
   private final String name;
   private final String version;
@@ -31,68 +31,68 @@ final class ServedModel implements AutoCloseable {
   private final Batcher batcher;
   private final long maxPixels;
   private final CompileOptions compile;
-  private final Measurements measurements;
+  private final Metrics metrics;
 
-  /** Of a batch: 256 MB, 16 images of 3 × 1182 × 1182. */
-  static final long MOST_INPUT_NUMBERS = 1 << 26;
+  /** The maximum number of values in the input of a batch: 256 MB, 16 images of 3 × 1182 × 1182. */
+  static final long MAX_INPUT_VALUES = 1 << 26;
 
-  private final Work work;
+  private final WorkerPools pools;
 
-  /** All of them are taken when it is closed. */
-  private final Semaphore uses = new Semaphore(Integer.MAX_VALUE);
+  /** One permit per request in progress; closing acquires all of them. */
+  private final Semaphore leases = new Semaphore(Integer.MAX_VALUE);
 
   /**
-   * Who does what takes long; shared by all models.
+   * The threads for long computations; all models use the same ones.
    *
-   * @param decoding as many as there are processors: that bounds memory too
-   * @param explaining one: explanations keep all activations
+   * @param decoding one thread per processor, which also bounds memory
+   * @param explanation one thread, since an explanation keeps all activations in memory
    */
-  record Work(Workers decoding, Workers explaining) implements AutoCloseable {
-    static Work start() {
-      return new Work(
-          new Workers(
+  record WorkerPools(WorkerPool decoding, WorkerPool explanation) implements AutoCloseable {
+    static WorkerPools start() {
+      return new WorkerPools(
+          new WorkerPool(
               "decode",
               Runtime.getRuntime().availableProcessors(),
               Duration.ofSeconds(10),
               Kind.BAD_REQUEST),
-          new Workers("explain", 1, Duration.ofMinutes(1), Kind.TOO_LATE));
+          new WorkerPool("explain", 1, Duration.ofMinutes(1), Kind.DEADLINE_EXCEEDED));
     }
 
     @Override
     public void close() {
       decoding.close();
-      explaining.close();
+      explanation.close();
     }
   }
 
   /**
-   * Compiles a network and runs it once for each number of images. Its weights are copied to memory
-   * first: what becomes of the file later changes no answer.
+   * Compiles a network and runs it once for each batch size. The weights are copied to memory
+   * first, so later changes of the file have no effect.
    */
   ServedModel(
       String name,
       String version,
       Model classifier,
       ServerOptions options,
-      Work work,
-      Measurements measurements) {
+      WorkerPools pools,
+      Metrics metrics) {
     this.name = name;
     this.version = version;
-    checkInput(classifier.preprocessing(), options.batching().most());
+    checkInput(classifier.preprocessing(), options.batching().maxBatchSize());
     ResNet network = classifier.network();
     this.classifier =
         classifier.withNetwork(network.withState(new StateDict(network.state().entries())));
     this.compile = options.compile();
-    this.maxPixels = options.limits().pixels();
-    this.work = work;
-    this.measurements = measurements;
+    this.maxPixels = options.limits().maxPixels();
+    this.pools = pools;
+    this.metrics = metrics;
     this.batcher =
         new Batcher(
             name,
             Classifier.builder().compile(compile).of(this.classifier),
             inputShape(),
             options.batching(),
-            measurements);
+            metrics);
     try {
       batcher.warmUp();
     } catch (RuntimeException | Error e) {
@@ -101,29 +101,29 @@ final class ServedModel implements AutoCloseable {
     }
   }
 
-  /** Before anything is allocated: what a file says must not exhaust the memory of all models. */
+  /** Checks the input size before memory is allocated, so that a file cannot exhaust the memory. */
   private static void checkInput(Preprocessing prepared, int batch) {
     long numbers = (long) prepared.channels() * prepared.cropHeight() * prepared.cropWidth();
-    if (numbers * batch > MOST_INPUT_NUMBERS) {
+    if (numbers * batch > MAX_INPUT_VALUES) {
       throw new IllegalArgumentException(
-          "its input of %d × %d × %d numbers is too large for batches of %d: at most %,d numbers"
+          "its input of %d × %d × %d values is too large for batches of %d: at most %,d values"
                   .formatted(
                       prepared.channels(),
                       prepared.cropHeight(),
                       prepared.cropWidth(),
                       batch,
-                      MOST_INPUT_NUMBERS)
-              + " together; see --max-batch-size");
+                      MAX_INPUT_VALUES)
+              + " in total; see --max-batch-size");
     }
   }
 
-  /** Begins to use it; false if it is closed. {@link #release} ends that. */
-  boolean hold() {
-    return uses.tryAcquire();
+  /** Marks the model as in use until {@link #release}; returns false if it is closed. */
+  boolean acquire() {
+    return leases.tryAcquire();
   }
 
   void release() {
-    uses.release();
+    leases.release();
   }
 
   String name() {
@@ -143,17 +143,17 @@ final class ServedModel implements AutoCloseable {
   }
 
   /**
-   * For requests that need classes.
+   * Checks that the network has classes.
    *
-   * @throws Refusal if the network has no head
+   * @throws ApiException if the network has no head
    */
   void requireHead() {
     if (!hasHead()) {
-      throw new Refusal(
+      throw new ApiException(
           Kind.BAD_REQUEST,
-          "'%s' has no head (fc.weight) and so no classes; it gives embeddings: POST /features"
+          "'%s' has no head (fc.weight) and therefore no classes; request embeddings with POST"
                   .formatted(name)
-              + " or the output 'embedding'");
+              + " /features or the output 'embedding'");
     }
   }
 
@@ -162,21 +162,22 @@ final class ServedModel implements AutoCloseable {
     return new int[] {prepared.channels(), prepared.cropHeight(), prepared.cropWidth()};
   }
 
-  int waiting() {
-    return batcher.waiting();
+  int queuedImages() {
+    return batcher.queuedImages();
   }
 
-  /** What the network takes of an image: its pixels, and those as numbers. */
-  record Prepared(Pixels seen, Tensor input) {}
+  /** A preprocessed image: the resized and cropped pixels, and the input tensor. */
+  record Prepared(Pixels pixels, Tensor input) {}
 
   /**
-   * Decodes and prepares an image.
+   * Decodes and preprocesses an image.
    *
-   * @param upright whether it is turned as its EXIF tag says
+   * @param exifOrientation whether it is rotated according to its EXIF tag
    * @param deadline in {@link System#nanoTime()}
    */
-  Prepared prepare(byte[] bytes, boolean upright, long deadline) {
-    return work.decoding.run(deadline, () -> prepare(bytes, new ImageDecoder(upright, maxPixels)));
+  Prepared prepare(byte[] bytes, boolean exifOrientation, long deadline) {
+    return pools.decoding.run(
+        deadline, () -> prepare(bytes, new ImageDecoder(exifOrientation, maxPixels)));
   }
 
   private Prepared prepare(byte[] bytes, ImageDecoder decoder) {
@@ -185,30 +186,30 @@ final class ServedModel implements AutoCloseable {
       Pixels image = decoder.decode("the image", bytes);
       long decoded = System.nanoTime();
       Preprocessing preprocessing = classifier.preprocessing();
-      Pixels seen = preprocessing.crop(preprocessing.channels() == 1 ? image.toGray() : image);
+      Pixels pixels = preprocessing.crop(preprocessing.channels() == 1 ? image.toGray() : image);
       Tensor input = preprocessing.batch(1);
-      preprocessing.normalize(seen, input, 0);
-      measurements.phase(Phase.DECODE, decoded - begin);
-      measurements.phase(Phase.PREPROCESS, System.nanoTime() - decoded);
-      return new Prepared(seen, input);
+      preprocessing.normalize(pixels, input, 0);
+      metrics.recordPhase(Phase.DECODE, decoded - begin);
+      metrics.recordPhase(Phase.PREPROCESS, System.nanoTime() - decoded);
+      return new Prepared(pixels, input);
     } catch (ImageException e) {
-      throw new Refusal(
+      throw new ApiException(
           Kind.BAD_REQUEST,
           String.valueOf(e.getMessage()).replaceFirst("^the image: ", "the image "));
     }
   }
 
-  /** As {@link #prepare}, for a run that follows: others wait for it. */
-  CompletableFuture<Result> run(byte[] image, boolean upright, long deadline) {
-    batcher.expect();
+  /** Decodes, preprocesses and queues an image; meanwhile a batch waits for it. */
+  CompletableFuture<Result> run(byte[] image, boolean exifOrientation, long deadline) {
+    batcher.preparationStarted();
     try {
-      return batcher.submit(prepare(image, upright, deadline).input.data(), deadline);
+      return batcher.submit(prepare(image, exifOrientation, deadline).input.data(), deadline);
     } finally {
-      batcher.arrived();
+      batcher.preparationEnded();
     }
   }
 
-  /** Runs an image that was prepared elsewhere, {@code [C, H, W]}. */
+  /** Queues an image that the client has preprocessed, {@code [C, H, W]}. */
   CompletableFuture<Result> run(float[] image, long deadline) {
     return batcher.submit(image, deadline);
   }
@@ -218,16 +219,17 @@ final class ServedModel implements AutoCloseable {
   }
 
   /**
-   * Where the network sees a class.
+   * Computes the heat map of a class.
    *
-   * @param index of the class; the most likely one if empty
+   * @param index the class; if empty, the most probable one
    */
   HeatMap explain(Prepared prepared, Explainer.Method method, OptionalInt index, long deadline) {
     if (index.isPresent()
         && (index.getAsInt() < 0 || index.getAsInt() >= classifier.labels().size())) {
-      throw new Refusal(Kind.BAD_REQUEST, "class must be 0 to " + (classifier.labels().size() - 1));
+      throw new ApiException(
+          Kind.BAD_REQUEST, "class must be 0 to " + (classifier.labels().size() - 1));
     }
-    return work.explaining.run(
+    return pools.explanation.run(
         deadline,
         () -> {
           long begin = System.nanoTime();
@@ -237,17 +239,17 @@ final class ServedModel implements AutoCloseable {
                   .explainer()
                   .explain(prepared.input, method, index, network.spec().lastStage(), compile);
           Batcher.checkFinite("logits", map.logits().data());
-          measurements.phase(Phase.EXPLAIN, System.nanoTime() - begin);
+          metrics.recordPhase(Phase.EXPLAIN, System.nanoTime() - begin);
           return map;
         });
   }
 
-  /** Waits for the requests that use it; for a minute at most. */
+  /** Waits for the requests in progress, for at most a minute. */
   @Override
   public void close() {
     try {
-      if (!uses.tryAcquire(Integer.MAX_VALUE, 1, TimeUnit.MINUTES)) {
-        uses.drainPermits();
+      if (!leases.tryAcquire(Integer.MAX_VALUE, 1, TimeUnit.MINUTES)) {
+        leases.drainPermits();
       }
     } catch (InterruptedException _) {
       Thread.currentThread().interrupt();

@@ -6,19 +6,20 @@ import java.time.Duration;
 import java.util.Optional;
 
 /**
- * How a server runs.
+ * The configuration of a server.
  *
- * @param host the address that it listens at
- * @param port of HTTP; 0 for any that is free
- * @param grpcPort of gRPC, likewise; -1 for none
- * @param models the folder of models ({@code NAME/VERSION/file}), or empty for what is given
- * @param batching how requests share a run of the network
- * @param limits what a request may cost
- * @param access who may ask
- * @param tls certificate and key, if connections are encrypted
- * @param accessLog the file that gets a line of JSON for each request; empty for standard error
- * @param drain how long accepted requests may take when the server stops
- * @param compile how networks are compiled
+ * @param host the address to listen at
+ * @param port the HTTP port; 0 for any free port
+ * @param grpcPort the gRPC port; 0 for any free port, -1 for none
+ * @param models the folder of models ({@code NAME/VERSION/file}); empty if all models are passed at
+ *     start
+ * @param batching the dynamic batching
+ * @param limits the limits on requests and connections
+ * @param access the access control
+ * @param tls certificate and key; empty for unencrypted connections
+ * @param accessLog the file for one JSON line per request; empty for standard error
+ * @param drainTimeout the time for accepted requests when the server stops
+ * @param compile the compile options of the networks
  */
 public record ServerOptions(
     String host,
@@ -30,84 +31,98 @@ public record ServerOptions(
     Access access,
     Optional<Tls> tls,
     Optional<Path> accessLog,
-    Duration drain,
+    Duration drainTimeout,
     CompileOptions compile) {
 
   /**
-   * How requests share a run of the network.
+   * The dynamic batching.
    *
-   * @param most images of a run
-   * @param delay how long the first of them waits for others that are on their way
-   * @param queue requests that are accepted and not answered yet; more are told to come again
+   * @param maxBatchSize the maximum number of images in a batch
+   * @param maxDelay the maximum time that an image waits for others that are being decoded
+   * @param queueSize the maximum number of accepted requests without a response; further requests
+   *     get status 503
    */
-  public record Batching(int most, Duration delay, int queue) {
-    /** 16 images, 2 ms, 256 requests. */
-    public static final Batching USUAL = new Batching(16, Duration.ofMillis(2), 256);
+  public record Batching(int maxBatchSize, Duration maxDelay, int queueSize) {
+    /** Up to 16 images per batch, 2 ms, 256 requests. */
+    public static final Batching DEFAULT = new Batching(16, Duration.ofMillis(2), 256);
 
     /**
-     * @throws IllegalArgumentException if a number is not positive
+     * @throws IllegalArgumentException if a value is out of range
      */
     public Batching {
-      check(most >= 1 && most <= 1024, "max-batch", most, "1 to 1024");
-      check(!delay.isNegative() && delay.toSeconds() < 60, "max-delay", delay, "0 to a minute");
-      check(queue >= 1 && queue <= 1 << 20, "queue", queue, "1 to 1048576");
+      check(maxBatchSize >= 1 && maxBatchSize <= 1024, "max-batch-size", maxBatchSize, "1 to 1024");
+      check(
+          !maxDelay.isNegative() && maxDelay.toSeconds() < 60,
+          "max-delay",
+          maxDelay,
+          "at least 0 and less than a minute");
+      check(queueSize >= 1 && queueSize <= 1 << 20, "queue", queueSize, "1 to 1048576");
     }
   }
 
   /**
-   * What a request may cost.
+   * The limits on requests and connections.
    *
-   * @param body bytes of a request
-   * @param pixels of an image
-   * @param images of a request
-   * @param deadline until an answer, if the client names no earlier one
-   * @param idle how long a connection may say nothing
+   * @param maxBodyBytes the maximum size of a request body, also decompressed
+   * @param maxPixels the maximum number of pixels of an image
+   * @param maxImages the maximum number of images in a request
+   * @param requestTimeout the maximum time until the response; a client may set an earlier one
+   * @param idleTimeout the maximum time without data from a connection
    */
-  public record Limits(long body, long pixels, int images, Duration deadline, Duration idle) {
+  public record Limits(
+      long maxBodyBytes,
+      long maxPixels,
+      int maxImages,
+      Duration requestTimeout,
+      Duration idleTimeout) {
     /** 16 MB, 25 million pixels, 64 images, 30 s, 30 s. */
-    public static final Limits USUAL =
+    public static final Limits DEFAULT =
         new Limits(16 << 20, 25_000_000, 64, Duration.ofSeconds(30), Duration.ofSeconds(30));
 
     /**
-     * @throws IllegalArgumentException if a number is not positive
+     * @throws IllegalArgumentException if a value is out of range
      */
     public Limits {
-      check(body >= 1 && body <= 1L << 30, "max-body", body, "1 byte to 1 GB");
-      check(pixels >= 1, "max-pixels", pixels, "at least 1");
-      check(images >= 1, "max-images", images, "at least 1");
-      check(deadline.isPositive(), "deadline", deadline, "positive");
-      check(idle.isPositive(), "idle", idle, "positive");
+      check(
+          maxBodyBytes >= 1 && maxBodyBytes <= 1L << 30,
+          "max-body",
+          maxBodyBytes,
+          "1 byte to 1 GB");
+      check(maxPixels >= 1, "max-pixels", maxPixels, "at least 1");
+      check(maxImages >= 1, "max-images", maxImages, "at least 1");
+      check(requestTimeout.isPositive(), "request-timeout", requestTimeout, "positive");
+      check(idleTimeout.isPositive(), "idle-timeout", idleTimeout, "positive");
     }
   }
 
-  /** Files in PEM. */
+  /** The certificate and the private key, as PEM files. */
   public record Tls(Path certificate, Path key) {}
 
   /**
-   * @throws IllegalArgumentException if the port is none
+   * @throws IllegalArgumentException if a port is out of range
    */
   public ServerOptions {
     check(port >= 0 && port <= 65535, "port", port, "0 to 65535");
     check(grpcPort >= -1 && grpcPort <= 65535, "grpc-port", grpcPort, "-1 to 65535");
   }
 
-  private static void check(boolean legal, String field, Object value, String legalValues) {
-    if (!legal) {
+  private static void check(boolean valid, String field, Object value, String validValues) {
+    if (!valid) {
       throw new IllegalArgumentException(
-          "%s must be %s, was %s".formatted(field, legalValues, value));
+          "%s must be %s, was %s".formatted(field, validValues, value));
     }
   }
 
-  /** On the loopback, ports 8080 and 8081, everything as usual. */
-  public static ServerOptions usual() {
+  /** The loopback interface, ports 8080 and 8081, and the default batching, limits and access. */
+  public static ServerOptions defaults() {
     return new ServerOptions(
         "127.0.0.1",
         8080,
         8081,
         Optional.empty(),
-        Batching.USUAL,
-        Limits.USUAL,
-        Access.USUAL,
+        Batching.DEFAULT,
+        Limits.DEFAULT,
+        Access.DEFAULT,
         Optional.empty(),
         Optional.empty(),
         Duration.ofSeconds(30),

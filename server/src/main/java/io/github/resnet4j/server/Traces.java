@@ -17,12 +17,12 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A span for each request, in the trace that its {@code traceparent} names, with those of waiting
- * and of the network's run in it. OpenTelemetry's own variables say whether and where they go
- * ({@code OTEL_EXPORTER_OTLP_ENDPOINT}); without, there are none.
+ * OpenTelemetry traces: a span for each request, in the trace named by its {@code traceparent},
+ * with child spans for the queue and for inference. OpenTelemetry's standard variables, such as
+ * {@code OTEL_EXPORTER_OTLP_ENDPOINT}, configure the export; without them no spans are created.
  */
 final class Traces implements AutoCloseable {
-  private static final List<String> ASKING =
+  private static final List<String> EXPORTER_SETTINGS =
       List.of(
           "otel.exporter.otlp.endpoint",
           "otel.exporter.otlp.traces.endpoint",
@@ -44,8 +44,8 @@ final class Traces implements AutoCloseable {
   private final @Nullable OpenTelemetrySdk sdk;
 
   Traces() {
-    boolean asked =
-        ASKING.stream()
+    boolean enabled =
+        EXPORTER_SETTINGS.stream()
             .flatMap(name ->
                 Stream.of(
                     String.valueOf(System.getProperty(name, "")),
@@ -53,7 +53,7 @@ final class Traces implements AutoCloseable {
                         .getOrDefault(name.toUpperCase(Locale.ROOT).replace('.', '_'), "")))
             .anyMatch(value -> !value.isBlank());
     sdk =
-        asked
+        enabled
             ? AutoConfiguredOpenTelemetrySdk.builder()
                 .addPropertiesSupplier(() ->
                     Map.of(
@@ -67,12 +67,12 @@ final class Traces implements AutoCloseable {
             : null;
   }
 
-  /** A request that was answered. */
-  void answered(Exchange exchange, String endpoint, String method, int status) {
+  /** Records the span of a request after its response. */
+  void record(Exchange exchange, String endpoint, String method, int status) {
     if (sdk == null) {
       return;
     }
-    // Spans want the time of day; the clock that measures is another one.
+    // Spans need wall-clock time, but durations are measured with nanoTime.
     long offset = TimeUnit.MILLISECONDS.toNanos(System.currentTimeMillis()) - System.nanoTime();
     Tracer tracer = sdk.getTracer("resnet4j");
     Context parent =
@@ -92,25 +92,25 @@ final class Traces implements AutoCloseable {
       span.setStatus(StatusCode.ERROR);
     }
     for (Result result : exchange.results()) {
-      long run = offset + result.endNanos() - result.runNanos();
-      child(tracer, span, "queue", run - result.queueNanos(), run, result.batch());
-      child(tracer, span, "inference", run, run + result.runNanos(), result.batch());
+      long run = offset + result.endNanos() - result.inferenceNanos();
+      child(tracer, span, "queue", run - result.queueNanos(), run, result.batchSize());
+      child(tracer, span, "inference", run, run + result.inferenceNanos(), result.batchSize());
     }
     span.end();
   }
 
   private static void child(
-      Tracer tracer, Span parent, String name, long begin, long end, int batch) {
+      Tracer tracer, Span parent, String name, long begin, long end, int batchSize) {
     tracer
         .spanBuilder(name)
         .setParent(Context.root().with(parent))
         .setStartTimestamp(begin, TimeUnit.NANOSECONDS)
-        .setAttribute("resnet4j.batch", batch)
+        .setAttribute("resnet4j.batch_size", batchSize)
         .startSpan()
         .end(end, TimeUnit.NANOSECONDS);
   }
 
-  /** Sends what was not sent yet. */
+  /** Exports the remaining spans. */
   @Override
   public void close() {
     if (sdk != null) {

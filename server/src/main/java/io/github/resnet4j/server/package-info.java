@@ -1,4 +1,7 @@
-/** Predictions over HTTP and gRPC: the Open Inference Protocol, simple endpoints, and a page. */
+/**
+ * An inference server for HTTP and gRPC: the Open Inference Protocol, simple endpoints, and a web
+ * page. Start with {@link io.github.resnet4j.server.InferenceServer#start}.
+ */
 @NullMarked
 package io.github.resnet4j.server;
 

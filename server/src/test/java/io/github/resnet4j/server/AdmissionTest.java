@@ -17,7 +17,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Who is let in, and what becomes of a request that goes wrong. */
+/** Access control, and responses to failed requests. */
 class AdmissionTest {
   @TempDir private Path folder;
 
@@ -39,27 +39,28 @@ class AdmissionTest {
     assertTrue(answer.startsWith("HTTP/1.1 " + status + " "), answer);
   }
 
-  /** Errors are answered with 500, and so are exceptions; the log says that and why. */
+  /** Exceptions and JVM errors return 500, and the log contains the status and the reason. */
   @Test
-  void errorsAreAnsweredAndLoggedWith500() throws Exception {
+  void exceptionsAreReturnedAndLoggedAs500() throws Exception {
     Path file = folder.resolve("access.log");
-    ServerOptions options = ServerOptions.usual();
+    ServerOptions options = ServerOptions.defaults();
     List<Throwable> thrown =
         List.of(
             new StackOverflowError(), new OutOfMemoryError("heap"), new IllegalStateException("x"));
     var http = WebServer.builder().address(java.net.InetAddress.getLoopbackAddress()).port(0);
     try (var log = new AccessLog(Optional.of(file));
-        var measurements = new Measurements();
+        var metrics = new Metrics();
         var traces = new Traces();
         var connections = new Connections(options.limits(), Http1Config.builder())) {
       var accepted = new AtomicInteger();
-      var admission = new Admission(options, measurements, log, accepted, connections, traces);
+      var admission = new Admission(options, metrics, log, accepted, connections, traces);
       http.protocolsDiscoverServices(false).addConnectionSelector(connections);
       http.routing(rules -> {
         for (int i = 0; i < thrown.size(); i++) {
           Throwable each = thrown.get(i);
           rules.any(
-              "/" + i, admission.handler(Endpoint.work("fail" + i, _ -> AdmissionTest.fail(each))));
+              "/" + i,
+              admission.handler(Endpoint.queued("fail" + i, _ -> AdmissionTest.fail(each))));
         }
       });
       WebServer server = http.build().start();
@@ -67,9 +68,9 @@ class AdmissionTest {
         for (int i = 0; i < thrown.size(); i++) {
           String answer = ask(server.port(), "POST /" + i, "Host: localhost");
           assertStatus(500, answer);
-          assertTrue(answer.contains("{\"error\":\"the server failed; its log has"), answer);
+          assertTrue(answer.contains("{\"error\":\"internal error; the server's log has"), answer);
         }
-        assertEquals(0, accepted.get(), "places in the queue");
+        assertEquals(0, accepted.get(), "accepted requests");
       } finally {
         server.stop();
       }
@@ -103,13 +104,13 @@ class AdmissionTest {
         access,
         usual.tls(),
         usual.accessLog(),
-        usual.drain(),
+        usual.drainTimeout(),
         usual.compile());
   }
 
-  /** A page that made a name of its own resolve to this machine reads nothing (DNS rebinding). */
+  /** Prevents DNS rebinding: a page whose name resolves to this machine cannot read responses. */
   @Test
-  void otherHostsAreRefusedAtTheLoopback() throws Exception {
+  void otherHostsAreRejectedOnTheLoopback() throws Exception {
     try (var client = new Client(Client.options(folder))) {
       int port = client.server.port();
       for (String path : List.of("GET /models", "GET /metrics", "GET /", "POST /classify")) {
@@ -126,7 +127,7 @@ class AdmissionTest {
   }
 
   @Test
-  void otherHostsAreASetting() throws Exception {
+  void allowedHostsAreAccepted() throws Exception {
     var access = new Access(Optional.empty(), List.of("Models.example.org"), List.of());
     for (String address : List.of("127.0.0.1", "0.0.0.0")) {
       try (var client = new Client(with(Client.options(folder), address, access))) {
@@ -138,30 +139,30 @@ class AdmissionTest {
     }
   }
 
-  /** A server that other machines reach without a token says so, in its log and to its caller. */
+  /** A server on a public address without a token logs a warning and reports it to its caller. */
   @Test
-  void aServerThatIsOpenToAllSaysSo() throws Exception {
-    Access locked = Access.USUAL.withToken("0123456789abcdef");
+  void unprotectedServerLogsAWarning() throws Exception {
+    Access guarded = Access.DEFAULT.withToken("0123456789abcdef");
     Object[][] cases = {
-      {"127.0.0.1", Access.USUAL, false},
-      {"localhost", Access.USUAL, false},
-      {"0.0.0.0", Access.USUAL, true},
-      {"0.0.0.0", locked, false}
+      {"127.0.0.1", Access.DEFAULT, false},
+      {"localhost", Access.DEFAULT, false},
+      {"0.0.0.0", Access.DEFAULT, true},
+      {"0.0.0.0", guarded, false}
     };
     for (Object[] each : cases) {
       Files.deleteIfExists(folder.resolve("access.log"));
       var options = with(Client.options(folder), (String) each[0], (Access) each[1]);
       try (var client = new Client(options)) {
-        assertEquals(each[2], client.server.isOpenToAll());
+        assertEquals(each[2], client.server.isUnprotected());
       }
       String log = Files.readString(folder.resolve("access.log"));
-      assertEquals(each[2], log.contains("there is no token"), log);
+      assertEquals(each[2], log.contains("no token is set"), log);
     }
   }
 
-  /** Neither a form nor a script of another site's page changes anything or costs work. */
+  /** Neither forms nor scripts of other sites' pages can change anything or use the network. */
   @Test
-  void pagesOfOtherOriginsAreRefused() throws Exception {
+  void crossOriginRequestsAreRejected() throws Exception {
     try (var client = new Client(Client.options(folder))) {
       int port = client.server.port();
       String host = "Host: localhost:" + port;
@@ -191,7 +192,7 @@ class AdmissionTest {
               "Origin: http://localhost:" + port, "Sec-Fetch-Site: same-origin", "X-Tool: curl")) {
         assertStatus(200, ask(port, "POST /v2/repository/index", host, header));
       }
-      // A link to the page is followed.
+      // Links to the page work.
       assertStatus(200, ask(port, "GET /", host, "Sec-Fetch-Site: cross-site"));
       String preflight =
           ask(
@@ -206,7 +207,7 @@ class AdmissionTest {
   }
 
   @Test
-  void pagesOfAllowedOriginsMayAsk() throws Exception {
+  void allowedOriginsAreAccepted() throws Exception {
     String good = "https://good.example";
     var access = new Access(Optional.of("0123456789abcdef"), List.of(), List.of(good));
     try (var client = new Client(with(Client.options(folder), "127.0.0.1", access))) {
@@ -242,9 +243,9 @@ class AdmissionTest {
               "Host: localhost",
               "Origin: https://good.example.evil.example",
               "Authorization: Bearer 0123456789abcdef"));
-      String locked = ask(port, "POST /v2/repository/index", "Host: localhost", "Origin: " + good);
-      assertStatus(401, locked); // readable by the page
-      assertTrue(locked.contains("Access-Control-Allow-Origin: " + good), locked);
+      String guarded = ask(port, "POST /v2/repository/index", "Host: localhost", "Origin: " + good);
+      assertStatus(401, guarded); // readable by the page
+      assertTrue(guarded.contains("Access-Control-Allow-Origin: " + good), guarded);
     }
   }
 }

@@ -17,7 +17,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.function.UnaryOperator;
 
-/** A server for tests, on the loopback, and requests to it. */
+/** A server on the loopback for tests, and a client for it. */
 final class Client implements AutoCloseable {
   static final Path SAMPLES = Path.of("../samples");
 
@@ -40,14 +40,14 @@ final class Client implements AutoCloseable {
     this(options, models, Model::load);
   }
 
-  Client(ServerOptions options, Map<String, Model> models, InferenceServer.Reader reader)
+  Client(ServerOptions options, Map<String, Model> models, InferenceServer.ModelReader reader)
       throws IOException {
     server = InferenceServer.start(options, models, reader);
   }
 
-  /** On any free port, with a log that nobody reads. */
+  /** Default options on any free port, with a log file. */
   static ServerOptions options(Path folder) {
-    ServerOptions usual = ServerOptions.usual();
+    ServerOptions usual = ServerOptions.defaults();
     return new ServerOptions(
         usual.host(),
         0,
@@ -73,7 +73,7 @@ final class Client implements AutoCloseable {
         options.access().withToken(token),
         options.tls(),
         options.accessLog(),
-        options.drain(),
+        options.drainTimeout(),
         options.compile());
   }
 

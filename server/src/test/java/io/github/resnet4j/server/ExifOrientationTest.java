@@ -23,16 +23,18 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A phone writes an image as its sensor lies, and a tag that says how to turn it. */
+/**
+ * Phones store images in the orientation of the sensor, with a tag that says how to rotate them.
+ */
 class ExifOrientationTest {
   @TempDir private static Path folder;
   private static Client client;
 
-  /** A six that lies on its side, 160 × 200, with the tag that says "rotate 90° clockwise". */
+  /** A six on its side, 160 × 200, with the EXIF orientation "rotate 90° clockwise". */
   private static byte[] stored;
 
-  /** The stored pixels, turned here. */
-  private static byte[] upright;
+  /** The stored pixels, rotated by the test. */
+  private static byte[] rotated;
 
   @BeforeAll
   static void start() throws IOException {
@@ -49,8 +51,8 @@ class ExifOrientationTest {
     stored = withOrientation6(jpeg.toByteArray());
     BufferedImage pixels = FigureFile.image(ImageDecoder.DEFAULT.decode("stored", stored));
     assertEquals(160, pixels.getWidth());
-    // Three quarters to the left are one to the right.
-    upright = png(counterclockwise(counterclockwise(counterclockwise(pixels))));
+    // Three quarter turns counterclockwise equal one clockwise.
+    rotated = png(counterclockwise(counterclockwise(counterclockwise(pixels))));
   }
 
   private static BufferedImage counterclockwise(BufferedImage image) {
@@ -70,17 +72,17 @@ class ExifOrientationTest {
     return png.toByteArray();
   }
 
-  /** EXIF's tag 0x0112 as the first segment of a JPEG. */
+  /** Inserts the EXIF tag 0x0112 as the first segment of a JPEG. */
   private static byte[] withOrientation6(byte[] jpeg) {
     return ByteBuffer.allocate(jpeg.length + 36)
         .put(jpeg, 0, 2)
         .putShort((short) 0xffe1)
         .putShort((short) 34)
         .put("Exif\0\0MM\0*".getBytes(StandardCharsets.US_ASCII))
-        .putInt(8) // where the first directory begins
-        .putShort((short) 1) // its entries
+        .putInt(8) // offset of the first directory
+        .putShort((short) 1) // number of entries
         .putShort((short) 0x0112)
-        .putShort((short) 3) // a number of 16 bits
+        .putShort((short) 3) // type: 16-bit integer
         .putInt(1)
         .putShort((short) 6)
         .putShort((short) 0)
@@ -105,15 +107,15 @@ class ExifOrientationTest {
   }
 
   @Test
-  void anImageIsTurnedIfTheRequestSaysSo() throws Exception {
+  void imageIsRotatedIfRequested() throws Exception {
     assertEquals(6, best(post("/classify?exif_orientation=true", stored)));
     assertEquals(
-        post("/features", upright).json().get("features"),
+        post("/features", rotated).json().get("features"),
         post("/features?exif_orientation=true", stored).json().get("features"));
   }
 
   @Test
-  void anImageStaysAsItIsStoredOtherwise() throws Exception {
+  void imageIsNotRotatedByDefault() throws Exception {
     Object features = post("/features", stored).json().get("features");
     assertEquals(features, post("/features?exif_orientation=false", stored).json().get("features"));
     assertNotEquals(
@@ -121,7 +123,7 @@ class ExifOrientationTest {
   }
 
   @Test
-  void explanationsAreOfTheImageAsItIsSeen() throws Exception {
+  void explanationUsesTheRotatedImage() throws Exception {
     for (boolean turn : new boolean[] {true, false}) {
       Answer answer =
           client.send(
@@ -137,7 +139,7 @@ class ExifOrientationTest {
   }
 
   @Test
-  void otherValuesAreRefused() throws Exception {
+  void otherValuesAreRejected() throws Exception {
     for (String path : List.of("/classify", "/features", "/explain")) {
       for (String value : List.of("yes", "1", "", "TRUE")) {
         Answer answer = client.post(path + "?exif_orientation=" + value, "image/jpeg", stored);

@@ -40,7 +40,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The protocol over gRPC. */
+/** The Open Inference Protocol over gRPC. */
 class GrpcTest {
   @TempDir private Path folder;
   private Client client;
@@ -135,7 +135,7 @@ class GrpcTest {
   }
 
   @Test
-  void aModelWithoutAHeadGivesItsEmbedding() throws Exception {
+  void modelWithoutHeadReturnsItsEmbedding() throws Exception {
     ModelInferRequest.Builder request = images(6).toBuilder();
     var output = ModelInferRequest.InferRequestedOutputTensor.newBuilder();
     ModelInferRequest embedding =
@@ -148,10 +148,10 @@ class GrpcTest {
     assertEquals(expected.getOutputsList(), found.getOutputsList());
     assertEquals(expected.getRawOutputContentsList(), found.getRawOutputContentsList());
     ModelInferRequest logits = request.clone().addOutputs(output.setName("logits").build()).build();
-    assertEquals(Status.Code.INVALID_ARGUMENT, refused(logits, CallOptions.DEFAULT));
+    assertEquals(Status.Code.INVALID_ARGUMENT, errorCode(logits, CallOptions.DEFAULT));
   }
 
-  private Status.Code refused(ModelInferRequest request, CallOptions options) {
+  private Status.Code errorCode(ModelInferRequest request, CallOptions options) {
     return assertThrows(
             StatusRuntimeException.class,
             () -> call("ModelInfer", request, ModelInferResponse.getDefaultInstance(), options))
@@ -160,23 +160,25 @@ class GrpcTest {
   }
 
   @Test
-  void refusalsHaveTheirStatus() throws IOException {
+  void errorsHaveTheirStatusCode() throws IOException {
     CallOptions usual = CallOptions.DEFAULT;
     assertEquals(
-        Status.Code.NOT_FOUND, refused(images(1).toBuilder().setModelName("cats").build(), usual));
-    assertEquals(
-        Status.Code.INVALID_ARGUMENT, refused(images(1).toBuilder().clearInputs().build(), usual));
+        Status.Code.NOT_FOUND,
+        errorCode(images(1).toBuilder().setModelName("cats").build(), usual));
     assertEquals(
         Status.Code.INVALID_ARGUMENT,
-        refused(
+        errorCode(images(1).toBuilder().clearInputs().build(), usual));
+    assertEquals(
+        Status.Code.INVALID_ARGUMENT,
+        errorCode(
             images(1).toBuilder().setRawInputContents(0, ByteString.copyFromUtf8("abcdef")).build(),
             usual));
     assertEquals(
         Status.Code.DEADLINE_EXCEEDED,
-        refused(images(1), usual.withDeadlineAfter(1, TimeUnit.NANOSECONDS)));
+        errorCode(images(1), usual.withDeadlineAfter(1, TimeUnit.NANOSECONDS)));
   }
 
-  private Status.Code refused(byte[] message) {
+  private Status.Code errorCode(byte[] message) {
     var method =
         MethodDescriptor.<byte[], ModelInferResponse>newBuilder()
             .setType(MethodDescriptor.MethodType.UNARY)
@@ -192,7 +194,7 @@ class GrpcTest {
   }
 
   @Test
-  void garbageIsAnInvalidArgument() throws IOException {
+  void invalidBytesAreAnInvalidArgument() throws IOException {
     byte[] good = images(1).toByteArray();
     for (byte[] each :
         List.of(
@@ -201,13 +203,13 @@ class GrpcTest {
             new byte[100],
             "POST / HTTP/1.1".getBytes(StandardCharsets.US_ASCII),
             Arrays.copyOf(good, good.length - 10))) {
-      assertEquals(Status.Code.INVALID_ARGUMENT, refused(each), Arrays.toString(each));
+      assertEquals(Status.Code.INVALID_ARGUMENT, errorCode(each), Arrays.toString(each));
     }
   }
 
-  /** What a message repeats is counted before it is built. */
+  /** Repeated fields are counted before the message is parsed. */
   @Test
-  void whatIsRepeatedTooOftenIsRefused() throws IOException {
+  void tooManyRepeatedFieldsAreRejected() throws IOException {
     ModelInferRequest one = images(1);
     var output =
         ModelInferRequest.InferRequestedOutputTensor.newBuilder().setName("logits").build();
@@ -235,7 +237,7 @@ class GrpcTest {
             shape.build(),
             numbers.build(),
             raw.build())) {
-      assertEquals(Status.Code.INVALID_ARGUMENT, refused(request.toByteArray()));
+      assertEquals(Status.Code.INVALID_ARGUMENT, errorCode(request.toByteArray()));
     }
     call("ModelInfer", one, ModelInferResponse.getDefaultInstance());
   }
@@ -245,11 +247,11 @@ class GrpcTest {
   }
 
   @Test
-  void shapesThatOverflowAreInvalidArguments() throws IOException {
+  void overflowingShapesAreInvalidArguments() throws IOException {
     long most = Long.MAX_VALUE;
     for (List<Long> shape :
         List.of(
-            List.of(most, most), // whose product wraps to 1
+            List.of(most, most), // the product overflows to 1
             List.of(-1L, -1L),
             List.of(1L << 32, 1L << 32),
             List.of(0L),
@@ -258,7 +260,7 @@ class GrpcTest {
       var input = one.getInputs(0).toBuilder().clearShape().addAllShape(shape);
       assertEquals(
           Status.Code.INVALID_ARGUMENT,
-          refused(one.toBuilder().setInputs(0, input).build(), CallOptions.DEFAULT),
+          errorCode(one.toBuilder().setInputs(0, input).build(), CallOptions.DEFAULT),
           shape.toString());
     }
     var images =
@@ -268,13 +270,13 @@ class GrpcTest {
             .addAllShape(List.of(1L << 61, 3L, 32L, 32L));
     assertEquals(
         Status.Code.INVALID_ARGUMENT,
-        refused(
+        errorCode(
             ModelInferRequest.newBuilder().setModelName("digits").addInputs(images).build(),
             CallOptions.DEFAULT));
   }
 
   @Test
-  void timeoutsMayBeAnyNumber() throws IOException {
+  void anyTimeoutIsAccepted() throws IOException {
     var forever = InferParameter.newBuilder().setInt64Param(Long.MAX_VALUE).build();
     var request = images(1).toBuilder().putParameters("timeout", forever).build();
     call("ModelInfer", request, ModelInferResponse.getDefaultInstance());
@@ -290,7 +292,7 @@ class GrpcTest {
   }
 
   @Test
-  void aTokenIsAskedForButNotForHealth() throws Exception {
+  void tokenIsRequiredExceptForHealth() throws Exception {
     stop();
     ServerOptions usual = Client.options(folder);
     open(
@@ -301,12 +303,12 @@ class GrpcTest {
             usual.models(),
             usual.batching(),
             usual.limits(),
-            Access.USUAL.withToken("0123456789abcdef"),
+            Access.DEFAULT.withToken("0123456789abcdef"),
             usual.tls(),
             usual.accessLog(),
             Duration.ofSeconds(5),
             usual.compile()));
-    assertEquals(Status.Code.UNAUTHENTICATED, refused(images(1), CallOptions.DEFAULT));
+    assertEquals(Status.Code.UNAUTHENTICATED, errorCode(images(1), CallOptions.DEFAULT));
     assertTrue(
         call(
                 "ServerReady",
@@ -320,6 +322,6 @@ class GrpcTest {
     }
     channel.shutdownNow();
     channel = with("bearer 0123456789abcdeg");
-    assertEquals(Status.Code.UNAUTHENTICATED, refused(images(1), CallOptions.DEFAULT));
+    assertEquals(Status.Code.UNAUTHENTICATED, errorCode(images(1), CallOptions.DEFAULT));
   }
 }

@@ -67,14 +67,14 @@ class HeadlessModelTest {
   }
 
   @Test
-  void featuresAreThoseOfTheModelWithItsHead() throws Exception {
+  void featuresEqualThoseOfTheModelWithHead() throws Exception {
     List<?> expected = embedding("digits");
     assertFalse(expected.isEmpty());
     assertEquals(expected, embedding("headless"));
   }
 
   @Test
-  void classifyAndExplainSayWhyThereAreNoClasses() throws Exception {
+  void classifyAndExplainReportTheMissingHead() throws Exception {
     for (String path : List.of("/classify", "/explain", "/explain?method=eigencam")) {
       String model = (path.contains("?") ? "&" : "?") + "model=headless";
       hasNoClasses(client.post(path + model, "image/png", Client.digit(6)));
@@ -82,7 +82,7 @@ class HeadlessModelTest {
   }
 
   @Test
-  void theProtocolsOnlyOutputIsTheEmbedding() throws Exception {
+  void inferReturnsTheEmbeddingOnly() throws Exception {
     List<?> expected = embedding("digits");
     for (String outputs : List.of("", ",\"outputs\":[{\"name\":\"embedding\"}]")) {
       Answer answer = infer(outputs);
@@ -105,7 +105,7 @@ class HeadlessModelTest {
   }
 
   @Test
-  void metadataNamesTheEmbeddingAlone() throws Exception {
+  void metadataListsTheEmbeddingOnly() throws Exception {
     Answer metadata = client.get("/v2/models/headless");
     List<?> outputs = (List<?>) metadata.json().get("outputs");
     assertEquals(

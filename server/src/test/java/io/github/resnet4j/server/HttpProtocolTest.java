@@ -21,12 +21,14 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** HTTP byte by byte, over real sockets: what clients send that Java's own client does not. */
+/** The HTTP protocol over real sockets, including requests that Java's client cannot send. */
 class HttpProtocolTest {
-  private static final String TO_US = " HTTP/1.1\r\nHost: localhost\r\n";
-  private static final String LIVE = "GET /v2/health/live" + TO_US + "\r\n";
+  private static final String REQUEST_END = " HTTP/1.1\r\nHost: localhost\r\n";
+  private static final String LIVE = "GET /v2/health/live" + REQUEST_END + "\r\n";
   private static final String CHUNKED =
-      "POST /classify" + TO_US + "Content-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n";
+      "POST /classify"
+          + REQUEST_END
+          + "Content-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n";
 
   @TempDir private static Path folder;
   private static Client client;
@@ -43,7 +45,7 @@ class HttpProtocolTest {
     client.close();
   }
 
-  /** All that came until the server closed the connection, or for so long. */
+  /** Everything received until the server closed the connection or the time was over. */
   private record Reply(String text, boolean closed) {
     String status() {
       return text.isEmpty() ? "" : text.substring(0, text.indexOf('\r'));
@@ -75,7 +77,7 @@ class HttpProtocolTest {
       }
       closed = true;
     } catch (SocketTimeoutException _) {
-      // it stays open
+      // the connection stays open
     }
     return new Reply(all.toString(StandardCharsets.ISO_8859_1), closed);
   }
@@ -84,7 +86,10 @@ class HttpProtocolTest {
     return send(text.getBytes(StandardCharsets.ISO_8859_1), false, 300);
   }
 
-  /** Sends what ends the connection; it must end at once, long before the idle time of 30 s. */
+  /**
+   * Sends a request after which the server must close the connection, long before the idle timeout
+   * of 30 s.
+   */
   private static Reply sendLast(String text) throws IOException {
     Reply reply = send(text.getBytes(StandardCharsets.ISO_8859_1), false, 10_000);
     assertTrue(reply.closed, "the connection stays open after " + text);
@@ -103,7 +108,7 @@ class HttpProtocolTest {
   // --- versions and connections ---
 
   @Test
-  void http10IsAnsweredAndItsConnectionEnds() throws Exception {
+  void http10IsAnsweredAndClosed() throws Exception {
     Reply live = sendLast("GET /v2/health/live HTTP/1.0\r\n\r\n");
     assertEquals("HTTP/1.1 200 OK", live.status());
     assertTrue(live.text.endsWith("{\"live\":true}"), live.text);
@@ -112,7 +117,7 @@ class HttpProtocolTest {
   }
 
   @Test
-  void http10StaysOpenIfAsked() throws Exception {
+  void http10KeepAliveIsSupported() throws Exception {
     String alive = "GET /v2/health/live HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
     Reply reply = send(alive + alive);
     assertEquals(2, reply.count("HTTP/1.1 200 OK"), reply.text);
@@ -120,27 +125,28 @@ class HttpProtocolTest {
   }
 
   @Test
-  void connectionCloseClosesAtOnce() throws Exception {
+  void connectionCloseClosesAfterTheResponse() throws Exception {
     for (String value : List.of("close", "Close", "foo, close")) {
-      Reply reply = sendLast("GET /v2" + TO_US + "Connection: " + value + "\r\n\r\n");
+      Reply reply = sendLast("GET /v2" + REQUEST_END + "Connection: " + value + "\r\n\r\n");
       assertEquals("HTTP/1.1 200 OK", reply.status());
       assertTrue(reply.text.contains("Connection: close"), reply.text);
     }
   }
 
   @Test
-  void otherVersionsAreRefused() throws Exception {
+  void otherVersionsAreRejected() throws Exception {
     assertTrue(sendLast("GET / HTTP/2.0\r\n\r\n").status().contains("505"));
     assertTrue(sendLast("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").status().contains("505"));
     assertTrue(sendLast("GET /\r\n").status().contains("400"));
   }
 
   @Test
-  void fiftyPipelinedRequestsAreAnsweredInOrder() throws Exception {
+  void pipelinedRequestsAreAnsweredInOrder() throws Exception {
     for (boolean end : new boolean[] {false, true}) {
       var all = new ByteArrayOutputStream();
       for (int i = 0; i < 50; i++) {
-        all.write(post("POST /classify" + TO_US, "X-Request-Id: n%02d\r\n".formatted(i), six));
+        all.write(
+            post("POST /classify" + REQUEST_END, "X-Request-Id: n%02d\r\n".formatted(i), six));
       }
       Reply reply = send(all.toByteArray(), end, 2000);
       assertEquals(50, reply.count("HTTP/1.1 200 OK"), reply.text);
@@ -154,33 +160,33 @@ class HttpProtocolTest {
   }
 
   @Test
-  void targetsWithHostAndWithoutPathAreUnderstood() throws Exception {
+  void absoluteAndAsteriskTargetsAreSupported() throws Exception {
     Reply whole = send("GET http://localhost:80/v2/health/live HTTP/1.1\r\nHost: other\r\n\r\n");
     assertEquals("HTTP/1.1 200 OK", whole.status());
-    assertEquals("HTTP/1.1 204 No Content", send("OPTIONS *" + TO_US + "\r\n").status());
+    assertEquals("HTTP/1.1 204 No Content", send("OPTIONS *" + REQUEST_END + "\r\n").status());
   }
 
   // --- malformed requests ---
 
   @Test
-  void malformedRequestsAreRefusedWithTheirStatus() throws Exception {
-    String post = "POST /classify" + TO_US;
+  void malformedRequestsAreRejected() throws Exception {
+    String post = "POST /classify" + REQUEST_END;
     for (String[] each :
         new String[][] {
-          {"400", "GET /%zz" + TO_US + "\r\n"},
-          {"400", "GET /models?a=%" + TO_US + "\r\n"},
-          {"400", "GET /models?a[]=1" + TO_US + "\r\n"},
-          {"400", "GET /a b" + TO_US + "\r\n"},
-          {"400", "GET models" + TO_US + "\r\n"},
-          {"414", "GET /" + "a".repeat(5000) + TO_US + "\r\n"},
-          {"431", "GET /" + TO_US + "X: " + "y".repeat(20_000) + "\r\n\r\n"},
-          {"431", "GET /" + TO_US + "X: y\r\n".repeat(101) + "\r\n"},
+          {"400", "GET /%zz" + REQUEST_END + "\r\n"},
+          {"400", "GET /models?a=%" + REQUEST_END + "\r\n"},
+          {"400", "GET /models?a[]=1" + REQUEST_END + "\r\n"},
+          {"400", "GET /a b" + REQUEST_END + "\r\n"},
+          {"400", "GET models" + REQUEST_END + "\r\n"},
+          {"414", "GET /" + "a".repeat(5000) + REQUEST_END + "\r\n"},
+          {"431", "GET /" + REQUEST_END + "X: " + "y".repeat(20_000) + "\r\n\r\n"},
+          {"431", "GET /" + REQUEST_END + "X: y\r\n".repeat(101) + "\r\n"},
           {"400", "GET / HTTP/1.1\r\n\r\n"},
-          {"400", "GET /" + TO_US + "Host: localhost\r\n\r\n"},
+          {"400", "GET /" + REQUEST_END + "Host: localhost\r\n\r\n"},
           {"400", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n"},
-          {"400", "GET /" + TO_US + "X: a\r\n b\r\n\r\n"},
-          {"400", "GET /" + TO_US + "X : a\r\n\r\n"},
-          {"400", "GET /" + TO_US + "X: a\0b\r\n\r\n"},
+          {"400", "GET /" + REQUEST_END + "X: a\r\n b\r\n\r\n"},
+          {"400", "GET /" + REQUEST_END + "X : a\r\n\r\n"},
+          {"400", "GET /" + REQUEST_END + "X: a\0b\r\n\r\n"},
           {"400", "GET / HTTP/1.1\nHost: localhost\n\n"},
           {"400", "\u0016\u0003\u0001\u0002\n\n"},
           {"400", post + "Content-Length: 5\r\nContent-Length: 5\r\n\r\nabcde"},
@@ -199,7 +205,7 @@ class HttpProtocolTest {
   }
 
   @Test
-  void malformedChunksAreRefusedAtTheirFirstWrongByte() throws Exception {
+  void malformedChunksAreRejectedAtTheFirstInvalidByte() throws Exception {
     for (String chunks :
         List.of(
             "zz\r\nabc\r\n",
@@ -218,9 +224,11 @@ class HttpProtocolTest {
   }
 
   @Test
-  void bodiesCutShortAreRefused() throws Exception {
+  void truncatedBodiesAreRejected() throws Exception {
     String length =
-        "POST /classify" + TO_US + "Content-Type: image/png\r\nContent-Length: 5000\r\n\r\nabc";
+        "POST /classify"
+            + REQUEST_END
+            + "Content-Type: image/png\r\nContent-Length: 5000\r\n\r\nabc";
     for (String cut : List.of(length, CHUNKED + "5\r\nab", CHUNKED + "5\r\nabcde\r\n", CHUNKED)) {
       Reply reply = send(cut.getBytes(StandardCharsets.US_ASCII), true, 10_000);
       assertTrue(reply.closed);
@@ -229,7 +237,7 @@ class HttpProtocolTest {
   }
 
   @Test
-  void chunksMayHaveExtensionsAndTrailers() throws Exception {
+  void chunkExtensionsAndTrailersAreIgnored() throws Exception {
     var all = new ByteArrayOutputStream();
     all.write(CHUNKED.getBytes(StandardCharsets.US_ASCII));
     for (int from = 0; from < six.length; from += 1000) {
@@ -244,12 +252,12 @@ class HttpProtocolTest {
     assertEquals(2, reply.count("HTTP/1.1 200 OK"), reply.text);
   }
 
-  /** Neither malformed bodies nor ones that do not come take a place in the queue. */
+  /** Malformed and incomplete bodies do not count against the queue size. */
   @Test
-  void bodiesThatDoNotComeTakeNoPlace() throws Exception {
+  void incompleteBodiesDoNotFillTheQueue() throws Exception {
     var sockets = new ArrayList<Socket>();
     try {
-      for (int i = 0; i < ServerOptions.Batching.USUAL.queue() + 10; i++) {
+      for (int i = 0; i < ServerOptions.Batching.DEFAULT.queueSize() + 10; i++) {
         var socket = new Socket("127.0.0.1", client.server.port());
         sockets.add(socket);
         String part = i % 2 == 0 ? "5\r\nab" : "zz";
@@ -264,8 +272,8 @@ class HttpProtocolTest {
   }
 
   @Test
-  void clientsThatWaitForLeaveToSendGetItOrTheAnswer() throws Exception {
-    String expecting = TO_US + "Content-Type: image/png\r\nExpect: 100-continue\r\n";
+  void expect100ContinueIsSupported() throws Exception {
+    String expecting = REQUEST_END + "Content-Type: image/png\r\nExpect: 100-continue\r\n";
     try (var socket = new Socket("127.0.0.1", client.server.port())) {
       socket.setSoTimeout(10_000);
       OutputStream out = socket.getOutputStream();
@@ -305,7 +313,7 @@ class HttpProtocolTest {
   }
 
   @Test
-  void compressedBodiesAreReadWithinTheLimit() throws Exception {
+  void compressedBodiesAreDecompressedUpToTheLimit() throws Exception {
     var deflated = new ByteArrayOutputStream();
     try (var out = new DeflaterOutputStream(deflated)) {
       out.write(six);
@@ -327,38 +335,38 @@ class HttpProtocolTest {
 
   @Test
   void headIsGetWithoutBody() throws Exception {
-    Reply get = send("GET /v2" + TO_US + "\r\n");
+    Reply get = send("GET /v2" + REQUEST_END + "\r\n");
     int length = get.text.length() - get.text.indexOf("\r\n\r\n") - 4;
-    Reply head = send("HEAD /v2" + TO_US + "\r\n" + LIVE);
+    Reply head = send("HEAD /v2" + REQUEST_END + "\r\n" + LIVE);
     assertTrue(head.text.startsWith("HTTP/1.1 200 OK"), head.text);
     assertTrue(head.text.contains("Content-Length: " + length + "\r\n"), head.text);
     String after = head.text.substring(head.text.indexOf("\r\n\r\n") + 4);
     assertTrue(after.startsWith("HTTP/1.1 200 OK"), head.text);
-    Reply nothing = send("HEAD /nothing" + TO_US + "\r\n");
+    Reply nothing = send("HEAD /nothing" + REQUEST_END + "\r\n");
     assertTrue(nothing.text.startsWith("HTTP/1.1 404") && nothing.text.endsWith("\r\n\r\n"));
   }
 
   @Test
-  void otherMethodsAreRefusedWithThoseThatAreAllowed() throws Exception {
-    Reply get = send("GET /classify" + TO_US + "\r\n");
+  void otherMethodsAreRejectedWithAllowHeader() throws Exception {
+    Reply get = send("GET /classify" + REQUEST_END + "\r\n");
     assertTrue(get.status().startsWith("HTTP/1.1 405"), get.text);
     assertTrue(get.text.contains("\r\nAllow: POST, OPTIONS\r\n"), get.text);
-    Reply delete = send("DELETE /v2/models/digits" + TO_US + "\r\n");
+    Reply delete = send("DELETE /v2/models/digits" + REQUEST_END + "\r\n");
     assertTrue(delete.status().startsWith("HTTP/1.1 405"), delete.text);
     assertTrue(delete.text.contains("\r\nAllow: GET, HEAD, OPTIONS\r\n"), delete.text);
-    assertTrue(send("DELETE /nothing" + TO_US + "\r\n").status().startsWith("HTTP/1.1 404"));
+    assertTrue(send("DELETE /nothing" + REQUEST_END + "\r\n").status().startsWith("HTTP/1.1 404"));
   }
 
   @Test
-  void parametersGivenTwiceAreRefused() throws Exception {
+  void repeatedParametersAreRejected() throws Exception {
     assertEquals(400, client.post("/classify?top=1&top=2", "image/png", six).status());
   }
 
   @Test
-  void theLogHasTheStatusThatWasSent() throws Exception {
+  void logContainsTheStatusSent() throws Exception {
     send("GET /v2 HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: logged-1\r\n\r\n");
     send("PUT /v2 HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: logged-2\r\n\r\n");
-    sendLast("GET /logged-3%zz" + TO_US + "\r\n");
+    sendLast("GET /logged-3%zz" + REQUEST_END + "\r\n");
     String log = Files.readString(folder.resolve("access.log"));
     assertTrue(log.lines().anyMatch(x -> x.contains("logged-1") && x.contains("\"status\":200")));
     assertTrue(log.lines().anyMatch(x -> x.contains("logged-2") && x.contains("\"status\":405")));

@@ -78,7 +78,7 @@ class InferenceServerTest {
   // --- simple endpoints ---
 
   @Test
-  void anImageIsClassified() throws Exception {
+  void imageIsClassified() throws Exception {
     for (String type : List.of("image/png", "application/octet-stream")) {
       Answer answer = client.post("/classify?top=3", type, Client.digit(6));
       assertEquals(200, answer.status(), answer::toString);
@@ -89,7 +89,7 @@ class InferenceServerTest {
   }
 
   @Test
-  void aFormAndAListAreClassifiedAndABadImageIsALine() throws Exception {
+  void formsAndListsReportUnreadableImages() throws Exception {
     var form = new ByteArrayOutputStream();
     for (int digit : new int[] {3, -1, 8}) {
       form.write(
@@ -135,7 +135,7 @@ class InferenceServerTest {
   }
 
   @Test
-  void anExplanationIsAnImageOrItsParts() throws Exception {
+  void explanationIsPngOrJson() throws Exception {
     Answer png = client.post("/explain", "image/png", Client.digit(6));
     assertEquals(200, png.status());
     assertEquals("image/png", png.response().headers().firstValue("Content-Type").orElse(""));
@@ -154,7 +154,7 @@ class InferenceServerTest {
               }
             });
     assertEquals(3, parts.json().get("index"), parts::toString);
-    assertTrue(parts.json().get("heat").toString().startsWith("data:image/png;base64,"));
+    assertTrue(parts.json().get("heat_map").toString().startsWith("data:image/png;base64,"));
     assertEquals(400, client.post("/explain?class=10", "image/png", Client.digit(6)).status());
   }
 
@@ -180,7 +180,7 @@ class InferenceServerTest {
   }
 
   @Test
-  void tensorsGoInAsJsonAndAsBytes() throws Exception {
+  void tensorsAreAcceptedAsJsonAndBinary() throws Exception {
     Tensor x = six();
     float[] expected = Model.embedded().network().forward(x).data();
     Answer json =
@@ -238,7 +238,7 @@ class InferenceServerTest {
   }
 
   @Test
-  void wrongTensorsAreRefusedWithAReason() throws Exception {
+  void invalidTensorsAreRejected() throws Exception {
     String format = "{\"inputs\":[{\"name\":\"%s\",\"datatype\":\"%s\",\"shape\":%s,\"data\":%s}]}";
     for (String body :
         List.of(
@@ -297,9 +297,9 @@ class InferenceServerTest {
         "/v2/models/digits/infer", "application/json", body.formatted(data, shape, more));
   }
 
-  /** Whatever a request names twice, or very often, is refused where it begins. */
+  /** Repeated outputs are rejected before they are stored. */
   @Test
-  void outputsNamedTwiceOrOftenAreRefused() throws Exception {
+  void repeatedOutputsAreRejected() throws Exception {
     String six = "[" + base64(6) + "]";
     for (int count : new int[] {2, 4, 700_000}) {
       String outputs = String.join(",", Collections.nCopies(count, "{\"name\":\"logits\"}"));
@@ -312,7 +312,7 @@ class InferenceServerTest {
   }
 
   @Test
-  void filesMayBeNestedAsTheirShapeSays() throws Exception {
+  void encodedImagesMayBeNested() throws Exception {
     for (String[] each :
         new String[][] {{"[2,1]", "[[%s],[%s]]"}, {"[1,2]", "[[%s,%s]]"}, {"[2]", "[%s,%s]"}}) {
       Answer answer = inferred(each[0], each[1].formatted(base64(6), base64(7)), "");
@@ -325,9 +325,9 @@ class InferenceServerTest {
     assertEquals(413, many.status(), many::toString);
   }
 
-  /** A limit that is further away than time can say is none. */
+  /** Timeouts beyond the range of nanoseconds mean no timeout. */
   @Test
-  void timeoutsMayBeAnyNumber() throws Exception {
+  void anyTimeoutIsAccepted() throws Exception {
     for (String timeout : List.of("9223372036854775807", "0", "10000000")) {
       String more = ",\"parameters\":{\"timeout\":" + timeout + "}";
       Answer answer = inferred("[1]", "[" + base64(6) + "]", more);
@@ -338,11 +338,11 @@ class InferenceServerTest {
   // --- limits ---
 
   @Test
-  void requestsBeyondTheLimitsAreRefused(@TempDir Path own) throws Exception {
+  void requestsBeyondTheLimitsAreRejected(@TempDir Path own) throws Exception {
     ServerOptions usual = Client.options(own);
     var limits =
         new ServerOptions.Limits(50_000, 100_000, 3, Duration.ofSeconds(2), Duration.ofSeconds(1));
-    try (var small = new Client(with(usual, limits, usual.batching(), Access.USUAL))) {
+    try (var small = new Client(with(usual, limits, usual.batching(), Access.DEFAULT))) {
       assertEquals(413, small.post("/classify", "image/png", new byte[60_000]).status());
       Answer bomb = small.post("/classify", "image/png", hugePng());
       assertEquals(400, bomb.status(), bomb::toString);
@@ -363,7 +363,7 @@ class InferenceServerTest {
           400,
           small.post("/classify", "multipart/form-data; boundary=x", "--x\r\nno end").status());
 
-      // Who sends a header or a body byte by byte is cut off.
+      // A client that sends a header or a body too slowly is disconnected.
       try (var slow = new Socket("127.0.0.1", small.server.port())) {
         slow.setSoTimeout(20_000);
         OutputStream out = slow.getOutputStream();
@@ -371,7 +371,7 @@ class InferenceServerTest {
             "POST /classify HTTP/1.1\r\nHost: localhost\r\n".getBytes(StandardCharsets.US_ASCII));
         assertTrue(slow.getInputStream().readAllBytes().length < 1000);
       }
-      // So is a flood of headers.
+      // So is a client that sends too many headers.
       try (var flood = new Socket("127.0.0.1", small.server.port())) {
         flood.setSoTimeout(20_000);
         OutputStream out = flood.getOutputStream();
@@ -383,7 +383,7 @@ class InferenceServerTest {
           }
           out.flush();
         } catch (IOException _) {
-          // cut off while it writes
+          // disconnected while writing
         }
         assertFalse(answered(flood.getInputStream()).startsWith("HTTP/1.1 200"));
       }
@@ -401,7 +401,7 @@ class InferenceServerTest {
     }
   }
 
-  /** Says that it has 100,000 × 100,000 pixels. */
+  /** A PNG whose header declares 100,000 × 100,000 pixels. */
   private static byte[] hugePng() throws IOException {
     byte[] png = Client.digit(1);
     ByteBuffer.wrap(png).putInt(16, 100_000).putInt(20, 100_000);
@@ -426,39 +426,39 @@ class InferenceServerTest {
         access,
         usual.tls(),
         usual.accessLog(),
-        usual.drain(),
+        usual.drainTimeout(),
         usual.compile());
   }
 
   @Test
-  void aTokenIsAskedForEverywhereButForHealth(@TempDir Path own) throws Exception {
+  void tokenIsRequiredExceptForHealth(@TempDir Path own) throws Exception {
     ServerOptions usual = Client.options(own);
-    try (var locked =
+    try (var guarded =
         new Client(
             with(
                 usual,
                 usual.limits(),
                 usual.batching(),
-                Access.USUAL.withToken("0123456789abcdef")))) {
+                Access.DEFAULT.withToken("0123456789abcdef")))) {
       for (String path : List.of("/models", "/metrics", "/v2", "/v2/models/digits")) {
-        assertEquals(401, locked.get(path).status(), path);
+        assertEquals(401, guarded.get(path).status(), path);
       }
-      assertEquals(401, locked.post("/classify", "image/png", Client.digit(6)).status());
-      assertEquals(200, locked.get("/v2/health/ready").status());
+      assertEquals(401, guarded.post("/classify", "image/png", Client.digit(6)).status());
+      assertEquals(200, guarded.get("/v2/health/ready").status());
       Answer answer =
-          locked.send(
+          guarded.send(
               "/models", request -> request.header("Authorization", "Bearer 0123456789abcdef"));
       assertEquals(200, answer.status());
       assertEquals(
           401,
-          locked
+          guarded
               .send("/models", request -> request.header("Authorization", "Bearer wrong"))
               .status());
     }
   }
 
   @Test
-  void connectionsAreEncryptedIfAsked(@TempDir Path own) throws Exception {
+  void tlsEncryptsConnections(@TempDir Path own) throws Exception {
     Path store = own.resolve("store.p12");
     Process keytool =
         new ProcessBuilder(
@@ -511,7 +511,7 @@ class InferenceServerTest {
             usual.access(),
             Optional.of(new ServerOptions.Tls(certificate, key)),
             usual.accessLog(),
-            usual.drain(),
+            usual.drainTimeout(),
             usual.compile());
     try (var secret = new Client(options);
         var http = HttpClient.newBuilder().sslContext(context).build()) {
@@ -529,7 +529,7 @@ class InferenceServerTest {
 
   // --- batches, queue, deadlines ---
 
-  private static <T> List<T> atOnce(int count, Callable<T> work)
+  private static <T> List<T> concurrently(int count, Callable<T> work)
       throws InterruptedException, ExecutionException {
     try (var threads = Executors.newVirtualThreadPerTaskExecutor()) {
       var begin = new CountDownLatch(1);
@@ -551,20 +551,22 @@ class InferenceServerTest {
   }
 
   @Test
-  void requestsShareRuns() throws Exception {
+  void concurrentRequestsAreBatched() throws Exception {
     byte[] six = Client.digit(6);
-    for (Answer answer : atOnce(64, () -> client.post("/classify", "image/png", six))) {
+    for (Answer answer : concurrently(64, () -> client.post("/classify", "image/png", six))) {
       assertEquals(200, answer.status(), answer::toString);
       assertEquals(6, best(answer.json()));
     }
     String metrics = new String(client.get("/metrics").response().body(), StandardCharsets.UTF_8);
-    double images = metric(metrics, "resnet4j_batch_images_sum");
-    double runs = metric(metrics, "resnet4j_batch_images_count");
-    assertTrue(runs < images, () -> runs + " runs of " + images + " images");
-    assertTrue(metrics.contains("resnet4j_phase_seconds_bucket{phase=\"decode\""), metrics);
+    double images = metric(metrics, "resnet4j_batch_size_sum");
+    double batches = metric(metrics, "resnet4j_batch_size_count");
+    assertTrue(batches < images, () -> batches + " batches of " + images + " images");
+    assertTrue(
+        metrics.contains("resnet4j_phase_duration_seconds_bucket{phase=\"decode\""), metrics);
     assertTrue(metrics.contains("jvm_memory_used_bytes"));
     assertTrue(
-        metrics.contains("resnet4j_requests_seconds_count{endpoint=\"classify\",status=\"200\"}"));
+        metrics.contains(
+            "resnet4j_request_duration_seconds_count{endpoint=\"classify\",status=\"200\"}"));
   }
 
   private static double metric(String metrics, String name) {
@@ -576,14 +578,14 @@ class InferenceServerTest {
   }
 
   @Test
-  void whoDoesNotFitIntoTheQueueIsToldAtOnce(@TempDir Path own) throws Exception {
+  void fullQueueRejectsRequests(@TempDir Path own) throws Exception {
     ServerOptions usual = Client.options(own);
     var batching = new ServerOptions.Batching(1, Duration.ZERO, 2);
-    try (var tight = new Client(with(usual, usual.limits(), batching, Access.USUAL))) {
+    try (var tight = new Client(with(usual, usual.limits(), batching, Access.DEFAULT))) {
       byte[] six = Client.digit(6);
-      List<Answer> answers = atOnce(60, () -> tight.post("/classify", "image/png", six));
+      List<Answer> answers = concurrently(60, () -> tight.post("/classify", "image/png", six));
       long busy = answers.stream().filter(answer -> answer.status() == 503).count();
-      assertTrue(busy > 0 && busy < 60, () -> busy + " of 60 refused");
+      assertTrue(busy > 0 && busy < 60, () -> busy + " of 60 rejected");
       for (Answer answer : answers) {
         assertTrue(answer.status() == 200 || answer.status() == 503, answer::toString);
         assertEquals(
@@ -595,10 +597,10 @@ class InferenceServerTest {
   }
 
   @Test
-  void aDeadlineThatCannotBeKeptIsSaid() throws Exception {
+  void exceededDeadlineReturns504() throws Exception {
     byte[] six = Client.digit(6);
     List<Answer> answers =
-        atOnce(100, () -> client.post("/classify?timeout_ms=1", "image/png", six));
+        concurrently(100, () -> client.post("/classify?timeout_ms=1", "image/png", six));
     assertTrue(answers.stream().anyMatch(answer -> answer.status() == 504));
     for (Answer answer : answers) {
       assertTrue(answer.status() == 200 || answer.status() == 504, answer::toString);
@@ -606,9 +608,9 @@ class InferenceServerTest {
     assertEquals(400, client.post("/classify?timeout_ms=x", "image/png", six).status());
   }
 
-  /** Who hangs up is noticed while its images wait, and they are not run. */
+  /** A disconnect is detected while images are queued, and they are not run. */
   @Test
-  void whoGoesAwayGivesItsPlaceUp(@TempDir Path own) throws Exception {
+  void imagesOfDisconnectedClientsAreNotRun(@TempDir Path own) throws Exception {
     ServerOptions usual = Client.options(own);
     var spec = Architecture.named("resnet50").toBuilder().numClasses(10).build();
     var slow =
@@ -618,25 +620,27 @@ class InferenceServerTest {
             Model.numbered(10));
     var batching = new ServerOptions.Batching(2, Duration.ZERO, 64);
     try (var busy =
-            new Client(with(usual, usual.limits(), batching, Access.USUAL), Map.of("slow", slow));
+            new Client(
+                with(usual, usual.limits(), batching, Access.DEFAULT), Map.of("slow", slow));
         var leaving = new Socket("127.0.0.1", busy.server.port())) {
-      // Sixty images are a second of work and more; nobody waits for them longer than a tenth.
+      // Sixty images take more than a second; the client disconnects long before.
       String image = "\"" + Base64.getEncoder().encodeToString(Client.digit(6)) + "\"";
       byte[] body =
           ("[" + String.join(",", Collections.nCopies(60, image)) + "]")
               .getBytes(StandardCharsets.US_ASCII);
       leaving.getOutputStream().write(request("application/json", body));
       String metrics = "";
-      while (metric(metrics, "resnet4j_queue_images") < 20) {
+      while (metric(metrics, "resnet4j_queued_images") < 20) {
         metrics = new String(busy.get("/metrics").response().body(), StandardCharsets.UTF_8);
       }
       leaving.close();
-      for (int i = 0; i < 400 && metric(metrics, "resnet4j_accepted") > 0; i++) {
+      for (int i = 0; i < 400 && metric(metrics, "resnet4j_requests_in_progress") > 0; i++) {
         Thread.sleep(10);
         metrics = new String(busy.get("/metrics").response().body(), StandardCharsets.UTF_8);
       }
-      assertTrue(metrics.contains("resnet4j_errors_total{kind=\"gone\"} 1.0"), metrics);
-      assertTrue(metric(metrics, "resnet4j_batch_images_sum") < 60, metrics);
+      assertTrue(
+          metrics.contains("resnet4j_errors_total{kind=\"client_disconnected\"} 1.0"), metrics);
+      assertTrue(metric(metrics, "resnet4j_batch_size_sum") < 60, metrics);
     }
   }
 
@@ -653,7 +657,7 @@ class InferenceServerTest {
   // --- models from a folder ---
 
   @Test
-  void aFolderOfModelsIsServedAndABadOneHarmsNoOther(@TempDir Path own) throws Exception {
+  void unreadableModelDoesNotAffectOthers(@TempDir Path own) throws Exception {
     Path models = own.resolve("models");
     for (String version : List.of("1", "2")) {
       Path place = Files.createDirectories(models.resolve("good").resolve(version));
@@ -673,7 +677,7 @@ class InferenceServerTest {
             usual.access(),
             usual.tls(),
             usual.accessLog(),
-            usual.drain(),
+            usual.drainTimeout(),
             usual.compile());
     try (var many = new Client(options, Map.of())) {
       assertEquals(200, many.get("/v2/health/ready").status());
@@ -706,7 +710,7 @@ class InferenceServerTest {
   }
 
   @Test
-  void whatWasAcceptedIsFinishedWhenTheServerStops(@TempDir Path own) throws Exception {
+  void acceptedRequestsAreFinishedOnShutdown(@TempDir Path own) throws Exception {
     var stopping = new Client(Client.options(own));
     byte[] six = Client.digit(6);
     try (var threads = Executors.newVirtualThreadPerTaskExecutor()) {
@@ -717,7 +721,7 @@ class InferenceServerTest {
               try {
                 return stopping.post("/classify", "image/png", six).status();
               } catch (IOException _) {
-                return -1; // came too late to be accepted
+                return -1; // too late to be accepted
               }
             }));
       }
@@ -734,9 +738,9 @@ class InferenceServerTest {
     assertTrue(lines.stream().allMatch(line -> line.startsWith("{") && line.endsWith("}")));
   }
 
-  /** Spans go where OpenTelemetry's settings say, in the client's trace. */
+  /** Spans are exported as configured for OpenTelemetry, in the client's trace. */
   @Test
-  void requestsAreTracedIfThatIsConfigured(@TempDir Path own) throws Exception {
+  void requestsAreTracedIfConfigured(@TempDir Path own) throws Exception {
     var received = new java.util.concurrent.LinkedBlockingQueue<String>();
     var collector =
         com.sun.net.httpserver.HttpServer.create(new java.net.InetSocketAddress("127.0.0.1", 0), 0);
@@ -783,9 +787,9 @@ class InferenceServerTest {
     assertTrue(spans.contains(trace), "another trace");
   }
 
-  /** The disk is full: lines are lost, and counted; requests are not. */
+  /** If the disk is full, log lines are lost and counted, and requests succeed. */
   @Test
-  void aLogThatCannotBeWrittenStopsNothing(@TempDir Path own) throws Exception {
+  void unwritableLogDoesNotBlockRequests(@TempDir Path own) throws Exception {
     Path full = Path.of("/dev/full");
     assumeTrue(Files.exists(full));
     ServerOptions usual = Client.options(own);
@@ -800,53 +804,57 @@ class InferenceServerTest {
             usual.access(),
             usual.tls(),
             Optional.of(full),
-            usual.drain(),
+            usual.drainTimeout(),
             usual.compile());
-    try (var deaf = new Client(options)) {
-      assertEquals(6, best(deaf.post("/classify", "image/png", Client.digit(6)).json()));
-      String metrics = new String(deaf.get("/metrics").response().body(), StandardCharsets.UTF_8);
-      assertTrue(metric(metrics, "resnet4j_log_lost") > 0, metrics);
+    try (var slowReader = new Client(options)) {
+      assertEquals(6, best(slowReader.post("/classify", "image/png", Client.digit(6)).json()));
+      String metrics =
+          new String(slowReader.get("/metrics").response().body(), StandardCharsets.UTF_8);
+      assertTrue(metric(metrics, "resnet4j_log_lines_lost_total") > 0, metrics);
     }
   }
 
-  /** A client that sends and sends and never reads is cut off, and takes nobody's place. */
+  /**
+   * A client that sends requests and never reads responses is disconnected, and others are not
+   * affected.
+   */
   @Test
-  void whoNeverReadsIsCutOff(@TempDir Path own) throws Exception {
+  void slowReaderIsDisconnected(@TempDir Path own) throws Exception {
     ServerOptions usual = Client.options(own);
     var limits =
         new ServerOptions.Limits(1 << 20, 1 << 20, 8, Duration.ofSeconds(5), Duration.ofSeconds(1));
-    try (var brief = new Client(with(usual, limits, usual.batching(), Access.USUAL));
-        var deaf = new Socket("127.0.0.1", brief.server.port())) {
-      byte[] asks =
+    try (var brief = new Client(with(usual, limits, usual.batching(), Access.DEFAULT));
+        var slowReader = new Socket("127.0.0.1", brief.server.port())) {
+      byte[] request =
           "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".getBytes(StandardCharsets.US_ASCII);
-      boolean cut = false;
+      boolean disconnected = false;
       long until = System.nanoTime() + Duration.ofSeconds(20).toNanos();
       var writer =
           Thread.ofVirtual()
               .start(() -> {
                 try {
                   while (true) {
-                    deaf.getOutputStream().write(asks);
+                    slowReader.getOutputStream().write(request);
                   }
                 } catch (IOException _) {
-                  // cut off
+                  // disconnected
                 }
               });
-      while (!cut && System.nanoTime() < until) {
+      while (!disconnected && System.nanoTime() < until) {
         assertEquals(6, best(brief.post("/classify", "image/png", Client.digit(6)).json()));
-        cut = writer.join(Duration.ofMillis(200));
+        disconnected = writer.join(Duration.ofMillis(200));
       }
-      assertTrue(cut, "it was never cut off");
+      assertTrue(disconnected, "it was never disconnected");
     }
   }
 
   @Test
-  void aRequestMayTakeLongerThanAConnectionMayBeIdle(@TempDir Path own) throws Exception {
+  void requestMayTakeLongerThanTheIdleTimeout(@TempDir Path own) throws Exception {
     ServerOptions usual = Client.options(own);
     var limits =
         new ServerOptions.Limits(
             1 << 20, 1 << 20, 8, Duration.ofSeconds(10), Duration.ofSeconds(1));
-    try (var brief = new Client(with(usual, limits, usual.batching(), Access.USUAL));
+    try (var brief = new Client(with(usual, limits, usual.batching(), Access.DEFAULT));
         var socket = new Socket("127.0.0.1", brief.server.port())) {
       OutputStream out = socket.getOutputStream();
       byte[] six = Client.digit(6);
@@ -864,29 +872,32 @@ class InferenceServerTest {
     }
   }
 
-  /** What many requests leave behind: no files, no memory. */
+  /** Many requests do not leak files or memory. */
   @Test
-  void nothingGrows() throws Exception {
+  void filesAndMemoryDoNotGrow() throws Exception {
     byte[] six = Client.digit(6);
     var files = new ArrayList<Double>();
     var heap = new ArrayList<Long>();
     for (int round = 0; round < 4; round++) {
       for (int i = 0; i < 20; i++) {
-        atOnce(20, () -> client.post("/classify", "image/png", six).status());
+        concurrently(20, () -> client.post("/classify", "image/png", six).status());
       }
       System.gc();
       String metrics = new String(client.get("/metrics").response().body(), StandardCharsets.UTF_8);
       files.add(metric(metrics, "process_files_open_files"));
       heap.add(Runtime.getRuntime().totalMemory() - Runtime.getRuntime().freeMemory());
     }
-    // Connections of this test's own client, which it keeps.
+    // The test's own client keeps some connections.
     assertTrue(files.getLast() <= files.get(1) + 25, files::toString);
     assertTrue(heap.getLast() <= heap.get(1) + (16 << 20), heap::toString);
   }
 
-  /** Bytes of all kinds: an answer or a refusal, never a failure, and it goes on serving. */
+  /**
+   * Random bytes return a result or a client error, never a server error, and the server keeps
+   * working.
+   */
   @Test
-  void randomRequestsAreAnsweredOrRefused() throws Exception {
+  void randomRequestsNeverCauseServerErrors() throws Exception {
     var random = new Random(3);
     byte[] six = Client.digit(6);
     List<String> types =

@@ -26,7 +26,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Models of a folder, while their files come, change and go. */
+/** Models in a folder: loading, reloading and unloading while files change. */
 class ModelRepositoryTest {
   @TempDir private Path folder;
   private Path models;
@@ -36,7 +36,8 @@ class ModelRepositoryTest {
     models = Files.createDirectories(folder.resolve("models"));
   }
 
-  private Client start(Map<String, Model> given, InferenceServer.Reader reader) throws IOException {
+  private Client start(Map<String, Model> given, InferenceServer.ModelReader reader)
+      throws IOException {
     ServerOptions usual = Client.options(folder);
     return new Client(
         new ServerOptions(
@@ -44,12 +45,13 @@ class ModelRepositoryTest {
             0,
             -1,
             Optional.of(models),
-            new ServerOptions.Batching(2, usual.batching().delay(), usual.batching().queue()),
+            new ServerOptions.Batching(
+                2, usual.batching().maxDelay(), usual.batching().queueSize()),
             usual.limits(),
             usual.access(),
             usual.tls(),
             usual.accessLog(),
-            usual.drain(),
+            usual.drainTimeout(),
             usual.compile()),
         given,
         reader);
@@ -65,7 +67,7 @@ class ModelRepositoryTest {
     return file;
   }
 
-  /** The digits with a head that always says the same. */
+  /** The digits with a head that always predicts the same class. */
   private static Model always(int digit) throws IOException {
     Model digits = Model.embedded();
     return withHead(digits, digit, 1e3f);
@@ -119,7 +121,7 @@ class ModelRepositoryTest {
   }
 
   @Test
-  void anErrorWhileAModelIsReadConcernsThatModelAlone() throws Exception {
+  void errorWhileLoadingAffectsOnlyThatModel() throws Exception {
     put("good/1", Model.embedded());
     put("deep/1", Model.embedded());
     put("large/1", Model.embedded());
@@ -141,13 +143,13 @@ class ModelRepositoryTest {
         assertEquals(400, load(client, bad).status());
       }
       assertTrue(index(client).contains("nested too deeply"), index(client));
-      assertTrue(index(client).contains("more memory"), index(client));
+      assertTrue(index(client).contains("not enough memory"), index(client));
       assertEquals(200, client.get("/v2/health/ready").status());
     }
   }
 
   @Test
-  void anInputThatNeedsTooMuchMemoryIsRefusedBeforeItIsAllocated() throws Exception {
+  void tooLargeInputIsRejectedBeforeAllocation() throws Exception {
     put("good/1", Model.embedded());
     Preprocessing digits = Model.embedded().preprocessing();
     put(
@@ -159,17 +161,17 @@ class ModelRepositoryTest {
     try (var client = start()) {
       assertEquals(4, classify(client, "good"));
       assertEquals(503, client.get("/v2/models/huge").status());
-      assertTrue(index(client).contains("16384 × 16384 numbers is too large"), index(client));
+      assertTrue(index(client).contains("16384 × 16384 values is too large"), index(client));
     }
   }
 
   @Test
-  void aModelThatWasGivenCanBeLoadedAgain() throws Exception {
+  void modelPassedAtStartCanBeReloaded() throws Exception {
     try (var client = start(Map.of("digits", Model.embedded()), Model::load)) {
       assertEquals(200, unload(client, "digits").status());
       assertEquals(404, client.get("/v2/models/digits").status());
-      assertTrue(index(client).contains("was unloaded"), index(client));
-      assertEquals(200, unload(client, "digits").status(), "once more changes nothing");
+      assertTrue(index(client).contains("unloaded"), index(client));
+      assertEquals(200, unload(client, "digits").status(), "unloading again has no effect");
       assertEquals(200, load(client, "digits").status());
       assertEquals(4, classify(client, "digits"));
       assertEquals(404, load(client, "cats").status());
@@ -178,7 +180,7 @@ class ModelRepositoryTest {
   }
 
   @Test
-  void aReloadThatFailsLeavesTheWorkingModel() throws Exception {
+  void failedReloadKeepsTheLoadedModel() throws Exception {
     Path file = put("m/1", always(7));
     try (var client = start()) {
       Files.writeString(file, "no checkpoint");
@@ -188,7 +190,7 @@ class ModelRepositoryTest {
       assertFalse(answer.toString().contains(folder.toString()), answer::toString);
       assertEquals(7, classify(client, "m"));
       assertEquals(7, explain(client, "m"));
-      assertTrue(index(client).contains("what was loaded before"), index(client));
+      assertTrue(index(client).contains("loaded before stays in service"), index(client));
       put("m/1", always(2));
       assertEquals(200, load(client, "m").status());
       assertEquals(2, classify(client, "m"));
@@ -197,10 +199,10 @@ class ModelRepositoryTest {
   }
 
   @Test
-  void aLoadedModelDoesNotDependOnItsFiles() throws Exception {
+  void loadedModelDoesNotDependOnItsFiles() throws Exception {
     Path file = put("m/1", always(7));
     Model digits = Model.embedded();
-    // As the command reads models: the weights stay in the file.
+    // The command reads models this way: the weights are mapped, not copied.
     try (var client =
         start(
             Map.of(),
@@ -222,7 +224,7 @@ class ModelRepositoryTest {
   }
 
   @Test
-  void loadShowsTheFolderAsItIs() throws Exception {
+  void loadSynchronizesVersionsWithTheFolder() throws Exception {
     put("m/1", always(1));
     Path two = put("m/2", always(2));
     try (var client = start()) {
@@ -244,7 +246,7 @@ class ModelRepositoryTest {
   }
 
   @Test
-  void whatIsInAFolderFollowsWrittenRules() throws Exception {
+  void folderLayoutRulesAreApplied() throws Exception {
     put("m/2", always(2));
     put("m/02", always(5));
     Files.createDirectories(models.resolve("m/latest"));
@@ -264,9 +266,9 @@ class ModelRepositoryTest {
       assertTrue(index.contains("without leading zeros"), index);
       assertEquals(503, client.get("/v2/models/m/versions/02").status());
       assertEquals(200, load(client, "m").status());
-      assertTrue(index.contains("one checkpoint in its folder"), index);
-      assertTrue(index.contains("there are 2"), index);
-      assertTrue(index.contains("there are 0"), index);
+      assertTrue(index.contains("must contain one checkpoint"), index);
+      assertTrue(index.contains("contains 2"), index);
+      assertTrue(index.contains("contains 0"), index);
       assertFalse(index.contains("hidden"), index);
       assertEquals(6, classify(client, "mended"));
       assertEquals(8, classify(client, "linked"));
@@ -274,7 +276,7 @@ class ModelRepositoryTest {
   }
 
   @Test
-  void loadingAndUnloadingAtOnceIsAnsweredProperly() throws Exception {
+  void concurrentLoadAndUnloadSucceed() throws Exception {
     put("m/1", Model.embedded());
     try (var client = start();
         var threads = Executors.newFixedThreadPool(8)) {
@@ -299,14 +301,14 @@ class ModelRepositoryTest {
   }
 
   @Test
-  void numbersThatAreNotFiniteAreNamed() throws Exception {
+  void nonFiniteValuesAreReported() throws Exception {
     put("broken/1", withHead(Model.embedded(), 3, Float.NaN));
     put("good/1", Model.embedded());
     try (var client = start()) {
       for (String path : List.of("/classify?model=broken", "/explain?model=broken")) {
         Answer answer = client.post(path, "image/png", Client.digit(4));
         assertEquals(500, answer.status(), answer::toString);
-        assertTrue(answer.toString().contains("logits are not finite"), answer::toString);
+        assertTrue(answer.toString().contains("output 'logits' contains"), answer::toString);
       }
       String zeros = "0,".repeat(3 * 32 * 32 - 1);
       Answer answer =
@@ -318,12 +320,12 @@ class ModelRepositoryTest {
                   + zeros
                   + "1e39]}]}");
       assertEquals(400, answer.status(), answer::toString);
-      assertTrue(answer.toString().contains("has Infinity at 3071"), answer::toString);
+      assertTrue(answer.toString().contains("contains Infinity at index 3071"), answer::toString);
     }
   }
 
   @Test
-  void aGivenModelThatCannotBeServedStopsTheStart() throws IOException {
+  void unservableInitialModelPreventsStart() throws IOException {
     Preprocessing digits = Model.embedded().preprocessing();
     var huge =
         Model.embedded()

@@ -32,7 +32,7 @@ import org.openqa.selenium.chrome.ChromeOptions;
 import org.openqa.selenium.logging.LogType;
 import org.openqa.selenium.support.ui.WebDriverWait;
 
-/** The page in a browser; skipped where there is no Chromium with its driver. */
+/** The page in a browser; skipped if Chromium and its driver are not installed. */
 class PageTest {
   @TempDir private Path folder;
   private Client client;
@@ -49,7 +49,8 @@ class PageTest {
   void start() throws IOException {
     Optional<Path> driver = program("chromedriver");
     Optional<Path> chromium = program("chromium", "chromium-browser", "google-chrome");
-    assumeTrue(driver.isPresent() && chromium.isPresent(), "no Chromium with its driver");
+    assumeTrue(
+        driver.isPresent() && chromium.isPresent(), "Chromium and its driver are not installed");
     client = new Client(Client.options(folder));
     var options = new ChromeOptions();
     options.setBinary(chromium.get().toFile());
@@ -104,19 +105,19 @@ class PageTest {
                 .orElse(null));
   }
 
-  private void says(String text) {
+  private void waitForStatus(String text) {
     new WebDriverWait(browser, Duration.ofSeconds(20))
         .until(driver -> driver.findElement(By.id("status")).getText().contains(text));
   }
 
-  private void nothingIsWrong() {
-    nothingIsWrongBut("no message at all");
+  private void assertAccessible() {
+    assertAccessibleExcept("no message at all");
   }
 
   /**
-   * @param expected what every message of the browser's console contains
+   * @param expected a text that every console message of the browser must contain
    */
-  private void nothingIsWrongBut(String expected) {
+  private void assertAccessibleExcept(String expected) {
     Results found = new AxeBuilder().analyze(browser);
     assertTrue(
         found.getViolations().isEmpty(),
@@ -138,100 +139,100 @@ class PageTest {
             java.util.List.of(Map.of("name", "prefers-color-scheme", "value", scheme))));
   }
 
-  /** On a desk and on a phone, light and dark. */
+  /** Desktop and phone sizes, light and dark. */
   @ParameterizedTest
   @CsvSource({"light, 1100, 900", "dark, 390, 844"})
-  void anImageIsClassifiedAndExplained(String scheme, int width, int height) {
+  void imageIsClassifiedAndExplained(String scheme, int width, int height) {
     browser.manage().window().setSize(new Dimension(width, height));
     scheme(scheme);
     new WebDriverWait(browser, Duration.ofSeconds(20)).until(_ -> !aboutModel().isEmpty());
     assertEquals(
         "The model “digits” recognizes 10 classes: 0, 1, 2, 3, 4, 5, 6, 7, 8 and 9.", aboutModel());
-    nothingIsWrong();
+    assertAccessible();
     choose(6);
-    says("6, ");
+    waitForStatus("6, ");
     assertEquals(5, browser.findElements(By.cssSelector("#bars li")).size());
     assertTrue(visible("#latency").getText().contains("ms in the server"));
-    nothingIsWrong();
+    assertAccessible();
     visible("#explain").click();
-    says("evidence for 6");
-    WebElement heat = visible("#heat");
-    WebElement slider = visible("#strength");
+    waitForStatus("evidence for 6");
+    WebElement heat = visible("#heat-map");
+    WebElement slider = visible("#opacity");
     String before = heat.getCssValue("opacity");
     slider.sendKeys(Keys.ARROW_LEFT, Keys.ARROW_LEFT);
     assertTrue(Double.parseDouble(heat.getCssValue("opacity")) < Double.parseDouble(before));
-    nothingIsWrong();
+    assertAccessible();
     long scroll = (long) browser.executeScript("return document.documentElement.scrollWidth");
     long window = (long) browser.executeScript("return window.innerWidth");
     assertTrue(scroll <= window, () -> scroll + " > " + window);
   }
 
   @Test
-  void severalImagesBecomeAGridThatLeadsToEach() {
+  void severalImagesAreShownAsAGrid() {
     choose(0, 1, 2, 3, 4, 5, 6, 7, 8, 9);
-    says("10 images in ");
+    waitForStatus("10 images in ");
     assertEquals(10, browser.findElements(By.cssSelector("#grid li")).size());
     assertEquals("digit-3.png", visible("#grid li:nth-child(4) .file").getText());
-    nothingIsWrong();
-    // By keyboard alone: to the first image of the grid, and open it.
+    assertAccessible();
+    // The grid works with the keyboard alone.
     WebElement first = visible("#grid button");
     first.sendKeys(Keys.ENTER);
-    says("0, ");
+    waitForStatus("0, ");
     assertTrue(visible("#single").isDisplayed());
   }
 
   @Test
-  void theCameraTakesAnImage() {
+  void cameraTakesAPhoto() {
     visible("#camera").click();
     visible("#video");
     new WebDriverWait(browser, Duration.ofSeconds(20))
         .until(_ ->
             (long) browser.executeScript("return document.getElementById('video').videoWidth") > 0);
-    nothingIsWrong();
-    visible("#shoot").click();
+    assertAccessible();
+    visible("#take-photo").click();
     visible("#bars li");
     visible("#stop").click();
   }
 
   @Test
-  void aSingleModelIsNoChoice() {
+  void modelSelectionIsHiddenForOneModel() {
     assertTrue(visible("#about").getText().contains("recognizes 10 classes"));
     assertFalse(browser.findElement(By.id("model-choice")).isDisplayed());
   }
 
   @Test
-  void anUnreadableFileShowsItsNameAndTheReason() throws IOException {
+  void unreadableFileShowsItsNameAndReason() throws IOException {
     Path text = folder.resolve("cat.png");
     Files.writeString(text, "a cat");
     browser.findElement(By.id("files")).sendKeys(text.toString());
     assertTrue(visible("#failed").getText().contains("is not an image in a known format"));
-    nothingIsWrongBut("400");
+    assertAccessibleExcept("400");
     browser
         .findElement(By.id("files"))
         .sendKeys(text + "\n" + Client.SAMPLES.resolve("digit-1.png").toRealPath());
-    says("2 images in ");
+    waitForStatus("2 images in ");
     String first = visible("#grid li:nth-child(1)").getText();
     assertTrue(first.contains("is not an image") && first.contains("cat.png"), first);
-    new WebDriverWait(browser, Duration.ofSeconds(20)) // no sign of a broken image
+    new WebDriverWait(browser, Duration.ofSeconds(20)) // no broken image is shown
         .until(_ -> browser.findElements(By.cssSelector("#grid img")).size() == 1);
     assertTrue(visible("#grid li:nth-child(2)").getText().startsWith("1, "));
   }
 
   @Test
-  void theTokenIsAskedForAndKeptForTheSession() throws IOException {
+  void tokenIsRequestedAndKeptForTheSession() throws IOException {
     var options = Client.options(folder);
     try (var guarded = new Client(Client.withToken(options, "0123456789abcdef"))) {
       browser.get(guarded.server.address() + "/");
       visible("#token").sendKeys("a wrong token", Keys.ENTER);
-      says("does not accept this token");
+      waitForStatus("does not accept this token");
       visible("#token").clear();
       visible("#token").sendKeys("0123456789abcdef", Keys.ENTER);
       new WebDriverWait(browser, Duration.ofSeconds(20)).until(_ -> !aboutModel().isEmpty());
       choose(6);
-      says("6, ");
+      waitForStatus("6, ");
       browser.navigate().refresh();
       choose(4);
-      says("4, ");
+      waitForStatus("4, ");
     }
   }
 

@@ -27,7 +27,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Images that cost more than they weigh: they take the time of their own requests only. */
+/** Small files that take long to decode delay only their own requests. */
 class SlowImagesTest {
   private static final long SECOND = 1_000_000_000;
 
@@ -44,7 +44,7 @@ class SlowImagesTest {
     client.close();
   }
 
-  /** 3 kB of lossy WebP whose data ends early: a reader may try to go on at every block. */
+  /** 3 kB of truncated lossy WebP: a decoder may attempt recovery at every block. */
   private static byte[] webp() throws IOException {
     try (InputStream in = SlowImagesTest.class.getResourceAsStream("slow.webp")) {
       return in.readAllBytes();
@@ -78,7 +78,9 @@ class SlowImagesTest {
     return repeated.toByteArray();
   }
 
-  /** A BMP of 8 × 8 pixels by its header, whose data is a PNG that says it has 26,000². */
+  /**
+   * A BMP whose header declares 8 × 8 pixels and whose data is a PNG that declares 26,000 × 26,000.
+   */
   private static byte[] bmpOfPng() throws IOException {
     var png = new ByteArrayOutputStream();
     ImageIO.write(new BufferedImage(8, 8, BufferedImage.TYPE_3BYTE_BGR), "png", png);
@@ -106,8 +108,7 @@ class SlowImagesTest {
   }
 
   /**
-   * What a machine that is busy with other things takes from every thread: by how much a thread
-   * that only sleeps wakes up late, in all.
+   * Measures by how much other load delays threads: the total delay of a thread that only sleeps.
    */
   private static final class Stalls implements AutoCloseable {
     private static final long TICK = 20_000_000;
@@ -135,7 +136,7 @@ class SlowImagesTest {
   }
 
   @Test
-  void healthAndMetricsDoNotWaitForImagesThatTakeMinutes() throws Exception {
+  void healthAndMetricsDoNotWaitForSlowImages() throws Exception {
     List<byte[]> slow = List.of(webp(), jpeg());
     List<String> paths = List.of("/v2/health/live", "/v2/health/ready", "/metrics");
     for (String path : paths) {
@@ -159,7 +160,7 @@ class SlowImagesTest {
           long took = System.nanoTime() - begin;
           asked++;
           if (took > SECOND) {
-            Thread.sleep(200); // a stall counts when it is over
+            Thread.sleep(200); // a stall is counted when it ends
             long stalled = stalls.nanos() - before;
             assertTrue(
                 took - stalled <= SECOND,
@@ -175,11 +176,11 @@ class SlowImagesTest {
     }
     assertTrue(asked > paths.size(), "the images were not slow: " + asked);
     Answer next = client.post("/classify", "image/png", Client.digit(6));
-    assertEquals(200, next.status(), "what was too late is not decoded any more: " + next);
+    assertEquals(200, next.status(), "images past their deadline are not decoded: " + next);
   }
 
   @Test
-  void aDeadlineEndsTheDecoding() throws Exception {
+  void deadlineInterruptsDecoding() throws Exception {
     for (byte[] image : List.of(webp(), jpeg())) {
       long begin = System.nanoTime();
       Answer answer = client.post("/classify?timeout_ms=200", "application/octet-stream", image);
@@ -190,7 +191,7 @@ class SlowImagesTest {
   }
 
   @Test
-  void noPixelsBehindAnotherHeaderAndNoReaderThatIsNotNamed() throws Exception {
+  void unsupportedAndDisguisedFormatsAreRejected() throws Exception {
     Answer answer = client.post("/classify", "image/bmp", bmpOfPng());
     assertEquals(400, answer.status(), answer::toString);
     byte[] wbmp = {0, 0, (byte) 0x84, 0, (byte) 0x84, 0, 1, 2, 3, 4}; // 512 × 512, if anything

@@ -3,11 +3,11 @@
 const $ = id => document.getElementById(id);
 const TOP = 5;
 let models = [];
-let current = null; // the image that is shown, a Blob
+let current = null; // the displayed image, a Blob
 let token = sessionStorage.getItem("token") || "";
 let stream = null;
 
-function say(text, isProblem = false) {
+function setStatus(text, isProblem = false) {
   $("status").textContent = text;
   $("status").classList.toggle("problem", isProblem);
 }
@@ -16,8 +16,8 @@ function percent(p) {
   return (100 * p).toFixed(1) + " %";
 }
 
-/** Sends a request; the server's reason becomes the error's message. */
-async function ask(path, options = {}) {
+/** Sends a request and returns its JSON; throws the server's reason as an Error. */
+async function request(path, options = {}) {
   let response;
   const headers = {...options.headers, ...(token ? {Authorization: "Bearer " + token} : {})};
   try {
@@ -37,7 +37,7 @@ async function ask(path, options = {}) {
   return answer;
 }
 
-function chosen() {
+function modelParameters() {
   const model = models[$("model").selectedIndex];
   return model
     ? `model=${encodeURIComponent(model.name)}&version=${encodeURIComponent(model.version)}`
@@ -45,7 +45,7 @@ function chosen() {
     : "exif_orientation=true";
 }
 
-/** What the chosen model knows, in one sentence. */
+/** Describes the selected model in one sentence. */
 function describe() {
   const model = models[$("model").selectedIndex];
   if (!model) {
@@ -53,8 +53,8 @@ function describe() {
     return;
   }
   if (model.classes === 0) {
-    $("about").textContent = `The model “${model.name}” has no head and so no classes;`
-      + " its embeddings are at /features.";
+    $("about").textContent = `The model “${model.name}” has no head and therefore no classes;`
+      + " request its embeddings from /features.";
     return;
   }
   const more = model.classes - model.labels.length;
@@ -66,7 +66,7 @@ function describe() {
 }
 
 async function loadModels() {
-  models = await ask("models");
+  models = await request("models");
   $("model").replaceChildren(...models.map(model => {
     const option = document.createElement("option");
     option.textContent = model.name + (models.some(other =>
@@ -75,7 +75,7 @@ async function loadModels() {
   }));
   $("model-choice").hidden = models.length < 2;
   $("login").hidden = true;
-  say("");
+  setStatus("");
   describe();
 }
 
@@ -99,7 +99,7 @@ function bar({label, probability}) {
   return item;
 }
 
-/** Shows why an image has no prediction, beside its name. */
+/** Shows an image's name and the reason why it could not be classified. */
 function fail(image, reason) {
   $("single").hidden = true;
   $("several").hidden = true;
@@ -111,9 +111,9 @@ async function classify(image) {
   current = image;
   $("several").hidden = true;
   $("failed").hidden = true;
-  say("Classifying …");
+  setStatus("Classifying …");
   const begin = performance.now();
-  const answer = await ask(`classify?top=${TOP}&${chosen()}`, {
+  const answer = await request(`classify?top=${TOP}&${modelParameters()}`, {
     method: "POST",
     headers: {"Content-Type": "application/octet-stream"},
     body: image,
@@ -121,19 +121,19 @@ async function classify(image) {
     fail(image, problem.message);
     throw problem;
   });
-  const whole = performance.now() - begin;
+  const roundTrip = performance.now() - begin;
   show(image, answer.predictions);
   $("latency").textContent =
-    `${answer.ms.toFixed(1)} ms in the server, ${whole.toFixed(0)} ms round trip`;
+    `${answer.duration_ms.toFixed(1)} ms in the server, ${roundTrip.toFixed(0)} ms round trip`;
   const best = answer.predictions[0];
-  say(`${best.label}, ${percent(best.probability)}`);
+  setStatus(`${best.label}, ${percent(best.probability)}`);
 }
 
 function show(image, predictions) {
-  URL.revokeObjectURL($("seen").src);
-  $("seen").src = URL.createObjectURL(image);
-  $("seen").classList.remove("pixels");
-  $("heat").hidden = true;
+  URL.revokeObjectURL($("input-image").src);
+  $("input-image").src = URL.createObjectURL(image);
+  $("input-image").classList.remove("pixels");
+  $("heat-map").hidden = true;
   $("heat-controls").hidden = true;
   $("caption").textContent = "";
   $("bars").replaceChildren(...predictions.map(bar));
@@ -141,37 +141,37 @@ function show(image, predictions) {
 }
 
 async function explain() {
-  say("Computing the heat map …");
-  const answer = await ask(`explain?${chosen()}`, {
+  setStatus("Computing the heat map …");
+  const answer = await request(`explain?${modelParameters()}`, {
     method: "POST",
     headers: {"Content-Type": "application/octet-stream", "Accept": "application/json"},
     body: current,
   });
-  URL.revokeObjectURL($("seen").src);
-  $("seen").src = answer.seen;
-  await $("seen").decode();
-  $("seen").classList.toggle("pixels", $("seen").naturalWidth < 100);
-  $("heat").src = answer.heat;
-  $("heat").hidden = false;
+  URL.revokeObjectURL($("input-image").src);
+  $("input-image").src = answer.input;
+  await $("input-image").decode();
+  $("input-image").classList.toggle("pixels", $("input-image").naturalWidth < 100);
+  $("heat-map").src = answer.heat_map;
+  $("heat-map").hidden = false;
   $("heat-controls").hidden = false;
   setOpacity();
   $("caption").textContent = `Grad-CAM: bright regions are evidence for “${answer.label}”`;
-  say(`The heat map shows the evidence for ${answer.label}.`);
-  $("strength").focus();
+  setStatus(`The heat map shows the evidence for ${answer.label}.`);
+  $("opacity").focus();
 }
 
 function setOpacity() {
-  $("heat").style.opacity = $("strength").value / 100;
+  $("heat-map").style.opacity = $("opacity").value / 100;
 }
 
 async function classifyAll(images) {
   $("single").hidden = true;
   $("failed").hidden = true;
-  say(`Classifying ${images.length} images …`);
+  setStatus(`Classifying ${images.length} images …`);
   const form = new FormData();
   images.forEach(image => form.append("image", image, "image"));
   const begin = performance.now();
-  const answer = await ask(`classify?top=1&${chosen()}`, {method: "POST", body: form});
+  const answer = await request(`classify?top=1&${modelParameters()}`, {method: "POST", body: form});
   $("grid").replaceChildren(...answer.results.map((result, i) => {
     const item = document.createElement("li");
     const button = document.createElement("button");
@@ -179,7 +179,7 @@ async function classifyAll(images) {
     const image = document.createElement("img");
     image.src = URL.createObjectURL(images[i]);
     image.alt = "";
-    image.addEventListener("error", () => image.remove()); // the reason stands in its place
+    image.addEventListener("error", () => image.remove()); // show only the reason
     const text = document.createElement("strong");
     const best = result.predictions && result.predictions[0];
     text.textContent = best ? `${best.label}, ${percent(best.probability)}` : result.error;
@@ -195,15 +195,15 @@ async function classifyAll(images) {
   }));
   $("several").hidden = false;
   const failed = answer.results.filter(result => result.error).length;
-  say(`${images.length} images in ${(performance.now() - begin).toFixed(0)} ms`
+  setStatus(`${images.length} images in ${(performance.now() - begin).toFixed(0)} ms`
     + (failed ? `; ${failed} could not be read` : ""));
 }
 
 function run(action) {
-  action().catch(problem => say(problem.message, true));
+  action().catch(problem => setStatus(problem.message, true));
 }
 
-function take(images) {
+function classifyFiles(images) {
   const list = [...images];
   if (list.length === 1) {
     run(() => classify(list[0]));
@@ -219,28 +219,28 @@ async function startCamera() {
     throw new Error("No camera is available to this page.");
   }
   $("video").srcObject = stream;
-  $("viewfinder").hidden = false;
-  $("shoot").focus();
+  $("camera-preview").hidden = false;
+  $("take-photo").focus();
 }
 
 function stopCamera() {
   stream?.getTracks().forEach(track => track.stop());
   stream = null;
-  $("viewfinder").hidden = true;
+  $("camera-preview").hidden = true;
 }
 
-function shoot() {
+function takePhoto() {
   const video = $("video");
   const canvas = document.createElement("canvas");
   canvas.width = video.videoWidth;
   canvas.height = video.videoHeight;
   canvas.getContext("2d").drawImage(video, 0, 0);
-  canvas.toBlob(image => image && take([image]), "image/jpeg", 0.95);
+  canvas.toBlob(image => image && classifyFiles([image]), "image/jpeg", 0.95);
 }
 
 $("choose").addEventListener("click", () => $("files").click());
 $("files").addEventListener("change", event => {
-  take(event.target.files);
+  classifyFiles(event.target.files);
   event.target.value = "";
 });
 for (const type of ["dragover", "drop", "dragleave"]) {
@@ -248,16 +248,16 @@ for (const type of ["dragover", "drop", "dragleave"]) {
     event.preventDefault();
     $("drop").classList.toggle("over", type === "dragover");
     if (type === "drop") {
-      take(event.dataTransfer.files);
+      classifyFiles(event.dataTransfer.files);
     }
   });
 }
-document.addEventListener("paste", event => take(event.clipboardData.files));
+document.addEventListener("paste", event => classifyFiles(event.clipboardData.files));
 $("camera").addEventListener("click", () => run(startCamera));
 $("stop").addEventListener("click", stopCamera);
-$("shoot").addEventListener("click", shoot);
+$("take-photo").addEventListener("click", takePhoto);
 $("explain").addEventListener("click", () => run(explain));
-$("strength").addEventListener("input", setOpacity);
+$("opacity").addEventListener("input", setOpacity);
 $("model").addEventListener("change", () => {
   describe();
   if (current && !$("single").hidden) {

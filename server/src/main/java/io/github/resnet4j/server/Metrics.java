@@ -2,6 +2,7 @@ package io.github.resnet4j.server;
 
 import io.micrometer.core.instrument.Counter;
 import io.micrometer.core.instrument.DistributionSummary;
+import io.micrometer.core.instrument.FunctionCounter;
 import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.Timer;
 import io.micrometer.core.instrument.binder.jvm.JvmGcMetrics;
@@ -14,10 +15,11 @@ import io.micrometer.prometheusmetrics.PrometheusConfig;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import java.time.Duration;
 import java.util.Locale;
+import java.util.function.LongSupplier;
 import java.util.function.Supplier;
 
-/** What Prometheus is told. */
-final class Measurements implements AutoCloseable {
+/** The metrics that {@code /metrics} exports to Prometheus. */
+final class Metrics implements AutoCloseable {
   private static final Duration[] BUCKETS = {
     Duration.ofMillis(1),
     Duration.ofMillis(2),
@@ -35,7 +37,7 @@ final class Measurements implements AutoCloseable {
     Duration.ofSeconds(30),
   };
 
-  /** What a request does, one after the other. */
+  /** The phases of a request, in order. */
   enum Phase {
     DECODE,
     PREPROCESS,
@@ -47,40 +49,46 @@ final class Measurements implements AutoCloseable {
   private final PrometheusMeterRegistry registry =
       new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
   private final JvmGcMetrics collections = new JvmGcMetrics();
-  private final DistributionSummary batches;
-  private final Timer runs;
+  private final DistributionSummary batchSizes;
+  private final Timer batchDurations;
 
-  Measurements() {
+  Metrics() {
     new JvmMemoryMetrics().bindTo(registry);
     new JvmThreadMetrics().bindTo(registry);
     new ProcessorMetrics().bindTo(registry);
     new FileDescriptorMetrics().bindTo(registry);
     new UptimeMetrics().bindTo(registry);
     collections.bindTo(registry);
-    batches =
-        DistributionSummary.builder("resnet4j.batch.images")
-            .description("Images of a run")
+    batchSizes =
+        DistributionSummary.builder("resnet4j.batch.size")
+            .description("Number of images in a batch")
             .serviceLevelObjectives(1, 2, 4, 8, 16, 32, 64)
             .register(registry);
-    runs =
-        Timer.builder("resnet4j.run")
-            .description("A run of the network")
+    batchDurations =
+        Timer.builder("resnet4j.batch.duration")
+            .description("Time to run the network on a batch")
             .serviceLevelObjectives(BUCKETS)
             .register(registry);
   }
 
-  void gauge(String name, String what, Supplier<Number> value) {
-    Gauge.builder(name, value).description(what).register(registry);
+  void gauge(String name, String description, Supplier<Number> value) {
+    Gauge.builder(name, value).description(description).register(registry);
   }
 
-  void ran(int images, Duration took) {
-    batches.record(images);
-    runs.record(took);
+  void counter(String name, String description, LongSupplier value) {
+    FunctionCounter.builder(name, value, LongSupplier::getAsLong)
+        .description(description)
+        .register(registry);
   }
 
-  void phase(Phase phase, long nanos) {
-    Timer.builder("resnet4j.phase")
-        .description("Parts of a request")
+  void recordBatch(int images, Duration duration) {
+    batchSizes.record(images);
+    batchDurations.record(duration);
+  }
+
+  void recordPhase(Phase phase, long nanos) {
+    Timer.builder("resnet4j.phase.duration")
+        .description("Time of a phase of a request")
         .tag("phase", phase.name().toLowerCase(Locale.ROOT))
         .serviceLevelObjectives(BUCKETS)
         .register(registry)
@@ -88,13 +96,13 @@ final class Measurements implements AutoCloseable {
   }
 
   /**
-   * A request that was answered.
+   * Records a request with its response.
    *
-   * @param endpoint one of a few, never what a client wrote
+   * @param endpoint the name of an endpoint, never text from a client
    */
-  void answered(String endpoint, int status, long nanos) {
-    Timer.builder("resnet4j.requests")
-        .description("Requests until their answer")
+  void recordRequest(String endpoint, int status, long nanos) {
+    Timer.builder("resnet4j.request.duration")
+        .description("Time from the start of a request to its response")
         .tag("endpoint", endpoint)
         .tag("status", String.valueOf(status))
         .serviceLevelObjectives(BUCKETS)
@@ -102,9 +110,9 @@ final class Measurements implements AutoCloseable {
         .record(Duration.ofNanos(nanos));
   }
 
-  void refused(Refusal.Kind kind) {
+  void countError(ApiException.Kind kind) {
     Counter.builder("resnet4j.errors")
-        .description("Requests without a result, by kind")
+        .description("Total number of failed requests by kind of error")
         .tag("kind", kind.name().toLowerCase(Locale.ROOT))
         .register(registry)
         .increment();

@@ -1,7 +1,7 @@
 package io.github.resnet4j.cli;
 
+import io.github.resnet4j.spark.SparkExecutors;
 import io.github.resnet4j.spark.SparkImages;
-import io.github.resnet4j.spark.SparkMachines;
 import io.github.resnet4j.train.Dataset;
 import java.io.IOException;
 import java.util.Map;
@@ -86,7 +86,7 @@ final class SparkTrainCommand implements Callable<Integer> {
                 : SparkImages.ofFolder(options.data, options.valSplit, options.seed),
         (trainer, start, images, recipe) -> {
           try (var machines =
-              SparkMachines.open(spark.master(), start, images, recipe, partitions, localSteps)) {
+              SparkExecutors.open(spark.master(), start, images, recipe, partitions, localSteps)) {
             return options.run(trainer.withMachines(machines));
           }
         });

@@ -27,24 +27,25 @@ import org.apache.spark.sql.types.StringType;
 import org.apache.spark.sql.types.StructType;
 
 /**
- * Images in, a table of what they show out: the job of {@code resnet4j spark-classify}. Its
- * signatures know nothing of Spark, so that a command line without Spark can speak of it.
+ * The job of {@code resnet4j spark-classify}: classifies images and writes a table of predictions.
+ * Its public signatures contain no Spark types, so the command line can be loaded without Spark.
  *
- * @param input a folder of images, or what {@code from} reads
- * @param output a folder that must not exist yet
- * @param from how the input is read: {@code binaryFile} for a folder or pattern of images, {@code
- *     image}, or a table: {@code parquet}, {@code orc}, {@code json}, {@code delta}; {@code text}
- *     for paths, one a line
- * @param column that holds the images, bytes or paths; empty for the usual one of {@code from}
- * @param to how the output is written: {@code parquet}, {@code orc}, {@code json}, {@code delta}
- * @param overwrite whether an output that exists is replaced
+ * @param input the input path: a folder of images, or any path that {@code from} supports
+ * @param output the output folder; it must not exist unless {@code overwrite} is set
+ * @param from the input format: {@code binaryFile} for a folder or a glob pattern of images, {@code
+ *     image}, a table format such as {@code parquet}, {@code orc}, {@code json} or {@code delta},
+ *     or {@code text} for one path per line
+ * @param column the column with the images, as bytes or paths; empty for the default of {@code
+ *     from}
+ * @param to the output format, such as {@code parquet}, {@code orc}, {@code json} or {@code delta}
+ * @param overwrite whether an existing output is replaced
  * @param model as {@link ResNetTransformer#model}
  * @param weights as {@link ResNetTransformer#weights}
- * @param top classes to name
+ * @param top the number of classes per image
  * @param embedding whether to add embeddings
- * @param batch images that run together
- * @param precision what is calculated with
- * @param maxPixels larger images are errors
+ * @param batch the batch size
+ * @param precision the precision of inference, as {@link ResNetTransformer#setPrecision}
+ * @param maxPixels the maximum number of pixels of an image; larger images give an error
  */
 public record ClassifyJob(
     String input,
@@ -60,25 +61,26 @@ public record ClassifyJob(
     int batch,
     String precision,
     long maxPixels) {
-  /** The images' endings, each letter in both cases: {@code *.{[pP][nN][gG],…}}. */
+  /** A glob pattern of the image file extensions, case-insensitive: {@code *.{[pP][nN][gG],…}}. */
   private static final String IMAGES =
       ImageDecoder.EXTENSIONS.stream()
           .map(ClassifyJob::inBothCases)
           .collect(Collectors.joining(",", "*.{", "}"));
 
   /**
-   * What came of it.
+   * The result of a job.
    *
-   * @param images rows of the output
-   * @param unreadable those with an error
+   * @param images the number of rows in the output
+   * @param unreadable the number of rows with an error
    */
   public record Outcome(long images, long unreadable) {}
 
   /**
-   * Runs to the end.
+   * Runs the job.
    *
-   * @param master where, as {@code spark-submit --master} says it; empty if Spark knows already
-   * @throws IllegalArgumentException if the input is not there, or the output is
+   * @param master the Spark master URL; empty to use Spark's configuration
+   * @throws IllegalArgumentException if the input does not exist, or the output exists and is not
+   *     to be replaced
    */
   public Outcome run(String master) {
     try (SparkSession spark = Sessions.open("resnet4j spark-classify", master)) {
@@ -91,11 +93,12 @@ public record ClassifyJob(
               .setBatchSize(batch)
               .setPrecision(precision)
               .setMaxPixels(maxPixels)
-              .setInputCol(images());
-      Dataset<Row> said = transformer.transform(read(spark));
-      Dataset<Row> kept = withoutImages(said);
+              .setInputCol(imageColumn());
+      Dataset<Row> predictions = transformer.transform(read(spark));
+      Dataset<Row> table = withoutImages(predictions);
       var observed = new Observation("images");
-      kept.observe(
+      table
+          .observe(
               observed,
               count(lit(1)).as("all"),
               count(col(transformer.outputColumn() + ".error")).as("unreadable"))
@@ -107,12 +110,12 @@ public record ClassifyJob(
       return new Outcome(
           ((Number) counts.getOrDefault("all", 0L)).longValue(),
           ((Number) counts.getOrDefault("unreadable", 0L)).longValue());
-    } catch (Exception e) { // Scala throws checked ones undeclared
-      throw mistake(e);
+    } catch (Exception e) { // Scala throws checked exceptions without declaring them
+      throw toRuntimeException(e);
     }
   }
 
-  private String images() {
+  private String imageColumn() {
     return !column.isEmpty()
         ? column
         : switch (from) {
@@ -122,7 +125,7 @@ public record ClassifyJob(
         };
   }
 
-  /** The rows with their images, as {@code from} names them. */
+  /** Reads the input with the format {@code from}. */
   Dataset<Row> read(SparkSession spark) throws IOException {
     DataFrameReader reader = spark.read().format(from);
     return switch (from) {
@@ -157,21 +160,22 @@ public record ClassifyJob(
   }
 
   /**
-   * The answers without the images' data, with the paths they came from: Spark's images know theirs
-   * as {@code origin}.
+   * Removes the images' data from the results and keeps their paths; for Spark's image source the
+   * path is the field {@code origin}.
    */
-  Dataset<Row> withoutImages(Dataset<Row> answers) {
-    String images = images();
-    return switch (answers.schema().apply(images).dataType()) {
-      case StringType _ -> answers;
-      case StructType _ when answers.schema().getFieldIndex("origin").isEmpty() ->
-          answers.withColumn("origin", answers.col(images).getField("origin")).drop(images);
-      default -> answers.drop(images);
+  Dataset<Row> withoutImages(Dataset<Row> results) {
+    String images = imageColumn();
+    return switch (results.schema().apply(images).dataType()) {
+      case StringType _ -> results;
+      case StructType _ when results.schema().getFieldIndex("origin").isEmpty() ->
+          results.withColumn("origin", results.col(images).getField("origin")).drop(images);
+      default -> results.drop(images);
     };
   }
 
   /**
-   * Spark passes over files of zero bytes; here each is a row, whose error says that it is empty.
+   * Adds a row for each empty file, since Spark's sources skip empty files; its error says that the
+   * file is empty.
    */
   private Dataset<Row> withEmptyFiles(
       Dataset<Row> files, List<FileStatus> found, Function<FileStatus, Row> row, boolean recursive)
@@ -189,7 +193,7 @@ public record ClassifyJob(
         : files.union(files.sparkSession().createDataFrame(empty, files.schema()));
   }
 
-  /** By Spark's rules: what begins with a dot or an underscore is hidden. */
+  /** Adds rows for empty files; like Spark, skips names that begin with a dot or an underscore. */
   private static void addEmpty(
       FileSystem system,
       Path folder,
@@ -216,10 +220,10 @@ public record ClassifyJob(
     return new Path(input).getFileSystem(spark.sparkContext().hadoopConfiguration());
   }
 
-  /** The files and folders that the input names. */
+  /** The files and folders that match the input path. */
   private List<FileStatus> found(SparkSession spark) throws IOException {
     FileStatus[] found = fileSystem(spark).globStatus(new Path(input));
-    return found == null ? List.of() : List.of(found); // null where a pattern matches nothing
+    return found == null ? List.of() : List.of(found); // null if a pattern matches nothing
   }
 
   private static String inBothCases(String ending) {
@@ -229,8 +233,8 @@ public record ClassifyJob(
         .collect(Collectors.joining());
   }
 
-  /** What a user did wrong, in one line; anything else as it is. */
-  private static RuntimeException mistake(Exception e) {
+  /** Converts Spark's analysis errors, which the user can correct, to a one-line message. */
+  private static RuntimeException toRuntimeException(Exception e) {
     if (e instanceof AnalysisException) {
       return new IllegalArgumentException(
           String.valueOf(e.getMessage()).lines().findFirst().orElse(e.toString()), e);

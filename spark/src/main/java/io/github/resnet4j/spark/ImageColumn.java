@@ -16,17 +16,19 @@ import org.apache.spark.sql.types.StringType;
 import org.apache.spark.sql.types.StructType;
 import org.jspecify.annotations.Nullable;
 
-/** What a column holds of images. */
+/** How a column represents images. */
 enum ImageColumn {
-  /** A file's bytes: source {@code binaryFile}, or a table's column. */
+  /** The bytes of an image file, from source {@code binaryFile} or a table. */
   BYTES,
-  /** Where a file is, on any file system that Hadoop knows. */
+  /** The path of an image file, on any file system that Hadoop supports. */
   PATH,
-  /** What source {@code image} has decoded. */
+  /** The struct of source {@code image}, a decoded image. */
   IMAGE;
 
   /**
-   * @throws IllegalArgumentException if a column of this type holds no images
+   * Returns the representation for a column's type.
+   *
+   * @throws IllegalArgumentException if a column of this type cannot contain images
    */
   static ImageColumn of(String name, DataType type) {
     return switch (type) {
@@ -35,22 +37,22 @@ enum ImageColumn {
       case StructType struct when struct.getFieldIndex("nChannels").isDefined() -> IMAGE;
       default ->
           throw new IllegalArgumentException(
-              "column '%s' is %s; images are binary (a file's bytes), string (a path) or source"
+              "column '%s' has type %s; images must be binary (the bytes of a file), string (a path) or"
                       .formatted(name, type.simpleString())
-                  + " 'image's struct");
+                  + " the struct of source 'image'");
     };
   }
 
-  /** What a value is; of anything else {@link #read} says that it is no image. */
+  /** Returns the representation of a value; {@link #read} rejects values that are not images. */
   static ImageColumn of(@Nullable Object value) {
     return value instanceof String ? PATH : value instanceof Row ? IMAGE : BYTES;
   }
 
   /**
-   * The pixels of a value.
+   * Decodes a value.
    *
-   * @param name what errors call it
-   * @throws IOException if there is no image in it
+   * @param name the name of the image in error messages
+   * @throws IOException if the value is not an image
    */
   Pixels read(String name, @Nullable Object value, ImageDecoder decoder, Configuration hadoop)
       throws IOException {
@@ -62,14 +64,14 @@ enum ImageColumn {
         if (value instanceof byte[] bytes) {
           yield decoder.decode(name, bytes);
         }
-        throw new ImageException(name, "is neither a file's bytes nor a path");
+        throw new ImageException(name, "is neither the bytes of a file nor a path");
       }
       case PATH -> decoder.decode((String) value, bytes((String) value, hadoop));
       case IMAGE -> pixels(name, (Row) value);
     };
   }
 
-  /** All of a file. */
+  /** Reads a file. */
   static byte[] bytes(String path, Configuration hadoop) throws IOException {
     try {
       var file = new Path(path);
@@ -91,10 +93,13 @@ enum ImageColumn {
     }
   }
 
-  /** Spark's image: rows from the top, {@code [H, W, C]} in the order blue, green, red, alpha. */
+  /**
+   * Converts Spark's image format: {@code [H, W, C]}, channels in the order blue, green, red,
+   * alpha.
+   */
   private static Pixels pixels(String name, Row image) throws ImageException {
     if (image.schema() == null || image.schema().getFieldIndex("nChannels").isEmpty()) {
-      throw new ImageException(name, "is not what source 'image' reads");
+      throw new ImageException(name, "is not a struct of source 'image'");
     }
     int height = image.getAs("height");
     int width = image.getAs("width");
@@ -105,7 +110,7 @@ enum ImageColumn {
         || (channels != 1 && channels != 3 && channels != 4)
         || data == null
         || data.length != (long) height * width * channels) {
-      throw new ImageException(name, "is no image that Spark could read");
+      throw new ImageException(name, "could not be decoded by Spark");
     }
     byte[] rgb = new byte[3 * height * width];
     for (int i = 0; i < height * width; i++) {

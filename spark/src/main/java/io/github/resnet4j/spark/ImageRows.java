@@ -18,14 +18,14 @@ import org.apache.spark.sql.RowFactory;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A partition's rows with what the network says of their images. Three things go on at once: the
- * task's thread takes rows from Spark, which reads them; a thread (with others, where a task has
- * several processors) decodes; another runs the network. No more than {@link #AHEAD} batches are
- * under way, whatever the size of the partition.
+ * Adds predictions to the rows of a partition. The stages run concurrently: the task's thread reads
+ * rows from Spark, one thread decodes images (with more threads if the task has several cores), and
+ * one thread runs the network. At most {@link #MAX_BATCHES} batches are in progress, whatever the
+ * size of the partition.
  */
 final class ImageRows implements Iterator<Row>, AutoCloseable {
-  /** One that is read, one that is decoded, one that runs. */
-  private static final int AHEAD = 3;
+  /** One batch being read, one being decoded, one in the network. */
+  private static final int MAX_BATCHES = 3;
 
   private final Iterator<Row> rows;
   private final Function<Row, Image> image;
@@ -33,12 +33,12 @@ final class ImageRows implements Iterator<Row>, AutoCloseable {
   private final TaskModel network;
   private final ExecutorService decoding = thread("resnet4j-decode");
   private final ExecutorService running = thread("resnet4j-run");
-  private final ArrayDeque<Future<List<Row>>> underWay = new ArrayDeque<>();
+  private final ArrayDeque<Future<List<Row>>> inProgress = new ArrayDeque<>();
   private Iterator<Row> ready = Collections.emptyIterator();
   private volatile boolean closed;
 
   /**
-   * @param network for this alone; is closed with it
+   * @param network used by this iterator only, and closed with it
    */
   ImageRows(Iterator<Row> rows, Function<Row, Image> image, int batch, TaskModel network) {
     this.rows = rows;
@@ -54,10 +54,10 @@ final class ImageRows implements Iterator<Row>, AutoCloseable {
   @Override
   public boolean hasNext() {
     while (!ready.hasNext()) {
-      while (underWay.size() < AHEAD && rows.hasNext()) {
-        begin();
+      while (inProgress.size() < MAX_BATCHES && rows.hasNext()) {
+        submitBatch();
       }
-      Future<List<Row>> oldest = underWay.poll();
+      Future<List<Row>> oldest = inProgress.poll();
       if (oldest == null) {
         return false;
       }
@@ -74,31 +74,31 @@ final class ImageRows implements Iterator<Row>, AutoCloseable {
     return ready.next();
   }
 
-  /** Takes a batch of rows and sends it on its way. */
-  private void begin() {
-    var some = new ArrayList<Row>();
-    while (some.size() < batch && rows.hasNext()) {
-      some.add(rows.next());
+  /** Reads a batch of rows and submits it. */
+  private void submitBatch() {
+    var batchRows = new ArrayList<Row>();
+    while (batchRows.size() < batch && rows.hasNext()) {
+      batchRows.add(rows.next());
     }
     Future<Classifier.Batch> decoded =
         decoding.submit(() -> {
-          check();
-          return network.decode(some.stream().map(image).toList());
+          checkOpen();
+          return network.decode(batchRows.stream().map(image).toList());
         });
-    underWay.add(
+    inProgress.add(
         running.submit(() -> {
-          check();
-          return joined(some, network.answer(decoded.get()));
+          checkOpen();
+          return joined(batchRows, network.predict(decoded.get()));
         }));
   }
 
-  private void check() {
+  private void checkOpen() {
     if (closed) {
       throw new IllegalStateException("the task has ended");
     }
   }
 
-  private static List<Row> joined(List<Row> rows, List<Row> answers) {
+  private static List<Row> joined(List<Row> rows, List<Row> predictions) {
     var joined = new ArrayList<Row>();
     for (int i = 0; i < rows.size(); i++) {
       Row row = rows.get(i);
@@ -106,7 +106,7 @@ final class ImageRows implements Iterator<Row>, AutoCloseable {
       for (int k = 0; k < row.size(); k++) {
         values[k] = row.get(k);
       }
-      values[row.size()] = answers.get(i);
+      values[row.size()] = predictions.get(i);
       joined.add(RowFactory.create(values));
     }
     return joined;
@@ -123,7 +123,7 @@ final class ImageRows implements Iterator<Row>, AutoCloseable {
     }
   }
 
-  /** Waits for nothing: the network goes back when the batch that runs is done. */
+  /** Returns immediately; the network is released after the running batch. */
   @Override
   public void close() {
     closed = true;

@@ -13,26 +13,26 @@ import org.apache.spark.util.TaskCompletionListener;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The networks in SQL.
+ * SQL functions for classification and embeddings.
  *
  * <pre>{@code
  * ResNetFunctions.register(spark, new ResNetTransformer());
  * spark.sql("SELECT path, resnet_classify(content).labels[0] FROM photos");
  * }</pre>
  *
- * <p>SQL asks row by row, so images run one at a time: {@link ResNetTransformer}, which runs them
- * in batches and decodes meanwhile, is the faster way through a whole table.
+ * <p>SQL functions are called row by row, so they run one image at a time. For whole tables use
+ * {@link ResNetTransformer}, which runs batches and decodes concurrently.
  */
 public final class ResNetFunctions {
-  /** Of each task and request, from its first row to its end. */
-  private static final Map<Use, TaskModel> OPEN = new ConcurrentHashMap<>();
+  /** The open networks, one per task and function; closed when the task completes. */
+  private static final Map<Key, TaskModel> OPEN = new ConcurrentHashMap<>();
 
-  private record Use(long task, long model, boolean embedding) {}
+  private record Key(long task, long model, boolean embedding) {}
 
   private ResNetFunctions() {}
 
   /**
-   * Registers, for a session,
+   * Registers these functions in a session:
    *
    * <ul>
    *   <li>{@code resnet_classify(image)}: {@link ResNetTransformer#predictionType};
@@ -40,55 +40,55 @@ public final class ResNetFunctions {
    *       that cannot be read.
    * </ul>
    *
-   * An image is a file's bytes, the path of one, or what source {@code image} has decoded.
+   * The argument is the bytes of an image file, its path, or a struct of source {@code image}.
    *
-   * @param like says which model, how many classes, which precision
+   * @param transformer specifies the model, the number of classes and the precision
    */
-  public static void register(SparkSession spark, ResNetTransformer like) {
-    TaskModel.Request classify = like.request(spark, false);
-    TaskModel.Request features = like.request(spark, true);
+  public static void register(SparkSession spark, ResNetTransformer transformer) {
+    TaskModel.Request classify = transformer.request(spark, false);
+    TaskModel.Request features = transformer.request(spark, true);
     spark
         .udf()
         .register(
             "resnet_classify",
-            (UDF1<Object, Row>) image -> answer(classify, image),
+            (UDF1<Object, Row>) image -> predict(classify, image),
             ResNetTransformer.predictionType());
     spark
         .udf()
         .register(
             "resnet_features",
-            (UDF1<Object, Object>) image -> answer(features, image).get(2),
+            (UDF1<Object, Object>) image -> predict(features, image).get(2),
             DataTypes.createArrayType(DataTypes.FloatType, false));
   }
 
-  private static Row answer(TaskModel.Request request, @Nullable Object value) {
+  private static Row predict(TaskModel.Request request, @Nullable Object value) {
     TaskContext task = TaskContext.get();
     if (task == null) {
       try (TaskModel network = request.open()) {
-        return answer(network, value);
+        return predict(network, value);
       }
     }
-    var use = new Use(task.taskAttemptId(), request.model().id(), request.embedding());
+    var key = new Key(task.taskAttemptId(), request.model().id(), request.embedding());
     TaskModel network =
         OPEN.computeIfAbsent(
-            use,
-            key -> {
+            key,
+            closing -> {
               task.addTaskCompletionListener(
                   (TaskCompletionListener)
                       _ -> {
-                        TaskModel open = OPEN.remove(key);
+                        TaskModel open = OPEN.remove(closing);
                         if (open != null) {
                           open.close();
                         }
                       });
               return request.open();
             });
-    return answer(network, value);
+    return predict(network, value);
   }
 
-  private static Row answer(TaskModel network, @Nullable Object value) {
+  private static Row predict(TaskModel network, @Nullable Object value) {
     String name = value instanceof String path ? path : "the image";
     Image image = network.image(ImageColumn.of(value), name, value);
-    return network.answer(network.decode(List.of(image))).getFirst();
+    return network.predict(network.decode(List.of(image))).getFirst();
   }
 }

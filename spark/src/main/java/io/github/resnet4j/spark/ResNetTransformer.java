@@ -46,28 +46,29 @@ import org.apache.spark.util.TaskCompletionListener;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Says what is on the images of a column: a Spark ML {@link Transformer}, for batch jobs, pipelines
- * and streams.
+ * Classifies the images in a column: a Spark ML {@link Transformer} for batch jobs, pipelines and
+ * streams.
  *
  * <pre>{@code
- * var said = new ResNetTransformer()
+ * var predictions = new ResNetTransformer()
  *     .setWeights("hdfs:///models/flowers.safetensors")
  *     .transform(spark.read().format("binaryFile").load("hdfs:///photos"));
- * said.select("path", "prediction.labels", "prediction.error").write().parquet("hdfs:///said");
+ * predictions.select("path", "prediction.labels", "prediction.error").write().parquet("hdfs:///out");
  * }</pre>
  *
- * <p>It adds a column of {@link #predictionType}: {@code labels} and {@code probabilities}, best
- * first, {@code embedding}, and {@code error}. An image that cannot be read is a row with an error
- * and nothing else, never a failed job. A network without a head has embeddings, but no labels.
+ * <p>It adds a column of type {@link #predictionType}: {@code labels} and {@code probabilities},
+ * the most probable first, {@code embedding}, and {@code error}. An image that cannot be read gives
+ * a row with only an error; it does not fail the job. A network without a head gives embeddings
+ * only.
  *
- * <p>The weights are broadcast: an executor fetches them once, and packs them once for all of its
- * tasks. Each task computes on as many threads as {@code spark.task.cpus} grants. A partition
- * streams through: memory does not grow with it.
+ * <p>The weights are broadcast: each executor receives them once and packs them once for all of its
+ * tasks. A task uses {@code spark.task.cpus} threads. A partition is processed as a stream, so
+ * memory use does not depend on its size.
  */
 public final class ResNetTransformer extends Transformer implements DefaultParamsWritable {
   private static final long serialVersionUID = 1;
 
-  /** {@code hdfs:}, {@code s3a:}, {@code file:}; neither {@code hf:} nor a drive's letter. */
+  /** {@code hdfs:}, {@code s3a:}, {@code file:}; but neither {@code hf:} nor a drive letter. */
   private static final Pattern HAS_SCHEME = Pattern.compile("^(?!hf:)[a-z][a-z0-9+.-]+:");
 
   private static final String FILE = "model.safetensors";
@@ -83,45 +84,56 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
   private final Param<String> precision;
   private final LongParam maxPixels;
 
-  /** What was given instead of names. */
+  /** The model set by {@link #setLoadedModel}. */
   private transient @Nullable Model classifier;
 
-  /** Whether the parameters do not say which model it is. */
-  private boolean given;
+  /** Whether {@link #setLoadedModel} was called, so the parameters do not specify the model. */
+  private boolean hasLoadedModel;
 
-  private transient @Nullable Broadcast<SharedModel.Wire> broadcast;
+  private transient @Nullable Broadcast<SharedModel.Broadcastable> broadcast;
   private transient List<Object> broadcastNames = List.of();
 
-  /** With the embedded model, five classes, no embedding; column {@code content}. */
+  /**
+   * Creates a transformer for the embedded model, with five classes, no embedding, and input column
+   * {@code content}.
+   */
   public ResNetTransformer() {
     this(Identifiable$.MODULE$.randomUID("resnet"));
   }
 
-  /** The same under a name of its own, as Spark ML wants it. */
-  @SuppressWarnings("this-escape") // Params are made so
+  /** Creates a transformer with a uid, as Spark ML requires. */
+  @SuppressWarnings("this-escape") // Spark ML's Params need it
   public ResNetTransformer(String uid) {
-    this.uid = uid; // before the parameters, which are called by it
+    this.uid = uid; // the parameters use it
     this.inputCol =
         new Param<>(
             this,
             "inputCol",
-            "the images: bytes of files (binary), paths (string), or source image's struct");
-    this.outputCol = new Param<>(this, "outputCol", "what is said of them, a struct");
+            "column with the images: bytes of files (binary), paths (string) or structs of source"
+                + " image");
+    this.outputCol = new Param<>(this, "outputCol", "column for the predictions, a struct");
     this.model =
         new Param<>(
-            this, "model", "a network that 'resnet4j models' lists; empty: as the weights say");
+            this,
+            "model",
+            "name of a network listed by 'resnet4j models'; empty: determined by the weights");
     this.weights =
         new Param<>(
             this,
             "weights",
-            "DEFAULT or another published name, hf:owner/name, or a file, on any file system that"
-                + " Hadoop knows; empty: the embedded model, handwritten digits");
-    this.topK = new IntParam(this, "topK", "classes to name; 0 for none, where embeddings are all");
+            "DEFAULT or another name of published weights, hf:owner/name, or a file on any file"
+                + " system that Hadoop supports; empty: the embedded model for handwritten digits");
+    this.topK = new IntParam(this, "topK", "number of classes to return; 0 for embeddings only");
     this.embedding =
-        new BooleanParam(this, "embedding", "whether to add the last stage's mean over all pixels");
-    this.batchSize = new IntParam(this, "batchSize", "images that run together");
-    this.precision = new Param<>(this, "precision", "fp32, bf16, int8 or auto");
-    this.maxPixels = new LongParam(this, "maxPixels", "larger images are errors");
+        new BooleanParam(
+            this,
+            "embedding",
+            "whether to return the embedding, the last stage averaged over all pixels");
+    this.batchSize = new IntParam(this, "batchSize", "batch size");
+    this.precision =
+        new Param<>(this, "precision", "precision of inference: fp32, bf16, int8 or auto");
+    this.maxPixels =
+        new LongParam(this, "maxPixels", "maximum number of pixels; larger images give an error");
     setDefault(inputCol, "content");
     setDefault(outputCol, "prediction");
     setDefault(model, "");
@@ -210,9 +222,9 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
   }
 
   /**
-   * What is calculated with.
+   * Sets the precision of inference: fp32, bf16, int8 or auto.
    *
-   * @throws IllegalArgumentException listing the precisions there are
+   * @throws IllegalArgumentException if there is no such precision; the message lists them
    */
   public ResNetTransformer setPrecision(String value) {
     precisionOf(value);
@@ -225,10 +237,10 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
     return this;
   }
 
-  private static int check(String name, int value, int least) {
-    if (value < least) {
+  private static int check(String name, int value, int min) {
+    if (value < min) {
       throw new IllegalArgumentException(
-          "%s must be at least %d, was %d".formatted(name, least, value));
+          "%s must be at least %d, was %d".formatted(name, min, value));
     }
     return value;
   }
@@ -242,17 +254,17 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
                 "precision must be fp32, bf16, int8 or auto, was '%s'".formatted(name)));
   }
 
-  /** A model that is at hand, instead of {@link #setModel} and {@link #setWeights}. */
-  public ResNetTransformer setClassifier(Model value) {
+  /** Sets a loaded model, instead of {@link #setModel} and {@link #setWeights}. */
+  public ResNetTransformer setLoadedModel(Model value) {
     classifier = value;
-    given = true;
+    hasLoadedModel = true;
     broadcast = null;
     return this;
   }
 
   /**
-   * What is added to each row: {@code struct<labels: array<string>, probabilities: array<float>,
-   * embedding: array<float>, error: string>}.
+   * The type of the column that is added: {@code struct<labels: array<string>, probabilities:
+   * array<float>, embedding: array<float>, error: string>}.
    */
   public static StructType predictionType() {
     return new StructType()
@@ -265,15 +277,16 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
   /**
    * {@inheritDoc}
    *
-   * @throws IllegalArgumentException if there is no such input column, it holds no images, or the
-   *     output column is there already
+   * @throws IllegalArgumentException if the input column does not exist or has no images, or the
+   *     output column exists already
    */
   @Override
   public StructType transformSchema(StructType schema) {
     ImageColumn.of(input(), schema.apply(column(schema)).dataType());
     String output = outputColumn();
     if (schema.getFieldIndex(output).isDefined()) {
-      throw new IllegalArgumentException("there is a column '%s' already".formatted(output));
+      throw new IllegalArgumentException(
+          "the column '%s' exists already; choose another output column".formatted(output));
     }
     return schema.add(new StructField(output, predictionType(), false, Metadata.empty()));
   }
@@ -290,7 +303,7 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
     String name = input();
     if (schema.getFieldIndex(name).isEmpty()) {
       throw new IllegalArgumentException(
-          "there is no column '%s'; there are %s"
+          "there is no column '%s'; the columns are %s"
               .formatted(name, String.join(", ", schema.fieldNames())));
     }
     return schema.fieldIndex(name);
@@ -299,8 +312,8 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
   /**
    * {@inheritDoc}
    *
-   * @throws IllegalArgumentException as {@link #transformSchema}, or if the network has no head and
-   *     {@link #setEmbedding} does not ask for embeddings
+   * @throws IllegalArgumentException like {@link #transformSchema}, or if the network has no head
+   *     and {@link #setEmbedding} is not set
    */
   @Override
   public Dataset<Row> transform(Dataset<?> dataset) {
@@ -316,11 +329,11 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
     TaskModel.Request request = request(spark, (Boolean) getOrDefault(embedding));
     if (!request.embedding() && !request.model().value().hasHead()) {
       throw new IllegalArgumentException(
-          "the network has no head (fc.weight), so no classes; ask for its embeddings: --embedding,"
-              + " setEmbedding(true)");
+          "the network has no head (fc.weight) and therefore no classes; request embeddings with"
+              + " --embedding or setEmbedding(true)");
     }
-    var work = new Work(request, column, kind, path);
-    return dataset.toDF().mapPartitions(work, Encoders.row(with));
+    var function = new PartitionFunction(request, column, kind, path);
+    return dataset.toDF().mapPartitions(function, Encoders.row(with));
   }
 
   TaskModel.Request request(SparkSession spark, boolean embeddings) {
@@ -335,15 +348,16 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
   }
 
   /**
-   * What a task does.
+   * The function that processes a partition.
    *
-   * @param column the image's place in a row
-   * @param path the place of its name, or -1
+   * @param column the index of the image column
+   * @param path the index of the path column, or -1
    */
-  private record Work(TaskModel.Request request, int column, ImageColumn kind, int path)
+  private record PartitionFunction(
+      TaskModel.Request request, int column, ImageColumn kind, int path)
       implements MapPartitionsFunction<Row, Row> {
     @Override
-    @SuppressWarnings("MustBeClosedChecker") // when the task ends
+    @SuppressWarnings("MustBeClosedChecker") // closed when the task ends
     public Iterator<Row> call(Iterator<Row> rows) {
       TaskModel network = request.open();
       var results = new ImageRows(rows, row -> image(network, row), request.batch(), network);
@@ -357,24 +371,24 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
     }
   }
 
-  /** The model's bytes, on their way to executors; the same ones for every job. */
-  private Broadcast<SharedModel.Wire> broadcast(SparkSession spark) {
+  /** The broadcast of the model; all jobs share it. */
+  private Broadcast<SharedModel.Broadcastable> broadcast(SparkSession spark) {
     List<Object> names = List.of(getOrDefault(model), getOrDefault(weights));
     if (broadcast == null || !broadcast.isValid() || !names.equals(broadcastNames)) {
-      broadcast = SharedModel.Wire.of(classifier(spark)).broadcast(spark);
+      broadcast = SharedModel.Broadcastable.of(classifier(spark)).broadcast(spark);
       broadcastNames = names;
     }
     return broadcast;
   }
 
-  /** The model, by its names, or as it was given. */
+  /** The loaded model, or the one specified by the parameters. */
   private Model classifier(SparkSession spark) {
     if (classifier != null) {
       return classifier;
     }
-    if (given) {
+    if (hasLoadedModel) {
       throw new IllegalStateException(
-          "the model that was given to this transformer did not come with it; save() carries it");
+          "the model set with setLoadedModel was not serialized with this transformer; use save()");
     }
     try {
       return find(
@@ -386,32 +400,33 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
     }
   }
 
-  /** A model by its names, as the command line takes them, or from a file of Hadoop's. */
+  /** Loads a model by name, like the command line, or from a file on a Hadoop file system. */
   static Model find(String model, String weights, Configuration hadoop) throws IOException {
     if (model.isEmpty() && weights.isEmpty()) {
       return Model.embedded();
     }
     Optional<String> named = model.isEmpty() ? Optional.empty() : Optional.of(model);
-    String wanted = weights.isEmpty() ? "DEFAULT" : weights;
-    if (!HAS_SCHEME.matcher(wanted).find()) {
-      return Model.of(Weights.find(named, wanted, System.getenv(), new Download((_, _, _) -> {})));
+    String source = weights.isEmpty() ? "DEFAULT" : weights;
+    if (!HAS_SCHEME.matcher(source).find()) {
+      return Model.of(Weights.find(named, source, System.getenv(), new Download((_, _, _) -> {})));
     }
-    // The ending says which format it is, the name which published weights.
+    // Keep the file name: its extension gives the format, and published weights are recognized by
+    // it.
     var folder = Files.createTempDirectory("resnet4j-");
-    var file = folder.resolve(new Path(wanted).getName());
+    var file = folder.resolve(new Path(source).getName());
     try {
-      try (InputStream in = new Path(wanted).getFileSystem(hadoop).open(new Path(wanted))) {
+      try (InputStream in = new Path(source).getFileSystem(hadoop).open(new Path(source))) {
         Files.copy(in, file);
       }
       return Model.of(
           Weights.find(named, file.toString(), System.getenv(), new Download((_, _, _) -> {})));
     } finally {
-      Files.deleteIfExists(file); // what is mapped stays readable
+      Files.deleteIfExists(file); // mapped memory stays valid
       Files.delete(folder);
     }
   }
 
-  /** Parameters, and the model itself in a file beside them: {@link #load} needs nothing else. */
+  /** Writes the parameters and the model; {@link #load} needs no other files. */
   @Override
   public MLWriter write() {
     MLWriter parameters = DefaultParamsWritable.super.write();
@@ -433,7 +448,7 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
     };
   }
 
-  /** Reads what {@link #write} wrote; pipelines look for this. */
+  /** Returns a reader for saved transformers; Spark ML's pipelines call it. */
   public static MLReader<ResNetTransformer> read() {
     MLReader<ResNetTransformer> parameters = new Parameters().read();
     return new MLReader<>() {
@@ -455,7 +470,7 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
     }
   }
 
-  /** A transformer that was saved. */
+  /** Loads a saved transformer. */
   public static ResNetTransformer load(String path) {
     return read().load(path);
   }
@@ -471,7 +486,7 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
   public ResNetTransformer copy(ParamMap extra) {
     ResNetTransformer copy = defaultCopy(extra);
     copy.classifier = classifier;
-    copy.given = given;
+    copy.hasLoadedModel = hasLoadedModel;
     copy.broadcast = broadcast;
     copy.broadcastNames = broadcastNames;
     return copy;

@@ -3,12 +3,14 @@ package io.github.resnet4j.spark;
 import org.apache.spark.SparkConf;
 import org.apache.spark.sql.SparkSession;
 
-/** The Spark of a command: the one that spark-submit prepared, or one of its own. */
+/** Creates the Spark session of a command. */
 final class Sessions {
   private Sessions() {}
 
   /**
-   * @param master may be empty where Spark's own configuration says it
+   * Returns the session that spark-submit has configured, or a new one.
+   *
+   * @param master the master URL; empty to use Spark's configuration, or otherwise all local cores
    */
   static SparkSession open(String name, String master) {
     var conf = new SparkConf();

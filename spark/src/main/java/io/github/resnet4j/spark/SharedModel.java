@@ -19,18 +19,18 @@ import org.apache.spark.sql.SparkSession;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A model on its way to executors and in them. Spark's broadcast carries its bytes to each executor
- * once; there it is loaded and its weights are packed once, for all tasks of the JVM.
+ * A model shared by all tasks of an executor. Spark broadcasts its bytes to each executor once; the
+ * executor loads it and packs its weights once.
  */
 final class SharedModel {
-  /** Models that an executor keeps; a job uses one, a notebook tries some. */
-  private static final int MOST = 3;
+  /** The maximum number of models in an executor: a job uses one, a notebook may use several. */
+  private static final int MAX_MODELS = 3;
 
   private static final Map<String, SharedModel> LOADED =
       new LinkedHashMap<>(8, 0.75f, true) {
         @Override
         protected boolean removeEldestEntry(Map.Entry<String, SharedModel> eldest) {
-          if (size() <= MOST) {
+          if (size() <= MAX_MODELS) {
             return false;
           }
           eldest.getValue().retire();
@@ -39,15 +39,16 @@ final class SharedModel {
       };
 
   /**
-   * What is broadcast.
+   * The broadcast form of a model.
    *
-   * @param id tells models apart
-   * @param hasHead whether it has classes
-   * @param file a checkpoint with all that belongs to it, as {@link Model#save} writes it
+   * @param id a unique id
+   * @param hasHead whether the network has a head
+   * @param file the bytes of a checkpoint with preprocessing and labels, as {@link Model#save}
+   *     writes it
    */
-  @SuppressWarnings("ArrayRecordComponent") // it is data for a wire
-  record Wire(String id, boolean hasHead, byte[] file) implements Serializable {
-    static Wire of(Model model) {
+  @SuppressWarnings("ArrayRecordComponent") // serialized data
+  record Broadcastable(String id, boolean hasHead, byte[] file) implements Serializable {
+    static Broadcastable of(Model model) {
       try {
         Path file = Files.createTempFile("resnet4j-", ".safetensors");
         try {
@@ -56,7 +57,7 @@ final class SharedModel {
           } else {
             model.save(file);
           }
-          return new Wire(
+          return new Broadcastable(
               UUID.randomUUID().toString(),
               model.network().spec().includeTop(),
               Files.readAllBytes(file));
@@ -68,14 +69,14 @@ final class SharedModel {
       }
     }
 
-    Broadcast<Wire> broadcast(SparkSession spark) {
+    Broadcast<Broadcastable> broadcast(SparkSession spark) {
       return JavaSparkContext.fromSparkContext(spark.sparkContext()).broadcast(this);
     }
   }
 
   private final Model model;
 
-  /** Those whose packed weights all others share, by precision and threads. */
+  /** The classifiers that own the packed weights, by precision and threads; others share them. */
   private final Map<CompileOptions, Classifier> first = new LinkedHashMap<>();
 
   private final Map<CompileOptions, ArrayDeque<Classifier>> idle = new LinkedHashMap<>();
@@ -85,26 +86,26 @@ final class SharedModel {
     this.model = model;
   }
 
-  /** The model in this JVM; tasks that come at once wait for the one that loads it. */
-  static SharedModel of(Wire wire) {
+  /** Returns the model in this JVM; if several tasks call it, the first one loads it. */
+  static SharedModel of(Broadcastable broadcastable) {
     synchronized (LOADED) {
-      @Nullable SharedModel found = LOADED.get(wire.id);
+      @Nullable SharedModel found = LOADED.get(broadcastable.id);
       if (found == null) {
         try {
-          // Weights are packed from the broadcast bytes: they are in memory once, not twice.
-          found = new SharedModel(Model.read("the broadcast model", wire.file));
+          // Weights are packed from the broadcast bytes, without a second copy.
+          found = new SharedModel(Model.read("the broadcast model", broadcastable.file));
         } catch (IOException e) {
           throw new UncheckedIOException(e);
         }
-        LOADED.put(wire.id, found);
+        LOADED.put(broadcastable.id, found);
       }
       return found;
     }
   }
 
   /**
-   * A classifier for one task at a time: the weights are those of all, threads and activations its
-   * own. It goes back with {@link #release}.
+   * Returns a classifier for one task, which must return it with {@link #release}. Classifiers share
+   * the weights, but not threads and activations.
    */
   synchronized Classifier acquire(Precision precision, int threads) {
     CompileOptions options =
@@ -130,7 +131,7 @@ final class SharedModel {
     }
   }
 
-  /** Others have taken its place: classifiers end when their tasks do. */
+  /** Called when the model is evicted: idle classifiers are closed now, others on release. */
   private synchronized void retire() {
     retired = true;
     idle.values().forEach(classifiers -> classifiers.forEach(Classifier::close));

@@ -19,18 +19,18 @@ import org.apache.hadoop.fs.RemoteIterator;
 import org.apache.spark.deploy.SparkHadoopUtil;
 
 /**
- * Images that every executor can read by their names: files on a file system that all reach, and
- * the embedded digits, which every executor has.
+ * Data sets whose images every executor can read by name: files on a shared file system, and the
+ * embedded digits.
  */
 public final class SparkImages {
   private SparkImages() {}
 
   /**
-   * Lists a folder by the rules of {@link Dataset#ofFolder}.
+   * Lists a folder by the same rules as {@link Dataset#ofFolder}.
    *
-   * @param folder a path of Hadoop's ({@code hdfs:}, {@code s3a:}), or a local one that is the same
-   *     on all machines
-   * @throws IOException as there
+   * @param folder a Hadoop path ({@code hdfs:}, {@code s3a:}), or a local path that exists on all
+   *     machines
+   * @throws IOException under the same conditions
    */
   public static Dataset ofFolder(String folder, double split, long seed) throws IOException {
     var files = new HadoopFolder(new Path(folder), configuration(), new HashMap<>());
@@ -41,7 +41,7 @@ public final class SparkImages {
     return SparkHadoopUtil.get().conf();
   }
 
-  /** An image by the name that the driver's data set has for it. */
+  /** Returns the image with this name in the driver's data set. */
   static Dataset.Source source(String name) {
     return () -> {
       Dataset.Source digit = name.startsWith("digit ") ? Digits.BY_NAME.get(name) : null;
@@ -51,7 +51,7 @@ public final class SparkImages {
     };
   }
 
-  /** Loaded when they are first asked for. */
+  /** Loaded on first use. */
   private static final class Digits {
     static final Map<String, Dataset.Source> BY_NAME = byName();
 
@@ -66,7 +66,7 @@ public final class SparkImages {
     }
   }
 
-  /** A file whose size is known from the listing of its folder. */
+  /** A file with its size from the folder listing. */
   private record HadoopFile(String name, long size) implements Dataset.Source {
     @Override
     public Pixels read() throws IOException {
@@ -75,7 +75,7 @@ public final class SparkImages {
   }
 
   /**
-   * @param sizes of the files that were listed, by name
+   * @param sizes the sizes of the listed files, by name
    */
   private record HadoopFolder(Path root, Configuration hadoop, Map<String, Long> sizes)
       implements Dataset.Folder {

@@ -19,18 +19,18 @@ import org.apache.spark.sql.RowFactory;
 import org.apache.spark.util.SerializableConfiguration;
 import org.jspecify.annotations.Nullable;
 
-/** The network in the hands of one task: from a batch of images to what is said of them. */
+/** The network of one task: decodes batches of images and predicts their classes. */
 final class TaskModel implements AutoCloseable {
   /**
-   * What is wanted, on its way to executors.
+   * What to compute; sent to the executors.
    *
-   * @param batch images that run together
-   * @param top classes to name
-   * @param embedding whether answers have an embedding; a network without a head has nothing else
-   * @param maxPixels larger images are errors
+   * @param batch the batch size
+   * @param top the number of classes to return
+   * @param embedding whether to return embeddings; without a head they are the only result
+   * @param maxPixels the maximum number of pixels of an image
    */
   record Request(
-      Broadcast<SharedModel.Wire> model,
+      Broadcast<SharedModel.Broadcastable> model,
       Broadcast<SerializableConfiguration> hadoop,
       Precision precision,
       int batch,
@@ -38,7 +38,9 @@ final class TaskModel implements AutoCloseable {
       boolean embedding,
       long maxPixels)
       implements Serializable {
-    /** For the task that asks; or for the driver, where Spark computes what is constant. */
+    /**
+     * Opens the network in a task, or in the driver, where Spark evaluates constant expressions.
+     */
     TaskModel open() {
       TaskContext task = TaskContext.get();
       return new TaskModel(this, task == null ? 1 : task.cpus());
@@ -58,28 +60,28 @@ final class TaskModel implements AutoCloseable {
   }
 
   /**
-   * An image of a row.
+   * The image of a row.
    *
-   * @param name what errors call it
-   * @param value as the column has it
+   * @param name its name in error messages
+   * @param value the value of the column
    */
   Image image(ImageColumn column, String name, @Nullable Object value) {
-    // The classifier is shared by requests of other limits, so its own decoder is not used.
+    // Requests with other limits share the classifier, so its own decoder is not used.
     return Image.of(name, _ -> column.read(name, value, decoder, request.hadoop.value().value()));
   }
 
-  /** May be called while {@link #answer} runs for other images. */
+  /** Decodes images; may run concurrently with {@link #predict}. */
   Classifier.Batch decode(List<Image> images) {
     return classifier.prepare(images);
   }
 
-  /** A row of {@link ResNetTransformer#predictionType} for each image. */
-  List<Row> answer(Classifier.Batch batch) {
+  /** Returns a row of type {@link ResNetTransformer#predictionType} for each image. */
+  List<Row> predict(Classifier.Batch batch) {
     Classifier.Outputs outputs = classifier.run(batch.input());
     int size = batch.errors().size();
-    boolean onlyEmbeds = request.embedding && !request.model.value().hasHead();
+    boolean embeddingOnly = request.embedding && !request.model.value().hasHead();
     List<List<Prediction>> predictions =
-        onlyEmbeds
+        embeddingOnly
             ? Collections.nCopies(size, List.of())
             : classifier.model().requireHead().top(outputs.logits().orElseThrow(), request.top);
     var rows = new ArrayList<Row>();
@@ -103,7 +105,7 @@ final class TaskModel implements AutoCloseable {
     return boxed;
   }
 
-  /** The classifier goes to the next task. */
+  /** Releases the classifier for other tasks. */
   @Override
   public void close() {
     model.release(classifier);

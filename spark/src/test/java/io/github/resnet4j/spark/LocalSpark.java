@@ -2,7 +2,7 @@ package io.github.resnet4j.spark;
 
 import org.apache.spark.sql.SparkSession;
 
-/** One Spark for all tests of the JVM, with two task slots. */
+/** The Spark session of all tests in this JVM, with two task slots. */
 final class LocalSpark {
   private static SparkSession spark;
 

@@ -44,7 +44,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** What Spark says of images is what the classifier says without Spark. */
+/** Predictions on Spark equal those without Spark. */
 class ResNetTransformerTest {
   private static final Path SAMPLES = Path.of("../samples");
 
@@ -56,7 +56,7 @@ class ResNetTransformerTest {
     spark = LocalSpark.get();
   }
 
-  /** The shipped digits and two files that are no images. */
+  /** A folder with the sample digits and two files that are not images. */
   private Path images() throws IOException {
     Path folder = Files.createDirectories(home.resolve("images"));
     try (Stream<Path> samples = Files.list(SAMPLES)) {
@@ -65,8 +65,8 @@ class ResNetTransformerTest {
       }
     }
     byte[] whole = Files.readAllBytes(SAMPLES.resolve("digit-6.png"));
-    Files.write(folder.resolve("torn.png"), java.util.Arrays.copyOf(whole, whole.length / 2));
-    Files.write(folder.resolve("words.png"), "not an image".getBytes("UTF-8"));
+    Files.write(folder.resolve("truncated.png"), java.util.Arrays.copyOf(whole, whole.length / 2));
+    Files.write(folder.resolve("text.png"), "not an image".getBytes("UTF-8"));
     return folder;
   }
 
@@ -88,13 +88,13 @@ class ResNetTransformerTest {
         answer.getList(answer.fieldIndex("labels")));
     List<Float> probabilities = answer.getList(answer.fieldIndex("probabilities"));
     for (int i = 0; i < expected.size(); i++) {
-      // Batches of another size may take other algorithms for a layer, which round differently.
+      // Other batch sizes may use other algorithms for a layer, which round differently.
       assertEquals(expected.get(i).probability(), probabilities.get(i), 1e-5);
     }
   }
 
   @Test
-  void saysWhatTheClassifierSays() throws IOException {
+  void predictionsEqualThoseWithoutSpark() throws IOException {
     Path folder = images();
     List<Row> rows = new ResNetTransformer().setTopK(3).transform(binary(folder)).collectAsList();
     assertEquals(Files.list(folder).count(), rows.size());
@@ -102,7 +102,7 @@ class ResNetTransformerTest {
     for (Row row : rows) {
       Path file = Path.of(java.net.URI.create(row.getAs("path")));
       Row answer = row.getAs("prediction");
-      if (file.endsWith("torn.png") || file.endsWith("words.png")) {
+      if (file.endsWith("truncated.png") || file.endsWith("text.png")) {
         errors++;
         assertTrue(answer.<String>getAs("error").contains(file.getFileName().toString()));
         assertNull(answer.getAs("labels"));
@@ -114,7 +114,7 @@ class ResNetTransformerTest {
   }
 
   @Test
-  void takesPathsAndSparksImagesAndBytesFromTables() throws IOException {
+  void readsPathsImagesAndBytes() throws IOException {
     Path folder = images();
     Path table = home.resolve("table");
     binary(folder).withColumnRenamed("content", "jpeg").write().parquet(table.toString());
@@ -140,12 +140,12 @@ class ResNetTransformerTest {
     assertEquals(fromBytes, fromPaths);
     assertEquals(fromBytes, fromImages);
     assertEquals("6", fromBytes.get("digit-6.png"));
-    assertEquals("error", fromBytes.get("words.png"));
+    assertEquals("error", fromBytes.get("text.png"));
   }
 
-  private static Map<String, String> best(Dataset<Row> said) {
+  private static Map<String, String> best(Dataset<Row> predictions) {
     var best = new HashMap<String, String>();
-    for (Row row : said.select("path", "prediction").collectAsList()) {
+    for (Row row : predictions.select("path", "prediction").collectAsList()) {
       String path = row.getString(0);
       Row answer = row.getStruct(1);
       best.put(
@@ -158,7 +158,7 @@ class ResNetTransformerTest {
   }
 
   @Test
-  void missingFilesAndNullsAreErrorsOfTheirRows() throws IOException {
+  void missingFilesAndNullsGiveErrorRows() throws IOException {
     Path file = SAMPLES.resolve("digit-6.png").toAbsolutePath();
     Dataset<Row> table =
         spark
@@ -174,10 +174,10 @@ class ResNetTransformerTest {
     assertTrue(rows.get(3).getString(0).contains("xyz"), rows.toString());
   }
 
-  /** Spark passes over empty files, knows letters' case and drops the origin with the image. */
+  /** Includes empty files, which Spark skips, and extensions in upper case; keeps the origin. */
   @ParameterizedTest
   @CsvSource({"binaryFile, path", "image, origin"})
-  void everyFileOfAFolderIsARow(String from, String path) throws IOException {
+  void everyFileInAFolderGivesARow(String from, String path) throws IOException {
     Path folder = Files.createDirectories(home.resolve("mixed"));
     byte[] digit = Files.readAllBytes(SAMPLES.resolve("digit-6.png"));
     Files.write(folder.resolve("Mixed.Png"), digit);
@@ -199,7 +199,7 @@ class ResNetTransformerTest {
   }
 
   @Test
-  void embeddingsAreTheLastStagesMean() throws IOException {
+  void embeddingsAreTheMeanOfTheLastStage() throws IOException {
     Model classifier = Model.embedded();
     Path file = SAMPLES.resolve("digit-6.png");
     Row row =
@@ -224,7 +224,7 @@ class ResNetTransformerTest {
   }
 
   @Test
-  void aNetworkWithoutAHeadGivesTheEmbeddingsThatItGivesWithIt() throws IOException {
+  void networkWithoutHeadGivesTheSameEmbeddings() throws IOException {
     Model digits = Model.embedded();
     Path file = home.resolve("headless.safetensors");
     ResNet network = digits.network();
@@ -272,9 +272,10 @@ class ResNetTransformerTest {
         new Pipeline()
             .setStages(
                 new PipelineStage[] {
-                  new ResNetTransformer().setClassifier(classifier).setOutputCol("said"),
+                  new ResNetTransformer().setLoadedModel(classifier).setOutputCol("predictions"),
                   new SQLTransformer()
-                      .setStatement("SELECT path, said, said.labels[0] AS best FROM __THIS__")
+                      .setStatement(
+                          "SELECT path, predictions, predictions.labels[0] AS best FROM __THIS__")
                 })
             .fit(binary(SAMPLES));
     Dataset<Row> digits = binary(SAMPLES.resolve("digit-6.png"));
@@ -285,19 +286,19 @@ class ResNetTransformerTest {
     pipeline.write().overwrite().save(saved.toString());
     pipeline.write().overwrite().save(saved.toString());
     assertThrows(IOException.class, () -> pipeline.write().save(saved.toString()));
-    Row row = PipelineModel.load(saved.toString()).transform(digits).select("said").first();
+    Row row = PipelineModel.load(saved.toString()).transform(digits).select("predictions").first();
     check(row.getStruct(0), expected(classifier, SAMPLES.resolve("digit-6.png"), 3));
 
-    // A copy of it elsewhere is as good.
+    // A saved pipeline can be moved.
     Path moved = home.resolve("moved");
     Files.move(saved, moved);
-    row = PipelineModel.load(moved.toString()).transform(digits).select("said").first();
+    row = PipelineModel.load(moved.toString()).transform(digits).select("predictions").first();
     check(row.getStruct(0), expected(classifier, SAMPLES.resolve("digit-6.png"), 3));
   }
 
-  /** Weights of bytes and their ranges reach executors, and calculate there as here. */
+  /** Quantized weights and activation ranges are broadcast, with the same results. */
   @Test
-  void quantizedModelsTravelToo() throws IOException {
+  void quantizedModelsAreBroadcast() throws IOException {
     Model digits = Model.embedded();
     Path file = SAMPLES.resolve("digit-6.png");
     ResNet network = digits.network();
@@ -325,26 +326,31 @@ class ResNetTransformerTest {
   @Test
   void parametersAreSavedAndCopied() throws IOException {
     Path saved = home.resolve("transformer");
-    new ResNetTransformer().setTopK(2).setOutputCol("says").setBatchSize(3).save(saved.toString());
+    new ResNetTransformer()
+        .setTopK(2)
+        .setOutputCol("result")
+        .setBatchSize(3)
+        .save(saved.toString());
     ResNetTransformer loaded = ResNetTransformer.load(saved.toString());
     assertEquals(2, loaded.getOrDefault(loaded.topK()));
     assertEquals(3, loaded.getOrDefault(loaded.batchSize()));
     assertEquals(9, loaded.params().length);
     var copy = loaded.copy(org.apache.spark.ml.param.ParamMap.empty());
-    Row row = copy.transform(binary(SAMPLES.resolve("digit-6.png"))).select("says.labels").first();
+    Row row =
+        copy.transform(binary(SAMPLES.resolve("digit-6.png"))).select("result.labels").first();
     assertEquals(2, row.getList(0).size());
   }
 
   @Test
-  void sqlFunctionsSayTheSame() throws IOException {
+  void sqlFunctionsGiveTheSamePredictions() throws IOException {
     Path folder = images();
     ResNetFunctions.register(spark, new ResNetTransformer().setTopK(2));
     binary(folder).createOrReplaceTempView("photos");
     List<Row> rows =
         spark
             .sql(
-                "SELECT path, resnet_classify(content) AS said, resnet_features(content) AS f,"
-                    + " resnet_classify(path).labels[0] AS by_path FROM photos")
+                "SELECT path, resnet_classify(content) AS predictions, resnet_features(content) AS"
+                    + " f, resnet_classify(path).labels[0] AS by_path FROM photos")
             .collectAsList();
     for (Row row : rows) {
       Path file = Path.of(java.net.URI.create(row.getString(0)));
@@ -361,7 +367,8 @@ class ResNetTransformerTest {
   }
 
   @Test
-  void streamsOverAFolder() throws IOException, TimeoutException, StreamingQueryException {
+  void structuredStreamingOverAFolder()
+      throws IOException, TimeoutException, StreamingQueryException {
     Path folder = images();
     Path out = home.resolve("out");
     Dataset<Row> images = binary(folder);
@@ -385,14 +392,14 @@ class ResNetTransformerTest {
       query.awaitTermination();
       long files = Files.list(folder).count();
       assertEquals(files, spark.read().parquet(out.toString()).count());
-      // The next round sees only what is new.
+      // The next round processes new files only.
       Files.copy(SAMPLES.resolve("digit-6.png"), folder.resolve("new-" + round + ".png"));
     }
   }
 
   @Test
-  void aPartitionStreamsThrough() {
-    // Of a partition without end, the first rows come out, and few are taken in.
+  void partitionIsProcessedAsAStream() {
+    // From an endless partition, the first rows are returned after reading only a few.
     var taken = new java.util.concurrent.atomic.AtomicInteger();
     var network = new ResNetTransformer().setBatchSize(4).request(spark, false).open();
     var rows = new ArrayList<Row>();
@@ -422,13 +429,13 @@ class ResNetTransformerTest {
             IllegalArgumentException.class,
             () -> new ResNetTransformer().setInputCol("image").transform(images));
     assertEquals(
-        "there is no column 'image'; there are path, modificationTime, length, content",
+        "there is no column 'image'; the columns are path, modificationTime, length, content",
         e.getMessage());
     e =
         assertThrows(
             IllegalArgumentException.class,
             () -> new ResNetTransformer().setInputCol("length").transform(images));
-    assertTrue(e.getMessage().contains("column 'length' is bigint"), e.getMessage());
+    assertTrue(e.getMessage().contains("column 'length' has type bigint"), e.getMessage());
     assertThrows(
         IllegalArgumentException.class,
         () -> new ResNetTransformer().setOutputCol("path").transform(images));

@@ -23,17 +23,18 @@ import org.apache.spark.broadcast.Broadcast;
 import org.apache.spark.sql.SparkSession;
 
 /**
- * Spark's executors as machines that learn together: a round is a broadcast of the weights, a task
- * for each share, and a {@code treeReduce} (a {@code treeAggregate} without a zero) of what they
- * contribute.
+ * Data-parallel training on Spark's executors: a round consists of a broadcast of the weights, one
+ * task per share, and a {@code treeReduce} (a {@code treeAggregate} without a zero value) of the
+ * contributions.
  *
- * <p>No barrier is needed. A task's result follows from the broadcast and its assignment alone, so
- * Spark may run it again, elsewhere, or twice at once, and takes one result of each. An executor
- * that is lost costs its tasks of the round; those that come later take part from the next one.
+ * <p>No barrier execution mode is needed: a task's result depends only on the broadcast and its
+ * assignment, so Spark may rerun a task, or run it twice, and uses one result. If an executor is
+ * lost, its tasks of the round are repeated. An executor that joins later is used from the next
+ * round.
  */
-public final class SparkMachines implements Machines, AutoCloseable {
-  /** Held-out images of a task, at least: less is not worth a task. */
-  private static final int LOOK = 64;
+public final class SparkExecutors implements Machines, AutoCloseable {
+  /** The minimum number of validation images in a task. */
+  private static final int MIN_EVALUATION_IMAGES = 64;
 
   private final SparkSession spark;
   private final JavaSparkContext context;
@@ -44,36 +45,42 @@ public final class SparkMachines implements Machines, AutoCloseable {
   private final Broadcast<Training> training;
 
   /**
-   * What executors know of a training from its beginning.
+   * The data that executors receive once, at the start of a training.
    *
-   * @param part images of a micro-batch
+   * @param microBatch the number of images in a micro-batch
    */
-  record Training(SharedModel.Wire start, Recipe recipe, int part) implements Serializable {}
+  record Training(SharedModel.Broadcastable start, Recipe recipe, int microBatch)
+      implements Serializable {}
 
-  /** An image, as a task is told of it. */
-  record Named(int index, String name, int label) implements Serializable {}
+  /** A reference to an image. */
+  record ImageReference(int index, String name, int label) implements Serializable {}
 
-  /** An assignment and its images. */
-  private record Task(Assignment assignment, List<Named> images) implements Serializable {}
+  /** A training task: an assignment and its images. */
+  private record TrainingTask(Assignment assignment, List<ImageReference> images)
+      implements Serializable {}
 
-  /** A range of the held-out images. */
-  private record Look(int first, List<Named> images) implements Serializable {}
+  /** An evaluation task: a range of the validation images. */
+  private record EvaluationTask(int first, List<ImageReference> images) implements Serializable {}
 
   /**
-   * @param master where, as {@code spark-submit --master} says it; empty if Spark knows already
-   * @param start the network to begin with
-   * @param data its images are known by paths that every executor can read, see {@link SparkImages}
-   * @param shares into how many a step is cut; 0 for as many as there are task slots
-   * @param localSteps steps that a machine does alone before weights are averaged; 1 for none
-   * @throws IllegalArgumentException if there are more shares than images of a step
+   * Opens a Spark session for a training.
+   *
+   * @param master the Spark master URL; empty to use Spark's configuration
+   * @param start the initial model
+   * @param data the data set, whose images every executor can read by name, see {@link SparkImages}
+   * @param shares the number of shares of a batch; 0 for the number of task slots
+   * @param localSteps the number of local steps before weights are averaged; 1 to add gradients at
+   *     every step
+   * @throws IllegalArgumentException if there are more shares than images in a batch, or {@code
+   *     localSteps} is less than 1
    */
-  public static SparkMachines open(
+  public static SparkExecutors open(
       String master, Model start, Dataset data, Recipe recipe, int shares, int localSteps) {
     SparkSession spark = Sessions.open("resnet4j spark-train", master);
-    return new SparkMachines(spark, start, data, recipe, shares, localSteps);
+    return new SparkExecutors(spark, start, data, recipe, shares, localSteps);
   }
 
-  SparkMachines(
+  SparkExecutors(
       SparkSession spark, Model start, Dataset data, Recipe recipe, int shares, int localSteps) {
     this.spark = spark;
     this.context = JavaSparkContext.fromSparkContext(spark.sparkContext());
@@ -85,16 +92,17 @@ public final class SparkMachines implements Machines, AutoCloseable {
     int batch = Math.min(recipe.batch(), data.train().size());
     if (count > batch || localSteps < 1) {
       throw new IllegalArgumentException(
-          "%d shares of a step of %d images, %d local steps: needs an image for each share, and a"
+          "%d shares of a batch of %d images, %d local steps: each share needs an image, and there must"
                   .formatted(count, batch, localSteps)
-              + " step");
+              + " be at least one local step");
     }
     this.microBatch =
         Trainer.microBatch(start, recipe, data.train().size(), count, cpus, memory(settings, cpus));
-    this.training = context.broadcast(new Training(SharedModel.Wire.of(start), recipe, microBatch));
+    this.training =
+        context.broadcast(new Training(SharedModel.Broadcastable.of(start), recipe, microBatch));
   }
 
-  /** Bytes of an executor's heap that a task may fill, with a reserve for Spark's own. */
+  /** The bytes of an executor's heap that a task may use; the rest is reserved for Spark. */
   private long memory(SparkConf settings, int cpus) {
     boolean local = settings.get("spark.master", "").matches("local(\\[[^,]*)?");
     long heap =
@@ -122,54 +130,56 @@ public final class SparkMachines implements Machines, AutoCloseable {
 
   @Override
   public Contribution runRound(State from, List<Assignment> assignments) throws IOException {
-    List<Task> tasks =
+    List<TrainingTask> tasks =
         assignments.stream()
-            .map(each -> new Task(each, named(data.train(), each.images())))
+            .map(each -> new TrainingTask(each, references(data.train(), each.images())))
             .toList();
     Broadcast<Training> known = training;
-    return round(
+    return runOnExecutors(
         from,
         tasks,
         (state, task) ->
-            ExecutorMachine.use(
+            MachinePool.run(
                 known.value(),
                 machine -> machine.run(state, task.assignment, images(task.images))));
   }
 
   @Override
   public Contribution evaluate(State from, int images) throws IOException {
-    int each = Math.max(LOOK, Math.ceilDiv(images, count));
-    var tasks = new ArrayList<Look>();
+    int each = Math.max(MIN_EVALUATION_IMAGES, Math.ceilDiv(images, count));
+    var tasks = new ArrayList<EvaluationTask>();
     for (int first = 0; first < images; first += each) {
-      List<Integer> some = IntStream.range(first, Math.min(images, first + each)).boxed().toList();
-      tasks.add(new Look(first, named(data.val(), some)));
+      List<Integer> indices =
+          IntStream.range(first, Math.min(images, first + each)).boxed().toList();
+      tasks.add(new EvaluationTask(first, references(data.val(), indices)));
     }
     Broadcast<Training> known = training;
-    return round(
+    return runOnExecutors(
         from,
         tasks,
         (state, task) ->
-            ExecutorMachine.use(
+            MachinePool.run(
                 known.value(),
                 machine ->
                     machine.evaluate(
                         state, images(task.images), task.first, task.first + task.images.size())));
   }
 
-  /** What a task does. */
-  private interface Step<T> extends Serializable {
-    Contribution of(State state, T task) throws Exception;
+  /** The computation of a task. */
+  private interface Computation<T> extends Serializable {
+    Contribution run(State state, T task) throws Exception;
   }
 
-  private <T> Contribution round(State from, List<T> tasks, Step<T> step) throws IOException {
+  private <T> Contribution runOnExecutors(State from, List<T> tasks, Computation<T> computation)
+      throws IOException {
     Broadcast<State> state = context.broadcast(from);
     try {
       JavaRDD<Contribution> contributions =
           context
               .parallelize(tasks, tasks.size())
-              .map((Function<T, Contribution>) task -> step.of(state.value(), task));
+              .map((Function<T, Contribution>) task -> computation.run(state.value(), task));
       return contributions.treeReduce(Contribution::add);
-    } catch (Exception e) { // Scala throws checked ones undeclared
+    } catch (Exception e) { // Scala throws checked exceptions without declaring them
       if (e instanceof SparkException) {
         throw new IOException("a round failed on Spark: " + e.getMessage(), e);
       }
@@ -179,19 +189,21 @@ public final class SparkMachines implements Machines, AutoCloseable {
     }
   }
 
-  private static List<Named> named(List<Example> all, List<Integer> chosen) {
+  private static List<ImageReference> references(List<Example> all, List<Integer> chosen) {
     return chosen.stream()
-        .map(index -> new Named(index, all.get(index).name(), all.get(index).label()))
+        .map(index -> new ImageReference(index, all.get(index).name(), all.get(index).label()))
         .toList();
   }
 
-  private static IntFunction<Example> images(List<Named> named) {
-    Map<Integer, Named> byIndex =
-        named.stream().collect(Collectors.toMap(Named::index, each -> each, (a, _) -> a));
+  private static IntFunction<Example> images(List<ImageReference> references) {
+    Map<Integer, ImageReference> byIndex =
+        references.stream()
+            .collect(Collectors.toMap(ImageReference::index, each -> each, (a, _) -> a));
     return index -> {
-      Named wanted = byIndex.get(index);
+      ImageReference wanted = byIndex.get(index);
       if (wanted == null) {
-        throw new IllegalArgumentException("image %d is not of this task".formatted(index));
+        throw new IllegalArgumentException(
+            "image %d does not belong to this task".formatted(index));
       }
       return new Example(wanted.name, wanted.label, SparkImages.source(wanted.name));
     };

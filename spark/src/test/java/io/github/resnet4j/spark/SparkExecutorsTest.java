@@ -27,8 +27,8 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Training on Spark is training. */
-class SparkMachinesTest {
+/** Training on Spark equals training on one machine. */
+class SparkExecutorsTest {
   @TempDir Path home;
 
   /** The first of the embedded digits. */
@@ -53,7 +53,7 @@ class SparkMachinesTest {
         .build();
   }
 
-  private static final class Ear implements Trainer.Listener {
+  private static final class RecordingListener implements Trainer.Listener {
     final List<Trainer.Epoch> epochs = new ArrayList<>();
     final List<String> unreadable = new ArrayList<>();
 
@@ -74,19 +74,19 @@ class SparkMachinesTest {
         .withListeners(listener);
   }
 
-  private static SparkMachines machines(Dataset data, Recipe recipe, int shares, int localSteps) {
+  private static SparkExecutors machines(Dataset data, Recipe recipe, int shares, int localSteps) {
     Model start = start(data.classes().size());
-    return new SparkMachines(LocalSpark.get(), start, data, recipe, shares, localSteps);
+    return new SparkExecutors(LocalSpark.get(), start, data, recipe, shares, localSteps);
   }
 
   @Test
-  void twoSharesAreTwoParts() throws IOException, InterruptedException {
+  void twoSharesEqualTwoAccumulationSteps() throws IOException, InterruptedException {
     Dataset data = digits();
     Recipe whole = recipe(1).toBuilder().batch(128).build(); // one step
     Recipe parts = whole.toBuilder().accumulate(2).build();
-    var one = new Ear();
+    var one = new RecordingListener();
     StateDict alone = trainer(data, parts, one).run(home.resolve("alone")).last().network().state();
-    var two = new Ear();
+    var two = new RecordingListener();
     StateDict shared =
         trainer(data, whole, two)
             .withMachines(machines(data, whole, 2, 1))
@@ -97,47 +97,47 @@ class SparkMachinesTest {
     StateDict start = start(10).network().state();
     for (String name : start.entries().keySet()) {
       if (name.contains("running_") || name.contains("num_batches")) {
-        continue; // the mean of the shares', not one after the other
+        continue; // Spark averages them over the shares
       }
       float[] a = alone.get(name).data();
       float[] b = shared.get(name).data();
-      assertFalse(Arrays.equals(a, start.get(name).data()), name + " did not move");
+      assertFalse(Arrays.equals(a, start.get(name).data()), name + " did not change");
       double largest = 0;
-      double apart = 0;
+      double difference = 0;
       for (int i = 0; i < a.length; i++) {
         largest = Math.max(largest, Math.abs(a[i]));
-        apart = Math.max(apart, Math.abs(a[i] - b[i]));
+        difference = Math.max(difference, Math.abs(a[i] - b[i]));
       }
-      // The order of sums: some bits of the last place.
-      assertTrue(apart < 1e-5 * largest, name + " is apart by " + apart / largest);
+      // Differences come from the order of summation.
+      assertTrue(difference < 1e-5 * largest, name + " differs by " + difference / largest);
     }
     assertEquals(one.epochs.getFirst().trainLoss(), two.epochs.getFirst().trainLoss(), 1e-6);
     assertEquals(one.epochs.getFirst().trainAccuracy(), two.epochs.getFirst().trainAccuracy());
   }
 
   @Test
-  void theWholeTrainingStaysTogether() throws IOException, InterruptedException {
+  void trainingStaysCloseToOneMachine() throws IOException, InterruptedException {
     Dataset data = digits();
-    var one = new Ear();
+    var one = new RecordingListener();
     trainer(data, recipe(3).toBuilder().accumulate(2).build(), one).run(home.resolve("alone"));
-    var two = new Ear();
+    var two = new RecordingListener();
     trainer(data, recipe(3), two)
         .withMachines(machines(data, recipe(3), 2, 1))
         .run(home.resolve("shared"));
     for (int i = 0; i < 3; i++) {
       assertEquals(one.epochs.get(i).rate(), two.epochs.get(i).rate());
-      // By the sixth step a last bit has moved some pixel across a ReLU's corner.
+      // After six steps a rounding difference has changed the sign of some ReLU input.
       assertEquals(one.epochs.get(i).trainLoss(), two.epochs.get(i).trainLoss(), 1e-3);
-      // Held out, batch norm's running statistics count too.
+      // On validation images the running statistics matter too.
       assertEquals(one.epochs.get(i).valLoss(), two.epochs.get(i).valLoss(), 0.05);
     }
   }
 
   @Test
-  void aTrainingGoesOnFromTheDriversFile() throws IOException, InterruptedException {
+  void resumingIsBitExact() throws IOException, InterruptedException {
     Dataset data = digits();
     Recipe recipe = recipe(2);
-    trainer(data, recipe, new Ear())
+    trainer(data, recipe, new RecordingListener())
         .withMachines(machines(data, recipe, 2, 2))
         .run(home.resolve("whole"));
     var killed =
@@ -153,7 +153,7 @@ class SparkMachinesTest {
     assertThrows(
         IllegalStateException.class,
         () -> killed.withMachines(machines(data, recipe, 2, 2)).run(home.resolve("parts")));
-    trainer(data, recipe, new Ear())
+    trainer(data, recipe, new RecordingListener())
         .withMachines(machines(data, recipe, 2, 2))
         .resume(home.resolve("parts"));
     assertArrayEquals(
@@ -161,9 +161,9 @@ class SparkMachinesTest {
         Files.readAllBytes(home.resolve("parts/last.safetensors")));
   }
 
-  /** Files of a folder, in the order in which the trainer of one machine has them. */
+  /** A folder gives the same data set as on one machine. */
   @Test
-  void foldersAreListedAsTheTrainerListsThem() throws IOException, InterruptedException {
+  void foldersGiveTheSameDataSet() throws IOException, InterruptedException {
     Dataset all = Dataset.digits();
     for (int i = 0; i < 24; i++) {
       var example = all.train().get(i);
@@ -178,14 +178,14 @@ class SparkMachinesTest {
     assertEquals(names(local.train()), names(hadoop.train()));
     assertEquals(names(local.val()), names(hadoop.val()));
     LocalSpark.get();
-    var ear = new Ear();
+    var listener = new RecordingListener();
     Recipe recipe = recipe(1).toBuilder().batch(8).build();
-    trainer(hadoop, recipe, ear)
+    trainer(hadoop, recipe, listener)
         .withMachines(machines(hadoop, recipe, 2, 1))
         .run(home.resolve("run"));
-    assertEquals(1, ear.epochs.size());
-    assertEquals(1, ear.unreadable.size(), ear.unreadable.toString());
-    assertTrue(ear.unreadable.getFirst().contains("broken.png"), ear.unreadable.getFirst());
+    assertEquals(1, listener.epochs.size());
+    assertEquals(1, listener.unreadable.size(), listener.unreadable.toString());
+    assertTrue(listener.unreadable.getFirst().contains("broken.png"), listener.unreadable.getFirst());
     var e = assertThrows(IOException.class, () -> SparkImages.ofFolder(home + "/none", 0.25, 7));
     assertTrue(e.getMessage().contains("is not a folder"), e.getMessage());
   }
@@ -208,7 +208,7 @@ class SparkMachinesTest {
   }
 
   @Test
-  void moreSharesThanImagesAreRefused() throws IOException {
+  void moreSharesThanImagesAreRejected() throws IOException {
     Dataset data = digits();
     assertThrows(IllegalArgumentException.class, () -> machines(data, recipe(1), 65, 1));
     assertThrows(IllegalArgumentException.class, () -> machines(data, recipe(1), 2, 0));

@@ -1,8 +1,8 @@
 """Measures resnet4j, OpenVINO, ONNX Runtime and PyTorch on the same network, batch and threads.
 
-Engines take turns within a round, in an order that is reversed every other round, so that other
-load on the machine meets all of them; the medians over all rounds are compared. Every engine gets
-the same weights and input, and its logits are checked against PyTorch's.
+The engines alternate in each round, in reverse order in every second round, so that other load on
+the machine affects all of them; the medians over all rounds are compared. All engines get the same
+weights and input, and their logits are compared with PyTorch's.
 """
 
 import argparse
@@ -25,7 +25,7 @@ NETWORKS = [
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2",
     "resnext50_32x4d", "resnext101_32x8d",
 ]
-# Our two providers of kernels, with the flags of their JVMs.
+# Our two kernel providers, with their JVM flags.
 OURS = {
     "machine": ["--enable-native-access=ALL-UNNAMED"],
     "vector": ["--add-modules=jdk.incubator.vector", "-XX:CompileThresholdScaling=0.1"],
@@ -37,10 +37,10 @@ parser.add_argument("--batches", default="1,16")
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument(
     "--precision", choices=["fp32", "bf16", "int8"], default="fp32",
-    help="of all engines; int8 is calibrated with the input")
+    help="precision of all engines; int8 is calibrated with the input")
 parser.add_argument("--rounds", type=int, default=6)
-parser.add_argument("--seconds", type=float, default=1.0, help="of each engine in each round")
-parser.add_argument("--without", default="", help="engines to leave out, as the table names them")
+parser.add_argument("--seconds", type=float, default=1.0, help="measurement time of each engine per round")
+parser.add_argument("--without", default="", help="engines to exclude, with the names in the table")
 parser.add_argument("--json", help="also write all medians to this file")
 arguments = parser.parse_args()
 os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
@@ -151,12 +151,12 @@ def quantized_by_nncf(model, x):
 
     nncf.set_log_level(40)
     images = nncf.Dataset([x[i : i + 1] for i in range(len(x))])
-    with contextlib.redirect_stdout(sys.stderr):  # the table is alone on stdout
+    with contextlib.redirect_stdout(sys.stderr):  # stdout contains only the table
         return nncf.quantize(model, images, subset_size=len(x))
 
 
 def open_vino(file, x, hint, streams):
-    """With several streams the batch is split among as many requests, which run at once."""
+    """With several streams the batch is split into concurrent requests."""
     core = openvino.Core()
     model = core.read_model(file)
     if arguments.precision == "int8":
@@ -225,7 +225,7 @@ def engines(name, batch, folder):
         "torch.compile": lambda: compiled(last, x_last),
         "torch eager": lambda: eager(last, x_last),
     }
-    # These have no such precision on a processor, or their users no such way.
+    # These engines do not support this precision on CPUs.
     without_it = {
         "fp32": [],
         "bf16": ["vector", "onnxruntime"],
@@ -243,10 +243,10 @@ def measure(name, batch):
         for key, engine in ready.items():
             logits = engine.logits()
             error = np.abs(logits - expected).max() / np.abs(expected).max()
-            # Orders of addition in floats; 8 bits of precision; 8 bits of everything.
+            # Tolerances for fp32, bf16 and int8.
             if not error < {"fp32": 1e-4, "bf16": 0.05, "int8": 0.3}[arguments.precision]:
                 sys.exit(f"{name}: {key} is wrong, relative error {error}")
-            # Vectors need seconds until the JVM's compiler is done; the others a few runs.
+            # The Vector API needs seconds until JIT compilation is complete; the others a few runs.
             warm = time.time() + (12 if key == "vector" else 2)
             one = engine.run(1)[0]
             while time.time() < warm:

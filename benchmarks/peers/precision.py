@@ -1,13 +1,13 @@
-"""Compares what bf16 and int8 change with what they change in PyTorch, ONNX Runtime and OpenVINO.
+"""Compares the errors of bf16 and int8 with those in PyTorch, ONNX Runtime and OpenVINO.
 
     benchmarks/peers/run precision [--networks resnet18,resnet50]
 
-Two tables. bf16: how far logits are from the same engine's fp32, here and under PyTorch's autocast,
-for every network. int8: the same for a static quantization with the same calibration images, here,
-in ONNX Runtime and in NNCF (OpenVINO). Distances are lengths of the difference by lengths of the
-fp32 logits; agreement counts the images whose first class stays the same. Weights are random with
-batch norm statistics of real passes, images are noise with the spectrum of photographs, and last
-the embedded model sees digits that it was not trained on.
+Prints two tables. bf16: the distance of the logits from those of the same engine in fp32, for resnet4j and
+for PyTorch's autocast, for every network. int8: the same for static quantization with the same calibration
+images, for resnet4j, ONNX Runtime and NNCF (OpenVINO). The distance is the norm of the difference divided by
+the norm of the fp32 logits; agreement is the number of images whose top-1 class does not change. Weights are
+random, with batch norm statistics of real passes; images are noise with the spectrum of photographs. The
+last rows use the embedded model and held-out digits.
 """
 
 import argparse

@@ -1,5 +1,6 @@
-"""The server under load, beside Python servers on the same cores: requests a second and their
-percentiles at some numbers of clients that each wait for their answer (wrk must be installed).
+"""Measures the server under load and compares it with Python servers on the same cores: requests per
+second and latency percentiles for several numbers of clients, each with one request at a time. Needs
+wrk.
 
     benchmarks/peers/run serving [--seconds 10] [--clients 1,8,64,256] [--rounds 1]
 """
@@ -50,7 +51,7 @@ def wait(port, path, file):
                 return
         except OSError:
             time.sleep(0.3)
-    raise RuntimeError(f"nobody answers at port {port}")
+    raise RuntimeError(f"no server answers on port {port}")
 
 
 def load(port, path, script, clients, seconds):
@@ -104,7 +105,7 @@ def main():
                     for clients in map(int, arguments.clients.split(",")):
                         found = load(port, path, script, clients, arguments.seconds)
                         results.setdefault((engine, clients), []).append(found)
-                        print(f"{engine:17} {clients:4} clients {found[0]:7.1f} /s  p50 {found[1]:7.1f} ms  p90 {found[2]:7.1f}  p99 {found[3]:7.1f}  refused {found[4]}", flush=True)
+                        print(f"{engine:17} {clients:4} clients {found[0]:7.1f} /s  p50 {found[1]:7.1f} ms  p90 {found[2]:7.1f}  p99 {found[3]:7.1f}  failed {found[4]}", flush=True)
                 finally:
                     subprocess.run(["pkill", "-TERM", "-g", str(process.pid)], check=False)
                     process.wait(60)

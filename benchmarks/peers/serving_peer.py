@@ -1,4 +1,4 @@
-"""A server for serving.py: ResNet-50 behind FastAPI and uvicorn, with dynamic batches.
+"""A server for serving.py: ResNet-50 with FastAPI and uvicorn, with dynamic batching.
 
     serving_peer.py ENGINE PORT MODEL     ENGINE is onnxruntime or torch
 """
@@ -17,7 +17,7 @@ from PIL import Image
 ENGINE, PORT, MODEL = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
-MOST, DELAY = 16, 0.002
+MAX_BATCH_SIZE, MAX_DELAY = 16, 0.002
 
 
 def engine():
@@ -61,8 +61,8 @@ async def batches(run):
     loop = asyncio.get_running_loop()
     while True:
         some = [await queue.get()]
-        until = loop.time() + DELAY
-        while len(some) < MOST:
+        until = loop.time() + MAX_DELAY
+        while len(some) < MAX_BATCH_SIZE:
             try:
                 some.append(await asyncio.wait_for(queue.get(), max(0, until - loop.time())))
             except TimeoutError:

@@ -1,8 +1,8 @@
 """Measures training steps of resnet4j and PyTorch: forward, backward, SGD with momentum.
 
-Every engine is a process of its own and gets the same weights, input and targets; the first losses
-are compared. They take turns within a round, in an order that is reversed every other round;
-medians over all rounds are compared.
+Each engine runs in its own process with the same weights, input and targets; the initial losses are
+compared. The engines alternate in each round, in reverse order in every second round; the medians over
+all rounds are compared.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 POINTS = "resnet18:32:224,resnet50:32:224,resnet20:128:32"
-TUNED = {  # glibc's malloc gives large blocks back at once; what that costs is a third of the speed
+TUNED = {  # by default glibc's malloc releases large blocks immediately, which costs a third of the speed
     "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "20000000000",
     "MALLOC_TOP_PAD_": "67108864", "MALLOC_ARENA_MAX": "1",
 }
@@ -112,7 +112,7 @@ def measure(name, batch, size, arguments):
         ready = engines(name, file, arguments)
         first = ready["resnet4j"].loss
         for key, engine in ready.items():
-            if abs(engine.loss - first) > 1e-3 * first:  # float noise through a hundred layers
+            if abs(engine.loss - first) > 1e-3 * first:  # rounding errors through a hundred layers
                 sys.exit(f"{name}: the first loss of {key} is {engine.loss}, resnet4j's {first}")
             engine.run(2)
         seconds = {key: [] for key in ready}
@@ -131,8 +131,8 @@ def main():
     parser.add_argument("--points", default=POINTS, help="network:batch:size, separated by commas")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each engine in each round")
-    parser.add_argument("--without", default="", help="engines to leave out, as the table names them")
+    parser.add_argument("--seconds", type=float, default=3.0, help="measurement time of each engine per round")
+    parser.add_argument("--without", default="", help="engines to exclude, with the names in the table")
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--file", help=argparse.SUPPRESS)
     parser.add_argument("--compiled", action="store_true", help=argparse.SUPPRESS)

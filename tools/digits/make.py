@@ -1,4 +1,4 @@
-"""Prepares what resnet4j embeds of scikit-learn's digits, and what its tests compare with.
+"""Writes the embedded digits from scikit-learn, the samples, and the expected values for tests.
 
 The data is `sklearn.datasets.load_digits` (1,797 real digits of 8x8 pixels, from the UCI repository,
 CC BY 4.0), the split is fixed and stratified: 1,437 to train, 360 held out. The embedded model is
@@ -30,7 +30,7 @@ IMAGE, INPUT = 160, 32
 
 
 def image(digit):
-    """8x8 values of 0 to 16 as an image that a person can look at: white ink on black."""
+    """Converts 8x8 values from 0 to 16 to a larger image: white on black."""
     small = Image.fromarray(np.round(digit * (255 / 16)).astype(np.uint8), "L")
     return small.resize((IMAGE, IMAGE), Image.Resampling.BICUBIC).convert("RGB")
 
@@ -41,7 +41,7 @@ def network_input(image):
 
 
 def load():
-    """The digits, and which of them are for training and which are held out."""
+    """Returns the digits, and the indices for training and for the held-out set."""
     data = load_digits()
     train, test = train_test_split(
         np.arange(len(data.target)), test_size=360, stratify=data.target, random_state=0
@@ -50,7 +50,7 @@ def load():
 
 
 def write_samples(data, train, test):
-    """Of each digit the held-out one that is nearest to the mean of those in training."""
+    """Writes for each digit the held-out example closest to the mean of the training examples."""
     samples = ROOT / "samples"
     samples.mkdir(exist_ok=True)
     for digit in range(10):
@@ -62,7 +62,7 @@ def write_samples(data, train, test):
 
 
 def write_data(data, test):
-    """The data set that resnet4j embeds: whether held out, label, 64 values of 0 to 16."""
+    """Writes the embedded data set: held-out flag, label, 64 values from 0 to 16."""
     held_out = set(test.tolist())
     packed = struct.pack(">i", len(data.target))
     for i, (digit, label) in enumerate(zip(data.images, data.target)):
@@ -73,7 +73,7 @@ def write_data(data, test):
 
 
 def write_golden(data, test):
-    """What PyTorch makes of the embedded model, which resnet4j trained, on the held-out digits."""
+    """Writes PyTorch's logits of the embedded model, trained by resnet4j, on the held-out digits."""
     state = torch.load(CORE / "main/resources/io/github/resnet4j/digits.pth", weights_only=True)
     notes = state.resnet4j["preprocessing"]
     model = cifar(1)
@@ -86,8 +86,8 @@ def write_golden(data, test):
     with torch.no_grad():
         white = model((x - mean) / std)
         black = model((1 - x - mean) / std)
-    right = int((white.argmax(1) == y).sum())
-    print(f"held out: {right} of {len(test)} right, {100 * right / len(test):.2f} %")
+    correct = int((white.argmax(1) == y).sum())
+    print(f"held out: {correct} of {len(test)} correct, {100 * correct / len(test):.2f} %")
     print(f"inverted: {100 * (black.argmax(1) == y).float().mean():.2f} %")
     golden = CORE / "test" / "resources" / "golden"
     golden.mkdir(parents=True, exist_ok=True)

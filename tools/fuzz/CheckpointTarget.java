@@ -6,7 +6,7 @@ import io.github.resnet4j.checkpoint.StoredTensor;
 import java.io.IOException;
 import java.nio.file.Path;
 
-/** Any bytes are read as a checkpoint or refused with a {@link CheckpointException}. */
+/** Any bytes are read as a checkpoint or rejected with a {@link CheckpointException}. */
 public final class CheckpointTarget {
   private static final Path NAME = Path.of("fuzz.pth");
 
@@ -16,9 +16,9 @@ public final class CheckpointTarget {
     try (var checkpoint = Checkpoint.of(NAME, bytes)) {
       checkpoint.torchvisionTensors().values().forEach(StoredTensor::toTensor);
       Recognition.of(checkpoint);
-      Model.read(NAME.toString(), bytes); // with the notes of a network
+      Model.read(NAME.toString(), bytes); // including the network's metadata
     } catch (CheckpointException e) {
-      // Refused, as it should be.
+      // Rejected as specified.
     }
   }
 }

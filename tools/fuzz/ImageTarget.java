@@ -1,7 +1,7 @@
 import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.ImageException;
 
-/** Any bytes are decoded to pixels or refused with an {@link ImageException}. */
+/** Any bytes are decoded or rejected with an {@link ImageException}. */
 public final class ImageTarget {
   private static final ImageDecoder DECODER = new ImageDecoder(true, 1 << 20);
 
@@ -11,7 +11,7 @@ public final class ImageTarget {
     try {
       DECODER.decode("fuzz", bytes);
     } catch (ImageException e) {
-      // Refused, as it should be.
+      // Rejected as specified.
     }
   }
 }

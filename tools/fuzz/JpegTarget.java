@@ -1,7 +1,7 @@
 import io.github.resnet4j.image.jpeg.JpegDecoder;
 import java.io.IOException;
 
-/** Bytes behind a JPEG's first ones are decoded, whole and reduced, or refused as they should be. */
+/** Bytes after a JPEG signature are decoded, at full and at reduced size, or rejected with an IOException. */
 public final class JpegTarget {
   private static final JpegDecoder.Limits LIMITS =
       (width, height) -> {
@@ -23,7 +23,7 @@ public final class JpegTarget {
       JpegDecoder.decode(bytes, Integer.MAX_VALUE, Integer.MAX_VALUE, LIMITS);
       JpegDecoder.decode(bytes, 16, 16, LIMITS);
     } catch (IOException e) {
-      // Refused, as it should be.
+      // Rejected as specified.
     }
   }
 }

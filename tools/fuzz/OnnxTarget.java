@@ -4,7 +4,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/** Any bytes are imported as a network or refused with an {@link OnnxException}. */
+/** Any bytes are imported as a network or rejected with an {@link OnnxException}. */
 public final class OnnxTarget {
   private static final Path FILE;
 
@@ -23,7 +23,7 @@ public final class OnnxTarget {
     try {
       OnnxImport.read(FILE);
     } catch (OnnxException e) {
-      // Refused, as it should be.
+      // Rejected as specified.
     }
   }
 }

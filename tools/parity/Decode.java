@@ -5,7 +5,7 @@ import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.util.HexFormat;
 
-/** Prints for each file of a folder its extents and the SHA-256 of its pixels; images_live.py runs it. */
+/** Prints the size and the SHA-256 of the pixels of each file in a folder; used by images_live.py. */
 void main(String[] folder) throws Exception {
   try (var files = Files.list(Path.of(folder[0]))) {
     for (Path file : files.sorted().toList()) {
@@ -20,6 +20,6 @@ String decoded(Path file) throws Exception {
     byte[] hash = MessageDigest.getInstance("SHA-256").digest(pixels.data());
     return pixels.width() + "x" + pixels.height() + " " + HexFormat.of().formatHex(hash);
   } catch (ImageException e) {
-    return "refused: " + e.getMessage().replace('\n', ' ');
+    return "rejected: " + e.getMessage().replace('\n', ' ');
   }
 }

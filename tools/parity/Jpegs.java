@@ -8,9 +8,7 @@ import java.nio.file.Path;
 import java.util.zip.CRC32;
 
 /**
- * Decodes the files whose names come over standard input, one a line, with the least width and
- * height of a draft behind a tab where one is wanted; jpeg_live.py runs it. Answers with extents and
- * CRC of the pixels, or with the reason of a refusal.
+ * Decodes the files named on standard input, one per line, optionally followed by the minimum width and height of a draft, separated by tabs. Prints the size and the CRC of the pixels, or the reason of a rejection; used by jpeg_live.py.
  */
 void main() throws Exception {
   var lines = new BufferedReader(new InputStreamReader(System.in));

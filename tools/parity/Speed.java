@@ -9,7 +9,7 @@ import java.util.Arrays;
 import java.util.concurrent.Callable;
 import javax.imageio.ImageIO;
 
-/** Times decoding and preprocessing of images in memory, one thread; speed.py runs it. */
+/** Measures decoding and preprocessing of images in memory with one thread; used by speed.py. */
 static final ThreadMXBean THREADS = ManagementFactory.getThreadMXBean();
 
 void main(String[] files) throws Exception {
@@ -29,8 +29,7 @@ void main(String[] files) throws Exception {
 }
 
 /**
- * Milliseconds of this thread's processor time in a warm JVM: after three seconds of it, since 200
- * small images are over before the optimising compiler is.
+ * The median CPU time of this thread in milliseconds, after a warm-up of three seconds: with fewer runs the JIT compiler would not have finished.
  */
 double median(Callable<?> task) throws Exception {
   long warm = THREADS.getCurrentThreadCpuTime() + 3_000_000_000L;

@@ -1,4 +1,4 @@
-"""Compares golden files that were written now with the committed ones."""
+"""Compares newly written golden files with the committed ones."""
 
 import json
 import sys

@@ -55,7 +55,7 @@ def versions():
 
 
 def randomise_batch_norm(model, seed=1):
-    """Statistics as after some training; the Java tests draw the same numbers."""
+    """Sets statistics as after some training; the Java tests generate the same values."""
     torch.manual_seed(seed)
     with torch.no_grad():
         for m in model.modules():
@@ -120,7 +120,7 @@ def initial_weights(out):
 
 
 def compact(cases):
-    """JSON with a line an entry, so that a change shows as a line of a diff."""
+    """JSON with one line per entry, so that diffs are readable."""
     lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in cases.items())
     return "{\n" + lines + "\n}\n"
 
@@ -226,7 +226,7 @@ def logits(out):
     save_file(results, out / "logits.safetensors")
 
 
-# timm's relatives of ResNet.
+# timm's variants of ResNet.
 
 TIMM = [
     "resnet10t", "resnet14t", "resnet18d", "resnet26", "resnet26d", "resnet26t", "resnet34d",
@@ -236,7 +236,7 @@ TIMM = [
 ]  # fmt: skip
 
 
-# What is learnt from: every structure of the above once, as few blocks as possible.
+# For training: every structure of the above once, with as few blocks as possible.
 LEARNING = {
     "resnet10t": {},
     "resnet14t": {},
@@ -249,7 +249,7 @@ LEARNING = {
 
 
 def draw(model, seed=1):
-    """Numbers for everything in the order of the state_dict; the Java tests draw the same."""
+    """Random values for all tensors in the order of the state_dict; the Java tests generate the same."""
     torch.manual_seed(seed)
     with torch.no_grad():
         for name, value in model.state_dict().items():
@@ -257,7 +257,7 @@ def draw(model, seed=1):
                 continue
             if value.dim() > 1:
                 fan_in = value.numel() / value.shape[0]
-                # Gates of random weights would open and shut at random: they stay near one half.
+                # Small weights keep the gates near one half.
                 value.normal_(0, 0.01 if ".se." in name else (2 / fan_in) ** 0.5)
             elif name.endswith("running_var") or (name.endswith("weight") and value.dim() == 1):
                 value.uniform_(0.5, 1.5)
@@ -267,7 +267,7 @@ def draw(model, seed=1):
 
 
 def relatives(out):
-    """Logits in float64 and how far float32 is from them, costs, and gradients of a step."""
+    """Logits in float64 and the error of float32, costs, and gradients of one step."""
     cases, results = {}, {}
     for name in TIMM:
         # Means of 2x2 pixels fit the shortcut's strides where extents are even throughout.
@@ -322,7 +322,7 @@ def group_norm_cases():
 
 
 def with_group_norm(model, groups):
-    """The same network with group norm instead of batch norm, if there are to be groups."""
+    """Replaces batch norm with group norm, if groups is not 0."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.BatchNorm2d) and groups > 0:
@@ -331,7 +331,7 @@ def with_group_norm(model, groups):
 
 
 def group_norm(out):
-    """Logits and gradients of a step in float64, and how far float32 is from them."""
+    """Logits and gradients of one step in float64, and the error of float32."""
     cases, results = {}, {}
     for name, spec, build, groups, shape in group_norm_cases():
         found = {}
@@ -350,7 +350,7 @@ def group_norm(out):
                        "parameters": sum(p.numel() for p in model.parameters())}  # fmt: skip
         results[name] = exact.float()
         if spec.get("model") != "resnet50_gn":
-            # Of each gradient every n-th number, at most 32: enough to see any that is wrong.
+            # Every n-th value of each gradient, at most 32.
             results |= {
                 f"{name}/{k}": g.flatten()[:: -(-g.numel() // 32)].float().clone()
                 for k, g in gradients.items()
@@ -401,7 +401,7 @@ def costs(out):
 
 
 def heat_maps(out):
-    """What the grad-cam package makes of seeded networks and images of noise."""
+    """The results of the grad-cam package for seeded networks and noise images."""
     cases, results = {}, {}
     for name, layer, index, shape in (
         ("resnet18", "layer4", 7, (1, 3, 96, 64)),
@@ -428,7 +428,7 @@ def heat_maps(out):
         with torch.no_grad():
             model(x)
         hook.remove()
-        projection = get_2d_projection(kept[0].double().numpy())[0]  # float64: its sign is free, its digits not
+        projection = get_2d_projection(kept[0].double().numpy())[0]  # float64; the sign is arbitrary
         results[f"{key} eigencam"] = torch.from_numpy(projection.astype(np.float32))
     (out / "heatmaps.json").write_text(compact(cases))
     save_file(results, out / "heatmaps.safetensors")
@@ -469,7 +469,7 @@ def sample(tensor):
 
 
 def training(out):
-    """Losses, first gradients and statistics in float64, and how far float32 is from them."""
+    """Losses, first gradients and statistics in float64, and the error of float32."""
     cases, results = {}, {}
     for name, spec, build, shape in training_cases():
         x = seeded_input(*shape)
@@ -480,14 +480,14 @@ def training(out):
         drift = max(abs(a - b) for a, b in zip(losses, single))
         print(f"  {name}: gradients in float32 {noise:.1e} off, losses {drift:.1e}", flush=True)
         cases[name] = {"spec": spec, "input": list(shape), "losses": losses, "noise": noise, "drift": drift}  # fmt: skip
-        # Of each tensor every n-th number, at most 1024: enough to see any that is wrong.
+        # Every n-th value of each tensor, at most 1024.
         results |= {f"{name}/{k}": sample(v).float() for k, v in first.items()}
     (out / "training.json").write_text(compact(cases))
     save_file(results, out / "training.safetensors")
 
 
 def ten_steps(out):
-    """What ten steps make of whole networks in float64, and how far float32 is from it."""
+    """The weights of whole networks after ten steps in float64, and the error of float32."""
     cases, results = {}, {}
     for name, lr, build, shape in (
         ("resnet18", 0.005, lambda: torchvision.models.resnet18(num_classes=10), (8, 3, 64, 64)),
@@ -508,7 +508,7 @@ def ten_steps(out):
                 loss.backward()
                 optimizer.step()
                 losses[dtype].append(loss.item())
-            # Of each tensor's change every n-th number, at most 64.
+            # Every n-th value of each tensor's change, at most 64.
             ends[dtype] = {
                 k: (v.double() - start[k]).flatten()[:: -(-v.numel() // 64)]
                 for k, v in model.state_dict().items()
@@ -525,7 +525,7 @@ def ten_steps(out):
 
 
 def optimizers(out):
-    """Five steps of each optimizer on numbers alone, and the rates of each scheduler."""
+    """Five steps of each optimizer on plain tensors, and the learning rates of each scheduler."""
     cases = {}
     torch.manual_seed(3)
     start, gradients = torch.randn(6), torch.randn(5, 6)
@@ -597,7 +597,7 @@ def optimizers(out):
 
 
 def adjustments(out):
-    """What torchvision does to Pillow's images for TrivialAugment."""
+    """The operations of torchvision's TrivialAugment on Pillow images."""
     from torchvision.transforms.autoaugment import _apply_op
 
     rng = np.random.default_rng(5)
@@ -622,7 +622,7 @@ def adjustments(out):
 
 
 def events(out):
-    """A file of TensorBoard's own writer, which ours must equal byte for byte."""
+    """A file of TensorBoard's own writer; ours must be byte-identical."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.record_writer import RecordWriter
@@ -640,7 +640,7 @@ def events(out):
 
 
 def forward(out):
-    """What the forward command is compared with: initial weights, as a user would."""
+    """Expected output of the forward command with initial weights."""
     model = seeded(lambda: cifar(3)).eval()
     x = seeded_input(2, 3, 40, 48)
     features = []
@@ -681,7 +681,7 @@ def checkpoints(out):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     model.train()(x).sum().backward()
     optimizer.step()
-    model.load_state_dict(torch.load(folder / "zip.pth"))  # the step moved the weights
+    model.load_state_dict(torch.load(folder / "zip.pth"))  # the step changed the weights
     scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 7])
     save(
         "training.pth",
@@ -701,7 +701,7 @@ def checkpoints(out):
     save("backbone.pth", {"net": {f"model.backbone.{k}": v for k, v in state.items()}})
     save("parameters.pth", OrderedDict(list(model.named_parameters()) + list(model.named_buffers())))  # fmt: skip
 
-    # One storage, many views: offsets, strides, transposes.
+    # One storage with several views: offsets, strides, transposes.
     shared = torch.arange(24, dtype=torch.float32)
     views = {
         "whole": shared,
@@ -732,7 +732,7 @@ def checkpoints(out):
     np.save(folder / "fortran.npy", np.asfortranarray(np.arange(24).reshape(2, 3, 4)))
     np.save(folder / "double.npy", np.arange(24, dtype=np.float64).reshape(2, 3, 4))
 
-    # Files that must be refused.
+    # Files that must be rejected.
     save("whole-model.pth", nn.Sequential(nn.Linear(2, 2)))
     torch.jit.script(nn.Linear(2, 2)).save(folder / "torchscript.pt")
 
@@ -740,7 +740,7 @@ def checkpoints(out):
 
 
 class Python2Pickler(pickle._Pickler):
-    """Writes protocol 2 as Python 2 does: texts as byte strings."""
+    """Writes pickle protocol 2 like Python 2, with byte strings."""
 
     dispatch = dict(pickle._Pickler.dispatch)
 
@@ -756,7 +756,7 @@ class Python2Pickler(pickle._Pickler):
 
 
 def foreign_checkpoints(out):
-    """Files that torch.load(weights_only=True) reads, and tensors that a ResNet does not have."""
+    """Files that torch.load(weights_only=True) reads, with tensors that a ResNet does not have."""
     folder = out / "checkpoints" / "foreign"
     folder.mkdir(parents=True, exist_ok=True)
     python2 = types.ModuleType("python2")
@@ -772,7 +772,7 @@ def foreign_checkpoints(out):
     torch.save(weights, folder / "without-checksums.pth")
     torch.serialization.set_crc32_options(True)
 
-    class Stream(io.RawIOBase):  # cannot go back, so checksums and lengths follow the bytes
+    class Stream(io.RawIOBase):  # not seekable, so checksums and lengths follow the data
         def __init__(self):
             self.bytes = b""
 
@@ -814,7 +814,7 @@ def foreign_checkpoints(out):
         "nested": torch.nested.nested_tensor([values, values]),
     }.items():
         torch.save({"bias": torch.ones(2), "layer.weight": tensor}, kinds / f"{name}.pth")
-        # Beside the weights they do no harm.
+        # In addition to the weights they are accepted.
         if name in ("sparse", "quantized", "complex64", "float8_e4m3fn"):
             torch.save({"model": linear.state_dict(), "other": tensor}, kinds / f"beside-{name}.pth")
             if name in ("sparse", "quantized", "complex64"):
@@ -909,7 +909,7 @@ def images(out):
     frames = [small.quantize(16), small.transpose(Image.Transpose.FLIP_LEFT_RIGHT).quantize(16)]
     save("two-frames.gif", frames[0], save_all=True, append_images=frames[1:])
     for name in ("palette.gif", "gray.gif"):
-        # A screen larger than its first frame, and the frame away from the corner.
+        # A canvas larger than its first frame, and a frame with an offset.
         data = bytearray((folder / name).read_bytes())
         frame = data.index(b"\x2c\0\0\0\0")
         data[6:10] = (130).to_bytes(2, "little") + (90).to_bytes(2, "little")
@@ -937,7 +937,7 @@ def images(out):
 
 
 def image_formats(out):
-    """Some of the files that `tools/parity/run images` compares, the small ones, in one archive."""
+    """An archive of the small files that `tools/parity/run images` compares."""
     from image_files import FORMATS
 
     expected = {}
@@ -952,7 +952,7 @@ def image_formats(out):
                 try:
                     rgb = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
                     entry = {"size": [rgb.shape[1], rgb.shape[0]], "sha256": sha256(rgb)}
-                except Exception:  # Pillow refuses with exceptions of many kinds
+                except Exception:  # Pillow raises exceptions of many types
                     entry = {"refused": True}
                 archive.writestr(zipfile.ZipInfo(f"{form}/{name}"), data, zipfile.ZIP_DEFLATED)
                 expected[f"{form}/{name}"] = entry
@@ -964,7 +964,7 @@ def sha256(array):
 
 
 def jpeg_440(image):
-    """4:2:2 with its sampling factors swapped: other blocks side by side, but a valid 4:4:0."""
+    """Converts 4:2:2 to a valid 4:4:0 by swapping its sampling factors."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85, subsampling="4:2:2")
     data = bytearray(buffer.getvalue())
@@ -975,7 +975,7 @@ def jpeg_440(image):
 
 
 def adobe_ycck(image):
-    """Pillow writes CMYK only; the marker's transform flag makes the same samples YCCK."""
+    """Pillow writes CMYK only; the transform flag of the Adobe marker turns it into YCCK."""
     buffer = io.BytesIO()
     image.convert("CMYK").save(buffer, "JPEG", quality=85)
     data = bytearray(buffer.getvalue())
@@ -985,7 +985,7 @@ def adobe_ycck(image):
 
 
 def png_16_bit(image):
-    """Pillow cannot write 16-bit colours: the chunks by hand."""
+    """Writes the chunks directly, since Pillow cannot write 16-bit colours."""
     pixels = np.asarray(image).astype(np.uint16) * 256 + 91
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
 
@@ -1009,7 +1009,7 @@ def preprocessing(out):
     sources = {"baseline-444.jpg": cat}
     sizes = [(500, 375), (375, 500), (256, 256), (224, 300), (33, 47), (641, 232), (97, 1000)]
     for width, height in sizes:
-        # Noise is the hardest image for a resize: nothing averages out. Java draws the same.
+        # Noise is the hardest image for a resize. The Java tests generate the same noise.
         torch.manual_seed(width)
         noise = (torch.rand(height * width * 3) * 256).to(torch.uint8)
         sources[f"noise {width}x{height}"] = Image.fromarray(
@@ -1031,7 +1031,7 @@ def preprocessing(out):
                 "sha256": sha256(y.astype("<f4")),
                 "first": y.flatten()[:4].tolist(),
             }
-    # Each of another training: sizes, shares of the crop, interpolations, means.
+    # Different trainings: sizes, crop fractions, interpolations, means.
     tags = (
         "resnet50.a1_in1k", "resnet50.tv_in1k", "resnet18.a3_in1k", "resnext50_32x4d.a1h_in1k",
         "resnet50.d_in1k", "resnet50.gluon_in1k", "resnet101.tv2_in1k", "ecaresnet26t.ra2_in1k",

@@ -1,4 +1,4 @@
-"""Image files of many kinds: what encoders write, what they do not, and damaged ones.
+"""Generates image files of many kinds: written by encoders, by hand, and corrupt ones.
 
 Each generator yields names and bytes; the same ones in every run.
 """
@@ -34,7 +34,7 @@ def saved(image, form, **options):
 
 
 def damaged(rng, data, kind):
-    """Cut off, or with a bit or two turned."""
+    """Truncates a file, or flips one or two bits."""
     if kind == 0:
         return data[: rng.randrange(4, len(data))]
     data = bytearray(data)

@@ -1,9 +1,10 @@
-"""Compares the pixels of generated image files with Pillow's, every one of them.
+"""Compares all pixels of generated image files with Pillow's.
 
     tools/parity/run images [FORMAT…] [--keep FOLDER]
 
-Pillow, ImageMagick and cwebp write some, encoders of image_files.py the kinds that these do not, and
-some are damaged. Needs `convert` and `cwebp`, and the built distribution (mvn package).
+The files are written by Pillow, ImageMagick, cwebp, and by encoders in image_files.py for features
+that these do not support; some are corrupt. Needs `convert` and `cwebp`, and the built distribution
+(mvn package).
 """
 
 import argparse
@@ -23,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from image_files import FORMATS  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-# Read here and not by Pillow: text and profiles that grow beyond 1 MB, what follows the last sample.
+# Read by us but not by Pillow: text and profiles beyond 1 MB, data after the last sample.
 LENIENT = {"pnm"}
 
 
@@ -31,8 +32,8 @@ def theirs(file):
     try:
         with open(file, "rb") as opened:  # as torchvision does; Pillow maps a file that it opens itself
             rgb = np.asarray(Image.open(opened).convert("RGB"))
-    except Exception as error:  # Pillow refuses with exceptions of many kinds
-        return f"refused: {error!r}"
+    except Exception as error:  # Pillow raises exceptions of many types
+        return f"rejected: {error!r}"
     return f"{rgb.shape[1]}x{rgb.shape[0]} {hashlib.sha256(rgb.tobytes()).hexdigest()}"
 
 
@@ -47,20 +48,20 @@ def ours(folder):
 def verdict(format_name, our, their):
     if our == their:
         return "equal"
-    refused = our.startswith("refused"), their.startswith("refused")
-    if all(refused):
-        return "refused by both"
-    if refused[0] and "is not supported" in our:
+    rejected = our.startswith("rejected"), their.startswith("rejected")
+    if all(rejected):
+        return "rejected by both"
+    if rejected[0] and "is not supported" in our:
         return "not supported"
-    if refused[1] and format_name in LENIENT:
-        return "read only here"
+    if rejected[1] and format_name in LENIENT:
+        return "read by us only"
     return "DIFFERENT"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("formats", nargs="*", default=list(FORMATS))
-    parser.add_argument("--keep", type=Path, help="where the files stay")
+    parser.add_argument("--keep", type=Path, help="keep the generated files in this folder")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     failed = False
@@ -76,7 +77,7 @@ def main():
                 result = verdict(name, our, their)
                 counts[result] += 1
                 if result == "DIFFERENT":
-                    print(f"  {file}: {our}, in Pillow {their}")
+                    print(f"  {file}: resnet4j {our}, Pillow {their}")
             print(f"{name}: {counts.total()} files, {dict(counts)}", flush=True)
             failed |= counts["DIFFERENT"] > 0
     sys.exit(failed)

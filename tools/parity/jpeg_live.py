@@ -1,10 +1,11 @@
-"""Our JPEG decoder beside Pillow and torchvision, over generated and damaged files.
+"""Compares our JPEG decoder with Pillow and torchvision on generated and corrupt files.
 
     ./resnet4j models > /dev/null && tools/parity/run jpeg [--count 2400] [--damaged 5000] [--keep FOLDER]
     tools/parity/run jpeg --golden      writes core/src/test/resources/golden/jpeg.zip and jpeg.json
 
-Needs cjpeg and jpegtran (Debian: libjpeg-turbo-progs) and ImageMagick's convert. Every sample of every
-file must be Pillow's, with machine code and with plain loops. Damaged files must be read or refused as Pillow does in 99 of 100 cases.
+Needs cjpeg and jpegtran (Debian: libjpeg-turbo-progs) and ImageMagick's convert. All samples of
+all files must equal Pillow's, with machine code and with plain loops. For corrupt files the result must agree
+with Pillow's, read or rejected, in 99 of 100 cases.
 """
 
 import argparse
@@ -237,7 +238,7 @@ def agree(title, files, answers, expected, needed):
     read = sum(not b.startswith("refused") for b in expected)
     print(f"{title}: {len(files)} files, {read} read by Pillow, {len(different)} differ, {verdicts} of them in the verdict")
     for name, a, b in different[:10]:
-        print(f"  {name}: here {a}, Pillow {b}")
+        print(f"  {name}: resnet4j {a}, Pillow {b}")
     return len(different) <= (1 - needed) * len(files)
 
 

@@ -1,10 +1,10 @@
-"""Runs the resnet4j command beside PyTorch and prints where they differ.
+"""Compares the resnet4j command with PyTorch and prints the differences.
 
     tools/parity/run live [--quick]
 
-Every network of torchvision's catalogue at 224x224 from a .pth that torch.save wrote; converted
-files loaded by torch.load(weights_only=True) and safetensors; images through torchvision's own
-loader and transforms; timm's and transformers' checkpoints.
+Compares every network of torchvision at 224x224 with weights written by torch.save; converted files,
+loaded by torch.load(weights_only=True) and safetensors; images with torchvision's loader and transforms;
+checkpoints of timm and transformers.
 """
 
 import argparse
@@ -139,7 +139,7 @@ def libraries(folder):
 
 
 def calm(model):
-    """A hundred branches at full strength would make gates of 0 and 1, and chaos of rounding."""
+    """Scales down the branches: otherwise gates saturate at 0 and 1, and rounding errors grow."""
     with torch.no_grad():
         for block in model.modules():
             if hasattr(block, "downsample"):
@@ -149,7 +149,7 @@ def calm(model):
 
 
 def relatives(folder, quick):
-    """timm's networks, from its own files of weights that mean nothing."""
+    """timm's networks with random weights, in timm's own files."""
     known = [json.loads(line)["model"] for line in resnet4j("models", "--format", "json").splitlines()]
     names = [each for each in known if each in timm.list_models(module="resnet")]
     for name in ["resnet50d", "seresnet50", "ecaresnet50d", "resnetblur50", "resnetrs50"] if quick else names:
@@ -161,7 +161,7 @@ def relatives(folder, quick):
 
 
 def images(folder):
-    """Whole classifications: the loader, the transforms and the network of torchvision."""
+    """Complete classifications with torchvision's loader, transforms and network."""
     model = randomise_batch_norm(seeded(torchvision.models.resnet18))
     torch.save(model.state_dict(), folder / "resnet18-images.pth")
     data = Path(skimage.__file__).parent / "data"
@@ -203,10 +203,10 @@ def embedded():
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true", help="two networks instead of all")
+    parser.add_argument("--quick", action="store_true", help="two networks only")
     arguments = parser.parse_args()
     packages = (torch, torchvision, timm, transformers)
-    print("beside", ", ".join(f"{p.__name__} {p.__version__}" for p in packages), flush=True)
+    print("compared with",  ", ".join(f"{p.__name__} {p.__version__}" for p in packages), flush=True)
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory() as folder:
         embedded()
@@ -215,7 +215,7 @@ def main():
         images(Path(folder))
         networks(Path(folder), arguments.quick)
         relatives(Path(folder), arguments.quick)
-    print(f"{len(FAILURES)} of these failed" if FAILURES else "all of it agrees")
+    print(f"{len(FAILURES)} comparisons failed" if FAILURES else "all comparisons agree")
     sys.exit(bool(FAILURES))
 
 

@@ -1,4 +1,4 @@
-"""The networks of the family in PyTorch, for every option that torchvision itself has not.
+"""The networks in PyTorch, for all options that torchvision does not support.
 
 Blocks, widths and initialisation are torchvision's; only what surrounds them is written here:
 any number of stages, the small-image stem, the parameter-free shortcut, the stride on the first

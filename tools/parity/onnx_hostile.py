@@ -1,4 +1,4 @@
-"""Writes small hostile ONNX files: loops, missing operands, numbers that grow, damaged tensors.
+"""Writes small hostile ONNX files: loops, missing operands, growing tensors, corrupt tensors.
 
     tools/parity/.venv/bin/python tools/parity/onnx_hostile.py
 """
@@ -31,13 +31,13 @@ INDEX = np.array([0], np.int64)
 
 
 def doubling():
-    """A list of extents that is joined with itself again and again."""
+    """A list of extents that is repeatedly concatenated with itself."""
     nodes = [node("Concat", [f"c{i}"] * 60, [f"c{i + 1}"], axis=0) for i in range(30)]
     return model([*nodes, node("Reshape", ["x", "c30"], ["y"])], {"c0": INDEX})
 
 
 def wide():
-    """Weights without numbers, but with 2^40 channels."""
+    """Empty weights with 2^40 channels."""
     result = model([node("Conv", ["x", "w"], ["y"])])
     tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1 << 40, 0, 3, 3], raw_data=b"")
     result.graph.initializer.append(tensor)
@@ -45,7 +45,7 @@ def wide():
 
 
 def unpacked():
-    """Whole numbers one by one, each in a field of its own."""
+    """Integers that are not packed: each has its own field."""
     text = model([node("Reshape", ["x", "c"], ["y"])])
     tensor = TensorProto(name="c", data_type=TensorProto.INT64, dims=[30_000]).SerializeToString()
     tensor += b"\x38\x01" * 30_000  # int64_data, wire type 0
@@ -63,7 +63,7 @@ def varint(value):
 
 
 def nested():
-    """Groups in groups, which protobuf skips by recursion."""
+    """Nested groups, which protobuf skips recursively."""
     return b"\x1b" * 50_000
 
 

@@ -55,7 +55,7 @@ def main():
                 error = np.abs(found - y).max() / np.abs(y).max()
                 fine = error <= tolerance
                 failed |= not fine
-                print(f"{name:18} {options:18} {error:.1e}{'' if fine else '  TOO MUCH'}", flush=True)
+                print(f"{name:18} {options:18} {error:.1e}{'' if fine else '  TOO LARGE'}", flush=True)
     sys.exit(failed)
 
 

@@ -1,4 +1,4 @@
-"""Writes the tensors' names of networks outside the ResNet family, by which Recognition is tested."""
+"""Writes the tensor names of networks outside the ResNet family, for the tests of Recognition."""
 
 import gzip
 import warnings

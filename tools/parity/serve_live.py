@@ -1,5 +1,5 @@
-"""Starts the server and talks to it with Triton's client, over HTTP and gRPC, and compares with the
-command's own answers.
+"""Starts the server, sends requests with Triton's clients over HTTP and gRPC, and compares the results
+with those of the command.
 
     tools/parity/run serve
 """
@@ -58,9 +58,9 @@ def checks(client, module, name, folder):
     bad.set_data_from_numpy(np.zeros((1, 3, 8, 8), np.float32))
     try:
         client.infer("digits", [bad])
-        report(f"{name}: a wrong shape is refused", False)
+        report(f"{name}: a wrong shape is rejected", False)
     except module.InferenceServerException as e:
-        report(f"{name}: a wrong shape is refused", "must be [N, 3, 32, 32]" in e.message(), e.message())
+        report(f"{name}: a wrong shape is rejected", "must have the shape [N, 3, 32, 32]" in e.message(), e.message())
 
 
 def main():

@@ -1,9 +1,10 @@
-"""Decoding and preprocessing: milliseconds an image here, in the JDK and in Pillow with torchvision.
+"""Measures decoding and preprocessing in milliseconds per image: resnet4j, the JDK, and Pillow with torchvision.
 
     ./resnet4j models > /dev/null && tools/parity/.venv/bin/python tools/parity/speed.py
 
-One thread each, medians of 101 after warming up (200 calls in Python, three seconds in the JVM), in
-three rounds that alternate between the two. It is the thread's processor time, so that other work on the machine counts less.
+One thread each; medians of 101 calls after a warm-up (200 calls in Python, three seconds in the JVM), in
+three rounds that alternate between the two. CPU time of the thread is measured, so that other load on the
+machine matters less.
 """
 
 import io
@@ -60,17 +61,17 @@ def main():
                 resized.save(files[-1], quality=85, progressive=kind == "progressive")
         rounds = [(ours(java, files), {f: theirs(f) for f in files}) for _ in range(3)]
 
-        def middle(side, file, step):
+        def median_time(side, file, step):
             return sorted(r[side][file][step] for r in rounds)[1]
 
-        print("image                  step         here     JDK   Pillow   Pillow / here  JDK / here")
+        print("image                  step     resnet4j     JDK   Pillow   Pillow / ours  JDK / ours")
         for file in files:
             for step, name in enumerate(["decode", "preprocess"]):
-                here, pillow = middle(0, file, step), middle(1, file, step)
-                jdk = middle(0, file, 2) if step == 0 else 0
+                ours, pillow = median_time(0, file, step), median_time(1, file, step)
+                jdk = median_time(0, file, 2) if step == 0 else 0
                 print(
-                    f"{Path(file).stem:<22} {name:<10} {here:6.2f} {f'{jdk:7.2f}' if jdk else '       '}"
-                    f"   {pillow:6.2f}   {pillow / here:13.2f}  {f'{jdk / here:10.2f}' if jdk else ''}"
+                    f"{Path(file).stem:<22} {name:<10} {ours:6.2f} {f'{jdk:7.2f}' if jdk else '       '}"
+                    f"   {pillow:6.2f}   {pillow / ours:13.2f}  {f'{jdk / ours:10.2f}' if jdk else ''}"
                 )
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the names of the 21,841 classes of ImageNet's release of 2011, in the order of their WordNet
-numbers, which is that of torchvision's ImageFolder and of timm's checkpoints: the first name of each
-synset as timm has it, with its number where several synsets have that name.
+"""Writes the names of the 21,841 classes of ImageNet's 2011 release, in the order of their WordNet ids,
+which is the order of torchvision's ImageFolder and of timm's checkpoints: the first name of each synset
+in timm, followed by its id if several synsets have the same name.
 """
 import collections
 import pathlib

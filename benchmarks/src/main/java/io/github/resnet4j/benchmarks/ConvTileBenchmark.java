@@ -22,11 +22,11 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
- * The micro-kernel on a 1×1 convolution of 64 channels into one block of output channels, all of it
- * in the first-level caches. One operation is one pixel times one channel: 64 multiplications and
- * additions, so GFLOP/s are 128 divided by the nanoseconds. The kernels are the fastest of this
- * machine; {@code -jvmArgsAppend "--add-modules=jdk.incubator.vector -Dresnet4j.kernels=vector"}
- * measures the other ones.
+ * The micro-kernel on a 1×1 convolution with 64 input channels and one block of output channels;
+ * all data fits into the L1 cache. An operation is one output value: 64 multiply-adds, so GFLOP/s
+ * is 128 divided by the time in nanoseconds. The fastest kernels of the machine are measured;
+ * {@code -jvmArgsAppend "--add-modules=jdk.incubator.vector -Dresnet4j.kernels=vector"} selects
+ * others.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
@@ -70,7 +70,7 @@ public class ConvTileBenchmark {
     return Kernels.best().conv().tile(shape, tiles, Ints.of(0));
   }
 
-  /** Makes the tile and fills the operands. */
+  /** Creates the tile and fills the operands. */
   @Setup
   public void prepare() {
     Arrays.fill(arena.values(), 0.5f);
@@ -78,11 +78,11 @@ public class ConvTileBenchmark {
     tile = tile(pixels, residualAndRelu);
   }
 
-  /** Sixty pixels, as many tiles as that takes. */
+  /** Computes sixty pixels. */
   @Benchmark
   @OperationsPerInvocation(PIXELS * CHANNELS)
   public Floats sixtyPixels() {
-    int at = 12; // with the array's header, on a cache line
+    int at = 12; // aligned to a cache line, including the array header
     int out = at + PIXELS * DEPTH;
     tile.run(arena, 0, PIXELS / pixels, at, out, out, weights, at, SUM);
     return arena;

@@ -7,12 +7,12 @@ import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.nio.file.Path;
 
-/** Writes a network's initial weights into a file: what is timed needs no trained ones. */
+/** Writes a network with initial weights to a file; benchmarks need no trained weights. */
 public final class InitialWeights {
   private InitialWeights() {}
 
   /**
-   * @param arguments a network's name, a file
+   * @param arguments the name of a network, and the output file
    */
   public static void main(String[] arguments) throws IOException {
     ResNet network = ResNet.initialize(Architecture.named(arguments[0]), TorchRandom.manualSeed(0));

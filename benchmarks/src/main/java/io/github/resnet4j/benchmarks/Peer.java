@@ -17,14 +17,15 @@ import java.nio.file.Path;
 import java.util.Locale;
 
 /**
- * Our side of {@code peers/run}: loads a network and a batch, then runs as often as each line on
- * stdin says and answers with one line of seconds. An empty line or the end of input ends it.
+ * The resnet4j process of {@code peers/run}: loads a network and a batch. For each line on standard
+ * input with a number of runs, it prints a line with the time of each run in seconds. An empty line
+ * or the end of input ends it.
  */
 public final class Peer {
   private Peer() {}
 
   /**
-   * @param arguments architecture, weights (.pth), input (.npy), where the logits go (.npy),
+   * @param arguments architecture, weights (.pth), input (.npy), output file for the logits (.npy),
    *     threads, precision
    */
   public static void main(String[] arguments) throws IOException {

@@ -16,63 +16,61 @@ import java.util.SplittableRandom;
 import java.util.function.ToDoubleFunction;
 
 /**
- * What jobs on Spark take with many executors: formulas, and a simulation of the same jobs task by
- * task that checks them. Prints the tables of {@code docs/scale.md} and draws its plots. Bytes are
- * 10⁶ to the megabyte, times are seconds.
+ * Predicts the time of Spark jobs with many executors: formulas, and a task-by-task simulation to
+ * verify them. Prints the tables of {@code docs/scale.md} and draws its charts. A megabyte is 10⁶
+ * bytes; times are in seconds.
  */
 public final class ScaleModel {
   private static final double IMAGES = 100e6;
   private static final double IMAGENET = 1_281_167;
 
   /**
-   * A network's costs, as measured.
+   * The measured cost of a network.
    *
-   * @param classify images a second and core, decoded and classified
-   * @param train images a second and core of forward, backward, decoding and augmentation
-   * @param megabytes of its weights
+   * @param classify images per second and core, decoding included
+   * @param train training images per second and core, decoding and augmentation included
+   * @param megabytes the size of its weights
    */
   record Network(String name, double classify, double train, double megabytes) {}
 
   private static final Network RESNET50 = new Network("resnet50", 29.6, 8.2, 102.2);
 
-  /** Seconds for a round of training that moves nothing: two stages' worth of scheduling. */
+  /** Seconds for a round without data transfer: the scheduling of two stages. */
   private static final double ROUND = 0.10;
 
-  /** Seconds for the driver to make a megabyte of a broadcast, once. */
+  /** Seconds for the driver to serialize a megabyte of a broadcast. */
   private static final double SEND = 0.0005;
 
-  /** Seconds for an executor to have a megabyte of a broadcast: blocks, copies, objects. */
+  /** Seconds for an executor to receive and deserialize a megabyte of a broadcast. */
   private static final double FETCH = 0.0022;
 
-  /** Seconds for a megabyte of someone's contribution, received and added. */
+  /** Seconds to receive and add a megabyte of a contribution. */
   private static final double RECEIVE = 0.00115;
 
-  /** Seconds until a job's first task runs in warm JVMs with packed weights. */
+  /** Seconds until the first task of a job runs, with warm JVMs and packed weights. */
   private static final double START = 9;
 
-  // What is assumed of the cluster.
+  // Assumptions about the cluster.
   private static final int CORES = 8;
   private static final double NIC = 1250; // MB/s: 10 Gb/s
-  private static final double STORE = 40_000; // MB/s of the object store, for all
-  private static final double IMAGE = 0.11; // MB, ImageNet's mean
-  private static final double TASKS = 1000; // a second, that a driver hands out
-  private static final double SPREAD = 0.1; // deviation of tasks' times, as a part of them
-  private static final double ARRIVAL = 20; // seconds in which executors come
-  private static final double LIFE = 10 * 86_400; // mean seconds until an executor is lost
-  private static final double REPLACED = 60; // seconds until another is there
+  private static final double STORE = 40_000; // MB/s of the object store in total
+  private static final double IMAGE = 0.11; // MB, the mean of ImageNet
+  private static final double TASKS = 1000; // tasks per second that a driver schedules
+  private static final double SPREAD = 0.1; // relative standard deviation of task times
+  private static final double ARRIVAL = 20; // seconds within which executors start
+  private static final double LIFE = 10 * 86_400; // mean seconds until an executor fails
+  private static final double REPLACED = 60; // seconds until it is replaced
 
   private ScaleModel() {}
 
   // --- inference -------------------------------------------------------------------------------
 
-  /**
-   * Images of a task: enough of them for the last wave to be short, and not more than a thousand.
-   */
+  /** The number of images per task: small enough for a short last wave, from 250 to 1,000. */
   private static double imagesOfATask(int executors) {
     return Math.max(250, Math.min(1000, IMAGES / (20.0 * executors * CORES)));
   }
 
-  /** Seconds of a task of one core: what computes it or what brings its data, the slower. */
+  /** Seconds of a task on one core: the maximum of computing and reading. */
   private static double task(Network network, int executors) {
     double bandwidth = Math.min(NIC, STORE / executors) / CORES;
     return imagesOfATask(executors) * Math.max(1 / network.classify, IMAGE / bandwidth);
@@ -83,25 +81,28 @@ public final class ScaleModel {
     double tasks = IMAGES / imagesOfATask(executors);
     double one = task(network, executors);
     double slots = (double) executors * CORES;
-    // Executors come over a while; at the end, on average half a task is waited for.
+    // Executors start over time; at the end, the mean wait is half a task.
     double busy = Math.max(tasks * one / slots, tasks / TASKS);
     double lost = busy / LIFE * (REPLACED + one / 2);
     return START + ARRIVAL / 2 + busy + one / 2 + lost;
   }
 
-  /** The same, task by task: executors come and are lost, the driver hands out one at a time. */
+  /**
+   * Simulates the same job task by task: executors start and fail, the driver schedules one task at
+   * a time.
+   */
   static double simulateInference(Network network, int executors, long seed) {
     var random = new SplittableRandom(seed);
     long tasks = Math.round(IMAGES / imagesOfATask(executors));
     double one = task(network, executors);
     record Slot(int executor, double free) {}
     var slots = new PriorityQueue<Slot>(Comparator.comparingDouble(Slot::free));
-    double[] dies = new double[executors];
+    double[] failure = new double[executors];
     for (int e = 0; e < executors; e++) {
-      double comes = START + ARRIVAL * random.nextDouble();
-      dies[e] = comes + exponential(random, LIFE);
+      double start = START + ARRIVAL * random.nextDouble();
+      failure[e] = start + exponential(random, LIFE);
       for (int c = 0; c < CORES; c++) {
-        slots.add(new Slot(e, comes));
+        slots.add(new Slot(e, start));
       }
     }
     double driver = START;
@@ -110,11 +111,12 @@ public final class ScaleModel {
       Slot slot = slots.remove();
       driver = Math.max(driver, slot.free) + 1 / TASKS;
       double done = driver + one * lognormal(random);
-      if (done > dies[slot.executor]) {
-        // The task is handed out again; the executor's other slots find out by themselves.
-        double back = Math.max(slot.free, dies[slot.executor]) + REPLACED;
-        if (slot.free >= dies[slot.executor] + REPLACED) {
-          dies[slot.executor] = slot.free + exponential(random, LIFE);
+      if (done > failure[slot.executor]) {
+        // The task is scheduled again; the other slots of the executor detect the failure
+        // themselves.
+        double back = Math.max(slot.free, failure[slot.executor]) + REPLACED;
+        if (slot.free >= failure[slot.executor] + REPLACED) {
+          failure[slot.executor] = slot.free + exponential(random, LIFE);
           back = slot.free;
         }
         slots.add(new Slot(slot.executor, back));
@@ -130,13 +132,13 @@ public final class ScaleModel {
   // --- training --------------------------------------------------------------------------------
 
   /**
-   * A way to train.
+   * A training configuration.
    *
-   * @param batch images of an executor and step
-   * @param localSteps between two averages
+   * @param batch images per executor and step
+   * @param localSteps steps between two averages
    */
-  record Way(String name, int cores, int batch, int localSteps) {
-    /** Megabytes that go one way: weights or gradients, and momentum where machines step alone. */
+  record Configuration(String name, int cores, int batch, int localSteps) {
+    /** Megabytes per direction: weights or gradients, and momentum for local steps. */
     double megabytes(Network network) {
       return network.megabytes * (localSteps > 1 ? 2 : 1);
     }
@@ -146,13 +148,13 @@ public final class ScaleModel {
     }
   }
 
-  /** How Spark's treeAggregate of depth 2 cuts its partitions into groups; 1 for none. */
+  /** The number of groups in Spark's treeAggregate of depth 2; 1 if it has no second stage. */
   static int groups(int partitions) {
     int scale = Math.max((int) Math.ceil(Math.sqrt(partitions)), 2);
     return partitions > scale + Math.ceil((double) partitions / scale) ? partitions / scale : 1;
   }
 
-  /** Seconds to add up everyone's contribution. */
+  /** Seconds to add all contributions. */
   static double reduce(double megabytes, int executors) {
     double each = megabytes * Math.max(RECEIVE, 1 / NIC);
     int groups = groups(executors);
@@ -161,7 +163,9 @@ public final class ScaleModel {
         : Math.ceilDiv(executors, groups) * each + groups * each + ROUND / 2;
   }
 
-  /** Seconds until all executors have a broadcast: blocks of 4 MB, passed on among them. */
+  /**
+   * Seconds until all executors have a broadcast, in blocks of 4 MB that executors also exchange.
+   */
   static double broadcast(double megabytes, int executors) {
     double hops = Math.log(executors) / Math.log(2);
     double each = Math.max(FETCH, 1 / NIC);
@@ -169,30 +173,31 @@ public final class ScaleModel {
   }
 
   /** Seconds of a round. */
-  static double round(Network network, Way way, int executors) {
-    double megabytes = way.megabytes(network);
-    // The slowest of so many.
+  static double round(Network network, Configuration configuration, int executors) {
+    double megabytes = configuration.megabytes(network);
+    // The expected maximum over all executors.
     double slowest = 1 + SPREAD * Math.sqrt(2 * Math.log(executors));
     return ROUND
         + broadcast(megabytes, executors)
-        + way.compute(network) * slowest
+        + configuration.compute(network) * slowest
         + reduce(megabytes, executors);
   }
 
-  /** The same: a torrent of blocks, tasks of different lengths, receivers one at a time. */
-  static double simulateRound(Network network, Way way, int executors, SplittableRandom random) {
-    double megabytes = way.megabytes(network);
-    double[] ready = torrent(megabytes, executors, random);
+  /** Simulates a round: exchange of blocks, tasks of different duration, one receiver. */
+  static double simulateRound(
+      Network network, Configuration configuration, int executors, SplittableRandom random) {
+    double megabytes = configuration.megabytes(network);
+    double[] ready = broadcastTimes(megabytes, executors, random);
     double[] done = new double[executors];
     for (int e = 0; e < executors; e++) {
-      done[e] = ready[e] + way.compute(network) * lognormal(random);
+      done[e] = ready[e] + configuration.compute(network) * lognormal(random);
     }
     double each = megabytes * Math.max(RECEIVE, 1 / NIC);
     int groups = groups(executors);
     if (groups == 1) {
       return ROUND + receive(done, each);
     }
-    // The second stage begins when the first is over.
+    // The second stage starts after the first.
     double stage = Arrays.stream(done).max().orElseThrow() + ROUND / 2;
     double[] sums = new double[groups];
     for (int g = 0; g < groups; g++) {
@@ -202,9 +207,9 @@ public final class ScaleModel {
     return ROUND + receive(sums, each);
   }
 
-  /** When the last of them is received, one after the other as they come. */
-  private static double receive(double[] comes, double each) {
-    double[] sorted = comes.clone();
+  /** The time when the last of them has been received, one at a time in order of arrival. */
+  private static double receive(double[] arrivals, double each) {
+    double[] sorted = arrivals.clone();
     Arrays.sort(sorted);
     double time = 0;
     for (double one : sorted) {
@@ -213,8 +218,8 @@ public final class ScaleModel {
     return time;
   }
 
-  /** When each executor has all blocks: of each it asks one of those that have it already. */
-  private static double[] torrent(double megabytes, int executors, SplittableRandom random) {
+  /** The time when each executor has all blocks; it fetches a block from a random holder. */
+  private static double[] broadcastTimes(double megabytes, int executors, SplittableRandom random) {
     int blocks = (int) Math.ceil(megabytes / 4);
     double begin = megabytes * SEND;
     double upload = 4 / NIC;
@@ -223,12 +228,12 @@ public final class ScaleModel {
     for (int b = 0; b < blocks; b++) {
       holders.add(new ArrayList<>(List.of(executors))); // the driver
     }
-    double[] free = new double[executors + 1]; // when a machine can send again
+    double[] free = new double[executors + 1]; // when a machine can send next
     int[] have = new int[executors];
     int[] offset = new int[executors];
     var next = new PriorityQueue<double[]>(Comparator.comparingDouble(each -> each[0]));
     for (int e = 0; e < executors; e++) {
-      offset[e] = random.nextInt(blocks); // Spark shuffles the order too
+      offset[e] = random.nextInt(blocks); // Spark also shuffles the order
       next.add(new double[] {begin, e});
     }
     double[] ready = new double[executors];
@@ -236,17 +241,17 @@ public final class ScaleModel {
       double[] event = next.remove();
       int e = (int) event[1];
       int block = (offset[e] + have[e]) % blocks;
-      List<Integer> having = holders.get(block);
-      int from = having.get(random.nextInt(having.size()));
+      List<Integer> blockHolders = holders.get(block);
+      int from = blockHolders.get(random.nextInt(blockHolders.size()));
       double sent = Math.max(event[0], free[from]) + upload;
       free[from] = sent;
-      double here = Math.max(sent, event[0] + own);
-      having.add(e);
+      double received = Math.max(sent, event[0] + own);
+      blockHolders.add(e);
       have[e]++;
       if (have[e] == blocks) {
-        ready[e] = here;
+        ready[e] = received;
       } else {
-        next.add(new double[] {here, e});
+        next.add(new double[] {received, e});
       }
     }
     return ready;
@@ -256,18 +261,19 @@ public final class ScaleModel {
     return -mean * Math.log(1 - random.nextDouble());
   }
 
-  /** Of mean 1. */
+  /** A lognormal variable with mean 1. */
   private static double lognormal(SplittableRandom random) {
     double sigma = Math.sqrt(Math.log(1 + SPREAD * SPREAD));
     return Math.exp(sigma * random.nextGaussian() - sigma * sigma / 2);
   }
 
-  private static double simulatedRound(Network network, Way way, int executors) {
+  private static double simulatedRound(
+      Network network, Configuration configuration, int executors) {
     var random = new SplittableRandom(executors);
     int rounds = 20;
     double sum = 0;
     for (int i = 0; i < rounds; i++) {
-      sum += simulateRound(network, way, executors, random);
+      sum += simulateRound(network, configuration, executors, random);
     }
     return sum / rounds;
   }
@@ -275,26 +281,28 @@ public final class ScaleModel {
   // --- tables and plots ------------------------------------------------------------------------
 
   /**
-   * @param arguments the folder for the plots
+   * @param arguments the output folder for the charts
    */
   public static void main(String[] arguments) throws IOException {
     Path folder = Files.createDirectories(Path.of(arguments[0]));
     inferenceTable();
-    List<Way> ways =
+    List<Configuration> configurations =
         List.of(
-            new Way("every step", CORES, 64, 1),
-            new Way("every step, 256 images", CORES, 256, 1),
-            new Way("8 local steps", CORES, 64, 8),
-            new Way("32 local steps", CORES, 64, 32));
-    trainingTable(ways);
-    checkHere();
-    plots(folder, ways.stream().filter(way -> way.batch == 64).toList());
+            new Configuration("every step", CORES, 64, 1),
+            new Configuration("every step, 256 images", CORES, 256, 1),
+            new Configuration("8 local steps", CORES, 64, 8),
+            new Configuration("32 local steps", CORES, 64, 32));
+    trainingTable(configurations);
+    compareWithMeasurements();
+    writeCharts(
+        folder,
+        configurations.stream().filter(configuration -> configuration.batch == 64).toList());
   }
 
   private static void inferenceTable() {
     System.out.println(
-        "| executors | images/s | 100 M images take | simulated | core hours | read a second |"
-            + " efficiency |");
+        "| executors | images/s | time for 100 M images | simulated | core hours | read per second"
+            + " | efficiency |");
     System.out.println("| --- | --- | --- | --- | --- | --- | --- |");
     for (int executors : List.of(10, 100, 1000, 10_000)) {
       double seconds = inference(RESNET50, executors);
@@ -315,25 +323,25 @@ public final class ScaleModel {
     return IMAGES / seconds / (executors * CORES * RESNET50.classify);
   }
 
-  private static void trainingTable(List<Way> ways) {
+  private static void trainingTable(List<Configuration> configurations) {
     System.out.println(
-        "| averaged | executors | a round | simulated | of it computing | to and from the driver |"
+        "| averaging | executors | round | simulated | computing | to and from the driver |"
             + " images/s | efficiency | 90 epochs |");
     System.out.println("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
-    for (Way way : ways) {
+    for (Configuration configuration : configurations) {
       for (int executors : List.of(10, 100, 1000)) {
-        double seconds = round(RESNET50, way, executors);
-        double rate = executors * (double) way.batch * way.localSteps / seconds;
+        double seconds = round(RESNET50, configuration, executors);
+        double rate = executors * (double) configuration.batch * configuration.localSteps / seconds;
         System.out.printf(
             "| %s | %,d | %.2f s | %.2f s | %.2f s | %,.1f GB | %,.0f | %.2f | %s |%n",
-            way.name,
+            configuration.name,
             executors,
             seconds,
-            simulatedRound(RESNET50, way, executors),
-            way.compute(RESNET50),
-            way.megabytes(RESNET50) * (1 + groupsOrAll(executors)) / 1000,
+            simulatedRound(RESNET50, configuration, executors),
+            configuration.compute(RESNET50),
+            configuration.megabytes(RESNET50) * (1 + groupsOrAll(executors)) / 1000,
             rate,
-            way.compute(RESNET50) / seconds,
+            configuration.compute(RESNET50) / seconds,
             time(90 * IMAGENET / rate));
       }
     }
@@ -344,14 +352,14 @@ public final class ScaleModel {
     return groups == 1 ? executors : groups;
   }
 
-  /** The formula for the machine on which the constants were measured. */
-  private static void checkHere() {
+  /** Applies the formula to the machine on which the constants were measured. */
+  private static void compareWithMeasurements() {
     for (Network network : List.of(RESNET50, new Network("resnet18", 0, 20.4, 46.8))) {
       for (int executors : List.of(1, 2)) {
-        var way = new Way("here", 1, 16, 1);
+        var configuration = new Configuration("measured machine", 1, 16, 1);
         System.out.printf(
-            "%s, %d executors of a core, batch 16 each: %.1f images/s%n",
-            network.name, executors, executors * 16 / round(network, way, executors));
+            "%s, %d executors with one core, batch size 16 each: %.1f images/s%n",
+            network.name, executors, executors * 16 / round(network, configuration, executors));
       }
     }
   }
@@ -364,31 +372,36 @@ public final class ScaleModel {
             : "%,.1f days".formatted(seconds / 86_400);
   }
 
-  private static void plots(Path folder, List<Way> ways) throws IOException {
+  private static void writeCharts(Path folder, List<Configuration> configurations)
+      throws IOException {
     List<Integer> many = List.of(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000);
     var lines = new ArrayList<Line>();
-    for (Way way : ways) {
+    for (Configuration configuration : configurations) {
       lines.add(
           line(
-              way.name + ", simulated",
+              configuration.name + ", simulated",
               many,
-              n -> way.compute(RESNET50) / simulatedRound(RESNET50, way, n),
+              n -> configuration.compute(RESNET50) / simulatedRound(RESNET50, configuration, n),
               Stroke.DASHED));
       lines.add(
-          line(way.name, many, n -> way.compute(RESNET50) / round(RESNET50, way, n), Stroke.SOLID));
+          line(
+              configuration.name,
+              many,
+              n -> configuration.compute(RESNET50) / round(RESNET50, configuration, n),
+              Stroke.SOLID));
     }
     new LineChart(
-            "Training ResNet-50, 64 images per executor",
+            "ResNet-50 training, 64 images per executor",
             "executors",
-            "part of the time spent computing",
+            "fraction of time spent computing",
             lines,
             Scale.LOGARITHMIC)
         .write(folder, "training");
     List<Integer> more = List.of(10, 20, 50, 100, 200, 500, 1000, 2000, 5000);
     new LineChart(
-            "100 million images through ResNet-50",
+            "ResNet-50 inference on 100 million images",
             "executors",
-            "part of the time spent computing",
+            "fraction of time spent computing",
             List.of(
                 line(
                     "simulated",

@@ -14,15 +14,16 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 
 /**
- * Our side of {@code peers/run training}: prints the first loss, then makes as many steps as each
- * line on stdin says and answers with one line of seconds. The end of input ends it.
+ * The resnet4j process of {@code peers/run training}: prints the initial loss. For each line on
+ * standard input with a number of steps, it prints a line with the time of each step in seconds.
+ * The end of input ends it.
  */
 public final class TrainingPeer {
   private TrainingPeer() {}
 
   /**
-   * @param arguments architecture, input (.npy), threads; weights are drawn from seed 0, and the
-   *     target of image n is class n
+   * @param arguments architecture, input (.npy), threads; weights are initialized with seed 0, and
+   *     the target of image n is class n
    */
   public static void main(String[] arguments) throws IOException {
     var spec = Architecture.named(arguments[0]);

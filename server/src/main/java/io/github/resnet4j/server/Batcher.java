@@ -50,7 +50,7 @@ final class Batcher implements AutoCloseable {
   private final Classifier classifier;
   private final int[] shape;
   private final int maxBatchSize;
-  private final long maxDelay;
+  private final long maxBatchDelay;
   private final Metrics metrics;
   private final ReentrantLock lock = new ReentrantLock();
   private final Condition changed = lock.newCondition();
@@ -72,7 +72,7 @@ final class Batcher implements AutoCloseable {
     this.classifier = classifier;
     this.shape = shape.clone();
     this.maxBatchSize = options.maxBatchSize();
-    this.maxDelay = options.maxDelay().toNanos();
+    this.maxBatchDelay = options.maxBatchDelay().toNanos();
     this.metrics = metrics;
     this.thread = Thread.ofPlatform().name("batches of " + name).start(this::runBatches);
   }
@@ -205,7 +205,7 @@ final class Batcher implements AutoCloseable {
             continue;
           }
           batch.add(queued);
-          until = batch.getFirst().queuedAt + maxDelay;
+          until = batch.getFirst().queuedAt + maxBatchDelay;
         }
         if (batch.isEmpty()) {
           if (closing) {

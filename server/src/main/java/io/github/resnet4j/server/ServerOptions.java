@@ -38,11 +38,11 @@ public record ServerOptions(
    * The dynamic batching.
    *
    * @param maxBatchSize the maximum number of images in a batch
-   * @param maxDelay the maximum time that an image waits for others that are being decoded
+   * @param maxBatchDelay the maximum time that an image waits for others that are being decoded
    * @param queueSize the maximum number of accepted requests without a response; further requests
    *     get status 503
    */
-  public record Batching(int maxBatchSize, Duration maxDelay, int queueSize) {
+  public record Batching(int maxBatchSize, Duration maxBatchDelay, int queueSize) {
     /** Up to 16 images per batch, 2 ms, 256 requests. */
     public static final Batching DEFAULT = new Batching(16, Duration.ofMillis(2), 256);
 
@@ -52,11 +52,11 @@ public record ServerOptions(
     public Batching {
       check(maxBatchSize >= 1 && maxBatchSize <= 1024, "max-batch-size", maxBatchSize, "1 to 1024");
       check(
-          !maxDelay.isNegative() && maxDelay.toSeconds() < 60,
-          "max-delay",
-          maxDelay,
+          !maxBatchDelay.isNegative() && maxBatchDelay.toSeconds() < 60,
+          "max-batch-delay",
+          maxBatchDelay,
           "at least 0 and less than a minute");
-      check(queueSize >= 1 && queueSize <= 1 << 20, "queue", queueSize, "1 to 1048576");
+      check(queueSize >= 1 && queueSize <= 1 << 20, "queue-size", queueSize, "1 to 1048576");
     }
   }
 
@@ -85,7 +85,7 @@ public record ServerOptions(
     public Limits {
       check(
           maxBodyBytes >= 1 && maxBodyBytes <= 1L << 30,
-          "max-body",
+          "max-body-size",
           maxBodyBytes,
           "1 byte to 1 GB");
       check(maxPixels >= 1, "max-pixels", maxPixels, "at least 1");

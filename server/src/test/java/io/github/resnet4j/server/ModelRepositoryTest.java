@@ -46,7 +46,7 @@ class ModelRepositoryTest {
             -1,
             Optional.of(models),
             new ServerOptions.Batching(
-                2, usual.batching().maxDelay(), usual.batching().queueSize()),
+                2, usual.batching().maxBatchDelay(), usual.batching().queueSize()),
             usual.limits(),
             usual.access(),
             usual.tls(),

@@ -68,26 +68,26 @@ public final class SparkExecutors implements Machines, AutoCloseable {
    * @param master the Spark master URL; empty to use Spark's configuration
    * @param start the initial model
    * @param data the data set, whose images every executor can read by name, see {@link SparkImages}
-   * @param shares the number of shares of a batch; 0 for the number of task slots
+   * @param partitions the number of shares of a batch; 0 for the number of task slots
    * @param localSteps the number of local steps before weights are averaged; 1 to add gradients at
    *     every step
    * @throws IllegalArgumentException if there are more shares than images in a batch, or {@code
    *     localSteps} is less than 1
    */
   public static SparkExecutors open(
-      String master, Model start, Dataset data, Recipe recipe, int shares, int localSteps) {
+      String master, Model start, Dataset data, Recipe recipe, int partitions, int localSteps) {
     SparkSession spark = Sessions.open("resnet4j spark-train", master);
-    return new SparkExecutors(spark, start, data, recipe, shares, localSteps);
+    return new SparkExecutors(spark, start, data, recipe, partitions, localSteps);
   }
 
   SparkExecutors(
-      SparkSession spark, Model start, Dataset data, Recipe recipe, int shares, int localSteps) {
+      SparkSession spark, Model start, Dataset data, Recipe recipe, int partitions, int localSteps) {
     this.spark = spark;
     this.context = JavaSparkContext.fromSparkContext(spark.sparkContext());
     this.data = data;
     SparkConf settings = spark.sparkContext().getConf();
     int cpus = settings.getInt("spark.task.cpus", 1);
-    this.count = shares > 0 ? shares : Math.max(1, context.defaultParallelism() / cpus);
+    this.count = partitions > 0 ? partitions : Math.max(1, context.defaultParallelism() / cpus);
     this.localSteps = localSteps;
     int batch = Math.min(recipe.batch(), data.train().size());
     if (count > batch || localSteps < 1) {

@@ -18,7 +18,8 @@ import java.util.List;
 import java.util.Locale;
 
 /**
- * A drawing of boxes, arrows and text, written as SVG that adapts to light and dark pages, or as PNG; see {@link NetworkFigure}.
+ * A drawing of boxes, arrows and text, written as SVG that adapts to light and dark pages, or as
+ * PNG; see {@link NetworkFigure}.
  */
 public final class Figure {
   private static final double RADIUS = 6;
@@ -192,8 +193,7 @@ public final class Figure {
                         .toList(),
                     arrow.dashed);
             case Text text ->
-                new Text(
-                    text.x + dx, text.y + dy, text.text, text.size, text.bold, text.anchor);
+                new Text(text.x + dx, text.y + dy, text.text, text.size, text.bold, text.anchor);
           });
     }
     return moved;
@@ -227,7 +227,8 @@ public final class Figure {
   }
 
   /**
-   * Writes the figure as SVG or as PNG for a light page, depending on the file extension. The file is written atomically.
+   * Writes the figure as SVG or as PNG for a light page, depending on the file extension. The file
+   * is written atomically.
    */
   public void write(Path file) throws IOException {
     write(file, Theme.LIGHT);
@@ -370,8 +371,7 @@ public final class Figure {
 
   // --- pixels -----------------------------------------------------------------------------------
 
-  /** Draws the figure. * @param scale output pixels per pixel of the figure, such as 2 for print
-   */
+  /** Draws the figure. * @param scale output pixels per pixel of the figure, such as 2 for print */
   public BufferedImage toImage(Theme theme, double scale) {
     var image =
         new BufferedImage(

@@ -18,7 +18,8 @@ import org.knowm.xchart.style.XYStyler;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /**
- * A chart of curves over a common x axis. All values are accepted: NaN and infinite ones are omitted, and outliers, such as the loss of a diverged epoch, are drawn at the edge.
+ * A chart of curves over a common x axis. All values are accepted: NaN and infinite ones are
+ * omitted, and outliers, such as the loss of a diverged epoch, are drawn at the edge.
  *
  * @param title the title of the chart
  * @param x the label of the x axis
@@ -178,7 +179,10 @@ public record LineChart(String title, String x, String y, List<Line> lines, Scal
     return chart;
   }
 
-  /** An invisible label; distinct for each tick, since the library draws no labels if some are equal. */
+  /**
+   * An invisible label; distinct for each tick, since the library draws no labels if some are
+   * equal.
+   */
   private static String blank(double tick) {
     return Integer.toBinaryString(Math.floorMod((int) Math.floor(tick), 1024))
         .replace('0', ' ')

@@ -32,7 +32,8 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * Drawings of networks, generated from their layers: shapes, strides and groups. Blocks are drawn as in figure 5 of Deep Residual Learning (arXiv 1512.03385), networks as in its figure 3.
+ * Drawings of networks, generated from their layers: shapes, strides and groups. Blocks are drawn
+ * as in figure 5 of Deep Residual Learning (arXiv 1512.03385), networks as in its figure 3.
  *
  * <pre>{@code
  * NetworkFigure.network("ResNet-50", Architecture.named("resnet50")).write(Path.of("resnet50.svg"));
@@ -59,7 +60,8 @@ public final class NetworkFigure {
   private static final double LINE = CELL_HEIGHT + 46;
 
   /**
-   * Draws all blocks of a network, one row per stage. Shortcuts are arcs; dashed ones change the shape. Shapes are those for {@link Shape#usualInput role images}.
+   * Draws all blocks of a network, one row per stage. Shortcuts are arcs; dashed ones change the
+   * shape. Shapes are those for {@link Shape#usualInput default inputs}.
    */
   public static Figure network(String title, ResNetSpec spec) {
     return network(title, spec, Shape.usualInput(spec));
@@ -270,7 +272,8 @@ public final class NetworkFigure {
   }
 
   /**
-   * Draws the network's first Conv Block with a stride and the Identity Block after it: where the stride or the number of channels changes, it changes in the main branch and in the shortcut.
+   * Draws the network's first Conv Block with a stride and the Identity Block after it: where the
+   * stride or the number of channels changes, it changes in the main branch and in the shortcut.
    */
   public static Figure shortcuts(String title, ResNetSpec spec, Shape image) {
     List<ShapedLayer> blocks = blocks(spec, image);
@@ -296,13 +299,15 @@ public final class NetworkFigure {
     return inRows(title + ", Conv Block and Identity Block", chosen);
   }
 
-  /** Draws a block with the stride where the paper has it (v1), and where torchvision has it (v1.5). */
+  /**
+   * Draws a block with the stride where the paper has it (v1), and where torchvision has it (v1.5).
+   */
   public static Figure strides(String title, ResNetSpec spec, Shape image) {
     if (spec.block() != ResNetSpec.Block.BOTTLENECK || spec.blocks().size() < 2) {
       throw new IllegalArgumentException(
           title
-              + " has basic blocks, whose stride is always on the first 3×3; v1 and v1.5 differ only in"
-              + " bottleneck blocks, such as those of resnet50");
+              + " has basic blocks, whose stride is always on the first 3×3; v1 and v1.5 differ"
+              + " only in bottleneck blocks, such as those of resnet50");
     }
     return sideBySide(
         title + ", v1 and v1.5",
@@ -479,7 +484,9 @@ public final class NetworkFigure {
     double centre = MARGIN + BOX / 2;
     double shortcutX = identity ? centre + BOX / 2 + 90 : centre + BOX + 80;
     double width =
-        residual ? (identity ? shortcutX + 70 : shortcutX + BOX / 2 + MARGIN) : centre + BOX / 2 + 100;
+        residual
+            ? (identity ? shortcutX + 70 : shortcutX + BOX / 2 + MARGIN)
+            : centre + BOX / 2 + 100;
     elements.add(
         new Text(
             MARGIN, 26, heading.isEmpty() ? name + ", " + kind : heading, 15, true, Anchor.START));
@@ -500,7 +507,16 @@ public final class NetworkFigure {
     for (int i = 0; i < main.size(); i++) {
       BranchBox branchBox = main.get(i);
       double top = last.y() + last.height() + GAP;
-      var box = new Box(branchBox.id, "", branchBox.role, centre - BOX / 2, top, BOX, BOX_HEIGHT, branchBox.lines);
+      var box =
+          new Box(
+              branchBox.id,
+              "",
+              branchBox.role,
+              centre - BOX / 2,
+              top,
+              BOX,
+              BOX_HEIGHT,
+              branchBox.lines);
       down(elements, last, box, centre, i == 0 ? "" : passed.toString());
       elements.add(box);
       last = box;
@@ -532,7 +548,8 @@ public final class NetworkFigure {
                     new Point(shortcutX, end),
                     new Point(sum.x() + 26, end)),
                 false));
-        elements.add(new Text(shortcutX + 8, (start + end) / 2, "identity", 12, false, Anchor.START));
+        elements.add(
+            new Text(shortcutX + 8, (start + end) / 2, "identity", 12, false, Anchor.START));
       } else {
         double height = side.size() * BOX_HEIGHT + (side.size() - 1) * GAP;
         double top = (start + end - height) / 2;
@@ -540,7 +557,15 @@ public final class NetworkFigure {
         Shape shape = block.input();
         for (BranchBox branchBox : side) {
           var box =
-              new Box(branchBox.id, "", branchBox.role, shortcutX - BOX / 2, top, BOX, BOX_HEIGHT, branchBox.lines);
+              new Box(
+                  branchBox.id,
+                  "",
+                  branchBox.role,
+                  shortcutX - BOX / 2,
+                  top,
+                  BOX,
+                  BOX_HEIGHT,
+                  branchBox.lines);
           if (before == from) {
             elements.add(
                 new Arrow(
@@ -569,7 +594,8 @@ public final class NetworkFigure {
                     new Point(shortcutX, end),
                     new Point(sum.x() + 26, end)),
                 true));
-        elements.add(new Text(shortcutX - 8, bottom + 22, shape.toString(), 11.5, false, Anchor.END));
+        elements.add(
+            new Text(shortcutX - 8, bottom + 22, shape.toString(), 11.5, false, Anchor.END));
       }
       var relu =
           new Box(

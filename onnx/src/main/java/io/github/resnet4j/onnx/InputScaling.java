@@ -284,7 +284,7 @@ record InputScaling(
     }
     throw new UnsupportedGraphException(
         ("its input is scaled by %s; it cannot be determined whether pixels are from 0 to 1 or from"
-             + " 0 to 255: specify the preprocessing of its input with --preprocessing")
+                + " 0 to 255: specify the preprocessing of its input with --preprocessing")
             .formatted(describe()));
   }
 

@@ -104,8 +104,8 @@ final class SharedModel {
   }
 
   /**
-   * Returns a classifier for one task, which must return it with {@link #release}. Classifiers share
-   * the weights, but not threads and activations.
+   * Returns a classifier for one task, which must return it with {@link #release}. Classifiers
+   * share the weights, but not threads and activations.
    */
   synchronized Classifier acquire(Precision precision, int threads) {
     CompileOptions options =

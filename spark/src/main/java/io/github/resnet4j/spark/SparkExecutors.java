@@ -81,7 +81,12 @@ public final class SparkExecutors implements Machines, AutoCloseable {
   }
 
   SparkExecutors(
-      SparkSession spark, Model start, Dataset data, Recipe recipe, int partitions, int localSteps) {
+      SparkSession spark,
+      Model start,
+      Dataset data,
+      Recipe recipe,
+      int partitions,
+      int localSteps) {
     this.spark = spark;
     this.context = JavaSparkContext.fromSparkContext(spark.sparkContext());
     this.data = data;

@@ -60,7 +60,7 @@ final class TaskModel implements AutoCloseable {
   }
 
   /**
-   * The image of a row.
+   * Creates the image of a row; it is decoded when it is used.
    *
    * @param name its name in error messages
    * @param value the value of the column

@@ -185,7 +185,8 @@ class SparkExecutorsTest {
         .run(home.resolve("run"));
     assertEquals(1, listener.epochs.size());
     assertEquals(1, listener.unreadable.size(), listener.unreadable.toString());
-    assertTrue(listener.unreadable.getFirst().contains("broken.png"), listener.unreadable.getFirst());
+    assertTrue(
+        listener.unreadable.getFirst().contains("broken.png"), listener.unreadable.getFirst());
     var e = assertThrows(IOException.class, () -> SparkImages.ofFolder(home + "/none", 0.25, 7));
     assertTrue(e.getMessage().contains("is not a folder"), e.getMessage());
   }

@@ -95,7 +95,8 @@ public final class InferenceServer implements AutoCloseable {
     metrics.counter(
         "resnet4j.log.lines.lost",
         "Total number of access log lines that could not be written",
-        log::lostLines);
+        log,
+        AccessLog::lostLines);
     this.connections =
         new Connections(
             options.limits(),

@@ -15,8 +15,8 @@ import io.micrometer.prometheusmetrics.PrometheusConfig;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import java.time.Duration;
 import java.util.Locale;
-import java.util.function.LongSupplier;
 import java.util.function.Supplier;
+import java.util.function.ToDoubleFunction;
 
 /** The metrics that {@code /metrics} exports to Prometheus. */
 final class Metrics implements AutoCloseable {
@@ -75,10 +75,13 @@ final class Metrics implements AutoCloseable {
     Gauge.builder(name, value).description(description).register(registry);
   }
 
-  void counter(String name, String description, LongSupplier value) {
-    FunctionCounter.builder(name, value, LongSupplier::getAsLong)
-        .description(description)
-        .register(registry);
+  /**
+   * Adds a counter that reads its value from an object.
+   *
+   * @param source the object; referenced weakly, so the caller must keep it
+   */
+  <T> void counter(String name, String description, T source, ToDoubleFunction<T> value) {
+    FunctionCounter.builder(name, source, value).description(description).register(registry);
   }
 
   void recordBatch(int images, Duration duration) {

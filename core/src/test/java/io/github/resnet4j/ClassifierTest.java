@@ -38,8 +38,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * What a classifier gives for handwritten digits, against PyTorch's logits for the same images
- * ({@code tools/digits/make.py}).
+ * Compares the results for handwritten digits with PyTorch's logits for the same images ({@code
+ * tools/digits/make.py}).
  */
 class ClassifierTest {
   private static final Path SAMPLES = Path.of("..", "samples");
@@ -47,13 +47,13 @@ class ClassifierTest {
 
   @TempDir private static Path folder;
 
-  /** Files of the first digits that training never saw. */
+  /** Files of the first validation digits. */
   private static final List<Path> FILES = new ArrayList<>();
 
   private static final List<Pixels> PIXELS = new ArrayList<>();
   private static Tensor logits = Tensor.zeros(0);
 
-  /** Draws the digits as make.py does, and writes them with Java's own encoder. */
+  /** Enlarges the digits as make.py does, and writes them with Java's encoder. */
   @BeforeAll
   static void draw() throws IOException {
     var golden = Golden.tensors("digits.safetensors");
@@ -81,8 +81,8 @@ class ClassifierTest {
     }
   }
 
-  /** The probabilities that PyTorch's logits of a digit mean, all classes, best first. */
-  private static void assertPytorchs(int digit, List<Prediction> found) {
+  /** The probabilities of PyTorch's logits for a digit, for all classes, best first. */
+  private static void assertMatchesPytorch(int digit, List<Prediction> found) {
     int classes = logits.dim(1);
     assertEquals(classes, found.size());
     double sum = 0;
@@ -101,7 +101,7 @@ class ClassifierTest {
 
   @ParameterizedTest
   @ValueSource(ints = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
-  void theEmbeddedModelReadsTheSamples(int digit) throws IOException {
+  void embeddedModelClassifiesSamples(int digit) throws IOException {
     try (var classifier = Classifier.embedded()) {
       List<Prediction> found = classifier.classify(SAMPLES.resolve("digit-" + digit + ".png"), 3);
       assertEquals(3, found.size());
@@ -111,7 +111,7 @@ class ClassifierTest {
   }
 
   @Test
-  void everyOriginOfAnImageGivesPytorchsProbabilities() throws IOException {
+  void everyImageSourceMatchesPytorch() throws IOException {
     try (var classifier = Classifier.embedded()) {
       for (int n = 0; n < 5; n++) {
         Path file = FILES.get(n);
@@ -123,18 +123,18 @@ class ClassifierTest {
                 Image.of("digit", new ByteArrayInputStream(bytes)),
                 Image.of(ImageIO.read(file.toFile())),
                 Image.of(PIXELS.get(n)))) {
-          assertPytorchs(n, classifier.classify(image, 10));
+          assertMatchesPytorch(n, classifier.classify(image, 10));
         }
-        assertPytorchs(n, classifier.classify(file, 10));
+        assertMatchesPytorch(n, classifier.classify(file, 10));
       }
     }
   }
 
   @ParameterizedTest
   @ValueSource(strings = {"AUTO", "SCALAR", "VECTOR"})
-  void everyKernelGivesPytorchsProbabilities(KernelChoice kernels) throws IOException {
+  void everyKernelChoiceMatchesPytorch(KernelChoice kernels) throws IOException {
     try (var classifier = Classifier.builder().kernels(kernels).threads(2).embedded()) {
-      assertPytorchs(1, classifier.classify(FILES.get(1), 10));
+      assertMatchesPytorch(1, classifier.classify(FILES.get(1), 10));
     }
   }
 
@@ -146,24 +146,24 @@ class ClassifierTest {
       int n = 0;
       for (Result<List<Prediction>> result : results.toList()) {
         assertEquals(FILES.get(n).toString(), result.name());
-        assertPytorchs(n++, result.orElseThrow());
+        assertMatchesPytorch(n++, result.orElseThrow());
       }
       assertEquals(DIGITS, n);
     }
   }
 
   @Test
-  void anUnreadableImageIsAResultOfItsOwn() throws IOException {
+  void unreadableImageIsAResultWithError() throws IOException {
     Path words = Files.writeString(folder.resolve("words.png"), "not an image");
     var files = List.of(FILES.get(0), words, folder.resolve("missing.png"), FILES.get(1));
     try (var classifier = Classifier.builder().batchSize(3).embedded()) {
       var results = classifier.classifyAll(files, 10).toList();
-      assertPytorchs(0, results.get(0).orElseThrow());
+      assertMatchesPytorch(0, results.get(0).orElseThrow());
       assertTrue(results.get(1).error().orElseThrow() instanceof ImageException);
       var error = assertThrows(UncheckedIOException.class, results.get(1)::orElseThrow);
       assertTrue(error.getMessage().contains("words.png: is not an image"), error.getMessage());
       assertTrue(results.get(2).error().orElseThrow().getMessage().contains("does not exist"));
-      assertPytorchs(1, results.get(3).orElseThrow());
+      assertMatchesPytorch(1, results.get(3).orElseThrow());
       assertEquals(
           List.of(true, false, false, true),
           classifier.embedAll(files).map(each -> each.value().isPresent()).toList());
@@ -172,9 +172,11 @@ class ClassifierTest {
     }
   }
 
-  /** Nothing is read before it is asked for, and then one batch more than the one that runs. */
+  /**
+   * Nothing is read before the first result is requested, then one batch more than the running one.
+   */
   @Test
-  void oneBatchIsDecodedAhead() throws Exception {
+  void nextBatchIsDecodedWhileOneRuns() throws Exception {
     var files = new ArrayList<Path>();
     for (int n = 0; n < 6; n++) {
       files.add(folder.resolve("later-" + n + ".png"));
@@ -185,13 +187,13 @@ class ClassifierTest {
         Files.copy(FILES.get(n), files.get(n));
       }
       var iterator = results.iterator();
-      assertPytorchs(0, iterator.next().orElseThrow());
+      assertMatchesPytorch(0, iterator.next().orElseThrow());
       awaitDecoding();
       for (Path file : files) {
-        Files.writeString(file, "not an image any more");
+        Files.writeString(file, "no longer an image");
       }
       for (int n = 1; n < 4; n++) {
-        assertPytorchs(n, iterator.next().orElseThrow());
+        assertMatchesPytorch(n, iterator.next().orElseThrow());
       }
       assertTrue(iterator.next().error().isPresent());
       assertTrue(iterator.next().error().isPresent());
@@ -208,7 +210,7 @@ class ClassifierTest {
   }
 
   @Test
-  void aClosedStreamGivesNothingMore() {
+  void closedStreamStopsDecoding() {
     try (var classifier = Classifier.builder().batchSize(2).embedded()) {
       var results = classifier.classifyAll(FILES, 1);
       var iterator = results.iterator();
@@ -219,7 +221,7 @@ class ClassifierTest {
   }
 
   @Test
-  void manyThreadsMayUseOneClassifier() throws Exception {
+  void classifierIsThreadSafe() throws Exception {
     try (var classifier = Classifier.builder().threads(2).embedded();
         ExecutorService callers = Executors.newFixedThreadPool(8)) {
       float[] embedding = classifier.embed(FILES.get(0));
@@ -228,14 +230,14 @@ class ClassifierTest {
         int n = i % DIGITS;
         all.add(
             callers.submit(() -> {
-              assertPytorchs(n, classifier.classify(FILES.get(n), 10));
+              assertMatchesPytorch(n, classifier.classify(FILES.get(n), 10));
               assertArrayEquals(embedding, classifier.embed(FILES.get(0)));
               String layer = n % 2 == 0 ? "layer1" : "layer2";
               assertEquals(
                   List.of(layer),
                   List.copyOf(classifier.featureMaps(FILES.get(n), layer).keySet()));
               try (var some = classifier.classifyAll(FILES.subList(n, DIGITS), 10)) {
-                assertPytorchs(n, some.findFirst().orElseThrow().orElseThrow());
+                assertMatchesPytorch(n, some.findFirst().orElseThrow().orElseThrow());
               }
               return n;
             }));
@@ -247,7 +249,7 @@ class ClassifierTest {
   }
 
   @Test
-  void closeWaitsForRunningCallsAndRefusesLaterOnes() throws Exception {
+  void closeWaitsForRunningCallsAndLaterCallsFail() throws Exception {
     var classifier = Classifier.builder().batchSize(2).threads(2).embedded();
     var stream = classifier.classifyAll(FILES, 1).iterator();
     stream.next();
@@ -259,7 +261,7 @@ class ClassifierTest {
         all.add(
             callers.submit(() -> {
               while (true) {
-                assertPytorchs(n, classifier.classify(FILES.get(n), 10));
+                assertMatchesPytorch(n, classifier.classify(FILES.get(n), 10));
               }
             }));
       }
@@ -280,20 +282,20 @@ class ClassifierTest {
   }
 
   @Test
-  void aSiblingOutlivesTheFirst() throws IOException {
+  void siblingStaysOpenAfterClose() throws IOException {
     Classifier sibling;
     try (var first = Classifier.embedded()) {
-      assertPytorchs(0, first.classify(FILES.get(0), 10));
+      assertMatchesPytorch(0, first.classify(FILES.get(0), 10));
       sibling = first.sibling();
     }
     try (sibling) {
-      assertPytorchs(0, sibling.classify(FILES.get(0), 10));
+      assertMatchesPytorch(0, sibling.classify(FILES.get(0), 10));
     }
   }
 
-  /** Against the reference forward pass, which is compared with PyTorch elsewhere. */
+  /** Compares with the reference forward pass, which other tests compare with PyTorch. */
   @Test
-  void embeddingsAndFeatureMapsAreTheReferences() throws IOException {
+  void embeddingsAndFeatureMapsMatchReference() throws IOException {
     Model model = Model.embedded();
     Tensor map = model.network().features(model.preprocessing().apply(PIXELS.get(3)));
     int plane = map.dim(2) * map.dim(3);
@@ -349,7 +351,7 @@ class ClassifierTest {
   }
 
   @Test
-  void explanationsAreTheExplainers() throws IOException {
+  void explanationsMatchExplainer() throws IOException {
     try (var classifier = Classifier.embedded()) {
       Path six = SAMPLES.resolve("digit-6.png");
       Model model = classifier.model();
@@ -367,7 +369,7 @@ class ClassifierTest {
   }
 
   @Test
-  void optionsReplaceWhatTheModelHas() throws IOException {
+  void optionsOverrideModelSettings() throws IOException {
     var labels = List.of("a", "b", "c", "d", "e", "f", "g", "h", "i", "j");
     Preprocessing small =
         new Preprocessing(
@@ -392,7 +394,7 @@ class ClassifierTest {
   }
 
   @Test
-  void aFileIsLoadedByItsPathOrName() throws IOException {
+  void fileIsLoadedByPathOrName() throws IOException {
     Path file = folder.resolve("saved.pth");
     Model.embedded().save(file);
     for (Classifier each :
@@ -401,7 +403,7 @@ class ClassifierTest {
             Classifier.load(file.toString()),
             Classifier.load(file, "resnet8"))) {
       try (each) {
-        assertPytorchs(2, each.classify(FILES.get(2), 10));
+        assertMatchesPytorch(2, each.classify(FILES.get(2), 10));
       }
     }
   }

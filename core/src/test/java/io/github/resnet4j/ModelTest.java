@@ -35,7 +35,7 @@ class ModelTest {
   /** The embeddings of a network are those of its file without the head. */
   @ParameterizedTest
   @ValueSource(booleans = {true, false})
-  void weightsWithoutAHeadGiveEmbeddings(boolean named) throws IOException {
+  void weightsWithoutHeadComputeEmbeddings(boolean named) throws IOException {
     var spec = Architecture.named("resnet20").toBuilder().numClasses(10).build();
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(1));
     Path whole = folder.resolve("whole.safetensors");
@@ -71,7 +71,7 @@ class ModelTest {
   }
 
   @Test
-  void weightsOfNoNetworkAreRefusedWithTheReason() throws IOException {
+  void weightsOfOtherNetworksAreRejectedWithReason() throws IOException {
     Path file = folder.resolve("other.safetensors");
     var tensors = new LinkedHashMap<String, StoredTensor>();
     tensors.put("fc.bias", StoredTensor.of(Tensor.zeros(3)));
@@ -84,7 +84,7 @@ class ModelTest {
 
   /** The 360 validation digits, enlarged as make.py does. */
   @Test
-  void theEmbeddedModelIsRightOnHeldOutDigits() throws IOException {
+  void embeddedModelAccuracyOnValidationDigits() throws IOException {
     var classifier = Model.embedded();
     var golden = Golden.tensors("digits.safetensors");
     Tensor digits = golden.get("digits");
@@ -123,7 +123,7 @@ class ModelTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"model.pth", "model.safetensors"})
-  void aSavedClassifierIsTheSameWhenItIsLoaded(String name) throws IOException {
+  void savedModelIsLoadedUnchanged(String name) throws IOException {
     var spec =
         ResNetSpec.builder(ResNetSpec.Block.BOTTLENECK, 1, 2, 1)
             .channels(8)
@@ -161,7 +161,7 @@ class ModelTest {
         "parameters.pth",
         "plain.safetensors",
       })
-  void checkpointsOfPytorchGiveItsLogits(String name) throws IOException {
+  void pytorchCheckpointsMatchItsLogits(String name) throws IOException {
     assertArrayEquals(
         Golden.tensors("checkpoints/expected.safetensors").get("logits").data(),
         logits(name, "expected.safetensors", tiny().build()),
@@ -169,7 +169,7 @@ class ModelTest {
   }
 
   @Test
-  void halfPrecisionLoadsIntoFloat32() throws IOException {
+  void halfPrecisionIsLoadedAsFloat32() throws IOException {
     // Weights with 11 bits: an error of 2^-11 each, in sums of some tens of terms.
     assertArrayEquals(
         Golden.tensors("checkpoints/expected.safetensors").get("logits").data(),
@@ -179,7 +179,7 @@ class ModelTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"hugging-face/model.safetensors", "sharded/model.safetensors.index.json"})
-  void checkpointsOfTransformersGiveItsLogits(String name) throws IOException {
+  void transformersCheckpointsMatchItsLogits(String name) throws IOException {
     var spec = ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 1).channels(8).numClasses(3).build();
     assertArrayEquals(
         Golden.tensors("checkpoints/hugging-face-expected.safetensors").get("logits").data(),
@@ -202,7 +202,7 @@ class ModelTest {
   }
 
   @Test
-  void aNetworkThatDoesNotFitIsDescribed() throws IOException {
+  void mismatchOfNetworkIsDescribed() throws IOException {
     try (var checkpoint = Checkpoint.open(Golden.path("checkpoints/zip.pth"))) {
       var longer =
           ResNetSpec.builder(ResNetSpec.Block.BASIC, 2, 1)
@@ -239,7 +239,7 @@ class ModelTest {
   }
 
   /**
-   * Weights: as they are in the file, bit by bit. Head: nn.Linear's U(-1/sqrt(in), 1/sqrt(in)), of
+   * Weights: bit-identical to the file. Head: nn.Linear's U(-1/sqrt(in), 1/sqrt(in)), from the
    * numbers that torch.manual_seed(0); torch.rand(4) prints.
    */
   @Test
@@ -272,7 +272,7 @@ class ModelTest {
   }
 
   @Test
-  void withoutTopAHeadInTheFileIsPassedOver() throws IOException {
+  void withoutTopHeadInFileIsIgnored() throws IOException {
     try (var checkpoint = Checkpoint.open(Golden.path("checkpoints/zip.pth"))) {
       var body = ResNet.load(tiny().includeTop(false).build(), checkpoint);
       Tensor x = Golden.tensors("checkpoints/expected.safetensors").get("input");
@@ -281,9 +281,9 @@ class ModelTest {
     }
   }
 
-  /** As the command does: by structure, or by the name that is given. */
+  /** As in the command: by structure, or by the given name. */
   @Test
-  void aFileOfPytorchIsRecognised() throws IOException {
+  void pytorchFileIsRecognized() throws IOException {
     var found = Model.load(Golden.path("checkpoints/zip.pth"));
     assertEquals(tiny().build(), found.network().spec());
     assertEquals(List.of("0", "1", "2"), found.labels());
@@ -302,7 +302,7 @@ class ModelTest {
   }
 
   @Test
-  void objectsDescribeThemselves() throws IOException {
+  void toStringDescribesTheObject() throws IOException {
     var embedded = Model.embedded();
     assertEquals("Model[resnet8, 10 classes, resize 32, crop 32×32]", embedded.toString());
     assertEquals("ResNet[resnet8, 10 classes]", embedded.network().toString());
@@ -317,7 +317,7 @@ class ModelTest {
   }
 
   @Test
-  void aNameThatIsNoneSuggestsANetwork() {
+  void unknownNameSuggestsNetwork() {
     var error = assertThrows(CheckpointException.class, () -> Model.load("resnet51"));
     assertTrue(
         error.getMessage().contains("is neither a network, nor a file, nor hf:owner/name")
@@ -326,7 +326,7 @@ class ModelTest {
   }
 
   @Test
-  void partsThatDoNotFitTogetherAreNamed() throws IOException {
+  void inconsistentPartsAreNamed() throws IOException {
     var embedded = Model.embedded();
     var labels =
         assertThrows(IllegalArgumentException.class, () -> embedded.withLabels(List.of("a")));

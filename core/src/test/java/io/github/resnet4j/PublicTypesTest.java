@@ -15,14 +15,14 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 /**
- * The public API is what {@code public-types.txt} lists. Who adds a type that users must know adds
- * it there; {@code -Dtypes.write=true} writes the list anew.
+ * The public API consists of the types in {@code public-types.txt}. A new type for users must be
+ * added there; {@code -Dtypes.write=true} rewrites the list.
  */
 class PublicTypesTest {
   private static final Path LIST = Path.of("src/test/resources/public-types.txt");
 
   @Test
-  void theListIsComplete() throws Exception {
+  void publicTypesMatchTheList() throws Exception {
     List<String> found = publicTypes();
     if (Boolean.getBoolean("types.write")) {
       Files.write(LIST, found);
@@ -31,7 +31,7 @@ class PublicTypesTest {
   }
 
   @Test
-  void kernelsAndMessagesAreExportedToNoUser() throws Exception {
+  void kernelAndMessagesAreNotExportedToUsers() throws Exception {
     for (String inner : List.of("kernel", "messages", "engine.inference", "engine.reference")) {
       assertFalse(exports().contains("io.github.resnet4j." + inner), inner);
     }
@@ -75,7 +75,7 @@ class PublicTypesTest {
     }
   }
 
-  /** Nested types are, if all around them are. */
+  /** Nested types are public if all enclosing types are. */
   private static boolean isVisible(Class<?> type) {
     Class<?> outer = type.getDeclaringClass();
     return !type.isAnonymousClass()

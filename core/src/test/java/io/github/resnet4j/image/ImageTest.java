@@ -16,7 +16,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class ImageTest {
-  /** Java's own decoder reads the pixels, ours is compared with Pillow elsewhere. */
+  /** Java's decoder reads the expected pixels; ours is compared with Pillow in other tests. */
   @ParameterizedTest
   @ValueSource(
       strings = {
@@ -29,7 +29,7 @@ class ImageTest {
         "palette-transparent.png",
         "rgb.bmp"
       })
-  void aBufferedImageGivesThePixelsOfItsFile(String name) throws IOException {
+  void bufferedImageHasPixelsOfItsFile(String name) throws IOException {
     Path file = Golden.path("images/" + name);
     Pixels expected = ImageDecoder.DEFAULT.decode(file);
     Pixels found = Image.of(ImageIO.read(file.toFile())).decode(ImageDecoder.DEFAULT);
@@ -39,7 +39,7 @@ class ImageTest {
   }
 
   @Test
-  void bytesAndStreamsGiveThePixelsOfTheirFile() throws IOException {
+  void bytesAndStreamsHavePixelsOfTheirFile() throws IOException {
     Path file = Golden.path("images/baseline-420.jpg");
     byte[] expected = ImageDecoder.DEFAULT.decode(file).data();
     byte[] bytes = Files.readAllBytes(file);

@@ -42,7 +42,7 @@ class FineTuningTest {
   }
 
   @Test
-  void otherClassesReplaceTheHeadAndNothingElse() throws IOException {
+  void otherClassesReplaceOnlyTheHead() throws IOException {
     Model start = FineTuning.of(weights.toString(), data).start();
     assertEquals(List.of("disc", "square"), start.labels());
     assertEquals(2, start.network().spec().numClasses());
@@ -76,7 +76,7 @@ class FineTuningTest {
   }
 
   @Test
-  void weightsWithoutLabelsKeepTheHeadIfTheNumberOfClassesIsTheSame() throws IOException {
+  void weightsWithoutLabelsKeepHeadForSameNumberOfClasses() throws IOException {
     Path raw = home.resolve("raw.pth");
     Model base = Model.load(weights);
     base.network().save(raw, Map.of());
@@ -86,7 +86,7 @@ class FineTuningTest {
   }
 
   @Test
-  void theRecipesSeedDeterminesTheHead() throws IOException {
+  void seedOfRecipeDeterminesTheHead() throws IOException {
     var tuning = FineTuning.of(weights.toString(), data);
     Recipe other = Recipe.named("finetune").toBuilder().seed(7).build();
     assertArrayEquals(head(tuning.start()), head(tuning.start()));
@@ -94,7 +94,7 @@ class FineTuningTest {
   }
 
   @Test
-  void runGivesTheBestModelAndItsEvaluation() throws IOException, InterruptedException {
+  void runReturnsBestModelAndItsEvaluation() throws IOException, InterruptedException {
     Recipe recipe =
         new Recipe.Builder(new Schedule(Schedule.Kind.CONSTANT, 0.02, 3, 0, List.of()))
             .batch(12)
@@ -119,7 +119,7 @@ class FineTuningTest {
   }
 
   @Test
-  void unknownWeightsAreRefused() {
+  void unknownWeightsAreRejected() {
     var e = assertThrows(IOException.class, () -> FineTuning.of("resnet5o", data));
     assertEquals(true, e.getMessage().contains("resnet50"), e.getMessage());
   }

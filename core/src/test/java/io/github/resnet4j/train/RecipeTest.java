@@ -9,11 +9,11 @@ import org.junit.jupiter.api.Test;
 
 class RecipeTest {
   /**
-   * Goyal et al., arXiv 1706.02677, sections 2.2 and 5.1: 0.1 · kn / 256 for kn images a batch, so
+   * Goyal et al., arXiv 1706.02677, sections 2.2 and 5.1: 0.1 · kn / 256 for a batch size of kn, so
    * 3.2 for 8k, and a gradual warm-up of 5 epochs.
    */
   @Test
-  void linearScalingIsThatOfThePaper() {
+  void linearScalingMatchesThePaper() {
     Recipe recipe = Recipe.named("torchvision-v1").scaledTo(8192);
     assertEquals(8192, recipe.batch());
     assertEquals(new Schedule(Schedule.Kind.STEPS, 3.2, 90, 5, List.of(30, 60)), recipe.schedule());
@@ -21,7 +21,7 @@ class RecipeTest {
   }
 
   @Test
-  void longerWarmupsStayAndShortTrainingsHaveOneEpochWithout() {
+  void scalingKeepsLongerWarmupsAndLimitsShortOnes() {
     var longer = new Schedule(Schedule.Kind.COSINE, 0.1, 40, 8, List.of());
     assertEquals(8, new Recipe.Builder(longer).build().scaledTo(512).schedule().warmup());
     var few = new Schedule(Schedule.Kind.COSINE, 0.1, 3, 0, List.of());

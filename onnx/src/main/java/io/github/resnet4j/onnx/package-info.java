@@ -1,4 +1,9 @@
-/** Export of residual networks to ONNX, and import from ONNX. */
+/**
+ * Converts networks to ONNX and back.
+ *
+ * <p>Begin with {@link io.github.resnet4j.onnx.OnnxExport#write} and {@link
+ * io.github.resnet4j.onnx.OnnxImport#read}.
+ */
 @NullMarked
 package io.github.resnet4j.onnx;
 

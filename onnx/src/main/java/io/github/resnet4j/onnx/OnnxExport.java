@@ -43,7 +43,8 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Writes a model as ONNX, an operation for each layer, constants named as in the state_dict.
+ * Writes models as ONNX files, with one operation per layer and constants named as in the
+ * state_dict.
  *
  * <pre>{@code
  * OnnxExport.write(model, Path.of("model.onnx"));
@@ -54,15 +55,16 @@ public final class OnnxExport {
   private OnnxExport() {}
 
   /**
-   * How a model is written. Immutable; by default opset {@value #DEFAULT_OPSET}, a batch of one
-   * image, float32, batch norm as it is, and an input of preprocessed images {@code [N, C, H, W]}.
+   * The options of an export. Immutable; by default opset {@value #DEFAULT_OPSET}, a batch of one
+   * image, float32, batch norm not folded, and an input of preprocessed images {@code [N, C, H,
+   * W]}.
    */
   public static final class Options {
     /** The operator set that all current runtimes support. */
     public static final int DEFAULT_OPSET = 17;
 
-    private static final int OLDEST = 13;
-    private static final int NEWEST = 23;
+    private static final int MIN_OPSET = 13;
+    private static final int MAX_OPSET = 23;
 
     private enum Choice {
       DYNAMIC_BATCH,
@@ -98,12 +100,12 @@ public final class OnnxExport {
      * Sets the version of ONNX's operators.
      *
      * @param version 13 to 23
-     * @throws IllegalArgumentException if it is another one
+     * @throws IllegalArgumentException if it is out of range
      */
     public Options withOpset(int version) {
-      if (version < OLDEST || version > NEWEST) {
+      if (version < MIN_OPSET || version > MAX_OPSET) {
         throw new IllegalArgumentException(
-            "the opset must be %d to %d, was %d".formatted(OLDEST, NEWEST, version));
+            "the opset must be %d to %d, was %d".formatted(MIN_OPSET, MAX_OPSET, version));
       }
       return new Options(version, choices);
     }
@@ -143,7 +145,7 @@ public final class OnnxExport {
    * Writes a model. Its preprocessing and labels become metadata: {@code preprocessing} and {@code
    * labels}, both JSON. A network without a head gives the feature map of its last stage.
    *
-   * @throws IOException if the file cannot be written; it appears whole or not at all
+   * @throws IOException if the file cannot be written; it is written atomically
    */
   public static void write(Model model, Path file, Options options) throws IOException {
     var preprocessing = model.preprocessing();
@@ -159,18 +161,19 @@ public final class OnnxExport {
   /**
    * Writes a network without preprocessing and labels.
    *
-   * @param image the shape of an input
-   * @throws IllegalArgumentException if the options include preprocessing, which is not known
+   * @param image the shape of the input
+   * @throws IllegalArgumentException if the options include preprocessing
    */
   public static void write(ResNet network, Shape image, Path file, Options options)
       throws IOException {
     if (options.has(Options.Choice.PREPROCESSING)) {
-      throw new IllegalArgumentException("there is no preprocessing to include");
+      throw new IllegalArgumentException(
+          "a network without preprocessing cannot be exported with preprocessing; export a model");
     }
     OnnxWriter.write(new Graph(network, null, options).model(image, Map.of()), file);
   }
 
-  /** The graph while it grows. */
+  /** Builds the graph. */
   private static final class Graph {
     private final ResNet network;
     private final @Nullable Preprocessing preprocessing;
@@ -207,7 +210,7 @@ public final class OnnxExport {
         String result16 = at;
         at = node("Cast", "output_cast", List.of(result16), Map.of("to", new Attribute.Int(1)));
       }
-      // The last operation's result gets the network's name for it.
+      // Rename the output of the last operation.
       String name = vector ? "logits" : "features";
       Node last = nodes.removeLast();
       nodes.add(
@@ -252,7 +255,7 @@ public final class OnnxExport {
               String.valueOf(shape.width()));
     }
 
-    /** What comes before the network: colours, and the format of numbers. */
+    /** Adds the operations before the network: normalization and the cast to float16. */
     private String begin(Shape image) {
       String at = "images";
       Preprocessing known = preprocessing;
@@ -288,7 +291,7 @@ public final class OnnxExport {
       return output;
     }
 
-    /** The same, with the shape of its result for those who look at the graph. */
+    /** Adds a node and the shape of its output, which viewers show. */
     private String node(
         String op,
         String output,
@@ -299,7 +302,7 @@ public final class OnnxExport {
       return node(op, output, inputs, attributes);
     }
 
-    /** A constant from the state_dict, under its name there. */
+    /** Adds a constant from the state_dict, with its name. */
     private String constant(String name) {
       Tensor tensor = state.get(name);
       constants.put(name, Constant.of(tensor.data(), half, toLongs(tensor.shape())));
@@ -322,7 +325,7 @@ public final class OnnxExport {
       return new Attribute.Ints(List.of(value, value, value, value));
     }
 
-    /** Adds a layer to what computes {@code x}; returns the name of its result. */
+    /** Adds a layer with the input {@code x}; returns the name of its output. */
     private String add(ShapedLayer shaped, String x) {
       String name = shaped.layer().name();
       return switch (shaped.layer()) {
@@ -364,7 +367,7 @@ public final class OnnxExport {
           yield gated(attention.name(), x, second, shaped.output());
         }
         case EfficientAttention attention -> {
-          // The means of all channels as one row of pixels: a convolution over neighbours.
+          // The channel means as a row of pixels, for a convolution over neighbouring channels.
           String mean = node("GlobalAveragePool", name + ".mean", List.of(x), Map.of());
           constants.put(name + ".as_row", Constant.of(0, 1, -1));
           constants.put(name + ".as_channels", Constant.of(0, -1, 1, 1));
@@ -437,7 +440,8 @@ public final class OnnxExport {
     }
 
     /**
-     * As PyTorch writes it: a group is normalised as one channel, then its channels are weighed.
+     * Adds a group norm as PyTorch exports it: instance norm of the groups, then the weights of the
+     * channels.
      */
     private String groupNorm(GroupNorm norm, String x, Shape shape) {
       String name = norm.name();
@@ -468,7 +472,7 @@ public final class OnnxExport {
       return node("Add", name, List.of(weighed, norm.bias().name()), Map.of(), shape);
     }
 
-    /** The same filter for every channel. */
+    /** Returns the blur filter, repeated for every channel. */
     private Constant binomial(int channels) {
       float[] weights = new float[channels * 9];
       for (int i = 0; i < weights.length; i++) {
@@ -487,7 +491,9 @@ public final class OnnxExport {
       return node("Mul", name, List.of(x, gates), Map.of(), shape);
     }
 
-    /** Layers one after the other; a convolution may take the batch norm after it with it. */
+    /**
+     * Adds layers in sequence; batch norm is folded into the preceding convolution if requested.
+     */
     private String sequence(List<ShapedLayer> layers, String x) {
       String at = x;
       for (int i = 0; i < layers.size(); i++) {

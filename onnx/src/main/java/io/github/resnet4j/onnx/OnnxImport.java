@@ -13,26 +13,26 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * A residual network from an ONNX file, recognised by its structure: written by PyTorch's exporters
- * or by {@link OnnxExport}, batch norm folded or not. Every operation that the file's output
- * depends on is part of what is read; a file with any other is refused.
+ * Imports residual networks from ONNX files, as PyTorch's exporters and {@link OnnxExport} write
+ * them, with or without folded batch norm. The network is recognized by the structure of the graph;
+ * a file with any other operation that its output depends on is rejected.
  *
  * <pre>{@code
  * Model model = OnnxImport.read(Path.of("model.onnx"));
  * }</pre>
  *
- * @param network with its weights
- * @param preprocessing what makes the network's input: as the file's metadata has it, if this
- *     project wrote it, or from what the graph does before its first convolution
- * @param labels from the metadata
- * @param remarks what of the graph is not in the network, a sentence each
+ * @param network the network with its weights
+ * @param preprocessing the preprocessing, from the metadata that {@link OnnxExport} writes or from
+ *     the operations before the first convolution; empty if the file contains neither
+ * @param labels the class names from the metadata, if present
+ * @param remarks one sentence for each part of the graph that is not in the network
  */
 public record OnnxImport(
     ResNet network,
     Optional<Preprocessing> preprocessing,
     Optional<List<String>> labels,
     List<String> remarks) {
-  /** What the file does not say. Immutable. */
+  /** The options of an import. Immutable. */
   public static final class Options {
     private final boolean dropSoftmax;
     private final Optional<Preprocessing> preprocessing;
@@ -42,20 +42,23 @@ public record OnnxImport(
       this.preprocessing = preprocessing;
     }
 
-    /** A Softmax at the end is refused; the preprocessing is as the file shows it. */
+    /**
+     * The default options: a Softmax at the end is rejected; the preprocessing is taken from the
+     * file.
+     */
     public static Options defaults() {
       return new Options(false, Optional.empty());
     }
 
     /**
-     * Leaves out a Softmax, LogSoftmax or Sigmoid at the end, so that the network gives the logits
-     * before it.
+     * Omits a Softmax, LogSoftmax or Sigmoid at the end, so that the output of the network is
+     * logits.
      */
     public Options withoutSoftmax() {
       return new Options(true, preprocessing);
     }
 
-    /** Says how the input of the graph is made of an image, instead of the file's metadata. */
+    /** Specifies the preprocessing for the input of the graph, instead of the file's metadata. */
     public Options withPreprocessing(Preprocessing input) {
       return new Options(dropSoftmax, Optional.of(input));
     }
@@ -71,12 +74,12 @@ public record OnnxImport(
   }
 
   /**
-   * Reads a model, with {@linkplain Model#usualPreprocessing the usual preprocessing} and numbers
-   * as labels where the file does not say them.
+   * Reads a model. If the file does not contain the preprocessing or the labels, they are
+   * {@linkplain Model#usualPreprocessing the default preprocessing} and numbers.
    *
-   * @throws OnnxException naming the first operation that does not fit into a residual network, or
-   *     saying what is wrong with the file
-   * @throws IllegalArgumentException as {@link #model}
+   * @throws OnnxException if the file is not valid, or not a supported residual network; the
+   *     message names the first unsupported operation
+   * @throws IllegalArgumentException under the same condition as in {@link #model}
    * @throws IOException if it cannot be read
    */
   public static Model read(Path file, Options options) throws IOException {
@@ -84,9 +87,9 @@ public record OnnxImport(
   }
 
   /**
-   * Reads a network, and what else the file says.
+   * Reads a network with its preprocessing, labels and remarks.
    *
-   * @throws OnnxException as {@link #read}
+   * @throws OnnxException under the same conditions as in {@link #read}
    * @throws IOException if it cannot be read
    */
   public static OnnxImport of(Path file, Options options) throws IOException {
@@ -94,9 +97,9 @@ public record OnnxImport(
   }
 
   /**
-   * The network of a model that was read.
+   * Converts an ONNX model.
    *
-   * @param file what errors name
+   * @param file the file for error messages
    */
   static OnnxImport of(OnnxModel model, Options options, Path file) throws OnnxException {
     try {
@@ -108,7 +111,9 @@ public record OnnxImport(
       traversal
           .dropped()
           .ifPresent(node ->
-              remarks.add("%s was left out: the network gives logits".formatted(node.describe())));
+              remarks.add(
+                  "%s was omitted; the output of the network is logits"
+                      .formatted(node.describe())));
       return new OnnxImport(
           network,
           preprocessing(traversal.scaling(), options, model.metadata(), spec, remarks),
@@ -120,11 +125,11 @@ public record OnnxImport(
   }
 
   /**
-   * The network with its preprocessing and labels; {@linkplain Model#usualPreprocessing the usual
-   * one} and numbers where the file does not say them.
+   * Returns the network with its preprocessing and labels; if the file does not contain them, with
+   * {@linkplain Model#usualPreprocessing the default preprocessing} and numbers.
    *
-   * @throws IllegalArgumentException if the file does not say the preprocessing, and the network
-   *     does not take three channels, so that there is no usual one
+   * @throws IllegalArgumentException if the file does not contain the preprocessing and the network
+   *     does not have three input channels, so that there is no default
    */
   public Model model() {
     ResNetSpec spec = network.spec();
@@ -147,37 +152,37 @@ public record OnnxImport(
       ResNetSpec spec,
       List<String> remarks)
       throws UnsupportedGraphException {
-    Optional<Preprocessing> noted = noted(metadata);
+    Optional<Preprocessing> fromMetadata = fromMetadata(metadata);
     if (scaling.isIdentity()) {
-      return options.preprocessing.or(() -> noted);
+      return options.preprocessing.or(() -> fromMetadata);
     }
     if (options.preprocessing.isEmpty()
-        && noted.isPresent()
-        && noted.get().channels() == spec.inChannels()
-        && scaling.isContainedIn(noted.get())) {
-      return noted; // of what the first convolution takes, as OnnxExport writes it
+        && fromMetadata.isPresent()
+        && fromMetadata.get().channels() == spec.inChannels()
+        && scaling.isContainedIn(fromMetadata.get())) {
+      return fromMetadata; // it already contains the scaling, as OnnxExport writes it
     }
     if (!spec.includeTop()) {
       throw new UnsupportedGraphException(
           "its input is scaled by %s, which cannot be kept for a network without a head"
               .formatted(scaling.describe()));
     }
-    Preprocessing usual = noted.orElseGet(() -> Model.usualPreprocessing(spec));
+    Preprocessing usual = fromMetadata.orElseGet(() -> Model.usualPreprocessing(spec));
     remarks.add(
-        ("the graph's scaling of its input, %s, became part of the preprocessing; the network"
-                + " itself takes scaled values")
+        ("the scaling of the graph's input, %s, is now part of the preprocessing; the input of the"
+                + " network is scaled values")
             .formatted(scaling.describe()));
     return Optional.of(scaling.preprocessing(options.preprocessing, usual));
   }
 
-  private static Optional<Preprocessing> noted(Map<String, String> metadata) {
+  private static Optional<Preprocessing> fromMetadata(Map<String, String> metadata) {
     String text = metadata.get("preprocessing");
     try {
       return text == null
           ? Optional.empty()
           : Optional.of(Preprocessing.fromFields(JSON.std.mapFrom(text)));
     } catch (IOException | IllegalArgumentException _) {
-      return Optional.empty(); // somebody else's note of that name
+      return Optional.empty(); // metadata of another program
     }
   }
 
@@ -189,7 +194,7 @@ public record OnnxImport(
             .filter(labels -> spec.includeTop() && labels.size() == spec.numClasses());
       }
     } catch (IOException _) {
-      // somebody else's note of that name
+      // metadata of another program
     }
     return Optional.empty();
   }

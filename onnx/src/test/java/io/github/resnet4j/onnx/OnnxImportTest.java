@@ -358,7 +358,7 @@ class OnnxImportTest {
       assertTrue(e.getMessage().contains("--drop-softmax"), e.getMessage());
       OnnxImport found = read(graph, drop);
       assertNear(logits, found.network().forward(pixels()).data());
-      assertTrue(found.remarks().getFirst().contains(op + " 'odd' was left out"));
+      assertTrue(found.remarks().getFirst().contains(op + " 'odd' was omitted"));
     }
     Graph graph = graph();
     graph.append(node("Softmax", NONE, "_"), node("Relu", NONE, "_"));

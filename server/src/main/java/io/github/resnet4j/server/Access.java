@@ -78,8 +78,8 @@ public record Access(Optional<String> token, List<String> hosts, List<String> or
   }
 
   /**
-   * Whether a {@code Host} header names this server. A web page can make a name of its own resolve
-   * to this machine (DNS rebinding); its requests then contain that name.
+   * Whether a {@code Host} header names this server. A web page can make its own name resolve to
+   * this machine (DNS rebinding); its requests then contain that name.
    *
    * @param host empty if there is none, as in HTTP/1.0, which browsers do not use
    * @param listenAddress the configured listen address

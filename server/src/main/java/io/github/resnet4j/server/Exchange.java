@@ -315,7 +315,7 @@ final class Exchange {
    * Reads and discards the unread part of the body before an error response: a client that is still
    * sending when the connection is closed may never see the response. Of a body that exceeds the
    * limit only the beginning is read, for at most five seconds; then the connection is closed after
-   * the response. A client that waits for {@code 100 Continue} gets the response at once.
+   * the response. A client that waits for {@code 100 Continue} gets the response immediately.
    */
   void discardBody() {
     if (!request.content().hasEntity() || request.content().consumed()) {

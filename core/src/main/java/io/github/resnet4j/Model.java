@@ -2,6 +2,11 @@ package io.github.resnet4j;
 
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
+import io.github.resnet4j.engine.Calibration;
+import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.Precision;
+import io.github.resnet4j.engine.Quantization;
+import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.tensor.Tensor;
@@ -11,6 +16,7 @@ import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
@@ -205,6 +211,28 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
    */
   public void saveQuantized(Path file) throws IOException {
     network.saveQuantized(file, ModelNotes.toMetadata(network.spec(), preprocessing, labels));
+  }
+
+  /**
+   * This model, quantized, for {@link Precision#INT8}: the images show how large activations get. A
+   * hundred images of the kind that the model will see are enough. {@link #saveQuantized} writes
+   * the result.
+   *
+   * @param images files to calibrate with
+   * @throws IOException if an image cannot be read
+   * @throws IllegalArgumentException if there are no images, or the network has group norm
+   */
+  public Model quantized(Collection<Path> images) throws IOException {
+    if (images.isEmpty()) {
+      throw new IllegalArgumentException("there are no images to calibrate with");
+    }
+    try (var calibration = new Calibration(network.compile(CompileOptions.defaults()))) {
+      for (Path image : images) {
+        calibration.observe(preprocessing.apply(ImageDecoder.DEFAULT.decode(image)));
+      }
+      Quantization found = calibration.quantization(Calibration.Method.MIN_MAX);
+      return withNetwork(network.withQuantization(found));
+    }
   }
 
   /** The same preprocessing and labels with another network. */

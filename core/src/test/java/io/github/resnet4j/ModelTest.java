@@ -11,6 +11,7 @@ import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.Download;
 import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.image.Preprocessing;
@@ -24,6 +25,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -236,6 +238,22 @@ class ModelTest {
     var error = assertThrows(CheckpointException.class, () -> ResNet.load(spec, checkpoint));
     assertTrue(error.getMessage().contains(reason), error.getMessage());
     assertTrue(error.getMessage().contains("zip.pth: does not fit the network"));
+  }
+
+  @Test
+  void quantizedModelKnowsTheDigitsOfItsImages(@TempDir Path folder) throws IOException {
+    List<Path> images =
+        IntStream.range(0, 10).mapToObj(i -> Path.of("../samples/digit-" + i + ".png")).toList();
+    Path file = folder.resolve("int8.safetensors");
+    Model.embedded().quantized(images).saveQuantized(file);
+    try (var classifier = Classifier.builder().precision(Precision.INT8).load(file)) {
+      for (int i = 0; i < 10; i++) {
+        assertEquals(String.valueOf(i), classifier.classify(images.get(i), 1).getFirst().label());
+      }
+    }
+    Model model = Model.embedded();
+    assertThrows(IllegalArgumentException.class, () -> model.quantized(List.of()));
+    assertThrows(IOException.class, () -> model.quantized(List.of(folder.resolve("missing.png"))));
   }
 
   /**

@@ -222,6 +222,15 @@ public final class ImageIndex implements AutoCloseable {
   }
 
   /**
+   * Adds or replaces an image that does not change.
+   *
+   * @param embedding as for {@link #put(String, String, float[])}
+   */
+  public void put(String path, float[] embedding) throws IOException {
+    put(path, "", embedding);
+  }
+
+  /**
    * Adds or replaces an image.
    *
    * @param version a string that changes when the image does, such as its size and time

@@ -48,7 +48,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <pre>{@code
  * OnnxExport.write(model, Path.of("model.onnx"));
- * OnnxExport.write(model, Path.of("half.onnx"), Options.defaults().withDynamicBatch().withFloat16());
+ * var options = OnnxExport.Options.defaults().withDynamicBatch().withFloat16();
+ * OnnxExport.write(model, Path.of("half.onnx"), options);
  * }</pre>
  */
 public final class OnnxExport {

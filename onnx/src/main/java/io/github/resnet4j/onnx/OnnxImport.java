@@ -18,7 +18,7 @@ import java.util.Optional;
  * a file with any other operation that its output depends on is rejected.
  *
  * <pre>{@code
- * Model model = OnnxImport.read(Path.of("model.onnx"));
+ * Model imported = OnnxImport.read(Path.of("model.onnx"));
  * }</pre>
  *
  * @param network the network with its weights

@@ -1,5 +1,5 @@
 // Run it with the library's jars on the class path:
-//   jshell --class-path resnet4j/lib/'*' examples/classify.jsh
+//   jshell --class-path 'resnet4j/lib/*' -R--enable-native-access=ALL-UNNAMED examples/classify.jsh
 import io.github.resnet4j.*
 
 var classifier = Classifier.embedded()

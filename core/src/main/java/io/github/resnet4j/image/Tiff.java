@@ -24,7 +24,7 @@ final class Tiff {
   private static final int STRIP_LENGTHS = 279;
   private static final int PLANES = 284;
   private static final int PREDICTOR = 317;
-  private static final int COLOUR_MAP = 320;
+  private static final int COLOR_MAP = 320;
   private static final int TILE_WIDTH = 322;
   private static final int TILE_HEIGHT = 323;
   private static final int TILE_OFFSETS = 324;
@@ -188,7 +188,7 @@ final class Tiff {
     if (value(FILL_ORDER, 1) != 1) {
       throw unsupported("fill order " + value(FILL_ORDER, 1));
     }
-    readColours();
+    readColors();
   }
 
   private boolean isGrayDepth() {
@@ -196,7 +196,7 @@ final class Tiff {
   }
 
   /** The RGB of each sample value, for one sample of up to 8 bits. */
-  private void readColours() throws ImageException {
+  private void readColors() throws ImageException {
     if (bits > 8) {
       return;
     }
@@ -206,10 +206,10 @@ final class Tiff {
       int value = i / 3;
       if (photometric == PALETTE) {
         int index = i % 3 * values + value;
-        if (index >= count(COLOUR_MAP)) {
+        if (index >= count(COLOR_MAP)) {
           throw file.damaged("its color map is too short");
         }
-        colors[i] = (byte) (value(COLOUR_MAP, index, 0) >> 8);
+        colors[i] = (byte) (value(COLOR_MAP, index, 0) >> 8);
       } else {
         int gray = value * 255 / (values - 1);
         colors[i] = (byte) (photometric == WHITE_IS_ZERO ? 255 - gray : gray);

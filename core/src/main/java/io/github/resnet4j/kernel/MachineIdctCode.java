@@ -76,19 +76,6 @@ final class MachineIdctCode {
 
   private MachineIdctCode() {}
 
-  /** Instructions by register number. */
-  private void packed(Packed instruction, int to, int a, int b) {
-    code.packed(instruction, Vec.ymm(to), Vec.ymm(a), Vec.ymm(b));
-  }
-
-  private void packed(Packed instruction, int to, int a, Mem b) {
-    code.packed(instruction, Vec.ymm(to), Vec.ymm(a), b);
-  }
-
-  private void shift(Shift instruction, int to, int from, int bits) {
-    code.shift(instruction, Vec.ymm(to), Vec.ymm(from), bits);
-  }
-
   /**
    * Parameters: coefficients, steps, samples, unused; then the number of blocks, which is even, and
    * the stride.
@@ -105,7 +92,7 @@ final class MachineIdctCode {
     code.sub(Reg.RSP, 16 * VECTOR);
     code.and(Reg.RSP, -VECTOR);
     code.lea(THREE_STRIDES, mem(STRIDE, STRIDE, 2));
-    packed(Packed.VPXOR, ZERO, ZERO, ZERO);
+    code.packed(Packed.VPXOR, ZERO, ZERO, ZERO);
     var pair = new Label();
     var dcOnly = new Label();
     var end = new Label();
@@ -176,26 +163,26 @@ final class MachineIdctCode {
     }
     final int others = 8;
     final int t = 9;
-    packed(Packed.VPOR, others, 1, 2);
+    code.packed(Packed.VPOR, others, 1, 2);
     for (int row = 3; row < 8; row++) {
-      packed(Packed.VPOR, others, others, row);
+      code.packed(Packed.VPOR, others, others, row);
     }
-    packed(Packed.VPAND, t, 0, constant(ALL_BUT_DC));
-    packed(Packed.VPOR, t, t, others);
+    code.packed(Packed.VPAND, t, 0, constant(ALL_BUT_DC));
+    code.packed(Packed.VPOR, t, t, others);
     code.vptest(Vec.ymm(t), Vec.ymm(t));
     code.jump(Condition.EQUAL, dcOnly);
     for (int row = 0; row < 8; row++) {
       code.vbroadcasti128(Vec.ymm(t), mem(STEPS, 16 * row));
-      packed(Packed.VPMULLW, row, row, t);
+      code.packed(Packed.VPMULLW, row, row, t);
     }
     // Columns with only DC are multiplied by 4 in 16 bits only if all columns of the block have
     // only DC; the difference matters if that overflows.
-    packed(Packed.VPCMPEQQ, others, others, ZERO);
-    packed(Packed.VPUNPCKLQDQ, t, others, others);
-    packed(Packed.VPUNPCKHQDQ, others, others, others);
-    packed(Packed.VPAND, others, others, t);
-    shift(Shift.VPSLLW, t, 0, 2);
-    shift(Shift.VPSRAW, t, t, 2);
+    code.packed(Packed.VPCMPEQQ, others, others, ZERO);
+    code.packed(Packed.VPUNPCKLQDQ, t, others, others);
+    code.packed(Packed.VPUNPCKHQDQ, others, others, others);
+    code.packed(Packed.VPAND, others, others, t);
+    code.shift(Shift.VPSLLW, t, 0, 2);
+    code.shift(Shift.VPSRAW, t, t, 2);
     code.vpblendvb(Vec.ymm(0), Vec.ymm(0), Vec.ymm(t), Vec.ymm(others));
     for (int row = 0; row < 8; row++) {
       code.vmovups(slot(row), Vec.ymm(row));
@@ -215,7 +202,7 @@ final class MachineIdctCode {
     }
     int[] lower = half(Packed.VPUNPCKLWD, bits);
     for (int i = 0; i < 8; i++) {
-      packed(Packed.VPACKSSDW, lower[i], lower[i], slot(8 + i));
+      code.packed(Packed.VPACKSSDW, lower[i], lower[i], slot(8 + i));
     }
     return lower;
   }
@@ -223,32 +210,32 @@ final class MachineIdctCode {
   /** The same for half of each vector, with 32-bit results. */
   private int[] half(Packed unpack, int bits) {
     code.vmovups(Vec.ymm(0), slot(2));
-    packed(unpack, 1, 0, slot(6));
-    packed(Packed.VPMADDWD, 2, 1, constant(EVEN_3));
-    packed(Packed.VPMADDWD, 3, 1, constant(EVEN_2));
+    code.packed(unpack, 1, 0, slot(6));
+    code.packed(Packed.VPMADDWD, 2, 1, constant(EVEN_3));
+    code.packed(Packed.VPMADDWD, 3, 1, constant(EVEN_2));
     code.vmovups(Vec.ymm(0), slot(0));
-    packed(Packed.VPADDW, 4, 0, slot(4));
-    packed(Packed.VPSUBW, 5, 0, slot(4));
+    code.packed(Packed.VPADDW, 4, 0, slot(4));
+    code.packed(Packed.VPSUBW, 5, 0, slot(4));
     for (int even = 4; even <= 5; even++) { // << 13
-      packed(unpack, even, ZERO, even);
-      shift(Shift.VPSRAD, even, even, 3);
-      packed(Packed.VPADDD, even, even, HALF);
+      code.packed(unpack, even, ZERO, even);
+      code.shift(Shift.VPSRAD, even, even, 3);
+      code.packed(Packed.VPADDD, even, even, HALF);
     }
-    packed(Packed.VPADDD, 0, 4, 2);
-    packed(Packed.VPSUBD, 1, 4, 2);
-    packed(Packed.VPADDD, 2, 5, 3);
-    packed(Packed.VPSUBD, 3, 5, 3);
+    code.packed(Packed.VPADDD, 0, 4, 2);
+    code.packed(Packed.VPSUBD, 1, 4, 2);
+    code.packed(Packed.VPADDD, 2, 5, 3);
+    code.packed(Packed.VPSUBD, 3, 5, 3);
 
     code.vmovups(Vec.ymm(4), slot(7));
-    packed(Packed.VPADDW, 5, 4, slot(3));
+    code.packed(Packed.VPADDW, 5, 4, slot(3));
     code.vmovups(Vec.ymm(6), slot(1));
-    packed(Packed.VPADDW, 7, 6, slot(5));
-    packed(unpack, 8, 5, 7);
-    packed(Packed.VPMADDWD, 9, 8, constant(Y_3));
-    packed(Packed.VPMADDWD, 8, 8, constant(Y_4));
-    packed(unpack, 4, 4, 6);
+    code.packed(Packed.VPADDW, 7, 6, slot(5));
+    code.packed(unpack, 8, 5, 7);
+    code.packed(Packed.VPMADDWD, 9, 8, constant(Y_3));
+    code.packed(Packed.VPMADDWD, 8, 8, constant(Y_4));
+    code.packed(unpack, 4, 4, 6);
     code.vmovups(Vec.ymm(5), slot(5));
-    packed(unpack, 5, 5, slot(3));
+    code.packed(unpack, 5, 5, slot(3));
     odd(10, 4, ODD_0, 9);
     odd(11, 5, ODD_1, 8);
     odd(12, 5, ODD_2, 9);
@@ -258,20 +245,20 @@ final class MachineIdctCode {
     int[] results = new int[8];
     for (int i = 0; i < 4; i++) {
       int odd = 13 - i;
-      packed(Packed.VPADDD, 4 + i, evens[i], odd);
-      packed(Packed.VPSUBD, evens[i], evens[i], odd);
+      code.packed(Packed.VPADDD, 4 + i, evens[i], odd);
+      code.packed(Packed.VPSUBD, evens[i], evens[i], odd);
       results[i] = 4 + i;
       results[7 - i] = evens[i];
     }
     for (int result : results) {
-      shift(Shift.VPSRAD, result, result, bits);
+      code.shift(Shift.VPSRAD, result, result, bits);
     }
     return results;
   }
 
   private void odd(int to, int pairs, int factors, int y) {
-    packed(Packed.VPMADDWD, to, pairs, constant(factors));
-    packed(Packed.VPADDD, to, to, y);
+    code.packed(Packed.VPMADDWD, to, pairs, constant(factors));
+    code.packed(Packed.VPADDD, to, to, y);
   }
 
   /** Transposes rows and columns in each half; uses registers 8 to 11. */
@@ -312,14 +299,14 @@ final class MachineIdctCode {
    * is free afterwards.
    */
   private void interleave(Packed lower, Packed upper, int a, int b, int to) {
-    packed(lower, to, a, b);
-    packed(upper, a, a, b);
+    code.packed(lower, to, a, b);
+    code.packed(upper, a, a, b);
   }
 
   /** Stores columns of results as rows of bytes. */
   private void storeRows(int[] columns) {
     for (int i = 0; i < 4; i++) {
-      packed(Packed.VPACKSSWB, columns[i], columns[i], columns[4 + i]);
+      code.packed(Packed.VPACKSSWB, columns[i], columns[i], columns[4 + i]);
     }
     int even = columns[0]; // columns 0 and 4
     int odd = columns[1];
@@ -342,13 +329,13 @@ final class MachineIdctCode {
   /** All samples of a block are equal: (4 · DC + 16) / 32. */
   private void storeDc() {
     code.vbroadcasti128(Vec.ymm(1), mem(STEPS));
-    packed(Packed.VPMULLW, 0, 0, 1);
-    shift(Shift.VPSLLW, 0, 0, 2);
-    shift(Shift.VPSRAW, 0, 0, 4);
-    packed(Packed.VPADDW, 0, 0, constant(ONE));
-    shift(Shift.VPSRAW, 0, 0, 1);
-    packed(Packed.VPACKSSWB, 0, 0, 0);
-    packed(Packed.VPSHUFB, 0, 0, ZERO);
+    code.packed(Packed.VPMULLW, 0, 0, 1);
+    code.shift(Shift.VPSLLW, 0, 0, 2);
+    code.shift(Shift.VPSRAW, 0, 0, 4);
+    code.packed(Packed.VPADDW, 0, 0, constant(ONE));
+    code.shift(Shift.VPSRAW, 0, 0, 1);
+    code.packed(Packed.VPACKSSWB, 0, 0, 0);
+    code.packed(Packed.VPSHUFB, 0, 0, ZERO);
     code.vpermq(Vec.ymm(0), Vec.ymm(0), 0, 2, 1, 3);
     for (int row = 0; row < 8; row++) {
       code.vmovups(row(row), Vec.xmm(0));

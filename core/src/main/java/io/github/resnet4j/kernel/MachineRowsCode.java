@@ -26,19 +26,6 @@ final class MachineRowsCode {
 
   private MachineRowsCode() {}
 
-  /** Instructions by register number. */
-  private void packed(Packed instruction, int to, int a, int b) {
-    code.packed(instruction, Vec.ymm(to), Vec.ymm(a), Vec.ymm(b));
-  }
-
-  private void packed(Packed instruction, int to, int a, Mem b) {
-    code.packed(instruction, Vec.ymm(to), Vec.ymm(a), b);
-  }
-
-  private void shift(Shift instruction, int to, int from, int bits) {
-    code.shift(instruction, Vec.ymm(to), Vec.ymm(from), bits);
-  }
-
   /** Jumps back until the last vector of a row is processed. */
   private void loop(Label start, int step) {
     var end = new Label();
@@ -104,17 +91,17 @@ final class MachineRowsCode {
     sum(left, -1);
     sum(middle, 0);
     sum(right, 1);
-    packed(Packed.VPADDW, 3, middle, middle);
-    packed(Packed.VPADDW, middle, middle, 3);
-    packed(Packed.VPADDW, left, left, middle);
-    packed(Packed.VPADDW, left, left, leftHalf);
-    packed(Packed.VPADDW, right, right, middle);
-    packed(Packed.VPADDW, right, right, rightHalf);
-    shift(Shift.VPSRAW, left, left, 4);
-    shift(Shift.VPSRAW, right, right, 4);
-    shift(Shift.VPSLLW, right, right, 8);
-    packed(Packed.VPAND, left, left, lowByte);
-    packed(Packed.VPOR, left, left, right);
+    code.packed(Packed.VPADDW, 3, middle, middle);
+    code.packed(Packed.VPADDW, middle, middle, 3);
+    code.packed(Packed.VPADDW, left, left, middle);
+    code.packed(Packed.VPADDW, left, left, leftHalf);
+    code.packed(Packed.VPADDW, right, right, middle);
+    code.packed(Packed.VPADDW, right, right, rightHalf);
+    code.shift(Shift.VPSRAW, left, left, 4);
+    code.shift(Shift.VPSRAW, right, right, 4);
+    code.shift(Shift.VPSLLW, right, right, 8);
+    code.packed(Packed.VPAND, left, left, lowByte);
+    code.packed(Packed.VPOR, left, left, right);
     code.vmovups(mem(to, AT, 2), Vec.ymm(left));
     loop(start, SAMPLES_PER_ITERATION);
     frame.leave();
@@ -131,9 +118,9 @@ final class MachineRowsCode {
     final int t = 4;
     code.vpmovsxbw(Vec.ymm(t), new Mem(NEAR, AT, 1, beside));
     code.vpmovsxbw(Vec.ymm(to), new Mem(FAR, AT, 1, beside));
-    packed(Packed.VPADDW, to, to, t);
-    packed(Packed.VPADDW, t, t, t);
-    packed(Packed.VPADDW, to, to, t);
+    code.packed(Packed.VPADDW, to, to, t);
+    code.packed(Packed.VPADDW, t, t, t);
+    code.packed(Packed.VPADDW, to, to, t);
   }
 
   // --- colors -----------------------------------------------------------------------------------
@@ -192,10 +179,10 @@ final class MachineRowsCode {
     }
     for (int color = 0; color < 3; color++) {
       if (convert) {
-        packed(Packed.VPACKSSWB, color, 6 + color, 9 + color);
+        code.packed(Packed.VPACKSSWB, color, 6 + color, 9 + color);
       }
-      packed(Packed.VPXOR, color, color, constant(CENTER));
-      packed(Packed.VPSHUFB, color, color, constant(SHUFFLES + color));
+      code.packed(Packed.VPXOR, color, color, constant(CENTER));
+      code.packed(Packed.VPSHUFB, color, color, constant(SHUFFLES + color));
     }
     store();
     loop(start, PIXELS_PER_ITERATION);
@@ -216,36 +203,36 @@ final class MachineRowsCode {
     final int cb = 4;
     final int cr = 5;
     for (int i = 0; i < 3; i++) {
-      packed(unpack, y + i, i, i);
-      shift(Shift.VPSRAW, y + i, y + i, 8);
+      code.packed(unpack, y + i, i, i);
+      code.shift(Shift.VPSRAW, y + i, y + i, 8);
     }
     final int green = to + 1;
     final int t = to + 2;
-    packed(Packed.VPUNPCKLWD, green, cb, cr);
-    packed(Packed.VPUNPCKHWD, t, cb, cr);
+    code.packed(Packed.VPUNPCKLWD, green, cb, cr);
+    code.packed(Packed.VPUNPCKHWD, t, cb, cr);
     for (int sum : new int[] {green, t}) {
-      packed(Packed.VPMADDWD, sum, sum, constant(TO_G));
-      packed(Packed.VPADDD, sum, sum, constant(HALF));
-      shift(Shift.VPSRAD, sum, sum, 16);
+      code.packed(Packed.VPMADDWD, sum, sum, constant(TO_G));
+      code.packed(Packed.VPADDD, sum, sum, constant(HALF));
+      code.shift(Shift.VPSRAD, sum, sum, 16);
     }
-    packed(Packed.VPACKSSDW, green, green, t);
-    packed(Packed.VPSUBW, green, green, cr);
-    packed(Packed.VPADDW, green, green, y);
+    code.packed(Packed.VPACKSSDW, green, green, t);
+    code.packed(Packed.VPSUBW, green, green, cr);
+    code.packed(Packed.VPADDW, green, green, y);
     product(to, cr, CR_TO_R);
-    packed(Packed.VPADDW, to, to, cr);
-    packed(Packed.VPADDW, to, to, y);
+    code.packed(Packed.VPADDW, to, to, cr);
+    code.packed(Packed.VPADDW, to, to, y);
     product(to + 2, cb, CB_TO_B);
-    packed(Packed.VPADDW, to + 2, to + 2, cb);
-    packed(Packed.VPADDW, to + 2, to + 2, cb);
-    packed(Packed.VPADDW, to + 2, to + 2, y);
+    code.packed(Packed.VPADDW, to + 2, to + 2, cb);
+    code.packed(Packed.VPADDW, to + 2, to + 2, cb);
+    code.packed(Packed.VPADDW, to + 2, to + 2, y);
   }
 
   /** The upper half of a 32-bit product, rounded: of twice the number, then halved. */
   private void product(int to, int number, int factor) {
-    packed(Packed.VPADDW, to, number, number);
-    packed(Packed.VPMULHW, to, to, constant(factor));
-    packed(Packed.VPADDW, to, to, constant(ONE));
-    shift(Shift.VPSRAW, to, to, 1);
+    code.packed(Packed.VPADDW, to, number, number);
+    code.packed(Packed.VPMULHW, to, to, constant(factor));
+    code.packed(Packed.VPADDW, to, to, constant(ONE));
+    code.shift(Shift.VPSRAW, to, to, 1);
   }
 
   /**

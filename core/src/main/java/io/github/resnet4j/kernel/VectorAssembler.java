@@ -378,6 +378,21 @@ final class VectorAssembler extends VectorEncoder {
     emit(bits);
   }
 
+  /** The same with the numbers of 256-bit registers. */
+  void packed(Packed instruction, int to, int a, int b) {
+    packed(instruction, Vec.ymm(to), Vec.ymm(a), Vec.ymm(b));
+  }
+
+  /** The same with the numbers of 256-bit registers. */
+  void packed(Packed instruction, int to, int a, Mem b) {
+    packed(instruction, Vec.ymm(to), Vec.ymm(a), b);
+  }
+
+  /** The same with the numbers of 256-bit registers. */
+  void shift(Shift instruction, int to, int from, int bits) {
+    shift(instruction, Vec.ymm(to), Vec.ymm(from), bits);
+  }
+
   /** {@code to = mask's byte is negative ? b : a}, byte by byte. */
   void vpblendvb(Vec to, Vec a, Vec b, Vec mask) {
     checkHalf(to, a, b, mask);

@@ -298,7 +298,7 @@ class AccuracyTest {
     }
   }
 
-  /** Whoever can write the file controls which kernels run. */
+  /** A user who can write the file controls which kernels run. */
   @Test
   @EnabledOnOs({OS.LINUX, OS.MAC})
   void tuningFileWritableByOthersIsIgnored(@TempDir Path folder) throws IOException {

@@ -199,7 +199,7 @@ public sealed interface Gates {
     }
   }
 
-  /** Efficient channel attention: a convolution over neighbouring channels with zero padding. */
+  /** Efficient channel attention: a convolution over neighboring channels with zero padding. */
   @SuppressWarnings("ArrayRecordComponent")
   record Neighbors(float[] parameters, int index, int kernel) implements Gates {
     @Override
@@ -208,9 +208,9 @@ public sealed interface Gates {
       for (int c = 0; c < gates.length; c++) {
         float sum = 0;
         for (int k = 0; k < kernel; k++) {
-          int neighbour = c + k - half;
-          if (neighbour >= 0 && neighbour < gates.length) {
-            sum += parameters[index + k] * means[neighbour];
+          int neighbor = c + k - half;
+          if (neighbor >= 0 && neighbor < gates.length) {
+            sum += parameters[index + k] * means[neighbor];
           }
         }
         gates[c] = sigmoid(sum);
@@ -224,10 +224,10 @@ public sealed interface Gates {
       float[] back = new float[means.length];
       for (int c = 0; c < before.length; c++) {
         for (int k = 0; k < kernel; k++) {
-          int neighbour = c + k - half;
-          if (neighbour >= 0 && neighbour < back.length) {
-            back[neighbour] += parameters[index + k] * before[c];
-            to[at + index + k] += means[neighbour] * before[c];
+          int neighbor = c + k - half;
+          if (neighbor >= 0 && neighbor < back.length) {
+            back[neighbor] += parameters[index + k] * before[c];
+            to[at + index + k] += means[neighbor] * before[c];
           }
         }
       }

@@ -81,7 +81,7 @@ final class ForwardPass {
       }
       case Op.Head(var linear, Value in, Value _) -> {
         Layout logits = Layout.of(linear.out(), 1, setup.batch(), block);
-        head = new HeadUnit(linear, slot(in), Slot.kept(logits), Slot.of(logits));
+        head = new HeadUnit(linear, slot(in), Slot.of(logits), Slot.of(logits));
         schedule.add(new HeadTasks.Forward(head));
         schedule.close(linear.name(), 1);
         schedule.add(new HeadTasks.Loss(head));
@@ -112,7 +112,7 @@ final class ForwardPass {
         new BatchNormUnit(
             conv,
             norm,
-            Slot.kept(Layout.of(channels, TrainedNorm.ROWS, 1, block)),
+            Slot.of(Layout.of(channels, TrainedNorm.ROWS, 1, block)),
             Slot.of(Layout.of(channels, TrainedNorm.SUMS, 1, block).withImages(setup.batch())),
             end(op));
     units.put(op.out(), unit);

@@ -72,9 +72,9 @@ final class ScalarPool implements PoolKernels {
         }
       }
     }
-    float share = 1f / (in.rows() * in.columns());
+    float factor = 1f / (in.rows() * in.columns());
     for (int c = 0; c < in.block(); c++) {
-      arena[to + c] *= share;
+      arena[to + c] *= factor;
     }
   }
 }

@@ -195,7 +195,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
    * 4.0).
    */
   public static Dataset digits() throws IOException {
-    var parts = List.of(new ArrayList<Example>(), new ArrayList<Example>());
+    var splits = List.of(new ArrayList<Example>(), new ArrayList<Example>());
     try (InputStream file = Dataset.class.getResourceAsStream("digits.gz")) {
       if (file == null) {
         throw new IOException("the digits are not in the jar");
@@ -206,11 +206,11 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
         int heldOut = in.readByte();
         int label = in.readByte();
         byte[] gray = in.readNBytes(DIGIT_SIDE * DIGIT_SIDE); // 0 to 16
-        parts.get(heldOut).add(new Example("digit " + i, label, () -> enlarged(gray)));
+        splits.get(heldOut).add(new Example("digit " + i, label, () -> enlarged(gray)));
       }
     }
     return new Dataset(
-        IntStream.range(0, 10).mapToObj(String::valueOf).toList(), parts.get(0), parts.get(1));
+        IntStream.range(0, 10).mapToObj(String::valueOf).toList(), splits.get(0), splits.get(1));
   }
 
   /** Converts values of 0 to 16 to an enlarged RGB image. */
@@ -446,8 +446,8 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     }
     int root = commonFolder();
     long bytes = 0;
-    for (List<Example> part : List.of(train, val)) {
-      for (Example example : part) {
+    for (List<Example> split : List.of(train, val)) {
+      for (Example example : split) {
         bytes += example.source.size();
       }
     }
@@ -461,7 +461,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   }
 
   private void addFields(
-      String part, List<Example> examples, int root, boolean contents, Map<String, String> fields)
+      String split, List<Example> examples, int root, boolean contents, Map<String, String> fields)
       throws IOException {
     int[] counts = new int[classes.size()];
     var checksums = new ArrayList<CRC32C>();
@@ -482,7 +482,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     }
     for (int label = 0; label < counts.length; label++) {
       fields.put(
-          "%s images of class '%s'".formatted(part, classes.get(label)),
+          "%s images of class '%s'".formatted(split, classes.get(label)),
           "%,d (checksum %08x)".formatted(counts[label], checksums.get(label).getValue()));
     }
   }
@@ -490,8 +490,8 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   /** The length of the common folder prefix of all names. */
   private int commonFolder() {
     String common = train.isEmpty() ? "" : train.getFirst().name;
-    for (List<Example> part : List.of(train, val)) {
-      for (Example example : part) {
+    for (List<Example> split : List.of(train, val)) {
+      for (Example example : split) {
         int same = 0;
         int length = Math.min(common.length(), example.name.length());
         while (same < length && common.charAt(same) == example.name.charAt(same)) {

@@ -50,10 +50,10 @@ final class Loader implements AutoCloseable {
    */
   List<Future<Tensor>> start(
       IntFunction<Example> all, List<Integer> chosen, Augmentation augmentation, long seed) {
-    var parts = new ArrayList<Future<Tensor>>();
+    var tensors = new ArrayList<Future<Tensor>>();
     for (int index : chosen) {
       Example example = all.apply(index);
-      parts.add(
+      tensors.add(
           threads.submit(() -> {
             long start = System.nanoTime();
             var random = new SplittableRandom(seed * 1_000_003 + index);
@@ -65,7 +65,7 @@ final class Loader implements AutoCloseable {
             return one;
           }));
     }
-    return parts;
+    return tensors;
   }
 
   /** The total busy time of all threads in seconds. */
@@ -75,13 +75,13 @@ final class Loader implements AutoCloseable {
 
   /** Waits for a batch whose loading was started. */
   Batch await(
-      IntFunction<Example> all, List<Integer> chosen, List<Future<Tensor>> parts, Tensor into)
+      IntFunction<Example> all, List<Integer> chosen, List<Future<Tensor>> tensors, Tensor into)
       throws InterruptedException {
     var read = new ArrayList<Example>();
     var failures = new ArrayList<IOException>();
-    for (int i = 0; i < parts.size(); i++) {
+    for (int i = 0; i < tensors.size(); i++) {
       try {
-        float[] one = parts.get(i).get().data();
+        float[] one = tensors.get(i).get().data();
         System.arraycopy(one, 0, into.data(), read.size() * one.length, one.length);
         read.add(all.apply(chosen.get(i)));
       } catch (ExecutionException e) {

@@ -64,20 +64,20 @@ public record WinogradBands(
    * transformed input and products should stay in the L2 cache; if they are large, reading them
    * seldom matters more.
    */
-  private static int band(Convolution conv, Winograd form, int share, int maxPixels) {
+  private static int band(Convolution conv, Winograd form, int tilesPerPart, int maxPixels) {
     long inputs = conv.in().paddedChannels();
     long outputs = conv.out().paddedChannels();
     long perTile = form.products() * (inputs + outputs) * Float.BYTES;
     long weightBytes = form.products() * inputs * outputs * Float.BYTES;
-    int fitting = (int) Math.min(share, Math.max(maxPixels, BAND_BYTES / perTile));
+    int fitting = (int) Math.min(tilesPerPart, Math.max(maxPixels, BAND_BYTES / perTile));
     long whenFitting = weightBytes / fitting;
-    long whenLarge = weightBytes / share + 2 * perTile;
+    long whenLarge = weightBytes / tilesPerPart + 2 * perTile;
     if (whenLarge < whenFitting) {
-      return share;
+      return tilesPerPart;
     }
-    int bands = Math.ceilDiv(share, fitting);
-    int even = Math.ceilDiv(share, bands);
-    return Math.min(share, Math.ceilDiv(even, maxPixels) * maxPixels);
+    int bands = Math.ceilDiv(tilesPerPart, fitting);
+    int even = Math.ceilDiv(tilesPerPart, bands);
+    return Math.min(tilesPerPart, Math.ceilDiv(even, maxPixels) * maxPixels);
   }
 
   /** The number of tiles of an image. */

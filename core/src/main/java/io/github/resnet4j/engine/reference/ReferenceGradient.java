@@ -303,11 +303,11 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
         for (int c = 0; c < dy.dim(3); c++) {
           int bottom = Math.min(h, r * pool.stride() + pool.kernel());
           int right = Math.min(w, c * pool.stride() + pool.kernel());
-          float share =
+          float value =
               dy.data()[from++] / ((bottom - r * pool.stride()) * (right - c * pool.stride()));
           for (int i = r * pool.stride(); i < bottom; i++) {
             for (int j = c * pool.stride(); j < right; j++) {
-              dx.data()[plane + i * w + j] += share;
+              dx.data()[plane + i * w + j] += value;
             }
           }
         }
@@ -324,11 +324,11 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
     for (int plane = 0; plane < x.size(); plane += h * w) {
       for (int r = 0; r < dy.dim(2); r++) {
         for (int c = 0; c < dy.dim(3); c++) {
-          float share = dy.data()[from++] / 16;
+          float value = dy.data()[from++] / 16;
           for (int i = 0; i < 3; i++) {
             for (int j = 0; j < 3; j++) {
               int at = plane + pool.source(r, i, h) * w + pool.source(c, j, w);
-              dx.data()[at] += share * BlurPool2d.weight(i, j);
+              dx.data()[at] += value * BlurPool2d.weight(i, j);
             }
           }
         }

@@ -145,7 +145,7 @@ public final class AttentionStep implements Step {
     int perWord = in.format().perWord();
     int block = in.block();
     float[] sums = new float[in.width() * block];
-    float share = in.layout().scale() / (in.height() * in.width());
+    float meanScale = in.layout().scale() / (in.height() * in.width());
     for (int lane = 0; lane < perWord; lane++) {
       Arrays.fill(sums, 0);
       for (int y = 0; y < in.height(); y++) {
@@ -156,7 +156,7 @@ public final class AttentionStep implements Step {
         for (int i = w; i < sums.length; i += block) {
           sum += sums[i];
         }
-        arena[to + w * perWord + lane] = sum * share;
+        arena[to + w * perWord + lane] = sum * meanScale;
       }
     }
   }
@@ -260,11 +260,12 @@ public final class AttentionStep implements Step {
   /** Computes a pixel for any combination of formats. */
   private void pixel(float[] arena, int from, int with, int to, int gate) {
     int lanes = in.format().perWord();
-    float share = residual.layout().scale() / out.layout().scale();
+    float residualScale = residual.layout().scale() / out.layout().scale();
     for (int c = 0; c < out.layout().blockChannels(); c++) {
       float own = arena[gate + c % lanes * in.block() + c / lanes];
       float sum =
-          in.format().get(arena, from, c) * own + residual.format().get(arena, with, c) * share;
+          in.format().get(arena, from, c) * own
+              + residual.format().get(arena, with, c) * residualScale;
       out.format().put(arena, to, c, Math.max(0, sum));
     }
   }
@@ -289,16 +290,18 @@ public final class AttentionStep implements Step {
   }
 
   private void bytes(float[] arena, int from, int with, int to, int words, float[] gates) {
-    float share = residual.layout().scale() / out.layout().scale();
+    float residualScale = residual.layout().scale() / out.layout().scale();
     int sign = residual.format() == Format.S8 ? 0x80808080 : 0; // as the byte plus 128
-    float offset = sign == 0 ? 0 : 128 * share;
+    float offset = sign == 0 ? 0 : 128 * residualScale;
     for (int i = 0; i < words; i++) {
       int a = Float.floatToRawIntBits(arena[from + i]);
       int b = Float.floatToRawIntBits(arena[with + i]) ^ sign;
-      float first = (a << 24 >> 24) * gates[i] + ((b & 0xFF) * share - offset);
-      float second = (a << 16 >> 24) * gates[words + i] + ((b >>> 8 & 0xFF) * share - offset);
-      float third = (a << 8 >> 24) * gates[2 * words + i] + ((b >>> 16 & 0xFF) * share - offset);
-      float fourth = (a >> 24) * gates[3 * words + i] + ((b >>> 24) * share - offset);
+      float first = (a << 24 >> 24) * gates[i] + ((b & 0xFF) * residualScale - offset);
+      float second =
+          (a << 16 >> 24) * gates[words + i] + ((b >>> 8 & 0xFF) * residualScale - offset);
+      float third =
+          (a << 8 >> 24) * gates[2 * words + i] + ((b >>> 16 & 0xFF) * residualScale - offset);
+      float fourth = (a >> 24) * gates[3 * words + i] + ((b >>> 24) * residualScale - offset);
       arena[to + i] =
           Float.intBitsToFloat(
               whole(first) | whole(second) << 8 | whole(third) << 16 | whole(fourth) << 24);

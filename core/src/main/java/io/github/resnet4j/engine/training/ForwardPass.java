@@ -188,8 +188,8 @@ final class ForwardPass {
     long weightBytes =
         4L * conv.outChannels() * conv.inChannels() / conv.groups() * conv.kernel() * conv.kernel();
     long each = 4L * (elements(op.in()) + elements(op.out()));
-    int share = Math.max(1, setup.batch() / setup.threads());
-    return (int) Math.clamp(weightBytes / each, 1, Math.min(8, share));
+    int imagesPerWorker = Math.max(1, setup.batch() / setup.threads());
+    return (int) Math.clamp(weightBytes / each, 1, Math.min(8, imagesPerWorker));
   }
 
   private static int elements(Value value) {

@@ -18,13 +18,13 @@ final class PoolGradients {
    * @param from the index of the mean's gradient for a channel block
    */
   static void spread(float[] arena, int from, Activation to, int image, int b) {
-    float share = 1f / (to.height() * to.width());
+    float factor = 1f / (to.height() * to.width());
     int block = to.block();
     for (int y = 0; y < to.height(); y++) {
       for (int x = 0; x < to.width(); x++) {
         int at = to.at(image, b, y, x);
         for (int c = 0; c < block; c++) {
-          arena[at + c] = arena[from + c] * share;
+          arena[at + c] = arena[from + c] * factor;
         }
       }
     }
@@ -40,11 +40,11 @@ final class PoolGradients {
           int left = x * pool.stride();
           int columns = Math.min(pool.kernel(), to.width() - left);
           int from = g.at(image, b, y, x);
-          float share = 1f / (rows * columns);
+          float factor = 1f / (rows * columns);
           for (int r = 0; r < rows; r++) {
             for (int k = 0; k < columns; k++) {
               int at = to.at(image, b, top + r, left + k);
-              addScaled(arena, from, at, g.block(), share);
+              addScaled(arena, from, at, g.block(), factor);
             }
           }
         }

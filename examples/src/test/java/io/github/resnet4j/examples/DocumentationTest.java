@@ -68,6 +68,7 @@ class DocumentationTest {
         List.of(
             "README.md",
             "docs/engine.md",
+            "docs/onnx.md",
             "docs/resnets.md",
             "docs/seeing.md",
             "docs/training.md")) {

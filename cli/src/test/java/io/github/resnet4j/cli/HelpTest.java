@@ -4,10 +4,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.ByteArrayOutputStream;
+import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -17,6 +21,9 @@ import picocli.CommandLine;
 
 /** The help of every command on a terminal of 80 columns. */
 class HelpTest {
+  private static final Pattern COMMAND =
+      Pattern.compile("(?:^|`)\\./(resnet4j [^`\n]*)", Pattern.MULTILINE);
+
   private static CommandLine commands() {
     var commands = Arguments.checked(new CommandLine(new Main()));
     HelpText.install(commands);
@@ -72,6 +79,31 @@ class HelpTest {
   })
   void helpShowsDefaultsAsTyped(String name, String expected) {
     assertTrue(help(name, 1000).contains(expected), help(name, 1000));
+  }
+
+  /** Commands with arguments, in code blocks and in backticks. */
+  static Stream<String> documentedCommands() throws IOException {
+    var pages = new ArrayList<>(List.of(Path.of("../README.md"), Path.of("../CONTRIBUTING.md")));
+    try (Stream<Path> files = Files.list(Path.of("../docs"))) {
+      files.filter(file -> file.toString().endsWith(".md")).forEach(pages::add);
+    }
+    var commands = new ArrayList<String>();
+    for (Path page : pages) {
+      COMMAND
+          .matcher(Files.readString(page).replaceAll("\\\\\n\\s*", ""))
+          .results()
+          .map(found -> found.group(1))
+          .filter(command -> command.matches("resnet4j [a-z-]+ [^…]+"))
+          .forEach(commands::add);
+    }
+    assertTrue(commands.size() > 40, commands.toString());
+    return commands.stream().distinct();
+  }
+
+  @ParameterizedTest
+  @MethodSource("documentedCommands")
+  void documentedCommandsParse(String command) {
+    commands().parseArgs(new Example(List.of(command)).arguments().toArray(String[]::new));
   }
 
   /** picocli's completion script has one list of values per label. */

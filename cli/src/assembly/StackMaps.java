@@ -16,15 +16,17 @@ import java.util.jar.JarFile;
 import java.util.jar.JarOutputStream;
 
 /**
- * Copies a jar whose class files are in the format of Java 5 and gives them the format of Java 17,
- * with stack maps. The JVM's AOT cache holds no class files of Java 5, and verifies them by a
- * slower algorithm: that is a third of the start of a command whose parser they are.
+ * Copies a jar and converts its class files from the format of Java 5 to that of Java 17, with
+ * stack maps. The JVM's AOT cache does not store class files of Java 5, and the JVM verifies them
+ * with a slower algorithm. For picocli this takes a third of the startup time of a command.
  */
 final class StackMaps {
   private StackMaps() {}
 
   /**
-   * @param arguments the jar, and the copy
+   * Converts a jar.
+   *
+   * @param arguments the jar and the file for the copy
    */
   public static void main(String[] arguments) throws IOException {
     Path from = Path.of(arguments[0]);

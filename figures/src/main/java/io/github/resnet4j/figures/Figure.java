@@ -371,7 +371,11 @@ public final class Figure {
 
   // --- pixels -----------------------------------------------------------------------------------
 
-  /** Draws the figure. * @param scale output pixels per pixel of the figure, such as 2 for print */
+  /**
+   * Draws the figure.
+   *
+   * @param scale output pixels per pixel of the figure, such as 2 for print
+   */
   public BufferedImage toImage(Theme theme, double scale) {
     var image =
         new BufferedImage(

@@ -84,7 +84,7 @@ public record Access(Optional<String> token, List<String> hosts, List<String> or
    * @param host empty if there is none, as in HTTP/1.0, which browsers do not use
    * @param listenAddress the configured listen address
    * @param loopback whether the server listens on the loopback interface; on other interfaces its
-   *     names are unknown, and are checked only if {@code hosts} is set
+   *     names are unknown, and are checked only if allowed hosts are configured
    */
   boolean isAllowedHost(String host, String listenAddress, boolean loopback) {
     if (host.isEmpty() || hosts.contains(ANY) || (hosts.isEmpty() && !loopback)) {

@@ -2,17 +2,17 @@ package io.github.resnet4j.embeddings;
 
 import io.github.resnet4j.checkpoint.AtomicFile;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.file.Path;
 import java.util.Map;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.parquet.conf.ParquetConfiguration;
 import org.apache.parquet.conf.PlainParquetConfiguration;
-import org.apache.parquet.hadoop.ParquetFileWriter;
 import org.apache.parquet.hadoop.ParquetWriter;
 import org.apache.parquet.hadoop.api.WriteSupport;
 import org.apache.parquet.hadoop.metadata.CompressionCodecName;
-import org.apache.parquet.io.LocalOutputFile;
 import org.apache.parquet.io.OutputFile;
+import org.apache.parquet.io.PositionOutputStream;
 import org.apache.parquet.io.api.Binary;
 import org.apache.parquet.io.api.RecordConsumer;
 import org.apache.parquet.schema.MessageType;
@@ -49,10 +49,9 @@ public final class ParquetFeatures implements AutoCloseable {
   public ParquetFeatures(Path file, Map<String, String> metadata) throws IOException {
     this.file = new AtomicFile(file);
     this.writer =
-        new Builder(new LocalOutputFile(this.file.temporaryFile()), metadata)
+        new Builder(new Output(this.file), metadata)
             .withConf(new PlainParquetConfiguration())
             .withCompressionCodec(CompressionCodecName.UNCOMPRESSED)
-            .withWriteMode(ParquetFileWriter.Mode.OVERWRITE)
             .withDictionaryEncoding(false) // features do not repeat
             .build();
   }
@@ -77,6 +76,68 @@ public final class ParquetFeatures implements AutoCloseable {
   public void close() throws IOException {
     try (file) {
       writer.close(); // has no effect if already closed
+    }
+  }
+
+  /**
+   * Parquet's output to the temporary file. Parquet's own output for local files creates the file
+   * again if the process was interrupted and has deleted it.
+   */
+  private record Output(AtomicFile file) implements OutputFile {
+    @Override
+    public PositionOutputStream create(long blockSize) throws IOException {
+      return new CountingStream(file.open());
+    }
+
+    @Override
+    public PositionOutputStream createOrOverwrite(long blockSize) throws IOException {
+      return create(blockSize);
+    }
+
+    @Override
+    public boolean supportsBlockSize() {
+      return false;
+    }
+
+    @Override
+    public long defaultBlockSize() {
+      return 0;
+    }
+  }
+
+  private static final class CountingStream extends PositionOutputStream {
+    private final OutputStream out;
+    private long position;
+
+    CountingStream(OutputStream out) {
+      this.out = out;
+    }
+
+    @Override
+    public long getPos() {
+      return position;
+    }
+
+    @Override
+    public void write(int value) throws IOException {
+      out.write(value);
+      position++;
+    }
+
+    @Override
+    public void write(byte[] bytes, int from, int count) throws IOException {
+      out.write(bytes, from, count);
+      position += count;
+    }
+
+    @Override
+    public void flush() throws IOException {
+      out.flush();
+    }
+
+    @Override
+    public void close() throws IOException {
+      out.close();
     }
   }
 

@@ -223,6 +223,11 @@ public record Weights(
     if (config.get("num_classes") instanceof Integer classes && classes >= 1) { // timm
       spec = spec.map(s -> s.toBuilder().numClasses(classes).build());
     }
+    if (spec.isPresent()) { // a fine-tuned repository may not state its number of classes
+      try (var checkpoint = Checkpoint.open(snapshot.weights())) {
+        spec = Optional.of(withClassesOf(spec.get(), checkpoint));
+      }
+    }
     Optional<Preprocessing> preprocessing = Optional.empty();
     if (snapshot.preprocessor().isPresent()) {
       preprocessing = Optional.of(Preprocessing.fromJson(snapshot.preprocessor().get()));

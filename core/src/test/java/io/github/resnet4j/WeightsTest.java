@@ -5,16 +5,20 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.Download;
-import io.github.resnet4j.checkpoint.ScriptedServer;
 import io.github.resnet4j.checkpoint.ScriptedServer.Response;
+import io.github.resnet4j.checkpoint.ScriptedServer;
+import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -222,7 +226,7 @@ class WeightsTest {
            "interpolation": "bicubic", "crop_mode": "center",
            "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}}
         """);
-    Files.write(snapshot.resolve("model.safetensors"), new byte[1]);
+    writeHead(snapshot.resolve("model.safetensors"), 1000);
     var weights =
         Weights.find(
             Optional.empty(),
@@ -232,6 +236,28 @@ class WeightsTest {
     assertEquals(Architecture.named("resnet50"), weights.spec().orElseThrow());
     assertEquals(235, weights.preprocessing().orElseThrow().resize());
     assertEquals(1000, weights.labels().orElseThrow().size());
+  }
+
+  @Test
+  void fineTunedRepositoryWithoutConfigurationHasTheClassesOfItsHead() throws IOException {
+    Path snapshot = cached("someone", "flowers");
+    writeHead(snapshot.resolve("model.safetensors"), 7);
+    var weights =
+        Weights.find(
+            Optional.of("resnet18"),
+            "hf:someone/flowers",
+            Map.of("HF_HOME", folder.toString()),
+            DOWNLOAD);
+    assertEquals(7, weights.spec().orElseThrow().numClasses());
+  }
+
+  /** Writes a checkpoint whose only complete layer is its head. */
+  private static void writeHead(Path file, int classes) throws IOException {
+    var tensors = new LinkedHashMap<String, StoredTensor>();
+    tensors.put("conv1.weight", StoredTensor.of(Tensor.zeros(1)));
+    tensors.put("fc.weight", StoredTensor.of(Tensor.zeros(classes, 1)));
+    tensors.put("fc.bias", StoredTensor.of(Tensor.zeros(classes)));
+    CheckpointWriter.write(file, tensors, Map.of());
   }
 
   private Path cached(String owner, String name) throws IOException {

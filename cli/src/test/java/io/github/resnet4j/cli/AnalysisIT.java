@@ -106,7 +106,7 @@ class AnalysisIT {
     assertTrue(Files.readString(dot).startsWith("digraph"));
     Run wrong = run("draw", "resnet18", "--figure", "block:layer7.0", "-o", png.toString());
     assertEquals(2, wrong.code());
-    assertTrue(wrong.err().contains("there are layer1.0 to layer4.1"), wrong.err());
+    assertTrue(wrong.err().contains("the blocks are layer1.0 to layer4.1"), wrong.err());
     Run ending = run("draw", "resnet18", "-o", folder.resolve("x.gif").toString());
     assertEquals(2, ending.code());
     assertTrue(ending.err().contains("must end in .svg, .png, .mmd or .dot"), ending.err());

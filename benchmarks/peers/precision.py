@@ -37,7 +37,7 @@ torch.set_grad_enabled(False)
 
 
 def images(count, size, seed):
-    """Noise with the spectrum of photographs, normalised."""
+    """Noise with the spectrum of photographs, normalized."""
     generator = torch.Generator().manual_seed(seed)
     frequency = torch.fft.fftfreq(size)
     radius = torch.sqrt(frequency[:, None] ** 2 + frequency[None, :] ** 2).clamp(min=1 / size)

@@ -1,6 +1,6 @@
 """The networks in PyTorch, for all options that torchvision does not support.
 
-Blocks, widths and initialisation are torchvision's; only what surrounds them is written here:
+Blocks, widths and initialization are torchvision's; only what surrounds them is written here:
 any number of stages, the small-image stem, the parameter-free shortcut, the stride on the first
 1x1 and a network without its head.
 """

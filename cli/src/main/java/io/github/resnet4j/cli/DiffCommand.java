@@ -52,7 +52,7 @@ final class DiffCommand implements Callable<Integer> {
   @Option(
       names = {"-m", "--model"},
       paramLabel = "NAME",
-      description = "Network of both checkpoints, if it is not recognised correctly.")
+      description = "Network of both checkpoints, if it is not recognized correctly.")
   private @Nullable String model;
 
   @Option(

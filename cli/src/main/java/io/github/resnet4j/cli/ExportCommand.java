@@ -72,7 +72,7 @@ final class ExportCommand implements Callable<Integer> {
   @Option(
       names = "--include-preprocessing",
       description =
-          "Include the normalisation in the graph: its input is pixels, uint8 [N, H, W, C], of a"
+          "Include the normalization in the graph: its input is pixels, uint8 [N, H, W, C], of a"
               + " resized and cropped image.")
   private boolean includePreprocessing;
 

@@ -17,11 +17,11 @@ import picocli.CommandLine.Parameters;
     description = {
       "Converts a residual network from ONNX to a checkpoint.",
       "",
-      "The network is recognised by the structure of the graph, whichever program exported it,"
+      "The network is recognized by the structure of the graph, whichever program exported it,"
           + " with batch norm folded or not. Any other graph is rejected, and the error names"
           + " the operation.",
       "",
-      "If the graph normalises its input, (x - mean) / std, this becomes part of the"
+      "If the graph normalizes its input, (x - mean) / std, this becomes part of the"
           + " preprocessing; --preprocessing then describes the graph's own input.",
     },
     footerHeading = "%nExamples:%n",

@@ -29,7 +29,7 @@ import picocli.CommandLine.Parameters;
     description = {
       "Shows the tensors of a checkpoint (names, shapes, types, statistics) and its network.",
       "",
-      "The network is recognised from names and shapes alone. Nothing in the file is executed.",
+      "The network is recognized from names and shapes alone. Nothing in the file is executed.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -150,7 +150,7 @@ final class InspectCommand implements Callable<Integer> {
     try {
       System.out.println("network: " + Recognition.require(checkpoint).describe());
     } catch (CheckpointException e) {
-      System.out.println("network: not recognised: " + e.getMessage());
+      System.out.println("network: not recognized: " + e.getMessage());
     }
     for (var note : checkpoint.metadata().entrySet()) {
       String text = String.valueOf(note.getValue());

@@ -18,7 +18,7 @@ import picocli.CommandLine.Option;
 final class NetworkOptions {
   /** The description of the parameter MODEL. */
   static final String MODEL =
-      "Network name from 'resnet4j models', or a checkpoint, whose network is recognised.";
+      "Network name from 'resnet4j models', or a checkpoint, whose network is recognized.";
 
   @Option(
       names = {"-i", "--input-size"},

@@ -71,7 +71,7 @@ final class QuantizeCommand implements Callable<Integer> {
       paramLabel = "METHOD",
       description =
           "How the range of activations is chosen: min_max (all values), percentile (99.99 %%),"
-              + " entropy (minimises the KL divergence); default ${DEFAULT-VALUE}.")
+              + " entropy (minimizes the KL divergence); default ${DEFAULT-VALUE}.")
   private Calibration.Method method = Calibration.Method.MIN_MAX;
 
   @Option(

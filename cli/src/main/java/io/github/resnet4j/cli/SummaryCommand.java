@@ -20,7 +20,7 @@ import picocli.CommandLine.Parameters;
     name = "summary",
     mixinStandardHelpOptions = true,
     description = {
-      "Summarises a network: output shape, parameters and multiply-adds of every layer.",
+      "Summarizes a network: output shape, parameters and multiply-adds of every layer.",
       "",
       "Multiply-adds (MACs) as papers, torchvision and fvcore count them: one multiplication"
           + " with its addition, in convolutions and the fully connected layer. FLOPs are twice"

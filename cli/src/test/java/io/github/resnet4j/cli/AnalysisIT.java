@@ -267,7 +267,7 @@ class AnalysisIT {
   }
 
   @Test
-  void inspectRecognisesNetworks() throws IOException {
+  void inspectRecognizesNetworks() throws IOException {
     Path file = folder.resolve("unnamed.pth");
     var spec = Architecture.named("resnet20").toBuilder().numClasses(7).build();
     ResNet.initialize(spec, TorchRandom.manualSeed(0)).save(file, Map.of());
@@ -285,7 +285,7 @@ class AnalysisIT {
     Run some = run("inspect", file.toString(), "--tensors", "fc.*", "--format", "json");
     assertEquals(2, some.lines().size());
     assertEquals("fc.bias", JSON.std.mapFrom(some.lines().getLast()).get("name"));
-    // Other commands recognise the network, too.
+    // Other commands recognize the network, too.
     assertTrue(run("summary", file.toString()).out().contains("Shortcut A"));
     assertEquals(0, run("plan", "--model", file.toString(), "--image-size", "32").code());
     Run classified = run("classify", "--weights", file.toString(), "samples/digit-1.png");

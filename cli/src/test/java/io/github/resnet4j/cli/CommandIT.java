@@ -254,9 +254,9 @@ class CommandIT {
     Run converted =
         run("convert", GOLDEN.resolve("checkpoints/training.pth").toString(), file.toString());
     assertEquals(0, converted.code(), converted.err());
-    Run recognised = run("classify", "--weights", file.toString(), "samples/digit-5.png");
-    assertEquals(0, recognised.code(), recognised.err());
-    assertTrue(recognised.err().contains("contain no preprocessing settings"));
+    Run recognized = run("classify", "--weights", file.toString(), "samples/digit-5.png");
+    assertEquals(0, recognized.code(), recognized.err());
+    assertTrue(recognized.err().contains("contain no preprocessing settings"));
     Path other = folder.resolve("other.safetensors");
     var tensors = new LinkedHashMap<String, StoredTensor>();
     tensors.put("fc.bias", StoredTensor.of(Tensor.zeros(3)));
@@ -382,8 +382,8 @@ class CommandIT {
       asked[csv.length + 1] = precision;
       assertEquals(precision.equals("int8"), run(asked).out().equals(unasked), precision);
     }
-    Run recognised = run("inspect", file.toString(), "--tensors", "none");
-    assertTrue(recognised.out().contains("network: resnet8: basic blocks 1-1-1"), recognised.out());
+    Run recognized = run("inspect", file.toString(), "--tensors", "none");
+    assertTrue(recognized.out().contains("network: resnet8: basic blocks 1-1-1"), recognized.out());
     Run without = run("classify", "--precision", "int8", "samples/digit-6.png");
     assertEquals(1, without.code());
     assertTrue(without.err().contains("(resnet4j quantize)"), without.err());
@@ -816,7 +816,7 @@ class CommandIT {
             .filter(command -> !command.endsWith("# downloads"))
             .distinct()
             .toList();
-    assertEquals(27, commands.size(), commands.toString());
+    assertEquals(28, commands.size(), commands.toString());
     for (String command : commands) {
       Run run = runProcess(Map.of(), "", List.of("sh", "-c", "sh " + command));
       assertEquals(0, run.code(), command + ": " + run.err());

@@ -59,7 +59,7 @@ final class Histogram {
   }
 
   /**
-   * The range that minimises the Kullback-Leibler divergence between the values, clipped to the
+   * The range that minimizes the Kullback-Leibler divergence between the values, clipped to the
    * range, and the values quantized to {@link #LEVELS} levels. (Migacz, 8-bit Inference with
    * TensorRT, GTC 2017.)
    */

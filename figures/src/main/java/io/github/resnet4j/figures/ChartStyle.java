@@ -17,7 +17,7 @@ import org.knowm.xchart.style.Styler.LegendPosition;
 
 /** The style of all charts, and their output as files. */
 final class ChartStyle {
-  /** The colours of Okabe and Ito, which are distinguishable with colour vision deficiency. */
+  /** The colors of Okabe and Ito, which are distinguishable with color vision deficiency. */
   private static final List<Color> COLOURS =
       List.of(
           new Color(0x0072B2),
@@ -27,7 +27,7 @@ final class ChartStyle {
           new Color(0x56B4E9),
           new Color(0xE69F00));
 
-  /** Maps the colours of a chart to those on a dark page; other colours are bright enough. */
+  /** Maps the colors of a chart to those on a dark page; other colors are bright enough. */
   private static final Map<String, String> ON_DARK =
       Map.of(
           "#FFFFFF", "#0D1117",

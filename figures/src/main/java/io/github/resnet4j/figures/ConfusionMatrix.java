@@ -11,7 +11,7 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * Draws a confusion matrix: one row per true class, one column per predicted class. The colour of a
+ * Draws a confusion matrix: one row per true class, one column per predicted class. The color of a
  * cell shows its fraction of the row: darker means more; errors are orange. With up to 60 classes,
  * names and counts are written; with more, each cell is a few pixels.
  */

@@ -29,7 +29,7 @@ public final class CostChart {
   /**
    * A network.
    *
-   * @param family its family; bubbles of one family have the same colour
+   * @param family its family; bubbles of one family have the same color
    * @param parameters the number of trainable parameters
    * @param multiplyAdds the number of multiply-adds per image
    * @param top1 the published top-1 accuracy in percent, if known

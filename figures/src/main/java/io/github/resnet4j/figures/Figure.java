@@ -25,7 +25,7 @@ public final class Figure {
   private static final double RADIUS = 6;
   private static final double HEAD = 7;
 
-  /** The role of a box, which determines its colours. */
+  /** The role of a box, which determines its colors. */
   enum Role {
     /** Any other layer. */
     LAYER("#f1f3f5", "#868e96", "#2b3036", "#7d8590"),
@@ -234,7 +234,7 @@ public final class Figure {
     write(file, Theme.LIGHT);
   }
 
-  /** Writes the figure; a PNG has the colours of the theme, an SVG adapts to the page. */
+  /** Writes the figure; a PNG has the colors of the theme, an SVG adapts to the page. */
   public void write(Path file, Theme theme) throws IOException {
     if (file.toString().endsWith(".svg")) {
       FigureFile.write(toSvg().getBytes(StandardCharsets.UTF_8), file);

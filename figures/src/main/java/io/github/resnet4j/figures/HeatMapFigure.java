@@ -17,7 +17,7 @@ public final class HeatMapFigure {
   private static final int MARGIN = 16;
   private static final int PANEL = 330;
 
-  /** Matplotlib's colour map "inferno" in eight steps; its brightness increases monotonically. */
+  /** Matplotlib's color map "inferno" in eight steps; its brightness increases monotonically. */
   private static final int[] INFERNO = {
     0x000004, 0x280B54, 0x65156E, 0x9F2A63, 0xD44842, 0xF57D15, 0xFAC127, 0xFCFFA4
   };
@@ -99,7 +99,7 @@ public final class HeatMapFigure {
       for (int x = 0; x < plain.getWidth(); x++) {
         float value = Math.clamp(values.data()[y * plain.getWidth() + x], 0f, 1f);
         int rgb = plain.getRGB(x, y);
-        // The image in gray, so that its colours are not mistaken for the heat map's.
+        // The image in gray, so that its colors are not mistaken for the heat map's.
         int gray = ((rgb >> 16 & 0xff) * 299 + (rgb >> 8 & 0xff) * 587 + (rgb & 0xff) * 114) / 1000;
         float heat = 0.25f + 0.5f * value;
         blended.setRGB(x, y, blend(gray << 16 | gray << 8 | gray, colour(value), heat));

@@ -40,7 +40,7 @@ public record LineChart(String title, String x, String y, List<Line> lines, Scal
   public enum Stroke {
     /** A solid line. */
     SOLID,
-    /** A dashed line, for a reference curve; it has the colour of the next solid curve. */
+    /** A dashed line, for a reference curve; it has the color of the next solid curve. */
     DASHED
   }
 
@@ -158,7 +158,7 @@ public record LineChart(String title, String x, String y, List<Line> lines, Scal
       if (line.x.isEmpty()) {
         continue;
       }
-      // A dashed line has the colour of the solid line after it.
+      // A dashed line has the color of the solid line after it.
       long pair = drawn.subList(0, i).stream().filter(other -> !other.isDashed()).count();
       Color colour = ChartStyle.colour((int) pair);
       XYSeries series =

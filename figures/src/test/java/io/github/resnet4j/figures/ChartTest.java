@@ -101,7 +101,7 @@ class ChartTest {
   private static final String CURVE = "0,114,178";
   private static final String AXIS = "130,130,130";
 
-  /** The start x of the lines of a colour in an SVG; for an axis, those of its ticks. */
+  /** The start x of the lines of a color in an SVG; for an axis, those of its ticks. */
   private static double[] lines(String svg, String colour) {
     return Pattern.compile(
             "<line style=\"[^\"]*rgb\\("

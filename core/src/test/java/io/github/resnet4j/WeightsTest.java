@@ -7,8 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.Download;
-import io.github.resnet4j.checkpoint.ScriptedServer.Response;
 import io.github.resnet4j.checkpoint.ScriptedServer;
+import io.github.resnet4j.checkpoint.ScriptedServer.Response;
 import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Preprocessing;

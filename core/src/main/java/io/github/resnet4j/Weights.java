@@ -125,7 +125,7 @@ public record Weights(
       System.getLogger("io.github.resnet4j")
           .log(
               System.Logger.Level.WARNING,
-              ("%s: has the name of published weights, but another SHA-256: their" + " labels and")
+              "%s: has the name of published weights, but another SHA-256: their labels and"
                       .formatted(file)
                   + " preprocessing are not used");
     }

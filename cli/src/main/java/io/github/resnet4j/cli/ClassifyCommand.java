@@ -1,6 +1,5 @@
 package io.github.resnet4j.cli;
 
-import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.Prediction;
 import io.github.resnet4j.Result;
@@ -93,10 +92,9 @@ final class ClassifyCommand implements Callable<Integer> {
     int unreadable = 0;
     int done = 0;
     try (var classifier =
-            Classifier.builder()
-                .compile(options.compileOptions(model.network(), images.size()))
+            options
+                .classifier(model, images.size(), decoding.decoder())
                 .batchSize(batch)
-                .decoder(decoding.decoder())
                 .of(model);
         var results = classifier.classifyAll(images, top);
         var progress = new Progress("classify", " images", 1)) {

@@ -73,7 +73,7 @@ final class EvaluateCommand implements Callable<Integer> {
     Model model = options.loadClassifier(preprocessing.file, null);
     List<Example> examples = examples(model.labels());
     Evaluation found;
-    try (var classifier = options.openClassifier(model, examples.size(), decoding.decoder());
+    try (var classifier = options.classifier(model, examples.size(), decoding.decoder()).of(model);
         var progress = new Progress("evaluate", " images", 1)) {
       found =
           Evaluation.of(

@@ -102,7 +102,7 @@ final class FeaturesCommand implements Callable<Integer> {
     int[] shape = layer.shape(model);
     int unreadable = 0;
     int done = 0;
-    try (var classifier = options.openClassifier(model, images.size(), decoding.decoder());
+    try (var classifier = options.classifier(model, images.size(), decoding.decoder()).of(model);
         Sink sink = sink(chosen, shape);
         var features = layer.features(classifier, images, shape);
         var progress = new Progress("features", " images", 1)) {

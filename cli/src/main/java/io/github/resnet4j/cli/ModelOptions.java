@@ -107,12 +107,9 @@ final class ModelOptions {
     return compileOptions(kernels);
   }
 
-  /** Compiles a model for a number of images. */
-  Classifier openClassifier(Model model, int images, ImageDecoder decoder) {
-    return Classifier.builder()
-        .compile(compileOptions(model.network(), images))
-        .decoder(decoder)
-        .of(model);
+  /** Returns the options of a classifier of the model for a number of images. */
+  Classifier.Builder classifier(Model model, int images, ImageDecoder decoder) {
+    return Classifier.builder().compile(compileOptions(model.network(), images)).decoder(decoder);
   }
 
   private CompileOptions compileOptions(KernelChoice chosen) {

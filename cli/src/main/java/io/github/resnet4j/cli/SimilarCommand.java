@@ -104,7 +104,7 @@ final class SimilarCommand implements Callable<Integer> {
     List<Neighbour> found;
     Path indexFolder = index == null ? cacheFolder(fingerprint) : index;
     try (var imageIndex = new ImageIndex(indexFolder, fingerprint);
-        var classifier = options.openClassifier(model, images.size(), decoding.decoder())) {
+        var classifier = options.classifier(model, images.size(), decoding.decoder()).of(model)) {
       float[] queryFeatures;
       try (var features = layer.features(classifier, List.of(query), shape)) {
         queryFeatures = features.findFirst().orElseThrow().orElseThrow();

@@ -3,6 +3,7 @@ package io.github.resnet4j.spark;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.train.Dataset;
 import io.github.resnet4j.train.Dataset.Example;
+import io.github.resnet4j.train.Machine;
 import io.github.resnet4j.train.Machines;
 import io.github.resnet4j.train.Recipe;
 import io.github.resnet4j.train.Trainer;
@@ -139,14 +140,10 @@ public final class SparkExecutors implements Machines, AutoCloseable {
         assignments.stream()
             .map(each -> new TrainingTask(each, references(data.train(), each.images())))
             .toList();
-    Broadcast<Training> known = training;
     return runOnExecutors(
         from,
         tasks,
-        (state, task) ->
-            MachinePool.run(
-                known.value(),
-                machine -> machine.run(state, task.assignment, images(task.images))));
+        (machine, state, task) -> machine.run(state, task.assignment, images(task.images)));
   }
 
   @Override
@@ -158,31 +155,33 @@ public final class SparkExecutors implements Machines, AutoCloseable {
           IntStream.range(first, Math.min(images, first + each)).boxed().toList();
       tasks.add(new EvaluationTask(first, references(data.val(), indices)));
     }
-    Broadcast<Training> known = training;
     return runOnExecutors(
         from,
         tasks,
-        (state, task) ->
-            MachinePool.run(
-                known.value(),
-                machine ->
-                    machine.evaluate(
-                        state, images(task.images), task.first, task.first + task.images.size())));
+        (machine, state, task) ->
+            machine.evaluate(
+                state, images(task.images), task.first, task.first + task.images.size()));
   }
 
   /** The computation of a task. */
   private interface Computation<T> extends Serializable {
-    Contribution run(State state, T task) throws Exception;
+    Contribution run(Machine machine, State state, T task) throws InterruptedException;
   }
 
   private <T> Contribution runOnExecutors(State from, List<T> tasks, Computation<T> computation)
       throws IOException {
+    Broadcast<Training> shared = training; // a task must not refer to this object
     Broadcast<State> state = context.broadcast(from);
     try {
       JavaRDD<Contribution> contributions =
           context
               .parallelize(tasks, tasks.size())
-              .map((Function<T, Contribution>) task -> computation.run(state.value(), task));
+              .map(
+                  (Function<T, Contribution>)
+                      task ->
+                          MachinePool.run(
+                              shared.value(),
+                              machine -> computation.run(machine, state.value(), task)));
       return contributions.treeReduce(Contribution::add);
     } catch (Exception e) { // Scala throws checked exceptions without declaring them
       if (e instanceof SparkException) {

@@ -232,8 +232,13 @@ TIMM = [
     "resnet10t", "resnet14t", "resnet18d", "resnet26", "resnet26d", "resnet26t", "resnet34d",
     "resnet50c", "resnet50d", "resnet50t", "seresnet18", "seresnet50", "seresnext50_32x4d",
     "ecaresnet26t", "ecaresnet50d", "resnetblur18", "resnetblur50d", "resnetaa34d", "resnetaa50",
-    "seresnetaa50d", "seresnext26t_32x4d", "resnetrs50",
+    "seresnetaa50d", "seresnext26t_32x4d", "resnetrs50", "resnet50s", "ecaresnetlight", "senet154",
+    "ecaresnet50d_pruned", "ecaresnext26t_32x4d", "test_resnet",
 ]  # fmt: skip
+
+
+# A hundred branches at full strength would make any rounding change the result.
+SHALLOW = {"senet154": {"layers": (1, 1, 1, 1)}}
 
 
 # For training: every structure of the above once, with as few blocks as possible.
@@ -245,6 +250,9 @@ LEARNING = {
     "resnetblur18": {"layers": (1, 1, 1, 1)},
     "seresnetaa50d": {"layers": (1, 1, 1, 1)},
     "resnetrs50": {"layers": (1, 1, 1, 1)},
+    "senet154": {"layers": (1, 1, 1, 1), "samples": 256, "seed": 5},
+    "ecaresnet50d_pruned": {"samples": 64},
+    "test_resnet": {},
 }
 
 
@@ -273,7 +281,8 @@ def relatives(out):
         # Means of 2x2 pixels fit the shortcut's strides where extents are even throughout.
         other = (1, 3, 96, 64) if "aa" in name else (1, 3, 75, 53)
         for shape in ((2, 3, 64, 64), other):
-            model = draw(timm.create_model(name, num_classes=10)).eval()
+            fewer = SHALLOW.get(name, {})
+            model = draw(timm.create_model(name, num_classes=10, **fewer)).eval()
             key = f"{name} {shape[2]}"
             with torch.no_grad():
                 x = seeded_input(*shape)
@@ -285,6 +294,7 @@ def relatives(out):
             cases[key] = {
                 "model": name,
                 "input": list(shape),
+                **fewer,
                 "noise": ((single - exact).abs().max() / exact.abs().max()).item(),
                 "parameters": sum(p.numel() for p in model.parameters()),
                 "multiply_adds": sum(counts.by_operator()[each] for each in ("conv", "linear")),
@@ -292,7 +302,7 @@ def relatives(out):
             }
     learns = {}
     for name, options in LEARNING.items():
-        seed = options.pop("seed", 4)
+        seed, samples = options.pop("seed", 4), options.pop("samples", 1024)
         found = {}
         for dtype in (torch.float32, torch.float64):
             model = draw(timm.create_model(name, num_classes=10, **options)).to(dtype).train()
@@ -304,12 +314,27 @@ def relatives(out):
             found[dtype] = {key: p.grad.double() for key, p in model.named_parameters()}
         exact = found[torch.float64]
         noise = max(((found[torch.float32][key] - g).norm() / g.norm()).item() for key, g in exact.items())
-        learns[name] = {"input": shape, "seed": seed, **options, "loss": loss.item(), "noise": noise}
-        results |= {f"{name}/{key}": sample(gradient).float() for key, gradient in exact.items()}
+        learns[name] = {"input": shape, "seed": seed, "samples": samples, **options, "loss": loss.item(), "noise": noise}
+        results |= {f"{name}/{key}": sample(gradient, samples).float() for key, gradient in exact.items()}
     (out / "relatives-training.json").write_text(compact(learns))
     (out / "relatives.json").write_text(compact(cases))
     save_file(results, out / "relatives.safetensors")
     (out / "relatives.safetensors").chmod(0o644)
+
+
+def catalogue(out):
+    """The names and shapes of all networks of timm's resnet.py, as a digest for each."""
+    found = {}
+    for name in timm.list_models(module="resnet"):
+        with torch.device("meta"):
+            model = timm.create_model(name)
+        entries = [f"{key} {list(value.shape)}\n" for key, value in model.state_dict().items()]
+        found[name] = {
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "state_dict": len(entries),
+            "sha256": hashlib.sha256("".join(entries).encode()).hexdigest(),
+        }
+    (out / "catalogue.json").write_text(compact(found))
 
 
 def group_norm_cases():
@@ -464,8 +489,8 @@ def train(build, x, y, dtype):
     return losses, first
 
 
-def sample(tensor):
-    return tensor.flatten()[:: -(-tensor.numel() // 1024)].clone()
+def sample(tensor, count=1024):
+    return tensor.flatten()[:: -(-tensor.numel() // count)].clone()
 
 
 def training(out):
@@ -1065,7 +1090,8 @@ def main():
     parts = (
         random_numbers, initial_weights, checkpoints, foreign_checkpoints, images, image_formats, preprocessing,
         forward, logits, training, optimizers,
-        ten_steps, adjustments, events, costs, heat_maps, relatives, group_norm,
+        ten_steps, adjustments, events, costs, heat_maps, relatives, catalogue,
+        group_norm,
     )  # fmt: skip
     for part in parts:
         if not arguments.only or part.__name__ in arguments.only:

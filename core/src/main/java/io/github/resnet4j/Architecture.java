@@ -5,7 +5,9 @@ import static io.github.resnet4j.ResNetSpec.Block.BOTTLENECK;
 
 import io.github.resnet4j.ResNetSpec.Builder;
 import io.github.resnet4j.ResNetSpec.Downsampling;
+import io.github.resnet4j.ResNetSpec.StageWidths;
 import io.github.resnet4j.messages.Suggestion;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -49,7 +51,10 @@ public final class Architecture {
     all.put("resnet152", ResNetSpec.builder(BOTTLENECK, 3, 8, 36, 3).build());
     // Aggregated Residual Transformations, arXiv 1611.05431: groups × width.
     all.put("resnext50_32x4d", resnext(32, 4, 3, 4, 6, 3));
+    all.put("resnext101_32x4d", resnext(32, 4, 3, 4, 23, 3));
     all.put("resnext101_32x8d", resnext(32, 8, 3, 4, 23, 3));
+    all.put("resnext101_32x16d", resnext(32, 16, 3, 4, 23, 3));
+    all.put("resnext101_32x32d", resnext(32, 32, 3, 4, 23, 3));
     all.put("resnext101_64x4d", resnext(64, 4, 3, 4, 23, 3));
     // Wide Residual Networks, arXiv 1605.07146: twice the inner width.
     all.put(
@@ -62,7 +67,11 @@ public final class Architecture {
     }
     // Bag of Tricks, arXiv 1812.01187, and similar networks with timm's names.
     all.put("resnet26", ResNetSpec.builder(BOTTLENECK, 2, 2, 2, 2).build());
-    all.put("resnet50c", ResNetSpec.builder(BOTTLENECK, 3, 4, 6, 3).stem(Stem.deep(64)).build());
+    all.put("resnet200", ResNetSpec.builder(BOTTLENECK, 3, 24, 36, 3).build());
+    for (String base : List.of("resnet50", "resnet101", "resnet152")) {
+      like(all, base + "c", base, spec -> spec.stem(Stem.deep(64)));
+      like(all, base + "s", base, spec -> spec.stem(Stem.deep(128)));
+    }
     all.put("resnet18d", tricks(BASIC, Stem.deep(64), 2, 2, 2, 2));
     all.put("resnet34d", tricks(BASIC, Stem.deep(64), 3, 4, 6, 3));
     all.put("resnet26d", tricks(BOTTLENECK, Stem.deep(64), 2, 2, 2, 2));
@@ -85,7 +94,9 @@ public final class Architecture {
             "resnet152",
             "resnet50t",
             "resnet152d",
+            "resnet200d",
             "resnext50_32x4d",
+            "resnext101_32x4d",
             "resnext101_32x8d",
             "resnext101_64x4d")) {
       like(all, "se" + base, base, spec -> spec.attention(new Attention.SqueezeExcite(16)));
@@ -93,9 +104,30 @@ public final class Architecture {
     like(all, "seresnext26d_32x4d", "resnet26d", Architecture::seresnext);
     like(all, "seresnext26t_32x4d", "resnet26t", Architecture::seresnext);
     like(all, "seresnext101d_32x8d", "resnet101d", base -> seresnext(base).widthPerGroup(8));
+    ResNetSpec resnet269d = tricks(BOTTLENECK, Stem.deep(64), 3, 30, 48, 8);
+    all.put(
+        "seresnet269d", resnet269d.toBuilder().attention(new Attention.SqueezeExcite(16)).build());
+    all.put("senet154", senet154());
     for (String base : List.of("resnet26t", "resnet50t", "resnet50d", "resnet101d", "resnet200d")) {
-      like(all, "eca" + base, base, spec -> spec.attention(new Attention.Efficient()));
+      like(all, "eca" + base, base, Architecture::eca);
     }
+    all.put("ecaresnet269d", eca(resnet269d.toBuilder()).build());
+    all.put(
+        "ecaresnetlight", eca(tricks(BOTTLENECK, Stem.IMAGENET, 1, 1, 11, 3).toBuilder()).build());
+    for (String depth : List.of("26", "50")) {
+      like(
+          all,
+          "ecaresnext" + depth + "t_32x4d",
+          "ecaresnet" + depth + "t",
+          base -> base.groups(32).widthPerGroup(4));
+    }
+    like(
+        all, "ecaresnet50d_pruned", "ecaresnet50d", base -> base.widths(PrunedWidths.ECARESNET50D));
+    like(
+        all,
+        "ecaresnet101d_pruned",
+        "ecaresnet101d",
+        base -> base.widths(PrunedWidths.ECARESNET101D));
     // With group norm, arXiv 1803.08494.
     like(all, "resnet50_gn", "resnet50", base -> base.norm(new Norm.GroupNorm(32)));
     // Anti-aliased strides, arXiv 1904.11486, and average pooling instead.
@@ -116,6 +148,12 @@ public final class Architecture {
         "seresnextaa101d_32x8d",
         "seresnext101d_32x8d",
         base -> base.downsampling(Downsampling.AVERAGE));
+    all.put(
+        "seresnextaa201d_32x8d",
+        seresnext(tricks(BOTTLENECK, Stem.deep(128), 3, 24, 36, 4).toBuilder())
+            .widthPerGroup(8)
+            .downsampling(Downsampling.AVERAGE)
+            .build());
     // Revisiting ResNets, arXiv 2103.07579, table 1.
     all.put("resnetrs50", revisited(3, 4, 6, 3));
     all.put("resnetrs101", revisited(3, 4, 23, 3));
@@ -124,6 +162,18 @@ public final class Architecture {
     all.put("resnetrs270", revisited(4, 29, 53, 4));
     all.put("resnetrs350", revisited(4, 36, 72, 4));
     all.put("resnetrs420", revisited(4, 44, 87, 4));
+    // timm's smallest network, which its own tests use.
+    all.put(
+        "test_resnet",
+        tricks(BASIC, Stem.deep(32), 1, 1, 1, 1).toBuilder()
+            .channels(32)
+            .widths(
+                List.of(
+                    new StageWidths(32, List.of(List.of(32))),
+                    new StageWidths(48, List.of(List.of(48))),
+                    new StageWidths(192, List.of(List.of(48, 48))),
+                    new StageWidths(96, List.of(List.of(96)))))
+            .build());
     return Collections.unmodifiableSequencedMap(all);
   }
 
@@ -142,6 +192,28 @@ public final class Architecture {
 
   private static Builder seresnext(Builder base) {
     return base.groups(32).widthPerGroup(4).attention(new Attention.SqueezeExcite(16));
+  }
+
+  private static Builder eca(Builder base) {
+    return base.attention(new Attention.Efficient());
+  }
+
+  /** Half as many channels in the first convolution of a block (arXiv 1709.01507, section 6.3). */
+  private static ResNetSpec senet154() {
+    var blocks = List.of(3, 8, 36, 3);
+    var widths = new ArrayList<StageWidths>();
+    for (int stage = 0; stage < blocks.size(); stage++) {
+      int out = 256 << stage;
+      widths.add(
+          new StageWidths(out, Collections.nCopies(blocks.get(stage), List.of(out / 2, out))));
+    }
+    return ResNetSpec.builder(BOTTLENECK, blocks.toArray(Integer[]::new))
+        .stem(Stem.deep(128))
+        .groups(64)
+        .widths(widths)
+        .shortcut(ResNetSpec.Shortcut.PROJECTION_3X3)
+        .attention(new Attention.SqueezeExcite(16))
+        .build();
   }
 
   private static ResNetSpec revisited(Integer... blocks) {

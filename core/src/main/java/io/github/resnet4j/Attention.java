@@ -14,7 +14,7 @@ public sealed interface Attention {
   /** No attention. */
   record None() implements Attention {
     @Override
-    public Optional<Layer> layer(String name, int channels) {
+    public Optional<Layer> layer(String name, int channels, int unpruned) {
       return Optional.empty();
     }
   }
@@ -63,7 +63,7 @@ public sealed interface Attention {
     }
 
     @Override
-    public Optional<Layer> layer(String name, int channels) {
+    public Optional<Layer> layer(String name, int channels, int unpruned) {
       return Optional.of(new Layer.SqueezeExcite(name, channels, reduced(channels)));
     }
   }
@@ -77,11 +77,17 @@ public sealed interface Attention {
     }
 
     @Override
-    public Optional<Layer> layer(String name, int channels) {
-      return Optional.of(new EfficientAttention(name, channels, kernel(channels)));
+    public Optional<Layer> layer(String name, int channels, int unpruned) {
+      return Optional.of(new EfficientAttention(name, channels, kernel(unpruned)));
     }
   }
 
-  /** The layer of a block with this number of output channels. */
-  Optional<Layer> layer(String name, int channels);
+  /**
+   * The layer of a block.
+   *
+   * @param channels the number of the block's output channels
+   * @param unpruned their number before the network was pruned, which determines the size of ECA's
+   *     window
+   */
+  Optional<Layer> layer(String name, int channels, int unpruned);
 }

@@ -3,6 +3,7 @@ package io.github.resnet4j;
 import io.github.resnet4j.ResNetSpec.Block;
 import io.github.resnet4j.ResNetSpec.Downsampling;
 import io.github.resnet4j.ResNetSpec.Shortcut;
+import io.github.resnet4j.ResNetSpec.StageWidths;
 import io.github.resnet4j.ResNetSpec.StridePlacement;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
@@ -60,7 +61,10 @@ record ModelNotes(
     fields.put("channels", spec.channels());
     fields.put("groups", spec.groups());
     fields.put("widthPerGroup", spec.widthPerGroup());
-    putStem(fields, spec.stem());
+    if (!spec.widths().isEmpty()) { // else as in older files
+      fields.put("widths", spec.widths().stream().map(ModelNotes::widths).toList());
+    }
+    putStem(fields, spec.stem(), spec.channels());
     fields.put("stridePlacement", lower(spec.stridePlacement()));
     fields.put("downsampling", lower(spec.downsampling()));
     fields.put("shortcut", lower(spec.shortcut()));
@@ -76,13 +80,31 @@ record ModelNotes(
     return fields;
   }
 
-  private static void putStem(Map<String, Object> fields, Stem stem) {
+  private static Map<String, Object> widths(StageWidths stage) {
+    return Map.of("out", stage.out(), "inner", stage.inner());
+  }
+
+  private static StageWidths stageWidths(Object stage) {
+    Map<String, Object> fields = fields(stage);
+    return new StageWidths(
+        integer("out", fields.get("out")),
+        list("inner", fields.get("inner")).stream()
+            .map(block ->
+                list("inner", block).stream().map(width -> integer("inner", width)).toList())
+            .toList());
+  }
+
+  private static void putStem(Map<String, Object> fields, Stem stem, int channels) {
     switch (stem) {
       case Stem.ImageNet _ -> fields.put("stem", "imagenet");
       case Stem.SmallImage _ -> fields.put("stem", "small_image");
       case Stem.Deep deep -> {
         fields.put("stem", "deep");
-        fields.put("stemWidths", List.of(deep.first(), deep.second()));
+        fields.put(
+            "stemWidths",
+            deep.third() == channels // as in older files
+                ? List.of(deep.first(), deep.second())
+                : List.of(deep.first(), deep.second(), deep.third()));
         fields.put("stemPools", deep.pools());
       }
     }
@@ -94,12 +116,16 @@ record ModelNotes(
       case "small_image" -> Stem.SMALL_IMAGE;
       case "deep" -> {
         List<?> widths = list("stemWidths", fields.getOrDefault("stemWidths", List.of(32, 32)));
-        if (widths.size() != 2) {
-          throw new IllegalArgumentException("stemWidths must be two numbers, was " + widths);
+        if (widths.size() != 2 && widths.size() != 3) {
+          throw new IllegalArgumentException(
+              "stemWidths must be two or three numbers, was " + widths);
         }
         yield new Stem.Deep(
-            integer("stemWidths", widths.getFirst()),
-            integer("stemWidths", widths.getLast()),
+            integer("stemWidths", widths.get(0)),
+            integer("stemWidths", widths.get(1)),
+            widths.size() == 3
+                ? integer("stemWidths", widths.get(2))
+                : integer("channels", fields.getOrDefault("channels", 64)),
             flag("stemPools", fields.getOrDefault("stemPools", true)));
       }
       default ->
@@ -157,6 +183,8 @@ record ModelNotes(
         case "channels" -> spec.channels(integer(name, field));
         case "groups" -> spec.groups(integer(name, field));
         case "widthPerGroup" -> spec.widthPerGroup(integer(name, field));
+        case "widths" ->
+            spec.widths(list(name, field).stream().map(ModelNotes::stageWidths).toList());
         case "stem" -> spec.stem(stem(fields));
         case "stemWidths",
             "stemPools",

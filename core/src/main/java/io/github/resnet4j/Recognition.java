@@ -2,6 +2,7 @@ package io.github.resnet4j;
 
 import io.github.resnet4j.ResNetSpec.Block;
 import io.github.resnet4j.ResNetSpec.Shortcut;
+import io.github.resnet4j.ResNetSpec.StageWidths;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.nn.Layer;
@@ -106,7 +107,7 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
       throws UnrecognizedNetworkException {
     boolean deep = shapes.containsKey("conv1.0.weight");
     List<Long> stem = shape(shapes, deep ? "conv1.0.weight" : "conv1.weight", 4);
-    int channels = extent(deep ? shape(shapes, "conv1.6.weight", 4) : stem, 0);
+    int stemChannels = extent(deep ? shape(shapes, "conv1.6.weight", 4) : stem, 0);
     var blocks = new ArrayList<Integer>();
     while (shapes.containsKey("layer%d.0.conv1.weight".formatted(blocks.size() + 1))) {
       int stage = blocks.size() + 1;
@@ -123,14 +124,13 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     var builder =
         ResNetSpec.builder(
                 bottleneck ? Block.BOTTLENECK : Block.BASIC, blocks.toArray(Integer[]::new))
-            .channels(channels)
             .inChannels(extent(stem, 1))
             .stem(deep ? deepStem(shapes) : singleStem(stem));
     if (bottleneck) {
-      List<Long> inner = shape(shapes, "layer1.0.conv2.weight", 4);
-      int width = extent(inner, 0);
-      builder.innerWidth(width, Math.max(1, width / extent(inner, 1)));
+      int reduced = extent(shape(shapes, "layer1.0.conv1.weight", 4), 0);
+      builder.groups(Math.max(1, reduced / extent(shape(shapes, "layer1.0.conv2.weight", 4), 1)));
     }
+    builder.widths(widths(shapes, blocks), stemChannels);
     boolean projection =
         shapes.keySet().stream().anyMatch(key -> key.endsWith(".downsample.0.weight"));
     boolean averages =
@@ -139,18 +139,46 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
                 entry.getKey().endsWith(".downsample.1.weight") && entry.getValue().size() == 4);
     builder.attention(attention(shapes, blocks.size()));
     builder.norm(norm(shapes));
+    boolean wide =
+        shapes.entrySet().stream()
+            .anyMatch(entry ->
+                entry.getKey().endsWith(".downsample.0.weight")
+                    && entry.getValue().size() == 4
+                    && entry.getValue().get(2) == 3);
     builder.shortcut(
         averages
             ? Shortcut.AVERAGE_POOL
-            : projection || (blocks.size() == 1 && !bottleneck)
-                ? Shortcut.PROJECTION
-                : Shortcut.ZERO_PAD);
+            : wide
+                ? Shortcut.PROJECTION_3X3
+                : projection || (blocks.size() == 1 && !bottleneck)
+                    ? Shortcut.PROJECTION
+                    : Shortcut.ZERO_PAD);
     if (shapes.containsKey("fc.weight")) {
       builder.numClasses(extent(shape(shapes, "fc.weight", 2), 0));
     } else {
       builder.includeTop(false);
     }
     return builder.build();
+  }
+
+  private static List<StageWidths> widths(Map<String, List<Long>> shapes, List<Integer> blocks)
+      throws UnrecognizedNetworkException {
+    var stages = new ArrayList<StageWidths>();
+    for (int stage = 1; stage <= blocks.size(); stage++) {
+      var inner = new ArrayList<List<Integer>>();
+      int out = 0;
+      for (int i = 0; i < blocks.get(stage - 1); i++) {
+        String block = "layer%d.%d.conv".formatted(stage, i);
+        var widths = new ArrayList<Integer>();
+        for (int conv = 1; conv <= (shapes.containsKey(block + "3.weight") ? 3 : 2); conv++) {
+          widths.add(extent(shape(shapes, block + conv + ".weight", 4), 0));
+        }
+        out = widths.removeLast();
+        inner.add(widths);
+      }
+      stages.add(new StageWidths(out, inner));
+    }
+    return stages;
   }
 
   private static Stem singleStem(List<Long> convolution) throws UnrecognizedNetworkException {
@@ -167,6 +195,7 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     return new Stem.Deep(
         extent(shape(shapes, "conv1.0.weight", 4), 0),
         extent(shape(shapes, "conv1.3.weight", 4), 0),
+        extent(shape(shapes, "conv1.6.weight", 4), 0),
         !shapes.containsKey("maxpool.0.weight"));
   }
 
@@ -256,11 +285,16 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     String text =
         name.orElse("unnamed")
             + ": "
-            + spec.block().name().toLowerCase(Locale.ROOT)
+            + spec.blockKinds().stream()
+                .map(kind -> kind.name().toLowerCase(Locale.ROOT))
+                .collect(Collectors.joining(" and "))
             + " blocks "
             + spec.blocks().stream().map(String::valueOf).collect(Collectors.joining("-"));
     if (spec.groups() > 1 || spec.widthPerGroup() != 64) {
       text += ", %d groups of width %d".formatted(spec.groups(), spec.widthPerGroup());
+    }
+    if (!spec.widths().isEmpty()) {
+      text += ", widths of each layer";
     }
     text +=
         switch (spec.stem()) {
@@ -274,6 +308,7 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     text +=
         switch (spec.shortcut()) {
           case PROJECTION -> ", shortcuts B (projection)";
+          case PROJECTION_3X3 -> ", shortcuts B (3×3 projection)";
           case ZERO_PAD -> ", shortcuts A (zeros)";
           case AVERAGE_POOL -> ", shortcuts D (average, projection)";
           case NONE -> "";

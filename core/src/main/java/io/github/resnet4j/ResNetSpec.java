@@ -26,7 +26,8 @@ import java.util.stream.LongStream;
  * <p>{@link Architecture} has named specifications; {@link #toBuilder()} modifies them: {@code
  * Architecture.named("resnet50").toBuilder().numClasses(10).build()}.
  *
- * @param block the kind of residual block (arXiv 1512.03385, figure 5)
+ * @param block the kind of residual block (arXiv 1512.03385, figure 5); with {@code widths}, that
+ *     of the first block
  * @param blocks the number of blocks of each stage
  * @param channels the number of channels of the stem and of the first stage before expansion; each
  *     further stage doubles it (64 for ImageNet, 16 for CIFAR)
@@ -34,6 +35,8 @@ import java.util.stream.LongStream;
  *     (arXiv 1611.05431)
  * @param widthPerGroup scales a bottleneck's inner width: {@code int(channels · widthPerGroup / 64)
  *     · groups}; 128 with one group is Wide ResNet (arXiv 1605.07146)
+ * @param widths for each stage, the numbers of channels of its convolutions where {@code channels}
+ *     and {@code widthPerGroup} do not give them (a pruned network); empty if they do
  * @param stem the layers before the first stage
  * @param stridePlacement which convolution of a bottleneck has the stride
  * @param downsampling how the main branch reduces the size where it has a stride
@@ -52,6 +55,7 @@ public record ResNetSpec(
     int channels,
     int groups,
     int widthPerGroup,
+    List<StageWidths> widths,
     Stem stem,
     StridePlacement stridePlacement,
     Downsampling downsampling,
@@ -109,12 +113,30 @@ public record ResNetSpec(
     /** Option B: a 1×1 convolution with a norm. */
     PROJECTION,
     /**
+     * A 3×3 convolution with a norm where the stride is 2, and a 1×1 convolution elsewhere:
+     * SENet-154 (arXiv 1709.01507, section 6.3).
+     */
+    PROJECTION_3X3,
+    /**
      * ResNet-D: the mean of 2×2 pixels if the stride is 2, then a 1×1 convolution with a norm (Bag
      * of Tricks, arXiv 1812.01187, figure 2c), so that every pixel is used.
      */
     AVERAGE_POOL,
     /** No block has a shortcut: the paper's plain networks (section 3.3), for comparison. */
     NONE
+  }
+
+  /**
+   * The numbers of channels of a stage's convolutions.
+   *
+   * @param out the number of output channels of every block
+   * @param inner for each block, the number of output channels of its convolutions before the last:
+   *     one number for a basic block, two for a bottleneck
+   */
+  public record StageWidths(int out, List<List<Integer>> inner) {
+    public StageWidths {
+      inner = inner.stream().map(List::copyOf).toList();
+    }
   }
 
   /**
@@ -140,6 +162,7 @@ public record ResNetSpec(
    */
   public ResNetSpec {
     blocks = List.copyOf(blocks);
+    widths = List.copyOf(widths);
     dilated = List.copyOf(dilated);
     check(
         !blocks.isEmpty()
@@ -165,10 +188,11 @@ public record ResNetSpec(
         stem,
         "of convolutions with 1 to " + MAX_CHANNELS + " channels");
     check(
-        shortcut != Shortcut.AVERAGE_POOL || !dilated.contains(true),
+        (shortcut != Shortcut.AVERAGE_POOL && shortcut != Shortcut.PROJECTION_3X3)
+            || !dilated.contains(true),
         "dilated",
         dilated,
-        "all false with shortcuts that average");
+        "all false with shortcuts that average or have a 3×3 convolution");
     check(
         downsampling == Downsampling.STRIDE
             || (!dilated.contains(true)
@@ -198,6 +222,31 @@ public record ResNetSpec(
         "channels",
         channels,
         "such that no layer is wider than " + MAX_CHANNELS);
+    if (!widths.isEmpty()) {
+      check(
+          widths.stream().map(stage -> stage.inner.size()).toList().equals(blocks)
+              && widths.stream().allMatch(stage -> isValid(stage, groups)),
+          "widths",
+          widths,
+          "one for each stage and block, 1 to %d, those of 3×3 convolutions multiples of groups"
+              .formatted(MAX_CHANNELS));
+      check(widthPerGroup == 64, "widthPerGroup", widthPerGroup, "64 with widths");
+      check(
+          widths.getFirst().inner.getFirst().size() == (block == Block.BASIC ? 1 : 2),
+          "block",
+          block,
+          "the kind of the first block of widths");
+      check(
+          norm.equals(Norm.BATCH) && !dilated.contains(true),
+          "widths",
+          widths,
+          "empty with dilation or group norm");
+      check(
+          shortcut != Shortcut.ZERO_PAD && shortcut != Shortcut.NONE,
+          "shortcut",
+          shortcut,
+          "a projection with widths");
+    }
     if (norm instanceof Norm.GroupNorm(int parts)) {
       check(
           normalizedChannels(block, blocks.size(), channels, groups, widthPerGroup, stem)
@@ -211,6 +260,14 @@ public record ResNetSpec(
           attention,
           "none in networks of group norm");
     }
+  }
+
+  private static boolean isValid(StageWidths stage, int groups) {
+    return range(stage.out)
+        && stage.inner.stream()
+            .allMatch(inner ->
+                (inner.size() == 1 || inner.size() == 2 && inner.getLast() % groups == 0)
+                    && inner.stream().allMatch(ResNetSpec::range));
   }
 
   /** The numbers of channels of the network's convolutions. */
@@ -262,6 +319,7 @@ public record ResNetSpec(
     builder.channels = channels;
     builder.groups = groups;
     builder.widthPerGroup = widthPerGroup;
+    builder.widths = widths;
     builder.stem = stem;
     builder.stridePlacement = stridePlacement;
     builder.downsampling = downsampling;
@@ -289,7 +347,42 @@ public record ResNetSpec(
    * The number of channels of the last stage's feature map, which is the length of an embedding.
    */
   public int featureChannels() {
-    return (channels << (blocks.size() - 1)) * block.expansion;
+    return outChannels(blocks.size() - 1);
+  }
+
+  /** The number of output channels of a stage's blocks. */
+  private int outChannels(int stage) {
+    return widths.isEmpty() ? ruledChannels(stage) : widths.get(stage).out;
+  }
+
+  /** The same if no widths are given: twice as many in every stage. */
+  private int ruledChannels(int stage) {
+    return (channels << stage) * block.expansion;
+  }
+
+  /** The numbers of output channels of a block's convolutions before the last. */
+  private List<Integer> innerChannels(int stage, int index) {
+    if (!widths.isEmpty()) {
+      return widths.get(stage).inner.get(index);
+    }
+    int planes = channels << stage;
+    if (block == Block.BASIC) {
+      return List.of(planes);
+    }
+    int width = Math.toIntExact(innerWidth(planes, widthPerGroup, groups));
+    return List.of(width, width);
+  }
+
+  /** The kinds of blocks that the network has, in the order of {@link Block}. */
+  public List<Block> blockKinds() {
+    return widths.isEmpty()
+        ? List.of(block)
+        : widths.stream()
+            .flatMap(stage -> stage.inner.stream())
+            .map(inner -> inner.size() == 1 ? Block.BASIC : Block.BOTTLENECK)
+            .distinct()
+            .sorted()
+            .toList();
   }
 
   /** The name of the last stage's layer, {@code layer4} for a network on ImageNet's terms. */
@@ -317,7 +410,7 @@ public record ResNetSpec(
   /** The layers of the network, with torchvision's names. */
   public Sequential layers() {
     var layers = new ArrayList<>(stem.layers(inChannels, channels, downsampling, norm));
-    int in = channels;
+    int in = stem.widths(channels).getLast();
     int dilation = 1;
     for (int stage = 0; stage < blocks.size(); stage++) {
       int stride = stage == 0 ? 1 : 2;
@@ -327,14 +420,24 @@ public record ResNetSpec(
         stride = 1;
       }
       String name = "layer" + (stage + 1);
-      int planes = channels << stage;
       var members = new ArrayList<Layer>();
       for (int i = 0; i < blocks.get(stage); i++) {
-        members.add(
+        String blockName = name + "." + i;
+        List<Integer> inner = innerChannels(stage, i);
+        int out = outChannels(stage);
+        List<Layer> convolutions =
             i == 0
-                ? block(name + ".0", in, planes, stride, firstDilation)
-                : block(name + "." + i, in, planes, 1, dilation));
-        in = planes * block.expansion;
+                ? convolutions(blockName, in, inner, out, stride, firstDilation)
+                : convolutions(blockName, in, inner, out, 1, dilation);
+        attention.layer(blockName + ".se", out, ruledChannels(stage)).ifPresent(convolutions::add);
+        members.add(
+            shortcut == Shortcut.NONE
+                ? plain(blockName, convolutions)
+                : new Residual(
+                    blockName,
+                    new Sequential(blockName, convolutions),
+                    shortcut(blockName, in, out, i == 0 ? stride : 1)));
+        in = out;
       }
       layers.add(new Sequential(name, members));
     }
@@ -344,40 +447,40 @@ public record ResNetSpec(
     return new Sequential("", layers);
   }
 
-  private Layer block(String name, int in, int planes, int stride, int dilation) {
-    int out = planes * block.expansion;
+  private static Layer plain(String name, List<Layer> convolutions) {
+    convolutions.add(new Relu(name + ".relu"));
+    return new Sequential(name, convolutions);
+  }
+
+  /** A block's convolutions with their norms; the ReLU after the last is not among them. */
+  private List<Layer> convolutions(
+      String name, int in, List<Integer> inner, int out, int stride, int dilation) {
     var main = new ArrayList<Layer>();
     int convStride = downsampling == Downsampling.STRIDE ? stride : 1;
-    switch (block) {
-      case BASIC -> {
-        main.add(conv3x3(name + ".conv1", in, planes, convStride, 1, 1));
-        main.add(norm.layer(name + ".bn1", planes));
-        main.add(new Relu(name + ".relu1"));
-        downsample(main, name + ".aa", stride);
-        main.add(conv3x3(name + ".conv2", planes, planes, 1, 1, 1));
-        main.add(norm.layer(name + ".bn2", planes));
-      }
-      case BOTTLENECK -> {
-        int width = Math.toIntExact(innerWidth(planes, widthPerGroup, groups));
-        boolean strideFirst = stridePlacement == StridePlacement.FIRST_1X1;
-        main.add(conv1x1(name + ".conv1", in, width, strideFirst ? stride : 1));
-        main.add(norm.layer(name + ".bn1", width));
-        main.add(new Relu(name + ".relu1"));
-        main.add(
-            conv3x3(name + ".conv2", width, width, strideFirst ? 1 : convStride, dilation, groups));
-        main.add(norm.layer(name + ".bn2", width));
-        main.add(new Relu(name + ".relu2"));
-        downsample(main, name + ".aa", stride);
-        main.add(conv1x1(name + ".conv3", width, out, 1));
-        main.add(norm.layer(name + ".bn3", out));
-      }
+    if (inner.size() == 1) {
+      int width = inner.getFirst();
+      main.add(conv3x3(name + ".conv1", in, width, convStride, 1, 1));
+      main.add(norm.layer(name + ".bn1", width));
+      main.add(new Relu(name + ".relu1"));
+      downsample(main, name + ".aa", stride);
+      main.add(conv3x3(name + ".conv2", width, out, 1, 1, 1));
+      main.add(norm.layer(name + ".bn2", out));
+    } else {
+      int reduced = inner.getFirst();
+      int width = inner.getLast();
+      boolean strideFirst = stridePlacement == StridePlacement.FIRST_1X1;
+      main.add(conv1x1(name + ".conv1", in, reduced, strideFirst ? stride : 1));
+      main.add(norm.layer(name + ".bn1", reduced));
+      main.add(new Relu(name + ".relu1"));
+      main.add(
+          conv3x3(name + ".conv2", reduced, width, strideFirst ? 1 : convStride, dilation, groups));
+      main.add(norm.layer(name + ".bn2", width));
+      main.add(new Relu(name + ".relu2"));
+      downsample(main, name + ".aa", stride);
+      main.add(conv1x1(name + ".conv3", width, out, 1));
+      main.add(norm.layer(name + ".bn3", out));
     }
-    attention.layer(name + ".se", out).ifPresent(main::add);
-    if (shortcut == Shortcut.NONE) {
-      main.add(new Relu(name + ".relu"));
-      return new Sequential(name, main);
-    }
-    return new Residual(name, new Sequential(name, main), shortcut(name, in, out, stride));
+    return main;
   }
 
   /** Adds the layer that replaces the stride of the 3×3 convolution. */
@@ -401,6 +504,14 @@ public record ResNetSpec(
       case PROJECTION ->
           new Sequential(
               name, List.of(conv1x1(name + ".0", in, out, stride), norm.layer(name + ".1", out)));
+      case PROJECTION_3X3 ->
+          new Sequential(
+              name,
+              List.of(
+                  stride > 1
+                      ? conv3x3(name + ".0", in, out, stride, 1, 1)
+                      : conv1x1(name + ".0", in, out, 1),
+                  norm.layer(name + ".1", out)));
       case AVERAGE_POOL -> {
         var layers = new ArrayList<Layer>();
         if (stride > 1) {
@@ -429,6 +540,7 @@ public record ResNetSpec(
     private int channels = 64;
     private int groups = 1;
     private int widthPerGroup = 64;
+    private List<StageWidths> widths = List.of();
     private Stem stem = Stem.IMAGENET;
     private StridePlacement stridePlacement = StridePlacement.ON_3X3;
     private Downsampling downsampling = Downsampling.STRIDE;
@@ -461,13 +573,49 @@ public record ResNetSpec(
       return this;
     }
 
+    public Builder widths(List<StageWidths> value) {
+      widths = value;
+      return this;
+    }
+
     /**
-     * Sets {@link #groups} and {@link #widthPerGroup} so that the 3×3 convolutions of the first
-     * stage have {@code width} channels; {@link #channels} must be set before.
+     * Sets {@link #channels}, {@link #widthPerGroup} and {@link #widths} to these numbers of
+     * channels, with {@code widths} only if the others do not give them; {@link #groups} and {@link
+     * #stem} must be set before.
+     *
+     * @param found the numbers of channels of each stage
+     * @param stemChannels the number of channels before the first stage
      */
-    public Builder innerWidth(int width, int groupCount) {
-      groups = groupCount;
-      widthPerGroup = Math.toIntExact(Math.ceilDiv(width / groupCount * 64L, channels));
+    public Builder widths(List<StageWidths> found, int stemChannels) {
+      channels = stemChannels;
+      widthPerGroup = 64;
+      widths = found;
+      int out = found.getFirst().out;
+      boolean doubles =
+          out % block.expansion == 0
+              && (stem instanceof Stem.Deep || out / block.expansion == stemChannels)
+              && IntStream.range(0, found.size())
+                  .allMatch(stage -> found.get(stage).out == (long) out << stage);
+      if (!doubles) {
+        return this;
+      }
+      channels = out / block.expansion;
+      int rule =
+          block == Block.BASIC
+              ? 64
+              : Math.toIntExact(
+                  Math.ceilDiv(
+                      found.getFirst().inner.getFirst().getLast() / groups * 64L, channels));
+      ResNetSpec ruled =
+          new Builder(block, blocks).channels(channels).groups(groups).widthPerGroup(rule).build();
+      if (IntStream.range(0, found.size())
+          .allMatch(stage ->
+              IntStream.range(0, found.get(stage).inner.size())
+                  .allMatch(
+                      i -> found.get(stage).inner.get(i).equals(ruled.innerChannels(stage, i))))) {
+        widthPerGroup = rule;
+        widths = List.of();
+      }
       return this;
     }
 
@@ -542,6 +690,7 @@ public record ResNetSpec(
           channels,
           groups,
           widthPerGroup,
+          widths,
           stem,
           stridePlacement,
           downsampling,

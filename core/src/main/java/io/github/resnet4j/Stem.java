@@ -74,25 +74,26 @@ public sealed interface Stem {
    * stride 2 (Bag of Tricks, arXiv 1812.01187, figure 2b).
    *
    * @param first the number of output channels of the first convolution, at least 1
-   * @param second the number of output channels of the second convolution, at least 1; the third
-   *     has the network's {@code channels}
+   * @param second the number of output channels of the second convolution, at least 1
+   * @param third the number of output channels of the third convolution, at least 1; usually the
+   *     network's {@code channels}, twice as many in ResNet-S
    * @param pools whether max pooling follows, as in ResNet-C and -D; otherwise a 3×3 convolution
    *     with stride 2 (ResNet-RS, arXiv 2103.07579, section 4.3), timm's {@code replace_stem_pool}
    */
-  record Deep(int first, int second, boolean pools) implements Stem {
+  record Deep(int first, int second, int third, boolean pools) implements Stem {
     /**
      * @throws IllegalArgumentException if a convolution would have no channels
      */
     public Deep {
-      if (first < 1 || second < 1) {
+      if (first < 1 || second < 1 || third < 1) {
         throw new IllegalArgumentException(
-            "stem widths must be at least 1, were %d and %d".formatted(first, second));
+            "stem widths must be at least 1, were %d, %d and %d".formatted(first, second, third));
       }
     }
 
     @Override
     public List<Integer> widths(int channels) {
-      return List.of(first, second, channels);
+      return List.of(first, second, third);
     }
 
     @Override
@@ -111,14 +112,14 @@ public sealed interface Stem {
       layers.add(ResNetSpec.conv3x3("conv1.3", first, second, 1, 1, 1));
       layers.add(norm.layer("conv1.4", second));
       layers.add(new Relu("conv1.5"));
-      layers.add(ResNetSpec.conv3x3("conv1.6", second, channels, 1, 1, 1));
-      layers.add(norm.layer("bn1", channels));
+      layers.add(ResNetSpec.conv3x3("conv1.6", second, third, 1, 1, 1));
+      layers.add(norm.layer("bn1", third));
       layers.add(new Relu("relu"));
       if (pools) {
         layers.addAll(pooling(downsampling));
       } else {
-        layers.add(ResNetSpec.conv3x3("maxpool.0", channels, channels, 2, 1, 1));
-        layers.add(norm.layer("maxpool.1", channels));
+        layers.add(ResNetSpec.conv3x3("maxpool.0", third, third, 2, 1, 1));
+        layers.add(norm.layer("maxpool.1", third));
         layers.add(new Relu("maxpool.2"));
       }
       return layers;
@@ -127,23 +128,20 @@ public sealed interface Stem {
 
   /** A deep stem with half, half and all channels: ResNet-C and -D, timm's {@code deep}. */
   static Deep deep(int channels) {
-    return new Deep(channels / 2, channels / 2, true);
+    return new Deep(channels / 2, channels / 2, channels, true);
   }
 
   /** A deep stem with three eighths, half and all channels: timm's {@code deep_tiered}. */
   static Deep deepTiered(int channels) {
-    return new Deep(channels / 8 * 3, channels / 2, true);
+    return new Deep(channels / 8 * 3, channels / 2, channels, true);
   }
 
   /** Like {@link #deep}, but with a strided convolution instead of max pooling: ResNet-RS. */
   static Deep deepStrided(int channels) {
-    return new Deep(channels / 2, channels / 2, false);
+    return new Deep(channels / 2, channels / 2, channels, false);
   }
 
-  /**
-   * The numbers of output channels of its convolutions, for a network whose first stage has {@code
-   * channels} inputs.
-   */
+  /** The numbers of output channels of its convolutions, for a network of {@code channels}. */
   default List<Integer> widths(int channels) {
     return List.of(channels);
   }

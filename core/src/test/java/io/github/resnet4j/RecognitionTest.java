@@ -81,7 +81,7 @@ class RecognitionTest {
       ResNetSpec spec =
           ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 1, 1, 1, 1)
               .channels(16)
-              .stem(new Stem.Deep(5, 11, reduction > 4))
+              .stem(new Stem.Deep(5, 11, 16, reduction > 4))
               .attention(new Attention.SqueezeExcite(reduction))
               .build();
       try (var checkpoint = Checkpoint.open(write(spec))) {

@@ -90,7 +90,9 @@ final class ModelsCommand implements Callable<Integer> {
             rows.add(
                 List.of(
                     name,
-                    spec.block().name().toLowerCase(Locale.ROOT),
+                    spec.blockKinds().stream()
+                        .map(kind -> kind.name().toLowerCase(Locale.ROOT))
+                        .collect(Collectors.joining(", ")),
                     spec.blocks().stream().map(String::valueOf).collect(Collectors.joining("-")),
                     spec.groups(),
                     spec.widthPerGroup(),

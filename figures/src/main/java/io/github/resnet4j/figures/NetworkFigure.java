@@ -118,7 +118,9 @@ public final class NetworkFigure {
                   "%d × %s"
                       .formatted(
                           stage.layers().size(),
-                          spec.block() == ResNetSpec.Block.BASIC ? "basic" : "bottleneck")));
+                          convolutions(child.children().getFirst()).size() == 2
+                              ? "basic"
+                              : "bottleneck")));
           child.children().forEach(drawing::block);
         }
         default -> {} // normalization and ReLU are drawn with the convolution

@@ -5,6 +5,7 @@ import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.ResNetSpec.Block;
 import io.github.resnet4j.ResNetSpec.Downsampling;
 import io.github.resnet4j.ResNetSpec.Shortcut;
+import io.github.resnet4j.ResNetSpec.StageWidths;
 import io.github.resnet4j.ResNetSpec.StridePlacement;
 import io.github.resnet4j.Stem;
 import io.github.resnet4j.onnx.ParsedLayer.Convolution;
@@ -44,10 +45,9 @@ final class GraphSpecification {
     }
     boolean pools =
         has(begin, ParsedLayer.MaxPool.class) || has(begin, ParsedLayer.AveragePool.class);
-    int channels = stem.getLast().out();
     var builder =
         ResNetSpec.builder(convolutions == 3 ? Block.BOTTLENECK : Block.BASIC, 1)
-            .channels(channels)
+            .channels(stem.getLast().out())
             .inChannels(Math.toIntExact(stem.getFirst().weight().shape().get(1)))
             .stem(stem(stem, pools))
             .downsampling(downsampling)
@@ -55,8 +55,7 @@ final class GraphSpecification {
             .shortcut(shortcut(blocks));
     if (convolutions == 3) {
       Convolution inner = all(blocks.getFirst().main(), Convolution.class).get(1);
-      int groups = Math.toIntExact(Math.max(1, inner.node().integer("group", 1)));
-      builder.innerWidth(inner.out(), groups);
+      builder.groups(Math.toIntExact(Math.max(1, inner.node().integer("group", 1))));
     }
     List<ParsedLayer.Linear> heads = all(layers, ParsedLayer.Linear.class);
     if (heads.isEmpty()) {
@@ -64,7 +63,7 @@ final class GraphSpecification {
     } else {
       builder.numClasses(Math.toIntExact(heads.getFirst().out()));
     }
-    return withStages(builder.build(), blocks, convolutions);
+    return withStages(builder.build(), blocks);
   }
 
   private static <T extends ParsedLayer> List<T> all(List<ParsedLayer> layers, Class<T> kind) {
@@ -75,17 +74,18 @@ final class GraphSpecification {
     return layers.stream().anyMatch(kind::isInstance);
   }
 
-  private static ResNetSpec withStages(
-      ResNetSpec spec, List<ParsedLayer.Block> blocks, int convolutions)
+  private static ResNetSpec withStages(ResNetSpec spec, List<ParsedLayer.Block> blocks)
       throws UnsupportedGraphException {
     var stages = new ArrayList<Integer>();
+    var inner = new ArrayList<List<List<Integer>>>();
+    var outs = new ArrayList<Integer>();
     var dilated = new ArrayList<Boolean>();
     boolean first1x1 = false;
     for (ParsedLayer.Block block : blocks) {
       List<Convolution> units = all(block.main(), Convolution.class);
-      if (units.size() != convolutions) {
+      if (units.size() != 2 && units.size() != 3) {
         throw UnsupportedGraphException.at(
-            block.node(), "ends a block with another number of convolutions than the first");
+            block.node(), "ends a block of %d convolutions".formatted(units.size()));
       }
       boolean changes = !block.shortcut().isEmpty();
       if (changes && !stages.isEmpty()) {
@@ -94,27 +94,34 @@ final class GraphSpecification {
             has(block.main(), ParsedLayer.Blur.class)
                 || has(block.main(), ParsedLayer.AveragePool.class);
         dilated.add(stride == 1 && !smaller);
-        first1x1 |= convolutions == 3 && units.getFirst().stride() > 1;
+        first1x1 |= units.size() == 3 && units.getFirst().stride() > 1;
       }
       if (changes || stages.isEmpty()) {
         stages.add(0);
+        inner.add(new ArrayList<>());
+        outs.add(units.getLast().out());
       }
+      inner
+          .getLast()
+          .add(units.subList(0, units.size() - 1).stream().map(Convolution::out).toList());
       stages.set(stages.size() - 1, stages.getLast() + 1);
     }
     var builder =
         ResNetSpec.builder(spec.block(), stages.toArray(Integer[]::new))
-            .channels(spec.channels())
             .inChannels(spec.inChannels())
             .stem(spec.stem())
             .downsampling(spec.downsampling())
             .attention(spec.attention())
             .shortcut(spec.shortcut())
             .groups(spec.groups())
-            .widthPerGroup(spec.widthPerGroup())
             .head(spec.head())
             .stridePlacement(first1x1 ? StridePlacement.FIRST_1X1 : StridePlacement.ON_3X3)
             .dilated(dilated);
-    return builder.build();
+    var widths = new ArrayList<StageWidths>();
+    for (int stage = 0; stage < outs.size(); stage++) {
+      widths.add(new StageWidths(outs.get(stage), inner.get(stage)));
+    }
+    return builder.widths(widths, spec.channels()).build();
   }
 
   private static Shortcut shortcut(List<ParsedLayer.Block> blocks) {
@@ -124,6 +131,9 @@ final class GraphSpecification {
         shortcut = Shortcut.ZERO_PAD;
       } else if (has(block.shortcut(), ParsedLayer.AveragePool.class)) {
         shortcut = Shortcut.AVERAGE_POOL;
+      } else if (all(block.shortcut(), Convolution.class).stream()
+          .anyMatch(projection -> projection.weight().shape().get(2) == 3)) {
+        shortcut = Shortcut.PROJECTION_3X3;
       }
     }
     return shortcut;
@@ -161,7 +171,7 @@ final class GraphSpecification {
     List<Integer> widths = units.stream().map(Convolution::out).toList();
     if (pools && widths.size() == 3
         || !pools && widths.size() == 4 && widths.get(2).equals(widths.get(3))) {
-      return new Stem.Deep(widths.get(0), widths.get(1), pools);
+      return new Stem.Deep(widths.get(0), widths.get(1), widths.get(2), pools);
     }
     throw UnsupportedGraphException.at(
         units.getFirst().node(),

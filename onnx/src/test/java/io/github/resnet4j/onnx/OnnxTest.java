@@ -15,6 +15,7 @@ import io.github.resnet4j.Model;
 import io.github.resnet4j.Norm;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.ResNetSpec.StageWidths;
 import io.github.resnet4j.Stem;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.image.ImageDecoder;
@@ -97,7 +98,7 @@ class OnnxTest {
     Architecture.catalogue()
         .forEach((name, spec) -> {
           if (!name.matches(
-              ".*(101|110|152|[23].0|420).*|wide.*")) { // only more of the same blocks
+              ".*(101|110|15[24]|[23].0|201|269|420).*|wide.*")) { // only more of the same blocks
             all.put(name, spec);
           }
         });
@@ -107,6 +108,19 @@ class OnnxTest {
     all.put("v1", narrow.toBuilder().stridePlacement(ResNetSpec.StridePlacement.FIRST_1X1).build());
     all.put("dilated", narrow.toBuilder().dilated(false, true).build());
     all.put("groups", narrow.toBuilder().groups(4).widthPerGroup(32).build());
+    all.put(
+        "widths of each layer",
+        narrow.toBuilder()
+            .channels(24)
+            .stem(new Stem.Deep(8, 12, 24, true))
+            .shortcut(ResNetSpec.Shortcut.PROJECTION_3X3)
+            .groups(4)
+            .widths(
+                List.of(
+                    new StageWidths(20, List.of(List.of(12, 16))),
+                    new StageWidths(36, List.of(List.of(12), List.of(8, 20))),
+                    new StageWidths(48, List.of(List.of(28)))))
+            .build());
     all.put("no top", narrow.toBuilder().includeTop(false).build());
     all.put("gray", narrow.toBuilder().inChannels(1).build());
     all.put(

@@ -12,6 +12,15 @@ public interface ConvKernels {
   ConvTile tile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints segments);
 
   /**
+   * Whether tiles that read such an input multiply matrices: up to 32 pixels in one row or several,
+   * for any multiple of 16 output channels. All bfloat16 products of a sum are then added in
+   * another order.
+   */
+  default boolean multiplyMatrices(ConvTile.Input in) {
+    return false;
+  }
+
+  /**
    * A kernel that copies weights to the order in which tiles read them.
    *
    * @param from the index in the source of each row of weights

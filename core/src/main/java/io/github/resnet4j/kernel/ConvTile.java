@@ -53,18 +53,19 @@ public interface ConvTile {
    * @param channels the number of output channels
    * @param in the input
    * @param out the output
+   * @param rows the rows of pixels, of equal length
    * @param groups 0, or the number of groups of the tile: the number of lanes of a vector
    * @param walk the strides through the operands
    */
-  record Shape(int pixels, int channels, Input in, Output out, int groups, Walk walk) {
+  record Shape(int pixels, int channels, Input in, Output out, Rows rows, int groups, Walk walk) {
     /**
      * @throws IllegalArgumentException if an extent is not positive, a stride is negative, or the
      *     formats do not match
      */
     public Shape {
-      if (pixels < 1 || channels < 1 || groups < 0) {
+      if (pixels < 1 || channels < 1 || groups < 0 || pixels % rows.count != 0) {
         throw new IllegalArgumentException(
-            "%d pixels of %d channels, %d groups".formatted(pixels, channels, groups));
+            "%d pixels of %d channels, %d groups, %s".formatted(pixels, channels, groups, rows));
       }
       Format residual = out.residual;
       boolean mixed = residual != null && in.format.isInteger() != residual.isInteger();
@@ -78,9 +79,14 @@ public interface ConvTile {
       }
     }
 
-    /** A tile with contiguous weights. */
+    /** A tile of one row, with contiguous weights. */
     public Shape(int pixels, int channels, Input in, Output out) {
-      this(pixels, channels, in, out, 0, Walk.dense(channels, 0));
+      this(pixels, channels, in, out, Rows.ONE);
+    }
+
+    /** A tile with contiguous weights. */
+    public Shape(int pixels, int channels, Input in, Output out, Rows rows) {
+      this(pixels, channels, in, out, rows, 0, Walk.dense(channels, 0));
     }
 
     /**
@@ -89,7 +95,7 @@ public interface ConvTile {
      * @param groups the number of lanes of a vector
      */
     public static Shape ofGroups(int pixels, int channels, Input in, Output out, int groups) {
-      return new Shape(pixels, channels, in, out, groups, Walk.dense(channels, groups));
+      return new Shape(pixels, channels, in, out, Rows.ONE, groups, Walk.dense(channels, groups));
     }
 
     /**
@@ -109,6 +115,7 @@ public interface ConvTile {
           channels,
           new Input(FP32, 1, columns),
           new Output(FP32, channels, FP32, false),
+          Rows.ONE,
           0,
           new Walk(step, pixel, gradient.rowStride() - columns * pixel));
     }
@@ -124,9 +131,29 @@ public interface ConvTile {
 
     /** The number of words of an input from the first to the last of a tile's last segment. */
     long inputSpan(int lanes) {
-      return (pixels - 1L) * in.pixelStride
-          + (in.segment - 1L) * walk.step
-          + (groups > 0 ? lanes : 1);
+      return inputAt(pixels - 1) + (in.segment - 1L) * walk.step + (groups > 0 ? lanes : 1);
+    }
+
+    /** The offset of a pixel's input from the first pixel's, in words. */
+    int inputAt(int pixel) {
+      return at(pixel, in.pixelStride, rows.in);
+    }
+
+    /** The offset of a pixel's output from the first pixel's, in words. */
+    int outputAt(int pixel) {
+      return at(pixel, out.pixelStride, rows.out);
+    }
+
+    /** The offset of a pixel's residual from the first pixel's, in words. */
+    int residualAt(int pixel) {
+      return at(pixel, out.residualStride(), rows.residual);
+    }
+
+    private int at(int pixel, int pixelStride, int rowStride) {
+      int perRow = pixels / rows.count;
+      return Math.addExact(
+          Math.multiplyExact(pixel / perRow, rowStride),
+          Math.multiplyExact(pixel % perRow, pixelStride));
     }
 
     /** Whether all operands are floats. */
@@ -198,6 +225,29 @@ public interface ConvTile {
     /** Words from one pixel's residual to the next. */
     int residualStride() {
       return residual == null ? 0 : pixelStride * format.perWord() / residual.perWord();
+    }
+  }
+
+  /**
+   * Rows of pixels, one below the other.
+   *
+   * @param count the number of rows
+   * @param in words from one row's input to the next
+   * @param out words from one row's output to the next
+   * @param residual words from one row's residual to the next
+   */
+  record Rows(int count, int in, int out, int residual) {
+    /** All pixels are in one row. */
+    public static final Rows ONE = new Rows(1, 0, 0, 0);
+
+    /**
+     * @throws IllegalArgumentException if there is no row or a stride is negative
+     */
+    public Rows {
+      if (count < 1 || in < 0 || out < 0 || residual < 0) {
+        throw new IllegalArgumentException(
+            "%d rows, %d, %d and %d apart".formatted(count, in, out, residual));
+      }
     }
   }
 

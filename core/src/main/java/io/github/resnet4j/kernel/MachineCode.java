@@ -28,16 +28,11 @@ import java.util.Set;
  * never freed, since kernels are generated once for each shape.
  */
 final class MachineCode {
-  static final boolean WINDOWS =
+  private static final boolean WINDOWS =
       System.getProperty("os.name", "").toLowerCase(Locale.ROOT).startsWith("windows");
-  static final boolean MAC =
+  private static final boolean MAC =
       System.getProperty("os.name", "").toLowerCase(Locale.ROOT).startsWith("mac");
-
-  /** Whether this is an arm64 processor, with a JVM for it. */
-  static final boolean ARM64 = System.getProperty("os.arch", "").equals("aarch64");
-
-  /** A multiple of the size of every system's pages; those of arm64 have up to 64 kB. */
-  private static final long PAGE = ARM64 ? 65_536 : 4096;
+  private static final long PAGE = 4096;
 
   // POSIX: sys/mman.h
   private static final int PROT_NONE = 0;
@@ -62,25 +57,10 @@ final class MachineCode {
    * @throws UnsupportedOperationException if the system provides no such memory
    */
   static MemorySegment install(byte[] code) {
-    MemorySegment memory = installCoherent(code);
-    if (ARM64) {
-      try {
-        InstructionCache.flush(memory.asSlice(0, code.length));
-      } catch (Throwable e) {
-        throw unexpected(e);
-      }
-    }
-    return memory;
-  }
-
-  /** {@link #install} for processors whose instruction cache follows the data cache. */
-  static MemorySegment installCoherent(byte[] code) {
     long size = Math.ceilDiv(code.length, PAGE) * PAGE;
     try {
       MemorySegment memory = (WINDOWS ? Windows.allocate(size) : Posix.allocate(size));
-      if (!ARM64) { // there, zeros are no instruction
-        memory.fill((byte) 0xCC); // int3: stops execution past the end
-      }
+      memory.fill((byte) 0xCC); // int3: stops execution past the end
       MemorySegment.copy(code, 0, memory, JAVA_BYTE, 0, code.length);
       if (WINDOWS) {
         Windows.seal(memory);
@@ -308,7 +288,11 @@ final class MachineCode {
     /** AVX-512F, BW and VL: vectors of 512 bits. */
     AVX512,
     AVX512_VNNI,
-    AVX512_BF16
+    AVX512_BF16,
+    /** Matrices of bfloat16; see {@link #permitMatrices}. */
+    AMX_BF16,
+    /** Matrices of bytes; see {@link #permitMatrices}. */
+    AMX_INT8
   }
 
   /**
@@ -316,10 +300,9 @@ final class MachineCode {
    * calls no native code.
    */
   static Optional<String> obstacle() {
-    if (!ARM64
-        && !System.getProperty("os.arch", "").equals("amd64")
+    if (!System.getProperty("os.arch", "").equals("amd64")
         && !System.getProperty("os.arch", "").equals("x86_64")) {
-      return Optional.of("it requires an x86-64 or arm64 processor");
+      return Optional.of("it requires an x86-64 processor");
     }
     if (!MachineCode.class.getModule().isNativeAccessEnabled()) {
       return Optional.of("start Java with --enable-native-access=%s".formatted(moduleName()));
@@ -367,8 +350,47 @@ final class MachineCode {
       if (bit(more, 5)) {
         features.add(Feature.AVX512_BF16);
       }
+      boolean matrices = (kept & 0b11 << 17) == 0b11 << 17 && bit(leaf7[3], 24);
+      if (matrices && bit(leaf7[3], 22)) {
+        features.add(Feature.AMX_BF16);
+      }
+      if (matrices && bit(leaf7[3], 25)) {
+        features.add(Feature.AMX_INT8);
+      }
     }
     return features;
+  }
+
+  /**
+   * Asks the operating system to save matrix registers, which Linux does only for processes that
+   * ask for it.
+   *
+   * @return whether kernels may use these registers; always false on other systems
+   */
+  static boolean permitMatrices() {
+    return System.getProperty("os.name", "").equals("Linux") && Linux.permitMatrices();
+  }
+
+  private static final class Linux {
+    // asm/unistd_64.h, asm/prctl.h
+    private static final long SYS_ARCH_PRCTL = 158;
+    private static final long ARCH_REQ_XCOMP_PERM = 0x1023;
+    private static final long XFEATURE_XTILEDATA = 18;
+    private static final MethodHandle SYSCALL =
+        Linker.nativeLinker()
+            .downcallHandle(
+                Linker.nativeLinker().defaultLookup().findOrThrow("syscall"),
+                FunctionDescriptor.of(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG),
+                Linker.Option.firstVariadicArg(1));
+
+    static boolean permitMatrices() {
+      try {
+        return (long) SYSCALL.invokeExact(SYS_ARCH_PRCTL, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)
+            == 0;
+      } catch (Throwable e) {
+        throw unexpected(e);
+      }
+    }
   }
 
   private static boolean bit(int word, int bit) {

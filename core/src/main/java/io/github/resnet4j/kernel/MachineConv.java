@@ -14,6 +14,7 @@ import org.jspecify.annotations.Nullable;
 
 /** Convolutions in machine code, in the formats that the processor supports. */
 final class MachineConv implements ConvKernels {
+  private static final System.Logger LOG = System.getLogger("io.github.resnet4j");
   private static final MethodHandle GATHER = MachineCode.caller(4, 7);
 
   /**
@@ -21,9 +22,16 @@ final class MachineConv implements ConvKernels {
    */
   private static final int MAX_FLOATS_PER_CALL = 16_384;
 
+  /** The number of products of a tile per call: 50 µs on a slow core. */
+  private static final long MAX_PRODUCTS_PER_CALL = 2_000_000;
+
+  /** The same with matrices, of which an instruction has 16 times as many products. */
+  private static final long MAX_MATRIX_PRODUCTS_PER_CALL = 16_000_000;
+
   private final Width width;
   private final boolean hasInt8;
   private final boolean hasBf16;
+  private final Set<Feature> features;
   private final MachineCache cache;
 
   /** For the formats that this processor does not support. */
@@ -32,6 +40,9 @@ final class MachineConv implements ConvKernels {
   /** The results of the self-tests, by format. */
   private final ConcurrentHashMap<Format, Boolean> passed = new ConcurrentHashMap<>();
 
+  /** The same for tiles of matrices. */
+  private final ConcurrentHashMap<Format, Boolean> matricesPassed = new ConcurrentHashMap<>();
+
   /** Whether bfloat16 is faster than single precision; measured on first use. */
   private @Nullable Boolean isBf16Faster;
 
@@ -39,6 +50,7 @@ final class MachineConv implements ConvKernels {
     this.width = width;
     this.hasInt8 = features.contains(width == Width.ZMM ? Feature.AVX512_VNNI : Feature.AVX_VNNI);
     this.hasBf16 = width == Width.ZMM && features.contains(Feature.AVX512_BF16);
+    this.features = features;
     this.cache = cache;
   }
 
@@ -54,14 +66,53 @@ final class MachineConv implements ConvKernels {
 
   @Override
   public ConvTile tile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints segments) {
-    return supports(shape.in().format()) && supports(shape.out().format())
-        ? machineTile(shape, tiles, segments)
-        : scalar.tile(shape, tiles, segments);
+    if (!supports(shape.in().format()) || !supports(shape.out().format())) {
+      return scalar.tile(shape, tiles, segments);
+    }
+    return MachineAmxCode.supports(shape) && multiplyMatrices(shape.in())
+        ? matrixTile(shape, tiles, segments)
+        : vectorTile(shape, tiles, segments);
   }
 
-  private ConvTile machineTile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints segments) {
+  private ConvTile vectorTile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints segments) {
     MemorySegment code = cache.get(shape, () -> new MachineTileCode(shape, width).generate());
-    return new MachineTile(shape, width.lanes(), code, tiles, segments);
+    return new MachineTile(shape, width.lanes(), code, MAX_PRODUCTS_PER_CALL, tiles, segments);
+  }
+
+  /** The key of code with matrices. */
+  private record MatrixCode(ConvTile.Shape shape) {}
+
+  private ConvTile matrixTile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints segments) {
+    MemorySegment code =
+        cache.get(new MatrixCode(shape), () -> new MachineAmxCode(shape).generate());
+    return new MachineTile(
+        shape, width.lanes(), code, MAX_MATRIX_PRODUCTS_PER_CALL, tiles, segments);
+  }
+
+  @Override
+  public boolean multiplyMatrices(ConvTile.Input in) {
+    return MachineAmxCode.hasMatrices(in) && hasMatrices(in.format());
+  }
+
+  /** Whether the processor multiplies matrices of a format; tested when it is first used. */
+  private boolean hasMatrices(Format in) {
+    if (width != Width.ZMM
+        || !supports(in)
+        || !features.contains(in.isInteger() ? Feature.AMX_INT8 : Feature.AMX_BF16)) {
+      return false;
+    }
+    return matricesPassed.computeIfAbsent(
+        in,
+        format -> {
+          if (!MachineCode.permitMatrices()) {
+            return false;
+          }
+          boolean agree = SelfTest.matricesAgree(this::matrixTile, format);
+          if (!agree) {
+            LOG.log(Level.WARNING, "the self-test of AMX with {0} failed: using vectors", format);
+          }
+          return agree;
+        });
   }
 
   boolean supports(Format format) {
@@ -77,13 +128,9 @@ final class MachineConv implements ConvKernels {
     return passed.computeIfAbsent(
         in,
         format -> {
-          boolean agree = SelfTest.agree(this::machineTile, width.lanes(), format);
+          boolean agree = SelfTest.agree(this::vectorTile, width.lanes(), format);
           if (!agree) {
-            System.getLogger("io.github.resnet4j")
-                .log(
-                    Level.WARNING,
-                    "the self-test of {0} failed: using plain loops instead",
-                    format);
+            LOG.log(Level.WARNING, "the self-test of {0} failed: using plain loops", format);
           }
           return agree;
         });
@@ -100,7 +147,7 @@ final class MachineConv implements ConvKernels {
   /** Some processors have the instructions, but they take several times as long. */
   private synchronized boolean isBf16Faster() {
     if (isBf16Faster == null) {
-      isBf16Faster = fastest(Format.BF16) < 1.5 * fastest(Format.FP32);
+      isBf16Faster = hasMatrices(Format.BF16) || fastest(Format.BF16) < 1.5 * fastest(Format.FP32);
     }
     return isBf16Faster;
   }

@@ -10,12 +10,6 @@ import java.util.Objects;
 final class MachineTile implements ConvTile {
   private static final MethodHandle CALLER = MachineCode.caller(6, 10);
 
-  /**
-   * The largest number of products per call: 50 µs on a slow core, since the garbage collector
-   * waits for it.
-   */
-  private static final long MAX_PRODUCTS_PER_CALL = 2_000_000;
-
   private final Shape shape;
   private final MemorySegment code;
   private final Tiles tiles;
@@ -29,28 +23,36 @@ final class MachineTile implements ConvTile {
 
   private final int residualSpan;
   private final int biasSpan;
+  private final long productsPerCall;
 
   /**
    * @param lanes the number of lanes of the code's vectors
+   * @param productsPerCall the largest number of products per call, since the garbage collector
+   *     waits for it
    */
-  MachineTile(Shape shape, int lanes, MemorySegment code, Tiles tiles, Ints segments) {
+  MachineTile(
+      Shape shape,
+      int lanes,
+      MemorySegment code,
+      long productsPerCall,
+      Tiles tiles,
+      Ints segments) {
     this.shape = shape;
     this.code = code;
     this.tiles = tiles;
     this.segments = segments;
+    this.productsPerCall = productsPerCall;
     Output out = shape.out();
     long channels = (shape.vectors(lanes) - 1L) * shape.spacing(lanes) + lanes;
     this.inputSpan = span(shape.inputSpan(lanes));
     this.biasSpan = span(channels * Shape.constants(shape.in().format()));
     this.outputSpan =
-        span(
-            (shape.pixels() - 1L) * out.pixelStride()
-                + Math.ceilDiv(channels, out.format().perWord()));
+        span(shape.outputAt(shape.pixels() - 1) + Math.ceilDiv(channels, out.format().perWord()));
     this.residualSpan =
         out.residual() == null
             ? 0
             : span(
-                (shape.pixels() - 1L) * out.residualStride()
+                shape.residualAt(shape.pixels() - 1)
                     + Math.ceilDiv(channels, out.residual().perWord()));
   }
 
@@ -95,8 +97,7 @@ final class MachineTile implements ConvTile {
     check(weights, biasAt, (long) biasAt + biasSpan);
 
     long products = (long) (endSegment - firstSegment) * shape.in().segment() * shape.channels();
-    int tilesPerCall =
-        (int) Math.clamp(MAX_PRODUCTS_PER_CALL / (products * shape.pixels() + 1), 1, 4096);
+    int tilesPerCall = (int) Math.clamp(productsPerCall / (products * shape.pixels() + 1), 1, 4096);
     for (int t = first; t < end; t += tilesPerCall) {
       try {
         CALLER.invokeExact(

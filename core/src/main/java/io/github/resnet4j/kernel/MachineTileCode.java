@@ -154,7 +154,7 @@ final class MachineTileCode {
         } else if (format.isFloat()) {
           code.vaddps(accumulator(p, v), bias, residual(p, v, format));
         } else {
-          widen(added, residual(p, v, format), format);
+          Macros.widen(code, added, residual(p, v, format), format);
           code.vaddps(accumulator(p, v), bias, added);
         }
       }
@@ -174,52 +174,13 @@ final class MachineTileCode {
   }
 
   private Mem residual(int p, int v, Format format) {
-    int words = p * shape.out().residualStride() + v * spacing / format.perWord();
+    int words = shape.residualAt(p) + v * spacing / format.perWord();
     return mem(RESIDUAL, words * Float.BYTES);
   }
 
   private Mem result(int p, int v) {
-    int words = p * shape.out().pixelStride() + v * spacing / shape.out().format().perWord();
+    int words = shape.outputAt(p) + v * spacing / shape.out().format().perWord();
     return mem(POINTER, words * Float.BYTES);
-  }
-
-  /** Loads values of any format as floats. */
-  private void widen(Vec to, Mem from, Format format) {
-    switch (format) {
-      case FP32, ROUNDED -> code.vmovups(to, from);
-      case BF16 -> {
-        code.vpmovzxwd(to, from);
-        code.vpslld(to, to, 16);
-      }
-      case U8 -> {
-        code.vpmovzxbd(to, from);
-        code.vcvtdq2ps(to, to);
-      }
-      case S8 -> {
-        code.vpmovsxbd(to, from);
-        code.vcvtdq2ps(to, to);
-      }
-    }
-  }
-
-  /** Stores floats in the result's format; for U8 they must not be negative. */
-  private void narrow(Mem to, Vec from, Vec scratch) {
-    switch (shape.out().format()) {
-      case FP32 -> code.vmovups(to, from);
-      case ROUNDED -> {
-        Macros.round(code, from, belowHalf(), scratch);
-        code.vmovups(to, from);
-      }
-      case BF16 -> {
-        Vec half = scratch.as(Width.YMM);
-        code.vcvtneps2bf16(half, from);
-        code.vmovups(to, half);
-      }
-      case U8, S8 -> {
-        code.vcvtps2dq(from, from);
-        Macros.storeBytes(code, to, from, shape.out().format() == Format.S8, scratch);
-      }
-    }
   }
 
   private Vec accumulator(int p, int v) {
@@ -273,7 +234,7 @@ final class MachineTileCode {
     code.bind(enough);
     for (int i = 0; i < length; i++) {
       for (int p = 0; p < shape.pixels(); p++) {
-        multiply(p, i, mem(X, (p * shape.in().pixelStride() + i * step) * Float.BYTES));
+        multiply(p, i, mem(X, (shape.inputAt(p) + i * step) * Float.BYTES));
       }
     }
     code.add(X, length * step * Float.BYTES);
@@ -370,14 +331,14 @@ final class MachineTileCode {
           code.vcvtdq2ps(sum, sum);
           code.vfmadd213ps(sum, scale, bias(v));
           if (shape.out().residual() instanceof Format format) {
-            widen(scratch, residual(p, v, format), format);
+            Macros.widen(code, scratch, residual(p, v, format), format);
             code.vfmadd231ps(sum, scratch, factor(v));
           }
         }
         if (shape.out().relu()) {
           code.vmaxps(sum, zero, sum); // keeps NaN and -0
         }
-        narrow(result(p, v), sum, scratch);
+        Macros.narrow(code, result(p, v), sum, shape.out().format(), belowHalf(), scratch);
       }
     }
   }

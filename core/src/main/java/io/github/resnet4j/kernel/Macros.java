@@ -76,6 +76,51 @@ final class Macros {
     code.vpslld(floats, floats, 16);
   }
 
+  /** Loads values of any format as floats. */
+  static void widen(VectorAssembler code, Vec to, Mem from, Format format) {
+    switch (format) {
+      case FP32, ROUNDED -> code.vmovups(to, from);
+      case BF16 -> {
+        code.vpmovzxwd(to, from);
+        code.vpslld(to, to, 16);
+      }
+      case U8 -> {
+        code.vpmovzxbd(to, from);
+        code.vcvtdq2ps(to, to);
+      }
+      case S8 -> {
+        code.vpmovsxbd(to, from);
+        code.vcvtdq2ps(to, to);
+      }
+    }
+  }
+
+  /**
+   * Stores floats in a format, rounded; their register is overwritten.
+   *
+   * @param from floats, which for U8 must not be negative
+   * @param belowHalf for ROUNDED, a register that holds {@link #BELOW_HALF}
+   */
+  static void narrow(
+      VectorAssembler code, Mem to, Vec from, Format format, Vec belowHalf, Vec scratch) {
+    switch (format) {
+      case FP32 -> code.vmovups(to, from);
+      case ROUNDED -> {
+        round(code, from, belowHalf, scratch);
+        code.vmovups(to, from);
+      }
+      case BF16 -> {
+        Vec half = scratch.as(Width.YMM);
+        code.vcvtneps2bf16(half, from);
+        code.vmovups(to, half);
+      }
+      case U8, S8 -> {
+        code.vcvtps2dq(from, from);
+        storeBytes(code, to, from, format == Format.S8, scratch);
+      }
+    }
+  }
+
   /**
    * Stores integers as bytes in a quarter of a vector of memory, with saturation.
    *

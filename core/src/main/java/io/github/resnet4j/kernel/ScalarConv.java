@@ -2,13 +2,21 @@ package io.github.resnet4j.kernel;
 
 /** Convolutions as plain loops. */
 final class ScalarConv implements ConvKernels {
+  /** The number of words that are multiplied by one instruction on matrices. */
+  private static final int MATRIX_WORDS = 16;
+
   @Override
   public ConvTile tile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints segments) {
     OneTile tile =
         shape.groups() > 0
             ? new GroupedTile(shape)
-            : shape.isFloat() ? new FloatTile(shape) : new AnyTile(shape);
+            : shape.isFloat() ? new FloatTile(shape) : new AnyTile(shape, false);
     return new OneTile.Listed(tile, tiles, segments);
+  }
+
+  /** Adds bfloat16 products in the order of instructions on matrices. */
+  static ConvTile matrixTile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints segments) {
+    return new OneTile.Listed(new AnyTile(shape, true), tiles, segments);
   }
 
   /** A tile of floats: for each weight all channels together, accumulated in the output itself. */
@@ -24,11 +32,10 @@ final class ScalarConv implements ConvKernels {
         int weightAt,
         ConvTile.Reduction reduction) {
       int channels = shape.channels();
-      int outStride = shape.out().pixelStride();
       for (int p = 0; p < shape.pixels(); p++) {
-        int to = out + p * outStride;
+        int to = out + shape.outputAt(p);
         if (shape.out().residual() != null) {
-          int from = residual + p * outStride;
+          int from = residual + shape.residualAt(p);
           for (int c = 0; c < channels; c++) {
             arena[to + c] = weights[reduction.biasAt() + c] + arena[from + c];
           }
@@ -41,15 +48,15 @@ final class ScalarConv implements ConvKernels {
         for (int i = 0; i < shape.in().segment(); i++) {
           int x = in + segments[r] + i * shape.walk().step();
           for (int p = 0; p < shape.pixels(); p++) {
-            float value = arena[x + p * shape.in().pixelStride()];
-            accumulate(value, weights, row, arena, out + p * outStride, channels);
+            float value = arena[x + shape.inputAt(p)];
+            accumulate(value, weights, row, arena, out + shape.outputAt(p), channels);
           }
           row += shape.walk().row();
         }
         row += shape.walk().gap();
       }
       for (int p = 0; shape.out().relu() && p < shape.pixels(); p++) {
-        relu(arena, out + p * outStride, channels);
+        relu(arena, out + shape.outputAt(p), channels);
       }
     }
   }
@@ -86,17 +93,17 @@ final class ScalarConv implements ConvKernels {
         ConvTile.Reduction reduction) {
       int groups = shape.groups();
       for (int p = 0; p < shape.pixels(); p++) {
-        int pixel = p * shape.out().pixelStride();
+        int pixel = shape.outputAt(p);
         for (int c = 0; c < shape.channels(); c++) {
           int group = c % groups;
           int lane = c / groups * ConvTile.GROUP_STRIDE + group;
           float sum = weights[reduction.biasAt() + lane];
           if (shape.out().residual() != null) {
-            sum += arena[residual + pixel + lane];
+            sum += arena[residual + shape.residualAt(p) + lane];
           }
           int row = weightAt + c;
           for (int r = reduction.firstSegment(); r < reduction.endSegment(); r++) {
-            int x = in + segments[r] + p * shape.in().pixelStride() + group;
+            int x = in + segments[r] + shape.inputAt(p) + group;
             for (int i = 0; i < shape.in().segment(); i++, row += shape.channels()) {
               sum = Math.fma(arena[x + i * ConvTile.GROUP_STRIDE], weights[row], sum);
             }
@@ -109,7 +116,7 @@ final class ScalarConv implements ConvKernels {
   }
 
   /** A tile of any formats. */
-  private record AnyTile(ConvTile.Shape shape) implements OneTile {
+  private record AnyTile(ConvTile.Shape shape, boolean matrices) implements OneTile {
     @Override
     public void run(
         float[] arena,
@@ -123,13 +130,13 @@ final class ScalarConv implements ConvKernels {
       int channels = shape.channels();
       ConvTile.Output results = shape.out();
       for (int p = 0; p < shape.pixels(); p++) {
-        int from = in + p * shape.in().pixelStride();
+        int from = in + shape.inputAt(p);
         for (int c = 0; c < channels; c++) {
           float bias = weights[reduction.biasAt() + c];
           float added =
               results.residual() == null
                   ? 0
-                  : results.residual().get(arena, residual + p * results.residualStride(), c);
+                  : results.residual().get(arena, residual + shape.residualAt(p), c);
           float sum;
           if (shape.in().format().isInteger()) {
             int products = bytes(arena, from, segments, weights, weightAt + c, reduction);
@@ -137,11 +144,13 @@ final class ScalarConv implements ConvKernels {
             float factor = weights[reduction.biasAt() + 2 * channels + c];
             sum = Math.fma(products, scale, bias);
             sum = results.residual() == null ? sum : Math.fma(added, factor, sum);
+          } else if (matrices) {
+            sum = matrices(arena, from, segments, weights, weightAt + c, reduction) + bias + added;
           } else {
             sum = floats(arena, from, segments, weights, weightAt + c, reduction, bias + added);
           }
           float result = results.relu() ? relu(sum) : sum;
-          results.format().put(arena, out + p * results.pixelStride(), c, result);
+          results.format().put(arena, out + shape.outputAt(p), c, result);
         }
       }
     }
@@ -170,6 +179,34 @@ final class ScalarConv implements ConvKernels {
           } else {
             sum = Math.fma(x, w, sum);
           }
+        }
+      }
+      return sum;
+    }
+
+    /** The lower and the upper halves of up to 16 words have sums of their own. */
+    private float matrices(
+        float[] arena,
+        int in,
+        int[] segments,
+        float[] weights,
+        int weightAt,
+        ConvTile.Reduction reduction) {
+      float sum = 0;
+      int row = weightAt;
+      for (int r = reduction.firstSegment(); r < reduction.endSegment(); r++) {
+        int segment = shape.in().segment();
+        for (int first = 0; first < segment; first += MATRIX_WORDS) {
+          float lower = 0;
+          float upper = 0;
+          for (int i = first; i < Math.min(segment, first + MATRIX_WORDS); i++) {
+            int x = Float.floatToRawIntBits(arena[in + segments[r] + i]);
+            int w = Float.floatToRawIntBits(weights[row]);
+            lower = Math.fma(upper(x << 16), upper(w << 16), lower);
+            upper = Math.fma(upper(x), upper(w), upper);
+            row += shape.channels();
+          }
+          sum += lower + upper;
         }
       }
       return sum;

@@ -123,8 +123,45 @@ final class SelfTest {
       float[] actual = words.clone();
       tile(new ScalarConv()::tile, shape, expected, weights);
       tile(tiles, shape, actual, weights);
-      for (int i = 0; i < expected.length; i++) {
-        if (Float.floatToRawIntBits(expected[i]) != Float.floatToRawIntBits(actual[i])) {
+      if (!haveSameBits(expected, actual)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private static boolean haveSameBits(float[] expected, float[] actual) {
+    for (int i = 0; i < expected.length; i++) {
+      if (Float.floatToRawIntBits(expected[i]) != Float.floatToRawIntBits(actual[i])) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /**
+   * Whether tiles of matrices have bit-identical results with the scalar kernels.
+   *
+   * @param tiles creates them
+   */
+  static boolean matricesAgree(Tiles tiles, Format in) {
+    float[] words = words(in);
+    float[] weights = words(in.isInteger() ? Format.S8 : in);
+    System.arraycopy(values(), 0, weights, 8192, 1024); // bias, scale and factor are floats
+    for (int segment : new int[] {7, 32}) {
+      for (int rows = 1; rows <= 2; rows++) {
+        var shape =
+            new ConvTile.Shape(
+                10 * rows,
+                32,
+                new ConvTile.Input(in, 16, segment),
+                new ConvTile.Output(Format.FP32, 64, null, true),
+                new ConvTile.Rows(rows, 192, 1024, 0));
+        float[] expected = words.clone();
+        float[] actual = words.clone();
+        tile(ScalarConv::matrixTile, shape, expected, weights);
+        tile(tiles, shape, actual, weights);
+        if (!haveSameBits(expected, actual)) {
           return false;
         }
       }

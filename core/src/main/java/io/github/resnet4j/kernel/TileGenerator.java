@@ -166,7 +166,7 @@ final class TileGenerator {
     everyAccumulator((p, v) -> {
       code.aload(W + v);
       if (shape.out().residual() != null) {
-        load(ARENA, RESIDUAL_AT, p * shape.out().pixelStride() + v * spacing);
+        load(ARENA, RESIDUAL_AT, shape.residualAt(p) + v * spacing);
         code.invokevirtual(FLOAT_VECTOR, "add", MethodTypeDesc.of(FLOAT_VECTOR, VECTOR));
       }
       code.astore(accumulator(p, v));
@@ -180,7 +180,7 @@ final class TileGenerator {
       code.astore(W + v);
     }
     for (int p = 0; p < shape.pixels(); p++) {
-      int pixel = p * shape.in().pixelStride();
+      int pixel = shape.inputAt(p);
       if (shape.groups() > 0) {
         load(ARENA, X_AT, pixel);
       } else {
@@ -215,10 +215,7 @@ final class TileGenerator {
         code.invokevirtual(FLOAT_VECTOR, "compare", MethodTypeDesc.of(MASK, COMPARISON, CD_float));
         code.invokevirtual(FLOAT_VECTOR, "blend", MethodTypeDesc.of(FLOAT_VECTOR, CD_float, MASK));
       }
-      code.aload(ARENA)
-          .iload(OUT_AT)
-          .loadConstant(p * shape.out().pixelStride() + v * spacing)
-          .iadd();
+      code.aload(ARENA).iload(OUT_AT).loadConstant(shape.outputAt(p) + v * spacing).iadd();
       code.invokevirtual(FLOAT_VECTOR, "intoArray", MethodTypeDesc.of(CD_void, FLOATS, CD_int));
     });
   }

@@ -3,10 +3,9 @@ package io.github.resnet4j.kernel;
 import io.github.resnet4j.kernel.Vec.Width;
 
 /**
- * Adds vector instructions to {@link Assembler}: of AVX2 and FMA, and, if the longest vectors have
- * 512 bits, of AVX-512.
+ * Adds vector instructions: of AVX2 and FMA, and, if the longest vectors have 512 bits, of AVX-512.
  */
-final class VectorAssembler extends VectorEncoder {
+final class VectorAssembler extends MatrixAssembler {
   private static final Opcode VMOVUPS = Opcode.of0F(0x10);
   private static final Opcode VMOVUPS_STORE = Opcode.of0F(0x11);
   private static final Opcode VMOVAPS = Opcode.of0F(0x28);
@@ -23,6 +22,7 @@ final class VectorAssembler extends VectorEncoder {
   private static final Opcode VPXOR = Opcode.of660F(0xEF); // in EVEX vpxord
   private static final Opcode VDPBF16PS = Opcode.ofF30F38(0x52);
   private static final Opcode VCVTNEPS2BF16 = Opcode.ofF30F38(0x72);
+  private static final Opcode VCVTNE2PS2BF16 = Opcode.ofF20F38(0x72);
   private static final Opcode VPDPBUSD = Opcode.of660F38(0x50);
   private static final Opcode VPMOVSXBD = Opcode.of660F38(0x21);
   private static final Opcode VPMOVZXBD = Opcode.of660F38(0x31);
@@ -119,6 +119,10 @@ final class VectorAssembler extends VectorEncoder {
     three(VFMADD213PS, sum, a, b);
   }
 
+  void vfmadd213ps(Vec sum, Vec a, Vec b) {
+    three(VFMADD213PS, sum, a, b);
+  }
+
   /** {@code sum += a * b}, rounded once. */
   void vfmadd231ps(Vec sum, Vec a, Vec b) {
     three(VFMADD231PS, sum, a, b);
@@ -209,6 +213,10 @@ final class VectorAssembler extends VectorEncoder {
     two(VCVTDQ2PS, to, from);
   }
 
+  void vcvtdq2ps(Vec to, Mem from) {
+    memory(VCVTDQ2PS, to, 0, from, to.width().bytes());
+  }
+
   /** Converts floats to integers, rounded half to even. */
   void vcvtps2dq(Vec to, Vec from) {
     two(VCVTPS2DQ, to, from);
@@ -234,6 +242,13 @@ final class VectorAssembler extends VectorEncoder {
     checkAlike(to, Vec.ymm(0));
     checkAlike(from, Vec.zmm(0));
     registers(VCVTNEPS2BF16, from.width(), to.number(), 0, from.number(), 0);
+  }
+
+  /**
+   * Rounds the floats of two vectors to bfloat16; the lower half of the result is from {@code a}.
+   */
+  void vcvtne2ps2bf16(Vec to, Vec b, Vec a) {
+    three(VCVTNE2PS2BF16, to, b, a);
   }
 
   /** {@code sum += a · b} over the four bytes of each lane, a's unsigned; AVX512_VNNI, AVX-VNNI. */

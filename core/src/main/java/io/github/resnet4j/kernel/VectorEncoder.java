@@ -14,7 +14,7 @@ abstract class VectorEncoder extends Assembler {
    * An opcode with its prefix and map.
    *
    * @param map the number of the opcode map in VEX and EVEX
-   * @param prefix the number of the mandatory prefix in VEX and EVEX: none, 66, F3
+   * @param prefix the number of the mandatory prefix in VEX and EVEX: none, 66, F3, F2
    */
   record Opcode(int map, int prefix, int code) {
     static Opcode of0F(int code) {
@@ -29,12 +29,20 @@ abstract class VectorEncoder extends Assembler {
       return new Opcode(1, 2, code);
     }
 
+    static Opcode of0F38(int code) {
+      return new Opcode(2, 0, code);
+    }
+
     static Opcode of660F38(int code) {
       return new Opcode(2, 1, code);
     }
 
     static Opcode ofF30F38(int code) {
       return new Opcode(2, 2, code);
+    }
+
+    static Opcode ofF20F38(int code) {
+      return new Opcode(2, 3, code);
     }
 
     static Opcode of660F3A(int code) {

@@ -16,6 +16,7 @@ import io.github.resnet4j.engine.inference.Plan;
 import io.github.resnet4j.engine.inference.PlanCompiler;
 import io.github.resnet4j.engine.inference.Workload;
 import io.github.resnet4j.engine.step.ExecutionContext;
+import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.tensor.Tensor;
@@ -129,8 +130,12 @@ class PrecisionTest {
     for (Format format : List.of(Format.BF16, Format.ROUNDED)) {
       Tensor scalar = run(one, format, Kernels.scalar());
       Tensor machine = run(one, format, Kernels.best());
+      // Matrices add products in another order. Then a result may be rounded to the next number of
+      // 8 bits, as it may be if it is computed with floats; measured up to 0.0012.
+      boolean matrices = Kernels.best().conv().multiplyMatrices(new ConvTile.Input(format, 32, 32));
+      double tolerance = matrices ? 0.01 : ORDER;
       assertTrue(
-          error(scalar, machine) <= ORDER, () -> format + " scalar: " + error(scalar, machine));
+          error(scalar, machine) <= tolerance, () -> format + " scalar: " + error(scalar, machine));
       assertTrue(error(expected, machine) <= 0.02, () -> format + " floats");
     }
   }

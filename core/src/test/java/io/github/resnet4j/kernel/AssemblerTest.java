@@ -8,6 +8,7 @@ import io.github.resnet4j.kernel.Assembler.Condition;
 import io.github.resnet4j.kernel.Assembler.Label;
 import io.github.resnet4j.kernel.Assembler.Mem;
 import io.github.resnet4j.kernel.Assembler.Reg;
+import io.github.resnet4j.kernel.MatrixAssembler.Matrix;
 import io.github.resnet4j.kernel.Vec.Width;
 import io.github.resnet4j.kernel.VectorAssembler.Comparison;
 import io.github.resnet4j.kernel.VectorAssembler.Mask;
@@ -121,6 +122,7 @@ class AssemblerTest {
   private static Map<String, ThreeVectors> threeVectors() {
     var all = new LinkedHashMap<String, ThreeVectors>();
     all.put("vfmadd231ps", (code, a, b, c) -> code.vfmadd231ps(a, b, c));
+    all.put("vfmadd213ps", (code, a, b, c) -> code.vfmadd213ps(a, b, c));
     all.put("vaddps", (code, a, b, c) -> code.vaddps(a, b, c));
     all.put("vmulps", (code, a, b, c) -> code.vmulps(a, b, c));
     all.put("vsubps", VectorAssembler::vsubps);
@@ -179,6 +181,7 @@ class AssemblerTest {
       }
     }
     general(w);
+    matrices(w);
     w.longest = Width.YMM;
     for (int i = 0; i < 6; i++) {
       bytesAndWords(w, w.vector(), w.vector(), w.vector(), w.mem());
@@ -284,6 +287,10 @@ class AssemblerTest {
       return "vbroadcastss %s,xmm%d".formatted(name(a), b.number());
     });
     w.write(code -> {
+      code.vcvtdq2ps(a, m);
+      return "vcvtdq2ps %s,%s%s".formatted(name(a), pointer(bytes), text(m));
+    });
+    w.write(code -> {
       code.vpxor(a, b, c);
       boolean evex = a.width() == Width.ZMM || (a.number() | b.number() | c.number()) > 15;
       return "%s %s,%s,%s".formatted(evex ? "vpxord" : "vpxor", name(a), name(b), name(c));
@@ -335,6 +342,10 @@ class AssemblerTest {
     w.write(code -> {
       code.vfmadd231psBroadcast(a, b, m);
       return "vfmadd231ps %s,%s,DWORD BCST %s".formatted(name(a), name(b), text(m));
+    });
+    w.write(code -> {
+      code.vcvtne2ps2bf16(a, b, c);
+      return "vcvtne2ps2bf16 %s,%s,%s".formatted(name(a), name(b), name(c));
     });
     w.write(code -> {
       code.vcvtneps2bf16(a.as(Width.YMM), b);
@@ -433,6 +444,45 @@ class AssemblerTest {
                     scratch, to, to, to, scratch, signed ? "ss" : "us", to, to, to, text(m), to);
       });
     }
+  }
+
+  private static void matrices(Writer w) {
+    for (int i = 0; i < 8; i++) {
+      var a = new Matrix(i);
+      var b = new Matrix((i + 1 + w.random.nextInt(3)) % 8);
+      var c = new Matrix((i + 4 + w.random.nextInt(4)) % 8);
+      Reg stride = w.random.nextBoolean() ? Reg.R13 : Reg.RCX;
+      Mem m = new Mem(w.reg(), stride, 1 << w.random.nextInt(4), w.mem().displacement());
+      w.write(code -> {
+        code.tilezero(a);
+        return "tilezero tmm%d".formatted(a.number());
+      });
+      w.write(code -> {
+        code.tileloadd(a, m);
+        return "tileloadd tmm%d,%s".formatted(a.number(), text(m));
+      });
+      w.write(code -> {
+        code.tilestored(m, a);
+        return "tilestored %s,tmm%d".formatted(text(m), a.number());
+      });
+      w.write(code -> {
+        code.tdpbf16ps(a, b, c);
+        return "tdpbf16ps tmm%d,tmm%d,tmm%d".formatted(a.number(), b.number(), c.number());
+      });
+      w.write(code -> {
+        code.tdpbusd(a, b, c);
+        return "tdpbusd tmm%d,tmm%d,tmm%d".formatted(a.number(), b.number(), c.number());
+      });
+      Mem sizes = w.mem();
+      w.write(code -> {
+        code.ldtilecfg(sizes);
+        return "ldtilecfg " + text(sizes);
+      });
+    }
+    w.write(code -> {
+      code.tilerelease();
+      return "tilerelease";
+    });
   }
 
   private static void general(Writer w) {
@@ -624,6 +674,15 @@ class AssemblerTest {
       golden.put(parts[0], parts[1]);
     }
     return golden;
+  }
+
+  @Test
+  void matricesOfAProductDiffer() {
+    var code = new VectorAssembler(Width.ZMM);
+    var a = new Matrix(1);
+    var b = new Matrix(2);
+    assertThrows(IllegalArgumentException.class, () -> code.tdpbusd(a, b, b));
+    assertThrows(IllegalArgumentException.class, () -> code.tdpbf16ps(a, b, a));
   }
 
   @Test

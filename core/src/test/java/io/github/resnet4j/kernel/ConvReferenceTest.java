@@ -111,9 +111,11 @@ class ConvReferenceTest extends KernelReference {
           Format[] residuals = {null, format, format.isInteger() ? Format.S8 : Format.FP32};
           Format result = Format.values()[random.nextInt(5)];
           int vectors = 1 + random.nextInt(kernels.maxVectors());
-          int pixels = 1 + random.nextInt(kernels.accumulators() / vectors);
           boolean relu = result == Format.U8 || random.nextBoolean();
-          var in = new ConvTile.Input(format, random.nextInt(40), 1 + random.nextInt(30));
+          int segment = random.nextInt(4) == 0 ? 32 : 1 + random.nextInt(30);
+          var in = new ConvTile.Input(format, random.nextInt(40), segment);
+          int most = kernels.conv().multiplyMatrices(in) ? 32 : kernels.accumulators() / vectors;
+          int pixels = 1 + random.nextInt(most);
           int stride = 64 / result.perWord() + 16 * random.nextInt(2);
           var out = new ConvTile.Output(result, stride, residuals[random.nextInt(3)], relu);
           narrowTile(

@@ -4,9 +4,10 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.github.resnet4j.kernel.MachineCode.Feature;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Random;
@@ -29,15 +30,16 @@ class KernelsTest {
   private static final List<Kernels> ALL = all();
 
   private static List<Kernels> all() {
-    var all = new ArrayList<Kernels>();
-    if (Kernels.hasVector()) {
-      all.add(new VectorKernels());
-    }
+    var all = new ArrayList<Kernels>(List.of(new VectorKernels()));
     MachineSupport machine = MachineSupport.here();
     if (machine.obstacle().isEmpty()) {
-      all.add(machine.isX86() ? machine.kernels(Vec.Width.YMM) : machine.kernels());
+      all.add(machine.kernels(Vec.Width.YMM));
       if (machine.hasAvx512()) {
         all.add(machine.kernels(Vec.Width.ZMM));
+        var withoutMatrices = EnumSet.copyOf(machine.features());
+        if (withoutMatrices.removeAll(Set.of(Feature.AMX_BF16, Feature.AMX_INT8))) {
+          all.add(new MachineKernels(Vec.Width.ZMM, withoutMatrices));
+        }
       }
     }
     return all;
@@ -61,7 +63,6 @@ class KernelsTest {
   void vectorLengthIsTheRequestedOne() {
     String asked = System.getProperty("expected.vector.bits");
     // Other processors have no vectors of 256 bits.
-    assumeTrue(Kernels.hasVector(), "this JVM has no Vector API");
     if (asked != null && (asked.equals("128") || System.getProperty("os.arch").equals("amd64"))) {
       assertEquals("vector, " + asked + " bit", new VectorKernels().name());
     }
@@ -70,7 +71,7 @@ class KernelsTest {
   @Test
   void machineCodeIsUsedWhenAllowed() {
     MachineSupport support = MachineSupport.here();
-    if (Set.of("amd64", "aarch64").contains(System.getProperty("os.arch"))
+    if (System.getProperty("os.arch").equals("amd64")
         && KernelsTest.class.getModule().isNativeAccessEnabled()) {
       assertEquals(Optional.empty(), support.obstacle());
     } else {
@@ -278,6 +279,16 @@ class KernelsTest {
     return words;
   }
 
+  /** Rows whose distance is that of a whole number of pixels, or any; at most two matrices. */
+  private static ConvTile.Rows rows(int count, ConvTile.Input in, int perRow, Random random) {
+    int distance =
+        count > 2
+            ? in.pixelStride()
+                * (perRow + random.nextInt(17 - 2 * perRow > 0 ? 17 - 2 * perRow : 1))
+            : in.pixelStride() * perRow + random.nextInt(100);
+    return new ConvTile.Rows(count, distance, 320 * perRow, 320 * perRow);
+  }
+
   @ParameterizedTest
   @MethodSource("narrowSeeds")
   void narrowTilesAreBitIdentical(int seed) {
@@ -296,20 +307,24 @@ class KernelsTest {
         };
     int vectors = 1 + random.nextInt(kernels.maxVectors());
     int channels = vectors * kernels.lanes();
-    int pixels = 1 + random.nextInt(kernels.accumulators() / vectors);
-    int segment = 1 + random.nextInt(40);
-    int pixelStride = 1 + random.nextInt(60);
+    int segment = random.nextInt(4) == 0 ? 16 << random.nextInt(3) : 1 + random.nextInt(40);
+    var input = new ConvTile.Input(in, 1 + random.nextInt(60), segment);
+    boolean matrices = kernels.conv().multiplyMatrices(input);
+    int rows = matrices && random.nextBoolean() ? 1 + random.nextInt(4) : 1;
+    int pixels = 1 + random.nextInt(matrices ? 32 : kernels.accumulators() / vectors);
+    pixels = rows == 1 ? pixels : rows * (1 + random.nextInt(rows > 2 ? 7 : 16));
     int outStride = 64 / out.perWord() + 16 * random.nextInt(2); // strides of residuals must divide
     boolean relu = out == Format.U8 || random.nextBoolean();
     var shape =
         new ConvTile.Shape(
             pixels,
             channels,
-            new ConvTile.Input(in, pixelStride, segment),
-            new ConvTile.Output(out, outStride, residual, relu));
+            input,
+            new ConvTile.Output(out, outStride, residual, relu),
+            rows == 1 ? ConvTile.Rows.ONE : rows(rows, input, pixels / rows, random));
     int runCount = random.nextInt(4);
     int outputWords = 4 * pixels * 320;
-    int inputs = 2000 + pixels * pixelStride + segment;
+    int inputs = 2000 + (int) shape.inputSpan(kernels.lanes());
     float[] arena = new float[inputs + 2 * outputWords];
     System.arraycopy(words(random, in, inputs), 0, arena, 0, inputs);
     float[] added = words(random, residual == null ? Format.FP32 : residual, outputWords);
@@ -330,19 +345,22 @@ class KernelsTest {
             Ints.of(1, outputWords / 2),
             Ints.of(2, outputWords / 3));
 
-    for (var each : List.of(kernels, SCALAR)) {
-      each.conv()
-          .tile(shape, tiles, Ints.of(segments))
-          .run(
-              Floats.of(each == kernels ? arena : scalar),
-              0,
-              2,
-              0,
-              inputs + outputWords,
-              inputs,
-              Floats.of(weights),
-              0,
-              new ConvTile.Reduction(0, runCount, count));
+    ConvTile expected =
+        matrices
+            ? ScalarConv.matrixTile(shape, tiles, Ints.of(segments))
+            : SCALAR.conv().tile(shape, tiles, Ints.of(segments));
+    ConvTile actual = kernels.conv().tile(shape, tiles, Ints.of(segments));
+    for (ConvTile each : List.of(expected, actual)) {
+      each.run(
+          Floats.of(each == actual ? arena : scalar),
+          0,
+          2,
+          0,
+          inputs + outputWords,
+          inputs,
+          Floats.of(weights),
+          0,
+          new ConvTile.Reduction(0, runCount, count));
     }
 
     for (int i = 0; i < arena.length; i++) {

@@ -52,7 +52,7 @@ public final class DirectConv implements Step {
     schedule =
         new TileSchedule(
             tiles(conv, kernels),
-            pixels -> shape(conv, weights, pixels, kernels),
+            (pixels, rows) -> shape(conv, weights, pixels, rows, kernels),
             Ints.of(
                 conv.isInterleaved()
                     ? NarrowGroups.segments(conv, kernels)
@@ -79,7 +79,7 @@ public final class DirectConv implements Step {
   }
 
   private static ConvTile.Shape shape(
-      Convolution conv, DirectWeights weights, int pixels, Kernels kernels) {
+      Convolution conv, DirectWeights weights, int pixels, int rows, Kernels kernels) {
     Layout residual = conv.residual();
     int pixelStride = conv.layer().stride() * conv.in().block();
     var in = new ConvTile.Input(conv.in().format(), pixelStride, weights.segment());
@@ -89,9 +89,17 @@ public final class DirectConv implements Step {
             conv.out().block(),
             residual == null ? null : residual.format(),
             conv.relu());
-    return conv.isInterleaved()
-        ? ConvTile.Shape.ofGroups(pixels, weights.channels(), in, out, kernels.lanes())
-        : new ConvTile.Shape(pixels, weights.channels(), in, out);
+    if (conv.isInterleaved()) {
+      return ConvTile.Shape.ofGroups(pixels, weights.channels(), in, out, kernels.lanes());
+    }
+    var apart =
+        new ConvTile.Rows(
+            rows,
+            conv.layer().stride() * conv.in().rowStride(),
+            conv.out().rowStride(),
+            residual == null ? 0 : residual.rowStride());
+    return new ConvTile.Shape(
+        pixels, weights.channels(), in, out, rows == 1 ? ConvTile.Rows.ONE : apart);
   }
 
   /** The tiles of an image, row by row. */
@@ -103,15 +111,18 @@ public final class DirectConv implements Step {
     boolean oneRow = Tiling.isOneRow(conv);
     int rows = oneRow ? 1 : out.height();
     int width = oneRow ? out.height() * out.width() : out.width();
-    int perRow = Tiling.of(conv, kernels).tiles(width);
+    Tiling tiling = Tiling.of(conv, kernels);
+    int perRow = tiling.tiles(width);
     var tiles = new ArrayList<TileSchedule.Tile>();
-    for (int y = 0; y < rows; y++) {
+    for (int y = 0; y < rows; y += tiling.rows()) {
+      int count = Math.min(tiling.rows(), rows - y);
       int corner = in.pixel(y * layer.stride() - layer.padding(), -layer.padding());
       for (int i = 0; i < perRow; i++) {
         int x = Tiling.start(width, perRow, i);
         tiles.add(
             new TileSchedule.Tile(
-                Tiling.start(width, perRow, i + 1) - x,
+                count * (Tiling.start(width, perRow, i + 1) - x),
+                count,
                 corner + x * layer.stride() * in.block(),
                 out.pixel(y, 0) + x * out.block(),
                 residual == null ? 0 : residual.pixel(y, 0) + x * residual.block()));

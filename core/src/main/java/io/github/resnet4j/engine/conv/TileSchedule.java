@@ -1,11 +1,14 @@
 package io.github.resnet4j.engine.conv;
 
+import static java.util.Comparator.comparing;
+
 import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.TreeMap;
 import java.util.function.IntFunction;
 
 /**
@@ -20,11 +23,22 @@ final class TileSchedule {
    * A tile.
    *
    * @param size the number of pixels, or in a weight gradient of input channels
+   * @param rows the number of rows of these pixels
    * @param in the offset of its input, relative to an index given to {@link #run}
    * @param out the offset of its output, likewise
    * @param residual the offset of its residual, likewise; unused without residual
    */
-  record Tile(int size, int in, int out, int residual) {}
+  record Tile(int size, int rows, int in, int out, int residual) {
+    /** A tile of one row. */
+    Tile(int size, int in, int out, int residual) {
+      this(size, 1, in, out, residual);
+    }
+  }
+
+  /** The shape of tiles. */
+  interface Shapes {
+    ConvTile.Shape of(int size, int rows);
+  }
 
   /**
    * The tiles of one size.
@@ -34,32 +48,41 @@ final class TileSchedule {
   private record Sized(ConvTile kernel, int[] before) {}
 
   /**
-   * @param shape the tile shape for a size
+   * @param shape the tile shape for a size, if all tiles have one row
    * @param segments the segments of their inputs
    */
   TileSchedule(
       List<Tile> tiles, IntFunction<ConvTile.Shape> shape, Ints segments, Kernels kernels) {
+    this(tiles, (size, _) -> shape.apply(size), segments, kernels);
+  }
+
+  /**
+   * @param shapes the tile shape for a size and a number of rows
+   * @param segments the segments of their inputs
+   */
+  TileSchedule(List<Tile> tiles, Shapes shapes, Ints segments, Kernels kernels) {
     this.tiles = tiles.size();
-    int largest = tiles.stream().mapToInt(Tile::size).max().orElse(0);
+    record Size(int pixels, int rows) {}
+    var bySize = new TreeMap<Size, List<Tile>>(comparing(Size::pixels).thenComparing(Size::rows));
+    for (Tile tile : tiles) {
+      bySize.computeIfAbsent(new Size(tile.size, tile.rows), _ -> new ArrayList<>()).add(tile);
+    }
     var all = new ArrayList<Sized>();
-    for (int size = 1; size <= largest; size++) {
-      var own = new ArrayList<Tile>();
+    bySize.forEach((size, own) -> {
       int[] before = new int[tiles.size() + 1];
       for (int t = 0; t < tiles.size(); t++) {
-        if (tiles.get(t).size() == size) {
-          own.add(tiles.get(t));
-        }
-        before[t + 1] = own.size();
+        Tile tile = tiles.get(t);
+        boolean fits = tile.size == size.pixels && tile.rows == size.rows;
+        before[t + 1] = before[t] + (fits ? 1 : 0);
       }
-      if (!own.isEmpty()) {
-        var offsets =
-            new ConvTile.Tiles(
-                Ints.of(own.stream().mapToInt(Tile::in).toArray()),
-                Ints.of(own.stream().mapToInt(Tile::out).toArray()),
-                Ints.of(own.stream().mapToInt(Tile::residual).toArray()));
-        all.add(new Sized(kernels.conv().tile(shape.apply(size), offsets, segments), before));
-      }
-    }
+      var offsets =
+          new ConvTile.Tiles(
+              Ints.of(own.stream().mapToInt(Tile::in).toArray()),
+              Ints.of(own.stream().mapToInt(Tile::out).toArray()),
+              Ints.of(own.stream().mapToInt(Tile::residual).toArray()));
+      ConvTile.Shape shape = shapes.of(size.pixels, size.rows);
+      all.add(new Sized(kernels.conv().tile(shape, offsets, segments), before));
+    });
     this.sizes = all.toArray(Sized[]::new);
   }
 

@@ -2,21 +2,26 @@ package io.github.resnet4j.engine.conv;
 
 import io.github.resnet4j.engine.graph.Convolution;
 import io.github.resnet4j.engine.graph.Layout;
+import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.Conv2d;
 
 /**
- * How a row of output pixels and a block of output channels are divided into micro-kernel tiles:
- * the shape with the lowest cost by a simple model of the processor.
+ * How rows of output pixels and a block of output channels are divided into micro-kernel tiles: the
+ * shape with the lowest cost by a simple model of the processor.
  *
  * @param channels the number of output channels of a tile
- * @param pixels the largest number of pixels of a tile
+ * @param pixels the largest number of pixels of a row of a tile
+ * @param rows the largest number of rows of a tile
  */
-record Tiling(int channels, int pixels) {
+record Tiling(int channels, int pixels, int rows) {
   /** Bytes of weights that a core reads from its L2 cache per cycle; measured. */
   private static final double WEIGHT_BYTES_PER_CYCLE = 25;
 
   private static final int MAX_PIXELS = 14;
+
+  /** The number of pixels of a matrix. A tile has two of them, which share the weights. */
+  private static final int MATRIX_PIXELS = 16;
 
   /**
    * @param width the number of pixels of a row
@@ -36,7 +41,7 @@ record Tiling(int channels, int pixels) {
       }
       cycles /= vectors;
       if (best == null || cycles < 0.98 * least) {
-        best = new Tiling(vectors * kernels.lanes(), pixels);
+        best = new Tiling(vectors * kernels.lanes(), pixels, 1);
         least = cycles;
       }
     }
@@ -57,7 +62,25 @@ record Tiling(int channels, int pixels) {
       // A tile with few groups computes fewer products with the zeros between groups.
       max = Math.min(max, Math.max(16, WindowSegments.words(conv) * conv.in().format().perWord()));
     }
-    return of(isOneRow(conv) ? out.height() * out.width() : out.width(), max, kernels);
+    int pixelStride = conv.layer().stride() * conv.in().block();
+    int words = WindowSegments.words(conv);
+    return kernels
+            .conv()
+            .multiplyMatrices(new ConvTile.Input(conv.in().format(), pixelStride, words))
+        ? ofMatrices(conv, max)
+        : of(isOneRow(conv) ? out.height() * out.width() : out.width(), max, kernels);
+  }
+
+  /** A tile is two matrices: half a row each, or as many rows as fit into a matrix. */
+  private static Tiling ofMatrices(Convolution conv, int channels) {
+    int width = conv.out().width();
+    if (isOneRow(conv) || width > MATRIX_PIXELS) {
+      return new Tiling(channels, 2 * MATRIX_PIXELS, 1);
+    }
+    // The pixels between two rows take up places of a matrix.
+    int distance = conv.in().rowStride() / conv.in().block();
+    int rows = 1 + (MATRIX_PIXELS - width) / distance;
+    return new Tiling(channels, width, 2 * rows);
   }
 
   /** Whether all pixels of an image form one row. */

@@ -79,8 +79,9 @@ public final class ChunkSizes {
   /** The bytes of weights that are read per image if {@code n} images are processed together. */
   private double weightBytes(Op.Conv conv, @Nullable Winograd form, int n) {
     Conv2d layer = conv.layer();
+    int perWord = layout(conv.in()).format().perWord();
     double weights =
-        (double) layer.outChannels() * layer.inChannels() / layer.groups() * Float.BYTES;
+        (double) layer.outChannels() * layer.inChannels() / layer.groups() * Float.BYTES / perWord;
     if (form != null) {
       return weights * form.products() / n;
     }
@@ -90,6 +91,10 @@ public final class ChunkSizes {
   }
 
   private long bytes(Value value) {
-    return (long) Objects.requireNonNull(layouts.get(value)).imageSize() * Float.BYTES;
+    return (long) layout(value).imageSize() * Float.BYTES;
+  }
+
+  private Layout layout(Value value) {
+    return Objects.requireNonNull(layouts.get(value));
   }
 }

@@ -12,12 +12,19 @@ import io.github.resnet4j.kernel.Kernels;
 final class PeakFlops {
   private static final int RUNS = 4;
 
+  /** The number of pixels of a matrix; a tile has two. */
+  private static final int MATRIX_PIXELS = 16;
+
   private PeakFlops() {}
 
   /** Returns multiplications and additions per second for operands of a format. */
   static double measure(Kernels kernels, Format format, Workers workers, long nanos) {
     int channels = kernels.lanes() * kernels.maxVectors();
-    int pixels = kernels.accumulators() / kernels.maxVectors();
+    var input = new ConvTile.Input(format, channels, channels);
+    int pixels =
+        kernels.conv().multiplyMatrices(input)
+            ? 2 * MATRIX_PIXELS
+            : kernels.accumulators() / kernels.maxVectors();
     // The shapes are those of the networks, so that the JVM compiles no other code.
     ConvTile tile =
         kernels
@@ -26,7 +33,7 @@ final class PeakFlops {
                 new ConvTile.Shape(
                     pixels,
                     channels,
-                    new ConvTile.Input(format, channels, channels),
+                    input,
                     new ConvTile.Output(Format.FP32, channels, null, true)),
                 ConvTile.Tiles.ONE,
                 Ints.of(0));

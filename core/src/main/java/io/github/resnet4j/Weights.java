@@ -29,14 +29,20 @@ import java.util.Optional;
  * @param spec the network, if known
  * @param preprocessing the preprocessing of the training, if known
  * @param labels the names of the classes, if known
+ * @param remarks what a user must know about the names of the tensors: {@link Checkpoint#remarks}
  */
 public record Weights(
     Path file,
     Optional<ResNetSpec> spec,
     Optional<Preprocessing> preprocessing,
-    Optional<List<String>> labels) {
+    Optional<List<String>> labels,
+    List<String> remarks) {
 
   private static final String HUGGING_FACE = "hf:";
+
+  public Weights {
+    remarks = List.copyOf(remarks);
+  }
 
   /** 22,000 class names, in both directions, need 3 MB. */
   private static final long MAX_CONFIG_BYTES = 4 << 20;
@@ -135,7 +141,8 @@ public record Weights(
           named.isPresent()
               ? Optional.of(withClassesOf(named.get(), checkpoint))
               : notes.spec().or(() -> Recognition.of(checkpoint).map(Recognition::spec));
-      return new Weights(file, spec, notes.preprocessing(), notes.labels());
+      return new Weights(
+          file, spec, notes.preprocessing(), notes.labels(), checkpoint.remarks());
     }
   }
 
@@ -194,7 +201,8 @@ public record Weights(
         file,
         Optional.of(Architecture.named(published.model())),
         Optional.of(published.preprocessing()),
-        Optional.of(PublishedWeights.imagenetLabels()));
+        Optional.of(PublishedWeights.imagenetLabels()),
+        List.of());
   }
 
   /**
@@ -204,7 +212,8 @@ public record Weights(
   private static ResNetSpec withClassesOf(ResNetSpec spec, Checkpoint checkpoint)
       throws IOException {
     var tensors = checkpoint.torchvisionTensors();
-    if (tensors.containsKey("conv1.weight") && !tensors.containsKey("fc.weight")) {
+    boolean body = tensors.containsKey("conv1.weight") || tensors.containsKey("conv1.0.weight");
+    if (body && !tensors.containsKey("fc.weight")) {
       return spec.toBuilder().includeTop(false).build();
     }
     StoredTensor bias = tensors.get("fc.bias");
@@ -223,8 +232,10 @@ public record Weights(
     if (config.get("num_classes") instanceof Integer classes && classes >= 1) { // timm
       spec = spec.map(s -> s.toBuilder().numClasses(classes).build());
     }
-    if (spec.isPresent()) { // a fine-tuned repository may not state its number of classes
-      try (var checkpoint = Checkpoint.open(snapshot.weights())) {
+    List<String> remarks;
+    try (var checkpoint = Checkpoint.open(snapshot.weights())) {
+      remarks = checkpoint.remarks();
+      if (spec.isPresent()) { // a fine-tuned repository may not state its number of classes
         spec = Optional.of(withClassesOf(spec.get(), checkpoint));
       }
     }
@@ -234,7 +245,7 @@ public record Weights(
     } else if (config.get("pretrained_cfg") instanceof Map<?, ?>) {
       preprocessing = Optional.of(Preprocessing.fromFields(config));
     }
-    return new Weights(snapshot.weights(), spec, preprocessing, labels(config, spec));
+    return new Weights(snapshot.weights(), spec, preprocessing, labels(config, spec), remarks);
   }
 
   private static Map<String, Object> readJson(Path file) throws IOException {

@@ -79,7 +79,7 @@ final class ConvertCommand implements Callable<Integer> {
       paramLabel = "NAMES",
       description =
           "Tensor names: original, or torchvision (without wrappers' prefixes, translated from"
-              + " Hugging Face's names); default ${DEFAULT-VALUE}.")
+              + " the names of other libraries, without heads of self-supervised training); default ${DEFAULT-VALUE}.")
   private Names names = Names.ORIGINAL;
 
   @Override
@@ -89,6 +89,9 @@ final class ConvertCommand implements Callable<Integer> {
     try (var checkpoint = Checkpoint.open(in)) {
       var source =
           names == Names.TORCHVISION ? checkpoint.torchvisionTensors() : checkpoint.tensors();
+      if (names == Names.TORCHVISION) {
+        checkpoint.remarks().forEach(remark -> System.err.printf("resnet4j: %s: %s%n", in, remark));
+      }
       DType target = precision == null ? null : precision.type();
       var tensors = new LinkedHashMap<String, StoredTensor>();
       for (var entry : source.entrySet()) {

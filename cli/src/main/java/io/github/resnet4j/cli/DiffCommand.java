@@ -177,10 +177,7 @@ final class DiffCommand implements Callable<Integer> {
   }
 
   private Weights weights(Path file) throws IOException {
-    try (var progress = new Progress.ForDownloads()) {
-      return Weights.find(
-          ModelOptions.named(model), file.toString(), System.getenv(), progress.download());
-    }
+    return ModelOptions.find(ModelOptions.named(model), file.toString());
   }
 
   private static ResNet load(Weights weights) throws IOException {

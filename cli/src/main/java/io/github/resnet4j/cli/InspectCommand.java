@@ -152,6 +152,7 @@ final class InspectCommand implements Callable<Integer> {
     } catch (CheckpointException e) {
       System.out.println("network: not recognized: " + e.getMessage());
     }
+    checkpoint.remarks().forEach(remark -> System.out.println("names: " + remark));
     for (var note : checkpoint.metadata().entrySet()) {
       String text = String.valueOf(note.getValue());
       System.out.printf(

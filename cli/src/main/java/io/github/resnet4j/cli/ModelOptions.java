@@ -129,10 +129,20 @@ final class ModelOptions {
   }
 
   Weights findWeights() throws IOException {
+    return find(model(), weights == null ? "DEFAULT" : weights);
+  }
+
+  /** Finds weights, and prints what must be known about the names in their file. */
+  static Weights find(Optional<String> model, String weights) throws IOException {
+    Weights found;
     try (var progress = new Progress.ForDownloads()) {
-      return Weights.find(
-          model(), weights == null ? "DEFAULT" : weights, System.getenv(), progress.download());
+      found = Weights.find(model, weights, System.getenv(), progress.download());
     }
+    found
+        .remarks()
+        .forEach(remark ->
+            System.err.printf("resnet4j: %s: %s%n", found.file().getFileName(), remark));
+    return found;
   }
 
   /** Opens the network of the weights. */

@@ -390,12 +390,7 @@ final class ServeCommand implements Callable<Integer> {
     Path folder = checkpoint.toAbsolutePath().getParent();
     Path preprocessing = folder == null ? checkpoint : folder.resolve("preprocessing.json");
     Path labels = folder == null ? checkpoint : folder.resolve("labels.txt");
-    Weights found;
-    try (var progress = new Progress.ForDownloads()) {
-      found =
-          Weights.find(
-              Optional.empty(), checkpoint.toString(), System.getenv(), progress.download());
-    }
+    Weights found = ModelOptions.find(Optional.empty(), checkpoint.toString());
     Model model =
         ModelOptions.modelOf(
             found,

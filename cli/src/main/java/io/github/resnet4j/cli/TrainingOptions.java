@@ -380,10 +380,7 @@ final class TrainingOptions {
     if (plain) {
       throw new UsageException("--plain and --weights cannot be combined");
     }
-    try (var progress = new Progress.ForDownloads()) {
-      return Optional.of(
-          Weights.find(ModelOptions.named(model), weights, System.getenv(), progress.download()));
-    }
+    return Optional.of(ModelOptions.find(ModelOptions.named(model), weights));
   }
 
   private ResNetSpec untrained() {

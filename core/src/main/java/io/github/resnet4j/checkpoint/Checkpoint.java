@@ -1,5 +1,6 @@
 package io.github.resnet4j.checkpoint;
 
+import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -16,7 +17,9 @@ import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.SequencedMap;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Named tensors in a file of any of these formats: {@code .pth}/{@code .pt}/{@code .bin} of {@code
@@ -35,10 +38,19 @@ public final class Checkpoint implements AutoCloseable {
   /** The maximum length of a tensor's name: comparing long names takes long. */
   static final int MAX_NAME = 2048;
 
+  /** A name in a file of Caffe2 with batch norms. */
+  private static final String FROZEN_NORM = "res2_0_branch2a_bn_s";
+
+  private static final int MAX_FROZEN_CHANNELS = 1 << 14;
+
+  /** The epsilon of PyTorch's batch norm. */
+  private static final float NORM_EPSILON = 1e-5f;
+
   private final Path file;
   private final Arena arena;
   private final SequencedMap<String, StoredTensor> tensors;
   private final Map<String, Object> metadata;
+  private @Nullable ParameterNames parameterNames;
 
   private Checkpoint(Path file, Arena arena, Contents contents) {
     this.file = file;
@@ -211,25 +223,66 @@ public final class Checkpoint implements AutoCloseable {
   }
 
   /**
-   * The tensors by torchvision's names: without prefixes of wrappers ({@code module.}, {@code
-   * _orig_mod.}, {@code model.}, {@code backbone.}), and translated from the names of Hugging
-   * Face's {@code microsoft/resnet-*}.
+   * The tensors by torchvision's names: without prefixes of wrappers, and translated from the names
+   * of other libraries and repositories, which {@code docs/checkpoints.md} lists. Heads of
+   * self-supervised training and losses are left out; {@link #remarks} says so.
    *
    * @throws CheckpointException if two names have the same translation
    */
   public SequencedMap<String, StoredTensor> torchvisionTensors() throws CheckpointException {
     var renamed = new LinkedHashMap<String, StoredTensor>();
-    for (var entry : tensors.entrySet()) {
-      String name = ParameterNames.toTorchvision(entry.getKey());
-      if (name.equals("n_averaged")) {
-        continue; // the counter of torch.optim.swa_utils.AveragedModel
-      }
-      if (renamed.put(name, entry.getValue()) != null) {
+    for (var entry : parameterNames().names().entrySet()) {
+      String name = entry.getValue();
+      if (renamed.put(name, tensor(entry.getKey())) != null) {
         throw new CheckpointException(
             file, "has two tensors for %s, one of them %s".formatted(name, entry.getKey()));
       }
     }
+    if (names().stream().anyMatch(FROZEN_NORM::equals)) {
+      addStatistics(renamed);
+    }
     return renamed;
+  }
+
+  /**
+   * What a user must know about the names of the tensors, one sentence each: the naming, if it is
+   * not torchvision's, what was left out of {@link #torchvisionTensors}, and a preprocessing that
+   * the naming implies.
+   */
+  public List<String> remarks() {
+    return parameterNames().remarks();
+  }
+
+  private ParameterNames parameterNames() {
+    if (parameterNames == null) {
+      parameterNames = ParameterNames.of(tensors);
+    }
+    return parameterNames;
+  }
+
+  private StoredTensor tensor(String name) {
+    return Objects.requireNonNull(tensors.get(name), name);
+  }
+
+  /**
+   * Caffe2's files contain batch norms as a scale and a bias alone; mean and variance are those
+   * that change nothing.
+   */
+  private static void addStatistics(SequencedMap<String, StoredTensor> tensors) {
+    for (var entry : List.copyOf(tensors.entrySet())) {
+      String name = entry.getKey();
+      List<Long> shape = entry.getValue().shape();
+      if (name.endsWith(".weight")
+          && shape.size() == 1
+          && shape.getFirst() <= MAX_FROZEN_CHANNELS
+          && !tensors.containsKey(name.replace(".weight", ".running_var"))) {
+        int channels = Math.toIntExact(shape.getFirst());
+        String norm = name.substring(0, name.length() - "weight".length());
+        tensors.put(norm + "running_mean", StoredTensor.of(Tensor.zeros(channels)));
+        tensors.put(
+            norm + "running_var", StoredTensor.of(Tensor.filled(1 - NORM_EPSILON, channels)));
+      }
+    }
   }
 
   /**

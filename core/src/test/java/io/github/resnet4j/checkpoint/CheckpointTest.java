@@ -236,26 +236,6 @@ class CheckpointTest {
     assertTrue(error.getMessage().contains("must end in .safetensors, .pth, .pt or .bin"));
   }
 
-  @ParameterizedTest
-  @ValueSource(
-      strings = {
-        "resnet.embedder.embedder.convolution.weight -> conv1.weight",
-        "resnet.embedder.embedder.normalization.running_var -> bn1.running_var",
-        "resnet.encoder.stages.0.layers.1.layer.2.convolution.weight -> layer1.1.conv3.weight",
-        "encoder.stages.3.layers.0.layer.0.normalization.bias -> layer4.0.bn1.bias",
-        "resnet.encoder.stages.1.layers.0.shortcut.convolution.weight ->"
-            + " layer2.0.downsample.0.weight",
-        "resnet.encoder.stages.1.layers.0.shortcut.normalization.weight ->"
-            + " layer2.0.downsample.1.weight",
-        "classifier.1.bias -> fc.bias",
-        "module._orig_mod.model.backbone.layer1.0.conv1.weight -> layer1.0.conv1.weight",
-        "resnet.something.else -> resnet.something.else",
-      })
-  void parameterNamesAreTranslated(String pair) {
-    String[] names = pair.split(" -> ");
-    assertEquals(names[1], ParameterNames.toTorchvision(names[0]));
-  }
-
   @Test
   void npyIsWrittenRowByRow() throws IOException {
     Path file = folder.resolve("rows.npy");

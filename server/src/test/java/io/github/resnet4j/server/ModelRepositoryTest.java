@@ -212,7 +212,8 @@ class ModelRepositoryTest {
                         checkpoint,
                         Optional.of(digits.network().spec()),
                         Optional.of(digits.preprocessing()),
-                        Optional.empty())))) {
+                        Optional.empty(),
+                        List.of())))) {
       byte[] other = Files.readAllBytes(put("other", always(3)));
       Files.write(file, other); // in place
       assertEquals(7, classify(client, "m"));

@@ -18,6 +18,13 @@ record OtherNetwork(String description, Pattern sign) {
 
   private static final List<OtherNetwork> ALL =
       List.of(
+          new OtherNetwork(
+              "CLIP's ResNet, which is not of this family: average pooling in its stem and before"
+                  + " the last convolution of a block, attention in place of the last pooling",
+              "(.*\\.)?attnpool\\.positional_embedding"),
+          new OtherNetwork(
+              "an SE-ResNet of pretrained-models.pytorch, whose max pooling rounds up",
+              "(.*\\.)?layer0\\.conv1\\.weight"),
           new OtherNetwork("CLIP", "(.*\\.)?(logit_scale|text_model\\..*)"),
           new OtherNetwork(
               "a language model such as BERT", "(.*\\.)?embeddings\\.word_embeddings\\.weight"),

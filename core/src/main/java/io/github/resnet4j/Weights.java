@@ -141,8 +141,7 @@ public record Weights(
           named.isPresent()
               ? Optional.of(withClassesOf(named.get(), checkpoint))
               : notes.spec().or(() -> Recognition.of(checkpoint).map(Recognition::spec));
-      return new Weights(
-          file, spec, notes.preprocessing(), notes.labels(), checkpoint.remarks());
+      return new Weights(file, spec, notes.preprocessing(), notes.labels(), checkpoint.remarks());
     }
   }
 

@@ -78,8 +78,9 @@ final class ConvertCommand implements Callable<Integer> {
       names = "--names",
       paramLabel = "NAMES",
       description =
-          "Tensor names: original, or torchvision (without wrappers' prefixes, translated from"
-              + " the names of other libraries, without heads of self-supervised training); default ${DEFAULT-VALUE}.")
+          "Tensor names: original, or torchvision (without wrappers' prefixes, translated from the"
+              + " names of other libraries, without heads of self-supervised training); default"
+              + " ${DEFAULT-VALUE}.")
   private Names names = Names.ORIGINAL;
 
   @Override

@@ -140,8 +140,8 @@ final class ModelOptions {
     }
     found
         .remarks()
-        .forEach(remark ->
-            System.err.printf("resnet4j: %s: %s%n", found.file().getFileName(), remark));
+        .forEach(
+            remark -> System.err.printf("resnet4j: %s: %s%n", found.file().getFileName(), remark));
     return found;
   }
 

@@ -109,8 +109,7 @@ record Naming(String description, List<String> anchors, List<Rule> rules, Option
         throw new IllegalStateException("namings.txt is not in the jar");
       }
       var rules = new ArrayList<Rule>();
-      for (String line :
-          new String(in.readAllBytes(), StandardCharsets.UTF_8).lines().toList()) {
+      for (String line : new String(in.readAllBytes(), StandardCharsets.UTF_8).lines().toList()) {
         if (line.isBlank() || line.startsWith("#")) {
           continue;
         }

@@ -63,7 +63,8 @@ record ParameterNames(SequencedMap<String, String> names, List<String> remarks) 
         || tensors.keySet().stream().anyMatch(name -> name.length() > MAX_NAME)) {
       return withoutPrefixes(tensors.keySet());
     }
-    var plain = new LinkedHashMap<String, String>(); // names in the file by names without insertions
+    var plain =
+        new LinkedHashMap<String, String>(); // names in the file by names without insertions
     for (String name : tensors.keySet()) {
       String bare = name.contains("_") ? INSERTED.matcher(name).replaceAll("") : name;
       if (plain.put(bare, name) != null) {
@@ -220,8 +221,8 @@ record ParameterNames(SequencedMap<String, String> names, List<String> remarks) 
     /** The prefix of another network in the file to which a name belongs. */
     private Optional<String> other(String name, Set<String> prefixes) {
       return prefixes.stream()
-          .filter(other ->
-              !other.equals(prefix) && !prefix.startsWith(other) && name.startsWith(other))
+          .filter(
+              other -> !other.equals(prefix) && !prefix.startsWith(other) && name.startsWith(other))
           .findFirst();
     }
 
@@ -249,8 +250,7 @@ record ParameterNames(SequencedMap<String, String> names, List<String> remarks) 
         if (tensor.shape().size() > 2) {
           maps.add(first(name));
         }
-        linear &=
-            name.endsWith(".weight") ? tensor.shape().size() == 2 : name.endsWith(".bias");
+        linear &= name.endsWith(".weight") ? tensor.shape().size() == 2 : name.endsWith(".bias");
       }
       boolean single = linear && modules.size() == 1 && !names.containsValue("fc.weight");
       for (var entry : others.entrySet()) {
@@ -291,7 +291,10 @@ record ParameterNames(SequencedMap<String, String> names, List<String> remarks) 
     ParameterNames result() {
       var remarks = new ArrayList<String>();
       boolean torchvision = naming.rules().isEmpty();
-      if (!torchvision || !isPlain(prefix) || headRenamed || !Set.of(COUNTER).containsAll(leftOut.keySet())) {
+      if (!torchvision
+          || !isPlain(prefix)
+          || headRenamed
+          || !Set.of(COUNTER).containsAll(leftOut.keySet())) {
         var origin = torchvision ? Naming.seenIn(tensors.keySet()) : Optional.<String>empty();
         remarks.add(
             "its names are those of %s%s%s"

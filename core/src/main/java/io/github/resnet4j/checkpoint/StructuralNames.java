@@ -136,8 +136,7 @@ final class StructuralNames {
     if (!named && !isVariance(parts.getLast().getValue())) {
       return false;
     }
-    List<String> result =
-        named ? List.of(ordered) : parts.stream().map(Map.Entry::getKey).toList();
+    List<String> result = named ? List.of(ordered) : parts.stream().map(Map.Entry::getKey).toList();
     norms.add(new Norm(result, shape.getFirst(), counter));
     counter = null;
     return true;

@@ -28,11 +28,16 @@ import java.util.Set;
  * never freed, since kernels are generated once for each shape.
  */
 final class MachineCode {
-  private static final boolean WINDOWS =
+  static final boolean WINDOWS =
       System.getProperty("os.name", "").toLowerCase(Locale.ROOT).startsWith("windows");
-  private static final boolean MAC =
+  static final boolean MAC =
       System.getProperty("os.name", "").toLowerCase(Locale.ROOT).startsWith("mac");
-  private static final long PAGE = 4096;
+
+  /** Whether this is an arm64 processor, with a JVM for it. */
+  static final boolean ARM64 = System.getProperty("os.arch", "").equals("aarch64");
+
+  /** A multiple of the size of every system's pages; those of arm64 have up to 64 kB. */
+  private static final long PAGE = ARM64 ? 65_536 : 4096;
 
   // POSIX: sys/mman.h
   private static final int PROT_NONE = 0;
@@ -57,10 +62,25 @@ final class MachineCode {
    * @throws UnsupportedOperationException if the system provides no such memory
    */
   static MemorySegment install(byte[] code) {
+    MemorySegment memory = installCoherent(code);
+    if (ARM64) {
+      try {
+        InstructionCache.flush(memory.asSlice(0, code.length));
+      } catch (Throwable e) {
+        throw unexpected(e);
+      }
+    }
+    return memory;
+  }
+
+  /** {@link #install} for processors whose instruction cache follows the data cache. */
+  static MemorySegment installCoherent(byte[] code) {
     long size = Math.ceilDiv(code.length, PAGE) * PAGE;
     try {
       MemorySegment memory = (WINDOWS ? Windows.allocate(size) : Posix.allocate(size));
-      memory.fill((byte) 0xCC); // int3: stops execution past the end
+      if (!ARM64) { // there, zeros are no instruction
+        memory.fill((byte) 0xCC); // int3: stops execution past the end
+      }
       MemorySegment.copy(code, 0, memory, JAVA_BYTE, 0, code.length);
       if (WINDOWS) {
         Windows.seal(memory);
@@ -300,9 +320,10 @@ final class MachineCode {
    * calls no native code.
    */
   static Optional<String> obstacle() {
-    if (!System.getProperty("os.arch", "").equals("amd64")
+    if (!ARM64
+        && !System.getProperty("os.arch", "").equals("amd64")
         && !System.getProperty("os.arch", "").equals("x86_64")) {
-      return Optional.of("it requires an x86-64 processor");
+      return Optional.of("it requires an x86-64 or arm64 processor");
     }
     if (!MachineCode.class.getModule().isNativeAccessEnabled()) {
       return Optional.of("start Java with --enable-native-access=%s".formatted(moduleName()));

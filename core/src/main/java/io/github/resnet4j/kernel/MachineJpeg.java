@@ -48,6 +48,7 @@ final class MachineJpeg implements JpegKernels {
   static boolean isUsable(long pixels) {
     return (Providers.expectsMachine() || PIXELS.addAndGet(pixels) > MIN_PIXELS)
         && Providers.hasMachine()
+        && MachineSupport.here().isX86()
         && Code.MATCHES_SCALAR;
   }
 

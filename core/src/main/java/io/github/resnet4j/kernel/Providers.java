@@ -57,7 +57,7 @@ final class Providers {
       throw new IllegalArgumentException("no machine kernels: " + support.obstacle().get());
     }
     usesMachine = true;
-    return narrow ? support.kernels(Vec.Width.YMM) : support.kernels();
+    return narrow && support.isX86() ? support.kernels(Vec.Width.YMM) : support.kernels();
   }
 
   static Kernels vector() {

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.github.resnet4j.kernel.MachineCode.Feature;
 import java.util.ArrayList;
@@ -30,10 +31,13 @@ class KernelsTest {
   private static final List<Kernels> ALL = all();
 
   private static List<Kernels> all() {
-    var all = new ArrayList<Kernels>(List.of(new VectorKernels()));
+    var all = new ArrayList<Kernels>();
+    if (Kernels.hasVector()) {
+      all.add(new VectorKernels());
+    }
     MachineSupport machine = MachineSupport.here();
     if (machine.obstacle().isEmpty()) {
-      all.add(machine.kernels(Vec.Width.YMM));
+      all.add(machine.isX86() ? machine.kernels(Vec.Width.YMM) : machine.kernels());
       if (machine.hasAvx512()) {
         all.add(machine.kernels(Vec.Width.ZMM));
         var withoutMatrices = EnumSet.copyOf(machine.features());
@@ -63,6 +67,7 @@ class KernelsTest {
   void vectorLengthIsTheRequestedOne() {
     String asked = System.getProperty("expected.vector.bits");
     // Other processors have no vectors of 256 bits.
+    assumeTrue(Kernels.hasVector(), "this JVM has no Vector API");
     if (asked != null && (asked.equals("128") || System.getProperty("os.arch").equals("amd64"))) {
       assertEquals("vector, " + asked + " bit", new VectorKernels().name());
     }
@@ -71,7 +76,7 @@ class KernelsTest {
   @Test
   void machineCodeIsUsedWhenAllowed() {
     MachineSupport support = MachineSupport.here();
-    if (System.getProperty("os.arch").equals("amd64")
+    if (Set.of("amd64", "aarch64").contains(System.getProperty("os.arch"))
         && KernelsTest.class.getModule().isNativeAccessEnabled()) {
       assertEquals(Optional.empty(), support.obstacle());
     } else {

@@ -1,0 +1,76 @@
+package io.github.resnet4j.kernel;
+
+import java.util.Set;
+
+/**
+ * The kernels as generated machine code for arm64, on vectors of 128 bits. {@link Arm64Assembler}
+ * encodes instructions, {@link MachineCode} provides memory and calls.
+ */
+final class Arm64Kernels implements Kernels {
+  private final Arm64Conv conv;
+  private final WinogradKernels winograd = new ScalarWinograd();
+  private final PoolKernels pool = new ScalarPool();
+  private final NormKernels norm = new ScalarNorm();
+
+  /**
+   * @param features optional features of the processor
+   */
+  Arm64Kernels(Set<Arm64Feature> features) {
+    this.conv = new Arm64Conv(features, new MachineCache());
+  }
+
+  @Override
+  public String name() {
+    return "machine, 128 bit";
+  }
+
+  @Override
+  public int lanes() {
+    return Arm64Conv.LANES;
+  }
+
+  @Override
+  public int maxVectors() {
+    return 4;
+  }
+
+  @Override
+  public int accumulators() {
+    return Arm64TileCode.ACCUMULATORS;
+  }
+
+  @Override
+  public boolean isOptimized() {
+    return true;
+  }
+
+  @Override
+  public boolean supports(Format format) {
+    return conv.supports(format);
+  }
+
+  @Override
+  public boolean isFasterWith(Format in) {
+    return conv.isFasterWith(in);
+  }
+
+  @Override
+  public ConvKernels conv() {
+    return conv;
+  }
+
+  @Override
+  public WinogradKernels winograd() {
+    return winograd;
+  }
+
+  @Override
+  public PoolKernels pool() {
+    return pool;
+  }
+
+  @Override
+  public NormKernels norm() {
+    return norm;
+  }
+}

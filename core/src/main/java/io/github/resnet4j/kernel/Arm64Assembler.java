@@ -1,10 +1,10 @@
 package io.github.resnet4j.kernel;
 
+import io.github.resnet4j.kernel.Assembler.Condition;
+import io.github.resnet4j.kernel.Assembler.Label;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.List;
 
 /**
  * Writes AArch64 machine code: the instructions on general registers that the kernels need, loads,
@@ -54,26 +54,6 @@ class Arm64Assembler {
 
     int number() {
       return ordinal();
-    }
-  }
-
-  /** A position in the code that is the target of jumps. */
-  static final class Label {
-    private int at = -1;
-    private final List<Integer> uses = new ArrayList<>();
-  }
-
-  /** Conditions of a jump, with their codes. */
-  enum Condition {
-    EQUAL(0),
-    NOT_EQUAL(1),
-    NOT_LESS(10),
-    LESS(11);
-
-    private final int code;
-
-    Condition(int code) {
-      this.code = code;
     }
   }
 
@@ -156,7 +136,16 @@ class Arm64Assembler {
   }
 
   final void b(Condition condition, Label label) {
-    jump(0x54000000 | condition.code, label);
+    jump(0x54000000 | code(condition), label);
+  }
+
+  private static int code(Condition condition) {
+    return switch (condition) {
+      case EQUAL -> 0;
+      case NOT_EQUAL -> 1;
+      case NOT_LESS -> 10;
+      case LESS -> 11;
+    };
   }
 
   final void cbz(X reg, Label label) {

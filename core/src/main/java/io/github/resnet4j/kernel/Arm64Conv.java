@@ -70,6 +70,6 @@ final class Arm64Conv implements ConvKernels {
 
   @Override
   public Gather gather(Ints from, int stride, int channels) {
-    return scalar.gather(from, stride, channels);
+    return MachineGather.create(from, stride, channels, Target.arm64(), cache);
   }
 }

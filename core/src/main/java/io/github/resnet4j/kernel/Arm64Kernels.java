@@ -8,7 +8,7 @@ import java.util.Set;
  */
 final class Arm64Kernels implements Kernels {
   private final Arm64Conv conv;
-  private final WinogradKernels winograd = new ScalarWinograd();
+  private final WinogradKernels winograd;
   private final PoolKernels pool = new ScalarPool();
   private final NormKernels norm = new ScalarNorm();
 
@@ -16,7 +16,10 @@ final class Arm64Kernels implements Kernels {
    * @param features optional features of the processor
    */
   Arm64Kernels(Set<Arm64Feature> features) {
-    this.conv = new Arm64Conv(features, new MachineCache());
+    var cache = new MachineCache();
+    Target target = Target.arm64();
+    this.conv = new Arm64Conv(features, cache);
+    this.winograd = new MachineWinograd(target, cache);
   }
 
   @Override

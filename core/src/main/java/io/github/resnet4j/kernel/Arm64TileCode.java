@@ -1,7 +1,7 @@
 package io.github.resnet4j.kernel;
 
-import io.github.resnet4j.kernel.Arm64Assembler.Condition;
-import io.github.resnet4j.kernel.Arm64Assembler.Label;
+import io.github.resnet4j.kernel.Assembler.Condition;
+import io.github.resnet4j.kernel.Assembler.Label;
 import io.github.resnet4j.kernel.Arm64Assembler.X;
 import io.github.resnet4j.kernel.Arm64VectorAssembler.Part;
 import io.github.resnet4j.kernel.ConvTile.Shape;

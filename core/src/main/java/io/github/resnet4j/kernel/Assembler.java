@@ -62,8 +62,8 @@ class Assembler {
 
   /** A position in the code that is the target of jumps. */
   static final class Label {
-    private int at = -1;
-    private final List<Integer> uses = new ArrayList<>();
+    int at = -1;
+    final List<Integer> uses = new ArrayList<>();
   }
 
   /** Conditions of a jump, with their codes. */

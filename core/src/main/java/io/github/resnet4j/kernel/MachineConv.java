@@ -1,13 +1,9 @@
 package io.github.resnet4j.kernel;
 
-import static io.github.resnet4j.kernel.MachineCode.check;
-import static io.github.resnet4j.kernel.MachineCode.unexpected;
-
 import io.github.resnet4j.kernel.MachineCode.Feature;
 import io.github.resnet4j.kernel.Vec.Width;
 import java.lang.System.Logger.Level;
 import java.lang.foreign.MemorySegment;
-import java.lang.invoke.MethodHandle;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
@@ -15,13 +11,6 @@ import org.jspecify.annotations.Nullable;
 /** Convolutions in machine code, in the formats that the processor supports. */
 final class MachineConv implements ConvKernels {
   private static final System.Logger LOG = System.getLogger("io.github.resnet4j");
-  private static final MethodHandle GATHER = MachineCode.caller(4, 7);
-
-  /**
-   * The number of floats copied per call: about 20 µs, since the garbage collector waits for it.
-   */
-  private static final int MAX_FLOATS_PER_CALL = 16_384;
-
   /** The number of products of a tile per call: 50 µs on a slow core. */
   private static final long MAX_PRODUCTS_PER_CALL = 2_000_000;
 
@@ -181,45 +170,8 @@ final class MachineConv implements ConvKernels {
     return fastest;
   }
 
-  /** The code of gathering has no constants. */
-  private record GatherCode() {}
-
   @Override
   public Gather gather(Ints from, int stride, int channels) {
-    if (stride < 0 || channels < 1 || channels % 4 != 0) {
-      throw new IllegalArgumentException(
-          "channels must be a multiple of 4, was %d, %d apart".formatted(channels, stride));
-    }
-    MemorySegment code = cache.get(new GatherCode(), MachineGather::code);
-    int rowsPerCall = Math.max(1, MAX_FLOATS_PER_CALL / channels);
-    long span = (channels - 1L) * stride + 1;
-    return (source, start, scales, first, to, at) -> {
-      check(source, (long) start + from.min, start + from.max + span);
-      check(scales, first, (long) first + channels);
-      check(to, at, at + (long) from.size() * channels);
-      MemorySegment input = source.enter();
-      MemorySegment factors = scales.enter();
-      MemorySegment result = to.enter();
-      for (int i = 0; i < from.size(); i += rowsPerCall) {
-        try {
-          GATHER.invokeExact(
-              code,
-              input,
-              from.segment,
-              factors,
-              result,
-              4L * start,
-              4L * first,
-              4L * (at + i * channels),
-              (long) Math.min(rowsPerCall, from.size() - i),
-              4L * stride,
-              (long) channels,
-              4L * i);
-        } catch (Throwable e) {
-          throw unexpected(e);
-        }
-      }
-      to.leave();
-    };
+    return MachineGather.create(from, stride, channels, Target.x86(width), cache);
   }
 }

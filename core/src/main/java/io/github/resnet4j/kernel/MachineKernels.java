@@ -24,7 +24,7 @@ final class MachineKernels implements Kernels {
     var cache = new MachineCache();
     this.width = width;
     this.conv = new MachineConv(width, features, cache);
-    this.winograd = new MachineWinograd(width, cache);
+    this.winograd = new MachineWinograd(Target.x86(width), cache);
     this.pool = new MachinePool(width, cache);
     this.norm = new MachineNorm(width, cache);
   }

@@ -3,7 +3,6 @@ package io.github.resnet4j.kernel;
 import static io.github.resnet4j.kernel.MachineCode.check;
 import static io.github.resnet4j.kernel.MachineCode.unexpected;
 
-import io.github.resnet4j.kernel.Vec.Width;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 import java.util.Objects;
@@ -17,11 +16,11 @@ final class MachineWinograd implements WinogradKernels {
   /** The number of tiles per call: about 20 µs, since the garbage collector waits for it. */
   private static final int MAX_TILES_PER_CALL = 32;
 
-  private final Width width;
+  private final Target target;
   private final MachineCache cache;
 
-  MachineWinograd(Width width, MachineCache cache) {
-    this.width = width;
+  MachineWinograd(Target target, MachineCache cache) {
+    this.target = target;
     this.cache = cache;
   }
 
@@ -40,7 +39,7 @@ final class MachineWinograd implements WinogradKernels {
   }
 
   private Transform transform(TransformCode constants, Plane in, Ints offsets, int step) {
-    MachineKernels.checkBlock(constants.block, width);
+    target.checkBlock(constants.block);
     checkStep(step);
     Winograd form = constants.form;
     MemorySegment code =
@@ -48,8 +47,8 @@ final class MachineWinograd implements WinogradKernels {
             constants,
             () ->
                 constants.ofInput
-                    ? MachineWinogradCode.input(form, constants.block, width)
-                    : MachineWinogradCode.gradient(form, constants.block, width));
+                    ? MachineWinogradCode.input(form, constants.block, target.function())
+                    : MachineWinogradCode.gradient(form, constants.block, target.function()));
     long inSpan = in.span(constants.ofInput ? form.inputs() : form.outputs());
     return (arena, first, end, from, to, _) -> {
       Objects.checkFromToIndex(first, end, offsets.size());
@@ -100,8 +99,8 @@ final class MachineWinograd implements WinogradKernels {
   public Output output(
       Winograd form, int channels, int step, TileOffsets offsets, Epilogue epilogue) {
     Plane out = epilogue.out();
-    MachineKernels.checkBlock(channels, width);
-    MachineKernels.checkBlock(out.block(), width);
+    target.checkBlock(channels);
+    target.checkBlock(out.block());
     checkStep(step);
     if (offsets.rows().max > form.outputs() || offsets.columns().max > form.outputs()) {
       throw new IllegalArgumentException("the transform has more outputs than its tile");
@@ -114,7 +113,7 @@ final class MachineWinograd implements WinogradKernels {
             epilogue.residual() != null,
             epilogue.relu(),
             epilogue.rounded());
-    MemorySegment code = cache.get(constants, () -> MachineWinogradCode.output(constants, width));
+    MemorySegment code = cache.get(constants, () -> MachineWinogradCode.output(constants, target.function()));
     return new OutputLaunch(code, form, channels, step, offsets, epilogue);
   }
 

@@ -1,12 +1,11 @@
 package io.github.resnet4j.kernel;
 
-import static io.github.resnet4j.kernel.Assembler.mem;
+import static io.github.resnet4j.kernel.VectorCode.at;
+import static io.github.resnet4j.kernel.VectorCode.scratch;
 
-import io.github.resnet4j.kernel.Assembler.Condition;
 import io.github.resnet4j.kernel.Assembler.Label;
-import io.github.resnet4j.kernel.Assembler.Mem;
-import io.github.resnet4j.kernel.Assembler.Reg;
-import io.github.resnet4j.kernel.Vec.Width;
+import io.github.resnet4j.kernel.VectorCode.At;
+import io.github.resnet4j.kernel.VectorCode.Gpr;
 import java.util.Arrays;
 
 /**
@@ -15,16 +14,13 @@ import java.util.Arrays;
  * on the stack, then along the rows into memory.
  */
 final class MachineWinogradCode {
-  private static final Reg SQUARE = Reg.RSP; // after the frame is created
-  private static final Reg FRAME = Reg.RBP; // RSP before
-  private static final Reg POINTER = Reg.RAX;
+  private static final Gpr POINTER = Gpr.T7;
 
   private final Winograd form;
   private final int t;
   private final int m;
   private final int block;
-  private final Width width;
-  private final VectorAssembler code;
+  private final VectorCode code;
 
   /** The inputs of a one-dimensional transform, at most six. */
   private final Vec[] d = new Vec[6];
@@ -39,13 +35,12 @@ final class MachineWinogradCode {
   private final Vec four;
   private final Vec other; // -5 or 8
 
-  private MachineWinogradCode(Winograd form, int block, Width width) {
+  private MachineWinogradCode(Winograd form, int block, VectorCode code) {
     this.form = form;
     this.t = form.inputs();
     this.m = form.outputs();
     this.block = block;
-    this.width = width;
-    this.code = new VectorAssembler(width);
+    this.code = code;
     Arrays.setAll(d, code::vec);
     Arrays.setAll(y, i -> code.vec(6 + i));
     this.spare = code.vec(12);
@@ -59,14 +54,14 @@ final class MachineWinogradCode {
    * first tile, count, row stride, step. The arena is passed twice, so that the code may change one
    * of the pointers.
    */
-  static byte[] input(Winograd form, int block, Width width) {
-    var winograd = new MachineWinogradCode(form, block, width);
+  static byte[] input(Winograd form, int block, VectorCode code) {
+    var winograd = new MachineWinogradCode(form, block, code);
     return winograd.transform(form.inputs(), winograd::transformInput);
   }
 
   /** The parameters are those of {@link #input}. */
-  static byte[] gradient(Winograd form, int block, Width width) {
-    var winograd = new MachineWinogradCode(form, block, width);
+  static byte[] gradient(Winograd form, int block, VectorCode code) {
+    var winograd = new MachineWinogradCode(form, block, code);
     return winograd.transform(form.outputs(), winograd::transformGradient);
   }
 
@@ -75,32 +70,21 @@ final class MachineWinogradCode {
    * except for the count: from, out, residual, bias, first tile, count, step, row stride,
    * residual's row stride.
    */
-  static byte[] output(MachineWinograd.OutputCode constants, Width width) {
-    return new MachineWinogradCode(constants.form(), constants.channels(), width).output(constants);
+  static byte[] output(MachineWinograd.OutputCode constants, VectorCode code) {
+    return new MachineWinogradCode(constants.form(), constants.channels(), code).output(constants);
   }
 
   private int floats(int count) {
     return count * Float.BYTES;
   }
 
-  private void makeSquare(int rows) {
-    code.mov(FRAME, Reg.RSP);
-    code.sub(Reg.RSP, rows * t * width.bytes());
-    code.and(Reg.RSP, -64);
-  }
-
-  private Mem square(int row, int column) {
-    return mem(SQUARE, (row * t + column) * width.bytes());
-  }
-
-  /** A parameter, after {@link #FRAME} is set. */
-  private static Mem parameter(MachineCode.Frame frame, int index) {
-    Mem parameter = frame.parameter(index);
-    return mem(FRAME, parameter.displacement());
+  /** The square on the stack. */
+  private At square(int row, int column) {
+    return scratch((row * t + column) * code.bytes());
   }
 
   private void constant(Vec to, float value) {
-    Macros.constant(code, to, Float.floatToRawIntBits(value), POINTER);
+    code.constant(to, Float.floatToRawIntBits(value), POINTER);
   }
 
   // --- input and gradient -----------------------------------------------------------------------
@@ -110,23 +94,22 @@ final class MachineWinogradCode {
    * @param oneDimension computes t registers from n
    */
   private byte[] transform(int n, Runnable oneDimension) {
-    final Reg in = Reg.RDI;
-    final Reg to = Reg.RSI;
-    final Reg tiles = Reg.RDX;
-    final Reg rowStride = Reg.RCX;
-    final Reg step = Reg.R8;
-    final Reg from = Reg.R9;
-    final Reg product = Reg.R10;
-    final Reg vector = Reg.R11;
-    final Reg row = Reg.R12;
-    MachineCode.Frame frame = MachineCode.Frame.enter(code);
-    // The three pointers are in RDI, RSI, RDX, the first three numbers in RCX, R8, R9.
-    code.add(in, Reg.RCX);
-    code.add(to, Reg.R8);
-    code.add(tiles, Reg.R9);
-    makeSquare(t);
-    code.mov(rowStride, parameter(frame, 7));
-    code.mov(step, parameter(frame, 8));
+    final Gpr in = Gpr.A0;
+    final Gpr to = Gpr.A1;
+    final Gpr tiles = Gpr.A2;
+    final Gpr rowStride = Gpr.A3;
+    final Gpr step = Gpr.A4;
+    final Gpr from = Gpr.A5;
+    final Gpr product = Gpr.T0;
+    final Gpr vector = Gpr.T1;
+    final Gpr row = Gpr.T2;
+    code.enter(t * t * code.bytes());
+    // The three pointers are in A0, A1, A2, the first three numbers in A3, A4, A5.
+    code.add(in, Gpr.A3);
+    code.add(to, Gpr.A4);
+    code.add(tiles, Gpr.A5);
+    code.parameter(rowStride, 7);
+    code.parameter(step, 8);
     if (form == Winograd.F4) {
       constant(two, 2);
       constant(four, 4);
@@ -134,137 +117,133 @@ final class MachineWinogradCode {
     }
     var tile = new Label();
     code.bind(tile);
-    Macros.next(code, from, in, tiles);
-    code.mov(vector, block / width.lanes());
+    code.next(from, in, tiles);
+    code.set(vector, block / code.lanes());
     var again = new Label();
     code.bind(again);
     // Down the columns.
     for (int c = 0; c < n; c++) {
-      code.mov(row, from);
+      code.move(row, from);
       for (int r = 0; r < n; r++) {
-        code.vmovups(d[r], mem(row, floats(c * block)));
+        code.load(d[r], at(row, floats(c * block)));
         if (r + 1 < n) {
           code.add(row, rowStride);
         }
       }
       oneDimension.run();
       for (int r = 0; r < t; r++) {
-        code.vmovups(square(r, c), y[r]);
+        code.store(square(r, c), y[r]);
       }
     }
     // Along the rows.
-    code.mov(product, to);
+    code.move(product, to);
     for (int r = 0; r < t; r++) {
       for (int c = 0; c < n; c++) {
-        code.vmovups(d[c], square(r, c));
+        code.load(d[c], square(r, c));
       }
       oneDimension.run();
       for (int c = 0; c < t; c++) {
-        code.vmovups(mem(product), y[c]);
+        code.store(at(product, 0), y[c]);
         code.add(product, step);
       }
     }
-    code.add(from, width.bytes());
-    code.add(to, width.bytes());
-    code.sub(vector, 1);
-    code.jump(Condition.NOT_EQUAL, again);
-    code.sub(parameter(frame, 6), 1);
-    code.jump(Condition.NOT_EQUAL, tile);
-    code.mov(Reg.RSP, FRAME);
-    frame.leave();
+    code.add(from, code.bytes());
+    code.add(to, code.bytes());
+    code.loop(vector, again);
+    code.loop(6, tile);
+    code.leave();
     return code.code();
   }
 
   /** {@code Bᵀ d}: from {@link #d} into {@link #y}. */
   private void transformInput() {
     if (form == Winograd.F2) {
-      code.vsubps(y[0], d[0], d[2]);
-      code.vaddps(y[1], d[1], d[2]);
-      code.vsubps(y[2], d[2], d[1]);
-      code.vsubps(y[3], d[1], d[3]);
+      code.sub(y[0], d[0], d[2]);
+      code.add(y[1], d[1], d[2]);
+      code.sub(y[2], d[2], d[1]);
+      code.sub(y[3], d[1], d[3]);
       return;
     }
     // y0 = 4 d0 - 5 d2 + d4, y5 = 4 d1 - 5 d3 + d5
-    code.vmovaps(y[0], d[4]);
-    code.vfmadd231ps(y[0], d[2], other);
-    code.vfmadd231ps(y[0], d[0], four);
-    code.vfmadd231ps(d[5], d[3], other);
-    code.vfmadd231ps(d[5], d[1], four);
+    code.move(y[0], d[4]);
+    code.multiplyAdd(y[0], d[2], other);
+    code.multiplyAdd(y[0], d[0], four);
+    code.multiplyAdd(d[5], d[3], other);
+    code.multiplyAdd(d[5], d[1], four);
     // even = d4 - 4 d2, odd = d3 - 4 d1; y1 and y2 are their sum and difference
-    code.vmulps(spare, d[2], four);
-    code.vsubps(spare, d[4], spare);
-    code.vmulps(d[0], d[1], four);
-    code.vsubps(d[0], d[3], d[0]);
-    code.vaddps(y[1], spare, d[0]);
-    code.vsubps(y[2], spare, d[0]);
+    code.mul(spare, d[2], four);
+    code.sub(spare, d[4], spare);
+    code.mul(d[0], d[1], four);
+    code.sub(d[0], d[3], d[0]);
+    code.add(y[1], spare, d[0]);
+    code.sub(y[2], spare, d[0]);
     // d4 - d2 and 2 (d3 - d1); y3 and y4 are their sum and difference
-    code.vsubps(d[4], d[4], d[2]);
-    code.vsubps(d[3], d[3], d[1]);
-    code.vmulps(d[3], d[3], two);
-    code.vaddps(y[3], d[4], d[3]);
-    code.vsubps(y[4], d[4], d[3]);
-    code.vmovaps(y[5], d[5]);
+    code.sub(d[4], d[4], d[2]);
+    code.sub(d[3], d[3], d[1]);
+    code.mul(d[3], d[3], two);
+    code.add(y[3], d[4], d[3]);
+    code.sub(y[4], d[4], d[3]);
+    code.move(y[5], d[5]);
   }
 
   /** {@code A dy}: from {@link #d} into {@link #y}. */
   private void transformGradient() {
-    code.vmovaps(y[0], d[0]);
+    code.move(y[0], d[0]);
     if (form == Winograd.F2) {
-      code.vaddps(y[1], d[0], d[1]);
-      code.vsubps(y[2], d[0], d[1]);
-      Macros.clear(code, spare);
-      code.vsubps(y[3], spare, d[1]);
+      code.add(y[1], d[0], d[1]);
+      code.sub(y[2], d[0], d[1]);
+      code.clear(spare);
+      code.sub(y[3], spare, d[1]);
       return;
     }
     // d0 + d2 and d1 + d3; y1 and y2 are their sum and difference
-    code.vaddps(spare, d[0], d[2]);
-    code.vaddps(d[4], d[1], d[3]);
-    code.vaddps(y[1], spare, d[4]);
-    code.vsubps(y[2], spare, d[4]);
+    code.add(spare, d[0], d[2]);
+    code.add(d[4], d[1], d[3]);
+    code.add(y[1], spare, d[4]);
+    code.sub(y[2], spare, d[4]);
     // d0 + 4 d2 and 2 (d1 + 4 d3); y3 and y4 are their sum and difference
-    code.vmovaps(spare, d[0]);
-    code.vfmadd231ps(spare, d[2], four);
-    code.vmovaps(d[4], d[1]);
-    code.vfmadd231ps(d[4], d[3], four);
-    code.vmulps(d[4], d[4], two);
-    code.vaddps(y[3], spare, d[4]);
-    code.vsubps(y[4], spare, d[4]);
-    code.vmovaps(y[5], d[3]);
+    code.move(spare, d[0]);
+    code.multiplyAdd(spare, d[2], four);
+    code.move(d[4], d[1]);
+    code.multiplyAdd(d[4], d[3], four);
+    code.mul(d[4], d[4], two);
+    code.add(y[3], spare, d[4]);
+    code.sub(y[4], spare, d[4]);
+    code.move(y[5], d[3]);
   }
 
   // --- output -----------------------------------------------------------------------------------
 
   private byte[] output(MachineWinograd.OutputCode constants) {
-    final Reg from = Reg.RDI;
-    final Reg bias = Reg.RSI;
-    final Reg outAt = Reg.RDX;
-    final Reg residualAt = Reg.RCX;
-    final Reg rows = Reg.R8;
-    final Reg columns = Reg.R9;
-    final Reg step = Reg.R10;
-    final Reg plane = Reg.R11; // then the residual's row
-    final Reg vector = Reg.RBX;
-    final Reg out = Reg.R12;
-    final Reg residual = Reg.R13;
-    final Reg column = Reg.R14;
-    final Reg rowStep = Reg.R15;
-    final Reg row = Reg.R14; // once the columns are done
-    final Reg rowsOfTile = Reg.R15;
+    final Gpr from = Gpr.A0;
+    final Gpr bias = Gpr.A1;
+    final Gpr outAt = Gpr.A2;
+    final Gpr residualAt = Gpr.A3;
+    final Gpr rows = Gpr.A4;
+    final Gpr columns = Gpr.A5;
+    final Gpr step = Gpr.T0;
+    final Gpr plane = Gpr.T1; // then the residual's row
+    final Gpr vector = Gpr.T3;
+    final Gpr out = Gpr.T2;
+    final Gpr residual = Gpr.T4;
+    final Gpr column = Gpr.T5;
+    final Gpr rowStep = Gpr.T6;
+    final Gpr row = Gpr.T5; // once the columns are done
+    final Gpr rowsOfTile = Gpr.T6;
     // These are free while a row is finished.
     final Vec biases = d[0];
     final Vec zero = d[1];
     final Vec belowHalf = d[2];
-    MachineCode.Frame frame = MachineCode.Frame.enter(code);
-    for (Reg list : new Reg[] {outAt, residualAt, rows, columns}) {
-      code.add(list, frame.parameter(10));
+    code.enter(m * t * code.bytes());
+    for (Gpr list : new Gpr[] {outAt, residualAt, rows, columns}) {
+      code.addParameter(list, 10);
     }
-    code.add(bias, frame.parameter(9));
-    code.mov(step, frame.parameter(12));
-    makeSquare(m);
+    code.addParameter(bias, 9);
+    code.parameter(step, 12);
     // The indices to which outputs and residuals are relative replace their parameters.
-    code.add(parameter(frame, 7), from);
-    code.add(parameter(frame, 8), from);
-    code.add(from, parameter(frame, 6));
+    code.addToParameter(7, from);
+    code.addToParameter(8, from);
+    code.addParameter(from, 6);
     if (form == Winograd.F4) {
       constant(two, 2);
       constant(four, 4);
@@ -273,26 +252,26 @@ final class MachineWinogradCode {
 
     var tile = new Label();
     code.bind(tile);
-    code.mov(POINTER, parameter(frame, 7));
-    Macros.next(code, out, POINTER, outAt);
+    code.parameter(POINTER, 7);
+    code.next(out, POINTER, outAt);
     if (constants.residual()) {
-      code.mov(POINTER, parameter(frame, 8));
-      Macros.next(code, residual, POINTER, residualAt);
+      code.parameter(POINTER, 8);
+      code.next(residual, POINTER, residualAt);
     }
-    code.mov(vector, 0); // in bytes
+    code.set(vector, 0); // in bytes
     var again = new Label();
     code.bind(again);
     // Down the columns, whose products are t planes apart.
-    code.mov(rowStep, step);
+    code.move(rowStep, step);
     for (int i = 1; i < t / 2; i++) {
       code.add(rowStep, step);
     }
     code.add(rowStep, rowStep);
-    code.lea(column, mem(from, vector, 1));
+    code.sum(column, from, vector);
     for (int c = 0; c < t; c++) {
-      code.mov(plane, column);
+      code.move(plane, column);
       for (int r = 0; r < t; r++) {
-        code.vmovups(d[r], mem(plane));
+        code.load(d[r], at(plane, 0));
         if (r + 1 < t) {
           code.add(plane, rowStep);
         }
@@ -300,93 +279,89 @@ final class MachineWinogradCode {
       code.add(column, step);
       transformOutput();
       for (int r = 0; r < m; r++) {
-        code.vmovups(square(r, c), y[r]);
+        code.store(square(r, c), y[r]);
       }
     }
     // Along the rows.
     var done = new Label();
-    code.movsxd(rowsOfTile, mem(rows));
-    code.lea(row, mem(out, vector, 1));
+    code.loadInt(rowsOfTile, rows);
+    code.sum(row, out, vector);
     if (constants.residual()) {
-      code.lea(plane, mem(residual, vector, 1));
+      code.sum(plane, residual, vector);
     }
     for (int r = 0; r < m; r++) {
       if (r > 0) {
-        code.cmp(rowsOfTile, r + 1);
-        code.jump(Condition.LESS, done);
-        code.add(row, parameter(frame, 13));
+        code.jumpIfLess(rowsOfTile, r + 1, done);
+        code.addParameter(row, 13);
         if (constants.residual()) {
-          code.add(plane, parameter(frame, 14));
+          code.addParameter(plane, 14);
         }
       }
       for (int c = 0; c < t; c++) {
-        code.vmovups(d[c], square(r, c));
+        code.load(d[c], square(r, c));
       }
       transformOutput();
-      code.vmovups(biases, mem(bias, vector, 1));
+      code.sum(POINTER, bias, vector);
+      code.load(biases, at(POINTER, 0));
       if (constants.relu()) {
-        Macros.clear(code, zero);
+        code.clear(zero);
       }
       if (constants.rounded()) {
-        Macros.constant(code, belowHalf, Macros.BELOW_HALF, POINTER);
+        code.constant(belowHalf, Macros.BELOW_HALF, POINTER);
       }
-      code.movsxd(POINTER, mem(columns));
+      code.loadInt(POINTER, columns);
       var rowDone = new Label();
       for (int c = 0; c < m; c++) {
         if (c > 0) {
-          code.cmp(POINTER, c + 1);
-          code.jump(Condition.LESS, rowDone);
+          code.jumpIfLess(POINTER, c + 1, rowDone);
         }
         int pixel = floats(c * constants.pixelStride());
-        code.vaddps(y[c], y[c], biases);
+        code.add(y[c], y[c], biases);
         if (constants.residual()) {
-          code.vaddps(y[c], y[c], mem(plane, pixel));
+          code.add(y[c], y[c], at(plane, pixel));
         }
         if (constants.relu()) {
-          code.vmaxps(y[c], zero, y[c]);
+          code.relu(y[c], zero);
         }
         if (constants.rounded()) {
-          Macros.round(code, y[c], belowHalf, d[3]);
+          code.round(y[c], belowHalf, d[3]);
         }
-        code.vmovups(mem(row, pixel), y[c]);
+        code.store(at(row, pixel), y[c]);
       }
       code.bind(rowDone);
     }
     code.bind(done);
-    code.add(vector, width.bytes());
-    code.cmp(vector, floats(block));
-    code.jump(Condition.NOT_EQUAL, again);
+    code.add(vector, code.bytes());
+    code.jumpIfNotEqual(vector, floats(block), again);
     code.add(from, floats(block));
     code.add(rows, Integer.BYTES);
     code.add(columns, Integer.BYTES);
-    code.sub(parameter(frame, 11), 1);
-    code.jump(Condition.NOT_EQUAL, tile);
-    code.mov(Reg.RSP, FRAME);
-    frame.leave();
+    code.loop(11, tile);
+    code.leave();
     return code.code();
   }
 
   /** {@code Aᵀ m}: from {@link #d} into {@link #y}. */
   private void transformOutput() {
     if (form == Winograd.F2) {
-      code.vaddps(y[0], d[0], d[1]);
-      code.vaddps(y[0], y[0], d[2]);
-      code.vsubps(y[1], d[1], d[2]);
-      code.vsubps(y[1], y[1], d[3]);
+      code.add(y[0], d[0], d[1]);
+      code.add(y[0], y[0], d[2]);
+      code.sub(y[1], d[1], d[2]);
+      code.sub(y[1], y[1], d[3]);
       return;
     }
     // p = d1 + d2, q = d3 + d4: y0 = d0 + p + q, y2 = p + 4 q
-    code.vaddps(y[2], d[1], d[2]);
-    code.vaddps(spare, d[3], d[4]);
-    code.vaddps(y[0], d[0], y[2]);
-    code.vaddps(y[0], y[0], spare);
-    code.vfmadd231ps(y[2], spare, four);
+    code.add(y[2], d[1], d[2]);
+    code.add(spare, d[3], d[4]);
+    code.add(y[0], d[0], y[2]);
+    code.add(y[0], y[0], spare);
+    code.multiplyAdd(y[2], spare, four);
     // p = d1 - d2, q = d3 - d4: y1 = p + 2 q, y3 = p + 8 q + d5
-    code.vsubps(y[1], d[1], d[2]);
-    code.vsubps(spare, d[3], d[4]);
-    code.vmovaps(y[3], y[1]);
-    code.vfmadd231ps(y[1], spare, two);
-    code.vfmadd231ps(y[3], spare, other);
-    code.vaddps(y[3], y[3], d[5]);
+    code.sub(y[1], d[1], d[2]);
+    code.sub(spare, d[3], d[4]);
+    code.move(y[3], y[1]);
+    code.multiplyAdd(y[1], spare, two);
+    code.multiplyAdd(y[3], spare, other);
+    code.add(y[3], y[3], d[5]);
   }
 }

@@ -4,8 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import io.github.resnet4j.kernel.Arm64Assembler.Condition;
-import io.github.resnet4j.kernel.Arm64Assembler.Label;
+import io.github.resnet4j.kernel.Assembler.Condition;
+import io.github.resnet4j.kernel.Assembler.Label;
 import io.github.resnet4j.kernel.Arm64Assembler.X;
 import io.github.resnet4j.kernel.Arm64VectorAssembler.Part;
 import java.io.IOException;

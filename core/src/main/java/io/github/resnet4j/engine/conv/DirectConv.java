@@ -22,6 +22,9 @@ import java.util.List;
  * pixels of an image form one long row.
  */
 public final class DirectConv implements Step {
+  /** Calls compute tiles of several images if an image has few. */
+  private static final int TILES_PER_CALL = 32;
+
   private final Convolution conv;
   private final Operands operands;
   private final DirectWeights weights;
@@ -30,6 +33,12 @@ public final class DirectConv implements Step {
   private final TileSchedule schedule;
 
   private final int allTiles;
+
+  /** The tiles of several images. */
+  private final TileSchedule together;
+
+  /** The number of these images. */
+  private final int imagesTogether;
 
   /** The number of floats of the largest block of weights. */
   private final int panel;
@@ -49,16 +58,11 @@ public final class DirectConv implements Step {
     this.conv = conv;
     this.operands = operands;
     this.weights = weights;
-    schedule =
-        new TileSchedule(
-            tiles(conv, kernels),
-            (pixels, rows) -> shape(conv, weights, pixels, rows, kernels),
-            Ints.of(
-                conv.isInterleaved()
-                    ? NarrowGroups.segments(conv, kernels)
-                    : WindowSegments.of(conv)),
-            kernels);
-    allTiles = schedule.tiles();
+    List<TileSchedule.Tile> tiles = tiles(conv, kernels);
+    allTiles = tiles.size();
+    imagesTogether = Math.clamp(TILES_PER_CALL / allTiles, 1, fewestImages(conv));
+    schedule = schedule(tiles, conv, weights, kernels);
+    together = schedule(repeated(tiles, imagesTogether, conv), conv, weights, kernels);
     sums = new ConvTile.Reduction[weights.blocks().length];
     Arrays.setAll(
         sums,
@@ -71,11 +75,30 @@ public final class DirectConv implements Step {
         });
     // The input of a group stays in the cache while all blocks of output channels use it.
     panel = weights.panel();
-    long cacheWords =
-        Math.max(L2Cache.BYTES / 4, L2Cache.BYTES - L2Cache.BYTES / 8 - (long) panel * Float.BYTES);
+    long others = L2Cache.BYTES / 8 + (long) panel * Float.BYTES;
+    long cacheBytes =
+        Tiling.multipliesMatrices(conv, kernels)
+            ? L2Cache.BYTES / 2 // products are so fast that the results need their share too
+            : Math.max(L2Cache.BYTES / 4, L2Cache.BYTES - others);
     long image = (long) conv.in().imageSize() * Float.BYTES;
-    groupImages = (int) Math.max(1, cacheWords / image);
-    groupTiles = (int) Math.clamp(cacheWords * allTiles / image, 1, allTiles);
+    groupImages = (int) Math.max(1, cacheBytes / image);
+    groupTiles = (int) Math.clamp(cacheBytes * allTiles / image, 1, allTiles);
+  }
+
+  private static TileSchedule schedule(
+      List<TileSchedule.Tile> tiles, Convolution conv, DirectWeights weights, Kernels kernels) {
+    return new TileSchedule(
+        tiles,
+        (pixels, rows) -> shape(conv, weights, pixels, rows, kernels),
+        Ints.of(
+            conv.isInterleaved() ? NarrowGroups.segments(conv, kernels) : WindowSegments.of(conv)),
+        kernels);
+  }
+
+  /** The number of images that are in memory one after the other, in all operands. */
+  private static int fewestImages(Convolution conv) {
+    int images = Math.min(conv.in().images(), conv.out().images());
+    return conv.residual() == null ? images : Math.min(images, conv.residual().images());
   }
 
   private static ConvTile.Shape shape(
@@ -131,6 +154,25 @@ public final class DirectConv implements Step {
     return tiles;
   }
 
+  /** The tiles of several images. */
+  private static List<TileSchedule.Tile> repeated(
+      List<TileSchedule.Tile> tiles, int images, Convolution conv) {
+    int residual = conv.residual() == null ? 0 : conv.residual().imageSize();
+    var all = new ArrayList<TileSchedule.Tile>();
+    for (int n = 0; n < images; n++) {
+      for (TileSchedule.Tile tile : tiles) {
+        all.add(
+            new TileSchedule.Tile(
+                tile.size(),
+                tile.rows(),
+                tile.in() + n * conv.in().imageSize(),
+                tile.out() + n * conv.out().imageSize(),
+                tile.residual() + n * residual));
+      }
+    }
+    return all;
+  }
+
   /** The packing of a convolution's weights. */
   public static Packing<DirectWeights> packing(Convolution conv, Kernels kernels) {
     return conv.isInterleaved()
@@ -182,19 +224,25 @@ public final class DirectConv implements Step {
       int endImage = Math.min(first + count, n + groupImages);
       for (int t = firstTile; t < endTile; t += groupTiles) {
         int groupEnd = Math.min(endTile, t + groupTiles);
+        boolean isWhole = t == 0 && groupEnd == allTiles;
         for (int b = firstBlock; b < endBlock; b++) {
-          for (int i = n; i < endImage; i++) {
-            group(context.memory(), i, b, t, groupEnd);
+          for (int i = n; i < endImage; ) {
+            if (isWhole && i % imagesTogether == 0 && i + imagesTogether <= endImage) {
+              group(together, context.memory(), i, b, 0, together.tiles());
+              i += imagesTogether;
+            } else {
+              group(schedule, context.memory(), i++, b, t, groupEnd);
+            }
           }
         }
       }
     }
   }
 
-  /** Computes some tiles of one image for one block of output channels. */
-  private void group(Floats arena, int n, int b, int firstTile, int endTile) {
+  /** Computes some tiles, from one image on, for one block of output channels. */
+  private void group(TileSchedule tiles, Floats arena, int n, int b, int firstTile, int endTile) {
     DirectWeights.Block block = weights.blocks()[b];
-    schedule.run(
+    tiles.run(
         arena,
         firstTile,
         endTile,

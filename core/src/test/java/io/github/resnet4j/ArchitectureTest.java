@@ -140,7 +140,8 @@ class ArchitectureTest {
         .that()
         .resideOutsideOfPackage("io.github.resnet4j.checkpoint")
         .and()
-        .haveNameNotMatching("io\\.github\\.resnet4j\\.kernel\\.(Machine.*|Arm64(Conv|Feature)|InstructionCache|Ints|Floats|Guard.*)")
+        .haveNameNotMatching(
+            "io\\.github\\.resnet4j\\.kernel\\.(Machine.*|Arm64(Conv|Feature)|InstructionCache|Ints|Floats|Guard.*)")
         .should()
         .onlyDependOnClassesThat()
         .resideOutsideOfPackages("java.lang.foreign..")

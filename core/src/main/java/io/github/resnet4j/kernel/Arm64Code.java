@@ -4,6 +4,8 @@ import io.github.resnet4j.kernel.Arm64Assembler.X;
 import io.github.resnet4j.kernel.Arm64VectorAssembler.Part;
 import io.github.resnet4j.kernel.Assembler.Condition;
 import io.github.resnet4j.kernel.Assembler.Label;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /** {@link VectorCode} for arm64. */
 final class Arm64Code implements VectorCode {
@@ -13,7 +15,13 @@ final class Arm64Code implements VectorCode {
   private static final X SCRATCH = X.X17;
 
   private final Arm64VectorAssembler code = new Arm64VectorAssembler();
-  private Arm64Frame frame;
+
+  /** Null before {@link #enter}. */
+  private @Nullable Arm64Frame frame;
+
+  private Arm64Frame frame() {
+    return Objects.requireNonNull(frame);
+  }
 
   private static X reg(Gpr register) {
     int number = register.ordinal();
@@ -51,7 +59,7 @@ final class Arm64Code implements VectorCode {
 
   @Override
   public void leave() {
-    frame.leave();
+    frame().leave();
   }
 
   @Override
@@ -72,9 +80,9 @@ final class Arm64Code implements VectorCode {
 
   @Override
   public void loop(int parameter, Label again) {
-    frame.parameter(SCRATCH, parameter);
+    frame().parameter(SCRATCH, parameter);
     code.subs(SCRATCH, SCRATCH, 1);
-    frame.setParameter(parameter, SCRATCH);
+    frame().setParameter(parameter, SCRATCH);
     code.b(Condition.NOT_EQUAL, again);
   }
 
@@ -117,20 +125,20 @@ final class Arm64Code implements VectorCode {
 
   @Override
   public void parameter(Gpr to, int index) {
-    frame.parameter(reg(to), index);
+    frame().parameter(reg(to), index);
   }
 
   @Override
   public void addParameter(Gpr to, int index) {
-    frame.parameter(SCRATCH, index);
+    frame().parameter(SCRATCH, index);
     code.add(reg(to), reg(to), SCRATCH);
   }
 
   @Override
   public void addToParameter(int index, Gpr value) {
-    frame.parameter(SCRATCH, index);
+    frame().parameter(SCRATCH, index);
     code.add(SCRATCH, SCRATCH, reg(value));
-    frame.setParameter(index, SCRATCH);
+    frame().setParameter(index, SCRATCH);
   }
 
   @Override

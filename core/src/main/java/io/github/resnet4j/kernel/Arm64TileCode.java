@@ -1,9 +1,9 @@
 package io.github.resnet4j.kernel;
 
-import io.github.resnet4j.kernel.Assembler.Condition;
-import io.github.resnet4j.kernel.Assembler.Label;
 import io.github.resnet4j.kernel.Arm64Assembler.X;
 import io.github.resnet4j.kernel.Arm64VectorAssembler.Part;
+import io.github.resnet4j.kernel.Assembler.Condition;
+import io.github.resnet4j.kernel.Assembler.Label;
 import io.github.resnet4j.kernel.ConvTile.Shape;
 import java.util.Set;
 

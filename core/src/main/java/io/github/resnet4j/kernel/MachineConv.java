@@ -11,6 +11,7 @@ import org.jspecify.annotations.Nullable;
 /** Convolutions in machine code, in the formats that the processor supports. */
 final class MachineConv implements ConvKernels {
   private static final System.Logger LOG = System.getLogger("io.github.resnet4j");
+
   /** The number of products of a tile per call: 50 µs on a slow core. */
   private static final long MAX_PRODUCTS_PER_CALL = 2_000_000;
 

@@ -113,7 +113,8 @@ final class MachineWinograd implements WinogradKernels {
             epilogue.residual() != null,
             epilogue.relu(),
             epilogue.rounded());
-    MemorySegment code = cache.get(constants, () -> MachineWinogradCode.output(constants, target.function()));
+    MemorySegment code =
+        cache.get(constants, () -> MachineWinogradCode.output(constants, target.function()));
     return new OutputLaunch(code, form, channels, step, offsets, epilogue);
   }
 

@@ -1,6 +1,7 @@
 package io.github.resnet4j.kernel;
 
 import io.github.resnet4j.kernel.Assembler.Label;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Writes a function in the instructions that all processors have. The kernels whose code differs
@@ -34,7 +35,7 @@ interface VectorCode {
    * @param base the register with its address; null for the function's scratch memory
    * @param offset bytes after it
    */
-  record At(@org.jspecify.annotations.Nullable Gpr base, int offset) {}
+  record At(@Nullable Gpr base, int offset) {}
 
   static At at(Gpr base, int offset) {
     return new At(base, offset);

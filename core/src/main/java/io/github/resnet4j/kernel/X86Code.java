@@ -8,19 +8,26 @@ import io.github.resnet4j.kernel.Assembler.Mem;
 import io.github.resnet4j.kernel.Assembler.Reg;
 import io.github.resnet4j.kernel.Vec.Width;
 import io.github.resnet4j.kernel.VectorAssembler.Comparison;
-import java.util.EnumMap;
-import java.util.Map;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /** {@link VectorCode} for x86-64 with AVX2 or AVX-512. */
 final class X86Code implements VectorCode {
-  private static final Map<Gpr, Reg> REGISTERS = registers();
+  /** In the order of {@link Gpr}. */
+  private static final Reg[] REGISTERS = {
+    Reg.RDI, Reg.RSI, Reg.RDX, Reg.RCX, Reg.R8, Reg.R9, Reg.RBX, Reg.R10, Reg.R11, Reg.R12, Reg.R13,
+    Reg.R14, Reg.R15, Reg.RAX
+  };
 
   /** The stack pointer before scratch memory was reserved. */
   private static final Reg FRAME = Reg.RBP;
 
   private final VectorAssembler code;
   private final Width width;
-  private MachineCode.Frame frame;
+
+  /** Null before {@link #enter}. */
+  private MachineCode.@Nullable Frame frame;
+
   private boolean hasScratch;
 
   X86Code(Width width) {
@@ -28,28 +35,20 @@ final class X86Code implements VectorCode {
     this.width = width;
   }
 
-  private static Map<Gpr, Reg> registers() {
-    Reg[] all = {
-      Reg.RDI, Reg.RSI, Reg.RDX, Reg.RCX, Reg.R8, Reg.R9, Reg.RBX, Reg.R10, Reg.R11, Reg.R12,
-      Reg.R13, Reg.R14, Reg.R15, Reg.RAX
-    };
-    var map = new EnumMap<Gpr, Reg>(Gpr.class);
-    for (Gpr each : Gpr.values()) {
-      map.put(each, all[each.ordinal()]);
-    }
-    return map;
-  }
-
   private static Reg reg(Gpr register) {
-    return REGISTERS.get(register);
+    return REGISTERS[register.ordinal()];
   }
 
   private static Mem memory(At at) {
     return mem(at.base() == null ? Reg.RSP : reg(at.base()), at.offset());
   }
 
+  private MachineCode.Frame frame() {
+    return Objects.requireNonNull(frame);
+  }
+
   private Mem parameter(int index) {
-    Mem parameter = frame.parameter(index);
+    Mem parameter = frame().parameter(index);
     return hasScratch ? mem(FRAME, parameter.displacement()) : parameter;
   }
 
@@ -84,7 +83,7 @@ final class X86Code implements VectorCode {
     if (hasScratch) {
       code.mov(Reg.RSP, FRAME);
     }
-    frame.leave();
+    frame().leave();
   }
 
   @Override

@@ -4,10 +4,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import io.github.resnet4j.kernel.Assembler.Condition;
-import io.github.resnet4j.kernel.Assembler.Label;
 import io.github.resnet4j.kernel.Arm64Assembler.X;
 import io.github.resnet4j.kernel.Arm64VectorAssembler.Part;
+import io.github.resnet4j.kernel.Assembler.Condition;
+import io.github.resnet4j.kernel.Assembler.Label;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

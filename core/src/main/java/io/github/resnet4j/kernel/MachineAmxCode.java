@@ -36,8 +36,8 @@ import java.util.stream.IntStream;
  * }</pre>
  *
  * <p>All tiles are computed for some of the output channels before the next ones, so that the
- * weights of these channels stay in the first-level cache. While the first tile is computed, the
- * weights after these are prefetched into the second-level cache.
+ * weights of these channels stay in the first-level cache. While the first two tiles are computed,
+ * the weights after these are prefetched into the second-level cache.
  *
  * <p>The sums of bfloat16 products are those of TDPBF16PS: the products with the first and with the
  * second halves of 16 words are added separately, and the two results then to the sum. Denormals
@@ -259,25 +259,38 @@ final class MachineAmxCode {
    * @param count the number of matrices
    */
   private void pass(int first, int count) {
-    code.mov(TILE, TILES_START);
-    tile(first, count, true);
     var end = new Label();
     var next = new Label();
-    code.add(TILE, Integer.BYTES);
-    code.mov(X, TILES_END);
-    code.cmp(TILE, X);
+    code.mov(TILE, TILES_START);
+    tile(first, count, Ahead.FIRST_HALF);
+    advance();
+    code.jump(Condition.EQUAL, end);
+    tile(first, count, Ahead.SECOND_HALF);
+    advance();
     code.jump(Condition.EQUAL, end);
     code.align(32);
     code.bind(next);
-    tile(first, count, false);
-    code.add(TILE, Integer.BYTES);
-    code.mov(X, TILES_END);
-    code.cmp(TILE, X);
+    tile(first, count, Ahead.NOTHING);
+    advance();
     code.jump(Condition.NOT_EQUAL, next);
     code.bind(end);
   }
 
-  private void tile(int first, int count, boolean prefetch) {
+  /** The next tile; equal if there is none. */
+  private void advance() {
+    code.add(TILE, Integer.BYTES);
+    code.mov(X, TILES_END);
+    code.cmp(TILE, X);
+  }
+
+  /** The rows of the next weights that are prefetched during a tile, of the rows it multiplies. */
+  private enum Ahead {
+    FIRST_HALF,
+    SECOND_HALF,
+    NOTHING
+  }
+
+  private void tile(int first, int count, Ahead ahead) {
     at(PIXEL, IN, IN_AT);
     for (int m = 0; m < pixels.size(); m++) {
       for (int n = 0; n < count; n++) {
@@ -294,7 +307,7 @@ final class MachineAmxCode {
     code.bind(segment);
     Macros.next(code, X, PIXEL, SEGMENT);
     for (int k = 0; k < shape.in().segment(); k += words) {
-      products(k, first, count, prefetch);
+      products(k, first, count, ahead);
     }
     code.add(WEIGHT, shape.in().segment() * shape.channels() * Float.BYTES);
     code.cmp(SEGMENT, SEGMENTS_END);
@@ -319,7 +332,9 @@ final class MachineAmxCode {
     return sum(m, n).number() * MATRIX_BYTES;
   }
 
-  private void products(int k, int first, int count, boolean prefetch) {
+  private void products(int k, int first, int count, Ahead ahead) {
+    int from = ahead == Ahead.FIRST_HALF ? 0 : words / 2;
+    int to = ahead == Ahead.FIRST_HALF ? words / 2 : words;
     int row = k * shape.channels() * Float.BYTES;
     for (int m = 0; m < pixels.size(); m++) {
       int at = shape.inputAt(pixels.get(m).first) + k;
@@ -335,7 +350,7 @@ final class MachineAmxCode {
           code.tdpbusd(sum(m, n), input(m), weights(n));
         }
       }
-      for (int i = 0; prefetch && i < words; i++) {
+      for (int i = from; ahead != Ahead.NOTHING && i < to; i++) {
         int line = at + i * shape.channels() * Float.BYTES;
         code.prefetcht1(new Mem(WEIGHT, AHEAD, 1, line));
       }

@@ -12,8 +12,8 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.Set;
-import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ThreadLocalRandom;
 
 /**
  * A file that is written completely or not at all: it is written to a temporary file in the same
@@ -66,7 +66,10 @@ public final class AtomicFile implements AutoCloseable {
   }
 
   private static Path createTemporaryFile(Path file, Path folder) throws CheckpointException {
-    Path temporaryFile = folder.resolve(".resnet4j-%s.part".formatted(UUID.randomUUID()));
+    // Not a secret: createFile fails if the file exists.
+    long number = ThreadLocalRandom.current().nextLong();
+    Path temporaryFile =
+        folder.resolve(".resnet4j-%x-%016x.part".formatted(ProcessHandle.current().pid(), number));
     INCOMPLETE.add(temporaryFile);
     try {
       return Files.createFile(temporaryFile);

@@ -759,7 +759,6 @@ def checkpoints(out):
 
     # Files that must be rejected.
     save("whole-model.pth", nn.Sequential(nn.Linear(2, 2)))
-    torch.jit.script(nn.Linear(2, 2)).save(folder / "torchscript.pt")
 
     hugging_face(folder)
 
@@ -770,14 +769,20 @@ class Python2Pickler(pickle._Pickler):
     dispatch = dict(pickle._Pickler.dispatch)
 
     def save_str(self, text):
-        data = text.encode("ascii")
+        self.write_bytes(text.encode("ascii"), text)
+
+    def save_bytes(self, data):
+        self.write_bytes(data, data)
+
+    def write_bytes(self, data, value):
         if len(data) < 256:
             self.write(pickle.SHORT_BINSTRING + bytes([len(data)]) + data)
         else:
             self.write(pickle.BINSTRING + struct.pack("<i", len(data)) + data)
-        self.memoize(text)
+        self.memoize(value)
 
     dispatch[str] = save_str
+    dispatch[bytes] = save_bytes
 
 
 def foreign_checkpoints(out):
@@ -814,12 +819,53 @@ def foreign_checkpoints(out):
         for entry in source.infolist():
             copy.writestr(zipfile.ZipInfo(entry.filename), source.read(entry))
     (folder / "data-descriptors.pth").write_bytes(stream.bytes)
+    arrays = {k: v.numpy() for k, v in weights.items()}
+    arrays["transposed.weight"] = np.asfortranarray(arrays["conv1.weight"].astype(np.float16))
+    arrays["bytes"] = np.arange(256, dtype=np.uint8)
+    # An array and a scalar beside the weights, as training scripts save their losses.
+    metrics = {"losses": np.ones(3), "best": np.float64(0.5), "model": weights}
+    np.savez(folder / "arrays.npz", **arrays)
+    torch.save(metrics, folder / "numpy-metrics.pth")
+    for protocol in 2, 3, 4, 5:
+        torch.save({"state_dict": arrays}, folder / f"numpy-protocol{protocol}.pth", pickle_protocol=protocol)
+        (folder / f"numpy-protocol{protocol}.pkl").write_bytes(pickle.dumps({"model": arrays, "__author__": "nobody"}, protocol))
+    with open(folder / "numpy-python2.pkl", "wb") as file:
+        Python2Pickler(file, 2).dump({"blobs": arrays})
+
+    class Module(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Sequential(nn.Conv2d(3, 2, 2), nn.BatchNorm2d(2))
+
+        def forward(self, x):
+            return self.body(x)
+
+    torch.manual_seed(0)
+    module = Module().eval()
+    x = torch.zeros(1, 3, 4, 4)
+    torch.jit.script(module).save(folder / "scripted.pt")
+    torch.jit.trace(module, x).save(folder / "traced.pt")
+    torch.jit.freeze(torch.jit.script(module)).save(folder / "frozen.pt")
+    torch.export.save(torch.export.export(module, (x,)), folder / "exported.pt2")
+    # The layout of torch.export.save until PyTorch 2.7: a zip file in the zip file.
+    inner = io.BytesIO()
+    torch.save(module.state_dict(), inner)
+    with zipfile.ZipFile(folder / "exported-2.6.pt2", "w") as archive:
+        archive.writestr("serialized_exported_program.json", "{}")
+        archive.writestr("serialized_state_dict.pt", inner.getvalue())
+        archive.writestr("version", "7.3")
     expected = {}
     for file in sorted(folder.iterdir()):
         if file.suffix == ".pth":
-            loaded = torch.load(file, weights_only=True)
-            loaded = loaded.get("state_dict", loaded)
-            expected[file.name] = {k: {"shape": list(v.shape), "values": v.float().flatten().tolist()} for k, v in loaded.items()}  # fmt: skip
+            loaded = torch.load(file, weights_only="numpy" not in file.name)
+            loaded = loaded.get("state_dict", loaded.get("model", loaded))
+        elif file.suffix in (".pkl", ".npz"):
+            loaded = arrays
+        elif file.suffix in (".pt", ".pt2") and file.stem != "frozen":
+            loaded = module.state_dict()
+        else:
+            continue
+        expected[file.name] = {k: {"shape": list(v.shape), "values": torch.as_tensor(v).float().flatten().tolist()} for k, v in loaded.items()}  # fmt: skip
     (folder / "expected.json").write_text(compact(expected))
 
     kinds = folder / "kinds"
@@ -836,6 +882,9 @@ def foreign_checkpoints(out):
         "float8_e5m2": values.to(torch.float8_e5m2),
         "uint16": values.to(torch.uint16),
         "meta": values.to("meta"),
+        "numpy-complex": values.numpy().astype(np.complex64),
+        "numpy-big-endian": values.numpy().astype(">f4"),
+        "numpy-objects": np.array(["a", None]),
         "nested": torch.nested.nested_tensor([values, values]),
     }.items():
         torch.save({"bias": torch.ones(2), "layer.weight": tensor}, kinds / f"{name}.pth")

@@ -12,6 +12,7 @@ torchvision's network with exactly their names.
 
 import argparse
 import gzip
+import pickle
 import re
 import sys
 import tempfile
@@ -37,7 +38,7 @@ GOLDEN = Path(__file__).parents[2] / "core/src/test/resources/golden"
 
 def reference(name):
     if name == "resnet20":
-        return cifar(3)
+        return seeded(lambda: cifar(3))
     if hasattr(torchvision.models, name):
         return seeded(lambda: getattr(torchvision.models, name)(num_classes=10))
     return seeded(lambda: timm.create_model(name, num_classes=10))
@@ -47,12 +48,13 @@ class Case:
     """A network under other names.
 
     ours: the network in our catalogue; names: torchvision's names by the file's, None for tensors that are
-    left out; state: what torch.save writes, from the tensors; headless: whether the head is left out.
+    left out; save: what torch.save writes, from the tensors; prepare: changes the values; headless: whether the head is left out.
     """
 
-    def __init__(self, label, ours, names, extra=None, save=lambda tensors: tensors, headless=False, remark=""):
+    def __init__(self, label, ours, names, extra=None, save=lambda tensors: tensors, headless=False,
+                 prepare=lambda model: model):  # fmt: skip
         self.label, self.ours, self.names, self.extra = label, ours, names, extra or {}
-        self.save, self.headless, self.remark = save, headless, remark
+        self.save, self.headless, self.prepare = save, headless, prepare
 
     def tensors(self, state):
         renamed = OrderedDict((theirs, state[ours]) for theirs, ours in self.names.items())
@@ -208,6 +210,8 @@ def cases():
     yield renamed("detectron2, converted from torchvision", "resnet50", substituted(*d2),
                   save=lambda tensors: {"model": {k: v.numpy() for k, v in tensors.items() if "tracked" not in k},
                                         "__author__": "third_party", "matching_heuristics": True})  # fmt: skip
+    yield renamed("Caffe2", "resnet50", caffe2, prepare=without_statistics,
+                  save=lambda tensors: {"blobs": {k: v.numpy() for k, v in tensors.items()}, "cfg": ""})  # fmt: skip
     yield renamed("torchvision in an nn.Sequential", "resnet18", substituted(*(
         (f"^{name}", str(i)) for i, name in enumerate(("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4", "pool", "fc")))))  # fmt: skip
     yield renamed("Lightning: self.net", "resnet18", prefixed("net."), extra={"criterion.weight": torch.ones(10)},
@@ -275,19 +279,25 @@ def others():
                save=lambda tensors: {"state_dict": tensors})  # fmt: skip
 
 
-def caffe2(state):
-    """Detectron's blobs: batch norms without statistics, folded into scale and bias."""
-    blobs = OrderedDict()
-    for name, tensor in state.items():
-        if not name.endswith(("running_mean", "running_var", "tracked")):
-            name = re.sub(r"^layer(\d)\.(\d+)\.", lambda m: f"res{int(m[1]) + 1}_{m[2]}_", name)
-            name = re.sub(r"(conv|bn)([123])\.", lambda m: f"branch2{'abc'[int(m[2]) - 1]}{'_bn' if m[1] == 'bn' else ''}.", name) if name.startswith("res") else name
-            name = name.replace("downsample.0", "branch1").replace("downsample.1", "branch1_bn")
-            name = name.replace("bn1.", "res_conv1_bn.") if name.startswith("bn1.") else name.replace("fc.", "fc1000.")
-            module, leaf = name.rsplit(".", 1)
-            scale = "_bn" in module
-            blobs[module + {"weight": "_s" if scale else "_w", "bias": "_b"}[leaf]] = tensor.numpy()
-    return blobs
+def caffe2(name):
+    """The name of a Caffe2 blob; empty for statistics, which are folded into scale and bias there."""
+    if name.endswith(("running_mean", "running_var", "tracked")):
+        return ""
+    name = re.sub(r"^layer(\d)\.(\d+)\.", lambda m: f"res{int(m[1]) + 1}_{m[2]}_", name)
+    name = name.replace("downsample.0", "branch1").replace("downsample.1", "branch1_bn")
+    name = re.sub(r"_conv([123])\.", lambda m: f"_branch2{'abc'[int(m[1]) - 1]}.", name)
+    name = re.sub(r"_bn([123])\.", lambda m: f"_branch2{'abc'[int(m[1]) - 1]}_bn.", name)
+    name = name.replace("bn1.", "res_conv1_bn.").replace("fc.", "fc1000.")
+    module, leaf = name.rsplit(".", 1)
+    return module + {"weight": "_s" if "_bn" in module else "_w", "bias": "_b"}[leaf]
+
+
+def without_statistics(model):
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.zero_()
+            module.running_var.fill_(1 - module.eps)
+    return model
 
 
 def write_golden():
@@ -302,7 +312,7 @@ def write_golden():
 
 
 def compare(folder, case, file):
-    model = randomise_batch_norm(reference(case.ours))
+    model = case.prepare(randomise_batch_norm(reference(case.ours)))
     x = seeded_input(2, 3, 64, 64)
     np.save(folder / "x.npy", x.numpy())
     live.resnet4j("forward", "--weights", file, "--input", folder / "x.npy", "--output", folder / "y.npy")
@@ -326,12 +336,16 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for case in cases():
-            tensors = case.tensors(randomise_batch_norm(reference(case.ours)).state_dict())
+            tensors = case.tensors(case.prepare(randomise_batch_norm(reference(case.ours))).state_dict())
             torch.save(case.save(tensors), folder / "m.pth")
-            compare(folder, case, folder / "m.pth")
             save_file({k: v.clone() for k, v in tensors.items()}, folder / "m.safetensors")
-            compare(folder, case, folder / "m.safetensors")
-            count += 2
+            files = ["m.pth", "m.safetensors"]
+            if case.label.startswith(("Caffe2", "detectron2")):
+                (folder / "m.pkl").write_bytes(pickle.dumps(case.save(tensors)))
+                files.append("m.pkl")
+            for file in files:
+                compare(folder, case, folder / file)
+            count += len(files)
     print(f"{count - len(live.FAILURES)} of {count} files agree")
     sys.exit(bool(live.FAILURES))
 

@@ -112,12 +112,12 @@ public final class Checkpoint implements AutoCloseable {
     try {
       Contents contents;
       if (TorchFile.isZip(bytes)) {
-        contents = TorchFile.readZip(bytes, budget);
+        contents = TorchFile.readZip(bytes, arena, budget);
       } else if (Safetensors.matches(bytes)) {
         // Checked before the legacy format: a header of 640 bytes starts like a pickle.
         contents = Safetensors.read(bytes, budget);
       } else if (TorchFile.isLegacy(bytes)) {
-        contents = TorchFile.readLegacy(bytes, budget);
+        contents = TorchFile.readLegacy(bytes, arena, budget);
       } else if (bytes.byteSize() > 0 && bytes.get(ValueLayout.JAVA_BYTE, 0) == '{') {
         contents = readShards(file, bytes, arena, budget);
       } else {

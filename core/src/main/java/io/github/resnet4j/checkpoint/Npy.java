@@ -45,7 +45,12 @@ public final class Npy {
     }
   }
 
-  private static StoredTensor parse(MemorySegment file) {
+  /**
+   * The array in a file.
+   *
+   * @throws Malformed if it is not a valid one
+   */
+  static StoredTensor parse(MemorySegment file) {
     if (file.byteSize() < 12
         || !Arrays.equals(file.asSlice(0, 6).toArray(ValueLayout.JAVA_BYTE), MAGIC)) {
       throw new Malformed("is not a .npy file");

@@ -25,7 +25,17 @@ record PickleGlobal(Meaning meaning, String name, String path) {
     FROM_TYPE,
     /** {@code _reconstructor(type, base, state)}, an object without attributes. */
     OBJECT,
-    /** An object that is not needed: a device, bytes, a NumPy scalar. */
+    /** {@code numpy.core.multiarray._reconstruct}: an array, whose state follows. */
+    ARRAY,
+    /** {@code numpy._core.numeric._frombuffer(bytes, type, shape, order)}. */
+    ARRAY_OF_BYTES,
+    /** {@code numpy.dtype('f4')}. */
+    ARRAY_TYPE,
+    /** {@code _codecs.encode}: bytes from a text. */
+    ENCODE,
+    /** A class of a TorchScript archive: an object with attributes. */
+    COMPILED,
+    /** An object that is not needed: a device, a NumPy scalar, a path, a time. */
     OPAQUE,
     /** The type of a storage, which is not called. */
     STORAGE,
@@ -94,15 +104,33 @@ record PickleGlobal(Meaning meaning, String name, String path) {
     return new PickleGlobal(meaning, name, path);
   }
 
+  /** A class whose code is in a TorchScript archive; the code is not read. */
+  static PickleGlobal compiled(String module, String name) {
+    boolean foreign = module.startsWith("__torch__.torch.classes"); // of C++
+    return new PickleGlobal(
+        foreign ? Meaning.OPAQUE : Meaning.COMPILED, name, module + "." + name);
+  }
+
   private static @Nullable Meaning meaning(String module, String name, String path) {
     return switch (path) {
       case "collections.OrderedDict",
           "collections.defaultdict",
           "collections.Counter",
           "argparse.Namespace",
-          "builtins.dict" ->
+          "types.SimpleNamespace",
+          "builtins.dict",
+          "easydict.EasyDict",
+          "addict.addict.Dict",
+          "yacs.config.CfgNode",
+          "mmengine.config.config.ConfigDict",
+          "mmengine.logging.history_buffer.HistoryBuffer",
+          "pytorch_lightning.utilities.parsing.AttributeDict",
+          "lightning_fabric.utilities.data.AttributeDict",
+          "lightning.fabric.utilities.data.AttributeDict",
+          "lightning.pytorch.utilities.parsing.AttributeDict" ->
           Meaning.DICT;
-      case "builtins.list", "builtins.set", "torch.Size" -> Meaning.LIST;
+      case "builtins.list", "builtins.set", "builtins.frozenset", "builtins.tuple", "torch.Size" ->
+          Meaning.LIST;
       case "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2" -> Meaning.TENSOR;
       case "torch._utils._rebuild_tensor_v3",
           "torch._utils._rebuild_qtensor",
@@ -119,17 +147,38 @@ record PickleGlobal(Meaning meaning, String name, String path) {
       case "copyreg._reconstructor" -> Meaning.OBJECT;
       case "torch.device",
           "torch.serialization._get_layout",
-          "numpy.dtype",
           "numpy.core.multiarray.scalar",
           "numpy._core.multiarray.scalar",
-          "_codecs.encode",
+          "pathlib.Path",
+          "pathlib.PosixPath",
+          "pathlib.WindowsPath",
+          "pathlib.PurePosixPath",
+          "pathlib._local.PosixPath",
+          "pathlib._local.WindowsPath",
+          "datetime.datetime",
+          "datetime.date",
+          "datetime.timedelta",
+          "datetime.timezone",
+          "uuid.UUID",
           "builtins.bytearray",
           "builtins.complex",
           "builtins.int",
           "builtins.float" ->
           Meaning.OPAQUE;
+      case "numpy.dtype" -> Meaning.ARRAY_TYPE;
+      case "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct" ->
+          Meaning.ARRAY;
+      case "numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer" ->
+          Meaning.ARRAY_OF_BYTES;
+      case "_codecs.encode" -> Meaning.ENCODE;
+      case "torch.jit._pickle.build_intlist",
+          "torch.jit._pickle.build_boollist",
+          "torch.jit._pickle.build_doublelist",
+          "torch.jit._pickle.build_tensorlist",
+          "torch.jit._pickle.restore_type_tag" ->
+          Meaning.OPAQUE;
       case "torch.storage.UntypedStorage" -> Meaning.STORAGE;
-      case "builtins.object" -> Meaning.CONSTANT;
+      case "builtins.object", "numpy.ndarray" -> Meaning.CONSTANT;
       default -> {
         if (!module.equals("torch")) {
           yield null;

@@ -24,7 +24,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class Safetensors {
   /** ResNet-152's header has 120 kB; the format itself allows 100 MB. */
-  private static final long MAX_HEADER_BYTES = 16L << 20;
+  static final long MAX_HEADER_BYTES = 16L << 20;
 
   private static final int MAX_SHARDS = 1000;
   private static final Pattern SHARD = Pattern.compile("[A-Za-z0-9._-]+\\.safetensors");
@@ -168,7 +168,12 @@ final class Safetensors {
     return shards;
   }
 
-  private static Map<String, Object> parse(String json, String what) {
+  /**
+   * A JSON object, within limits.
+   *
+   * @throws Malformed if it is none
+   */
+  static Map<String, Object> parse(String json, String what) {
     try {
       if (STRICT_JSON.anyFrom(json) instanceof Map<?, ?> map) {
         @SuppressWarnings("unchecked") // names are strings

@@ -1,29 +1,33 @@
 package io.github.resnet4j.checkpoint;
 
+import static java.util.Collections.newSetFromMap;
+import static java.util.Comparator.comparingLong;
+
 import io.github.resnet4j.checkpoint.Unpickler.DenseTensor;
 import io.github.resnet4j.checkpoint.Unpickler.Dict;
 import io.github.resnet4j.checkpoint.Unpickler.OtherTensor;
 import io.github.resnet4j.checkpoint.Unpickler.PickledTensor;
 import io.github.resnet4j.checkpoint.Unpickler.Storage;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SegmentAllocator;
 import java.lang.foreign.ValueLayout;
 import java.math.BigInteger;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.Set;
 
 /**
  * Reads files of {@code torch.save}: since PyTorch 1.6 a zip file with one pickle and one
  * uncompressed entry per storage, before that four pickles followed by the storages.
  */
 final class TorchFile {
-  /** The pickle contains only names and shapes. ResNet-152's has 130 kB. */
-  private static final long MAX_PICKLE_BYTES = 32L << 20;
-
   private static final BigInteger LEGACY_MAGIC = new BigInteger("1950a86a20f9469cfc6c", 16);
 
   /** The keys of the state dict in wrapped checkpoints, the plain weights before averaged ones. */
@@ -35,13 +39,23 @@ final class TorchFile {
           "net",
           "network",
           "module",
+          "blobs",
           "model_ema",
           "state_dict_ema",
-          "ema");
+          "ema",
+          "teacher",
+          "student");
 
   private static final int MAX_WRAPPERS = 3;
 
   private static final int MAX_METADATA_DEPTH = 32;
+
+  private static final String NPY = ".npy";
+
+  /** The heap for a header that is being read. */
+  private static final int MAX_NPY_HEADER = 1024;
+
+  private static final int MAX_MODULE_DEPTH = 64;
 
   /** The memory of a map, a list or an entry of one. */
   private static final int METADATA_ENTRY = 160;
@@ -63,63 +77,137 @@ final class TorchFile {
         && file.get(ValueLayout.JAVA_BYTE, 1) <= 5;
   }
 
-  static Contents readZip(MemorySegment file, Budget budget) {
+  static Contents readZip(MemorySegment file, SegmentAllocator allocator, Budget budget) {
     var entries = StoredZip.read(file, budget);
-    if (entries.containsKey("constants.pkl")) {
-      throw new Malformed(
-          "this is a TorchScript archive, a compiled program; in Python, save"
-              + " torch.jit.load(file).state_dict() with torch.save instead");
+    var state = entries.get("serialized_state_dict.pt");
+    if (state != null && isZip(state.bytes())) { // torch.export.save until PyTorch 2.7
+      entries = StoredZip.read(state.bytes(), budget);
+    } else if (ExportedProgram.matches(entries)) {
+      return ExportedProgram.read(entries, budget);
+    }
+    if (entries.keySet().stream().anyMatch(name -> name.endsWith(NPY))) { // numpy.savez
+      return arrays(entries, budget);
     }
     var pickle = entries.get("data.pkl");
     if (pickle == null) {
       throw new Malformed("the zip file has no data.pkl, so torch.save did not write it");
     }
-    if (pickle.size() > MAX_PICKLE_BYTES) {
-      throw new Malformed(
-          "its data.pkl has %,d bytes; the maximum for names and shapes is %,d"
-              .formatted(pickle.size(), MAX_PICKLE_BYTES));
-    }
     var byteOrder = entries.get("byteorder");
     if (byteOrder != null && !isLittleEndian(byteOrder)) {
       throw new Malformed("it was written on a big-endian machine, which is not supported");
     }
-    Object root = Unpickler.read(pickle.bytes(), 0, budget).value();
     var weights = Budget.forWeights();
+    weights.take(pickle.size());
+    var storages = new ZipStorages(entries, weights);
+    if (entries.containsKey("constants.pkl")) {
+      Object module = Unpickler.readScript(pickle.bytes(), budget);
+      return new Contents(
+          tensors(scriptedTensors(module, budget), storages, allocator, budget), Map.of());
+    }
     return unwrap(
-        root,
-        storage -> {
-          var entry = entries.get("data/" + storage.key());
-          if (entry == null) {
-            throw new Malformed("storage data/" + storage.key() + " is missing");
-          }
+        Unpickler.read(pickle.bytes(), 0, budget).value(), storages, allocator, budget);
+  }
+
+  private static Contents arrays(Map<String, StoredZip.Entry> entries, Budget budget) {
+    var tensors = new LinkedHashMap<String, StoredTensor>();
+    var weights = Budget.forWeights();
+    entries.entrySet().stream()
+        .sorted(comparingLong(each -> each.getValue().start()))
+        .filter(each -> each.getKey().endsWith(NPY))
+        .forEach(each -> {
+          var entry = each.getValue();
+          budget.take(Budget.TENSOR + MAX_NPY_HEADER);
           weights.take(entry.size());
-          return entry.bytes();
-        },
-        budget);
+          String name = each.getKey().substring(0, each.getKey().length() - NPY.length());
+          try {
+            tensors.put(name, Npy.parse(entry.bytes()));
+          } catch (Malformed e) {
+            throw new Malformed("array " + name + " " + e.reason());
+          } catch (IllegalArgumentException e) {
+            throw new Malformed("array " + name + ": " + e.getMessage());
+          }
+        });
+    return new Contents(tensors, Map.of());
+  }
+
+  private record ZipStorages(Map<String, StoredZip.Entry> entries, Budget weights)
+      implements Storages {
+    @Override
+    public MemorySegment bytesOf(Storage storage) {
+      var entry = entries.get("data/" + storage.key());
+      if (entry == null) {
+        throw new Malformed("storage data/" + storage.key() + " is missing");
+      }
+      weights.take(entry.size());
+      return entry.bytes();
+    }
+  }
+
+  /**
+   * The tensors in the modules of a TorchScript archive, by the names of a state dict. The code in
+   * the archive is not read.
+   */
+  private static SequencedMap<String, Object> scriptedTensors(Object root, Budget budget) {
+    record Module(String prefix, Dict attributes, int depth) {}
+    var tensors = new LinkedHashMap<String, Object>();
+    var open = new ArrayDeque<Module>();
+    if (root instanceof Dict dict) {
+      open.add(new Module("", dict, 0));
+    }
+    while (!open.isEmpty()) {
+      Module module = open.removeFirst();
+      var inner = new ArrayList<Module>();
+      module.attributes.attributes().forEach((key, value) -> {
+        if (key instanceof String name) {
+          String path = module.prefix + name;
+          budget.take(METADATA_ENTRY + 2L * path.length());
+          if (value instanceof PickledTensor) {
+            tensors.put(path, value);
+          } else if (value instanceof Dict attributes) {
+            if (module.depth >= MAX_MODULE_DEPTH || path.length() > Checkpoint.MAX_NAME) {
+              throw new Malformed(
+                  "its modules are nested more than " + MAX_MODULE_DEPTH + " times");
+            }
+            inner.add(new Module(path + ".", attributes, module.depth + 1));
+          }
+        }
+      });
+      for (Module each : inner.reversed()) { // depth first, in the order of definition
+        open.addFirst(each);
+      }
+    }
+    if (tensors.isEmpty()) {
+      throw new Malformed(
+          "this TorchScript archive has no named tensors: torch.jit.freeze or"
+              + " optimize_for_inference made them constants of its code; save the module before"
+              + " that");
+    }
+    return tensors;
   }
 
   private static boolean isLittleEndian(StoredZip.Entry byteOrder) {
     return byteOrder.size() == 6 && byteOrder.bytes().get(ValueLayout.JAVA_BYTE, 0) == 'l';
   }
 
-  static Contents readLegacy(MemorySegment file, Budget budget) {
-    MemorySegment pickles =
-        file.byteSize() <= MAX_PICKLE_BYTES ? file : file.asSlice(0, MAX_PICKLE_BYTES);
-    var magic = Unpickler.read(pickles, 0, budget);
+  static Contents readLegacy(MemorySegment file, SegmentAllocator allocator, Budget budget) {
+    var magic = Unpickler.read(file, 0, budget);
+    if (magic.value() instanceof Dict) { // pickle.dump of NumPy arrays
+      return unwrap(magic.value(), _ -> noStorage(), allocator, budget);
+    }
     if (!LEGACY_MAGIC.equals(magic.value())) {
       throw new Malformed("it is a pickle, but torch.save did not write it");
     }
-    var protocol = Unpickler.read(pickles, magic.end(), budget);
+    var protocol = Unpickler.read(file, magic.end(), budget);
     if (!Long.valueOf(1001).equals(protocol.value())) {
       throw new Malformed("its protocol version is not 1001, the only one of the old format");
     }
-    var system = Unpickler.read(pickles, protocol.end(), budget);
+    var system = Unpickler.read(file, protocol.end(), budget);
     if (system.value() instanceof Dict info
         && Boolean.FALSE.equals(info.items().get("little_endian"))) {
       throw new Malformed("it was written on a big-endian machine, which is not supported");
     }
-    var root = Unpickler.read(pickles, system.end(), budget);
-    var keys = Unpickler.read(pickles, root.end(), budget);
+    var root = Unpickler.read(file, system.end(), budget);
+    var keys = Unpickler.read(file, root.end(), budget);
     if (!(keys.value() instanceof List<?> order)) {
       throw new Malformed("the list of its storages is missing");
     }
@@ -133,7 +221,12 @@ final class TorchFile {
           }
           return bytes;
         },
+        allocator,
         budget);
+  }
+
+  private static MemorySegment noStorage() {
+    throw new Malformed("it is a pickle of tensors, but torch.save did not write it");
   }
 
   /** The storages of the old format: for each the number of elements, then the bytes. */
@@ -167,12 +260,14 @@ final class TorchFile {
     MemorySegment bytesOf(Storage storage);
   }
 
-  private static Contents unwrap(Object root, Storages storages, Budget budget) {
+  private static Contents unwrap(
+      Object root, Storages storages, SegmentAllocator allocator, Budget budget) {
     if (!(root instanceof Dict top)) {
       throw new Malformed("it holds no dict but a single value; save model.state_dict()");
     }
     Dict found =
         stateDict(top, 0)
+            .or(() -> onlyNetwork(top, 0, newSetFromMap(new IdentityHashMap<>())))
             .orElseThrow(() ->
                 new Malformed(
                     "no tensors in it, nor under %s; it has %s"
@@ -188,7 +283,7 @@ final class TorchFile {
       notes = top.items().get(Contents.METADATA_KEY);
     }
     return new Contents(
-        tensors(found, storages, budget),
+        tensors(found.items(), storages, allocator, budget),
         notes instanceof Dict dict ? plain(dict, 0, Budget.forMetadata()) : Map.of());
   }
 
@@ -209,23 +304,66 @@ final class TorchFile {
         .filter(d -> d.items().values().stream().anyMatch(PickledTensor.class::isInstance));
   }
 
+  /**
+   * The only dict with the weights of convolutions inside other dicts, under any names; empty if
+   * there are several.
+   */
+  private static Optional<Dict> onlyNetwork(Dict dict, int depth, Set<Object> visited) {
+    var found = new ArrayList<Dict>();
+    for (var entry : dict.items().entrySet()) {
+      if (depth < MAX_WRAPPERS
+          && entry.getValue() instanceof Dict inner
+          && visited.add(inner)) { // dicts may contain each other
+        boolean network =
+            inner.items().values().stream()
+                .anyMatch(value ->
+                    (value instanceof DenseTensor tensor && tensor.shape().size() == 4)
+                        || (value instanceof NumpyArray array && array.shape().size() == 4));
+        if (network) {
+          found.add(inner);
+        } else {
+          onlyNetwork(inner, depth + 1, visited).ifPresent(found::add);
+        }
+      }
+    }
+    return found.size() == 1 ? Optional.of(found.getFirst()) : Optional.empty();
+  }
+
   private static SequencedMap<String, StoredTensor> tensors(
-      Dict dict, Storages storages, Budget budget) {
+      Map<?, ?> items, Storages storages, SegmentAllocator allocator, Budget budget) {
     var tensors = new LinkedHashMap<String, StoredTensor>();
     var resolved = new HashMap<String, MemorySegment>();
-    dict.items()
-        .forEach((key, value) -> {
-          if (key instanceof String name && value instanceof PickledTensor tensor) {
-            budget.take(Budget.TENSOR);
-            tensors.put(name, resolve(name, tensor, storages, resolved));
-          }
-        });
+    var arrays = Budget.forWeights();
+    items.forEach((key, value) -> {
+      if (key instanceof String name && value instanceof PickledTensor tensor) {
+        budget.take(Budget.TENSOR);
+        tensors.put(
+            name,
+            tensor instanceof NumpyArray array
+                ? resolve(name, array, allocator, arrays)
+                : resolve(name, tensor, storages, resolved));
+      }
+    });
     return tensors;
+  }
+
+  private static StoredTensor resolve(
+      String name, NumpyArray array, SegmentAllocator allocator, Budget weights) {
+    var unsupported = array.unsupported();
+    if (unsupported.isPresent()) {
+      throw unsupported(name, unsupported.get());
+    }
+    try {
+      return array.tensor(allocator, weights);
+    } catch (IllegalArgumentException e) {
+      throw new Malformed("tensor " + name + ": " + e.getMessage());
+    }
   }
 
   private static StoredTensor resolve(
       String name, PickledTensor tensor, Storages storages, Map<String, MemorySegment> resolved) {
     return switch (tensor) {
+      case NumpyArray _ -> throw new IllegalStateException();
       case OtherTensor other -> throw unsupported(name, other.kind());
       case DenseTensor dense -> {
         Storage storage = dense.storage();

@@ -7,6 +7,7 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -18,8 +19,8 @@ import java.util.Map;
  * function. This reader never calls anything: a {@link PickleGlobal} is a name in a fixed list, and
  * any other name is an error. Numbers become {@link Long}, {@link BigInteger} or {@link Double};
  * lists, tuples and sets become {@link List}; dicts become {@link Dict}; {@code None} is {@link
- * #NONE}; tensors become {@link PickledTensor}, whose data is elsewhere in the file; bytes and
- * other objects are {@link #OPAQUE}.
+ * #NONE}; tensors become {@link PickledTensor}, whose data is elsewhere in the file; bytes become
+ * {@link NumpyArray.Bytes}; other objects are {@link #OPAQUE}.
  *
  * <p>A {@link Budget} is charged for every operation, and for what it creates before it is created;
  * this also bounds a program that copies stored values. Nothing here is recursive, so nesting needs
@@ -46,6 +47,10 @@ final class Unpickler {
   private static final int DICT_ITEM = 64;
   private static final int MEMO_ITEM = 96;
   private static final int TEXT = 64;
+  private static final int BYTES = 128;
+
+  /** Longer texts are the values of arrays. */
+  private static final int MAX_TEXT = 1 << 16;
 
   private static final ValueLayout.OfDouble BIG_ENDIAN_DOUBLE =
       ValueLayout.JAVA_DOUBLE_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
@@ -68,7 +73,7 @@ final class Unpickler {
   record Storage(StorageType type, String key, long elements) {}
 
   /** A tensor in a state dict. */
-  sealed interface PickledTensor {}
+  sealed interface PickledTensor permits DenseTensor, OtherTensor, NumpyArray {}
 
   /** The arguments of {@code torch._utils._rebuild_tensor_v2}. */
   record DenseTensor(Storage storage, long offset, List<Long> shape, List<Long> strides)
@@ -82,14 +87,19 @@ final class Unpickler {
   record OtherTensor(String kind) implements PickledTensor {}
 
   private final MemorySegment source;
+  private final boolean script;
   private long position;
   private final Budget budget;
   private final ArrayList<Object> stack = new ArrayList<>();
   private final Map<Long, Object> memo = new HashMap<>();
   private final Map<String, StorageType> storages = new HashMap<>();
 
-  private Unpickler(MemorySegment source, long position, Budget budget) {
+  /** The bytes of the texts of Python 2, which may be the values of an array. */
+  private final Map<String, NumpyArray.Bytes> bytesOfTexts = new IdentityHashMap<>();
+
+  private Unpickler(MemorySegment source, long position, boolean script, Budget budget) {
     this.source = source;
+    this.script = script;
     this.position = position;
     this.budget = budget;
   }
@@ -109,8 +119,18 @@ final class Unpickler {
    *     budget
    */
   static Result read(MemorySegment source, long position, Budget budget) {
-    var unpickler = new Unpickler(source, position, budget);
+    var unpickler = new Unpickler(source, position, false, budget);
     return new Result(unpickler.run(), unpickler.position, unpickler.storages);
+  }
+
+  /**
+   * Reads the modules of a TorchScript archive. An object of a compiled class is a {@link Dict}
+   * with its attributes.
+   *
+   * @throws Malformed as {@link #read}
+   */
+  static Object readScript(MemorySegment source, Budget budget) {
+    return new Unpickler(source, 0, true, budget).run();
   }
 
   private Object run() {
@@ -147,9 +167,11 @@ final class Unpickler {
         case 0x8a -> pushNumber(readInteger(readByte())); // LONG1
         case 0x8b -> pushNumber(readInteger(source.get(LittleEndian.INT, advance(4)))); // LONG4
         case 'G' -> pushNumber(source.get(BIG_ENDIAN_DOUBLE, advance(8))); // BINFLOAT
-        case 'X', 'T' -> push(readText(readUnsignedInt())); // BINUNICODE, BINSTRING of Python 2
-        case 0x8c, 'U' -> push(readText(readByte())); // SHORT_BINUNICODE, SHORT_BINSTRING
-        case 0x8d -> push(readText(source.get(LittleEndian.LONG, advance(8)))); // BINUNICODE8
+        case 'X' -> pushText(readUnsignedInt()); // BINUNICODE
+        case 0x8c -> push(readText(readByte())); // SHORT_BINUNICODE
+        case 0x8d -> pushText(source.get(LittleEndian.LONG, advance(8))); // BINUNICODE8
+        case 'T' -> pushPython2(readUnsignedInt()); // BINSTRING
+        case 'U' -> pushPython2(readByte()); // SHORT_BINSTRING
         case 'C' -> pushBytes(readByte()); // SHORT_BINBYTES
         case 'B' -> pushBytes(readUnsignedInt()); // BINBYTES
         case 0x8e, 0x96 -> pushBytes(source.get(LittleEndian.LONG, advance(8))); // BYTEARRAY8
@@ -208,13 +230,67 @@ final class Unpickler {
   }
 
   private void pushBytes(long count) {
-    advance(count);
-    push(OPAQUE);
+    budget.take(BYTES);
+    long at = advance(count);
+    push(new NumpyArray.Bytes(source.asSlice(at, count), false));
+  }
+
+  /** A text, or the bytes of an array, which Python 3 writes as a text in protocol 2. */
+  private void pushText(long count) {
+    if (count <= MAX_TEXT) {
+      push(readText(count));
+    } else {
+      budget.take(BYTES);
+      long at = advance(count);
+      push(new NumpyArray.Bytes(source.asSlice(at, count), true));
+    }
+  }
+
+  /** A text of Python 2, or bytes, which are the same there. */
+  private void pushPython2(long count) {
+    long at = position;
+    if (count > Checkpoint.MAX_NAME) {
+      pushBytes(count);
+      return;
+    }
+    String text = readText(count);
+    budget.take(BYTES + MEMO_ITEM);
+    bytesOfTexts.put(text, new NumpyArray.Bytes(source.asSlice(at, count), false));
+    push(text);
   }
 
   private void pushGlobal(String module, String name) {
     budget.take(4 * TEXT + 2L * (module.length() + name.length()));
-    push(PickleGlobal.of(module, name));
+    if (script && module.startsWith("__torch__")) {
+      push(PickleGlobal.compiled(module, name));
+      return;
+    }
+    try {
+      push(PickleGlobal.of(module, name));
+    } catch (Malformed e) {
+      throw isPartOfTensor() ? unknownTensor(module, name) : e;
+    }
+  }
+
+  /** Whether the value that is being read belongs to a tensor: the last text is a tensor's name. */
+  private boolean isPartOfTensor() {
+    return lastName().matches(".*\\.(weight|bias|running_mean|running_var|gamma|beta)");
+  }
+
+  private String lastName() {
+    for (int i = stack.size() - 1; i >= Math.max(0, stack.size() - 8); i--) {
+      if (stack.get(i) instanceof String name && name.length() <= Checkpoint.MAX_NAME) {
+        return name;
+      }
+    }
+    return "";
+  }
+
+  private Malformed unknownTensor(String module, String name) {
+    return new Malformed(
+        ("tensor %s is of the kind %s.%s, which is not supported; in Python, save it as a dense"
+                + " tensor of float32")
+            .formatted(lastName(), module, name));
   }
 
   private Object pop() {
@@ -390,6 +466,10 @@ final class Unpickler {
         dict.attributes = new LinkedHashMap<>();
       }
       dict.attributes.putAll(attributes.items);
+    } else if (target instanceof NumpyArray array && state instanceof List<?> fields) {
+      setState(array, fields);
+    } else if (target instanceof NumpyArray.Type type && state instanceof List<?> fields) {
+      type.setState(fields);
     } else if (target != OPAQUE && !(target instanceof PickledTensor)) {
       throw new Malformed("the pickle sets attributes on something that is not an object");
     }
@@ -435,12 +515,69 @@ final class Unpickler {
           }
           yield newDict();
         }
+        case ARRAY -> {
+          budget.take(Budget.TENSOR);
+          yield new NumpyArray();
+        }
+        case ARRAY_OF_BYTES -> {
+          budget.take(Budget.TENSOR);
+          yield new NumpyArray(
+              bytes(arguments.get(0)),
+              (NumpyArray.Type) arguments.get(1),
+              integers(arguments.get(2)),
+              "F".equals(arguments.get(3)));
+        }
+        case ARRAY_TYPE -> {
+          budget.take(BYTES);
+          yield new NumpyArray.Type(text(arguments.getFirst()));
+        }
+        case ENCODE -> encode(arguments);
+        case COMPILED -> newDict();
         case OPAQUE -> OPAQUE;
         case STORAGE, CONSTANT -> throw new Malformed("the pickle calls " + global.path());
       };
     } catch (ClassCastException | IndexOutOfBoundsException | java.util.NoSuchElementException e) {
       throw new Malformed("the pickle calls " + global.path() + " with wrong arguments");
     }
+  }
+
+  /** {@code (version, shape, type, is_fortran, bytes)}. */
+  private void setState(NumpyArray array, List<?> state) {
+    if (state.size() != 5 || !(state.get(2) instanceof NumpyArray.Type type)) {
+      throw new Malformed("the pickle has a NumPy array without a type");
+    }
+    Object values = state.get(4);
+    boolean objects = values instanceof List<?>;
+    array.setState(
+        integers(state.get(1)),
+        type,
+        Boolean.TRUE.equals(state.get(3)) || Long.valueOf(1).equals(state.get(3)),
+        objects ? null : bytes(values));
+  }
+
+  private NumpyArray.Bytes bytes(Object value) {
+    if (value instanceof NumpyArray.Bytes bytes) {
+      return bytes;
+    }
+    NumpyArray.Bytes found = value instanceof String text ? bytesOfTexts.get(text) : null;
+    if (found == null) {
+      throw new Malformed("the pickle has something else where bytes are expected");
+    }
+    return found;
+  }
+
+  /** {@code _codecs.encode(text, "latin1")}: bytes in protocol 2. */
+  private Object encode(List<?> arguments) {
+    Object text = arguments.getFirst();
+    if (text instanceof NumpyArray.Bytes bytes && bytes.isText()) {
+      return bytes;
+    }
+    if (!(text instanceof String characters)) {
+      return OPAQUE;
+    }
+    budget.take(BYTES + characters.length());
+    byte[] bytes = characters.getBytes(StandardCharsets.ISO_8859_1);
+    return new NumpyArray.Bytes(MemorySegment.ofArray(bytes), false);
   }
 
   /** A tensor with attributes or of a subclass; the wrapped tensor is a plain one. */

@@ -103,6 +103,21 @@ class CheckpointTest {
         "checksums.pth",
         "without-checksums.pth",
         "data-descriptors.pth",
+        "numpy-metrics.pth",
+        "numpy-protocol2.pth",
+        "numpy-protocol3.pth",
+        "numpy-protocol4.pth",
+        "numpy-protocol5.pth",
+        "numpy-protocol2.pkl",
+        "numpy-protocol3.pkl",
+        "numpy-protocol4.pkl",
+        "numpy-protocol5.pkl",
+        "numpy-python2.pkl",
+        "arrays.npz",
+        "scripted.pt",
+        "traced.pt",
+        "exported.pt2",
+        "exported-2.6.pt2",
       })
   void valuesMatchTorchLoad(String name) throws IOException {
     compare(Golden.json("checkpoints/foreign/expected.json").get(name), "foreign/" + name);
@@ -120,6 +135,9 @@ class CheckpointTest {
     "uint16.pth, is of type uint16",
     "nested.pth, is nested",
     "meta.pth, 'is without values, on the meta device'",
+    "numpy-complex.pth, 'is a NumPy array of type ''<c8'''",
+    "numpy-big-endian.pth, 'is a NumPy array of type ''>f4'''",
+    "numpy-objects.pth, 'is a NumPy array of type ''O8'''",
     "float8_e4m3fn.safetensors, is of type F8_E4M3",
     "complex64.safetensors, is of type C64",
     "uint16.safetensors, is of type U16",
@@ -130,6 +148,14 @@ class CheckpointTest {
     assertTrue(
         error.getMessage().contains("tensor layer.weight " + kind + ", which is not supported"),
         error.getMessage());
+  }
+
+  /** A frozen TorchScript module has its weights in its code, folded and without names. */
+  @Test
+  void frozenModulesAreRejectedWithTheReason() {
+    Path file = Golden.path("checkpoints/foreign/frozen.pt");
+    var error = assertThrows(CheckpointException.class, () -> Checkpoint.open(file).close());
+    assertTrue(error.getMessage().contains("torch.jit.freeze"), error.getMessage());
   }
 
   @ParameterizedTest

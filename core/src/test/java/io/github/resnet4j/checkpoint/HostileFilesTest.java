@@ -99,7 +99,8 @@ class HostileFilesTest {
         "torch.storage\n_load_from_bytes",
         "subprocess\nPopen",
         "collections\nnamedtuple",
-        "numpy.core.multiarray\n_reconstruct",
+        "numpy\nload",
+        "numpy.core.multiarray\nfromfile",
         "torch.serialization\n_load",
         "torch\nFloatStorage.from_file",
         "collections.OrderedDict\n__reduce__",
@@ -481,7 +482,102 @@ class HostileFilesTest {
     assertRejected(folder.resolve("absent.pth"), "does not exist");
     assertRejected(folder, "is a folder");
     assertRejected(Golden.path("checkpoints/whole-model.pth"), "save model.state_dict() alone");
-    assertRejected(Golden.path("checkpoints/torchscript.pt"), "TorchScript");
+  }
+
+  private Path script(String pickle) throws IOException {
+    var entries = new LinkedHashMap<String, byte[]>();
+    entries.put("archive/data.pkl", latin1("\u0080\u0002" + pickle));
+    entries.put("archive/constants.pkl", new byte[0]);
+    entries.put("archive/data/0", new byte[16]);
+    return zip(entries);
+  }
+
+  /** A TorchScript archive's classes are only names of objects; any other name is refused. */
+  @Test
+  void torchScriptArchivesAreBounded() throws IOException {
+    String module = "c__torch__\nModule\n)\u0081";
+    String itself = module + "q\0}(X\1\0\0\0ah\0ub.";
+    assertRejected(script(itself), "nested more than 64 times");
+    var doubling = new StringBuilder(module + "q\0");
+    for (int i = 1; i < 60; i++) { // 2^60 paths
+      doubling
+          .append(module)
+          .append("}(X\1\0\0\0ah")
+          .append((char) (i - 1))
+          .append("X\1\0\0\0bh")
+          .append((char) (i - 1))
+          .append("ubq")
+          .append((char) i);
+    }
+    assertRejected(script(doubling + "."), "its names and notes take more than 96 MB");
+    assertRejected(script("cos\nsystem\n)R."), "names os.system");
+    assertRejected(script(module + "."), "no named tensors");
+    assertRejected(withPickle(latin1("\u0080\u0002" + itself)), "names __torch__.Module");
+  }
+
+  /** A NumPy array with these elements of the state, from version to bytes. */
+  private static String array(String shape, String type, String bytes) {
+    return "}X\1\0\0\0wcnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\u0085C\1b\u0087R(K\1"
+        + shape
+        + "cnumpy\ndtype\nX\2\0\0\0"
+        + type
+        + "\u0089\u0088\u0087R(K\3X\1\0\0\0<NNNJ\u00ff\u00ff\u00ff\u00ffJ\u00ff\u00ff\u00ff\u00ffK\0tb\u0089"
+        + bytes
+        + "tbs.";
+  }
+
+  @Test
+  void numpyArraysAreCheckedAgainstTheirBytes() throws IOException {
+    String eight = "C\u00088bytes!!";
+    try (var checkpoint = Checkpoint.open(pickled(array("K\2\u0085", "f4", eight)))) {
+      assertEquals(2, checkpoint.tensors().get("w").size());
+    }
+    assertRejected(pickled(array("K\3\u0085", "f4", eight)), "does not fit into a storage");
+    assertRejected(
+        pickled(array("J\u00ff\u00ff\u00ff\u007fJ\u00ff\u00ff\u00ff\u007f\u0086", "f4", eight)), "does not fit");
+    assertRejected(
+        pickled(array("J\u00ff\u00ff\u00ff\u00ff\u0085", "f4", eight)), "does not fit into a storage");
+    assertRejected(pickled(array("K\2\u0085", "c8", eight)), "of type '<c8'");
+    assertRejected(pickled(array("K\2\u0085", "f4", "]")), "of type '<f4'");
+    assertRejected(pickled(array("K\2\u0085", "f4", "N")), "where bytes are expected");
+    // A long text as bytes, with a character that is no byte.
+    String text = "x".repeat(1 << 16) + "\u00e2\u0082\u00ac"; // a euro sign in UTF-8
+    String encoded =
+        "c_codecs\nencode\nX\3\0\1\0" + text + "X\6\0\0\0latin1\u0086R";
+    assertRejected(pickled(array("K\2\u0085", "f4", encoded)), "characters that are no bytes");
+  }
+
+  private Path pickled(String pickle) throws IOException {
+    return Files.write(folder.resolve("hostile.pkl"), latin1("\u0080\u0002" + pickle));
+  }
+
+  /** A .pt2 with a list of weights. */
+  private Path exported(String config) throws IOException {
+    var entries = new LinkedHashMap<String, byte[]>();
+    entries.put("m/data/weights/model_weights_config.json", latin1(config));
+    entries.put("m/data/weights/weight_0", new byte[16]);
+    return zip(entries);
+  }
+
+  @Test
+  void exportedProgramsAreCheckedAgainstTheirBytes() throws IOException {
+    String form =
+        "{\"config\": {\"w\": {\"path_name\": \"weight_0\", \"tensor_meta\": {\"dtype\": %s, \"layout\":"
+            + " %s, \"sizes\": [{\"as_int\": %s}], \"strides\": [{\"as_int\": 1}], \"storage_offset\":"
+            + " {\"as_int\": 0}}}}}";
+    try (var checkpoint = Checkpoint.open(exported(form.formatted("7", "7", "4")))) {
+      assertEquals(4, checkpoint.tensors().get("w").size());
+    }
+    assertRejected(exported(form.formatted("7", "7", "5")), "does not fit into a storage");
+    assertRejected(exported(form.formatted("7", "7", "-1")), "does not fit into a storage");
+    assertRejected(exported(form.formatted("29", "7", "4")), "tensor w is of type 29");
+    assertRejected(exported(form.formatted("7", "1", "4")), "tensor w is not dense");
+    assertRejected(exported(form.formatted("7", "7", "\"x\"")), "where a number is expected");
+    assertRejected(
+        exported(form.formatted("7", "7", "4").replace("weight_0", "../weight_0")), "is missing");
+    assertRejected(exported("[]"), "not a JSON object");
+    assertRejected(exported("{}"), "has no 'config'");
+    assertRejected(exported("[".repeat(100_000)), "its JSON is invalid");
   }
 
   private Path write(String name, String text) throws IOException {

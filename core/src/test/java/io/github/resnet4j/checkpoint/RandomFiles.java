@@ -35,6 +35,10 @@ final class RandomFiles {
     "numpy\ndtype",
     "numpy.core.multiarray\nscalar",
     "_codecs\nencode",
+    "numpy.core.multiarray\n_reconstruct",
+    "numpy._core.numeric\n_frombuffer",
+    "numpy\nndarray",
+    "__torch__\nModule",
     "builtins\nbytearray",
     "torch\nTensor",
     "torch\nFloatStorage",
@@ -306,6 +310,9 @@ final class RandomFiles {
     var entries = new LinkedHashMap<String, byte[]>();
     entries.put("archive/data.pkl", pickle);
     entries.put("archive/data/0", new byte[16]);
+    if (chance(4)) {
+      entries.put("archive/constants.pkl", new byte[0]); // TorchScript
+    }
     for (int i = random.nextInt(4); i > 0; i--) {
       entries.put("archive/" + any(WORDS), new byte[random.nextInt(9)]);
     }

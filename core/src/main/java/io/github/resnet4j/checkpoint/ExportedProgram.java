@@ -9,14 +9,16 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /**
- * The weights in a {@code .pt2} of {@code torch.export.save}: a JSON file with the name, type, shape
- * and file of each tensor, and one uncompressed file per storage. The program is not read.
+ * The weights in a {@code .pt2} of {@code torch.export.save}: a JSON file with the name, type,
+ * shape and file of each tensor, and one uncompressed file per storage. The program is not read.
  */
 final class ExportedProgram {
   private static final String FOLDER = "data/weights/";
-  private static final Pattern CONFIG = Pattern.compile("data/weights/[\\w.-]+_weights_config\\.json");
+  private static final Pattern CONFIG =
+      Pattern.compile("data/weights/[\\w.-]+_weights_config\\.json");
   private static final int MAX_AXES = 64;
 
   /** {@code torch._export.serde.schema.ScalarType}. */
@@ -45,7 +47,8 @@ final class ExportedProgram {
     List<String> configs =
         entries.keySet().stream().filter(name -> CONFIG.matcher(name).matches()).toList();
     if (configs.size() != 1) {
-      throw new Malformed("it has the weights of %d programs, not of one".formatted(configs.size()));
+      throw new Malformed(
+          "it has the weights of %d programs, not of one".formatted(configs.size()));
     }
     var config = entries.get(configs.getFirst());
     if (config == null || config.size() > Safetensors.MAX_HEADER_BYTES) {
@@ -53,7 +56,8 @@ final class ExportedProgram {
     }
     budget.take(3 * config.size());
     String json = new String(config.bytes().toArray(ValueLayout.JAVA_BYTE), StandardCharsets.UTF_8);
-    if (!(Safetensors.parse(json, "its list of weights is").get("config") instanceof Map<?, ?> all)) {
+    if (!(Safetensors.parse(json, "its list of weights is").get("config")
+        instanceof Map<?, ?> all)) {
       throw new Malformed("its list of weights has no 'config'");
     }
     var weights = Budget.forWeights();
@@ -63,7 +67,8 @@ final class ExportedProgram {
       budget.take(Budget.TENSOR);
       String name = String.valueOf(each.getKey());
       if (name.length() > Checkpoint.MAX_NAME) {
-        throw new Malformed("it has a tensor name of more than " + Checkpoint.MAX_NAME + " letters");
+        throw new Malformed(
+            "it has a tensor name of more than " + Checkpoint.MAX_NAME + " letters");
       }
       if (!(each.getValue() instanceof Map<?, ?> fields)
           || !(fields.get("tensor_meta") instanceof Map<?, ?> meta)) {
@@ -91,7 +96,8 @@ final class ExportedProgram {
   private static StoredTensor tensor(String name, Map<?, ?> meta, MemorySegment storage) {
     long code = integer(name, meta.get("dtype"));
     DType type =
-        Optional.ofNullable(TYPES.get(code)).orElseThrow(() -> unsupported(name, "of type " + code));
+        Optional.ofNullable(TYPES.get(code))
+            .orElseThrow(() -> unsupported(name, "of type " + code));
     if (integer(name, meta.get("layout")) != STRIDED) {
       throw unsupported(name, "not dense");
     }
@@ -113,7 +119,7 @@ final class ExportedProgram {
             .formatted(name, kind));
   }
 
-  private static List<Long> integers(String name, Object value) {
+  private static List<Long> integers(String name, @Nullable Object value) {
     var result = new ArrayList<Long>();
     if (value instanceof List<?> list && list.size() <= MAX_AXES) {
       for (Object each : list) {
@@ -125,7 +131,7 @@ final class ExportedProgram {
   }
 
   /** A number, or {@code {"as_int": number}}. */
-  private static long integer(String name, Object value) {
+  private static long integer(String name, @Nullable Object value) {
     Object number = value instanceof Map<?, ?> map ? map.get("as_int") : value;
     if (number instanceof Integer || number instanceof Long) {
       return ((Number) number).longValue();

@@ -107,8 +107,7 @@ record PickleGlobal(Meaning meaning, String name, String path) {
   /** A class whose code is in a TorchScript archive; the code is not read. */
   static PickleGlobal compiled(String module, String name) {
     boolean foreign = module.startsWith("__torch__.torch.classes"); // of C++
-    return new PickleGlobal(
-        foreign ? Meaning.OPAQUE : Meaning.COMPILED, name, module + "." + name);
+    return new PickleGlobal(foreign ? Meaning.OPAQUE : Meaning.COMPILED, name, module + "." + name);
   }
 
   private static @Nullable Meaning meaning(String module, String name, String path) {

@@ -104,8 +104,7 @@ final class TorchFile {
       return new Contents(
           tensors(scriptedTensors(module, budget), storages, allocator, budget), Map.of());
     }
-    return unwrap(
-        Unpickler.read(pickle.bytes(), 0, budget).value(), storages, allocator, budget);
+    return unwrap(Unpickler.read(pickle.bytes(), 0, budget).value(), storages, allocator, budget);
   }
 
   private static Contents arrays(Map<String, StoredZip.Entry> entries, Budget budget) {
@@ -157,21 +156,24 @@ final class TorchFile {
     while (!open.isEmpty()) {
       Module module = open.removeFirst();
       var inner = new ArrayList<Module>();
-      module.attributes.attributes().forEach((key, value) -> {
-        if (key instanceof String name) {
-          String path = module.prefix + name;
-          budget.take(METADATA_ENTRY + 2L * path.length());
-          if (value instanceof PickledTensor) {
-            tensors.put(path, value);
-          } else if (value instanceof Dict attributes) {
-            if (module.depth >= MAX_MODULE_DEPTH || path.length() > Checkpoint.MAX_NAME) {
-              throw new Malformed(
-                  "its modules are nested more than " + MAX_MODULE_DEPTH + " times");
+      module
+          .attributes
+          .attributes()
+          .forEach((key, value) -> {
+            if (key instanceof String name) {
+              String path = module.prefix + name;
+              budget.take(METADATA_ENTRY + 2L * path.length());
+              if (value instanceof PickledTensor) {
+                tensors.put(path, value);
+              } else if (value instanceof Dict attributes) {
+                if (module.depth >= MAX_MODULE_DEPTH || path.length() > Checkpoint.MAX_NAME) {
+                  throw new Malformed(
+                      "its modules are nested more than " + MAX_MODULE_DEPTH + " times");
+                }
+                inner.add(new Module(path + ".", attributes, module.depth + 1));
+              }
             }
-            inner.add(new Module(path + ".", attributes, module.depth + 1));
-          }
-        }
-      });
+          });
       for (Module each : inner.reversed()) { // depth first, in the order of definition
         open.addFirst(each);
       }

@@ -517,7 +517,11 @@ class HostileFilesTest {
 
   /** A NumPy array with these elements of the state, from version to bytes. */
   private static String array(String shape, String type, String bytes) {
-    return "}X\1\0\0\0wcnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\u0085C\1b\u0087R(K\1"
+    return "}X\1\0\0\0wcnumpy.core.multiarray\n"
+               + "_reconstruct\n"
+               + "cnumpy\n"
+               + "ndarray\n"
+               + "K\0\u0085C\1b\u0087R(K\1"
         + shape
         + "cnumpy\ndtype\nX\2\0\0\0"
         + type
@@ -534,16 +538,17 @@ class HostileFilesTest {
     }
     assertRejected(pickled(array("K\3\u0085", "f4", eight)), "does not fit into a storage");
     assertRejected(
-        pickled(array("J\u00ff\u00ff\u00ff\u007fJ\u00ff\u00ff\u00ff\u007f\u0086", "f4", eight)), "does not fit");
+        pickled(array("J\u00ff\u00ff\u00ff\u007fJ\u00ff\u00ff\u00ff\u007f\u0086", "f4", eight)),
+        "does not fit");
     assertRejected(
-        pickled(array("J\u00ff\u00ff\u00ff\u00ff\u0085", "f4", eight)), "does not fit into a storage");
+        pickled(array("J\u00ff\u00ff\u00ff\u00ff\u0085", "f4", eight)),
+        "does not fit into a storage");
     assertRejected(pickled(array("K\2\u0085", "c8", eight)), "of type '<c8'");
     assertRejected(pickled(array("K\2\u0085", "f4", "]")), "of type '<f4'");
     assertRejected(pickled(array("K\2\u0085", "f4", "N")), "where bytes are expected");
     // A long text as bytes, with a character that is no byte.
     String text = "x".repeat(1 << 16) + "\u00e2\u0082\u00ac"; // a euro sign in UTF-8
-    String encoded =
-        "c_codecs\nencode\nX\3\0\1\0" + text + "X\6\0\0\0latin1\u0086R";
+    String encoded = "c_codecs\nencode\nX\3\0\1\0" + text + "X\6\0\0\0latin1\u0086R";
     assertRejected(pickled(array("K\2\u0085", "f4", encoded)), "characters that are no bytes");
   }
 
@@ -562,9 +567,9 @@ class HostileFilesTest {
   @Test
   void exportedProgramsAreCheckedAgainstTheirBytes() throws IOException {
     String form =
-        "{\"config\": {\"w\": {\"path_name\": \"weight_0\", \"tensor_meta\": {\"dtype\": %s, \"layout\":"
-            + " %s, \"sizes\": [{\"as_int\": %s}], \"strides\": [{\"as_int\": 1}], \"storage_offset\":"
-            + " {\"as_int\": 0}}}}}";
+        "{\"config\": {\"w\": {\"path_name\": \"weight_0\", \"tensor_meta\": {\"dtype\": %s,"
+            + " \"layout\": %s, \"sizes\": [{\"as_int\": %s}], \"strides\": [{\"as_int\": 1}],"
+            + " \"storage_offset\": {\"as_int\": 0}}}}}";
     try (var checkpoint = Checkpoint.open(exported(form.formatted("7", "7", "4")))) {
       assertEquals(4, checkpoint.tensors().get("w").size());
     }

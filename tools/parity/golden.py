@@ -549,6 +549,48 @@ def ten_steps(out):
     save_file(results, out / "ten-steps.safetensors")
 
 
+def half_steps(out):
+    """Ten steps in float64 from several inputs: the changes of weights, and how far autocast to bfloat16 is away."""
+    cases, results = {}, {}
+    for name, spec, build, shape in training_cases():
+        y = torch.arange(shape[0]) % 10
+        distances, drifts, losses = [], [], {}
+        for seed in HALF_INPUTS:
+            x, ends = seeded_input(*shape, seed=seed), []
+            for half in (False, True):
+                dtype = torch.float32 if half else torch.float64
+                model = seeded(build).to(dtype).train()
+                start = {k: p.detach().double().clone() for k, p in model.named_parameters()}
+                optimizer = torch.optim.SGD(model.parameters(), lr=0.005, momentum=0.9, weight_decay=1e-4)
+                losses[half] = []
+                for _ in range(10):
+                    optimizer.zero_grad()
+                    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+                        logits = model(x.to(dtype))
+                    loss = nn.functional.cross_entropy(logits.to(dtype), y)
+                    loss.backward()
+                    optimizer.step()
+                    losses[half].append(loss.item())
+                ends.append([few(p.detach().double() - start[k]) for k, p in model.named_parameters()])
+            exact, rough = (torch.cat(each) for each in ends)
+            distances.append(((rough - exact).norm() / exact.norm()).item())
+            drifts.append(max(abs(a - b) for a, b in zip(*losses.values())))
+            results[f"{name}/{seed}"] = exact.float()
+        print(f"  {name}: changes in bfloat16 {distances} off, losses {drifts}", flush=True)
+        cases[name] = {"spec": spec, "input": list(shape), "distances": distances, "drifts": drifts}
+    (out / "half-steps.json").write_text(compact(cases))
+    save_file(results, out / "half-steps.safetensors")
+    (out / "half-steps.safetensors").chmod(0o644)
+
+
+HALF_INPUTS = (2, 3, 4, 5, 6)
+
+
+def few(tensor):
+    """Every n-th value, at most 16."""
+    return tensor.flatten()[:: -(-tensor.numel() // 16)].clone()
+
+
 def optimizers(out):
     """Five steps of each optimizer on plain tensors, and the learning rates of each scheduler."""
     cases = {}
@@ -1138,7 +1180,7 @@ def main():
     torch.set_num_threads(2)
     parts = (
         random_numbers, initial_weights, checkpoints, foreign_checkpoints, images, image_formats, preprocessing,
-        forward, logits, training, optimizers,
+        forward, logits, training, half_steps, optimizers,
         ten_steps, adjustments, events, costs, heat_maps, relatives, catalogue,
         group_norm,
     )  # fmt: skip

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.CompileOptions.Algorithm;
 import io.github.resnet4j.engine.KernelChoice;
+import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.engine.TrainingSession;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
@@ -55,7 +56,7 @@ class TrainingSessionTest {
       ResNet network, int[] shape, int threads, Algorithm algorithm, KernelChoice kernels) {
     var options =
         new TrainingSession.Options(
-            shape[0], shape[2], shape[3], threads, Set.of(), false, 0, algorithm, kernels);
+            shape[0], shape[2], shape[3], threads, Set.of(), false, 0, algorithm, Precision.FP32, kernels);
     return new TrainingSession(
         network.layers(), network.state(), network.spec().inChannels(), options);
   }
@@ -322,7 +323,7 @@ class TrainingSessionTest {
             .collect(Collectors.toSet());
     var options =
         new TrainingSession.Options(
-            4, 32, 32, 2, frozen, false, 0, Algorithm.AUTO, KernelChoice.AUTO);
+            4, 32, 32, 2, frozen, false, 0, Algorithm.AUTO, Precision.FP32, KernelChoice.AUTO);
     try (var all = session(network, shape, 2, Algorithm.AUTO, KernelChoice.AUTO);
         var some = new TrainingSession(network.layers(), network.state(), 3, options)) {
       assertEquals(all.accumulate(x, targets(4), 4, 1), some.accumulate(x, targets(4), 4, 1));
@@ -370,7 +371,7 @@ class TrainingSessionTest {
     }
     var options =
         new TrainingSession.Options(
-            images, 16, 16, 2, Set.of(), true, rate, Algorithm.DIRECT, KernelChoice.AUTO);
+            images, 16, 16, 2, Set.of(), true, rate, Algorithm.DIRECT, Precision.FP32, KernelChoice.AUTO);
     int[] chosen = new int[8];
     var plain = new LinkedHashMap<>(network.state().entries());
     for (String block : blocks) {
@@ -445,7 +446,7 @@ class TrainingSessionTest {
     int[] shape = {8, 3, 64, 64};
     var options =
         new TrainingSession.Options(
-            8, 64, 64, 2, Set.of(), false, 0.6, Algorithm.DIRECT, KernelChoice.AUTO);
+            8, 64, 64, 2, Set.of(), false, 0.6, Algorithm.DIRECT, Precision.FP32, KernelChoice.AUTO);
     float[] x = TorchRandom.manualSeed(2).randn(shape).data();
     try (var session = new TrainingSession(network.layers(), network.state(), 3, options)) {
       session.dropBranches(7);

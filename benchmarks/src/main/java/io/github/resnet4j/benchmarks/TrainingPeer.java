@@ -3,6 +3,7 @@ package io.github.resnet4j.benchmarks;
 import io.github.resnet4j.Architecture;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.checkpoint.Npy;
+import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.engine.TrainingSession;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
@@ -12,6 +13,7 @@ import java.io.IOException;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.Locale;
 
 /**
  * The resnet4j process of {@code peers/run training}: prints the initial loss. For each line on
@@ -22,7 +24,7 @@ public final class TrainingPeer {
   private TrainingPeer() {}
 
   /**
-   * @param arguments architecture, input (.npy), threads; weights are initialized with seed 0, and
+   * @param arguments architecture, input (.npy), threads, precision; weights are initialized with seed 0, and
    *     the target of image n is class n
    */
   public static void main(String[] arguments) throws IOException {
@@ -45,6 +47,7 @@ public final class TrainingPeer {
             false,
             0,
             usual.algorithm(),
+            Precision.valueOf(arguments[3].toUpperCase(Locale.ROOT)),
             usual.kernels());
     var in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     try (var session = new TrainingSession(network.layers(), network.state(), x.dim(1), options)) {

@@ -3,6 +3,7 @@ package io.github.resnet4j.cli;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.Weights;
+import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.figures.TrainingReport;
 import io.github.resnet4j.image.Augmentation;
 import io.github.resnet4j.image.ImageDecoder;
@@ -21,6 +22,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -226,6 +228,15 @@ final class TrainingOptions {
   @Range(min = 0)
   private Map<String, Double> learningRateFactors = Map.of();
 
+  @Option(
+      names = "--precision",
+      paramLabel = "PRECISION",
+      description =
+          "fp32; bf16: activations and their gradients in bfloat16, with half the memory, while"
+              + " weights, optimizer and statistics stay fp32; or auto: bf16 if this processor"
+              + " computes it faster. Default: fp32.")
+  private TrainingPrecision precision = TrainingPrecision.FP32;
+
   @Option(names = "--freeze-bn-stats", description = "Freeze the running statistics of batch norm.")
   private boolean freezeBatchNormStatistics;
 
@@ -282,6 +293,13 @@ final class TrainingOptions {
   @Range(min = 1, max = 1024)
   private int threads = Runtime.getRuntime().availableProcessors();
 
+  /** The precisions of training. */
+  enum TrainingPrecision {
+    FP32,
+    BF16,
+    AUTO
+  }
+
   enum OptimizerChoice {
     SGD,
     NESTEROV,
@@ -324,6 +342,11 @@ final class TrainingOptions {
     Optional<Weights> pretrained = pretrained();
     ResNetSpec network = pretrained.isPresent() ? pretrained.get().requireSpec() : untrained();
     Recipe chosen = recipe(network);
+    if (precision == TrainingPrecision.AUTO) {
+      System.err.printf(
+          "--precision auto: this processor trains faster in %s%n",
+          chosen.precision().name().toLowerCase(Locale.ROOT));
+    }
     requireLayers(network);
     Dataset images = source.read();
     Model start =
@@ -439,8 +462,10 @@ final class TrainingOptions {
         .frozen(frozenLayers)
         .frozenStatistics(freezeBatchNormStatistics)
         .rates(learningRateFactors)
+        .precision(Precision.valueOf(precision.name()))
         .seed(seed)
-        .build();
+        .build()
+        .withKnownPrecision();
   }
 
   private Recipe preset(ResNetSpec spec) {

@@ -6,10 +6,13 @@ import io.github.resnet4j.engine.training.TrainingExecutor;
 import io.github.resnet4j.engine.training.TrainingLayout;
 import io.github.resnet4j.engine.training.TrainingPlan;
 import io.github.resnet4j.engine.training.TrainingSetup;
+import io.github.resnet4j.kernel.Format;
+import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.Sequential;
 import io.github.resnet4j.nn.StateDict;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
 import java.util.SplittableRandom;
 
@@ -38,6 +41,10 @@ public final class TrainingSession implements AutoCloseable {
    *     {@link #dropBranches}
    * @param algorithm how 3×3 convolutions of stride 1 are computed: {@link Algorithm#DIRECT} rounds
    *     as PyTorch does; all others choose by a rule, which is faster
+   * @param precision {@link Precision#FP32}; {@link Precision#BF16}, in which activations and their
+   *     gradients are stored in bfloat16 and products summed in single precision, while weights,
+   *     statistics, the head and the loss stay floats; or {@link Precision#AUTO}, which is BF16
+   *     where it is faster
    * @param kernels the kernels to use
    */
   public record Options(
@@ -49,6 +56,7 @@ public final class TrainingSession implements AutoCloseable {
       boolean frozenStatistics,
       double stochasticDepth,
       Algorithm algorithm,
+      Precision precision,
       KernelChoice kernels) {
     /**
      * @throws IllegalArgumentException if batch, extents or threads are not positive, or the
@@ -64,6 +72,10 @@ public final class TrainingSession implements AutoCloseable {
         throw new IllegalArgumentException(
             "the drop-path rate must be in [0, 1), was " + stochasticDepth);
       }
+      if (precision == Precision.INT8 || precision == Precision.WEIGHTS) {
+        throw new IllegalArgumentException(
+            "training computes in fp32 or bf16, not in " + precision.name().toLowerCase(Locale.ROOT));
+      }
       frozen = Set.copyOf(frozen);
     }
 
@@ -78,7 +90,31 @@ public final class TrainingSession implements AutoCloseable {
           false,
           0,
           Algorithm.AUTO,
+          Precision.FP32,
           KernelChoice.AUTO);
+    }
+
+    /** The same options with another precision. */
+    public Options withPrecision(Precision value) {
+      return new Options(
+          batch,
+          height,
+          width,
+          threads,
+          frozen,
+          frozenStatistics,
+          stochasticDepth,
+          algorithm,
+          value,
+          kernels);
+    }
+
+    private Format format() {
+      return switch (precision) {
+        case BF16 -> Format.BF16;
+        case AUTO -> kernels.kernels().trainsFasterWith(Format.BF16) ? Format.BF16 : Format.FP32;
+        default -> Format.FP32;
+      };
     }
   }
 
@@ -112,6 +148,14 @@ public final class TrainingSession implements AutoCloseable {
     this.executor = new TrainingExecutor(plan);
   }
 
+  /**
+   * The precision in which this processor trains faster: {@link Precision#BF16} or {@link
+   * Precision#FP32}; a short measurement of its instructions.
+   */
+  public static Precision fastestPrecision() {
+    return Kernels.best().trainsFasterWith(Format.BF16) ? Precision.BF16 : Precision.FP32;
+  }
+
   private static TrainingLayout lay(
       Sequential network, StateDict state, int inChannels, Options options) {
     var setup =
@@ -124,6 +168,7 @@ public final class TrainingSession implements AutoCloseable {
             options.algorithm() == Algorithm.DIRECT
                 ? AlgorithmChoice.DIRECT
                 : AlgorithmChoice.BY_RULE,
+            options.format(),
             options.kernels().kernels());
     return TrainingLayout.of(network, state, inChannels, options.height(), options.width(), setup);
   }
@@ -232,6 +277,11 @@ public final class TrainingSession implements AutoCloseable {
   /** Replaces weights and running statistics. */
   public void load(StateDict state) {
     plan.load(state);
+  }
+
+  /** The precision of activations: {@link Precision#FP32} or {@link Precision#BF16}. */
+  public Precision precision() {
+    return options.format() == Format.BF16 ? Precision.BF16 : Precision.FP32;
   }
 
   /** The number of bytes of the arrays that the session holds. */

@@ -11,6 +11,7 @@ final class Arm64Kernels implements Kernels {
   private final WinogradKernels winograd;
   private final PoolKernels pool = new ScalarPool();
   private final NormKernels norm = new ScalarNorm();
+  private final PairKernels pairs = new ScalarPairs();
 
   /**
    * @param features optional features of the processor
@@ -70,6 +71,17 @@ final class Arm64Kernels implements Kernels {
   @Override
   public PoolKernels pool() {
     return pool;
+  }
+
+  /** Batch norm and pairs of bfloat16 are plain loops. */
+  @Override
+  public boolean trainsFasterWith(Format format) {
+    return false;
+  }
+
+  @Override
+  public PairKernels pairs() {
+    return pairs;
   }
 
   @Override

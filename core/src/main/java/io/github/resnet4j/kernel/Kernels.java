@@ -84,6 +84,11 @@ public interface Kernels {
   /** Whether tiles that read this format are faster than those that read floats. */
   boolean isFasterWith(Format in);
 
+  /** Whether training with activations of this format is faster than with floats. */
+  default boolean trainsFasterWith(Format format) {
+    return isFasterWith(format);
+  }
+
   /** Convolutions and matrix products. */
   ConvKernels conv();
 
@@ -95,6 +100,9 @@ public interface Kernels {
 
   /** Batch norm. */
   NormKernels norm();
+
+  /** Operands of products in bfloat16. */
+  PairKernels pairs();
 
   /**
    * Runs the kernels that only training uses once, on small operands, and compares them with the

@@ -15,6 +15,7 @@ final class MachineKernels implements Kernels {
   private final WinogradKernels winograd;
   private final PoolKernels pool;
   private final NormKernels norm;
+  private final PairKernels pairs;
 
   /**
    * @param width the vector length, 512 or 256 bits, which the processor must support
@@ -25,8 +26,9 @@ final class MachineKernels implements Kernels {
     this.width = width;
     this.conv = new MachineConv(width, features, cache);
     this.winograd = new MachineWinograd(Target.x86(width), cache);
-    this.pool = new MachinePool(width, cache);
-    this.norm = new MachineNorm(width, cache);
+    this.pool = new MachinePool(width, cache, conv::supports);
+    this.pairs = new MachinePairs(cache, conv::supports);
+    this.norm = new MachineNorm(width, cache, conv::supports);
   }
 
   /**
@@ -89,6 +91,11 @@ final class MachineKernels implements Kernels {
   @Override
   public PoolKernels pool() {
     return pool;
+  }
+
+  @Override
+  public PairKernels pairs() {
+    return pairs;
   }
 
   @Override

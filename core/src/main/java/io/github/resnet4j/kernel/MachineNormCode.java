@@ -30,14 +30,19 @@ final class MachineNormCode {
   private final VectorAssembler code;
   private final Width width;
   private final Kind kind;
+  private final Format format;
+
+  /** The number of channels of a pixel. */
   private final int block;
+
   private final int vectors;
   private int next;
 
-  private MachineNormCode(Kind kind, int block, Width width) {
+  private MachineNormCode(Kind kind, int block, Format format, Width width) {
     this.code = new VectorAssembler(width);
     this.width = width;
     this.kind = kind;
+    this.format = format;
     this.block = block;
     this.vectors = channels(block, width) / width.lanes();
   }
@@ -51,8 +56,8 @@ final class MachineNormCode {
    * Parameters: arena; then, in bytes, the offsets of x, the second operand, the third,
    * coefficients and sums, the row strides of the three; then rows and columns.
    */
-  static byte[] write(Kind kind, int block, Width width) {
-    return new MachineNormCode(kind, block, width).generate();
+  static byte[] write(Kind kind, int block, Format format, Width width) {
+    return new MachineNormCode(kind, block, format, width).generate();
   }
 
   private byte[] generate() {
@@ -72,7 +77,7 @@ final class MachineNormCode {
     Vec zero = registers(1);
     Macros.clear(code, zero);
     Vec sums = kind.sums() ? registers(2 * vectors) : zero;
-    Vec scratch = registers(4);
+    Vec scratch = registers(5);
 
     var row = new Label();
     code.bind(row);
@@ -89,12 +94,13 @@ final class MachineNormCode {
     for (int v = 0; v < vectors; v++) {
       pixel(v, coefficients, zero, sums, scratch);
     }
-    code.add(X_AT, block * Float.BYTES);
+    int bytes = block * Float.BYTES / format.perWord();
+    code.add(X_AT, bytes);
     if (kind.readsSecond()) {
-      code.add(SECOND_AT, block * Float.BYTES);
+      code.add(SECOND_AT, bytes);
     }
     if (kind.usesThird()) {
-      code.add(THIRD_AT, block * Float.BYTES);
+      code.add(THIRD_AT, bytes);
     }
     code.sub(COLUMN, 1);
     code.jump(Condition.NOT_EQUAL, pixel);
@@ -119,9 +125,10 @@ final class MachineNormCode {
     Vec g = scratch.plus(1);
     Vec t = scratch.plus(2);
     Vec masked = scratch.plus(3);
+    Vec second = scratch.plus(4);
     Vec sum = sums.plus(v);
     Vec products = kind.sums() ? sums.plus(vectors + v) : zero;
-    code.vmovups(x, vector(X_AT, v));
+    load(x, X_AT, v);
     switch (kind) {
       case MOMENTS -> {
         code.vsubps(x, x, coefficients[0].plus(v));
@@ -131,14 +138,19 @@ final class MachineNormCode {
       case NORMALIZE, NORMALIZE_SUM -> {
         code.vmovaps(t, coefficients[1].plus(v));
         if (kind == Kind.NORMALIZE_SUM) {
-          code.vfmadd231ps(t, coefficients[2].plus(v), vector(SECOND_AT, v));
+          if (format == Format.BF16) {
+            load(second, SECOND_AT, v);
+            code.vfmadd231ps(t, coefficients[2].plus(v), second);
+          } else {
+            code.vfmadd231ps(t, coefficients[2].plus(v), vector(SECOND_AT, v));
+          }
         }
         code.vfmadd231ps(t, x, coefficients[0].plus(v));
         code.vmaxps(t, zero, t); // keeps NaN and -0
-        code.vmovups(vector(THIRD_AT, v), t);
+        store(THIRD_AT, v, t, second);
       }
       case GRADIENT_MOMENTS, GRADIENT_MOMENTS_BY_INPUT, GRADIENT_MOMENTS_BY_OUTPUT -> {
-        code.vmovups(g, vector(SECOND_AT, v));
+        load(g, SECOND_AT, v);
         Vec passed = g;
         if (kind == Kind.GRADIENT_MOMENTS_BY_INPUT) {
           code.vmovaps(t, coefficients[2].plus(v));
@@ -146,9 +158,9 @@ final class MachineNormCode {
           Macros.select(code, masked, g, t, Comparison.GREATER, zero);
           passed = masked;
         } else if (kind == Kind.GRADIENT_MOMENTS_BY_OUTPUT) {
-          code.vmovups(t, vector(THIRD_AT, v));
+          load(t, THIRD_AT, v);
           Macros.select(code, masked, g, t, Comparison.GREATER, zero);
-          code.vmovups(vector(SECOND_AT, v), masked);
+          store(SECOND_AT, v, masked, second);
           passed = masked;
         }
         code.vaddps(sum, sum, passed);
@@ -156,7 +168,7 @@ final class MachineNormCode {
         code.vfmadd231ps(products, passed, x);
       }
       case GRADIENT, GRADIENT_BY_INPUT -> {
-        code.vmovups(g, vector(SECOND_AT, v));
+        load(g, SECOND_AT, v);
         Vec passed = g;
         if (kind == Kind.GRADIENT_BY_INPUT) {
           code.vmovaps(t, coefficients[4].plus(v));
@@ -167,7 +179,7 @@ final class MachineNormCode {
         code.vmovaps(t, coefficients[2].plus(v));
         code.vfmadd231ps(t, x, coefficients[1].plus(v));
         code.vfmadd231ps(t, passed, coefficients[0].plus(v));
-        code.vmovups(vector(THIRD_AT, v), t);
+        store(THIRD_AT, v, t, second);
       }
     }
   }
@@ -176,6 +188,16 @@ final class MachineNormCode {
     Vec first = code.vec(next);
     next += count;
     return first;
+  }
+
+  /** Loads channels of a pixel as floats. */
+  private void load(Vec to, Reg base, int v) {
+    Macros.widen(code, to, mem(base, v * width.bytes() / format.perWord()), format);
+  }
+
+  private void store(Reg base, int v, Vec from, Vec scratch) {
+    Mem to = mem(base, v * width.bytes() / format.perWord());
+    Macros.narrow(code, to, from, format, scratch, scratch);
   }
 
   private Mem vector(Reg base, int v) {

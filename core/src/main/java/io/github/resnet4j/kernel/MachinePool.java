@@ -6,11 +6,13 @@ import static io.github.resnet4j.kernel.MachineCode.unexpected;
 
 import io.github.resnet4j.kernel.Assembler.Condition;
 import io.github.resnet4j.kernel.Assembler.Label;
+import io.github.resnet4j.kernel.Assembler.Mem;
 import io.github.resnet4j.kernel.Assembler.Reg;
 import io.github.resnet4j.kernel.Vec.Width;
 import io.github.resnet4j.kernel.VectorAssembler.Comparison;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
+import java.util.function.Predicate;
 
 /** Pooling in machine code, for one block size and window. */
 final class MachinePool implements PoolKernels {
@@ -27,19 +29,23 @@ final class MachinePool implements PoolKernels {
   private final Width width;
   private final MachineCache cache;
 
-  /** For words with few channels. */
+  /** Whether there are instructions for a format. */
+  private final Predicate<Format> supports;
+
+  /** For words with few channels, and formats that the processor does not support. */
   private final PoolKernels scalar = new ScalarPool();
 
-  MachinePool(Width width, MachineCache cache) {
+  MachinePool(Width width, MachineCache cache, Predicate<Format> supports) {
     this.width = width;
+    this.supports = supports;
     this.cache = cache;
   }
 
   private record MaxCode(Format format, int block, Windows windows) {}
 
-  private record MaxGradientCode(int block, Windows windows) {}
+  private record MaxGradientCode(Format format, int channels, Windows windows) {}
 
-  private record AverageCode(int block) {}
+  private record AverageCode(Format format, int channels) {}
 
   private static void checkWindows(Windows windows) {
     if (windows.size() > MAX_WINDOW || windows.stride() > MAX_WINDOW) {
@@ -87,10 +93,17 @@ final class MachinePool implements PoolKernels {
   public MaxGradientRow maxGradient(Windows windows, Plane in, Plane out, Plane gradient) {
     int block = in.block();
     Plane.checkAlike(in, gradient);
+    if (!supports.test(in.format())) {
+      return scalar.maxGradient(windows, in, out, gradient);
+    }
     checkWindows(windows);
-    MachineKernels.checkBlock(block, width);
+    Format format = floats(in.format());
+    int channels = in.channels();
+    MachineKernels.checkBlock(channels, width);
     MemorySegment code =
-        cache.get(new MaxGradientCode(block, windows), () -> maxGradient(block, windows, width));
+        cache.get(
+            new MaxGradientCode(format, channels, windows),
+            () -> maxGradient(format, channels, windows, width));
     int count = out.columns();
     long inSpan = span(windows, in, count);
     long toSpan = span(windows, gradient, count);
@@ -121,12 +134,18 @@ final class MachinePool implements PoolKernels {
   @Override
   public Average average(Plane in) {
     Plane.checkAlike(in);
-    MachineKernels.checkBlock(in.block(), width);
-    MemorySegment code = cache.get(new AverageCode(in.block()), () -> average(in.block(), width));
+    if (!supports.test(in.format())) {
+      return scalar.average(in);
+    }
+    Format format = floats(in.format());
+    int channels = in.channels();
+    MachineKernels.checkBlock(channels, width);
+    MemorySegment code =
+        cache.get(new AverageCode(format, channels), () -> average(format, channels, width));
     long share = Float.floatToRawIntBits(1f / (in.rows() * in.columns()));
     return (arena, from, to) -> {
       check(arena, from, from + in.span());
-      check(arena, to, (long) to + in.block());
+      check(arena, to, (long) to + channels);
       MemorySegment memory = arena.enter();
       try {
         AVERAGE.invokeExact(
@@ -144,6 +163,10 @@ final class MachinePool implements PoolKernels {
       }
       arena.leave();
     };
+  }
+
+  private static Format floats(Format format) {
+    return format.isFloat() ? Format.FP32 : format;
   }
 
   /**
@@ -208,7 +231,7 @@ final class MachinePool implements PoolKernels {
    * gradient, the maxima and their gradient, the row strides of x and of its gradient; then the
    * number of windows.
    */
-  private static byte[] maxGradient(int block, Windows windows, Width width) {
+  private static byte[] maxGradient(Format format, int block, Windows windows, Width width) {
     int size = windows.size();
     final Reg x = Reg.RSI;
     final Reg to = Reg.RDX;
@@ -231,22 +254,30 @@ final class MachinePool implements PoolKernels {
     final Vec left = code.vec(1); // the gradient not yet assigned to a pixel
     final Vec pixel = code.vec(2);
     final Vec share = code.vec(3);
+    final Vec scratch = code.vec(4);
+    int bytes = Float.BYTES / format.perWord(); // of a channel
     var window = new Label();
     code.bind(window);
     for (int v = 0; v < block / width.lanes(); v++) {
-      int lane = v * width.bytes();
-      code.vmovups(maximum, mem(maxima, lane));
-      code.vmovups(left, mem(gradient, lane));
+      int lane = v * width.lanes() * bytes;
+      Macros.widen(code, maximum, mem(maxima, lane), format);
+      Macros.widen(code, left, mem(gradient, lane), format);
       code.mov(row, x);
       code.mov(toAt, to);
       for (int i = 0; i < size; i++) {
         for (int j = 0; j < size; j++) {
-          int at = j * block * Float.BYTES + lane;
-          code.vmovups(pixel, mem(row, at));
+          int at = j * block * bytes + lane;
+          Macros.widen(code, pixel, mem(row, at), format);
           Macros.select(code, share, left, pixel, Comparison.EQUAL, maximum);
           code.vsubps(left, left, share);
-          code.vaddps(share, share, mem(toAt, at));
-          code.vmovups(mem(toAt, at), share);
+          if (format == Format.BF16) {
+            Macros.widen(code, pixel, mem(toAt, at), format);
+            code.vaddps(share, share, pixel);
+            Macros.narrow(code, mem(toAt, at), share, format, scratch, scratch);
+          } else {
+            code.vaddps(share, share, mem(toAt, at));
+            code.vmovups(mem(toAt, at), share);
+          }
         }
         if (i + 1 < size) {
           code.add(row, xRow);
@@ -254,10 +285,10 @@ final class MachinePool implements PoolKernels {
         }
       }
     }
-    code.add(x, windows.stride() * block * Float.BYTES);
-    code.add(to, windows.stride() * block * Float.BYTES);
-    code.add(maxima, block * Float.BYTES);
-    code.add(gradient, block * Float.BYTES);
+    code.add(x, windows.stride() * block * bytes);
+    code.add(to, windows.stride() * block * bytes);
+    code.add(maxima, block * bytes);
+    code.add(gradient, block * bytes);
     code.sub(count, 1);
     code.jump(Condition.NOT_EQUAL, window);
     frame.leave();
@@ -268,7 +299,7 @@ final class MachinePool implements PoolKernels {
    * The mean of pixels. Parameters: arena, arena; then from, to, row stride in bytes, rows, columns
    * and the bits of the factor of the sum.
    */
-  private static byte[] average(int block, Width width) {
+  private static byte[] average(Format format, int block, Width width) {
     final Reg from = Reg.RDI;
     final Reg to = Reg.RSI;
     final Reg rowStride = Reg.R8;
@@ -280,6 +311,8 @@ final class MachinePool implements PoolKernels {
     code.add(from, Reg.RDX);
     code.add(to, Reg.RCX);
     int vectors = block / width.lanes();
+    int bytes = Float.BYTES / format.perWord(); // of a channel
+    Vec value = code.vec(vectors);
     for (int v = 0; v < vectors; v++) {
       Macros.clear(code, code.vec(v));
     }
@@ -290,9 +323,15 @@ final class MachinePool implements PoolKernels {
     var next = new Label();
     code.bind(next);
     for (int v = 0; v < vectors; v++) {
-      code.vaddps(code.vec(v), code.vec(v), mem(pixel, v * width.bytes()));
+      Mem values = mem(pixel, v * width.lanes() * bytes);
+      if (format == Format.BF16) {
+        Macros.widen(code, value, values, format);
+        code.vaddps(code.vec(v), code.vec(v), value);
+      } else {
+        code.vaddps(code.vec(v), code.vec(v), values);
+      }
     }
-    code.add(pixel, block * Float.BYTES);
+    code.add(pixel, block * bytes);
     code.sub(column, 1);
     code.jump(Condition.NOT_EQUAL, next);
     code.add(from, rowStride);

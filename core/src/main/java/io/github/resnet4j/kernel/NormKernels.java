@@ -4,8 +4,10 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Kernels of batch norm and its gradient, for one block of channels of an image. The planes of one
- * kernel have the same rows, columns and block. Coefficients are arrays of {@code block} numbers
- * each, one after the other.
+ * kernel have the same rows, columns and block, and are all floats or all {@link Format#BF16}.
+ * Coefficients and sums are floats, whatever the format: arrays of as many numbers as a pixel has
+ * channels, {@code block} below, one after the other. A result in bfloat16 is rounded once, half to
+ * even; on some processors denormals become zero.
  */
 public interface NormKernels {
   /** A kernel of the sums from which mean and variance are computed. */

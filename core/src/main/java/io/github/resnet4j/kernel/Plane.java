@@ -35,6 +35,11 @@ public record Plane(Format format, int rows, int columns, int block, int rowStri
     return new Plane(format, partRows, partColumns, block, rowStride);
   }
 
+  /** The number of channels of a pixel. */
+  public int channels() {
+    return block * format.perWord();
+  }
+
   /** The number of words from the first to the last. */
   long span() {
     return (rows - 1L) * rowStride + (long) columns * block;
@@ -46,23 +51,23 @@ public record Plane(Format format, int rows, int columns, int block, int rowStri
   }
 
   /**
-   * Checks that planes have the same extents.
+   * Checks that planes have the same extents, and are all floats or all bfloat16.
    *
-   * @throws IllegalArgumentException if their extents differ or a format is not FP32
+   * @throws IllegalArgumentException if they differ or a format has integers
    */
   static void checkAlike(Plane first, @Nullable Plane... others) {
-    boolean alike = first.format.isFloat();
+    boolean alike = !first.format.isInteger();
     for (Plane other : others) {
       alike &=
           other == null
-              || (other.format.isFloat()
+              || (other.format.perWord() == first.format.perWord()
                   && other.rows == first.rows
                   && other.columns == first.columns
                   && other.block == first.block);
     }
     if (!alike) {
       throw new IllegalArgumentException(
-          "planes must be floats of one size: " + first + ", " + Arrays.toString(others));
+          "planes must be of one size, all floats or all bfloat16: " + first + ", " + Arrays.toString(others));
     }
   }
 }

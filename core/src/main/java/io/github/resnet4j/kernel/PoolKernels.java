@@ -29,7 +29,8 @@ public interface PoolKernels {
   MaxRow max(Windows windows, Plane in, Plane out);
 
   /**
-   * A kernel of the gradient of max pooling of floats.
+   * A kernel of the gradient of max pooling; all planes are floats or all are {@link Format#BF16},
+   * in which each sum is rounded.
    *
    * @param in as for {@link #max}
    * @param out as for {@link #max}
@@ -37,7 +38,7 @@ public interface PoolKernels {
    */
   MaxGradientRow maxGradient(Windows windows, Plane in, Plane out, Plane gradient);
 
-  /** A kernel of the mean of all pixels of a plane of floats. */
+  /** A kernel of the means of all pixels, floats, of a plane of floats or {@link Format#BF16}. */
   Average average(Plane in);
 
   /** Max pooling of one row of windows. */

@@ -6,6 +6,7 @@ final class ScalarKernels implements Kernels {
   private final WinogradKernels winograd = new ScalarWinograd();
   private final PoolKernels pool = new ScalarPool();
   private final NormKernels norm = new ScalarNorm();
+  private final PairKernels pairs = new ScalarPairs();
 
   @Override
   public String name() {
@@ -55,6 +56,11 @@ final class ScalarKernels implements Kernels {
   @Override
   public PoolKernels pool() {
     return pool;
+  }
+
+  @Override
+  public PairKernels pairs() {
+    return pairs;
   }
 
   @Override

@@ -5,12 +5,17 @@ import org.jspecify.annotations.Nullable;
 
 /** Batch norm as plain loops. */
 final class ScalarNorm implements NormKernels {
+  private final NormKernels halves = new ScalarHalfNorm();
+
   private static int pixel(Plane plane, int at, int row, int column) {
     return at + row * plane.rowStride() + column * plane.block();
   }
 
   @Override
   public Moments moments(Plane x) {
+    if (x.format() == Format.BF16) {
+      return halves.moments(x);
+    }
     Plane.checkAlike(x);
     return (memory, at, pivot, to) -> moments(memory.values, x, at, pivot, to);
   }
@@ -35,6 +40,9 @@ final class ScalarNorm implements NormKernels {
 
   @Override
   public Normalize normalize(Plane x, @Nullable Plane residual, Plane y) {
+    if (x.format() == Format.BF16) {
+      return halves.normalize(x, residual, y);
+    }
     Plane.checkAlike(x, residual, y);
     int block = x.block();
     return (memory, at, coefficients, added, to) -> {
@@ -58,6 +66,9 @@ final class ScalarNorm implements NormKernels {
 
   @Override
   public GradientMoments gradientMoments(Mask mask, Plane g, Plane x, @Nullable Plane y) {
+    if (x.format() == Format.BF16) {
+      return halves.gradientMoments(mask, g, x, y);
+    }
     Plane output = mask == Mask.OUTPUT ? Objects.requireNonNull(y) : x;
     Plane.checkAlike(x, g, output);
     int block = x.block();
@@ -93,6 +104,9 @@ final class ScalarNorm implements NormKernels {
 
   @Override
   public Gradient gradient(boolean masked, Plane g, Plane x, Plane out) {
+    if (x.format() == Format.BF16) {
+      return halves.gradient(masked, g, x, out);
+    }
     Plane.checkAlike(x, g, out);
     int block = x.block();
     return (memory, gradient, at, coefficients, to) -> {

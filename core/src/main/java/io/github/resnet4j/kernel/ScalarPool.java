@@ -29,6 +29,11 @@ final class ScalarPool implements PoolKernels {
   @Override
   public MaxGradientRow maxGradient(Windows windows, Plane in, Plane out, Plane gradient) {
     Plane.checkAlike(in, gradient);
+    if (in.format() == Format.BF16) {
+      return (memory, from, maxima, ofMaxima, to) ->
+          maxGradientOfHalves(
+              memory.values, windows, in, out.columns(), gradient, from, maxima, ofMaxima, to);
+    }
     return (memory, from, maxima, ofMaxima, to) -> {
       for (int x = 0; x < out.columns(); x++) {
         for (int c = 0; c < in.block(); c++) {
@@ -43,6 +48,36 @@ final class ScalarPool implements PoolKernels {
         }
       }
     };
+  }
+
+  private static void maxGradientOfHalves(
+      float[] arena,
+      Windows windows,
+      Plane in,
+      int count,
+      Plane gradient,
+      int from,
+      int maxima,
+      int ofMaxima,
+      int to) {
+    Format format = Format.BF16;
+    int block = in.block();
+    for (int x = 0; x < count; x++) {
+      int window = x * windows.stride() * block;
+      for (int c = 0; c < in.channels(); c++) {
+        float maximum = format.get(arena, maxima + x * block, c);
+        for (int p = 0; p < windows.size() * windows.size(); p++) {
+          int column = p % windows.size() * block;
+          int pixel = from + window + p / windows.size() * in.rowStride() + column;
+          if (format.get(arena, pixel, c) == maximum) {
+            int at = to + window + p / windows.size() * gradient.rowStride() + column;
+            float sum = format.get(arena, at, c) + format.get(arena, ofMaxima + x * block, c);
+            format.put(arena, at, c, sum);
+            break;
+          }
+        }
+      }
+    }
   }
 
   /** The first pixel of a window that is the maximum, or -1 if none equals it. */
@@ -63,17 +98,18 @@ final class ScalarPool implements PoolKernels {
   }
 
   private static void average(float[] arena, Plane in, int from, int to) {
-    Arrays.fill(arena, to, to + in.block(), 0);
+    int channels = in.channels();
+    Arrays.fill(arena, to, to + channels, 0);
     for (int y = 0; y < in.rows(); y++) {
       for (int x = 0; x < in.columns(); x++) {
         int pixel = from + y * in.rowStride() + x * in.block();
-        for (int c = 0; c < in.block(); c++) {
-          arena[to + c] += arena[pixel + c];
+        for (int c = 0; c < channels; c++) {
+          arena[to + c] += in.format().get(arena, pixel, c);
         }
       }
     }
     float factor = 1f / (in.rows() * in.columns());
-    for (int c = 0; c < in.block(); c++) {
+    for (int c = 0; c < channels; c++) {
       arena[to + c] *= factor;
     }
   }

@@ -31,6 +31,10 @@ final class VectorAssembler extends MatrixAssembler {
   private static final Opcode VPMOVUSDB = Opcode.ofF30F38(0x11);
   private static final Opcode VPSHIFTD = Opcode.of660F(0x72);
   private static final Opcode VPADDD = Opcode.of660F(0xFE);
+  private static final Opcode VUNPCKLPS = Opcode.of0F(0x14);
+  private static final Opcode VUNPCKHPS = Opcode.of0F(0x15);
+  private static final Opcode VSHUFPS = Opcode.of0F(0xC6);
+  private static final Opcode VSHUFF32X4 = Opcode.of660F3A(0x23);
   private static final Opcode VCVTDQ2PS = Opcode.of0F(0x5B);
   private static final Opcode VCVTPS2DQ = Opcode.of660F(0x5B);
   private static final Opcode VPMAXUW = Opcode.of660F38(0x3E);
@@ -263,6 +267,35 @@ final class VectorAssembler extends MatrixAssembler {
   /** Words of 16 bits into lanes of 32. */
   void vpmovzxwd(Vec to, Mem from) {
     memory(VPMOVZXWD, to, 0, from, to.width().bytes() / 2);
+  }
+
+  void vpmovzxwd(Vec to, Vec from) {
+    checkAlike(from, Vec.ymm(0));
+    checkAlike(to, Vec.zmm(0));
+    registers(VPMOVZXWD, to.width(), to.number(), 0, from.number(), 0);
+  }
+
+  /** In each quarter: the lower two numbers of a and b, alternating. */
+  void vunpcklps(Vec to, Vec a, Vec b) {
+    three(VUNPCKLPS, to, a, b);
+  }
+
+  /** In each quarter: the upper two numbers of a and b, alternating. */
+  void vunpckhps(Vec to, Vec a, Vec b) {
+    three(VUNPCKHPS, to, a, b);
+  }
+
+  /** In each quarter: two numbers of a, then two of b, selected by two bits each. */
+  void vshufps(Vec to, Vec a, Vec b, int selection) {
+    three(VSHUFPS, to, a, b);
+    emit(selection);
+  }
+
+  /** Two quarters of a, then two of b, selected by two bits each; 512 bits. */
+  void vshuff32x4(Vec to, Vec a, Vec b, int selection) {
+    checkAlike(to, Vec.zmm(0));
+    three(VSHUFF32X4, to, a, b);
+    emit(selection);
   }
 
   /** Bytes into lanes, zero-extended. */

@@ -24,6 +24,7 @@ final class VectorKernels implements Kernels {
   private final WinogradKernels winograd = new VectorWinograd();
   private final PoolKernels pool = new VectorPool();
   private final NormKernels norm = new ScalarNorm();
+  private final PairKernels pairs = new ScalarPairs();
 
   private static final class Conv implements ConvKernels {
     private final ConcurrentHashMap<ConvTile.Shape, OneTile> tiles = new ConcurrentHashMap<>();
@@ -92,6 +93,11 @@ final class VectorKernels implements Kernels {
   @Override
   public PoolKernels pool() {
     return pool;
+  }
+
+  @Override
+  public PairKernels pairs() {
+    return pairs;
   }
 
   @Override

@@ -57,6 +57,9 @@ final class VectorPool implements PoolKernels {
 
   @Override
   public Average average(Plane in) {
+    if (!in.format().isFloat()) {
+      return scalar.average(in);
+    }
     Plane.checkAlike(in);
     return (memory, from, to) -> average(memory.values, in, from, to);
   }

@@ -2,6 +2,7 @@ package io.github.resnet4j.train;
 
 import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
+import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
@@ -66,6 +67,16 @@ public final class FineTuning {
   /** The same with another recipe; the default is {@code Recipe.named("finetune")}. */
   public FineTuning withRecipe(Recipe other) {
     return new FineTuning(base, data, other);
+  }
+
+  /**
+   * The same in another precision, see {@link Recipe}: {@link Precision#BF16} needs half the memory
+   * for activations, and is faster on processors with fast bfloat16 instructions.
+   *
+   * @throws IllegalArgumentException if it is not fp32, bf16 or auto
+   */
+  public FineTuning withPrecision(Precision precision) {
+    return withRecipe(recipe.toBuilder().precision(precision).build());
   }
 
   /**

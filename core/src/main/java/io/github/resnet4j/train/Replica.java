@@ -89,7 +89,7 @@ final class Replica implements AutoCloseable {
         recipe.frozenParameters(network.layers()),
         recipe.frozenStatistics(),
         recipe.stochasticDepth(),
-        CompileOptions.Algorithm.AUTO,
+        CompileOptions.Algorithm.AUTO, recipe.precision(),
         KernelChoice.AUTO);
   }
 

@@ -206,7 +206,7 @@ public final class Trainer {
     }
     this.start = start;
     this.data = data;
-    this.recipe = recipe;
+    this.recipe = recipe.withKnownPrecision();
     this.threads = threads;
     this.saveInterval = saveInterval;
     this.listeners = List.copyOf(listeners);

@@ -134,6 +134,8 @@ class AssemblerTest {
     all.put("vpackssdw", VectorAssembler::vpackssdw);
     all.put("vpacksswb", VectorAssembler::vpacksswb);
     all.put("vpackuswb", VectorAssembler::vpackuswb);
+    all.put("vunpcklps", VectorAssembler::vunpcklps);
+    all.put("vunpckhps", VectorAssembler::vunpckhps);
     return all;
   }
 
@@ -346,6 +348,18 @@ class AssemblerTest {
     w.write(code -> {
       code.vcvtne2ps2bf16(a, b, c);
       return "vcvtne2ps2bf16 %s,%s,%s".formatted(name(a), name(b), name(c));
+    });
+    w.write(code -> {
+      code.vshufps(a, b, c, 0xEE);
+      return "vshufps %s,%s,%s,0xee".formatted(name(a), name(b), name(c));
+    });
+    w.write(code -> {
+      code.vshuff32x4(a, b, c, 0x88);
+      return "vshuff32x4 %s,%s,%s,0x88".formatted(name(a), name(b), name(c));
+    });
+    w.write(code -> {
+      code.vpmovzxwd(a, b.as(Width.YMM));
+      return "vpmovzxwd %s,ymm%d".formatted(name(a), b.number());
     });
     w.write(code -> {
       code.vcvtneps2bf16(a.as(Width.YMM), b);

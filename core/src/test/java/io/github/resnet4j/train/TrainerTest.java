@@ -10,6 +10,7 @@ import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.checkpoint.CheckpointException;
+import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.image.Augmentation;
 import io.github.resnet4j.image.Augmentation.Crop;
 import io.github.resnet4j.image.Interpolation;
@@ -24,6 +25,8 @@ import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Training on generated images. */
 class TrainerTest {
@@ -138,13 +141,16 @@ class TrainerTest {
     assertEquals(best, right / 16.0, 1e-9);
   }
 
-  @Test
-  void resumingAfterAnEpochIsBitExact() throws IOException, InterruptedException {
-    run(recipe(3, 0.02), "whole", new RecordingListener());
+  @ParameterizedTest
+  @EnumSource(names = {"FP32", "BF16"})
+  void resumingAfterAnEpochIsBitExact(Precision precision)
+      throws IOException, InterruptedException {
+    Recipe recipe = recipe(3, 0.02).toBuilder().precision(precision).build();
+    run(recipe, "whole", new RecordingListener());
     var listener = new RecordingListener();
     listener.endAfter = 1;
-    assertThrows(IllegalStateException.class, () -> run(recipe(3, 0.02), "parts", listener));
-    resume(recipe(3, 0.02), "parts", new RecordingListener());
+    assertThrows(IllegalStateException.class, () -> run(recipe, "parts", listener));
+    resume(recipe, "parts", new RecordingListener());
     for (String file : List.of("last.safetensors", "best.safetensors")) {
       assertArrayEquals(
           Files.readAllBytes(home.resolve("whole").resolve(file)),

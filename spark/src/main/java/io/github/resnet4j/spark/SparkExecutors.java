@@ -78,7 +78,8 @@ public final class SparkExecutors implements Machines, AutoCloseable {
   public static SparkExecutors open(
       String master, Model start, Dataset data, Recipe recipe, int partitions, int localSteps) {
     SparkSession spark = Sessions.open("resnet4j spark-train", master);
-    return new SparkExecutors(spark, start, data, recipe, partitions, localSteps);
+    return new SparkExecutors(
+        spark, start, data, recipe.withKnownPrecision(), partitions, localSteps);
   }
 
   SparkExecutors(

@@ -25,6 +25,11 @@ public final class ConvWeights {
     return rowChannels > 0;
   }
 
+  /** The number of input channels of a row segment, or 0. */
+  int rowChannels() {
+    return rowChannels;
+  }
+
   /** The number of positions in the window. */
   public int taps() {
     return layer.kernel() * layer.kernel();
@@ -53,6 +58,30 @@ public final class ConvWeights {
     return direct.blocks()[b].at()
         + (segment * direct.segment() + word) * direct.channels()
         + o % direct.channels();
+  }
+
+  /**
+   * If groups share a tile, products between groups do not belong to any weight: their gradient is
+   * set to zero.
+   */
+  public void clearBetweenGroups(float[] gradients, int start) {
+    if (layer.groups() == 1) {
+      return;
+    }
+    int inputs = layer.inChannels() / layer.groups();
+    int outputs = layer.outChannels() / layer.groups();
+    for (int o = 0; o < layer.outChannels(); o++) {
+      DirectWeights.Block block = direct.blocks()[o / direct.channels()];
+      int firstInput = block.firstSegment() / taps() * direct.segment();
+      int endInput = block.endSegment() / taps() * direct.segment();
+      for (int c = firstInput; c < endInput; c++) {
+        if (c / inputs != o / outputs) {
+          for (int tap = 0; tap < taps(); tap++) {
+            gradients[start + index(o, c, tap)] = 0;
+          }
+        }
+      }
+    }
   }
 
   /** Copies {@code [O, C/groups, K, K]} into an array in the order of the weights. */

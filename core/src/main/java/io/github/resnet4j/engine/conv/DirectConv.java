@@ -180,6 +180,16 @@ public final class DirectConv implements Step {
         : new DirectPacking(conv, kernels);
   }
 
+  /**
+   * The packing of a convolution's weights as floats, whatever its format: the blocks of output
+   * channels are those of {@link #packing}.
+   */
+  public static Packing<DirectWeights> packingOfFloats(Convolution conv, Kernels kernels) {
+    return conv.isInterleaved()
+        ? NarrowGroups.packing(conv, kernels)
+        : new DirectPacking(conv.ofFloats(), kernels, Tiling.of(conv, kernels).channels());
+  }
+
   @Override
   public String name() {
     return conv.layer().name();

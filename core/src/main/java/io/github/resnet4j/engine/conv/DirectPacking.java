@@ -37,13 +37,20 @@ final class DirectPacking implements Packing<DirectWeights> {
   private final int weights;
 
   DirectPacking(Convolution conv, Kernels kernels) {
+    this(conv, kernels, Tiling.of(conv, kernels).channels());
+  }
+
+  /**
+   * @param channels the number of output channels of a block
+   */
+  DirectPacking(Convolution conv, Kernels kernels, int channels) {
     this.conv = conv;
     this.layer = conv.layer();
     this.kernels = kernels;
     this.format = conv.in().format();
     this.rows = WindowSegments.areRows(conv);
     this.segment = WindowSegments.words(conv);
-    this.channels = Tiling.of(conv, kernels).channels();
+    this.channels = channels;
     this.constants = ConvTile.Shape.constants(format);
     this.blocks = new DirectWeights.Block[conv.out().paddedChannels() / channels];
     int size = 0;

@@ -73,17 +73,20 @@ public final class InputGradient {
     int s = layer.stride();
     int max = to.blockChannels();
     int groupOutputs = layer.outChannels() / layer.groups();
-    int segments = gradient.block();
+    int segments = gradient.blockChannels();
     if (layer.groups() > 1) {
       segments = 16;
-      while (2 * segments <= gradient.block() && groupOutputs % (2 * segments) == 0) {
+      while (2 * segments <= gradient.blockChannels() && groupOutputs % (2 * segments) == 0) {
         segments *= 2;
       }
       max = Math.min(max, Math.max(16, segments));
     }
     this.segment = segments;
     int widest = Math.ceilDiv(to.width(), s);
-    Tiling tiling = Tiling.of(widest, max, kernels);
+    Tiling tiling =
+        kernels.conv().multiplyMatrices(input())
+            ? Tiling.ofMatrices(widest, isOneRow(), gradient.rowStride() / gradient.block(), max)
+            : Tiling.of(widest, max, kernels);
     this.channels = tiling.channels();
     this.tiles = to.paddedChannels() / channels;
     float[] factors = new float[to.paddedChannels()];
@@ -140,13 +143,12 @@ public final class InputGradient {
         }
       }
     }
-    int words = gradient.blocks() * gradient.block();
-    int[] segments = new int[words / segment * taps.size()];
+    int[] segments = new int[gradient.paddedChannels() / segment * taps.size()];
     for (int r = 0; r < segments.length; r++) {
-      int word = r / taps.size() * segment;
+      int channel = r / taps.size() * segment;
       segments[r] =
-          word / gradient.block() * gradient.plane()
-              + word % gradient.block()
+          channel / gradient.blockChannels() * gradient.plane()
+              + channel % gradient.blockChannels() / gradient.format().perWord()
               + places.get(r % taps.size());
     }
     int groupInputs = layer.inChannels() / layer.groups();
@@ -192,28 +194,52 @@ public final class InputGradient {
     int s = weights.layer.stride();
     int height = Math.ceilDiv(to.height() - py, s);
     int width = Math.ceilDiv(to.width() - px, s);
-    boolean oneRow =
-        s == 1 && weights.taps() == 1 && gradient.border().isNone() && to.border().isNone();
-    int rows = oneRow ? 1 : height;
-    int columns = oneRow ? height * width : width;
+    int rows = isOneRow() ? 1 : height;
+    int columns = isOneRow() ? height * width : width;
     int perRow = tiling.tiles(columns);
     var all = new ArrayList<TileSchedule.Tile>();
-    for (int y = 0; y < rows; y++) {
+    for (int y = 0; y < rows; y += tiling.rows()) {
+      int count = Math.min(tiling.rows(), rows - y);
       for (int i = 0; i < perRow; i++) {
         int x = Tiling.start(columns, perRow, i);
         int out = to.pixel(s * y + py, px) + s * x * to.block();
         all.add(
             new TileSchedule.Tile(
-                Tiling.start(columns, perRow, i + 1) - x,
+                count * (Tiling.start(columns, perRow, i + 1) - x),
+                count,
                 gradient.pixel(y, 0) + x * gradient.block(),
                 out,
                 out));
       }
     }
-    var input = new ConvTile.Input(Format.FP32, gradient.block(), segment);
-    var output = new ConvTile.Output(Format.FP32, s * to.block(), add ? Format.FP32 : null, false);
-    return new TileSchedule(
-        all, pixels -> new ConvTile.Shape(pixels, channels, input, output), segments, kernels);
+    var output =
+        new ConvTile.Output(to.format(), s * to.block(), add ? to.format() : null, false);
+    int rowStride = s * to.rowStride();
+    TileSchedule.Shapes shapes =
+        (pixels, count) ->
+            new ConvTile.Shape(
+                pixels,
+                channels,
+                input(),
+                output,
+                count == 1
+                    ? ConvTile.Rows.ONE
+                    : new ConvTile.Rows(
+                        count, gradient.rowStride(), rowStride, add ? rowStride : 0));
+    return new TileSchedule(all, shapes, segments, kernels);
+  }
+
+  private ConvTile.Input input() {
+    Format format = gradient.format();
+    return new ConvTile.Input(format, gradient.block(), segment / format.perWord());
+  }
+
+  /** Whether all pixels of an image form one row. */
+  private boolean isOneRow() {
+    return weights.layer.stride() == 1
+        && weights.taps() == 1
+        && gradient.border().isNone()
+        && to.border().isNone();
   }
 
   /** The number of floats of the scratch array for the weights in this order. */
@@ -250,6 +276,7 @@ public final class InputGradient {
       if (phase.gather != null) {
         int first = weights.index(0, b * channels, 0);
         phase.gather.run(weights.direct.data(), first, ones, 0, scratch, at);
+        pair(phase, scratch, at, b);
         continue;
       }
       Arrays.fill(values, at, at + phase.size(b, segment * channels), 0);
@@ -265,8 +292,17 @@ public final class InputGradient {
           }
         }
       }
+      pair(phase, scratch, at, b);
     }
     Arrays.fill(values, start, start + channels, 0);
+  }
+
+  /** In bfloat16, a word holds the weights of two output channels. */
+  private void pair(Phase phase, Floats scratch, int at, int b) {
+    if (gradient.format() == Format.BF16) {
+      int rows = phase.size(b, segment);
+      kernels.pairs().pairRows(scratch, at, rows / 2, channels, scratch, at);
+    }
   }
 
   /**

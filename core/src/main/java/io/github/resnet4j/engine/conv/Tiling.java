@@ -66,7 +66,8 @@ record Tiling(int channels, int pixels, int rows) {
       max = Math.min(max, Math.max(16, WindowSegments.words(conv) * conv.in().format().perWord()));
     }
     return multipliesMatrices(conv, kernels)
-        ? ofMatrices(conv, Math.min(MATRIX_CHANNELS, max))
+        ? ofMatrices(
+            conv.out().width(), isOneRow(conv), conv.in().rowStride() / conv.in().block(), max)
         : of(isOneRow(conv) ? out.height() * out.width() : out.width(), max, kernels);
   }
 
@@ -77,16 +78,27 @@ record Tiling(int channels, int pixels, int rows) {
     return !conv.isInterleaved() && kernels.conv().multiplyMatrices(in);
   }
 
-  /** A tile is two matrices: half a row each, or as many rows as fit into a matrix. */
-  private static Tiling ofMatrices(Convolution conv, int channels) {
-    int width = conv.out().width();
-    if (isOneRow(conv) || width > MATRIX_PIXELS) {
+  /**
+   * A tile is two matrices: half a row each, or as many rows as fit into a matrix.
+   *
+   * @param width the number of pixels of a row
+   * @param oneRow whether all pixels of an image form one row
+   * @param distance pixels from one row of the input to the next
+   * @param max the largest number of output channels of a tile
+   */
+  static Tiling ofMatrices(int width, boolean oneRow, int distance, int max) {
+    int channels = Math.min(MATRIX_CHANNELS, max);
+    if (oneRow || width > MATRIX_PIXELS) {
       return new Tiling(channels, 2 * MATRIX_PIXELS, 1);
     }
     // The pixels between two rows take up places of a matrix.
-    int distance = conv.in().rowStride() / conv.in().block();
     int rows = 1 + (MATRIX_PIXELS - width) / distance;
     return new Tiling(channels, width, 2 * rows);
+  }
+
+  /** The number of pixels of a tile of matrices. */
+  static int matrixPixels() {
+    return 2 * MATRIX_PIXELS;
   }
 
   /** Whether all pixels of an image form one row. */

@@ -132,30 +132,4 @@ public final class WeightGradient {
   public int blocks() {
     return weights.direct.blocks().length;
   }
-
-  /**
-   * If groups share a tile, products between groups do not belong to any weight: their gradient is
-   * set to zero.
-   */
-  public void clearBetweenGroups(float[] gradients, int start) {
-    Conv2d layer = weights.layer;
-    if (layer.groups() == 1) {
-      return;
-    }
-    DirectWeights direct = weights.direct;
-    int inputs = layer.inChannels() / layer.groups();
-    int outputs = layer.outChannels() / layer.groups();
-    for (int o = 0; o < layer.outChannels(); o++) {
-      DirectWeights.Block block = direct.blocks()[o / direct.channels()];
-      int firstInput = block.firstSegment() / weights.taps() * direct.segment();
-      int endInput = block.endSegment() / weights.taps() * direct.segment();
-      for (int c = firstInput; c < endInput; c++) {
-        if (c / inputs != o / outputs) {
-          for (int tap = 0; tap < weights.taps(); tap++) {
-            gradients[start + weights.index(o, c, tap)] = 0;
-          }
-        }
-      }
-    }
-  }
 }

@@ -52,6 +52,17 @@ public record Convolution(
         * layer.kernel();
   }
 
+  /** The same convolution of floats. */
+  public Convolution ofFloats() {
+    return new Convolution(
+        layer,
+        norm,
+        in.withEncoding(Encoding.FLOATS),
+        out.withEncoding(Encoding.FLOATS),
+        residual == null ? null : residual.withEncoding(Encoding.FLOATS),
+        relu);
+  }
+
   /** Whether input and output are floats. */
   public boolean isOfFloats() {
     return in.format().isFloat()

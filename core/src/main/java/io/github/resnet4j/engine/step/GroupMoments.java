@@ -26,6 +26,7 @@ public final class GroupMoments {
   private static final int SUM = 5;
   private static final int SQUARES = 6;
   private static final int P = 7;
+  private static final int PIVOT = P; // until the gradient's coefficients are known
   private static final int Q = 8;
   private static final int R = 9;
   private static final int ROWS = 10;
@@ -46,7 +47,7 @@ public final class GroupMoments {
    * @param parameters the array of the layer's parameters, which may change
    * @param place maps the name of a parameter to its index
    * @param relu whether a ReLU follows
-   * @param x the input, floats
+   * @param x the input, floats or bfloat16
    * @param workspace the {@link #workspace}
    */
   public GroupMoments(
@@ -64,7 +65,7 @@ public final class GroupMoments {
     this.relu = relu;
     this.x = x;
     this.workspace = workspace;
-    this.block = x.block();
+    this.block = x.layout().blockChannels();
     this.each = layer.channels() / layer.groups();
     this.pixels = (double) x.height() * x.width();
     this.moments = kernels.norm().moments(x.asPlane());
@@ -130,15 +131,19 @@ public final class GroupMoments {
     return row(image, b, P);
   }
 
-  /** A pixel in the middle; sums are relative to it, which reduces cancellation. */
-  private int pivot(int image, int b) {
-    return x.at(image, b, x.height() / 2, x.width() / 2);
-  }
-
-  /** Sums the pixels of a channel block; sets all other rows of its workspace to zero. */
+  /**
+   * Sums the pixels of a channel block; sets all other rows of its workspace to zero, except the
+   * pivot: a pixel in the middle, relative to which sums are computed, which reduces cancellation.
+   */
   public void sum(Floats memory, int image, int b) {
-    Arrays.fill(memory.values(), row(image, b, 0), row(image, b, 0) + ROWS * block, 0);
-    moments.run(memory, x.at(image, b, 0, 0), pivot(image, b), row(image, b, SUM));
+    float[] arena = memory.values();
+    Arrays.fill(arena, row(image, b, 0), row(image, b, 0) + ROWS * block, 0);
+    int pivot = row(image, b, PIVOT);
+    int pixel = x.at(image, b, x.height() / 2, x.width() / 2);
+    for (int c = 0; c < block; c++) {
+      arena[pivot + c] = x.format().get(arena, pixel, c);
+    }
+    moments.run(memory, x.at(image, b, 0, 0), pivot, row(image, b, SUM));
   }
 
   /** Computes the statistics of each group and the forward coefficients. */
@@ -169,8 +174,7 @@ public final class GroupMoments {
   }
 
   private double mean(float[] arena, int image, int channel) {
-    float pivot = arena[pivot(image, channel / block) + channel % block];
-    return pivot + arena[at(image, channel, SUM)] / pixels;
+    return arena[at(image, channel, PIVOT)] + arena[at(image, channel, SUM)] / pixels;
   }
 
   /**

@@ -1,5 +1,6 @@
 package io.github.resnet4j.engine.training;
 
+import io.github.resnet4j.engine.conv.ConvWeights;
 import io.github.resnet4j.engine.conv.DirectConv;
 import io.github.resnet4j.engine.conv.InputGradient;
 import io.github.resnet4j.engine.conv.WeightGradient;
@@ -8,6 +9,7 @@ import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.graph.Border;
 import io.github.resnet4j.engine.graph.Convolution;
 import io.github.resnet4j.engine.step.Operands;
+import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Winograd;
 import io.github.resnet4j.nn.Layer.Conv2d;
@@ -21,6 +23,9 @@ final class ConvTasks {
   private ConvTasks() {}
 
   static Task forward(ConvUnit unit, TrainingSetup setup) {
+    if (setup.format() == Format.BF16) {
+      return new PairedConvTasks.Forward(unit);
+    }
     var conv =
         new Convolution(unit.conv(), null, unit.in().layout(), unit.x().layout(), null, false);
     Winograd form = form(conv, unit, setup);
@@ -31,6 +36,9 @@ final class ConvTasks {
    * @param dx the gradient of the convolution's result
    */
   static Task weightGradient(ConvUnit unit, Slot dx, TrainingSetup setup) {
+    if (setup.format() == Format.BF16) {
+      return new PairedConvTasks.WeightGradientTask(unit, dx);
+    }
     var conv = new Convolution(unit.conv(), null, unit.in().layout(), dx.layout(), null, false);
     Winograd form = form(conv, unit, setup);
     int images = Math.ceilDiv(setup.batch(), setup.threads());
@@ -110,9 +118,10 @@ final class ConvTasks {
 
     @Override
     public Work place(TrainingPlacement placement) {
+      ConvWeights weights = placement.trainingLayout().weights(unit.conv());
       var step =
           new WeightGradient(
-              placement.trainingLayout().weights(unit.conv()),
+              weights,
               placement.at(unit.in()),
               placement.at(dx),
               placement.zerosAt(),
@@ -124,7 +133,7 @@ final class ConvTasks {
       return unit.conv().groups() == 1
           ? pass
           : pass.finishedBy((worker, _) ->
-              step.clearBetweenGroups(placement.arena(), placement.gradientsAt(worker)));
+              weights.clearBetweenGroups(placement.arena(), placement.gradientsAt(worker)));
     }
   }
 

@@ -6,6 +6,7 @@ import io.github.resnet4j.engine.graph.Op;
 import io.github.resnet4j.engine.graph.Value;
 import io.github.resnet4j.engine.step.GroupMoments;
 import io.github.resnet4j.engine.step.PoolSteps;
+import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.ChannelAttention;
@@ -189,6 +190,11 @@ final class ForwardPass {
         4L * conv.outChannels() * conv.inChannels() / conv.groups() * conv.kernel() * conv.kernel();
     long each = 4L * (elements(op.in()) + elements(op.out()));
     int imagesPerWorker = Math.max(1, setup.batch() / setup.threads());
+    if (setup.format() == Format.BF16) {
+      // Activations have half the size, but not the gradients of weights. Equal chunks are best.
+      long most = Math.clamp(2 * weightBytes / each, 1, Math.min(16, imagesPerWorker));
+      return Math.ceilDiv(imagesPerWorker, Math.ceilDiv(imagesPerWorker, (int) most));
+    }
     return (int) Math.clamp(weightBytes / each, 1, Math.min(8, imagesPerWorker));
   }
 
@@ -198,6 +204,7 @@ final class ForwardPass {
 
   private Layout layout(Value value, int blockChannels) {
     return Layout.of(value.channels(), value.height(), value.width(), blockChannels)
+        .withEncoding(setup.encoding())
         .withImages(setup.batch());
   }
 

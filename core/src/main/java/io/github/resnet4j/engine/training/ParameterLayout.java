@@ -125,7 +125,7 @@ public final class ParameterLayout {
   }
 
   private void placeConvolution(Parameter parameter, String layer) {
-    int floats = DirectConv.packing(known(convolutions, layer), kernels).size();
+    int floats = DirectConv.packingOfFloats(known(convolutions, layer), kernels).size();
     place(parameter, new Order.ConvolutionOrder(layer), floats);
   }
 
@@ -138,8 +138,8 @@ public final class ParameterLayout {
   private ConvWeights pack(String layer, Convolution conv, StateDict state) {
     Position bias = places.get(layer + ".bias"); // the bias of the head
     DirectWeights direct =
-        DirectConv.packing(conv, kernels).pack(state, weights, from(layer + ".weight"));
-    return new ConvWeights(conv, direct.withBiasAt(bias == null ? size : bias.from));
+        DirectConv.packingOfFloats(conv, kernels).pack(state, weights, from(layer + ".weight"));
+    return new ConvWeights(conv.ofFloats(), direct.withBiasAt(bias == null ? size : bias.from));
   }
 
   private static <V> V known(Map<String, V> map, String name) {

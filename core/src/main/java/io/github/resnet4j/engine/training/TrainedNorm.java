@@ -68,7 +68,7 @@ final class TrainedNorm {
     this.coefficients = coefficients;
     this.sums = sums;
     this.frozen = frozen;
-    this.block = x.block();
+    this.block = coefficients.block();
   }
 
   /** The input of the norm. */

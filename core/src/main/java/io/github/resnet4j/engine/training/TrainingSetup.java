@@ -1,6 +1,8 @@
 package io.github.resnet4j.engine.training;
 
 import io.github.resnet4j.engine.graph.AlgorithmChoice;
+import io.github.resnet4j.engine.graph.Encoding;
+import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
 import java.util.Set;
 
@@ -14,6 +16,7 @@ import java.util.Set;
  * @param stochasticDepth the drop-path rate: the probability that the last block's main branch is
  *     dropped for an image
  * @param choice chooses the algorithms of convolutions
+ * @param format the format of activations and their gradients: FP32 or BF16
  */
 public record TrainingSetup(
     int batch,
@@ -22,7 +25,13 @@ public record TrainingSetup(
     boolean frozenStatistics,
     double stochasticDepth,
     AlgorithmChoice choice,
+    Format format,
     Kernels kernels) {
+  /** How activations and their gradients are stored; statistics and the head are floats. */
+  Encoding encoding() {
+    return Encoding.of(format);
+  }
+
   /**
    * The first of {@code of} indices that belongs to a worker; its range ends where that of the next
    * worker starts.

@@ -23,7 +23,7 @@ TUNED = {  # by default glibc's malloc releases large blocks immediately, which 
 }
 
 
-def step(name, file, threads, compiled):
+def step(name, file, threads, precision, compiled):
     """The process of a PyTorch engine: the same protocol as TrainingPeer's."""
     import numpy as np
     import torch
@@ -40,7 +40,12 @@ def step(name, file, threads, compiled):
     y = torch.arange(len(x)) % (10 if name == "resnet20" else 1000)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4)
     call = torch.compile(model) if compiled else model
-    loss = torch.nn.functional.cross_entropy(call(x), y)
+
+    def forward():
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+            return torch.nn.functional.cross_entropy(call(x), y)
+
+    loss = forward()
     loss.backward()
     print(loss.item(), flush=True)
     for line in sys.stdin:
@@ -48,7 +53,7 @@ def step(name, file, threads, compiled):
         for _ in range(int(line)):
             start = time.perf_counter()
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(call(x), y).backward()
+            forward().backward()
             optimizer.step()
             seconds.append(time.perf_counter() - start)
         print(*seconds, flush=True)
@@ -91,8 +96,9 @@ def engines(name, file, arguments):
     target = HERE.parent / "target"
     ours = [java(), "--enable-native-access=ALL-UNNAMED", "-XX:+UseG1GC", "-XX:+UseTransparentHugePages", "-Xmx12g", "-cp",
             os.pathsep.join([str(target / "classes"), str(target / "lib" / "*")]),
-            "io.github.resnet4j.benchmarks.TrainingPeer", name, file, arguments.threads]
-    theirs = [sys.executable, __file__, "--step", name, "--file", file, "--threads", arguments.threads]
+            "io.github.resnet4j.benchmarks.TrainingPeer", name, file, arguments.threads, arguments.precision]
+    theirs = [sys.executable, __file__, "--step", name, "--file", file, "--threads", arguments.threads,
+              "--precision", arguments.precision]
     made = {
         "resnet4j": lambda: Engine(ours),
         "eager": lambda: Engine(theirs),
@@ -112,7 +118,8 @@ def measure(name, batch, size, arguments):
         ready = engines(name, file, arguments)
         first = ready["resnet4j"].loss
         for key, engine in ready.items():
-            if abs(engine.loss - first) > 1e-3 * first:  # rounding errors through a hundred layers
+            # Rounding errors through a hundred layers; bfloat16 has 8 bits.
+            if abs(engine.loss - first) > (1e-2 if arguments.precision == "bf16" else 1e-3) * first:
                 sys.exit(f"{name}: the first loss of {key} is {engine.loss}, resnet4j's {first}")
             engine.run(2)
         seconds = {key: [] for key in ready}
@@ -130,6 +137,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", default=POINTS, help="network:batch:size, separated by commas")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="bf16: PyTorch's autocast")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="measurement time of each engine per round")
     parser.add_argument("--without", default="", help="engines to exclude, with the names in the table")
@@ -138,10 +146,10 @@ def main():
     parser.add_argument("--compiled", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.step:
-        step(arguments.step, arguments.file, arguments.threads, arguments.compiled)
+        step(arguments.step, arguments.file, arguments.threads, arguments.precision, arguments.compiled)
         return
     header = None
-    print(f"{datetime.date.today()}, {arguments.threads} threads; images/s of training steps, medians; peak MiB")
+    print(f"{datetime.date.today()}, {arguments.threads} threads, {arguments.precision}; images/s of training steps, medians; peak MiB")
     for point in arguments.points.split(","):
         name, batch, size = point.split(":")
         rates, peaks = measure(name, int(batch), int(size), arguments)

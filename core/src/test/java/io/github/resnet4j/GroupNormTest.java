@@ -146,7 +146,16 @@ class GroupNormTest {
         network.state(),
         x.dim(1),
         new TrainingSession.Options(
-            x.dim(0), x.dim(2), x.dim(3), 2, frozen, false, depth, Algorithm.DIRECT, Precision.FP32, kernels));
+            x.dim(0),
+            x.dim(2),
+            x.dim(3),
+            2,
+            frozen,
+            false,
+            depth,
+            Algorithm.DIRECT,
+            Precision.FP32,
+            kernels));
   }
 
   private static float[] targets(int images) {

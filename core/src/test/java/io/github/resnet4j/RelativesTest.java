@@ -202,7 +202,8 @@ class RelativesTest {
             Set.of(),
             false,
             0,
-            Algorithm.DIRECT, Precision.FP32,
+            Algorithm.DIRECT,
+            Precision.FP32,
             KernelChoice.AUTO);
     try (var session = new TrainingSession(network.layers(), network.state(), shape[1], options)) {
       double loss = session.accumulate(x.data(), targets, shape[0], 1);

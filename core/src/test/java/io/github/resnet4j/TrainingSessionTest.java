@@ -56,7 +56,16 @@ class TrainingSessionTest {
       ResNet network, int[] shape, int threads, Algorithm algorithm, KernelChoice kernels) {
     var options =
         new TrainingSession.Options(
-            shape[0], shape[2], shape[3], threads, Set.of(), false, 0, algorithm, Precision.FP32, kernels);
+            shape[0],
+            shape[2],
+            shape[3],
+            threads,
+            Set.of(),
+            false,
+            0,
+            algorithm,
+            Precision.FP32,
+            kernels);
     return new TrainingSession(
         network.layers(), network.state(), network.spec().inChannels(), options);
   }
@@ -371,7 +380,16 @@ class TrainingSessionTest {
     }
     var options =
         new TrainingSession.Options(
-            images, 16, 16, 2, Set.of(), true, rate, Algorithm.DIRECT, Precision.FP32, KernelChoice.AUTO);
+            images,
+            16,
+            16,
+            2,
+            Set.of(),
+            true,
+            rate,
+            Algorithm.DIRECT,
+            Precision.FP32,
+            KernelChoice.AUTO);
     int[] chosen = new int[8];
     var plain = new LinkedHashMap<>(network.state().entries());
     for (String block : blocks) {
@@ -446,7 +464,16 @@ class TrainingSessionTest {
     int[] shape = {8, 3, 64, 64};
     var options =
         new TrainingSession.Options(
-            8, 64, 64, 2, Set.of(), false, 0.6, Algorithm.DIRECT, Precision.FP32, KernelChoice.AUTO);
+            8,
+            64,
+            64,
+            2,
+            Set.of(),
+            false,
+            0.6,
+            Algorithm.DIRECT,
+            Precision.FP32,
+            KernelChoice.AUTO);
     float[] x = TorchRandom.manualSeed(2).randn(shape).data();
     try (var session = new TrainingSession(network.layers(), network.state(), 3, options)) {
       session.dropBranches(7);

@@ -24,8 +24,8 @@ public final class TrainingPeer {
   private TrainingPeer() {}
 
   /**
-   * @param arguments architecture, input (.npy), threads, precision; weights are initialized with seed 0, and
-   *     the target of image n is class n
+   * @param arguments architecture, input (.npy), threads, precision; weights are initialized with
+   *     seed 0, and the target of image n is class n
    */
   public static void main(String[] arguments) throws IOException {
     var spec = Architecture.named(arguments[0]);

@@ -74,7 +74,8 @@ public final class TrainingSession implements AutoCloseable {
       }
       if (precision == Precision.INT8 || precision == Precision.WEIGHTS) {
         throw new IllegalArgumentException(
-            "training computes in fp32 or bf16, not in " + precision.name().toLowerCase(Locale.ROOT));
+            "training computes in fp32 or bf16, not in "
+                + precision.name().toLowerCase(Locale.ROOT));
       }
       frozen = Set.copyOf(frozen);
     }

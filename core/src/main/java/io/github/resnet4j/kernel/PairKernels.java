@@ -6,9 +6,9 @@ package io.github.resnet4j.kernel;
  */
 public interface PairKernels {
   /**
-   * Rounds rows of floats to bfloat16 and pairs them: {@code to[at + i * channels + c]} holds {@code
-   * source[from + 2 i * channels + c]} and {@code source[from + (2 i + 1) * channels + c]}. The
-   * result may replace its source.
+   * Rounds rows of floats to bfloat16 and pairs them: {@code to[at + i * channels + c]} holds
+   * {@code source[from + 2 i * channels + c]} and {@code source[from + (2 i + 1) * channels + c]}.
+   * The result may replace its source.
    *
    * @param pairs the number of rows of the result
    * @param channels the number of words of a row

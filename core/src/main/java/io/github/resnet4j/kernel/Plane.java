@@ -67,7 +67,10 @@ public record Plane(Format format, int rows, int columns, int block, int rowStri
     }
     if (!alike) {
       throw new IllegalArgumentException(
-          "planes must be of one size, all floats or all bfloat16: " + first + ", " + Arrays.toString(others));
+          "planes must be of one size, all floats or all bfloat16: "
+              + first
+              + ", "
+              + Arrays.toString(others));
     }
   }
 }

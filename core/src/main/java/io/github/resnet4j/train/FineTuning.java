@@ -2,8 +2,8 @@ package io.github.resnet4j.train;
 
 import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
-import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.Weights;
+import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.nio.file.Path;

@@ -48,9 +48,9 @@ import java.util.stream.Collectors;
  *     parameter names
  * @param frozenStatistics whether batch norm uses its running statistics and does not update them
  * @param rates factors of the learning rate for layers, named as for {@code frozen}
- * @param precision fp32; bf16, in which activations and their gradients are stored in bfloat16, with
- *     half the memory, while weights, optimizer, statistics and loss stay floats; or auto, which
- *     {@link #withKnownPrecision} decides
+ * @param precision fp32; bf16, in which activations and their gradients are stored in bfloat16,
+ *     with half the memory, while weights, optimizer, statistics and loss stay floats; or auto,
+ *     which {@link #withKnownPrecision} decides
  * @param seed the random seed, from which order, augmentation and mixing are derived
  */
 public record Recipe(
@@ -108,9 +108,7 @@ public record Recipe(
         rates,
         "at least 0");
     check(
-        precision == Precision.FP32
-            || precision == Precision.BF16
-            || precision == Precision.AUTO,
+        precision == Precision.FP32 || precision == Precision.BF16 || precision == Precision.AUTO,
         "the precision of training",
         words(precision),
         "fp32, bf16 or auto");

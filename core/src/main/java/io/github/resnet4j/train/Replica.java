@@ -89,7 +89,8 @@ final class Replica implements AutoCloseable {
         recipe.frozenParameters(network.layers()),
         recipe.frozenStatistics(),
         recipe.stochasticDepth(),
-        CompileOptions.Algorithm.AUTO, recipe.precision(),
+        CompileOptions.Algorithm.AUTO,
+        recipe.precision(),
         KernelChoice.AUTO);
   }
 

@@ -168,8 +168,7 @@ class HalfKernelsTest extends KernelReference {
           kernels
               .pool()
               .maxGradient(windows, o.halves[0], o.halves[1].part(1, count), o.halves[3])
-              .run(
-                  Floats.of(o.actual), o.halvesAt[0], o.halvesAt[1], o.halvesAt[2], o.halvesAt[3]);
+              .run(Floats.of(o.actual), o.halvesAt[0], o.halvesAt[1], o.halvesAt[2], o.halvesAt[3]);
           o.check(kernels.name() + " " + windows);
         });
   }

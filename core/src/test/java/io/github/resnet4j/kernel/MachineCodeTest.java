@@ -161,7 +161,16 @@ class MachineCodeTest {
     for (KernelChoice kernels : List.of(KernelChoice.SCALAR, KernelChoice.AUTO)) {
       var options =
           new TrainingSession.Options(
-              2, 41, 38, threads, Set.of(), false, 0, CompileOptions.Algorithm.DIRECT, Precision.FP32, kernels);
+              2,
+              41,
+              38,
+              threads,
+              Set.of(),
+              false,
+              0,
+              CompileOptions.Algorithm.DIRECT,
+              Precision.FP32,
+              kernels);
       try (var session = new TrainingSession(network.layers(), network.state(), 3, options)) {
         session.accumulate(x, targets, 2, 1);
         ParameterArrays parameters = session.parameters();

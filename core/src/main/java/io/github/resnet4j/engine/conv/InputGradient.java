@@ -212,8 +212,7 @@ public final class InputGradient {
                 out));
       }
     }
-    var output =
-        new ConvTile.Output(to.format(), s * to.block(), add ? to.format() : null, false);
+    var output = new ConvTile.Output(to.format(), s * to.block(), add ? to.format() : null, false);
     int rowStride = s * to.rowStride();
     TileSchedule.Shapes shapes =
         (pixels, count) ->

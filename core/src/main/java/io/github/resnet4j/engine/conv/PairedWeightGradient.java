@@ -18,9 +18,9 @@ import java.util.List;
  * The gradient of a convolution's weights from activations in bfloat16, summed in single precision.
  *
  * <p>The sums are over pixels, so the words of both operands must hold two pixels of a channel
- * ({@link PixelPairs}). The input is transposed: for each channel all its pixels. The gradient keeps
- * its order: for each pair of pixels all output channels. Then it is a matrix product like any
- * other, whose pixels are input channels and whose weights are the gradient of the output.
+ * ({@link PixelPairs}). The input is transposed: for each channel all its pixels. The gradient
+ * keeps its order: for each pair of pixels all output channels. Then it is a matrix product like
+ * any other, whose pixels are input channels and whose weights are the gradient of the output.
  */
 public final class PairedWeightGradient {
   /** The number of words of a segment. */
@@ -84,9 +84,7 @@ public final class PairedWeightGradient {
       int rows = Math.ceilDiv(pairs.words(images), SEGMENT) * SEGMENT;
       int before = Math.ceilDiv(1 - pairs.firstWord(), SEGMENT) * SEGMENT;
       int after =
-          Math.ceilDiv(
-                  Math.max(0, pairs.lastWord()) + 1 + PairKernels.OVERHANG, SEGMENT)
-              * SEGMENT;
+          Math.ceilDiv(Math.max(0, pairs.lastWord()) + 1 + PairKernels.OVERHANG, SEGMENT) * SEGMENT;
       // An odd number of cache lines: channels then use different sets of the cache.
       int channelStride = (before + rows + after) / SEGMENT / 2 * 2 * SEGMENT + SEGMENT;
       if (channelStride < before + rows + after) {
@@ -96,8 +94,7 @@ public final class PairedWeightGradient {
       List<Copy> copies = copies(layer, readsRows);
       int gradientAt = copies.size() * channels * channelStride;
       int size = Math.addExact(gradientAt, Math.multiplyExact(rows, gradient.paddedChannels()));
-      return new Shape(
-          pairs, copies, channels, before, channelStride, gradientAt, rows, size);
+      return new Shape(pairs, copies, channels, before, channelStride, gradientAt, rows, size);
     }
 
     private static List<Copy> copies(Conv2d layer, boolean readsRows) {
@@ -122,9 +119,7 @@ public final class PairedWeightGradient {
       int x = readsRows ? 0 : kx * layer.dilation() - layer.padding();
       int s = layer.stride();
       return new Copy(
-          Math.floorMod(y, s),
-          Math.floorMod(x, s),
-          Math.floorMod(Math.floorDiv(x, s), 2) == 1);
+          Math.floorMod(y, s), Math.floorMod(x, s), Math.floorMod(Math.floorDiv(x, s), 2) == 1);
     }
 
     int copyAt(Copy copy) {
@@ -266,10 +261,7 @@ public final class PairedWeightGradient {
             transposes[c].run(
                 arena,
                 in.at(first + i, b, copies[c].row, copies[c].column),
-                workspaceAt
-                    + copiesAt[c]
-                    + channel * shape.channelStride
-                    + word);
+                workspaceAt + copiesAt[c] + channel * shape.channelStride + word);
           }
         }
       }

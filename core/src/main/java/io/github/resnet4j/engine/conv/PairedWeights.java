@@ -33,8 +33,7 @@ public final class PairedWeights {
     int at = AT;
     for (int b = 0; b < blocks.length; b++) {
       DirectWeights.Block own = weights.direct.blocks()[b];
-      blocks[b] =
-          new DirectWeights.Block(own.firstSegment(), own.endSegment(), at, own.channel());
+      blocks[b] = new DirectWeights.Block(own.firstSegment(), own.endSegment(), at, own.channel());
       at += (own.endSegment() - own.firstSegment()) * segment * weights.direct.channels();
     }
     // No constants for each output channel: all have the same zeros as bias.

@@ -46,11 +46,9 @@ record PixelPairs(
     int height = oneRow ? 1 : gradient.height();
     int width = oneRow ? gradient.height() * gradient.width() : gradient.width();
     int first = Math.floorDiv(-layer.padding(), s);
-    int last =
-        Math.floorDiv((layer.kernel() - 1) * layer.dilation() - layer.padding(), s);
+    int last = Math.floorDiv((layer.kernel() - 1) * layer.dilation() - layer.padding(), s);
     int rows = oneRow ? 1 : extent(layer, in.height(), height, first, last);
-    int columns =
-        oneRow || readsRows ? width : extent(layer, in.width(), width, first, last);
+    int columns = oneRow || readsRows ? width : extent(layer, in.width(), width, first, last);
     int pitch = Math.ceilDiv(columns, 2);
     int before = readsRows ? 0 : Math.floorDiv(first, 2);
     int after = readsRows ? 0 : Math.ceilDiv(last, 2);

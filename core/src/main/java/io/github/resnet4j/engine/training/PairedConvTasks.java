@@ -100,8 +100,7 @@ final class PairedConvTasks {
                   trainingLayout.kernels()));
       var pass =
           Work.of((worker, first, n) ->
-                  steps[worker].run(
-                      placement.memory(), placement.gradientsAt(worker), first, n))
+                  steps[worker].run(placement.memory(), placement.gradientsAt(worker), first, n))
               .preparedBy((worker, _) -> steps[worker].clear(placement.arena()));
       return unit.conv().groups() == 1
           ? pass

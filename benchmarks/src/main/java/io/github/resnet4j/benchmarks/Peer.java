@@ -29,24 +29,9 @@ public final class Peer {
    *     threads, precision
    */
   public static void main(String[] arguments) throws IOException {
-    ResNet network;
-    try (var checkpoint = Checkpoint.open(Path.of(arguments[1]))) {
-      network = ResNet.load(Architecture.named(arguments[0]), checkpoint);
-    }
     Tensor x = Npy.read(Path.of(arguments[2]));
-    var options =
-        CompileOptions.defaults()
-            .withThreads(Integer.parseInt(arguments[4]))
-            .withAlgorithm(CompileOptions.Algorithm.TUNED)
-            .withPrecision(Precision.valueOf(arguments[5].toUpperCase(Locale.ROOT)));
-    if (options.precision() == Precision.INT8) {
-      try (var calibration = new Calibration(network.compile(CompileOptions.defaults()))) {
-        calibration.observe(x);
-        network = network.withQuantization(calibration.quantization(Calibration.Method.MIN_MAX));
-      }
-    }
     var in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-    try (Session session = network.compile(options)) {
+    try (Session session = compile(arguments, x)) {
       Tensor y = session.run(x);
       Npy.write(Path.of(arguments[3]), y);
       System.out.println(session.kernels());
@@ -62,5 +47,25 @@ public final class Peer {
         System.out.flush();
       }
     }
+  }
+
+  /** Compiles the network of the arguments; int8 is calibrated with the input. */
+  static Session compile(String[] arguments, Tensor x) throws IOException {
+    ResNet network;
+    try (var checkpoint = Checkpoint.open(Path.of(arguments[1]))) {
+      network = ResNet.load(Architecture.named(arguments[0]), checkpoint);
+    }
+    var options =
+        CompileOptions.defaults()
+            .withThreads(Integer.parseInt(arguments[4]))
+            .withAlgorithm(CompileOptions.Algorithm.TUNED)
+            .withPrecision(Precision.valueOf(arguments[5].toUpperCase(Locale.ROOT)));
+    if (options.precision() == Precision.INT8) {
+      try (var calibration = new Calibration(network.compile(CompileOptions.defaults()))) {
+        calibration.observe(x);
+        network = network.withQuantization(calibration.quantization(Calibration.Method.MIN_MAX));
+      }
+    }
+    return network.compile(options);
   }
 }

@@ -6,12 +6,10 @@ weights and input, and their logits are compared with PyTorch's.
 """
 
 import argparse
-import contextlib
 import datetime
 import json
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,7 +18,6 @@ import time
 import warnings
 
 warnings.filterwarnings("ignore")
-HERE = pathlib.Path(__file__).resolve().parent
 NETWORKS = [
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2",
     "resnext50_32x4d", "resnext101_32x8d",
@@ -48,37 +45,19 @@ os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
 import numpy as np  # noqa: E402  (after the number of threads is set)
 import onnxruntime  # noqa: E402
 import openvino  # noqa: E402
-import onnxruntime.quantization as quantization  # noqa: E402
-import onnxruntime.quantization.shape_inference  # noqa: E402
-import timm  # noqa: E402
 import torch  # noqa: E402
-import torchvision  # noqa: E402
+
+import engines  # noqa: E402
 
 torch.set_num_threads(arguments.threads)
 torch.set_grad_enabled(False)
 without = set(filter(None, arguments.without.split(",")))
 
 
-def java():
-    """A JDK 25 and the flags of the launcher."""
-    for home in [os.environ.get("JAVA_HOME", ""), *map(str, sorted(pathlib.Path("/usr/lib/jvm").glob("*")))]:
-        release = pathlib.Path(home) / "release"
-        if home and release.exists():
-            for line in release.read_text().splitlines():
-                if line.startswith("JAVA_VERSION=") and int(line.split('"')[1].split(".")[0]) >= 25:
-                    return pathlib.Path(home) / "bin" / "java"
-    sys.exit("needs a JDK 25: set JAVA_HOME")
-
-
-def class_path():
-    target = HERE.parent / "target"
-    return os.pathsep.join([str(target / "classes"), str(target / "lib" / "*")])
-
-
 class Ours:
     def __init__(self, kernels, name, folder):
         command = [
-            java(), *OURS[kernels], f"-Dresnet4j.kernels={kernels}", "-XX:+UseG1GC", "-cp", class_path(), "io.github.resnet4j.benchmarks.Peer",
+            engines.java(), *OURS[kernels], f"-Dresnet4j.kernels={kernels}", "-XX:+UseG1GC", "-cp", engines.class_path(), "io.github.resnet4j.benchmarks.Peer",
             name, folder / "weights.pth", folder / "x.npy", folder / "y.npy", str(arguments.threads),
             arguments.precision,
         ]
@@ -121,53 +100,19 @@ class Python:
 
 
 def onnx_runtime(file, x):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = arguments.threads
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return Python(lambda: session.run(None, {name: x})[0])
-
-
-class Images(quantization.CalibrationDataReader):
-    def __init__(self, name, x):
-        self.left = [{name: x[i : i + 1]} for i in range(len(x))]
-
-    def get_next(self):
-        return self.left.pop() if self.left else None
-
-
-def quantized_by_onnx_runtime(file, x):
-    """Weights per channel, activations per tensor, as the documentation advises for x86."""
-    prepared, result = file + ".prepared.onnx", file + ".int8.onnx"
-    quantization.shape_inference.quant_pre_process(file, prepared)
-    quantization.quantize_static(
-        prepared, result, Images("x", x), per_channel=True, quant_format=quantization.QuantFormat.QDQ,
-        activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8)
-    return result
-
-
-def quantized_by_nncf(model, x):
-    import nncf
-
-    nncf.set_log_level(40)
-    images = nncf.Dataset([x[i : i + 1] for i in range(len(x))])
-    with contextlib.redirect_stdout(sys.stderr):  # stdout contains only the table
-        return nncf.quantize(model, images, subset_size=len(x))
+    if arguments.precision == "int8":
+        file = engines.quantized_by_onnx_runtime(file, x)
+    run = engines.onnx_runtime(file, arguments.threads)
+    return Python(lambda: run(x))
 
 
 def open_vino(file, x, hint, streams):
     """With several streams the batch is split into concurrent requests."""
-    core = openvino.Core()
-    model = core.read_model(file)
-    if arguments.precision == "int8":
-        model.reshape([1, *x.shape[1:]])
-        model = quantized_by_nncf(model, x)
-        model.reshape(x.shape)
-    if streams > 1:
+    model = engines.open_vino_model(file, x, arguments.precision)
+    if arguments.precision == "int8" or streams > 1:
         model.reshape([x.shape[0] // streams, *x.shape[1:]])
-    compiled = core.compile_model(model, "CPU", {
-        "INFERENCE_PRECISION_HINT": "bf16" if arguments.precision == "bf16" else "f32", "PERFORMANCE_HINT": hint,
-        "INFERENCE_NUM_THREADS": arguments.threads, "NUM_STREAMS": streams})
+    settings = engines.open_vino_settings(arguments.precision, arguments.threads, hint, streams)
+    compiled = openvino.Core().compile_model(model, "CPU", settings)
     requests = [compiled.create_infer_request() for _ in range(streams)]
     parts = [np.ascontiguousarray(part) for part in np.split(x, streams)]
 
@@ -196,22 +141,9 @@ def eager(call, x):
     return Python(run)
 
 
-def engines(name, batch, folder):
-    torch.manual_seed(0)
-    build = getattr(torchvision.models, name, None) or (lambda: timm.create_model(name))
-    network = build().eval()
-    generator = torch.Generator().manual_seed(1)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1, generator=generator)
-            module.running_var.uniform_(0.5, 1.5, generator=generator)
-    x = torch.randn(batch, 3, 224, 224, generator=generator)
-    torch.save(network.state_dict(), folder / "weights.pth")
-    np.save(folder / "x.npy", x.numpy())
-    file = str(folder / "network.onnx")
-    torch.onnx.export(
-        network, (x,), file, dynamo=False, opset_version=17, input_names=["x"],
-        dynamic_axes={"x": {0: "n"}} if arguments.precision == "int8" else None)
+def all_engines(name, batch, folder):
+    network, x = engines.network(name, batch, folder)
+    file = engines.onnx_file(network, x, folder, arguments.precision == "int8")
     last = network.to(memory_format=torch.channels_last)
     x_last = x.to(memory_format=torch.channels_last)
     made = {
@@ -220,8 +152,7 @@ def engines(name, batch, folder):
         "openvino latency": lambda: open_vino(file, x.numpy(), "LATENCY", 1),
         "openvino throughput": lambda: open_vino(file, x.numpy(), "THROUGHPUT", 1),
         "openvino 2 streams": lambda: open_vino(file, x.numpy(), "THROUGHPUT", 2) if batch > 1 else None,
-        "onnxruntime": lambda: onnx_runtime(
-            quantized_by_onnx_runtime(file, x.numpy()) if arguments.precision == "int8" else file, x.numpy()),
+        "onnxruntime": lambda: onnx_runtime(file, x.numpy()),
         "torch.compile": lambda: compiled(last, x_last),
         "torch eager": lambda: eager(last, x_last),
     }
@@ -237,14 +168,12 @@ def engines(name, batch, folder):
 
 def measure(name, batch):
     with tempfile.TemporaryDirectory() as path:
-        expected, all_engines = engines(name, batch, pathlib.Path(path))
-        ready = {key: engine for key, engine in all_engines.items() if engine is not None}
+        expected, made = all_engines(name, batch, pathlib.Path(path))
+        ready = {key: engine for key, engine in made.items() if engine is not None}
         times = {}
         for key, engine in ready.items():
-            logits = engine.logits()
-            error = np.abs(logits - expected).max() / np.abs(expected).max()
-            # Tolerances for fp32, bf16 and int8.
-            if not error < {"fp32": 1e-4, "bf16": 0.05, "int8": 0.3}[arguments.precision]:
+            error = engines.error(engine.logits(), expected)
+            if not error < engines.TOLERANCE[arguments.precision]:
                 sys.exit(f"{name}: {key} is wrong, relative error {error}")
             # The Vector API needs seconds until JIT compilation is complete; the others a few runs.
             warm = time.time() + (12 if key == "vector" else 2)
@@ -262,16 +191,9 @@ def measure(name, batch):
     return {key: batch / statistics.median(values) for key, values in seconds.items()}
 
 
-def processor():
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
-
-
 def main():
     batches = list(map(int, arguments.batches.split(",")))
-    print(f"{datetime.date.today()}, {processor()}, {arguments.threads} threads, {arguments.precision}, 224x224; images/s, medians")
+    print(f"{datetime.date.today()}, {engines.processor()}, {arguments.threads} threads, {arguments.precision}, 224x224; images/s, medians")
     print(f"PyTorch {torch.__version__}, ONNX Runtime {onnxruntime.__version__}, OpenVINO {openvino.__version__.split('-')[0]}")
     print()
     header = None

@@ -226,6 +226,14 @@ public final class Classifier implements AutoCloseable {
   }
 
   /**
+   * The precision of the computation: what {@link Precision#AUTO} and {@link Precision#WEIGHTS}
+   * have chosen, never one of them.
+   */
+  public Precision precision() {
+    return session.precision();
+  }
+
+  /**
    * Another classifier on the same packed weights, with its own threads and memory for activations.
    * Use it for calls that must run concurrently. Each classifier is closed separately.
    */

@@ -31,6 +31,7 @@ import picocli.CommandLine.Option;
       "  resnet4j bench --model resnet50 --batch-size 1,16",
       "  resnet4j bench -m resnet18,resnet50 --threads 1,2 -i 128,224,512 -f csv",
       "  resnet4j bench -m resnet50 --layers",
+      "  resnet4j bench -m resnet18 -r 10000 --percentiles --garbage",
     })
 final class BenchCommand implements Callable<Integer> {
   @Option(
@@ -96,6 +97,21 @@ final class BenchCommand implements Callable<Integer> {
           "Show the time of every step and its percentage of the machine's measured peak.")
   private boolean layers;
 
+  @Option(
+      names = "--percentiles",
+      description =
+          "Also show the 90th, 99th and 99.9th percentile and the maximum of the runs' times, and"
+              + " the 99th percentile divided by the median. They need many runs: --repetitions"
+              + " 10000.")
+  private boolean percentiles;
+
+  @Option(
+      names = "--garbage",
+      description =
+          "Run a thread beside that allocates 1 GB per second, so that the garbage collector"
+              + " interrupts the measured runs.")
+  private boolean garbage;
+
   @Mixin private FormatOption output = new FormatOption();
 
   @Override
@@ -112,7 +128,8 @@ final class BenchCommand implements Callable<Integer> {
                 .withThreads(count)
                 .withAlgorithm(algorithm)
                 .withPrecision(precision);
-        try (Session session = network.compile(options)) {
+        try (Session session = network.compile(options);
+            var _ = garbage ? new GarbageProducer() : null) {
           for (int size : imageSizes) {
             for (int batch : batches) {
               if (layers) {
@@ -126,7 +143,8 @@ final class BenchCommand implements Callable<Integer> {
       }
     }
     if (!layers) {
-      new Table(
+      var columns =
+          new ArrayList<>(
               List.of(
                   "model",
                   "batch size",
@@ -135,10 +153,11 @@ final class BenchCommand implements Callable<Integer> {
                   "precision",
                   "images/s",
                   "median ms",
-                  "fastest ms"),
-              rows,
-              List.of("fastest ms", "precision"))
-          .print(output.format, System.out);
+                  "fastest ms"));
+      if (percentiles) {
+        columns.addAll(List.of("p90 ms", "p99 ms", "p99.9 ms", "max ms", "p99 / median"));
+      }
+      new Table(columns, rows, List.of("fastest ms", "precision")).print(output.format, System.out);
     }
     return Main.OK;
   }
@@ -185,14 +204,28 @@ final class BenchCommand implements Callable<Integer> {
     System.err.printf(
         "%s, batch size %d, %dx%d, %d threads, %s kernels: %.1f images/s%n",
         model, batch, input, input, session.options().threads(), session.kernels(), batch / median);
-    return List.of(
-        model,
-        batch,
-        session.options().threads(),
-        input,
-        session.precision().name().toLowerCase(Locale.ROOT),
-        Table.rounded(batch / median, 1),
-        Table.rounded(median * 1e3, 2),
-        Table.rounded(seconds[0] * 1e3, 2));
+    var row =
+        new ArrayList<Object>(
+            List.of(
+                model,
+                batch,
+                session.options().threads(),
+                input,
+                session.precision().name().toLowerCase(Locale.ROOT),
+                Table.rounded(batch / median, 1),
+                Table.rounded(median * 1e3, 2),
+                Table.rounded(seconds[0] * 1e3, 2)));
+    if (percentiles) {
+      for (double part : new double[] {0.9, 0.99, 0.999, 1}) {
+        row.add(Table.rounded(percentile(seconds, part) * 1e3, 2));
+      }
+      row.add(Table.rounded(percentile(seconds, 0.99) / median, 2));
+    }
+    return row;
+  }
+
+  /** The smallest time that at least this part of the runs did not exceed. */
+  static double percentile(double[] sorted, double part) {
+    return sorted[Math.max(0, (int) Math.ceil(part * sorted.length) - 1)];
   }
 }

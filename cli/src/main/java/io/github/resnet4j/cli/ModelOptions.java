@@ -73,7 +73,8 @@ final class ModelOptions {
       paramLabel = "PRECISION",
       description =
           "fp32, bf16, int8 (with weights from 'resnet4j quantize'), weights (int8 with such"
-              + " weights, else fp32) or auto (the fastest that weights and processor support);"
+              + " weights, else fp32) or auto (the fastest whose result deviates by at most 5 %%"
+              + " from fp32, measured at the start and printed; int8 only with such weights);"
               + " default ${DEFAULT-VALUE}.")
   Precision precision = Precision.WEIGHTS;
 

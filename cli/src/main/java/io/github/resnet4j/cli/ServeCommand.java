@@ -55,6 +55,7 @@ import picocli.CommandLine.Spec;
     })
 final class ServeCommand implements Callable<Integer> {
   // A strong reference: a logger that is garbage collected loses its level.
+  private static final Logger OWN = Logger.getLogger("io.github.resnet4j");
   private static final Logger START = Logger.getLogger("io.helidon.webserver.LoomServer");
 
   @Spec private CommandSpec spec = CommandSpec.create();
@@ -297,6 +298,7 @@ final class ServeCommand implements Callable<Integer> {
       return Main.OK;
     }
     Logger.getLogger("").setLevel(Level.WARNING); // Helidon logs much at INFO
+    OWN.setLevel(Level.INFO); // the choice of --precision auto
     START.setLevel(Level.OFF); // our own message has the reason of a failed start
     if ((certificate == null) != (key == null)) {
       throw new UsageException("--tls-certificate and --tls-key must be used together");

@@ -154,6 +154,31 @@ class CommandIT {
         "model,batch size,threads,image size,precision,images/s,median ms,fastest ms",
         bench.lines().getFirst());
     assertEquals(3, bench.lines().size());
+    Run tail =
+        run(
+            "bench",
+            "-m",
+            "resnet20",
+            "-i",
+            "32",
+            "--warmup",
+            "0.1",
+            "-r",
+            "50",
+            "-f",
+            "json",
+            "--percentiles",
+            "--garbage",
+            "-t",
+            "3");
+    assertEquals(0, tail.code(), tail.err());
+    var times = JSON.std.mapFrom(tail.lines().getFirst());
+    double last = 0;
+    for (String column : List.of("fastest ms", "median ms", "p90 ms", "p99 ms", "max ms")) {
+      double time = ((Number) times.get(column)).doubleValue();
+      assertTrue(time >= last, tail.out());
+      last = time;
+    }
     Run plan = run("plan", "-m", "resnet20", "-i", "32", "--seconds", "0.2", "-f", "json");
     assertEquals(0, plan.code(), plan.err());
     assertEquals("input", JSON.std.mapFrom(plan.lines().getFirst()).get("step"));

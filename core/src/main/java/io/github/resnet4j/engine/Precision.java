@@ -27,8 +27,9 @@ public enum Precision {
   WEIGHTS,
 
   /**
-   * INT8 if there is a {@link Quantization} and the processor has 8-bit multiplication, else BF16
-   * where it is faster, else FP32.
+   * The fastest of FP32, BF16 and (with a {@link Quantization}) INT8 whose result deviates little
+   * from FP32, measured when the network is compiled: see {@link PrecisionChoice}. {@link
+   * Session#precisionChoice} and the log say what was chosen.
    */
   AUTO;
 
@@ -52,12 +53,7 @@ public enum Precision {
                               + " some of its images first (resnet4j quantize)"))
                   .ranges());
       case WEIGHTS -> (quantization.isPresent() ? INT8 : FP32).arithmetic(quantization, kernels);
-      case AUTO -> {
-        if (quantization.isPresent() && kernels.isFasterWith(Format.U8)) {
-          yield INT8.arithmetic(quantization, kernels);
-        }
-        yield (kernels.isFasterWith(Format.BF16) ? BF16 : FP32).arithmetic(quantization, kernels);
-      }
+      case AUTO -> throw new IllegalStateException("a PrecisionChoice comes before");
     };
   }
 

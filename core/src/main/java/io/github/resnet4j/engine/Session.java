@@ -41,6 +41,8 @@ import org.jspecify.annotations.Nullable;
  * threads. {@link #close} waits for the running batch and ends the threads.
  */
 public final class Session implements AutoCloseable {
+  private static final System.Logger LOG = System.getLogger("io.github.resnet4j");
+
   /**
    * The largest number of images that a thread processes together; more save little time and need
    * more memory.
@@ -55,6 +57,7 @@ public final class Session implements AutoCloseable {
   private final int inChannels;
   private final CompileOptions options;
   private final Kernels kernels;
+  private final Optional<PrecisionChoice> choice;
   private final Arithmetic arithmetic;
   private final PackedWeights weights;
   private final PlanCompiler compiler;
@@ -94,10 +97,66 @@ public final class Session implements AutoCloseable {
         network,
         state,
         inChannels,
+        quantization,
         options,
         kernels,
-        options.precision().arithmetic(quantization, kernels),
+        choice(network, state, inChannels, quantization, options, kernels));
+  }
+
+  private Session(
+      Sequential network,
+      StateDict state,
+      int inChannels,
+      Optional<Quantization> quantization,
+      CompileOptions options,
+      Kernels kernels,
+      Optional<PrecisionChoice> choice) {
+    this(
+        network,
+        state,
+        inChannels,
+        options,
+        kernels,
+        choice,
+        choice
+            .map(PrecisionChoice::precision)
+            .orElse(options.precision())
+            .arithmetic(quantization, kernels),
         new PackedWeights(state));
+  }
+
+  /** Measures and logs, if the precision is {@link Precision#AUTO}. */
+  private static Optional<PrecisionChoice> choice(
+      Sequential network,
+      StateDict state,
+      int inChannels,
+      Optional<Quantization> quantization,
+      CompileOptions options,
+      Kernels kernels) {
+    if (options.precision() != Precision.AUTO) {
+      return Optional.empty();
+    }
+    var measured = options.withTaps();
+    if (options.algorithm() == CompileOptions.Algorithm.TUNED) {
+      measured = measured.withAlgorithm(CompileOptions.Algorithm.AUTO);
+    }
+    var one = measured;
+    var choice =
+        PrecisionChoice.measure(
+            network,
+            inChannels,
+            quantization.isPresent(),
+            kernels,
+            precision ->
+                new Session(
+                    network,
+                    state,
+                    inChannels,
+                    quantization,
+                    one.withPrecision(precision),
+                    kernels));
+    LOG.log(System.Logger.Level.INFO, "precision auto: " + choice);
+    return Optional.of(choice);
   }
 
   private Session(
@@ -106,6 +165,7 @@ public final class Session implements AutoCloseable {
       int inChannels,
       CompileOptions options,
       Kernels kernels,
+      Optional<PrecisionChoice> choice,
       Arithmetic arithmetic,
       PackedWeights weights) {
     this.network = network;
@@ -113,6 +173,7 @@ public final class Session implements AutoCloseable {
     this.inChannels = inChannels;
     this.options = options;
     this.kernels = kernels;
+    this.choice = choice;
     this.arithmetic = arithmetic;
     boolean compiled = kernels.isOptimized() || arithmetic.format() != Format.FP32;
     this.weights = weights;
@@ -135,7 +196,7 @@ public final class Session implements AutoCloseable {
    * Use it for calls that must run concurrently. Each session is closed separately.
    */
   public Session sibling() {
-    return new Session(network, state, inChannels, options, kernels, arithmetic, weights);
+    return new Session(network, state, inChannels, options, kernels, choice, arithmetic, weights);
   }
 
   /**
@@ -145,7 +206,7 @@ public final class Session implements AutoCloseable {
    */
   public Session withTaps(String... layers) {
     return new Session(
-        network, state, inChannels, options.withTaps(layers), kernels, arithmetic, weights);
+        network, state, inChannels, options.withTaps(layers), kernels, choice, arithmetic, weights);
   }
 
   /** The name of the kernels that run the network: {@code machine code, 512 bit}. */
@@ -156,6 +217,11 @@ public final class Session implements AutoCloseable {
   /** The precision of the computation; never {@link Precision#AUTO}. */
   public Precision precision() {
     return Precision.of(arithmetic);
+  }
+
+  /** Why this precision was chosen, if the options have {@link Precision#AUTO}. */
+  public Optional<PrecisionChoice> precisionChoice() {
+    return choice;
   }
 
   /**

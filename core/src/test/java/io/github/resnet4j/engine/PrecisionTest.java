@@ -238,19 +238,71 @@ class PrecisionTest {
   }
 
   @Test
-  void autoChoosesAvailablePrecision() {
+  void autoMeasuresThePrecisionsWithFastKernels() {
     var network = SessionTest.network(ResNetSpec.builder(Block.BASIC, 1).build(), 1);
-    var options = CompileOptions.defaults().withPrecision(Precision.AUTO);
-    Kernels kernels = Kernels.best();
-    var without = kernels.isFasterWith(Format.BF16) ? Precision.BF16 : Precision.FP32;
-    try (var session = network.compile(options)) {
-      assertEquals(without, session.precision());
-    }
     Tensor x = TorchRandom.manualSeed(2).randn(1, 3, 32, 32);
     var calibrated = network.withQuantization(calibrate(network, x, Calibration.Method.MIN_MAX));
-    try (var session = calibrated.compile(options)) {
-      assertEquals(kernels.isFasterWith(Format.U8) ? Precision.INT8 : without, session.precision());
+    for (ResNet each : List.of(network, calibrated)) {
+      Kernels kernels = Kernels.best();
+      var expected = new ArrayList<Precision>();
+      if (kernels.isFasterWith(Format.BF16)) {
+        expected.add(Precision.BF16);
+      }
+      if (each == calibrated && kernels.isFasterWith(Format.U8)) {
+        expected.add(Precision.INT8);
+      }
+      if (!expected.isEmpty()) {
+        expected.addFirst(Precision.FP32);
+      }
+      try (var session = each.compile(CompileOptions.defaults().withPrecision(Precision.AUTO));
+          var sibling = session.sibling()) {
+        PrecisionChoice choice = session.precisionChoice().orElseThrow();
+        var measured = choice.candidates().stream().map(PrecisionChoice.Candidate::precision);
+        assertEquals(expected, measured.toList());
+        assertEquals(choice.precision(), session.precision());
+        assertEquals(choice, sibling.precisionChoice().orElseThrow());
+        for (var candidate : choice.candidates()) {
+          // FP32 has no distance to itself; 8 bits of 24 are noticed, and 30 % would be a mistake.
+          boolean exact = candidate.precision() == Precision.FP32;
+          double deviation = candidate.deviation();
+          assertTrue(exact ? deviation == 0 : deviation > 1e-4 && deviation < 0.3, "" + choice);
+          assertTrue(candidate.seconds() > 0);
+        }
+      }
     }
+  }
+
+  @Test
+  void autoWithPlainLoopsIsFp32() {
+    var network = SessionTest.network(ResNetSpec.builder(Block.BASIC, 1).build(), 1);
+    var options = CompileOptions.defaults().withPrecision(Precision.AUTO);
+    try (var session = network.compile(options.withKernels(KernelChoice.SCALAR))) {
+      assertEquals(Precision.FP32, session.precision());
+      assertEquals(List.of(), session.precisionChoice().orElseThrow().candidates());
+    }
+    try (var session = network.compile(CompileOptions.defaults())) {
+      assertTrue(session.precisionChoice().isEmpty());
+    }
+  }
+
+  @Test
+  void autoTakesTheFastestPrecisionWithinTheLimit() {
+    assertEquals(Precision.BF16, choice(0.3, 0.01, 0.2, 0.051), "int8 deviates too much");
+    assertEquals(Precision.INT8, choice(0.3, 0.01, 0.2, 0.05));
+    assertEquals(Precision.BF16, choice(0.3, 0.01, 0.28, 0.01), "int8 is only 7 % faster");
+    assertEquals(Precision.FP32, choice(0.95, 0.01, 1.2, 0.01), "bf16 is only 5 % faster");
+    assertEquals(Precision.INT8, choice(0.95, 0.01, 0.9, 0.01));
+    assertEquals(Precision.FP32, choice(0.3, Double.NaN, 0.2, Double.NaN), "not finite");
+  }
+
+  /** The choice if FP32 takes a second. */
+  private static Precision choice(double bf16, double deviation, double int8, double deviation8) {
+    var measured =
+        List.of(
+            new PrecisionChoice.Candidate(Precision.FP32, 1, 0),
+            new PrecisionChoice.Candidate(Precision.BF16, bf16, deviation),
+            new PrecisionChoice.Candidate(Precision.INT8, int8, deviation8));
+    return PrecisionChoice.choose(measured).precision();
   }
 
   @Test

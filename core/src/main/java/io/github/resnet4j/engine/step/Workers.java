@@ -6,12 +6,22 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Threads that execute one task together and synchronize at barriers within it. Waiting threads
- * spin, since a step of a network takes microseconds; between tasks they sleep after a short time.
- * The calling thread is worker 0. One task at a time.
+ * spin, since a step of a network takes microseconds; if there are more threads than cores, they
+ * soon offer their core to the threads that they wait for. Between tasks they sleep after a short
+ * time. The calling thread is worker 0. One task at a time.
  */
 public final class Workers implements AutoCloseable {
-  /** The number of spins before a waiting thread yields. */
+  /**
+   * The number of spins before a waiting thread yields: about a millisecond. A thread that yields
+   * earlier may lose its core to another program for several milliseconds.
+   */
   private static final int SPINS = 1 << 14;
+
+  /** The same with more threads than cores: some thread can only run if this one yields. */
+  private static final int SPINS_OF_TOO_MANY = 1 << 9;
+
+  /** How often a thread without a task yields before it sleeps. */
+  private static final int YIELDS = 1 << 10;
 
   /** A task that all workers execute. */
   public interface Task {
@@ -19,6 +29,7 @@ public final class Workers implements AutoCloseable {
   }
 
   private final int size;
+  private final int maxSpins;
   private final Thread[] threads;
   private final AtomicInteger arrived = new AtomicInteger();
   private final AtomicInteger working = new AtomicInteger();
@@ -30,6 +41,8 @@ public final class Workers implements AutoCloseable {
 
   public Workers(int size) {
     this.size = size;
+    this.maxSpins =
+        size > Runtime.getRuntime().availableProcessors() ? SPINS_OF_TOO_MANY : SPINS;
     this.threads = new Thread[size - 1];
     for (int i = 0; i < threads.length; i++) {
       int worker = i + 1;
@@ -88,11 +101,11 @@ public final class Workers implements AutoCloseable {
     }
   }
 
-  private static void pause(int spins) {
-    if (spins < SPINS) {
+  private void pause(int spins) {
+    if (spins < maxSpins) {
       Thread.onSpinWait();
     } else {
-      Thread.yield(); // more threads than cores
+      Thread.yield(); // more threads than cores, or other programs run
     }
   }
 
@@ -100,8 +113,8 @@ public final class Workers implements AutoCloseable {
     int last = 0;
     while (true) {
       for (int spins = 0; round == last && !closed; spins++) {
-        if (spins < SPINS) {
-          Thread.onSpinWait();
+        if (spins < maxSpins || (maxSpins < SPINS && spins < maxSpins + YIELDS)) {
+          pause(spins);
         } else {
           LockSupport.park(this);
         }

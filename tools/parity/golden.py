@@ -233,7 +233,8 @@ TIMM = [
     "resnet50c", "resnet50d", "resnet50t", "seresnet18", "seresnet50", "seresnext50_32x4d",
     "ecaresnet26t", "ecaresnet50d", "resnetblur18", "resnetblur50d", "resnetaa34d", "resnetaa50",
     "seresnetaa50d", "seresnext26t_32x4d", "resnetrs50", "resnet50s", "ecaresnetlight", "senet154",
-    "ecaresnet50d_pruned", "ecaresnext26t_32x4d", "test_resnet",
+    "ecaresnet50d_pruned", "ecaresnext26t_32x4d", "test_resnet", "resnetv2_18", "resnetv2_18d",
+    "resnetv2_50", "resnetv2_50t", "resnetv2_50d_gn", "resnetv2_50x1_bit", "resnetv2_164",
 ]  # fmt: skip
 
 
@@ -253,7 +254,26 @@ LEARNING = {
     "senet154": {"layers": (1, 1, 1, 1), "samples": 256, "seed": 5},
     "ecaresnet50d_pruned": {"samples": 64},
     "test_resnet": {},
+    "resnetv2_18": {"layers": (1, 2, 1, 1), "samples": 128},
+    "resnetv2_18d": {"layers": (1, 1, 1, 1), "samples": 128, "seed": 5},
+    "resnetv2_50": {"layers": (1, 2, 1, 1), "samples": 128},
+    "resnetv2_50d_gn": {"layers": (1, 2, 1, 1), "samples": 128},
 }
+
+
+def create(name, **options):
+    """timm's network; those of arXiv 1603.05027 for small images are timm's class with another stem."""
+    if name != "resnetv2_164":
+        return timm.create_model(name, **options)
+    model = timm.create_model("resnetv2_50", layers=[18] * 3, channels=(64, 128, 256), **options)
+    model.stem = nn.Sequential(OrderedDict(conv=nn.Conv2d(3, 16, 3, padding=1, bias=False)))
+    first = model.stages[0].blocks[0]
+    first.norm1 = type(first.norm1)(16)
+    first.conv1 = nn.Conv2d(16, 16, 1, bias=False)
+    first.downsample.conv = nn.Conv2d(16, 64, 1, bias=False)
+    for stage in model.stages[1:]:  # the stride is on the first 1x1
+        stage.blocks[0].conv1.stride, stage.blocks[0].conv2.stride = (2, 2), (1, 1)
+    return model
 
 
 def draw(model, seed=1):
@@ -282,7 +302,7 @@ def relatives(out):
         other = (1, 3, 96, 64) if "aa" in name else (1, 3, 75, 53)
         for shape in ((2, 3, 64, 64), other):
             fewer = SHALLOW.get(name, {})
-            model = draw(timm.create_model(name, num_classes=10, **fewer)).eval()
+            model = draw(create(name, num_classes=10, **fewer)).eval()
             key = f"{name} {shape[2]}"
             with torch.no_grad():
                 x = seeded_input(*shape)
@@ -323,9 +343,10 @@ def relatives(out):
 
 
 def catalogue(out):
-    """The names and shapes of all networks of timm's resnet.py, as a digest for each."""
+    """The names and shapes of all networks of timm's resnet.py and resnetv2.py, as a digest for each."""
     found = {}
-    for name in timm.list_models(module="resnet"):
+    other_norms = ["resnetv2_50d_evos", "resnetv2_50d_frn"]
+    for name in timm.list_models(module="resnet") + timm.list_models(module="resnetv2", exclude_filters=other_norms):
         with torch.device("meta"):
             model = timm.create_model(name)
         entries = [f"{key} {list(value.shape)}\n" for key, value in model.state_dict().items()]

@@ -44,7 +44,6 @@ TIMM = {
     "densenet121": "DenseNet",
     "swin_tiny_patch4_window7_224": SWIN,
     "regnety_004": "RegNet",
-    "resnetv2_50": "ResNet v2 (normalization before convolution)",
     "mixer_b16_224": "an MLP-Mixer",
     "vgg16": VGG,
     "inception_v3": "Inception",

@@ -162,6 +162,50 @@ public final class Architecture {
     all.put("resnetrs270", revisited(4, 29, 53, 4));
     all.put("resnetrs350", revisited(4, 36, 72, 4));
     all.put("resnetrs420", revisited(4, 44, 87, 4));
+    // Identity Mappings in Deep Residual Networks, arXiv 1603.05027, with timm's names.
+    for (String base :
+        List.of(
+            "resnet18",
+            "resnet18d",
+            "resnet34",
+            "resnet34d",
+            "resnet50",
+            "resnet50d",
+            "resnet50t",
+            "resnet101",
+            "resnet101d",
+            "resnet152",
+            "resnet152d")) {
+      like(
+          all,
+          base.replace("resnet", "resnetv2_"),
+          base,
+          spec -> spec.activation(ResNetSpec.Activation.PRE));
+    }
+    like(all, "resnetv2_50d_gn", "resnetv2_50d", base -> base.norm(new Norm.GroupNorm(32)));
+    // The CIFAR networks of its section 4: 9n + 2 layers, strides on the first 1×1.
+    for (int n : new int[] {18, 111}) {
+      all.put(
+          "resnetv2_" + (9 * n + 2),
+          ResNetSpec.builder(BOTTLENECK, n, n, n)
+              .channels(16)
+              .stem(Stem.SMALL_IMAGE)
+              .activation(ResNetSpec.Activation.PRE)
+              .stridePlacement(ResNetSpec.StridePlacement.FIRST_1X1)
+              .numClasses(10)
+              .build());
+    }
+    // Big Transfer, arXiv 1912.11370: depth × width.
+    for (String size : List.of("50x1", "50x3", "101x1", "101x3", "152x2", "152x4")) {
+      String[] numbers = size.split("x", -1);
+      like(
+          all,
+          "resnetv2_" + size + "_bit",
+          "resnetv2_" + numbers[0],
+          base ->
+              base.channels(64 * Integer.parseInt(numbers[1]))
+                  .norm(new Norm.StandardizedGroupNorm(32)));
+    }
     // timm's smallest network, which its own tests use.
     all.put(
         "test_resnet",

@@ -1,5 +1,6 @@
 package io.github.resnet4j;
 
+import io.github.resnet4j.ResNetSpec.Activation;
 import io.github.resnet4j.ResNetSpec.Block;
 import io.github.resnet4j.ResNetSpec.Downsampling;
 import io.github.resnet4j.ResNetSpec.Shortcut;
@@ -69,9 +70,12 @@ record ModelNotes(
     fields.put("downsampling", lower(spec.downsampling()));
     fields.put("shortcut", lower(spec.shortcut()));
     putAttention(fields, spec.attention());
-    if (spec.norm() instanceof Norm.GroupNorm(int groups)) { // else as in older files
-      fields.put("norm", "group");
-      fields.put("normGroups", groups);
+    if (spec.norm().channelGroups().isPresent()) { // else as in older files
+      fields.put("norm", spec.norm() instanceof Norm.GroupNorm ? "group" : "standardized_group");
+      fields.put("normGroups", spec.norm().channelGroups().getAsInt());
+    }
+    if (spec.activation() == Activation.PRE) { // else as in older files
+      fields.put("activation", "pre");
     }
     fields.put("dilated", spec.dilated());
     fields.put("inChannels", spec.inChannels());
@@ -164,9 +168,12 @@ record ModelNotes(
       case "batch" -> Norm.BATCH;
       case "group" ->
           new Norm.GroupNorm(integer("normGroups", fields.getOrDefault("normGroups", 32)));
+      case "standardized_group" ->
+          new Norm.StandardizedGroupNorm(
+              integer("normGroups", fields.getOrDefault("normGroups", 32)));
       default ->
           throw new IllegalArgumentException(
-              "norm must be one of batch, group, was " + fields.get("norm"));
+              "norm must be one of batch, group, standardized_group, was " + fields.get("norm"));
     };
   }
 
@@ -196,6 +203,7 @@ record ModelNotes(
         case "shortcut" -> spec.shortcut(constant(Shortcut.class, name, field));
         case "attention" -> spec.attention(attention(fields));
         case "norm" -> spec.norm(norm(fields));
+        case "activation" -> spec.activation(constant(Activation.class, name, field));
         case "dilated" ->
             spec.dilated(list(name, field).stream().map(flag -> flag(name, flag)).toList());
         case "inChannels" -> spec.inChannels(integer(name, field));

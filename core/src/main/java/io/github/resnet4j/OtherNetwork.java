@@ -59,9 +59,6 @@ record OtherNetwork(String description, Pattern sign) {
           new OtherNetwork("Res2Net", "layer1\\.0\\.convs\\.0\\.weight"),
           new OtherNetwork("ResNeSt", "layer1\\.0\\.conv2\\.fc1\\.weight"),
           new OtherNetwork("SKNet", "layer1\\.0\\.conv\\d\\.paths\\..*"),
-          new OtherNetwork(
-              "ResNet v2 (normalization before convolution)",
-              "stages\\.0\\.blocks\\.0\\.norm1\\.weight"),
           new OtherNetwork("a U-Net", "(.*\\.)?(down_blocks\\.0|downs?\\.?0|down1|inc)\\..*"));
 
   /** The kind of network of a checkpoint's tensor names; empty if unknown. */

@@ -27,6 +27,8 @@ import java.util.Set;
  * A quantized network in a file: for every convolution its {@code weight} as signed bytes with
  * batch norm folded in, one {@code weight_scale} per output channel, the {@code bias}, and the
  * {@code output_range} of its result; also {@code input_range}, and the head, which remains float.
+ * In pre-activation networks so do convolutions that no batch norm follows, and batch norms that
+ * follow no convolution, with the range of their result.
  */
 final class QuantizedWeights {
   private static final int LARGEST_BYTE = 127;
@@ -72,12 +74,17 @@ final class QuantizedWeights {
     pairs(layers)
         .forEach((conv, norm) -> {
           put(tensors, conv, norm, state);
-          quantization
-              .range(conv.name())
-              .ifPresent(range -> tensors.put(conv.name() + OUTPUT_RANGE, scalar(range)));
           folded.add(conv.weight().name());
           norm.parameters().forEach(parameter -> folded.add(parameter.name()));
         });
+    layers
+        .walk()
+        .map(Layer::name)
+        .distinct()
+        .forEach(name ->
+            quantization
+                .range(name)
+                .ifPresent(range -> tensors.put(name + OUTPUT_RANGE, scalar(range))));
     for (Parameter parameter : layers.parameters()) {
       if (!folded.contains(parameter.name())) {
         tensors.put(parameter.name(), StoredTensor.of(state.get(parameter.name())));

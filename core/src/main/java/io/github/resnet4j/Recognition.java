@@ -1,8 +1,10 @@
 package io.github.resnet4j;
 
+import io.github.resnet4j.ResNetSpec.Activation;
 import io.github.resnet4j.ResNetSpec.Block;
 import io.github.resnet4j.ResNetSpec.Shortcut;
 import io.github.resnet4j.ResNetSpec.StageWidths;
+import io.github.resnet4j.ResNetSpec.StridePlacement;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.nn.Layer;
@@ -88,23 +90,35 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     compare(spec, shapes);
     var assumed = new ArrayList<String>();
     if (spec.block() == Block.BOTTLENECK) {
-      assumed.add("strides on the 3×3 (v1.5)");
+      assumed.add(
+          spec.stridePlacement() == StridePlacement.ON_3X3
+              ? "strides on the 3×3 (v1.5)"
+              : "strides on the first 1×1");
       assumed.add("no dilation");
     }
-    if (spec.stem().pools()) {
+    if (spec.stem().pools() && spec.activation() == Activation.POST) {
       assumed.add("strides rather than blurs");
+    }
+    if (spec.activation() == Activation.PRE) {
+      assumed.add("shortcuts that average only with a deep stem");
     }
     if (spec.shortcut() == Shortcut.ZERO_PAD) {
       assumed.add("shortcuts A (a plain network has the same weights)");
     }
-    if (spec.norm() instanceof Norm.GroupNorm(int groups)) {
-      assumed.add("%d groups in each group norm".formatted(groups));
+    spec.norm()
+        .channelGroups()
+        .ifPresent(groups -> assumed.add("%d groups in each group norm".formatted(groups)));
+    if (spec.norm() instanceof Norm.StandardizedGroupNorm) {
+      assumed.add("standardized weights, as in BiT");
     }
     return new Recognition(spec, Architecture.nameOf(spec), List.copyOf(assumed));
   }
 
   private static ResNetSpec specification(Map<String, List<Long>> shapes)
       throws UnrecognizedNetworkException {
+    if (shapes.containsKey("stages.0.blocks.0.norm1.weight")) {
+      return preActivation(shapes);
+    }
     boolean deep = shapes.containsKey("conv1.0.weight");
     List<Long> stem = shape(shapes, deep ? "conv1.0.weight" : "conv1.weight", 4);
     int stemChannels = extent(deep ? shape(shapes, "conv1.6.weight", 4) : stem, 0);
@@ -130,7 +144,7 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
       int reduced = extent(shape(shapes, "layer1.0.conv1.weight", 4), 0);
       builder.groups(Math.max(1, reduced / extent(shape(shapes, "layer1.0.conv2.weight", 4), 1)));
     }
-    builder.widths(widths(shapes, blocks), stemChannels);
+    builder.widths(widths(shapes, blocks, Activation.POST), stemChannels);
     boolean projection =
         shapes.keySet().stream().anyMatch(key -> key.endsWith(".downsample.0.weight"));
     boolean averages =
@@ -161,14 +175,73 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
     return builder.build();
   }
 
-  private static List<StageWidths> widths(Map<String, List<Long>> shapes, List<Integer> blocks)
+  /** timm's ResNetV2. */
+  private static ResNetSpec preActivation(Map<String, List<Long>> shapes)
+      throws UnrecognizedNetworkException {
+    boolean deep = shapes.containsKey("stem.conv1.weight");
+    List<Long> stem = shape(shapes, deep ? "stem.conv1.weight" : "stem.conv.weight", 4);
+    int stemChannels = extent(deep ? shape(shapes, "stem.conv3.weight", 4) : stem, 0);
+    var blocks = new ArrayList<Integer>();
+    while (shapes.containsKey("stages.%d.blocks.0.conv1.weight".formatted(blocks.size()))) {
+      int count = 1;
+      while (shapes.containsKey(
+          "stages.%d.blocks.%d.conv1.weight".formatted(blocks.size(), count))) {
+        count++;
+      }
+      blocks.add(count);
+    }
+    boolean bottleneck = shapes.containsKey("stages.0.blocks.0.conv3.weight");
+    var builder =
+        ResNetSpec.builder(
+                bottleneck ? Block.BOTTLENECK : Block.BASIC, blocks.toArray(Integer[]::new))
+            .activation(Activation.PRE)
+            .inChannels(extent(stem, 1))
+            .stem(
+                deep
+                    ? new Stem.Deep(
+                        extent(stem, 0),
+                        extent(shape(shapes, "stem.conv2.weight", 4), 0),
+                        stemChannels,
+                        true)
+                    : singleStem(stem));
+    if (bottleneck) {
+      int reduced = extent(shape(shapes, "stages.0.blocks.0.conv1.weight", 4), 0);
+      int inputs = extent(shape(shapes, "stages.0.blocks.0.conv2.weight", 4), 1);
+      builder.groups(Math.max(1, reduced / inputs));
+    }
+    builder.widths(widths(shapes, blocks, Activation.PRE), stemChannels);
+    if (deep) { // all published networks with a deep stem have shortcuts that average
+      builder.shortcut(Shortcut.AVERAGE_POOL);
+    }
+    if (!deep && extent(stem, 2) == 3) { // those of the paper, for small images
+      builder.stridePlacement(StridePlacement.FIRST_1X1);
+    }
+    if (!shapes.containsKey("norm.running_mean")) {
+      builder.norm(
+          deep
+              ? new Norm.GroupNorm(USUAL_NORM_GROUPS)
+              : new Norm.StandardizedGroupNorm(USUAL_NORM_GROUPS));
+    }
+    if (shapes.containsKey("head.fc.weight")) {
+      builder.numClasses(extent(shape(shapes, "head.fc.weight", 4), 0));
+    } else {
+      builder.includeTop(false);
+    }
+    return builder.build();
+  }
+
+  private static List<StageWidths> widths(
+      Map<String, List<Long>> shapes, List<Integer> blocks, Activation activation)
       throws UnrecognizedNetworkException {
     var stages = new ArrayList<StageWidths>();
     for (int stage = 1; stage <= blocks.size(); stage++) {
       var inner = new ArrayList<List<Integer>>();
       int out = 0;
       for (int i = 0; i < blocks.get(stage - 1); i++) {
-        String block = "layer%d.%d.conv".formatted(stage, i);
+        String block =
+            activation == Activation.PRE
+                ? "stages.%d.blocks.%d.conv".formatted(stage - 1, i)
+                : "layer%d.%d.conv".formatted(stage, i);
         var widths = new ArrayList<Integer>();
         for (int conv = 1; conv <= (shapes.containsKey(block + "3.weight") ? 3 : 2); conv++) {
           widths.add(extent(shape(shapes, block + conv + ".weight", 4), 0));
@@ -288,7 +361,7 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
             + spec.blockKinds().stream()
                 .map(kind -> kind.name().toLowerCase(Locale.ROOT))
                 .collect(Collectors.joining(" and "))
-            + " blocks "
+            + (spec.activation() == Activation.PRE ? " pre-activation blocks " : " blocks ")
             + spec.blocks().stream().map(String::valueOf).collect(Collectors.joining("-"));
     if (spec.groups() > 1 || spec.widthPerGroup() != 64) {
       text += ", %d groups of width %d".formatted(spec.groups(), spec.widthPerGroup());
@@ -324,6 +397,8 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
         switch (spec.norm()) {
           case Norm.BatchNorm _ -> "";
           case Norm.GroupNorm(int groups) -> ", group norm (%d groups)".formatted(groups);
+          case Norm.StandardizedGroupNorm(int groups) ->
+              ", standardized weights, group norm (%d groups)".formatted(groups);
         };
     text += ", %d channels in".formatted(spec.inChannels());
     text += spec.includeTop() ? ", %d classes".formatted(spec.numClasses()) : ", no head";

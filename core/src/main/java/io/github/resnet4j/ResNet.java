@@ -38,7 +38,11 @@ import java.util.stream.Collectors;
  * order are torchvision's.
  */
 public final class ResNet {
-  private static final String HEAD = "fc.";
+  /** How the names of the head's parameters begin. */
+  private static boolean isOfHead(String name) {
+    return name.startsWith("fc.") || name.startsWith("head.fc.");
+  }
+
   private static final int NAMES_IN_AN_ERROR = 8;
 
   private final ResNetSpec spec;
@@ -190,7 +194,7 @@ public final class ResNet {
     var entries = new LinkedHashMap<String, Tensor>();
     for (Parameter parameter : otherLayers.parameters()) {
       String name = parameter.name();
-      entries.put(name, (name.startsWith(HEAD) ? head : state).get(name));
+      entries.put(name, (isOfHead(name) ? head : state).get(name));
     }
     return new ResNet(other, otherLayers, new StateDict(entries));
   }
@@ -228,7 +232,7 @@ public final class ResNet {
         }
       }
       for (String name : offered.keySet()) {
-        if (includeTop || !name.startsWith(HEAD)) {
+        if (includeTop || !isOfHead(name)) {
           fit.unexpected.add(name);
         }
       }
@@ -242,7 +246,7 @@ public final class ResNet {
     boolean onlyHeadDiffers() {
       return missing.isEmpty()
           && unexpected.isEmpty()
-          && misshaped.keySet().stream().allMatch(name -> name.startsWith(HEAD));
+          && misshaped.keySet().stream().allMatch(ResNet::isOfHead);
     }
 
     /** The tensors that match, and other values for the remaining parameters. */
@@ -311,12 +315,17 @@ public final class ResNet {
   /**
    * The same network with a quantization. The weights are shared.
    *
-   * @throws IllegalArgumentException if it has group norm, which cannot be folded into the weights
+   * @throws IllegalArgumentException if it has group norm, which cannot be folded into the weights,
+   *     or pre-activation blocks, whose sums are floats
    */
   public ResNet withQuantization(Quantization found) {
-    if (spec.norm() instanceof Norm.GroupNorm) {
+    if (spec.norm().channelGroups().isPresent()) {
       throw new IllegalArgumentException(
           "int8 is for networks with batch norm; this one has group norm");
+    }
+    if (spec.activation() == ResNetSpec.Activation.PRE) {
+      throw new IllegalArgumentException(
+          "int8 is for networks with ReLU after the addition; this one has pre-activation blocks");
     }
     return new ResNet(spec, layers, state, Optional.of(found));
   }

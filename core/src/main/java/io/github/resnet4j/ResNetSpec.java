@@ -43,6 +43,7 @@ import java.util.stream.LongStream;
  * @param shortcut the shortcut where stride or number of channels change
  * @param attention the channel attention before the addition
  * @param norm the normalization after every convolution
+ * @param activation the order of norm, ReLU and convolution in a block
  * @param dilated for each stage after the first, whether it uses dilation instead of stride, as
  *     torchvision's {@code replace_stride_with_dilation}
  * @param inChannels the number of channels of the input image
@@ -62,6 +63,7 @@ public record ResNetSpec(
     Shortcut shortcut,
     Attention attention,
     Norm norm,
+    Activation activation,
     List<Boolean> dilated,
     int inChannels,
     Optional<Head> head) {
@@ -79,6 +81,18 @@ public record ResNetSpec(
     Block(int expansion) {
       this.expansion = expansion;
     }
+  }
+
+  /** The order of norm, ReLU and convolution in a block. */
+  public enum Activation {
+    /** Convolution, norm, ReLU; the last ReLU after the addition (arXiv 1512.03385). */
+    POST,
+    /**
+     * Norm, ReLU, convolution; nothing after the addition, so that an input passes through all
+     * blocks of a stage unchanged (ResNetV2, arXiv 1603.05027). Layers have the names of timm's
+     * {@code resnetv2.py}.
+     */
+    PRE
   }
 
   /** Which convolution of a bottleneck has the stride. */
@@ -145,8 +159,12 @@ public record ResNetSpec(
    * @param numClasses the number of logits
    */
   public record Head(int numClasses) {
-    private List<Layer> layers(int channels) {
-      return List.of(AVERAGE_POOL, new Linear("fc", channels, numClasses));
+    private List<Layer> layers(int channels, Activation activation) {
+      return List.of(
+          AVERAGE_POOL,
+          activation == Activation.PRE
+              ? new Linear("head.fc", channels, numClasses, true)
+              : new Linear("fc", channels, numClasses));
     }
   }
 
@@ -247,7 +265,20 @@ public record ResNetSpec(
           shortcut,
           "a projection with widths");
     }
-    if (norm instanceof Norm.GroupNorm(int parts)) {
+    if (activation == Activation.PRE) {
+      check(
+          widths.isEmpty()
+              && attention.equals(Attention.NONE)
+              && downsampling == Downsampling.STRIDE
+              && (shortcut == Shortcut.PROJECTION || shortcut == Shortcut.AVERAGE_POOL)
+              && (stem.pools() || stem instanceof Stem.SmallImage),
+          "activation",
+          activation,
+          "POST with widths, attention, blurs, other shortcuts than projections, or a stem with a"
+              + " strided convolution instead of pooling");
+    }
+    if (norm.channelGroups().isPresent()) {
+      int parts = norm.channelGroups().getAsInt();
       check(
           normalizedChannels(block, blocks.size(), channels, groups, widthPerGroup, stem)
               .allMatch(width -> width % parts == 0),
@@ -326,6 +357,7 @@ public record ResNetSpec(
     builder.shortcut = shortcut;
     builder.attention = attention;
     builder.norm = norm;
+    builder.activation = activation;
     builder.dilated = dilated;
     builder.inChannels = inChannels;
     builder.numClasses = head.map(Head::numClasses).orElse(builder.numClasses);
@@ -351,7 +383,7 @@ public record ResNetSpec(
   }
 
   /** The number of output channels of a stage's blocks. */
-  private int outChannels(int stage) {
+  int outChannels(int stage) {
     return widths.isEmpty() ? ruledChannels(stage) : widths.get(stage).out;
   }
 
@@ -361,7 +393,7 @@ public record ResNetSpec(
   }
 
   /** The numbers of output channels of a block's convolutions before the last. */
-  private List<Integer> innerChannels(int stage, int index) {
+  List<Integer> innerChannels(int stage, int index) {
     if (!widths.isEmpty()) {
       return widths.get(stage).inner.get(index);
     }
@@ -387,7 +419,17 @@ public record ResNetSpec(
 
   /** The name of the last stage's layer, {@code layer4} for a network on ImageNet's terms. */
   public String lastStage() {
-    return "layer" + blocks.size();
+    return stageName(blocks.size() - 1);
+  }
+
+  /** The name of a stage's layer, from 0. */
+  private String stageName(int stage) {
+    return activation == Activation.PRE ? "stages." + stage : "layer" + (stage + 1);
+  }
+
+  /** The name of a block, {@code layer2.0} or {@code stages.1.blocks.0}, both numbers from 0. */
+  public String blockName(int stage, int index) {
+    return stageName(stage) + (activation == Activation.PRE ? ".blocks." : ".") + index;
   }
 
   /** The factor by which the feature map is smaller than the image, along each axis. */
@@ -409,7 +451,11 @@ public record ResNetSpec(
 
   /** The layers of the network, with torchvision's names. */
   public Sequential layers() {
-    var layers = new ArrayList<>(stem.layers(inChannels, channels, downsampling, norm));
+    var layers =
+        new ArrayList<>(
+            activation == Activation.PRE
+                ? PreActivationLayers.stem(this)
+                : stem.layers(inChannels, channels, downsampling, norm));
     int in = stem.widths(channels).getLast();
     int dilation = 1;
     for (int stage = 0; stage < blocks.size(); stage++) {
@@ -419,16 +465,24 @@ public record ResNetSpec(
         dilation *= stride;
         stride = 1;
       }
-      String name = "layer" + (stage + 1);
+      String name = stageName(stage);
       var members = new ArrayList<Layer>();
       for (int i = 0; i < blocks.get(stage); i++) {
-        String blockName = name + "." + i;
+        String blockName = blockName(stage, i);
+        int blockStride = i == 0 ? stride : 1;
+        int blockDilation = i == 0 ? firstDilation : dilation;
         List<Integer> inner = innerChannels(stage, i);
         int out = outChannels(stage);
+        if (activation == Activation.PRE) {
+          boolean projects = i == 0 && (block == Block.BOTTLENECK || stride > 1 || in != out);
+          members.add(
+              PreActivationLayers.block(
+                  this, blockName, in, inner, out, blockStride, blockDilation, projects));
+          in = out;
+          continue;
+        }
         List<Layer> convolutions =
-            i == 0
-                ? convolutions(blockName, in, inner, out, stride, firstDilation)
-                : convolutions(blockName, in, inner, out, 1, dilation);
+            convolutions(blockName, in, inner, out, blockStride, blockDilation);
         attention.layer(blockName + ".se", out, ruledChannels(stage)).ifPresent(convolutions::add);
         members.add(
             shortcut == Shortcut.NONE
@@ -436,13 +490,17 @@ public record ResNetSpec(
                 : new Residual(
                     blockName,
                     new Sequential(blockName, convolutions),
-                    shortcut(blockName, in, out, i == 0 ? stride : 1)));
+                    shortcut(blockName, in, out, blockStride)));
         in = out;
       }
       layers.add(new Sequential(name, members));
     }
+    if (activation == Activation.PRE) {
+      layers.add(norm.layer("norm", in));
+      layers.add(new Relu("norm.act"));
+    }
     if (head.isPresent()) {
-      layers.addAll(head.get().layers(in));
+      layers.addAll(head.get().layers(in, activation));
     }
     return new Sequential("", layers);
   }
@@ -547,6 +605,7 @@ public record ResNetSpec(
     private Shortcut shortcut = Shortcut.PROJECTION;
     private Attention attention = Attention.NONE;
     private Norm norm = Norm.BATCH;
+    private Activation activation = Activation.POST;
     private List<Boolean> dilated;
     private int inChannels = 3;
     private int numClasses = 1000;
@@ -649,6 +708,11 @@ public record ResNetSpec(
       return this;
     }
 
+    public Builder activation(Activation value) {
+      activation = value;
+      return this;
+    }
+
     public Builder dilated(Boolean... value) {
       return dilated(List.of(value));
     }
@@ -697,6 +761,7 @@ public record ResNetSpec(
           shortcut,
           attention,
           norm,
+          activation,
           dilated,
           inChannels,
           includeTop ? Optional.of(new Head(numClasses)) : Optional.empty());

@@ -230,7 +230,9 @@ class GroupNormTest {
         assertThrows(
             IllegalArgumentException.class,
             () -> session(network(golden), input(golden), Set.of(), 0.1, KernelChoice.AUTO));
-    assertEquals("bn1: group norm cannot be trained with stochastic depth", refusal.getMessage());
+    assertEquals(
+        "bn1: only blocks that end with batch norm can be trained with stochastic depth",
+        refusal.getMessage());
   }
 
   /** Compares with the slope along a direction, by finite differences after the layer. */

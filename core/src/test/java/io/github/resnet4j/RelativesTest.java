@@ -92,7 +92,9 @@ class RelativesTest {
             .stem(spec.stem())
             .downsampling(spec.downsampling())
             .shortcut(spec.shortcut())
-            .attention(spec.attention());
+            .attention(spec.attention())
+            .norm(spec.norm())
+            .activation(spec.activation());
     if (!spec.widths().isEmpty()) {
       var widths = new ArrayList<StageWidths>();
       for (StageWidths stage : spec.widths()) {
@@ -170,6 +172,10 @@ class RelativesTest {
     try (var calibration = new Calibration(network.compile(options))) {
       calibration.observe(x);
       quantization = calibration.quantization(Calibration.Method.MIN_MAX);
+    }
+    if (network.spec().activation() == ResNetSpec.Activation.PRE) {
+      assertThrows(IllegalArgumentException.class, () -> network.withQuantization(quantization));
+      return;
     }
     try (var session =
         network.withQuantization(quantization).compile(options.withPrecision(Precision.INT8))) {

@@ -39,7 +39,7 @@ import picocli.CommandLine.Parameters;
     })
 final class DrawCommand implements Callable<Integer> {
   private static final List<String> PARTS =
-      List.of("network", "stage:", "block:", "shortcut", "stride", "plain");
+      List.of("network", "stage:", "block:", "shortcut", "stride", "activation", "plain");
 
   @Mixin private NetworkOptions options = new NetworkOptions();
 
@@ -48,7 +48,8 @@ final class DrawCommand implements Callable<Integer> {
       paramLabel = "FIGURE",
       description =
           "network, stage:N, block:NAME, shortcut (a Conv Block beside an Identity Block),"
-              + " stride (v1 beside v1.5) or plain (a block without and with its shortcut);"
+              + " stride (v1 beside v1.5), activation (after the addition beside before the"
+              + " convolutions) or plain (a block without and with its shortcut);"
               + " default ${DEFAULT-VALUE}.")
   private String figureName = "network";
 
@@ -85,7 +86,7 @@ final class DrawCommand implements Callable<Integer> {
       figure.write(Path.of(name), theme);
       Main.wrote(Path.of(name));
     } else {
-      var graph = NetworkGraph.of(part(ShapedLayer.of(spec.layers(), image)));
+      var graph = NetworkGraph.of(part(spec, ShapedLayer.of(spec.layers(), image)));
       String text = name.endsWith(".dot") ? graph.toDot() : graph.toMermaid();
       if (output == null) {
         System.out.print(text);
@@ -104,6 +105,7 @@ final class DrawCommand implements Callable<Integer> {
       case "shortcut" -> NetworkFigure.shortcuts(title, spec, image);
       case "stride" -> NetworkFigure.strides(title, spec, image);
       case "plain" -> NetworkFigure.plain(title, spec, image);
+      case "activation" -> NetworkFigure.activations(title, spec, image);
       default -> {
         if (figureName.startsWith("block:")) {
           yield NetworkFigure.block(spec, image, figureName.substring("block:".length()));
@@ -117,14 +119,22 @@ final class DrawCommand implements Callable<Integer> {
     };
   }
 
-  private ShapedLayer part(ShapedLayer network) {
+  /** The name of a stage, from 1. */
+  private static String stage(ResNetSpec spec, int number) {
+    String block = spec.blockName(number - 1, 0);
+    return block.substring(0, block.lastIndexOf(block.contains(".blocks.") ? ".blocks." : "."));
+  }
+
+  private ShapedLayer part(ResNetSpec spec, ShapedLayer network) {
     if (figureName.equals("network")) {
       return network;
     }
     String name =
         figureName.startsWith("block:")
             ? figureName.substring("block:".length())
-            : figureName.replaceFirst("stage:", "layer");
+            : figureName.matches("stage:[1-9]\\d{0,2}")
+                ? stage(spec, Integer.parseInt(figureName.substring("stage:".length())))
+                : figureName;
     return network
         .walk()
         .filter(layer -> layer.layer().name().equals(name))
@@ -142,7 +152,8 @@ final class DrawCommand implements Callable<Integer> {
 
   private UsageException unknown() {
     return new UsageException(
-        "--figure must be network, stage:N or block:NAME, or for a .svg or .png shortcut, stride or"
-            + " plain; was '%s'%s".formatted(figureName, Suggestion.of(figureName, PARTS)));
+        "--figure must be network, stage:N or block:NAME, or for a .svg or .png shortcut, stride,"
+            + " activation or plain; was '%s'%s"
+                .formatted(figureName, Suggestion.of(figureName, PARTS)));
   }
 }

@@ -130,15 +130,15 @@ class ArgumentsTest {
       delimiter = '|',
       value = {
         "summary ResNet50 | no network is named 'ResNet50' (did you mean resnet50?);"
-            + " 'resnet4j models' lists all 87",
+            + " 'resnet4j models' lists all 107",
         "draw resnet-50 | no network is named 'resnet-50' (did you mean resnet50?);"
-            + " 'resnet4j models' lists all 87",
+            + " 'resnet4j models' lists all 107",
         "classify -m resnet51 x.png | --model: no network is named 'resnet51' (did you mean"
-            + " resnet50 or resnet56?); 'resnet4j models' lists all 87",
+            + " resnet50 or resnet56?); 'resnet4j models' lists all 107",
         "train -d x -o y -m resnet51 | --model: no network is named 'resnet51' (did you mean"
-            + " resnet50 or resnet56?); 'resnet4j models' lists all 87",
+            + " resnet50 or resnet56?); 'resnet4j models' lists all 107",
         "bench -m resnet51 | --model: no network is named 'resnet51' (did you mean resnet50 or"
-            + " resnet56?); 'resnet4j models' lists all 87",
+            + " resnet56?); 'resnet4j models' lists all 107",
         "train -d x -o y -m resnet8 --recipe papr | --recipe: no recipe is named 'papr' (did you"
             + " mean paper?); there are finetune, paper, cifar, torchvision-v1, torchvision-v2,"
             + " small-images",
@@ -159,7 +159,7 @@ class ArgumentsTest {
         "draw resnet18 --figure stage:9 -o x.svg | --figure: stage 9: the network has stages 1 to"
             + " 4",
         "bench -m resnet18,resnet19 | --model: no network is named 'resnet19' (did you mean"
-            + " resnet18?); 'resnet4j models' lists all 87",
+            + " resnet18?); 'resnet4j models' lists all 107",
         "summary resnet18 --input-size 224 | --input-size must be like 3x224x224, was '224'",
         "weights --download resnet50:IMAGENET1K_V3 | --download: resnet50 has no weights"
             + " 'IMAGENET1K_V3' (did you mean IMAGENET1K_V1 or IMAGENET1K_V2?); there are DEFAULT,"

@@ -708,9 +708,9 @@ class CommandIT {
   void modelsAndWeightsAreListed() throws IOException {
     Run models = run("models");
     assertEquals(0, models.code(), models.err());
-    assertEquals(88, models.lines().size());
+    assertEquals(108, models.lines().size());
     assertTrue(models.out().contains("25,557,032"));
-    assertEquals(88, run("models", "--format", "csv").lines().size());
+    assertEquals(108, run("models", "--format", "csv").lines().size());
 
     Path cache = folder.resolve("hub/checkpoints");
     Files.createDirectories(cache);

@@ -2,10 +2,10 @@ package io.github.resnet4j.inspect;
 
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.nn.Layer;
+import io.github.resnet4j.nn.Layer.Block;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
-import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
 import java.util.ArrayList;
 import java.util.List;
@@ -46,8 +46,8 @@ public record PaperTable(List<String> columns, List<List<String>> rows) {
     var rows = new ArrayList<List<String>>();
     rows.add(row("conv1", shaped, network -> only(stem(network), Conv2d.class)));
     for (int stage = 1; stage <= stages; stage++) {
-      String name = "layer" + stage;
-      rows.add(row("conv" + (stage + 1) + "_x", shaped, network -> List.of(named(network, name))));
+      int index = stage - 1;
+      rows.add(row("conv" + (stage + 1) + "_x", shaped, network -> List.of(stage(network, index))));
     }
     rows.add(row("head", shaped, PaperTable::head));
     rows.add(numbers("parameters", shaped, network -> network.parameters() / 1e6, "M"));
@@ -94,9 +94,10 @@ public record PaperTable(List<String> columns, List<List<String>> rows) {
     return layers.stream().filter(each -> kind.isInstance(each.layer())).toList();
   }
 
-  private static ShapedLayer named(ShapedLayer network, String name) {
+  private static ShapedLayer stage(ShapedLayer network, int index) {
     return network.children().stream()
-        .filter(child -> child.layer().name().equals(name))
+        .filter(child -> child.layer() instanceof Sequential)
+        .skip(index)
         .findFirst()
         .orElseThrow();
   }
@@ -129,7 +130,7 @@ public record PaperTable(List<String> columns, List<List<String>> rows) {
   private static String block(Layer block) {
     List<Layer> layers =
         switch (block) {
-          case Residual residual -> residual.main().layers();
+          case Block residual -> residual.main().layers();
           case Sequential plain -> plain.layers();
           default -> throw new IllegalStateException(block.name());
         };

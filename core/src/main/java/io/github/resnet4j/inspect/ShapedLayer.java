@@ -11,6 +11,7 @@ import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
+import io.github.resnet4j.nn.Layer.PreActivation;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
@@ -122,6 +123,17 @@ public record ShapedLayer(
           at = shaped.receptiveField;
         }
         yield new ShapedLayer(layer, in, shape, at, children);
+      }
+      case PreActivation block -> {
+        ShapedLayer activation = of(block.activation(), in, receptiveField);
+        ShapedLayer main = of(block.main(), in, receptiveField);
+        ShapedLayer shortcut = of(block.shortcut(), in, receptiveField);
+        yield new ShapedLayer(
+            layer,
+            in,
+            main.output,
+            main.receptiveField.or(shortcut.receptiveField),
+            List.of(shortcut, activation, main));
       }
       case Residual block -> {
         ShapedLayer main = of(block.main(), in, receptiveField);

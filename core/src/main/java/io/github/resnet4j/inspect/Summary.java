@@ -4,6 +4,7 @@ import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.Block;
 import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
@@ -12,6 +13,7 @@ import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
+import io.github.resnet4j.nn.Layer.PreActivation;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
@@ -128,7 +130,7 @@ public record Summary(ShapedLayer network, List<Row> rows) {
     }
     rows.add(row(shaped, level));
     for (ShapedLayer child : shaped.children()) {
-      if (shaped.layer() instanceof Residual block && child.layer() == block.main()) {
+      if (shaped.layer() instanceof Block block && child.layer() != block.shortcut()) {
         child.children().forEach(each -> add(each, level + 1, depth, rows));
       } else {
         add(child, level + 1, depth, rows);
@@ -195,6 +197,8 @@ public record Summary(ShapedLayer network, List<Row> rows) {
       case Identity _ -> "Identity";
       case SubsampleAndPad _ -> "Shortcut A (subsample, pad)";
       case Residual block -> block.isIdentityBlock() ? "Identity Block" : "Conv Block";
+      case PreActivation block ->
+          block.isIdentityBlock() ? "Identity Block (pre-act)" : "Conv Block (pre-act)";
       case Sequential _ ->
           switch (level) {
             case 1 -> "Stage";

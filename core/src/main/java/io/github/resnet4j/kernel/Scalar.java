@@ -279,6 +279,15 @@ public final class Scalar {
 
   /** The maximum of square windows of {@code [N, C, H, W]}; padding is ignored. */
   public static Tensor maxPool(Tensor x, int kernel, int stride, int padding) {
+    return maxPool(x, kernel, stride, padding, Float.NEGATIVE_INFINITY);
+  }
+
+  /**
+   * The same with other values beyond the border.
+   *
+   * @param border their value
+   */
+  public static Tensor maxPool(Tensor x, int kernel, int stride, int padding, float border) {
     int h = x.dim(2);
     int w = x.dim(3);
     int oh = outputExtent(h, kernel, stride, padding, 1);
@@ -288,9 +297,10 @@ public final class Scalar {
     for (int plane = 0; plane < x.size(); plane += h * w) {
       for (int r = 0; r < oh; r++) {
         for (int c = 0; c < ow; c++) {
-          float max = Float.NEGATIVE_INFINITY;
           int top = r * stride - padding;
           int left = c * stride - padding;
+          boolean isInside = top >= 0 && left >= 0 && top + kernel <= h && left + kernel <= w;
+          float max = isInside ? Float.NEGATIVE_INFINITY : border;
           for (int i = Math.max(0, top); i < Math.min(h, top + kernel); i++) {
             for (int j = Math.max(0, left); j < Math.min(w, left + kernel); j++) {
               max = Math.max(max, x.data()[plane + i * w + j]);

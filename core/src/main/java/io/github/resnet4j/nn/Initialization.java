@@ -5,6 +5,7 @@ import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Linear;
+import io.github.resnet4j.nn.Layer.PreActivation;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.tensor.Tensor;
@@ -73,14 +74,19 @@ public final class Initialization {
 
   /**
    * The same parameters, except that the weight of the last norm of every residual branch is zero
-   * (Goyal et al., arXiv 1706.02677, section 5.1).
+   * (Goyal et al., arXiv 1706.02677, section 5.1); in a pre-activation block that of the last
+   * convolution.
    */
   public static StateDict zeroLastNorms(Layer network, StateDict state) {
     var entries = new LinkedHashMap<>(state.entries());
     network
         .walk()
         .forEach(layer -> {
-          if (layer instanceof Residual block) {
+          if (layer instanceof PreActivation block) { // no norm follows its last convolution
+            entries.compute(
+                block.convolutions().getLast().weight().name(),
+                (_, weight) -> Tensor.zeros(weight.shape()));
+          } else if (layer instanceof Residual block) {
             block.main().layers().reversed().stream()
                 .filter(each -> each instanceof BatchNorm2d || each instanceof GroupNorm)
                 .findFirst()

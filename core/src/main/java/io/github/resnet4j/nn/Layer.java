@@ -32,7 +32,7 @@ public sealed interface Layer {
           Identity _,
           SubsampleAndPad _ ->
           List.of();
-      case Sequential _, Residual _ ->
+      case Sequential _, Residual _, PreActivation _ ->
           children().stream().flatMap(child -> child.parameters().stream()).toList();
     };
   }
@@ -42,6 +42,7 @@ public sealed interface Layer {
     return switch (this) {
       case Sequential sequential -> sequential.layers();
       case Residual residual -> List.of(residual.main(), residual.shortcut());
+      case PreActivation block -> List.of(block.shortcut(), block.activation(), block.main());
       default -> List.of();
     };
   }
@@ -76,13 +77,13 @@ public sealed interface Layer {
         }
         yield extent;
       }
-      case Residual block -> {
-        int main = block.main.outputExtent(input);
-        int shortcut = block.shortcut.outputExtent(input);
+      case Block block -> {
+        int main = block.main().outputExtent(input);
+        int shortcut = block.shortcut().outputExtent(input);
         if (main != shortcut) {
           throw new IllegalArgumentException(
               "of %d pixels %s makes %d on the main branch and %d on the shortcut"
-                  .formatted(input, block.name, main, shortcut));
+                  .formatted(input, block.name(), main, shortcut));
         }
         yield main;
       }
@@ -141,11 +142,13 @@ public sealed interface Layer {
   }
 
   /**
-   * A convolution without bias; a norm follows every convolution of these networks.
+   * A convolution without bias; a norm follows or precedes every convolution of these networks.
    *
    * @param kernel the size of the square window
    * @param groups the number of independent convolutions into which input and output channels are
    *     split
+   * @param standardized whether the weights of each output channel are standardized before use, to
+   *     the mean 0 and the variance 1 (arXiv 1903.10520)
    */
   record Conv2d(
       String name,
@@ -155,8 +158,25 @@ public sealed interface Layer {
       int stride,
       int padding,
       int dilation,
-      int groups)
+      int groups,
+      boolean standardized)
       implements Layer {
+    /** Added to the variance of standardized weights, as in BiT. */
+    public static final double EPS = 1e-8;
+
+    /** A convolution whose weights are used as they are. */
+    public Conv2d(
+        String name,
+        int inChannels,
+        int outChannels,
+        int kernel,
+        int stride,
+        int padding,
+        int dilation,
+        int groups) {
+      this(name, inChannels, outChannels, kernel, stride, padding, dilation, groups, false);
+    }
+
     /** {@code [outChannels, inChannels / groups, kernel, kernel]}. */
     public Parameter weight() {
       return Parameter.trained(name + ".weight", outChannels, inChannels / groups, kernel, kernel);
@@ -202,8 +222,18 @@ public sealed interface Layer {
   /** max(x, 0). */
   record Relu(String name) implements Layer {}
 
-  /** The maximum of square windows. */
-  record MaxPool2d(String name, int kernel, int stride, int padding) implements Layer {}
+  /**
+   * The maximum of square windows.
+   *
+   * @param zeros whether the padding is of zeros, which count, as in BiT; otherwise pixels beyond
+   *     the border do not count
+   */
+  record MaxPool2d(String name, int kernel, int stride, int padding, boolean zeros)
+      implements Layer {
+    public MaxPool2d(String name, int kernel, int stride, int padding) {
+      this(name, kernel, stride, padding, false);
+    }
+  }
 
   /**
    * The mean of square windows without padding; pixels beyond the border are neither summed nor
@@ -235,11 +265,21 @@ public sealed interface Layer {
   /** The mean of all pixels: {@code [N, C, H, W]} to {@code [N, C]}. */
   record GlobalAveragePool(String name) implements Layer {}
 
-  /** A fully connected layer with bias, {@code [N, in]} to {@code [N, out]}. */
-  record Linear(String name, int in, int out) implements Layer {
-    /** {@code [out, in]}. */
+  /**
+   * A fully connected layer with bias, {@code [N, in]} to {@code [N, out]}.
+   *
+   * @param window whether its weight has the shape of a 1×1 convolution, as in timm's ResNetV2
+   */
+  record Linear(String name, int in, int out, boolean window) implements Layer {
+    public Linear(String name, int in, int out) {
+      this(name, in, out, false);
+    }
+
+    /** {@code [out, in]} or {@code [out, in, 1, 1]}. */
     public Parameter weight() {
-      return Parameter.trained(name + ".weight", out, in);
+      return window
+          ? Parameter.trained(name + ".weight", out, in, 1, 1)
+          : Parameter.trained(name + ".weight", out, in);
     }
 
     /** {@code [out]}. */
@@ -290,20 +330,25 @@ public sealed interface Layer {
   }
 
   /**
-   * A residual block: {@code relu(main(x) + shortcut(x))} (arXiv 1512.03385, figure 2). With an
-   * {@link Identity} as shortcut it is an <em>Identity Block</em>. If it changes stride or number
-   * of channels, the shortcut does too, and it is a <em>Conv Block</em>.
+   * A block with a shortcut. With an {@link Identity} as shortcut it is an <em>Identity Block</em>.
+   * If it changes stride or number of channels, the shortcut does too, and it is a <em>Conv
+   * Block</em>.
    */
-  record Residual(String name, Sequential main, Layer shortcut) implements Layer {
+  sealed interface Block extends Layer {
+    /** The branch with the convolutions. */
+    Sequential main();
+
+    Layer shortcut();
+
     /** Whether the shortcut returns its input unchanged. */
-    public boolean isIdentityBlock() {
-      return shortcut instanceof Identity;
+    default boolean isIdentityBlock() {
+      return shortcut() instanceof Identity;
     }
 
     /** The convolutions of the main branch, in order. */
-    public List<Conv2d> convolutions() {
+    default List<Conv2d> convolutions() {
       var found = new ArrayList<Conv2d>();
-      for (Layer layer : main.layers()) {
+      for (Layer layer : main().layers()) {
         if (layer instanceof Conv2d conv) {
           found.add(conv);
         }
@@ -311,6 +356,19 @@ public sealed interface Layer {
       return found;
     }
   }
+
+  /** A residual block: {@code relu(main(x) + shortcut(x))} (arXiv 1512.03385, figure 2). */
+  record Residual(String name, Sequential main, Layer shortcut) implements Block {}
+
+  /**
+   * A block that normalizes first, with {@code a = activation(x)}: an Identity Block is {@code
+   * main(a) + x}, a Conv Block {@code main(a) + shortcut(a)} (arXiv 1603.05027, figure 4e; that the
+   * shortcut of a Conv Block begins after the activation is in the authors' code).
+   *
+   * @param activation the norm and the ReLU at its start
+   */
+  record PreActivation(String name, Sequential activation, Sequential main, Layer shortcut)
+      implements Block {}
 
   /** Returns its input. */
   record Identity(String name) implements Layer {}

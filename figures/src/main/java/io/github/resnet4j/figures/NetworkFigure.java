@@ -14,16 +14,16 @@ import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.inspect.ShapedLayer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.Block;
 import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.EfficientAttention;
 import io.github.resnet4j.nn.Layer.GlobalAveragePool;
 import io.github.resnet4j.nn.Layer.GroupNorm;
-import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
+import io.github.resnet4j.nn.Layer.PreActivation;
 import io.github.resnet4j.nn.Layer.Relu;
-import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
 import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
@@ -174,8 +174,10 @@ public final class NetworkFigure {
       String inner =
           String.join(
               "·", convolutions(block).stream().map(c -> String.valueOf(c.outChannels())).toList());
-      List<String> lines = List.of(block.layer().name(), inner);
-      if (block.layer() instanceof Residual residual) {
+      // "stages.0.blocks.0" is too long for a cell.
+      String label = block.layer().name().replace("stages.", "").replace(".blocks", "");
+      List<String> lines = List.of(label, inner);
+      if (block.layer() instanceof Block residual) {
         boolean identity = residual.isIdentityBlock();
         box(
             block.layer().name(),
@@ -232,7 +234,7 @@ public final class NetworkFigure {
 
   private static List<Conv2d> convolutions(ShapedLayer block) {
     return switch (block.layer()) {
-      case Residual residual -> residual.convolutions();
+      case Block residual -> residual.convolutions();
       default ->
           block.children().stream()
               .map(ShapedLayer::layer)
@@ -265,9 +267,10 @@ public final class NetworkFigure {
       throw new IllegalArgumentException(
           "stage %d: the network has stages 1 to %d".formatted(number, spec.blocks().size()));
     }
+    String prefix = spec.blockName(number - 1, 0).replaceFirst("0$", "");
     List<Figure> figures =
         blocks(spec, image).stream()
-            .filter(block -> block.layer().name().startsWith("layer" + number + "."))
+            .filter(block -> block.layer().name().startsWith(prefix))
             .map(block -> draw(block, ""))
             .toList();
     return inRows(title + ", stage " + number, figures);
@@ -281,7 +284,7 @@ public final class NetworkFigure {
     List<ShapedLayer> blocks = blocks(spec, image);
     var chosen = new ArrayList<Figure>();
     blocks.stream()
-        .filter(block -> block.layer() instanceof Residual residual && !residual.isIdentityBlock())
+        .filter(block -> block.layer() instanceof Block residual && !residual.isIdentityBlock())
         .max((a, b) ->
             Boolean.compare(strides(a), strides(b)) != 0
                 ? Boolean.compare(strides(a), strides(b))
@@ -290,8 +293,7 @@ public final class NetworkFigure {
           chosen.add(draw(block, ""));
           blocks.stream()
               .skip(blocks.indexOf(block))
-              .filter(
-                  each -> each.layer() instanceof Residual residual && residual.isIdentityBlock())
+              .filter(each -> each.layer() instanceof Block residual && residual.isIdentityBlock())
               .findFirst()
               .ifPresent(each -> chosen.add(draw(each, "")));
         });
@@ -317,13 +319,13 @@ public final class NetworkFigure {
             find(
                 spec.toBuilder().stridePlacement(StridePlacement.FIRST_1X1).build(),
                 image,
-                "layer2.0"),
+                spec.blockName(1, 0)),
             "v1: stride on the first 1×1"),
         draw(
             find(
                 spec.toBuilder().stridePlacement(StridePlacement.ON_3X3).build(),
                 image,
-                "layer2.0"),
+                spec.blockName(1, 0)),
             "v1.5: stride on the 3×3"));
   }
 
@@ -334,11 +336,30 @@ public final class NetworkFigure {
             ? spec.toBuilder().shortcut(ResNetSpec.Shortcut.PROJECTION).build()
             : spec;
     ResNetSpec plain = spec.toBuilder().shortcut(ResNetSpec.Shortcut.NONE).build();
-    String name = spec.blocks().size() > 1 ? "layer2.0" : "layer1.0";
+    String name = spec.blockName(spec.blocks().size() > 1 ? 1 : 0, 0);
     return sideBySide(
         title + ", plain and residual",
         draw(find(plain, image, name), "plain"),
         draw(find(residual, image, name), "residual"));
+  }
+
+  /**
+   * Draws an Identity Block with the activation after the addition and before the convolutions, as
+   * in figure 1 of Identity Mappings in Deep Residual Networks (arXiv 1603.05027).
+   */
+  public static Figure activations(String title, ResNetSpec spec, Shape image) {
+    var figures = new ArrayList<Figure>();
+    for (ResNetSpec.Activation order : ResNetSpec.Activation.values()) {
+      ResNetSpec other = spec.toBuilder().activation(order).build();
+      String heading = order == ResNetSpec.Activation.POST ? "original" : "pre-activation";
+      ShapedLayer block =
+          blocks(other, image).stream()
+              .filter(each -> each.layer() instanceof Block own && own.isIdentityBlock())
+              .findFirst()
+              .orElseThrow(() -> new IllegalArgumentException(title + " has no Identity Block"));
+      figures.add(draw(block, heading));
+    }
+    return sideBySide(title + ", orders of activation", figures.get(0), figures.get(1));
   }
 
   private static Figure sideBySide(String title, Figure left, Figure right) {
@@ -375,8 +396,12 @@ public final class NetworkFigure {
   /** A box of a branch: a layer with the normalization and activation after it. */
   private record BranchBox(String id, Role role, List<String> lines, Shape output) {}
 
-  /** Converts layers to boxes; normalization and ReLU are added to the preceding box. */
-  private static List<BranchBox> boxes(List<ShapedLayer> layers, Role role) {
+  /**
+   * Converts layers to boxes; normalization and ReLU are added to the preceding box.
+   *
+   * @param apart whether a normalization has a box of its own
+   */
+  private static List<BranchBox> boxes(List<ShapedLayer> layers, Role role, boolean apart) {
     var boxes = new ArrayList<BranchBox>();
     for (ShapedLayer layer : layers) {
       switch (layer.layer()) {
@@ -431,13 +456,23 @@ public final class NetworkFigure {
                     role,
                     List.of("ECA", "%d neighbours, sigmoid".formatted(attention.kernel())),
                     layer.output()));
-        case BatchNorm2d _ -> append(boxes, "batch norm");
-        case GroupNorm _ -> append(boxes, "group norm");
+        case BatchNorm2d _ -> norm(boxes, layer, "batch norm", role, apart);
+        case GroupNorm _ -> norm(boxes, layer, "group norm", role, apart);
         case Relu _ -> append(boxes, "ReLU");
         default -> {}
       }
     }
     return boxes;
+  }
+
+  /** Adds a norm to the convolution before it, or before one as a box of its own. */
+  private static void norm(
+      List<BranchBox> boxes, ShapedLayer layer, String what, Role role, boolean apart) {
+    if (apart) {
+      boxes.add(new BranchBox(layer.layer().name(), role, List.of(what), layer.output()));
+    } else {
+      append(boxes, what);
+    }
   }
 
   private static void append(List<BranchBox> boxes, String what) {
@@ -468,18 +503,25 @@ public final class NetworkFigure {
     String kind;
     boolean residual = false;
     boolean identity = false;
-    if (block.layer() instanceof Residual layer) {
+    boolean pre = block.layer() instanceof PreActivation;
+    if (block.layer() instanceof Block layer) {
       residual = true;
-      identity = layer.shortcut() instanceof Identity;
-      main = boxes(block.children().get(0).children(), Role.LAYER);
-      ShapedLayer shortcut = block.children().get(1);
+      identity = layer.isIdentityBlock();
+      var layers = new ArrayList<ShapedLayer>();
+      if (pre) {
+        layers.addAll(block.children().get(1).children());
+      }
+      layers.addAll(block.children().get(pre ? 2 : 0).children());
+      main = boxes(layers, Role.LAYER, pre);
+      ShapedLayer shortcut = block.children().get(pre ? 0 : 1);
       side =
           boxes(
               shortcut.children().isEmpty() ? List.of(shortcut) : shortcut.children(),
-              Role.PROJECTION);
+              Role.PROJECTION,
+              pre);
       kind = identity ? "Identity Block" : "Conv Block";
     } else {
-      main = boxes(block.children(), Role.LAYER);
+      main = boxes(block.children(), Role.LAYER, false);
       kind = "without shortcut";
     }
     var elements = new ArrayList<Element>();
@@ -505,6 +547,7 @@ public final class NetworkFigure {
             List.of("x: " + block.input()));
     elements.add(from);
     Box last = from;
+    Box fork = from; // where the shortcut begins
     Shape passed = block.input();
     for (int i = 0; i < main.size(); i++) {
       BranchBox branchBox = main.get(i);
@@ -521,6 +564,7 @@ public final class NetworkFigure {
               branchBox.lines);
       down(elements, last, box, centre, i == 0 ? "" : passed.toString());
       elements.add(box);
+      fork = pre && !identity && i == 0 ? box : fork;
       last = box;
       passed = branchBox.output;
     }
@@ -537,15 +581,15 @@ public final class NetworkFigure {
               List.of("+"));
       down(elements, last, sum, centre, passed.toString());
       elements.add(sum);
-      double start = from.y() + from.height() / 2;
+      double start = fork.y() + fork.height() / 2;
       double end = sum.y() + sum.height() / 2;
       if (identity) {
         elements.add(
             new Arrow(
-                from.id(),
+                fork.id(),
                 sum.id(),
                 List.of(
-                    new Point(centre + IMAGE / 2, start),
+                    new Point(centre + fork.width() / 2, start),
                     new Point(shortcutX, start),
                     new Point(shortcutX, end),
                     new Point(sum.x() + 26, end)),
@@ -555,7 +599,7 @@ public final class NetworkFigure {
       } else {
         double height = side.size() * BOX_HEIGHT + (side.size() - 1) * GAP;
         double top = (start + end - height) / 2;
-        Box before = from;
+        Box before = fork;
         Shape shape = block.input();
         for (BranchBox branchBox : side) {
           var box =
@@ -568,13 +612,13 @@ public final class NetworkFigure {
                   BOX,
                   BOX_HEIGHT,
                   branchBox.lines);
-          if (before == from) {
+          if (before == fork) {
             elements.add(
                 new Arrow(
-                    from.id(),
+                    fork.id(),
                     box.id(),
                     List.of(
-                        new Point(centre + IMAGE / 2, start),
+                        new Point(centre + fork.width() / 2, start),
                         new Point(shortcutX, start),
                         new Point(shortcutX, top)),
                     true));
@@ -599,19 +643,23 @@ public final class NetworkFigure {
         elements.add(
             new Text(shortcutX - 8, bottom + 22, shape.toString(), 11.5, false, Anchor.END));
       }
-      var relu =
-          new Box(
-              name + " relu",
-              "",
-              Role.LAYER,
-              centre - BOX / 2,
-              sum.y() + 26 + 22,
-              BOX,
-              28,
-              List.of("ReLU"));
-      down(elements, sum, relu, centre, "");
-      elements.add(relu);
-      last = relu;
+      if (!pre) {
+        var relu =
+            new Box(
+                name + " relu",
+                "",
+                Role.LAYER,
+                centre - BOX / 2,
+                sum.y() + 26 + 22,
+                BOX,
+                28,
+                List.of("ReLU"));
+        down(elements, sum, relu, centre, "");
+        elements.add(relu);
+        last = relu;
+      } else {
+        last = sum;
+      }
     }
     var to =
         new Box(

@@ -13,6 +13,7 @@ import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
+import io.github.resnet4j.nn.Layer.PreActivation;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
@@ -86,6 +87,21 @@ public record NetworkGraph(List<Node> nodes, List<Edge> edges) {
           String main = add(shaped.children().get(0), from, shape, block.name());
           String shortcut = add(shaped.children().get(1), from, shape, block.name());
           String sum = node(block.name() + ".add", "add, ReLU", block.name());
+          edge(main, sum, shaped.output());
+          edge(shortcut, sum, shaped.output());
+          yield sum;
+        }
+        case PreActivation block -> {
+          String activation =
+              node(block.activation().layers().getFirst().name(), "norm, ReLU", block.name());
+          edge(from, activation, shaped.input());
+          ShapedLayer branch = shaped.children().get(2);
+          String main = add(branch, activation, shaped.input(), block.name());
+          String shortcut =
+              block.isIdentityBlock()
+                  ? from
+                  : add(shaped.children().get(0), activation, shaped.input(), block.name());
+          String sum = node(block.name() + ".add", "add", block.name());
           edge(main, sum, shaped.output());
           edge(shortcut, sum, shaped.output());
           yield sum;

@@ -42,7 +42,7 @@ class NetworkFigureTest {
     var names = new ArrayList<String>();
     for (int stage = 0; stage < spec.blocks().size(); stage++) {
       for (int i = 0; i < spec.blocks().get(stage); i++) {
-        names.add("layer%d.%d".formatted(stage + 1, i));
+        names.add(spec.blockName(stage, i));
       }
     }
     return names;
@@ -126,7 +126,7 @@ class NetworkFigureTest {
     long changing =
         ShapedLayer.of(spec.layers(), image(spec))
             .walk()
-            .filter(layer -> layer.layer() instanceof Layer.Residual r && !r.isIdentityBlock())
+            .filter(layer -> layer.layer() instanceof Layer.Block r && !r.isIdentityBlock())
             .count();
     assertEquals(changing, dashed);
   }
@@ -138,7 +138,7 @@ class NetworkFigureTest {
     for (int stage = 1; stage <= spec.blocks().size(); stage++) {
       Figure figure = NetworkFigure.stage(name, spec, image(spec), stage);
       assertWellDrawn(figure);
-      String prefix = "layer" + stage + ".";
+      String prefix = spec.blockName(stage - 1, 0).replaceFirst("0$", "");
       assertEquals(
           blocks(spec).stream().filter(block -> block.startsWith(prefix)).toList(),
           elements(figure, "g").stream()
@@ -146,18 +146,32 @@ class NetworkFigureTest {
               .filter(block -> !block.isEmpty())
               .toList());
     }
-    Figure block = NetworkFigure.block(spec, image(spec), "layer2.0");
+    String second = spec.blockName(1, 0);
+    Figure block = NetworkFigure.block(spec, image(spec), second);
     assertWellDrawn(block);
     var shaped =
         ShapedLayer.of(spec.layers(), image(spec))
             .walk()
-            .filter(layer -> layer.layer().name().equals("layer2.0"))
+            .filter(layer -> layer.layer().name().equals(second))
             .findFirst()
             .orElseThrow();
     Set<String> texts =
         elements(block, "text").stream().map(Element::getTextContent).collect(Collectors.toSet());
     assertTrue(texts.contains("x: " + shaped.input()), texts::toString);
     assertTrue(texts.contains("y: " + shaped.output()), texts::toString);
+  }
+
+  /** Figure 1 of arXiv 1603.05027: what follows the addition, and where the first norm is. */
+  @Test
+  void ordersOfActivationAreSideBySide() throws Exception {
+    ResNetSpec spec = Architecture.named("resnet50");
+    Figure figure = NetworkFigure.activations("resnet50", spec, image(spec));
+    assertWellDrawn(figure);
+    List<String> texts = elements(figure, "text").stream().map(Element::getTextContent).toList();
+    assertTrue(texts.contains("original") && texts.contains("pre-activation"), texts::toString);
+    // The original block adds norms to its convolutions, and ends with a ReLU.
+    assertEquals(3, texts.stream().filter("batch norm"::equals).count() - 1);
+    assertEquals(1 + 3, texts.stream().filter("ReLU"::equals).count());
   }
 
   @Test
@@ -237,7 +251,7 @@ class NetworkFigureTest {
     assertEquals(
         convolutions,
         graph.nodes().stream()
-            .filter(node -> node.label().matches("[a-z].*\\d: \\d×\\d, .*"))
+            .filter(node -> node.label().matches("[a-z][a-z0-9.]*: \\d×\\d, .*"))
             .count());
     long sums = graph.nodes().stream().filter(node -> node.id().endsWith(".add")).count();
     assertEquals(blocks(spec).size(), sums);

@@ -12,6 +12,7 @@ import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
+import io.github.resnet4j.nn.Layer.PreActivation;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
@@ -116,8 +117,8 @@ final class GraphWeights {
           collect(conv, norm, parsed.next(ParsedLayer.Convolution.class, "a convolution"));
         }
         case BatchNorm2d _, Identity _ -> {} // handled with the convolution
-        case GroupNorm norm ->
-            throw new IllegalStateException(norm.name()); // never in a specification
+        case GroupNorm _, PreActivation _ ->
+            throw new IllegalStateException(layers.get(i).name()); // never in a specification
         case Relu _ -> parsed.next(ParsedLayer.Relu.class, "a ReLU");
         case MaxPool2d pool ->
             check(pool, parsed.next(ParsedLayer.MaxPool.class, "max pooling").node());

@@ -17,6 +17,7 @@ import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
+import io.github.resnet4j.nn.Layer.PreActivation;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
@@ -24,6 +25,7 @@ import io.github.resnet4j.nn.Layer.SqueezeExcite;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 import io.github.resnet4j.nn.Parameter;
 import io.github.resnet4j.nn.StateDict;
+import io.github.resnet4j.nn.WeightStandardization;
 import io.github.resnet4j.onnx.OnnxModel.Attribute;
 import io.github.resnet4j.onnx.OnnxModel.Constant;
 import io.github.resnet4j.onnx.OnnxModel.Node;
@@ -310,6 +312,16 @@ public final class OnnxExport {
       return name;
     }
 
+    /** Adds a convolution's weights, standardized if it uses them so. */
+    private String weights(Conv2d conv) {
+      String name = conv.weight().name();
+      constants.put(
+          name,
+          Constant.of(
+              WeightStandardization.weights(conv, state), half, toLongs(conv.weight().extents())));
+      return name;
+    }
+
     private static long[] toLongs(int[] shape) {
       long[] extents = new long[shape.length];
       for (int i = 0; i < shape.length; i++) {
@@ -338,7 +350,14 @@ public final class OnnxExport {
               node("Add", name + ".add", List.of(main, shortcut), Map.of(), shaped.output());
           yield node("Relu", name + ".relu", List.of(sum), Map.of(), shaped.output());
         }
-        case Conv2d conv -> convolution(conv, x, List.of(constant(conv.weight().name())), shaped);
+        case PreActivation block -> {
+          // The children are the shortcut, the activation and the main branch.
+          String activated = add(shaped.children().get(1), x);
+          String main = add(shaped.children().get(2), activated);
+          String shortcut = add(shaped.children().get(0), block.isIdentityBlock() ? x : activated);
+          yield node("Add", name + ".add", List.of(main, shortcut), Map.of(), shaped.output());
+        }
+        case Conv2d conv -> convolution(conv, x, List.of(weights(conv)), shaped);
         case BatchNorm2d norm ->
             node(
                 "BatchNormalization",
@@ -358,7 +377,23 @@ public final class OnnxExport {
           attributes.put("kernel_shape", twice(pool.kernel()));
           attributes.put("strides", twice(pool.stride()));
           attributes.put("pads", around(pool.padding()));
-          yield node("MaxPool", name, List.of(x), attributes, shaped.output());
+          if (!pool.zeros()) {
+            yield node("MaxPool", name, List.of(x), attributes, shaped.output());
+          }
+          // Not a Pad before it: ONNX Runtime fuses both into a pooling that ignores the border.
+          String inner = node("MaxPool", name + ".inner", List.of(x), attributes);
+          int height = shaped.output().height();
+          int width = shaped.output().width();
+          constants.put(
+              name + ".rows", border(pool, shaped.input().height(), height, 1, 1, height, 1));
+          constants.put(
+              name + ".columns", border(pool, shaped.input().width(), width, 1, 1, 1, width));
+          yield node(
+              "Max",
+              name,
+              List.of(inner, name + ".rows", name + ".columns"),
+              Map.of(),
+              shaped.output());
         }
         case SqueezeExcite attention -> {
           String mean = node("GlobalAveragePool", name + ".mean", List.of(x), Map.of());
@@ -413,12 +448,16 @@ public final class OnnxExport {
           yield node(
               "Flatten", name + ".flatten", List.of(pooled), Map.of("axis", new Attribute.Int(1)));
         }
-        case Linear linear ->
-            node(
-                "Gemm",
-                name,
-                List.of(x, constant(linear.weight().name()), constant(linear.bias().name())),
-                Map.of("transB", new Attribute.Int(1)));
+        case Linear linear -> {
+          float[] weight = state.get(linear.weight().name()).data();
+          constants.put(
+              linear.weight().name(), Constant.of(weight, half, linear.out(), linear.in()));
+          yield node(
+              "Gemm",
+              name,
+              List.of(x, linear.weight().name(), constant(linear.bias().name())),
+              Map.of("transB", new Attribute.Int(1)));
+        }
         case Identity _ -> x;
         case SubsampleAndPad pad -> {
           int channels = shaped.input().channels();
@@ -471,6 +510,17 @@ public final class OnnxExport {
       String weighed =
           node("Mul", name + ".weighed", List.of(image, norm.weight().name()), Map.of());
       return node("Add", name, List.of(weighed, norm.bias().name()), Map.of(), shape);
+    }
+
+    /** Zeros for windows that extend beyond the edge of an axis, the lowest number for others. */
+    private Constant border(MaxPool2d pool, int extent, int windows, long... shape) {
+      float[] values = new float[windows];
+      for (int i = 0; i < windows; i++) {
+        int first = i * pool.stride() - pool.padding();
+        boolean beyond = first < 0 || first + pool.kernel() > extent;
+        values[i] = beyond ? 0 : half ? -65504 : -Float.MAX_VALUE;
+      }
+      return Constant.of(values, half, shape);
     }
 
     /** Returns the blur filter, repeated for every channel. */

@@ -5,6 +5,7 @@ import io.github.resnet4j.engine.graph.Layout;
 import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.nn.FoldedNorm;
 import io.github.resnet4j.nn.StateDict;
+import io.github.resnet4j.nn.WeightStandardization;
 import java.util.Arrays;
 
 /**
@@ -20,7 +21,7 @@ import java.util.Arrays;
 record FoldedWeights(float[] weights, float[] scale, float[] bias) {
   /** Without batch norm the weights are unchanged. */
   static FoldedWeights of(Convolution conv, StateDict state) {
-    float[] weights = state.get(conv.layer().weight().name()).data();
+    float[] weights = WeightStandardization.weights(conv.layer(), state);
     int outputs = conv.layer().outChannels();
     Format format = conv.in().format();
     if (conv.norm() == null) {

@@ -80,11 +80,15 @@ public record Activation(Layout layout, int offset) {
 
   /** Fills an image's border with zeros. */
   public void clearBorder(float[] arena, int index) {
+    fillBorder(arena, index, Float.intBitsToFloat(layout.zero() * 0x01010101));
+  }
+
+  /** Fills an image's border with a word. */
+  public void fillBorder(float[] arena, int index, float nothing) {
     Border border = layout.border();
     if (border.isNone()) {
       return;
     }
-    float nothing = Float.intBitsToFloat(layout.zero() * 0x01010101);
     int block = block();
     int row = rowStride();
     int both = (border.after() + border.before()) * block;

@@ -5,8 +5,9 @@ import java.util.Map;
 import java.util.Objects;
 
 /**
- * Chooses the encoding of each value: the one that the convolutions reading it need. Averages and
- * values that are only outputs are floats, and so are all values computed from them.
+ * Chooses the encoding of each value: the one that the convolutions reading it need. Averages,
+ * values that a norm reads, and values that are only outputs are floats, and so are all values
+ * computed from them.
  */
 public final class Encodings {
   private final Graph graph;
@@ -29,10 +30,13 @@ public final class Encodings {
   private Encoding encoding(Op op) {
     return switch (op) {
       case Op.Input input -> arithmetic.imageEncoding(input);
+      case Op.Conv conv when conv.norm() == null -> Encoding.FLOATS; // a norm reads it
       case Op.Conv conv when isReadByConvolution(conv.out()) ->
           arithmetic.resultEncoding(conv.name(), conv.relu());
       case Op.Attention attention when isReadByConvolution(attention.out()) ->
           arithmetic.resultEncoding(attention.name(), true);
+      case Op.Norm norm when norm.relu() && isReadByConvolution(norm.out()) ->
+          arithmetic.resultEncoding(norm.name(), true);
       case Op.MaxPool _, Op.AveragePool _, Op.Blur _, Op.Subsample _ ->
           Objects.requireNonNull(encodings.get(op.inputs().getFirst()));
       default -> Encoding.FLOATS;

@@ -29,9 +29,14 @@ public final class Fusion {
   /** Returns the fusion of both, or the second operation unchanged. */
   private static Op joined(Op first, Op second) {
     return switch (second) {
-      case Op.Norm norm when first instanceof Op.Conv conv && conv.out().equals(norm.in()) ->
+      case Op.Norm norm
+          when first instanceof Op.Conv conv
+              && conv.residual() == null
+              && conv.out().equals(norm.in()) ->
           new Op.Conv(conv.layer(), norm.layer(), conv.in(), null, false, norm.out());
-      case Op.Add add when first instanceof Op.Conv conv && isNormed(conv, add.main()) ->
+      case Op.Relu relu when first instanceof Op.Norm norm && norm.out().equals(relu.in()) ->
+          new Op.Norm(norm.layer(), norm.in(), true, relu.out());
+      case Op.Add add when first instanceof Op.Conv conv && conv.out().equals(add.main()) ->
           new Op.Conv(conv.layer(), conv.norm(), conv.in(), add.shortcut(), false, add.out());
       case Op.Add add
           when first instanceof Op.Attention attention && attention.out().equals(add.main()) ->

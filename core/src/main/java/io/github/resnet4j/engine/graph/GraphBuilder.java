@@ -3,6 +3,7 @@ package io.github.resnet4j.engine.graph;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
+import io.github.resnet4j.nn.Layer.Block;
 import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.nn.Layer.ChannelAttention;
 import io.github.resnet4j.nn.Layer.Conv2d;
@@ -11,6 +12,7 @@ import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
+import io.github.resnet4j.nn.Layer.PreActivation;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
@@ -74,10 +76,11 @@ public final class GraphBuilder {
     return switch (layer) {
       case Sequential inner -> sequence(inner, in);
       case Residual block -> residual(block, in);
+      case PreActivation block -> preActivation(block, in);
       case Identity _ -> in;
       case Conv2d conv ->
           add(new Op.Conv(conv, null, in, null, false, result(conv, in, conv.outChannels())));
-      case BatchNorm2d norm -> add(new Op.Norm(norm, in, like(in)));
+      case BatchNorm2d norm -> add(new Op.Norm(norm, in, false, like(in)));
       case GroupNorm norm -> add(new Op.GroupNorm(norm, in, null, false, like(in)));
       case Relu relu -> add(new Op.Relu(relu.name(), in, like(in)));
       case MaxPool2d pool -> add(new Op.MaxPool(pool, in, result(pool, in, in.channels())));
@@ -94,12 +97,23 @@ public final class GraphBuilder {
     };
   }
 
+  private Value shortcut(Block block, Value in) {
+    return block.shortcut() instanceof Sequential projection
+        ? sequence(projection, in)
+        : layer(block.shortcut(), in);
+  }
+
+  private Value preActivation(PreActivation block, Value in) {
+    beginBlock();
+    Value activated = sequence(block.activation(), in);
+    Value shortcut = block.isIdentityBlock() ? in : shortcut(block, activated);
+    Value main = sequence(block.main(), activated);
+    return add(new Op.Add(block.name(), main, shortcut, like(main)));
+  }
+
   private Value residual(Residual block, Value in) {
     beginBlock();
-    Value shortcut =
-        block.shortcut() instanceof Sequential projection
-            ? sequence(projection, in)
-            : layer(block.shortcut(), in);
+    Value shortcut = shortcut(block, in);
     Value main = sequence(block.main(), in);
     Value sum = add(new Op.Add(block.name(), main, shortcut, like(main)));
     return add(new Op.Relu(block.name(), sum, like(sum)));

@@ -92,8 +92,12 @@ public sealed interface Op {
     }
   }
 
-  /** Batch norm. */
-  record Norm(BatchNorm2d layer, Value in, Value out) implements OfLayer {}
+  /**
+   * Batch norm that does not follow a convolution.
+   *
+   * @param relu whether a ReLU follows
+   */
+  record Norm(BatchNorm2d layer, Value in, boolean relu, Value out) implements OfLayer {}
 
   /**
    * {@code norm(in)}, or {@code relu(norm(in) + residual)}.

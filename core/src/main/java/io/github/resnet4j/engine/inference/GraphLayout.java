@@ -18,6 +18,7 @@ import io.github.resnet4j.engine.graph.Op;
 import io.github.resnet4j.engine.graph.Value;
 import io.github.resnet4j.engine.step.AttentionStep;
 import io.github.resnet4j.engine.step.GroupMoments;
+import io.github.resnet4j.engine.step.NormStep;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Winograd;
 import java.util.ArrayList;
@@ -111,6 +112,7 @@ record GraphLayout(
       case Op.Attention attention ->
           AttentionStep.workspace(layout(attention.in()), chunkSizes[i]).size();
       case Op.GroupNorm norm -> GroupMoments.workspace(layout(norm.in()), chunkSizes[i]).size();
+      case Op.Norm norm -> NormStep.workspace(layout(norm.in())).size();
       default -> 0;
     };
   }

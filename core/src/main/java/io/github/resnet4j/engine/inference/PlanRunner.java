@@ -5,6 +5,7 @@ import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.step.AttentionStep;
 import io.github.resnet4j.engine.step.ExecutionContext;
 import io.github.resnet4j.engine.step.InputStep;
+import io.github.resnet4j.engine.step.NormStep;
 import io.github.resnet4j.engine.step.Step;
 import io.github.resnet4j.engine.step.Workers;
 import io.github.resnet4j.kernel.Format;
@@ -149,6 +150,7 @@ public final class PlanRunner implements AutoCloseable {
             Step step = phases.next();
             if (step instanceof InputStep
                 || step instanceof DirectConv
+                || step instanceof NormStep
                 || step instanceof AttentionStep) {
               Activation out = step.out();
               for (int c = 0; c < out.channels(); c++) {

@@ -14,6 +14,7 @@ import io.github.resnet4j.engine.step.Gates;
 import io.github.resnet4j.engine.step.GroupMoments;
 import io.github.resnet4j.engine.step.GroupNormStep;
 import io.github.resnet4j.engine.step.InputStep;
+import io.github.resnet4j.engine.step.NormStep;
 import io.github.resnet4j.engine.step.Operands;
 import io.github.resnet4j.engine.step.OutputStep;
 import io.github.resnet4j.engine.step.PoolSteps;
@@ -39,10 +40,9 @@ record StepFactory(
       case Op.Attention attention -> attention(attention, i);
       case Op.GroupNorm norm -> groupNorm(norm, i);
       case Op.MaxPool pool -> {
-        if (!endsWithRelu(graphLayout.graph().producer(pool.in()))) {
-          throw new IllegalArgumentException(pool.name() + ": is only supported after a ReLU");
-        }
-        yield new PoolSteps.MaxPool(pool.layer(), in(pool), out(pool), kernels);
+        boolean zeros =
+            pool.layer().zeros() || endsWithRelu(graphLayout.graph().producer(pool.in()));
+        yield new PoolSteps.MaxPool(pool.layer(), !zeros, in(pool), out(pool), kernels);
       }
       case Op.AveragePool pool ->
           new PoolSteps.AverageWindows(pool.layer(), in(pool), out(pool), kernels);
@@ -59,9 +59,21 @@ record StepFactory(
               weights.get(
                   Head.packing(head.layer(), in(head).layout(), out(head).layout(), kernels)),
               kernels);
-      case Op.Norm norm ->
+      case Op.Norm norm -> {
+        if (!norm.relu()) {
           throw new IllegalArgumentException(
-              norm.name() + ": is only supported after a convolution");
+              norm.name() + ": is only supported after a convolution or with a ReLU after it");
+        }
+        yield new NormStep(
+            norm.layer(),
+            weights.state(),
+            in(norm),
+            out(norm),
+            new Activation(
+                NormStep.workspace(in(norm).layout()), placement.workspaceOf(norm.out())),
+            graphLayout.parts(),
+            kernels);
+      }
       case Op.Relu relu ->
           throw new IllegalArgumentException(relu.name() + ": is only supported after a norm");
       case Op.Add sum ->

@@ -15,11 +15,13 @@ import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
+import io.github.resnet4j.nn.Layer.PreActivation;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 import io.github.resnet4j.nn.StateDict;
+import io.github.resnet4j.nn.WeightStandardization;
 import io.github.resnet4j.tensor.Tensor;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -96,12 +98,16 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
     return y;
   }
 
+  private Tensor weights(Conv2d conv) {
+    return Tensor.of(WeightStandardization.weights(conv, state), conv.weight().extents());
+  }
+
   private Tensor compute(Layer layer, Tensor x, BiConsumer<Layer, Tensor> listener) {
     return switch (layer) {
       case Conv2d conv ->
           Scalar.conv2d(
               x,
-              state.get(conv.weight().name()),
+              weights(conv),
               new Scalar.Window(conv.stride(), conv.padding(), conv.dilation(), conv.groups()),
               team);
       case BatchNorm2d norm ->
@@ -120,7 +126,13 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
               state.get(norm.bias().name()),
               GroupNorm.EPS);
       case Relu _ -> Scalar.relu(x);
-      case MaxPool2d pool -> Scalar.maxPool(x, pool.kernel(), pool.stride(), pool.padding());
+      case MaxPool2d pool ->
+          Scalar.maxPool(
+              x,
+              pool.kernel(),
+              pool.stride(),
+              pool.padding(),
+              pool.zeros() ? 0 : Float.NEGATIVE_INFINITY);
       case AvgPool2d pool ->
           Scalar.averagePool(
               x,
@@ -145,6 +157,12 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
           Scalar.relu(
               Scalar.add(
                   forward(block.main(), x, listener), forward(block.shortcut(), x, listener)));
+      case PreActivation block -> {
+        Tensor activated = forward(block.activation(), x, listener);
+        yield Scalar.add(
+            forward(block.main(), activated, listener),
+            forward(block.shortcut(), block.isIdentityBlock() ? x : activated, listener));
+      }
       case Sequential sequential -> {
         Tensor y = x;
         for (Layer child : sequential.layers()) {

@@ -15,11 +15,13 @@ import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
+import io.github.resnet4j.nn.Layer.PreActivation;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
 import io.github.resnet4j.nn.Layer.SubsampleAndPad;
 import io.github.resnet4j.nn.StateDict;
+import io.github.resnet4j.nn.WeightStandardization;
 import io.github.resnet4j.tensor.Tensor;
 import java.util.Arrays;
 import java.util.IdentityHashMap;
@@ -97,6 +99,12 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
               Tensor main = forward(block.main(), x);
               yield Scalar.relu(Scalar.add(main, forward(block.shortcut(), x)));
             }
+            case PreActivation block -> {
+              Tensor activated = forward(block.activation(), x);
+              Tensor main = forward(block.main(), activated);
+              yield Scalar.add(
+                  main, forward(block.shortcut(), block.isIdentityBlock() ? x : activated));
+            }
             case Sequential sequential -> {
               Tensor through = x;
               for (Layer child : sequential.layers()) {
@@ -141,10 +149,23 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
           Tensor shortcut = backward(block.shortcut(), open);
           yield Scalar.add(main, shortcut);
         }
+        case PreActivation block -> {
+          if (isIn(block.main()) || isIn(block.shortcut())) {
+            yield backward(isIn(block.main()) ? block.main() : block.shortcut(), dy);
+          }
+          Tensor activated = backward(block.main(), dy);
+          if (block.isIdentityBlock() && !isIn(block.activation())) {
+            yield Scalar.add(backward(block.activation(), activated), dy);
+          }
+          if (!block.isIdentityBlock()) {
+            activated = Scalar.add(activated, backward(block.shortcut(), dy));
+          }
+          yield backward(block.activation(), activated);
+        }
         case Conv2d conv ->
             Scalar.conv2dInputGradient(
                 dy,
-                state.get(conv.weight().name()),
+                Tensor.of(WeightStandardization.weights(conv, state), conv.weight().extents()),
                 new Scalar.Window(conv.stride(), conv.padding(), conv.dilation(), conv.groups()),
                 x.dim(2),
                 x.dim(3),
@@ -260,7 +281,12 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
               best = best < 0 || x.data()[at] > x.data()[best] ? at : best;
             }
           }
-          dx.data()[best] += dy.data()[from++];
+          boolean isBorder =
+              pool.zeros()
+                  && x.data()[best] < 0
+                  && (top < 0 || left < 0 || top + pool.kernel() > h || left + pool.kernel() > w);
+          dx.data()[best] += isBorder ? 0 : dy.data()[from];
+          from++;
         }
       }
     }

@@ -33,14 +33,20 @@ public final class PoolSteps {
   }
 
   /**
-   * The maximum of each window. The input is the result of a ReLU, so the border's zeros do not
-   * change the maximum.
+   * The maximum of each window. After a ReLU the border's zeros do not change the maximum;
+   * otherwise the border is set to negative infinity first.
+   *
+   * @param signed whether the input may be negative and its border does not count; it then consists
+   *     of floats, and nothing else may read the border
    */
-  public record MaxPool(MaxPool2d layer, Activation in, Activation out, PoolKernels.MaxRow max)
+  public record MaxPool(
+      MaxPool2d layer, boolean signed, Activation in, Activation out, PoolKernels.MaxRow max)
       implements RowStep {
-    public MaxPool(MaxPool2d layer, Activation in, Activation out, Kernels kernels) {
+    public MaxPool(
+        MaxPool2d layer, boolean signed, Activation in, Activation out, Kernels kernels) {
       this(
           layer,
+          signed,
           in,
           out,
           kernels
@@ -59,6 +65,23 @@ public final class PoolSteps {
     @Override
     public String algorithm() {
       return "max %dx%d/%d".formatted(layer.kernel(), layer.kernel(), layer.stride());
+    }
+
+    @Override
+    public int phases() {
+      return signed ? 2 : 1;
+    }
+
+    @Override
+    public void run(
+        ExecutionContext context, int first, int count, int phase, int part, int parts) {
+      if (phase == 0 && signed) {
+        for (int n = first; n < first + count && part == 0; n++) {
+          in.fillBorder(context.arena(), n, Float.NEGATIVE_INFINITY);
+        }
+      } else {
+        RowStep.super.run(context, first, count, phase, part, parts);
+      }
     }
 
     @Override

@@ -36,6 +36,9 @@ final class BackwardPass {
   private String stage = "first sums";
   private int chunkSize = 1;
 
+  /** Whether the open stage began with the gradient of a norm, and has no convolution yet. */
+  private boolean isBegun;
+
   /**
    * @param graph the graph of the forward pass
    * @param schedule receives the tasks of the pass
@@ -100,7 +103,8 @@ final class BackwardPass {
               out,
               (arena, g, to, image) -> PoolGradients.addSubsampled(arena, pad, g, to, image));
       case Op.Input _, Op.Output _ -> {}
-      case Op.Norm _, Op.Relu _, Op.Add _ ->
+      case Op.Norm norm -> norm(norm);
+      case Op.Relu _, Op.Add _ ->
           throw new IllegalArgumentException(op.name() + ": is only supported after a convolution");
     }
   }
@@ -115,43 +119,74 @@ final class BackwardPass {
   }
 
   private void convolution(Op.Conv op) {
-    if (op.norm() == null) { // its group norm started the stage
-      convolution(op, forward.convolution(op.out()), gradient(op.out()));
+    ConvUnit conv = forward.convolution(op.out());
+    if (op.norm() == null) {
+      Slot g = gradient(op.out());
+      if (!isBegun) {
+        begin(conv.conv().name(), conv.chunkSize());
+      }
+      stage = conv.conv().name() + " gradient";
+      chunkSize = conv.chunkSize();
+      isBegun = false;
+      convolution(op, conv, g);
+      if (op.residual() != null && needed.contains(op.residual())) {
+        gradients.put(op.residual(), g); // its other readers add to it later
+      }
       return;
     }
     BatchNormUnit unit = forward.unit(op.out());
     if (op.relu()) {
       complete(unit, op.out(), op.residual());
     }
-    begin(unit.conv());
+    begin(op.name(), conv.chunkSize());
     Slot g = gradient(op.out());
     // If g is also the gradient of a shortcut it is still needed, and the ReLU was already applied
     // to it.
     boolean isOwn = op.relu() && op.residual() == null;
     Slot dx = isOwn ? g : Slot.of(unit.x().layout());
     schedule.add(new BatchNormTasks.Gradient(unit, isOwn, g, dx));
-    convolution(op, unit.conv(), dx);
+    convolution(op, conv, dx);
+  }
+
+  private void norm(Op.Norm op) {
+    BatchNormUnit unit = forward.unit(op.out());
+    complete(unit, op.out(), null);
+    begin(op.name(), 1);
+    isBegun = true;
+    Slot g = gradient(op.out());
+    schedule.add(new BatchNormTasks.Gradient(unit, true, g, g));
+    add(op.in(), g);
+  }
+
+  /** Adds a gradient of a value to that from its other readers. */
+  private void add(Value value, Slot dx) {
+    Slot sum = gradients.putIfAbsent(value, dx);
+    if (sum != null) {
+      schedule.add(new AddTask(dx, sum));
+    }
   }
 
   private void groupNorm(Op.GroupNorm op) {
     GroupNormUnit unit = forward.groupNorm(op.out());
-    begin(unit.conv());
+    begin(op.name(), 1);
+    isBegun = true;
     Slot g = gradient(op.out());
     // Without ReLU it is the norm of a projection, whose gradient is also that of the main branch.
     boolean isOwn = op.relu() && op.residual() == null;
     Slot dx = isOwn ? g : Slot.of(unit.x().layout());
     schedule.add(new GroupNormTasks.Gradient(unit, g, dx));
-    gradients.put(op.in(), dx);
+    add(op.in(), dx);
     if (op.residual() != null && needed.contains(op.residual())) {
       gradients.put(op.residual(), g); // its other readers add to it later
     }
   }
 
-  /** Starts the stage of a convolution's gradients. */
-  private void begin(ConvUnit unit) {
+  /** Starts the stage of a layer's gradients. */
+  private void begin(String layer, int images) {
     schedule.close(stage, chunkSize);
-    stage = unit.conv().name() + " gradient";
-    chunkSize = unit.chunkSize();
+    stage = layer + " gradient";
+    chunkSize = images;
+    isBegun = false;
   }
 
   /**

@@ -5,14 +5,15 @@ import io.github.resnet4j.nn.Layer.ChannelAttention;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A convolution and its batch norm, with the slots that both passes use.
+ * A batch norm, with the slots that both passes use.
  *
+ * @param x its input: the result of a convolution, or of a pre-activation block
  * @param coefficients the coefficients of {@link TrainedNorm}
  * @param sums the sums of {@link TrainedNorm}
  * @param end the addition before the ReLU, at the end of a block
  */
 record BatchNormUnit(
-    ConvUnit conv, BatchNorm2d norm, Slot coefficients, Slot sums, @Nullable BlockEnd end) {
+    Slot x, BatchNorm2d norm, Slot coefficients, Slot sums, @Nullable BlockEnd end) {
   /**
    * @param residual what is added: an activation, or the result of a projection's convolution
    * @param projection the projection of the shortcut, if there is one; its batch norm is merged
@@ -25,11 +26,6 @@ record BatchNormUnit(
       @Nullable BatchNormUnit projection,
       @Nullable ChannelAttention attention,
       @Nullable Slot scale) {}
-
-  /** The convolution's result. */
-  Slot x() {
-    return conv.x();
-  }
 
   @Nullable BatchNormUnit projection() {
     return end == null ? null : end.projection;

@@ -23,7 +23,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>A convolution ends a stage, since its batch norm needs the statistics of the whole batch.
  * Batch norm, addition and ReLU are computed at the start of the next stage. Group norm needs only
- * one image: it is in the stage of its convolution.
+ * one image: it is in the stage of its convolution. A pre-activation block ends with a convolution
+ * and an addition; the norm that reads the sum ends the stage.
  */
 final class ForwardPass {
   private final Graph graph;
@@ -35,6 +36,9 @@ final class ForwardPass {
   private final Map<Value, BatchNormUnit> units = new LinkedHashMap<>();
   private final Map<Value, GroupNormUnit> groupNorms = new HashMap<>();
   private @Nullable HeadUnit head;
+
+  /** The convolution of the open stage. */
+  private @Nullable ConvUnit open;
 
   /**
    * @param graph the fused graph, which ends with a head
@@ -64,7 +68,7 @@ final class ForwardPass {
               in,
               out,
               pool.padding(),
-              (from, to) -> new PoolSteps.MaxPool(pool, from, to, kernels));
+              (from, to) -> new PoolSteps.MaxPool(pool, isSigned(op), from, to, kernels));
       case Op.AveragePool(var pool, Value in, Value out) ->
           windows(in, out, 0, (from, to) -> new PoolSteps.AverageWindows(pool, from, to, kernels));
       case Op.Blur(var pool, Value in, Value out) ->
@@ -88,63 +92,106 @@ final class ForwardPass {
         schedule.add(new HeadTasks.Loss(head));
         schedule.close("loss", 1);
       }
-      case Op.Norm _, Op.Relu _, Op.Add _ ->
+      case Op.Norm norm -> norm(norm);
+      case Op.Relu _, Op.Add _ ->
           throw new IllegalArgumentException(op.name() + ": is only supported after a convolution");
       case Op.Output _ -> {}
     }
   }
 
+  private void closeConvolution() {
+    if (open != null) {
+      schedule.close(open.conv().name(), open.chunkSize());
+      open = null;
+    }
+  }
+
   private void convolution(Op.Conv op) {
+    if (op.layer().standardized()) {
+      throw new IllegalArgumentException(
+          op.name() + ": convolutions with standardized weights (BiT) cannot be trained");
+    }
+    closeConvolution(); // a stage has one
     Slot x = Slot.of(layout(op.out(), block));
     var conv = new ConvUnit(op.layer(), slot(op.in()), x, chunkSize(op));
     convolutions.put(op.out(), conv);
     schedule.add(ConvTasks.forward(conv, setup));
+    open = conv;
     BatchNorm2d norm = op.norm();
-    if (norm == null) {
-      List<Op> readers = graph.readers(op.out());
-      if (readers.size() != 1 || !(readers.getFirst() instanceof Op.GroupNorm)) {
-        throw new IllegalArgumentException(op.name() + ": is only supported with a norm after it");
+    if (norm == null) { // a norm that reads it closes the stage, or the next convolution
+      slots.put(op.out(), x);
+      if (op.residual() != null) {
+        requireAllBlocks(op);
+        schedule.add(new AddTask(slot(op.residual()), x));
       }
-      slots.put(op.out(), x); // the group norm reads it and closes the stage
       return;
     }
-    int channels = op.out().channels();
-    var unit =
-        new BatchNormUnit(
-            conv,
-            norm,
-            Slot.of(Layout.of(channels, TrainedNorm.ROWS, 1, block)),
-            Slot.of(Layout.of(channels, TrainedNorm.SUMS, 1, block).withImages(setup.batch())),
-            end(op));
+    BatchNormUnit unit = unit(norm, x, end(op));
     units.put(op.out(), unit);
     schedule.add(new BatchNormTasks.Statistics(unit));
-    schedule.close(op.name(), conv.chunkSize());
+    closeConvolution();
     if (op.relu()) {
       normalize(unit, op.out());
     }
+  }
+
+  private BatchNormUnit unit(BatchNorm2d norm, Slot x, BatchNormUnit.@Nullable BlockEnd end) {
+    int channels = norm.channels();
+    return new BatchNormUnit(
+        x,
+        norm,
+        Slot.of(Layout.of(channels, TrainedNorm.ROWS, 1, block)),
+        Slot.of(Layout.of(channels, TrainedNorm.SUMS, 1, block).withImages(setup.batch())),
+        end);
+  }
+
+  /** A batch norm of a sum, at the start of a pre-activation block. */
+  private void norm(Op.Norm op) {
+    if (!op.relu()) {
+      throw new IllegalArgumentException(
+          op.name() + ": is only supported after a convolution or with a ReLU after it");
+    }
+    BatchNormUnit unit = unit(op.layer(), slot(op.in()), null);
+    units.put(op.out(), unit);
+    schedule.add(new BatchNormTasks.Statistics(unit));
+    closeConvolution();
+    schedule.close(op.name(), 1);
+    normalize(unit, op.out());
+  }
+
+  /** Stochastic depth scales a norm at the end of a block, which must be a batch norm. */
+  private void requireAllBlocks(Op op) {
+    if (setup.stochasticDepth() > 0) {
+      throw new IllegalArgumentException(
+          op.name()
+              + ": only blocks that end with batch norm can be trained with stochastic depth");
+    }
+  }
+
+  /** Whether the input of max pooling may be negative. */
+  private boolean isSigned(Op pool) {
+    return !(graph.producer(pool.inputs().getFirst()) instanceof Op.Conv conv && conv.relu()
+        || graph.producer(pool.inputs().getFirst()) instanceof Op.GroupNorm norm && norm.relu());
   }
 
   /**
    * All statistics of group norm are known after an image's last pixel, so it is in the same stage.
    */
   private void groupNorm(Op.GroupNorm op) {
-    if (setup.stochasticDepth() > 0) {
-      throw new IllegalArgumentException(
-          op.name() + ": group norm cannot be trained with stochastic depth");
-    }
-    ConvUnit conv = convolution(op.in());
-    Layout workspace = GroupMoments.workspace(conv.x().layout(), setup.batch());
+    requireAllBlocks(op);
+    Slot x = slot(op.in());
+    Layout workspace = GroupMoments.workspace(x.layout(), setup.batch());
     var unit =
         new GroupNormUnit(
             op.layer(),
-            conv,
+            x,
             Slot.of(workspace),
             op.residual() == null ? null : slot(op.residual()),
             op.relu(),
             write(op.out()));
     groupNorms.put(op.out(), unit);
     schedule.add(new GroupNormTasks.Normalize(unit));
-    schedule.close(conv.conv().name(), conv.chunkSize());
+    closeConvolution();
   }
 
   /** Returns the end of the block whose last convolution this is; else null. */
@@ -234,14 +281,9 @@ final class ForwardPass {
     return unit;
   }
 
-  /** The convolution that computes a value, without a batch norm. */
+  /** The convolution that computes a value, alone or with what was fused into it. */
   ConvUnit convolution(Value value) {
-    ConvUnit unit = convolutions.get(value);
-    if (unit == null || units.containsKey(value)) {
-      throw new IllegalArgumentException(
-          graph.producer(value).name() + ": group norm is only supported after a convolution");
-    }
-    return unit;
+    return Objects.requireNonNull(convolutions.get(value));
   }
 
   /** The group norm that computes a value. */

@@ -7,16 +7,11 @@ import org.jspecify.annotations.Nullable;
 /**
  * A group norm with the following addition and ReLU, and the slots that both passes use.
  *
- * @param conv the convolution whose result it normalizes
+ * @param x its input: the result of a convolution, or of a pre-activation block
  * @param workspace the workspace of {@link GroupMoments} for every image
  * @param residual what is added, if anything
  * @param relu whether a ReLU follows
  * @param y the result
  */
 record GroupNormUnit(
-    GroupNorm norm, ConvUnit conv, Slot workspace, @Nullable Slot residual, boolean relu, Slot y) {
-  /** The input of the norm. */
-  Slot x() {
-    return conv.x();
-  }
-}
+    GroupNorm norm, Slot x, Slot workspace, @Nullable Slot residual, boolean relu, Slot y) {}

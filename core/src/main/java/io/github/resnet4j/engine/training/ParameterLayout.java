@@ -19,6 +19,7 @@ import io.github.resnet4j.nn.Layer.GroupNorm;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
+import io.github.resnet4j.nn.Layer.PreActivation;
 import io.github.resnet4j.nn.Layer.Relu;
 import io.github.resnet4j.nn.Layer.Residual;
 import io.github.resnet4j.nn.Layer.Sequential;
@@ -120,7 +121,8 @@ public final class ParameterLayout {
           GlobalAveragePool _,
           SubsampleAndPad _,
           Sequential _,
-          Residual _ -> {}
+          Residual _,
+          PreActivation _ -> {}
     }
   }
 

@@ -45,7 +45,12 @@ final class PoolTasks {
     @Override
     public Work place(TrainingPlacement placement) {
       Step step = placing.step(placement.at(in), placement.at(out));
-      return Work.of((_, first, n) -> step.run(placement.context(), first, n, 0, 0, 1));
+      int phases = step.phases();
+      return Work.of((_, first, n) -> {
+        for (int phase = 0; phase < phases; phase++) {
+          step.run(placement.context(), first, n, phase, 0, 1);
+        }
+      });
     }
   }
 

@@ -122,6 +122,7 @@ final class ForwardPass {
       slots.put(op.out(), x);
       if (op.residual() != null) {
         requireAllBlocks(op);
+        requireFloats(op);
         schedule.add(new AddTask(slot(op.residual()), x));
       }
       return;
@@ -157,6 +158,14 @@ final class ForwardPass {
     closeConvolution();
     schedule.close(op.name(), 1);
     normalize(unit, op.out());
+  }
+
+  /** The sums of pre-activation blocks are not written for bfloat16. */
+  private void requireFloats(Op op) {
+    if (setup.format() == Format.BF16) {
+      throw new IllegalArgumentException(
+          op.name() + ": pre-activation networks cannot be trained in bf16; use --precision fp32");
+    }
   }
 
   /** Stochastic depth scales a norm at the end of a block, which must be a batch norm. */

@@ -111,16 +111,7 @@ class HalfCatalogueTest {
     ResNet network = RelativesTest.draw(Architecture.named("resnetv2_18"));
     var options =
         new TrainingSession.Options(
-            1,
-            64,
-            64,
-            1,
-            Set.of(),
-            false,
-            0,
-            Algorithm.DIRECT,
-            Precision.BF16,
-            KernelChoice.AUTO);
+            1, 64, 64, 1, Set.of(), false, 0, Algorithm.DIRECT, Precision.BF16, KernelChoice.AUTO);
     var e =
         assertThrows(
             IllegalArgumentException.class,

@@ -36,8 +36,7 @@ public final class QueryPeer {
 
   private static Tensor batch(Tensor samples, String[] indices) {
     int size = samples.size() / samples.dim(0);
-    Tensor batch =
-        Tensor.zeros(indices.length, samples.dim(1), samples.dim(2), samples.dim(3));
+    Tensor batch = Tensor.zeros(indices.length, samples.dim(1), samples.dim(2), samples.dim(3));
     for (int i = 0; i < indices.length; i++) {
       int from = Integer.parseInt(indices[i]) * size;
       System.arraycopy(samples.data(), from, batch.data(), i * size, size);

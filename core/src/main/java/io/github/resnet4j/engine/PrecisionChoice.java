@@ -26,9 +26,9 @@ import java.util.function.Function;
  */
 public record PrecisionChoice(Precision precision, List<Candidate> candidates) {
   /**
-   * The largest accepted deviation of the result: the norm of the difference, divided by the norm of
-   * the result in FP32. Trained networks are well below it; deep networks with random weights are
-   * not, since they amplify every difference.
+   * The largest accepted deviation of the result: the norm of the difference, divided by the norm
+   * of the result in FP32. Trained networks are well below it; deep networks with random weights
+   * are not, since they amplify every difference.
    */
   public static final double MAX_DEVIATION = 0.05;
 
@@ -143,8 +143,8 @@ public record PrecisionChoice(Precision precision, List<Candidate> candidates) {
   }
 
   /**
-   * {@code bf16 (bf16: 2.9 times as fast as fp32, deviation 0.80 %; limit 5 %)}: the choice, then what
-   * was measured.
+   * {@code bf16 (bf16: 2.9 times as fast as fp32, deviation 0.80 %; limit 5 %)}: the choice, then
+   * what was measured.
    */
   @Override
   public String toString() {

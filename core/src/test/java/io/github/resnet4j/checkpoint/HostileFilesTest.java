@@ -518,10 +518,10 @@ class HostileFilesTest {
   /** A NumPy array with these elements of the state, from version to bytes. */
   private static String array(String shape, String type, String bytes) {
     return "}X\1\0\0\0wcnumpy.core.multiarray\n"
-               + "_reconstruct\n"
-               + "cnumpy\n"
-               + "ndarray\n"
-               + "K\0\u0085C\1b\u0087R(K\1"
+        + "_reconstruct\n"
+        + "cnumpy\n"
+        + "ndarray\n"
+        + "K\0\u0085C\1b\u0087R(K\1"
         + shape
         + "cnumpy\ndtype\nX\2\0\0\0"
         + type

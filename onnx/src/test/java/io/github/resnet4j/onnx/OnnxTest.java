@@ -99,7 +99,7 @@ class OnnxTest {
         .forEach((name, spec) -> {
           if (!name.matches(
               ".*(1001|101|110|15[24]|164|[23].0|201|269|420|x3).*|wide.*")) { // only more of the
-                                                                               // same blocks
+            // same blocks
             all.put(name, spec);
           }
         });

@@ -41,8 +41,7 @@ public final class Workers implements AutoCloseable {
 
   public Workers(int size) {
     this.size = size;
-    this.maxSpins =
-        size > Runtime.getRuntime().availableProcessors() ? SPINS_OF_TOO_MANY : SPINS;
+    this.maxSpins = size > Runtime.getRuntime().availableProcessors() ? SPINS_OF_TOO_MANY : SPINS;
     this.threads = new Thread[size - 1];
     for (int i = 0; i < threads.length; i++) {
       int worker = i + 1;

@@ -155,7 +155,7 @@ public final class Session implements AutoCloseable {
                     quantization,
                     one.withPrecision(precision),
                     kernels));
-    LOG.log(System.Logger.Level.INFO, "precision auto: " + choice);
+    LOG.log(System.Logger.Level.DEBUG, "precision auto: " + choice);
     return Optional.of(choice);
   }
 

@@ -1,12 +1,12 @@
 package io.github.resnet4j.onnx;
 
-import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.BlurPool2d;
 import io.github.resnet4j.onnx.OnnxModel.Constant;
 import io.github.resnet4j.onnx.OnnxModel.Node;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
@@ -137,6 +137,7 @@ final class GraphTraversal {
     }
     if (cursor.layers.stream().noneMatch(ParsedLayer.Convolution.class::isInstance)
         && !node.op().equals("Conv")
+        && !node.op().equals("Pad")
         && cursor.x.equals(scaling.value())) {
       throw UnsupportedGraphException.at(node, "is found where a convolution was expected");
     }
@@ -173,6 +174,10 @@ final class GraphTraversal {
       case "Pad" -> {
         if (node.text("mode", "constant").equals("reflect")) {
           blur(cursor, node);
+          return;
+        }
+        if (isSpatialPad(node)) {
+          advance(cursor, padded(cursor, node));
           return;
         }
         cursor.layers.add(zeroPad(cursor, node));
@@ -224,9 +229,9 @@ final class GraphTraversal {
   }
 
   private static void checkNorm(Node norm) throws UnsupportedGraphException {
-    if (norm.inputs().size() != 5
-        || Math.abs(norm.real("epsilon", 1e-5f) - BatchNorm2d.EPS) > 1e-9) {
-      throw UnsupportedGraphException.at(norm, "has an epsilon other than 1e-5");
+    float epsilon = norm.real("epsilon", 1e-5f);
+    if (norm.inputs().size() != 5 || !(epsilon >= 0 && epsilon <= 1)) {
+      throw UnsupportedGraphException.at(norm, "has an epsilon of " + epsilon);
     }
     if (norm.integer("training_mode", 0) != 0 || norm.integer("spatial", 1) != 1) {
       throw UnsupportedGraphException.at(
@@ -268,6 +273,56 @@ final class GraphTraversal {
             Math.ceilDiv(cursor.extents.get(1), 2),
             Math.ceilDiv(cursor.extents.get(2), 2));
     cursor.x = recognize(conv);
+  }
+
+  /** Whether zeros are added around the rows and columns, as Keras does before a convolution. */
+  private boolean isSpatialPad(Node pad) throws UnsupportedGraphException {
+    float[] pads = paddings(pad);
+    return pads.length == 8 && pads[0] == 0 && pads[1] == 0 && pads[4] == 0 && pads[5] == 0;
+  }
+
+  /** The paddings: an attribute before operator set 11, then an input. */
+  private float[] paddings(Node pad) throws UnsupportedGraphException {
+    List<Long> attribute = pad.integers("pads");
+    if (attribute.isEmpty()) {
+      return constantFloats(pad, 1);
+    }
+    float[] values = new float[attribute.size()];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = attribute.get(i);
+    }
+    return values;
+  }
+
+  /**
+   * The convolution or pooling after a zero padding, with the padding as its own. For a pooling of
+   * the largest value this is the same only if no value is negative.
+   */
+  private Node padded(Cursor cursor, Node pad) throws UnsupportedGraphException {
+    float[] pads = paddings(pad);
+    float[] value = OnnxGraph.isOmitted(pad, 2) ? new float[] {0} : constantFloats(pad, 2);
+    Node next = graph.singleConsumer(pad.outputs().getFirst());
+    boolean pools = next.op().equals("MaxPool") && cursor.lastIs(ParsedLayer.Relu.class);
+    if (value.length != 1
+        || value[0] != 0
+        || pad.real("value", 0) != 0
+        || !OnnxGraph.isOmitted(pad, 3)
+        || !pad.text("mode", "constant").equals("constant")
+        || !(pools || next.op().equals("Conv"))
+        || !Set.of("NOTSET", "VALID").contains(next.text("auto_pad", "NOTSET"))) {
+      throw UnsupportedGraphException.at(pad, "is not a zero padding before a convolution");
+    }
+    List<Long> own = next.integers("pads");
+    var sum = new ArrayList<Long>();
+    for (int i = 0; i < 4; i++) {
+      sum.add((long) pads[i < 2 ? i + 2 : i + 4] + (own.size() == 4 ? own.get(i) : 0));
+    }
+    var attributes = new LinkedHashMap<>(next.attributes());
+    attributes.remove("auto_pad");
+    attributes.put("pads", new OnnxModel.Attribute.Ints(sum));
+    var inputs = new ArrayList<>(next.inputs());
+    inputs.set(0, cursor.x);
+    return new Node(next.op(), next.domain(), next.name(), inputs, next.outputs(), attributes);
   }
 
   private ParsedLayer zeroPad(Cursor cursor, Node pad) throws UnsupportedGraphException {

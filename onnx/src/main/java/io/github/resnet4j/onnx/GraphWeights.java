@@ -53,6 +53,7 @@ final class GraphWeights {
           "its layers need %,d bytes of weights, but it contains %,d"
               .formatted(bytes, graph.constantBytes()));
     }
+    Tensor.checkMemory(bytes / 4);
     var weights = new GraphWeights(graph);
     weights.compareAll(spec.layers().layers(), parsed, parsed.getLast().node());
     var entries = new LinkedHashMap<String, Tensor>();
@@ -246,6 +247,12 @@ final class GraphWeights {
     for (int i = 0; i < names.size(); i++) {
       float[] values = numbers(after, graph.constant(after, i + 1), names.get(i), vector);
       all.add(values);
+      if (i == 3) { // another epsilon is another variance
+        double more = after.real("epsilon", 1e-5f) - (double) (float) BatchNorm2d.EPS;
+        for (int c = 0; more != 0 && c < values.length; c++) {
+          values[c] = (float) (values[c] + more);
+        }
+      }
       parameters.put(norm + "." + names.get(i), values);
     }
     for (int c = 0; c < channels; c++) {

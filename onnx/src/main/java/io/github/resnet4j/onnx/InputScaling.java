@@ -123,6 +123,9 @@ record InputScaling(
   /** The number of input channels of the first convolution. */
   private static int channels(OnnxGraph graph, String x) throws UnsupportedGraphException {
     Node conv = graph.singleConsumer(x);
+    if (conv.op().equals("Pad")) {
+      conv = graph.singleConsumer(conv.outputs().getFirst());
+    }
     Constant weight = conv.op().equals("Conv") ? graph.constant(conv, 1) : null;
     if (weight == null || weight.shape().size() != 4) {
       throw UnsupportedGraphException.at(conv, "is found where a convolution was expected");

@@ -5,6 +5,8 @@ import io.github.resnet4j.onnx.OnnxModel.Constant;
 import io.github.resnet4j.onnx.OnnxModel.Node;
 import io.github.resnet4j.onnx.OnnxModel.Type;
 import io.github.resnet4j.onnx.OnnxModel.Value;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -14,6 +16,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
+import java.util.regex.Pattern;
 
 /**
  * An index of the nodes that a model's output depends on: constants by name, and the consumers of
@@ -65,7 +68,12 @@ final class OnnxGraph {
                       "ceil_mode", Attribute.Int.class,
                       "storage_order", Attribute.Int.class))),
           Map.entry("Mul", Map.of()),
-          Map.entry("Pad", Map.of("mode", Attribute.Text.class)),
+          Map.entry(
+              "Pad",
+              Map.of(
+                  "mode", Attribute.Text.class,
+                  "pads", Attribute.Ints.class,
+                  "value", Attribute.Real.class)),
           Map.entry(
               "ReduceMean",
               Map.of(
@@ -92,6 +100,18 @@ final class OnnxGraph {
     all.put("strides", Attribute.Ints.class);
     return all;
   }
+
+  private static final Pattern QUANTIZED =
+      Pattern.compile(
+          "(Dynamic)?QuantizeLinear|DequantizeLinear|QLinear\\w+|\\w+Integer(ToFloat)?|QGemm|QAttention");
+
+  /** All constants of one repeated number together; the largest weights of ResNet-152 have 9 MB. */
+  private static final long MAX_FILLED_BYTES = 64 << 20;
+
+  private long filledBytes;
+
+  /** The values of constants of one repeated number, by that number. */
+  private final Map<Float, ByteBuffer> filled = new HashMap<>();
 
   private final Value input;
   private final String output;
@@ -181,7 +201,16 @@ final class OnnxGraph {
     return aliases.getOrDefault(value, value);
   }
 
+  /** A sum of two values, as older exporters write it, is an addition. */
+  private static String operation(Node node) {
+    return node.op().equals("Sum") && node.inputs().size() == 2 ? "Add" : node.op();
+  }
+
   private void add(Node found, Set<String> required) throws UnsupportedGraphException {
+    if (QUANTIZED.matcher(found.op()).matches()) {
+      throw UnsupportedGraphException.at(
+          found, "is quantized; import the float32 model that the file was made from");
+    }
     if (!found.domain().isEmpty() && !found.domain().equals("ai.onnx")) {
       throw UnsupportedGraphException.at(
           found, "belongs to the operator set '%s'".formatted(found.domain()));
@@ -200,7 +229,12 @@ final class OnnxGraph {
     }
     var node =
         new Node(
-            found.op(), found.domain(), found.name(), inputs, found.outputs(), found.attributes());
+            operation(found),
+            found.domain(),
+            found.name(),
+            inputs,
+            found.outputs(),
+            found.attributes());
     if (node.outputs().stream().skip(1).anyMatch(required::contains)) {
       throw UnsupportedGraphException.at(node, "has several outputs that are used");
     }
@@ -272,7 +306,52 @@ final class OnnxGraph {
                   .withShape(Objects.requireNonNull(constants.get(node.inputs().get(1))).shape())
               : Constant.of(BATCH));
     }
+    if (node.op().equals("ConstantOfShape") && node.inputs().size() == 1) {
+      Optional<Constant> filled =
+          Optional.ofNullable(constants.get(node.inputs().getFirst()))
+              .flatMap(shape -> filled(node, shape));
+      if (filled.isPresent()) {
+        return filled;
+      }
+    }
     return ShapeArithmetic.evaluate(node, constants);
+  }
+
+  /** Weights that are all the same number; equal numbers share their memory. */
+  private Optional<Constant> filled(Node node, Constant shape) {
+    if (shape.type() != Type.INT64
+        || shape.shape().size() != 1
+        || shape.size() > 4
+        || !(node.attributes().get("value") instanceof Attribute.Tensor(Constant value))
+        || value.type() != Type.FLOAT
+        || value.size() != 1) {
+      return Optional.empty();
+    }
+    var extents = new ArrayList<Long>();
+    long bytes = Float.BYTES;
+    for (int i = 0; i < shape.size(); i++) {
+      long extent = shape.raw().getLong(8 * i);
+      if (extent < 1 || extent > MAX_FILLED_BYTES / bytes) {
+        return Optional.empty();
+      }
+      extents.add(extent);
+      bytes *= extent;
+    }
+    float number = value.floats()[0];
+    ByteBuffer values = filled.get(number);
+    if (values == null || values.limit() < bytes) {
+      filledBytes += bytes;
+      if (filledBytes > MAX_FILLED_BYTES) {
+        return Optional.empty();
+      }
+      values = ByteBuffer.allocate((int) bytes).order(ByteOrder.LITTLE_ENDIAN);
+      while (values.hasRemaining()) {
+        values.putFloat(number);
+      }
+      values.flip();
+      filled.put(number, values);
+    }
+    return Optional.of(new Constant(Type.FLOAT, extents, values.slice(0, (int) bytes)));
   }
 
   /** Whether the output of a node equals its first input. */

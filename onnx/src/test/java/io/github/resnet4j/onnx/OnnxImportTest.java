@@ -345,6 +345,89 @@ class OnnxImportTest {
     assertNear(runtime(x.data(), 1, 3, 32, 32), found.network().forward(x).data());
   }
 
+  private void assertImported(Graph graph) throws IOException, OrtException {
+    OnnxImport found = read(graph, OnnxImport.Options.defaults());
+    Tensor x = pixels();
+    assertNear(runtime(x.data(), 1, 3, 32, 32), found.network().forward(x).data());
+  }
+
+  @Test
+  void otherEpsilonsAreOtherVariances() throws IOException, OrtException {
+    for (float epsilon : new float[] {1.001e-5f, 1e-3f, 1e-6f}) {
+      Graph graph = graph();
+      for (Node node : List.copyOf(graph.nodes)) {
+        if (node.op().equals("BatchNormalization")) {
+          graph.set(node.name(), "epsilon", new Attribute.Real(epsilon));
+        }
+      }
+      assertImported(graph);
+    }
+  }
+
+  @Test
+  void zeroPaddingBeforeAConvolutionIsItsOwn() throws IOException, OrtException {
+    Graph graph = graph();
+    Node conv = graph.nodes.stream().filter(node -> node.op().equals("Conv")).findFirst().get();
+    graph.set(conv.name(), "pads", integers(0L, 0L, 0L, 0L));
+    Constant pads = Constant.of(0, 0, 3, 3, 0, 0, 3, 3);
+    graph.prepend(node("Pad", NONE, "_", graph.constant("pads", pads)));
+    assertImported(graph);
+    graph.set(conv.name(), "auto_pad", new Attribute.Text("SAME_UPPER"));
+    assertThrows(OnnxException.class, () -> read(graph, OnnxImport.Options.defaults()));
+  }
+
+  @Test
+  void sumsOfTwoValuesAreAdditions() throws IOException, OrtException {
+    Graph graph = graph();
+    for (int i = 0; i < graph.nodes.size(); i++) {
+      Node add = graph.nodes.get(i);
+      if (add.op().equals("Add")) {
+        graph.nodes.set(i, new Node("Sum", "", add.name(), add.inputs(), add.outputs(), NONE));
+      }
+    }
+    assertImported(graph);
+  }
+
+  @Test
+  void quantizedOperationsAreRejectedByName() throws IOException {
+    assertRejected(
+        "quantized",
+        graph -> graph.prepend(node("QuantizeLinear", NONE, "_", graph.number("scale", 1))));
+  }
+
+  /**
+   * A file of the onnx package (1.23.2, backend/test/data/light, Apache License 2.0): ResNet-50 of
+   * Caffe2 with weights made by ConstantOfShape.
+   */
+  @Test
+  void lightResnet50OfTheOnnxPackageIsImported() throws IOException, OrtException {
+    try (var resource = OnnxImportTest.class.getResourceAsStream("/golden/light_resnet50.onnx")) {
+      Files.copy(resource, file);
+    }
+    var e = assertThrows(OnnxException.class, () -> OnnxImport.read(file));
+    assertTrue(e.getMessage().contains("Softmax"), e.getMessage());
+    OnnxImport found = OnnxImport.of(file, OnnxImport.Options.defaults().withoutSoftmax());
+    Tensor x = TorchRandom.manualSeed(5).randn(1, 3, 224, 224);
+    float[] expected = runtime(x.data(), 1, 3, 224, 224);
+    assertNear(expected, softmax(found.network().forward(x).data()));
+  }
+
+  private static float[] softmax(float[] logits) {
+    double largest = Double.NEGATIVE_INFINITY;
+    for (float logit : logits) {
+      largest = Math.max(largest, logit);
+    }
+    double sum = 0;
+    for (float logit : logits) {
+      sum += Math.exp(logit - largest);
+    }
+    float[] probabilities = new float[logits.length];
+    for (int i = 0; i < logits.length; i++) {
+      probabilities[i] = (float) (Math.exp(logits[i] - largest) / sum);
+    }
+    return probabilities;
+  }
+
   @Test
   void activationAtTheEndIsDroppedIfRequested() throws IOException, OrtException {
     var drop = OnnxImport.Options.defaults().withoutSoftmax();

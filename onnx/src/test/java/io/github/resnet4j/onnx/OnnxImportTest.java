@@ -401,7 +401,7 @@ class OnnxImportTest {
    */
   @Test
   void lightResnet50OfTheOnnxPackageIsImported() throws IOException, OrtException {
-    try (var resource = OnnxImportTest.class.getResourceAsStream("/golden/light_resnet50.onnx")) {
+    try (var resource = OnnxImportTest.class.getResourceAsStream("/light/light_resnet50.onnx")) {
       Files.copy(resource, file);
     }
     var e = assertThrows(OnnxException.class, () -> OnnxImport.read(file));

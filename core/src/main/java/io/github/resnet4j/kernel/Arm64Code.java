@@ -163,6 +163,30 @@ final class Arm64Code implements VectorCode {
   }
 
   @Override
+  public void load(Vec to, At from, Format format) {
+    switch (format) {
+      case FP32 -> load(to, from);
+      case BF16 -> {
+        code.ldr(Part.D, to, base(from), from.offset());
+        code.shll4s16(to, to);
+      }
+      case ROUNDED, U8, S8 -> throw new IllegalArgumentException("not implemented for " + format);
+    }
+  }
+
+  @Override
+  public void store(At to, Vec from, Format format, Vec scratch) {
+    switch (format) {
+      case FP32 -> store(to, from);
+      case BF16 -> {
+        code.bfcvtn(scratch, from);
+        code.str(Part.D, scratch, base(to), to.offset());
+      }
+      case ROUNDED, U8, S8 -> throw new IllegalArgumentException("not implemented for " + format);
+    }
+  }
+
+  @Override
   public void loadFloat(Vec to, At from) {
     code.ldr(Part.S, to, base(from), from.offset());
   }

@@ -9,8 +9,8 @@ import java.util.Set;
 final class Arm64Kernels implements Kernels {
   private final Arm64Conv conv;
   private final WinogradKernels winograd;
-  private final PoolKernels pool = new ScalarPool();
-  private final NormKernels norm = new ScalarNorm();
+  private final PoolKernels pool;
+  private final NormKernels norm;
   private final PairKernels pairs = new ScalarPairs();
 
   /**
@@ -21,6 +21,8 @@ final class Arm64Kernels implements Kernels {
     Target target = Target.arm64();
     this.conv = new Arm64Conv(features, cache);
     this.winograd = new MachineWinograd(target, cache);
+    this.pool = new MachinePool(target, cache, conv::supports);
+    this.norm = new MachineNorm(target, cache, conv::supports);
   }
 
   @Override
@@ -73,7 +75,7 @@ final class Arm64Kernels implements Kernels {
     return pool;
   }
 
-  /** Batch norm and pairs of bfloat16 are plain loops. */
+  /** Pairs of bfloat16 are plain loops. */
   @Override
   public boolean trainsFasterWith(Format format) {
     return false;

@@ -23,12 +23,13 @@ final class MachineKernels implements Kernels {
    */
   MachineKernels(Width width, Set<Feature> features) {
     var cache = new MachineCache();
+    Target target = Target.x86(width);
     this.width = width;
     this.conv = new MachineConv(width, features, cache);
-    this.winograd = new MachineWinograd(Target.x86(width), cache);
-    this.pool = new MachinePool(width, cache, conv::supports);
+    this.winograd = new MachineWinograd(target, cache);
+    this.pool = new MachinePool(target, cache, conv::supports);
     this.pairs = new MachinePairs(cache, conv::supports);
-    this.norm = new MachineNorm(width, cache, conv::supports);
+    this.norm = new MachineNorm(target, cache, conv::supports);
   }
 
   /**

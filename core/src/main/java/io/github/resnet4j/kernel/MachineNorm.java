@@ -3,7 +3,6 @@ package io.github.resnet4j.kernel;
 import static io.github.resnet4j.kernel.MachineCode.check;
 import static io.github.resnet4j.kernel.MachineCode.unexpected;
 
-import io.github.resnet4j.kernel.Vec.Width;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 import java.util.Objects;
@@ -20,7 +19,7 @@ final class MachineNorm implements NormKernels {
    */
   private static final int MAX_FLOATS_PER_CALL = 65_536;
 
-  private final Width width;
+  private final Target target;
   private final MachineCache cache;
 
   /** Whether there are instructions for bfloat16. */
@@ -29,8 +28,8 @@ final class MachineNorm implements NormKernels {
   /** For the formats that this processor does not support. */
   private final NormKernels scalar = new ScalarNorm();
 
-  MachineNorm(Width width, MachineCache cache, Predicate<Format> supports) {
-    this.width = width;
+  MachineNorm(Target target, MachineCache cache, Predicate<Format> supports) {
+    this.target = target;
     this.cache = cache;
     this.supports = supports;
   }
@@ -79,18 +78,18 @@ final class MachineNorm implements NormKernels {
   private Pass pass(Kind kind, Plane x, @Nullable Plane second, @Nullable Plane third) {
     Plane.checkAlike(x, second, third);
     int channels = x.channels();
-    MachineKernels.checkBlock(channels, width);
+    target.checkBlock(channels);
     Format format = x.format().isFloat() ? Format.FP32 : x.format();
     MemorySegment code =
         cache.get(
             new Constants(kind, channels, format),
-            () -> MachineNormCode.write(kind, channels, format, width));
+            () -> MachineNormCode.write(kind, channels, format, target));
     return new Pass(
         code,
         x,
         second == null ? 0 : second.rowStride(),
         third == null ? 0 : third.rowStride(),
-        MachineNormCode.channels(channels, width));
+        MachineNormCode.channels(channels, target));
   }
 
   private static void checkPlane(Floats arena, Plane plane, int at) {

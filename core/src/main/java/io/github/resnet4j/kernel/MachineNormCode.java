@@ -1,34 +1,30 @@
 package io.github.resnet4j.kernel;
 
-import static io.github.resnet4j.kernel.Assembler.mem;
+import static io.github.resnet4j.kernel.VectorCode.at;
 
-import io.github.resnet4j.kernel.Assembler.Condition;
 import io.github.resnet4j.kernel.Assembler.Label;
-import io.github.resnet4j.kernel.Assembler.Mem;
-import io.github.resnet4j.kernel.Assembler.Reg;
 import io.github.resnet4j.kernel.MachineNorm.Kind;
-import io.github.resnet4j.kernel.Vec.Width;
-import io.github.resnet4j.kernel.VectorAssembler.Comparison;
+import io.github.resnet4j.kernel.VectorCode.At;
+import io.github.resnet4j.kernel.VectorCode.Gpr;
 
 /**
  * The code of {@link MachineNorm}: passes over pixels, with the channels' coefficients in
  * registers.
  */
 final class MachineNormCode {
-  // The parameters are in the first six of these, see MachineCode.Frame.
-  private static final Reg X = Reg.RSI;
-  private static final Reg SECOND = Reg.RDX;
-  private static final Reg THIRD = Reg.RCX;
-  private static final Reg COEFFICIENTS = Reg.R8;
-  private static final Reg TO = Reg.R9;
-  private static final Reg X_AT = Reg.RAX;
-  private static final Reg SECOND_AT = Reg.RBX;
-  private static final Reg THIRD_AT = Reg.RBP;
-  private static final Reg COLUMN = Reg.R10;
-  private static final Reg ROWS = Reg.R11;
+  // The parameters are in the first six of these.
+  private static final Gpr X = Gpr.A1;
+  private static final Gpr SECOND = Gpr.A2;
+  private static final Gpr THIRD = Gpr.A3;
+  private static final Gpr COEFFICIENTS = Gpr.A4;
+  private static final Gpr TO = Gpr.A5;
+  private static final Gpr X_AT = Gpr.T7;
+  private static final Gpr SECOND_AT = Gpr.T0;
+  private static final Gpr THIRD_AT = Gpr.T3;
+  private static final Gpr COLUMN = Gpr.T1;
+  private static final Gpr ROWS = Gpr.T2;
 
-  private final VectorAssembler code;
-  private final Width width;
+  private final VectorCode code;
   private final Kind kind;
   private final Format format;
 
@@ -38,58 +34,60 @@ final class MachineNormCode {
   private final int vectors;
   private int next;
 
-  private MachineNormCode(Kind kind, int block, Format format, Width width) {
-    this.code = new VectorAssembler(width);
-    this.width = width;
+  private MachineNormCode(Kind kind, int block, Format format, Target target) {
+    this.code = target.function();
     this.kind = kind;
     this.format = format;
     this.block = block;
-    this.vectors = channels(block, width) / width.lanes();
+    this.vectors = channels(block, target) / target.lanes();
   }
 
   /** The number of channels that are processed together: as many as there are registers for. */
-  static int channels(int block, Width width) {
-    return width == Width.ZMM ? block : Math.min(block, block % 16 == 0 ? 16 : 8);
+  static int channels(int block, Target target) {
+    int vectors = target.registers() == 32 ? 4 : 2;
+    while (block % (vectors * target.lanes()) != 0) {
+      vectors--;
+    }
+    return vectors * target.lanes();
   }
 
   /**
    * Parameters: arena; then, in bytes, the offsets of x, the second operand, the third,
    * coefficients and sums, the row strides of the three; then rows and columns.
    */
-  static byte[] write(Kind kind, int block, Format format, Width width) {
-    return new MachineNormCode(kind, block, format, width).generate();
+  static byte[] write(Kind kind, int block, Format format, Target target) {
+    return new MachineNormCode(kind, block, format, target).generate();
   }
 
   private byte[] generate() {
-    MachineCode.Frame frame = MachineCode.Frame.enter(code);
-    for (Reg pointer : new Reg[] {X, SECOND, THIRD, COEFFICIENTS, TO}) {
-      code.add(pointer, Reg.RDI);
+    code.enter(0);
+    for (Gpr pointer : new Gpr[] {X, SECOND, THIRD, COEFFICIENTS, TO}) {
+      code.add(pointer, Gpr.A0);
     }
-    code.mov(ROWS, frame.parameter(9));
+    code.parameter(ROWS, 9);
     Vec[] coefficients = new Vec[kind.coefficients()];
     for (int k = 0; k < coefficients.length; k++) {
       coefficients[k] = registers(vectors);
       for (int v = 0; v < vectors; v++) {
-        code.vmovups(
-            coefficients[k].plus(v), vector(COEFFICIENTS, v).plus(k * block * Float.BYTES));
+        code.load(coefficients[k].plus(v), vector(COEFFICIENTS, k, v));
       }
     }
     Vec zero = registers(1);
-    Macros.clear(code, zero);
+    code.clear(zero);
     Vec sums = kind.sums() ? registers(2 * vectors) : zero;
     Vec scratch = registers(5);
 
     var row = new Label();
     code.bind(row);
     for (int i = 0; kind.sums() && i < 2 * vectors; i++) {
-      Macros.clear(code, sums.plus(i));
+      code.clear(sums.plus(i));
     }
-    code.mov(X_AT, X);
-    code.mov(SECOND_AT, SECOND);
-    code.mov(THIRD_AT, THIRD);
-    code.mov(COLUMN, frame.parameter(10));
+    code.move(X_AT, X);
+    code.move(SECOND_AT, SECOND);
+    code.move(THIRD_AT, THIRD);
+    code.parameter(COLUMN, 10);
     var pixel = new Label();
-    code.align(32);
+    code.align();
     code.bind(pixel);
     for (int v = 0; v < vectors; v++) {
       pixel(v, coefficients, zero, sums, scratch);
@@ -102,20 +100,18 @@ final class MachineNormCode {
     if (kind.usesThird()) {
       code.add(THIRD_AT, bytes);
     }
-    code.sub(COLUMN, 1);
-    code.jump(Condition.NOT_EQUAL, pixel);
+    code.loop(COLUMN, pixel);
     for (int i = 0; kind.sums() && i < 2 * vectors; i++) {
-      Mem total = vector(TO, i % vectors).plus(i / vectors * block * Float.BYTES);
-      code.vmovups(scratch, total);
-      code.vaddps(scratch, scratch, sums.plus(i));
-      code.vmovups(total, scratch);
+      At total = vector(TO, i / vectors, i % vectors);
+      code.load(scratch, total);
+      code.add(scratch, scratch, sums.plus(i));
+      code.store(total, scratch);
     }
-    code.add(X, frame.parameter(6));
-    code.add(SECOND, frame.parameter(7));
-    code.add(THIRD, frame.parameter(8));
-    code.sub(ROWS, 1);
-    code.jump(Condition.NOT_EQUAL, row);
-    frame.leave();
+    code.addParameter(X, 6);
+    code.addParameter(SECOND, 7);
+    code.addParameter(THIRD, 8);
+    code.loop(ROWS, row);
+    code.leave();
     return code.code();
   }
 
@@ -131,54 +127,54 @@ final class MachineNormCode {
     load(x, X_AT, v);
     switch (kind) {
       case MOMENTS -> {
-        code.vsubps(x, x, coefficients[0].plus(v));
-        code.vaddps(sum, sum, x);
-        code.vfmadd231ps(products, x, x);
+        code.sub(x, x, coefficients[0].plus(v));
+        code.add(sum, sum, x);
+        code.multiplyAdd(products, x, x);
       }
       case NORMALIZE, NORMALIZE_SUM -> {
-        code.vmovaps(t, coefficients[1].plus(v));
+        code.move(t, coefficients[1].plus(v));
         if (kind == Kind.NORMALIZE_SUM) {
           if (format == Format.BF16) {
             load(second, SECOND_AT, v);
-            code.vfmadd231ps(t, coefficients[2].plus(v), second);
+            code.multiplyAdd(t, coefficients[2].plus(v), second);
           } else {
-            code.vfmadd231ps(t, coefficients[2].plus(v), vector(SECOND_AT, v));
+            code.multiplyAdd(t, coefficients[2].plus(v), at(SECOND_AT, v * code.bytes()));
           }
         }
-        code.vfmadd231ps(t, x, coefficients[0].plus(v));
-        code.vmaxps(t, zero, t); // keeps NaN and -0
+        code.multiplyAdd(t, x, coefficients[0].plus(v));
+        code.relu(t, zero);
         store(THIRD_AT, v, t, second);
       }
       case GRADIENT_MOMENTS, GRADIENT_MOMENTS_BY_INPUT, GRADIENT_MOMENTS_BY_OUTPUT -> {
         load(g, SECOND_AT, v);
         Vec passed = g;
         if (kind == Kind.GRADIENT_MOMENTS_BY_INPUT) {
-          code.vmovaps(t, coefficients[2].plus(v));
-          code.vfmadd231ps(t, x, coefficients[1].plus(v));
-          Macros.select(code, masked, g, t, Comparison.GREATER, zero);
+          code.move(t, coefficients[2].plus(v));
+          code.multiplyAdd(t, x, coefficients[1].plus(v));
+          code.selectGreater(masked, g, t, zero);
           passed = masked;
         } else if (kind == Kind.GRADIENT_MOMENTS_BY_OUTPUT) {
           load(t, THIRD_AT, v);
-          Macros.select(code, masked, g, t, Comparison.GREATER, zero);
+          code.selectGreater(masked, g, t, zero);
           store(SECOND_AT, v, masked, second);
           passed = masked;
         }
-        code.vaddps(sum, sum, passed);
-        code.vsubps(x, x, coefficients[0].plus(v));
-        code.vfmadd231ps(products, passed, x);
+        code.add(sum, sum, passed);
+        code.sub(x, x, coefficients[0].plus(v));
+        code.multiplyAdd(products, passed, x);
       }
       case GRADIENT, GRADIENT_BY_INPUT -> {
         load(g, SECOND_AT, v);
         Vec passed = g;
         if (kind == Kind.GRADIENT_BY_INPUT) {
-          code.vmovaps(t, coefficients[4].plus(v));
-          code.vfmadd231ps(t, x, coefficients[3].plus(v));
-          Macros.select(code, masked, g, t, Comparison.GREATER, zero);
+          code.move(t, coefficients[4].plus(v));
+          code.multiplyAdd(t, x, coefficients[3].plus(v));
+          code.selectGreater(masked, g, t, zero);
           passed = masked;
         }
-        code.vmovaps(t, coefficients[2].plus(v));
-        code.vfmadd231ps(t, x, coefficients[1].plus(v));
-        code.vfmadd231ps(t, passed, coefficients[0].plus(v));
+        code.move(t, coefficients[2].plus(v));
+        code.multiplyAdd(t, x, coefficients[1].plus(v));
+        code.multiplyAdd(t, passed, coefficients[0].plus(v));
         store(THIRD_AT, v, t, second);
       }
     }
@@ -191,16 +187,16 @@ final class MachineNormCode {
   }
 
   /** Loads channels of a pixel as floats. */
-  private void load(Vec to, Reg base, int v) {
-    Macros.widen(code, to, mem(base, v * width.bytes() / format.perWord()), format);
+  private void load(Vec to, Gpr base, int v) {
+    code.load(to, at(base, v * code.bytes() / format.perWord()), format);
   }
 
-  private void store(Reg base, int v, Vec from, Vec scratch) {
-    Mem to = mem(base, v * width.bytes() / format.perWord());
-    Macros.narrow(code, to, from, format, scratch, scratch);
+  private void store(Gpr base, int v, Vec from, Vec scratch) {
+    code.store(at(base, v * code.bytes() / format.perWord()), from, format, scratch);
   }
 
-  private Mem vector(Reg base, int v) {
-    return mem(base, v * width.bytes());
+  /** A vector of an array of coefficients or sums. */
+  private At vector(Gpr base, int array, int v) {
+    return at(base, array * block * Float.BYTES + v * code.bytes());
   }
 }

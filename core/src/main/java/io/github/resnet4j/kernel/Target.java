@@ -18,6 +18,11 @@ record Target(Width width, Supplier<VectorCode> functions) {
     return new Target(Width.XMM, Arm64Code::new);
   }
 
+  /** The same processor with vectors of half the length, if it has them. */
+  Target half() {
+    return width == Width.ZMM ? x86(Width.YMM) : this;
+  }
+
   VectorCode function() {
     return functions.get();
   }

@@ -8,7 +8,8 @@ import org.jspecify.annotations.Nullable;
  * only in its encoding are written with it once; {@link X86Code} and {@link Arm64Code} encode them.
  *
  * <p>A function's parameters are pointers and integers of 64 bits. The first six are in {@link
- * Gpr#A0} to {@link Gpr#A5}, the others in memory. Vectors are registers 0 to 15.
+ * Gpr#A0} to {@link Gpr#A5}, the others in memory. Vectors are registers 0 to 15, or to 30 if
+ * {@link Target#registers} is 32.
  */
 interface VectorCode {
   /** General registers: six that hold parameters first, and eight others. */
@@ -123,6 +124,16 @@ interface VectorCode {
   void load(Vec to, At from);
 
   void store(At to, Vec from);
+
+  /** Loads a vector of floats from another format. */
+  void load(Vec to, At from, Format format);
+
+  /**
+   * Stores a vector of floats in another format, rounded.
+   *
+   * @param scratch overwritten
+   */
+  void store(At to, Vec from, Format format, Vec scratch);
 
   /** Loads one float. */
   void loadFloat(Vec to, At from);

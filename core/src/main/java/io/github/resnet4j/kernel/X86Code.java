@@ -181,6 +181,16 @@ final class X86Code implements VectorCode {
   }
 
   @Override
+  public void load(Vec to, At from, Format format) {
+    Macros.widen(code, to, memory(from), format);
+  }
+
+  @Override
+  public void store(At to, Vec from, Format format, Vec scratch) {
+    Macros.narrow(code, memory(to), from, format, scratch, scratch);
+  }
+
+  @Override
   public void loadFloat(Vec to, At from) {
     code.vmovss(to.as(Width.XMM), memory(from));
   }

@@ -165,12 +165,12 @@ final class Arm64Code implements VectorCode {
   @Override
   public void load(Vec to, At from, Format format) {
     switch (format) {
-      case FP32 -> load(to, from);
+      case FP32, ROUNDED -> load(to, from);
       case BF16 -> {
         code.ldr(Part.D, to, base(from), from.offset());
         code.shll4s16(to, to);
       }
-      case ROUNDED, U8, S8 -> throw new IllegalArgumentException("not implemented for " + format);
+      case U8, S8 -> throw new IllegalArgumentException("not implemented for " + format);
     }
   }
 

@@ -20,7 +20,7 @@ final class Arm64Kernels implements Kernels {
     var cache = new MachineCache();
     Target target = Target.arm64();
     this.conv = new Arm64Conv(features, cache);
-    this.winograd = new MachineWinograd(target, cache);
+    this.winograd = new MachineWinograd(target, cache, conv::supports);
     this.pool = new MachinePool(target, cache, conv::supports);
     this.norm = new MachineNorm(target, cache, conv::supports);
   }

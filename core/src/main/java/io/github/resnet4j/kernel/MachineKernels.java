@@ -26,7 +26,7 @@ final class MachineKernels implements Kernels {
     Target target = Target.x86(width);
     this.width = width;
     this.conv = new MachineConv(width, features, cache);
-    this.winograd = new MachineWinograd(target, cache);
+    this.winograd = new MachineWinograd(target, cache, conv::supports);
     this.pool = new MachinePool(target, cache, conv::supports);
     this.pairs = new MachinePairs(cache, conv::supports);
     this.norm = new MachineNorm(target, cache, conv::supports);

@@ -19,7 +19,7 @@ final class MachineWinogradCode {
   private final Winograd form;
   private final int t;
   private final int m;
-  private final int block;
+  private final int channels;
   private final VectorCode code;
 
   /** The inputs of a one-dimensional transform, at most six. */
@@ -35,11 +35,11 @@ final class MachineWinogradCode {
   private final Vec four;
   private final Vec other; // -5 or 8
 
-  private MachineWinogradCode(Winograd form, int block, VectorCode code) {
+  private MachineWinogradCode(Winograd form, int channels, VectorCode code) {
     this.form = form;
     this.t = form.inputs();
     this.m = form.outputs();
-    this.block = block;
+    this.channels = channels;
     this.code = code;
     Arrays.setAll(d, code::vec);
     Arrays.setAll(y, i -> code.vec(6 + i));
@@ -54,15 +54,12 @@ final class MachineWinogradCode {
    * first tile, count, row stride, step. The arena is passed twice, so that the code may change one
    * of the pointers.
    */
-  static byte[] input(Winograd form, int block, VectorCode code) {
-    var winograd = new MachineWinogradCode(form, block, code);
-    return winograd.transform(form.inputs(), winograd::transformInput);
-  }
-
-  /** The parameters are those of {@link #input}. */
-  static byte[] gradient(Winograd form, int block, VectorCode code) {
-    var winograd = new MachineWinogradCode(form, block, code);
-    return winograd.transform(form.outputs(), winograd::transformGradient);
+  static byte[] transform(MachineWinograd.TransformCode constants, VectorCode code) {
+    Winograd form = constants.form();
+    var winograd = new MachineWinogradCode(form, constants.channels(), code);
+    return constants.ofInput()
+        ? winograd.transform(form.inputs(), winograd::transformInput, constants)
+        : winograd.transform(form.outputs(), winograd::transformGradient, constants);
   }
 
   /**
@@ -74,7 +71,12 @@ final class MachineWinogradCode {
     return new MachineWinogradCode(constants.form(), constants.channels(), code).output(constants);
   }
 
-  private int floats(int count) {
+  /** The number of bytes of as many values of a format. */
+  private static int bytes(int count, Format format) {
+    return count * Float.BYTES / format.perWord();
+  }
+
+  private static int words(int count) {
     return count * Float.BYTES;
   }
 
@@ -93,7 +95,7 @@ final class MachineWinogradCode {
    * @param n the number of rows and columns of a tile
    * @param oneDimension computes t registers from n
    */
-  private byte[] transform(int n, Runnable oneDimension) {
+  private byte[] transform(int n, Runnable oneDimension, MachineWinograd.TransformCode constants) {
     final Gpr in = Gpr.A0;
     final Gpr to = Gpr.A1;
     final Gpr tiles = Gpr.A2;
@@ -118,14 +120,14 @@ final class MachineWinogradCode {
     var tile = new Label();
     code.bind(tile);
     code.next(from, in, tiles);
-    code.set(vector, block / code.lanes());
+    code.set(vector, channels / code.lanes());
     var again = new Label();
     code.bind(again);
     // Down the columns.
     for (int c = 0; c < n; c++) {
       code.move(row, from);
       for (int r = 0; r < n; r++) {
-        code.load(d[r], at(row, floats(c * block)));
+        code.load(d[r], at(row, bytes(c * channels, constants.in())), constants.in());
         if (r + 1 < n) {
           code.add(row, rowStride);
         }
@@ -143,12 +145,12 @@ final class MachineWinogradCode {
       }
       oneDimension.run();
       for (int c = 0; c < t; c++) {
-        code.store(at(product, 0), y[c]);
+        code.store(at(product, 0), y[c], constants.to(), d[0]);
         code.add(product, step);
       }
     }
-    code.add(from, code.bytes());
-    code.add(to, code.bytes());
+    code.add(from, bytes(code.lanes(), constants.in()));
+    code.add(to, bytes(code.lanes(), constants.to()));
     code.loop(vector, again);
     code.loop(6, tile);
     code.leave();
@@ -234,6 +236,7 @@ final class MachineWinogradCode {
     final Vec biases = d[0];
     final Vec zero = d[1];
     final Vec belowHalf = d[2];
+    final Vec added = d[3];
     code.enter(m * t * code.bytes());
     for (Gpr list : new Gpr[] {outAt, residualAt, rows, columns}) {
       code.addParameter(list, 10);
@@ -254,7 +257,7 @@ final class MachineWinogradCode {
     code.bind(tile);
     code.parameter(POINTER, 7);
     code.next(out, POINTER, outAt);
-    if (constants.residual()) {
+    if (constants.residual() != null) {
       code.parameter(POINTER, 8);
       code.next(residual, POINTER, residualAt);
     }
@@ -285,15 +288,15 @@ final class MachineWinogradCode {
     // Along the rows.
     var done = new Label();
     code.loadInt(rowsOfTile, rows);
-    code.sum(row, out, vector);
-    if (constants.residual()) {
-      code.sum(plane, residual, vector);
+    code.move(row, out);
+    if (constants.residual() != null) {
+      code.move(plane, residual);
     }
     for (int r = 0; r < m; r++) {
       if (r > 0) {
         code.jumpIfLess(rowsOfTile, r + 1, done);
         code.addParameter(row, 13);
-        if (constants.residual()) {
+        if (constants.residual() != null) {
           code.addParameter(plane, 14);
         }
       }
@@ -306,7 +309,7 @@ final class MachineWinogradCode {
       if (constants.relu()) {
         code.clear(zero);
       }
-      if (constants.rounded()) {
+      if (constants.out() == Format.ROUNDED) {
         code.constant(belowHalf, Macros.BELOW_HALF, POINTER);
       }
       code.loadInt(POINTER, columns);
@@ -315,25 +318,37 @@ final class MachineWinogradCode {
         if (c > 0) {
           code.jumpIfLess(POINTER, c + 1, rowDone);
         }
-        int pixel = floats(c * constants.pixelStride());
         code.add(y[c], y[c], biases);
-        if (constants.residual()) {
-          code.add(y[c], y[c], at(plane, pixel));
+        if (constants.residual() instanceof Format format) {
+          At pixel = at(plane, words(c * constants.residualStride()));
+          if (format.isFloat()) {
+            code.add(y[c], y[c], pixel);
+          } else {
+            code.load(added, pixel, format);
+            code.add(y[c], y[c], added);
+          }
         }
         if (constants.relu()) {
           code.relu(y[c], zero);
         }
-        if (constants.rounded()) {
+        At pixel = at(row, words(c * constants.pixelStride()));
+        if (constants.out() == Format.ROUNDED) {
           code.round(y[c], belowHalf, d[3]);
+          code.store(pixel, y[c]);
+        } else {
+          code.store(pixel, y[c], constants.out(), d[3]);
         }
-        code.store(at(row, pixel), y[c]);
       }
       code.bind(rowDone);
     }
     code.bind(done);
+    code.add(out, bytes(code.lanes(), constants.out()));
+    if (constants.residual() instanceof Format format) {
+      code.add(residual, bytes(code.lanes(), format));
+    }
     code.add(vector, code.bytes());
-    code.jumpIfNotEqual(vector, floats(block), again);
-    code.add(from, floats(block));
+    code.jumpIfNotEqual(vector, words(channels), again);
+    code.add(from, words(channels));
     code.add(rows, Integer.BYTES);
     code.add(columns, Integer.BYTES);
     code.loop(11, tile);

@@ -22,18 +22,18 @@ class ScalarWinograd implements WinogradKernels {
   }
 
   @Override
-  public Transform input(Winograd form, Plane in, Ints offsets, int step) {
+  public Transform input(Winograd form, Plane in, Ints offsets, int step, Format factors) {
     float[][] bt = form.inputTransform();
     OneTransform one =
-        (arena, from, to, scratch) -> transform(arena, bt, in, from, step, to, scratch);
-    return new Transforms(one, offsets, in.block());
+        (arena, from, to, scratch) -> transform(arena, bt, in, from, factors, step, to, scratch);
+    return new Transforms(one, offsets, in.channels() / factors.perWord());
   }
 
   @Override
   public Transform gradient(Winograd form, Plane in, Ints offsets, int step) {
     float[][] a = transposed(form.outputTransform());
     OneTransform one =
-        (arena, from, to, scratch) -> transform(arena, a, in, from, step, to, scratch);
+        (arena, from, to, scratch) -> transform(arena, a, in, from, Format.FP32, step, to, scratch);
     return new Transforms(one, offsets, in.block());
   }
 
@@ -49,28 +49,36 @@ class ScalarWinograd implements WinogradKernels {
 
   /** {@code M d Mᵀ} of one tile: down the columns, then along the rows. */
   private static void transform(
-      float[] arena, float[][] m, Plane in, int from, int step, int to, int scratch) {
-    int block = in.block();
+      float[] arena,
+      float[][] m,
+      Plane in,
+      int from,
+      Format factors,
+      int step,
+      int to,
+      int scratch) {
+    int channels = in.channels();
+    Format format = in.format();
     int n = m[0].length;
     for (int i = 0; i < m.length; i++) {
       for (int x = 0; x < n; x++) {
-        for (int c = 0; c < block; c++) {
+        for (int c = 0; c < channels; c++) {
           float sum = 0;
           for (int y = 0; y < n; y++) {
-            sum += m[i][y] * arena[from + y * in.rowStride() + x * block + c];
+            sum += m[i][y] * format.get(arena, from + y * in.rowStride() + x * in.block(), c);
           }
-          arena[scratch + (i * n + x) * block + c] = sum;
+          arena[scratch + (i * n + x) * channels + c] = sum;
         }
       }
     }
     for (int i = 0; i < m.length; i++) {
       for (int j = 0; j < m.length; j++) {
-        for (int c = 0; c < block; c++) {
+        for (int c = 0; c < channels; c++) {
           float sum = 0;
           for (int x = 0; x < n; x++) {
-            sum += m[j][x] * arena[scratch + (i * n + x) * block + c];
+            sum += m[j][x] * arena[scratch + (i * n + x) * channels + c];
           }
-          arena[to + (i * m.length + j) * step + c] = sum;
+          factors.put(arena, to + (i * m.length + j) * step, c, sum);
         }
       }
     }
@@ -154,11 +162,11 @@ class ScalarWinograd implements WinogradKernels {
               sum += at[j][k] * arena[scratch + (i * t + k) * channels + c];
             }
             if (added != null) {
-              sum += arena[residual + i * added.rowStride() + j * added.block() + c];
+              int pixel = residual + i * added.rowStride() + j * added.block();
+              sum += added.format().get(arena, pixel, c);
             }
             float result = epilogue.relu() ? ScalarConv.relu(sum) : sum;
-            arena[out + i * to.rowStride() + j * to.block() + c] =
-                epilogue.rounded() ? Format.rounded(result) : result;
+            to.format().put(arena, out + i * to.rowStride() + j * to.block(), c, result);
           }
         }
       }

@@ -211,7 +211,7 @@ final class SelfTest {
     var offsets =
         new WinogradKernels.TileOffsets(at, Ints.of(0, 5), Ints.of(m, m - 1), Ints.of(m - 1, m));
     var epilogue = new WinogradKernels.Epilogue(Floats.of(values()), plane, plane, true);
-    kernels.input(form, plane, at, 48).run(arena, 0, 2, 16, 8192, 12000);
+    kernels.input(form, plane, at, 48, Format.FP32).run(arena, 0, 2, 16, 8192, 12000);
     kernels
         .output(form, block, 48, offsets, epilogue)
         .run(arena, 0, 2, 8192, 16, 4096, 2048, 12000);

@@ -13,7 +13,10 @@ final class VectorWinograd extends ScalarWinograd {
   private static final int LANES = SPECIES.length();
 
   @Override
-  public Transform input(Winograd form, Plane in, Ints offsets, int step) {
+  public Transform input(Winograd form, Plane in, Ints offsets, int step, Format factors) {
+    if (!in.format().isFloat() || !factors.isFloat()) {
+      return super.input(form, in, offsets, step, factors);
+    }
     OneTransform one =
         switch (form) {
           case F2 ->
@@ -82,6 +85,10 @@ final class VectorWinograd extends ScalarWinograd {
   @Override
   public Output output(
       Winograd form, int channels, int step, TileOffsets offsets, Epilogue epilogue) {
+    Plane residual = epilogue.residual();
+    if (!epilogue.out().format().isFloat() || (residual != null && !residual.format().isFloat())) {
+      return super.output(form, channels, step, offsets, epilogue);
+    }
     return new Outputs(new VectorOutput(form, channels, step, epilogue), offsets, channels);
   }
 
@@ -131,7 +138,7 @@ final class VectorWinograd extends ScalarWinograd {
         } else {
           finish(arena, pixel, biases, bias, floor, to, channels);
         }
-        if (epilogue.rounded()) {
+        if (epilogue.out().format() == Format.ROUNDED) {
           round(arena, to, channels);
         }
       }

@@ -9,25 +9,27 @@ import org.jspecify.annotations.Nullable;
  */
 public interface WinogradKernels {
   /**
-   * A kernel of {@code Bᵀ d B}.
+   * A kernel of {@code Bᵀ d B}, computed in floats.
    *
-   * @param in the plane that it reads; only the distances between pixels and rows matter
+   * @param in the plane that it reads, of floats or bfloat16; only the distances between pixels and
+   *     rows matter
    * @param offsets the first input of each tile, relative to an index given to each call
-   * @param step words from one factor of a tile to the next; tiles are {@code in.block()} apart
+   * @param step words from one factor of a tile to the next; tiles are a block of channels apart
+   * @param to the format of the factors: floats or bfloat16
    */
-  Transform input(Winograd form, Plane in, Ints offsets, int step);
+  Transform input(Winograd form, Plane in, Ints offsets, int step, Format to);
 
   /**
-   * A kernel of {@code A dY Aᵀ}: like {@link #input}, but a tile has as many rows and columns as it
-   * has outputs.
+   * A kernel of {@code A dY Aᵀ}: like {@link #input}, of floats, but a tile has as many rows and
+   * columns as it has outputs.
    */
   Transform gradient(Winograd form, Plane in, Ints offsets, int step);
 
   /**
    * A kernel of {@code Aᵀ m A}, plus bias, residual and ReLU.
    *
-   * @param channels the number of channels of a tile's products: a block of output channels or a
-   *     part of it, which is also the distance from one tile to the next
+   * @param channels the number of channels of a tile's products, which are floats: a block of
+   *     output channels or a part of it, which is also the distance from one tile to the next
    * @param step words from one product of a tile to the next
    */
   Output output(Winograd form, int channels, int step, TileOffsets offsets, Epilogue epilogue);
@@ -39,7 +41,7 @@ public interface WinogradKernels {
      *
      * @param in the index to which the tiles' inputs are relative
      * @param to the index of the first result
-     * @param scratch the index of {@code form.products() * block} floats of scratch memory
+     * @param scratch the index of {@code form.products() * in.channels()} floats of scratch memory
      * @throws IndexOutOfBoundsException if an access is outside the arena
      */
     void run(Floats arena, int first, int end, int in, int to, int scratch);
@@ -75,22 +77,18 @@ public interface WinogradKernels {
    * What is applied to a tile's results.
    *
    * @param biases the bias of each channel
-   * @param out the output plane; results are rounded if its format requires it
-   * @param residual what is added, or null; its pixels have the distance of those of out
+   * @param out the output plane, of floats or bfloat16
+   * @param residual what is added, or null; its pixels have as many channels as those of out
    * @param relu whether a ReLU is applied
    */
   record Epilogue(Floats biases, Plane out, @Nullable Plane residual, boolean relu) {
     /**
-     * @throws IllegalArgumentException if the distances between pixels of out and residual differ
+     * @throws IllegalArgumentException if the pixels of out and residual differ in size
      */
     public Epilogue {
-      if (residual != null && residual.block() != out.block()) {
+      if (residual != null && residual.channels() != out.channels()) {
         throw new IllegalArgumentException("%s added to %s".formatted(residual, out));
       }
-    }
-
-    boolean rounded() {
-      return out.format() == Format.ROUNDED;
     }
   }
 }

@@ -446,7 +446,7 @@ class KernelsTest {
       for (var each : List.of(kernels, SCALAR)) {
         Floats a = Floats.of(each == kernels ? arena : scalar);
         WinogradKernels winograd = each.winograd();
-        winograd.input(form, plane, at, step).run(a, 0, 2, 7, products, scratch);
+        winograd.input(form, plane, at, step, Format.FP32).run(a, 0, 2, 7, products, scratch);
         int after = products + form.products() * step;
         winograd.gradient(form, plane, at, step).run(a, 0, 2, 9, after, scratch);
         winograd
@@ -487,7 +487,7 @@ class KernelsTest {
     Plane plane = Plane.ofFloats(t, t, block, t * block);
     SCALAR
         .winograd()
-        .input(form, plane, at, block)
+        .input(form, plane, at, block, Format.FP32)
         .run(Floats.of(arena), 0, 1, 0, products, scratch);
     float[] transformed = new float[form.products()];
     form.transformWeights(window, transformed);

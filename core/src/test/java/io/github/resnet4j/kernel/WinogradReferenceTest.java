@@ -125,7 +125,10 @@ class WinogradReferenceTest extends KernelReference {
     float[] window = normal(random, 9);
     float[] input = arena.clone();
     Floats memory = Floats.of(arena);
-    kernels.winograd().input(form, in, inputs, step).run(memory, 1, 3, 5, products, scratch);
+    kernels
+        .winograd()
+        .input(form, in, inputs, step, Format.FP32)
+        .run(memory, 1, 3, 5, products, scratch);
     float[] transformed = new float[form.products()];
     form.transformWeights(window, transformed);
     for (int i = 0; i < form.products(); i++) {
@@ -172,6 +175,101 @@ class WinogradReferenceTest extends KernelReference {
 
   @ParameterizedTest
   @MethodSource("seeds")
+  void winogradOfPairsIsConvolution(int seed) {
+    for (Winograd form : Winograd.values()) {
+      forEach(seed, (kernels, random) -> winogradOfPairs(kernels, random, form));
+    }
+  }
+
+  /** The same with input, residual and output in bfloat16, and factors in either format. */
+  private static void winogradOfPairs(Kernels kernels, Random random, Winograd form) {
+    final Format pairs = Format.BF16;
+    int m = form.outputs();
+    int t = form.inputs();
+    int channels = anyBlock(kernels, random);
+    int block = channels / 2;
+    int pixel = random.nextBoolean() ? block : 32; // a block of output channels may be a part of it
+    Format factors = random.nextBoolean() ? Format.FP32 : pairs;
+    Plane in = new Plane(pairs, t, 2 * t, block, (2 * t + random.nextInt(3)) * block);
+    Plane out = new Plane(pairs, m, 2 * m, pixel, (2 * m + random.nextInt(3)) * pixel);
+    Plane residual = random.nextBoolean() ? out : null;
+    boolean relu = random.nextBoolean();
+    Ints inputs = Ints.of(0, t * block);
+    Ints outputs = Ints.of(m * pixel, 0);
+    int[] rows = random.ints(2, 1, m + 1).toArray();
+    int[] columns = random.ints(2, 1, m + 1).toArray();
+    int tile = channels / factors.perWord();
+    int step = 2 * tile + 16 * random.nextInt(2);
+    int from = 5 + (int) in.span();
+    int products = from + form.products() * step;
+    int productStep = 2 * channels + 16;
+    int scratch = products + form.products() * productStep;
+    int added = scratch + form.products() * channels;
+    int to = added + (int) out.span() + 64 * m;
+    float[] arena = new float[to + (int) out.span() + 64 * m];
+    for (int i = 0; i < arena.length; i++) {
+      pairs.put(arena, i, 0, (float) random.nextGaussian());
+      pairs.put(arena, i, 1, (float) random.nextGaussian());
+    }
+    float[] before = arena.clone();
+    float[] biases = normal(random, 3 + channels);
+    float[] window = normal(random, 9);
+    Floats memory = Floats.of(arena);
+    kernels.winograd().input(form, in, inputs, step, factors).run(memory, 0, 2, 5, from, scratch);
+    float[] transformed = new float[form.products()];
+    form.transformWeights(window, transformed);
+    for (int i = 0; i < form.products(); i++) {
+      for (int c = 0; c < 2 * channels; c++) {
+        arena[products + i * productStep + c] =
+            factors.get(arena, from + i * step, c) * transformed[i];
+      }
+    }
+    var epilogue = new WinogradKernels.Epilogue(Floats.of(biases), out, residual, relu);
+    var offsets =
+        new WinogradKernels.TileOffsets(outputs, outputs, Ints.of(rows), Ints.of(columns));
+    kernels
+        .winograd()
+        .output(form, channels, productStep, offsets, epilogue)
+        .run(memory, 0, 2, products, 3, to, added, scratch);
+
+    String what = "%s %s of %s, %d channels".formatted(kernels.name(), form, factors, channels);
+    double[][] weights = square(window, 0, Plane.ofFloats(3, 3, 1, 3), 3);
+    // A factor that is rounded to 8 bits has 2^16 times the error of one of 24 bits.
+    int roundings = ROUNDINGS + (factors == pairs ? 1 << 16 : 0);
+    for (int n = 0; n < 2; n++) {
+      for (int c = 0; c < channels; c++) {
+        double[][] d = new double[t][t];
+        for (int i = 0; i < t * t; i++) {
+          int place = 5 + inputs.get(n) + i / t * in.rowStride() + i % t * block;
+          d[i / t][i % t] = pairs.get(before, place, c);
+        }
+        double[][] magnitudes = magnitudes(form, magnitudes(d), magnitudes(weights));
+        for (int i = 0; i < rows[n] * columns[n]; i++) {
+          int y = i / columns[n];
+          int x = i % columns[n];
+          int place = outputs.get(n) + y * out.rowStride() + x * pixel;
+          Sum sum = Truth.sum().add(biases[3 + c]);
+          if (residual != null) {
+            sum.add(pairs.get(before, added + place, c));
+          }
+          for (int k = 0; k < 9; k++) {
+            sum.value += d[y + k / 3][x + k % 3] * weights[k / 3][k % 3];
+          }
+          sum.magnitude += magnitudes[y][x];
+          sum.round(roundings).relu(relu);
+          stored(sum, pairs);
+          Truth.check(sum, pairs.get(arena, to + place, c), what, to + place);
+          pairs.put(before, to + place, c, pairs.get(arena, to + place, c)); // checked
+        }
+      }
+    }
+    // Nothing else was written.
+    System.arraycopy(arena, from, before, from, added - from);
+    new Truth(before).check(arena, what);
+  }
+
+  @ParameterizedTest
+  @MethodSource("seeds")
   void winogradGradientsAreWeightGradients(int seed) {
     for (Winograd form : Winograd.values()) {
       forEach(seed, (kernels, random) -> winogradGradient(kernels, random, form));
@@ -194,7 +292,10 @@ class WinogradReferenceTest extends KernelReference {
     float[] before = arena.clone();
     Floats memory = Floats.of(arena);
     Ints at = Ints.of(0);
-    kernels.winograd().input(form, in, at, step).run(memory, 0, 1, 7, factors, scratch);
+    kernels
+        .winograd()
+        .input(form, in, at, step, Format.FP32)
+        .run(memory, 0, 1, 7, factors, scratch);
     kernels.winograd().gradient(form, gradient, at, step).run(memory, 0, 1, dys, others, scratch);
     for (int c = 0; c < block; c++) {
       double[][] d = square(before, 7 + c, in, t);

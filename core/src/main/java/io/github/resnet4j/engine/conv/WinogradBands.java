@@ -43,7 +43,8 @@ public record WinogradBands(
     int across = Math.ceilDiv(conv.out().width(), form.outputs());
     int all = images * down * across;
     int outputs = conv.out().paddedChannels();
-    int weights = form.products() * conv.in().paddedChannels() * outputs + outputs;
+    int inputs = conv.in().paddedChannels() / conv.winogradFactors(form).perWord();
+    int weights = form.products() * inputs * outputs + outputs;
     // If there are few weights, a part computes the tiles whose input it wrote itself.
     boolean splitChannels =
         parts > 1
@@ -56,7 +57,7 @@ public record WinogradBands(
 
   /** The number of output channels that are multiplied together. */
   static int channels(Convolution conv, Kernels kernels) {
-    return Math.min(conv.out().block(), kernels.maxVectors() * kernels.lanes());
+    return Math.min(conv.out().blockChannels(), kernels.maxVectors() * kernels.lanes());
   }
 
   /**
@@ -65,7 +66,7 @@ public record WinogradBands(
    * seldom matters more.
    */
   private static int band(Convolution conv, Winograd form, int tilesPerPart, int maxPixels) {
-    long inputs = conv.in().paddedChannels();
+    long inputs = conv.in().paddedChannels() / conv.winogradFactors(form).perWord();
     long outputs = conv.out().paddedChannels();
     long perTile = form.products() * (inputs + outputs) * Float.BYTES;
     long weightBytes = form.products() * inputs * outputs * Float.BYTES;
@@ -87,7 +88,7 @@ public record WinogradBands(
 
   /** The number of words from one transformed plane of a tile to the next. */
   int transformedStep(Convolution conv) {
-    return conv.in().paddedChannels() * band + PADDING;
+    return conv.in().paddedChannels() / conv.winogradFactors(form).perWord() * band + PADDING;
   }
 
   /**
@@ -103,11 +104,13 @@ public record WinogradBands(
    * parts).
    */
   private int transformedSize(Convolution conv) {
-    return form.products() * (transformedStep(conv) + conv.in().block());
+    return form.products() * (transformedStep(conv) + conv.in().blockChannels());
   }
 
   private int productsSize(Convolution conv) {
-    return form.products() * (productsStep(conv) + conv.out().block());
+    // The products, then a scratch square of the transforms.
+    int block = Math.max(conv.in().blockChannels(), conv.out().blockChannels());
+    return form.products() * (productsStep(conv) + block);
   }
 
   /** The index of a part's transformed input in the workspace. */

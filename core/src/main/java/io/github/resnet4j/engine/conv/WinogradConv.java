@@ -37,12 +37,13 @@ public final class WinogradConv implements Step {
   private final ConvTile[] tiles; // by pixels; a pixel of this matrix product is a Winograd tile
   private final int maxPixels;
   private final ConvTile.Reduction sum;
+  private final int block; // words of a tile's factor: those of a block of input channels
   private final int transformedStep;
   private final int productsStep;
 
   /**
-   * Transformed weights {@code [product][block of output channels][input channel][channels]}, then
-   * the bias, then as many zeros.
+   * Transformed weights {@code [product][block of output channels][word of input
+   * channels][channels]}, then the bias, then as many zeros.
    */
   public record Weights(Floats data, int channels, int at, int biasAt, int zerosAt) {}
 
@@ -64,9 +65,13 @@ public final class WinogradConv implements Step {
     this.transformedStep = bands.transformedStep(conv);
     this.productsStep = bands.productsStep(conv);
     this.maxPixels = kernels.accumulators() * kernels.lanes() / weights.channels;
+    Format factors = conv.winogradFactors(bands.form());
+    this.block = conv.in().blockChannels() / factors.perWord();
     Layout residual = conv.residual();
     this.transform =
-        kernels.winograd().input(bands.form(), conv.in().asPlane(), inputs(), transformedStep);
+        kernels
+            .winograd()
+            .input(bands.form(), conv.in().asPlane(), inputs(), transformedStep, factors);
     this.output =
         kernels
             .winograd()
@@ -80,7 +85,6 @@ public final class WinogradConv implements Step {
                     conv.out().asPlane(),
                     residual == null ? null : residual.asPlane(),
                     conv.relu()));
-    int block = conv.in().block();
     Ints segments =
         Ints.of(
             IntStream.range(0, conv.in().blocks()).map(b -> b * bands.band() * block).toArray());
@@ -92,7 +96,7 @@ public final class WinogradConv implements Step {
             Ints.of(IntStream.range(0, count).map(i -> i * maxPixels * block).toArray()),
             Ints.of(IntStream.range(0, count).map(i -> i * maxPixels * weights.channels).toArray()),
             Ints.of(new int[count]));
-    var input = new ConvTile.Input(Format.FP32, block, block);
+    var input = new ConvTile.Input(factors, block, block);
     var result = new ConvTile.Output(Format.FP32, weights.channels, null, false);
     this.tiles = new ConvTile[maxPixels + 1];
     for (int n = 1; n <= maxPixels; n++) {
@@ -142,7 +146,9 @@ public final class WinogradConv implements Step {
   /** The packing of a convolution's transformed weights. */
   public static Packing<Weights> packing(Convolution conv, Winograd form, Kernels kernels) {
     Conv2d layer = conv.layer();
-    int inputs = conv.in().paddedChannels();
+    Format factors = conv.winogradFactors(form);
+    int perWord = factors.perWord();
+    int inputs = conv.in().paddedChannels() / perWord;
     int outputs = conv.out().paddedChannels();
     int channels = WinogradBands.channels(conv, kernels);
     int size = Math.multiplyExact(form.products() * inputs, outputs);
@@ -150,7 +156,7 @@ public final class WinogradConv implements Step {
       @Override
       public String key() {
         return "%s, %s, %d channels of %d"
-            .formatted(layer.name(), form, channels, conv.out().block());
+            .formatted(layer.name(), form, channels, conv.out().blockChannels());
       }
 
       @Override
@@ -160,7 +166,7 @@ public final class WinogradConv implements Step {
 
       @Override
       public Weights pack(StateDict state, Floats data, int at) {
-        FoldedWeights folded = FoldedWeights.of(conv, state);
+        FoldedWeights folded = FoldedWeights.of(conv.ofFloats(), state); // rounded only once
         float[] window = new float[9];
         float[] transformed = new float[form.products()];
         for (int o = 0; o < layer.outChannels(); o++) {
@@ -172,8 +178,10 @@ public final class WinogradConv implements Step {
             }
             form.transformWeights(window, transformed);
             for (int x = 0; x < transformed.length; x++) {
-              int row = (x * (outputs / channels) + block) * inputs + conv.in().position(c);
-              data.values()[at + row * channels + to % channels] = transformed[x];
+              int from = conv.in().position(c);
+              int row = (x * (outputs / channels) + block) * inputs + from / perWord;
+              int word = at + row * channels + to % channels;
+              factors.put(data.values(), word, from % perWord, transformed[x]);
             }
           }
         }
@@ -265,7 +273,7 @@ public final class WinogradConv implements Step {
           from,
           end,
           operands.in().image(firstImage) + b * in.plane(),
-          to + (b * bands.band() + from - bandStart) * in.block(),
+          to + (b * bands.band() + from - bandStart) * block,
           scratch(products));
     }
   }
@@ -273,7 +281,7 @@ public final class WinogradConv implements Step {
   /** Computes all products of a band for some blocks of output channels. */
   private void multiply(
       Floats arena, int fromBlock, int endBlock, int count, int transformed, int products) {
-    int inputs = conv.in().paddedChannels();
+    int inputs = conv.in().blocks() * block;
     int blocks = conv.out().paddedChannels() / weights.channels;
     int whole = count / maxPixels;
     int rest = count % maxPixels;

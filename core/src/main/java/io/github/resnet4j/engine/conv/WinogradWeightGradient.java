@@ -4,6 +4,7 @@ import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.graph.Layout;
 import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Floats;
+import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Ints;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Plane;
@@ -97,7 +98,9 @@ public final class WinogradWeightGradient {
     this.channels = weights.direct.channels();
     this.tiles = tiles(gradient.layout(), form);
     this.inputs =
-        kernels.winograd().input(form, in.asPlane(), offsets(in.layout(), -1), inputStep());
+        kernels
+            .winograd()
+            .input(form, in.asPlane(), offsets(in.layout(), -1), inputStep(), Format.FP32);
     this.outputs =
         kernels
             .winograd()

@@ -17,24 +17,34 @@ public interface AlgorithmChoice {
   AlgorithmChoice DIRECT = (_, _, _) -> null;
 
   /**
-   * By a rule: the form with the fewest products, unless its transformed weights, which do not fit
-   * into a cache, are too large for the number of images that use them, or its tiles extend too far
-   * beyond a small image.
+   * By a rule: the form whose products take the least time, unless its transformed weights, which
+   * do not fit into a cache, are too large for the number of images that use them, or its tiles
+   * extend too far beyond a small image. In bfloat16, whose products are twice as fast, that is
+   * F(2×2), otherwise F(4×4).
    */
   AlgorithmChoice BY_RULE =
-      (conv, images, _) ->
-          isWorthwhile(conv, Winograd.F4, images, 5 << 20)
-              ? Winograd.F4
-              : isWorthwhile(conv, Winograd.F2, images, 8 << 20) ? Winograd.F2 : null;
+      (conv, images, _) -> {
+        boolean prefersF4 = conv.in().format().isFloat();
+        Winograd first = prefersF4 ? Winograd.F4 : Winograd.F2;
+        Winograd second = prefersF4 ? Winograd.F2 : Winograd.F4;
+        return isWorthwhile(conv, first, images)
+            ? first
+            : isWorthwhile(conv, second, images) ? second : null;
+      };
 
-  private static boolean isWorthwhile(
-      Convolution conv, Winograd form, int images, long bytesPerImage) {
+  private static boolean isWorthwhile(Convolution conv, Winograd form, int images) {
+    if (!conv.allows(form)) {
+      return false;
+    }
+    long bytesPerImage = form == Winograd.F4 ? 5 << 20 : 8 << 20;
     Layout out = conv.out();
     long tiles =
         (long) Math.ceilDiv(out.height(), form.outputs())
             * Math.ceilDiv(out.width(), form.outputs());
     long products = tiles * form.products();
-    long weightBytes = (long) form.products() * conv.in().channels() * out.channels() * Float.BYTES;
+    int perWord = conv.winogradFactors(form).perWord();
+    long weightBytes =
+        (long) form.products() * conv.in().channels() * out.channels() * Float.BYTES / perWord;
     return products * 5 < 9L * out.height() * out.width() * 3 // at most three fifths of direct's
         && weightBytes <= bytesPerImage * images;
   }

@@ -1,6 +1,8 @@
 package io.github.resnet4j.engine.graph;
 
 import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Format;
+import io.github.resnet4j.kernel.Winograd;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import org.jspecify.annotations.Nullable;
@@ -19,6 +21,13 @@ public record Convolution(
     Layout out,
     @Nullable Layout residual,
     boolean relu) {
+
+  /**
+   * The largest image for which factors may be rounded to bfloat16. The errors of the first stage
+   * influence the logits most: without this limit those of resnet34 deviate more than with direct
+   * convolution (docs/engine.md).
+   */
+  private static final int MAX_ROUNDED_PIXELS = 28 * 28;
 
   /**
    * Whether groups are so narrow that a vector holds one channel of each of many groups rather than
@@ -70,9 +79,29 @@ public record Convolution(
         && (residual == null || residual.format().isFloat());
   }
 
+  /** Whether input, output and residual are bfloat16. */
+  private boolean isOfPairs() {
+    return in.format() == Format.BF16
+        && out.format() == Format.BF16
+        && (residual == null || residual.format() == Format.BF16);
+  }
+
+  /**
+   * The format of the transformed inputs and weights of Winograd's algorithm. Sums are always
+   * floats. The transforms of F(4×4) amplify rounding errors too much for bfloat16.
+   */
+  public Format winogradFactors(Winograd form) {
+    return isOfPairs() && form == Winograd.F2 ? Format.BF16 : Format.FP32;
+  }
+
+  /** Whether a form of Winograd's algorithm is accurate enough for this convolution. */
+  public boolean allows(Winograd form) {
+    return winogradFactors(form) == Format.FP32 || out.height() * out.width() <= MAX_ROUNDED_PIXELS;
+  }
+
   /** Whether Winograd's algorithm applies. */
   public boolean isWinograd() {
-    return isOfFloats()
+    return (isOfFloats() || isOfPairs())
         && layer.kernel() == 3
         && layer.stride() == 1
         && layer.dilation() == 1

@@ -19,6 +19,7 @@ import io.github.resnet4j.engine.graph.Value;
 import io.github.resnet4j.engine.step.AttentionStep;
 import io.github.resnet4j.engine.step.GroupMoments;
 import io.github.resnet4j.engine.step.NormStep;
+import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Winograd;
 import java.util.ArrayList;
@@ -60,8 +61,10 @@ record GraphLayout(
       if (op instanceof Op.Conv conv) {
         Convolution graphLayout = convolution(conv, layouts);
         if (graphLayout.isWinograd()
+            && isFasterByWinograd(graphLayout, kernels)
             && choice.winograd(graphLayout, workload.images(), workload.parts())
-                instanceof Winograd form) {
+                instanceof Winograd form
+            && graphLayout.allows(form)) {
           forms.put(op.out(), form);
         }
       }
@@ -85,6 +88,19 @@ record GraphLayout(
       }
     }
     return new GraphLayout(graph, layouts, bands, chunkSizes, workload.parts());
+  }
+
+  /**
+   * Whether Winograd's algorithm can be faster. Matrix instructions compute so many products of
+   * bfloat16 that the transforms would take longer.
+   */
+  private static boolean isFasterByWinograd(Convolution conv, Kernels kernels) {
+    Layout in = conv.in();
+    return in.format().isFloat()
+        || (kernels.supports(in.format())
+            && !kernels
+                .conv()
+                .multiplyMatrices(new ConvTile.Input(in.format(), in.block(), in.block())));
   }
 
   /** The packings of the weights of all operations. */

@@ -141,8 +141,10 @@ public final class Tuning implements AlgorithmChoice {
   }
 
   private String key(Convolution conv, int images, int parts) {
-    return "%s to %s of a network of %d MB, %d images, %d threads"
-        .formatted(conv.in().shape(), conv.out().shape(), weightBytes / 1_000_000, images, parts);
+    String format = conv.isOfFloats() ? "" : conv.in().format() + " ";
+    return "%s%s to %s of a network of %d MB, %d images, %d threads"
+        .formatted(
+            format, conv.in().shape(), conv.out().shape(), weightBytes / 1_000_000, images, parts);
   }
 
   /** Replaces the file; other processes read either the old or the new one. */

@@ -68,7 +68,9 @@ final class ConvTasks {
   }
 
   private static @Nullable Winograd form(Convolution conv, ConvUnit unit, TrainingSetup setup) {
-    return conv.isWinograd() ? setup.choice().winograd(conv, unit.chunkSize(), 1) : null;
+    return conv.isOfFloats() && conv.isWinograd()
+        ? setup.choice().winograd(conv, unit.chunkSize(), 1)
+        : null;
   }
 
   /** The convolution that computes the gradient of the input from that of the result. */

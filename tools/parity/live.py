@@ -143,16 +143,18 @@ def calm(model):
     with torch.no_grad():
         for block in model.modules():
             if hasattr(block, "downsample"):
-                last = block.bn3 if hasattr(block, "bn3") else block.bn2
-                last.weight *= 0.2
+                norms = [n for n in ("bn3", "bn2", "norm3", "norm2") if hasattr(block, n)]
+                getattr(block, norms[0]).weight.mul_(0.2)
     return model
 
 
 def relatives(folder, quick):
     """timm's networks with random weights, in timm's own files."""
     known = [json.loads(line)["model"] for line in resnet4j("models", "--format", "json").splitlines()]
-    names = [each for each in known if each in timm.list_models(module="resnet")]
-    for name in ["resnet50d", "seresnet50", "ecaresnet50d", "resnetblur50", "resnetrs50"] if quick else names:
+    theirs = timm.list_models(module="resnet") + timm.list_models(module="resnetv2")
+    names = [each for each in known if each in theirs]
+    few = ["resnet50d", "seresnet50", "ecaresnet50d", "resnetblur50", "resnetrs50", "resnetv2_50", "resnetv2_50x1_bit"]
+    for name in few if quick else names:
         model = calm(draw(timm.create_model(name))).eval()
         x = seeded_input(1, 3, 160, 160)
         save_file(model.state_dict(), folder / "timm.safetensors")

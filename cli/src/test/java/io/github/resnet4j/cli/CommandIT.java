@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.jr.ob.JSON;
+import io.github.resnet4j.Architecture;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.Npy;
@@ -706,11 +707,15 @@ class CommandIT {
 
   @Test
   void modelsAndWeightsAreListed() throws IOException {
-    Run models = run("models");
+    Run models = run("models", "*");
     assertEquals(0, models.code(), models.err());
     assertEquals(108, models.lines().size());
     assertTrue(models.out().contains("25,557,032"));
     assertEquals(108, run("models", "--format", "csv").lines().size());
+    String names = run("models").out();
+    Architecture.catalogue()
+        .keySet()
+        .forEach(name -> assertTrue(names.matches("(?s).*  " + name + "\\s.*"), name));
 
     Path cache = folder.resolve("hub/checkpoints");
     Files.createDirectories(cache);
@@ -841,7 +846,7 @@ class CommandIT {
             .filter(command -> !command.endsWith("# downloads"))
             .distinct()
             .toList();
-    assertEquals(28, commands.size(), commands.toString());
+    assertEquals(29, commands.size(), commands.toString());
     for (String command : commands) {
       Run run = runProcess(Map.of(), "", List.of("sh", "-c", "sh " + command));
       assertEquals(0, run.code(), command + ": " + run.err());

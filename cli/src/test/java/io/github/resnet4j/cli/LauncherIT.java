@@ -67,9 +67,9 @@ class LauncherIT {
   void tablesFitTheTerminal() throws IOException {
     assumeTrue(Files.isExecutable(Path.of("/usr/bin/script")));
     var command = new Command(home, folder);
-    assertTrue(longest(command.run(Map.of(), "", "models").lines()) > 100);
+    assertTrue(longest(command.run(Map.of(), "", "models", "*").lines()) > 100);
     for (String terminal :
-        List.of("stty cols 80; sh resnet4j models", "COLUMNS=80 sh resnet4j models")) {
+        List.of("stty cols 80; sh resnet4j models '*'", "COLUMNS=80 sh resnet4j models '*'")) {
       Run narrow =
           command.runProcess(
               Map.of("TERM", "xterm"), "", List.of("script", "-qec", terminal, "/dev/null"));

@@ -79,6 +79,7 @@ class TableTest {
   @ValueSource(
       strings = {
         "models",
+        "models seresnet",
         "summary resnet50",
         "summary resnext101_32x8d",
         "summary --paper",

@@ -10,6 +10,7 @@ import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.Sequential;
+import io.github.resnet4j.nn.Loss;
 import io.github.resnet4j.nn.StateDict;
 import java.util.List;
 import java.util.Locale;
@@ -119,25 +120,42 @@ public final class TrainingSession implements AutoCloseable {
     }
   }
 
+  private static final Loss CROSS_ENTROPY = new Loss.CrossEntropy(List.of());
+
   private final Options options;
   private final TrainingPlan plan;
   private final ParameterArrays parameters;
   private final TrainingExecutor executor;
 
   /**
+   * A session with the loss of images of one class each: {@link Loss.CrossEntropy}.
+   *
    * @param network must end with a head, whose logits are trained
    * @param state the initial weights, which are copied
    * @throws IllegalArgumentException if the network has no head, or the activations do not fit into
    *     one array
    */
   public TrainingSession(Sequential network, StateDict state, int inChannels, Options options) {
+    this(network, state, inChannels, CROSS_ENTROPY, options);
+  }
+
+  /**
+   * A session with another loss.
+   *
+   * @param network must end with a head, whose outputs are trained
+   * @param state the initial weights, which are copied
+   * @throws IllegalArgumentException if the network has no head, or the activations do not fit into
+   *     one array
+   */
+  public TrainingSession(
+      Sequential network, StateDict state, int inChannels, Loss loss, Options options) {
     if (!(network.layers().getLast() instanceof Layer.Linear)) {
       throw new IllegalArgumentException("a network without a head (includeTop) has no loss");
     }
     options.kernels().kernels().testForTraining();
     this.options = options;
     try {
-      this.plan = lay(network, state, inChannels, options).place();
+      this.plan = lay(network, state, inChannels, loss, options).place();
     } catch (ArithmeticException e) {
       throw new IllegalArgumentException(
           "the activations of %d images of %d×%d need more than the 8 GB of one Java array: divide"
@@ -158,7 +176,7 @@ public final class TrainingSession implements AutoCloseable {
   }
 
   private static TrainingLayout lay(
-      Sequential network, StateDict state, int inChannels, Options options) {
+      Sequential network, StateDict state, int inChannels, Loss loss, Options options) {
     var setup =
         new TrainingSetup(
             options.batch(),
@@ -170,7 +188,8 @@ public final class TrainingSession implements AutoCloseable {
                 ? AlgorithmChoice.DIRECT
                 : AlgorithmChoice.BY_RULE,
             options.format(),
-            options.kernels().kernels());
+            options.kernels().kernels(),
+            loss);
     return TrainingLayout.of(network, state, inChannels, options.height(), options.width(), setup);
   }
 
@@ -182,7 +201,7 @@ public final class TrainingSession implements AutoCloseable {
    */
   public static long bytesNeeded(
       Sequential network, StateDict state, int inChannels, Options options) {
-    return lay(network, state, inChannels, options).bytes();
+    return lay(network, state, inChannels, CROSS_ENTROPY, options).bytes();
   }
 
   /**
@@ -197,11 +216,12 @@ public final class TrainingSession implements AutoCloseable {
   }
 
   /**
-   * Runs the forward and backward pass. The gradients of the mean cross-entropy are added to those
-   * of {@link #parameters}.
+   * Runs the forward and backward pass. The gradients of the mean loss are added to those of {@link
+   * #parameters}.
    *
    * @param images {@code [count, C, H, W]}
-   * @param targets {@code [count, classes]}, the target probability of each class
+   * @param targets {@code [count, classes]}, the targets of the session's loss: for cross-entropy
+   *     the probability of each class
    * @param count the number of images, at most the session's batch size
    * @param scale the factor of the gradients: 1, or less if a training step accumulates several
    *     batches

@@ -75,8 +75,8 @@ final class HeadTasks {
 
     @Override
     public Work place(TrainingPlacement placement) {
-      CrossEntropy loss = placement.loss();
-      return Work.of((_, first, n) -> loss.run(placement.arena(), first, n))
+      HeadLoss loss = placement.loss();
+      return Work.of((worker, first, n) -> loss.run(placement.arena(), worker, first, n))
           .finishedBy((worker, _) -> {
             if (worker == 0) {
               loss.clearRest(placement.arena());

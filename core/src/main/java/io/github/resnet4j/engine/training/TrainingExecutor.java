@@ -28,14 +28,14 @@ public final class TrainingExecutor implements AutoCloseable {
    * Runs the forward and backward pass; adds to the gradients.
    *
    * @param images {@code [count, C, H, W]}
-   * @param probabilities {@code [count, classes]}
+   * @param targets {@code [count, classes]}, see the plan's loss
    * @param scale the factor of the gradients
    * @return the mean loss
    */
-  public double run(float[] images, float[] probabilities, int imageCount, float scale) {
+  public double run(float[] images, float[] targets, int imageCount, float scale) {
     count = imageCount;
     placement.context().input = images;
-    placement.loss().set(probabilities, imageCount, scale);
+    placement.loss().set(targets, imageCount, scale);
     workers.run(this::run);
     return placement.loss().mean();
   }
@@ -115,7 +115,7 @@ public final class TrainingExecutor implements AutoCloseable {
 
   /** The logits of the last batch, {@code [count, classes]}. */
   public void copyLogits(float[] to) {
-    placement.loss().copyLogits(placement.arena(), to);
+    placement.loss().copyOutputs(placement.arena(), to);
   }
 
   /**

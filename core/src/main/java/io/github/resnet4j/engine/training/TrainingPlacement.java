@@ -19,7 +19,7 @@ final class TrainingPlacement {
   private final Floats scratch;
   private final Map<BatchNormUnit, TrainedNorm> norms = new LinkedHashMap<>();
   private final Map<BatchNormUnit, BranchScale> scales = new LinkedHashMap<>();
-  private final CrossEntropy loss;
+  private final HeadLoss loss;
 
   /**
    * @throws ArithmeticException if one array cannot hold the activations
@@ -36,7 +36,11 @@ final class TrainingPlacement {
       }
     }
     this.loss =
-        new CrossEntropy(at(trainingLayout.head().logits()), at(trainingLayout.head().gradient()));
+        new HeadLoss(
+            trainingLayout.setup().loss(),
+            at(trainingLayout.head().logits()),
+            at(trainingLayout.head().gradient()),
+            trainingLayout.setup().threads());
   }
 
   private TrainedNorm makeNorm(BatchNormUnit unit) {
@@ -107,7 +111,7 @@ final class TrainingPlacement {
     return List.copyOf(scales.values());
   }
 
-  CrossEntropy loss() {
+  HeadLoss loss() {
     return loss;
   }
 

@@ -4,6 +4,7 @@ import io.github.resnet4j.engine.graph.AlgorithmChoice;
 import io.github.resnet4j.engine.graph.Encoding;
 import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
+import io.github.resnet4j.nn.Loss;
 import java.util.Set;
 
 /**
@@ -17,6 +18,7 @@ import java.util.Set;
  *     dropped for an image
  * @param choice chooses the algorithms of convolutions
  * @param format the format of activations and their gradients: FP32 or BF16
+ * @param loss the loss of the head's result
  */
 public record TrainingSetup(
     int batch,
@@ -26,7 +28,8 @@ public record TrainingSetup(
     double stochasticDepth,
     AlgorithmChoice choice,
     Format format,
-    Kernels kernels) {
+    Kernels kernels,
+    Loss loss) {
   /** How activations and their gradients are stored; statistics and the head are floats. */
   Encoding encoding() {
     return Encoding.of(format);

@@ -1,0 +1,92 @@
+"""Writes the golden files of losses (PyTorch, torchvision) and of metrics (scikit-learn).
+
+    tools/parity/run losses-metrics
+
+All inputs are seeded and part of the files.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torchvision.ops import sigmoid_focal_loss
+
+
+def rounded(tensor):
+    return tensor.float().tolist()
+
+
+def losses():
+    """Losses of a batch and the gradients of its outputs, in float64."""
+    torch.manual_seed(7)
+    n, k = 5, 4
+    x = (3 * torch.randn(n, k)).double()
+    x[4] = torch.tensor([60.0, -60.0, 0.0, 3.0])  # sigmoid and softmax saturate
+    weights = torch.rand(k).double() + 0.5
+    weights = weights.float().double()
+    label = torch.tensor([0, 3, 1, 3, 2])
+    one_hot = F.one_hot(label, k).double()
+    mixed = F.softmax(torch.randn(n, k), -1).float().double()
+    multi_hot = (torch.rand(n, k) > 0.6).double()
+    numbers = (2 * torch.randn(n, k)).float().double()
+    cases = {
+        "cross_entropy": (one_hot, lambda x: F.cross_entropy(x, label)),
+        "cross_entropy probabilities": (mixed, lambda x: F.cross_entropy(x, mixed)),
+        "cross_entropy weights": (mixed, lambda x: F.cross_entropy(x, mixed, weight=weights)),
+        "binary_cross_entropy": (multi_hot, lambda x: F.binary_cross_entropy_with_logits(x, multi_hot)),
+        "binary_cross_entropy smooth": (mixed, lambda x: F.binary_cross_entropy_with_logits(x, mixed)),
+        "binary_cross_entropy weights": (
+            multi_hot,
+            lambda x: F.binary_cross_entropy_with_logits(x, multi_hot, pos_weight=weights),
+        ),
+        "focal": (multi_hot, lambda x: sigmoid_focal_loss(x, multi_hot, reduction="mean")),
+        "focal without alpha": (
+            multi_hot,
+            lambda x: sigmoid_focal_loss(x, multi_hot, alpha=-1, gamma=1.5, reduction="mean"),
+        ),
+        "focal smooth": (mixed, lambda x: sigmoid_focal_loss(x, mixed, reduction="mean")),
+        "mse": (numbers, lambda x: F.mse_loss(x, numbers)),
+        "smooth_l1": (numbers, lambda x: F.smooth_l1_loss(x, numbers)),
+        "smooth_l1 beta": (numbers, lambda x: F.smooth_l1_loss(x, numbers, beta=0.25)),
+    }  # fmt: skip
+    x = x.float().double()
+    found = {"data": {"outputs": rounded(x), "weights": rounded(weights)}}
+    for name, (targets, loss) in cases.items():
+        leaf = x.clone().requires_grad_()
+        value = loss(leaf)
+        value.backward()
+        found[name] = {
+            "targets": rounded(targets),
+            "loss": value.item(),
+            "gradient": leaf.grad.tolist(),
+        }
+    # PyTorch smooths labels itself; here the targets are smoothed.
+    leaf = x.clone().requires_grad_()
+    value = F.cross_entropy(leaf, label, label_smoothing=0.1)
+    value.backward()
+    found["cross_entropy label smoothing"] = {
+        "labels": label.tolist(),
+        "loss": value.item(),
+        "gradient": leaf.grad.tolist(),
+    }
+    return found
+
+
+def compact(cases):
+    """JSON with one line per entry, so that diffs are readable."""
+    lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in cases.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    resources = Path(__file__).resolve().parents[2] / "core/src/test/resources/golden"
+    parser.add_argument("--out", type=Path, default=resources)
+    out = parser.parse_args().out
+    (out / "losses.json").write_text(compact(losses()))
+
+
+if __name__ == "__main__":
+    main()

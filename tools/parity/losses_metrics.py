@@ -9,8 +9,11 @@ import argparse
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn import metrics as sk
+from sklearn.utils.class_weight import compute_class_weight
 from torchvision.ops import sigmoid_focal_loss
 
 
@@ -74,6 +77,64 @@ def losses():
     return found
 
 
+def metrics():
+    """Metrics of float32 scores, some of which are equal."""
+    rng = np.random.default_rng(5)
+    n, k = 60, 4
+    truths = (rng.random((n, k)) < [0.5, 0.2, 0.05, 0.8]).astype(int)
+    scores = (0.35 * truths + 0.65 * rng.random((n, k))).astype(np.float32)
+    scores[:, 1] = np.round(scores[:, 1], 1)
+    thresholds = np.array([0.5, 0.4, 0.6, 0.5], np.float32)
+    predicted = (scores >= thresholds).astype(int)
+    found = {
+        "labels": {
+            "truths": truths.tolist(),
+            "scores": scores.tolist(),
+            "thresholds": thresholds.tolist(),
+            "average_precision": [sk.average_precision_score(truths[:, c], scores[:, c]) for c in range(k)],
+            "map": sk.average_precision_score(truths, scores),
+            "roc_auc": [sk.roc_auc_score(truths[:, c], scores[:, c]) for c in range(k)],
+            "best_f1": [best_f1(truths[:, c], scores[:, c]) for c in range(k)],
+        }
+        | averages(truths, predicted, [None, "macro", "micro"])
+    }  # fmt: skip
+    truth, guess = rng.integers(0, 5, n), rng.integers(0, 5, n)
+    guess[: n // 2] = truth[: n // 2]
+    guess[guess == 4] = 3  # class 4 is never predicted
+    found["classes"] = {
+        "truths": truth.tolist(),
+        "predicted": guess.tolist(),
+        "accuracy": sk.accuracy_score(truth, guess),
+        "balanced_weights": compute_class_weight("balanced", classes=np.arange(5), y=truth).tolist(),
+    } | averages(truth, guess, [None, "macro"])
+    x = rng.normal(30, 8, (n, 2)).astype(np.float32)
+    y = (x + rng.normal(0, 3, (n, 2))).astype(np.float32)
+    found["numbers"] = {
+        "truths": x.tolist(),
+        "predicted": y.tolist(),
+        "mae": sk.mean_absolute_error(x.astype(float), y.astype(float), multioutput="raw_values").tolist(),
+        "rmse": sk.root_mean_squared_error(x.astype(float), y.astype(float), multioutput="raw_values").tolist(),
+        "r2": sk.r2_score(x.astype(float), y.astype(float), multioutput="raw_values").tolist(),
+    }  # fmt: skip
+    return found
+
+
+def best_f1(truths, scores):
+    precision, recall, _ = sk.precision_recall_curve(truths, scores)
+    return float(np.max(2 * precision * recall / np.maximum(precision + recall, 1e-9)))
+
+
+def averages(truths, predicted, kinds):
+    found = {}
+    for kind in kinds:
+        p, r, f1, _ = sk.precision_recall_fscore_support(
+            truths, predicted, average=kind, zero_division=0
+        )
+        for name, value in (("precision", p), ("recall", r), ("f1", f1)):
+            found[f"{name} {kind or 'each'}"] = np.asarray(value).tolist()
+    return found
+
+
 def compact(cases):
     """JSON with one line per entry, so that diffs are readable."""
     lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in cases.items()]
@@ -86,6 +147,7 @@ def main():
     parser.add_argument("--out", type=Path, default=resources)
     out = parser.parse_args().out
     (out / "losses.json").write_text(compact(losses()))
+    (out / "metrics.json").write_text(compact(metrics()))
 
 
 if __name__ == "__main__":

@@ -246,7 +246,7 @@ public final class Classifier implements AutoCloseable {
    *
    * @param top the number of classes; at most all classes are returned
    * @throws IOException if the image cannot be read
-   * @throws IllegalArgumentException if the network has no head
+   * @throws IllegalArgumentException if the network has no head, or predicts numbers
    */
   public List<Prediction> classify(Path image, int top) throws IOException {
     return classify(Image.of(image), top);
@@ -254,8 +254,24 @@ public final class Classifier implements AutoCloseable {
 
   /** The same for an image from any source. */
   public List<Prediction> classify(Image image, int top) throws IOException {
-    model.requireHead();
+    model.requireClasses();
     return predictions(run(input(image)), top).getFirst();
+  }
+
+  /**
+   * The numbers that a {@linkplain Task.Regression regression} predicts for an image, in the order
+   * of the model's labels.
+   *
+   * @throws IOException if the image cannot be read
+   * @throws IllegalArgumentException if the model predicts classes
+   */
+  public float[] values(Path image) throws IOException {
+    return values(Image.of(image));
+  }
+
+  /** The same for an image from any source. */
+  public float[] values(Image image) throws IOException {
+    return values(run(input(image))).getFirst();
   }
 
   /**
@@ -345,8 +361,13 @@ public final class Classifier implements AutoCloseable {
    * @throws IllegalArgumentException if the network has no head
    */
   public Stream<Result<List<Prediction>>> classifyAll(Collection<Path> images, int top) {
-    model.requireHead();
+    model.requireClasses();
     return results(images, x -> predictions(run(x), top));
+  }
+
+  /** The numbers that a regression predicts for many images, see {@link #classifyAll}. */
+  public Stream<Result<float[]>> valuesAll(Collection<Path> images) {
+    return results(images, x -> values(run(x)));
   }
 
   /** The embeddings of many images, see {@link #embed(Path)} and {@link #classifyAll}. */
@@ -375,6 +396,10 @@ public final class Classifier implements AutoCloseable {
 
   private List<List<Prediction>> predictions(Outputs outputs, int top) {
     return model.top(outputs.logits().orElseThrow(), top);
+  }
+
+  private List<float[]> values(Outputs outputs) {
+    return rows(outputs.logits().orElseThrow()).stream().map(model::values).toList();
   }
 
   private static List<float[]> rows(Tensor batch) {

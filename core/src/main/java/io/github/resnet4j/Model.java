@@ -27,9 +27,11 @@ import java.util.stream.IntStream;
  * runs it.
  *
  * @param labels one name per class, in the order of the logits; empty for a network without a head,
- *     which computes embeddings and cannot classify
+ *     which computes embeddings and cannot classify. For {@link Task.Regression} the names of the
+ *     numbers
+ * @param task what the outputs mean
  */
-public record Model(ResNet network, Preprocessing preprocessing, List<String> labels) {
+public record Model(ResNet network, Preprocessing preprocessing, List<String> labels, Task task) {
   private static final String EMBEDDED = "digits.pth";
 
   /**
@@ -48,6 +50,21 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
           "the preprocessing has %d channels, but the network needs %d"
               .formatted(preprocessing.channels(), spec.inChannels()));
     }
+    int parameters =
+        switch (task) {
+          case Task.SingleLabel _ -> classes;
+          case Task.MultiLabel(List<Float> thresholds) -> thresholds.size();
+          case Task.Regression(List<Float> means, List<Float> _) -> means.size();
+        };
+    if (parameters != classes) {
+      throw new IllegalArgumentException(
+          "%d thresholds or means for %d outputs".formatted(parameters, classes));
+    }
+  }
+
+  /** A model for images of one class each: {@link Task#SINGLE_LABEL}. */
+  public Model(ResNet network, Preprocessing preprocessing, List<String> labels) {
+    this(network, preprocessing, labels, Task.SINGLE_LABEL);
   }
 
   /**
@@ -156,7 +173,8 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
         found
             .labels()
             .filter(labels -> labels.size() == classes)
-            .orElseGet(() -> numbered(classes)));
+            .orElseGet(() -> numbered(classes)),
+        found.task());
   }
 
   /**
@@ -186,7 +204,7 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
     ResNet network = lazily ? ResNet.loadLazily(spec, checkpoint) : ResNet.load(spec, checkpoint);
     List<String> labels = notes.labels().orElseGet(() -> numbered(spec.numClasses()));
     try {
-      return new Model(network, notes.preprocessing().get(), labels);
+      return new Model(network, notes.preprocessing().get(), labels, notes.task());
     } catch (IllegalArgumentException e) {
       throw new CheckpointException(
           checkpoint.file(), "its metadata is inconsistent: " + e.getMessage(), e);
@@ -200,7 +218,7 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
 
   /** Writes weights, architecture, preprocessing and labels into one file for {@link #load}. */
   public void save(Path file) throws IOException {
-    network.save(file, ModelNotes.toMetadata(network.spec(), preprocessing, labels));
+    network.save(file, ModelNotes.toMetadata(network.spec(), preprocessing, labels, task));
   }
 
   /**
@@ -210,7 +228,7 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
    * @throws IllegalStateException if the network was not calibrated
    */
   public void saveQuantized(Path file) throws IOException {
-    network.saveQuantized(file, ModelNotes.toMetadata(network.spec(), preprocessing, labels));
+    network.saveQuantized(file, ModelNotes.toMetadata(network.spec(), preprocessing, labels, task));
   }
 
   /**
@@ -237,43 +255,101 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
 
   /** The same preprocessing and labels with another network. */
   public Model withNetwork(ResNet other) {
-    return new Model(other, preprocessing, labels);
+    return new Model(other, preprocessing, labels, task);
   }
 
   /**
-   * The most likely classes for each row of logits.
+   * The most likely classes for each row of logits, best first. A {@linkplain Task.MultiLabel model
+   * for several labels} gives the classes that reach their threshold, maybe none.
    *
    * @param logits {@code [N, classes]}
-   * @throws IllegalArgumentException if the network has no head
+   * @param top the maximum number of classes
+   * @throws IllegalArgumentException if the network has no head, or predicts numbers
    */
   public List<List<Prediction>> top(Tensor logits, int top) {
-    requireHead();
-    int classes = logits.dim(1);
+    requireClasses();
     var all = new ArrayList<List<Prediction>>();
     for (int n = 0; n < logits.dim(0); n++) {
-      int row = n * classes;
-      float[] values = logits.data();
-      float max = Float.NEGATIVE_INFINITY;
-      for (int c = 0; c < classes; c++) {
-        max = Math.max(max, values[row + c]);
-      }
-      double sum = 0;
-      for (int c = 0; c < classes; c++) {
-        sum += Math.exp(values[row + c] - max);
-      }
-      double total = sum;
-      float shift = max;
+      float[] row = logits.row(n);
+      float[] probabilities = probabilities(row);
       all.add(
-          IntStream.range(0, classes)
+          IntStream.range(0, row.length)
               .boxed()
-              .sorted(Comparator.comparing((Integer c) -> -values[row + c]))
+              // NaN, the result of damaged weights, is shown and not hidden
+              .filter(c ->
+                  !(task instanceof Task.MultiLabel(List<Float> thresholds)
+                      && probabilities[c] < thresholds.get(c)))
+              .sorted(Comparator.comparing((Integer c) -> -row[c]))
               .limit(top)
-              .map(c ->
-                  new Prediction(
-                      c, labels.get(c), (float) (Math.exp(values[row + c] - shift) / total)))
+              .map(c -> new Prediction(c, labels.get(c), probabilities[c]))
               .toList());
     }
     return all;
+  }
+
+  /**
+   * The probability of each class: softmax, or for a {@linkplain Task.MultiLabel model for several
+   * labels} the sigmoid of each logit.
+   *
+   * @param logits one per class
+   * @throws IllegalArgumentException if the model predicts numbers
+   */
+  public float[] probabilities(float[] logits) {
+    float[] probabilities = new float[logits.length];
+    switch (task) {
+      case Task.SingleLabel(double temperature) -> {
+        float max = Float.NEGATIVE_INFINITY;
+        for (float logit : logits) {
+          max = Math.max(max, logit);
+        }
+        double sum = 0;
+        for (float logit : logits) {
+          sum += Math.exp((logit - max) / temperature);
+        }
+        for (int c = 0; c < logits.length; c++) {
+          probabilities[c] = (float) (Math.exp((logits[c] - max) / temperature) / sum);
+        }
+      }
+      case Task.MultiLabel _ -> {
+        for (int c = 0; c < logits.length; c++) {
+          probabilities[c] = (float) (1 / (1 + Math.exp(-logits[c])));
+        }
+      }
+      case Task.Regression _ ->
+          throw new IllegalArgumentException("the model predicts numbers, not classes");
+    }
+    return probabilities;
+  }
+
+  /**
+   * The numbers that a {@linkplain Task.Regression regression} predicts, in the order of the
+   * labels.
+   *
+   * @param outputs the network's outputs for one image
+   * @throws IllegalArgumentException if the model predicts classes
+   */
+  public float[] values(float[] outputs) {
+    if (!(task instanceof Task.Regression(List<Float> means, List<Float> deviations))) {
+      throw new IllegalArgumentException("the model predicts classes, not numbers");
+    }
+    float[] values = new float[outputs.length];
+    for (int k = 0; k < outputs.length; k++) {
+      values[k] = (float) ((double) outputs[k] * deviations.get(k) + means.get(k));
+    }
+    return values;
+  }
+
+  /**
+   * Returns this model, or throws an exception if it does not predict classes.
+   *
+   * @throws IllegalArgumentException if the network has no head, or predicts numbers
+   */
+  public Model requireClasses() {
+    if (task instanceof Task.Regression) {
+      throw new IllegalArgumentException(
+          "the model predicts numbers (%s), not classes".formatted(String.join(", ", labels)));
+    }
+    return requireHead();
   }
 
   /**
@@ -292,12 +368,17 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
 
   /** The same network and labels with another preprocessing. */
   public Model withPreprocessing(Preprocessing other) {
-    return new Model(network, other, labels);
+    return new Model(network, other, labels, task);
   }
 
   /** The same network and preprocessing with other labels. */
   public Model withLabels(List<String> other) {
-    return new Model(network, preprocessing, other);
+    return new Model(network, preprocessing, other, task);
+  }
+
+  /** The same with another meaning of the outputs. */
+  public Model withTask(Task other) {
+    return new Model(network, preprocessing, labels, other);
   }
 
   /** {@code Model[resnet50, 1000 classes, resize 256, crop 224×224]}. */

@@ -24,7 +24,8 @@ import org.jspecify.annotations.Nullable;
 record ModelNotes(
     Optional<ResNetSpec> spec,
     Optional<Preprocessing> preprocessing,
-    Optional<List<String>> labels) {
+    Optional<List<String>> labels,
+    Task task) {
 
   /**
    * Reads the metadata of a checkpoint; all fields are empty in a file of other origin.
@@ -39,7 +40,10 @@ record ModelNotes(
           Optional.ofNullable(metadata.get("preprocessing"))
               .map(fields -> Preprocessing.fromFields(fields(fields))),
           Optional.ofNullable(metadata.get("labels"))
-              .map(labels -> list("labels", labels).stream().map(ModelNotes::label).toList()));
+              .map(labels -> list("labels", labels).stream().map(ModelNotes::label).toList()),
+          Optional.ofNullable(metadata.get("task"))
+              .map(task -> task(fields(task)))
+              .orElse(Task.SINGLE_LABEL));
     } catch (IllegalArgumentException e) {
       throw new CheckpointException(
           checkpoint.file(), "its notes are not understood: " + e.getMessage(), e);
@@ -47,12 +51,39 @@ record ModelNotes(
   }
 
   static Map<String, Object> toMetadata(
-      ResNetSpec spec, Preprocessing preprocessing, List<String> labels) {
+      ResNetSpec spec, Preprocessing preprocessing, List<String> labels, Task task) {
     var metadata = new LinkedHashMap<String, Object>();
     metadata.put("architecture", toFields(spec));
     metadata.put("preprocessing", preprocessing.toFields());
     metadata.put("labels", labels);
+    if (!task.equals(Task.SINGLE_LABEL)) { // else as in older files
+      metadata.put("task", toFields(task));
+    }
     return metadata;
+  }
+
+  private static Map<String, Object> toFields(Task task) {
+    return switch (task) {
+      case Task.SingleLabel(double temperature) ->
+          Map.of("kind", "single_label", "temperature", temperature);
+      case Task.MultiLabel(List<Float> thresholds) ->
+          Map.of("kind", "multi_label", "thresholds", thresholds);
+      case Task.Regression(List<Float> means, List<Float> deviations) ->
+          Map.of("kind", "regression", "means", means, "deviations", deviations);
+    };
+  }
+
+  private static Task task(Map<String, Object> fields) {
+    return switch (String.valueOf(fields.get("kind"))) {
+      case "single_label" -> new Task.SingleLabel(number("temperature", fields.get("temperature")));
+      case "multi_label" -> new Task.MultiLabel(numbers("thresholds", fields));
+      case "regression" ->
+          new Task.Regression(numbers("means", fields), numbers("deviations", fields));
+      default ->
+          throw new IllegalArgumentException(
+              "task must be one of single_label, multi_label, regression, was "
+                  + fields.get("kind"));
+    };
   }
 
   private static Map<String, Object> toFields(ResNetSpec spec) {
@@ -245,6 +276,17 @@ record ModelNotes(
       return number.intValue();
     }
     throw new IllegalArgumentException(name + " must be a whole number, was " + value);
+  }
+
+  private static double number(String name, @Nullable Object value) {
+    if (value instanceof Number number) {
+      return number.doubleValue();
+    }
+    throw new IllegalArgumentException(name + " must be a number, was " + value);
+  }
+
+  private static List<Float> numbers(String name, Map<String, Object> fields) {
+    return list(name, fields.get(name)).stream().map(value -> (float) number(name, value)).toList();
   }
 
   private static boolean flag(String name, @Nullable Object value) {

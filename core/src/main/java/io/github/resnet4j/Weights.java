@@ -29,6 +29,7 @@ import java.util.Optional;
  * @param spec the network, if known
  * @param preprocessing the preprocessing of the training, if known
  * @param labels the names of the classes, if known
+ * @param task what the outputs mean; {@link Task#SINGLE_LABEL} unless the file states another
  * @param remarks what a user must know about the names of the tensors: {@link Checkpoint#remarks}
  */
 public record Weights(
@@ -36,6 +37,7 @@ public record Weights(
     Optional<ResNetSpec> spec,
     Optional<Preprocessing> preprocessing,
     Optional<List<String>> labels,
+    Task task,
     List<String> remarks) {
 
   private static final String HUGGING_FACE = "hf:";
@@ -141,7 +143,8 @@ public record Weights(
           named.isPresent()
               ? Optional.of(withClassesOf(named.get(), checkpoint))
               : notes.spec().or(() -> Recognition.of(checkpoint).map(Recognition::spec));
-      return new Weights(file, spec, notes.preprocessing(), notes.labels(), checkpoint.remarks());
+      return new Weights(
+          file, spec, notes.preprocessing(), notes.labels(), notes.task(), checkpoint.remarks());
     }
   }
 
@@ -201,6 +204,7 @@ public record Weights(
         Optional.of(Architecture.named(published.model())),
         Optional.of(published.preprocessing()),
         Optional.of(PublishedWeights.imagenetLabels()),
+        Task.SINGLE_LABEL,
         List.of());
   }
 
@@ -244,7 +248,8 @@ public record Weights(
     } else if (config.get("pretrained_cfg") instanceof Map<?, ?>) {
       preprocessing = Optional.of(Preprocessing.fromFields(config));
     }
-    return new Weights(snapshot.weights(), spec, preprocessing, labels(config, spec), remarks);
+    return new Weights(
+        snapshot.weights(), spec, preprocessing, labels(config, spec), task(config, spec), remarks);
   }
 
   private static Map<String, Object> readJson(Path file) throws IOException {
@@ -301,6 +306,13 @@ public record Weights(
       return Optional.of(labels);
     }
     return spec.filter(s -> s.numClasses() == 1000).map(_ -> PublishedWeights.imagenetLabels());
+  }
+
+  /** {@code problem_type} of the transformers library. */
+  private static Task task(Map<String, Object> config, Optional<ResNetSpec> spec) {
+    return "multi_label_classification".equals(config.get("problem_type")) && spec.isPresent()
+        ? Task.MultiLabel.of(spec.get().numClasses())
+        : Task.SINGLE_LABEL;
   }
 
   /** {@code Weights[resnet50-11ad3fa6.pth, resnet50]}. */

@@ -320,7 +320,8 @@ class GroupNormTest {
     network.save(
         file,
         noted
-            ? ModelNotes.toMetadata(spec, Preprocessing.imagenet(256, 224), List.of())
+            ? ModelNotes.toMetadata(
+                spec, Preprocessing.imagenet(256, 224), List.of(), Task.SINGLE_LABEL)
             : Map.of());
     try (var checkpoint = Checkpoint.open(file)) {
       var found = Recognition.require(checkpoint);

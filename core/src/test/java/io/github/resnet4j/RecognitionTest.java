@@ -104,7 +104,7 @@ class RecognitionTest {
     for (boolean fits : new boolean[] {true, false}) {
       ResNetSpec noted = fits ? v1 : v1.toBuilder().channels(16).build();
       ResNet.initialize(v1, TorchRandom.manualSeed(0))
-          .save(file, ModelNotes.toMetadata(noted, preprocessing, labels));
+          .save(file, ModelNotes.toMetadata(noted, preprocessing, labels, Task.SINGLE_LABEL));
       try (var checkpoint = Checkpoint.open(file)) {
         var found = Recognition.require(checkpoint);
         assertEquals(fits, found.spec().equals(v1));

@@ -3,12 +3,15 @@ package io.github.resnet4j.cli;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.Prediction;
 import io.github.resnet4j.Result;
+import io.github.resnet4j.Task;
 import io.github.resnet4j.messages.Reason;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -22,7 +25,10 @@ import picocli.CommandLine.Parameters;
     description = {
       "Classifies images.",
       "",
-      "Without --model and --weights the embedded model for handwritten digits is used.",
+      "Without --model and --weights the embedded model for handwritten digits is used. A model"
+          + " that was trained for several labels per image gives the labels whose probability"
+          + " reaches the threshold in the model, also none; a model for numbers gives the"
+          + " numbers.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -35,6 +41,7 @@ import picocli.CommandLine.Parameters;
     })
 final class ClassifyCommand implements Callable<Integer> {
   private static final int BAR_LENGTH = 20;
+  private static final int TOP = 5;
 
   @Mixin private ModelOptions options = new ModelOptions();
 
@@ -51,9 +58,11 @@ final class ClassifyCommand implements Callable<Integer> {
   @Option(
       names = "--top",
       paramLabel = "N",
-      description = "Number of classes to print for each image; default ${DEFAULT-VALUE}.")
+      description =
+          "Number of classes to print for each image; default 5, or all that reach their threshold"
+              + " if images have several labels.")
   @Range(min = 1)
-  private int top = 5;
+  private @Nullable Integer top;
 
   @Option(
       names = {"-b", "--batch-size"},
@@ -80,41 +89,35 @@ final class ClassifyCommand implements Callable<Integer> {
     if (images.isEmpty()) {
       throw new IOException("no images in " + String.join(", ", paths));
     }
-    List<String> columns = List.of("path", "rank", "index", "label", "probability");
-    switch (output.format) {
-      case CSV -> out.println(Table.csvLine(columns));
-      case MARKDOWN -> {
-        out.println(Table.markdownLine(columns));
-        out.println(Table.markdownLine(columns.stream().map(_ -> "---").toList()));
-      }
-      case TEXT, JSON -> {}
-    }
-    int unreadable = 0;
-    int done = 0;
+    int unreadable;
     try (var classifier =
-            options
-                .classifier(model, images.size(), decoding.decoder())
-                .batchSize(batch)
-                .of(model);
-        var results = classifier.classifyAll(images, top);
-        var progress = new Progress("classify", " images", 1)) {
-      for (var each = results.iterator(); each.hasNext(); ) {
-        Result<List<Prediction>> result = each.next();
-        if (result.value().isPresent()) {
-          List<Prediction> predictions = result.value().get();
-          options.requireFinite(predictions, model.network());
-          print(result.name(), predictions, out);
-        } else {
-          unreadable++;
-          printError(result.name(), Reason.of(result.error().orElseThrow()), out);
-        }
-        if (++done % batch == 0) {
-          progress.at(done, images.size());
-          if (out.checkError()) {
-            break;
-          }
-        }
-      }
+        options.classifier(model, images.size(), decoding.decoder()).batchSize(batch).of(model)) {
+      unreadable =
+          switch (model.task()) {
+            case Task.SingleLabel _, Task.MultiLabel _ -> {
+              int usual = model.task() instanceof Task.MultiLabel ? Integer.MAX_VALUE : TOP;
+              printHeader(List.of("path", "rank", "index", "label", "probability"), out);
+              yield print(
+                  classifier.classifyAll(images, top == null ? usual : top),
+                  images.size(),
+                  (file, predictions) -> {
+                    options.requireFinite(predictions, model.network());
+                    print(file, predictions, out);
+                  },
+                  out);
+            }
+            case Task.Regression _ -> {
+              printHeader(List.of("path", "name", "value"), out);
+              yield print(
+                  classifier.valuesAll(images),
+                  images.size(),
+                  (file, values) -> {
+                    options.requireFinite(values, model.network());
+                    print(file, model.labels(), values, out);
+                  },
+                  out);
+            }
+          };
     }
     if (unreadable > 0 && images.size() > 1) {
       System.err.printf(
@@ -123,6 +126,72 @@ final class ClassifyCommand implements Callable<Integer> {
     return unreadable == 0
         ? Main.OK
         : unreadable == images.size() ? Main.FAILED : Main.SOME_UNREADABLE;
+  }
+
+  /** Prints the result of an image. */
+  private interface ResultPrinter<T> {
+    void print(String file, T value) throws IOException;
+  }
+
+  /** Prints all results; returns the number of unreadable images. */
+  private <T> int print(Stream<Result<T>> all, int count, ResultPrinter<T> printer, PrintStream out)
+      throws IOException {
+    int unreadable = 0;
+    int done = 0;
+    try (Stream<Result<T>> results = all;
+        var progress = new Progress("classify", " images", 1)) {
+      for (var each = results.iterator(); each.hasNext(); ) {
+        Result<T> result = each.next();
+        if (result.value().isPresent()) {
+          printer.print(result.name(), result.value().get());
+        } else {
+          unreadable++;
+          printError(result.name(), Reason.of(result.error().orElseThrow()), out);
+        }
+        if (++done % batch == 0) {
+          progress.at(done, count);
+          if (out.checkError()) {
+            break;
+          }
+        }
+      }
+    }
+    return unreadable;
+  }
+
+  private void printHeader(List<String> columns, PrintStream out) {
+    switch (output.format) {
+      case CSV -> out.println(Table.csvLine(List.copyOf(columns)));
+      case MARKDOWN -> {
+        out.println(Table.markdownLine(columns));
+        out.println(Table.markdownLine(columns.stream().map(_ -> "---").toList()));
+      }
+      case TEXT, JSON -> {}
+    }
+  }
+
+  private void print(String file, List<String> names, float[] values, PrintStream out)
+      throws IOException {
+    if (output.format == Table.Format.JSON) {
+      var fields = new LinkedHashMap<String, Object>();
+      for (int k = 0; k < values.length; k++) {
+        fields.put(names.get(k), values[k]);
+      }
+      out.println(Table.jsonLine(List.of("path", "values"), List.of(file, fields)));
+      return;
+    }
+    if (output.format == Table.Format.TEXT) {
+      out.println(file);
+    }
+    for (int k = 0; k < values.length; k++) {
+      List<Object> cells = List.of(file, names.get(k), values[k]);
+      out.println(
+          switch (output.format) {
+            case CSV -> Table.csvLine(cells);
+            case MARKDOWN -> Table.markdownLine(cells.stream().map(String::valueOf).toList());
+            default -> "%12.6g  %s".formatted(values[k], names.get(k));
+          });
+    }
   }
 
   private void printError(String file, String error, PrintStream out) throws IOException {
@@ -138,6 +207,9 @@ final class ClassifyCommand implements Callable<Integer> {
     switch (output.format) {
       case TEXT -> {
         out.println(file);
+        if (predictions.isEmpty()) {
+          out.println("  no label reaches its threshold");
+        }
         for (Prediction prediction : predictions) {
           String bar = "█".repeat(Math.round(prediction.probability() * BAR_LENGTH));
           out.println(

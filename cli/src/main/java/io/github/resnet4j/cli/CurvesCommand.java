@@ -66,6 +66,13 @@ final class CurvesCommand implements Callable<Integer> {
       Path folder = Path.of(run.substring(equals + 1));
       String name = equals > 0 ? run.substring(0, equals) : String.valueOf(folder.getFileName());
       List<Epoch> epochs = epochs(folder.resolve("metrics.csv"));
+      if (metric == Metric.ERROR
+          && epochs.stream().anyMatch(each -> !each.metric().id().equals("accuracy"))) {
+        throw new IllegalArgumentException(
+            folder
+                + ": has no top-1 error, since its images have several labels or numbers; draw"
+                + " --metric loss");
+      }
       List<Double> numbers = epochs.stream().map(epoch -> (double) epoch.number()).toList();
       boolean error = metric == Metric.ERROR;
       lines.add(
@@ -73,7 +80,7 @@ final class CurvesCommand implements Callable<Integer> {
               name + ", training",
               numbers,
               epochs.stream()
-                  .map(epoch -> error ? 100 * (1 - epoch.trainAccuracy()) : epoch.trainLoss())
+                  .map(epoch -> error ? 100 * (1 - epoch.trainScore()) : epoch.trainLoss())
                   .toList(),
               Stroke.DASHED));
       lines.add(
@@ -81,7 +88,7 @@ final class CurvesCommand implements Callable<Integer> {
               name + ", validation",
               numbers,
               epochs.stream()
-                  .map(epoch -> error ? 100 * (1 - epoch.valAccuracy()) : epoch.valLoss())
+                  .map(epoch -> error ? 100 * (1 - epoch.valScore()) : epoch.valLoss())
                   .toList(),
               Stroke.SOLID));
     }
@@ -98,15 +105,10 @@ final class CurvesCommand implements Callable<Integer> {
     if (!Files.exists(metrics)) {
       throw new IOException(metrics + ": does not exist; name the output folder of a training");
     }
-    List<String> lines = Files.readAllLines(metrics);
-    var epochs = new ArrayList<Epoch>();
-    for (int i = 1; i < lines.size(); i++) {
-      try {
-        epochs.add(Epoch.of(lines.get(i)));
-      } catch (NumberFormatException e) {
-        throw new IOException("%s: line %d is not an epoch".formatted(metrics, i + 1), e);
-      }
+    try {
+      return Epoch.ofCsv(Files.readAllLines(metrics));
+    } catch (IllegalArgumentException e) {
+      throw new IOException("%s: %s".formatted(metrics, e.getMessage()), e);
     }
-    return epochs;
   }
 }

@@ -1,18 +1,22 @@
 package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Model;
+import io.github.resnet4j.Task;
+import io.github.resnet4j.datasets.Datasets;
 import io.github.resnet4j.figures.ConfusionMatrix;
 import io.github.resnet4j.figures.FigureFile;
 import io.github.resnet4j.train.Dataset;
 import io.github.resnet4j.train.Dataset.Example;
 import io.github.resnet4j.train.Evaluation;
+import io.github.resnet4j.train.MultiLabelEvaluation;
+import io.github.resnet4j.train.RegressionEvaluation;
+import io.github.resnet4j.train.SingleLabelEvaluation;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -27,11 +31,12 @@ import picocli.CommandLine.Option;
     description = {
       "Evaluates a model on labelled images.",
       "",
-      "The folder contains CLASS/*.jpg or val/CLASS/*.jpg; its classes are labels of the model,"
-          + " all or some of them. Prints recall and precision of each class, and top-1 and"
-          + " top-5 accuracy on stderr. If 'train' split the folder itself, only the images that"
-          + " it held out for validation are evaluated: held-out.txt beside the model lists"
-          + " them.",
+      "The folder contains CLASS/*.jpg or val/CLASS/*.jpg; its classes are labels of the model, all"
+          + " or some of them. Tables (.csv, .tsv, .jsonl) are read as by 'train'. Prints recall"
+          + " and precision of each class, and top-1 and top-5 accuracy on stderr; for several"
+          + " labels per image also the average precision; for numbers the mean absolute error. If"
+          + " 'train' split the data itself, only the images that it held out for validation are"
+          + " evaluated: held-out.txt beside the model lists them.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -48,8 +53,9 @@ final class EvaluateCommand implements Callable<Integer> {
       paramLabel = "DIR",
       required = true,
       description =
-          "Images, a folder per class; CIFAR's binary files; or 'digits', the validation images"
-              + " of the embedded data set.")
+          "Images, a folder per class; a table, of which the images for validation are used, or all"
+              + " if it has no column 'split'; CIFAR's binary files; or 'digits', the validation"
+              + " images of the embedded data set.")
   private Path folder = Path.of("");
 
   @Option(
@@ -85,62 +91,67 @@ final class EvaluateCommand implements Callable<Integer> {
     if (found.count() == 0) {
       throw new IOException(folder + ": none of the images can be read");
     }
-    if (found.outcomes().stream().anyMatch(each -> Double.isNaN(each.probability()))) {
+    if (isNotFinite(found)) {
       options.requireFiniteWeights(model.network());
       throw new IOException("the network's output contains NaN although its weights are finite");
     }
-    var rows = new ArrayList<List<Object>>();
-    for (int k = 0; k < found.classes().size(); k++) {
-      if (found.count(k) > 0) {
-        rows.add(
-            List.of(
-                found.classes().get(k),
-                found.count(k),
-                percent(found.recall(k)),
-                percent(found.precision(k))));
-      }
+    var printer = new EvaluationPrinter(format.format);
+    switch (found) {
+      case SingleLabelEvaluation single -> printer.print(single);
+      case MultiLabelEvaluation several -> printer.print(several);
+      case RegressionEvaluation numbers -> printer.print(numbers);
     }
-    new Table(List.of("class", "images", "recall_percent", "precision_percent"), rows)
-        .print(format.format, System.out);
-    System.err.printf(
-        "%,d images: top-1 accuracy %s %%, top-5 accuracy %s %%%n",
-        found.count(), percent(found.accuracy()), percent(found.top5Accuracy()));
     if (confusion != null) {
+      if (!(found instanceof SingleLabelEvaluation single)) {
+        throw new UsageException("--confusion-matrix: there is none for several labels or numbers");
+      }
       if (confusion.toString().endsWith(".png")) {
-        FigureFile.writePng(ConfusionMatrix.draw(found), confusion);
+        FigureFile.writePng(ConfusionMatrix.draw(single), confusion);
       } else {
         FigureFile.write(
-            (String.join("\n", lines(found)) + "\n").getBytes(StandardCharsets.UTF_8), confusion);
+            (String.join("\n", lines(single)) + "\n").getBytes(StandardCharsets.UTF_8), confusion);
       }
       Main.wrote(confusion);
     }
     return Main.OK;
   }
 
+  private static boolean isNotFinite(Evaluation found) {
+    return switch (found) {
+      case SingleLabelEvaluation single ->
+          single.outcomes().stream().anyMatch(each -> Double.isNaN(each.probability()));
+      case MultiLabelEvaluation several ->
+          several.outcomes().stream().anyMatch(each -> hasNaN(each.probabilities()));
+      case RegressionEvaluation numbers ->
+          numbers.outcomes().stream().anyMatch(each -> hasNaN(each.values()));
+    };
+  }
+
+  private static boolean hasNaN(float[] values) {
+    for (float value : values) {
+      if (Float.isNaN(value)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   /** Returns the images with label indices of the model. */
   private List<Example> examples(List<String> labels) throws IOException {
     boolean digits = folder.toString().equals("digits") && !Files.exists(folder);
-    Dataset data = digits ? Dataset.digits() : Dataset.toEvaluate(folder, decoding.decoder());
+    Dataset data = digits ? Dataset.digits() : Datasets.toEvaluate(folder, decoding.decoder());
+    var mapping = new LabelMapping(data.classes(), labels);
     var examples = new ArrayList<Example>();
-    int[] counts = new int[data.classes().size()];
-    for (Example example : digits ? data.val() : heldOut(data.val())) {
-      counts[example.label()]++;
-      String name = data.classes().get(example.label());
-      int label = labels.indexOf(name);
-      if (label < 0) {
-        throw new IOException(
-            "%s: the model has no class '%s'; it has %s%s"
-                .formatted(
-                    example.name(),
-                    name,
-                    String.join(", ", labels.subList(0, Math.min(10, labels.size()))),
-                    labels.size() > 10 ? ", …" : ""));
-      }
-      examples.add(new Example(example.name(), label, example.source()));
+    List<Example> chosen = digits ? data.val() : heldOut(data.val());
+    for (Example example : chosen) {
+      examples.add(mapping.map(example));
     }
-    for (int k = 0; k < counts.length; k++) {
-      if (counts[k] == 0) {
-        System.err.printf("resnet4j: class '%s' has no images%n", data.classes().get(k));
+    if (!(data.task() instanceof Task.Regression)) {
+      long[] counts = data.counts(chosen);
+      for (int k = 0; k < counts.length; k++) {
+        if (counts[k] == 0) {
+          System.err.printf("resnet4j: class '%s' has no images%n", data.classes().get(k));
+        }
       }
     }
     return examples;
@@ -172,11 +183,7 @@ final class EvaluateCommand implements Callable<Integer> {
     return held;
   }
 
-  private static String percent(double part) {
-    return Double.isNaN(part) ? "-" : String.format(Locale.ROOT, "%.2f", 100 * part);
-  }
-
-  private static List<String> lines(Evaluation found) {
+  private static List<String> lines(SingleLabelEvaluation found) {
     var lines = new ArrayList<String>();
     lines.add(Table.csvLine(concat("true class", List.copyOf(found.classes()))));
     for (int k = 0; k < found.classes().size(); k++) {

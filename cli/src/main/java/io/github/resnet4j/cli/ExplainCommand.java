@@ -103,7 +103,7 @@ final class ExplainCommand implements Callable<Integer> {
     Explainer.Method explainerMethod = method();
     Path file = output == null ? defaultOutput() : output;
     AtomicFile.requireWritable(file);
-    Model model = options.loadClassifier(preprocessing.file, labels);
+    Model model = options.loadClasses(preprocessing.file, labels);
     ResNet network = model.network();
     requireLayer(network);
     OptionalInt index = index(model.labels());

@@ -15,14 +15,15 @@ import java.util.Set;
  * val, so that 'evaluate' does not use images that the model was trained on.
  *
  * @param output the output folder of the training
- * @param data the folder with the images
+ * @param data the folder with the images, or the table that lists them
+ * @param splits whether the validation images are part of it
  */
-record HeldOut(Path output, Path data, Dataset images) implements Trainer.Listener {
+record HeldOut(Path output, Path data, Dataset images, boolean splits) implements Trainer.Listener {
   private static final String FILE = "held-out.txt";
 
   @Override
   public void begin(Trainer.Start start) throws IOException {
-    if (Files.isDirectory(data.resolve("train")) || !Files.isDirectory(data)) {
+    if (!splits || Files.isDirectory(data.resolve("train")) || !Files.exists(data)) {
       return;
     }
     List<String> names =
@@ -36,7 +37,8 @@ record HeldOut(Path output, Path data, Dataset images) implements Trainer.Listen
   }
 
   private static String relative(Path data, Example example) {
-    return data.relativize(Path.of(example.name())).toString();
+    Path folder = Files.isDirectory(data) ? data : data.resolveSibling("");
+    return folder.relativize(Path.of(example.name())).toString();
   }
 
   /** The list beside a model, if there is one. */

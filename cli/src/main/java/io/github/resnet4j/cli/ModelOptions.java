@@ -162,6 +162,12 @@ final class ModelOptions {
     return ResNet.loadLazily(found.requireSpec(), Checkpoint.open(found.file()));
   }
 
+  /** Loads a model that predicts classes; the labels file, if given, replaces its labels. */
+  Model loadClasses(@Nullable Path preprocessingFile, @Nullable Path labelsFile)
+      throws IOException {
+    return loadClassifier(preprocessingFile, labelsFile).requireClasses();
+  }
+
   /** Loads a model with a head; the labels file, if given, replaces its labels. */
   Model loadClassifier(@Nullable Path preprocessingFile, @Nullable Path labelsFile)
       throws IOException {

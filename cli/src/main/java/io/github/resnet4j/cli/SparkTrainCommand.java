@@ -84,6 +84,7 @@ final class SparkTrainCommand implements Callable<Integer> {
             options.isDigits()
                 ? Dataset.digits()
                 : SparkImages.ofFolder(options.data, options.valSplit, options.seed),
+        true,
         (trainer, start, images, recipe) -> {
           try (var machines =
               SparkExecutors.open(spark.master(), start, images, recipe, partitions, localSteps)) {

@@ -1,23 +1,28 @@
 package io.github.resnet4j.cli;
 
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
 
 @Workload(Workload.Kind.TRAINING)
 @Command(
     name = "train",
     mixinStandardHelpOptions = true,
     description = {
-      "Trains a network on a folder of images, from scratch or from pretrained weights"
-          + " (fine-tuning).",
+      "Trains a network on images, from scratch or from pretrained weights (fine-tuning).",
       "",
       "The folder contains train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg, of which a"
-          + " fraction is held out for validation, or CIFAR's binary files. After each epoch the"
-          + " output folder contains last.safetensors and best.safetensors, for 'classify' and"
-          + " Python, metrics.csv, files for TensorBoard, and the state for --resume; at the end"
-          + " also report.html with curves, confusion matrix and examples.",
+          + " fraction is held out for validation, or CIFAR's binary files. Images with several"
+          + " labels or with numbers are listed in a table: CSV, TSV or JSON lines with the column"
+          + " path, optionally split (train, val), and label; or labels, separated by |; or a"
+          + " column for each class, with 0 or 1; or for each number. After each epoch the output"
+          + " folder contains last.safetensors and best.safetensors, for 'classify' and Python,"
+          + " metrics.csv, files for TensorBoard, and the state for --resume; at the end also"
+          + " report.html with curves, confusion matrix and examples.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -25,15 +30,26 @@ import picocli.CommandLine.Mixin;
       "  resnet4j train -d digits -m resnet20 --epochs 20 -o run2/",
       "  resnet4j train -d digits -m resnet20 --epochs 40 -o run2/ --resume",
       "  resnet4j train -d photos/ -w my.pth --freeze stem,layer1 -o run3/",
+      "  resnet4j train -d labels.csv -m resnet18 -w DEFAULT -o run4/  # downloads",
       "  resnet4j classify -w run1/best.safetensors photo.jpg",
     })
 final class TrainCommand implements Callable<Integer> {
   @Mixin private TrainingOptions options = new TrainingOptions();
+
+  @Option(
+      names = "--val-data",
+      paramLabel = "FILE",
+      description =
+          "Table of the validation images, if --data is a table of the training images only.")
+  private @Nullable Path validation;
+
   @Mixin private DecodingOptions decoding = new DecodingOptions();
 
   @Override
   public Integer call() throws IOException, InterruptedException {
     return options.train(
-        () -> options.localData(decoding.decoder()), (trainer, _, _, _) -> options.run(trainer));
+        () -> options.localData(decoding.decoder(), validation),
+        validation == null,
+        (trainer, _, _, _) -> options.run(trainer));
   }
 }

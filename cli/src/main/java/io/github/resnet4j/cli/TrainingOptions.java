@@ -2,7 +2,9 @@ package io.github.resnet4j.cli;
 
 import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.Task;
 import io.github.resnet4j.Weights;
+import io.github.resnet4j.datasets.Datasets;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.figures.TrainingReport;
 import io.github.resnet4j.image.Augmentation;
@@ -12,6 +14,7 @@ import io.github.resnet4j.train.Dataset;
 import io.github.resnet4j.train.Evaluation;
 import io.github.resnet4j.train.EventFile;
 import io.github.resnet4j.train.FineTuning;
+import io.github.resnet4j.train.Metric;
 import io.github.resnet4j.train.Mixing;
 import io.github.resnet4j.train.Optimizer.Method;
 import io.github.resnet4j.train.Recipe;
@@ -26,6 +29,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** The options of training: network, data, recipe, output. */
@@ -35,7 +39,8 @@ final class TrainingOptions {
       paramLabel = "DIR",
       required = true,
       description =
-          "Training images: a folder with one folder per class; CIFAR-10's or CIFAR-100's binary"
+          "Training images: a folder with one folder per class; a table (.csv, .tsv, .jsonl) of"
+              + " images with a class, several labels or numbers; CIFAR-10's or CIFAR-100's binary"
               + " files; or 'digits', the embedded data set.")
   String data = "";
 
@@ -135,6 +140,8 @@ final class TrainingOptions {
       description = "Weight decay (L2 penalty; decoupled for adamw).")
   @Range(min = 0)
   private @Nullable Float weightDecay;
+
+  @Mixin private LossOptions lossOptions = new LossOptions();
 
   @Option(
       names = "--label-smoothing",
@@ -306,9 +313,16 @@ final class TrainingOptions {
     ADAMW
   }
 
-  /** Reads the data set from a local file system. */
-  Dataset localData(ImageDecoder decoder) throws IOException {
-    return isDigits() ? Dataset.digits() : Dataset.of(Path.of(data), decoder, valSplit, seed);
+  /**
+   * Reads the data set from a local file system.
+   *
+   * @param validation a table with the validation images, if given
+   */
+  Dataset localData(ImageDecoder decoder, @Nullable Path validation) throws IOException {
+    if (validation != null) {
+      return Datasets.of(Path.of(data), validation, decoder);
+    }
+    return isDigits() ? Dataset.digits() : Datasets.of(Path.of(data), decoder, valSplit, seed);
   }
 
   boolean isDigits() {
@@ -329,8 +343,11 @@ final class TrainingOptions {
   /**
    * Trains to the end and writes the report. The options that do not depend on the images are
    * checked before the images are read.
+   *
+   * @param splits whether the validation images are part of --data
    */
-  int train(DatasetSource source, Runner runner) throws IOException, InterruptedException {
+  int train(DatasetSource source, boolean splits, Runner runner)
+      throws IOException, InterruptedException {
     boolean hasState = Files.exists(output.resolve("state.safetensors"));
     if (hasState && !resume) {
       throw new IllegalArgumentException(
@@ -349,26 +366,31 @@ final class TrainingOptions {
     }
     requireLayers(network);
     Dataset images = source.read();
+    lossOptions.check(images);
     Model start =
         pretrained.isPresent()
             ? FineTuning.of(pretrained.get(), images).withRecipe(chosen).start()
-            : Model.initialize(network, images.classes(), seed);
+            : Model.initialize(network, images.classes(), seed).withTask(images.task());
     if (preprocessingFile != null) {
       start = start.withPreprocessing(Preprocessing.fromJson(preprocessingFile));
     }
     String title =
         "%s on %s".formatted(model == null ? start.network().spec().block() : model, data);
     System.err.printf(
-        "%s: %,d training images, %,d validation images, %d classes%n  %s%n",
+        "%s: %,d training images, %,d validation images, %s%n  %s%n",
         title,
         images.train().size(),
         images.val().size(),
-        images.classes().size(),
+        switch (start.task()) {
+          case Task.SingleLabel _ -> images.classes().size() + " classes";
+          case Task.MultiLabel _ -> images.classes().size() + " classes, several per image";
+          case Task.Regression _ -> "numbers: " + String.join(", ", images.classes());
+        },
         String.join("\n  ", chosen.lines()));
     int batchSize = Math.min(chosen.batch(), images.train().size());
-    try (var printer = new TrainingPrinter(chosen, batchSize, strict);
+    try (var printer = new TrainingPrinter(chosen, Metric.of(start.task()), batchSize, strict);
         var events = new EventFile(output, System.currentTimeMillis() / 1000)) {
-      var heldOut = new HeldOut(output, Path.of(data), images);
+      var heldOut = new HeldOut(output, Path.of(data), images, splits);
       var trainer =
           new Trainer(start, images, chosen)
               .withThreads(threads)
@@ -446,6 +468,8 @@ final class TrainingOptions {
         .method(method(preset.method()))
         .weightDecay(or(weightDecay, preset.weightDecay()))
         .clip(or(clipGradNorm, preset.clip()))
+        .loss(lossOptions.choice())
+        .classWeights(lossOptions.classWeights())
         .labelSmoothing(or(labelSmoothing, preset.labelSmoothing()))
         .augmentation(
             new Augmentation(

@@ -1,8 +1,12 @@
 package io.github.resnet4j.cli;
 
 import io.github.resnet4j.train.Evaluation;
+import io.github.resnet4j.train.Metric;
+import io.github.resnet4j.train.MultiLabelEvaluation;
 import io.github.resnet4j.train.Recipe;
+import io.github.resnet4j.train.RegressionEvaluation;
 import io.github.resnet4j.train.Schedule;
+import io.github.resnet4j.train.SingleLabelEvaluation;
 import io.github.resnet4j.train.Trainer;
 import io.github.resnet4j.train.Trainer.Epoch;
 import java.io.IOException;
@@ -22,17 +26,20 @@ final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
   private static final double LARGE = 1e5;
 
   private final Recipe recipe;
+  private final Metric metric;
   private final int batch;
   private final boolean strict;
   private final List<Epoch> epochs = new ArrayList<>();
   private @Nullable Progress bar;
 
   /**
+   * @param metric what the scores of epochs are
    * @param batch the batch size of the recipe, or the number of training images if it is smaller
    * @param strict whether an unreadable image stops the training
    */
-  TrainingPrinter(Recipe recipe, int batch, boolean strict) {
+  TrainingPrinter(Recipe recipe, Metric metric, int batch, boolean strict) {
     this.recipe = recipe;
+    this.metric = metric;
     this.batch = batch;
     this.strict = strict;
   }
@@ -64,7 +71,8 @@ final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
           start.plannedEpochs(), all(), extension(recipe.schedule().kind()));
     }
     if (epochs.size() < all()) {
-      print("epoch", "loss", "acc %", "val loss", "val acc %", "learning rate", "images/s");
+      String heading = metric.heading();
+      print("epoch", "loss", heading, "val loss", "val " + heading, "learning rate", "images/s");
     } else {
       System.err.println("nothing is left to train; a larger --epochs extends the run");
     }
@@ -90,7 +98,10 @@ final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
     shown.at(
         step.done(),
         step.all(),
-        String.format(Locale.ROOT, "loss %.3f, acc %.1f %%", step.loss(), 100 * step.accuracy()));
+        String.format(Locale.ROOT, "loss %.3f", step.loss())
+            + (Double.isNaN(step.accuracy())
+                ? ""
+                : String.format(Locale.ROOT, ", acc %.1f %%", 100 * step.accuracy())));
   }
 
   @Override
@@ -100,11 +111,15 @@ final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
     print(
         epoch.number() + "/" + all(),
         number("%.4f", epoch.trainLoss()),
-        number("%.2f", 100 * epoch.trainAccuracy()),
+        score(epoch.trainScore()),
         number("%.4f", epoch.valLoss()),
-        number("%.2f", 100 * epoch.valAccuracy()),
+        score(epoch.valScore()),
         number("%.4g", epoch.rate()),
         number("%.1f", epoch.imagesPerSecond()));
+  }
+
+  private String score(double value) {
+    return metric.isFraction() ? number("%.2f", 100 * value) : number("%.4g", value);
   }
 
   private static String number(String format, double value) {
@@ -123,12 +138,21 @@ final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
     Epoch best = epochs.stream().max(Comparator.comparingDouble(Epoch::score)).orElseThrow();
     String accuracy =
         found.count() == 0
-            ? "training accuracy " + number("%.2f %%", 100 * best.trainAccuracy())
-            : "validation accuracy "
-                + number("%.2f %%", 100 * best.valAccuracy())
-                + (found.classes().size() > 5
-                    ? ", top-5 " + number("%.2f %%", 100 * found.top5Accuracy())
-                    : "");
+            ? metric == Metric.ACCURACY
+                ? "training accuracy " + number("%.2f %%", 100 * best.trainScore())
+                : "training loss " + number("%.4f", best.trainLoss())
+            : switch (found) {
+              case SingleLabelEvaluation single ->
+                  "validation accuracy "
+                      + number("%.2f %%", 100 * best.valScore())
+                      + (found.classes().size() > 5
+                          ? ", top-5 " + number("%.2f %%", 100 * single.top5Accuracy())
+                          : "");
+              case MultiLabelEvaluation _ ->
+                  "validation mAP " + number("%.2f %%", 100 * best.valScore());
+              case RegressionEvaluation _ ->
+                  "validation mean absolute error " + number("%.4g", best.valScore());
+            };
     Path model = output.resolve("best.safetensors");
     System.out.printf(
         "best epoch: %d of %d, %s%nmodel:  %s%nreport: %s%nnext:   resnet4j classify --weights %s"

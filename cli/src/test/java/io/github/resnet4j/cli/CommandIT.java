@@ -25,6 +25,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -836,6 +838,12 @@ class CommandIT {
         root.resolve("digits.pth"));
     Npy.write(root.resolve("x.npy"), Tensor.filled(1, 1, 3, 224, 224));
     drawImages(root.resolve("photos"));
+    Files.writeString(
+        root.resolve("labels.csv"),
+        "path,labels\n"
+            + IntStream.range(0, 20)
+                .mapToObj(i -> "photos/disc/%d.png,round\nphotos/square/%d.png,\n".formatted(i, i))
+                .collect(Collectors.joining()));
     var commands =
         Pattern.compile("^(?:\\| .* \\| `)?(\\./resnet4j [^`\n]*)", Pattern.MULTILINE)
             .matcher(

@@ -75,6 +75,7 @@ class ModulesIT {
         Map.of(
             "resnet4j", "io.github.resnet4j",
             "resnet4j-cli", "io.github.resnet4j.cli",
+            "resnet4j-datasets", "io.github.resnet4j.datasets",
             "resnet4j-embeddings", "io.github.resnet4j.embeddings",
             "resnet4j-figures", "io.github.resnet4j.figures",
             "resnet4j-onnx", "io.github.resnet4j.onnx",

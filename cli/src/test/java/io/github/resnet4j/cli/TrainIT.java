@@ -84,6 +84,48 @@ class TrainIT {
     throw new AssertionError(Files.readString(folder.resolve("errors")));
   }
 
+  /** Trains, evaluates and classifies with a table of labels, then one of numbers. */
+  @Test
+  void tablesOfLabelsAndNumbersAreTrained() throws Exception {
+    var labels = new StringBuilder("path,red,blue\n");
+    var numbers = new StringBuilder("path,left\n");
+    for (int i = 0; i < 12; i++) {
+      labels.append("photos/red/%d.png,1,0\nphotos/blue/%d.png,0,1\n".formatted(i, i));
+      numbers.append("photos/red/%d.png,%d\nphotos/blue/%d.png,%d\n".formatted(i, i, i, i));
+    }
+    Path table = Files.writeString(folder.resolve("labels.csv"), labels);
+    String out = folder.resolve("run").toString();
+    List<String> common = List.of("-m", "resnet8", "-b", "8", "--lr", "0.05", "--crop", "center");
+    var train = new ArrayList<>(List.of("train", "-d", table.toString(), "-o", out));
+    train.addAll(common);
+    train.addAll(List.of("--epochs", "12", "--loss", "focal", "--focal-alpha", "0.5"));
+    Run made = run(train.toArray(String[]::new));
+    assertEquals(0, made.code(), made.err());
+    assertTrue(made.err().contains("2 classes, several per image"), made.err());
+    assertTrue(made.out().contains("validation mAP 100.00 %"), made.out());
+    String best = folder.resolve("run/best.safetensors").toString();
+    Run found = run("evaluate", "-w", best, "-d", table.toString(), "-f", "csv");
+    assertTrue(found.err().contains("5 images: mAP 100.00 %"), found.err());
+    assertTrue(found.out().startsWith("class,images,average_precision_percent"), found.out());
+    Run one = run("classify", "-w", best, folder.resolve("photos/red/5.png").toString());
+    assertTrue(one.out().contains("%  red") && !one.out().contains("%  blue"), one.out());
+
+    Path ages = Files.writeString(folder.resolve("numbers.csv"), numbers);
+    train.set(2, ages.toString());
+    train.set(4, out + "2");
+    Run refused = run(train.toArray(String[]::new));
+    assertTrue(refused.err().contains("--loss focal: these images have numbers"), refused.err());
+    train.set(train.indexOf("focal"), "smooth_l1");
+    Run regression = run(train.toArray(String[]::new));
+    assertEquals(0, regression.code(), regression.err());
+    best = folder.resolve("run2/best.safetensors").toString();
+    Run errors = run("evaluate", "-w", best, "-d", ages.toString());
+    assertTrue(errors.out().contains("left"), errors.out());
+    assertTrue(errors.err().contains("5 images: mean absolute error"), errors.err());
+    Run value = run("classify", "-w", best, folder.resolve("photos/red/5.png").toString());
+    assertTrue(value.out().strip().endsWith("left"), value.out());
+  }
+
   @Test
   void epochLinesAreFlushedAtOnce() throws Exception {
     Path out = folder.resolve("log");

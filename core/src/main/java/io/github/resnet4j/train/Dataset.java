@@ -1,5 +1,6 @@
 package io.github.resnet4j.train;
 
+import io.github.resnet4j.Task;
 import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.ImageFolder;
 import io.github.resnet4j.image.Interpolation;
@@ -19,6 +20,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.TreeMap;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import java.util.zip.CRC32C;
@@ -27,7 +29,8 @@ import java.util.zip.GZIPInputStream;
 /**
  * Labelled images for training and validation.
  *
- * @param classes the names of the classes; a label is an index into them
+ * @param classes the names of the classes; a label is an index into them. For images with numbers
+ *     the names of the numbers
  * @param train the training images
  * @param val the validation images
  */
@@ -42,7 +45,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
    * Python's order of names, by code points, so that classes have the same indices as in
    * torchvision.
    */
-  private static final Comparator<String> PYTHON_ORDER =
+  public static final Comparator<String> PYTHON_ORDER =
       Comparator.comparing(name -> name.codePoints().toArray(), Arrays::compare);
 
   private static final double SPLIT = 0.2;
@@ -68,16 +71,96 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   }
 
   /**
-   * An image and the index of its class.
+   * An image and what is known about it.
    *
    * @param name the file, or another name by which a person finds it
    */
-  public record Example(String name, int label, Source source) {}
+  public record Example(String name, Target target, Source source) {
+    /** An image of one class, given by its index. */
+    public Example(String name, int label, Source source) {
+      this(name, new Target.Label(label), source);
+    }
 
+    /**
+     * The index of the class of an image with one class.
+     *
+     * @throws IllegalStateException if it has several labels or numbers
+     */
+    public int label() {
+      if (target instanceof Target.Label(int index)) {
+        return index;
+      }
+      throw new IllegalStateException(name + ": does not have one class, but " + target);
+    }
+  }
+
+  /**
+   * @throws IllegalArgumentException naming the first image whose target does not match the
+   *     classes, or is of another kind than that of the other images
+   */
   public Dataset {
     classes = List.copyOf(classes);
     train = List.copyOf(train);
     val = List.copyOf(val);
+    Class<?> kind = Target.Label.class;
+    if (!train.isEmpty() || !val.isEmpty()) {
+      kind = (train.isEmpty() ? val : train).getFirst().target.getClass();
+    }
+    for (List<Example> split : List.of(train, val)) {
+      for (Example example : split) {
+        int count = classes.size();
+        boolean matches =
+            example.target instanceof Target.Values(List<Float> values)
+                ? values.size() == count
+                : example.target.classes().stream().allMatch(label -> label >= 0 && label < count);
+        if (!matches || example.target.getClass() != kind) {
+          throw new IllegalArgumentException(
+              "%s: %s does not match the %d classes, or the targets of the other images"
+                  .formatted(example.name, example.target, count));
+        }
+      }
+    }
+  }
+
+  /**
+   * The task that these images teach: one label each, several labels, or numbers, with means and
+   * standard deviations of the training images.
+   */
+  public Task task() {
+    List<Example> known = train.isEmpty() ? val : train;
+    return switch (known.isEmpty() ? new Target.Label(0) : known.getFirst().target) {
+      case Target.Label _ -> Task.SINGLE_LABEL;
+      case Target.Labels _ -> Task.MultiLabel.of(classes.size());
+      case Target.Values _ -> standardizing(known);
+    };
+  }
+
+  private Task standardizing(List<Example> known) {
+    var means = new ArrayList<Float>();
+    var deviations = new ArrayList<Float>();
+    for (int k = 0; k < classes.size(); k++) {
+      int number = k;
+      double[] all =
+          known.stream()
+              .mapToDouble(each -> ((Target.Values) each.target).values().get(number))
+              .toArray();
+      double mean = Arrays.stream(all).average().orElseThrow();
+      double variance =
+          Arrays.stream(all).map(value -> (value - mean) * (value - mean)).average().orElseThrow();
+      means.add((float) mean);
+      float deviation = (float) Math.sqrt(variance);
+      deviations.add(deviation > 0 ? deviation : 1);
+    }
+    return new Task.Regression(means, deviations);
+  }
+
+  /** The number of images of each class, or zeros if they have numbers. */
+  public long[] counts(List<Example> split) {
+    long[] counts = new long[classes.size()];
+    for (Example example : split) {
+      example.target.classes().forEach(label -> counts[label]++);
+    }
+    return counts;
   }
 
   /**
@@ -292,6 +375,38 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     }
   }
 
+  /** A file on this machine, which is decoded on each request. */
+  public static Source file(Path file, ImageDecoder decoder) {
+    return new LocalFile(file, decoder);
+  }
+
+  /**
+   * Divides images into those for training and a fraction that is held out for validation: of each
+   * class, if images have one class each.
+   *
+   * @param split the fraction that is held out, in [0, 1)
+   * @param seed the random seed of the choice
+   */
+  public static Dataset split(List<String> classes, List<Example> all, double split, long seed) {
+    var groups = new TreeMap<Integer, List<Example>>();
+    for (Example example : all) {
+      int group = example.target instanceof Target.Label(int index) ? index : 0;
+      groups.computeIfAbsent(group, _ -> new ArrayList<>()).add(example);
+    }
+    var training = new ArrayList<Example>();
+    var validation = new ArrayList<Example>();
+    var random = new Random(seed);
+    for (List<Example> group : groups.values()) {
+      if (split > 0) {
+        Collections.shuffle(group, random);
+      }
+      int count = (int) Math.min(group.size() - 1, Math.round(group.size() * split));
+      validation.addAll(group.subList(0, count));
+      training.addAll(group.subList(count, group.size()));
+    }
+    return new Dataset(classes, training, validation);
+  }
+
   private record LocalFile(Path file, ImageDecoder decoder) implements Source {
     @Override
     public Pixels read() throws IOException {
@@ -336,17 +451,11 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
       return new Dataset(classes, training, validation);
     }
     List<String> classes = trainingClasses(folder, "");
-    var training = new ArrayList<Example>();
-    var validation = new ArrayList<Example>();
-    var random = new Random(seed);
+    var all = new ArrayList<Example>();
     for (int label = 0; label < classes.size(); label++) {
-      var all = new ArrayList<>(trainingExamples(folder, classes.get(label), label));
-      Collections.shuffle(all, random);
-      int count = (int) Math.min(all.size() - 1, Math.round(all.size() * split));
-      validation.addAll(all.subList(0, count));
-      training.addAll(all.subList(count, all.size()));
+      all.addAll(trainingExamples(folder, classes.get(label), label));
     }
-    return new Dataset(classes, training, validation);
+    return split(classes, all, split, seed);
   }
 
   /**
@@ -463,15 +572,23 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   private void addFields(
       String split, List<Example> examples, int root, boolean contents, Map<String, String> fields)
       throws IOException {
-    int[] counts = new int[classes.size()];
+    boolean byClass = examples.isEmpty() || examples.getFirst().target instanceof Target.Label;
+    int groups = byClass ? classes.size() : 1;
+    int[] counts = new int[groups];
     var checksums = new ArrayList<CRC32C>();
-    classes.forEach(_ -> checksums.add(new CRC32C()));
+    for (int group = 0; group < groups; group++) {
+      checksums.add(new CRC32C());
+    }
     byte[] buffer = new byte[1 << 16];
     for (Example example : examples) {
-      CRC32C checksum = checksums.get(example.label);
-      counts[example.label]++;
+      int group = byClass ? example.label() : 0;
+      CRC32C checksum = checksums.get(group);
+      counts[group]++;
       String line = example.name.substring(root) + "\n" + example.source.size() + "\n";
       checksum.update(line.getBytes(StandardCharsets.UTF_8));
+      if (!byClass) {
+        checksum.update(example.target.toString().getBytes(StandardCharsets.UTF_8));
+      }
       if (contents) {
         try (InputStream in = example.source.open()) {
           for (int n = in.read(buffer); n >= 0; n = in.read(buffer)) {
@@ -482,7 +599,9 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     }
     for (int label = 0; label < counts.length; label++) {
       fields.put(
-          "%s images of class '%s'".formatted(split, classes.get(label)),
+          byClass
+              ? "%s images of class '%s'".formatted(split, classes.get(label))
+              : split + " images",
           "%,d (checksum %08x)".formatted(counts[label], checksums.get(label).getValue()));
     }
   }

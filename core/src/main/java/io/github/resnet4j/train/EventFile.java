@@ -75,10 +75,12 @@ public final class EventFile implements Trainer.Listener, AutoCloseable {
 
   @Override
   public void epoch(Trainer.Epoch epoch) throws IOException {
-    scalar("epoch/train_accuracy", steps, epoch.trainAccuracy(), now());
+    if (!Double.isNaN(epoch.trainScore())) {
+      scalar("epoch/train_" + epoch.metric().id(), steps, epoch.trainScore(), now());
+    }
     if (!Double.isNaN(epoch.valLoss())) {
       scalar("epoch/val_loss", steps, epoch.valLoss(), now());
-      scalar("epoch/val_accuracy", steps, epoch.valAccuracy(), now());
+      scalar("epoch/val_" + epoch.metric().id(), steps, epoch.valScore(), now());
     }
     scalar("epoch/images_per_second", steps, epoch.imagesPerSecond(), now());
     opened().flush();

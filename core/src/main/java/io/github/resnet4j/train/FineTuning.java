@@ -2,6 +2,7 @@ package io.github.resnet4j.train;
 
 import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
+import io.github.resnet4j.Task;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.tensor.TorchRandom;
@@ -16,7 +17,7 @@ import java.nio.file.Path;
  * <pre>{@code
  * var data = Dataset.of(Path.of("photos"));
  * var result = FineTuning.of("resnet50", data).run(Path.of("run1"));
- * System.out.println(result.evaluation().accuracy());
+ * System.out.println(result.evaluation().score()); // the accuracy
  * }</pre>
  *
  * Immutable. For settings beyond the recipe, see {@link #trainer}.
@@ -80,17 +81,21 @@ public final class FineTuning {
   }
 
   /**
-   * The model before training: the weights of the pretrained one, and a new head if the classes
-   * differ, initialized with the recipe's seed.
+   * The model before training: the weights of the pretrained one, and a new head if the classes or
+   * the kinds of targets differ, initialized with the recipe's seed.
    */
   public Model start() {
     ResNet network = base.network();
+    Task task = data.task();
+    boolean same =
+        base.labels().equals(data.classes()) && base.task().getClass() == task.getClass();
     return new Model(
-        base.labels().equals(data.classes())
+        same
             ? network
             : network.withNewHead(data.classes().size(), TorchRandom.manualSeed(recipe.seed())),
         base.preprocessing(),
-        data.classes());
+        data.classes(),
+        same ? base.task() : task);
   }
 
   /** The trainer of the {@link #start} model, for other settings: threads, listeners, resuming. */

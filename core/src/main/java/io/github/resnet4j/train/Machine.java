@@ -2,6 +2,7 @@ package io.github.resnet4j.train;
 
 import io.github.resnet4j.Model;
 import io.github.resnet4j.engine.ParameterArrays;
+import io.github.resnet4j.nn.Loss;
 import io.github.resnet4j.train.Dataset.Example;
 import io.github.resnet4j.train.Machines.Assignment;
 import io.github.resnet4j.train.Machines.Contribution;
@@ -25,7 +26,8 @@ public final class Machine implements AutoCloseable {
    */
   public Machine(Model start, Recipe recipe, int microBatch, int threads) {
     this.recipe = recipe;
-    this.replica = new Replica(start.network(), start.preprocessing(), recipe, microBatch, threads);
+    Loss loss = recipe.loss().of(start.task(), List.of());
+    this.replica = new Replica(start, recipe, loss, microBatch, threads);
   }
 
   /**

@@ -130,6 +130,13 @@ public interface Machines {
     double computeSeconds;
     final List<String> failures = new ArrayList<>();
 
+    /** Validation images with several labels or numbers; only on one machine. */
+    final transient List<Scored> scored = new ArrayList<>();
+
+    /** The network's outputs for an image. */
+    @SuppressWarnings("ArrayRecordComponent") // one of many
+    record Scored(Dataset.Example example, float[] outputs) {}
+
     private Contribution() {}
 
     /** Adds another contribution; may take over its arrays. */

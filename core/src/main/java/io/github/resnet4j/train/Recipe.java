@@ -22,6 +22,7 @@ import java.util.SequencedMap;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * How a network is trained. Named recipes are presets, whose fields {@link #toBuilder} replaces.
@@ -36,8 +37,10 @@ import java.util.stream.Collectors;
  * @param decayAll whether weight decay applies to all parameters, including batch norm and biases,
  *     as in the paper; else only to the weights of convolutions and head
  * @param clip the maximum norm of all gradients together, or 0 for no limit
+ * @param loss the loss; the default follows from the targets of the images
+ * @param classWeights the factors of classes in the loss
  * @param labelSmoothing label smoothing: the fraction of a target that is spread over all classes
- *     (arXiv 1512.00567, section 7)
+ *     (arXiv 1512.00567, section 7), or for several labels over having a class and not having it
  * @param augmentation the augmentation of each image
  * @param mixing mixup and CutMix within a micro-batch
  * @param stochasticDepth the drop-path rate: the probability that the last block's main branch is
@@ -61,6 +64,8 @@ public record Recipe(
     float weightDecay,
     boolean decayAll,
     double clip,
+    LossChoice loss,
+    ClassWeights classWeights,
     double labelSmoothing,
     Augmentation augmentation,
     Mixing mixing,
@@ -295,6 +300,22 @@ public record Recipe(
     fields.put("weight decay", number(weightDecay));
     fields.put("weight decay applies to", decayAll ? "all parameters" : "convolutions and head");
     fields.put("maximum gradient norm", number(clip));
+    fields.put(
+        "loss",
+        switch (loss) {
+          case LossChoice.Default _ -> OFF; // as in states of earlier versions
+          case LossChoice.Focal(double alpha, double gamma) ->
+              "focal, alpha %s, gamma %s".formatted(number(alpha), number(gamma));
+          case LossChoice.SmoothL1(double beta) -> "smooth L1, beta " + number(beta);
+        });
+    fields.put(
+        "class weights",
+        Stream.concat(
+                classWeights.balanced() ? Stream.of("balanced") : Stream.empty(),
+                classWeights.factors().entrySet().stream()
+                    .map(each -> each.getKey() + "=" + each.getValue()))
+            .reduce((a, b) -> a + ", " + b)
+            .orElse(OFF));
     fields.put("label smoothing", number(labelSmoothing));
     fields.put("crop", words(augmentation.crop()));
     fields.put("horizontal flip", augmentation.flip() ? "yes" : OFF);
@@ -352,6 +373,8 @@ public record Recipe(
     builder.weightDecay = weightDecay;
     builder.decayAll = decayAll;
     builder.clip = clip;
+    builder.loss = loss;
+    builder.classWeights = classWeights;
     builder.labelSmoothing = labelSmoothing;
     builder.augmentation = augmentation;
     builder.mixing = mixing;
@@ -377,6 +400,8 @@ public record Recipe(
     private float weightDecay = 1e-4f;
     private boolean decayAll = true;
     private double clip;
+    private LossChoice loss = LossChoice.DEFAULT;
+    private ClassWeights classWeights = ClassWeights.NONE;
     private double labelSmoothing;
     private Augmentation augmentation = IMAGENET;
     private Mixing mixing = Mixing.NONE;
@@ -424,6 +449,16 @@ public record Recipe(
 
     public Builder clip(double value) {
       clip = value;
+      return this;
+    }
+
+    public Builder loss(LossChoice value) {
+      loss = value;
+      return this;
+    }
+
+    public Builder classWeights(ClassWeights value) {
+      classWeights = value;
       return this;
     }
 
@@ -489,6 +524,8 @@ public record Recipe(
           weightDecay,
           decayAll,
           clip,
+          loss,
+          classWeights,
           labelSmoothing,
           augmentation,
           mixing,

@@ -2,12 +2,14 @@ package io.github.resnet4j.train;
 
 import io.github.resnet4j.Model;
 import io.github.resnet4j.ResNet;
+import io.github.resnet4j.Task;
 import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.engine.KernelChoice;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.engine.TrainingSession;
 import io.github.resnet4j.image.Augmentation;
 import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.nn.Loss;
 import io.github.resnet4j.nn.Parameter;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.train.Dataset.Example;
@@ -26,9 +28,11 @@ import org.jspecify.annotations.Nullable;
  * One replica of the network in training: computes gradients, losses and counts of micro-batches.
  */
 final class Replica implements AutoCloseable {
+  private final Model start;
   private final ResNet network;
   private final Preprocessing preprocessing;
   private final Recipe recipe;
+  private final Loss loss;
   private final int microBatch;
   private final int threads;
   private final TrainingSession session;
@@ -57,12 +61,15 @@ final class Replica implements AutoCloseable {
   private static final int MAX_VALIDATION_BATCH = 32;
 
   /**
+   * @param loss the loss of the recipe for the images
    * @param microBatch the largest number of images of a micro-batch
    */
-  Replica(ResNet network, Preprocessing preprocessing, Recipe recipe, int microBatch, int threads) {
-    this.network = network;
-    this.preprocessing = preprocessing;
+  Replica(Model start, Recipe recipe, Loss loss, int microBatch, int threads) {
+    this.start = start;
+    this.network = start.network();
+    this.preprocessing = start.preprocessing();
     this.recipe = recipe;
+    this.loss = loss;
     this.microBatch = microBatch;
     this.threads = threads;
     this.classes = network.spec().numClasses();
@@ -71,6 +78,7 @@ final class Replica implements AutoCloseable {
             network.layers(),
             network.state(),
             network.spec().inChannels(),
+            loss,
             options(network, preprocessing, recipe, microBatch, threads));
     this.optimizer = Optimizer.of(recipe, network.layers(), session);
     this.loader = new Loader(preprocessing, threads);
@@ -229,25 +237,61 @@ final class Replica implements AutoCloseable {
   }
 
   private void setTargets(List<Example> examples) {
-    Arrays.fill(targets, (float) (recipe.labelSmoothing() / classes));
     for (int i = 0; i < examples.size(); i++) {
-      targets[i * classes + examples.get(i).label()] += (float) (1 - recipe.labelSmoothing());
+      float[] row = targets(examples.get(i).target(), start, recipe.labelSmoothing());
+      System.arraycopy(row, 0, targets, i * classes, classes);
     }
   }
 
+  /**
+   * The targets of an image as the loss takes them.
+   *
+   * @param model has the classes, or the means and deviations of numbers
+   * @param smoothing label smoothing: a label is {@code 1 - smoothing} and the rest is spread over
+   *     all classes, or for several labels over having the class and not having it
+   */
+  static float[] targets(Target target, Model model, double smoothing) {
+    int classes = model.labels().size();
+    float[] row = new float[classes];
+    switch (target) {
+      case Target.Label(int index) -> {
+        Arrays.fill(row, (float) (smoothing / classes));
+        row[index] += (float) (1 - smoothing);
+      }
+      case Target.Labels(List<Integer> indices) -> {
+        Arrays.fill(row, (float) (smoothing / 2));
+        indices.forEach(index -> row[index] = (float) (1 - smoothing / 2));
+      }
+      case Target.Values(List<Float> values) -> {
+        var scale = (Task.Regression) model.task();
+        for (int k = 0; k < classes; k++) {
+          row[k] = (values.get(k) - scale.means().get(k)) / scale.deviations().get(k);
+        }
+      }
+    }
+    return row;
+  }
+
+  /** The number of images of one class whose most likely class is the true one. */
   private int countCorrect(List<Example> examples, float[] rows) {
     int correct = 0;
     for (int i = 0; i < examples.size(); i++) {
+      if (!(examples.get(i).target() instanceof Target.Label(int label))) {
+        return 0;
+      }
       int best = 0;
       for (int k = 1; k < classes; k++) {
         best = rows[i * classes + k] > rows[i * classes + best] ? k : best;
       }
-      correct += best == examples.get(i).label() ? 1 : 0;
+      correct += best == label ? 1 : 0;
     }
     return correct;
   }
 
-  /** Computes loss and accuracy on validation images, with the compiled network as in inference. */
+  /**
+   * Computes loss, accuracy and outputs on validation images, with the compiled network as in
+   * inference.
+   */
   Contribution evaluate(IntFunction<Example> all, int from, int end) throws InterruptedException {
     Contribution sum = Contribution.none();
     ResNet now = network.withState(session.state());
@@ -269,25 +313,19 @@ final class Replica implements AutoCloseable {
           float[] rows = compiled.run(batch.images()).data();
           sum.correct += countCorrect(batch.examples(), rows);
           for (int n = 0; n < count; n++) {
-            sum.loss += crossEntropy(rows, n * classes, classes, batch.examples().get(n).label());
+            Example example = batch.examples().get(n);
+            float[] outputs = Arrays.copyOfRange(rows, n * classes, (n + 1) * classes);
+            float[] row = targets(example.target(), start, 0);
+            sum.loss += loss.apply(outputs, row, new double[classes]);
+            if (!(start.task() instanceof Task.SingleLabel)) {
+              sum.scored.add(new Contribution.Scored(example, outputs));
+            }
           }
           sum.read += count;
         }
       }
     }
     return sum;
-  }
-
-  private static double crossEntropy(float[] logits, int from, int classes, int label) {
-    double largest = Double.NEGATIVE_INFINITY;
-    for (int k = 0; k < classes; k++) {
-      largest = Math.max(largest, logits[from + k]);
-    }
-    double sum = 0;
-    for (int k = 0; k < classes; k++) {
-      sum += Math.exp(logits[from + k] - largest);
-    }
-    return Math.log(sum) + largest - logits[from + label];
   }
 
   @Override

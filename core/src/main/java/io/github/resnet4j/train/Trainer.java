@@ -2,11 +2,14 @@ package io.github.resnet4j.train;
 
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Model;
+import io.github.resnet4j.Task;
+import io.github.resnet4j.nn.Loss;
 import java.io.IOException;
 import java.lang.reflect.RecordComponent;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -21,7 +24,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <ul>
  *   <li>{@code last.safetensors} and {@code best.safetensors}: the model after the last epoch, and
- *       after the one with the highest validation accuracy;
+ *       after the one with the best validation score;
  *   <li>{@code state.safetensors}: everything that {@link #run} needs to resume, also within an
  *       epoch;
  *   <li>{@code metrics.csv}: one line per epoch.
@@ -40,32 +43,37 @@ public final class Trainer {
   private static final double MEMORY_FRACTION = 0.8;
 
   /**
-   * The results of an epoch. Losses are cross-entropies, accuracies are fractions of 1. Without
-   * validation images their values are NaN.
+   * The results of an epoch. Without validation images their values are NaN.
    *
    * @param number counted from 1
    * @param rate the learning rate of the epoch's first step
+   * @param trainScore the accuracy on the training images; NaN for other metrics
+   * @param valScore the value of the metric on the validation images
    * @param imagesPerSecond the total rate
    * @param stepImagesPerSecond the compute rate
    * @param loadImagesPerSecond the data-loading rate
+   * @param metric what the scores are
    */
   public record Epoch(
       int number,
       double rate,
       double trainLoss,
-      double trainAccuracy,
+      double trainScore,
       double valLoss,
-      double valAccuracy,
+      double valScore,
       double imagesPerSecond,
       double stepImagesPerSecond,
-      double loadImagesPerSecond) {
+      double loadImagesPerSecond,
+      Metric metric) {
     private static final String HEADER =
-        "epoch,rate,train_loss,train_accuracy,val_loss,val_accuracy,images_per_second,"
+        "epoch,rate,train_loss,train_%1$s,val_loss,val_%1$s,images_per_second,"
             + "step_images_per_second,load_images_per_second";
 
     /** The lines of {@code metrics.csv}. */
-    static List<String> toCsv(List<Epoch> epochs) {
-      return Stream.concat(Stream.of(HEADER), epochs.stream().map(Epoch::line)).toList();
+    static List<String> toCsv(List<Epoch> epochs, Metric metric) {
+      return Stream.concat(
+              Stream.of(HEADER.formatted(metric.id())), epochs.stream().map(Epoch::line))
+          .toList();
     }
 
     String line() {
@@ -75,20 +83,39 @@ public final class Trainer {
           number,
           rate,
           trainLoss,
-          trainAccuracy,
+          trainScore,
           valLoss,
-          valAccuracy,
+          valScore,
           imagesPerSecond,
           stepImagesPerSecond,
           loadImagesPerSecond);
     }
 
     /**
-     * Parses a line of {@code metrics.csv}.
+     * Parses {@code metrics.csv}.
      *
-     * @throws IllegalArgumentException if the line is invalid
+     * @param lines the file's lines, the first of which names the columns
+     * @throws IllegalArgumentException if a line is invalid; the message has its number
      */
-    public static Epoch of(String line) {
+    public static List<Epoch> ofCsv(List<String> lines) {
+      for (Metric metric : Metric.values()) {
+        if (!lines.isEmpty() && lines.getFirst().equals(HEADER.formatted(metric.id()))) {
+          var epochs = new ArrayList<Epoch>();
+          for (int i = 1; i < lines.size(); i++) {
+            try {
+              epochs.add(of(lines.get(i), metric));
+            } catch (NumberFormatException e) {
+              throw new IllegalArgumentException("line %d is not an epoch".formatted(i + 1), e);
+            }
+          }
+          return epochs;
+        }
+      }
+      throw new IllegalArgumentException("line 1 does not name the columns of metrics.csv");
+    }
+
+    /** Parses a line of {@code metrics.csv}. */
+    static Epoch of(String line, Metric metric) {
       double[] fields =
           Arrays.stream(line.split(",", -1)).mapToDouble(Double::parseDouble).toArray();
       if (fields.length != 9) {
@@ -103,15 +130,19 @@ public final class Trainer {
           fields[5],
           fields[6],
           fields[7],
-          fields[8]);
+          fields[8],
+          metric);
     }
 
     /**
-     * The score that determines the best epoch: its validation accuracy, or without it the epoch's
-     * number.
+     * The score that determines the best epoch, higher is better: the accuracy or mean average
+     * precision on the validation images; for numbers, which may have different units, the negative
+     * validation loss; without validation images the epoch's number.
      */
     public double score() {
-      return Double.isNaN(valAccuracy) ? number : valAccuracy;
+      return Double.isNaN(valLoss)
+          ? number
+          : metric == Metric.MEAN_ABSOLUTE_ERROR ? -valLoss : valScore;
     }
   }
 
@@ -123,7 +154,8 @@ public final class Trainer {
    * @param done the number of images of this epoch so far
    * @param all the number of images of the epoch
    * @param loss the mean loss of the batch
-   * @param accuracy the accuracy of the epoch so far, a fraction of 1
+   * @param accuracy the accuracy of the epoch so far, a fraction of 1; NaN unless images have one
+   *     class each
    * @param rate the learning rate
    */
   public record Step(
@@ -159,7 +191,7 @@ public final class Trainer {
    * The result of a training.
    *
    * @param last the model after the last epoch
-   * @param best the model after the epoch with the highest validation accuracy
+   * @param best the model after the epoch with the best validation score
    * @param evaluation the evaluation of the best model on the validation images; empty without
    *     validation images
    */
@@ -177,8 +209,8 @@ public final class Trainer {
    * A training on all cores of this machine.
    *
    * @param start the initial network, with its preprocessing and the names of the classes
-   * @throws IllegalArgumentException if network and images have different classes, or the recipe
-   *     names layers that the network lacks
+   * @throws IllegalArgumentException if network and images have different classes, the recipe's
+   *     loss is not for their targets, or the recipe names layers that the network lacks
    */
   public Trainer(Model start, Dataset data, Recipe recipe) {
     this(
@@ -204,7 +236,8 @@ public final class Trainer {
           "the network has %d classes, the data set %d"
               .formatted(start.network().spec().numClasses(), data.classes().size()));
     }
-    this.start = start;
+    this.start =
+        start.task().getClass() == data.task().getClass() ? start : start.withTask(data.task());
     this.data = data;
     this.recipe = recipe.withKnownPrecision();
     this.threads = threads;
@@ -213,6 +246,27 @@ public final class Trainer {
     this.machines = machines;
     Recipe.requireLayers(start.network().layers(), recipe.frozen());
     Recipe.requireLayers(start.network().layers(), recipe.rates().keySet());
+    loss();
+    if (recipe.labelSmoothing() > 0 && this.start.task() instanceof Task.Regression) {
+      throw new IllegalArgumentException(
+          "label smoothing is for classes, and these images have numbers: set it to 0");
+    }
+    if (machines != null
+        && !(loss() instanceof Loss.CrossEntropy(List<Float> weights) && weights.isEmpty())) {
+      throw new IllegalArgumentException(
+          "several machines train only with cross-entropy without class weights");
+    }
+  }
+
+  /**
+   * The loss of the recipe for these images.
+   *
+   * @throws IllegalArgumentException if they do not match
+   */
+  Loss loss() {
+    return recipe
+        .loss()
+        .of(start.task(), data.train().isEmpty() ? List.of() : recipe.classWeights().of(data));
   }
 
   /** The same training with this number of threads; by default one per core. */
@@ -333,6 +387,9 @@ public final class Trainer {
     var fields = new LinkedHashMap<String, String>(recipe.fields());
     addFields("network", start.network().spec(), fields);
     addFields("preprocessing", start.preprocessing(), fields);
+    if (!(start.task() instanceof Task.SingleLabel)) { // as in states of earlier versions
+      fields.put("task", start.task().toString());
+    }
     fields.putAll(data.fields());
     if (machines != null) {
       fields.put("machines", String.valueOf(machines.count()));

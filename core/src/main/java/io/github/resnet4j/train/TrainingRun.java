@@ -1,6 +1,7 @@
 package io.github.resnet4j.train;
 
 import io.github.resnet4j.Model;
+import io.github.resnet4j.Task;
 import io.github.resnet4j.engine.TrainingSession;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.train.Machines.Contribution;
@@ -35,6 +36,7 @@ final class TrainingRun {
   private final Replica replica;
   private final RoundRunner rounds;
   private final @Nullable WeightAverage average;
+  private final Metric metric;
   private TrainingState state = new TrainingState();
 
   private TrainingRun(
@@ -51,6 +53,7 @@ final class TrainingRun {
     this.microBatch = microBatch;
     this.replica = replica;
     this.rounds = rounds(trainer.machines, replica);
+    this.metric = Metric.of(trainer.start.task());
     this.average =
         recipe.averaging() > 0 ? new WeightAverage(replica.session(), recipe.averaging()) : null;
   }
@@ -80,8 +83,7 @@ final class TrainingRun {
       // If other machines compute, this one only has the weights and an optimizer.
       int own = trainer.machines == null ? microBatch : 1;
       Model start = trainer.start;
-      try (var replica =
-          new Replica(start.network(), start.preprocessing(), recipe, own, trainer.threads)) {
+      try (var replica = new Replica(start, recipe, trainer.loss(), own, trainer.threads)) {
         var run = new TrainingRun(trainer, folder, fields, microBatch, replica);
         run.checkBatchNorm();
         if (saved != null) {
@@ -93,7 +95,7 @@ final class TrainingRun {
   }
 
   private void restore(RunFolder.Saved saved) throws IOException {
-    state = TrainingState.restore(saved, trainer.start.network().state(), replica, average);
+    state = TrainingState.restore(saved, trainer.start.network().state(), replica, average, metric);
     int started = state.epoch() + (state.done > 0 ? 1 : 0);
     if (started > recipe.schedule().epochs()) {
       throw new IllegalArgumentException(
@@ -175,34 +177,77 @@ final class TrainingRun {
     trainRestOfEpoch(times);
     double seconds = (System.nanoTime() - begin) / 1e9;
     int count = data.train().size() - before;
-    Model now = model();
     Contribution validation = evaluate();
+    Judged judged = judge(model(), validation);
     int machines = rounds.machines();
     var result =
         new Epoch(
             state.epoch() + 1,
             rate(state.epoch(), 0, Math.ceilDiv(data.train().size(), batch())),
             state.loss / state.read,
-            (double) state.correct / state.read,
+            accuracy(state.correct, state.read),
             validation.read == 0 ? Double.NaN : validation.loss / validation.read,
-            validation.read == 0 ? Double.NaN : (double) validation.correct / validation.read,
+            judged.score(),
             count / seconds,
             count * machines / times.computeSeconds,
-            count * (double) trainer.threads * machines / times.loadSeconds);
+            count * (double) trainer.threads * machines / times.loadSeconds,
+            metric);
     if (validation.read > 0 && !Double.isFinite(validation.loss) || !isFinite(replica.session())) {
       throw diverged(validation.read > 0 ? result.valLoss() : Double.NaN, (float) result.rate());
     }
-    double best = state.history.stream().mapToDouble(Epoch::score).max().orElse(-1);
+    double best =
+        state.history.stream().mapToDouble(Epoch::score).max().orElse(Double.NEGATIVE_INFINITY);
     state.add(result);
     if (result.score() > best) {
-      now.save(folder.file("best.safetensors"));
+      judged.model().save(folder.file("best.safetensors"));
     }
-    now.save(folder.file("last.safetensors"));
+    judged.model().save(folder.file("last.safetensors"));
     save();
-    folder.writeLines("metrics.csv", Epoch.toCsv(state.history));
+    folder.writeLines("metrics.csv", Epoch.toCsv(state.history, metric));
     for (Listener listener : trainer.listeners) {
       listener.epoch(result);
     }
+  }
+
+  /** The accuracy on images of one class; NaN for others. */
+  private double accuracy(int correct, int read) {
+    return metric == Metric.ACCURACY && read > 0 ? (double) correct / read : Double.NaN;
+  }
+
+  /**
+   * A model with the thresholds that are best for the validation images, and its score on them.
+   *
+   * @param score NaN without validation images
+   */
+  private record Judged(Model model, double score) {}
+
+  private Judged judge(Model now, Contribution validation) {
+    return switch (now.task()) {
+      case Task.SingleLabel _ -> new Judged(now, accuracy(validation.correct, validation.read));
+      case Task.MultiLabel(List<Float> thresholds) -> {
+        var found =
+            new MultiLabelEvaluation(
+                now.labels(),
+                thresholds,
+                validation.scored.stream()
+                    .map(each ->
+                        new MultiLabelEvaluation.Outcome(
+                            each.example(), now.probabilities(each.outputs())))
+                    .toList());
+        yield new Judged(now.withTask(new Task.MultiLabel(found.bestThresholds())), found.score());
+      }
+      case Task.Regression _ -> {
+        var found =
+            new RegressionEvaluation(
+                now.labels(),
+                validation.scored.stream()
+                    .map(each ->
+                        new RegressionEvaluation.Outcome(
+                            each.example(), now.values(each.outputs())))
+                    .toList());
+        yield new Judged(now, found.score());
+      }
+    };
   }
 
   private int batch() {
@@ -285,7 +330,7 @@ final class TrainingRun {
               state.done,
               data.train().size(),
               sum.loss / sum.read,
-              (double) state.correct / state.read,
+              accuracy(state.correct, state.read),
               last.rate());
       for (Listener listener : trainer.listeners) {
         listener.step(step);
@@ -308,9 +353,13 @@ final class TrainingRun {
     }
   }
 
-  /** The loss of a network that gives all classes the same probability. */
+  /** The loss of a network that gives all classes the same probability, or predicts the mean. */
   private double guessingLoss() {
-    return Math.log(Math.max(2, data.classes().size()));
+    return switch (trainer.start.task()) {
+      case Task.SingleLabel _ -> Math.log(Math.max(2, data.classes().size()));
+      case Task.MultiLabel _ -> Math.log(2);
+      case Task.Regression _ -> 1; // the variance of standardized numbers
+    };
   }
 
   private ArithmeticException diverged(double loss, float rate) {

@@ -98,9 +98,14 @@ final class TrainingState {
    * Restores a state written by {@link #save}.
    *
    * @param like the network's weights, which provide names and shapes
+   * @param metric the metric of the epochs
    */
   static TrainingState restore(
-      RunFolder.Saved saved, StateDict like, Replica replica, @Nullable WeightAverage average)
+      RunFolder.Saved saved,
+      StateDict like,
+      Replica replica,
+      @Nullable WeightAverage average,
+      Metric metric)
       throws IOException {
     TrainingSession session = replica.session();
     Optimizer optimizer = replica.optimizer();
@@ -118,7 +123,7 @@ final class TrainingState {
     var state = new TrainingState();
     try {
       for (String line : saved.lines("history")) {
-        state.history.add(Epoch.of(line));
+        state.history.add(Epoch.of(line, metric));
       }
     } catch (NumberFormatException e) {
       throw saved.invalidState();

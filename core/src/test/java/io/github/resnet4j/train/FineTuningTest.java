@@ -109,7 +109,7 @@ class FineTuningTest {
             .mapToDouble(line -> Double.parseDouble(line.split(",")[5]))
             .max()
             .orElseThrow();
-    assertEquals(best, result.evaluation().accuracy(), 1e-4);
+    assertEquals(best, result.evaluation().score(), 1e-4);
     assertArrayEquals(head(Model.load(output.resolve("best.safetensors"))), head(result.best()));
     assertArrayEquals(head(Model.load(output.resolve("last.safetensors"))), head(result.last()));
     var refused = assertThrows(IOException.class, () -> tuning.run(output));

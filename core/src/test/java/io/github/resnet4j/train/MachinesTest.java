@@ -14,6 +14,7 @@ import io.github.resnet4j.image.Augmentation;
 import io.github.resnet4j.image.Augmentation.Crop;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.nn.Loss;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.ByteArrayInputStream;
@@ -202,7 +203,7 @@ class MachinesTest {
     double apart = difference(single.network().state(), several.network().state());
     assertTrue(apart < FLOAT_ORDER, "apart " + apart);
     assertEquals(one.epochs.getFirst().trainLoss(), many.epochs.getFirst().trainLoss(), 1e-6);
-    assertEquals(one.epochs.getFirst().trainAccuracy(), many.epochs.getFirst().trainAccuracy());
+    assertEquals(one.epochs.getFirst().trainScore(), many.epochs.getFirst().trainScore());
   }
 
   @Test
@@ -252,7 +253,7 @@ class MachinesTest {
     for (int half = 0; half < 2; half++) {
       var indices = order.subList(24 * half, 24 * half + 24);
       Model start = start();
-      try (var replica = new Replica(start.network(), start.preprocessing(), recipe, 24, 2)) {
+      try (var replica = new Replica(start, recipe, new Loss.CrossEntropy(List.of()), 24, 2)) {
         replica.accumulate(
             data.train()::get,
             new Machines.MicroBatch(List.copyOf(indices), 24 * half + 24),
@@ -281,7 +282,7 @@ class MachinesTest {
     assertTrue(
         listener.epochs.getLast().trainLoss() < 0.75 * listener.epochs.getFirst().trainLoss(),
         listener.epochs.toString());
-    assertTrue(listener.epochs.getLast().valAccuracy() > 0.8, listener.epochs.toString());
+    assertTrue(listener.epochs.getLast().valScore() > 0.8, listener.epochs.toString());
   }
 
   @Test
@@ -321,7 +322,7 @@ class MachinesTest {
     var spec = Architecture.named("resnet20").toBuilder().numClasses(2).build();
     var other = start().withNetwork(ResNet.initialize(spec, TorchRandom.manualSeed(0)));
     try (var machine = new Machine(other, recipe(1), 4, 1);
-        var replica = new Replica(start().network(), start().preprocessing(), recipe(1), 4, 1)) {
+        var replica = new Replica(start(), recipe(1), new Loss.CrossEntropy(List.of()), 4, 1)) {
       var state = Machines.State.of(replica.session(), List.of(), 0);
       assertThrows(
           IllegalArgumentException.class, () -> machine.evaluate(state, data.val()::get, 0, 1));

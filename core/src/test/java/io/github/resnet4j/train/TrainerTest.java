@@ -126,8 +126,8 @@ class TrainerTest {
     Trainer.Epoch last = listener.epochs.getLast();
     assertEquals(12, listener.epochs.size());
     assertTrue(last.trainLoss() < 0.6 * listener.epochs.getFirst().trainLoss(), last.toString());
-    assertTrue(last.trainAccuracy() > 0.9, last.toString());
-    double best = listener.epochs.stream().mapToDouble(Trainer.Epoch::valAccuracy).max().orElse(0);
+    assertTrue(last.trainScore() > 0.9, last.toString());
+    double best = listener.epochs.stream().mapToDouble(Trainer.Epoch::valScore).max().orElse(0);
     assertTrue(best > 0.8, listener.epochs.toString());
     assertEquals(13, Files.readAllLines(home.resolve("run/metrics.csv")).size());
 
@@ -447,7 +447,7 @@ class TrainerTest {
 
   private double heldOut(Model start, Dataset data, Recipe recipe, String name)
       throws IOException, InterruptedException {
-    return Evaluation.of(train(start, data, recipe, name).last(), data.val()).accuracy();
+    return Evaluation.of(train(start, data, recipe, name).last(), data.val()).score();
   }
 
   /** Some of the embedded digits, with the same number of each for training. */

@@ -16,7 +16,7 @@ public final class FineTune {
   public static void main(String[] args) throws IOException, InterruptedException {
     var data = Dataset.of(Path.of(args[0]));
     var result = FineTuning.of(args[1], data).run(Path.of(args[2]));
-    System.out.printf("accuracy: %.1f %%%n", 100 * result.evaluation().accuracy());
+    System.out.printf("accuracy: %.1f %%%n", 100 * result.evaluation().score());
     System.out.println("classes: " + result.best().labels());
   }
 }

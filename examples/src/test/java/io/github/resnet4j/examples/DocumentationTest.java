@@ -34,6 +34,7 @@ class DocumentationTest {
       import io.github.resnet4j.*;
       import io.github.resnet4j.ResNetSpec.Block;
       import io.github.resnet4j.checkpoint.*;
+      import io.github.resnet4j.datasets.*;
       import io.github.resnet4j.embeddings.*;
       import io.github.resnet4j.engine.*;
       import io.github.resnet4j.explain.*;
@@ -75,7 +76,7 @@ class DocumentationTest {
       add(Path.of("..", page), MARKDOWN, sources);
     }
     int pages = sources.size();
-    for (String module : List.of("core", "embeddings", "figures", "onnx")) {
+    for (String module : List.of("core", "datasets", "embeddings", "figures", "onnx")) {
       try (Stream<Path> files = Files.walk(Path.of("..", module, "src/main/java"))) {
         for (Path file : files.filter(f -> f.toString().endsWith(".java")).sorted().toList()) {
           // The kernels show pseudocode.

@@ -1,6 +1,6 @@
 package io.github.resnet4j.figures;
 
-import io.github.resnet4j.train.Evaluation;
+import io.github.resnet4j.train.SingleLabelEvaluation;
 import java.awt.Color;
 import java.awt.Font;
 import java.awt.FontMetrics;
@@ -32,7 +32,7 @@ public final class ConfusionMatrix {
   private ConfusionMatrix() {}
 
   /** Draws the confusion matrix of an evaluation. */
-  public static BufferedImage draw(Evaluation evaluation) {
+  public static BufferedImage draw(SingleLabelEvaluation evaluation) {
     int classes = evaluation.classes().size();
     boolean named = classes <= MAX_NAMED_CLASSES;
     int cell = named ? Math.max(26, Math.min(56, 900 / classes)) : Math.max(1, 1200 / classes);

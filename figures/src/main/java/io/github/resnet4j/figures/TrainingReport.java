@@ -2,8 +2,14 @@ package io.github.resnet4j.figures;
 
 import io.github.resnet4j.figures.LineChart.Line;
 import io.github.resnet4j.figures.LineChart.Stroke;
+import io.github.resnet4j.train.Counts;
+import io.github.resnet4j.train.Dataset.Example;
 import io.github.resnet4j.train.Evaluation;
-import io.github.resnet4j.train.Evaluation.Outcome;
+import io.github.resnet4j.train.Metric;
+import io.github.resnet4j.train.MultiLabelEvaluation;
+import io.github.resnet4j.train.RegressionEvaluation;
+import io.github.resnet4j.train.SingleLabelEvaluation;
+import io.github.resnet4j.train.SingleLabelEvaluation.Outcome;
 import io.github.resnet4j.train.Trainer.Epoch;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
@@ -44,28 +50,44 @@ public final class TrainingReport {
 
   private TrainingReport() {}
 
-  /** The charts of a training: loss, accuracy, learning rate. */
+  /** The charts of a training: loss, accuracy or another metric, learning rate. */
   public static List<LineChart> charts(List<Epoch> epochs) {
+    Metric metric = epochs.isEmpty() ? Metric.ACCURACY : epochs.getFirst().metric();
+    double unit = metric.isFraction() ? 100 : 1;
     return List.of(
         new LineChart(
             "Loss",
             "epoch",
-            "cross-entropy",
+            metric == Metric.ACCURACY ? "cross-entropy" : "loss",
             List.of(
                 line("training", epochs, Epoch::trainLoss),
                 line("validation", epochs, Epoch::valLoss))),
         new LineChart(
-            "Accuracy",
+            title(metric),
             "epoch",
-            "top-1 accuracy in %",
-            List.of(
-                line("training", epochs, epoch -> 100 * epoch.trainAccuracy()),
-                line("validation", epochs, epoch -> 100 * epoch.valAccuracy()))),
+            switch (metric) {
+              case ACCURACY -> "top-1 accuracy in %";
+              case MEAN_AVERAGE_PRECISION -> "mAP in %";
+              case MEAN_ABSOLUTE_ERROR -> "mean absolute error";
+            },
+            metric == Metric.ACCURACY
+                ? List.of(
+                    line("training", epochs, epoch -> unit * epoch.trainScore()),
+                    line("validation", epochs, epoch -> unit * epoch.valScore()))
+                : List.of(line("validation", epochs, epoch -> unit * epoch.valScore()))),
         new LineChart(
             "Learning rate",
             "epoch",
             "learning rate",
             List.of(line("learning rate", epochs, Epoch::rate))));
+  }
+
+  private static String title(Metric metric) {
+    return switch (metric) {
+      case ACCURACY -> "Accuracy";
+      case MEAN_AVERAGE_PRECISION -> "Mean average precision";
+      case MEAN_ABSOLUTE_ERROR -> "Mean absolute error";
+    };
   }
 
   private static Line line(String name, List<Epoch> epochs, ToDoubleFunction<Epoch> value) {
@@ -77,8 +99,9 @@ public final class TrainingReport {
   }
 
   /**
-   * Writes {@code loss}, {@code accuracy} and {@code rate} as PNG and SVG, {@code confusion.png}
-   * and {@code report.html}.
+   * Writes {@code loss}, {@code accuracy} (for other tasks {@code map} or {@code mae}) and {@code
+   * rate} as PNG and SVG, for images of one class each {@code confusion.png}, and {@code
+   * report.html}.
    *
    * @param title the title of the page
    * @param details the recipe, one line per entry
@@ -88,7 +111,8 @@ public final class TrainingReport {
       Path folder, String title, List<String> details, List<Epoch> epochs, Evaluation evaluation)
       throws IOException {
     List<LineChart> charts = charts(epochs);
-    List<String> names = List.of("loss", "accuracy", "rate");
+    String metric = (epochs.isEmpty() ? Metric.ACCURACY : epochs.getFirst().metric()).id();
+    List<String> names = List.of("loss", metric, "rate");
     var page = new StringBuilder();
     page.append("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     page.append(
@@ -96,15 +120,22 @@ public final class TrainingReport {
     page.append(Figure.escaped(title)).append("</title>\n<style>\n").append(STYLE);
     page.append("</style>\n</head>\n<body>\n<h1>").append(Figure.escaped(title)).append("</h1>\n");
     if (evaluation.count() > 0) {
-      page.append(
-          format(
-              "<p>Top-1 accuracy <strong>%.2f %%</strong>%s, of the best epoch on %,d validation"
-                  + " images.</p>\n",
-              100 * evaluation.accuracy(),
-              evaluation.classes().size() > 5
-                  ? format(", top-5 accuracy %.2f %%", 100 * evaluation.top5Accuracy())
-                  : "",
-              evaluation.count()));
+      String score =
+          switch (evaluation) {
+            case SingleLabelEvaluation single ->
+                format("Top-1 accuracy <strong>%.2f %%</strong>", 100 * single.accuracy())
+                    + (single.classes().size() > 5
+                        ? format(", top-5 accuracy %.2f %%", 100 * single.top5Accuracy())
+                        : "");
+            case MultiLabelEvaluation several ->
+                format("Mean average precision <strong>%.2f %%</strong>", 100 * several.score());
+            case RegressionEvaluation numbers ->
+                format("Mean absolute error <strong>%.4g</strong>", numbers.score());
+          };
+      page.append("<p>")
+          .append(score)
+          .append(
+              format(", of the best epoch on %,d validation images.</p>\n", evaluation.count()));
     }
     page.append("<div class=\"charts\">\n");
     for (int i = 0; i < charts.size(); i++) {
@@ -118,30 +149,11 @@ public final class TrainingReport {
     }
     page.append("</div>\n");
     if (evaluation.count() > 0) {
-      BufferedImage matrix = ConfusionMatrix.draw(evaluation);
-      FigureFile.writePng(matrix, folder.resolve("confusion.png"));
-      page.append("<h2>Confusion matrix</h2>\n");
-      page.append(image(matrix, "Confusion matrix").replace("<img ", "<img class=\"matrix\" "));
-      page.append('\n');
-      classes(evaluation, page);
-      examples(
-          "Top losses",
-          evaluation.outcomes().stream()
-              .filter(outcome -> outcome.predicted() != outcome.example().label())
-              .sorted(Comparator.comparingDouble(Outcome::truthProbability))
-              .limit(EXAMPLES)
-              .toList(),
-          evaluation,
-          page);
-      examples(
-          "Most confident correct predictions",
-          evaluation.outcomes().stream()
-              .filter(outcome -> outcome.predicted() == outcome.example().label())
-              .sorted(Comparator.comparingDouble(Outcome::truthProbability).reversed())
-              .limit(EXAMPLES)
-              .toList(),
-          evaluation,
-          page);
+      switch (evaluation) {
+        case SingleLabelEvaluation single -> single(folder, single, page);
+        case MultiLabelEvaluation several -> labels(several, page);
+        case RegressionEvaluation numbers -> numbers(numbers, page);
+      }
     }
     page.append("<h2>Recipe</h2>\n<ul>\n");
     details.forEach(
@@ -151,7 +163,91 @@ public final class TrainingReport {
         page.toString().getBytes(StandardCharsets.UTF_8), folder.resolve("report.html"));
   }
 
-  private static void classes(Evaluation evaluation, StringBuilder page) {
+  private static void single(Path folder, SingleLabelEvaluation evaluation, StringBuilder page)
+      throws IOException {
+    BufferedImage matrix = ConfusionMatrix.draw(evaluation);
+    FigureFile.writePng(matrix, folder.resolve("confusion.png"));
+    page.append("<h2>Confusion matrix</h2>\n");
+    page.append(image(matrix, "Confusion matrix").replace("<img ", "<img class=\"matrix\" "));
+    page.append('\n');
+    classes(evaluation, page);
+    examples(
+        "Top losses",
+        evaluation.outcomes().stream()
+            .filter(outcome -> outcome.predicted() != outcome.example().label())
+            .sorted(Comparator.comparingDouble(Outcome::truthProbability))
+            .limit(EXAMPLES)
+            .toList(),
+        evaluation,
+        page);
+    examples(
+        "Most confident correct predictions",
+        evaluation.outcomes().stream()
+            .filter(outcome -> outcome.predicted() == outcome.example().label())
+            .sorted(Comparator.comparingDouble(Outcome::truthProbability).reversed())
+            .limit(EXAMPLES)
+            .toList(),
+        evaluation,
+        page);
+  }
+
+  private static void labels(MultiLabelEvaluation evaluation, StringBuilder page) {
+    page.append(
+        "<h2>Classes</h2>\n<table>\n<tr><th>class<th>images<th>average precision<th>threshold"
+            + "<th>precision<th>recall<th>F1\n");
+    for (int k = 0; k < evaluation.classes().size(); k++) {
+      Counts counts = evaluation.counts(k);
+      if (counts.support() > 0) {
+        page.append(
+            format(
+                "<tr><td>%s<td>%,d<td>%.2f %%<td>%.3f<td>%.2f %%<td>%.2f %%<td>%.2f %%\n",
+                Figure.escaped(evaluation.classes().get(k)),
+                counts.support(),
+                100 * evaluation.averagePrecision(k),
+                evaluation.thresholds().get(k),
+                100 * counts.precision(),
+                100 * counts.recall(),
+                100 * counts.f1()));
+      }
+    }
+    page.append("</table>\n");
+  }
+
+  private static void numbers(RegressionEvaluation evaluation, StringBuilder page)
+      throws IOException {
+    page.append(
+        "<h2>Numbers</h2>\n<table>\n<tr><th>number<th>mean absolute error"
+            + "<th>root mean squared error<th>R²\n");
+    for (int k = 0; k < evaluation.classes().size(); k++) {
+      page.append(
+          format(
+              "<tr><td>%s<td>%.4g<td>%.4g<td>%.3f\n",
+              Figure.escaped(evaluation.classes().get(k)),
+              evaluation.meanAbsoluteError(k),
+              evaluation.rootMeanSquaredError(k),
+              evaluation.r2(k)));
+    }
+    page.append("</table>\n");
+    for (int k = 0; k < evaluation.classes().size(); k++) {
+      int number = k;
+      page.append("<h2>Largest errors: ").append(Figure.escaped(evaluation.classes().get(k)));
+      page.append("</h2>\n<div class=\"examples\">\n");
+      List<RegressionEvaluation.Outcome> worst =
+          evaluation.outcomes().stream()
+              .sorted(Comparator.comparingDouble(each -> -Math.abs(each.error(number))))
+              .limit(EXAMPLES)
+              .toList();
+      for (RegressionEvaluation.Outcome outcome : worst) {
+        double value = outcome.values()[number];
+        String caption =
+            format("<strong>%.4g</strong>, predicted %.4g", value - outcome.error(number), value);
+        figure(outcome.example(), "an image with a large error", caption, page);
+      }
+      page.append("</div>\n");
+    }
+  }
+
+  private static void classes(SingleLabelEvaluation evaluation, StringBuilder page) {
     page.append("<h2>Classes</h2>\n<table>\n<tr><th>class<th>images<th>recall<th>precision\n");
     for (int k = 0; k < evaluation.classes().size(); k++) {
       if (evaluation.count(k) > 0) {
@@ -170,7 +266,7 @@ public final class TrainingReport {
   }
 
   private static void examples(
-      String title, List<Outcome> outcomes, Evaluation evaluation, StringBuilder page)
+      String title, List<Outcome> outcomes, SingleLabelEvaluation evaluation, StringBuilder page)
       throws IOException {
     if (outcomes.isEmpty()) {
       return;
@@ -179,28 +275,27 @@ public final class TrainingReport {
     for (Outcome outcome : outcomes) {
       String truth = evaluation.classes().get(outcome.example().label());
       String predicted = evaluation.classes().get(outcome.predicted());
-      String name = outcome.example().name();
-      page.append("<figure>")
-          .append(
-              image(
-                  FigureFile.thumbnail(outcome.example().source().read(), THUMBNAIL),
-                  "an image of class " + truth))
-          .append("<figcaption><strong>")
-          .append(Figure.escaped(truth))
-          .append("</strong>");
-      if (!truth.equals(predicted)) {
-        page.append(
-            format(
-                ", predicted %s (%.1f %%)",
-                Figure.escaped(predicted), 100 * outcome.probability()));
-      } else {
-        page.append(format(" (%.1f %%)", 100 * outcome.probability()));
-      }
-      page.append("<br>")
-          .append(Figure.escaped(name.substring(name.lastIndexOf('/') + 1)))
-          .append("</figcaption></figure>\n");
+      String percent = format("%.1f %%", 100 * outcome.probability());
+      String caption =
+          "<strong>%s</strong>".formatted(Figure.escaped(truth))
+              + (truth.equals(predicted)
+                  ? " (%s)".formatted(percent)
+                  : ", predicted %s (%s)".formatted(Figure.escaped(predicted), percent));
+      figure(outcome.example(), "an image of class " + truth, caption, page);
     }
     page.append("</div>\n");
+  }
+
+  private static void figure(
+      Example example, String description, String caption, StringBuilder page) throws IOException {
+    String name = example.name();
+    page.append("<figure>")
+        .append(image(FigureFile.thumbnail(example.source().read(), THUMBNAIL), description))
+        .append("<figcaption>")
+        .append(caption)
+        .append("<br>")
+        .append(Figure.escaped(name.substring(name.lastIndexOf('/') + 1)))
+        .append("</figcaption></figure>\n");
   }
 
   private static String image(BufferedImage image, String description) throws IOException {

@@ -6,8 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.train.Dataset.Example;
-import io.github.resnet4j.train.Evaluation;
-import io.github.resnet4j.train.Evaluation.Outcome;
+import io.github.resnet4j.train.Metric;
+import io.github.resnet4j.train.SingleLabelEvaluation;
+import io.github.resnet4j.train.SingleLabelEvaluation.Outcome;
 import io.github.resnet4j.train.Trainer.Epoch;
 import java.awt.Color;
 import java.io.IOException;
@@ -26,8 +27,8 @@ class TrainingReportTest {
     return new Example(name, label, () -> new Pixels(4, 2, 3, new byte[24]));
   }
 
-  private static Evaluation evaluation() {
-    return new Evaluation(
+  private static SingleLabelEvaluation evaluation() {
+    return new SingleLabelEvaluation(
         List.of("cat", "<script>alert(1)</script>"),
         new long[][] {{3, 1}, {0, 2}},
         new long[] {4, 2},
@@ -38,8 +39,8 @@ class TrainingReportTest {
 
   private static List<Epoch> epochs(double held) {
     return List.of(
-        new Epoch(1, 0.1, 2, 0.5, held, held, 100, 110, 1000),
-        new Epoch(2, 0.05, 1, 0.8, held, held, 100, 110, 1000));
+        new Epoch(1, 0.1, 2, 0.5, held, held, 100, 110, 1000, Metric.ACCURACY),
+        new Epoch(2, 0.05, 1, 0.8, held, held, 100, 110, 1000, Metric.ACCURACY));
   }
 
   @Test
@@ -60,7 +61,7 @@ class TrainingReportTest {
 
   @Test
   void reportWithoutValidationImagesHasChartsOnly() throws IOException {
-    var none = new Evaluation(List.of("a", "b"), new long[2][2], new long[2], List.of());
+    var none = new SingleLabelEvaluation(List.of("a", "b"), new long[2][2], new long[2], List.of());
     TrainingReport.write(folder, "t", List.of(), epochs(Double.NaN), none);
     String page = Files.readString(folder.resolve("report.html"));
     assertEquals(3, page.split("<svg", -1).length - 1);

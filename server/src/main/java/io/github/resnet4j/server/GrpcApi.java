@@ -344,7 +344,7 @@ final class GrpcApi {
             .setModelName(model.name())
             .setModelVersion(model.version())
             .setId(request.getId());
-    for (Output output : InferenceProtocol.collect(outputs, results)) {
+    for (Output output : InferenceProtocol.collect(model, outputs, results)) {
       response.addOutputs(
           ModelInferResponse.InferOutputTensor.newBuilder()
               .setName(output.name())

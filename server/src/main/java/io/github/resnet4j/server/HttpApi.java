@@ -1,6 +1,8 @@
 package io.github.resnet4j.server;
 
+import io.github.resnet4j.Model;
 import io.github.resnet4j.Prediction;
+import io.github.resnet4j.Task;
 import io.github.resnet4j.explain.Explainer;
 import io.github.resnet4j.explain.HeatMap;
 import io.github.resnet4j.figures.FigureFile;
@@ -23,6 +25,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
@@ -151,14 +154,19 @@ final class HttpApi implements HttpService {
   }
 
   private void classify(Exchange exchange) {
-    int top = exchange.integer("top", 1, MAX_TOP).orElse(DEFAULT_TOP);
+    OptionalInt asked = exchange.integer("top", 1, MAX_TOP);
     try (var lease = acquire(exchange)) {
       ServedModel model = lease.model();
       model.requireHead();
+      int usual = model.classifier().task() instanceof Task.MultiLabel ? MAX_TOP : DEFAULT_TOP;
+      int top = asked.orElse(usual);
       respondPerImage(
           exchange,
           model,
-          result -> Map.of("predictions", toFields(model.top(result.logits(), top))));
+          result ->
+              model.predictsNumbers()
+                  ? Map.of("values", values(model.classifier(), result.logits()))
+                  : Map.of("predictions", toFields(model.top(result.logits(), top))));
     }
   }
 
@@ -220,6 +228,15 @@ final class HttpApi implements HttpService {
     metrics.recordPhase(Phase.INFERENCE, result.inferenceNanos());
   }
 
+  private static Map<String, Object> values(Model model, float[] outputs) {
+    var fields = new LinkedHashMap<String, Object>();
+    float[] values = model.values(outputs);
+    for (int k = 0; k < values.length; k++) {
+      fields.put(model.labels().get(k), values[k]);
+    }
+    return fields;
+  }
+
   private static List<Map<String, Object>> toFields(List<Prediction> predictions) {
     var list = new ArrayList<Map<String, Object>>();
     for (Prediction prediction : predictions) {
@@ -239,7 +256,7 @@ final class HttpApi implements HttpService {
   }
 
   private void explain(Exchange exchange, ServedModel model) throws IOException {
-    model.requireHead();
+    model.requireClasses();
     Explainer.Method method = method(exchange.query("method").orElse("gradcam"));
     var index = exchange.integer("class", 0, Integer.MAX_VALUE);
     Images images = images(exchange);
@@ -335,7 +352,7 @@ final class HttpApi implements HttpService {
     List<Result> results =
         exchange.await(InferenceProtocol.submit(model, request.input(), exchange.deadline()));
     results.forEach(result -> record(exchange, result));
-    request.respond(exchange, model, InferenceProtocol.collect(outputs, results));
+    request.respond(exchange, model, InferenceProtocol.collect(model, outputs, results));
   }
 
   private void index(Exchange exchange) {

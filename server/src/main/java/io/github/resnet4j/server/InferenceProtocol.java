@@ -65,12 +65,13 @@ final class InferenceProtocol {
     long classes = model.classifier().labels().size();
     long channels = model.classifier().network().spec().featureChannels();
     var embedding = new Description(EMBEDDING, "FP32", List.of(-1L, channels));
-    return model.hasHead()
-        ? List.of(
-            new Description(LOGITS, "FP32", List.of(-1L, classes)),
-            new Description(PROBABILITIES, "FP32", List.of(-1L, classes)),
-            embedding)
-        : List.of(embedding);
+    if (!model.hasHead()) {
+      return List.of(embedding);
+    }
+    var logits = new Description(LOGITS, "FP32", List.of(-1L, classes));
+    return model.predictsNumbers()
+        ? List.of(logits, embedding)
+        : List.of(logits, new Description(PROBABILITIES, "FP32", List.of(-1L, classes)), embedding);
   }
 
   static Map<String, Object> metadata(ServedModel model, List<String> versions) {
@@ -170,13 +171,14 @@ final class InferenceProtocol {
   }
 
   /** Collects the outputs of these names from the results. */
-  static List<Output> collect(List<String> names, List<Result> results) {
+  static List<Output> collect(ServedModel model, List<String> names, List<Result> results) {
     var outputs = new ArrayList<Output>();
     for (String name : names) {
       outputs.add(
           switch (name) {
             case LOGITS -> rows(name, results, Result::logits);
-            case PROBABILITIES -> rows(name, results, result -> softmax(result.logits()));
+            case PROBABILITIES ->
+                rows(name, results, result -> model.classifier().probabilities(result.logits()));
             case EMBEDDING -> rows(name, results, Result::embedding);
             default -> throw new IllegalStateException(name);
           });
@@ -204,6 +206,9 @@ final class InferenceProtocol {
     if (!requested.equals(List.of(EMBEDDING))) {
       model.requireHead();
     }
+    if (requested.contains(PROBABILITIES)) {
+      model.requireClasses();
+    }
     return requested;
   }
 
@@ -214,21 +219,5 @@ final class InferenceProtocol {
       System.arraycopy(row.apply(results.get(i)), 0, all, i * width, width);
     }
     return new Output(name, List.of((long) results.size(), (long) width), all);
-  }
-
-  private static float[] softmax(float[] logits) {
-    float max = Float.NEGATIVE_INFINITY;
-    for (float each : logits) {
-      max = Math.max(max, each);
-    }
-    double sum = 0;
-    for (float each : logits) {
-      sum += Math.exp(each - max);
-    }
-    float[] probabilities = new float[logits.length];
-    for (int i = 0; i < logits.length; i++) {
-      probabilities[i] = (float) (Math.exp(logits[i] - max) / sum);
-    }
-    return probabilities;
   }
 }

@@ -4,6 +4,7 @@ import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.Prediction;
 import io.github.resnet4j.ResNet;
+import io.github.resnet4j.Task;
 import io.github.resnet4j.engine.CompileOptions;
 import io.github.resnet4j.explain.Explainer;
 import io.github.resnet4j.explain.HeatMap;
@@ -155,6 +156,25 @@ final class ServedModel implements AutoCloseable {
                   .formatted(name)
               + " /features or the output 'embedding'");
     }
+  }
+
+  /**
+   * Checks that the network predicts classes, and not numbers.
+   *
+   * @throws ApiException if it does not
+   */
+  void requireClasses() {
+    requireHead();
+    if (predictsNumbers()) {
+      throw new ApiException(
+          Kind.BAD_REQUEST,
+          "'%s' predicts numbers and not classes; POST /classify returns them as 'values'"
+              .formatted(name));
+    }
+  }
+
+  boolean predictsNumbers() {
+    return classifier.task() instanceof Task.Regression;
   }
 
   int[] inputShape() {

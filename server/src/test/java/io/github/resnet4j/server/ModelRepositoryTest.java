@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.Model;
+import io.github.resnet4j.Task;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.nn.StateDict;
@@ -213,6 +214,7 @@ class ModelRepositoryTest {
                         Optional.of(digits.network().spec()),
                         Optional.of(digits.preprocessing()),
                         Optional.empty(),
+                        Task.SINGLE_LABEL,
                         List.of())))) {
       byte[] other = Files.readAllBytes(put("other", always(3)));
       Files.write(file, other); // in place

@@ -112,7 +112,7 @@ class SparkExecutorsTest {
       assertTrue(difference < 1e-5 * largest, name + " differs by " + difference / largest);
     }
     assertEquals(one.epochs.getFirst().trainLoss(), two.epochs.getFirst().trainLoss(), 1e-6);
-    assertEquals(one.epochs.getFirst().trainAccuracy(), two.epochs.getFirst().trainAccuracy());
+    assertEquals(one.epochs.getFirst().trainScore(), two.epochs.getFirst().trainScore());
   }
 
   @Test

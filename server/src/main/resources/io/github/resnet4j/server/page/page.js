@@ -122,21 +122,34 @@ async function classify(image) {
     throw problem;
   });
   const roundTrip = performance.now() - begin;
-  show(image, answer.predictions);
+  show(image, answer);
   $("latency").textContent =
     `${answer.duration_ms.toFixed(1)} ms in the server, ${roundTrip.toFixed(0)} ms round trip`;
-  const best = answer.predictions[0];
-  setStatus(`${best.label}, ${percent(best.probability)}`);
+  setStatus(summary(answer));
 }
 
-function show(image, predictions) {
+// A label, the first of several labels, or numbers.
+function summary(answer) {
+  if (answer.values) {
+    return Object.entries(answer.values).map(([name, value]) => `${name} ${number(value)}`).join(", ");
+  }
+  const best = answer.predictions[0];
+  return best ? `${best.label}, ${percent(best.probability)}` : "No label reaches its threshold.";
+}
+
+function number(value) {
+  return String(Number(value.toPrecision(5)));
+}
+
+function show(image, answer) {
   URL.revokeObjectURL($("input-image").src);
   $("input-image").src = URL.createObjectURL(image);
   $("input-image").classList.remove("pixels");
   $("heat-map").hidden = true;
   $("heat-controls").hidden = true;
   $("caption").textContent = "";
-  $("bars").replaceChildren(...predictions.map(bar));
+  $("bars").replaceChildren(...(answer.predictions || []).map(bar));
+  $("explain").hidden = Boolean(answer.values);
   $("single").hidden = false;
 }
 
@@ -181,15 +194,14 @@ async function classifyAll(images) {
     image.alt = "";
     image.addEventListener("error", () => image.remove()); // show only the reason
     const text = document.createElement("strong");
-    const best = result.predictions && result.predictions[0];
-    text.textContent = best ? `${best.label}, ${percent(best.probability)}` : result.error;
-    text.classList.toggle("problem", !best);
+    text.textContent = result.error || summary(result);
+    text.classList.toggle("problem", Boolean(result.error));
     const name = document.createElement("span");
     name.className = "file";
     name.textContent = images[i].name || "";
     button.append(image, text, name);
     button.addEventListener("click", () => run(() => classify(images[i])));
-    button.disabled = !best;
+    button.disabled = Boolean(result.error);
     item.append(button);
     return item;
   }));

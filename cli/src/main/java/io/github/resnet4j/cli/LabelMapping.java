@@ -1,0 +1,65 @@
+package io.github.resnet4j.cli;
+
+import io.github.resnet4j.messages.Suggestion;
+import io.github.resnet4j.train.Dataset.Example;
+import io.github.resnet4j.train.Target;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Replaces the classes of a data set by those of a model with the same names.
+ *
+ * @param from the classes of the data set
+ * @param to the labels of the model
+ */
+record LabelMapping(List<String> from, List<String> to) {
+  /**
+   * The image with the model's indices.
+   *
+   * @throws IOException if the model lacks a class or a number of the image
+   */
+  Example map(Example example) throws IOException {
+    Target target =
+        switch (example.target()) {
+          case Target.Label(int index) -> new Target.Label(index(example, index));
+          case Target.Labels(List<Integer> indices) -> {
+            var found = new ArrayList<Integer>();
+            for (int index : indices) {
+              found.add(index(example, index));
+            }
+            yield new Target.Labels(found);
+          }
+          case Target.Values(List<Float> values) -> {
+            var found = new ArrayList<Float>();
+            for (String name : to) {
+              int index = from.indexOf(name);
+              if (index < 0) {
+                throw new IOException(
+                    "%s: the model predicts '%s', which the images do not have; they have %s"
+                        .formatted(example.name(), name, String.join(", ", from)));
+              }
+              found.add(values.get(index));
+            }
+            yield new Target.Values(found);
+          }
+        };
+    return new Example(example.name(), target, example.source());
+  }
+
+  private int index(Example example, int label) throws IOException {
+    String name = from.get(label);
+    int index = to.indexOf(name);
+    if (index < 0) {
+      throw new IOException(
+          "%s: the model has no class '%s'%s; it has %s%s"
+              .formatted(
+                  example.name(),
+                  name,
+                  Suggestion.of(name, to),
+                  String.join(", ", to.subList(0, Math.min(10, to.size()))),
+                  to.size() > 10 ? ", …" : ""));
+    }
+    return index;
+  }
+}

@@ -1,0 +1,179 @@
+package io.github.resnet4j.train;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.resnet4j.Architecture;
+import io.github.resnet4j.Golden;
+import io.github.resnet4j.Model;
+import io.github.resnet4j.Task;
+import io.github.resnet4j.image.Pixels;
+import io.github.resnet4j.nn.Loss;
+import io.github.resnet4j.train.Dataset.Example;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+
+/** Compares metrics with scikit-learn's on the same predictions. */
+class MetricsTest {
+  /** Both sides compute in float64, in another order. */
+  private static final double TOLERANCE = 1e-12;
+
+  private static final Map<String, Map<String, Object>> GOLDEN = Golden.json("metrics.json");
+
+  private static Example example(Target target) {
+    return new Example("image", target, () -> new Pixels(1, 1, 3, new byte[3]));
+  }
+
+  private static float[] floats(Object row) {
+    List<?> list = Golden.list(row);
+    float[] values = new float[list.size()];
+    for (int k = 0; k < values.length; k++) {
+      values[k] = (float) Golden.number(list.get(k));
+    }
+    return values;
+  }
+
+  private static List<Float> list(float[] values) {
+    return IntStream.range(0, values.length).mapToObj(k -> values[k]).toList();
+  }
+
+  private static void assertEach(Map<String, Object> golden, String name, List<Double> found) {
+    List<?> expected = Golden.list(golden.get(name));
+    assertEquals(expected.size(), found.size());
+    for (int k = 0; k < found.size(); k++) {
+      assertEquals(Golden.number(expected.get(k)), found.get(k), TOLERANCE, name + " " + k);
+    }
+  }
+
+  private static void assertCounts(Map<String, Object> golden, List<Counts> counts) {
+    assertEach(golden, "precision each", counts.stream().map(Counts::precision).toList());
+    assertEach(golden, "recall each", counts.stream().map(Counts::recall).toList());
+    assertEach(golden, "f1 each", counts.stream().map(Counts::f1).toList());
+    double macro = counts.stream().mapToDouble(Counts::f1).average().orElseThrow();
+    assertEquals(Golden.number(golden.get("f1 macro")), macro, TOLERANCE);
+  }
+
+  private static MultiLabelEvaluation severalLabels(List<Float> thresholds) {
+    Map<String, Object> golden = GOLDEN.get("labels");
+    var outcomes = new ArrayList<MultiLabelEvaluation.Outcome>();
+    List<?> truths = Golden.list(golden.get("truths"));
+    List<?> scores = Golden.list(golden.get("scores"));
+    for (int i = 0; i < truths.size(); i++) {
+      float[] truth = floats(truths.get(i));
+      var target =
+          new Target.Labels(
+              IntStream.range(0, truth.length).filter(k -> truth[k] == 1).boxed().toList());
+      outcomes.add(new MultiLabelEvaluation.Outcome(example(target), floats(scores.get(i))));
+    }
+    return new MultiLabelEvaluation(List.of("a", "b", "c", "d"), thresholds, outcomes);
+  }
+
+  @Test
+  void metricsOfSeveralLabelsEqualScikitLearn() {
+    Map<String, Object> golden = GOLDEN.get("labels");
+    var found = severalLabels(list(floats(golden.get("thresholds"))));
+    var classes = IntStream.range(0, 4).boxed().toList();
+    assertEach(golden, "average_precision", classes.stream().map(found::averagePrecision).toList());
+    assertEach(golden, "roc_auc", classes.stream().map(found::rocAuc).toList());
+    assertEquals(Golden.number(golden.get("map")), found.score(), TOLERANCE);
+    List<Counts> counts = classes.stream().map(found::counts).toList();
+    assertCounts(golden, counts);
+    Counts all = Counts.sum(counts);
+    assertEquals(Golden.number(golden.get("precision micro")), all.precision(), TOLERANCE);
+    assertEquals(Golden.number(golden.get("recall micro")), all.recall(), TOLERANCE);
+    assertEquals(Golden.number(golden.get("f1 micro")), all.f1(), TOLERANCE);
+  }
+
+  /** The thresholds reach the largest F1 of scikit-learn's precision-recall curve. */
+  @Test
+  void thresholdsHaveTheHighestF1() {
+    var best = severalLabels(severalLabels(Collections.nCopies(4, 0.5f)).bestThresholds());
+    assertEach(
+        GOLDEN.get("labels"),
+        "best_f1",
+        IntStream.range(0, 4).mapToObj(k -> best.counts(k).f1()).toList());
+  }
+
+  @Test
+  void classWithoutImagesHasNoAveragePrecision() {
+    double[] scores = {0.1, 0.9};
+    boolean[] none = new boolean[2];
+    assertTrue(Double.isNaN(Metrics.averagePrecision(scores, none)));
+    assertTrue(Double.isNaN(Metrics.rocAuc(scores, none)));
+    assertEquals(0.5, Metrics.bestThreshold(scores, none));
+  }
+
+  @Test
+  void metricsOfClassesEqualScikitLearn() {
+    Map<String, Object> golden = GOLDEN.get("classes");
+    Model model =
+        Model.initialize(Architecture.named("resnet8"), List.of("a", "b", "c", "d", "e"), 0);
+    var found = SingleLabelEvaluation.empty(model);
+    List<?> truths = Golden.list(golden.get("truths"));
+    List<?> predicted = Golden.list(golden.get("predicted"));
+    var examples = new ArrayList<Example>();
+    for (int i = 0; i < truths.size(); i++) {
+      float[] probabilities = new float[5];
+      probabilities[(int) Golden.number(predicted.get(i))] = 1;
+      int truth = (int) Golden.number(truths.get(i));
+      examples.add(example(new Target.Label(truth)));
+      found.add(examples.getLast(), truth, probabilities);
+    }
+    assertEquals(Golden.number(golden.get("accuracy")), found.score(), TOLERANCE);
+    assertCounts(golden, IntStream.range(0, 5).mapToObj(found::counts).toList());
+    var data = new Dataset(model.labels(), examples, List.of());
+    float[] expected = floats(golden.get("balanced_weights"));
+    assertEquals(list(expected), ClassWeights.BALANCED.of(data));
+    var some = new ClassWeights(true, Map.of("b", 3.0)).of(data);
+    assertEquals(List.of(expected[0], 3f, expected[2]), some.subList(0, 3));
+  }
+
+  @Test
+  void metricsOfNumbersEqualScikitLearn() {
+    Map<String, Object> golden = GOLDEN.get("numbers");
+    var outcomes = new ArrayList<RegressionEvaluation.Outcome>();
+    List<?> truths = Golden.list(golden.get("truths"));
+    List<?> predicted = Golden.list(golden.get("predicted"));
+    for (int i = 0; i < truths.size(); i++) {
+      var target = new Target.Values(list(floats(truths.get(i))));
+      outcomes.add(new RegressionEvaluation.Outcome(example(target), floats(predicted.get(i))));
+    }
+    var found = new RegressionEvaluation(List.of("a", "b"), outcomes);
+    List<Integer> numbers = List.of(0, 1);
+    assertEach(golden, "mae", numbers.stream().map(found::meanAbsoluteError).toList());
+    assertEach(golden, "rmse", numbers.stream().map(found::rootMeanSquaredError).toList());
+    assertEach(golden, "r2", numbers.stream().map(found::r2).toList());
+  }
+
+  /** PyTorch smooths labels in cross_entropy; here the targets are smoothed. */
+  @Test
+  void labelSmoothingEqualsPytorch() {
+    Map<String, Object> golden = Golden.json("losses.json").get("cross_entropy label smoothing");
+    List<?> outputs = Golden.list(Golden.json("losses.json").get("data").get("outputs"));
+    List<?> labels = Golden.list(golden.get("labels"));
+    Model model = Model.initialize(Architecture.named("resnet8"), List.of("a", "b", "c", "d"), 0);
+    var loss = new Loss.CrossEntropy(List.of());
+    double sum = 0;
+    for (int n = 0; n < labels.size(); n++) {
+      var target = new Target.Label((int) Golden.number(labels.get(n)));
+      float[] row = Replica.targets(target, model, 0.1);
+      sum += loss.apply(floats(outputs.get(n)), row, new double[4]);
+    }
+    // The targets are floats, and one logit is 120 below the largest.
+    assertEquals(Golden.number(golden.get("loss")), sum / labels.size(), 120 * Math.ulp(1f));
+  }
+
+  @Test
+  void smoothedLabelsAreBetweenHavingAndNotHavingTheClass() {
+    Model model =
+        Model.initialize(Architecture.named("resnet8"), List.of("a", "b"), 0)
+            .withTask(Task.MultiLabel.of(2));
+    float[] row = Replica.targets(new Target.Labels(List.of(1)), model, 0.2);
+    assertEquals(0.1f, row[0]);
+    assertEquals(0.9f, row[1]);
+  }
+}

@@ -12,8 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.optimize import minimize_scalar
+from scipy.stats import bootstrap
 from sklearn import metrics as sk
 from sklearn.utils.class_weight import compute_class_weight
+from torchmetrics.functional.classification import multiclass_calibration_error
 from torchvision.ops import sigmoid_focal_loss
 
 
@@ -107,6 +110,22 @@ def metrics():
         "accuracy": sk.accuracy_score(truth, guess),
         "balanced_weights": compute_class_weight("balanced", classes=np.arange(5), y=truth).tolist(),
     } | averages(truth, guess, [None, "macro"])
+    logits = rng.normal(0, 3, (n, 5)).astype(np.float32)
+    logits[np.arange(n), truth] += 2
+    probabilities = torch.softmax(torch.tensor(logits).double(), -1)
+    found["calibration"] = {
+        "logits": logits.tolist(),
+        "truths": truth.tolist(),
+        "ece": multiclass_calibration_error(probabilities, torch.tensor(truth), 5, n_bins=15).item(),
+        "temperature": minimize_scalar(
+            lambda t: F.cross_entropy(torch.tensor(logits).double() / t, torch.tensor(truth)).item(),
+            bounds=(0.01, 100), method="bounded", options={"xatol": 1e-10},
+        ).x,
+    }
+    interval = bootstrap(
+        ((truth == guess).astype(float),), np.mean, n_resamples=20000, method="percentile", rng=rng
+    ).confidence_interval
+    found["classes"]["interval"] = [interval.low, interval.high]
     x = rng.normal(30, 8, (n, 2)).astype(np.float32)
     y = (x + rng.normal(0, 3, (n, 2))).astype(np.float32)
     found["numbers"] = {

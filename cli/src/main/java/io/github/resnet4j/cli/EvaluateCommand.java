@@ -5,12 +5,14 @@ import io.github.resnet4j.Task;
 import io.github.resnet4j.datasets.Datasets;
 import io.github.resnet4j.figures.ConfusionMatrix;
 import io.github.resnet4j.figures.FigureFile;
+import io.github.resnet4j.train.Bootstrap;
 import io.github.resnet4j.train.Dataset;
 import io.github.resnet4j.train.Dataset.Example;
 import io.github.resnet4j.train.Evaluation;
 import io.github.resnet4j.train.MultiLabelEvaluation;
 import io.github.resnet4j.train.RegressionEvaluation;
 import io.github.resnet4j.train.SingleLabelEvaluation;
+import io.github.resnet4j.train.TemperatureScaling;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -72,6 +74,25 @@ final class EvaluateCommand implements Callable<Integer> {
   @Output
   private @Nullable Path confusion;
 
+  @Option(
+      names = "--bootstrap",
+      paramLabel = "N",
+      description =
+          "Print the 95 %% confidence interval of the accuracy, mAP or mean absolute error, from N"
+              + " resamples of the images; 1000 is usual.")
+  @Range(min = 1, max = 1_000_000)
+  private @Nullable Integer bootstrap;
+
+  @Option(
+      names = "--calibrate",
+      paramLabel = "FILE",
+      description =
+          "Temperature scaling: write the model (.safetensors) with the temperature that makes its"
+              + " probabilities fit these images best; the images must not be those of the"
+              + " training.")
+  @Output
+  private @Nullable Path calibrated;
+
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
   @Override
@@ -101,6 +122,12 @@ final class EvaluateCommand implements Callable<Integer> {
       case MultiLabelEvaluation several -> printer.print(several);
       case RegressionEvaluation numbers -> printer.print(numbers);
     }
+    if (bootstrap != null) {
+      printer.print(found, Bootstrap.interval(found, bootstrap, 0));
+    }
+    if (calibrated != null) {
+      calibrate(model, examples, calibrated);
+    }
     if (confusion != null) {
       if (!(found instanceof SingleLabelEvaluation single)) {
         throw new UsageException("--confusion-matrix: there is none for several labels or numbers");
@@ -114,6 +141,24 @@ final class EvaluateCommand implements Callable<Integer> {
       Main.wrote(confusion);
     }
     return Main.OK;
+  }
+
+  private void calibrate(Model model, List<Example> examples, Path file) throws IOException {
+    Model result;
+    try (var classifier =
+        options.classifier(model, examples.size(), decoding.decoder()).of(model)) {
+      result = model.withTask(TemperatureScaling.fit(classifier, examples));
+    }
+    try (var classifier =
+        options.classifier(result, examples.size(), decoding.decoder()).of(result)) {
+      if (Evaluation.of(classifier, examples) instanceof SingleLabelEvaluation after) {
+        System.err.printf(
+            "temperature %.4f: calibration error (ECE) %.2f %%%n",
+            ((Task.SingleLabel) result.task()).temperature(), 100 * after.calibrationError(15));
+      }
+    }
+    result.save(file);
+    Main.wrote(file);
   }
 
   private static boolean isNotFinite(Evaluation found) {

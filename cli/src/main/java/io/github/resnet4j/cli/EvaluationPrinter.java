@@ -1,6 +1,8 @@
 package io.github.resnet4j.cli;
 
+import io.github.resnet4j.train.Bootstrap;
 import io.github.resnet4j.train.Counts;
+import io.github.resnet4j.train.Evaluation;
 import io.github.resnet4j.train.MultiLabelEvaluation;
 import io.github.resnet4j.train.RegressionEvaluation;
 import io.github.resnet4j.train.SingleLabelEvaluation;
@@ -8,6 +10,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.function.ToDoubleFunction;
 import java.util.stream.IntStream;
 
 /**
@@ -33,6 +36,17 @@ record EvaluationPrinter(Table.Format format) {
     System.err.printf(
         "%,d images: top-1 accuracy %s %%, top-5 accuracy %s %%%n",
         found.count(), percent(found.accuracy()), percent(found.top5Accuracy()));
+    List<Counts> all =
+        IntStream.range(0, found.classes().size())
+            .mapToObj(found::counts)
+            .filter(counts -> counts.support() + counts.falsePositives() > 0)
+            .toList();
+    System.err.printf(
+        "precision %s %%, recall %s %%, F1 %s %% (macro); calibration error (ECE) %s %%%n",
+        percent(mean(all, Counts::precision)),
+        percent(mean(all, Counts::recall)),
+        percent(mean(all, Counts::f1)),
+        percent(found.calibrationError(15)));
   }
 
   void print(MultiLabelEvaluation found) throws IOException {
@@ -66,7 +80,7 @@ record EvaluationPrinter(Table.Format format) {
         "%,d images: mAP %s %%, F1 %s %% (macro), %s %% (micro)%n",
         found.count(),
         percent(found.score()),
-        percent(all.stream().mapToDouble(Counts::f1).average().orElse(Double.NaN)),
+        percent(mean(all, Counts::f1)),
         percent(Counts.sum(all).f1()));
   }
 
@@ -84,6 +98,26 @@ record EvaluationPrinter(Table.Format format) {
         List.of("number", "mean_absolute_error", "root_mean_squared_error", "r2");
     new Table(columns, rows).print(format, System.out);
     System.err.printf("%,d images: mean absolute error %s%n", found.count(), number(found.score()));
+  }
+
+  /** Prints the interval of the main metric. */
+  void print(Evaluation found, Bootstrap.Interval interval) {
+    System.err.println(
+        "95 % confidence interval: "
+            + switch (found) {
+              case SingleLabelEvaluation _ ->
+                  "top-1 accuracy %s to %s %%"
+                      .formatted(percent(interval.low()), percent(interval.high()));
+              case MultiLabelEvaluation _ ->
+                  "mAP %s to %s %%".formatted(percent(interval.low()), percent(interval.high()));
+              case RegressionEvaluation _ ->
+                  "mean absolute error %s to %s"
+                      .formatted(number(interval.low()), number(interval.high()));
+            });
+  }
+
+  private static double mean(List<Counts> all, ToDoubleFunction<Counts> value) {
+    return all.stream().mapToDouble(value).average().orElse(Double.NaN);
   }
 
   private static String number(double value) {

@@ -18,6 +18,7 @@ import io.github.resnet4j.train.Metric;
 import io.github.resnet4j.train.Mixing;
 import io.github.resnet4j.train.Optimizer.Method;
 import io.github.resnet4j.train.Recipe;
+import io.github.resnet4j.train.Sampling;
 import io.github.resnet4j.train.Schedule;
 import io.github.resnet4j.train.Trainer;
 import java.io.IOException;
@@ -140,6 +141,23 @@ final class TrainingOptions {
       description = "Weight decay (L2 penalty; decoupled for adamw).")
   @Range(min = 0)
   private @Nullable Float weightDecay;
+
+  @Option(
+      names = "--sampling",
+      paramLabel = "SAMPLING",
+      description =
+          "Training images of an epoch: uniform, each image once; or balanced, drawn with"
+              + " replacement so that all classes are equally frequent. Default: uniform.")
+  private Sampling sampling = Sampling.UNIFORM;
+
+  @Option(
+      names = "--patience",
+      paramLabel = "N",
+      description =
+          "Early stopping: end the training after N epochs without a better validation score."
+              + " Default: train all epochs.")
+  @Range(min = 1)
+  private @Nullable Integer patience;
 
   @Mixin private LossOptions lossOptions = new LossOptions();
 
@@ -465,6 +483,8 @@ final class TrainingOptions {
                 or(milestones, schedule.milestones())))
         .batch(or(batchSize, preset.batch()))
         .accumulate(or(gradAccumSteps, preset.accumulate()))
+        .sampling(sampling)
+        .patience(or(patience, preset.patience()))
         .method(method(preset.method()))
         .weightDecay(or(weightDecay, preset.weightDecay()))
         .clip(or(clipGradNorm, preset.clip()))

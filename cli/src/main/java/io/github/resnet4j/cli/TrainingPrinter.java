@@ -154,10 +154,19 @@ final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
                   "validation mean absolute error " + number("%.4g", best.valScore());
             };
     Path model = output.resolve("best.safetensors");
+    if (epochs.size() < all()) {
+      System.out.printf(
+          "stopped early: no better epoch in the last %d%n", epochs.size() - best.number());
+    }
     System.out.printf(
         "best epoch: %d of %d, %s%nmodel:  %s%nreport: %s%nnext:   resnet4j classify --weights %s"
             + " IMAGE%n",
-        best.number(), all(), accuracy, model, output.resolve("report.html"), quoted(model));
+        best.number(),
+        epochs.size(),
+        accuracy,
+        model,
+        output.resolve("report.html"),
+        quoted(model));
     System.out.flush();
   }
 

@@ -46,17 +46,18 @@ final class Loader implements AutoCloseable {
    *
    * @param all the images by index
    * @param chosen the indices of the images of the batch
-   * @param seed the random seed of an image's augmentation, together with its index
+   * @param seeds the random seeds of the images' augmentations
    */
   List<Future<Tensor>> start(
-      IntFunction<Example> all, List<Integer> chosen, Augmentation augmentation, long seed) {
+      IntFunction<Example> all, List<Integer> chosen, Augmentation augmentation, long[] seeds) {
     var tensors = new ArrayList<Future<Tensor>>();
-    for (int index : chosen) {
-      Example example = all.apply(index);
+    for (int i = 0; i < seeds.length; i++) {
+      Example example = all.apply(chosen.get(i));
+      long seed = seeds[i];
       tensors.add(
           threads.submit(() -> {
             long start = System.nanoTime();
-            var random = new SplittableRandom(seed * 1_000_003 + index);
+            var random = new SplittableRandom(seed);
             Tensor one = preprocessing.batch(1);
             preprocessing.normalize(
                 augmentation.apply(example.source().read(), preprocessing, random), one, 0);

@@ -32,6 +32,9 @@ import java.util.stream.Stream;
  * @param accumulate the gradient accumulation steps: the number of micro-batches, computed one
  *     after the other, into which a batch is divided. They reduce the memory; batch norm sees each
  *     micro-batch separately. 0 for as few as the memory allows
+ * @param sampling which training images an epoch has
+ * @param patience the number of epochs without a better score after which the training stops; 0 to
+ *     train all epochs
  * @param method the optimizer
  * @param weightDecay the weight decay (L2 penalty; decoupled for AdamW)
  * @param decayAll whether weight decay applies to all parameters, including batch norm and biases,
@@ -60,6 +63,8 @@ public record Recipe(
     Schedule schedule,
     int batch,
     int accumulate,
+    Sampling sampling,
+    int patience,
     Optimizer.Method method,
     float weightDecay,
     boolean decayAll,
@@ -82,6 +87,9 @@ public record Recipe(
 
   private static final String OFF = "none";
 
+  /** The field of {@link #patience}, which may differ when a training is resumed. */
+  static final String PATIENCE = "early-stopping patience (epochs)";
+
   /** The number of warm-up epochs in arXiv 1706.02677. */
   private static final int WARMUP = 5;
 
@@ -97,6 +105,7 @@ public record Recipe(
         "gradient accumulation steps",
         accumulate,
         "1 to the batch size, or 0 for as few as the memory allows");
+    check(patience >= 0, "the patience", patience, "at least 0");
     check(weightDecay >= 0, "the weight decay", weightDecay, "at least 0");
     check(clip >= 0, "the maximum gradient norm", clip, "at least 0");
     check(
@@ -282,6 +291,8 @@ public record Recipe(
     fields.put("epochs", String.valueOf(schedule.epochs()));
     fields.put("batch size", String.valueOf(batch));
     fields.put("gradient accumulation steps", accumulate == 0 ? "auto" : "" + accumulate);
+    fields.put("sampling", sampling == Sampling.UNIFORM ? OFF : words(sampling));
+    fields.put(PATIENCE, number(patience));
     fields.put("learning rate", number(schedule.rate()));
     fields.put("learning-rate schedule", words(schedule.kind()));
     fields.put("warm-up epochs", number(schedule.warmup()));
@@ -369,6 +380,8 @@ public record Recipe(
     var builder = new Builder(schedule);
     builder.batch = batch;
     builder.accumulate = accumulate;
+    builder.sampling = sampling;
+    builder.patience = patience;
     builder.method = method;
     builder.weightDecay = weightDecay;
     builder.decayAll = decayAll;
@@ -396,6 +409,8 @@ public record Recipe(
     private Schedule schedule;
     private int batch = 256;
     private int accumulate;
+    private Sampling sampling = Sampling.UNIFORM;
+    private int patience;
     private Optimizer.Method method = MOMENTUM;
     private float weightDecay = 1e-4f;
     private boolean decayAll = true;
@@ -429,6 +444,16 @@ public record Recipe(
 
     public Builder accumulate(int value) {
       accumulate = value;
+      return this;
+    }
+
+    public Builder sampling(Sampling value) {
+      sampling = value;
+      return this;
+    }
+
+    public Builder patience(int value) {
+      patience = value;
       return this;
     }
 
@@ -520,6 +545,8 @@ public record Recipe(
           schedule,
           batch,
           accumulate,
+          sampling,
+          patience,
           method,
           weightDecay,
           decayAll,

@@ -170,8 +170,23 @@ final class Replica implements AutoCloseable {
   void startLoading(IntFunction<Example> all, MicroBatch next, long seed) {
     if (!next.equals(prepared)) {
       prepared = next;
-      loading = loader.start(all, next.images(), recipe.augmentation(), seed);
+      loading = loader.start(all, next.images(), recipe.augmentation(), seeds(next, seed));
     }
+  }
+
+  /**
+   * The seed of each image's augmentation: derived from epoch and image, and from the position in
+   * the epoch if an image may occur more than once.
+   */
+  private long[] seeds(MicroBatch batch, long seed) {
+    long[] seeds = new long[batch.images().size()];
+    for (int i = 0; i < seeds.length; i++) {
+      seeds[i] = seed * 1_000_003 + batch.images().get(i);
+      if (recipe.sampling() == Sampling.BALANCED) {
+        seeds[i] = seeds[i] * 1_000_033 + batch.done() - seeds.length + i;
+      }
+    }
+    return seeds;
   }
 
   /**
@@ -303,7 +318,7 @@ final class Replica implements AutoCloseable {
             loader.await(
                 all,
                 some,
-                loader.start(all, some, Augmentation.NONE, 0),
+                loader.start(all, some, Augmentation.NONE, new long[some.size()]),
                 preprocessing.batch(some.size()));
         for (IOException failure : batch.failures()) {
           sum.failures.add(String.valueOf(failure.getMessage()));

@@ -30,7 +30,12 @@ public record SingleLabelEvaluation(
    * @param truthProbability the probability of the true class
    */
   public record Outcome(
-      Example example, int predicted, double probability, double truthProbability) {}
+      Example example, int predicted, double probability, double truthProbability) {
+    /** The index of the true class. */
+    int truth() {
+      return example.label();
+    }
+  }
 
   static SingleLabelEvaluation empty(Model model) {
     int classes = model.labels().size();
@@ -106,6 +111,24 @@ public record SingleLabelEvaluation(
 
   private long countPredicted(int label) {
     return Arrays.stream(confusion).mapToLong(row -> row[label]).sum();
+  }
+
+  /**
+   * The expected calibration error (ECE, arXiv 1706.04599, section 2): images are grouped by the
+   * probability of their most likely class, and the difference between its mean and the accuracy of
+   * the group is averaged over the images.
+   *
+   * @param bins the number of groups of equal width; 15 is usual
+   * @return 0 for a calibrated model, at most 1; NaN without images
+   */
+  public double calibrationError(int bins) {
+    double[] differences = new double[bins]; // probabilities, less one for each correct image
+    for (Outcome outcome : outcomes) {
+      int bin = (int) Math.ceil(outcome.probability * bins) - 1; // upper ends belong to a bin
+      differences[Math.clamp(bin, 0, bins - 1)] +=
+          outcome.probability - (outcome.predicted == outcome.truth() ? 1 : 0);
+    }
+    return Arrays.stream(differences).map(Math::abs).sum() / outcomes.size();
   }
 
   /** Correct and incorrect predictions of a class. */

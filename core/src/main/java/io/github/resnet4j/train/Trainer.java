@@ -15,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -89,6 +90,20 @@ public final class Trainer {
           imagesPerSecond,
           stepImagesPerSecond,
           loadImagesPerSecond);
+    }
+
+    /** The values as {@link #line}, but all their digits, so that a resumed training is exact. */
+    String exactLine() {
+      return Stream.of(
+              trainLoss,
+              trainScore,
+              valLoss,
+              valScore,
+              imagesPerSecond,
+              stepImagesPerSecond,
+              loadImagesPerSecond)
+          .map(String::valueOf)
+          .collect(Collectors.joining(",", number + "," + rate + ",", ""));
     }
 
     /**
@@ -250,6 +265,10 @@ public final class Trainer {
     if (recipe.labelSmoothing() > 0 && this.start.task() instanceof Task.Regression) {
       throw new IllegalArgumentException(
           "label smoothing is for classes, and these images have numbers: set it to 0");
+    }
+    if (recipe.sampling() == Sampling.BALANCED && this.start.task() instanceof Task.Regression) {
+      throw new IllegalArgumentException(
+          "balanced sampling is for classes, and these images have numbers");
     }
     if (machines != null
         && !(loss() instanceof Loss.CrossEntropy(List<Float> weights) && weights.isEmpty())) {

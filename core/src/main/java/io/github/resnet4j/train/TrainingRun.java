@@ -13,11 +13,9 @@ import io.github.resnet4j.train.Trainer.Start;
 import io.github.resnet4j.train.Trainer.Step;
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Random;
 import org.jspecify.annotations.Nullable;
 
 /** A running training: its epochs and steps, and the files that it writes. */
@@ -73,7 +71,7 @@ final class TrainingRun {
       if (saved == null) {
         microBatch = trainer.microBatch();
       } else {
-        saved.check(fields, List.of(EPOCHS));
+        saved.check(fields, List.of(EPOCHS, Recipe.PATIENCE));
         // Batch norm depends on the micro-batch size, so a resumed run keeps it, whatever the
         // memory.
         microBatch =
@@ -111,10 +109,19 @@ final class TrainingRun {
     for (Listener listener : trainer.listeners) {
       listener.begin(begin);
     }
-    while (state.epoch() < recipe.schedule().epochs()) {
+    while (state.epoch() < recipe.schedule().epochs() && !isPatienceExhausted()) {
       runEpoch();
     }
     return model();
+  }
+
+  /** Whether the last epochs, as many as the recipe's patience, were no better than one before. */
+  private boolean isPatienceExhausted() {
+    int best = 0;
+    for (int i = 1; i < state.history.size(); i++) {
+      best = state.history.get(i).score() > state.history.get(best).score() ? i : best;
+    }
+    return recipe.patience() > 0 && state.history.size() - 1 - best >= recipe.patience();
   }
 
   private RoundRunner rounds(@Nullable Machines machines, Replica replica) {
@@ -273,11 +280,7 @@ final class TrainingRun {
    * batch norm depends.
    */
   private List<PlannedStep> plan(int epoch, int done) {
-    var order = new ArrayList<Integer>();
-    for (int i = 0; i < data.train().size(); i++) {
-      order.add(i);
-    }
-    Collections.shuffle(order, new Random(seed(epoch)));
+    List<Integer> order = recipe.sampling().order(data, seed(epoch));
     int batch = batch();
     var steps = new ArrayList<PlannedStep>();
     for (int first = done; first < order.size(); first += batch) {

@@ -81,7 +81,7 @@ final class TrainingState {
     notes.put("loss", loss);
     notes.put("steps", optimizer.steps());
     notes.put("micro_batch", microBatch);
-    notes.put("history", history.stream().map(Epoch::line).toList());
+    notes.put("history", history.stream().map(Epoch::exactLine).toList());
     folder.save(tensors, notes, fields);
   }
 

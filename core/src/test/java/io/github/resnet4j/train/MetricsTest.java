@@ -124,12 +124,58 @@ class MetricsTest {
       found.add(examples.getLast(), truth, probabilities);
     }
     assertEquals(Golden.number(golden.get("accuracy")), found.score(), TOLERANCE);
+    // SciPy's has other random numbers; accuracies are multiples of 1/60.
+    var interval = Bootstrap.interval(found, 20_000, 0);
+    List<?> expectedInterval = Golden.list(golden.get("interval"));
+    assertEquals(Golden.number(expectedInterval.getFirst()), interval.low(), 1.01 / 60);
+    assertEquals(Golden.number(expectedInterval.getLast()), interval.high(), 1.01 / 60);
     assertCounts(golden, IntStream.range(0, 5).mapToObj(found::counts).toList());
     var data = new Dataset(model.labels(), examples, List.of());
     float[] expected = floats(golden.get("balanced_weights"));
     assertEquals(list(expected), ClassWeights.BALANCED.of(data));
     var some = new ClassWeights(true, Map.of("b", 3.0)).of(data);
     assertEquals(List.of(expected[0], 3f, expected[2]), some.subList(0, 3));
+  }
+
+  private static SingleLabelEvaluation evaluation(List<float[]> logits, Task task) {
+    Model model =
+        Model.initialize(Architecture.named("resnet8"), List.of("a", "b", "c", "d", "e"), 0)
+            .withTask(task);
+    var found = SingleLabelEvaluation.empty(model);
+    List<?> truths = Golden.list(GOLDEN.get("calibration").get("truths"));
+    for (int i = 0; i < logits.size(); i++) {
+      int truth = (int) Golden.number(truths.get(i));
+      found.add(example(new Target.Label(truth)), truth, model.probabilities(logits.get(i)));
+    }
+    return found;
+  }
+
+  @Test
+  void calibrationErrorEqualsTorchmetrics() {
+    Map<String, Object> golden = GOLDEN.get("calibration");
+    List<float[]> logits =
+        Golden.list(golden.get("logits")).stream().map(MetricsTest::floats).toList();
+    var found = evaluation(logits, Task.SINGLE_LABEL);
+    // Both have float32 probabilities.
+    assertEquals(Golden.number(golden.get("ece")), found.calibrationError(15), 1e-6);
+  }
+
+  /** The temperature of SciPy's minimizer, and it lowers the calibration error. */
+  @Test
+  void temperatureEqualsScipy() {
+    Map<String, Object> golden = GOLDEN.get("calibration");
+    List<float[]> logits =
+        Golden.list(golden.get("logits")).stream().map(MetricsTest::floats).toList();
+    List<Integer> labels =
+        Golden.list(golden.get("truths")).stream()
+            .map(label -> (int) Golden.number(label))
+            .toList();
+    double temperature = TemperatureScaling.fit(logits, labels);
+    // Near a minimum the value is flat: half of float64's digits are left; logits are float32.
+    assertEquals(Golden.number(golden.get("temperature")), temperature, 1e-5);
+    double before = evaluation(logits, Task.SINGLE_LABEL).calibrationError(15);
+    double after = evaluation(logits, new Task.SingleLabel(temperature)).calibrationError(15);
+    assertTrue(after < before / 2, before + ", " + after);
   }
 
   @Test

@@ -142,13 +142,36 @@ class TaskTrainingTest {
     Dataset data = colors();
     Path whole = folder.resolve("whole");
     Path parts = folder.resolve("parts");
-    var first = new Schedule(Schedule.Kind.CONSTANT, 0.05, 1, 0, List.of());
-    var all = new Schedule(Schedule.Kind.CONSTANT, 0.05, 2, 0, List.of());
+    var first = constant(0.05, 1);
+    var all = constant(0.05, 2);
     trainer(data, recipe(2).schedule(all).build()).run(whole);
     trainer(data, recipe(2).schedule(first).build()).run(parts);
     trainer(data, recipe(2).schedule(all).build()).resume(parts);
     assertEquals(-1, Files.mismatch(file(whole, "last"), file(parts, "last")));
     assertEquals(-1, Files.mismatch(file(whole, "best"), file(parts, "best")));
+  }
+
+  /** Balanced sampling, resumed within the epochs, and the end after epochs that are no better. */
+  @Test
+  void balancedTrainingStopsEarlyAndResumesExactly() throws Exception {
+    Dataset data = colors();
+    Path whole = folder.resolve("whole");
+    Path parts = folder.resolve("parts");
+    var builder = recipe(6).sampling(Sampling.BALANCED).patience(2);
+    // With a learning rate of nearly zero and frozen statistics no epoch is better than the first.
+    var idle = builder.frozenStatistics(true).schedule(constant(1e-30, 6)).build();
+    trainer(data, idle).run(whole);
+    assertEquals(1 + 3, Files.readAllLines(whole.resolve("metrics.csv")).size());
+    trainer(data, idle.toBuilder().schedule(constant(1e-30, 1)).build()).run(parts);
+    trainer(data, idle).resume(parts);
+    assertEquals(-1, Files.mismatch(file(whole, "last"), file(parts, "last")));
+    assertEquals(1 + 3, Files.readAllLines(parts.resolve("metrics.csv")).size());
+    trainer(data, idle.toBuilder().patience(3).build()).resume(parts);
+    assertEquals(1 + 4, Files.readAllLines(parts.resolve("metrics.csv")).size());
+  }
+
+  private static Schedule constant(double rate, int epochs) {
+    return new Schedule(Schedule.Kind.CONSTANT, rate, epochs, 0, List.of());
   }
 
   private static Path file(Path run, String name) {

@@ -570,10 +570,16 @@ def ten_steps(out):
     save_file(results, out / "ten-steps.safetensors")
 
 
+def half_cases():
+    yield from training_cases()
+    blocks = {"layers": (2, 1)}
+    yield "pre-activation", {"model": "resnetv2_18", **blocks}, lambda: draw(timm.create_model("resnetv2_18", num_classes=10, **blocks)), (4, 3, 64, 64)  # fmt: skip
+
+
 def half_steps(out):
     """Ten steps in float64 from several inputs: the changes of weights, and how far autocast to bfloat16 is away."""
     cases, results = {}, {}
-    for name, spec, build, shape in training_cases():
+    for name, spec, build, shape in half_cases():
         y = torch.arange(shape[0]) % 10
         distances, drifts, losses = [], [], {}
         for seed in HALF_INPUTS:

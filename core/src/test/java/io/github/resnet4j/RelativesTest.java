@@ -76,7 +76,7 @@ class RelativesTest {
   }
 
   /** With the numbers of blocks in the golden file. */
-  private static ResNetSpec shallow(String name, Map<String, Object> golden) {
+  static ResNetSpec shallow(String name, Map<?, ?> golden) {
     ResNetSpec spec = spec(name);
     Object layers = golden.get("layers");
     if (layers == null) {

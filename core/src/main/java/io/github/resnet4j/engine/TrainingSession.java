@@ -152,7 +152,7 @@ public final class TrainingSession implements AutoCloseable {
     if (!(network.layers().getLast() instanceof Layer.Linear)) {
       throw new IllegalArgumentException("a network without a head (includeTop) has no loss");
     }
-    options.kernels().kernels().testForTraining();
+    options.kernels().kernels().testForTraining(options.format());
     this.options = options;
     try {
       this.plan = lay(network, state, inChannels, loss, options).place();

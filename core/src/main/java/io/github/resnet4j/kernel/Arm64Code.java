@@ -272,8 +272,9 @@ final class Arm64Code implements VectorCode {
   }
 
   @Override
-  public void maximum(Vec max, At b, Vec scratch) {
-    code.fmax(max, max, operand(b));
+  public void maximum(Vec max, At b, Format format, Vec scratch) {
+    load(scratch, b, format);
+    code.fmax(max, max, scratch);
   }
 
   @Override

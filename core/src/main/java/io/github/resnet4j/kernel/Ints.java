@@ -1,10 +1,11 @@
 package io.github.resnet4j.kernel;
 
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 
 /**
- * An immutable list of integers with its minimum and maximum (at most and at least zero), so that
- * all accesses of a kernel can be checked at once.
+ * An immutable list of integers with its minimum and maximum (zero if it is empty), so that all
+ * accesses of a kernel can be checked at once.
  */
 public final class Ints {
   final int[] values;
@@ -15,14 +16,8 @@ public final class Ints {
   private Ints(int[] values) {
     this.values = values;
     this.segment = Guard.ON ? Guard.copyOf(values) : MemorySegment.ofArray(values);
-    int low = 0;
-    int high = 0;
-    for (int value : values) {
-      low = Math.min(low, value);
-      high = Math.max(high, value);
-    }
-    this.min = low;
-    this.max = high;
+    this.min = Arrays.stream(values).min().orElse(0);
+    this.max = Arrays.stream(values).max().orElse(0);
   }
 
   /** A copy of the values. */

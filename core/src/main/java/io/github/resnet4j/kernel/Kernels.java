@@ -108,10 +108,11 @@ public interface Kernels {
    * Runs the kernels that only training uses once, on small operands, and compares them with the
    * scalar kernels.
    *
+   * @param format that of the activations: floats or bfloat16
    * @throws IllegalStateException if they differ
    */
-  default void testForTraining() {
-    SelfTest.trainingFailure(this)
+  default void testForTraining(Format format) {
+    SelfTest.trainingFailure(this, format)
         .ifPresent(failure -> {
           throw new IllegalStateException(failure + "; choose other kernels, such as VECTOR");
         });

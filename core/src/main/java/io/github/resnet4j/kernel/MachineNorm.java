@@ -22,10 +22,10 @@ final class MachineNorm implements NormKernels {
   private final Target target;
   private final MachineCache cache;
 
-  /** Whether there are instructions for bfloat16. */
+  /** Whether there are instructions for a format. */
   private final Predicate<Format> supports;
 
-  /** For the formats that this processor does not support. */
+  /** For formats without instructions. */
   private final NormKernels scalar = new ScalarNorm();
 
   MachineNorm(Target target, MachineCache cache, Predicate<Format> supports) {
@@ -34,36 +34,58 @@ final class MachineNorm implements NormKernels {
     this.supports = supports;
   }
 
-  private record Constants(Kind kind, int channels, Format format) {}
+  private boolean isScalar(@Nullable Plane... planes) {
+    for (Plane plane : planes) {
+      if (plane != null && !target.converts(plane.format(), supports)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private record Constants(Kind kind, int channels, Formats formats) {}
+
+  /** The formats of the operands of a pass. */
+  record Formats(Format x, Format second, Format third) {
+    static Formats of(Plane x, @Nullable Plane second, @Nullable Plane third) {
+      return new Formats(
+          read(x),
+          second == null ? Format.FP32 : read(second),
+          third == null ? Format.FP32 : third.format());
+    }
+
+    private static Format read(Plane plane) {
+      return plane.format().isFloat() ? Format.FP32 : plane.format();
+    }
+  }
 
   /**
    * A pass over all pixels.
    *
    * @param x the plane that all passes read
-   * @param secondRow words from one row of the second operand to the next
-   * @param thirdRow the same for the third operand
+   * @param second the second operand, or x
+   * @param third the third operand, or x
    * @param channels the number of channels that the code processes together
    */
-  private record Pass(MemorySegment code, Plane x, int secondRow, int thirdRow, int channels) {
+  private record Pass(MemorySegment code, Plane x, Plane second, Plane third, int channels) {
     /** Runs the pass for some rows, and as many channels at a time as fit into registers. */
-    void run(Floats arena, int at, int second, int third, int coefficients, int to) {
+    void run(Floats arena, int at, int secondAt, int thirdAt, int coefficients, int to) {
       int rowsPerCall = Math.max(1, MAX_FLOATS_PER_CALL / (x.columns() * channels));
       MemorySegment memory = arena.enter();
       for (int c = 0; c < x.channels(); c += channels) {
-        int word = c / x.format().perWord();
         for (int row = 0; row < x.rows(); row += rowsPerCall) {
           try {
             CALLER.invokeExact(
                 code,
                 memory,
-                4L * (at + row * x.rowStride() + word),
-                4L * (second + row * secondRow + word),
-                4L * (third + row * thirdRow + word),
+                offset(x, at, row, c),
+                offset(second, secondAt, row, c),
+                offset(third, thirdAt, row, c),
                 4L * (coefficients + c),
                 4L * (to + c),
                 4L * x.rowStride(),
-                4L * secondRow,
-                4L * thirdRow,
+                4L * second.rowStride(),
+                4L * third.rowStride(),
                 (long) Math.min(rowsPerCall, x.rows() - row),
                 (long) x.columns());
           } catch (Throwable e) {
@@ -73,22 +95,25 @@ final class MachineNorm implements NormKernels {
       }
       arena.leave();
     }
+
+    private static long offset(Plane plane, int at, int row, int channel) {
+      return 4L * (at + row * plane.rowStride() + channel / plane.format().perWord());
+    }
   }
 
   private Pass pass(Kind kind, Plane x, @Nullable Plane second, @Nullable Plane third) {
-    Plane.checkAlike(x, second, third);
     int channels = x.channels();
     target.checkBlock(channels);
-    Format format = x.format().isFloat() ? Format.FP32 : x.format();
+    Formats formats = Formats.of(x, second, third);
     MemorySegment code =
         cache.get(
-            new Constants(kind, channels, format),
-            () -> MachineNormCode.write(kind, channels, format, target));
+            new Constants(kind, channels, formats),
+            () -> MachineNormCode.write(kind, channels, formats, target));
     return new Pass(
         code,
         x,
-        second == null ? 0 : second.rowStride(),
-        third == null ? 0 : third.rowStride(),
+        second == null ? x : second,
+        third == null ? x : third,
         MachineNormCode.channels(channels, target));
   }
 
@@ -102,7 +127,8 @@ final class MachineNorm implements NormKernels {
 
   @Override
   public Moments moments(Plane x) {
-    if (!supports.test(x.format())) {
+    Plane.checkAlike(x);
+    if (isScalar(x)) {
       return scalar.moments(x);
     }
     Pass pass = pass(Kind.MOMENTS, x, null, null);
@@ -116,7 +142,8 @@ final class MachineNorm implements NormKernels {
 
   @Override
   public Normalize normalize(Plane x, @Nullable Plane residual, Plane y) {
-    if (!supports.test(x.format())) {
+    Plane.checkExtents(x, residual, y);
+    if (isScalar(x, residual, y)) {
       return scalar.normalize(x, residual, y);
     }
     Pass pass = pass(residual == null ? Kind.NORMALIZE : Kind.NORMALIZE_SUM, x, residual, y);
@@ -133,7 +160,7 @@ final class MachineNorm implements NormKernels {
 
   @Override
   public GradientMoments gradientMoments(Mask mask, Plane g, Plane x, @Nullable Plane y) {
-    if (!supports.test(x.format())) {
+    if (isScalar(x)) {
       return scalar.gradientMoments(mask, g, x, y);
     }
     Kind kind =
@@ -143,6 +170,7 @@ final class MachineNorm implements NormKernels {
           case OUTPUT -> Kind.GRADIENT_MOMENTS_BY_OUTPUT;
         };
     Plane output = mask == Mask.OUTPUT ? Objects.requireNonNull(y) : null;
+    Plane.checkAlike(x, g, output);
     Pass pass = pass(kind, x, g, output);
     return (arena, gradient, at, result, coefficients, to) -> {
       checkPlane(arena, g, gradient);
@@ -158,7 +186,8 @@ final class MachineNorm implements NormKernels {
 
   @Override
   public Gradient gradient(boolean masked, Plane g, Plane x, Plane out) {
-    if (!supports.test(x.format())) {
+    Plane.checkAlike(x, g, out);
+    if (isScalar(x)) {
       return scalar.gradient(masked, g, x, out);
     }
     Pass pass = pass(masked ? Kind.GRADIENT_BY_INPUT : Kind.GRADIENT, x, g, out);

@@ -3,6 +3,7 @@ package io.github.resnet4j.kernel;
 import static io.github.resnet4j.kernel.VectorCode.at;
 
 import io.github.resnet4j.kernel.Assembler.Label;
+import io.github.resnet4j.kernel.MachineNorm.Formats;
 import io.github.resnet4j.kernel.MachineNorm.Kind;
 import io.github.resnet4j.kernel.VectorCode.At;
 import io.github.resnet4j.kernel.VectorCode.Gpr;
@@ -26,7 +27,7 @@ final class MachineNormCode {
 
   private final VectorCode code;
   private final Kind kind;
-  private final Format format;
+  private final Formats formats;
 
   /** The number of channels of a pixel. */
   private final int block;
@@ -34,12 +35,16 @@ final class MachineNormCode {
   private final int vectors;
   private int next;
 
-  private MachineNormCode(Kind kind, int block, Format format, Target target) {
+  /** For results of {@link Format#ROUNDED}. */
+  private Vec belowHalf;
+
+  private MachineNormCode(Kind kind, int block, Formats formats, Target target) {
     this.code = target.function();
     this.kind = kind;
-    this.format = format;
+    this.formats = formats;
     this.block = block;
     this.vectors = channels(block, target) / target.lanes();
+    this.belowHalf = code.vec(0);
   }
 
   /** The number of channels that are processed together: as many as there are registers for. */
@@ -55,8 +60,8 @@ final class MachineNormCode {
    * Parameters: arena; then, in bytes, the offsets of x, the second operand, the third,
    * coefficients and sums, the row strides of the three; then rows and columns.
    */
-  static byte[] write(Kind kind, int block, Format format, Target target) {
-    return new MachineNormCode(kind, block, format, target).generate();
+  static byte[] write(Kind kind, int block, Formats formats, Target target) {
+    return new MachineNormCode(kind, block, formats, target).generate();
   }
 
   private byte[] generate() {
@@ -76,6 +81,10 @@ final class MachineNormCode {
     code.clear(zero);
     Vec sums = kind.sums() ? registers(2 * vectors) : zero;
     Vec scratch = registers(5);
+    belowHalf = registers(1);
+    if (formats.third() == Format.ROUNDED) {
+      code.constant(belowHalf, Macros.BELOW_HALF, X_AT);
+    }
 
     var row = new Label();
     code.bind(row);
@@ -92,13 +101,12 @@ final class MachineNormCode {
     for (int v = 0; v < vectors; v++) {
       pixel(v, coefficients, zero, sums, scratch);
     }
-    int bytes = block * Float.BYTES / format.perWord();
-    code.add(X_AT, bytes);
+    code.add(X_AT, bytes(block, formats.x()));
     if (kind.readsSecond()) {
-      code.add(SECOND_AT, bytes);
+      code.add(SECOND_AT, bytes(block, formats.second()));
     }
     if (kind.usesThird()) {
-      code.add(THIRD_AT, bytes);
+      code.add(THIRD_AT, bytes(block, formats.third()));
     }
     code.loop(COLUMN, pixel);
     for (int i = 0; kind.sums() && i < 2 * vectors; i++) {
@@ -124,7 +132,7 @@ final class MachineNormCode {
     Vec second = scratch.plus(4);
     Vec sum = sums.plus(v);
     Vec products = kind.sums() ? sums.plus(vectors + v) : zero;
-    load(x, X_AT, v);
+    load(x, X_AT, v, formats.x());
     switch (kind) {
       case MOMENTS -> {
         code.sub(x, x, coefficients[0].plus(v));
@@ -134,19 +142,19 @@ final class MachineNormCode {
       case NORMALIZE, NORMALIZE_SUM -> {
         code.move(t, coefficients[1].plus(v));
         if (kind == Kind.NORMALIZE_SUM) {
-          if (format == Format.BF16) {
-            load(second, SECOND_AT, v);
-            code.multiplyAdd(t, coefficients[2].plus(v), second);
-          } else {
+          if (formats.second() == Format.FP32) {
             code.multiplyAdd(t, coefficients[2].plus(v), at(SECOND_AT, v * code.bytes()));
+          } else {
+            load(second, SECOND_AT, v, formats.second());
+            code.multiplyAdd(t, coefficients[2].plus(v), second);
           }
         }
         code.multiplyAdd(t, x, coefficients[0].plus(v));
         code.relu(t, zero);
-        store(THIRD_AT, v, t, second);
+        store(THIRD_AT, v, t, formats.third(), second);
       }
       case GRADIENT_MOMENTS, GRADIENT_MOMENTS_BY_INPUT, GRADIENT_MOMENTS_BY_OUTPUT -> {
-        load(g, SECOND_AT, v);
+        load(g, SECOND_AT, v, formats.second());
         Vec passed = g;
         if (kind == Kind.GRADIENT_MOMENTS_BY_INPUT) {
           code.move(t, coefficients[2].plus(v));
@@ -154,9 +162,9 @@ final class MachineNormCode {
           code.selectGreater(masked, g, t, zero);
           passed = masked;
         } else if (kind == Kind.GRADIENT_MOMENTS_BY_OUTPUT) {
-          load(t, THIRD_AT, v);
+          load(t, THIRD_AT, v, formats.third());
           code.selectGreater(masked, g, t, zero);
-          store(SECOND_AT, v, masked, second);
+          store(SECOND_AT, v, masked, formats.second(), second);
           passed = masked;
         }
         code.add(sum, sum, passed);
@@ -164,7 +172,7 @@ final class MachineNormCode {
         code.multiplyAdd(products, passed, x);
       }
       case GRADIENT, GRADIENT_BY_INPUT -> {
-        load(g, SECOND_AT, v);
+        load(g, SECOND_AT, v, formats.second());
         Vec passed = g;
         if (kind == Kind.GRADIENT_BY_INPUT) {
           code.move(t, coefficients[4].plus(v));
@@ -175,7 +183,7 @@ final class MachineNormCode {
         code.move(t, coefficients[2].plus(v));
         code.multiplyAdd(t, x, coefficients[1].plus(v));
         code.multiplyAdd(t, passed, coefficients[0].plus(v));
-        store(THIRD_AT, v, t, second);
+        store(THIRD_AT, v, t, formats.third(), second);
       }
     }
   }
@@ -186,13 +194,24 @@ final class MachineNormCode {
     return first;
   }
 
-  /** Loads channels of a pixel as floats. */
-  private void load(Vec to, Gpr base, int v) {
-    code.load(to, at(base, v * code.bytes() / format.perWord()), format);
+  /** The number of bytes of some channels. */
+  private static int bytes(int channels, Format format) {
+    return channels * Float.BYTES / format.perWord();
   }
 
-  private void store(Gpr base, int v, Vec from, Vec scratch) {
-    code.store(at(base, v * code.bytes() / format.perWord()), from, format, scratch);
+  /** Loads channels of a pixel as floats. */
+  private void load(Vec to, Gpr base, int v, Format format) {
+    code.load(to, at(base, bytes(v * code.lanes(), format)), format);
+  }
+
+  private void store(Gpr base, int v, Vec from, Format format, Vec scratch) {
+    At to = at(base, bytes(v * code.lanes(), format));
+    if (format == Format.ROUNDED) {
+      code.round(from, belowHalf, scratch);
+      code.store(to, from);
+    } else {
+      code.store(to, from, format, scratch);
+    }
   }
 
   /** A vector of an array of coefficients or sums. */

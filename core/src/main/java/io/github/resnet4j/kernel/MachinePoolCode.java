@@ -11,6 +11,11 @@ import io.github.resnet4j.kernel.VectorCode.Gpr;
 final class MachinePoolCode {
   private MachinePoolCode() {}
 
+  /** Whether numbers are compared as floats; others have the order of their bits. */
+  static boolean comparesFloats(Format format, Windows windows) {
+    return format.isFloat() || (format == Format.BF16 && windows.signed());
+  }
+
   /**
    * A row of max pooling. Parameters: arena, arena; then from, to, row stride in bytes and the
    * number of windows.
@@ -25,7 +30,9 @@ final class MachinePoolCode {
     code.enter(0);
     code.add(from, Gpr.A2);
     code.add(to, Gpr.A3);
-    int vectors = block / code.lanes();
+    boolean asFloats = comparesFloats(format, windows);
+    int bytes = asFloats ? code.bytes() / format.perWord() : code.bytes(); // of a vector
+    int vectors = block * Float.BYTES / bytes;
     Vec scratch = code.vec(vectors);
     var window = new Label();
     code.bind(window);
@@ -34,16 +41,16 @@ final class MachinePoolCode {
       for (int x = 0; x < size; x++) {
         for (int v = 0; v < vectors; v++) {
           Vec max = code.vec(v);
-          At pixel = at(row, x * block * Float.BYTES + v * code.bytes());
+          At pixel = at(row, x * block * Float.BYTES + v * bytes);
           if (y == 0 && x == 0) {
-            code.load(max, pixel);
+            code.load(max, pixel, asFloats ? format : Format.FP32);
+          } else if (asFloats) {
+            code.maximum(max, pixel, format, scratch);
           } else if (format == Format.BF16) {
             // The bits of bfloat16 have the order of unsigned integers, with NaN above all.
             code.maximumOfShorts(max, pixel);
-          } else if (format.isInteger()) {
-            code.maximumOfBytes(max, pixel);
           } else {
-            code.maximum(max, pixel, scratch);
+            code.maximumOfBytes(max, pixel);
           }
         }
       }
@@ -52,7 +59,8 @@ final class MachinePoolCode {
       }
     }
     for (int v = 0; v < vectors; v++) {
-      code.store(at(to, v * code.bytes()), code.vec(v));
+      Format stored = asFloats && format == Format.BF16 ? format : Format.FP32;
+      code.store(at(to, v * bytes), code.vec(v), stored, scratch);
     }
     code.add(from, windows.stride() * block * Float.BYTES);
     code.add(to, block * Float.BYTES);
@@ -155,7 +163,7 @@ final class MachinePoolCode {
     for (int v = 0; v < vectors; v++) {
       Vec sum = code.vec(v);
       At values = at(pixel, v * vectorBytes);
-      if (format == Format.BF16) {
+      if (format != Format.FP32) {
         code.load(value, values, format);
         code.add(sum, sum, value);
       } else {

@@ -4,17 +4,19 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Kernels of batch norm and its gradient, for one block of channels of an image. The planes of one
- * kernel have the same rows, columns and block, and are all floats or all {@link Format#BF16}.
- * Coefficients and sums are floats, whatever the format: arrays of as many numbers as a pixel has
- * channels, {@code block} below, one after the other. A result in bfloat16 is rounded once, half to
- * even; on some processors denormals become zero.
+ * kernel have the same rows, columns and channels, and are all floats or all {@link Format#BF16};
+ * those of {@link #normalize} may have any formats. Coefficients and sums are floats, whatever the
+ * format: arrays of as many numbers as a pixel has channels, {@code block} below, one after the
+ * other. A result in a narrower format is rounded once, half to even, and clamped; in bfloat16
+ * denormals become zero on some processors.
  */
 public interface NormKernels {
   /** A kernel of the sums from which mean and variance are computed. */
   Moments moments(Plane x);
 
   /**
-   * A kernel of batch norm and ReLU.
+   * A kernel of batch norm and ReLU. The numbers of integer formats are used as they are stored:
+   * scales are part of the coefficients.
    *
    * @param residual what is added, or null
    */

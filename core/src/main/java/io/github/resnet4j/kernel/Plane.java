@@ -51,26 +51,55 @@ public record Plane(Format format, int rows, int columns, int block, int rowStri
   }
 
   /**
+   * Reads a channel of a pixel.
+   *
+   * @param pixel the index of the pixel's first word
+   */
+  float get(float[] words, int pixel, int channel) {
+    return format == Format.FP32 ? words[pixel + channel] : format.get(words, pixel, channel);
+  }
+
+  /** Writes a channel of a pixel, rounded half to even. */
+  void put(float[] words, int pixel, int channel, float value) {
+    if (format == Format.FP32) {
+      words[pixel + channel] = value;
+    } else {
+      format.put(words, pixel, channel, value);
+    }
+  }
+
+  private boolean isAsLargeAs(Plane other) {
+    return rows == other.rows && columns == other.columns && channels() == other.channels();
+  }
+
+  /**
+   * Checks that planes have the same extents; their formats may differ.
+   *
+   * @throws IllegalArgumentException if they differ
+   */
+  static void checkExtents(Plane first, @Nullable Plane... others) {
+    for (Plane other : others) {
+      if (other != null && !first.isAsLargeAs(other)) {
+        throw new IllegalArgumentException(
+            "planes must be of one size: " + first + ", " + Arrays.toString(others));
+      }
+    }
+  }
+
+  /**
    * Checks that planes have the same extents, and are all floats or all bfloat16.
    *
    * @throws IllegalArgumentException if they differ or a format has integers
    */
   static void checkAlike(Plane first, @Nullable Plane... others) {
+    checkExtents(first, others);
     boolean alike = !first.format.isInteger();
     for (Plane other : others) {
-      alike &=
-          other == null
-              || (other.format.perWord() == first.format.perWord()
-                  && other.rows == first.rows
-                  && other.columns == first.columns
-                  && other.block == first.block);
+      alike &= other == null || other.format.perWord() == first.format.perWord();
     }
     if (!alike) {
       throw new IllegalArgumentException(
-          "planes must be of one size, all floats or all bfloat16: "
-              + first
-              + ", "
-              + Arrays.toString(others));
+          "planes must be all floats or all bfloat16: " + first + ", " + Arrays.toString(others));
     }
   }
 }

@@ -7,8 +7,14 @@ public interface PoolKernels {
    *
    * @param size the size of a window in pixels, at least 1
    * @param stride pixels from one window to the next, at least 1
+   * @param signed whether pixels of bfloat16 may be negative; those of floats always may
    */
-  record Windows(int size, int stride) {
+  record Windows(int size, int stride, boolean signed) {
+    /** Windows of floats, or of numbers that are not negative. */
+    public Windows(int size, int stride) {
+      this(size, stride, false);
+    }
+
     /**
      * @throws IllegalArgumentException if one is not positive
      */
@@ -20,8 +26,8 @@ public interface PoolKernels {
   }
 
   /**
-   * A kernel of max pooling; the maximum of a window with NaN is NaN. In formats narrower than a
-   * float no value may be negative.
+   * A kernel of max pooling; the maximum of a window with NaN is NaN. Bytes are unsigned; numbers
+   * of bfloat16 may only be negative if the windows say so.
    *
    * @param in the input, as far as windows extend
    * @param out has as many columns as there are windows in a row
@@ -38,8 +44,22 @@ public interface PoolKernels {
    */
   MaxGradientRow maxGradient(Windows windows, Plane in, Plane out, Plane gradient);
 
-  /** A kernel of the means of all pixels, floats, of a plane of floats or {@link Format#BF16}. */
+  /**
+   * A kernel of the means of all pixels, which are floats. The numbers of integer formats are used
+   * as they are stored.
+   */
   Average average(Plane in);
+
+  /**
+   * A kernel of weighted sums of pixels: means of windows, low-pass filters, and their gradients.
+   *
+   * @param rows the rows of the input that each row of the result is computed from
+   * @param columns the same for columns
+   * @param in the input
+   * @param out the result; as many columns as {@code columns} has results
+   * @param adds whether a sum starts with the existing value instead of zero
+   */
+  WeightedRow weighted(Axis rows, Axis columns, Plane in, Plane out, boolean adds);
 
   /** Max pooling of one row of windows. */
   interface MaxRow {
@@ -64,6 +84,21 @@ public interface PoolKernels {
      * @throws IndexOutOfBoundsException if an access is outside the arena
      */
     void run(Floats arena, int from, int maxima, int gradient, int to);
+  }
+
+  /** Weighted sums of one row. */
+  interface WeightedRow {
+    /**
+     * Adds the products of pixels and weights, row by row, with fused operations; a weight is the
+     * product of the row's and the column's. The sum is rounded to the format of the result, half
+     * to even, and clamped.
+     *
+     * @param from the index of the input's first pixel
+     * @param row the number of the row of results
+     * @param to the index of the row's first pixel
+     * @throws IndexOutOfBoundsException if an access is outside the arena
+     */
+    void run(Floats arena, int from, int row, int to);
   }
 
   /** The mean of pixels. */

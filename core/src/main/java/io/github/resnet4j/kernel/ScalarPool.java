@@ -93,8 +93,50 @@ final class ScalarPool implements PoolKernels {
 
   @Override
   public Average average(Plane in) {
-    Plane.checkAlike(in);
     return (memory, from, to) -> average(memory.values, in, from, to);
+  }
+
+  @Override
+  public WeightedRow weighted(Axis rows, Axis columns, Plane in, Plane out, boolean adds) {
+    checkWeighted(rows, columns, in, out);
+    return (memory, from, row, to) -> {
+      float[] arena = memory.values;
+      for (int x = 0; x < columns.results(); x++) {
+        int result = to + x * out.block();
+        for (int c = 0; c < in.channels(); c++) {
+          float sum = adds ? out.get(arena, result, c) : 0;
+          for (int i = 0; i < rows.taps(); i++) {
+            for (int j = 0; j < columns.taps(); j++) {
+              int pixel =
+                  from
+                      + rows.position(row, i) * in.rowStride()
+                      + columns.position(x, j) * in.block();
+              float weight = rows.weight(row, i) * columns.weight(x, j);
+              sum = Math.fma(in.get(arena, pixel, c), weight, sum);
+            }
+          }
+          out.put(arena, result, c, sum);
+        }
+      }
+    };
+  }
+
+  static void checkWeighted(Axis rows, Axis columns, Plane in, Plane out) {
+    if (in.channels() != out.channels()
+        || columns.results() > out.columns()
+        || rows.positions().max >= in.rows()
+        || columns.positions().max >= in.columns()
+        || Math.min(rows.positions().min, columns.positions().min) < 0) {
+      throw new IllegalArgumentException(
+          "sums of %d to %d rows and %d to %d columns of %s in %s"
+              .formatted(
+                  rows.positions().min,
+                  rows.positions().max,
+                  columns.positions().min,
+                  columns.positions().max,
+                  in,
+                  out));
+    }
   }
 
   private static void average(float[] arena, Plane in, int from, int to) {

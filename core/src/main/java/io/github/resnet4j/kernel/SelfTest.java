@@ -13,6 +13,9 @@ final class SelfTest {
 
   private static final PoolKernels.Windows WINDOWS = new PoolKernels.Windows(3, 2);
 
+  /** Three results of two pixels each. */
+  private static final Axis SMOOTHED = Axis.of(3, (result, tap) -> (result + tap) % 3, 0.5f, 0.25f);
+
   private SelfTest() {}
 
   /** The reason of a failure, or empty. */
@@ -60,40 +63,67 @@ final class SelfTest {
       Plane in = Plane.ofFloats(3, 4, 64, 10 * 64);
       each.pool().max(WINDOWS, in, in).run(arena, 16, 8192);
       each.pool().average(in).run(arena, 16, 12288);
+      each.pool().weighted(SMOOTHED, SMOOTHED, in, in, false).run(arena, 16, 1, 13312);
     }
     return Arrays.equals(expected, actual)
         ? Optional.empty()
         : Optional.of("the self-test of pooling failed");
   }
 
-  /** The reason of a failure of the kernels that training uses, or empty. */
-  static Optional<String> trainingFailure(Kernels kernels) {
-    var scalar = new ScalarKernels();
-    Plane x = Plane.ofFloats(2, 3, 64, 4 * 64);
-    Plane y = Plane.ofFloats(2, 3, 64, 3 * 64);
-    Plane wide = Plane.ofFloats(3, 4, 64, 10 * 64);
-    Plane gradient = Plane.ofFloats(1, 5, 64, 6 * 64);
-    var shape = ConvTile.Shape.ofWeightGradient(3, kernels.lanes(), 64, gradient);
-    float[] expected = values();
-    float[] actual = values();
-    for (Kernels each : new Kernels[] {scalar, kernels}) {
-      float[] values = each == scalar ? expected : actual;
+  /**
+   * The reason of a failure of the kernels that training uses, or empty.
+   *
+   * @param format that of the activations: floats or bfloat16
+   */
+  static Optional<String> trainingFailure(Kernels kernels, Format format) {
+    float[] expected = words(format);
+    System.arraycopy(values(), 1000, expected, 1000, 320); // coefficients are floats
+    float[] actual = expected.clone();
+    for (Kernels each : new Kernels[] {new ScalarKernels(), kernels}) {
+      float[] values = each == kernels ? actual : expected;
       Floats arena = Floats.of(values);
-      NormKernels norm = each.norm();
-      norm.moments(x).run(arena, 16, 1000, 8192);
-      norm.normalize(x, y, y).run(arena, 16, 1000, 2000, 9000);
-      for (NormKernels.Mask mask : NormKernels.Mask.values()) {
-        int sums = 10600 + mask.ordinal() * 128;
-        norm.gradientMoments(mask, y, x, y).run(arena, 10000, 16, 2000, 1000, sums);
+      norms(each, format, arena);
+      if (format == Format.BF16) {
+        pairs(each, arena);
+      } else {
+        Plane gradient = Plane.ofFloats(1, 5, 64, 6 * 64);
+        var shape = ConvTile.Shape.ofWeightGradient(3, kernels.lanes(), 64, gradient);
+        tile(each.conv()::tile, shape, values, values());
       }
-      norm.gradient(true, y, x, y).run(arena, 2000, 16, 1000, 11200);
-      norm.gradient(false, y, x, y).run(arena, 2000, 16, 1000, 11600);
-      each.pool().maxGradient(WINDOWS, wide, wide, wide).run(arena, 16, 16 + 64, 3000, 12100);
-      tile(each.conv()::tile, shape, values, values());
     }
-    return Arrays.equals(expected, actual)
+    return haveSameBits(expected, actual)
         ? Optional.empty()
-        : Optional.of("the self-test of training failed");
+        : Optional.of("the self-test of training failed: " + format);
+  }
+
+  /** The kernels on activations; coefficients are at 1000. */
+  private static void norms(Kernels kernels, Format format, Floats arena) {
+    int block = 64 / format.perWord();
+    var x = new Plane(format, 2, 3, block, 4 * block);
+    var y = new Plane(format, 2, 3, block, 3 * block);
+    var wide = new Plane(format, 3, 4, block, 10 * block);
+    NormKernels norm = kernels.norm();
+    norm.moments(x).run(arena, 16, 1000, 8192);
+    norm.normalize(x, y, y).run(arena, 16, 1000, 2000, 9000);
+    for (NormKernels.Mask mask : NormKernels.Mask.values()) {
+      int sums = 10600 + mask.ordinal() * 128;
+      norm.gradientMoments(mask, y, x, y).run(arena, 10000, 16, 2000, 1000, sums);
+    }
+    norm.gradient(true, y, x, y).run(arena, 2000, 16, 1000, 11200);
+    norm.gradient(false, y, x, y).run(arena, 2000, 16, 1000, 11600);
+    PoolKernels pool = kernels.pool();
+    pool.maxGradient(WINDOWS, wide, wide, wide).run(arena, 16, 16 + block, 3000, 12100);
+    pool.average(x).run(arena, 16, 13300);
+    pool.weighted(SMOOTHED, SMOOTHED, wide, wide, true).run(arena, 16, 1, 13400);
+  }
+
+  /** The operands of products in bfloat16. */
+  private static void pairs(Kernels kernels, Floats arena) {
+    var row = new Plane(Format.BF16, 1, 3, 32, 128);
+    kernels.pairs().pairRows(arena, 1000, 2, 64, arena, 14000);
+    kernels.pairs().pairPixels(row, 64, 3).run(arena, 16, 14200);
+    kernels.pairs().transpose(row, 1, 16, 16).run(arena, 16, 14400);
+    kernels.pairs().shift(arena, 2001, 15500, 70);
   }
 
   /** Creates tiles, as {@link ConvKernels#tile} does. */

@@ -1,6 +1,7 @@
 package io.github.resnet4j.kernel;
 
 import io.github.resnet4j.kernel.Vec.Width;
+import java.util.function.Predicate;
 import java.util.function.Supplier;
 
 /**
@@ -21,6 +22,19 @@ record Target(Width width, Supplier<VectorCode> functions) {
   /** The same processor with vectors of half the length, if it has them. */
   Target half() {
     return width == Width.ZMM ? x86(Width.YMM) : this;
+  }
+
+  /**
+   * Whether code can load a format as floats, and store floats in it.
+   *
+   * @param supports whether the processor has instructions for a format
+   */
+  boolean converts(Format format, Predicate<Format> supports) {
+    return switch (format) {
+      case FP32, ROUNDED -> true;
+      case BF16 -> supports.test(format);
+      case U8, S8 -> width != Width.XMM; // not written for arm64
+    };
   }
 
   VectorCode function() {

@@ -186,11 +186,12 @@ interface VectorCode {
   void selectEqual(Vec to, Vec from, Vec a, Vec b);
 
   /**
-   * {@code max = maximum(max, b)}; NaN if one of them is NaN.
+   * {@code max = maximum(max, b)} of floats; NaN if one of them is NaN.
    *
+   * @param format that of b
    * @param scratch two registers, overwritten
    */
-  void maximum(Vec max, At b, Vec scratch);
+  void maximum(Vec max, At b, Format format, Vec scratch);
 
   /** The maximum of unsigned bytes. */
   void maximumOfBytes(Vec max, At b);

@@ -60,7 +60,6 @@ final class VectorPool implements PoolKernels {
     if (!in.format().isFloat()) {
       return scalar.average(in);
     }
-    Plane.checkAlike(in);
     return (memory, from, to) -> average(memory.values, in, from, to);
   }
 
@@ -75,6 +74,45 @@ final class VectorPool implements PoolKernels {
     float share = 1f / (in.rows() * in.columns());
     for (int i = 0; i < block; i++) {
       arena[to + i] *= share;
+    }
+  }
+
+  @Override
+  public WeightedRow weighted(Axis rows, Axis columns, Plane in, Plane out, boolean adds) {
+    if (!in.format().isFloat() || !out.format().isFloat()) {
+      return scalar.weighted(rows, columns, in, out, adds);
+    }
+    ScalarPool.checkWeighted(rows, columns, in, out);
+    int block = in.block();
+    return (memory, from, row, to) -> {
+      float[] arena = memory.values;
+      int end = to + columns.results() * block;
+      if (!adds) {
+        Arrays.fill(arena, to, end, 0);
+      }
+      for (int x = 0; x < columns.results(); x++) {
+        for (int i = 0; i < rows.taps(); i++) {
+          int start = from + rows.position(row, i) * in.rowStride();
+          for (int j = 0; j < columns.taps(); j++) {
+            float weight = rows.weight(row, i) * columns.weight(x, j);
+            add(arena, to + x * block, start + columns.position(x, j) * block, block, weight);
+          }
+        }
+      }
+      if (out.format() == Format.ROUNDED) {
+        for (int i = to; i < end; i++) {
+          arena[i] = Format.rounded(arena[i]);
+        }
+      }
+    };
+  }
+
+  private static void add(float[] a, int to, int from, int count, float weight) {
+    FloatVector factor = FloatVector.broadcast(SPECIES, weight);
+    for (int i = 0; i < count; i += LANES) {
+      FloatVector.fromArray(SPECIES, a, from + i)
+          .fma(factor, FloatVector.fromArray(SPECIES, a, to + i))
+          .intoArray(a, to + i);
     }
   }
 

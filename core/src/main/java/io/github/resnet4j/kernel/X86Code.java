@@ -272,8 +272,8 @@ final class X86Code implements VectorCode {
   }
 
   @Override
-  public void maximum(Vec max, At b, Vec scratch) {
-    code.vmovups(scratch, memory(b));
+  public void maximum(Vec max, At b, Format format, Vec scratch) {
+    load(scratch, b, format);
     // A NaN maximum stays NaN; a NaN in b becomes the maximum.
     Macros.moveNan(code, scratch, max, scratch.plus(1));
     code.vmaxps(max, max, scratch);

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.github.resnet4j.Attention;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.engine.Calibration;
@@ -112,6 +113,8 @@ class MachineCodeTest {
               ResNetSpec.builder(ResNetSpec.Block.BOTTLENECK, 1, 1)
                   .groups(32)
                   .widthPerGroup(4)
+                  .attention(new Attention.SqueezeExcite(16))
+                  .downsampling(ResNetSpec.Downsampling.BLUR)
                   .build())) {
         var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
         Tensor x = TorchRandom.manualSeed(1).randn(1, 3, 41, 38);
@@ -320,7 +323,7 @@ class MachineCodeTest {
 
     private static void launch(
         Kernels kernels, int lanes, Random random, Floats arena, Floats weights) {
-      switch (random.nextInt(7)) {
+      switch (random.nextInt(9)) {
         case 0 -> tile(kernels, lanes, random, arena, weights);
         case 1 -> {
           Format format = random.nextBoolean() ? Format.FP32 : Format.U8;
@@ -353,8 +356,31 @@ class MachineCodeTest {
               .gradient(random.nextBoolean(), like(x, random, 0), x, like(x, random, 16 * 5))
               .run(arena, at(random), at(random), at(random), 3000 + at(random));
         }
+        case 6 -> {
+          Plane x = bytes(plane(random));
+          kernels
+              .norm()
+              .normalize(x, bytes(like(x, random, 0)), like(x, random, 0))
+              .run(arena, at(random), at(random), at(random), 3000 + at(random));
+        }
+        case 7 -> {
+          Plane in = random.nextBoolean() ? plane(random) : bytes(plane(random));
+          Axis rows = Axis.of(3, (row, tap) -> (row + tap) % in.rows(), 0.5f, 0.5f);
+          Axis columns = Axis.of(in.columns(), (column, _) -> column, 1);
+          boolean adds = random.nextBoolean();
+          int row = random.nextInt(9) == 0 ? -1 : random.nextInt(4);
+          kernels
+              .pool()
+              .weighted(rows, columns, in, in, adds)
+              .run(arena, at(random), row, 3000 + at(random));
+        }
         default -> kernels.pool().average(plane(random)).run(arena, at(random), 3000 + at(random));
       }
+    }
+
+    /** The same pixels as bytes. */
+    private static Plane bytes(Plane plane) {
+      return new Plane(Format.U8, plane.rows(), plane.columns(), 4, plane.rowStride());
     }
 
     private static void tile(
@@ -405,7 +431,7 @@ class MachineCodeTest {
     /** The same size, but another row stride. */
     private static Plane like(Plane plane, Random random, int leastRow) {
       int row = leastRow + random.nextInt(400);
-      return Plane.ofFloats(plane.rows(), plane.columns(), plane.block(), row);
+      return Plane.ofFloats(plane.rows(), plane.columns(), plane.channels(), row);
     }
 
     /** An index after everything that the call reads. */

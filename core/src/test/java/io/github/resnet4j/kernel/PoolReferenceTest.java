@@ -15,7 +15,10 @@ class PoolReferenceTest extends KernelReference {
         (kernels, random) -> {
           Format format = List.of(Format.FP32, Format.BF16, Format.U8).get(random.nextInt(3));
           int block = format.isFloat() ? anyBlock(kernels, random) : 4 << random.nextInt(4);
-          var windows = new PoolKernels.Windows(1 + random.nextInt(4), 1 + random.nextInt(3));
+          boolean signed = format == Format.BF16 && random.nextBoolean();
+          block = signed ? anyBlock(kernels, random) / 2 : block;
+          var windows =
+              new PoolKernels.Windows(1 + random.nextInt(4), 1 + random.nextInt(3), signed);
           int count = 1 + random.nextInt(6);
           int columns = count * windows.stride() + windows.size();
           var in = new Plane(format, windows.size(), columns, block, (columns + 1) * block);
@@ -24,7 +27,12 @@ class PoolReferenceTest extends KernelReference {
           float[] arena = sometimesNotFinite(random, to + count * block + 5);
           if (!format.isFloat()) {
             for (int i = 0; i < arena.length * format.perWord(); i++) {
-              format.put(arena, 0, i, Math.abs((float) random.nextGaussian() * 90));
+              float number = (float) random.nextGaussian() * 90;
+              format.put(arena, 0, i, signed ? number : Math.abs(number));
+            }
+            if (signed) { // the sign of NaN does not matter
+              format.put(arena, 3, random.nextInt(block), random.nextBoolean() ? Float.NaN : -0f);
+              format.put(arena, 3, random.nextInt(block), Float.intBitsToFloat(0xFFC00000));
             }
           }
           float[] before = arena.clone();

@@ -44,9 +44,8 @@ record StepFactory(
             pool.layer().zeros() || endsWithRelu(graphLayout.graph().producer(pool.in()));
         yield new PoolSteps.MaxPool(pool.layer(), !zeros, in(pool), out(pool), kernels);
       }
-      case Op.AveragePool pool ->
-          new PoolSteps.AverageWindows(pool.layer(), in(pool), out(pool), kernels);
-      case Op.Blur blur -> new PoolSteps.Blur(blur.layer(), in(blur), out(blur));
+      case Op.AveragePool pool -> PoolSteps.Windows.of(pool.layer(), in(pool), out(pool), kernels);
+      case Op.Blur blur -> PoolSteps.Windows.of(blur.layer(), in(blur), out(blur), kernels);
       case Op.Subsample pad ->
           new PoolSteps.Subsample(pad.name(), pad.layer().stride(), in(pad), out(pad));
       case Op.GlobalAverage average ->

@@ -2,7 +2,6 @@ package io.github.resnet4j.engine.step;
 
 import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.graph.Layout;
-import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.NormKernels;
 import io.github.resnet4j.nn.FoldedNorm;
@@ -25,9 +24,7 @@ public final class NormStep implements Step {
   private final Activation out;
   private final Activation workspace;
 
-  /**
-   * By the number of rows of a part; the last one takes all rows. Empty if values are not floats.
-   */
+  /** By the number of a part; the last one takes all rows. */
   private final NormKernels.Normalize[] normalize;
 
   /**
@@ -47,7 +44,7 @@ public final class NormStep implements Step {
     this.in = in;
     this.out = out;
     this.workspace = workspace;
-    this.normalize = new NormKernels.Normalize[out.format().isFloat() ? parts + 1 : 0];
+    this.normalize = new NormKernels.Normalize[parts + 1];
     Arrays.setAll(
         normalize,
         part -> {
@@ -99,21 +96,15 @@ public final class NormStep implements Step {
     }
     int from = end(part - 1, parts);
     int end = end(part, parts);
+    NormKernels.Normalize kernel = normalize[parts == 1 ? normalize.length - 1 : part];
     for (int n = first; n < first + count && from < end; n++) {
       for (int b = 0; b < in.blocks(); b++) {
-        if (normalize.length > 0) {
-          normalize[parts == 1 ? normalize.length - 1 : part].run(
-              context.memory(),
-              in.at(n, b, from, 0),
-              workspace.at(0, b, 0, 0),
-              0,
-              out.at(n, b, from, 0));
-        }
-        if (out.format() != Format.FP32) {
-          for (int y = from; y < end; y++) {
-            row(context.arena(), n, b, y);
-          }
-        }
+        kernel.run(
+            context.memory(),
+            in.at(n, b, from, 0),
+            workspace.at(0, b, 0, 0),
+            0,
+            out.at(n, b, from, 0));
       }
     }
   }
@@ -129,25 +120,6 @@ public final class NormStep implements Step {
     }
     for (int n = first; n < first + count; n++) {
       out.clearBorder(arena, n);
-    }
-  }
-
-  private void row(float[] arena, int n, int b, int y) {
-    int to = out.at(n, b, y, 0);
-    if (out.format() == Format.ROUNDED) {
-      for (int i = 0; i < out.width() * out.block(); i++) {
-        arena[to + i] = Format.rounded(arena[to + i]);
-      }
-      return;
-    }
-    int from = in.at(n, b, y, 0);
-    int block = in.block();
-    int factor = workspace.at(0, b, 0, 0);
-    for (int x = 0; x < out.width(); x++) {
-      for (int c = 0; c < block; c++) {
-        float value = arena[from + x * block + c] * arena[factor + c] + arena[factor + block + c];
-        out.format().put(arena, to + x * out.block(), c, Math.max(0, value));
-      }
     }
   }
 }

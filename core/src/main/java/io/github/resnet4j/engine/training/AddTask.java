@@ -1,6 +1,8 @@
 package io.github.resnet4j.engine.training;
 
 import io.github.resnet4j.engine.graph.Activation;
+import io.github.resnet4j.kernel.Axis;
+import io.github.resnet4j.kernel.PoolKernels;
 import java.util.List;
 
 /**
@@ -17,21 +19,22 @@ record AddTask(Slot from, Slot to) implements Task {
   public Work place(TrainingPlacement placement) {
     Activation summand = placement.at(from);
     Activation sum = placement.at(to);
-    int words = sum.width() * sum.block();
+    Axis rows = Axis.of(sum.height(), (row, _) -> row, 1);
+    Axis columns = Axis.of(sum.width(), (column, _) -> column, 1);
+    PoolKernels.WeightedRow kernel =
+        placement
+            .trainingLayout()
+            .kernels()
+            .pool()
+            .weighted(rows, columns, summand.asPlane(), sum.asPlane(), true);
     return Work.of((_, first, n) -> {
       for (int i = first; i < first + n; i++) {
         for (int b = 0; b < sum.blocks(); b++) {
           for (int y = 0; y < sum.height(); y++) {
-            add(placement.arena(), summand.at(i, b, y, 0), sum.at(i, b, y, 0), words);
+            kernel.run(placement.memory(), summand.at(i, b, 0, 0), y, sum.at(i, b, y, 0));
           }
         }
       }
     });
-  }
-
-  private static void add(float[] arena, int from, int to, int words) {
-    for (int i = 0; i < words; i++) {
-      arena[to + i] += arena[from + i];
-    }
   }
 }

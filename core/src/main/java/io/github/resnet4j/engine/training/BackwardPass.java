@@ -3,6 +3,7 @@ package io.github.resnet4j.engine.training;
 import io.github.resnet4j.engine.graph.Graph;
 import io.github.resnet4j.engine.graph.Op;
 import io.github.resnet4j.engine.graph.Value;
+import io.github.resnet4j.engine.step.WindowAxes;
 import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.Linear;
 import io.github.resnet4j.nn.Parameter;
@@ -88,20 +89,14 @@ final class BackwardPass {
               new PoolTasks.MaxGradient(
                   pool, forward.slot(in), forward.slot(out), gradient(out), write(in)));
       case Op.AveragePool(var pool, Value in, Value out) ->
-          scatter(
-              in,
-              out,
-              (arena, g, to, image) -> PoolGradients.addAveraged(arena, pool, g, to, image));
+          windows(in, out, (from, to) -> WindowAxes.of(pool, from, to));
       case Op.Blur(var pool, Value in, Value out) ->
-          scatter(
-              in,
-              out,
-              (arena, g, to, image) -> PoolGradients.addBlurred(arena, pool, g, to, image));
-      case Op.Subsample(var pad, Value in, Value out) ->
-          scatter(
-              in,
-              out,
-              (arena, g, to, image) -> PoolGradients.addSubsampled(arena, pad, g, to, image));
+          windows(in, out, (from, to) -> WindowAxes.of(pool, from, to));
+      case Op.Subsample(var pad, Value in, Value out) -> {
+        boolean isSum = gradients.containsKey(in);
+        Slot to = isSum ? gradient(in) : write(in);
+        schedule.add(new PoolTasks.SubsampleGradient(pad.stride(), gradient(out), to, isSum));
+      }
       case Op.Input _, Op.Output _ -> {}
       case Op.Norm norm -> norm(norm);
       case Op.Relu _, Op.Add _ ->
@@ -219,10 +214,10 @@ final class BackwardPass {
    * The gradient of a pooling layer, which is added to the gradients from other readers of its
    * input.
    */
-  private void scatter(Value in, Value out, PoolTasks.Scatter scatter) {
+  private void windows(Value in, Value out, PoolTasks.Axes axes) {
     boolean isSum = gradients.containsKey(in);
     Slot to = isSum ? gradient(in) : write(in);
-    schedule.add(new PoolTasks.Gradient(gradient(out), to, isSum, scatter));
+    schedule.add(new PoolTasks.WindowGradient(axes, gradient(out), to, isSum));
   }
 
   private boolean isFrozen(Parameter parameter) {

@@ -70,9 +70,9 @@ final class ForwardPass {
               pool.padding(),
               (from, to) -> new PoolSteps.MaxPool(pool, isSigned(op), from, to, kernels));
       case Op.AveragePool(var pool, Value in, Value out) ->
-          windows(in, out, 0, (from, to) -> new PoolSteps.AverageWindows(pool, from, to, kernels));
+          windows(in, out, 0, (from, to) -> PoolSteps.Windows.of(pool, from, to, kernels));
       case Op.Blur(var pool, Value in, Value out) ->
-          windows(in, out, 0, (from, to) -> new PoolSteps.Blur(pool, from, to));
+          windows(in, out, 0, (from, to) -> PoolSteps.Windows.of(pool, from, to, kernels));
       case Op.Subsample(var pad, Value in, Value out) ->
           windows(
               in,
@@ -122,7 +122,6 @@ final class ForwardPass {
       slots.put(op.out(), x);
       if (op.residual() != null) {
         requireAllBlocks(op);
-        requireFloats(op);
         schedule.add(new AddTask(slot(op.residual()), x));
       }
       return;
@@ -158,14 +157,6 @@ final class ForwardPass {
     closeConvolution();
     schedule.close(op.name(), 1);
     normalize(unit, op.out());
-  }
-
-  /** The sums of pre-activation blocks are not written for bfloat16. */
-  private void requireFloats(Op op) {
-    if (setup.format() == Format.BF16) {
-      throw new IllegalArgumentException(
-          op.name() + ": pre-activation networks cannot be trained in bf16; use --precision fp32");
-    }
   }
 
   /** Stochastic depth scales a norm at the end of a block, which must be a batch norm. */

@@ -3,6 +3,7 @@ package io.github.resnet4j.engine.training;
 import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.graph.Border;
 import io.github.resnet4j.engine.step.Step;
+import io.github.resnet4j.engine.step.WindowAxes;
 import io.github.resnet4j.kernel.PoolKernels;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
 import java.util.Arrays;
@@ -23,9 +24,9 @@ final class PoolTasks {
     Step step(Activation in, Activation out);
   }
 
-  /** Adds the gradient of one image's input, computed from that of the output. */
-  interface Scatter {
-    void run(float[] arena, Activation g, Activation to, int image);
+  /** Creates the windows of a layer. */
+  interface Axes {
+    WindowAxes of(Activation in, Activation out);
   }
 
   /**
@@ -55,11 +56,54 @@ final class PoolTasks {
   }
 
   /**
+   * The gradient of average pooling, or of a low-pass filter: weighted sums again.
+   *
+   * @param axes those of the layer
    * @param g the gradient of the output
    * @param to the gradient of the input
    * @param isSum whether the result is added to the existing gradient
    */
-  record Gradient(Slot g, Slot to, boolean isSum, Scatter scatter) implements Task {
+  record WindowGradient(Axes axes, Slot g, Slot to, boolean isSum) implements Task {
+    @Override
+    public List<Slot> uses() {
+      return List.of(g, to);
+    }
+
+    @Override
+    public Work place(TrainingPlacement placement) {
+      Activation from = placement.at(g);
+      Activation result = placement.at(to);
+      WindowAxes transposed = axes.of(result, from).transposed(result);
+      PoolKernels.WeightedRow kernel =
+          placement
+              .trainingLayout()
+              .kernels()
+              .pool()
+              .weighted(
+                  transposed.rows(), transposed.columns(), from.asPlane(), result.asPlane(), isSum);
+      return Work.of((_, first, n) -> {
+        for (int i = first; i < first + n; i++) {
+          if (!isSum) {
+            result.clearBorder(placement.arena(), i);
+          }
+          for (int b = 0; b < from.blocks(); b++) {
+            for (int y = 0; y < result.height(); y++) {
+              kernel.run(placement.memory(), from.at(i, b, 0, 0), y, result.at(i, b, y, 0));
+            }
+          }
+        }
+      });
+    }
+  }
+
+  /**
+   * The gradient of the option A shortcut.
+   *
+   * @param g the gradient of the output
+   * @param to the gradient of the input
+   * @param isSum whether the result is added to the existing gradient
+   */
+  record SubsampleGradient(int stride, Slot g, Slot to, boolean isSum) implements Task {
     @Override
     public List<Slot> uses() {
       return List.of(g, to);
@@ -74,7 +118,7 @@ final class PoolTasks {
           if (!isSum) {
             clear(placement.arena(), result, i);
           }
-          scatter.run(placement.arena(), from, result, i);
+          PoolGradients.addSubsampled(placement.arena(), stride, from, result, i);
         }
       });
     }

@@ -5,24 +5,35 @@ import java.io.BufferedOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.channels.FileChannel;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.AtomicMoveNotSupportedException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * A file that is written completely or not at all: it is written to a temporary file in the same
  * folder, forced to the disk, and renamed. The temporary file is deleted on an error, and when the
- * process ends early (Ctrl-C). An existing device or pipe, such as {@code /dev/stdout}, is written
- * directly.
+ * process ends early (Ctrl-C). An existing device or pipe, such as {@code /dev/stdout} or Windows'
+ * {@code nul}, is written directly.
  */
 public final class AtomicFile implements AutoCloseable {
   private static final Set<Path> INCOMPLETE = ConcurrentHashMap.newKeySet();
+  private static final boolean WINDOWS =
+      System.getProperty("os.name", "").toLowerCase(Locale.ROOT).startsWith("windows");
+
+  /** The devices that Windows has in every folder. */
+  private static final Set<String> WINDOWS_DEVICES = Set.of("nul", "con");
+
+  /** How often, 100 ms apart, a rename is tried on Windows. */
+  private static final int ATTEMPTS = 20;
 
   static {
     Runtime.getRuntime()
@@ -54,7 +65,7 @@ public final class AtomicFile implements AutoCloseable {
     }
     // If the file is a symbolic link, its target is replaced.
     target = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath();
-    if (Files.exists(target) && !Files.isRegularFile(target)) {
+    if (isDevice(target) || (Files.exists(target) && !Files.isRegularFile(target))) {
       temporaryFile = target;
       return;
     }
@@ -63,6 +74,12 @@ public final class AtomicFile implements AutoCloseable {
       throw new CheckpointException(file, "cannot be written: there is no folder " + folder);
     }
     temporaryFile = createTemporaryFile(file, folder);
+  }
+
+  /** Java says that these files do not exist. */
+  private static boolean isDevice(Path file) {
+    String name = String.valueOf(file.getFileName()).toLowerCase(Locale.ROOT);
+    return WINDOWS && WINDOWS_DEVICES.contains(name);
   }
 
   private static Path createTemporaryFile(Path file, Path folder) throws CheckpointException {
@@ -159,16 +176,33 @@ public final class AtomicFile implements AutoCloseable {
       try (var channel = FileChannel.open(temporaryFile, StandardOpenOption.WRITE)) {
         channel.force(true);
       }
-      try {
-        Files.move(temporaryFile, target, StandardCopyOption.ATOMIC_MOVE);
-      } catch (AtomicMoveNotSupportedException _) {
-        Files.move(temporaryFile, target, StandardCopyOption.REPLACE_EXISTING);
-      }
+      replace();
     } catch (IOException e) {
       throw failed(e);
     }
     INCOMPLETE.remove(temporaryFile);
     forceFolder(target.resolveSibling(""));
+  }
+
+  private void replace() throws IOException {
+    for (int attempt = 1; ; attempt++) {
+      try {
+        Files.move(temporaryFile, target, StandardCopyOption.ATOMIC_MOVE);
+        return;
+      } catch (AtomicMoveNotSupportedException _) {
+        Files.move(temporaryFile, target, StandardCopyOption.REPLACE_EXISTING);
+        return;
+      } catch (AccessDeniedException e) {
+        // Windows does not replace a file while a program maps it or scans it for viruses.
+        if (!WINDOWS) {
+          throw e;
+        }
+        if (attempt == ATTEMPTS) {
+          throw new IOException("permission denied, or a program is using the old file", e);
+        }
+        LockSupport.parkNanos(100_000_000L);
+      }
+    }
   }
 
   /** An error of writing, with the file and the reason. */

@@ -300,7 +300,9 @@ public final class Checkpoint implements AutoCloseable {
 
   @Override
   public void close() {
-    arena.close();
+    if (arena.scope().isAlive()) {
+      arena.close();
+    }
   }
 
   /** {@code Checkpoint[model.safetensors, 320 tensors]}. */

@@ -7,7 +7,7 @@ import java.lang.invoke.MethodHandle;
 /**
  * A debugging mode for machine code, {@code -Dresnet4j.guard=true}: kernels get copies of their
  * operands that lie exactly between two inaccessible pages. An access outside an operand then ends
- * the JVM at that instruction. Slow; the copies are never freed. POSIX only.
+ * the JVM at that instruction. Slow; the copies are never freed.
  */
 final class Guard {
   static final boolean ON = Boolean.getBoolean("resnet4j.guard");

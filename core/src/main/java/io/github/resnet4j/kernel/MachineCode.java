@@ -49,6 +49,7 @@ final class MachineCode {
 
   // Windows: memoryapi.h
   private static final int MEM_COMMIT_AND_RESERVE = 0x3000;
+  private static final int PAGE_NOACCESS = 1;
   private static final int PAGE_READWRITE = 4;
   private static final int PAGE_EXECUTE_READ = 0x20;
 
@@ -97,17 +98,21 @@ final class MachineCode {
    * Memory that ends at the start of an inaccessible page, with another inaccessible page before
    * it.
    *
-   * @throws UnsupportedOperationException on Windows
+   * @throws UnsupportedOperationException if the system provides no such memory
    */
   static MemorySegment betweenGuardPages(long size) {
-    if (WINDOWS) {
-      throw new UnsupportedOperationException("guard pages are supported on POSIX only");
-    }
     long pages = Math.ceilDiv(size, PAGE) * PAGE;
     try {
-      MemorySegment memory = Posix.allocate(pages + 2 * PAGE);
-      Posix.protect(memory.asSlice(0, PAGE), PROT_NONE);
-      Posix.protect(memory.asSlice(PAGE + pages, PAGE), PROT_NONE);
+      long total = pages + 2 * PAGE;
+      MemorySegment memory = WINDOWS ? Windows.allocate(total) : Posix.allocate(total);
+      for (long page : new long[] {0, PAGE + pages}) {
+        MemorySegment guard = memory.asSlice(page, PAGE);
+        boolean done =
+            WINDOWS ? Windows.protect(guard, PAGE_NOACCESS) : Posix.protect(guard, PROT_NONE);
+        if (!done) {
+          throw new UnsupportedOperationException("the system provides no inaccessible memory");
+        }
+      }
       return memory.asSlice(PAGE + pages - size, size);
     } catch (Throwable e) {
       throw unexpected(e);
@@ -175,15 +180,17 @@ final class MachineCode {
     }
 
     static void seal(MemorySegment memory) throws Throwable {
+      if (!protect(memory, PAGE_EXECUTE_READ)) {
+        throw new UnsupportedOperationException("the system does not allow executable memory");
+      }
+    }
+
+    static boolean protect(MemorySegment memory, int access) throws Throwable {
       try (Arena arena = Arena.ofConfined()) {
         MemorySegment before = arena.allocate(JAVA_INT);
-        int done =
-            (int)
-                VIRTUAL_PROTECT.invokeExact(
-                    memory.address(), memory.byteSize(), PAGE_EXECUTE_READ, before);
-        if (done == 0) {
-          throw new UnsupportedOperationException("the system does not allow executable memory");
-        }
+        return (int)
+                VIRTUAL_PROTECT.invokeExact(memory.address(), memory.byteSize(), access, before)
+            != 0;
       }
     }
   }

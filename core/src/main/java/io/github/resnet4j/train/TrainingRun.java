@@ -86,6 +86,7 @@ final class TrainingRun {
         run.checkBatchNorm();
         if (saved != null) {
           run.restore(saved);
+          saved.close(); // Windows cannot replace a file that is mapped
         }
         return run.runEpochs(planned);
       }

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -43,14 +44,40 @@ class AtomicFileTest {
   void unwritableFilesAreRejectedWithReason() throws IOException {
     Path absent = folder.resolve("absent");
     assertRefused(
-        "%s/x: cannot be written: there is no folder %1$s".formatted(absent),
+        "%s: cannot be written: there is no folder %s".formatted(absent.resolve("x"), absent),
         () -> AtomicFile.requireWritable(absent.resolve("x")));
     assertRefused(
         folder + ": is a folder; name a file in it", () -> AtomicFile.requireWritable(folder));
     Path file = Files.writeString(folder.resolve("file"), "");
     assertRefused(
-        "%s/run: cannot be written: %1$s is a file, not a folder".formatted(file),
+        "%s: cannot be written: %s is a file, not a folder".formatted(file.resolve("run"), file),
         () -> AtomicFile.requireWritableFolder(file.resolve("run")));
+  }
+
+  @Test
+  @EnabledOnOs(OS.WINDOWS)
+  void windowsKeepsFilesInUse() throws IOException {
+    Path file = Files.writeString(folder.resolve("x.txt"), "old");
+    AtomicFile.Body body = out -> out.write('n');
+    try (var arena = Arena.ofConfined()) {
+      Checkpoint.map(file, arena);
+      assertRefused(
+          file
+              + ": cannot be written: permission denied, or a program is using the old file;"
+              + " the previous file, if any, is unchanged",
+          () -> AtomicFile.write(file, body));
+      assertEquals("old", Files.readString(file));
+    }
+    AtomicFile.write(file, body);
+    assertEquals("n", Files.readString(file));
+    assertEquals(List.of(file), files());
+  }
+
+  @Test
+  @EnabledOnOs(OS.WINDOWS)
+  void windowsDevicesAreWrittenDirectly() throws IOException {
+    AtomicFile.write(folder.resolve("nul"), out -> out.write(1));
+    assertEquals(List.of(), files());
   }
 
   /** Its folders accept no files; the system reports that the new file does not exist. */

@@ -94,7 +94,6 @@ class MachineCodeTest {
   @ParameterizedTest
   @CsvSource({"machine, 1", "machine256, 1", "machine, 4"})
   void kernelsAccessOnlyTheirOperands(String kernels, String threads) throws Exception {
-    assumeTrue(!System.getProperty("os.name").startsWith("Windows"), "needs POSIX");
     assertEquals(
         "same",
         run(
@@ -192,7 +191,7 @@ class MachineCodeTest {
 
   @Test
   void jpegKernelsAccessOnlyTheirOperands() throws Exception {
-    assumeTrue(!System.getProperty("os.name").startsWith("Windows"), "needs POSIX");
+    assumeTrue(MachineSupport.here().isX86(), "no machine code for JPEG here");
     assertEquals("same", run(GuardedJpeg.class, List.of("-Dresnet4j.guard=true")));
   }
 
@@ -236,20 +235,23 @@ class MachineCodeTest {
 
   @Test
   void guardStopsOutOfBoundsAccess() throws Exception {
-    assumeTrue(!System.getProperty("os.name").startsWith("Windows"), "needs POSIX");
+    assumeTrue(MachineSupport.here().isX86(), "the code is for x86-64");
     var command =
         List.of(
             Path.of(System.getProperty("java.home"), "bin", "java").toString(),
             "-Dresnet4j.guard=true",
             "-XX:-CreateCoredumpOnCrash",
-            "-XX:ErrorFile=/dev/null",
+            "-XX:ErrorFile=" + (MachineCode.WINDOWS ? "nul" : "/dev/null"),
             "--enable-native-access=ALL-UNNAMED",
             "-cp",
             System.getProperty("java.class.path"),
             Beside.class.getName());
     var process = new ProcessBuilder(command).redirectErrorStream(true).start();
     String output = new String(process.getInputStream().readAllBytes());
-    assertTrue(process.waitFor() != 0 && output.contains("SIGSEGV"), output);
+    assertTrue(
+        process.waitFor() != 0
+            && output.contains(MachineCode.WINDOWS ? "EXCEPTION_ACCESS_VIOLATION" : "SIGSEGV"),
+        output);
   }
 
   /** Reads one float beyond the operand, without checks. */
@@ -280,7 +282,9 @@ class MachineCodeTest {
    */
   static final class Launches {
     public static void main(String[] arguments) {
-      var kernels = MachineSupport.here().kernels(Vec.Width.valueOf(arguments[0]));
+      MachineSupport support = MachineSupport.here();
+      Kernels kernels =
+          support.isX86() ? support.kernels(Vec.Width.valueOf(arguments[0])) : support.kernels();
       var random = new Random(Long.parseLong(arguments[1]));
       int done = 0;
       int refused = 0;

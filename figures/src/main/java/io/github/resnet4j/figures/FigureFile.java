@@ -8,6 +8,7 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.file.Path;
 import javax.imageio.ImageIO;
+import javax.imageio.stream.MemoryCacheImageOutputStream;
 
 /** Writes figures to files. All files are written atomically. */
 public final class FigureFile {
@@ -21,7 +22,9 @@ public final class FigureFile {
   /** Encodes an image as PNG. */
   public static byte[] png(BufferedImage image) throws IOException {
     var bytes = new ByteArrayOutputStream();
-    ImageIO.write(image, "png", bytes);
+    try (var out = new MemoryCacheImageOutputStream(bytes)) { // without a temporary file
+      ImageIO.write(image, "png", out);
+    }
     return bytes.toByteArray();
   }
 

@@ -9,11 +9,13 @@ import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFileAttributes;
 import java.nio.file.attribute.PosixFilePermission;
 import java.util.List;
 import java.util.Optional;
 import java.util.TreeMap;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
@@ -162,9 +164,10 @@ public final class Tuning implements AlgorithmChoice {
       if (!isOwn(folder)) {
         throw new IOException(folder + " is writable by other users");
       }
-      Path part = Files.createTempFile(folder, "tuning", ".part");
+      long number = ThreadLocalRandom.current().nextLong();
+      Path part = folder.resolve("tuning-%016x.part".formatted(number));
       try {
-        Files.write(part, lines);
+        Files.write(part, lines, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
         Files.move(
             part, file.get(), StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
       } finally {

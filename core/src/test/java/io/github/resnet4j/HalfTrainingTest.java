@@ -33,7 +33,7 @@ class HalfTrainingTest {
             Set.of(),
             false,
             0,
-            Algorithm.DIRECT,
+            Algorithm.AUTO,
             precision,
             kernels);
     return new TrainingSession(network.layers(), network.state(), shape[1], options);

@@ -49,6 +49,9 @@ final class MachineWinograd implements WinogradKernels {
 
   @Override
   public Transform gradient(Winograd form, Plane in, Ints offsets, int step) {
+    if (!supported.test(in.format())) {
+      return new ScalarWinograd().gradient(form, in, offsets, step);
+    }
     var constants = new TransformCode(false, form, in.channels(), in.format(), Format.FP32);
     return transform(constants, in, offsets, step);
   }

@@ -34,7 +34,7 @@ class ScalarWinograd implements WinogradKernels {
     float[][] a = transposed(form.outputTransform());
     OneTransform one =
         (arena, from, to, scratch) -> transform(arena, a, in, from, Format.FP32, step, to, scratch);
-    return new Transforms(one, offsets, in.block());
+    return new Transforms(one, offsets, in.channels());
   }
 
   private static float[][] transposed(float[][] matrix) {

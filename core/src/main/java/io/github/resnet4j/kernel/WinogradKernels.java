@@ -20,8 +20,8 @@ public interface WinogradKernels {
   Transform input(Winograd form, Plane in, Ints offsets, int step, Format to);
 
   /**
-   * A kernel of {@code A dY Aᵀ}: like {@link #input}, of floats, but a tile has as many rows and
-   * columns as it has outputs.
+   * A kernel of {@code A dY Aᵀ}: like {@link #input} with factors of floats, but a tile has as many
+   * rows and columns as it has outputs.
    */
   Transform gradient(Winograd form, Plane in, Ints offsets, int step);
 

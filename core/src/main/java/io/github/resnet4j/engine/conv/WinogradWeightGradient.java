@@ -72,7 +72,7 @@ public final class WinogradWeightGradient {
         * (images * tiles(out, form) * (in.paddedChannels() + out.paddedChannels())
             + in.paddedChannels() * out.paddedChannels()
             + 3 * PADDING
-            + Math.max(in.block(), out.block()));
+            + Math.max(in.blockChannels(), out.blockChannels()));
   }
 
   /**
@@ -106,7 +106,7 @@ public final class WinogradWeightGradient {
             .winograd()
             .gradient(form, gradient.asPlane(), offsets(gradient.layout(), 0), outputStep());
     int[] offsets = new int[images];
-    Arrays.setAll(offsets, i -> i * tiles * in.block());
+    Arrays.setAll(offsets, i -> i * tiles * inBlock());
     this.sumsOf = new ConvTile.Reduction[images + 1];
     Arrays.setAll(sumsOf, count -> new ConvTile.Reduction(0, count, zerosAt));
     this.schedule = schedule(Ints.of(offsets), kernels);
@@ -129,24 +129,24 @@ public final class WinogradWeightGradient {
 
   /** The tiles of the input's channels, block by block. */
   private TileSchedule schedule(Ints rows, Kernels kernels) {
-    Plane row = Plane.ofFloats(1, tiles, gradient.block(), tiles * gradient.block()); // of an image
-    int pieces = Math.ceilDiv(in.block(), kernels.accumulators() * kernels.lanes() / channels);
+    Plane row = Plane.ofFloats(1, tiles, gradientBlock(), tiles * gradientBlock()); // of an image
+    int pieces = Math.ceilDiv(inBlock(), kernels.accumulators() * kernels.lanes() / channels);
     var all = new ArrayList<TileSchedule.Tile>();
     for (int b = 0; b < in.blocks(); b++) {
       for (int i = 0; i < pieces; i++) {
-        int start = Tiling.start(in.block(), pieces, i);
-        int to = (b * in.block() + start) * channels;
+        int start = Tiling.start(inBlock(), pieces, i);
+        int to = (b * inBlock() + start) * channels;
         all.add(
             new TileSchedule.Tile(
-                Tiling.start(in.block(), pieces, i + 1) - start,
-                b * images * tiles * in.block() + start,
+                Tiling.start(inBlock(), pieces, i + 1) - start,
+                b * images * tiles * inBlock() + start,
                 to,
                 to));
       }
     }
     return new TileSchedule(
         all,
-        size -> ConvTile.Shape.ofWeightGradient(size, channels, in.block(), row),
+        size -> ConvTile.Shape.ofWeightGradient(size, channels, inBlock(), row),
         rows,
         kernels);
   }
@@ -159,6 +159,14 @@ public final class WinogradWeightGradient {
       }
     }
     return transposed;
+  }
+
+  private int inBlock() {
+    return in.layout().blockChannels();
+  }
+
+  private int gradientBlock() {
+    return gradient.layout().blockChannels();
   }
 
   private int inputStep() {
@@ -198,7 +206,7 @@ public final class WinogradWeightGradient {
           0,
           count * tiles,
           in.image(first) + b * in.layout().plane(),
-          workspaceAt + b * images * tiles * in.block(),
+          workspaceAt + b * images * tiles * inBlock(),
           scratchAt());
     }
     for (int b = 0; b < gradient.blocks(); b++) {
@@ -207,7 +215,7 @@ public final class WinogradWeightGradient {
           0,
           count * tiles,
           gradient.image(first) + b * gradient.layout().plane(),
-          outputsAt() + b * images * tiles * gradient.block(),
+          outputsAt() + b * images * tiles * gradientBlock(),
           scratchAt());
     }
     for (int x = 0; x < form.products(); x++) {
@@ -216,8 +224,8 @@ public final class WinogradWeightGradient {
         int from =
             outputsAt()
                 + x * outputStep()
-                + o / gradient.block() * images * tiles * gradient.block()
-                + o % gradient.block();
+                + o / gradientBlock() * images * tiles * gradientBlock()
+                + o % gradientBlock();
         schedule.run(
             arena,
             0,

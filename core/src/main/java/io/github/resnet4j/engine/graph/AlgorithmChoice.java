@@ -13,6 +13,11 @@ public interface AlgorithmChoice {
    */
   @Nullable Winograd winograd(Convolution conv, int images, int parts);
 
+  /**
+   * With fewer channels the transforms take longer than the products in bfloat16 that they save.
+   */
+  int MIN_CHANNELS_OF_PAIRS = 64;
+
   /** Always direct convolution. */
   AlgorithmChoice DIRECT = (_, _, _) -> null;
 
@@ -33,7 +38,8 @@ public interface AlgorithmChoice {
       };
 
   private static boolean isWorthwhile(Convolution conv, Winograd form, int images) {
-    if (!conv.allows(form)) {
+    int fewest = Math.min(conv.in().channels(), conv.out().channels());
+    if (!conv.allows(form) || (!conv.isOfFloats() && fewest < MIN_CHANNELS_OF_PAIRS)) {
       return false;
     }
     long bytesPerImage = form == Winograd.F4 ? 5 << 20 : 8 << 20;

@@ -2,6 +2,7 @@ package io.github.resnet4j.engine.graph;
 
 import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Format;
+import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Winograd;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
@@ -99,14 +100,24 @@ public record Convolution(
     return winogradFactors(form) == Format.FP32 || out.height() * out.width() <= MAX_ROUNDED_PIXELS;
   }
 
-  /** Whether Winograd's algorithm applies. */
-  public boolean isWinograd() {
-    return (isOfFloats() || isOfPairs())
+  /**
+   * Whether Winograd's algorithm applies, and can be faster. Matrix instructions compute products
+   * of bfloat16 in less time than the transforms would take.
+   */
+  public boolean isWinograd(Kernels kernels) {
+    return (isOfFloats() || (isOfPairs() && hasFastTransforms(kernels)))
         && layer.kernel() == 3
         && layer.stride() == 1
         && layer.dilation() == 1
         && layer.padding() == 1
         && layer.groups() == 1
         && in.block() == out.block();
+  }
+
+  private boolean hasFastTransforms(Kernels kernels) {
+    return kernels.supports(in.format())
+        && !kernels
+            .conv()
+            .multiplyMatrices(new ConvTile.Input(in.format(), in.block(), in.block()));
   }
 }

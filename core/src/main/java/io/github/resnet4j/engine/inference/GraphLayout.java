@@ -19,7 +19,6 @@ import io.github.resnet4j.engine.graph.Value;
 import io.github.resnet4j.engine.step.AttentionStep;
 import io.github.resnet4j.engine.step.GroupMoments;
 import io.github.resnet4j.engine.step.NormStep;
-import io.github.resnet4j.kernel.ConvTile;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Winograd;
 import java.util.ArrayList;
@@ -60,8 +59,7 @@ record GraphLayout(
     for (Op op : graph.ops()) {
       if (op instanceof Op.Conv conv) {
         Convolution graphLayout = convolution(conv, layouts);
-        if (graphLayout.isWinograd()
-            && isFasterByWinograd(graphLayout, kernels)
+        if (graphLayout.isWinograd(kernels)
             && choice.winograd(graphLayout, workload.images(), workload.parts())
                 instanceof Winograd form
             && graphLayout.allows(form)) {
@@ -88,19 +86,6 @@ record GraphLayout(
       }
     }
     return new GraphLayout(graph, layouts, bands, chunkSizes, workload.parts());
-  }
-
-  /**
-   * Whether Winograd's algorithm can be faster. Matrix instructions compute so many products of
-   * bfloat16 that the transforms would take longer.
-   */
-  private static boolean isFasterByWinograd(Convolution conv, Kernels kernels) {
-    Layout in = conv.in();
-    return in.format().isFloat()
-        || (kernels.supports(in.format())
-            && !kernels
-                .conv()
-                .multiplyMatrices(new ConvTile.Input(in.format(), in.block(), in.block())));
   }
 
   /** The packings of the weights of all operations. */

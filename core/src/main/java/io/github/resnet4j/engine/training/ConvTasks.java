@@ -23,27 +23,32 @@ final class ConvTasks {
   private ConvTasks() {}
 
   static Task forward(ConvUnit unit, TrainingSetup setup) {
-    if (setup.format() == Format.BF16) {
-      return new PairedConvTasks.Forward(unit);
-    }
     var conv =
         new Convolution(unit.conv(), null, unit.in().layout(), unit.x().layout(), null, false);
     Winograd form = form(conv, unit, setup);
-    return form == null ? new Forward(unit) : WinogradTask.forward(unit, form);
+    if (form != null) {
+      return WinogradTask.forward(unit, form);
+    }
+    return setup.format() == Format.BF16 ? new PairedConvTasks.Forward(unit) : new Forward(unit);
   }
 
   /**
    * @param dx the gradient of the convolution's result
    */
   static Task weightGradient(ConvUnit unit, Slot dx, TrainingSetup setup) {
-    if (setup.format() == Format.BF16) {
-      return new PairedConvTasks.WeightGradientTask(unit, dx);
-    }
     var conv = new Convolution(unit.conv(), null, unit.in().layout(), dx.layout(), null, false);
-    Winograd form = form(conv, unit, setup);
+    boolean isOfPairs = setup.format() == Format.BF16;
+    Winograd form = conv.isWinograd(setup.kernels()) ? form(conv.ofFloats(), unit, setup) : null;
+    // Its factors are floats. Only F(4×4) saves more products than bfloat16 makes faster.
+    boolean isFaster = !isOfPairs || (form == Winograd.F4 && form(conv, unit, setup) != null);
     int images = Math.ceilDiv(setup.batch(), setup.threads());
-    return form != null && WinogradWeightGradient.isWorthwhile(conv.in(), conv.out(), form, images)
-        ? new WinogradWeightGradientTask(unit, dx, form)
+    if (form != null
+        && isFaster
+        && WinogradWeightGradient.isWorthwhile(conv.in(), conv.out(), form, images)) {
+      return new WinogradWeightGradientTask(unit, dx, form);
+    }
+    return isOfPairs
+        ? new PairedConvTasks.WeightGradientTask(unit, dx)
         : new WeightGradientTask(unit, dx);
   }
 
@@ -68,8 +73,10 @@ final class ConvTasks {
   }
 
   private static @Nullable Winograd form(Convolution conv, ConvUnit unit, TrainingSetup setup) {
-    return conv.isOfFloats() && conv.isWinograd()
-        ? setup.choice().winograd(conv, unit.chunkSize(), 1)
+    return conv.isWinograd(setup.kernels())
+            && setup.choice().winograd(conv, unit.chunkSize(), 1) instanceof Winograd form
+            && conv.allows(form)
+        ? form
         : null;
   }
 

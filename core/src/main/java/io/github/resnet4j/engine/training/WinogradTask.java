@@ -9,8 +9,11 @@ import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.graph.ArenaPlanner;
 import io.github.resnet4j.engine.graph.Border;
 import io.github.resnet4j.engine.graph.Convolution;
+import io.github.resnet4j.engine.graph.Encoding;
 import io.github.resnet4j.engine.step.Operands;
 import io.github.resnet4j.kernel.Floats;
+import io.github.resnet4j.kernel.Format;
+import io.github.resnet4j.kernel.PairKernels;
 import io.github.resnet4j.kernel.Winograd;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import java.util.Arrays;
@@ -68,8 +71,12 @@ record WinogradTask(
   }
 
   private int zerosAt(TrainingLayout trainingLayout) {
-    int inputs = trainingLayout.layout(in).paddedChannels();
+    int inputs = trainingLayout.layout(in).paddedChannels() / factors(trainingLayout).perWord();
     return AT + form.products() * inputs * trainingLayout.layout(out).paddedChannels();
+  }
+
+  private Format factors(TrainingLayout trainingLayout) {
+    return convolution(trainingLayout).winogradFactors(form);
   }
 
   /** The index of the rotated weights. */
@@ -77,11 +84,12 @@ record WinogradTask(
     return zerosAt(trainingLayout) + 2 * trainingLayout.layout(out).paddedChannels();
   }
 
+  /** Prepares the rotated weights, in floats. */
   private InputGradient rotated(TrainingLayout trainingLayout) {
     return new InputGradient(
         trainingLayout.weights(unit.conv()),
-        trainingLayout.layout(in),
-        trainingLayout.layout(out),
+        trainingLayout.layout(in).withEncoding(Encoding.FLOATS),
+        trainingLayout.layout(out).withEncoding(Encoding.FLOATS),
         isSum,
         trainingLayout.kernels());
   }
@@ -124,7 +132,7 @@ record WinogradTask(
         .preparedBy(new Transform(this, placement, bands.channels()));
   }
 
-  /** Transforms the weights. */
+  /** Transforms the weights, and rounds them if the factors are bfloat16. */
   private static final class Transform implements Work.Job {
     private final ConvWeights own;
     private final @Nullable InputGradient rotated;
@@ -133,12 +141,18 @@ record WinogradTask(
     private final int zerosAt;
     private final int inputs;
     private final int outputs;
+    private final int products;
+    private final boolean areRounded;
+    private final PairKernels pairs;
 
     /** The number of output channels that are multiplied together. */
     private final int channels;
 
     /** One for each worker. */
     private final WinogradWeights[] transforms;
+
+    /** For each worker the transformed weights of two input channels. */
+    private final Floats[] unrounded;
 
     Transform(WinogradTask task, TrainingPlacement placement, int channels) {
       TrainingLayout trainingLayout = placement.trainingLayout();
@@ -149,9 +163,15 @@ record WinogradTask(
       this.zerosAt = task.zerosAt(trainingLayout);
       this.inputs = trainingLayout.layout(task.in).paddedChannels();
       this.outputs = trainingLayout.layout(task.out).paddedChannels();
+      this.products = task.form.products();
+      this.areRounded = task.factors(trainingLayout) == Format.BF16;
+      this.pairs = trainingLayout.kernels().pairs();
       this.channels = channels;
       this.transforms = new WinogradWeights[trainingLayout.setup().threads()];
       Arrays.setAll(transforms, _ -> new WinogradWeights(task.form, TrainingBuffers.ZEROS));
+      this.unrounded = new Floats[transforms.length];
+      int size = areRounded ? 2 * products * TrainingBuffers.ZEROS : 0;
+      Arrays.setAll(unrounded, _ -> Floats.of(new float[size]));
     }
 
     @Override
@@ -163,7 +183,7 @@ record WinogradTask(
       for (int b = worker; b < outputs / rows; b += transforms.length) {
         if (rotated == null) {
           block(
-              transforms[worker],
+              worker,
               own.direct.data(),
               own.direct.blocks()[b].at(),
               own.direct.segment(),
@@ -171,7 +191,7 @@ record WinogradTask(
               rows);
         } else {
           rotated.prepare(scratch, rotatedAt, b);
-          block(transforms[worker], scratch, rotated.at(rotatedAt, b), rotated.segment(), b, rows);
+          block(worker, scratch, rotated.at(rotatedAt, b), rotated.segment(), b, rows);
         }
       }
     }
@@ -183,14 +203,25 @@ record WinogradTask(
      * @param segment the number of input channels of a segment
      * @param rows the number of output channels of the block
      */
-    private void block(
-        WinogradWeights transform, Floats from, int at, int segment, int b, int rows) {
+    private void block(int worker, Floats from, int at, int segment, int b, int rows) {
+      WinogradWeights transform = transforms[worker];
+      Floats two = unrounded[worker];
+      int words = areRounded ? inputs / 2 : inputs;
       int o = b * rows;
-      int to = AT + o / channels * inputs * channels + o % channels;
+      int to = AT + o / channels * words * channels + o % channels;
+      int step = words * outputs;
       for (int c = 0; c < inputs; c++) {
         int row = at + (c / segment * TAPS * segment + c % segment) * rows;
-        transform.transform(
-            from.values(), row, segment * rows, rows, scratch, to + c * channels, inputs * outputs);
+        if (!areRounded) {
+          transform.transform(
+              from.values(), row, segment * rows, rows, scratch, to + c * channels, step);
+          continue;
+        }
+        transform.transform(from.values(), row, segment * rows, rows, two, c % 2 * rows, 2 * rows);
+        for (int x = 0; c % 2 == 1 && x < products; x++) {
+          int word = to + c / 2 * channels + x * step;
+          pairs.pairRows(two, 2 * x * rows, 1, rows, scratch, word);
+        }
       }
     }
   }

@@ -361,7 +361,7 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
     if (!network.spec().includeTop()) {
       throw new IllegalArgumentException(
           "the network has no head (fc.weight), so it has no classes; it can only"
-              + " compute embeddings");
+              + " compute embeddings, such as 'resnet4j features'");
     }
     return this;
   }

@@ -43,6 +43,9 @@ record OtherNetwork(String description, Pattern sign) {
               "a segmentation network with a ResNet in it",
               "backbone\\.layer1\\.0\\.conv1\\.weight"),
           new OtherNetwork(
+              "a U-Net or another decoder on a ResNet",
+              "(.*\\.)?(segmentation_head\\.0|decoder\\.blocks\\.0\\.conv1\\.0)\\.weight"),
+          new OtherNetwork(
               "ConvNeXt",
               "(.*\\.)?stages\\..*\\.(conv_dw|dwconv)\\.weight|.*\\.layer_scale(_parameter)?"),
           new OtherNetwork("DenseNet", "(.*\\.)?denseblock1\\..*"),
@@ -63,6 +66,10 @@ record OtherNetwork(String description, Pattern sign) {
 
   /** The kind of network of a checkpoint's tensor names; empty if unknown. */
   static Optional<String> describe(Collection<String> names) {
+    long networks = names.stream().filter(name -> name.endsWith(".layer1.0.conv1.weight")).count();
+    if (networks > 1) {
+      return Optional.of("%d networks in one file; save one of them".formatted(networks));
+    }
     return ALL.stream()
         .filter(each -> names.stream().anyMatch(name -> each.sign.matcher(name).matches()))
         .map(OtherNetwork::description)

@@ -56,19 +56,23 @@ public record Recognition(ResNetSpec spec, Optional<String> name, List<String> a
   /**
    * The same as {@link #of}, but throws an exception instead of returning empty.
    *
-   * @throws CheckpointException naming the first tensor that does not fit, and the kind of network
-   *     that the names suggest
+   * @throws CheckpointException naming the first tensor that does not fit, the kind of network that
+   *     the names suggest, and the nearest network with what is missing, unexpected and misshaped
    */
   public static Recognition require(Checkpoint checkpoint) throws CheckpointException {
     try {
       return recognize(checkpoint);
     } catch (UnrecognizedNetworkException e) {
-      String kind =
-          OtherNetwork.describe(checkpoint.names())
-              .map(other -> "it looks like %s (%s)".formatted(other, e.getMessage()))
-              .orElse(String.valueOf(e.getMessage()));
+      String reason = String.valueOf(e.getMessage());
       throw new CheckpointException(
-          checkpoint.file(), "is no network of the ResNet family: " + kind, e);
+          checkpoint.file(),
+          "is no network of the ResNet family: "
+              + OtherNetwork.describe(checkpoint.names())
+                  .map(other -> "it looks like %s (%s)".formatted(other, reason))
+                  .orElse(reason)
+              + NearestNetwork.of(checkpoint).map(near -> "; " + near.describe()).orElse("")
+              + "; 'resnet4j inspect %s' lists its tensors".formatted(checkpoint.file()),
+          e);
     }
   }
 

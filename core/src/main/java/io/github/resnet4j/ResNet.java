@@ -23,13 +23,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.SequencedMap;
-import java.util.function.Function;
-import java.util.function.Supplier;
-import java.util.stream.Collectors;
 
 /**
  * A residual network with its weights.
@@ -38,13 +33,6 @@ import java.util.stream.Collectors;
  * order are torchvision's.
  */
 public final class ResNet {
-  /** How the names of the head's parameters begin. */
-  private static boolean isOfHead(String name) {
-    return name.startsWith("fc.") || name.startsWith("head.fc.");
-  }
-
-  private static final int NAMES_IN_AN_ERROR = 8;
-
   private final ResNetSpec spec;
   private final Sequential layers;
   private final StateDict state;
@@ -162,8 +150,19 @@ public final class ResNet {
   }
 
   private static CheckpointException refusal(Checkpoint checkpoint, Fit fit) {
-    var other = fit.onlyHeadDiffers() ? Optional.<String>empty() : otherNetwork(checkpoint);
-    return refusal(checkpoint, other.map(text -> text + "; ").orElse("") + fit.describe());
+    String differences = fit.describe();
+    if (fit.onlyHeadDiffers()) {
+      return refusal(
+          checkpoint,
+          differences + "; only the head differs: set the number of classes, or load for transfer");
+    }
+    var other = otherNetwork(checkpoint).map(text -> text + "; " + differences);
+    return refusal(
+        checkpoint,
+        other.orElseGet(() ->
+            NearestNetwork.of(checkpoint)
+                .map(near -> differences + "; " + near.describe())
+                .orElse(differences)));
   }
 
   private static CheckpointException refusal(Checkpoint checkpoint, String reason) {
@@ -174,10 +173,13 @@ public final class ResNet {
   private static Optional<String> otherNetwork(Checkpoint checkpoint) {
     return Recognition.of(checkpoint)
         .map(found ->
-            ("the weights are those of another network, %s; load them as that"
-                        + " network, on the command line")
-                    .formatted(found.describe())
-                + " without --model");
+            "the weights are those of another network, %s; load them as that network%s"
+                .formatted(
+                    found.describe(),
+                    found
+                        .name()
+                        .map(name -> ", on the command line with --model " + name)
+                        .orElse(", on the command line without --model")));
   }
 
   /**
@@ -194,107 +196,13 @@ public final class ResNet {
     var entries = new LinkedHashMap<String, Tensor>();
     for (Parameter parameter : otherLayers.parameters()) {
       String name = parameter.name();
-      entries.put(name, (isOfHead(name) ? head : state).get(name));
+      entries.put(name, (Fit.isOfHead(name) ? head : state).get(name));
     }
     return new ResNet(other, otherLayers, new StateDict(entries));
   }
 
-  private static Tensor zeros(Parameter parameter) {
+  static Tensor zeros(Parameter parameter) {
     return Tensor.zeros(parameter.extents());
-  }
-
-  /** How a checkpoint's tensors match a network's parameters. */
-  private record Fit(
-      SequencedMap<String, StoredTensor> found,
-      List<String> missing,
-      List<String> unexpected,
-      SequencedMap<String, String> misshaped) {
-
-    static Fit of(Layer network, Checkpoint checkpoint, boolean includeTop)
-        throws CheckpointException {
-      var offered = QuantizedWeights.tensors(network, checkpoint);
-      var fit =
-          new Fit(
-              new LinkedHashMap<>(), new ArrayList<>(), new ArrayList<>(), new LinkedHashMap<>());
-      for (Parameter parameter : network.parameters()) {
-        StoredTensor tensor = offered.remove(parameter.name());
-        if (tensor == null) {
-          if (parameter.role() != Parameter.Role.COUNTER) {
-            fit.missing.add(parameter.name());
-          }
-        } else if (!tensor.shape().equals(parameter.shape().stream().map(Long::valueOf).toList())) {
-          fit.misshaped.put(
-              parameter.name(),
-              "%s is %s, the network's %s"
-                  .formatted(parameter.name(), tensor.shape(), parameter.shape()));
-        } else {
-          fit.found.put(parameter.name(), tensor);
-        }
-      }
-      for (String name : offered.keySet()) {
-        if (includeTop || !isOfHead(name)) {
-          fit.unexpected.add(name);
-        }
-      }
-      return fit;
-    }
-
-    boolean isExact() {
-      return missing.isEmpty() && unexpected.isEmpty() && misshaped.isEmpty();
-    }
-
-    boolean onlyHeadDiffers() {
-      return missing.isEmpty()
-          && unexpected.isEmpty()
-          && misshaped.keySet().stream().allMatch(ResNet::isOfHead);
-    }
-
-    /** The tensors that match, and other values for the remaining parameters. */
-    StateDict toState(Layer network, Function<Parameter, Tensor> otherwise) {
-      var entries = new LinkedHashMap<String, Tensor>();
-      for (Parameter parameter : network.parameters()) {
-        StoredTensor stored = found.get(parameter.name());
-        entries.put(
-            parameter.name(), stored == null ? otherwise.apply(parameter) : stored.toTensor());
-      }
-      return new StateDict(entries);
-    }
-
-    /** The tensors that match, read on request, and zeros for the remaining parameters. */
-    StateDict toReaders(Layer network) {
-      var readers = new LinkedHashMap<String, Supplier<Tensor>>();
-      long size = 0;
-      for (Parameter parameter : network.parameters()) {
-        StoredTensor stored = found.get(parameter.name());
-        readers.put(parameter.name(), stored == null ? () -> zeros(parameter) : stored::read);
-        size += parameter.size();
-      }
-      return StateDict.read(readers, size);
-    }
-
-    String describe() {
-      var parts = new ArrayList<String>();
-      part(parts, "missing", missing);
-      part(parts, "unexpected", unexpected);
-      part(parts, "of another shape", List.copyOf(misshaped.values()));
-      if (onlyHeadDiffers()) {
-        parts.add("only the head differs: set the number of classes, or load for transfer");
-      }
-      return String.join("; ", parts);
-    }
-
-    private static void part(List<String> parts, String what, List<String> names) {
-      if (!names.isEmpty()) {
-        String more =
-            names.size() > NAMES_IN_AN_ERROR
-                ? " and %d more".formatted(names.size() - NAMES_IN_AN_ERROR)
-                : "";
-        parts.add(
-            names.stream()
-                .limit(NAMES_IN_AN_ERROR)
-                .collect(Collectors.joining(", ", "%d %s: ".formatted(names.size(), what), more)));
-      }
-    }
   }
 
   /** The specification of the network. */

@@ -219,7 +219,7 @@ class ModelTest {
           checkpoint);
       assertDescribes(
           "load them as that network, on the command line without --model", longer, checkpoint);
-      assertDescribes(" and 2 more", longer, checkpoint);
+      assertDescribes(" and 5 more", longer, checkpoint);
       var wider = tiny().channels(8).build();
       assertDescribes(
           "conv1.weight is [4, 3, 3, 3], the network's [8, 3, 3, 3]", wider, checkpoint);

@@ -21,11 +21,13 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SequencedMap;
 import java.util.stream.Stream;
 import java.util.zip.GZIPInputStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Recognizes networks from the names and shapes of their weights. */
@@ -145,6 +147,53 @@ class RecognitionTest {
     assertReason(tensors, "conv1.weight", null, "conv1.weight is missing");
   }
 
+  /** ResNet-18 with its own head, with the changes that people make. */
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '"',
+      value = {
+        "layer1.0.cbam.weight=1 | resnet18, of which 122 tensors fit; 1 unexpected: "
+            + "layer1.0.cbam.weight; 'resnet4j inspect ",
+        "conv1.weight=64,3,5,5 | resnet18, of which 121 tensors fit; 1 of another shape: "
+            + "conv1.weight is [64, 3, 5, 5], the network's [64, 3, 7, 7]; 'resnet4j",
+        "fc.weight=7,2048 fc.bias=7 | resnet18, of which 121 tensors fit; 1 of another shape: "
+            + "fc.weight is [7, 2048], the network's [7, 512]; 'resnet4j",
+        "layer4.1.bn2.bias=- layer4.1.bn2.weight=- layer4.1.bn1.bias=- layer4.1.bn1.weight=- "
+            + "layer4.0.bn1.bias=- fc.bias=- | resnet18, of which 116 tensors fit; 6 missing: "
+            + "layer4.0.bn1.bias, layer4.1.bn1.weight, layer4.1.bn1.bias, layer4.1.bn2.weight, "
+            + "layer4.1.bn2.bias and 1 more; 'resnet4j",
+        "segmentation_head.0.weight=1,16,3,3 | it looks like a U-Net or another decoder on a "
+            + "ResNet (segmentation_head.0.weight belongs to no layer); the nearest network is "
+            + "resnet18, of which 122 tensors fit; 1 unexpected: segmentation_head",
+      })
+  void nearestNetworkIsNamedWithDifferences(String changes, String reason) throws IOException {
+    var tensors = new LinkedHashMap<String, StoredTensor>();
+    for (Parameter each : Architecture.named("resnet18").layers().parameters()) {
+      tensors.put(each.name(), StoredTensor.of(Tensor.zeros(each.extents())));
+    }
+    for (String change : changes.split(" ")) {
+      String[] parts = change.split("=");
+      if (parts[1].equals("-")) {
+        tensors.remove(parts[0]);
+      } else {
+        int[] extents = Stream.of(parts[1].split(",")).mapToInt(Integer::parseInt).toArray();
+        tensors.put(parts[0], StoredTensor.of(Tensor.zeros(extents)));
+      }
+    }
+    assertRejected(tensors, reason);
+  }
+
+  @Test
+  void twoNetworksInOneFileAreNamed() throws IOException {
+    var tensors = new LinkedHashMap<String, StoredTensor>();
+    for (Parameter each : Architecture.named("resnet8").layers().parameters()) {
+      tensors.put("left." + each.name(), StoredTensor.of(Tensor.zeros(each.extents())));
+      tensors.put("right." + each.name(), StoredTensor.of(Tensor.zeros(each.extents())));
+    }
+    assertRejected(tensors, "it looks like 2 networks in one file; save one of them (");
+  }
+
   /** Names of tensors in torchvision, timm and transformers. */
   static Stream<String> otherNetworks() throws IOException {
     try (var in = new GZIPInputStream(Files.newInputStream(Golden.path("other-networks.tsv.gz")))) {
@@ -192,8 +241,13 @@ class RecognitionTest {
     } else {
       changed.put(name, StoredTensor.of(other));
     }
+    assertRejected(changed, reason);
+  }
+
+  private void assertRejected(SequencedMap<String, StoredTensor> tensors, String reason)
+      throws IOException {
     Path file = folder.resolve("changed.safetensors");
-    CheckpointWriter.write(file, changed, Map.of());
+    CheckpointWriter.write(file, tensors, Map.of());
     try (var checkpoint = Checkpoint.open(file)) {
       assertEquals(Optional.empty(), Recognition.of(checkpoint));
       var e = assertThrows(CheckpointException.class, () -> Recognition.require(checkpoint));

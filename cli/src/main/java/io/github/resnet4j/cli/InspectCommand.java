@@ -150,7 +150,9 @@ final class InspectCommand implements Callable<Integer> {
     try {
       System.out.println("network: " + Recognition.require(checkpoint).describe());
     } catch (CheckpointException e) {
-      System.out.println("network: not recognized: " + e.getMessage());
+      String reason = String.valueOf(e.getMessage());
+      System.out.println(
+          "network: not recognized: " + reason.replaceFirst("; 'resnet4j inspect .*", ""));
     }
     checkpoint.remarks().forEach(remark -> System.out.println("names: " + remark));
     for (var note : checkpoint.metadata().entrySet()) {

@@ -119,8 +119,14 @@ final class Safetensors {
     long end = integer(name, range.get(1));
     if (begin > end || end > data.byteSize() || end - begin != size) {
       throw new Malformed(
-          "tensor %s of %,d bytes cannot be at %,d to %,d of %,d"
-              .formatted(name, size, begin, end, data.byteSize()));
+          "tensor %s of %,d bytes cannot be at %,d to %,d of %,d%s"
+              .formatted(
+                  name,
+                  size,
+                  begin,
+                  end,
+                  data.byteSize(),
+                  end - begin == size && begin >= 0 ? "; the file is truncated" : ""));
     }
     try {
       return StoredTensor.contiguous(dtype, shape, data.asSlice(begin, size));

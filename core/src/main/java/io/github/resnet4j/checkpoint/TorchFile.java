@@ -272,8 +272,12 @@ final class TorchFile {
             .or(() -> onlyNetwork(top, 0, newSetFromMap(new IdentityHashMap<>())))
             .orElseThrow(() ->
                 new Malformed(
-                    "no tensors in it, nor under %s; it has %s"
+                    "%sno tensors in it, nor under %s; it has %s"
                         .formatted(
+                            hasOptimizer(top)
+                                ? "it has the state of an optimizer, but no weights; they are in"
+                                    + " another file: "
+                                : "",
                             String.join(", ", WRAPPERS),
                             top.items().keySet().stream()
                                 .filter(key -> key instanceof String || key instanceof Number)
@@ -287,6 +291,14 @@ final class TorchFile {
     return new Contents(
         tensors(found.items(), storages, allocator, budget),
         notes instanceof Dict dict ? plain(dict, 0, Budget.forMetadata()) : Map.of());
+  }
+
+  /** Whether it is or contains {@code torch.optim.Optimizer.state_dict}. */
+  private static boolean hasOptimizer(Dict top) {
+    return top.items().containsKey("param_groups")
+        || top.items().values().stream()
+            .anyMatch(
+                value -> value instanceof Dict dict && dict.items().containsKey("param_groups"));
   }
 
   /**

@@ -11,6 +11,7 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -27,8 +28,8 @@ final class OnnxGraph {
   /** Represents the batch size in a computed shape; it is not a valid extent. */
   static final long BATCH = Long.MIN_VALUE;
 
-  /** Older operator sets have other broadcasting rules. */
-  private static final int MIN_OPSET = 7;
+  /** Older operator sets have other attributes for broadcasting and for inference mode. */
+  private static final int NUMPY_BROADCASTING = 7;
 
   /** The supported attributes of the supported operations. */
   private static final Map<String, Map<String, Class<? extends Attribute>>> ATTRIBUTES =
@@ -131,10 +132,8 @@ final class OnnxGraph {
   private final boolean half;
 
   OnnxGraph(OnnxModel model) throws UnsupportedGraphException {
-    if (model.opset() < MIN_OPSET) {
-      throw new UnsupportedGraphException(
-          "it uses operator set %d, but at least %d is required; convert it with onnx.version_converter"
-              .formatted(model.opset(), MIN_OPSET));
+    if (model.opset() < 1) {
+      throw new UnsupportedGraphException("it does not state its operator set");
     }
     constants.putAll(model.initializers());
     half =
@@ -158,7 +157,7 @@ final class OnnxGraph {
     Set<String> required = required(model);
     for (Node node : model.nodes()) {
       if (node.outputs().stream().anyMatch(required::contains)) {
-        add(node, required);
+        add(model.opset() < NUMPY_BROADCASTING ? modern(node) : node, required);
       }
     }
     output = resolved(model.outputs().getFirst().name());
@@ -204,6 +203,33 @@ final class OnnxGraph {
   /** A sum of two values, as older exporters write it, is an addition. */
   private static String operation(Node node) {
     return node.op().equals("Sum") && node.inputs().size() == 2 ? "Add" : node.op();
+  }
+
+  /** An operation of an operator set before 7, with the attributes of set 7. */
+  private static Node modern(Node node) throws UnsupportedGraphException {
+    var attributes = new LinkedHashMap<>(node.attributes());
+    attributes.remove("consumed_inputs");
+    switch (node.op()) {
+      case "BatchNormalization", "Dropout" -> {
+        if (node.integer("is_test", 0) != 1) {
+          throw UnsupportedGraphException.at(
+              node, "has no is_test = 1, so it trains; export the model in inference mode");
+        }
+        attributes.remove("is_test");
+      }
+      case "Add", "Sub", "Mul", "Div", "Gemm" -> {
+        if (attributes.containsKey("axis")) {
+          throw UnsupportedGraphException.at(
+              node,
+              "broadcasts from axis %d, as before operator set 7; convert it with onnx.version_converter"
+                  .formatted(node.integer("axis", 0)));
+        }
+        attributes.remove("broadcast"); // without an axis, the rule is that of set 7
+      }
+      default -> {}
+    }
+    return new Node(
+        node.op(), node.domain(), node.name(), node.inputs(), node.outputs(), attributes);
   }
 
   private void add(Node found, Set<String> required) throws UnsupportedGraphException {

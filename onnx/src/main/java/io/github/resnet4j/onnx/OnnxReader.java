@@ -10,6 +10,7 @@ import io.github.resnet4j.onnx.OnnxModel.Type;
 import io.github.resnet4j.onnx.OnnxModel.Value;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -466,6 +467,10 @@ final class OnnxReader {
     private Optional<ByteBuffer> raw = Optional.empty();
     private ByteBuffer packed = ByteBuffer.allocate(0);
     private final List<Long> integers = new ArrayList<>();
+
+    /** The varints of {@code int32_data} of a float16 tensor: weights, so not kept as numbers. */
+    private ByteBuffer halves = ByteBuffer.allocate(0);
+
     private long location;
     private final Map<String, String> externalFields = new HashMap<>();
 
@@ -481,7 +486,16 @@ final class OnnxReader {
                   throw new InvalidProtocolBufferException(
                       "a tensor is stored in segments, which is not supported");
               case 4, 10 -> packed(in, bytes); // float_data, double_data
-              case 5, 7 -> readIntegers(in, integers); // int32_data, int64_data
+              case 5, 7 -> { // int32_data, int64_data
+                boolean isPacked =
+                    WireFormat.getTagWireType(in.getLastTag())
+                        == WireFormat.WIRETYPE_LENGTH_DELIMITED;
+                if (type == Type.FLOAT16.code && isPacked && !halves.hasRemaining()) {
+                  halves = message(in, bytes);
+                } else {
+                  readIntegers(in, integers);
+                }
+              }
               case 8 -> called = text(in, bytes);
               case 9 -> raw = Optional.of(message(in, bytes));
               case 13 -> readExternalField(message(in, bytes));
@@ -545,11 +559,26 @@ final class OnnxReader {
     }
 
     /** Returns the values from the field for their type. */
-    private ByteBuffer listed(Type known) {
+    private ByteBuffer listed(Type known) throws IOException {
       return switch (known) {
         case FLOAT, DOUBLE -> packed;
-        case UINT8, INT32, INT64, BOOL, FLOAT16 -> Constant.littleEndian(integers, known.bytes);
+        case FLOAT16 ->
+            halves.hasRemaining() ? unpackedHalves() : Constant.littleEndian(integers, known.bytes);
+        case UINT8, INT32, INT64, BOOL -> Constant.littleEndian(integers, known.bytes);
       };
+    }
+
+    private ByteBuffer unpackedHalves() throws IOException {
+      int count = 0;
+      for (int i = halves.position(); i < halves.limit(); i++) {
+        count += halves.get(i) >= 0 ? 1 : 0; // the last byte of a varint
+      }
+      var values = ByteBuffer.allocate(Math.multiplyExact(count, 2)).order(ByteOrder.LITTLE_ENDIAN);
+      var in = CodedInputStream.newInstance(halves);
+      for (int i = 0; i < count; i++) {
+        values.putShort((short) in.readInt32());
+      }
+      return values.flip();
     }
   }
 }

@@ -11,6 +11,10 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import ai.onnxruntime.OnnxTensor;
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtException;
+import com.google.protobuf.ByteString;
+import com.google.protobuf.CodedOutputStream;
+import com.google.protobuf.UnknownFieldSet;
+import io.github.resnet4j.Architecture;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.image.Preprocessing;
@@ -62,6 +66,7 @@ class OnnxImportTest {
     private final SequencedMap<String, Constant> constants;
     private Value input;
     private final List<Value> outputs;
+    private int opset = 17;
 
     Graph(OnnxModel model) {
       nodes = new ArrayList<>(model.nodes());
@@ -159,7 +164,7 @@ class OnnxImportTest {
 
     OnnxModel model() {
       return new OnnxModel(
-          17, "test", "test", nodes, constants, List.of(input), outputs, List.of(), Map.of());
+          opset, "test", "test", nodes, constants, List.of(input), outputs, List.of(), Map.of());
     }
   }
 
@@ -386,6 +391,90 @@ class OnnxImportTest {
       }
     }
     assertImported(graph);
+  }
+
+  /** The same network as before operator set 7; ONNX Runtime computes its form of set 17. */
+  @Test
+  void olderOperatorSetsAreRead() throws IOException, OrtException {
+    Attribute one = new Attribute.Int(1);
+    Graph graph = graph();
+    Tensor x = pixels();
+    float[] expected = runtime(x.data(), 1, 3, 32, 32);
+    for (Node node : List.copyOf(graph.nodes)) {
+      switch (node.op()) {
+        case "BatchNormalization" -> {
+          graph.set(node.name(), "is_test", one);
+          graph.set(node.name(), "spatial", one);
+          graph.set(node.name(), "consumed_inputs", integers(0L, 0L, 0L, 1L, 1L));
+        }
+        case "Relu" -> graph.set(node.name(), "consumed_inputs", integers(0L));
+        case "Add" -> graph.set(node.name(), "broadcast", new Attribute.Int(0));
+        case "Gemm" -> graph.set(node.name(), "broadcast", one);
+        default -> {}
+      }
+    }
+    for (int opset : new int[] {1, 3, 6}) {
+      graph.opset = opset;
+      OnnxImport found = read(graph, OnnxImport.Options.defaults());
+      assertNear(expected, found.network().forward(x).data());
+    }
+    assertRejected(
+        "BatchNormalization 'bn1' has no is_test = 1",
+        graph,
+        old -> old.set("bn1", "is_test", new Attribute.Int(0)));
+    graph.set("bn1", "is_test", one);
+    assertRejected(
+        "Add 'layer1.0.add' broadcasts from axis 1",
+        graph,
+        old -> old.set("layer1.0.add", "axis", one));
+  }
+
+  /** As {@code onnx.helper.make_tensor} writes it: a list of numbers in place of bytes. */
+  @Test
+  void float16WeightsInALongListAreRead() throws IOException {
+    var network = ResNet.initialize(Architecture.named("resnet18"), TorchRandom.manualSeed(0));
+    OnnxExport.write(
+        network, new Shape(3, 32, 32), file, OnnxExport.Options.defaults().withFloat16());
+    Tensor x = pixels();
+    float[] expected = OnnxImport.read(file).network().forward(x).data();
+    var model = UnknownFieldSet.parseFrom(Files.readAllBytes(file)).toBuilder();
+    var graph = message(model.build().getField(7).getLengthDelimitedList().getFirst()).toBuilder();
+    var tensors = UnknownFieldSet.Field.newBuilder();
+    int listed = 0;
+    for (ByteString each : graph.build().getField(5).getLengthDelimitedList()) {
+      UnknownFieldSet tensor = message(each);
+      boolean half = tensor.getField(2).getVarintList().getFirst() == Type.FLOAT16.code;
+      listed += half ? 1 : 0;
+      tensors.addLengthDelimited(half ? withList(tensor).toByteString() : each);
+    }
+    assertTrue(listed > 20, () -> "no float16 weights");
+    graph.clearField(5).addField(5, tensors.build());
+    model.clearField(7).addField(7, lengthDelimited(graph.build().toByteString()));
+    Files.write(file, model.build().toByteArray());
+    assertArrayEquals(expected, OnnxImport.read(file).network().forward(x).data());
+  }
+
+  private static UnknownFieldSet message(ByteString bytes) throws IOException {
+    return UnknownFieldSet.parseFrom(bytes);
+  }
+
+  private static UnknownFieldSet.Field lengthDelimited(ByteString bytes) {
+    return UnknownFieldSet.Field.newBuilder().addLengthDelimited(bytes).build();
+  }
+
+  /** A tensor with its raw data (field 9) as the packed varints of int32_data (field 5). */
+  private static UnknownFieldSet withList(UnknownFieldSet tensor) throws IOException {
+    ByteString raw = tensor.getField(9).getLengthDelimitedList().getFirst();
+    var list = ByteString.newOutput();
+    var out = CodedOutputStream.newInstance(list);
+    for (int i = 0; i < raw.size(); i += 2) {
+      out.writeUInt32NoTag((raw.byteAt(i) & 0xff) | ((raw.byteAt(i + 1) & 0xff) << 8));
+    }
+    out.flush();
+    return tensor.toBuilder()
+        .clearField(9)
+        .addField(5, lengthDelimited(list.toByteString()))
+        .build();
   }
 
   @Test

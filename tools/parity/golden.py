@@ -18,6 +18,7 @@ import types
 import zipfile
 import zlib
 from collections import OrderedDict
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -263,6 +264,11 @@ LEARNING = {
 
 def create(name, **options):
     """timm's network; those of arXiv 1603.05027 for small images are timm's class with another stem."""
+    if name == "resnetv2_50x1_bit" and "layers" in options:  # which timm does not accept for BiT
+        return timm.models._builder.build_model_with_cfg(
+            timm.models.resnetv2.ResNetV2, name, False, feature_cfg={"flatten_sequential": True}, stem_type="fixed",
+            conv_layer=partial(timm.layers.StdConv2d, eps=1e-8), **options,
+        )  # fmt: skip
     if name != "resnetv2_164":
         return timm.create_model(name, **options)
     model = timm.create_model("resnetv2_50", layers=[18] * 3, channels=(64, 128, 256), **options)
@@ -356,6 +362,91 @@ def catalogue(out):
             "sha256": hashlib.sha256("".join(entries).encode()).hexdigest(),
         }
     (out / "catalogue.json").write_text(compact(found))
+
+
+# Backbones: feature maps of all stages, with dilation instead of strides.
+
+SHORT = {"layers": (1, 1, 2, 2)}
+BACKBONES = (
+    ("resnet18", 8, SHORT), ("resnet50", 16, SHORT), ("resnet18d", 8, SHORT), ("resnetaa34d", 16, SHORT),
+    ("resnetblur18", 8, SHORT), ("test_resnet", 8, {}), ("resnetv2_18", 8, SHORT), ("resnetv2_50", 8, SHORT),
+    ("resnetv2_18d", 16, SHORT), ("resnetv2_50x1_bit", 8, SHORT),
+)  # fmt: skip
+FROZEN = "frozen batch norm"
+DILATED_LEARNING = {  # the seed of an input for which rounding changes no ReLU
+    "resnet18": 5, "resnet18d": 5, "resnetblur18": 5, "resnetv2_18": 4, "resnetv2_18d": 5, FROZEN: 4,
+}  # fmt: skip
+
+
+def timm_maps(model, name, **options):
+    """The maps of features_only with the weights of the complete network, by layer."""
+    backbone = create(name, features_only=True, **options)
+    names = backbone.feature_info.module_name()
+    state = model.state_dict()
+    flat = {key.replace("stem.", "stem_").replace("stages.", "stages_"): value for key, value in state.items()}
+    wanted = backbone.state_dict().keys()
+    backbone.load_state_dict({key: (state if key in state else flat)[key] for key in wanted})
+    return lambda x: dict(zip(names, backbone.to(x.dtype).eval()(x)))
+
+
+def torchvision_maps(model):
+    layers = ("relu", "layer1", "layer2", "layer3", "layer4")
+    return torchvision.models._utils.IntermediateLayerGetter(model, {name: name for name in layers})
+
+
+def frozen(dtype):
+    """torchvision's backbone of Faster R-CNN and Mask R-CNN, with dilation."""
+    model = torchvision.models.resnet.ResNet(
+        Bottleneck, [1, 1, 1, 1], num_classes=10, replace_stride_with_dilation=[False, True, True],
+        norm_layer=torchvision.ops.FrozenBatchNorm2d,
+    )  # fmt: skip
+    return draw(model).to(dtype).train()
+
+
+def backbones(out):
+    """Maps in float64, gradients of one step, and the errors of float32."""
+    cases, results = {}, {}
+    for name, stride, options in BACKBONES:
+        model = draw(create(name, num_classes=10, output_stride=stride, **options)).eval()
+        shape = (1, 3, 96, 64) if "aa" in name else (1, 3, 75, 53)
+        maps = timm_maps(model, name, output_stride=stride, **options)
+        add_maps(f"{name} {stride}", {"model": name, "outputStride": stride, **options}, maps, shape, cases, results)
+    dilated = {"num_classes": 10, "replace_stride_with_dilation": [False, True, True]}
+    maps = torchvision_maps(draw(torchvision.models.resnet.ResNet(Bottleneck, SHORT["layers"], **dilated)).eval())
+    fields = {"model": "resnet50", "outputStride": 8, **SHORT}
+    add_maps("torchvision resnet50 8", fields, lambda x: maps.to(x.dtype)(x), (1, 3, 64, 96), cases, results)
+    for name, seed in DILATED_LEARNING.items():
+        layers, found = (1, 1, 2, 1) if "18" in name else (1, 1, 1, 1), {}
+        for dtype in (torch.float32, torch.float64):
+            if name == FROZEN:
+                model = frozen(dtype)
+            else:
+                model = draw(timm.create_model(name, num_classes=10, output_stride=8, layers=layers)).to(dtype).train()
+            x = seeded_input(4, 3, 45, 64, seed=seed).to(dtype)
+            loss = torch.nn.functional.cross_entropy(model(x), torch.arange(4))
+            loss.backward()
+            found[dtype] = {key: p.grad.double() for key, p in model.named_parameters()}
+        exact = found[torch.float64]
+        noise = max(((found[torch.float32][key] - g).norm() / g.norm()).item() for key, g in exact.items())
+        cases[f"{name} learns"] = {
+            "model": "resnet50" if name == FROZEN else name, "outputStride": 8,
+            "layers": layers, "frozen": name == FROZEN,
+            "input": [4, 3, 45, 64], "seed": seed, "loss": loss.item(), "noise": noise,
+        }  # fmt: skip
+        results |= {f"{name} learns/{key}": sample(gradient, 24).float() for key, gradient in exact.items()}
+    (out / "backbones.json").write_text(compact(cases))
+    save_file(results, out / "backbones.safetensors")
+    (out / "backbones.safetensors").chmod(0o644)
+
+
+def add_maps(key, fields, maps, shape, cases, results):
+    x = seeded_input(*shape)
+    with torch.no_grad():
+        single, exact = maps(x), maps(x.double())
+    noise = max(((single[layer] - y).abs().max() / y.abs().max()).item() for layer, y in exact.items())
+    cases[key] = {**fields, "input": list(shape), "noise": noise,
+                  "maps": {layer: list(y.shape) for layer, y in exact.items()}}  # fmt: skip
+    results |= {f"{key}/{layer}": sample(y, 96).float() for layer, y in exact.items()}
 
 
 def group_norm_cases():
@@ -1209,7 +1300,7 @@ def main():
         random_numbers, initial_weights, checkpoints, foreign_checkpoints, images, image_formats, preprocessing,
         forward, logits, training, half_steps, optimizers,
         ten_steps, adjustments, events, costs, heat_maps, relatives, catalogue,
-        group_norm,
+        group_norm, backbones,
     )  # fmt: skip
     for part in parts:
         if not arguments.only or part.__name__ in arguments.only:

@@ -24,7 +24,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).parent))
-from golden import CIFAR, TORCHVISION, cifar, draw, randomise_batch_norm, seeded, seeded_input  # noqa: E402
+from golden import CIFAR, TORCHVISION, cifar, draw, randomise_batch_norm, seeded, seeded_input, timm_maps, torchvision_maps  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 FAILURES = []
@@ -162,6 +162,35 @@ def relatives(folder, quick):
             same_logits(f"timm {name}, 160x160", forward(folder, name, x, folder / "timm.safetensors"), model(x).numpy())  # fmt: skip
 
 
+def maps(folder, what, name, stride, model, wanted):
+    """The feature maps of a backbone by layer, in one call."""
+    x = seeded_input(1, 3, 129, 97)
+    save_file(model.state_dict(), folder / "backbone.safetensors")
+    np.save(folder / "x.npy", x.numpy())
+    with torch.no_grad():
+        wanted = {"relu" if layer == "act1" else layer: y.numpy() for layer, y in wanted(x).items()}
+    resnet4j("forward", "--model", name, "--weights", folder / "backbone.safetensors", "--output-stride", stride,
+             "--layer", ",".join(wanted), "--input", folder / "x.npy", "--output", folder / "y.safetensors")  # fmt: skip
+    found = load_file(folder / "y.safetensors")
+    error = max(relative(found[layer].numpy(), y) for layer, y in wanted.items())
+    report(f"{what} {name}, output stride {stride}", f"{len(wanted)} maps, relative error {error:.1e}",
+           found.keys() == wanted.keys() and error <= 1e-4)  # fmt: skip
+
+
+def backbones(folder, quick):
+    """timm's features_only with output_stride, torchvision's IntermediateLayerGetter with dilation."""
+    known = [json.loads(line)["model"] for line in resnet4j("models", "--format", "json").splitlines()]
+    names = [each for each in known if each in timm.list_models(module="resnet*") and each != "test_resnet"]
+    for i, name in enumerate(["resnet34", "resnet50d", "resnetv2_50"] if quick else names):
+        stride = 8 if i % 2 == 0 else 16
+        model = calm(draw(timm.create_model(name, output_stride=stride))).eval()
+        maps(folder, "timm", name, stride, model, timm_maps(model, name, output_stride=stride))
+    for name in ["resnet50"] if quick else [name for name in TORCHVISION if name not in ("resnet18", "resnet34")]:
+        build = getattr(torchvision.models, name)
+        model = calm(draw(build(replace_stride_with_dilation=[False, True, True]))).eval()
+        maps(folder, "torchvision", name, 8, model, torchvision_maps(model))
+
+
 def images(folder):
     """Complete classifications with torchvision's loader, transforms and network."""
     model = randomise_batch_norm(seeded(torchvision.models.resnet18))
@@ -217,6 +246,7 @@ def main():
         images(Path(folder))
         networks(Path(folder), arguments.quick)
         relatives(Path(folder), arguments.quick)
+        backbones(Path(folder), arguments.quick)
     print(f"{len(FAILURES)} comparisons failed" if FAILURES else "all comparisons agree")
     sys.exit(bool(FAILURES))
 

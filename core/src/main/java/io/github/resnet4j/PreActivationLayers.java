@@ -1,7 +1,6 @@
 package io.github.resnet4j;
 
 import io.github.resnet4j.nn.Layer;
-import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import io.github.resnet4j.nn.Layer.Identity;
 import io.github.resnet4j.nn.Layer.MaxPool2d;
@@ -38,6 +37,8 @@ final class PreActivationLayers {
   }
 
   /**
+   * @param dilation that of the first 3×3 convolution
+   * @param next that of a second 3×3 convolution, and of the stage
    * @param projects whether the shortcut has a convolution
    */
   static PreActivation block(
@@ -48,6 +49,7 @@ final class PreActivationLayers {
       int out,
       int stride,
       int dilation,
+      int next,
       boolean projects) {
     var main = new ArrayList<Layer>();
     int width = inner.getFirst();
@@ -55,7 +57,7 @@ final class PreActivationLayers {
     if (inner.size() == 1) {
       main.add(conv(spec, name + ".conv1", in, width, 3, stride, dilation, 1));
       main.addAll(normAndRelu(spec, name + ".norm2", width));
-      main.add(conv(spec, name + ".conv2", width, out, 3, 1, dilation, 1));
+      main.add(conv(spec, name + ".conv2", width, out, 3, 1, next, 1));
     } else {
       main.add(conv(spec, name + ".conv1", in, width, 1, strideFirst ? stride : 1, 1, 1));
       main.addAll(normAndRelu(spec, name + ".norm2", width));
@@ -69,15 +71,16 @@ final class PreActivationLayers {
         new Sequential(name + ".preact", normAndRelu(spec, name + ".norm1", in)),
         new Sequential(name, main),
         projects
-            ? projection(spec, name + ".downsample", in, out, stride)
+            ? projection(spec, name + ".downsample", in, out, stride, next)
             : new Identity(name + ".downsample"));
   }
 
-  private static Layer projection(ResNetSpec spec, String name, int in, int out, int stride) {
+  private static Layer projection(
+      ResNetSpec spec, String name, int in, int out, int stride, int dilation) {
     var layers = new ArrayList<Layer>();
     boolean averages = spec.shortcut() == ResNetSpec.Shortcut.AVERAGE_POOL;
-    if (averages && stride > 1) {
-      layers.add(new AvgPool2d(name + ".pool", 2, stride, true));
+    if (averages) {
+      ResNetSpec.averageBefore(name + ".pool", stride, dilation).ifPresent(layers::add);
     }
     layers.add(conv(spec, name + ".conv", in, out, 1, averages ? 1 : stride, 1, 1));
     return new Sequential(name, layers);

@@ -243,6 +243,24 @@ public final class ResNet {
     return new ResNet(spec, layers, other, quantization);
   }
 
+  /**
+   * The same network with another output stride, as a backbone for segmentation or detection: see
+   * {@link ResNetSpec#withOutputStride}. The weights are shared.
+   *
+   * @throws IllegalArgumentException naming the values that this network can have, or if it has a
+   *     quantization, whose ranges were measured with its present stride
+   */
+  public ResNet withOutputStride(int outputStride) {
+    ResNetSpec other = spec.withOutputStride(outputStride);
+    if (quantization.isPresent() && !other.equals(spec)) {
+      throw new IllegalArgumentException(
+          "the network was calibrated with output stride %d; set the output stride of the fp32"
+                  .formatted(spec.outputStride())
+              + " network, then calibrate it");
+    }
+    return new ResNet(other, other.layers(), state, quantization);
+  }
+
   /** The weights by name. */
   public StateDict state() {
     return state;
@@ -310,12 +328,16 @@ public final class ResNet {
    * for networks with ImageNet's stem.
    */
   public Tensor features(Tensor x, int threads) {
-    var body =
+    return run(body(), x, threads);
+  }
+
+  private Sequential body() {
+    return new Sequential(
+        "",
         layers.layers().stream()
             .filter(layer -> !(layer instanceof Layer.GlobalAveragePool))
             .filter(layer -> !(layer instanceof Layer.Linear))
-            .toList();
-    return run(new Sequential("", body), x, threads);
+            .toList());
   }
 
   /** The same on all cores. */
@@ -323,13 +345,40 @@ public final class ResNet {
     return features(x, Runtime.getRuntime().availableProcessors());
   }
 
+  /**
+   * The feature maps of several layers at once, as decoders for segmentation and detection need
+   * them: timm's {@code features_only} and torchvision's {@code IntermediateLayerGetter}. {@link
+   * ResNetSpec#stages} has the stages' names, channels and strides. For many images, {@link
+   * #compile} a session with {@linkplain CompileOptions#taps taps}.
+   *
+   * @param layers the names of layers; without names, all stages
+   * @return {@code [N, C, H, W]} by layer, in the order of the names
+   * @throws IllegalArgumentException if there is no layer of such a name before the head
+   */
+  public SequencedMap<String, Tensor> featureMaps(Tensor x, String... layers) {
+    List<String> names =
+        layers.length == 0
+            ? spec.stages().stream().map(ResNetSpec.Stage::name).toList()
+            : List.of(layers);
+    check(x);
+    try (var team = Team.ofAllCores()) {
+      var maps = new ReferenceForward(body(), state, team).runAll(x, names);
+      maps.remove("output");
+      return maps;
+    }
+  }
+
   private Tensor run(Layer network, Tensor x, int threads) {
+    check(x);
+    try (var team = new Team(threads)) {
+      return new ReferenceForward(network, state, team).run(x);
+    }
+  }
+
+  private void check(Tensor x) {
     if (x.rank() != 4 || x.dim(0) < 1 || x.dim(1) != spec.inChannels()) {
       throw new IllegalArgumentException(
           "the input must be [N, %d, H, W], was %s".formatted(spec.inChannels(), x));
-    }
-    try (var team = new Team(threads)) {
-      return new ReferenceForward(network, state, team).run(x);
     }
   }
 

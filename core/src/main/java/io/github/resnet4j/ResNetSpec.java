@@ -45,7 +45,8 @@ import java.util.stream.LongStream;
  * @param norm the normalization after every convolution
  * @param activation the order of norm, ReLU and convolution in a block
  * @param dilated for each stage after the first, whether it uses dilation instead of stride, as
- *     torchvision's {@code replace_stride_with_dilation}
+ *     torchvision's {@code replace_stride_with_dilation} and timm's {@code output_stride}; basic
+ *     blocks are dilated as in timm, since torchvision has no dilated basic blocks
  * @param inChannels the number of channels of the input image
  * @param head pooling and the linear layer; without it ({@code include_top=False} in Keras) the
  *     result is the last stage's feature map
@@ -206,19 +207,11 @@ public record ResNetSpec(
         stem,
         "of convolutions with 1 to " + MAX_CHANNELS + " channels");
     check(
-        (shortcut != Shortcut.AVERAGE_POOL && shortcut != Shortcut.PROJECTION_3X3)
-            || !dilated.contains(true),
-        "dilated",
-        dilated,
-        "all false with shortcuts that average or have a 3×3 convolution");
-    check(
         downsampling == Downsampling.STRIDE
-            || (!dilated.contains(true)
-                && stridePlacement == StridePlacement.ON_3X3
-                && stem.pools()),
+            || (stridePlacement == StridePlacement.ON_3X3 && stem.pools()),
         "downsampling",
         downsampling,
-        "STRIDE with dilation, with strides on the first 1×1 and with a stem that does not pool");
+        "STRIDE with strides on the first 1×1 and with a stem that does not pool");
     check(
         attention.equals(Attention.NONE) || shortcut != Shortcut.NONE,
         "attention",
@@ -227,7 +220,6 @@ public record ResNetSpec(
     if (block == Block.BASIC) {
       check(groups == 1, "groups", groups, "1 for basic blocks");
       check(widthPerGroup == 64, "widthPerGroup", widthPerGroup, "64 for basic blocks");
-      check(!dilated.contains(true), "dilated", dilated, "all false for basic blocks");
     } else {
       check(
           channels * (long) widthPerGroup / 64 >= 1,
@@ -254,11 +246,7 @@ public record ResNetSpec(
           "block",
           block,
           "the kind of the first block of widths");
-      check(
-          norm.equals(Norm.BATCH) && !dilated.contains(true),
-          "widths",
-          widths,
-          "empty with dilation or group norm");
+      check(norm.equals(Norm.BATCH), "widths", widths, "empty with group norm");
       check(
           shortcut != Shortcut.ZERO_PAD && shortcut != Shortcut.NONE,
           "shortcut",
@@ -434,8 +422,47 @@ public record ResNetSpec(
 
   /** The factor by which the feature map is smaller than the image, along each axis. */
   public int outputStride() {
-    int strided = Collections.frequency(dilated, false);
-    return stem.stride() << strided;
+    return stages().getLast().stride;
+  }
+
+  /**
+   * This network with another output stride: the last stages use dilation instead of stride, as
+   * with timm's {@code output_stride}. Parameters and their names stay the same, so the weights of
+   * the network fit; its feature maps get larger.
+   *
+   * @param outputStride the factor by which the last feature map is smaller than the image; 8, 16
+   *     or 32 for a network with ImageNet's stem and four stages
+   * @throws IllegalArgumentException naming the values that this network can have
+   */
+  public ResNetSpec withOutputStride(int outputStride) {
+    var flags = new ArrayList<Boolean>();
+    var possible = new ArrayList<Integer>();
+    for (int stride = stem.stride(); possible.size() < blocks.size(); stride *= 2) {
+      possible.add(stride);
+      flags.add(stride >= outputStride);
+    }
+    check(possible.contains(outputStride), "outputStride", outputStride, "one of " + possible);
+    return toBuilder().dilated(flags.subList(0, blocks.size() - 1)).build();
+  }
+
+  /**
+   * A stage, as a decoder for segmentation or detection must know it (timm's {@code feature_info}).
+   *
+   * @param name the name of its layer, for {@link ResNet#featureMaps}
+   * @param channels the number of channels of its result
+   * @param stride the factor by which its result is smaller than the image, along each axis
+   */
+  public record Stage(String name, int channels, int stride) {}
+
+  /** The stages, first to last. */
+  public List<Stage> stages() {
+    var stages = new ArrayList<Stage>();
+    int stride = stem.stride();
+    for (int stage = 0; stage < blocks.size(); stage++) {
+      stride *= stage > 0 && !dilated.get(stage - 1) ? 2 : 1;
+      stages.add(new Stage(stageName(stage), outChannels(stage), stride));
+    }
+    return stages;
   }
 
   /**
@@ -477,12 +504,12 @@ public record ResNetSpec(
           boolean projects = i == 0 && (block == Block.BOTTLENECK || stride > 1 || in != out);
           members.add(
               PreActivationLayers.block(
-                  this, blockName, in, inner, out, blockStride, blockDilation, projects));
+                  this, blockName, in, inner, out, blockStride, blockDilation, dilation, projects));
           in = out;
           continue;
         }
         List<Layer> convolutions =
-            convolutions(blockName, in, inner, out, blockStride, blockDilation);
+            convolutions(blockName, in, inner, out, blockStride, blockDilation, dilation);
         attention.layer(blockName + ".se", out, ruledChannels(stage)).ifPresent(convolutions::add);
         members.add(
             shortcut == Shortcut.NONE
@@ -490,7 +517,7 @@ public record ResNetSpec(
                 : new Residual(
                     blockName,
                     new Sequential(blockName, convolutions),
-                    shortcut(blockName, in, out, blockStride)));
+                    shortcut(blockName, in, out, blockStride, blockDilation, dilation)));
         in = out;
       }
       layers.add(new Sequential(name, members));
@@ -510,18 +537,24 @@ public record ResNetSpec(
     return new Sequential(name, convolutions);
   }
 
-  /** A block's convolutions with their norms; the ReLU after the last is not among them. */
+  /**
+   * A block's convolutions with their norms; the ReLU after the last is not among them.
+   *
+   * @param dilation that of the first 3×3 convolution; in the first block of a stage the dilation
+   *     of the stage before, since its input still has the pixels of that stage
+   * @param next that of a second 3×3 convolution, and of the stage
+   */
   private List<Layer> convolutions(
-      String name, int in, List<Integer> inner, int out, int stride, int dilation) {
+      String name, int in, List<Integer> inner, int out, int stride, int dilation, int next) {
     var main = new ArrayList<Layer>();
     int convStride = downsampling == Downsampling.STRIDE ? stride : 1;
     if (inner.size() == 1) {
       int width = inner.getFirst();
-      main.add(conv3x3(name + ".conv1", in, width, convStride, 1, 1));
+      main.add(conv3x3(name + ".conv1", in, width, convStride, dilation, 1));
       main.add(norm.layer(name + ".bn1", width));
       main.add(new Relu(name + ".relu1"));
-      downsample(main, name + ".aa", stride);
-      main.add(conv3x3(name + ".conv2", width, out, 1, 1, 1));
+      downsample(main, name + ".aa", stride, dilation != next);
+      main.add(conv3x3(name + ".conv2", width, out, 1, next, 1));
       main.add(norm.layer(name + ".bn2", out));
     } else {
       int reduced = inner.getFirst();
@@ -534,25 +567,32 @@ public record ResNetSpec(
           conv3x3(name + ".conv2", reduced, width, strideFirst ? 1 : convStride, dilation, groups));
       main.add(norm.layer(name + ".bn2", width));
       main.add(new Relu(name + ".relu2"));
-      downsample(main, name + ".aa", stride);
+      downsample(main, name + ".aa", stride, dilation != next);
       main.add(conv1x1(name + ".conv3", width, out, 1));
       main.add(norm.layer(name + ".bn3", out));
     }
     return main;
   }
 
-  /** Adds the layer that replaces the stride of the 3×3 convolution. */
-  private void downsample(List<Layer> main, String name, int stride) {
-    if (stride > 1) {
-      switch (downsampling) {
-        case STRIDE -> {}
-        case BLUR -> main.add(new BlurPool2d(name, stride));
-        case AVERAGE -> main.add(new AvgPool2d(name, stride, stride, false));
-      }
+  /**
+   * Adds the layer that replaces the stride of the 3×3 convolution.
+   *
+   * @param dilates whether the block begins a stage with dilation instead of stride; as in timm, a
+   *     blur is kept then, without stride
+   */
+  private void downsample(List<Layer> main, String name, int stride, boolean dilates) {
+    if (downsampling == Downsampling.BLUR && (stride > 1 || dilates)) {
+      main.add(new BlurPool2d(name, stride));
+    } else if (downsampling == Downsampling.AVERAGE && stride > 1) {
+      main.add(new AvgPool2d(name, stride, stride, AvgPool2d.Edge.DROPPED));
     }
   }
 
-  private Layer shortcut(String block, int in, int out, int stride) {
+  /**
+   * @param dilation that of a 3×3 convolution
+   * @param ofStage that of the stage
+   */
+  private Layer shortcut(String block, int in, int out, int stride, int dilation, int ofStage) {
     String name = block + ".downsample";
     if (stride == 1 && in == out) {
       return new Identity(name);
@@ -566,21 +606,32 @@ public record ResNetSpec(
           new Sequential(
               name,
               List.of(
-                  stride > 1
-                      ? conv3x3(name + ".0", in, out, stride, 1, 1)
+                  stride > 1 || ofStage > 1
+                      ? conv3x3(name + ".0", in, out, stride, dilation, 1)
                       : conv1x1(name + ".0", in, out, 1),
                   norm.layer(name + ".1", out)));
       case AVERAGE_POOL -> {
         var layers = new ArrayList<Layer>();
-        if (stride > 1) {
-          layers.add(new AvgPool2d(name + ".0", 2, stride, true));
-        }
+        averageBefore(name + ".0", stride, ofStage).ifPresent(layers::add);
         layers.add(conv1x1(name + ".1", in, out, 1));
         layers.add(norm.layer(name + ".2", out));
         yield new Sequential(name, layers);
       }
       case NONE -> throw new IllegalStateException(name);
     };
+  }
+
+  /**
+   * The mean of 2×2 pixels before the projection of a shortcut; as in timm, a dilated stage keeps
+   * it without stride.
+   */
+  static Optional<Layer> averageBefore(String name, int stride, int dilation) {
+    if (stride > 1) {
+      return Optional.of(new AvgPool2d(name, 2, stride, AvgPool2d.Edge.PARTIAL));
+    }
+    return dilation > 1
+        ? Optional.of(new AvgPool2d(name, 2, 1, AvgPool2d.Edge.ZEROS))
+        : Optional.empty();
   }
 
   private static Conv2d conv1x1(String name, int in, int out, int stride) {

@@ -159,7 +159,7 @@ public sealed interface Stem {
     return switch (downsampling) {
       case STRIDE -> List.of(new MaxPool2d("maxpool", 3, 2, 1));
       case BLUR -> List.of(new MaxPool2d("maxpool.0", 3, 1, 1), new BlurPool2d("maxpool.1", 2));
-      case AVERAGE -> List.of(new AvgPool2d("maxpool", 2, 2, false));
+      case AVERAGE -> List.of(new AvgPool2d("maxpool", 2, 2, AvgPool2d.Edge.DROPPED));
     };
   }
 }

@@ -160,7 +160,6 @@ class FamilyTest {
   void invalidSpecificationsNameFieldAndValidValues() {
     assertRejected("groups must be 1 for basic blocks", Block.BASIC, b -> b.groups(2));
     assertRejected("widthPerGroup must be 64 for basic", Block.BASIC, b -> b.widthPerGroup(128));
-    assertRejected("dilated must be all false for basic", Block.BASIC, b -> b.dilated(true));
     assertRejected(
         "dilated must be one value for each", Block.BOTTLENECK, b -> b.dilated(true, true));
     assertRejected("numClasses must be 1 to", Block.BOTTLENECK, b -> b.numClasses(0));

@@ -30,6 +30,7 @@ import picocli.CommandLine.Parameters;
       "  resnet4j export digits.onnx",
       "  resnet4j export resnet50.onnx -m resnet50 --dynamic-batch  # downloads",
       "  resnet4j export half.onnx -w my.pth --precision fp16 --include-preprocessing",
+      "  resnet4j export backbone.onnx -w my.pth --output-stride 8",
     })
 final class ExportCommand implements Callable<Integer> {
   @Option(
@@ -76,6 +77,8 @@ final class ExportCommand implements Callable<Integer> {
               + " resized and cropped image.")
   private boolean includePreprocessing;
 
+  @Mixin private OutputStrideOption outputStride = new OutputStrideOption();
+
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
   @Parameters(paramLabel = "OUT", description = "New file, .onnx.")
@@ -98,7 +101,7 @@ final class ExportCommand implements Callable<Integer> {
     options.weights = weights;
     if (weights != null || model != null) {
       Weights found = options.findWeights();
-      ResNet network = options.loadNetwork(found);
+      ResNet network = outputStride.apply(options.loadNetwork(found));
       options.requireFiniteWeights(network);
       if (!network.spec().includeTop()) {
         OnnxExport.write(network, Shape.usualInput(network.spec()), out, exportOptions());
@@ -108,7 +111,8 @@ final class ExportCommand implements Callable<Integer> {
       }
       return report(network);
     }
-    Model embedded = options.loadClassifier(preprocessing.file, null);
+    Model classifier = options.loadClassifier(preprocessing.file, null);
+    Model embedded = classifier.withNetwork(outputStride.apply(classifier.network()));
     OnnxExport.write(embedded, out, exportOptions());
     return report(embedded.network());
   }

@@ -48,6 +48,7 @@ import picocli.CommandLine.Parameters;
 final class FeaturesCommand implements Callable<Integer> {
   @Mixin private ModelOptions options = new ModelOptions();
   @Mixin private FeatureOptions layer = new FeatureOptions();
+  @Mixin private OutputStrideOption outputStride = new OutputStrideOption();
   @Mixin private DecodingOptions decoding = new DecodingOptions();
 
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
@@ -98,7 +99,8 @@ final class FeaturesCommand implements Callable<Integer> {
     if (images.isEmpty()) {
       throw new IOException("no images in " + String.join(", ", paths));
     }
-    Model model = options.loadModel(preprocessing.file);
+    Model loaded = options.loadModel(preprocessing.file);
+    Model model = loaded.withNetwork(outputStride.apply(loaded.network()));
     int[] shape = layer.shape(model);
     int unreadable = 0;
     int done = 0;

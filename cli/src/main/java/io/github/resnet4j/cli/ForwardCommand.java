@@ -7,12 +7,16 @@ import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.Npy;
 import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.engine.Session;
+import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.SequencedMap;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -28,6 +32,7 @@ import picocli.CommandLine.Option;
       "  resnet4j forward -w my.pth -i x.npy -o y.npy",
       "  resnet4j forward -m resnet18 --seed 0 -i x.npy -o y.safetensors",
       "  resnet4j forward -m resnet50 --seed 0 --features -i x.npy -o features.npy",
+      "  resnet4j forward -w my.pth --output-stride 8 -l layer1,layer4 -i x.npy -o y.safetensors",
     })
 final class ForwardCommand implements Callable<Integer> {
   @Mixin private ModelOptions options = new ModelOptions();
@@ -53,6 +58,17 @@ final class ForwardCommand implements Callable<Integer> {
   private boolean features;
 
   @Option(
+      names = {"-l", "--layer"},
+      split = ",",
+      paramLabel = "NAME",
+      description =
+          "Write the results of these layers instead of the logits: layer1,layer4; several need a"
+              + " .safetensors, with one tensor for each.")
+  private List<String> layers = List.of();
+
+  @Mixin private OutputStrideOption outputStride = new OutputStrideOption();
+
+  @Option(
       names = "--seed",
       paramLabel = "S",
       description =
@@ -76,26 +92,50 @@ final class ForwardCommand implements Callable<Integer> {
     } else {
       network = options.loadNetwork(options.findWeights());
     }
-    var compile = options.compileOptions(network, x.dim(0));
-    String lastStage = network.spec().lastStage();
-    if (features) {
-      compile = compile.withTaps(lastStage);
+    network = outputStride.apply(network);
+    SequencedMap<String, Tensor> results = results(network, x);
+    for (Tensor y : results.values()) {
+      options.requireFinite(y, network);
     }
-    Tensor y;
-    try (Session session = network.compile(compile)) {
-      var results = session.runAll(x); // the feature map, if requested, then the logits
-      y = features ? results.firstEntry().getValue() : results.lastEntry().getValue();
-    }
-    options.requireFinite(y, network);
     if (isNpy(output)) {
-      Npy.write(output, y);
+      Npy.write(output, results.firstEntry().getValue());
     } else {
       var tensors = new LinkedHashMap<String, StoredTensor>();
-      tensors.put(features ? "features" : "logits", StoredTensor.of(y));
+      results.forEach((name, y) -> tensors.put(name, StoredTensor.of(y)));
       CheckpointWriter.write(output, tensors, Map.of());
     }
-    System.err.printf("%s -> %s, written to %s%n", x, y, output);
+    String shapes =
+        results.values().stream().map(Tensor::toString).collect(Collectors.joining(", "));
+    System.err.printf("%s -> %s, written to %s%n", x, shapes, output);
     return Main.OK;
+  }
+
+  /** Returns the logits, or what the options ask for instead, by the name in the output file. */
+  private SequencedMap<String, Tensor> results(ResNet network, Tensor x) {
+    if (features && !layers.isEmpty()) {
+      throw new UsageException("--features and --layer cannot be combined");
+    }
+    if (layers.size() > 1 && isNpy(output)) {
+      throw new UsageException("--layer with several layers needs a .safetensors as --output");
+    }
+    List<String> known = network.layers().walk().map(Layer::name).toList();
+    for (String layer : layers) {
+      if (!known.contains(layer)) {
+        throw FeatureOptions.noLayer(layer, network);
+      }
+    }
+    List<String> taps = features ? List.of(network.spec().lastStage()) : layers;
+    var compile = options.compileOptions(network, x.dim(0));
+    try (Session session = network.compile(compile.withTaps(taps.toArray(String[]::new)))) {
+      SequencedMap<String, Tensor> results = session.runAll(x);
+      Tensor logits = results.remove("output");
+      if (features) {
+        results.put("features", results.remove(taps.getFirst()));
+      } else if (layers.isEmpty()) {
+        results.put("logits", logits);
+      }
+      return results;
+    }
   }
 
   private static boolean isNpy(Path file) {

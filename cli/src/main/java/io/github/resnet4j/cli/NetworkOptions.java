@@ -12,6 +12,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** The options that select a network and its input shape, without weights. */
@@ -34,9 +35,11 @@ final class NetworkOptions {
   @Option(names = "--plain", description = "Without shortcut connections.")
   private boolean plain;
 
+  @Mixin private OutputStrideOption outputStride = new OutputStrideOption();
+
   /** Returns the network of that name or checkpoint, modified by the options. */
   ResNetSpec spec(String model) throws IOException {
-    ResNetSpec spec = find("", model);
+    ResNetSpec spec = outputStride.apply(find("", model));
     if (v1) {
       spec = spec.toBuilder().stridePlacement(ResNetSpec.StridePlacement.FIRST_1X1).build();
     }

@@ -278,7 +278,9 @@ final class TrainingOptions {
       names = "--freeze",
       paramLabel = "LAYER",
       split = ",",
-      description = "Layers to freeze: stem, layer1 to layer4, or a prefix of parameter names.")
+      description =
+          "Layers to freeze: stem, layer1 to layer4, bn (weights and biases of every batch norm),"
+              + " or a prefix of parameter names.")
   private List<String> frozenLayers = List.of();
 
   @Option(

@@ -34,6 +34,27 @@ public record Axis(int taps, Ints positions, Ints weights) {
     int at(int result, int tap);
   }
 
+  /** The weight of a result's tap. */
+  public interface Weight {
+    float at(int result, int tap);
+  }
+
+  /**
+   * An axis on which windows may have different weights.
+   *
+   * @param taps the number of pixels of each result
+   * @param source as for {@link #of(int, Source, float...)}
+   */
+  public static Axis of(int results, int taps, Source source, Weight weight) {
+    int[] positions = new int[results * taps];
+    int[] bits = new int[positions.length];
+    for (int i = 0; i < positions.length; i++) {
+      positions[i] = source.at(i / taps, i % taps);
+      bits[i] = Float.floatToRawIntBits(weight.at(i / taps, i % taps));
+    }
+    return new Axis(taps, Ints.of(positions), Ints.of(bits));
+  }
+
   /**
    * An axis on which all windows have the same weights. A pixel that a window has twice counts
    * twice.
@@ -43,13 +64,7 @@ public record Axis(int taps, Ints positions, Ints weights) {
    * @param weights the weights of a window's pixels
    */
   public static Axis of(int results, Source source, float... weights) {
-    int[] positions = new int[results * weights.length];
-    int[] bits = new int[positions.length];
-    for (int i = 0; i < positions.length; i++) {
-      positions[i] = source.at(i / weights.length, i % weights.length);
-      bits[i] = Float.floatToRawIntBits(weights[i % weights.length]);
-    }
-    return new Axis(weights.length, Ints.of(positions), Ints.of(bits));
+    return of(results, weights.length, source, (_, tap) -> weights[tap]);
   }
 
   /** The number of results. */

@@ -2,6 +2,7 @@ package io.github.resnet4j.kernel;
 
 import io.github.resnet4j.tensor.Tensor;
 import java.util.Arrays;
+import java.util.function.IntUnaryOperator;
 
 /**
  * Every operation of a residual network as a plain loop over {@code [N, C, H, W]} floats: the
@@ -314,13 +315,14 @@ public final class Scalar {
   }
 
   /**
-   * The mean of square windows of {@code [N, C, H, W]}, without padding; pixels beyond the border
-   * are neither summed nor counted.
+   * The sums of square windows of {@code [N, C, H, W]}, without padding, each divided by a number
+   * that depends on how many of its pixels are inside the border.
    *
    * @param oh the number of rows of the result
    * @param ow the number of columns of the result
    */
-  public static Tensor averagePool(Tensor x, int kernel, int stride, int oh, int ow) {
+  public static Tensor averagePool(
+      Tensor x, int kernel, int stride, int oh, int ow, IntUnaryOperator divisor) {
     int h = x.dim(2);
     int w = x.dim(3);
     Tensor y = Tensor.zeros(x.dim(0), x.dim(1), oh, ow);
@@ -336,7 +338,7 @@ public final class Scalar {
               sum += x.data()[plane + i * w + j];
             }
           }
-          y.data()[to++] = sum / ((bottom - r * stride) * (right - c * stride));
+          y.data()[to++] = sum / divisor.applyAsInt((bottom - r * stride) * (right - c * stride));
         }
       }
     }

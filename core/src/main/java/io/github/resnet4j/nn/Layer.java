@@ -61,8 +61,12 @@ public sealed interface Layer {
               input + 2 * conv.padding - conv.dilation * (conv.kernel - 1) - 1, conv.stride, input);
       case MaxPool2d pool -> windows(input + 2 * pool.padding - pool.kernel, pool.stride, input);
       case AvgPool2d pool -> {
-        int lastStart = input - pool.kernel;
-        yield windows(pool.ceil ? lastStart + pool.stride - 1 : lastStart, pool.stride, input);
+        int last = input - pool.kernel;
+        yield switch (pool.edge) {
+          case DROPPED -> windows(last, pool.stride, input);
+          case PARTIAL -> windows(last + pool.stride - 1, pool.stride, input);
+          case ZEROS -> windows(input - 1, pool.stride, input);
+        };
       }
       // The border mirrors the pixel next to the edge, so there must be two pixels.
       case BlurPool2d pool -> windows(input < 2 ? -1 : input - 1, pool.stride, input);
@@ -235,13 +239,30 @@ public sealed interface Layer {
     }
   }
 
-  /**
-   * The mean of square windows without padding; pixels beyond the border are neither summed nor
-   * counted.
-   *
-   * @param ceil whether the last window may extend beyond the border (PyTorch's {@code ceil_mode})
-   */
-  record AvgPool2d(String name, int kernel, int stride, boolean ceil) implements Layer {}
+  /** The mean of square windows; the first window begins at the first pixel. */
+  record AvgPool2d(String name, int kernel, int stride, Edge edge) implements Layer {
+    /** Windows that extend beyond the border. */
+    public enum Edge {
+      /** There are none; pixels at the border may be in no window. */
+      DROPPED,
+      /** They are the mean of their pixels inside (PyTorch's {@code ceil_mode}). */
+      PARTIAL,
+      /**
+       * One for every {@code stride} pixels; beyond the border there are zeros, which count (timm's
+       * {@code AvgPool2dSame}).
+       */
+      ZEROS
+    }
+
+    /**
+     * By how many pixels a window's sum is divided.
+     *
+     * @param inside the number of its pixels inside the border
+     */
+    public int divisor(int inside) {
+      return edge == Edge.ZEROS ? kernel * kernel : inside;
+    }
+  }
 
   /**
    * A low-pass filter: 3×3 windows weighted by {@code [1 2 1]ᵀ[1 2 1] / 16}, one pixel of

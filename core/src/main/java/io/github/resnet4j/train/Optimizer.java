@@ -90,7 +90,7 @@ public final class Optimizer {
         recipe.weightDecay(),
         name -> recipe.decayAll() || weights.contains(name),
         frozen::contains,
-        recipe::rateFactor,
+        recipe.rateFactors(network),
         recipe.clip());
   }
 

@@ -14,6 +14,7 @@ import java.math.BigDecimal;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -21,6 +22,8 @@ import java.util.Map;
 import java.util.SequencedMap;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.function.Predicate;
+import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -50,8 +53,8 @@ import java.util.stream.Stream;
  *     dropped, proportionally smaller for earlier blocks (arXiv 1603.09382)
  * @param averaging the decay of the exponential moving average (EMA) of the weights, such as 0.999,
  *     which then is the result; 0 for no averaging
- * @param frozen layers that are not trained: {@code stem}, {@code layer1} or another prefix of
- *     parameter names
+ * @param frozen layers that are not trained: {@code stem}, {@code bn} for the weights and biases of
+ *     every batch norm, {@code layer1} or another prefix of parameter names
  * @param frozenStatistics whether batch norm uses its running statistics and does not update them
  * @param rates factors of the learning rate for layers, named as for {@code frozen}
  * @param precision fp32; bf16, in which activations and their gradients are stored in bfloat16,
@@ -84,6 +87,8 @@ public record Recipe(
     implements Serializable {
   private static final Optimizer.Method MOMENTUM = new Optimizer.Method.Sgd(0.9f, false);
   private static final Augmentation IMAGENET = Augmentation.of(Crop.RANDOM_RESIZED, true);
+
+  private static final List<String> STEM = List.of("conv1.", "bn1.", "stem.");
 
   private static final String OFF = "none";
 
@@ -243,11 +248,21 @@ public record Recipe(
         : this;
   }
 
-  /** Whether a parameter belongs to a layer, named as for {@link #frozen}. */
-  static boolean belongs(String parameter, String layer) {
-    return layer.equals("stem")
-        ? parameter.startsWith("conv1.") || parameter.startsWith("bn1.")
-        : parameter.equals(layer) || parameter.startsWith(layer + ".");
+  /** The names of the parameters of a layer, named as for {@link #frozen}. */
+  static Set<String> parameters(Layer network, String layer) {
+    Layer part = network;
+    Predicate<String> belongs = name -> name.equals(layer) || name.startsWith(layer + ".");
+    if (layer.equals("stem")) {
+      belongs = name -> STEM.stream().anyMatch(name::startsWith);
+    } else if (layer.equals("bn")) {
+      var norms = network.walk().filter(Layer.BatchNorm2d.class::isInstance).toList();
+      part = new Layer.Sequential("", norms);
+      belongs = _ -> true;
+    }
+    return part.parameters().stream()
+        .map(Parameter::name)
+        .filter(belongs)
+        .collect(Collectors.toSet());
   }
 
   /**
@@ -256,12 +271,11 @@ public record Recipe(
    * @throws IllegalArgumentException naming the first missing layer
    */
   public static void requireLayers(Layer network, Collection<String> wanted) {
-    List<String> parameters = network.parameters().stream().map(Parameter::name).toList();
     for (String layer : wanted) {
-      if (parameters.stream().noneMatch(name -> belongs(name, layer))) {
+      if (parameters(network, layer).isEmpty()) {
         var known =
             network.walk().map(Layer::name).collect(Collectors.toCollection(ArrayList::new));
-        known.add("stem");
+        known.addAll(List.of("stem", "bn"));
         throw new IllegalArgumentException(
             "the network has no layer '%s'%s; 'resnet4j summary' lists them"
                 .formatted(layer, Suggestion.of(layer, known)));
@@ -271,18 +285,17 @@ public record Recipe(
 
   /** The names of the parameters that are frozen. */
   Set<String> frozenParameters(Layer network) {
-    return network.parameters().stream()
-        .map(Parameter::name)
-        .filter(name -> frozen.stream().anyMatch(layer -> belongs(name, layer)))
+    return frozen.stream()
+        .flatMap(layer -> parameters(network, layer).stream())
         .collect(Collectors.toSet());
   }
 
-  /** The factor of the learning rate for a parameter. */
-  double rateFactor(String parameter) {
-    return rates.entrySet().stream()
-        .filter(entry -> belongs(parameter, entry.getKey()))
-        .mapToDouble(Map.Entry::getValue)
-        .reduce(1, (a, b) -> a * b);
+  /** The factor of the learning rate for each parameter. */
+  ToDoubleFunction<String> rateFactors(Layer network) {
+    var factors = new HashMap<String, Double>();
+    rates.forEach((layer, factor) ->
+        parameters(network, layer).forEach(name -> factors.merge(name, factor, (a, b) -> a * b)));
+    return name -> factors.getOrDefault(name, 1.0);
   }
 
   /** All settings by the field's terms, for people. */

@@ -84,14 +84,14 @@ class SessionTest {
             .widthPerGroup(new int[] {4, 8, 12, 16, 24}[random.nextInt(5)])
             .channels(64);
       }
-      if (random.nextInt(3) == 0) {
-        builder.dilated(
-            IntStream.range(1, stages).mapToObj(_ -> random.nextBoolean()).toArray(Boolean[]::new));
-      }
     } else if (random.nextBoolean()) {
       builder.shortcut(ResNetSpec.Shortcut.ZERO_PAD);
     }
-    if (!builder.build().dilated().contains(true) && random.nextInt(3) == 0) {
+    if (random.nextInt(3) == 0) {
+      builder.dilated(
+          IntStream.range(1, stages).mapToObj(_ -> random.nextBoolean()).toArray(Boolean[]::new));
+    }
+    if (random.nextInt(3) == 0) {
       builder.shortcut(ResNetSpec.Shortcut.AVERAGE_POOL);
     }
     builder.attention(

@@ -416,7 +416,7 @@ public final class NetworkFigure {
             boxes.add(
                 new BranchBox(
                     pool.name(),
-                    Role.STRIDED,
+                    pool.stride() > 1 ? Role.STRIDED : role,
                     List.of(
                         "%d×%d average, stride %d"
                             .formatted(pool.kernel(), pool.kernel(), pool.stride())),
@@ -425,7 +425,7 @@ public final class NetworkFigure {
             boxes.add(
                 new BranchBox(
                     pool.name(),
-                    Role.STRIDED,
+                    pool.stride() > 1 ? Role.STRIDED : role,
                     List.of("3×3 blur, stride " + pool.stride()),
                     layer.output()));
         case SubsampleAndPad pad ->

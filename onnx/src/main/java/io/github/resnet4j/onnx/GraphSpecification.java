@@ -89,11 +89,13 @@ final class GraphSpecification {
       }
       boolean changes = !block.shortcut().isEmpty();
       if (changes && !stages.isEmpty()) {
-        int stride = units.stream().mapToInt(Convolution::stride).max().orElse(1);
-        boolean smaller =
-            has(block.main(), ParsedLayer.Blur.class)
-                || has(block.main(), ParsedLayer.AveragePool.class);
-        dilated.add(stride == 1 && !smaller);
+        dilated.add(
+            block.main().stream()
+                .filter(layer ->
+                    layer instanceof Convolution
+                        || layer instanceof ParsedLayer.Blur
+                        || layer instanceof ParsedLayer.AveragePool)
+                .allMatch(layer -> layer.stride() == 1));
         first1x1 |= units.size() == 3 && units.getFirst().stride() > 1;
       }
       if (changes || stages.isEmpty()) {

@@ -263,15 +263,16 @@ final class GraphTraversal {
         || !OnnxGraph.isOmitted(conv, 2)) {
       throw UnsupportedGraphException.at(conv, "is not a depthwise [1 2 1] blur");
     }
-    WindowOperations.require(conv, "strides", 2, 1);
     WindowOperations.require(conv, "pads", 0, 0);
     WindowOperations.require(conv, "dilations", 1, 1);
-    cursor.layers.add(new ParsedLayer.Blur(conv));
+    var blur = new ParsedLayer.Blur(conv);
+    WindowOperations.require(conv, "strides", blur.stride() == 1 ? 1 : 2, 1);
+    cursor.layers.add(blur);
     cursor.extents =
         List.of(
             cursor.channels(),
-            Math.ceilDiv(cursor.extents.get(1), 2),
-            Math.ceilDiv(cursor.extents.get(2), 2));
+            Math.ceilDiv(cursor.extents.get(1), blur.stride()),
+            Math.ceilDiv(cursor.extents.get(2), blur.stride()));
     cursor.x = recognize(conv);
   }
 

@@ -129,7 +129,9 @@ final class GraphWeights {
                 parsed
                     .next(ParsedLayer.AveragePool.class, "an average pooling of 2×2 pixels")
                     .node());
-        case BlurPool2d _ -> parsed.next(ParsedLayer.Blur.class, "a blur with stride 2");
+        case BlurPool2d pool ->
+            WindowOperations.require(
+                parsed.next(ParsedLayer.Blur.class, "a blur").node(), "strides", pool.stride(), 1);
         case SqueezeExcite attention ->
             collectGates(attention, parsed.next(ParsedLayer.Gates.class, "a channel attention"));
         case EfficientAttention attention ->
@@ -182,15 +184,22 @@ final class GraphWeights {
 
   private static void check(AvgPool2d pool, Node node) throws UnsupportedGraphException {
     WindowOperations.require(node, "kernel_shape", pool.kernel(), 1);
-    WindowOperations.require(node, "pads", 0, 0);
+    boolean zeros = pool.edge() == AvgPool2d.Edge.ZEROS;
+    if (!zeros) {
+      WindowOperations.require(node, "pads", 0, 0);
+    } else if (!node.integers("pads").equals(List.of(0L, 0L, 1L, 1L))
+        || node.integer("count_include_pad", 0) != 1) {
+      throw UnsupportedGraphException.at(
+          node, "does not count one pixel of zeros after the last row and column");
+    }
     WindowOperations.require(node, "strides", pool.stride(), 1);
     WindowOperations.require(node, "dilations", 1, 1);
-    int ceil = pool.ceil() ? 1 : 0;
+    int ceil = pool.edge() == AvgPool2d.Edge.PARTIAL ? 1 : 0;
     if (node.integer("ceil_mode", 0) != ceil) {
       throw UnsupportedGraphException.at(
           node, "has ceil_mode %d, not %d".formatted(1 - ceil, ceil));
     }
-    if (pool.ceil() && node.integer("count_include_pad", 0) != 0) {
+    if (ceil == 1 && node.integer("count_include_pad", 0) != 0) {
       throw UnsupportedGraphException.at(node, "has count_include_pad 1, not 0");
     }
   }

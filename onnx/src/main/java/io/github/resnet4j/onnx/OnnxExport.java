@@ -423,8 +423,12 @@ public final class OnnxExport {
           var attributes = new LinkedHashMap<String, Attribute>();
           attributes.put("kernel_shape", twice(pool.kernel()));
           attributes.put("strides", twice(pool.stride()));
-          attributes.put("ceil_mode", new Attribute.Int(pool.ceil() ? 1 : 0));
-          attributes.put("count_include_pad", new Attribute.Int(0));
+          boolean zeros = pool.edge() == AvgPool2d.Edge.ZEROS;
+          long after = zeros ? pool.kernel() - pool.stride() : 0;
+          attributes.put("pads", new Attribute.Ints(List.of(0L, 0L, after, after)));
+          attributes.put(
+              "ceil_mode", new Attribute.Int(pool.edge() == AvgPool2d.Edge.PARTIAL ? 1 : 0));
+          attributes.put("count_include_pad", new Attribute.Int(zeros ? 1 : 0));
           yield node("AveragePool", name, List.of(x), attributes, shaped.output());
         }
         case BlurPool2d pool -> {

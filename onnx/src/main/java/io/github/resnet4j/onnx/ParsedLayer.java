@@ -12,24 +12,17 @@ import java.util.Optional;
 sealed interface ParsedLayer {
   Node node();
 
+  /** The stride of a convolution, a pooling or a blur along the first axis. */
+  default int stride() {
+    List<Long> values = node().integers("strides");
+    return values.isEmpty() ? 1 : Math.toIntExact(values.getFirst());
+  }
+
   /** A convolution, with the batch norm after it, if there is one. */
   record Convolution(Node node, Constant weight, Optional<Constant> bias, Optional<Node> norm)
       implements ParsedLayer {
     int out() {
       return Math.toIntExact(weight.shape().get(0));
-    }
-
-    int stride() {
-      return first("strides");
-    }
-
-    int dilation() {
-      return first("dilations");
-    }
-
-    private int first(String attribute) {
-      List<Long> values = node.integers(attribute);
-      return values.isEmpty() ? 1 : Math.toIntExact(values.getFirst());
     }
   }
 
@@ -42,7 +35,7 @@ sealed interface ParsedLayer {
   /** Average pooling. */
   record AveragePool(Node node) implements ParsedLayer {}
 
-  /** Reflection padding and a [1 2 1] filter along both axes with stride 2. */
+  /** Reflection padding and a [1 2 1] filter along both axes with stride 1 or 2. */
   record Blur(Node node) implements ParsedLayer {}
 
   /** Takes every n-th row and column. */

@@ -108,6 +108,15 @@ class OnnxTest {
     all.put("narrow", narrow);
     all.put("v1", narrow.toBuilder().stridePlacement(ResNetSpec.StridePlacement.FIRST_1X1).build());
     all.put("dilated", narrow.toBuilder().dilated(false, true).build());
+    ResNetSpec basic =
+        ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 1, 2).channels(8).numClasses(7).build();
+    all.put("dilated basic blocks", basic.withOutputStride(8));
+    all.put(
+        "dilated, averaging shortcuts",
+        basic.toBuilder().shortcut(ResNetSpec.Shortcut.AVERAGE_POOL).dilated(true, true).build());
+    all.put(
+        "dilated, blurs",
+        basic.toBuilder().downsampling(ResNetSpec.Downsampling.BLUR).dilated(false, true).build());
     all.put("groups", narrow.toBuilder().groups(4).widthPerGroup(32).build());
     all.put(
         "widths of each layer",

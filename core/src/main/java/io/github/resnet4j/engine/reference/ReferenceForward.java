@@ -56,13 +56,22 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
   public SequencedMap<String, Tensor> runAll(Tensor x, List<String> taps) {
     check(x);
     var found = new HashMap<String, Tensor>();
-    Tensor output = forward(network, x, (layer, y) -> found.put(layer.name(), y));
+    Tensor output =
+        forward(
+            network,
+            x,
+            (layer, y) -> {
+              if (taps.contains(layer.name())) {
+                found.put(layer.name(), y);
+              }
+            });
     var results = new LinkedHashMap<String, Tensor>();
     for (String tap : taps) {
       Tensor result = found.get(tap);
       if (result == null) {
         throw new IllegalArgumentException(
-            "no layer '%s' to tap%s".formatted(tap, Suggestion.of(tap, found.keySet())));
+            "no layer '%s' to tap%s"
+                .formatted(tap, Suggestion.of(tap, network.walk().map(Layer::name).toList())));
       }
       results.put(tap, result);
     }
@@ -139,7 +148,8 @@ public record ReferenceForward(Layer network, StateDict state, Team team) {
               pool.kernel(),
               pool.stride(),
               pool.outputExtent(x.dim(2)),
-              pool.outputExtent(x.dim(3)));
+              pool.outputExtent(x.dim(3)),
+              pool::divisor);
       case BlurPool2d pool ->
           Scalar.blur(
               x,

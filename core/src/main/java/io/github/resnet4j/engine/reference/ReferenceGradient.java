@@ -330,7 +330,8 @@ public record ReferenceGradient(Sequential network, StateDict state, Team team) 
           int bottom = Math.min(h, r * pool.stride() + pool.kernel());
           int right = Math.min(w, c * pool.stride() + pool.kernel());
           float value =
-              dy.data()[from++] / ((bottom - r * pool.stride()) * (right - c * pool.stride()));
+              dy.data()[from++]
+                  / pool.divisor((bottom - r * pool.stride()) * (right - c * pool.stride()));
           for (int i = r * pool.stride(); i < bottom; i++) {
             for (int j = c * pool.stride(); j < right; j++) {
               dx.data()[plane + i * w + j] += value;

@@ -4,13 +4,13 @@ import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.kernel.Axis;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BlurPool2d;
-import java.util.Arrays;
 
 /** The pixels and weights of the windows of a layer without parameters. */
 public record WindowAxes(Axis rows, Axis columns) {
   /**
    * Average pooling. In a window with fewer pixels, at the edge, the last one counts twice: in
-   * windows of two rows and columns that is their mean too.
+   * windows of two rows and columns that is their mean too. With {@link AvgPool2d.Edge#ZEROS} it has
+   * no weight instead.
    *
    * @throws IllegalArgumentException if windows have more than 2×2 pixels
    */
@@ -25,10 +25,14 @@ public record WindowAxes(Axis rows, Axis columns) {
   }
 
   private static Axis axis(AvgPool2d layer, int pixels, int results) {
-    float[] weights = new float[layer.kernel()];
-    Arrays.fill(weights, 1f / layer.kernel());
     return Axis.of(
-        results, (result, tap) -> Math.min(result * layer.stride() + tap, pixels - 1), weights);
+        results,
+        layer.kernel(),
+        (result, tap) -> Math.min(result * layer.stride() + tap, pixels - 1),
+        (result, tap) ->
+            layer.edge() == AvgPool2d.Edge.ZEROS && result * layer.stride() + tap >= pixels
+                ? 0
+                : 1f / layer.kernel());
   }
 
   /** A low-pass filter, whose border mirrors the image. */

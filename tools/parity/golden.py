@@ -550,9 +550,15 @@ def heat_maps(out):
         ("resnext50_32x4d", "layer3", 281, (1, 3, 64, 64)),
         ("resnet20", "layer3", 3, (1, 3, 32, 32)),
         ("resnet20", "layer1", 3, (1, 3, 32, 32)),
+        ("resnetv2_18", "stages.1", 7, (1, 3, 48, 32)),
+        ("resnetv2_50d_gn", "stages.2", 281, (1, 3, 48, 64)),
+        ("resnetv2_50x1_bit", "stages.3", 7, (1, 3, 64, 64)),
     ):
-        build = (lambda: cifar(3)) if name == "resnet20" else getattr(torchvision.models, name)
-        model = randomise_batch_norm(seeded(build))
+        if name.startswith("resnetv2"):
+            model = draw(create(name, num_classes=1000)).eval()
+        else:
+            build = (lambda: cifar(3)) if name == "resnet20" else getattr(torchvision.models, name)
+            model = randomise_batch_norm(seeded(build))
         x = seeded_input(*shape)
         target = model.get_submodule(layer)
         key = f"{name} {layer}"
@@ -569,6 +575,7 @@ def heat_maps(out):
         results[f"{key} eigencam"] = torch.from_numpy(projection.astype(np.float32))
     (out / "heatmaps.json").write_text(compact(cases))
     save_file(results, out / "heatmaps.safetensors")
+    (out / "heatmaps.safetensors").chmod(0o644)
 
 
 # Training.

@@ -223,13 +223,14 @@ public final class ResNet {
   /**
    * The same network with a quantization. The weights are shared.
    *
-   * @throws IllegalArgumentException if it has group norm, which cannot be folded into the weights,
-   *     or pre-activation blocks, whose sums are floats
+   * @throws IllegalArgumentException if it has group norm, whose statistics depend on the image, so
+   *     that it cannot be folded into the weights, or pre-activation blocks, whose sums are floats
    */
   public ResNet withQuantization(Quantization found) {
     if (spec.norm().channelGroups().isPresent()) {
       throw new IllegalArgumentException(
-          "int8 is for networks with batch norm; this one has group norm");
+          "int8 is for networks with batch norm, which is folded into the weights; this one has"
+              + " group norm, whose statistics depend on the image");
     }
     if (spec.activation() == ResNetSpec.Activation.PRE) {
       throw new IllegalArgumentException(

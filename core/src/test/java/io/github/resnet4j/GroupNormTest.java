@@ -136,7 +136,9 @@ class GroupNormTest {
             IllegalArgumentException.class,
             () -> network.withQuantization(new Quantization(new LinkedHashMap<>())));
     assertEquals(
-        "int8 is for networks with batch norm; this one has group norm", refusal.getMessage());
+        "int8 is for networks with batch norm, which is folded into the weights; this one has group"
+            + " norm, whose statistics depend on the image",
+        refusal.getMessage());
   }
 
   private static TrainingSession session(

@@ -46,8 +46,7 @@ class HeatMapTest {
     var spec = Architecture.named((String) fields.get("model"));
     int[] shape =
         Golden.list(fields.get("input")).stream().mapToInt(extent -> (Integer) extent).toArray();
-    var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
-    LogitsTest.randomiseBatchNorm(network, TorchRandom.manualSeed(1));
+    ResNet network = network(spec);
     Tensor x = TorchRandom.manualSeed(2).randn(shape);
     var explainer = network.explainer();
     var index = OptionalInt.of((Integer) fields.get("index"));
@@ -63,6 +62,16 @@ class HeatMapTest {
       assertTrue(error <= TOLERANCE, () -> key + ": difference " + error);
     }
     eigen(golden.getKey(), explainer.explain(x, Method.EIGENCAM, index, layer, OPTIONS));
+  }
+
+  /** As {@code heat_maps} in golden.py. */
+  private static ResNet network(ResNetSpec spec) {
+    if (spec.activation() == ResNetSpec.Activation.PRE) {
+      return RelativesTest.draw(spec.toBuilder().numClasses(1000).build());
+    }
+    var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
+    LogitsTest.randomiseBatchNorm(network, TorchRandom.manualSeed(1));
+    return network;
   }
 
   /**

@@ -275,7 +275,10 @@ public record Recipe(
       if (parameters(network, layer).isEmpty()) {
         var known =
             network.walk().map(Layer::name).collect(Collectors.toCollection(ArrayList::new));
-        known.addAll(List.of("stem", "bn"));
+        known.add("stem");
+        if (!parameters(network, "bn").isEmpty()) {
+          known.add("bn");
+        }
         throw new IllegalArgumentException(
             "the network has no layer '%s'%s; 'resnet4j summary' lists them"
                 .formatted(layer, Suggestion.of(layer, known)));

@@ -67,7 +67,6 @@ class RecipeTest {
         assertThrows(
             IllegalArgumentException.class, () -> Recipe.requireLayers(groups, List.of("bn")));
     assertEquals(
-        "the network has no layer 'bn'; 'resnet4j summary' lists them",
-        refusal.getMessage());
+        "the network has no layer 'bn'; 'resnet4j summary' lists them", refusal.getMessage());
   }
 }

@@ -9,8 +9,8 @@ import io.github.resnet4j.nn.Layer.BlurPool2d;
 public record WindowAxes(Axis rows, Axis columns) {
   /**
    * Average pooling. In a window with fewer pixels, at the edge, the last one counts twice: in
-   * windows of two rows and columns that is their mean too. With {@link AvgPool2d.Edge#ZEROS} it has
-   * no weight instead.
+   * windows of two rows and columns that is their mean too. With {@link AvgPool2d.Edge#ZEROS} it
+   * has no weight instead.
    *
    * @throws IllegalArgumentException if windows have more than 2×2 pixels
    */

@@ -854,7 +854,7 @@ class CommandIT {
             .filter(command -> !command.endsWith("# downloads"))
             .distinct()
             .toList();
-    assertEquals(30, commands.size(), commands.toString());
+    assertEquals(31, commands.size(), commands.toString());
     for (String command : commands) {
       Run run = runProcess(Map.of(), "", List.of("sh", "-c", "sh " + command));
       assertEquals(0, run.code(), command + ": " + run.err());

@@ -96,17 +96,12 @@ class DownloadTest {
 
   @Test
   void interruptedTransferIsResumed() throws IOException {
-    server.on(
-        "/w",
-        Response.ok(Arrays.copyOf(BODY, 100_000)).withContentLength(BODY.length),
-        new Response(
-                "206 Partial Content",
-                Arrays.copyOfRange(BODY, 100_000, BODY.length),
-                BODY.length - 100_000,
-                false)
-            .with("Content-Range: bytes 100000-299999/300000"));
+    server.interrupts("/w", BODY, 200_000);
     assertComplete(fetch("/w", SHA256.substring(0, 8)));
-    assertEquals(List.of("GET /w", "GET /w bytes=100000-"), server.requests());
+    assertEquals("GET /w", server.requests().getFirst());
+    // Resumed where the received bytes end; the client may not have received all that were sent.
+    String resumed = server.requests().get(1);
+    assertTrue(resumed.matches("GET /w bytes=[1-9]\\d*-"), resumed);
   }
 
   @Test

@@ -196,8 +196,8 @@ class AccuracyTest {
   }
 
   /**
-   * Without those that only have more groups or blocks, whose weights are large, and without the one
-   * whose sums overflow with untrained statistics after 333 blocks.
+   * Without those that only have more groups or blocks, whose weights are large, and without the
+   * one whose sums overflow with untrained statistics after 333 blocks.
    */
   static List<String> networks() {
     return Architecture.catalogue().entrySet().stream()

@@ -30,7 +30,7 @@ import picocli.CommandLine.Parameters;
       "  resnet4j export digits.onnx",
       "  resnet4j export resnet50.onnx -m resnet50 --dynamic-batch  # downloads",
       "  resnet4j export half.onnx -w my.pth --precision fp16 --include-preprocessing",
-      "  resnet4j export backbone.onnx -w my.pth --output-stride 8",
+      "  resnet4j export backbone.onnx -m resnet50 --output-stride 8  # downloads",
     })
 final class ExportCommand implements Callable<Integer> {
   @Option(

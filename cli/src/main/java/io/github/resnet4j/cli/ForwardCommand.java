@@ -32,7 +32,7 @@ import picocli.CommandLine.Option;
       "  resnet4j forward -w my.pth -i x.npy -o y.npy",
       "  resnet4j forward -m resnet18 --seed 0 -i x.npy -o y.safetensors",
       "  resnet4j forward -m resnet50 --seed 0 --features -i x.npy -o features.npy",
-      "  resnet4j forward -w my.pth --output-stride 8 -l layer1,layer4 -i x.npy -o y.safetensors",
+      "  resnet4j forward -m resnet18 --seed 0 --output-stride 8 -i x.npy -o y.npy",
     })
 final class ForwardCommand implements Callable<Integer> {
   @Mixin private ModelOptions options = new ModelOptions();

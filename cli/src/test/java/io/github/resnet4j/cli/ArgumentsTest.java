@@ -238,6 +238,7 @@ class ArgumentsTest {
             "--preprocessing",
             "--labels",
             "--data",
+            "--val-data",
             "--input",
             "--expected",
             "--model-repository",

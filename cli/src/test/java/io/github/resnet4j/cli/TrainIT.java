@@ -197,7 +197,9 @@ class TrainIT {
   void curvesOfDivergedRunAreDrawn() throws IOException {
     Path runs = Files.createDirectories(folder.resolve("diverged"));
     var lines = new ArrayList<String>();
-    lines.add("epoch,rate,train_loss,train_accuracy,val_loss,val_accuracy,a,b,c");
+    lines.add(
+        "epoch,rate,train_loss,train_accuracy,val_loss,val_accuracy,images_per_second,"
+            + "step_images_per_second,load_images_per_second");
     for (int i = 1; i <= 6; i++) {
       String loss = Arrays.asList("0", "1.2", "0.9", "7e21", "NaN", "Infinity", "1e300").get(i);
       lines.add("%d,0.1,%s,0.5,%s,0.4,1,1,1".formatted(i, loss, loss));

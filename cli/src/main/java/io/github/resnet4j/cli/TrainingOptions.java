@@ -16,6 +16,7 @@ import io.github.resnet4j.train.EventFile;
 import io.github.resnet4j.train.FineTuning;
 import io.github.resnet4j.train.Metric;
 import io.github.resnet4j.train.Mixing;
+import io.github.resnet4j.train.ModelCard;
 import io.github.resnet4j.train.Optimizer.Method;
 import io.github.resnet4j.train.Recipe;
 import io.github.resnet4j.train.Sampling;
@@ -310,6 +311,14 @@ final class TrainingOptions {
       description = "Resume the run in the output folder, with the same options.")
   boolean resume;
 
+  @Option(
+      names = "--license",
+      paramLabel = "ID",
+      description =
+          "License of the model, for its model card (README.md): an identifier of Hugging Face such"
+              + " as apache-2.0.")
+  private @Nullable String license;
+
   @Option(names = "--strict", description = "Fail at the first image that cannot be read.")
   private boolean strict;
 
@@ -376,6 +385,7 @@ final class TrainingOptions {
     if (resume && !hasState) {
       System.err.println(output + ": contains no run to resume; starting a new one");
     }
+    checkLicense();
     Optional<Weights> pretrained = pretrained();
     ResNetSpec network = pretrained.isPresent() ? pretrained.get().requireSpec() : untrained();
     Recipe chosen = recipe(network);
@@ -416,8 +426,10 @@ final class TrainingOptions {
               .withThreads(threads)
               .withSaveInterval(Duration.ofMillis((long) (saveEvery * 60_000)))
               .withListeners(heldOut, printer, events);
-      Evaluation best = runner.run(trainer, start, images, chosen).evaluation();
+      Trainer.Result result = runner.run(trainer, start, images, chosen);
+      Evaluation best = result.evaluation();
       TrainingReport.write(output, title, chosen.lines(), printer.epochs(), best);
+      card(images, chosen, result).write(output);
       printer.printEnd(output, best);
     } catch (ArithmeticException e) { // it diverged
       throw new IllegalArgumentException(e.getMessage(), e);
@@ -430,6 +442,32 @@ final class TrainingOptions {
           e);
     }
     return Main.OK;
+  }
+
+  private void checkLicense() {
+    try {
+      Optional.ofNullable(license).ifPresent(ModelCard::requireLicense);
+    } catch (IllegalArgumentException e) {
+      throw new UsageException("--license: " + e.getMessage());
+    }
+  }
+
+  private ModelCard card(Dataset images, Recipe chosen, Trainer.Result result) {
+    return new ModelCard(
+        fileName(output.toAbsolutePath().normalize().toString()),
+        Optional.ofNullable(license),
+        Optional.ofNullable(weights)
+            .map(name -> model == null ? fileName(name) : model + " " + fileName(name)),
+        fileName(data),
+        images.train().size(),
+        chosen.lines(),
+        result.best(),
+        result.evaluation());
+  }
+
+  /** The name of a file without its folders; other names, such as hf:owner/name, as they are. */
+  private static String fileName(String name) {
+    return name.startsWith("hf:") ? name : String.valueOf(Path.of(name).getFileName());
   }
 
   /** Starts or resumes the training, depending on --resume. */

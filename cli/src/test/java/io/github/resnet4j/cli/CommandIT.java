@@ -511,6 +511,8 @@ class CommandIT {
       assertTrue(Files.readString(svg).contains("</svg>"), svg.toString());
       assertEquals(720, ImageIO.read(folder.resolve("run/" + image + ".png").toFile()).getWidth());
     }
+    String card = Files.readString(folder.resolve("run/README.md"));
+    assertTrue(card.startsWith("---\nlibrary_name: resnet4j\n"), card);
     String report = Files.readString(folder.resolve("run/report.html"));
     assertTrue(report.contains("on 8 validation images"), report.substring(0, 2000));
     assertTrue(report.contains("Most confident correct predictions"));

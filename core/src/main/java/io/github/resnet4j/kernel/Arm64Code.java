@@ -297,4 +297,13 @@ final class Arm64Code implements VectorCode {
     code.ushr4s(floats, floats, 16);
     code.shl4s(floats, floats, 16);
   }
+
+  @Override
+  public void pair(Vec first, Vec second) {
+    code.bfcvtn(first, first);
+    code.bfcvtn(second, second);
+    code.uxtl4s(first, first);
+    code.shll4s16(second, second);
+    code.add4s(first, first, second);
+  }
 }

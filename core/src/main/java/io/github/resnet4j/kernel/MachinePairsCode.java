@@ -4,7 +4,6 @@ import static io.github.resnet4j.kernel.Assembler.mem;
 
 import io.github.resnet4j.kernel.Assembler.Condition;
 import io.github.resnet4j.kernel.Assembler.Label;
-import io.github.resnet4j.kernel.Assembler.Mem;
 import io.github.resnet4j.kernel.Assembler.Reg;
 import io.github.resnet4j.kernel.Vec.Width;
 
@@ -49,12 +48,6 @@ final class MachinePairsCode {
     code.jump(Condition.NOT_EQUAL, again);
   }
 
-  /** Joins the values of two vectors of words of 16 bits, which have been extended to 32. */
-  private void join(Vec first, Vec second) {
-    code.vpslld(second, second, 16);
-    code.vpaddd(first, first, second);
-  }
-
   /** Parameters: source, to; then their offsets in bytes, and the number of pairs. */
   static byte[] pairRows(int channels) {
     return new MachinePairsCode().rows(channels);
@@ -72,23 +65,17 @@ final class MachinePairsCode {
           for (int v = 0; v < channels / LANES; v++) {
             Vec first = code.vec(2 * v);
             Vec second = code.vec(2 * v + 1);
-            rounded(first, mem(source, v * WIDTH.bytes()));
-            rounded(second, mem(source, row + v * WIDTH.bytes()));
-            join(first, second);
+            code.vmovups(first, mem(source, v * WIDTH.bytes()));
+            code.vmovups(second, mem(source, row + v * WIDTH.bytes()));
+            Macros.roundWords(code, first);
+            Macros.roundWords(code, second);
+            Macros.join(code, first, second);
             code.vmovups(mem(to, v * WIDTH.bytes()), first);
           }
           code.add(source, 2 * row);
           code.add(to, row);
         });
     return end();
-  }
-
-  /** Loads floats, rounded to bfloat16, as words of 16 bits extended to 32. */
-  private void rounded(Vec to, Mem from) {
-    code.vmovups(to, from);
-    Vec half = to.as(Width.YMM);
-    code.vcvtneps2bf16(half, to);
-    code.vpmovzxwd(to, half);
   }
 
   /**
@@ -119,7 +106,7 @@ final class MachinePairsCode {
                     Vec second = code.vec(2 * v + 1);
                     code.vpmovzxwd(first, mem(PIXEL, v * WIDTH.bytes() / 2));
                     code.vpmovzxwd(second, mem(PIXEL, pixel + v * WIDTH.bytes() / 2));
-                    join(first, second);
+                    Macros.join(code, first, second);
                     code.vmovups(mem(TO, v * WIDTH.bytes()), first);
                   }
                   code.add(PIXEL, 2 * pixel);
@@ -192,7 +179,7 @@ final class MachinePairsCode {
       code.vpmovzxwd(pair, mem(PIXEL, 2 * i * pixel));
       if (2 * i + 1 < count) {
         code.vpmovzxwd(code.vec(LANES + i), mem(PIXEL, (2 * i + 1) * pixel));
-        join(pair, code.vec(LANES + i));
+        Macros.join(code, pair, code.vec(LANES + i));
       }
     }
     for (int i = 0; i < LANES; i += 2) {
@@ -246,7 +233,7 @@ final class MachinePairsCode {
           code.vmovups(before, mem(FROM, -Float.BYTES));
           code.vmovups(here, mem(FROM));
           code.vpsrld(before, before, 16);
-          join(before, here);
+          Macros.join(code, before, here);
           code.vmovups(mem(TO), before);
           code.add(FROM, WIDTH.bytes());
           code.add(TO, WIDTH.bytes());

@@ -14,6 +14,11 @@ final class MachineWinograd implements WinogradKernels {
   private static final MethodHandle TRANSFORM = MachineCode.caller(3, 6);
   private static final MethodHandle OUTPUT = MachineCode.caller(6, 9);
 
+  private static final MethodHandle ROWS = MachineCode.caller(2, 7);
+
+  /** The number of words of windows per call, for the same reason. */
+  private static final int MAX_WINDOW_WORDS_PER_CALL = 9 * 4096;
+
   /** The number of tiles per call: about 20 µs, since the garbage collector waits for it. */
   private static final int MAX_TILES_PER_CALL = 32;
 
@@ -87,6 +92,58 @@ final class MachineWinograd implements WinogradKernels {
         }
       }
       arena.leave();
+    };
+  }
+
+  /** The constants of the code for windows. */
+  record RowsCode(boolean ofGradient, Winograd form, int channels, Format to) {}
+
+  @Override
+  public Rows weights(Winograd form, WindowRows windows, Format to) {
+    if (!supported.test(to)) {
+      return new ScalarWinograd().weights(form, windows, to);
+    }
+    return rows(new RowsCode(false, form, windows.channels(), to), windows);
+  }
+
+  @Override
+  public Rows weightGradient(Winograd form, WindowRows windows) {
+    return rows(new RowsCode(true, form, windows.channels(), Format.FP32), windows);
+  }
+
+  private Rows rows(RowsCode constants, WindowRows rows) {
+    int channels = constants.channels;
+    target.checkBlock(channels);
+    Winograd form = constants.form;
+    MemorySegment code =
+        cache.get(constants, () -> MachineWindowCode.write(constants, target.function()));
+    int perWord = constants.to.perWord();
+    int inputsPerCall = MAX_WINDOW_WORDS_PER_CALL / 9 / channels * perWord;
+    return (windows, window, products, product, inputs) -> {
+      if (inputs < 1 || inputs % perWord != 0) {
+        throw new IllegalArgumentException(
+            "%d input channels in words of %d".formatted(inputs, perWord));
+      }
+      check(windows, window, window + rows.windowSpan(inputs));
+      check(products, product, product + rows.productSpan(form, inputs / perWord));
+      for (int i = 0; i < inputs; i += inputsPerCall) {
+        try {
+          ROWS.invokeExact(
+              code,
+              windows.enter(),
+              products.enter(),
+              4L * (window + i * channels),
+              4L * (product + i / perWord * rows.rowStride()),
+              (long) Math.min(inputsPerCall, inputs - i) / perWord,
+              4L * rows.tapStride(),
+              4L * rows.step(),
+              4L * form.inputs() * rows.step(),
+              4L * (rows.rowStride() - channels));
+        } catch (Throwable e) {
+          throw unexpected(e);
+        }
+        (constants.ofGradient ? windows : products).leave();
+      }
     };
   }
 

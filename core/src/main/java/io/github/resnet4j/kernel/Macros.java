@@ -76,6 +76,19 @@ final class Macros {
     code.vpslld(floats, floats, 16);
   }
 
+  /** Rounds floats to bfloat16, as words of 16 bits extended to 32; for vectors of 512 bits. */
+  static void roundWords(VectorAssembler code, Vec floats) {
+    Vec half = floats.as(Width.YMM);
+    code.vcvtneps2bf16(half, floats);
+    code.vpmovzxwd(floats, half);
+  }
+
+  /** Joins the values of two vectors of words of 16 bits, which have been extended to 32. */
+  static void join(VectorAssembler code, Vec first, Vec second) {
+    code.vpslld(second, second, 16);
+    code.vpaddd(first, first, second);
+  }
+
   /** Loads values of any format as floats. */
   static void widen(VectorAssembler code, Vec to, Mem from, Format format) {
     switch (format) {

@@ -1,5 +1,7 @@
 package io.github.resnet4j.kernel;
 
+import java.util.Arrays;
+
 /** Winograd's transforms as matrix products, tile by tile. */
 class ScalarWinograd implements WinogradKernels {
   /** The transform of one tile. */
@@ -45,6 +47,94 @@ class ScalarWinograd implements WinogradKernels {
       }
     }
     return transposed;
+  }
+
+  @Override
+  public Rows weights(Winograd form, WindowRows windows, Format factors) {
+    var rows = new ScalarRows(form.weightTransform(), 3, windows.channels());
+    int perWord = factors.perWord();
+    return (from, window, to, product, inputs) -> {
+      for (int c = 0; c < inputs; c++) {
+        rows.load(from.values, window + c * windows.channels(), windows.tapStride());
+        rows.transform();
+        int at = product + c / perWord * windows.rowStride();
+        for (int i = 0; i < form.products(); i++) {
+          for (int k = 0; k < windows.channels(); k++) {
+            int word = at + i * windows.step() + k;
+            factors.put(to.values, word, c % perWord, rows.results[i][k]);
+          }
+        }
+      }
+    };
+  }
+
+  @Override
+  public Rows weightGradient(Winograd form, WindowRows windows) {
+    float[][] g = transposed(form.weightTransform());
+    var rows = new ScalarRows(g, form.inputs(), windows.channels());
+    return (to, window, from, product, inputs) -> {
+      for (int c = 0; c < inputs; c++) {
+        rows.load(from.values, product + c * windows.rowStride(), windows.step());
+        rows.transform();
+        for (int tap = 0; tap < 9; tap++) {
+          int at = window + tap * windows.tapStride() + c * windows.channels();
+          for (int k = 0; k < windows.channels(); k++) {
+            to.values[at + k] += rows.results[tap][k];
+          }
+        }
+      }
+    };
+  }
+
+  /** {@code M x Mᵀ} for a row of squares: not one by one, since C2 vectorizes loops over a row. */
+  private static final class ScalarRows {
+    private final float[][] m;
+    private final int size;
+    private final float[][] square;
+    private final float[][] half;
+    final float[][] results;
+
+    /**
+     * @param size the number of rows and columns of x
+     */
+    ScalarRows(float[][] m, int size, int channels) {
+      this.m = m;
+      this.size = size;
+      this.square = new float[size * size][channels];
+      this.half = new float[m.length * size][channels];
+      this.results = new float[m.length * m.length][channels];
+    }
+
+    void load(float[] from, int at, int step) {
+      for (int i = 0; i < square.length; i++) {
+        System.arraycopy(from, at + i * step, square[i], 0, square[i].length);
+      }
+    }
+
+    void transform() {
+      for (int i = 0; i < m.length; i++) {
+        for (int j = 0; j < size; j++) {
+          combine(m[i], square, j, size, half[i * size + j]);
+        }
+      }
+      for (int i = 0; i < m.length; i++) {
+        for (int j = 0; j < m.length; j++) {
+          combine(m[j], half, i * size, 1, results[i * m.length + j]);
+        }
+      }
+    }
+
+    /** The sum of some rows, each times its factor. */
+    private static void combine(float[] factors, float[][] rows, int first, int step, float[] sum) {
+      Arrays.fill(sum, 0);
+      for (int i = 0; i < factors.length; i++) {
+        float factor = factors[i];
+        float[] row = rows[first + i * step];
+        for (int k = 0; k < sum.length; k++) {
+          sum[k] += factor * row[k];
+        }
+      }
+    }
   }
 
   /** {@code M d Mᵀ} of one tile: down the columns, then along the rows. */

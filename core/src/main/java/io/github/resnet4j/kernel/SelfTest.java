@@ -245,5 +245,8 @@ final class SelfTest {
     kernels
         .output(form, block, 48, offsets, epilogue)
         .run(arena, 0, 2, 8192, 16, 4096, 2048, 12000);
+    var windows = new WinogradKernels.WindowRows(block, 2 * block, 48, block);
+    kernels.weights(form, windows, Format.FP32).run(arena, 100, arena, 6000, 2);
+    kernels.weightGradient(form, windows).run(arena, 5000, arena, 6000, 2);
   }
 }

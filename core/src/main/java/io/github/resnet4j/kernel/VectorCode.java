@@ -205,4 +205,10 @@ interface VectorCode {
    * @param belowHalf a register that holds {@link Macros#BELOW_HALF}
    */
   void round(Vec floats, Vec belowHalf, Vec scratch);
+
+  /**
+   * Rounds two vectors of floats to bfloat16 and joins them: each word of the first becomes a pair
+   * with the second's number. The second is overwritten.
+   */
+  void pair(Vec first, Vec second);
 }

@@ -34,6 +34,17 @@ public interface WinogradKernels {
    */
   Output output(Winograd form, int channels, int step, TileOffsets offsets, Epilogue epilogue);
 
+  /**
+   * A kernel of {@code G g Gᵀ}, for windows whose output channels are adjacent.
+   *
+   * @param to the format of the factors: floats or bfloat16, whose words hold the factors of two
+   *     input channels
+   */
+  Rows weights(Winograd form, WindowRows windows, Format to);
+
+  /** A kernel of {@code Gᵀ m G}, which adds the results to the gradients of windows. */
+  Rows weightGradient(Winograd form, WindowRows windows);
+
   /** Transforms inputs or gradients. */
   interface Transform {
     /**
@@ -45,6 +56,22 @@ public interface WinogradKernels {
      * @throws IndexOutOfBoundsException if an access is outside the arena
      */
     void run(Floats arena, int first, int end, int in, int to, int scratch);
+  }
+
+  /**
+   * Transforms windows to products, or products to windows. May have memory of its own: threads do
+   * not share it.
+   */
+  interface Rows {
+    /**
+     * Transforms the windows of some input channels.
+     *
+     * @param window the index of the first weight of the first input channel
+     * @param product the index of its first product
+     * @param inputs the number of input channels; even if a word holds the factors of two
+     * @throws IndexOutOfBoundsException if an access is outside its array
+     */
+    void run(Floats windows, int window, Floats products, int product, int inputs);
   }
 
   /** Transforms products. */
@@ -61,6 +88,37 @@ public interface WinogradKernels {
      */
     void run(
         Floats arena, int first, int end, int from, int bias, int out, int residual, int scratch);
+  }
+
+  /**
+   * Where 3×3 windows and their products are. A row consists of the weights of adjacent output
+   * channels; the row of the next input channel follows.
+   *
+   * @param channels the number of output channels of a row
+   * @param tapStride words from one window position to the next
+   * @param step words from one product to the next
+   * @param rowStride words from one row of a product to the next
+   */
+  record WindowRows(int channels, int tapStride, int step, int rowStride) {
+    /**
+     * @throws IllegalArgumentException if a stride is negative
+     */
+    public WindowRows {
+      if (tapStride < 0 || step < 0 || rowStride < 0) {
+        throw new IllegalArgumentException(
+            "negative strides: %d, %d, %d".formatted(tapStride, step, rowStride));
+      }
+    }
+
+    /** The number of words from the first weight to after the last one. */
+    long windowSpan(int inputs) {
+      return 8L * tapStride + (long) inputs * channels;
+    }
+
+    /** The number of words from the first product to after the last one. */
+    long productSpan(Winograd form, int rows) {
+      return (form.products() - 1L) * step + (rows - 1L) * rowStride + channels;
+    }
   }
 
   /**

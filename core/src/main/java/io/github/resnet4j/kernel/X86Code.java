@@ -293,4 +293,11 @@ final class X86Code implements VectorCode {
   public void round(Vec floats, Vec belowHalf, Vec scratch) {
     Macros.round(code, floats, belowHalf, scratch);
   }
+
+  @Override
+  public void pair(Vec first, Vec second) {
+    Macros.roundWords(code, first);
+    Macros.roundWords(code, second);
+    Macros.join(code, first, second);
+  }
 }

@@ -325,4 +325,108 @@ class WinogradReferenceTest extends KernelReference {
       }
     }
   }
+
+  @ParameterizedTest
+  @MethodSource("seeds")
+  void windowsAreTransformed(int seed) {
+    for (Winograd form : Winograd.values()) {
+      forEach(seed, (kernels, random) -> windows(kernels, random, form));
+    }
+  }
+
+  private static WinogradKernels.WindowRows windowRows(
+      Random random, int channels, int inputs, int rows) {
+    int rowStride = channels * (1 + random.nextInt(2));
+    return new WinogradKernels.WindowRows(
+        channels,
+        (inputs + random.nextInt(3)) * channels,
+        rows * rowStride + 16 * random.nextInt(2),
+        rowStride);
+  }
+
+  /** {@code G g Gᵀ} for rows of output channels, with factors in either format. */
+  private static void windows(Kernels kernels, Random random, Winograd form) {
+    int channels = anyBlock(kernels, random);
+    Format factors = random.nextBoolean() ? Format.FP32 : Format.BF16;
+    int inputs = 2 + 2 * random.nextInt(3);
+    var windows = windowRows(random, channels, inputs, inputs / factors.perWord());
+    float[] weights = normal(random, 3 + (int) windows.windowSpan(inputs));
+    int size = (int) windows.productSpan(form, inputs / factors.perWord());
+    float[] products = normal(random, 5 + size + 7);
+    float[] before = products.clone();
+    kernels
+        .winograd()
+        .weights(form, windows, factors)
+        .run(Floats.of(weights), 3, Floats.of(products), 5, inputs);
+    String what = "%s %s to %s, %d channels".formatted(kernels.name(), form, factors, channels);
+    for (int c = 0; c < inputs; c++) {
+      for (int o = 0; o < channels; o++) {
+        int at = 3 + c * channels + o;
+        double[][] window = square(weights, at, tapsOf(windows), 3);
+        double[][] expected = bothSides(form.weightTransform(), window);
+        double[][] magnitudes = bothSides(magnitudes(form.weightTransform()), magnitudes(window));
+        for (int x = 0; x < form.products(); x++) {
+          int row = x / form.inputs();
+          int column = x % form.inputs();
+          Sum sum = Truth.sum();
+          sum.value = expected[row][column];
+          sum.magnitude = magnitudes[row][column];
+          sum.round(WINDOW_ROUNDINGS);
+          stored(sum, factors);
+          int to = 5 + x * windows.step() + c / factors.perWord() * windows.rowStride() + o;
+          Truth.check(sum, factors.get(products, to, c % factors.perWord()), what, to);
+          before[to] = products[to]; // checked
+        }
+      }
+    }
+    new Truth(before).check(products, what); // nothing else was written
+  }
+
+  /**
+   * Two passes, each with three products and as many sums (six for the gradient), and constants
+   * that are rounded.
+   */
+  private static final int WINDOW_ROUNDINGS = 2 * (6 + 6 + 1);
+
+  private static Plane tapsOf(WinogradKernels.WindowRows windows) {
+    return Plane.ofFloats(3, 3, windows.tapStride(), 3 * windows.tapStride());
+  }
+
+  @ParameterizedTest
+  @MethodSource("seeds")
+  void productsAreTransformedToWindows(int seed) {
+    for (Winograd form : Winograd.values()) {
+      forEach(seed, (kernels, random) -> windowGradients(kernels, random, form));
+    }
+  }
+
+  /** {@code Gᵀ m G} for rows of output channels, in one array as in training. */
+  private static void windowGradients(Kernels kernels, Random random, Winograd form) {
+    int channels = anyBlock(kernels, random);
+    int inputs = 1 + random.nextInt(4);
+    var windows = windowRows(random, channels, inputs, inputs);
+    int products = 3 + (int) windows.windowSpan(inputs);
+    float[] arena = normal(random, products + (int) windows.productSpan(form, inputs));
+    var truth = new Truth(arena);
+    int t = form.inputs();
+    float[][] g = transposed(form.weightTransform());
+    for (int c = 0; c < inputs; c++) {
+      for (int o = 0; o < channels; o++) {
+        int at = products + c * windows.rowStride() + o;
+        Plane of = Plane.ofFloats(t, t, windows.step(), t * windows.step());
+        double[][] m = square(arena, at, of, t);
+        double[][] results = bothSides(g, m);
+        double[][] magnitudes = bothSides(magnitudes(g), magnitudes(m));
+        for (int tap = 0; tap < 9; tap++) {
+          Sum sum = truth.more(3 + tap * windows.tapStride() + c * channels + o);
+          sum.value += results[tap / 3][tap % 3];
+          sum.magnitude += magnitudes[tap / 3][tap % 3];
+          sum.round(WINDOW_ROUNDINGS);
+        }
+      }
+    }
+    Floats memory = Floats.of(arena);
+    kernels.winograd().weightGradient(form, windows).run(memory, 3, memory, products, inputs);
+    truth.check(arena, "%s %s, %d channels".formatted(kernels.name(), form, channels));
+  }
 }

@@ -26,6 +26,8 @@ import java.util.Arrays;
  * end.
  */
 public final class WinogradWeightGradient {
+  private static final int TAPS = 9;
+
   /** Words between planes, so that they do not map to the same cache sets. */
   private static final int PADDING = 16;
 
@@ -44,10 +46,7 @@ public final class WinogradWeightGradient {
   private final WinogradKernels.Transform outputs;
   private final ConvTile.Reduction[] sumsOf; // by number of images
   private final TileSchedule schedule;
-  private final float[][] g;
-  private final float[][] sums;
-  private final float[][] half;
-  private final float[] result;
+  private final WinogradKernels.Rows windows;
 
   /**
    * Whether there are enough tiles that the sums, which are four times as large as the weights, are
@@ -110,10 +109,9 @@ public final class WinogradWeightGradient {
     this.sumsOf = new ConvTile.Reduction[images + 1];
     Arrays.setAll(sumsOf, count -> new ConvTile.Reduction(0, count, zerosAt));
     this.schedule = schedule(Ints.of(offsets), kernels);
-    this.g = transposed(form.weightTransform());
-    this.sums = new float[form.products()][channels];
-    this.half = new float[3 * form.inputs()][channels];
-    this.result = new float[channels];
+    int tapStride = weights.direct.segment() * channels;
+    var rows = new WinogradKernels.WindowRows(channels, tapStride, sumStep(), channels);
+    this.windows = kernels.winograd().weightGradient(form, rows);
   }
 
   private Ints offsets(Layout a, int before) {
@@ -149,16 +147,6 @@ public final class WinogradWeightGradient {
         size -> ConvTile.Shape.ofWeightGradient(size, channels, inBlock(), row),
         rows,
         kernels);
-  }
-
-  private static float[][] transposed(float[][] matrix) {
-    float[][] transposed = new float[matrix[0].length][matrix.length];
-    for (int i = 0; i < matrix.length; i++) {
-      for (int j = 0; j < matrix[0].length; j++) {
-        transposed[j][i] = matrix[i][j];
-      }
-    }
-    return transposed;
   }
 
   private int inBlock() {
@@ -245,44 +233,15 @@ public final class WinogradWeightGradient {
    *
    * @param start the index of the gradient of the network's first weight
    */
-  public void finish(float[] arena, int start) {
+  public void finish(Floats arena, int start) {
     DirectWeights direct = weights.direct;
     int segment = direct.segment();
-    int t = form.inputs();
+    int inputs = in.layout().paddedChannels();
     for (int b = 0; b < direct.blocks().length; b++) {
-      for (int c = 0; c < in.layout().paddedChannels(); c++) {
-        int from = sumsAt() + (b * in.layout().paddedChannels() + c) * channels;
-        for (int x = 0; x < form.products(); x++) {
-          System.arraycopy(arena, from + x * sumStep(), sums[x], 0, channels);
-        }
-        for (int i = 0; i < 3; i++) {
-          for (int j = 0; j < t; j++) {
-            combine(g[i], sums, j, t, half[i * t + j]);
-          }
-        }
-        int row =
-            start + direct.blocks()[b].at() + (c / segment * 9 * segment + c % segment) * channels;
-        for (int i = 0; i < 3; i++) {
-          for (int j = 0; j < 3; j++) {
-            combine(g[j], half, i * t, 1, result);
-            int to = row + (3 * i + j) * segment * channels;
-            for (int k = 0; k < channels; k++) {
-              arena[to + k] += result[k];
-            }
-          }
-        }
-      }
-    }
-  }
-
-  /** The sum of some rows, each times its factor. */
-  private static void combine(float[] factors, float[][] rows, int first, int step, float[] sum) {
-    Arrays.fill(sum, 0);
-    for (int i = 0; i < factors.length; i++) {
-      float factor = factors[i];
-      float[] row = rows[first + i * step];
-      for (int k = 0; k < sum.length; k++) {
-        sum[k] += factor * row[k];
+      for (int c = 0; c < inputs; c += segment) {
+        int window = start + direct.blocks()[b].at() + c * TAPS * channels;
+        int from = sumsAt() + (b * inputs + c) * channels;
+        windows.run(arena, window, arena, from, Math.min(segment, inputs - c));
       }
     }
   }

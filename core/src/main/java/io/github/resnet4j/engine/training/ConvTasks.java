@@ -190,7 +190,7 @@ final class ConvTasks {
       return Work.of((worker, first, n) -> steps[worker].run(placement.memory(), first, n))
           .preparedBy((worker, _) -> steps[worker].clear(placement.arena()))
           .finishedBy((worker, _) ->
-              steps[worker].finish(placement.arena(), placement.gradientsAt(worker)));
+              steps[worker].finish(placement.memory(), placement.gradientsAt(worker)));
     }
   }
 

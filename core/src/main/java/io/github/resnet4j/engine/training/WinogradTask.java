@@ -4,7 +4,6 @@ import io.github.resnet4j.engine.conv.ConvWeights;
 import io.github.resnet4j.engine.conv.InputGradient;
 import io.github.resnet4j.engine.conv.WinogradBands;
 import io.github.resnet4j.engine.conv.WinogradConv;
-import io.github.resnet4j.engine.conv.WinogradWeights;
 import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.graph.ArenaPlanner;
 import io.github.resnet4j.engine.graph.Border;
@@ -13,8 +12,8 @@ import io.github.resnet4j.engine.graph.Encoding;
 import io.github.resnet4j.engine.step.Operands;
 import io.github.resnet4j.kernel.Floats;
 import io.github.resnet4j.kernel.Format;
-import io.github.resnet4j.kernel.PairKernels;
 import io.github.resnet4j.kernel.Winograd;
+import io.github.resnet4j.kernel.WinogradKernels;
 import io.github.resnet4j.nn.Layer.Conv2d;
 import java.util.Arrays;
 import java.util.List;
@@ -132,7 +131,7 @@ record WinogradTask(
         .preparedBy(new Transform(this, placement, bands.channels()));
   }
 
-  /** Transforms the weights, and rounds them if the factors are bfloat16. */
+  /** Transforms the weights to factors. */
   private static final class Transform implements Work.Job {
     private final ConvWeights own;
     private final @Nullable InputGradient rotated;
@@ -141,21 +140,19 @@ record WinogradTask(
     private final int zerosAt;
     private final int inputs;
     private final int outputs;
-    private final int products;
-    private final boolean areRounded;
-    private final PairKernels pairs;
+
+    /** The number of input channels whose factors share a word. */
+    private final int perWord;
 
     /** The number of output channels that are multiplied together. */
     private final int channels;
 
     /** One for each worker. */
-    private final WinogradWeights[] transforms;
-
-    /** For each worker the transformed weights of two input channels. */
-    private final Floats[] unrounded;
+    private final WinogradKernels.Rows[] transforms;
 
     Transform(WinogradTask task, TrainingPlacement placement, int channels) {
       TrainingLayout trainingLayout = placement.trainingLayout();
+      Format factors = task.factors(trainingLayout);
       this.own = trainingLayout.weights(task.unit.conv());
       this.rotated = task.isGradient ? task.rotated(trainingLayout) : null;
       this.scratch = placement.scratch();
@@ -163,15 +160,24 @@ record WinogradTask(
       this.zerosAt = task.zerosAt(trainingLayout);
       this.inputs = trainingLayout.layout(task.in).paddedChannels();
       this.outputs = trainingLayout.layout(task.out).paddedChannels();
-      this.products = task.form.products();
-      this.areRounded = task.factors(trainingLayout) == Format.BF16;
-      this.pairs = trainingLayout.kernels().pairs();
+      this.perWord = factors.perWord();
       this.channels = channels;
-      this.transforms = new WinogradWeights[trainingLayout.setup().threads()];
-      Arrays.setAll(transforms, _ -> new WinogradWeights(task.form, TrainingBuffers.ZEROS));
-      this.unrounded = new Floats[transforms.length];
-      int size = areRounded ? 2 * products * TrainingBuffers.ZEROS : 0;
-      Arrays.setAll(unrounded, _ -> Floats.of(new float[size]));
+      int rows = rows();
+      int step = inputs / perWord * outputs;
+      var windows = new WinogradKernels.WindowRows(rows, segment() * rows, step, channels);
+      WinogradKernels kernels = trainingLayout.kernels().winograd();
+      this.transforms = new WinogradKernels.Rows[trainingLayout.setup().threads()];
+      Arrays.setAll(transforms, _ -> kernels.weights(task.form, windows, factors));
+    }
+
+    /** The number of output channels of a block. */
+    private int rows() {
+      return rotated == null ? own.direct.channels() : rotated.channels();
+    }
+
+    /** The number of input channels of a segment. */
+    private int segment() {
+      return rotated == null ? own.direct.segment() : rotated.segment();
     }
 
     @Override
@@ -179,49 +185,31 @@ record WinogradTask(
       if (worker == 0) {
         Arrays.fill(scratch.values(), zerosAt, zerosAt + 2 * outputs, 0);
       }
-      int rows = rotated == null ? own.direct.channels() : rotated.channels();
-      for (int b = worker; b < outputs / rows; b += transforms.length) {
+      for (int b = worker; b < outputs / rows(); b += transforms.length) {
         if (rotated == null) {
-          block(
-              worker,
-              own.direct.data(),
-              own.direct.blocks()[b].at(),
-              own.direct.segment(),
-              b,
-              rows);
+          block(worker, own.direct.data(), own.direct.blocks()[b].at(), b);
         } else {
           rotated.prepare(scratch, rotatedAt, b);
-          block(worker, scratch, rotated.at(rotatedAt, b), rotated.segment(), b, rows);
+          block(worker, scratch, rotated.at(rotatedAt, b), b);
         }
       }
     }
 
     /**
-     * Transforms a block of output channels.
+     * Transforms a block of output channels, segment by segment.
      *
      * @param at the index of its weights
-     * @param segment the number of input channels of a segment
-     * @param rows the number of output channels of the block
      */
-    private void block(int worker, Floats from, int at, int segment, int b, int rows) {
-      WinogradWeights transform = transforms[worker];
-      Floats two = unrounded[worker];
-      int words = areRounded ? inputs / 2 : inputs;
+    private void block(int worker, Floats weights, int at, int b) {
+      int segment = segment();
+      int rows = rows();
+      int words = inputs / perWord;
       int o = b * rows;
       int to = AT + o / channels * words * channels + o % channels;
-      int step = words * outputs;
-      for (int c = 0; c < inputs; c++) {
-        int row = at + (c / segment * TAPS * segment + c % segment) * rows;
-        if (!areRounded) {
-          transform.transform(
-              from.values(), row, segment * rows, rows, scratch, to + c * channels, step);
-          continue;
-        }
-        transform.transform(from.values(), row, segment * rows, rows, two, c % 2 * rows, 2 * rows);
-        for (int x = 0; c % 2 == 1 && x < products; x++) {
-          int word = to + c / 2 * channels + x * step;
-          pairs.pairRows(two, 2 * x * rows, 1, rows, scratch, word);
-        }
+      for (int c = 0; c < inputs; c += segment) {
+        int size = Math.min(segment, inputs - c);
+        int from = at + c * TAPS * rows;
+        transforms[worker].run(weights, from, scratch, to + c / perWord * channels, size);
       }
     }
   }

@@ -263,7 +263,8 @@ class TrainingSessionTest {
   void winogradGradientsMatchDirectOnes() {
     int[] shape = {5, 3, 29, 31};
     var network = ResNet.initialize(Architecture.named("resnet20"), TorchRandom.manualSeed(0));
-    float[] x = TorchRandom.manualSeed(1).randn(shape).data();
+    // An input for which the rounding of no sum decides whether a ReLU is active.
+    float[] x = TorchRandom.manualSeed(2).randn(shape).data();
     try (var direct = session(network, shape, 2, Algorithm.DIRECT, KernelChoice.AUTO);
         var winograd = session(network, shape, 2, Algorithm.AUTO, KernelChoice.AUTO)) {
       var expected = gradients(direct, x);

@@ -1,4 +1,4 @@
-"""Writes the golden files of losses (PyTorch, torchvision) and of metrics (scikit-learn).
+"""Writes the golden files of losses (PyTorch, torchvision), metrics and runs (scikit-learn, pandas, NumPy).
 
     tools/parity/run losses-metrics
 
@@ -10,11 +10,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
 from scipy.stats import bootstrap
 from sklearn import metrics as sk
+from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.utils.class_weight import compute_class_weight
 from torchmetrics.functional.classification import multiclass_calibration_error
 from torchvision.ops import sigmoid_focal_loss
@@ -77,6 +79,62 @@ def losses():
         "loss": value.item(),
         "gradient": leaf.grad.tolist(),
     }
+    teacher = (3 * torch.randn(n, k)).float().double()
+    temperature, weight = 4, 0.3
+    leaf = x.clone().requires_grad_()
+    divergence = F.kl_div(
+        F.log_softmax(leaf / temperature, -1), F.softmax(teacher / temperature, -1), reduction="batchmean"
+    )
+    value = (1 - weight) * F.cross_entropy(leaf, mixed) + weight * temperature**2 * divergence
+    value.backward()
+    found["distillation"] = {
+        "targets": rounded(torch.cat([mixed, teacher], 1)),
+        "loss": value.item(),
+        "gradient": leaf.grad.tolist(),
+    }
+    return found
+
+
+def runs():
+    """What surrounds a training: frozen parameters, the learning-rate range test, folds."""
+    torch.manual_seed(11)
+    start, gradients = torch.randn(2, 3), torch.randn(5, 2, 3)
+    found = {"data": {"start": start.tolist(), "gradients": gradients.tolist()}}
+    build = {
+        "sgd": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
+        "adamw": lambda p: torch.optim.AdamW(p, lr=0.1, weight_decay=0.01),
+    }
+    for name, make in build.items():  # the second parameter is frozen for two steps
+        parameters = [torch.nn.Parameter(row.clone()) for row in start]
+        optimizer = make(parameters)
+        for step, gradient in enumerate(gradients):
+            optimizer.zero_grad()
+            parameters[1].requires_grad_(step >= 2)
+            for parameter, row in zip(parameters, gradient):
+                parameter.grad = row.clone() if parameter.requires_grad else None
+            torch.nn.utils.clip_grad_norm_(parameters, 1.5)
+            optimizer.step()
+        found[name] = {"weights": [parameter.tolist() for parameter in parameters]}
+    rng = np.random.default_rng(2)
+    rates = 1e-7 * (10 / 1e-7) ** (np.arange(60) / 59)
+    losses = 2 - 1.5 / (1 + (0.02 / rates) ** 1.5) + np.where(rates > 1, rates**2, 0) + 0.1 * rng.random(60)
+    smoothed = pd.Series(losses).ewm(alpha=0.02).mean().to_numpy()
+    slopes = np.gradient(smoothed[10:-1], np.log(rates[10:-1]))
+    found["range test"] = {
+        "rates": rates.tolist(),
+        "losses": losses.tolist(),
+        "smoothed": smoothed.tolist(),
+        "suggestion": rates[10 + int(np.argmin(slopes))],
+    }
+    labels = rng.choice(4, 43, p=[0.5, 0.3, 0.12, 0.08])
+    found["folds"] = {"labels": labels.tolist()}
+    for seed in (0, 7):
+        for name, splitter in (
+            ("stratified", StratifiedKFold(3, shuffle=True, random_state=seed)),
+            ("plain", KFold(5, shuffle=True, random_state=seed)),
+        ):
+            held = [test.tolist() for _, test in splitter.split(labels, labels)]
+            found["folds"][f"{name} {seed}"] = held
     return found
 
 
@@ -166,6 +224,7 @@ def main():
     parser.add_argument("--out", type=Path, default=resources)
     out = parser.parse_args().out
     (out / "losses.json").write_text(compact(losses()))
+    (out / "runs.json").write_text(compact(runs()))
     (out / "metrics.json").write_text(compact(metrics()))
 
 

@@ -11,6 +11,7 @@ import io.github.resnet4j.image.Augmentation;
 import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.train.Dataset;
+import io.github.resnet4j.train.Distillation;
 import io.github.resnet4j.train.Evaluation;
 import io.github.resnet4j.train.EventFile;
 import io.github.resnet4j.train.FineTuning;
@@ -159,6 +160,8 @@ final class TrainingOptions {
               + " Default: train all epochs.")
   @Range(min = 1)
   private @Nullable Integer patience;
+
+  @Mixin private RunOptions runOptions = new RunOptions();
 
   @Mixin private LossOptions lossOptions = new LossOptions();
 
@@ -378,7 +381,7 @@ final class TrainingOptions {
   int train(DatasetSource source, boolean splits, Runner runner)
       throws IOException, InterruptedException {
     boolean hasState = Files.exists(output.resolve("state.safetensors"));
-    if (hasState && !resume) {
+    if (hasState && !resume && !runOptions.findLearningRate) {
       throw new IllegalArgumentException(
           output + ": contains a run; continue it with --resume, or choose another --output");
     }
@@ -420,12 +423,21 @@ final class TrainingOptions {
     int batchSize = Math.min(chosen.batch(), images.train().size());
     try (var printer = new TrainingPrinter(chosen, Metric.of(start.task()), batchSize, strict);
         var events = new EventFile(output, System.currentTimeMillis() / 1000)) {
-      var heldOut = new HeldOut(output, Path.of(data), images, splits);
       var trainer =
           new Trainer(start, images, chosen)
               .withThreads(threads)
               .withSaveInterval(Duration.ofMillis((long) (saveEvery * 60_000)))
-              .withListeners(heldOut, printer, events);
+              .withKept(runOptions.keep);
+      Optional<Distillation> teacher = runOptions.distillation(images.classes());
+      if (teacher.isPresent()) {
+        trainer = trainer.withDistillation(teacher.get());
+      }
+      if (runOptions.findLearningRate) {
+        RunOptions.findLearningRate(trainer, output);
+        return Main.OK;
+      }
+      var heldOut = new HeldOut(output, Path.of(data), images, splits);
+      trainer = trainer.withListeners(heldOut, printer, events);
       Trainer.Result result = runner.run(trainer, start, images, chosen);
       Evaluation best = result.evaluation();
       TrainingReport.write(output, title, chosen.lines(), printer.epochs(), best);
@@ -498,6 +510,8 @@ final class TrainingOptions {
     String option = "--freeze: ";
     try {
       Recipe.requireLayers(spec.layers(), frozenLayers);
+      option = "--unfreeze: ";
+      Recipe.requireLayers(spec.layers(), runOptions.unfreeze.keySet());
       option = "--lr-factors: ";
       Recipe.requireLayers(spec.layers(), learningRateFactors.keySet());
     } catch (IllegalArgumentException e) {
@@ -544,6 +558,7 @@ final class TrainingOptions {
         .stochasticDepth(or(dropPath, preset.stochasticDepth()))
         .averaging(or(emaDecay, preset.averaging()))
         .frozen(frozenLayers)
+        .unfreezing(runOptions.unfreeze)
         .frozenStatistics(freezeBatchNormStatistics)
         .rates(learningRateFactors)
         .precision(Precision.valueOf(precision.name()))

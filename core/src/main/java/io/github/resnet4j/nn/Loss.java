@@ -4,19 +4,24 @@ import java.util.List;
 
 /**
  * The loss of one image, computed from the network's outputs (logits, or predicted numbers) and
- * targets, one of each per class; the loss of a batch is the mean over its images. Values and
- * gradients are those of PyTorch ({@code torch.nn.functional}) with {@code reduction='mean'}.
+ * targets, usually one of each per class; the loss of a batch is the mean over its images. Values
+ * and gradients are those of PyTorch ({@code torch.nn.functional}) with {@code reduction='mean'}.
  */
 public sealed interface Loss {
   /**
    * Computes the loss of an image and its gradient.
    *
    * @param outputs the network's outputs
-   * @param targets one target per output
+   * @param targets {@link #targets} values
    * @param gradient receives the derivative of the loss with respect to each output
    * @return the loss
    */
   double apply(float[] outputs, float[] targets, double[] gradient);
+
+  /** The number of targets of an image: one per output, unless the loss says otherwise. */
+  default int targets(int outputs) {
+    return outputs;
+  }
 
   /**
    * Softmax and cross-entropy, for targets that are probabilities: {@code cross_entropy}. As there,
@@ -164,6 +169,69 @@ public sealed interface Loss {
         gradient[k] = (small ? difference / beta : Math.signum(difference)) / outputs.length;
       }
       return sum / outputs.length;
+    }
+  }
+
+  /**
+   * Knowledge distillation (arXiv 1503.02531): {@code (1 − weight) · cross-entropy + weight ·
+   * temperature² · KL(teacher ‖ network)}, where both distributions are softmaxes of logits divided
+   * by the temperature ({@code kl_div} with {@code reduction='batchmean'}).
+   *
+   * <p>The targets of an image are those of the cross-entropy, then the logits of the teacher.
+   *
+   * @param hard the cross-entropy with the labels
+   * @param temperature positive; a higher one gives unlikely classes more influence
+   * @param weight the fraction of the teacher, 0 to 1
+   */
+  record Distillation(CrossEntropy hard, double temperature, double weight) implements Loss {
+    /**
+     * @throws IllegalArgumentException if a value is out of range
+     */
+    public Distillation {
+      if (!(temperature > 0 && temperature < Double.POSITIVE_INFINITY)
+          || !(weight >= 0 && weight <= 1)) {
+        throw new IllegalArgumentException(
+            "distillation needs a positive temperature and a weight of 0 to 1, was %s and %s"
+                .formatted(temperature, weight));
+      }
+    }
+
+    @Override
+    public int targets(int outputs) {
+      return 2 * outputs;
+    }
+
+    @Override
+    public double apply(float[] outputs, float[] targets, double[] gradient) {
+      double labels = hard.apply(outputs, targets, gradient);
+      double[] own = logSoftmax(outputs, 0, outputs.length);
+      double[] teacher = logSoftmax(targets, outputs.length, outputs.length);
+      double divergence = 0;
+      for (int k = 0; k < outputs.length; k++) {
+        double p = Math.exp(teacher[k]);
+        divergence += p == 0 ? 0 : p * (teacher[k] - own[k]);
+        gradient[k] = (1 - weight) * gradient[k] + weight * temperature * (Math.exp(own[k]) - p);
+      }
+      return (1 - weight) * labels + weight * temperature * temperature * divergence;
+    }
+
+    /** The logarithms of the softmax of logits divided by the temperature. */
+    private double[] logSoftmax(float[] logits, int from, int count) {
+      double[] logarithms = new double[count];
+      double largest = Double.NEGATIVE_INFINITY;
+      for (int k = 0; k < count; k++) {
+        logarithms[k] = logits[from + k] / temperature;
+        largest = Math.max(largest, logarithms[k]);
+      }
+      double sum = 0;
+      for (double each : logarithms) {
+        sum += Math.exp(each - largest);
+      }
+      double log = Math.log(sum) + largest;
+      for (int k = 0; k < count; k++) {
+        logarithms[k] -= log;
+      }
+      return logarithms;
     }
   }
 

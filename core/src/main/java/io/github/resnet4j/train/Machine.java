@@ -27,7 +27,7 @@ public final class Machine implements AutoCloseable {
   public Machine(Model start, Recipe recipe, int microBatch, int threads) {
     this.recipe = recipe;
     Loss loss = recipe.loss().of(start.task(), List.of());
-    this.replica = new Replica(start, recipe, loss, microBatch, threads);
+    this.replica = new Replica(start, recipe, loss, null, microBatch, threads);
   }
 
   /**

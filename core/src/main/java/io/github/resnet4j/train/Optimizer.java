@@ -12,6 +12,7 @@ import java.util.SequencedMap;
 import java.util.Set;
 import java.util.function.Predicate;
 import java.util.function.ToDoubleFunction;
+import java.util.function.ToLongFunction;
 import java.util.stream.Collectors;
 
 /**
@@ -42,6 +43,10 @@ public final class Optimizer {
   private final Predicate<String> decays;
   private final ToDoubleFunction<String> rateFactors;
   private final double maxNorm;
+
+  /** For each range of {@link #trained} the number of steps before it was first trained. */
+  private final long[] start;
+
   private final float[] firstMoment;
   private final float[] secondMoment;
   private long steps;
@@ -71,6 +76,7 @@ public final class Optimizer {
     this.parameters = session.parameters();
     this.trained =
         parameters.ranges().stream().filter(range -> !frozen.test(range.name())).toList();
+    this.start = new long[trained.size()];
     this.firstMoment = new float[parameters.size()];
     this.secondMoment =
         method instanceof Method.AdamW ? new float[parameters.size()] : new float[0];
@@ -94,6 +100,24 @@ public final class Optimizer {
         recipe.clip());
   }
 
+  /**
+   * Freezes parameters for some steps, as PyTorch's optimizers leave parameters without gradients
+   * as they are: they have neither momentum nor weight decay before they are trained.
+   *
+   * @param first the number of steps before a parameter is first trained; {@link Long#MAX_VALUE} if
+   *     it is frozen until another call
+   */
+  void startAt(ToLongFunction<String> first) {
+    for (int i = 0; i < start.length; i++) {
+      start[i] = first.applyAsLong(trained.get(i).name());
+    }
+  }
+
+  /** Whether a range is trained in the current step, which is counted already. */
+  private boolean isTrained(int range) {
+    return start[range] < steps;
+  }
+
   /** Updates the weights once with the session's gradients. */
   public void step(float rate) {
     steps++;
@@ -101,18 +125,20 @@ public final class Optimizer {
       clipGradients();
     }
     session.inParallel((from, end) -> {
-      for (Range range : trained) {
-        int start = Math.max(from, range.from());
+      for (int r = 0; r < trained.size(); r++) {
+        Range range = trained.get(r);
+        int first = Math.max(from, range.from());
         int stop = Math.min(end, range.end());
-        if (start < stop) {
+        if (first < stop && isTrained(r)) {
           float decay = decays.test(range.name()) ? weightDecay : 0;
           float parameterRate = (float) (rate * rateFactors.applyAsDouble(range.name()));
           switch (method) {
             case Method.Sgd(float momentum, boolean nesterov) when nesterov ->
-                nesterov(start, stop, parameterRate, momentum, decay);
+                nesterov(first, stop, parameterRate, momentum, decay);
             case Method.Sgd(float momentum, boolean _) ->
-                sgd(start, stop, parameterRate, momentum, decay);
-            case Method.AdamW adam -> adam(start, stop, parameterRate, adam, decay);
+                sgd(first, stop, parameterRate, momentum, decay);
+            case Method.AdamW adam ->
+                adam(first, stop, parameterRate, adam, decay, steps - start[r]);
           }
         }
       }
@@ -122,8 +148,9 @@ public final class Optimizer {
   /** Scales the gradients to the maximum norm. */
   private void clipGradients() {
     double sum = 0;
-    for (Range range : trained) {
-      for (int i = range.from(); i < range.end(); i++) {
+    for (int r = 0; r < trained.size(); r++) {
+      Range range = trained.get(r);
+      for (int i = range.from(); i < (isTrained(r) ? range.end() : range.from()); i++) {
         double gradient = parameters.gradient(i);
         sum += gradient * gradient;
       }
@@ -155,10 +182,10 @@ public final class Optimizer {
     }
   }
 
-  private void adam(int from, int end, float rate, Method.AdamW adam, float decay) {
+  private void adam(int from, int end, float rate, Method.AdamW adam, float decay, long step) {
     float[] w = parameters.weights();
-    float stepSize = (float) (rate / (1 - Math.pow(adam.beta1, steps)));
-    float correction = (float) Math.sqrt(1 - Math.pow(adam.beta2, steps));
+    float stepSize = (float) (rate / (1 - Math.pow(adam.beta1, step)));
+    float correction = (float) Math.sqrt(1 - Math.pow(adam.beta2, step));
     float kept = 1 - rate * decay;
     for (int i = from; i < end; i++) {
       float gradient = parameters.gradient(i);

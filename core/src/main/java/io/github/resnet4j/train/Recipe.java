@@ -24,6 +24,7 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Predicate;
 import java.util.function.ToDoubleFunction;
+import java.util.function.ToIntFunction;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -55,6 +56,8 @@ import java.util.stream.Stream;
  *     which then is the result; 0 for no averaging
  * @param frozen layers that are not trained: {@code stem}, {@code bn} for the weights and biases of
  *     every batch norm, {@code layer1} or another prefix of parameter names
+ * @param unfreezing layers that are frozen at first, named as for {@code frozen}, and the epoch,
+ *     counted from 1, from which they are trained (gradual unfreezing, arXiv 1801.06146)
  * @param frozenStatistics whether batch norm uses its running statistics and does not update them
  * @param rates factors of the learning rate for layers, named as for {@code frozen}
  * @param precision fp32; bf16, in which activations and their gradients are stored in bfloat16,
@@ -80,6 +83,7 @@ public record Recipe(
     double stochasticDepth,
     double averaging,
     List<String> frozen,
+    Map<String, Integer> unfreezing,
     boolean frozenStatistics,
     Map<String, Double> rates,
     Precision precision,
@@ -131,7 +135,13 @@ public record Recipe(
         "the precision of training",
         words(precision),
         "fp32, bf16 or auto");
+    check(
+        unfreezing.values().stream().allMatch(epoch -> epoch >= 1),
+        "the epochs of unfreezing",
+        unfreezing,
+        "at least 1");
     frozen = List.copyOf(frozen);
+    unfreezing = Collections.unmodifiableMap(new TreeMap<>(unfreezing));
     rates = Collections.unmodifiableMap(new TreeMap<>(rates));
   }
 
@@ -286,11 +296,27 @@ public record Recipe(
     }
   }
 
+  /** The random seed of an epoch, counted from 0. */
+  long seed(int epoch) {
+    return seed * 31 + epoch;
+  }
+
   /** The names of the parameters that are frozen. */
   Set<String> frozenParameters(Layer network) {
     return frozen.stream()
         .flatMap(layer -> parameters(network, layer).stream())
         .collect(Collectors.toSet());
+  }
+
+  /**
+   * The epoch, counted from 1, from which a parameter is trained. A parameter that belongs to
+   * several layers with an epoch is trained from the last of them on.
+   */
+  ToIntFunction<String> firstEpochs(Layer network) {
+    var epochs = new HashMap<String, Integer>();
+    unfreezing.forEach((layer, epoch) ->
+        parameters(network, layer).forEach(name -> epochs.merge(name, epoch, Math::max)));
+    return name -> epochs.getOrDefault(name, 1);
   }
 
   /** The factor of the learning rate for each parameter. */
@@ -355,6 +381,9 @@ public record Recipe(
     fields.put("drop-path rate", number(stochasticDepth));
     fields.put("weight averaging (EMA) decay", number(averaging));
     fields.put("frozen layers", list(frozen));
+    fields.put(
+        "unfrozen layers (from epoch)",
+        list(unfreezing.entrySet().stream().map(e -> e.getKey() + "=" + e.getValue()).toList()));
     fields.put("batch-norm statistics", frozenStatistics ? "frozen" : "trained");
     fields.put(
         "learning-rate factors",
@@ -410,6 +439,7 @@ public record Recipe(
     builder.stochasticDepth = stochasticDepth;
     builder.averaging = averaging;
     builder.frozen = frozen;
+    builder.unfreezing = unfreezing;
     builder.frozenStatistics = frozenStatistics;
     builder.rates = rates;
     builder.precision = precision;
@@ -439,6 +469,7 @@ public record Recipe(
     private double stochasticDepth;
     private double averaging;
     private List<String> frozen = List.of();
+    private Map<String, Integer> unfreezing = Map.of();
     private boolean frozenStatistics;
     private Map<String, Double> rates = Map.of();
     private Precision precision = Precision.FP32;
@@ -533,6 +564,11 @@ public record Recipe(
       return this;
     }
 
+    public Builder unfreezing(Map<String, Integer> value) {
+      unfreezing = value;
+      return this;
+    }
+
     public Builder frozenStatistics(boolean value) {
       frozenStatistics = value;
       return this;
@@ -575,6 +611,7 @@ public record Recipe(
           stochasticDepth,
           averaging,
           frozen,
+          unfreezing,
           frozenStatistics,
           rates,
           precision,

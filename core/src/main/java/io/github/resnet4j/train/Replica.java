@@ -33,6 +33,7 @@ final class Replica implements AutoCloseable {
   private final Preprocessing preprocessing;
   private final Recipe recipe;
   private final Loss loss;
+  private final @Nullable Teacher teacher;
   private final int microBatch;
   private final int threads;
   private final TrainingSession session;
@@ -62,9 +63,16 @@ final class Replica implements AutoCloseable {
 
   /**
    * @param loss the loss of the recipe for the images
+   * @param distillation a teacher, if there is one
    * @param microBatch the largest number of images of a micro-batch
    */
-  Replica(Model start, Recipe recipe, Loss loss, int microBatch, int threads) {
+  Replica(
+      Model start,
+      Recipe recipe,
+      Loss loss,
+      @Nullable Distillation distillation,
+      int microBatch,
+      int threads) {
     this.start = start;
     this.network = start.network();
     this.preprocessing = start.preprocessing();
@@ -78,10 +86,12 @@ final class Replica implements AutoCloseable {
             network.layers(),
             network.state(),
             network.spec().inChannels(),
-            loss,
+            distillation == null ? loss : distillation.loss((Loss.CrossEntropy) loss),
             options(network, preprocessing, recipe, microBatch, threads));
     this.optimizer = Optimizer.of(recipe, network.layers(), session);
     this.loader = new Loader(preprocessing, threads);
+    this.teacher =
+        distillation == null ? null : new Teacher(distillation.teacher(), preprocessing, threads);
     this.images = preprocessing.batch(microBatch);
     this.targets = new float[microBatch * classes];
     this.logits = new float[microBatch * classes];
@@ -226,13 +236,28 @@ final class Replica implements AutoCloseable {
         session.dropBranches(seed * 999_983L + now.done());
       }
       // Unreadable images have no gradient.
-      sum.loss += count * session.accumulate(images.data(), targets, count, (float) count / size);
+      sum.loss +=
+          count * session.accumulate(images.data(), taught(count), count, (float) count / size);
       session.logits(logits);
       sum.correct += countCorrect(batch.examples(), logits);
       sum.read += count;
       sum.computeSeconds += (System.nanoTime() - begin) / 1e9;
     }
     sum.loadSeconds += loader.busySeconds() - busy;
+  }
+
+  /** The targets of the session's loss: with a teacher also its logits for these images. */
+  private float[] taught(int count) {
+    if (teacher == null) {
+      return targets;
+    }
+    float[] logits = teacher.logits(images, count);
+    float[] both = new float[2 * count * classes];
+    for (int n = 0; n < count; n++) {
+      System.arraycopy(targets, n * classes, both, 2 * n * classes, classes);
+      System.arraycopy(logits, n * classes, both, (2 * n + 1) * classes, classes);
+    }
+    return both;
   }
 
   /** Returns the number of images that were read, or 0 if they are too few for batch norm. */
@@ -345,6 +370,9 @@ final class Replica implements AutoCloseable {
 
   @Override
   public void close() {
+    if (teacher != null) {
+      teacher.close();
+    }
     loader.close();
     session.close();
   }

@@ -9,6 +9,7 @@ import io.github.resnet4j.train.Machines.State;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.IntToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 
 /** Executes the steps of a training: on this machine, or on several. */
@@ -20,7 +21,35 @@ interface RoundRunner {
    * @param size the batch size
    * @param microBatches its micro-batches
    */
-  record PlannedStep(int first, int size, float rate, List<MicroBatch> microBatches) {}
+  record PlannedStep(int first, int size, float rate, List<MicroBatch> microBatches) {
+    /**
+     * The steps of an epoch from the image {@code done} on, where a step starts. Micro-batches are
+     * as equal as possible, so that none is much smaller than the others, on which batch norm
+     * depends.
+     *
+     * @param order the indices of the images
+     * @param batch the batch size
+     * @param microBatch the largest number of images of a micro-batch
+     * @param rate the learning rate of each step of the epoch, counted from 0
+     */
+    static List<PlannedStep> of(
+        List<Integer> order, int done, int batch, int microBatch, IntToDoubleFunction rate) {
+      var steps = new ArrayList<PlannedStep>();
+      for (int first = done; first < order.size(); first += batch) {
+        int size = Math.min(order.size() - first, batch);
+        int count = Math.ceilDiv(size, microBatch);
+        var microBatches = new ArrayList<MicroBatch>();
+        for (int i = 0; i < count; i++) {
+          int from = first + (int) ((long) size * i / count);
+          int to = first + (int) ((long) size * (i + 1) / count);
+          microBatches.add(new MicroBatch(List.copyOf(order.subList(from, to)), to));
+        }
+        steps.add(
+            new PlannedStep(first, size, (float) rate.applyAsDouble(first / batch), microBatches));
+      }
+      return steps;
+    }
+  }
 
   /** Throws an exception if a training diverges. */
   interface DivergenceCheck {

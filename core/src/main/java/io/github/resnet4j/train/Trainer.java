@@ -219,6 +219,8 @@ public final class Trainer {
   final Duration saveInterval;
   final List<Listener> listeners;
   final @Nullable Machines machines;
+  final int kept;
+  final @Nullable Distillation distillation;
 
   /**
    * A training on all cores of this machine.
@@ -235,6 +237,8 @@ public final class Trainer {
         Runtime.getRuntime().availableProcessors(),
         SAVE_INTERVAL,
         List.of(),
+        null,
+        0,
         null);
   }
 
@@ -245,7 +249,9 @@ public final class Trainer {
       int threads,
       Duration saveInterval,
       List<Listener> listeners,
-      @Nullable Machines machines) {
+      @Nullable Machines machines,
+      int kept,
+      @Nullable Distillation distillation) {
     if (start.network().spec().numClasses() != data.classes().size()) {
       throw new IllegalArgumentException(
           "the network has %d classes, the data set %d"
@@ -259,7 +265,10 @@ public final class Trainer {
     this.saveInterval = saveInterval;
     this.listeners = List.copyOf(listeners);
     this.machines = machines;
+    this.kept = kept;
+    this.distillation = distillation;
     Recipe.requireLayers(start.network().layers(), recipe.frozen());
+    Recipe.requireLayers(start.network().layers(), recipe.unfreezing().keySet());
     Recipe.requireLayers(start.network().layers(), recipe.rates().keySet());
     loss();
     if (recipe.labelSmoothing() > 0 && this.start.task() instanceof Task.Regression) {
@@ -275,6 +284,13 @@ public final class Trainer {
       throw new IllegalArgumentException(
           "several machines train only with cross-entropy without class weights");
     }
+    if (machines != null && (distillation != null || !recipe.unfreezing().isEmpty())) {
+      throw new IllegalArgumentException(
+          "several machines train without a teacher and without gradual unfreezing");
+    }
+    if (distillation != null) {
+      distillation.requireFits(this.start);
+    }
   }
 
   /**
@@ -288,9 +304,15 @@ public final class Trainer {
         .of(start.task(), data.train().isEmpty() ? List.of() : recipe.classWeights().of(data));
   }
 
+  /** A replica of the start network, on this machine. */
+  Replica replica(int microBatch) {
+    return new Replica(start, recipe, loss(), distillation, microBatch, threads);
+  }
+
   /** The same training with this number of threads; by default one per core. */
   public Trainer withThreads(int count) {
-    return new Trainer(start, data, recipe, count, saveInterval, listeners, machines);
+    return new Trainer(
+        start, data, recipe, count, saveInterval, listeners, machines, kept, distillation);
   }
 
   /**
@@ -298,12 +320,35 @@ public final class Trainer {
    * work that an interruption loses; by default 10 minutes. A state is saved after each epoch too.
    */
   public Trainer withSaveInterval(Duration interval) {
-    return new Trainer(start, data, recipe, threads, interval, listeners, machines);
+    return new Trainer(
+        start, data, recipe, threads, interval, listeners, machines, kept, distillation);
   }
 
   /** The same training with these listeners instead of others. */
   public Trainer withListeners(Listener... all) {
-    return new Trainer(start, data, recipe, threads, saveInterval, List.of(all), machines);
+    return new Trainer(
+        start, data, recipe, threads, saveInterval, List.of(all), machines, kept, distillation);
+  }
+
+  /**
+   * The same training, which also keeps the models of the best epochs: {@code epoch-7.safetensors}.
+   *
+   * @param epochs how many of them; 0, the default, for none
+   */
+  public Trainer withKept(int epochs) {
+    return new Trainer(
+        start, data, recipe, threads, saveInterval, listeners, machines, epochs, distillation);
+  }
+
+  /**
+   * The same training with a teacher, whose outputs are learned besides the labels.
+   *
+   * @throws IllegalArgumentException if teacher and network have different classes or channels, or
+   *     the images do not have one label each
+   */
+  public Trainer withDistillation(Distillation teacher) {
+    return new Trainer(
+        start, data, recipe, threads, saveInterval, listeners, machines, kept, teacher);
   }
 
   /**
@@ -313,7 +358,8 @@ public final class Trainer {
    * added, and for batch norm's running statistics, which are averaged over the machines.
    */
   public Trainer withMachines(Machines others) {
-    return new Trainer(start, data, recipe, threads, saveInterval, listeners, others);
+    return new Trainer(
+        start, data, recipe, threads, saveInterval, listeners, others, kept, distillation);
   }
 
   /**
@@ -382,6 +428,28 @@ public final class Trainer {
     return run(output, true);
   }
 
+  /**
+   * A learning-rate range test: trains a copy of the network for some steps while the learning rate
+   * grows exponentially. The start model stays as it is, and no file is written. The test ends
+   * early when the loss diverges.
+   *
+   * @param from the first learning rate, such as 1e-7
+   * @param to the last one, such as 10
+   * @param steps the number of steps, at least 2; 100 is usual
+   * @throws IllegalArgumentException if these values are out of range, or as {@link #run}
+   */
+  public LearningRateRange findLearningRate(double from, double to, int steps)
+      throws IOException, InterruptedException {
+    if (!(from > 0 && from < to && to < Double.POSITIVE_INFINITY) || steps < 2) {
+      throw new IllegalArgumentException(
+          "a range test needs increasing positive learning rates and at least 2 steps, was %s, %s"
+                  .formatted(from, to)
+              + " and "
+              + steps);
+    }
+    return LearningRateRange.of(this, from, to, steps);
+  }
+
   private Result run(Path output, boolean resume) throws IOException, InterruptedException {
     Model last;
     try (var folder = RunFolder.lock(output)) {
@@ -408,6 +476,9 @@ public final class Trainer {
     addFields("preprocessing", start.preprocessing(), fields);
     if (!(start.task() instanceof Task.SingleLabel)) { // as in states of earlier versions
       fields.put("task", start.task().toString());
+    }
+    if (distillation != null) {
+      fields.putAll(distillation.fields());
     }
     fields.putAll(data.fields());
     if (machines != null) {

@@ -12,7 +12,10 @@ import io.github.resnet4j.train.Trainer.Listener;
 import io.github.resnet4j.train.Trainer.Start;
 import io.github.resnet4j.train.Trainer.Step;
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -80,8 +83,7 @@ final class TrainingRun {
       }
       // If other machines compute, this one only has the weights and an optimizer.
       int own = trainer.machines == null ? microBatch : 1;
-      Model start = trainer.start;
-      try (var replica = new Replica(start, recipe, trainer.loss(), own, trainer.threads)) {
+      try (var replica = trainer.replica(own)) {
         var run = new TrainingRun(trainer, folder, fields, microBatch, replica);
         run.checkBatchNorm();
         if (saved != null) {
@@ -180,6 +182,7 @@ final class TrainingRun {
 
   private void runEpoch() throws IOException, InterruptedException {
     long begin = System.nanoTime();
+    unfreeze();
     int before = state.done;
     var times = Contribution.none();
     trainRestOfEpoch(times);
@@ -209,12 +212,41 @@ final class TrainingRun {
     if (result.score() > best) {
       judged.model().save(folder.file("best.safetensors"));
     }
+    keep(judged.model());
     judged.model().save(folder.file("last.safetensors"));
     save();
     folder.writeLines("metrics.csv", Epoch.toCsv(state.history, metric));
     for (Listener listener : trainer.listeners) {
       listener.epoch(result);
     }
+  }
+
+  /** Writes the model of the last epoch if it is among the best, and deletes that which is not. */
+  private void keep(Model model) throws IOException {
+    List<Epoch> best = new ArrayList<>(state.history);
+    best.sort(Comparator.comparingDouble(Epoch::score).reversed()); // stable: earlier ones first
+    for (int i = 0; trainer.kept > 0 && i < best.size(); i++) {
+      Path file = folder.file("epoch-%d.safetensors".formatted(best.get(i).number()));
+      if (i >= trainer.kept) {
+        Files.deleteIfExists(file);
+      } else if (best.get(i).number() == state.epoch()) {
+        model.save(file);
+      }
+    }
+  }
+
+  /** Trains the layers from the epoch on that the recipe names. */
+  private void unfreeze() {
+    if (state.starts.size() == state.epoch()) { // else resumed within the epoch
+      state.starts.add(replica.optimizer().steps());
+    }
+    var firstEpochs = recipe.firstEpochs(trainer.start.network().layers());
+    replica
+        .optimizer()
+        .startAt(name -> {
+          int epoch = firstEpochs.applyAsInt(name);
+          return epoch > state.starts.size() ? Long.MAX_VALUE : state.starts.get(epoch - 1);
+        });
   }
 
   /** The accuracy on images of one class; NaN for others. */
@@ -275,32 +307,11 @@ final class TrainingRun {
     return true;
   }
 
-  /**
-   * The remaining steps of an epoch, from the image {@code done} on, where a step starts.
-   * Micro-batches are as equal as possible, so that none is much smaller than the others, on which
-   * batch norm depends.
-   */
+  /** The remaining steps of an epoch, from the image {@code done} on. */
   private List<PlannedStep> plan(int epoch, int done) {
-    List<Integer> order = recipe.sampling().order(data, seed(epoch));
-    int batch = batch();
-    var steps = new ArrayList<PlannedStep>();
-    for (int first = done; first < order.size(); first += batch) {
-      int size = Math.min(order.size() - first, batch);
-      int count = Math.ceilDiv(size, microBatch);
-      var microBatches = new ArrayList<MicroBatch>();
-      for (int i = 0; i < count; i++) {
-        int from = first + (int) ((long) size * i / count);
-        int to = first + (int) ((long) size * (i + 1) / count);
-        microBatches.add(new MicroBatch(List.copyOf(order.subList(from, to)), to));
-      }
-      double rate = rate(epoch, first / batch, Math.ceilDiv(order.size(), batch));
-      steps.add(new PlannedStep(first, size, (float) rate, microBatches));
-    }
-    return steps;
-  }
-
-  private long seed(int epoch) {
-    return recipe.seed() * 31 + epoch;
+    List<Integer> order = recipe.sampling().order(data, recipe.seed(epoch));
+    int steps = Math.ceilDiv(order.size(), batch());
+    return PlannedStep.of(order, done, batch(), microBatch, step -> rate(epoch, step, steps));
   }
 
   /** Trains the rest of an epoch. */
@@ -312,7 +323,7 @@ final class TrainingRun {
       List<PlannedStep> now = steps.subList(i, Math.min(steps.size(), i + stepsPerRound));
       long before = replica.optimizer().steps();
       PlannedStep next = i + stepsPerRound < steps.size() ? steps.get(i + stepsPerRound) : null;
-      Contribution sum = rounds.runRound(now, next, seed(state.epoch()), this::check);
+      Contribution sum = rounds.runRound(now, next, recipe.seed(state.epoch()), this::check);
       report(sum.failures);
       PlannedStep last = now.getLast();
       state.done = last.first() + last.size();

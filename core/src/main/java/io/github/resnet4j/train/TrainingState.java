@@ -22,6 +22,9 @@ final class TrainingState {
   /** The completed epochs. */
   final List<Epoch> history = new ArrayList<>();
 
+  /** The number of steps before each epoch, including the current one. */
+  final List<Long> starts = new ArrayList<>();
+
   /** The number of processed images of the current epoch. */
   int done;
 
@@ -81,6 +84,7 @@ final class TrainingState {
     notes.put("loss", loss);
     notes.put("steps", optimizer.steps());
     notes.put("micro_batch", microBatch);
+    notes.put("starts", starts.stream().map(String::valueOf).toList());
     notes.put("history", history.stream().map(Epoch::exactLine).toList());
     folder.save(tensors, notes, fields);
   }
@@ -130,6 +134,9 @@ final class TrainingState {
     }
     if (saved.number("epoch").intValue() != state.epoch()) {
       throw saved.invalidState();
+    }
+    for (String steps : saved.lines("starts")) {
+      state.starts.add(Long.valueOf(steps));
     }
     state.done = saved.number("done").intValue();
     state.read = saved.number("read").intValue();

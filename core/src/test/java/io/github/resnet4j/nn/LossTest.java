@@ -40,6 +40,7 @@ class LossTest {
         Map.entry("focal", new Loss.Focal(0.25, 2)),
         Map.entry("focal without alpha", new Loss.Focal(-1, 1.5)),
         Map.entry("focal smooth", new Loss.Focal(0.25, 2)),
+        Map.entry("distillation", new Loss.Distillation(new Loss.CrossEntropy(List.of()), 4, 0.3)),
         Map.entry("mse", new Loss.MeanSquaredError()),
         Map.entry("smooth_l1", new Loss.SmoothL1(1)),
         Map.entry("smooth_l1 beta", new Loss.SmoothL1(0.25)));
@@ -107,6 +108,9 @@ class LossTest {
     assertThrows(IllegalArgumentException.class, () -> new Loss.SmoothL1(0));
     assertThrows(IllegalArgumentException.class, () -> new Loss.Focal(2, 2));
     assertThrows(IllegalArgumentException.class, () -> new Loss.CrossEntropy(List.of(-1f)));
+    var labels = new Loss.CrossEntropy(List.of());
+    assertThrows(IllegalArgumentException.class, () -> new Loss.Distillation(labels, 0, 0.5));
+    assertThrows(IllegalArgumentException.class, () -> new Loss.Distillation(labels, 4, 1.5));
   }
 
   private static float[][] rows(Object value) {

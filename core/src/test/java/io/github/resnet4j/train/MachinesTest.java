@@ -253,7 +253,8 @@ class MachinesTest {
     for (int half = 0; half < 2; half++) {
       var indices = order.subList(24 * half, 24 * half + 24);
       Model start = start();
-      try (var replica = new Replica(start, recipe, new Loss.CrossEntropy(List.of()), 24, 2)) {
+      try (var replica =
+          new Replica(start, recipe, new Loss.CrossEntropy(List.of()), null, 24, 2)) {
         replica.accumulate(
             data.train()::get,
             new Machines.MicroBatch(List.copyOf(indices), 24 * half + 24),
@@ -322,7 +323,8 @@ class MachinesTest {
     var spec = Architecture.named("resnet20").toBuilder().numClasses(2).build();
     var other = start().withNetwork(ResNet.initialize(spec, TorchRandom.manualSeed(0)));
     try (var machine = new Machine(other, recipe(1), 4, 1);
-        var replica = new Replica(start(), recipe(1), new Loss.CrossEntropy(List.of()), 4, 1)) {
+        var replica =
+            new Replica(start(), recipe(1), new Loss.CrossEntropy(List.of()), null, 4, 1)) {
       var state = Machines.State.of(replica.session(), List.of(), 0);
       assertThrows(
           IllegalArgumentException.class, () -> machine.evaluate(state, data.val()::get, 0, 1));

@@ -64,6 +64,55 @@ class OptimizerTest {
     }
   }
 
+  /** The head's bias is trained from the first step on, its weight from the third. */
+  @ParameterizedTest
+  @MethodSource("unfreezingMethods")
+  void unfreezingMatchesPytorch(Map.Entry<String, Method> method) {
+    var golden = Golden.json("runs.json");
+    List<?> start = Golden.list(golden.get("data").get("start"));
+    List<?> expected = Golden.list(golden.get(method.getKey()).get("weights"));
+    var network = ResNet.initialize(Architecture.named("resnet20"), TorchRandom.manualSeed(0));
+    try (var session =
+        new TrainingSession(
+            network.layers(), network.state(), 3, TrainingSession.Options.of(1, 32, 32))) {
+      var optimizer =
+          new Optimizer(session, method.getValue(), 0.01f, _ -> true, _ -> false, _ -> 1, 1.5);
+      ParameterArrays parameters = session.parameters();
+      var ranges = parameters.ranges();
+      int[] at = {ranges.getLast().from(), ranges.get(ranges.size() - 2).from()};
+      assertEquals("fc.weight", ranges.get(ranges.size() - 2).name());
+      for (int p = 0; p < 2; p++) {
+        for (int i = 0; i < 3; i++) {
+          parameters.weights()[at[p] + i] = number(Golden.list(start.get(p)).get(i));
+        }
+      }
+      int step = 0;
+      for (Object gradient : Golden.list(golden.get("data").get("gradients"))) {
+        boolean frozen = step++ < 2;
+        optimizer.startAt(name -> name.equals("fc.bias") ? 0 : frozen ? Long.MAX_VALUE : 2);
+        for (int p = 0; p < 2; p++) {
+          for (int i = 0; i < 3; i++) {
+            Object row = Golden.list(gradient).get(p);
+            parameters.setGradient(at[p] + i, number(Golden.list(row).get(i)));
+          }
+        }
+        optimizer.step(0.1f);
+      }
+      for (int p = 0; p < 2; p++) {
+        for (int i = 0; i < 3; i++) {
+          float value = number(Golden.list(expected.get(p)).get(i));
+          // Five steps, each rounded once or twice at another place.
+          assertEquals(value, parameters.weights()[at[p] + i], 10 * Math.ulp(Math.max(1, value)));
+        }
+      }
+    }
+  }
+
+  static Stream<Map.Entry<String, Method>> unfreezingMethods() {
+    return Stream.of(
+        Map.entry("sgd", new Method.Sgd(0.9f, false)), Map.entry("adamw", Method.AdamW.DEFAULT));
+  }
+
   private static float number(Object number) {
     return ((Number) number).floatValue();
   }

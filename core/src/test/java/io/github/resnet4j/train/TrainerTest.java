@@ -21,7 +21,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -65,7 +70,8 @@ class TrainerTest {
         .mixing(new Mixing(0.2, 1))
         .averaging(0.9)
         .method(Optimizer.Method.AdamW.DEFAULT)
-        .rates(java.util.Map.of("stem", 0.1))
+        .rates(Map.of("stem", 0.1))
+        .unfreezing(Map.of("layer1", 2))
         .build();
   }
 
@@ -175,6 +181,64 @@ class TrainerTest {
           Files.readAllBytes(home.resolve("parts").resolve(file)),
           file);
     }
+  }
+
+  @Test
+  void layersAreUnfrozenInTheirEpochAndTheBestModelsAreKept()
+      throws IOException, InterruptedException {
+    Recipe recipe = recipe(5, 0.02).toBuilder().unfreezing(Map.of("layer1", 2, "stem", 6)).build();
+    var listener = new RecordingListener();
+    trainer(recipe, listener).withKept(2).run(home.resolve("run"));
+    List<Trainer.Epoch> best = new ArrayList<>(listener.epochs);
+    best.sort(Comparator.comparingDouble(Trainer.Epoch::score).reversed());
+    var expected = new TreeSet<String>();
+    best.subList(0, 2)
+        .forEach(each -> expected.add("epoch-%d.safetensors".formatted(each.number())));
+    try (var files = Files.list(home.resolve("run"))) {
+      var kept =
+          files
+              .map(file -> file.getFileName().toString())
+              .filter(name -> name.startsWith("epoch-"))
+              .collect(Collectors.toCollection(TreeSet::new));
+      assertEquals(expected, kept);
+    }
+    assertArrayEquals(
+        Files.readAllBytes(home.resolve("run/best.safetensors")),
+        Files.readAllBytes(
+            home.resolve("run/epoch-%d.safetensors".formatted(best.getFirst().number()))));
+
+    run(recipe.toBuilder().schedule(recipe(1, 0.02).schedule()).build(), "one", listener);
+    Model first = Model.load(home.resolve("one/last.safetensors"));
+    Model last = Model.load(home.resolve("run/last.safetensors"));
+    assertTrue(isEqual(start(), first, "layer1.0.conv1.weight"));
+    assertTrue(!isEqual(first, last, "layer1.0.conv1.weight"));
+    assertTrue(!isEqual(start(), first, "layer2.0.conv1.weight"));
+    assertTrue(isEqual(start(), last, "conv1.weight"));
+  }
+
+  private static boolean isEqual(Model a, Model b, String parameter) {
+    return Arrays.equals(
+        a.network().state().entries().get(parameter).data(),
+        b.network().state().entries().get(parameter).data());
+  }
+
+  @Test
+  void rangeTestChangesNeitherModelNorFiles() throws IOException, InterruptedException {
+    var trainer = trainer(recipe(1, 0.02), new RecordingListener());
+    byte[] before = bytes(trainer.start);
+    LearningRateRange found = trainer.findLearningRate(1e-5, 30, 40);
+    assertTrue(found.points().size() > 20, found.toString());
+    assertEquals(1e-5, found.points().getFirst().rate(), 1e-12);
+    double suggestion = found.suggestion().orElseThrow();
+    assertTrue(suggestion > 1e-4 && suggestion < 3, "" + suggestion);
+    assertArrayEquals(before, bytes(trainer.start));
+    assertTrue(Files.notExists(home.resolve("run")));
+    assertThrows(IllegalArgumentException.class, () -> trainer.findLearningRate(1, 0.1, 10));
+  }
+
+  private byte[] bytes(Model model) throws IOException {
+    model.save(home.resolve("saved.safetensors"));
+    return Files.readAllBytes(home.resolve("saved.safetensors"));
   }
 
   @Test

@@ -12,6 +12,7 @@ final class HeadLoss {
   private final Activation outputs;
   private final Activation gradient;
   private final int classes;
+  private final int targetCount;
   private final int batch;
   private final double[] losses;
   private final Row[] rows;
@@ -32,18 +33,19 @@ final class HeadLoss {
     this.outputs = outputs;
     this.gradient = gradient;
     this.classes = outputs.channels();
+    this.targetCount = loss.targets(classes);
     this.batch = outputs.width();
     this.losses = new double[batch];
     this.rows = new Row[workers];
     for (int i = 0; i < workers; i++) {
-      rows[i] = new Row(new float[classes], new float[classes], new double[classes]);
+      rows[i] = new Row(new float[classes], new float[targetCount], new double[classes]);
     }
   }
 
   /**
    * Sets the targets of the next batch.
    *
-   * @param all {@code [count, classes]}
+   * @param all {@code [count, targets]}
    * @param factor the factor of the gradients
    */
   void set(float[] all, int imageCount, float factor) {
@@ -63,7 +65,7 @@ final class HeadLoss {
       for (int k = 0; k < classes; k++) {
         row.outputs[k] = arena[at(outputs, i, k)];
       }
-      System.arraycopy(targets, i * classes, row.targets, 0, classes);
+      System.arraycopy(targets, i * targetCount, row.targets, 0, targetCount);
       losses[i] = loss.apply(row.outputs, row.targets, row.gradient);
       for (int k = 0; k < classes; k++) {
         arena[at(gradient, i, k)] = (float) (row.gradient[k] * scale / count);

@@ -135,6 +135,11 @@ class Arm64Assembler {
     jump(0x14000000, label);
   }
 
+  /** Calls a function; x30 is then the return address. */
+  final void bl(Label label) {
+    jump(0x94000000, label);
+  }
+
   final void b(Condition condition, Label label) {
     jump(0x54000000 | code(condition), label);
   }
@@ -158,6 +163,11 @@ class Arm64Assembler {
 
   final void ret() {
     emit(0xD65F03C0);
+  }
+
+  /** An undefined instruction: stops execution. */
+  final void udf() {
+    emit(0);
   }
 
   /** Marks a place that may be called indirectly. */

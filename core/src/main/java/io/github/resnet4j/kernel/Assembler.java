@@ -255,6 +255,11 @@ class Assembler {
     emit(0xF3, 0x0F, 0x1E, 0xFA);
   }
 
+  /** An undefined instruction: stops execution. */
+  void ud2() {
+    emit(0x0F, 0x0B);
+  }
+
   void cpuid() {
     emit(0x0F, 0xA2);
   }
@@ -284,6 +289,11 @@ class Assembler {
 
   void jump(Condition condition, Label label) {
     emit(0x0F, 0x80 | condition.code);
+    use(label);
+  }
+
+  void call(Label label) {
+    emit(0xE8);
     use(label);
   }
 

@@ -3,14 +3,18 @@ package io.github.resnet4j.kernel;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
+import java.util.Arrays;
 
 /**
  * A debugging mode for machine code, {@code -Dresnet4j.guard=true}: kernels get copies of their
  * operands that lie exactly between two inaccessible pages. An access outside an operand then ends
- * the JVM at that instruction. Slow; the copies are never freed.
+ * the JVM at that instruction. So does a kernel that changes registers of its caller ({@link
+ * SavedRegisters}). Slow; the copies are never freed.
  */
 final class Guard {
   static final boolean ON = Boolean.getBoolean("resnet4j.guard");
+
+  private static final int BLOCK = 1024;
 
   private Guard() {}
 
@@ -20,10 +24,11 @@ final class Guard {
    *
    * @param segment the memory that machine code uses
    * @param before the words before the kernel ran
+   * @param after the words after it
    */
-  record Copy(MemorySegment segment, int[] before) {
+  record Copy(MemorySegment segment, int[] before, int[] after) {
     static Copy of(int words) {
-      return new Copy(MachineCode.betweenGuardPages(4L * words), new int[words]);
+      return new Copy(MachineCode.betweenGuardPages(4L * words), new int[words], new int[words]);
     }
 
     /** Copies the array. */
@@ -35,10 +40,16 @@ final class Guard {
 
     /** Writes the changed words back. */
     void writeBack(float[] values) {
-      for (int i = 0; i < before.length; i++) {
-        int word = segment.get(ValueLayout.JAVA_INT_UNALIGNED, 4L * i);
-        if (word != before[i]) {
-          values[i] = segment.get(ValueLayout.JAVA_FLOAT_UNALIGNED, 4L * i);
+      MemorySegment.copy(segment, ValueLayout.JAVA_INT_UNALIGNED, 0, after, 0, after.length);
+      for (int from = 0; from < before.length; from += BLOCK) {
+        int end = Math.min(from + BLOCK, before.length);
+        if (Arrays.equals(before, from, end, after, from, end)) {
+          continue; // most blocks; much faster than the loop
+        }
+        for (int i = from; i < end; i++) {
+          if (after[i] != before[i]) {
+            values[i] = Float.intBitsToFloat(after[i]);
+          }
         }
       }
     }

@@ -63,10 +63,11 @@ final class MachineCode {
    * @throws UnsupportedOperationException if the system provides no such memory
    */
   static MemorySegment install(byte[] code) {
-    MemorySegment memory = installCoherent(code);
+    byte[] whole = Guard.ON ? SavedRegisters.checked(code) : code;
+    MemorySegment memory = installCoherent(whole);
     if (ARM64) {
       try {
-        InstructionCache.flush(memory.asSlice(0, code.length));
+        InstructionCache.flush(memory.asSlice(0, whole.length));
       } catch (Throwable e) {
         throw unexpected(e);
       }

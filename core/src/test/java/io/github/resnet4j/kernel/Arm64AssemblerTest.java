@@ -275,6 +275,15 @@ class Arm64AssemblerTest {
   }
 
   private void jumps() {
+    write(
+        "ret; bl 0x0; udf #0",
+        code -> {
+          var function = new Label();
+          code.bind(function);
+          code.ret();
+          code.bl(function);
+          code.udf();
+        });
     for (Condition condition : Condition.values()) {
       String name =
           switch (condition) {

@@ -609,6 +609,14 @@ class AssemblerTest {
         return text.append(at > size + 18 ? "; nop" : "").toString();
       });
     }
+    w.write(code -> {
+      var function = new Label();
+      code.bind(function);
+      code.ret();
+      code.call(function);
+      code.ud2();
+      return "ret; call 0x0; ud2";
+    });
   }
 
   /** Normalizes objdump's output to one line per instruction. */
@@ -663,7 +671,7 @@ class AssemblerTest {
         if (at % 256 < size) {
           String text = normal(parts[1]);
           // Jumps are relative: count from this block.
-          var jump = java.util.regex.Pattern.compile("^(j\\w+) 0x([0-9a-f]+)$").matcher(text);
+          var jump = java.util.regex.Pattern.compile("^(j\\w+|call) 0x([0-9a-f]+)$").matcher(text);
           if (jump.matches()) {
             text =
                 "%s 0x%x"

@@ -17,6 +17,7 @@ import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -236,21 +237,24 @@ class MachineCodeTest {
   @Test
   void guardStopsOutOfBoundsAccess() throws Exception {
     assumeTrue(MachineSupport.here().isX86(), "the code is for x86-64");
-    var command =
-        List.of(
-            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-            "-Dresnet4j.guard=true",
-            "-XX:-CreateCoredumpOnCrash",
-            "-XX:ErrorFile=" + (MachineCode.WINDOWS ? "nul" : "/dev/null"),
-            "--enable-native-access=ALL-UNNAMED",
-            "-cp",
-            System.getProperty("java.class.path"),
-            Beside.class.getName());
+    stops(Beside.class, "SIGSEGV", "EXCEPTION_ACCESS_VIOLATION");
+  }
+
+  /** Checks that the JVM is stopped in guard mode. */
+  private static void stops(Class<?> main, String signal, String exception, String... arguments)
+      throws IOException, InterruptedException {
+    var command = new ArrayList<String>();
+    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+    command.add("-Dresnet4j.guard=true");
+    command.add("-XX:-CreateCoredumpOnCrash");
+    command.add("-XX:ErrorFile=" + (MachineCode.WINDOWS ? "nul" : "/dev/null"));
+    command.add("--enable-native-access=ALL-UNNAMED");
+    command.addAll(List.of("-cp", System.getProperty("java.class.path"), main.getName()));
+    command.addAll(List.of(arguments));
     var process = new ProcessBuilder(command).redirectErrorStream(true).start();
     String output = new String(process.getInputStream().readAllBytes());
     assertTrue(
-        process.waitFor() != 0
-            && output.contains(MachineCode.WINDOWS ? "EXCEPTION_ACCESS_VIOLATION" : "SIGSEGV"),
+        process.waitFor() != 0 && output.contains(MachineCode.WINDOWS ? exception : signal),
         output);
   }
 
@@ -264,6 +268,56 @@ class MachineCodeTest {
       frame.leave();
       MachineCode.caller(1, 0)
           .invokeExact(MachineCode.install(code.code()), Floats.of(new float[100]).enter());
+    }
+  }
+
+  @Test
+  void guardStopsKernelsThatChangeTheirCallersRegisters() throws Exception {
+    stops(SavedRegister.class, "SIGILL", "EXCEPTION_ILLEGAL_INSTRUCTION", "general");
+    if (MachineSupport.here().isX86()) {
+      assertEquals("same", run(SavedRegister.class, List.of(), "none"));
+      stops(SavedRegister.class, "SIGILL", "EXCEPTION_ILLEGAL_INSTRUCTION", "vector");
+    }
+  }
+
+  /**
+   * Calls a kernel that changes a register of its caller, or none. On x86-64 the calling convention
+   * of Windows is checked on every system, since it preserves all that the others do, and more.
+   */
+  static final class SavedRegister {
+    public static void main(String[] arguments) throws Throwable {
+      byte[] checked;
+      if (MachineSupport.here().isX86()) {
+        var code = new VectorAssembler(Vec.Width.YMM);
+        switch (arguments[0]) {
+          case "general" -> code.mov(Assembler.Reg.RSI, 0);
+          case "vector" -> code.vpxor(Vec.xmm(15), Vec.xmm(15), Vec.xmm(15));
+          default -> changeAllWithinFrame(code);
+        }
+        code.ret();
+        checked = SavedRegisters.x86(code.code(), true);
+      } else {
+        var code = new Arm64VectorAssembler();
+        code.moviZero(Vec.xmm(15));
+        code.ret();
+        checked = SavedRegisters.arm64(code.code());
+      }
+      MachineCode.caller(1, 0)
+          .invokeExact(MachineCode.installCoherent(checked), MemorySegment.ofArray(new float[1]));
+      System.out.println("same");
+    }
+
+    private static void changeAllWithinFrame(VectorAssembler code) {
+      MachineCode.Frame frame = MachineCode.Frame.enter(code, true, true);
+      for (Assembler.Reg register : Assembler.Reg.values()) {
+        if (register != Assembler.Reg.RSP) {
+          code.mov(register, 0);
+        }
+      }
+      for (int i = 0; i < 16; i++) {
+        code.vpxor(Vec.ymm(i), Vec.ymm(i), Vec.ymm(i));
+      }
+      frame.leave();
     }
   }
 

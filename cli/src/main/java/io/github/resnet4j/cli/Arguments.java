@@ -49,6 +49,12 @@ final class Arguments {
   }
 
   private static int run(ParseResult parsed) {
+    check(parsed);
+    return new CommandLine.RunLast().execute(parsed);
+  }
+
+  /** Checks ranges and outputs. */
+  static void check(ParseResult parsed) {
     for (CommandLine command : parsed.asCommandLineList()) {
       if (command.isUsageHelpRequested() || command.isVersionHelpRequested()) {
         break; // other arguments do not matter
@@ -60,7 +66,6 @@ final class Arguments {
         }
       }
     }
-    return new CommandLine.RunLast().execute(parsed);
   }
 
   /** Prints an error and how to get help; returns the exit code. */

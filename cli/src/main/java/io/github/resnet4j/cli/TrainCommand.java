@@ -1,12 +1,16 @@
 package io.github.resnet4j.cli;
 
+import io.github.resnet4j.train.CrossValidation;
+import io.github.resnet4j.train.Dataset;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
 @Workload(Workload.Kind.TRAINING)
 @Command(
@@ -45,11 +49,42 @@ final class TrainCommand implements Callable<Integer> {
 
   @Mixin private DecodingOptions decoding = new DecodingOptions();
 
+  @Mixin private RunSeries series = new RunSeries();
+
+  @Spec private CommandSpec spec = CommandSpec.create();
+
+  private final boolean isRunOfSeries;
+  private final RunSeries.@Nullable Fold fold;
+
+  TrainCommand() {
+    isRunOfSeries = false;
+    fold = null;
+  }
+
+  /** A run of a series. */
+  TrainCommand(RunSeries.@Nullable Fold fold) {
+    isRunOfSeries = true;
+    this.fold = fold;
+  }
+
   @Override
   public Integer call() throws IOException, InterruptedException {
+    if (series.folds != null && validation != null) {
+      throw new UsageException("--folds and --val-data cannot be combined");
+    }
+    if (series.isRequested() && !isRunOfSeries) {
+      return series.train(spec, options.output, options.seed);
+    }
     return options.train(
-        () -> options.localData(decoding.decoder(), validation),
-        validation == null,
-        (trainer, _, _, _) -> options.run(trainer));
+        this::data, validation == null, (trainer, _, _, _) -> options.run(trainer));
+  }
+
+  private Dataset data() throws IOException {
+    if (fold == null) {
+      return options.localData(decoding.decoder(), validation);
+    }
+    options.valSplit = 0; // the fold is held out instead
+    Dataset all = options.localData(decoding.decoder(), null);
+    return CrossValidation.folds(all, fold.count(), fold.seed()).get(fold.index());
   }
 }

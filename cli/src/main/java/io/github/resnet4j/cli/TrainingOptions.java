@@ -53,7 +53,7 @@ final class TrainingOptions {
       required = true,
       description = "Output folder for models, metrics and report.")
   @Output(folder = true)
-  private Path output = Path.of("");
+  Path output = Path.of("");
 
   @Option(
       names = {"-m", "--model"},

@@ -9,6 +9,7 @@ import io.github.resnet4j.explain.HeatMap;
 import io.github.resnet4j.image.Image;
 import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.image.TestTimeAugmentation;
 import io.github.resnet4j.kernel.Scalar;
 import io.github.resnet4j.kernel.Team;
 import io.github.resnet4j.tensor.Tensor;
@@ -60,6 +61,7 @@ public final class Classifier implements AutoCloseable {
   private final Model model;
   private final ImageDecoder decoder;
   private final int batchSize;
+  private final TestTimeAugmentation augmentation;
   private final Session session;
   private final Team team;
 
@@ -72,10 +74,16 @@ public final class Classifier implements AutoCloseable {
   private @Nullable Session tapped;
   private boolean closed;
 
-  private Classifier(Model model, ImageDecoder decoder, int batchSize, Session session) {
+  private Classifier(
+      Model model,
+      ImageDecoder decoder,
+      int batchSize,
+      TestTimeAugmentation augmentation,
+      Session session) {
     this.model = model;
     this.decoder = decoder;
     this.batchSize = batchSize;
+    this.augmentation = augmentation;
     this.session = session;
     this.team = new Team(session.options().threads());
   }
@@ -119,6 +127,7 @@ public final class Classifier implements AutoCloseable {
     private CompileOptions compile = CompileOptions.defaults().withPrecision(Precision.WEIGHTS);
     private int batchSize = 16;
     private ImageDecoder decoder = ImageDecoder.DEFAULT;
+    private TestTimeAugmentation augmentation = TestTimeAugmentation.NONE;
     private @Nullable Preprocessing preprocessing;
     private @Nullable List<String> labels;
 
@@ -169,6 +178,16 @@ public final class Classifier implements AutoCloseable {
       return this;
     }
 
+    /**
+     * Test-time augmentation: the network's outputs (logits or numbers) and embeddings are averaged
+     * over several views of each image. Heat maps and feature maps are those of the first view; by
+     * default there is only one.
+     */
+    public Builder augmentation(TestTimeAugmentation value) {
+      augmentation = value;
+      return this;
+    }
+
     /** The preprocessing of images; by default the model's. */
     public Builder preprocessing(Preprocessing value) {
       preprocessing = value;
@@ -211,7 +230,7 @@ public final class Classifier implements AutoCloseable {
       Model chosen = preprocessing == null ? model : model.withPreprocessing(preprocessing);
       chosen = labels == null ? chosen : chosen.withLabels(labels);
       return new Classifier(
-          chosen, decoder, batchSize, chosen.network().compileWithEmbedding(compile));
+          chosen, decoder, batchSize, augmentation, chosen.network().compileWithEmbedding(compile));
     }
   }
 
@@ -238,7 +257,7 @@ public final class Classifier implements AutoCloseable {
    * Use it for calls that must run concurrently. Each classifier is closed separately.
    */
   public Classifier sibling() {
-    return new Classifier(model, decoder, batchSize, session.sibling());
+    return new Classifier(model, decoder, batchSize, augmentation, session.sibling());
   }
 
   /**
@@ -255,7 +274,7 @@ public final class Classifier implements AutoCloseable {
   /** The same for an image from any source. */
   public List<Prediction> classify(Image image, int top) throws IOException {
     model.requireClasses();
-    return predictions(run(input(image)), top).getFirst();
+    return predictions(run(views(image)), top).getFirst();
   }
 
   /**
@@ -271,7 +290,7 @@ public final class Classifier implements AutoCloseable {
 
   /** The same for an image from any source. */
   public float[] values(Image image) throws IOException {
-    return values(run(input(image))).getFirst();
+    return values(run(views(image))).getFirst();
   }
 
   /**
@@ -286,7 +305,7 @@ public final class Classifier implements AutoCloseable {
 
   /** The same for an image from any source. */
   public float[] embed(Image image) throws IOException {
-    return run(input(image)).embeddings().row(0);
+    return run(views(image)).embeddings().row(0);
   }
 
   /**
@@ -434,7 +453,8 @@ public final class Classifier implements AutoCloseable {
   /**
    * Decoded and preprocessed images.
    *
-   * @param input the network's input, {@code [N, C, H, W]}
+   * @param input the network's input, {@code [N, C, H, W]}; with a {@link TestTimeAugmentation} the
+   *     first views of all images, then the second ones, and so on
    * @param errors the reasons why images could not be read, in the order of the images; empty for
    *     the others. The input of an unreadable image is zeros
    */
@@ -467,8 +487,41 @@ public final class Classifier implements AutoCloseable {
    * Runs the network on preprocessed images.
    *
    * @param input {@code [N, C, H, W]}, see {@link #prepare} and {@link Preprocessing}
+   * @return with a {@link TestTimeAugmentation} the means over the views of an image
    */
   public Outputs run(Tensor input) {
+    int views = augmentation.views();
+    if (views == 1) {
+      return runViews(input);
+    }
+    int[] shape = input.shape();
+    if (shape[0] % views != 0) {
+      throw new IllegalArgumentException(
+          "%d inputs are not %d views of each image".formatted(shape[0], views));
+    }
+    shape[0] /= views;
+    var sums = new ArrayList<Tensor>();
+    for (int v = 0; v < views; v++) {
+      int size = input.size() / views;
+      float[] part = Arrays.copyOfRange(input.data(), v * size, (v + 1) * size);
+      Outputs outputs = runViews(Tensor.of(part, shape));
+      List<Tensor> found =
+          Stream.concat(Stream.of(outputs.embeddings()), outputs.logits().stream()).toList();
+      for (int k = 0; k < found.size(); k++) {
+        if (v == 0) {
+          sums.add(Tensor.zeros(found.get(k).shape()));
+        }
+        float[] sum = sums.get(k).data();
+        for (int i = 0; i < sum.length; i++) {
+          sum[i] += found.get(k).data()[i] / views;
+        }
+      }
+    }
+    return new Outputs(
+        sums.getFirst(), sums.size() > 1 ? Optional.of(sums.get(1)) : Optional.empty());
+  }
+
+  private Outputs runViews(Tensor input) {
     begin();
     turn.lock();
     try {
@@ -519,8 +572,20 @@ public final class Classifier implements AutoCloseable {
     }
   }
 
+  /** The views of an image. */
+  private Tensor views(Image image) throws IOException {
+    begin();
+    try {
+      Tensor input = model.preprocessing().batch(augmentation.views());
+      model.preprocessing().apply(image.decode(decoder), augmentation, input, 0, 1);
+      return input;
+    } finally {
+      end();
+    }
+  }
+
   private Batch load(List<Image> images, BooleanSupplier isStopped) {
-    Tensor input = model.preprocessing().batch(images.size());
+    Tensor input = model.preprocessing().batch(images.size() * augmentation.views());
     var errors =
         new ArrayList<Optional<IOException>>(Collections.nCopies(images.size(), Optional.empty()));
     team.forEach(
@@ -530,7 +595,9 @@ public final class Classifier implements AutoCloseable {
             return;
           }
           try {
-            model.preprocessing().apply(images.get(i).decode(decoder), input, i);
+            model
+                .preprocessing()
+                .apply(images.get(i).decode(decoder), augmentation, input, i, images.size());
           } catch (IOException e) {
             errors.set(i, Optional.of(e));
           }

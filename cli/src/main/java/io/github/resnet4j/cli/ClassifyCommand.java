@@ -71,6 +71,8 @@ final class ClassifyCommand implements Callable<Integer> {
   @Range(min = 1, max = 4096)
   private int batch = 16;
 
+  @Mixin private AugmentationOption augmentation = new AugmentationOption();
+
   @Mixin private FormatOption output = new FormatOption();
 
   @Mixin private DecodingOptions decoding = new DecodingOptions();
@@ -91,7 +93,11 @@ final class ClassifyCommand implements Callable<Integer> {
     }
     int unreadable;
     try (var classifier =
-        options.classifier(model, images.size(), decoding.decoder()).batchSize(batch).of(model)) {
+        options
+            .classifier(model, images.size(), decoding.decoder())
+            .batchSize(batch)
+            .augmentation(augmentation.views)
+            .of(model)) {
       unreadable =
           switch (model.task()) {
             case Task.SingleLabel _, Task.MultiLabel _ -> {

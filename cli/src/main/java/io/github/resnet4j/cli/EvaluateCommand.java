@@ -1,5 +1,6 @@
 package io.github.resnet4j.cli;
 
+import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.Task;
 import io.github.resnet4j.datasets.Datasets;
@@ -93,6 +94,8 @@ final class EvaluateCommand implements Callable<Integer> {
   @Output
   private @Nullable Path calibrated;
 
+  @Mixin private AugmentationOption augmentation = new AugmentationOption();
+
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
   @Override
@@ -100,7 +103,7 @@ final class EvaluateCommand implements Callable<Integer> {
     Model model = options.loadClassifier(preprocessing.file, null);
     List<Example> examples = examples(model.labels());
     Evaluation found;
-    try (var classifier = options.classifier(model, examples.size(), decoding.decoder()).of(model);
+    try (var classifier = classifier(model, examples.size());
         var progress = new Progress("evaluate", " images", 1)) {
       found =
           Evaluation.of(
@@ -143,14 +146,19 @@ final class EvaluateCommand implements Callable<Integer> {
     return Main.OK;
   }
 
+  private Classifier classifier(Model model, int images) {
+    return options
+        .classifier(model, images, decoding.decoder())
+        .augmentation(augmentation.views)
+        .of(model);
+  }
+
   private void calibrate(Model model, List<Example> examples, Path file) throws IOException {
     Model result;
-    try (var classifier =
-        options.classifier(model, examples.size(), decoding.decoder()).of(model)) {
+    try (var classifier = classifier(model, examples.size())) {
       result = model.withTask(TemperatureScaling.fit(classifier, examples));
     }
-    try (var classifier =
-        options.classifier(result, examples.size(), decoding.decoder()).of(result)) {
+    try (var classifier = classifier(result, examples.size())) {
       if (Evaluation.of(classifier, examples) instanceof SingleLabelEvaluation after) {
         System.err.printf(
             "temperature %.4f: calibration error (ECE) %.2f %%%n",

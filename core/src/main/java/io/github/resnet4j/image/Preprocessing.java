@@ -139,6 +139,21 @@ public record Preprocessing(
 
   /** Returns the resized and cropped pixels, before normalization. */
   public Pixels crop(Pixels image) {
+    return window(image, 0.5, 0.5);
+  }
+
+  /** Returns a corner of the resized image in the size of the crop, before normalization. */
+  Pixels corner(Pixels image, boolean bottom, boolean right) {
+    return window(image, bottom ? 1 : 0, right ? 1 : 0);
+  }
+
+  /**
+   * A part of the resized image.
+   *
+   * @param down the position of the window: 0 at the top, 1 at the bottom
+   * @param across 0 at the left, 1 at the right
+   */
+  private Pixels window(Pixels image, double down, double across) {
     int width = image.width();
     int height = image.height();
     int shorter = Math.min(width, height);
@@ -146,10 +161,26 @@ public record Preprocessing(
     int longer = (int) ((double) ((long) resize * Math.max(width, height)) / shorter);
     int newWidth = width <= height ? resize : longer;
     int newHeight = width <= height ? longer : resize;
-    int top = (int) Math.rint((newHeight - cropHeight) / 2.0);
-    int left = (int) Math.rint((newWidth - cropWidth) / 2.0);
+    int top = (int) Math.rint((newHeight - cropHeight) * down);
+    int left = (int) Math.rint((newWidth - cropWidth) * across);
     return Resize.window(
         image, newWidth, newHeight, interpolation, left, top, cropWidth, cropHeight);
+  }
+
+  /**
+   * Converts the views of one image and writes them into a batch, as many images apart as {@code
+   * stride}.
+   *
+   * @param batch {@code [N, channels, cropHeight, cropWidth]}
+   * @param index the index of the first view in the batch
+   */
+  public void apply(
+      Pixels image, TestTimeAugmentation augmentation, Tensor batch, int index, int stride) {
+    int at = index;
+    for (Pixels view : augmentation.of(channels() == 1 ? image.toGray() : image, this)) {
+      normalize(view, batch, at);
+      at += stride;
+    }
   }
 
   /**

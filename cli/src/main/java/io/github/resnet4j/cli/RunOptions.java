@@ -30,6 +30,19 @@ final class RunOptions {
   private static final double LARGEST_RATE = 10;
   private static final int STEPS = 100;
 
+  /** The files of a run that are sent to MLflow. */
+  static final List<String> FILES =
+      List.of(
+          "README.md",
+          "metrics.csv",
+          "report.html",
+          "loss.png",
+          "accuracy.png",
+          "map.png",
+          "mae.png",
+          "rate.png",
+          "confusion.png");
+
   @Option(
       names = "--keep",
       paramLabel = "N",
@@ -98,6 +111,10 @@ final class RunOptions {
       model = model.withLabels(classes);
     }
     return Optional.of(new Distillation(model, temperature, distillWeight));
+  }
+
+  static void printWarning(String message) {
+    System.err.println("resnet4j: " + message);
   }
 
   /** Runs a range test; writes its curve and prints its suggestion. */

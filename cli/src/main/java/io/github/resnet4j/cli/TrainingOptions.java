@@ -17,6 +17,7 @@ import io.github.resnet4j.train.EventFile;
 import io.github.resnet4j.train.FineTuning;
 import io.github.resnet4j.train.Metric;
 import io.github.resnet4j.train.Mixing;
+import io.github.resnet4j.train.MlflowRun;
 import io.github.resnet4j.train.ModelCard;
 import io.github.resnet4j.train.Optimizer.Method;
 import io.github.resnet4j.train.Recipe;
@@ -27,6 +28,8 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -421,6 +424,7 @@ final class TrainingOptions {
         },
         String.join("\n  ", chosen.lines()));
     int batchSize = Math.min(chosen.batch(), images.train().size());
+    Optional<MlflowRun> tracking = Optional.empty();
     try (var printer = new TrainingPrinter(chosen, Metric.of(start.task()), batchSize, strict);
         var events = new EventFile(output, System.currentTimeMillis() / 1000)) {
       var trainer =
@@ -437,12 +441,18 @@ final class TrainingOptions {
         return Main.OK;
       }
       var heldOut = new HeldOut(output, Path.of(data), images, splits);
-      trainer = trainer.withListeners(heldOut, printer, events);
+      tracking =
+          MlflowRun.start(
+              System.getenv(), output, parameters(title, chosen), RunOptions::printWarning);
+      var listeners = new ArrayList<Trainer.Listener>(List.of(heldOut, printer, events));
+      tracking.ifPresent(listeners::add);
+      trainer = trainer.withListeners(listeners.toArray(Trainer.Listener[]::new));
       Trainer.Result result = runner.run(trainer, start, images, chosen);
       Evaluation best = result.evaluation();
       TrainingReport.write(output, title, chosen.lines(), printer.epochs(), best);
       card(images, chosen, result).write(output);
       printer.printEnd(output, best);
+      tracking.ifPresent(run -> run.finish(RunOptions.FILES, output.resolve("best.safetensors")));
     } catch (ArithmeticException e) { // it diverged
       throw new IllegalArgumentException(e.getMessage(), e);
     } catch (OutOfMemoryError e) {
@@ -452,8 +462,17 @@ final class TrainingOptions {
               + " micro-batches), or a larger heap with RESNET4J_JAVA_OPTS=-Xmx…, on Spark with"
               + " --conf spark.driver.memory=… and spark.executor.memory=…",
           e);
+    } finally {
+      tracking.ifPresent(MlflowRun::close);
     }
     return Main.OK;
+  }
+
+  /** The settings for MLflow. */
+  private static Map<String, String> parameters(String title, Recipe recipe) {
+    var parameters = new LinkedHashMap<String, String>(recipe.fields());
+    parameters.put("training", title);
+    return parameters;
   }
 
   private void checkLicense() {

@@ -104,7 +104,8 @@ if defined jdk exit /b 0
 if not exist "%~1\bin\java.exe" exit /b 0
 if not exist "%~1\release" exit /b 0
 set "version=0"
-for /f "usebackq tokens=1,2 delims==" %%a in ("%~1\release") do if "%%a"=="JAVA_VERSION" set "version=%%~b"
-for /f "delims=.-+" %%m in ("%version%") do set "version=%%m"
+rem The value is in quotes.
+for /f "usebackq tokens=1,2 delims==" %%a in ("%~1\release") do if "%%a"=="JAVA_VERSION" set version=%%b
+for /f "delims=.-+" %%m in ("%version:"=%") do set "version=%%m"
 if %version% geq %required% set "jdk=%~f1"
 exit /b 0

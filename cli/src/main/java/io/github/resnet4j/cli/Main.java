@@ -7,6 +7,7 @@ import java.io.InputStream;
 import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
+import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Properties;
@@ -77,15 +78,27 @@ public final class Main {
 
   /** Runs one of the given commands and ends the process with its exit code. */
   static void run(Object commands, String[] arguments) {
-    // The output is data that other programs read: UTF-8 everywhere, buffered.
     var output = new StandardOutput();
     System.setOut(
-        new PrintStream(new BufferedOutputStream(output, 1 << 13), false, StandardCharsets.UTF_8));
+        new PrintStream(new BufferedOutputStream(output, 1 << 13), false, outputEncoding()));
+    // Without this, drawing to a file opens a connection to the display.
+    System.setProperty("java.awt.headless", System.getProperty("java.awt.headless", "true"));
     // Warnings of the library are one line, like those of the command.
     System.setProperty("java.util.logging.SimpleFormatter.format", "resnet4j: %5$s%n");
     int code = execute(commands, arguments);
     System.out.flush();
     System.exit(output.check(code));
+  }
+
+  /**
+   * The output is data that other programs read: UTF-8 on every system. Consoles of Windows show
+   * another encoding.
+   */
+  private static Charset outputEncoding() {
+    String encoding = System.getProperty("stdout.encoding", "UTF-8");
+    return encoding.equals("UTF-8") || System.console() == null
+        ? StandardCharsets.UTF_8
+        : Charset.forName(encoding, StandardCharsets.UTF_8);
   }
 
   /** Runs a command within this process; returns its exit code. */

@@ -174,6 +174,27 @@ class LauncherIT {
     }
   }
 
+  /** Consoles of Windows have other encodings; files and pipes always get UTF-8. */
+  @Test
+  void consoleGetsItsOwnEncoding() throws IOException {
+    assumeTrue(Files.isExecutable(Path.of("/usr/bin/script")));
+    Path script =
+        Files.writeString(
+            folder.resolve("script"),
+            """
+            mkdir -p "$1" && cp samples/digit-6.png "$1/bär.png"
+            script -qec "sh ./resnet4j classify $1" /dev/null | iconv -f ISO-8859-1 -t UTF-8
+            sh ./resnet4j classify "$1"
+            """);
+    Run run =
+        new Command(home, folder)
+            .runProcess(
+                Map.of("LC_ALL", "C.UTF-8", "RESNET4J_JAVA_OPTS", "-Dstdout.encoding=ISO-8859-1"),
+                "",
+                List.of("sh", script.toString(), folder.resolve("images").toString()));
+    assertEquals(2, run.lines().stream().filter(line -> line.contains("bär.png")).count());
+  }
+
   /** In a checkout, with a script in place of Maven that prints similar lines. */
   @Test
   void firstBuildPrintsProgress() throws IOException {

@@ -1,6 +1,6 @@
 """Writes ONNX files of small networks with both of PyTorch's exporters, and their logits.
 
-    tools/parity/run onnx-golden
+    tools/parity/run onnx-golden [case ...]
 """
 
 import sys
@@ -10,10 +10,11 @@ from pathlib import Path
 import onnx
 import timm
 import torch
-from safetensors.torch import save_file
-from timm.layers import BlurPool2d, get_attn
+from safetensors.torch import load_file, save_file
+from timm.layers import BlurPool2d, GroupNormAct, StdConv2d, get_attn
 from timm.models.resnet import BasicBlock as TimmBasicBlock
 from timm.models.resnet import Bottleneck as TimmBottleneck
+from timm.models.resnetv2 import ResNetV2
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -43,6 +44,17 @@ def small_timm(**options):
     return model
 
 
+def two_groups(channels, **options):
+    return GroupNormAct(channels, num_groups=2, **options)
+
+
+def small_bit():
+    return ResNetV2(
+        layers=(2,), channels=(32,), stem_chs=8, num_classes=5, stem_type="fixed",
+        conv_layer=partial(StdConv2d, eps=1e-8), norm_layer=two_groups,
+    )  # fmt: skip
+
+
 SMALL = {"channels": 8, "num_classes": 5}
 CASES = {
     "basic": lambda: Network(BasicBlock, [1, 2], **SMALL),
@@ -52,6 +64,7 @@ CASES = {
     "option-a": lambda: Network(BasicBlock, [1, 1], small_image=True, zero_pad=True, **SMALL),
     "dilated": lambda: Network(Bottleneck, [1, 1, 1], dilated=[False, True], **SMALL),
     **{name: lambda options=options: small_timm(**options) for name, options in TIMM.items()},
+    "bit": small_bit,
     "no-top": lambda: Network(BasicBlock, [1, 1], include_top=False, **SMALL),
 }
 
@@ -68,20 +81,22 @@ def without_remarks(file):
 def main():
     out = Path(__file__).resolve().parents[2] / "onnx/src/test/resources/golden"
     out.mkdir(parents=True, exist_ok=True)
-    results = {}
-    for name, build in CASES.items():
-        model = randomise_batch_norm(seeded(build))
+    names = sys.argv[1:] or list(CASES)
+    results = load_file(out / "logits.safetensors") if sys.argv[1:] else {}
+    for name in names:
+        model = randomise_batch_norm(seeded(CASES[name]))
         x = seeded_input(1, 3, 32, 32)
         with torch.no_grad():
             results[f"{name}.input"], results[f"{name}.output"] = x, model(x)
         torch.onnx.export(model, (x,), out / f"{name}-script.onnx", dynamo=False, opset_version=17)
-        if name != "option-a":  # whose padding then depends on the shape of the image
+        # The padding of option A then depends on the shape of the image; that of BiT is a large file.
+        if name not in ("option-a", "bit"):
             torch.onnx.export(
                 model, (x,), out / f"{name}-script-unfolded.onnx", dynamo=False, opset_version=17,
                 do_constant_folding=False, training=torch.onnx.TrainingMode.PRESERVE,
             )  # fmt: skip
         torch.onnx.export(model, (x,), out / f"{name}-dynamo.onnx", dynamo=True, external_data=name == "basic")
-    for file in out.glob("*.onnx"):
+    for file in (file for name in names for file in out.glob(f"{name}-*.onnx")):
         without_remarks(file)
     save_file(results, out / "logits.safetensors")
     (out / "logits.safetensors").chmod(0o644)

@@ -96,7 +96,7 @@ final class AxisOperations {
   }
 
   /** Whether an extent is the batch size. */
-  private static boolean isBatch(long extent, boolean copies, OnnxGraph graph) {
+  static boolean isBatch(long extent, boolean copies, OnnxGraph graph) {
     return extent == -1 // inferred
         || (extent == 0 && copies)
         || extent == OnnxGraph.BATCH

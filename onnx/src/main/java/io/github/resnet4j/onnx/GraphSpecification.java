@@ -1,7 +1,9 @@
 package io.github.resnet4j.onnx;
 
 import io.github.resnet4j.Attention;
+import io.github.resnet4j.Norm;
 import io.github.resnet4j.ResNetSpec;
+import io.github.resnet4j.ResNetSpec.Activation;
 import io.github.resnet4j.ResNetSpec.Block;
 import io.github.resnet4j.ResNetSpec.Downsampling;
 import io.github.resnet4j.ResNetSpec.Shortcut;
@@ -52,7 +54,9 @@ final class GraphSpecification {
             .stem(stem(stem, pools))
             .downsampling(downsampling)
             .attention(attention(blocks))
-            .shortcut(shortcut(blocks));
+            .shortcut(shortcut(blocks))
+            .norm(norm(layers))
+            .activation(blocks.getFirst().rectified() ? Activation.POST : Activation.PRE);
     if (convolutions == 3) {
       Convolution inner = all(blocks.getFirst().main(), Convolution.class).get(1);
       builder.groups(Math.toIntExact(Math.max(1, inner.node().integer("group", 1))));
@@ -116,6 +120,8 @@ final class GraphSpecification {
             .attention(spec.attention())
             .shortcut(spec.shortcut())
             .groups(spec.groups())
+            .norm(spec.norm())
+            .activation(spec.activation())
             .head(spec.head())
             .stridePlacement(first1x1 ? StridePlacement.FIRST_1X1 : StridePlacement.ON_3X3)
             .dilated(dilated);
@@ -124,6 +130,29 @@ final class GraphSpecification {
       widths.add(new StageWidths(outs.get(stage), inner.get(stage)));
     }
     return builder.widths(widths, spec.channels()).build();
+  }
+
+  private static Norm norm(List<ParsedLayer> layers) throws UnsupportedGraphException {
+    var all = new ArrayList<ParsedLayer>();
+    for (ParsedLayer layer : layers) {
+      if (layer instanceof ParsedLayer.Block block) {
+        all.addAll(block.main());
+        all.addAll(block.shortcut());
+      } else {
+        all.add(layer);
+      }
+    }
+    List<ParsedLayer.GroupNorm> norms = all(all, ParsedLayer.GroupNorm.class);
+    if (norms.isEmpty()) {
+      return Norm.BATCH;
+    }
+    int groups = norms.getFirst().groups();
+    for (Convolution conv : all(all, Convolution.class)) {
+      if (!StandardizedWeights.isStandardized(conv)) {
+        return new Norm.GroupNorm(groups);
+      }
+    }
+    return new Norm.StandardizedGroupNorm(groups);
   }
 
   private static Shortcut shortcut(List<ParsedLayer.Block> blocks) {

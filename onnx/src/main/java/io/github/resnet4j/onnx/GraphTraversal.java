@@ -107,7 +107,11 @@ final class GraphTraversal {
         recognize(node);
         return;
       }
-      advance(cursor, node);
+      if (cursor.lastIs(ParsedLayer.GlobalMean.class) && node.op().equals("Conv")) {
+        windowLinear(cursor, node);
+      } else {
+        advance(cursor, node);
+      }
     }
     if (cursor.layers.isEmpty()) {
       throw new UnsupportedGraphException("it contains no layers");
@@ -115,7 +119,9 @@ final class GraphTraversal {
     boolean complete =
         cursor.lastIs(ParsedLayer.Linear.class)
             ? cursor.extents.size() == 1
-            : cursor.lastIs(ParsedLayer.Block.class) && cursor.isMap();
+            : cursor.isMap()
+                && (cursor.lastIs(ParsedLayer.Block.class)
+                    || cursor.lastIs(ParsedLayer.Relu.class)); // after blocks that normalize first
     if (!complete) {
       throw UnsupportedGraphException.at(
           cursor.layers.getLast().node(),
@@ -150,11 +156,17 @@ final class GraphTraversal {
             conv.norm().isPresent() ? recognize(conv.norm().get()) : node.outputs().getFirst();
         return;
       }
+      case "BatchNormalization" -> {
+        NormOperations.checkBatchNorm(node);
+        cursor.layers.add(new ParsedLayer.BatchNorm(node));
+      }
+      case "GroupNormalization" ->
+          cursor.layers.add(NormOperations.groupNorm(node, cursor.extents, graph));
       case "Relu" -> cursor.layers.add(new ParsedLayer.Relu(node));
       case "Sigmoid" -> cursor.layers.add(new ParsedLayer.Sigmoid(node));
       case "MaxPool" -> {
-        cursor.layers.add(new ParsedLayer.MaxPool(node));
-        cursor.extents = WindowOperations.pooled(node, cursor.extents);
+        maxPool(cursor, node);
+        return;
       }
       case "AveragePool" -> {
         if (cursor.lastIs(ParsedLayer.Block.class)
@@ -177,13 +189,22 @@ final class GraphTraversal {
           return;
         }
         if (isSpatialPad(node)) {
-          advance(cursor, padded(cursor, node));
+          boolean positive = cursor.lastIs(ParsedLayer.Relu.class);
+          Node next = padded(cursor, node);
+          advance(cursor, next);
+          if (cursor.lastIs(ParsedLayer.MaxPool.class) && !positive) { // so the zeros count
+            cursor.layers.set(cursor.layers.size() - 1, new ParsedLayer.MaxPool(next, true));
+          }
           return;
         }
         cursor.layers.add(zeroPad(cursor, node));
       }
       case "Slice" -> subsample(cursor, node);
       case "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose" -> {
+        if (cursor.isMap() && NormOperations.beginsGroupNorm(node, graph)) {
+          groupNorm(cursor, node);
+          return;
+        }
         if (cursor.layers.stream().noneMatch(ParsedLayer.GlobalMean.class::isInstance)) {
           throw UnsupportedGraphException.at(node, "changes the axes of a feature map");
         }
@@ -202,7 +223,7 @@ final class GraphTraversal {
 
   private ParsedLayer.Convolution convolution(Cursor cursor, Node conv)
       throws UnsupportedGraphException {
-    Constant weight = graph.constant(conv, 1);
+    Constant weight = graph.weights(conv);
     int axes = cursor.extents.size();
     if (weight.shape().size() != axes + 1 || axes < 2 || weight.size() == 0 || !weight.isReal()) {
       throw UnsupportedGraphException.at(conv, "has weights of shape %s".formatted(weight.shape()));
@@ -223,20 +244,38 @@ final class GraphTraversal {
             ? after.getFirst()
             : null;
     if (norm != null) {
-      checkNorm(norm);
+      NormOperations.checkBatchNorm(norm);
     }
-    return new ParsedLayer.Convolution(conv, weight, bias, Optional.ofNullable(norm));
+    return new ParsedLayer.Convolution(
+        conv, weight, graph.standardization(conv), bias, Optional.ofNullable(norm));
   }
 
-  private static void checkNorm(Node norm) throws UnsupportedGraphException {
-    float epsilon = norm.real("epsilon", 1e-5f);
-    if (norm.inputs().size() != 5 || !(epsilon >= 0 && epsilon <= 1)) {
-      throw UnsupportedGraphException.at(norm, "has an epsilon of " + epsilon);
+  /** Converts a group norm, which exporters write as an instance norm of the groups. */
+  private void groupNorm(Cursor cursor, Node grouped) throws UnsupportedGraphException {
+    List<Node> nodes = NormOperations.groupNormNodes(grouped, graph);
+    nodes.forEach(this::recognize);
+    cursor.layers.add(NormOperations.groupNorm(nodes, cursor.x, cursor.extents, graph));
+    cursor.x = nodes.getLast().outputs().getFirst();
+  }
+
+  /**
+   * Converts max pooling. Zeros as padding are written as a maximum with the rows and columns of
+   * the border, or as a {@code Pad} before, see {@link #padded}.
+   */
+  private void maxPool(Cursor cursor, Node pool) throws UnsupportedGraphException {
+    List<Long> input = cursor.extents;
+    cursor.extents = WindowOperations.pooled(pool, input);
+    cursor.x = pool.outputs().getFirst();
+    boolean zeros = false;
+    if (graph.consumers(cursor.x).size() == 1) {
+      Node border = graph.singleConsumer(cursor.x);
+      zeros = border.op().equals("Max");
+      if (zeros) {
+        WindowOperations.checkBorder(border, pool, input, cursor.extents, graph);
+        cursor.x = recognize(border);
+      }
     }
-    if (norm.integer("training_mode", 0) != 0 || norm.integer("spatial", 1) != 1) {
-      throw UnsupportedGraphException.at(
-          norm, "uses batch statistics; export the model in inference mode");
-    }
+    cursor.layers.add(new ParsedLayer.MaxPool(pool, zeros));
   }
 
   /** Converts a blur with stride 2: reflection padding, then a depthwise convolution. */
@@ -295,15 +334,13 @@ final class GraphTraversal {
     return values;
   }
 
-  /**
-   * The convolution or pooling after a zero padding, with the padding as its own. For a pooling of
-   * the largest value this is the same only if no value is negative.
-   */
+  /** The convolution or pooling after a zero padding, with the padding as its own. */
   private Node padded(Cursor cursor, Node pad) throws UnsupportedGraphException {
     float[] pads = paddings(pad);
     float[] value = OnnxGraph.isOmitted(pad, 2) ? new float[] {0} : constantFloats(pad, 2);
     Node next = graph.singleConsumer(pad.outputs().getFirst());
-    boolean pools = next.op().equals("MaxPool") && cursor.lastIs(ParsedLayer.Relu.class);
+    boolean pools =
+        next.op().equals("MaxPool") && next.integers("pads").stream().allMatch(each -> each == 0);
     if (value.length != 1
         || value[0] != 0
         || pad.real("value", 0) != 0
@@ -400,6 +437,25 @@ final class GraphTraversal {
     return AxisOperations.numbers(node, graph.constant(node, input));
   }
 
+  /** Converts a head that is a 1×1 convolution. */
+  private void windowLinear(Cursor cursor, Node node) throws UnsupportedGraphException {
+    ParsedLayer.Convolution conv = convolution(cursor, node);
+    Constant weight = conv.weight();
+    if (!weight.shape().subList(2, weight.shape().size()).equals(List.of(1L, 1L))
+        || conv.norm().isPresent()
+        || conv.standardization().isPresent()
+        || node.integer("group", 1) != 1
+        || !cursor.extents.equals(List.of((long) conv.out(), 1L, 1L))) {
+      throw UnsupportedGraphException.at(
+          node, "is not a linear layer after global average pooling");
+    }
+    recognize(node);
+    cursor.layers.add(
+        new ParsedLayer.Linear(
+            node, weight.withShape(weight.shape().subList(0, 2)), true, conv.bias()));
+    cursor.x = node.outputs().getFirst();
+  }
+
   /** Converts a matrix product and its bias. */
   private void linear(Cursor cursor, Node node) throws UnsupportedGraphException {
     boolean gemm = node.op().equals("Gemm");
@@ -439,7 +495,9 @@ final class GraphTraversal {
 
   // --- branches ---------------------------------------------------------------------------------
 
-  /** Converts a residual block: two branches, their sum, and a ReLU. */
+  /**
+   * Converts a residual block: two branches, their sum, and a ReLU or the norm of the next block.
+   */
   private void block(Cursor cursor) throws UnsupportedGraphException {
     List<Node> first = graph.consumers(cursor.x);
     var one = new Cursor(cursor.x, cursor.extents);
@@ -456,18 +514,22 @@ final class GraphTraversal {
       throw UnsupportedGraphException.at(
           sum, "adds shapes %s and %s".formatted(one.extents, other.extents));
     }
-    List<Node> after = graph.consumers(recognize(sum));
-    if (after.size() != 1 || !after.getFirst().op().equals("Relu")) {
-      throw after.isEmpty()
-          ? UnsupportedGraphException.at(sum, "is not followed by a ReLU")
-          : UnsupportedGraphException.at(after.getFirst(), "is found where a ReLU was expected");
+    cursor.x = recognize(sum);
+    List<Node> after = graph.consumers(cursor.x);
+    boolean normalizes = after.stream().anyMatch(node -> NormOperations.begins(node, graph));
+    if (!normalizes) {
+      if (after.size() != 1 || !after.getFirst().op().equals("Relu")) {
+        throw after.isEmpty()
+            ? UnsupportedGraphException.at(sum, "is not followed by a ReLU")
+            : UnsupportedGraphException.at(after.getFirst(), "is found where a ReLU was expected");
+      }
+      cursor.x = recognize(after.getFirst());
     }
     boolean swap = convolutions(one) < convolutions(other);
     cursor.layers.add(
         new ParsedLayer.Block(
-            sum, swap ? other.layers : one.layers, swap ? one.layers : other.layers));
+            sum, swap ? other.layers : one.layers, swap ? one.layers : other.layers, !normalizes));
     cursor.extents = one.extents;
-    cursor.x = recognize(after.getFirst());
   }
 
   private static long convolutions(Cursor branch) {

@@ -29,6 +29,8 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
 
 /** Compares the parsed layers of a graph with the layers of a network, and collects the weights. */
 final class GraphWeights {
@@ -114,15 +116,22 @@ final class GraphWeights {
     for (int i = 0; i < layers.size(); i++) {
       switch (layers.get(i)) {
         case Conv2d conv -> {
-          String norm = layers.get(i + 1).name();
-          collect(conv, norm, parsed.next(ParsedLayer.Convolution.class, "a convolution"));
+          collect(
+              conv,
+              normAfter(layers.subList(i + 1, layers.size())),
+              parsed.next(ParsedLayer.Convolution.class, "a convolution"));
         }
-        case BatchNorm2d _, Identity _ -> {} // handled with the convolution
-        case GroupNorm _, PreActivation _ ->
-            throw new IllegalStateException(layers.get(i).name()); // never in a specification
+        case BatchNorm2d norm -> {
+          if (!parameters.containsKey(norm.name() + ".weight")) { // else it follows a convolution
+            collect(norm, parsed.next(ParsedLayer.BatchNorm.class, "a batch norm").node());
+          }
+        }
+        case Identity _ -> {}
+        case GroupNorm norm ->
+            collect(norm, parsed.next(ParsedLayer.GroupNorm.class, "a group norm"));
+        case PreActivation block -> compare(block, parsed);
         case Relu _ -> parsed.next(ParsedLayer.Relu.class, "a ReLU");
-        case MaxPool2d pool ->
-            check(pool, parsed.next(ParsedLayer.MaxPool.class, "max pooling").node());
+        case MaxPool2d pool -> check(pool, parsed.next(ParsedLayer.MaxPool.class, "max pooling"));
         case AvgPool2d pool ->
             check(
                 pool,
@@ -139,6 +148,9 @@ final class GraphWeights {
         case Sequential stage -> compare(stage.layers(), parsed);
         case Residual residual -> {
           ParsedLayer.Block block = parsed.next(ParsedLayer.Block.class, "a residual block");
+          if (!block.rectified()) {
+            throw UnsupportedGraphException.at(block.node(), "is not followed by a ReLU");
+          }
           compareAll(residual.main().layers(), block.main(), block.node());
           List<Layer> shortcut =
               residual.shortcut() instanceof Sequential projection
@@ -153,6 +165,42 @@ final class GraphWeights {
             collect(linear, parsed.next(ParsedLayer.Linear.class, "a linear layer"));
       }
     }
+  }
+
+  /** The batch norm that follows a convolution, also as the first layer of the next block. */
+  private static Optional<BatchNorm2d> normAfter(List<Layer> layers) {
+    if (layers.isEmpty()) {
+      return Optional.empty();
+    }
+    return switch (layers.getFirst()) {
+      case BatchNorm2d norm -> Optional.of(norm);
+      case Sequential stage -> normAfter(stage.layers());
+      case PreActivation block when !block.isIdentityBlock() ->
+          normAfter(block.activation().layers());
+      default -> Optional.empty();
+    };
+  }
+
+  /** The norm and ReLU at the start are on the main branch only if the block has no projection. */
+  private void compare(PreActivation block, LayerCursor parsed) throws UnsupportedGraphException {
+    List<Layer> activation = block.activation().layers();
+    if (!block.isIdentityBlock()) {
+      compare(activation, parsed);
+    }
+    ParsedLayer.Block found = parsed.next(ParsedLayer.Block.class, "a residual block");
+    if (found.rectified()) {
+      throw UnsupportedGraphException.at(
+          found.node(), "is followed by a ReLU, unlike those of blocks that normalize first");
+    }
+    if (block.shortcut() instanceof Sequential projection) {
+      compareAll(projection.layers(), found.shortcut(), found.node());
+      compareAll(block.main().layers(), found.main(), found.node());
+      return;
+    }
+    var main = new ArrayList<>(activation);
+    main.addAll(block.main().layers());
+    compareAll(main, found.main(), found.node());
+    compareAll(List.of(), found.shortcut(), found.node());
   }
 
   private static void compareZeroPadShortcut(
@@ -172,7 +220,13 @@ final class GraphWeights {
     }
   }
 
-  private static void check(MaxPool2d pool, Node node) throws UnsupportedGraphException {
+  private static void check(MaxPool2d pool, ParsedLayer.MaxPool found)
+      throws UnsupportedGraphException {
+    Node node = found.node();
+    if (found.zeros() != pool.zeros()) {
+      throw UnsupportedGraphException.at(
+          node, found.zeros() ? "counts its padding as zeros" : "does not count padding as zeros");
+    }
     WindowOperations.require(node, "kernel_shape", pool.kernel(), 1);
     WindowOperations.require(node, "pads", pool.padding(), 0);
     WindowOperations.require(node, "strides", pool.stride(), 1);
@@ -224,8 +278,12 @@ final class GraphWeights {
     return parameter.shape().stream().map(Long::valueOf).toList();
   }
 
-  /** Checks that a convolution matches the specification, and collects its weights. */
-  private void collect(Conv2d conv, String norm, ParsedLayer.Convolution found)
+  /**
+   * Checks that a convolution matches the specification, and collects its weights.
+   *
+   * @param norm the batch norm after it, which also takes its bias
+   */
+  private void collect(Conv2d conv, Optional<BatchNorm2d> norm, ParsedLayer.Convolution found)
       throws UnsupportedGraphException {
     Node node = found.node();
     if (node.integer("group", 1) != conv.groups()) {
@@ -234,39 +292,72 @@ final class GraphWeights {
     WindowOperations.require(node, "strides", conv.stride(), 1);
     WindowOperations.require(node, "dilations", conv.dilation(), 1);
     WindowOperations.require(node, "pads", conv.padding(), 0);
+    float[] weights =
+        numbers(node, found.weight(), "weights for " + conv.name(), shape(conv.weight()));
+    if (conv.standardized() != StandardizedWeights.isStandardized(found)) {
+      throw UnsupportedGraphException.at(
+          node,
+          conv.standardized()
+              ? "has weights that are not standardized"
+              : "standardizes its weights, unlike other convolutions");
+    }
     parameters.put(
         conv.weight().name(),
-        numbers(node, found.weight(), "weights for " + conv.name(), shape(conv.weight())));
-    int channels = conv.outChannels();
-    List<Long> vector = List.of((long) channels);
-    float[] bias =
-        found.bias().isEmpty()
-            ? new float[channels]
-            : numbers(node, found.bias().get(), "bias", vector);
-    if (found.norm().isEmpty()) { // a batch norm that only adds the bias
-      parameters.put(norm + ".weight", filled(channels, 1));
-      parameters.put(norm + ".bias", bias);
-      parameters.put(norm + ".running_mean", new float[channels]);
-      parameters.put(norm + ".running_var", filled(channels, (float) (1 - BatchNorm2d.EPS)));
-      return;
+        conv.standardized()
+            ? StandardizedWeights.stored(weights, conv.outChannels(), found.standardization())
+            : weights);
+    float[] bias = new float[conv.outChannels()];
+    if (found.bias().isPresent()) {
+      bias = numbers(node, found.bias().get(), "bias", List.of((long) bias.length));
     }
-    Node after = found.norm().get();
+    if (norm.isEmpty()) {
+      boolean biased = false;
+      for (float value : bias) {
+        biased |= value != 0;
+      }
+      if (biased || found.norm().isPresent()) {
+        throw UnsupportedGraphException.at(
+            node, "has a bias or a batch norm, where the network has none");
+      }
+    } else if (found.norm().isPresent()) {
+      collect(norm.get(), found.norm().get());
+      float[] mean = Objects.requireNonNull(parameters.get(norm.get().name() + ".running_mean"));
+      for (int c = 0; c < bias.length; c++) {
+        mean[c] -= bias[c];
+      }
+    } else { // a batch norm that only adds the bias
+      String name = norm.get().name();
+      parameters.put(name + ".weight", filled(bias.length, 1));
+      parameters.put(name + ".bias", bias);
+      parameters.put(name + ".running_mean", new float[bias.length]);
+      parameters.put(name + ".running_var", filled(bias.length, (float) (1 - BatchNorm2d.EPS)));
+    }
+  }
+
+  private void collect(BatchNorm2d norm, Node node) throws UnsupportedGraphException {
+    List<Long> vector = List.of((long) norm.channels());
     var names = List.of("weight", "bias", "running_mean", "running_var");
-    var all = new ArrayList<float[]>();
     for (int i = 0; i < names.size(); i++) {
-      float[] values = numbers(after, graph.constant(after, i + 1), names.get(i), vector);
-      all.add(values);
+      float[] values = numbers(node, graph.constant(node, i + 1), names.get(i), vector);
       if (i == 3) { // another epsilon is another variance
-        double more = after.real("epsilon", 1e-5f) - (double) (float) BatchNorm2d.EPS;
+        double more = node.real("epsilon", 1e-5f) - (double) (float) BatchNorm2d.EPS;
         for (int c = 0; more != 0 && c < values.length; c++) {
           values[c] = (float) (values[c] + more);
         }
       }
-      parameters.put(norm + "." + names.get(i), values);
+      parameters.put(norm.name() + "." + names.get(i), values);
     }
-    for (int c = 0; c < channels; c++) {
-      all.get(2)[c] -= bias[c];
+  }
+
+  private void collect(GroupNorm norm, ParsedLayer.GroupNorm found)
+      throws UnsupportedGraphException {
+    if (found.groups() != norm.groups()) {
+      throw UnsupportedGraphException.at(
+          found.node(), "has %d groups, not %d".formatted(found.groups(), norm.groups()));
     }
+    List<Long> vector = List.of((long) norm.channels());
+    parameters.put(norm.weight().name(), numbers(found.node(), found.weight(), "weights", vector));
+    parameters.put(norm.bias().name(), numbers(found.node(), found.bias(), "bias", vector));
   }
 
   private static float[] filled(int length, float value) {

@@ -60,8 +60,16 @@ final class OnnxGraph {
                   "transA", Attribute.Int.class,
                   "transB", Attribute.Int.class)),
           Map.entry("GlobalAveragePool", Map.of()),
+          Map.entry(
+              "GroupNormalization",
+              Map.of(
+                  "epsilon", Attribute.Real.class,
+                  "num_groups", Attribute.Int.class,
+                  "stash_type", Attribute.Int.class)),
+          Map.entry("InstanceNormalization", Map.of("epsilon", Attribute.Real.class)),
           Map.entry("LogSoftmax", Map.of("axis", Attribute.Int.class)),
           Map.entry("MatMul", Map.of()),
+          Map.entry("Max", Map.of()),
           Map.entry(
               "MaxPool",
               window(
@@ -128,6 +136,8 @@ final class OnnxGraph {
   private final Map<String, List<Node>> consumers = new HashMap<>();
   private final List<Node> operations = new ArrayList<>();
 
+  private final StandardizedWeights standardized = new StandardizedWeights(this);
+
   /** Whether the network computes in float16; casts to float16 are then ignored. */
   private final boolean half;
 
@@ -190,10 +200,17 @@ final class OnnxGraph {
     while (!open.isEmpty()) {
       String value = open.removeLast();
       if (required.add(value) && from.containsKey(value)) {
-        open.addAll(from.get(value).inputs());
+        open.addAll(usedInputs(from.get(value)));
       }
     }
     return required;
+  }
+
+  /** The inputs of a node; a batch norm that computes statistics does not use those given to it. */
+  private static List<String> usedInputs(Node node) {
+    boolean computes =
+        node.op().equals("BatchNormalization") && node.integer("training_mode", 0) == 1;
+    return computes && node.inputs().size() == 5 ? node.inputs().subList(0, 3) : node.inputs();
   }
 
   private String resolved(String value) {
@@ -241,7 +258,7 @@ final class OnnxGraph {
       throw UnsupportedGraphException.at(
           found, "belongs to the operator set '%s'".formatted(found.domain()));
     }
-    List<String> inputs = found.inputs().stream().map(this::resolved).toList();
+    List<String> inputs = usedInputs(found).stream().map(this::resolved).toList();
     for (String each : inputs) {
       if (!each.isEmpty()
           && !constants.containsKey(each)
@@ -268,6 +285,8 @@ final class OnnxGraph {
     Optional<Constant> constant = constant(node);
     if (constant.isPresent()) {
       constants.put(result, constant.get());
+    } else if (standardized.add(node)) {
+      consumers.put(result, new ArrayList<>());
     } else if (isUnchanged(node)) {
       aliases.put(result, inputs.getFirst());
     } else if (node.op().equals("Shape")
@@ -478,6 +497,17 @@ final class OnnxGraph {
           node, "has no constant input %d; simplify the model first (onnxsim)".formatted(index));
     }
     return found;
+  }
+
+  /** The weights of a convolution; if the graph standardizes them, those before that. */
+  Constant weights(Node conv) throws UnsupportedGraphException {
+    Optional<Constant> before = standardized.before(conv.input(1));
+    return before.isPresent() ? before.get() : constant(conv, 1);
+  }
+
+  /** What is added to the variance of a convolution's weights, if the graph standardizes them. */
+  Optional<Float> standardization(Node conv) {
+    return standardized.epsilon(conv.input(1));
   }
 
   /** Whether an optional input of a node is omitted. */

@@ -85,6 +85,11 @@ record OnnxModel(
       List<String> inputs,
       List<String> outputs,
       Map<String, Attribute> attributes) {
+    /** The name of an input; empty if it is omitted. */
+    String input(int index) {
+      return index < inputs.size() ? inputs.get(index) : "";
+    }
+
     long integer(String attribute, long otherwise) {
       return attributes.get(attribute) instanceof Attribute.Int found ? found.value : otherwise;
     }

@@ -18,19 +18,40 @@ sealed interface ParsedLayer {
     return values.isEmpty() ? 1 : Math.toIntExact(values.getFirst());
   }
 
-  /** A convolution, with the batch norm after it, if there is one. */
-  record Convolution(Node node, Constant weight, Optional<Constant> bias, Optional<Node> norm)
+  /**
+   * A convolution, with the batch norm after it, if there is one.
+   *
+   * @param standardization the number added to the variance of the weights, if the graph
+   *     standardizes them
+   */
+  record Convolution(
+      Node node,
+      Constant weight,
+      Optional<Float> standardization,
+      Optional<Constant> bias,
+      Optional<Node> norm)
       implements ParsedLayer {
     int out() {
       return Math.toIntExact(weight.shape().get(0));
     }
   }
 
+  /** A batch norm that does not follow a convolution. */
+  record BatchNorm(Node node) implements ParsedLayer {}
+
+  /** Group norm; weight and bias have one value per channel. */
+  record GroupNorm(Node node, int groups, Constant weight, Constant bias) implements ParsedLayer {}
+
   record Relu(Node node) implements ParsedLayer {}
 
   record Sigmoid(Node node) implements ParsedLayer {}
 
-  record MaxPool(Node node) implements ParsedLayer {}
+  /**
+   * Max pooling.
+   *
+   * @param zeros whether its padding counts as zeros
+   */
+  record MaxPool(Node node, boolean zeros) implements ParsedLayer {}
 
   /** Average pooling. */
   record AveragePool(Node node) implements ParsedLayer {}
@@ -47,8 +68,12 @@ sealed interface ParsedLayer {
   /** Channel attention: channels are multiplied by gates computed from the channel means. */
   record Gates(Node node, List<Convolution> convolutions) implements ParsedLayer {}
 
-  /** A residual block: the sum of two branches, and a ReLU; {@code main} has more convolutions. */
-  record Block(Node node, List<ParsedLayer> main, List<ParsedLayer> shortcut)
+  /**
+   * A residual block: the sum of two branches; {@code main} has more convolutions.
+   *
+   * @param rectified whether a ReLU follows the sum
+   */
+  record Block(Node node, List<ParsedLayer> main, List<ParsedLayer> shortcut, boolean rectified)
       implements ParsedLayer {}
 
   /** Global average pooling. */

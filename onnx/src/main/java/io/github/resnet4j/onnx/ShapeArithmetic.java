@@ -77,44 +77,75 @@ final class ShapeArithmetic {
     }
     return switch (node.op()) {
       case "Identity" -> Optional.of(x);
+      case "Shape" ->
+          x.isReal() && node.attributes().isEmpty()
+              ? Optional.of(Constant.of(x.shape().stream().mapToLong(Long::longValue).toArray()))
+              : Optional.empty();
+      case "Reshape" -> x.isReal() ? view(x, inputs) : Optional.empty();
       case "Cast" ->
           x.isReal() && node.integer("to", 0) == OnnxModel.Type.FLOAT.code
               ? Optional.of(x)
               : Optional.empty();
-      case "Unsqueeze" ->
-          axes(node, inputs, x.shape().size() + 1)
-              .filter(axis -> x.shape().size() < MAX_VALUES)
-              .map(axis -> {
-                var shape = new ArrayList<>(x.shape());
-                shape.add(axis, 1L);
-                return x.withShape(shape);
-              });
-      case "Squeeze" ->
-          axes(node, inputs, x.shape().size())
-              .filter(axis -> x.shape().get(axis) == 1)
-              .map(axis -> {
-                var shape = new ArrayList<>(x.shape());
-                shape.remove((int) axis);
-                return x.withShape(shape);
-              });
+      case "Unsqueeze" -> {
+        List<Long> axes = axes(node, inputs);
+        long rank = x.shape().size() + axes.size();
+        var shape = new ArrayList<>(x.shape());
+        for (long axis :
+            axes.stream().map(each -> each < 0 ? each + rank : each).sorted().toList()) {
+          if (axis < 0 || axis > shape.size() || rank > MAX_VALUES) {
+            yield Optional.empty();
+          }
+          shape.add((int) axis, 1L);
+        }
+        yield axes.isEmpty() ? Optional.empty() : Optional.of(x.withShape(shape));
+      }
+      case "Squeeze" -> {
+        List<Long> axes = axes(node, inputs);
+        long axis =
+            axes.size() != 1 ? -1 : axes.getFirst() + (axes.getFirst() < 0 ? x.shape().size() : 0);
+        if (axis < 0 || axis >= x.shape().size() || x.shape().get((int) axis) != 1) {
+          yield Optional.empty();
+        }
+        var shape = new ArrayList<>(x.shape());
+        shape.remove((int) axis);
+        yield Optional.of(x.withShape(shape));
+      }
       default -> Optional.empty();
     };
   }
 
-  /** Returns the single axis of a node, from an attribute or a constant input. */
-  private static Optional<Integer> axes(Node node, List<@Nullable Constant> inputs, int count) {
-    List<Long> axes = node.integers("axes");
-    if (inputs.size() == 2
-        && inputs.get(1) instanceof Constant constant
-        && constant.type() == OnnxModel.Type.INT64
-        && constant.size() == 1) {
-      axes = List.of(constant.raw().getLong(0));
-    }
-    if (axes.size() != 1) {
+  /** Returns a constant with the shape that a second constant gives. */
+  static Optional<Constant> view(Constant x, List<@Nullable Constant> inputs) {
+    if (inputs.size() != 2
+        || !(inputs.get(1) instanceof Constant target)
+        || target.type() != OnnxModel.Type.INT64
+        || target.size() > 8) {
       return Optional.empty();
     }
-    long axis = axes.getFirst() < 0 ? axes.getFirst() + count : axes.getFirst();
-    return axis >= 0 && axis < count ? Optional.of((int) axis) : Optional.empty();
+    long[] shape = numbers(target);
+    long others = 1;
+    for (long extent : shape) {
+      others = extent == -1 || extent > Integer.MAX_VALUE ? others : others * extent;
+      if (others < 1 || others > x.size()) {
+        return Optional.empty();
+      }
+    }
+    List<Long> extents = new ArrayList<>();
+    for (long extent : shape) {
+      extents.add(extent == -1 ? x.size() / others : extent);
+    }
+    Constant viewed = x.withShape(extents);
+    return viewed.size() == x.size() ? Optional.of(viewed) : Optional.empty();
+  }
+
+  /** Returns the axes of a node, from an attribute or a constant input; empty if there are none. */
+  private static List<Long> axes(Node node, List<@Nullable Constant> inputs) {
+    return inputs.size() == 2
+            && inputs.get(1) instanceof Constant constant
+            && constant.type() == OnnxModel.Type.INT64
+            && constant.size() <= MAX_VALUES
+        ? LongStream.of(numbers(constant)).boxed().toList()
+        : node.integers("axes");
   }
 
   private static long[] numbers(Constant constant) {

@@ -11,6 +11,8 @@ import java.util.List;
  * unknown.
  */
 final class WindowOperations {
+  private static final float LOWEST_FLOAT16 = -65504;
+
   private WindowOperations() {}
 
   static List<Long> convolved(Node conv, Constant weight, List<Long> extents)
@@ -99,6 +101,37 @@ final class WindowOperations {
     }
     long channels = extents.getFirst();
     return keeps ? List.of(channels, 1L, 1L) : List.of(channels);
+  }
+
+  /**
+   * Checks that a maximum with two constants makes the padding of a pooling count as zeros: of
+   * windows beyond the border of the rows or of the columns it is a maximum with zero, of others
+   * with the lowest number.
+   *
+   * @param input the extents of the pooling's input
+   * @param output those of its output
+   */
+  static void checkBorder(
+      Node border, Node pool, List<Long> input, List<Long> output, OnnxGraph graph)
+      throws UnsupportedGraphException {
+    for (int axis = 1; axis <= 2; axis++) {
+      List<Long> shape =
+          axis == 1 ? List.of(1L, 1L, output.get(1), 1L) : List.of(1L, 1L, 1L, output.get(2));
+      Constant found = graph.constant(border, axis);
+      boolean fits = border.inputs().size() == 3 && found.shape().equals(shape) && found.isReal();
+      long kernel = pool.integers("kernel_shape").get(axis - 1);
+      long stride = numbers(pool, "strides", 2, 1).get(axis - 1);
+      long padding = numbers(pool, "pads", 4, 0).get(axis - 1);
+      float[] values = fits ? found.floats() : new float[0];
+      for (int i = 0; i < values.length; i++) {
+        long first = i * stride - padding;
+        boolean beyond = first < 0 || first + kernel > input.get(axis);
+        fits &= beyond ? values[i] == 0 : values[i] <= LOWEST_FLOAT16;
+      }
+      if (!fits) {
+        throw UnsupportedGraphException.at(border, "is not a maximum with the zeros of a padding");
+      }
+    }
   }
 
   /** Checks that an attribute has the same value for all axes. */

@@ -127,7 +127,7 @@ final class QuantizedWeights {
   }
 
   private static boolean isQuantized(Set<String> names) {
-    return names.stream().anyMatch(name -> name.endsWith(SCALE));
+    return names.stream().anyMatch(name -> name.endsWith(SCALE) || name.endsWith(OUTPUT_RANGE));
   }
 
   /**

@@ -223,21 +223,11 @@ public final class ResNet {
   }
 
   /**
-   * The same network with a quantization. The weights are shared.
-   *
-   * @throws IllegalArgumentException if it has group norm, whose statistics depend on the image, so
-   *     that it cannot be folded into the weights, or pre-activation blocks, whose sums are floats
+   * The same network with a quantization. The weights are shared. Convolutions multiply integers in
+   * every network; group norm computes with floats, and so do the sums of blocks that normalize
+   * first.
    */
   public ResNet withQuantization(Quantization found) {
-    if (spec.norm().channelGroups().isPresent()) {
-      throw new IllegalArgumentException(
-          "int8 is for networks with batch norm, which is folded into the weights; this one has"
-              + " group norm, whose statistics depend on the image");
-    }
-    if (spec.activation() == ResNetSpec.Activation.PRE) {
-      throw new IllegalArgumentException(
-          "int8 is for networks with ReLU after the addition; this one has pre-activation blocks");
-    }
     return new ResNet(spec, layers, state, Optional.of(found));
   }
 

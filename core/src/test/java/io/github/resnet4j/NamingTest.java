@@ -137,6 +137,38 @@ class NamingTest {
     }
   }
 
+  /** mmsegmentation's stem is a sequence of convolutions, norms and ReLUs, without names. */
+  @ParameterizedTest
+  @CsvSource({
+    "mmpretrain: ResNetV1c-50, mmsegmentation (deep stem) after 'backbone.'",
+    "mmpretrain: ResNetV1d-50, 'mmsegmentation (deep stem, average pooling in shortcuts)'"
+  })
+  void mmsegmentationHasMmpretrainsNamesButForTheStem(String label, String remark)
+      throws IOException {
+    List<String> line =
+        golden().filter(each -> each.getFirst().equals(label)).findFirst().orElseThrow();
+    ResNet network = network(line.get(1), false);
+    var tensors = new LinkedHashMap<String, StoredTensor>();
+    for (String pair : line.subList(3, line.size())) {
+      String[] names = pair.split("=");
+      if (!names[1].startsWith("fc.")) {
+        String theirs = names[0];
+        for (int i = 0; i < 3; i++) {
+          theirs =
+              theirs
+                  .replace(".stem.%d.conv.".formatted(i), ".stem.%d.".formatted(3 * i))
+                  .replace(".stem.%d.bn.".formatted(i), ".stem.%d.".formatted(3 * i + 1));
+        }
+        tensors.put(
+            theirs,
+            theirs.endsWith("num_batches_tracked")
+                ? StoredTensor.ofScalar(0)
+                : StoredTensor.of(network.state().get(names[1])));
+      }
+    }
+    assertLoads(withoutCounts(network), write(tensors), remark);
+  }
+
   @ParameterizedTest(name = "{0}")
   @MethodSource("golden")
   void everyNamingIsLoadedAndNamed(List<String> line) throws IOException {

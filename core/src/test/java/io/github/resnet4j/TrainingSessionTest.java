@@ -24,6 +24,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -353,20 +354,23 @@ class TrainingSessionTest {
    * With running statistics images are independent: the logits of each image are those of a network
    * whose branches end in norms of zero or larger ones, and the fractions are the requested ones.
    */
-  @Test
-  void stochasticDepthDropsBranches() {
+  @ParameterizedTest
+  @EnumSource(ResNetSpec.Activation.class)
+  void stochasticDepthDropsBranches(ResNetSpec.Activation activation) {
+    boolean isPre = activation == ResNetSpec.Activation.PRE;
     int images = 64;
     double rate = 0.5;
     var spec =
         ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 2)
             .channels(16)
             .stem(Stem.SMALL_IMAGE)
-            .attention(new Attention.SqueezeExcite(16))
+            .attention(isPre ? Attention.NONE : new Attention.SqueezeExcite(16))
+            .activation(activation)
             .numClasses(10)
             .build();
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
     Tensor x = TorchRandom.manualSeed(2).randn(images, 3, 16, 16);
-    List<String> blocks = List.of("layer1.0", "layer2.0", "layer2.1");
+    List<String> blocks = List.of(spec.blockName(0, 0), spec.blockName(1, 0), spec.blockName(1, 1));
     var possible = new ArrayList<float[]>();
     for (int choice = 0; choice < 8; choice++) {
       var entries = new LinkedHashMap<>(network.state().entries());
@@ -426,12 +430,16 @@ class TrainingSessionTest {
     }
   }
 
-  /** Gates of one half for every input, so that a factor of the norm is a factor of the branch. */
+  /**
+   * Gates of one half for every input, so that a factor of the norm is a factor of the branch; in a
+   * pre-activation block a factor of the last convolution is.
+   */
   private static void scaleBranch(Map<String, Tensor> entries, String block, float factor) {
     for (String name : List.of("se.fc2.weight", "se.fc2.bias")) {
       entries.computeIfPresent(block + "." + name, (_, tensor) -> Tensor.zeros(tensor.shape()));
     }
-    for (String name : List.of("bn2.weight", "bn2.bias")) {
+    boolean isPre = entries.containsKey(block + ".norm2.weight");
+    for (String name : isPre ? List.of("conv2.weight") : List.of("bn2.weight", "bn2.bias")) {
       entries.computeIfPresent(
           block + "." + name,
           (_, tensor) -> {
@@ -458,7 +466,7 @@ class TrainingSessionTest {
    * dropped.
    */
   @ParameterizedTest
-  @ValueSource(strings = {"resnet18", "seresnet18"})
+  @ValueSource(strings = {"resnet18", "seresnet18", "resnetv2_18"})
   void gradientWithDroppedBranchesMatchesFiniteDifferences(String name) {
     var spec = Architecture.named(name).toBuilder().numClasses(10).build();
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));

@@ -2,6 +2,7 @@ package io.github.resnet4j.engine;
 
 import io.github.resnet4j.engine.CompileOptions.Algorithm;
 import io.github.resnet4j.engine.graph.AlgorithmChoice;
+import io.github.resnet4j.engine.training.StandardizedConvolutions;
 import io.github.resnet4j.engine.training.TrainingExecutor;
 import io.github.resnet4j.engine.training.TrainingLayout;
 import io.github.resnet4j.engine.training.TrainingPlan;
@@ -125,6 +126,7 @@ public final class TrainingSession implements AutoCloseable {
   private final Options options;
   private final TrainingPlan plan;
   private final ParameterArrays parameters;
+  private final StandardizedConvolutions standardized;
   private final TrainingExecutor executor;
 
   /**
@@ -164,6 +166,7 @@ public final class TrainingSession implements AutoCloseable {
           e);
     }
     this.parameters = new ParameterArrays(plan);
+    this.standardized = plan.standardizedConvolutions();
     this.executor = new TrainingExecutor(plan);
   }
 
@@ -236,7 +239,12 @@ public final class TrainingSession implements AutoCloseable {
               .formatted(count, options.batch()));
     }
     plan.checkBatch(count);
-    return executor.run(images, targets, count, scale);
+    standardized.begin();
+    try {
+      return executor.run(images, targets, count, scale);
+    } finally {
+      standardized.end();
+    }
   }
 
   /**

@@ -18,22 +18,62 @@ public final class WeightStandardization {
     if (!conv.standardized()) {
       return stored;
     }
+    return standardized(stored, conv.outChannels());
+  }
+
+  /** Standardizes {@code [outChannels, …]}. */
+  public static float[] standardized(float[] stored, int outChannels) {
     float[] weights = new float[stored.length];
-    int each = stored.length / conv.outChannels();
+    int each = stored.length / outChannels;
     for (int from = 0; from < stored.length; from += each) {
-      double mean = 0;
-      for (int i = from; i < from + each; i++) {
-        mean += (double) stored[i] / each;
-      }
-      double variance = 0;
-      for (int i = from; i < from + each; i++) {
-        variance += (stored[i] - mean) * (stored[i] - mean) / each;
-      }
-      double factor = 1 / Math.sqrt(variance + Conv2d.EPS);
+      double mean = mean(stored, from, each);
+      double factor = factor(stored, from, each, mean);
       for (int i = from; i < from + each; i++) {
         weights[i] = (float) ((stored[i] - mean) * factor);
       }
     }
     return weights;
+  }
+
+  /**
+   * The gradient of the stored weights.
+   *
+   * @param gradient that of the standardized weights
+   */
+  public static float[] gradient(float[] stored, float[] gradient, int outChannels) {
+    float[] result = new float[stored.length];
+    int each = stored.length / outChannels;
+    for (int from = 0; from < stored.length; from += each) {
+      double mean = mean(stored, from, each);
+      double factor = factor(stored, from, each, mean);
+      double sum = 0;
+      double products = 0;
+      for (int i = from; i < from + each; i++) {
+        sum += (double) gradient[i] / each;
+        products += gradient[i] * (stored[i] - mean) * factor / each;
+      }
+      for (int i = from; i < from + each; i++) {
+        double standardized = (stored[i] - mean) * factor;
+        result[i] = (float) (factor * (gradient[i] - sum - standardized * products));
+      }
+    }
+    return result;
+  }
+
+  private static double mean(float[] values, int from, int count) {
+    double mean = 0;
+    for (int i = from; i < from + count; i++) {
+      mean += (double) values[i] / count;
+    }
+    return mean;
+  }
+
+  /** One divided by the standard deviation. */
+  private static double factor(float[] values, int from, int count, double mean) {
+    double variance = 0;
+    for (int i = from; i < from + count; i++) {
+      variance += (values[i] - mean) * (values[i] - mean) / count;
+    }
+    return 1 / Math.sqrt(variance + Conv2d.EPS);
   }
 }

@@ -86,13 +86,22 @@ public final class ConvWeights {
 
   /** Copies {@code [O, C/groups, K, K]} into an array in the order of the weights. */
   public void scatter(float[] weights, float[] to) {
+    scatter(weights, to, 0);
+  }
+
+  /**
+   * The same for an array that contains the weights behind others.
+   *
+   * @param offset the index of what is the first element of an array of weights
+   */
+  public void scatter(float[] weights, float[] to, int offset) {
     int i = 0;
     int inputs = layer.inChannels() / layer.groups();
     int outputs = layer.outChannels() / layer.groups();
     for (int o = 0; o < layer.outChannels(); o++) {
       for (int c = 0; c < inputs; c++) {
         for (int tap = 0; tap < taps(); tap++) {
-          to[index(o, o / outputs * inputs + c, tap)] = weights[i++];
+          to[offset + index(o, o / outputs * inputs + c, tap)] = weights[i++];
         }
       }
     }
@@ -100,6 +109,15 @@ public final class ConvWeights {
 
   /** Copies from an array in the order of the weights to {@code [O, C/groups, K, K]}. */
   public float[] gather(float[] from) {
+    return gather(from, 0);
+  }
+
+  /**
+   * The same for an array that contains the weights behind others.
+   *
+   * @param offset the index of what is the first element of an array of weights
+   */
+  public float[] gather(float[] from, int offset) {
     int i = 0;
     int inputs = layer.inChannels() / layer.groups();
     int outputs = layer.outChannels() / layer.groups();
@@ -107,7 +125,7 @@ public final class ConvWeights {
     for (int o = 0; o < layer.outChannels(); o++) {
       for (int c = 0; c < inputs; c++) {
         for (int tap = 0; tap < taps(); tap++) {
-          weights[i++] = from[index(o, o / outputs * inputs + c, tap)];
+          weights[i++] = from[offset + index(o, o / outputs * inputs + c, tap)];
         }
       }
     }

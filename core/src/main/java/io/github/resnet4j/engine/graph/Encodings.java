@@ -37,6 +37,8 @@ public final class Encodings {
           arithmetic.resultEncoding(attention.name(), true);
       case Op.Norm norm when norm.relu() && isReadByConvolution(norm.out()) ->
           arithmetic.resultEncoding(norm.name(), true);
+      case Op.GroupNorm norm when norm.relu() && isReadByConvolution(norm.out()) ->
+          arithmetic.resultEncoding(norm.name(), true);
       case Op.MaxPool _, Op.AveragePool _, Op.Blur _, Op.Subsample _ ->
           Objects.requireNonNull(encodings.get(op.inputs().getFirst()));
       default -> Encoding.FLOATS;

@@ -11,13 +11,28 @@ public final class Fusion {
   private Fusion() {}
 
   public static Graph fuse(Graph graph) {
-    return new Graph(graph.blocks().stream().map(Fusion::fuse).toList(), graph.names());
+    return fuse(graph, false);
   }
 
-  private static List<Op> fuse(List<Op> block) {
+  /**
+   * @param integers whether convolutions multiply integers; the sum of a block that normalizes
+   *     first, which consists of floats, then is an operation of its own
+   */
+  public static Graph fuse(Graph graph, boolean integers) {
+    return new Graph(
+        graph.blocks().stream().map(block -> fuse(block, integers)).toList(), graph.names());
+  }
+
+  private static List<Op> fuse(List<Op> block, boolean integers) {
     var fused = new ArrayList<Op>();
     for (Op op : block) {
-      Op both = fused.isEmpty() ? op : joined(fused.getLast(), op);
+      boolean stays =
+          integers
+              && op instanceof Op.Add add
+              && fused.getLast() instanceof Op.Conv conv
+              && conv.norm() == null
+              && conv.out().equals(add.main());
+      Op both = fused.isEmpty() || stays ? op : joined(fused.getLast(), op);
       if (both != op) {
         fused.removeLast();
       }

@@ -51,7 +51,9 @@ public final class PlanCompiler {
    */
   public Plan compile(Workload workload, PackedWeights weights, AlgorithmChoice choice) {
     Graph graph =
-        Fusion.fuse(GraphBuilder.build(network, inChannels, workload.height(), workload.width()))
+        Fusion.fuse(
+                GraphBuilder.build(network, inChannels, workload.height(), workload.width()),
+                arithmetic.format().isInteger())
             .withOutputs(taps);
     GraphLayout graphLayout = GraphLayout.of(graph, workload, arithmetic, choice, kernels);
     weights.pack(graphLayout.packings(kernels));

@@ -4,6 +4,7 @@ import io.github.resnet4j.engine.conv.DirectConv;
 import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.step.AttentionStep;
 import io.github.resnet4j.engine.step.ExecutionContext;
+import io.github.resnet4j.engine.step.GroupNormStep;
 import io.github.resnet4j.engine.step.InputStep;
 import io.github.resnet4j.engine.step.NormStep;
 import io.github.resnet4j.engine.step.Step;
@@ -12,6 +13,7 @@ import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.tensor.Tensor;
 import java.util.Arrays;
+import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
@@ -141,17 +143,21 @@ public final class PlanRunner implements AutoCloseable {
     float[] channel = new float[x.dim(2) * x.dim(3)];
     for (int n = 0; n < x.dim(0); n++) {
       context.firstImage = n;
-      var phases = plan.phases().iterator();
+      List<Step> phases = plan.phases();
+      var done = new AtomicInteger();
       plan.run(
           context,
           1,
           0,
           () -> {
-            Step step = phases.next();
-            if (step instanceof InputStep
-                || step instanceof DirectConv
-                || step instanceof NormStep
-                || step instanceof AttentionStep) {
+            Step step = phases.get(done.getAndIncrement());
+            boolean isComplete = done.get() == phases.size() || phases.get(done.get()) != step;
+            if (isComplete
+                && (step instanceof InputStep
+                    || step instanceof DirectConv
+                    || step instanceof NormStep
+                    || step instanceof GroupNormStep
+                    || step instanceof AttentionStep)) {
               Activation out = step.out();
               for (int c = 0; c < out.channels(); c++) {
                 out.copyChannel(context.arena(), 0, c, channel, 0);

@@ -9,6 +9,7 @@ import io.github.resnet4j.engine.graph.Activation;
 import io.github.resnet4j.engine.graph.Convolution;
 import io.github.resnet4j.engine.graph.Op;
 import io.github.resnet4j.engine.graph.Value;
+import io.github.resnet4j.engine.step.AddStep;
 import io.github.resnet4j.engine.step.AttentionStep;
 import io.github.resnet4j.engine.step.Gates;
 import io.github.resnet4j.engine.step.GroupMoments;
@@ -75,9 +76,14 @@ record StepFactory(
       }
       case Op.Relu relu ->
           throw new IllegalArgumentException(relu.name() + ": is only supported after a norm");
-      case Op.Add sum ->
+      case Op.Add sum -> {
+        if (!(graphLayout.graph().producer(sum.main()) instanceof Op.Conv)) {
           throw new IllegalArgumentException(
               sum.name() + ": is only supported after a norm at the end of its branch");
+        }
+        yield AddStep.of(
+            sum.name(), placement.at(sum.main()), placement.at(sum.shortcut()), out(sum), kernels);
+      }
     };
   }
 

@@ -146,8 +146,18 @@ public final class GroupMoments {
     moments.run(memory, x.at(image, b, 0, 0), pivot, row(image, b, SUM));
   }
 
-  /** Computes the statistics of each group and the forward coefficients. */
+  /** Computes the statistics of each group and the forward coefficients of a result in floats. */
   public void finish(float[] arena, int image) {
+    finish(arena, image, 1, 1);
+  }
+
+  /**
+   * The same for a result of integers, which needs a ReLU.
+   *
+   * @param scale the real value of a stored 1 of the result
+   * @param residualScale that of the value that is added
+   */
+  public void finish(float[] arena, int image, float scale, float residualScale) {
     for (int from = 0; from < layer.channels(); from += each) {
       double mean = 0;
       for (int c = from; c < from + each; c++) {
@@ -162,11 +172,11 @@ public final class GroupMoments {
       double variance = Math.max(0, squares) / (pixels * each);
       double factor = 1 / Math.sqrt(variance + GroupNorm.EPS);
       for (int c = from; c < from + each; c++) {
-        double a = parameters[weightAt + c] * factor;
-        double b = parameters[biasAt + c] - mean * a;
+        double a = parameters[weightAt + c] * factor / scale;
+        double b = parameters[biasAt + c] / scale - mean * a;
         arena[at(image, c, A)] = (float) a;
         arena[at(image, c, A + 1)] = relu ? (float) b : 0;
-        arena[at(image, c, A + 2)] = relu ? 1 : (float) b;
+        arena[at(image, c, A + 2)] = relu ? residualScale / scale : (float) b;
         arena[at(image, c, MEAN)] = (float) mean;
         arena[at(image, c, FACTOR)] = (float) factor;
       }

@@ -9,7 +9,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Group norm with the following addition and ReLU. The phases compute sums of each channel, the
- * statistics of the groups, and all pixels. Always in single precision.
+ * statistics of the groups, and all pixels. The input consists of floats.
  */
 public final class GroupNormStep implements Step {
   private final String name;
@@ -88,7 +88,11 @@ public final class GroupNormStep implements Step {
         }
         case 1 -> {
           if (part == 0) {
-            moments.finish(context.arena(), n);
+            moments.finish(
+                context.arena(),
+                n,
+                out.layout().scale(),
+                residual == null ? 1 : residual.layout().scale());
             out.clearBorder(context.arena(), n);
           }
         }

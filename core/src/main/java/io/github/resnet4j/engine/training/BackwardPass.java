@@ -123,7 +123,14 @@ final class BackwardPass {
       stage = conv.conv().name() + " gradient";
       chunkSize = conv.chunkSize();
       isBegun = false;
-      convolution(op, conv, g);
+      BranchFactors factors = forward.branches().get(op.out());
+      if (factors == null) {
+        convolution(op, conv, g);
+      } else { // g is also the gradient of the shortcut
+        Slot scaled = Slot.of(g.layout());
+        schedule.add(new BranchTask(g, scaled, factors));
+        convolution(op, conv, scaled);
+      }
       if (op.residual() != null && needed.contains(op.residual())) {
         gradients.put(op.residual(), g); // its other readers add to it later
       }

@@ -36,7 +36,7 @@ final class BranchScale {
   private final @Nullable TrainedNorm projection;
   private final @Nullable Gates gates;
   private final float[] pivot;
-  private final float[] branchFactors;
+  private final BranchFactors branchFactors;
   private final int channels;
   private final int block;
 
@@ -62,13 +62,11 @@ final class BranchScale {
     this.channels = coefficients.channels();
     this.block = coefficients.block();
     this.pivot = new float[channels];
-    this.branchFactors = new float[batch];
-    Arrays.fill(branchFactors, 1);
+    this.branchFactors = new BranchFactors(batch);
   }
 
-  /** Sets the factor of stochastic depth for an image's branch; 1 by default. */
-  void keep(int image, float factor) {
-    branchFactors[image] = factor;
+  BranchFactors branchFactors() {
+    return branchFactors;
   }
 
   /** Stores the pivot of the sums of x, before the norm replaces it. */
@@ -116,7 +114,7 @@ final class BranchScale {
       gates.compute(means, gate);
     }
     for (int c = 0; c < channels; c++) {
-      float factor = gate[c] * branchFactors[image];
+      float factor = gate[c] * branchFactors.ofImages()[image];
       float shift = projection == null ? 0 : arena[projection.coefficient(c, TrainedNorm.B)];
       arena[at(image, c, A)] = arena[norm.coefficient(c, TrainedNorm.A)] * factor;
       arena[at(image, c, B)] = arena[norm.coefficient(c, TrainedNorm.B_AGAIN)] * factor + shift;
@@ -143,7 +141,7 @@ final class BranchScale {
       gate[c] = arena[at(image, c, GATE)];
       // The sum of g z, where z is a (x - mean) + bias.
       float products = a * sum(arena, image, c, 1) + norm.bias(c) * sum(arena, image, c, 0);
-      ofGate[c] = products * branchFactors[image];
+      ofGate[c] = products * branchFactors.ofImages()[image];
     }
     float[] ofMeans =
         gates == null ? new float[channels] : gates.gradient(means, gate, ofGate, arena, gradients);

@@ -35,6 +35,7 @@ final class ForwardPass {
   private final Map<Value, ConvUnit> convolutions = new LinkedHashMap<>();
   private final Map<Value, BatchNormUnit> units = new LinkedHashMap<>();
   private final Map<Value, GroupNormUnit> groupNorms = new HashMap<>();
+  private final Map<Value, BranchFactors> branches = new LinkedHashMap<>();
   private @Nullable HeadUnit head;
 
   /** The convolution of the open stage. */
@@ -68,7 +69,8 @@ final class ForwardPass {
               in,
               out,
               pool.padding(),
-              (from, to) -> new PoolSteps.MaxPool(pool, isSigned(op), from, to, kernels));
+              (from, to) ->
+                  new PoolSteps.MaxPool(pool, isSigned(op) && !pool.zeros(), from, to, kernels));
       case Op.AveragePool(var pool, Value in, Value out) ->
           windows(in, out, 0, (from, to) -> PoolSteps.Windows.of(pool, from, to, kernels));
       case Op.Blur(var pool, Value in, Value out) ->
@@ -107,10 +109,6 @@ final class ForwardPass {
   }
 
   private void convolution(Op.Conv op) {
-    if (op.layer().standardized()) {
-      throw new IllegalArgumentException(
-          op.name() + ": convolutions with standardized weights (BiT) cannot be trained");
-    }
     closeConvolution(); // a stage has one
     Slot x = Slot.of(layout(op.out(), block));
     var conv = new ConvUnit(op.layer(), slot(op.in()), x, chunkSize(op));
@@ -121,7 +119,11 @@ final class ForwardPass {
     if (norm == null) { // a norm that reads it closes the stage, or the next convolution
       slots.put(op.out(), x);
       if (op.residual() != null) {
-        requireAllBlocks(op);
+        if (setup.stochasticDepth() > 0) {
+          var factors = new BranchFactors(setup.batch());
+          branches.put(op.out(), factors);
+          schedule.add(new BranchTask(x, x, factors));
+        }
         schedule.add(new AddTask(slot(op.residual()), x));
       }
       return;
@@ -159,13 +161,9 @@ final class ForwardPass {
     normalize(unit, op.out());
   }
 
-  /** Stochastic depth scales a norm at the end of a block, which must be a batch norm. */
-  private void requireAllBlocks(Op op) {
-    if (setup.stochasticDepth() > 0) {
-      throw new IllegalArgumentException(
-          op.name()
-              + ": only blocks that end with batch norm can be trained with stochastic depth");
-    }
+  /** The factors of blocks whose main branch ends without norm, with stochastic depth. */
+  Map<Value, BranchFactors> branches() {
+    return branches;
   }
 
   /** Whether the input of max pooling may be negative. */
@@ -178,7 +176,10 @@ final class ForwardPass {
    * All statistics of group norm are known after an image's last pixel, so it is in the same stage.
    */
   private void groupNorm(Op.GroupNorm op) {
-    requireAllBlocks(op);
+    if (setup.stochasticDepth() > 0 && op.residual() != null) {
+      throw new IllegalArgumentException(
+          op.name() + ": blocks that end with group norm cannot be trained with stochastic depth");
+    }
     Slot x = slot(op.in());
     Layout workspace = GroupMoments.workspace(x.layout(), setup.batch());
     var unit =

@@ -27,6 +27,7 @@ public final class TrainingLayout {
   private final List<StageSchedule.Stage> stages;
   private final List<ConvUnit> convolutions;
   private final List<BatchNormUnit> units;
+  private final List<BranchFactors> branches;
   private final HeadUnit head;
   private final Map<Slot, Layout> layouts = new HashMap<>();
   private final ParameterLayout parameters;
@@ -43,6 +44,7 @@ public final class TrainingLayout {
     this.stages = schedule.stages();
     this.convolutions = forward.convolutions();
     this.units = forward.units();
+    this.branches = List.copyOf(forward.branches().values());
     this.head = forward.head();
     var borders = new HashMap<Slot, Border>();
     for (StageSchedule.Stage stage : stages) {
@@ -138,6 +140,11 @@ public final class TrainingLayout {
   /** The convolutions with batch norm, in order. */
   List<BatchNormUnit> units() {
     return units;
+  }
+
+  /** The factors of stochastic depth of blocks whose main branch ends without norm, in order. */
+  List<BranchFactors> branches() {
+    return branches;
   }
 
   HeadUnit head() {

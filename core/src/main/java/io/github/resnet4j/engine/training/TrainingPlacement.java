@@ -106,9 +106,11 @@ final class TrainingPlacement {
     return scales.get(unit);
   }
 
-  /** The scales of blocks whose main branch is scaled, in order. */
-  List<BranchScale> scales() {
-    return List.copyOf(scales.values());
+  /** The factors of all blocks whose main branch is scaled, in order. */
+  List<BranchFactors> branches() {
+    return trainingLayout.branches().isEmpty()
+        ? scales.values().stream().map(BranchScale::branchFactors).toList()
+        : trainingLayout.branches();
   }
 
   HeadLoss loss() {

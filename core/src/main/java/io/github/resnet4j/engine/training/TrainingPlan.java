@@ -90,14 +90,19 @@ public final class TrainingPlan {
    * 4).
    */
   public void dropBranches(SplittableRandom random) {
-    List<BranchScale> scales = placement.scales();
-    for (int b = 0; b < scales.size(); b++) {
-      double rate = setup().stochasticDepth() * b / Math.max(1, scales.size() - 1);
+    List<BranchFactors> branches = placement.branches();
+    for (int b = 0; b < branches.size(); b++) {
+      double rate = setup().stochasticDepth() * b / Math.max(1, branches.size() - 1);
       for (int n = 0; n < setup().batch(); n++) {
         boolean kept = random.nextDouble() >= rate;
-        scales.get(b).keep(n, kept ? (float) (1 / (1 - rate)) : 0);
+        branches.get(b).ofImages()[n] = kept ? (float) (1 / (1 - rate)) : 0;
       }
     }
+  }
+
+  /** The convolutions whose weights are standardized before use. */
+  public StandardizedConvolutions standardizedConvolutions() {
+    return new StandardizedConvolutions(this, trainingLayout);
   }
 
   /** The positions of the parameters and of their gradients. */

@@ -21,7 +21,7 @@ record BranchTask(Slot from, Slot to, BranchFactors factors) implements Task {
     Activation x = placement.at(from);
     Activation y = placement.at(to);
     Format format = x.format();
-    int numbers = x.width() * x.block();
+    int numbers = x.width() * x.layout().blockChannels();
     return Work.of((_, first, n) -> {
       float[] arena = placement.arena();
       for (int i = first; i < first + n; i++) {

@@ -52,7 +52,7 @@ public final class PoolSteps {
           kernels
               .pool()
               .max(
-                  new PoolKernels.Windows(layer.kernel(), layer.stride(), signed),
+                  new PoolKernels.Windows(layer.kernel(), layer.stride(), signed || layer.zeros()),
                   in.asPlane(),
                   out.asPlane()));
     }

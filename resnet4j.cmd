@@ -55,7 +55,7 @@ goto :argument
 if "%workload%"=="prediction" if %inputs% gtr 17 set "workload=long"
 
 rem -Xlog:disable keeps messages of the JVM out of the output.
-set "flags=-Xlog:disable -Djava.awt.headless=true --enable-native-access=ALL-UNNAMED"
+set "flags=-Xlog:disable -Djava.awt.headless=true --enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow"
 set "cached="
 if /i "%kernels%"=="vector" (
   set "flags=%flags% --add-modules=jdk.incubator.vector -XX:+UseG1GC -XX:CompileThresholdScaling=0.1"

@@ -20,6 +20,7 @@ from scipy.stats import bootstrap
 from sklearn import metrics as sk
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.calibration import calibration_curve
 from torchmetrics.functional.classification import multiclass_calibration_error
 from torchvision import transforms
 from torchvision.ops import sigmoid_focal_loss
@@ -189,6 +190,14 @@ def metrics():
             bounds=(0.01, 100), method="bounded", options={"xatol": 1e-10},
         ).x,
     }
+    confidence, correct = probabilities.numpy().max(-1), probabilities.numpy().argmax(-1) == truth
+    accuracy, mean = calibration_curve(correct, confidence, n_bins=15)
+    found["calibration"]["reliability"] = {"accuracy": accuracy.tolist(), "confidence": mean.tolist()}
+    curves = [sk.roc_curve(truths[:, c], scores[:, c], drop_intermediate=False) for c in range(k)]
+    found["labels"]["roc_curves"] = [[axis.tolist() for axis in curve[:2]] for curve in curves]
+    found["calibration"]["roc_auc"] = [
+        sk.roc_auc_score(truth == c, probabilities[:, c].numpy()) for c in range(5)
+    ]
     interval = bootstrap(
         ((truth == guess).astype(float),), np.mean, n_resamples=20000, method="percentile", rng=rng
     ).confidence_interval

@@ -4,7 +4,9 @@ import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.Task;
 import io.github.resnet4j.datasets.Datasets;
+import io.github.resnet4j.datasets.ReadOptions;
 import io.github.resnet4j.figures.ConfusionMatrix;
+import io.github.resnet4j.figures.EvaluationReport;
 import io.github.resnet4j.figures.FigureFile;
 import io.github.resnet4j.train.Bootstrap;
 import io.github.resnet4j.train.Dataset;
@@ -43,6 +45,7 @@ import picocli.CommandLine.Option;
     },
     footerHeading = "%nExamples:%n",
     footer = {
+      "  resnet4j evaluate -w run1/best.safetensors -d photos/ --report report.html",
       "  resnet4j evaluate -w run1/best.safetensors --data photos/",
       "  resnet4j evaluate -w run1/best.safetensors -d photos/ --confusion-matrix m.csv",
     })
@@ -57,8 +60,8 @@ final class EvaluateCommand implements Callable<Integer> {
       required = true,
       description =
           "Images, a folder per class; a table, of which the images for validation are used, or all"
-              + " if it has no column 'split'; CIFAR's binary files; or 'digits', the validation"
-              + " images of the embedded data set.")
+              + " if it has no column 'split'; shards (.tar, .tgz, .parquet); CIFAR's binary files;"
+              + " or 'digits', the validation images of the embedded data set.")
   private Path folder = Path.of("");
 
   @Option(
@@ -96,6 +99,15 @@ final class EvaluateCommand implements Callable<Integer> {
 
   @Mixin private AugmentationOption augmentation = new AugmentationOption();
 
+  @Option(
+      names = "--report",
+      paramLabel = "FILE",
+      description =
+          "Write a page (.html) with all metrics, ROC curves, a reliability diagram, the confusion"
+              + " matrix and the worst errors.")
+  @Output
+  private @Nullable Path report;
+
   @Mixin private PreprocessingOption preprocessing = new PreprocessingOption();
 
   @Override
@@ -125,8 +137,18 @@ final class EvaluateCommand implements Callable<Integer> {
       case MultiLabelEvaluation several -> printer.print(several);
       case RegressionEvaluation numbers -> printer.print(numbers);
     }
+    var details = new ArrayList<String>();
     if (bootstrap != null) {
-      printer.print(found, Bootstrap.interval(found, bootstrap, 0));
+      var interval = Bootstrap.interval(found, bootstrap, 0);
+      printer.print(found, interval);
+      details.add(
+          "95 %% confidence interval of the main metric: %.4g to %.4g"
+              .formatted(interval.low(), interval.high()));
+    }
+    if (report != null) {
+      String title = "%s on %s".formatted(options.weights, folder);
+      EvaluationReport.write(report, title, details, found);
+      Main.wrote(report);
     }
     if (calibrated != null) {
       calibrate(model, examples, calibrated);
@@ -192,7 +214,7 @@ final class EvaluateCommand implements Callable<Integer> {
   /** Returns the images with label indices of the model. */
   private List<Example> examples(List<String> labels) throws IOException {
     boolean digits = folder.toString().equals("digits") && !Files.exists(folder);
-    Dataset data = digits ? Dataset.digits() : Datasets.toEvaluate(folder, decoding.decoder());
+    Dataset data = digits ? Dataset.digits() : Datasets.toEvaluate(folder, reading());
     var mapping = new LabelMapping(data.classes(), labels);
     var examples = new ArrayList<Example>();
     List<Example> chosen = digits ? data.val() : heldOut(data.val());
@@ -208,6 +230,12 @@ final class EvaluateCommand implements Callable<Integer> {
       }
     }
     return examples;
+  }
+
+  private ReadOptions reading() {
+    return ReadOptions.DEFAULT
+        .withDecoder(decoding.decoder())
+        .withDamages(damage -> System.err.println("resnet4j: " + damage.getMessage()));
   }
 
   /** Removes the images that the model was trained on, if they are known. */

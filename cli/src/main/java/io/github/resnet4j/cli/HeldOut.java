@@ -2,6 +2,7 @@ package io.github.resnet4j.cli;
 
 import io.github.resnet4j.train.Dataset;
 import io.github.resnet4j.train.Dataset.Example;
+import io.github.resnet4j.train.ShardedExamples;
 import io.github.resnet4j.train.Trainer;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -15,7 +16,7 @@ import java.util.Set;
  * val, so that 'evaluate' does not use images that the model was trained on.
  *
  * @param output the output folder of the training
- * @param data the folder with the images, or the table that lists them
+ * @param data the folder with the images, the table that lists them, or the shards
  * @param splits whether the validation images are part of it
  */
 record HeldOut(Path output, Path data, Dataset images, boolean splits) implements Trainer.Listener {
@@ -23,12 +24,13 @@ record HeldOut(Path output, Path data, Dataset images, boolean splits) implement
 
   @Override
   public void begin(Trainer.Start start) throws IOException {
-    if (!splits || Files.isDirectory(data.resolve("train")) || !Files.exists(data)) {
+    boolean inShards = images.val() instanceof ShardedExamples;
+    if (!splits || Files.isDirectory(data.resolve("train")) || !(inShards || Files.exists(data))) {
       return;
     }
     List<String> names =
         images.val().stream()
-            .filter(example -> Files.exists(Path.of(example.name())))
+            .filter(example -> inShards || Files.exists(Path.of(example.name())))
             .map(example -> relative(data, example))
             .toList();
     if (!names.isEmpty()) {

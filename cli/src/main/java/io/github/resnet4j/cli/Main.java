@@ -30,6 +30,7 @@ import picocli.CommandLine.IVersionProvider;
       QuantizeCommand.class,
       ExportCommand.class,
       ImportCommand.class,
+      DataCommand.class,
       TrainCommand.class,
       EvaluateCommand.class,
       CurvesCommand.class,

@@ -126,7 +126,7 @@ final class SimilarCommand implements Callable<Integer> {
     }
     new Table(List.of("rank", "cosine", "path"), rows).print(format.format, System.out);
     if (output != null) {
-      FigureFile.writePng(ContactSheet.draw(sheet(found)), output);
+      FigureFile.writePng(ContactSheet.drawQuery(sheet(found)), output);
       Main.wrote(output);
     }
     return unreadable == 0 ? Main.OK : Main.SOME_UNREADABLE;

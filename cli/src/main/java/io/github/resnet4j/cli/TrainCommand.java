@@ -1,5 +1,6 @@
 package io.github.resnet4j.cli;
 
+import io.github.resnet4j.datasets.ReadOptions;
 import io.github.resnet4j.train.CrossValidation;
 import io.github.resnet4j.train.Dataset;
 import java.io.IOException;
@@ -23,7 +24,8 @@ import picocli.CommandLine.Spec;
           + " fraction is held out for validation, or CIFAR's binary files. Images with several"
           + " labels or with numbers are listed in a table: CSV, TSV or JSON lines with the column"
           + " path, optionally split (train, val), and label; or labels, separated by |; or a"
-          + " column for each class, with 0 or 1; or for each number. After each epoch the output"
+          + " column for each class, with 0 or 1; or for each number. Shards, WebDataset's (.tar,"
+          + " .tgz) or .parquet, are given as a folder or a pattern. After each epoch the output"
           + " folder contains last.safetensors and best.safetensors, for 'classify' and Python,"
           + " metrics.csv, files for TensorBoard, and the state for --resume; at the end also"
           + " report.html with curves, confusion matrix and examples.",
@@ -34,6 +36,7 @@ import picocli.CommandLine.Spec;
       "  resnet4j train -d digits -m resnet20 --epochs 20 -o run2/",
       "  resnet4j train -d digits -m resnet20 --epochs 40 -o run2/ --resume",
       "  resnet4j train -d photos/ -w my.pth --freeze stem,layer1 -o run3/",
+      "  resnet4j train -d shards/ -m resnet20 --epochs 20 -o run5/",
       "  resnet4j train -d labels.csv -m resnet18 -w DEFAULT -o run4/  # downloads",
       "  resnet4j classify -w run1/best.safetensors photo.jpg",
     })
@@ -44,8 +47,17 @@ final class TrainCommand implements Callable<Integer> {
       names = "--val-data",
       paramLabel = "FILE",
       description =
-          "Table of the validation images, if --data is a table of the training images only.")
+          "The validation images, a table or shards, if --data has only the training images.")
   private @Nullable Path validation;
+
+  @Option(
+      names = "--shuffle-window",
+      paramLabel = "N",
+      description =
+          "Number of successive images of shards (.tar, .tgz, .parquet) that are shuffled"
+              + " together; default ${DEFAULT-VALUE}.")
+  @Range(min = 1, max = 1_000_000)
+  private int window = ReadOptions.WINDOW;
 
   @Mixin private DecodingOptions decoding = new DecodingOptions();
 
@@ -81,10 +93,10 @@ final class TrainCommand implements Callable<Integer> {
 
   private Dataset data() throws IOException {
     if (fold == null) {
-      return options.localData(decoding.decoder(), validation);
+      return options.localData(decoding.decoder(), window, validation);
     }
     options.valSplit = 0; // the fold is held out instead
-    Dataset all = options.localData(decoding.decoder(), null);
+    Dataset all = options.localData(decoding.decoder(), window, null);
     return CrossValidation.folds(all, fold.count(), fold.seed()).get(fold.index());
   }
 }

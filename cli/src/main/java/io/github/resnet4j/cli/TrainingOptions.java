@@ -5,6 +5,7 @@ import io.github.resnet4j.ResNetSpec;
 import io.github.resnet4j.Task;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.datasets.Datasets;
+import io.github.resnet4j.datasets.ReadOptions;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.figures.TrainingReport;
 import io.github.resnet4j.image.Augmentation;
@@ -40,6 +41,9 @@ import picocli.CommandLine.Option;
 
 /** The options of training: network, data, recipe, output. */
 final class TrainingOptions {
+  private static final int FEW_IMAGES = 5;
+  private static final int NAMED_CLASSES = 20;
+
   @Option(
       names = {"-d", "--data"},
       paramLabel = "DIR",
@@ -151,8 +155,9 @@ final class TrainingOptions {
       names = "--sampling",
       paramLabel = "SAMPLING",
       description =
-          "Training images of an epoch: uniform, each image once; or balanced, drawn with"
-              + " replacement so that all classes are equally frequent. Default: uniform.")
+          "Training images of an epoch: uniform, each image once; or drawn with replacement:"
+              + " balanced, all classes equally often; weighted, each image as often as the"
+              + " table's column sample_weight says. Default: uniform.")
   private Sampling sampling = Sampling.UNIFORM;
 
   @Option(
@@ -351,13 +356,29 @@ final class TrainingOptions {
   /**
    * Reads the data set from a local file system.
    *
-   * @param validation a table with the validation images, if given
+   * @param validation the validation images, if they are not part of --data
    */
-  Dataset localData(ImageDecoder decoder, @Nullable Path validation) throws IOException {
-    if (validation != null) {
-      return Datasets.of(Path.of(data), validation, decoder);
+  Dataset localData(ImageDecoder decoder, int window, @Nullable Path validation)
+      throws IOException {
+    if (isDigits()) {
+      return Dataset.digits();
     }
-    return isDigits() ? Dataset.digits() : Datasets.of(Path.of(data), decoder, valSplit, seed);
+    var reading =
+        ReadOptions.DEFAULT
+            .withDecoder(decoder)
+            .withSplit(valSplit, seed)
+            .withWindow(window)
+            .withDamages(this::report);
+    return validation == null
+        ? Datasets.of(Path.of(data), reading)
+        : Datasets.of(Path.of(data), validation, reading);
+  }
+
+  private void report(IOException damage) throws IOException {
+    if (strict) {
+      throw damage;
+    }
+    System.err.println("resnet4j: " + damage.getMessage());
   }
 
   boolean isDigits() {
@@ -403,6 +424,7 @@ final class TrainingOptions {
     requireLayers(network);
     Dataset images = source.read();
     lossOptions.check(images);
+    nameRareClasses(images);
     Model start =
         pretrained.isPresent()
             ? FineTuning.of(pretrained.get(), images).withRecipe(chosen).start()
@@ -499,6 +521,37 @@ final class TrainingOptions {
   /** The name of a file without its folders; other names, such as hf:owner/name, as they are. */
   private static String fileName(String name) {
     return name.startsWith("hf:") ? name : String.valueOf(Path.of(name).getFileName());
+  }
+
+  private static void nameRareClasses(Dataset images) {
+    if (images.task() instanceof Task.Regression) {
+      return;
+    }
+    long[] counts = images.counts(images.train());
+    var none = new ArrayList<String>();
+    var few = new ArrayList<String>();
+    for (int label = 0; label < counts.length; label++) {
+      String name = images.classes().get(label);
+      if (counts[label] == 0) {
+        none.add(name);
+      } else if (counts[label] < FEW_IMAGES) {
+        few.add("%s (%d)".formatted(name, counts[label]));
+      }
+    }
+    if (!none.isEmpty()) {
+      System.err.printf(
+          "resnet4j: no training image has the class %s; the model will not learn it%n",
+          shortened(none));
+    }
+    if (!few.isEmpty()) {
+      System.err.printf(
+          "resnet4j: classes with fewer than %d training images: %s%n", FEW_IMAGES, shortened(few));
+    }
+  }
+
+  private static String shortened(List<String> names) {
+    return String.join(", ", names.subList(0, Math.min(NAMED_CLASSES, names.size())))
+        + (names.size() > NAMED_CLASSES ? ", … (%,d in total)".formatted(names.size()) : "");
   }
 
   /** Starts or resumes the training, depending on --resume. */

@@ -239,6 +239,8 @@ class ArgumentsTest {
             "--labels",
             "--data",
             "--val-data",
+            "--val",
+            "DATA",
             "--input",
             "--expected",
             "--model-repository",

@@ -33,6 +33,9 @@ class ExamplesIT {
   private static final Path CHECKPOINTS =
       Path.of("../core/src/test/resources/golden/checkpoints").toAbsolutePath().normalize();
 
+  private static final Path SHARDS =
+      Path.of("../datasets/src/test/resources/golden/shards").toAbsolutePath().normalize();
+
   /** Tested elsewhere, because they need a server or Spark, or measure for long. */
   private static final List<String> EXCLUDED =
       List.of("serve", "spark-classify", "spark-train", "bench", "plan", "help");
@@ -104,6 +107,10 @@ class ExamplesIT {
     draw("disc", 8, folder.resolve("photo.jpg"));
     Files.writeString(folder.resolve("names.txt"), "disc\nsquare\n");
     Files.writeString(folder.resolve("imagenet.json"), "{\"crop_size\": 32}");
+    Path shards = Files.createDirectories(folder.resolve("shards"));
+    for (String name : List.of("train-001.tar.gz", "val-000.tar.gz")) {
+      Files.copy(SHARDS.resolve(name), shards.resolve(name));
+    }
     Files.createDirectories(folder.resolve("docs"));
     var spec = Architecture.named("resnet20").toBuilder().numClasses(2).build();
     ResNet network = ResNet.initialize(spec, TorchRandom.manualSeed(0));

@@ -135,6 +135,15 @@ public record ImageDecoder(boolean exifOrientation, long maxPixels) {
     };
   }
 
+  /**
+   * The name of the format of a file, such as JPEG, also of one that cannot be decoded.
+   *
+   * @param start the first bytes of the file, at least 32 if it has them
+   */
+  public static String format(byte[] start) {
+    return ImageFormat.of(start).label();
+  }
+
   /** The supported formats, in lower case. */
   public static List<String> formats() {
     return FORMATS;

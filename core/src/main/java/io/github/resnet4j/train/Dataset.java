@@ -21,6 +21,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
+import java.util.function.ToDoubleFunction;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import java.util.zip.CRC32C;
@@ -68,14 +69,36 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     default InputStream open() throws IOException {
       return InputStream.nullInputStream();
     }
+
+    /** Whether {@link #read} rotates the image according to its EXIF orientation. */
+    default boolean appliesExif() {
+      return false;
+    }
   }
 
   /**
    * An image and what is known about it.
    *
    * @param name the file, or another name by which a person finds it
+   * @param weight how often it is drawn by {@link Sampling#WEIGHTED}, relative to other images;
+   *     finite and not negative
    */
-  public record Example(String name, Target target, Source source) {
+  public record Example(String name, Target target, Source source, double weight) {
+    /**
+     * @throws IllegalArgumentException if the weight is negative, infinite or NaN
+     */
+    public Example {
+      if (!(weight >= 0 && Double.isFinite(weight))) {
+        throw new IllegalArgumentException(
+            name + ": its weight must be a number of at least 0, was " + weight);
+      }
+    }
+
+    /** An image with the weight 1. */
+    public Example(String name, Target target, Source source) {
+      this(name, target, source, 1);
+    }
+
     /** An image of one class, given by its index. */
     public Example(String name, int label, Source source) {
       this(name, new Target.Label(label), source);
@@ -100,8 +123,8 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
    */
   public Dataset {
     classes = List.copyOf(classes);
-    train = List.copyOf(train);
-    val = List.copyOf(val);
+    train = train instanceof ShardedExamples ? train : List.copyOf(train);
+    val = val instanceof ShardedExamples ? val : List.copyOf(val);
     Class<?> kind = Target.Label.class;
     if (!train.isEmpty() || !val.isEmpty()) {
       kind = (train.isEmpty() ? val : train).getFirst().target.getClass();
@@ -140,13 +163,14 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     var deviations = new ArrayList<Float>();
     for (int k = 0; k < classes.size(); k++) {
       int number = k;
-      double[] all =
-          known.stream()
-              .mapToDouble(each -> ((Target.Values) each.target).values().get(number))
-              .toArray();
-      double mean = Arrays.stream(all).average().orElseThrow();
+      ToDoubleFunction<Example> value = each -> ((Target.Values) each.target).values().get(number);
+      double mean = known.stream().mapToDouble(value).average().orElseThrow();
       double variance =
-          Arrays.stream(all).map(value -> (value - mean) * (value - mean)).average().orElseThrow();
+          known.stream()
+              .mapToDouble(value)
+              .map(each -> (each - mean) * (each - mean))
+              .average()
+              .orElseThrow();
       means.add((float) mean);
       float deviation = (float) Math.sqrt(variance);
       deviations.add(deviation > 0 ? deviation : 1);
@@ -422,6 +446,11 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     public InputStream open() throws IOException {
       return Files.isReadable(file) ? Files.newInputStream(file) : InputStream.nullInputStream();
     }
+
+    @Override
+    public boolean appliesExif() {
+      return decoder.exifOrientation();
+    }
   }
 
   /** The same on any kind of file system. */
@@ -550,7 +579,7 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   Map<String, String> fields() throws IOException {
     var fields = new LinkedHashMap<String, String>();
     fields.put("classes", classes.size() + ": " + String.join(", ", classes));
-    if (train.stream().anyMatch(Dataset::isTurnedUpright)) {
+    if (train.stream().anyMatch(example -> example.source.appliesExif())) {
       fields.put("EXIF orientation", "applied");
     }
     int root = commonFolder();
@@ -563,10 +592,6 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     addFields("training", train, root, bytes <= MAX_CHECKSUM_BYTES, fields);
     addFields("validation", val, root, bytes <= MAX_CHECKSUM_BYTES, fields);
     return fields;
-  }
-
-  private static boolean isTurnedUpright(Example example) {
-    return example.source instanceof LocalFile(_, var decoder) && decoder.exifOrientation();
   }
 
   private void addFields(
@@ -588,6 +613,9 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
       checksum.update(line.getBytes(StandardCharsets.UTF_8));
       if (!byClass) {
         checksum.update(example.target.toString().getBytes(StandardCharsets.UTF_8));
+      }
+      if (example.weight != 1) {
+        checksum.update(String.valueOf(example.weight).getBytes(StandardCharsets.UTF_8));
       }
       if (contents) {
         try (InputStream in = example.source.open()) {

@@ -1,6 +1,8 @@
 package io.github.resnet4j.train;
 
+import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.List;
 import java.util.stream.IntStream;
 
 /** Metrics of scores with known truths, as scikit-learn defines them. */
@@ -64,6 +66,35 @@ public final class Metrics {
     double positives = count(truths);
     double negatives = truths.length - positives;
     return (ranks - positives * (positives + 1) / 2) / (positives * negatives);
+  }
+
+  /**
+   * The points of a ROC curve, from the highest threshold to the lowest; the first one is (0, 0).
+   *
+   * @param falsePositiveRates false ones above the threshold, a fraction of the false ones
+   * @param truePositiveRates true ones above the threshold, a fraction of the true ones
+   */
+  public record RocCurve(List<Double> falsePositiveRates, List<Double> truePositiveRates) {}
+
+  /**
+   * The ROC curve, with a point for each different score ({@code roc_curve} without {@code
+   * drop_intermediate}).
+   */
+  public static RocCurve rocCurve(double[] scores, boolean[] truths) {
+    int[] order = descending(scores);
+    double positives = count(truths);
+    double negatives = truths.length - positives;
+    var falseRates = new ArrayList<Double>(List.of(0.0));
+    var trueRates = new ArrayList<Double>(List.of(0.0));
+    int correct = 0;
+    for (int i = 0; i < order.length; i++) {
+      correct += truths[order[i]] ? 1 : 0;
+      if (i + 1 == order.length || scores[order[i + 1]] != scores[order[i]]) {
+        falseRates.add((i + 1 - correct) / negatives);
+        trueRates.add(correct / positives);
+      }
+    }
+    return new RocCurve(List.copyOf(falseRates), List.copyOf(trueRates));
   }
 
   /**

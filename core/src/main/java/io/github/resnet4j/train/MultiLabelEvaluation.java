@@ -47,6 +47,11 @@ public record MultiLabelEvaluation(
     return Metrics.rocAuc(probabilities(label), truths(label));
   }
 
+  /** The {@link Metrics#rocCurve} of a class. */
+  public Metrics.RocCurve rocCurve(int label) {
+    return Metrics.rocCurve(probabilities(label), truths(label));
+  }
+
   /** Correct and incorrect predictions of a class, with its threshold. */
   public Counts counts(int label) {
     double[] probabilities = probabilities(label);

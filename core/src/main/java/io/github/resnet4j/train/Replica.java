@@ -192,7 +192,7 @@ final class Replica implements AutoCloseable {
     long[] seeds = new long[batch.images().size()];
     for (int i = 0; i < seeds.length; i++) {
       seeds[i] = seed * 1_000_003 + batch.images().get(i);
-      if (recipe.sampling() == Sampling.BALANCED) {
+      if (recipe.sampling() != Sampling.UNIFORM) {
         seeds[i] = seeds[i] * 1_000_033 + batch.done() - seeds.length + i;
       }
     }

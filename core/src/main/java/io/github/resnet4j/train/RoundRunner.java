@@ -7,6 +7,7 @@ import io.github.resnet4j.train.Machines.LocalBatch;
 import io.github.resnet4j.train.Machines.MicroBatch;
 import io.github.resnet4j.train.Machines.State;
 import java.io.IOException;
+import java.util.AbstractList;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.IntToDoubleFunction;
@@ -34,20 +35,27 @@ interface RoundRunner {
      */
     static List<PlannedStep> of(
         List<Integer> order, int done, int batch, int microBatch, IntToDoubleFunction rate) {
-      var steps = new ArrayList<PlannedStep>();
-      for (int first = done; first < order.size(); first += batch) {
-        int size = Math.min(order.size() - first, batch);
-        int count = Math.ceilDiv(size, microBatch);
-        var microBatches = new ArrayList<MicroBatch>();
-        for (int i = 0; i < count; i++) {
-          int from = first + (int) ((long) size * i / count);
-          int to = first + (int) ((long) size * (i + 1) / count);
-          microBatches.add(new MicroBatch(List.copyOf(order.subList(from, to)), to));
+      return new AbstractList<>() { // created when asked for: there may be millions
+        @Override
+        public int size() {
+          return Math.ceilDiv(order.size() - done, batch);
         }
-        steps.add(
-            new PlannedStep(first, size, (float) rate.applyAsDouble(first / batch), microBatches));
-      }
-      return steps;
+
+        @Override
+        public PlannedStep get(int i) {
+          int first = done + i * batch;
+          int size = Math.min(order.size() - first, batch);
+          int count = Math.ceilDiv(size, microBatch);
+          var microBatches = new ArrayList<MicroBatch>();
+          for (int k = 0; k < count; k++) {
+            int from = first + (int) ((long) size * k / count);
+            int to = first + (int) ((long) size * (k + 1) / count);
+            microBatches.add(new MicroBatch(List.copyOf(order.subList(from, to)), to));
+          }
+          return new PlannedStep(
+              first, size, (float) rate.applyAsDouble(first / batch), microBatches);
+        }
+      };
     }
   }
 

@@ -22,15 +22,29 @@ public record SingleLabelEvaluation(
     implements Evaluation {
   private static final int TOP = 5;
 
+  /** With more classes than these, probabilities of all classes are not kept. */
+  public static final int MAX_CURVES = 200;
+
   /**
    * The prediction for an image.
    *
    * @param predicted the index of the most likely class
    * @param probability the probability of the most likely class
    * @param truthProbability the probability of the true class
+   * @param probabilities those of all classes; empty if there are more than {@link #MAX_CURVES}
    */
+  @SuppressWarnings("ArrayRecordComponent") // one of many
   public record Outcome(
-      Example example, int predicted, double probability, double truthProbability) {
+      Example example,
+      int predicted,
+      double probability,
+      double truthProbability,
+      float[] probabilities) {
+    /** An outcome without the probabilities of all classes. */
+    public Outcome(Example example, int predicted, double probability, double truthProbability) {
+      this(example, predicted, probability, truthProbability, new float[0]);
+    }
+
     /** The index of the true class. */
     int truth() {
       return example.label();
@@ -60,7 +74,8 @@ public record SingleLabelEvaluation(
     }
     confusion[truth][best]++;
     top5Correct[truth] += rank < TOP ? 1 : 0;
-    outcomes.add(new Outcome(example, best, probabilities[best], probabilities[truth]));
+    float[] kept = probabilities.length <= MAX_CURVES ? probabilities.clone() : new float[0];
+    outcomes.add(new Outcome(example, best, probabilities[best], probabilities[truth], kept));
   }
 
   /** The number of images of a class. */
@@ -124,11 +139,70 @@ public record SingleLabelEvaluation(
   public double calibrationError(int bins) {
     double[] differences = new double[bins]; // probabilities, less one for each correct image
     for (Outcome outcome : outcomes) {
-      int bin = (int) Math.ceil(outcome.probability * bins) - 1; // upper ends belong to a bin
-      differences[Math.clamp(bin, 0, bins - 1)] +=
+      differences[bin(outcome, bins)] +=
           outcome.probability - (outcome.predicted == outcome.truth() ? 1 : 0);
     }
     return Arrays.stream(differences).map(Math::abs).sum() / outcomes.size();
+  }
+
+  /**
+   * Images whose most likely class has a similar probability.
+   *
+   * @param confidence the mean of this probability
+   * @param accuracy the fraction of these images that are predicted correctly
+   * @param count the number of images
+   */
+  public record ReliabilityBin(double confidence, double accuracy, int count) {}
+
+  /** The groups of {@link #calibrationError} that have images, by increasing probability. */
+  public List<ReliabilityBin> reliability(int bins) {
+    double[] confidence = new double[bins];
+    int[] correct = new int[bins];
+    int[] counts = new int[bins];
+    for (Outcome outcome : outcomes) {
+      int bin = bin(outcome, bins);
+      confidence[bin] += outcome.probability;
+      correct[bin] += outcome.predicted == outcome.truth() ? 1 : 0;
+      counts[bin]++;
+    }
+    return IntStream.range(0, bins)
+        .filter(bin -> counts[bin] > 0)
+        .mapToObj(bin ->
+            new ReliabilityBin(
+                confidence[bin] / counts[bin], (double) correct[bin] / counts[bin], counts[bin]))
+        .toList();
+  }
+
+  private static int bin(Outcome outcome, int bins) {
+    int bin = (int) Math.ceil(outcome.probability * bins) - 1; // upper ends belong to a bin
+    return Math.clamp(bin, 0, bins - 1);
+  }
+
+  /** Whether the probabilities of all classes are known, for {@link #rocCurve}. */
+  public boolean hasCurves() {
+    return !outcomes.isEmpty() && outcomes.getFirst().probabilities.length == classes.size();
+  }
+
+  /** The {@link Metrics#rocCurve} of a class against all others. */
+  public Metrics.RocCurve rocCurve(int label) {
+    return Metrics.rocCurve(probabilities(label), truths(label));
+  }
+
+  /** The {@link Metrics#rocAuc} of a class against all others; NaN without its images. */
+  public double rocAuc(int label) {
+    return Metrics.rocAuc(probabilities(label), truths(label));
+  }
+
+  private double[] probabilities(int label) {
+    return outcomes.stream().mapToDouble(outcome -> outcome.probabilities[label]).toArray();
+  }
+
+  private boolean[] truths(int label) {
+    boolean[] truths = new boolean[outcomes.size()];
+    for (int i = 0; i < truths.length; i++) {
+      truths[i] = outcomes.get(i).truth() == label;
+    }
+    return truths;
   }
 
   /** Correct and incorrect predictions of a class. */

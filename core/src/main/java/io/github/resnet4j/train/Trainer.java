@@ -279,6 +279,13 @@ public final class Trainer {
       throw new IllegalArgumentException(
           "balanced sampling is for classes, and these images have numbers");
     }
+    if (recipe.sampling() == Sampling.WEIGHTED
+        && (data.train().stream().allMatch(each -> each.weight() == 1)
+            || data.train().stream().allMatch(each -> each.weight() == 0))) {
+      throw new IllegalArgumentException(
+          "weighted sampling needs images with weights, not all the same: a table with a column"
+              + " 'sample_weight'");
+    }
     if (machines != null
         && !(loss() instanceof Loss.CrossEntropy(List<Float> weights) && weights.isEmpty())) {
       throw new IllegalArgumentException(

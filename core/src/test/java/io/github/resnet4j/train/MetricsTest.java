@@ -160,6 +160,35 @@ class MetricsTest {
     assertEquals(Golden.number(golden.get("ece")), found.calibrationError(15), 1e-6);
   }
 
+  /** Points and areas of scikit-learn's curves, and its calibration curve. */
+  @Test
+  void curvesEqualScikitLearn() {
+    List<?> curves = Golden.list(GOLDEN.get("labels").get("roc_curves"));
+    var labels = severalLabels(list(floats(GOLDEN.get("labels").get("thresholds"))));
+    for (int k = 0; k < 4; k++) {
+      Metrics.RocCurve curve = labels.rocCurve(k);
+      List<?> axes = Golden.list(curves.get(k));
+      assertEach(Map.of("x", axes.getFirst()), "x", curve.falsePositiveRates());
+      assertEach(Map.of("y", axes.getLast()), "y", curve.truePositiveRates());
+    }
+    Map<String, Object> golden = GOLDEN.get("calibration");
+    List<float[]> logits =
+        Golden.list(golden.get("logits")).stream().map(MetricsTest::floats).toList();
+    var found = evaluation(logits, Task.SINGLE_LABEL);
+    // The order of scores, and so the areas, is the same in float32.
+    assertEach(golden, "roc_auc", IntStream.range(0, 5).mapToObj(found::rocAuc).toList());
+    var bins = found.reliability(15);
+    var expected = (Map<?, ?>) golden.get("reliability");
+    float[] accuracy = floats(expected.get("accuracy"));
+    float[] confidence = floats(expected.get("confidence"));
+    assertEquals(accuracy.length, bins.size());
+    for (int i = 0; i < accuracy.length; i++) {
+      assertEquals(accuracy[i], bins.get(i).accuracy(), 1e-6);
+      assertEquals(confidence[i], bins.get(i).confidence(), 1e-6);
+    }
+    assertEquals(60, bins.stream().mapToInt(SingleLabelEvaluation.ReliabilityBin::count).sum());
+  }
+
   /** The temperature of SciPy's minimizer, and it lowers the calibration error. */
   @Test
   void temperatureEqualsScipy() {

@@ -170,6 +170,24 @@ class TaskTrainingTest {
     assertEquals(1 + 4, Files.readAllLines(parts.resolve("metrics.csv")).size());
   }
 
+  @Test
+  void weightedTrainingResumesExactly() throws Exception {
+    Dataset colors = colors();
+    List<Example> weighted = new ArrayList<>();
+    for (Example each : colors.train()) {
+      weighted.add(new Example(each.name(), each.target(), each.source(), weighted.size() % 3));
+    }
+    var data = new Dataset(colors.classes(), weighted, colors.val());
+    Path whole = folder.resolve("whole");
+    Path parts = folder.resolve("parts");
+    var recipe = recipe(2).sampling(Sampling.WEIGHTED).schedule(constant(0.01, 2)).build();
+    trainer(data, recipe).run(whole);
+    trainer(data, recipe.toBuilder().schedule(constant(0.01, 1)).build()).run(parts);
+    trainer(data, recipe).resume(parts);
+    assertEquals(-1, Files.mismatch(file(whole, "last"), file(parts, "last")));
+    assertRejected("weighted sampling needs", colors, recipe(1).sampling(Sampling.WEIGHTED));
+  }
+
   private static Schedule constant(double rate, int epochs) {
     return new Schedule(Schedule.Kind.CONSTANT, rate, epochs, 0, List.of());
   }

@@ -25,6 +25,8 @@ import org.jspecify.annotations.Nullable;
  *       the table's folder;
  *   <li>{@code split}, optional: {@code train}, {@code val} or {@code test}; images for test are
  *       not used;
+ *   <li>{@code sample_weight}, optional: how often the image is drawn by weighted sampling,
+ *       relative to other images; 0 or more
  *   <li>{@code label}: the name of the image's class; or {@code labels}: the names of its classes,
  *       separated by {@code |} or {@code ;}, or a list in JSON, also none;
  *   <li>without these, all other columns are targets: classes that each image has (1) or has not
@@ -34,6 +36,7 @@ import org.jspecify.annotations.Nullable;
 public final class ImageTable {
   private static final List<String> PATHS = List.of("path", "file_name", "file", "image");
   private static final String SPLIT = "split";
+  private static final String WEIGHT = "sample_weight";
 
   /** The targets of the rows. */
   private enum Kind {
@@ -106,7 +109,7 @@ public final class ImageTable {
       return new ImageTable(file, decoder, rows, path, List.of("labels"), Kind.LABELS);
     }
     List<String> targets =
-        columns.stream().filter(name -> !name.equals(path) && !name.equals(SPLIT)).toList();
+        columns.stream().filter(name -> !List.of(path, SPLIT, WEIGHT).contains(name)).toList();
     if (targets.isEmpty()) {
       throw new IOException(
           file
@@ -207,7 +210,12 @@ public final class ImageTable {
 
   private Example example(Row row, Map<String, Integer> indices) throws IOException {
     Path image = file.resolveSibling(cell(row, path));
-    return new Example(image.toString(), target(row, indices), Dataset.file(image, decoder));
+    double weight = row.cells().containsKey(WEIGHT) ? number(row, WEIGHT) : 1;
+    if (weight < 0) {
+      throw error(row, "'%s' must be at least 0, was %s".formatted(WEIGHT, weight));
+    }
+    return new Example(
+        image.toString(), target(row, indices), Dataset.file(image, decoder), weight);
   }
 
   private Target target(Row row, Map<String, Integer> indices) throws IOException {

@@ -55,6 +55,18 @@ class ImageTableTest {
   }
 
   @Test
+  void weightsOfImagesAreRead() throws IOException {
+    Dataset data = read("w.csv", "path,age,sample_weight\na.jpg,3,0.5\nb.jpg,4,2\n");
+    assertEquals(List.of("age"), data.classes());
+    assertEquals(List.of(0.5, 2.0), data.train().stream().map(Example::weight).toList());
+    var e =
+        assertThrows(
+            IOException.class,
+            () -> read("x.csv", "path,label,sample_weight\na.jpg,x,-1\nb.jpg,y,2\n"));
+    assertTrue(e.getMessage().contains("line 2: 'sample_weight' must be at least 0"), e.toString());
+  }
+
+  @Test
   void columnLabelsHasSeveralClasses() throws IOException {
     Dataset data = read("a.tsv", "file_name\tlabels\na.jpg\tx|y\nb.jpg\t\nc.jpg\ty; z ;\n");
     assertEquals(List.of("x", "y", "z"), data.classes());
@@ -104,23 +116,23 @@ class ImageTableTest {
     Dataset data = Datasets.of(file, ImageDecoder.DEFAULT, 0.2, 1);
     assertEquals(List.of(24L, 8L), Arrays.stream(data.counts(data.train())).boxed().toList());
     assertEquals(data, Datasets.of(file, ImageDecoder.DEFAULT, 0.2, 1));
-    assertEquals(40, Datasets.toEvaluate(file, ImageDecoder.DEFAULT).val().size());
+    assertEquals(40, Datasets.toEvaluate(file, ReadOptions.DEFAULT).val().size());
   }
 
   @Test
   void validationMayBeAnotherTable() throws IOException {
     Path train = write("train.csv", "path,label\na.jpg,x\nb.jpg,y\n");
     Path val = write("val.csv", "path,label\nc.jpg,y\n");
-    Dataset data = Datasets.of(train, val, ImageDecoder.DEFAULT);
+    Dataset data = Datasets.of(train, val, ReadOptions.DEFAULT);
     assertEquals(List.of(new Target.Label(1)), targets(data.val()));
     Path other = write("other.csv", "path,label\nc.jpg,z\n");
     assertError(
         "other.csv, line 2: 'z' is not a class of the training images",
-        () -> Datasets.of(train, other, ImageDecoder.DEFAULT));
+        () -> Datasets.of(train, other, ReadOptions.DEFAULT));
     Path numbers = write("numbers.csv", "path,age\nc.jpg,3\n");
     assertError(
         "its targets, age, are not those of",
-        () -> Datasets.of(train, numbers, ImageDecoder.DEFAULT));
+        () -> Datasets.of(train, numbers, ReadOptions.DEFAULT));
   }
 
   private interface Call {

@@ -8,7 +8,7 @@ import java.awt.RenderingHints;
 import java.awt.image.BufferedImage;
 import java.util.List;
 
-/** Draws a grid of captioned images; the first one is framed. */
+/** Draws a grid of captioned images. */
 public final class ContactSheet {
   private static final int SIDE = 168;
   private static final int GAP = 16;
@@ -24,6 +24,17 @@ public final class ContactSheet {
   public record Entry(Pixels image, String title, String caption) {}
 
   private ContactSheet() {}
+
+  /** Draws the sheet, with a frame around the first image. */
+  public static BufferedImage drawQuery(List<Entry> entries) {
+    BufferedImage image = draw(entries);
+    Graphics2D graphics = image.createGraphics();
+    graphics.setColor(new Color(0xD55E00));
+    graphics.drawRect(GAP - 3, GAP - 3, SIDE + 5, SIDE + 5);
+    graphics.drawRect(GAP - 4, GAP - 4, SIDE + 7, SIDE + 7);
+    graphics.dispose();
+    return image;
+  }
 
   /** Draws the sheet. */
   public static BufferedImage draw(List<Entry> entries) {
@@ -49,11 +60,6 @@ public final class ContactSheet {
       graphics.fillRect(x, y, SIDE, SIDE);
       graphics.drawImage(
           small, x + (SIDE - small.getWidth()) / 2, y + (SIDE - small.getHeight()) / 2, null);
-      if (i == 0) {
-        graphics.setColor(new Color(0xD55E00));
-        graphics.drawRect(x - 3, y - 3, SIDE + 5, SIDE + 5);
-        graphics.drawRect(x - 4, y - 4, SIDE + 7, SIDE + 7);
-      }
       graphics.setColor(Color.BLACK);
       graphics.setFont(font.deriveFont(Font.BOLD));
       graphics.drawString(shortened(entry.title, graphics), x, y + SIDE + 16);

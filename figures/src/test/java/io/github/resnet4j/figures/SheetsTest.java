@@ -58,7 +58,7 @@ class SheetsTest {
       red[i] = (byte) 255;
     }
     var entry = new ContactSheet.Entry(new Pixels(10, 1, 3, red), "t", "c".repeat(200));
-    BufferedImage image = ContactSheet.draw(Collections.nCopies(7, entry));
+    BufferedImage image = ContactSheet.drawQuery(Collections.nCopies(7, entry));
     assertEquals(5 * 184 + 16, image.getWidth());
     assertEquals(2 * 220 + 16, image.getHeight());
     assertEquals(0xD55E00, image.getRGB(16 - 3, 100) & 0xffffff);

@@ -44,6 +44,32 @@ class TrainingReportTest {
   }
 
   @Test
+  void evaluationReportShowsTheWorstErrorsFirst() throws IOException {
+    var all =
+        new SingleLabelEvaluation(
+            List.of("cat", "<script>alert(1)</script>"),
+            new long[][] {{1, 2}, {0, 0}},
+            new long[] {3, 0},
+            List.of(
+                new Outcome(example("a/right.png", 0), 0, 0.9, 0.9, new float[] {.9f, .1f}),
+                new Outcome(example("a/wrong.png", 0), 1, 0.7, 0.3, new float[] {.3f, .7f}),
+                new Outcome(example("a/worst.png", 0), 1, 0.9, 0.1, new float[] {.1f, .9f})));
+    Path file = folder.resolve("evaluation.html");
+    EvaluationReport.write(file, "a & b", List.of("a <detail>"), all);
+    String page = Files.readString(file);
+    assertEquals(2, page.split("<svg", -1).length - 1); // ROC, reliability
+    assertTrue(page.contains("Top-1 accuracy 33.33 %"));
+    assertTrue(page.contains("a &amp; b"));
+    assertTrue(page.contains("a &lt;detail&gt;"));
+    assertFalse(page.contains("alert(1)</script>"));
+    String own = page.replace("http://www.w3.org/", ""); // names of XML namespaces
+    assertFalse(own.contains("http"), "needs nothing from the network");
+    int worst = page.indexOf("a/worst.png");
+    assertTrue(worst > 0 && worst < page.indexOf("a/wrong.png"));
+    assertFalse(page.contains("a/right.png"));
+  }
+
+  @Test
   void reportShowsChartsMatrixAndEscapedExamples() throws IOException {
     TrainingReport.write(folder, "a & b", List.of("batch: 3"), epochs(0.7), evaluation());
     String page = Files.readString(folder.resolve("report.html"));

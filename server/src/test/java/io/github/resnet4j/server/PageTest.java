@@ -7,10 +7,16 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.deque.html.axecore.results.Results;
 import com.deque.html.axecore.selenium.AxeBuilder;
+import io.github.resnet4j.figures.EvaluationReport;
+import io.github.resnet4j.image.Pixels;
+import io.github.resnet4j.train.Dataset.Example;
+import io.github.resnet4j.train.SingleLabelEvaluation;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
@@ -129,6 +135,43 @@ class PageTest {
     assertTrue(
         messages.stream().allMatch(entry -> entry.getMessage().contains(expected)),
         messages::toString);
+  }
+
+  /** The page that 'evaluate --report' writes, on a phone: sorted by a click, in both schemes. */
+  @Test
+  void reportOfAnEvaluationIsAccessibleAndSortable() throws IOException {
+    var outcomes = new ArrayList<SingleLabelEvaluation.Outcome>();
+    for (int i = 0; i < 4; i++) {
+      var image =
+          new Example(
+              "folder/image-%d.png".formatted(i), 0, () -> new Pixels(2, 2, 3, new byte[12]));
+      float p = 0.1f + 0.1f * i;
+      outcomes.add(new SingleLabelEvaluation.Outcome(image, 1, 1 - p, p, new float[] {p, 1 - p}));
+    }
+    var evaluation =
+        new SingleLabelEvaluation(
+            List.of("cat", "dog"), new long[][] {{0, 4}, {0, 0}}, new long[] {4, 0}, outcomes);
+    Path page = folder.resolve("report.html");
+    EvaluationReport.write(page, "best.safetensors on photos", List.of(), evaluation);
+    browser.manage().window().setSize(new Dimension(390, 844));
+    for (String scheme : List.of("light", "dark")) {
+      scheme(scheme);
+      browser.get(page.toUri().toString());
+      assertAccessible();
+    }
+    assertEquals(
+        browser.executeScript("return document.documentElement.clientWidth"),
+        browser.executeScript("return document.documentElement.scrollWidth"));
+    String first = "div[aria-label='Worst errors'] tbody tr:first-child";
+    assertTrue(browser.findElement(By.cssSelector(first)).getText().contains("image-0"));
+    WebElement loss =
+        browser.findElements(By.cssSelector("div[aria-label='Worst errors'] th button")).stream()
+            .filter(button -> button.getText().equals("loss"))
+            .findFirst()
+            .orElseThrow();
+    loss.sendKeys(Keys.ENTER, Keys.ENTER); // descending, ascending
+    assertTrue(browser.findElement(By.cssSelector(first)).getText().contains("image-3"));
+    assertAccessible();
   }
 
   private void scheme(String scheme) {

@@ -238,6 +238,16 @@ public record Weights(
     List<String> remarks;
     try (var checkpoint = Checkpoint.open(snapshot.weights())) {
       remarks = checkpoint.remarks();
+      var notes = ModelNotes.of(checkpoint);
+      if (notes.spec().isPresent()) { // a file of this project describes itself
+        return new Weights(
+            snapshot.weights(),
+            named.isPresent() ? named : notes.spec(),
+            notes.preprocessing(),
+            notes.labels(),
+            notes.task(),
+            remarks);
+      }
       if (spec.isPresent()) { // a fine-tuned repository may not state its number of classes
         spec = Optional.of(withClassesOf(spec.get(), checkpoint));
       }

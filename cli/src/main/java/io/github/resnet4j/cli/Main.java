@@ -32,6 +32,7 @@ import picocli.CommandLine.IVersionProvider;
       ImportCommand.class,
       DataCommand.class,
       TrainCommand.class,
+      PushCommand.class,
       EvaluateCommand.class,
       CurvesCommand.class,
       ExplainCommand.class,

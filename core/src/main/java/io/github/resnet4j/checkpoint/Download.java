@@ -4,12 +4,9 @@ import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.ConnectException;
-import java.net.InetSocketAddress;
-import java.net.Proxy;
-import java.net.ProxySelector;
-import java.net.SocketAddress;
 import java.net.URI;
 import java.net.http.HttpClient;
+import java.net.http.HttpHeaders;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.ByteBuffer;
@@ -22,6 +19,7 @@ import java.nio.file.StandardOpenOption;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
@@ -36,8 +34,8 @@ import org.jspecify.annotations.Nullable;
  * process or a later one; the file gets its name only after it is complete and its checksum is
  * correct. Two processes that download the same file wait for each other.
  *
- * <p>The proxy is taken from {@code HTTPS_PROXY}, {@code HTTP_PROXY} and {@code NO_PROXY}, else
- * from Java's settings.
+ * <p>Proxies and certificates are those of {@link HttpAccess}. The token of Hugging Face is sent to
+ * its server only, also after a redirect.
  */
 public final class Download {
   /**
@@ -48,6 +46,7 @@ public final class Download {
 
   private static final long PROGRESS_BYTES = 1 << 20;
   private static final long MAX_BYTES = 16L << 30;
+  private static final int MAX_REDIRECTS = 10;
   private static final int MAX_TEXT_BYTES = 16 << 20;
   private static final Map<Path, Object> LOCKS = new ConcurrentHashMap<>();
 
@@ -74,17 +73,13 @@ public final class Download {
     this.progress = progress;
     this.stall = stall;
     this.environment = Map.copyOf(environment);
+    HttpAccess.permitProxyPasswords(environment);
   }
 
   /** Created on first use: this takes a quarter of a second, and most files are in the cache. */
-  private synchronized HttpClient client() {
+  private synchronized HttpClient client() throws IOException {
     if (client == null) {
-      client =
-          HttpClient.newBuilder()
-              .connectTimeout(stall)
-              .followRedirects(HttpClient.Redirect.NORMAL)
-              .proxy(new EnvironmentProxy(environment, ProxySelector.getDefault()))
-              .build();
+      client = HttpAccess.client(environment).connectTimeout(stall).build();
     }
     return client;
   }
@@ -195,7 +190,8 @@ public final class Download {
     if (received > 0) {
       request.header("Range", "bytes=" + received + "-");
     }
-    HttpResponse<InputStream> response = send(request.build());
+    Answer answer = send(request);
+    HttpResponse<InputStream> response = answer.last();
     try (InputStream body = response.body()) {
       int status = response.statusCode();
       if (status == 404 || status == 410) {
@@ -208,6 +204,9 @@ public final class Download {
       }
       if (status != 200 && status != 206) {
         String message = "%s: the server responded with status %d".formatted(url, status);
+        if (status == 401 || status == 403) {
+          throw new PermanentFailure(refusal(answer, url));
+        }
         throw status >= 500 || status == 429
             ? new IOException(message)
             : new PermanentFailure(message);
@@ -228,16 +227,69 @@ public final class Download {
       temporaryFile.truncate(start).position(start);
       copy(body, temporaryFile, name, start, length < 0 ? -1 : start + length);
     }
-    return linkedSha256(response);
+    return linkedSha256(answer);
   }
 
-  private HttpResponse<InputStream> send(HttpRequest request) throws IOException {
+  /**
+   * A response after redirects.
+   *
+   * @param headers those of all responses, the last one first
+   */
+  private record Answer(HttpResponse<InputStream> last, List<HttpHeaders> headers) {
+    Optional<String> header(String name) {
+      return headers.stream().flatMap(each -> each.firstValue(name).stream()).findFirst();
+    }
+  }
+
+  /** Sends a request and follows redirects, but not from HTTPS to HTTP. */
+  private Answer send(HttpRequest.Builder request) throws IOException {
+    var headers = new ArrayList<HttpHeaders>();
+    URI url = request.build().uri();
+    for (int hop = 0; hop <= MAX_REDIRECTS; hop++) {
+      HttpResponse<InputStream> response = sendOnce(request.copy().uri(url));
+      headers.addFirst(response.headers());
+      Optional<String> location = response.headers().firstValue("Location");
+      if (response.statusCode() / 100 != 3 || location.isEmpty()) {
+        return new Answer(response, headers);
+      }
+      response.body().close();
+      url = redirected(url, location.get());
+    }
+    throw new PermanentFailure(url + ": more than %d redirects".formatted(MAX_REDIRECTS));
+  }
+
+  private static URI redirected(URI from, String location) throws IOException {
+    URI to;
     try {
-      return client().send(request, HttpResponse.BodyHandlers.ofInputStream());
+      to = from.resolve(location);
+    } catch (IllegalArgumentException e) {
+      throw new PermanentFailure(from + ": redirects to an invalid address, " + location);
+    }
+    boolean isHttp = "http".equals(to.getScheme()) && "http".equals(from.getScheme());
+    if (!isHttp && !"https".equals(to.getScheme()) || to.getHost() == null) {
+      throw new PermanentFailure(from + ": redirects to another kind of address, " + to);
+    }
+    return to;
+  }
+
+  private HttpResponse<InputStream> sendOnce(HttpRequest.Builder request) throws IOException {
+    if (HuggingFaceHub.isServer(request.build().uri(), environment)) {
+      HuggingFaceHub.token(environment)
+          .ifPresent(token -> request.header("Authorization", "Bearer " + token));
+    }
+    try {
+      return client().send(request.build(), HttpResponse.BodyHandlers.ofInputStream());
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new IOException("interrupted", e);
     }
+  }
+
+  /** The message for a response with status 401 or 403. */
+  private String refusal(Answer answer, URI url) throws IOException {
+    return HuggingFaceHub.isServer(url, environment)
+        ? HuggingFaceHub.refusal(answer.header("X-Error-Code").orElse(""), url, environment)
+        : "%s: the server responded with status %d".formatted(url, answer.last().statusCode());
   }
 
   private void copy(
@@ -282,17 +334,11 @@ public final class Download {
   }
 
   /** Hugging Face sends the SHA-256 of large files in a header before it redirects. */
-  private static Optional<String> linkedSha256(HttpResponse<?> response) {
-    return firstHeader(response, "X-Linked-Etag")
+  private static Optional<String> linkedSha256(Answer answer) {
+    return answer
+        .header("X-Linked-Etag")
         .map(tag -> tag.replace("\"", "").toLowerCase(Locale.ROOT))
         .filter(tag -> tag.matches("[0-9a-f]{64}"));
-  }
-
-  private static Optional<String> firstHeader(HttpResponse<?> response, String name) {
-    var found = response.headers().firstValue(name);
-    return found.isPresent()
-        ? found
-        : response.previousResponse().flatMap(previous -> firstHeader(previous, name));
   }
 
   /** The text of a small file, and a response header. */
@@ -304,13 +350,17 @@ public final class Download {
    * @throws FileNotFoundException if the server says 404
    */
   SmallFile fetchText(URI url, String header) throws IOException {
-    HttpResponse<InputStream> response;
+    Answer answer;
     try {
-      response = send(HttpRequest.newBuilder(url).timeout(stall).build());
+      answer = send(HttpRequest.newBuilder(url).timeout(stall));
     } catch (IOException e) {
       throw new IOException("cannot download %s: %s".formatted(url, reason(e)), e);
     }
+    HttpResponse<InputStream> response = answer.last();
     try (InputStream body = response.body()) {
+      if (response.statusCode() == 401 || response.statusCode() == 403) {
+        throw new IOException(refusal(answer, url));
+      }
       if (response.statusCode() == 404) {
         throw new FileNotFoundException(url + ": the server does not have this file (404)");
       }
@@ -318,8 +368,7 @@ public final class Download {
         throw new IOException(url + ": the server responded with status " + response.statusCode());
       }
       byte[] bytes = body.readNBytes(MAX_TEXT_BYTES);
-      return new SmallFile(
-          new String(bytes, StandardCharsets.UTF_8), firstHeader(response, header));
+      return new SmallFile(new String(bytes, StandardCharsets.UTF_8), answer.header(header));
     }
   }
 
@@ -356,57 +405,5 @@ public final class Download {
       buffer.clear();
     }
     return HexFormat.of().formatHex(digest.digest());
-  }
-
-  /** The proxy from environment variables. */
-  private static final class EnvironmentProxy extends ProxySelector {
-    private final Map<String, String> environment;
-    private final ProxySelector fallback;
-
-    EnvironmentProxy(Map<String, String> environment, ProxySelector fallback) {
-      this.environment = environment;
-      this.fallback = fallback;
-    }
-
-    @Override
-    public List<Proxy> select(URI uri) {
-      String scheme = String.valueOf(uri.getScheme()).toUpperCase(Locale.ROOT);
-      String proxy = variable(scheme + "_PROXY");
-      if (proxy.isBlank()) {
-        return fallback.select(uri);
-      }
-      if (isExempt(String.valueOf(uri.getHost()))) {
-        return List.of(Proxy.NO_PROXY);
-      }
-      URI address = URI.create(proxy.contains("://") ? proxy : "http://" + proxy);
-      int port = address.getPort() < 0 ? 80 : address.getPort();
-      return List.of(new Proxy(Proxy.Type.HTTP, new InetSocketAddress(address.getHost(), port)));
-    }
-
-    private boolean isExempt(String host) {
-      for (String pattern : variable("NO_PROXY").split(",")) {
-        String suffix = pattern.strip();
-        if (suffix.equals("*")
-            || suffix.equals(host)
-            || (!suffix.isEmpty()
-                && host.endsWith(suffix.startsWith(".") ? suffix : "." + suffix))) {
-          return true;
-        }
-      }
-      return false;
-    }
-
-    private String variable(String name) {
-      String value = environment.get(name);
-      if (value == null) {
-        value = environment.get(name.toLowerCase(Locale.ROOT));
-      }
-      return value == null ? "" : value;
-    }
-
-    @Override
-    public void connectFailed(URI uri, SocketAddress address, IOException e) {
-      // The caller receives the failure as an exception.
-    }
   }
 }

@@ -55,11 +55,9 @@ public final class HttpAccess {
    */
   public static HttpClient.Builder client(Map<String, String> environment) throws IOException {
     var proxy = new EnvironmentProxy(environment, ProxySelector.getDefault());
+    permitProxyPasswords(environment);
     var builder = HttpClient.newBuilder().followRedirects(HttpClient.Redirect.NEVER).proxy(proxy);
     if (proxy.hasCredentials()) {
-      if (System.getProperty(DISABLED_SCHEMES) == null) {
-        System.setProperty(DISABLED_SCHEMES, "");
-      }
       builder.authenticator(proxy.authenticator());
     }
     for (String name : BUNDLES) {
@@ -69,6 +67,21 @@ public final class HttpAccess {
       }
     }
     return builder;
+  }
+
+  /**
+   * Lets Java send passwords to proxies for HTTPS, if one has a password. Java reads this property
+   * once, before its first request or client is made.
+   */
+  static void permitProxyPasswords(Map<String, String> environment) {
+    try {
+      if (new EnvironmentProxy(environment, null).hasCredentials()
+          && System.getProperty(DISABLED_SCHEMES) == null) {
+        System.setProperty(DISABLED_SCHEMES, "");
+      }
+    } catch (IllegalArgumentException _) {
+      // The first request reports an invalid address.
+    }
   }
 
   private static SSLContext trusting(String variable, Path file) throws IOException {

@@ -31,18 +31,89 @@ public final class HuggingFaceHub {
 
   private static final String PREPROCESSOR = "preprocessor_config.json";
 
+  private static final Pattern REVISION = Pattern.compile("(?!.*\\.\\.)[A-Za-z0-9][\\w./-]{0,99}");
+
+  private static final String SERVER = "https://huggingface.co";
+
   private final Path cache;
   private final String endpoint;
+  private final boolean isOffline;
   private final Download download;
 
   /**
-   * @param environment {@code HF_HUB_CACHE}, {@code HF_HOME} and {@code HF_ENDPOINT} are used,
-   *     usually {@link System#getenv()}
+   * @param environment {@code HF_HUB_CACHE}, {@code HF_HOME}, {@code HF_ENDPOINT} and {@code
+   *     HF_HUB_OFFLINE} are used, usually {@link System#getenv()}; the token is sent by the
+   *     download
    */
   public HuggingFaceHub(Map<String, String> environment, Download download) {
     this.cache = cacheFolder(environment);
-    this.endpoint = environment.getOrDefault("HF_ENDPOINT", "https://huggingface.co");
+    this.endpoint = endpoint(environment);
+    this.isOffline = environment.getOrDefault("HF_HUB_OFFLINE", "").matches("(?i)1|on|yes|true");
     this.download = download;
+  }
+
+  /** {@code $HF_ENDPOINT}, or Hugging Face itself. */
+  static String endpoint(Map<String, String> environment) {
+    String endpoint = environment.getOrDefault("HF_ENDPOINT", "");
+    return endpoint.isBlank() ? SERVER : endpoint.replaceAll("/+$", "");
+  }
+
+  /** Whether an address is on the server of Hugging Face, to which the token may be sent. */
+  static boolean isServer(URI url, Map<String, String> environment) {
+    URI server = URI.create(endpoint(environment));
+    return server.getScheme().equals(url.getScheme())
+        && String.valueOf(server.getRawAuthority())
+            .equalsIgnoreCase(String.valueOf(url.getRawAuthority()));
+  }
+
+  /**
+   * The token: {@code $HF_TOKEN}, or that of the file which {@code hf auth login} writes: {@code
+   * $HF_TOKEN_PATH}, {@code $HF_HOME/token}, or {@code ~/.cache/huggingface/token}.
+   */
+  static Optional<String> token(Map<String, String> environment) throws IOException {
+    String token = environment.getOrDefault("HF_TOKEN", "").strip();
+    if (token.isEmpty()) {
+      String path = environment.getOrDefault("HF_TOKEN_PATH", "");
+      Path file = path.isBlank() ? home(environment).resolve("token") : Path.of(path);
+      token = Files.isRegularFile(file) ? Files.readString(file).strip() : "";
+    }
+    if (!token.matches("[!-~]*")) { // it becomes a header
+      throw new IOException("the token of Hugging Face contains characters that no token has");
+    }
+    return token.isEmpty() ? Optional.empty() : Optional.of(token);
+  }
+
+  /** The message for a response that asks for a token, or for another one. */
+  static String refusal(String code, URI url, Map<String, String> environment) throws IOException {
+    String[] words = url.getPath().split("/");
+    String repository = words.length > 2 ? words[1] + "/" + words[2] : url.getPath();
+    boolean hasToken = token(environment).isPresent();
+    return switch (code) {
+      case "GatedRepo" ->
+          "%s is a gated repository: accept its conditions at %s/%s, and %s"
+              .formatted(
+                  repository,
+                  endpoint(environment),
+                  repository,
+                  hasToken
+                      ? "wait for the approval, or use a token of the account that has it"
+                      : "set HF_TOKEN to a token of your account");
+      case "RepoNotFound" ->
+          "there is no repository %s at %s, or it is private: %s"
+              .formatted(
+                  repository,
+                  endpoint(environment),
+                  hasToken ? "the token does not give access to it" : "then set HF_TOKEN");
+      default ->
+          "%s: access is denied; %s"
+              .formatted(
+                  url, hasToken ? "the token is not valid for it" : "set HF_TOKEN to a token");
+    };
+  }
+
+  private static Path home(Map<String, String> environment) {
+    String home = environment.getOrDefault("HF_HOME", "");
+    return home.isBlank() ? TorchHub.userCache(environment).resolve("huggingface") : Path.of(home);
   }
 
   /** {@code $HF_HUB_CACHE}, {@code $HF_HOME/hub}, or {@code ~/.cache/huggingface/hub}. */
@@ -51,10 +122,7 @@ public final class HuggingFaceHub {
     if (!hub.isBlank()) {
       return Path.of(hub);
     }
-    String home = environment.getOrDefault("HF_HOME", "");
-    Path root =
-        home.isBlank() ? TorchHub.userCache(environment).resolve("huggingface") : Path.of(home);
-    return root.resolve("hub");
+    return home(environment).resolve("hub");
   }
 
   /**
@@ -68,25 +136,41 @@ public final class HuggingFaceHub {
   /**
    * Returns the repository's weights and their description, from the cache or downloaded into it.
    *
-   * @param repository {@code owner/name}
+   * @param name {@code owner/name}, or {@code owner/name@revision} with a branch, tag or commit
    * @throws IllegalArgumentException if that is not the name of a repository
    * @throws IOException naming the URL and the folder, if the download fails
    */
-  public Snapshot snapshot(String repository) throws IOException {
-    if (!REPOSITORY.matcher(repository).matches()) {
+  public Snapshot snapshot(String name) throws IOException {
+    int at = name.indexOf('@');
+    String repository = at < 0 ? name : name.substring(0, at);
+    String revision = at < 0 ? "main" : name.substring(at + 1);
+    if (!isRepository(repository) || !REVISION.matcher(revision).matches()) {
       throw new IllegalArgumentException(
-          "'%s' is not a repository; write hf:owner/name".formatted(repository));
+          "'%s' is not a repository; write hf:owner/name or hf:owner/name@revision"
+              .formatted(name));
     }
     Path folder = cache.resolve("models--" + repository.replace("/", "--"));
-    Path main = folder.resolve("refs").resolve("main");
-    if (Files.exists(main)) {
-      Path snapshot = snapshotFolder(folder, Files.readString(main).strip());
+    boolean isCommit = revision.matches("[0-9a-f]{40}");
+    Path reference = folder.resolve("refs").resolve(revision);
+    if (isCommit || Files.exists(reference)) {
+      String commit = isCommit ? revision : Files.readString(reference).strip();
+      Path snapshot = snapshotFolder(folder, commit);
       Optional<Path> weights = weightsIn(snapshot);
       if (weights.isPresent()) {
         return describe(snapshot, weights.get());
       }
     }
-    return fetch(repository, folder, main);
+    if (isOffline) {
+      throw new IOException(
+          "%s is not in the cache %s, and HF_HUB_OFFLINE forbids downloads"
+              .formatted(name, folder));
+    }
+    return fetch(repository, revision, folder, reference);
+  }
+
+  /** Whether this is {@code owner/name}. */
+  static boolean isRepository(String name) {
+    return REPOSITORY.matcher(name).matches();
   }
 
   private static Path snapshotFolder(Path folder, String commit) throws IOException {
@@ -107,14 +191,15 @@ public final class HuggingFaceHub {
         Optional.of(snapshot.resolve(PREPROCESSOR)).filter(Files::exists));
   }
 
-  private Snapshot fetch(String repository, Path folder, Path main) throws IOException {
+  private Snapshot fetch(String repository, String revision, Path folder, Path reference)
+      throws IOException {
     String revisions = endpoint + "/" + repository + "/resolve/";
-    Download.SmallFile config = config(repository, revisions + "main/", folder);
+    String first = revisions + revision.replace("/", "%2F") + "/";
+    Download.SmallFile config = config(repository, first, folder);
     String commit =
         config
             .header()
-            .orElseThrow(
-                () -> new IOException(revisions + "main: the server does not name the commit"));
+            .orElseThrow(() -> new IOException(first + ": the server does not name the commit"));
     String base = revisions + commit + "/";
     Path snapshot = Files.createDirectories(snapshotFolder(folder, commit));
     AtomicFile.write(
@@ -127,8 +212,8 @@ public final class HuggingFaceHub {
             download.fetch(URI.create(base + shard), snapshot, shard, "");
           }
         }
-        Files.createDirectories(main.getParent());
-        AtomicFile.write(main, out -> out.write(commit.getBytes(StandardCharsets.US_ASCII)));
+        Files.createDirectories(reference.getParent());
+        AtomicFile.write(reference, out -> out.write(commit.getBytes(StandardCharsets.US_ASCII)));
         return describe(snapshot, snapshot.resolve(name));
       }
     }

@@ -46,8 +46,9 @@ public interface Machines {
   Contribution evaluate(State from, int count) throws IOException, InterruptedException;
 
   /**
-   * The state at the start of a round, in the order of {@link io.github.resnet4j.engine.ParameterArrays#weights}. The arrays
-   * are those of the trainer: they change after the round.
+   * The state at the start of a round, in the order of {@link
+   * io.github.resnet4j.engine.ParameterArrays#weights}. The arrays are those of the trainer: they
+   * change after the round.
    *
    * @param weights the weights
    * @param statistics the running statistics of batch norm

@@ -18,7 +18,6 @@ import io.github.resnet4j.train.EventFile;
 import io.github.resnet4j.train.FineTuning;
 import io.github.resnet4j.train.Metric;
 import io.github.resnet4j.train.Mixing;
-import io.github.resnet4j.train.MlflowRun;
 import io.github.resnet4j.train.ModelCard;
 import io.github.resnet4j.train.Optimizer.Method;
 import io.github.resnet4j.train.Recipe;

@@ -1,7 +1,8 @@
-package io.github.resnet4j.train;
+package io.github.resnet4j.cli;
 
 import com.fasterxml.jackson.jr.ob.JSON;
 import io.github.resnet4j.checkpoint.HttpAccess;
+import io.github.resnet4j.train.Trainer;
 import java.io.IOException;
 import java.net.URI;
 import java.net.URLEncoder;
@@ -37,7 +38,7 @@ import org.jspecify.annotations.Nullable;
  * thread of their own; if the queue is full they are dropped; if the server cannot be reached, one
  * warning is given and the rest of the run is not tracked.
  */
-public final class MlflowRun implements Trainer.Listener, AutoCloseable {
+final class MlflowRun implements Trainer.Listener, AutoCloseable {
   private static final int QUEUE = 20_000;
   private static final int MAX_METRICS = 1000;
   private static final int MAX_PARAMETERS = 100;

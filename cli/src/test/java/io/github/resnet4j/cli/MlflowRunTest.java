@@ -1,4 +1,4 @@
-package io.github.resnet4j.train;
+package io.github.resnet4j.cli;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -7,6 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.jr.ob.JSON;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
+import io.github.resnet4j.train.Metric;
+import io.github.resnet4j.train.Trainer;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;

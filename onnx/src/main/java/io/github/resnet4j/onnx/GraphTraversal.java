@@ -26,7 +26,14 @@ final class GraphTraversal {
 
   private final List<ParsedLayer> layers;
   private final InputScaling scaling;
-  private Optional<Node> dropped = Optional.empty();
+  private Optional<Omitted> omitted = Optional.empty();
+
+  /**
+   * An operation at the end of the graph that the network does not have.
+   *
+   * @param output the output of the network without it
+   */
+  record Omitted(Node node, String output) {}
 
   /**
    * Traverses a graph.
@@ -57,9 +64,8 @@ final class GraphTraversal {
     return scaling;
   }
 
-  /** The activation that was omitted at the end, if any. */
-  Optional<Node> dropped() {
-    return dropped;
+  Optional<Omitted> omitted() {
+    return omitted;
   }
 
   /** A position in the traversal: a value, and the layers that compute it. */
@@ -103,8 +109,11 @@ final class GraphTraversal {
               "follows the last layer, but the output of a network must be logits; import it with"
                   + " --drop-softmax to omit it");
         }
-        dropped = Optional.of(node);
-        recognize(node);
+        omit(node, "logits");
+        return;
+      }
+      if (endsInBlock(cursor) && isLastTranspose(node)) {
+        omit(node, "feature maps [N, C, H, W]");
         return;
       }
       if (cursor.lastIs(ParsedLayer.GlobalMean.class) && node.op().equals("Conv")) {
@@ -116,17 +125,36 @@ final class GraphTraversal {
     if (cursor.layers.isEmpty()) {
       throw new UnsupportedGraphException("it contains no layers");
     }
+    if (cursor.lastIs(ParsedLayer.GlobalMean.class)) {
+      Node mean = cursor.layers.removeLast().node();
+      omit(mean, "feature maps, whose means over all pixels are the embeddings");
+      return;
+    }
     boolean complete =
-        cursor.lastIs(ParsedLayer.Linear.class)
-            ? cursor.extents.size() == 1
-            : cursor.isMap()
-                && (cursor.lastIs(ParsedLayer.Block.class)
-                    || cursor.lastIs(ParsedLayer.Relu.class)); // after blocks that normalize first
+        cursor.lastIs(ParsedLayer.Linear.class) ? cursor.extents.size() == 1 : endsInBlock(cursor);
     if (!complete) {
       throw UnsupportedGraphException.at(
           cursor.layers.getLast().node(),
           "is at the end of the graph; a network must end with a block or with a linear layer");
     }
+  }
+
+  private static boolean endsInBlock(Cursor cursor) {
+    return cursor.isMap()
+        && (cursor.lastIs(ParsedLayer.Block.class)
+            || cursor.lastIs(ParsedLayer.Relu.class)); // after blocks that normalize first
+  }
+
+  /** Whether a node moves the channels of the graph's output to the end. */
+  private boolean isLastTranspose(Node node) {
+    return node.op().equals("Transpose")
+        && node.outputs().getFirst().equals(graph.output())
+        && node.integers("perm").equals(List.of(0L, 2L, 3L, 1L));
+  }
+
+  private void omit(Node node, String output) {
+    recognize(node);
+    omitted = Optional.of(new Omitted(node, output));
   }
 
   private String recognize(Node node) {

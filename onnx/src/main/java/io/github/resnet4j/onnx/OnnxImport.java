@@ -109,11 +109,11 @@ public record OnnxImport(
       var network = ResNet.of(spec, GraphWeights.of(spec, traversal.layers(), graph));
       var remarks = new ArrayList<String>();
       traversal
-          .dropped()
-          .ifPresent(node ->
+          .omitted()
+          .ifPresent(end ->
               remarks.add(
-                  "%s was omitted; the output of the network is logits"
-                      .formatted(node.describe())));
+                  "%s was omitted; the output of the network is %s"
+                      .formatted(end.node().describe(), end.output())));
       return new OnnxImport(
           network,
           preprocessing(traversal.scaling(), options, model.metadata(), spec, remarks),

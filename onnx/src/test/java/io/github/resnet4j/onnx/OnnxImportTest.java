@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static java.nio.file.StandardCopyOption.REPLACE_EXISTING;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
@@ -606,7 +607,47 @@ class OnnxImportTest {
         graph -> graph.outputs.add(new Value("layer1.0.relu", Type.FLOAT, List.of())));
     assertRejected(
         "is at the end of the graph",
-        graph -> graph.outputs.set(0, new Value("avgpool", Type.FLOAT, List.of())));
+        graph -> graph.outputs.set(0, new Value("layer1.0.bn1", Type.FLOAT, List.of())));
+  }
+
+  /** As exporters of networks without a head write it; the expected means are ONNX Runtime's. */
+  @Test
+  void meanAtTheEndIsOmitted() throws IOException, OrtException {
+    for (String last : List.of("avgpool", "avgpool.flatten")) {
+      Graph graph = graph();
+      while (!graph.nodes.getLast().name().equals(last)) {
+        graph.nodes.removeLast();
+      }
+      String y = graph.nodes.getLast().outputs().getFirst();
+      graph.outputs.set(0, new Value(y, Type.FLOAT, List.of()));
+      OnnxImport found = read(graph, OnnxImport.Options.defaults());
+      assertFalse(found.network().spec().includeTop());
+      assertTrue(found.remarks().getFirst().contains("'avgpool' was omitted"), found.toString());
+      float[] expected = runtime(pixels().data(), 1, 3, 32, 32);
+      float[] maps = found.network().forward(pixels()).data();
+      float[] means = new float[expected.length];
+      int size = maps.length / means.length;
+      for (int i = 0; i < maps.length; i++) {
+        means[i / size] += maps[i] / size;
+      }
+      assertNear(expected, means);
+    }
+  }
+
+  @Test
+  void channelsLastOutputIsTransposed() throws IOException, OrtException {
+    Graph graph = graph(NARROW.toBuilder().includeTop(false).build());
+    OnnxWriter.write(graph.model(), file);
+    float[] expected = runtime(pixels().data(), 1, 3, 32, 32);
+    graph.append(node("Transpose", Map.of("perm", integers(0L, 2L, 3L, 1L)), "_"));
+    OnnxImport found = read(graph, OnnxImport.Options.defaults());
+    assertTrue(found.remarks().getFirst().contains("[N, C, H, W]"), found.toString());
+    assertNear(expected, found.network().forward(pixels()).data());
+    Graph other = graph(NARROW.toBuilder().includeTop(false).build());
+    assertRejected(
+        "Transpose 'odd'",
+        other,
+        x -> x.append(node("Transpose", Map.of("perm", integers(0L, 3L, 2L, 1L)), "_")));
   }
 
   @Test

@@ -4,6 +4,7 @@ import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.Task;
 import io.github.resnet4j.datasets.Datasets;
+import io.github.resnet4j.datasets.ImageNet;
 import io.github.resnet4j.datasets.ReadOptions;
 import io.github.resnet4j.figures.ConfusionMatrix;
 import io.github.resnet4j.figures.EvaluationReport;
@@ -15,6 +16,7 @@ import io.github.resnet4j.train.Evaluation;
 import io.github.resnet4j.train.MultiLabelEvaluation;
 import io.github.resnet4j.train.RegressionEvaluation;
 import io.github.resnet4j.train.SingleLabelEvaluation;
+import io.github.resnet4j.train.Target;
 import io.github.resnet4j.train.TemperatureScaling;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -42,6 +44,9 @@ import picocli.CommandLine.Option;
           + " labels per image also the average precision; for numbers the mean absolute error. If"
           + " 'train' split the data itself, only the images that it held out for validation are"
           + " evaluated: held-out.txt beside the model lists them.",
+      "",
+      "For a model with ImageNet's 1,000 classes, folders may also be named by synset (n01440764),"
+          + " or 0 to 999 as in ImageNet-V2.",
     },
     footerHeading = "%nExamples:%n",
     footer = {
@@ -63,6 +68,15 @@ final class EvaluateCommand implements Callable<Integer> {
               + " if it has no column 'split'; shards (.tar, .tgz, .parquet); CIFAR's binary files;"
               + " or 'digits', the validation images of the embedded data set.")
   private Path folder = Path.of("");
+
+  @Option(
+      names = "--ground-truth",
+      paramLabel = "FILE",
+      description =
+          "The classes of ImageNet's validation images (ILSVRC2012_val_00000001.JPEG …):"
+              + " LOC_val_solution.csv, a text with a synset in each line, or with an image and its"
+              + " class (val.txt), or ReaL's real.json, with several right classes.")
+  private @Nullable Path groundTruth;
 
   @Option(
       names = "--include-training",
@@ -114,6 +128,11 @@ final class EvaluateCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     Model model = options.loadClassifier(preprocessing.file, null);
     List<Example> examples = examples(model.labels());
+    if (calibrated != null
+        && model.task() instanceof Task.SingleLabel
+        && examples.stream().anyMatch(each -> !(each.target() instanceof Target.Label))) {
+      throw new UsageException("--calibrate: needs images with one right class each");
+    }
     Evaluation found;
     try (var classifier = classifier(model, examples.size());
         var progress = new Progress("evaluate", " images", 1)) {
@@ -213,8 +232,23 @@ final class EvaluateCommand implements Callable<Integer> {
 
   /** Returns the images with label indices of the model. */
   private List<Example> examples(List<String> labels) throws IOException {
+    if (groundTruth != null) {
+      return ImageNet.validation(folder, groundTruth, labels, reading()).val();
+    }
+    if (ImageNet.isFlat(folder)) {
+      throw new UsageException(
+          folder
+              + ": contains ImageNet's validation images without folders of classes; name the file"
+              + " with their classes: --ground-truth FILE");
+    }
     boolean digits = folder.toString().equals("digits") && !Files.exists(folder);
     Dataset data = digits ? Dataset.digits() : Datasets.toEvaluate(folder, reading());
+    if (ImageNet.hasClasses(labels)
+        && data.classes().stream()
+            .anyMatch(name -> !labels.contains(name) && ImageNet.index(name).isPresent())) {
+      System.err.println(
+          "resnet4j: the classes are found by synset or number among ImageNet's 1,000 classes");
+    }
     var mapping = new LabelMapping(data.classes(), labels);
     var examples = new ArrayList<Example>();
     List<Example> chosen = digits ? data.val() : heldOut(data.val());

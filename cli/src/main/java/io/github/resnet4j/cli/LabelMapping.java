@@ -1,5 +1,6 @@
 package io.github.resnet4j.cli;
 
+import io.github.resnet4j.datasets.ImageNet;
 import io.github.resnet4j.messages.Suggestion;
 import io.github.resnet4j.train.Dataset.Example;
 import io.github.resnet4j.train.Target;
@@ -8,7 +9,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Replaces the classes of a data set by those of a model with the same names.
+ * Replaces the classes of a data set by those of a model with the same names. ImageNet's classes
+ * are also found by their {@linkplain ImageNet#index synset or number}.
  *
  * @param from the classes of the data set
  * @param to the labels of the model
@@ -50,6 +52,9 @@ record LabelMapping(List<String> from, List<String> to) {
   private int index(Example example, int label) throws IOException {
     String name = from.get(label);
     int index = to.indexOf(name);
+    if (index < 0 && ImageNet.hasClasses(to)) {
+      index = ImageNet.index(name).orElse(-1);
+    }
     if (index < 0) {
       throw new IOException(
           "%s: the model has no class '%s'%s; it has %s%s"

@@ -239,6 +239,7 @@ class ArgumentsTest {
             "--labels",
             "--data",
             "--val-data",
+            "--ground-truth",
             "--val",
             "DATA",
             "--input",

@@ -30,7 +30,9 @@ public sealed interface Evaluation
   /**
    * Evaluates a model on images, on all cores; unreadable images are skipped.
    *
-   * @param examples the images; their labels are indices into the model's labels
+   * @param examples the images; their labels are indices into the model's labels. If a model
+   *     predicts one class, an image may have several right ones ({@link Target.Labels}), as in
+   *     ReaL (arXiv 2006.07159): the most likely one of them counts as the true one
    */
   static Evaluation of(Model model, List<Example> examples) {
     try (var classifier = Classifier.of(model)) {
@@ -89,6 +91,9 @@ public sealed interface Evaluation
     switch (to) {
       case SingleLabelEvaluation single when example.target() instanceof Target.Label(int truth) ->
           single.add(example, truth, model.probabilities(outputs));
+      case SingleLabelEvaluation single
+          when example.target() instanceof Target.Labels(List<Integer> right) && !right.isEmpty() ->
+          single.add(example, right, model.probabilities(outputs));
       case MultiLabelEvaluation several when example.target() instanceof Target.Labels ->
           several
               .outcomes()

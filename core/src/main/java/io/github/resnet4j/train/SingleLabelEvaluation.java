@@ -78,6 +78,17 @@ public record SingleLabelEvaluation(
     outcomes.add(new Outcome(example, best, probabilities[best], probabilities[truth], kept));
   }
 
+  /**
+   * Adds an image with several right classes, of which the most likely one counts as the true one.
+   */
+  void add(Example example, List<Integer> right, float[] probabilities) {
+    int truth = right.getFirst();
+    for (int k : right) {
+      truth = probabilities[k] > probabilities[truth] ? k : truth;
+    }
+    add(new Example(example.name(), truth, example.source()), truth, probabilities);
+  }
+
   /** The number of images of a class. */
   public long count(int label) {
     return Arrays.stream(confusion[label]).sum();

@@ -17,7 +17,7 @@ import java.util.Map;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
-/** Compares metrics with scikit-learn's on the same predictions. */
+/** Compares metrics with scikit-learn's and timm's on the same predictions. */
 class MetricsTest {
   /** Both sides compute in float64, in another order. */
   private static final double TOLERANCE = 1e-12;
@@ -148,6 +148,25 @@ class MetricsTest {
       found.add(example(new Target.Label(truth)), truth, model.probabilities(logits.get(i)));
     }
     return found;
+  }
+
+  /** An image of a model with one class may have several right ones. */
+  @Test
+  void severalRightClassesEqualTimm() {
+    Map<String, Object> golden = GOLDEN.get("real");
+    Model model = Model.initialize(Architecture.named("resnet8"), Model.numbered(12), 0);
+    var found = SingleLabelEvaluation.empty(model);
+    List<?> right = Golden.list(golden.get("right"));
+    List<?> logits = Golden.list(golden.get("logits"));
+    for (int i = 0; i < right.size(); i++) {
+      List<Integer> classes =
+          Golden.list(right.get(i)).stream().map(each -> (int) Golden.number(each)).toList();
+      float[] probabilities = model.probabilities(floats(logits.get(i)));
+      found.add(example(new Target.Labels(classes)), classes, probabilities);
+      assertTrue(classes.contains(found.outcomes().getLast().truth()));
+    }
+    assertEquals(Golden.number(golden.get("top1")), 100 * found.accuracy(), TOLERANCE);
+    assertEquals(Golden.number(golden.get("top5")), 100 * found.top5Accuracy(), TOLERANCE);
   }
 
   @Test

@@ -385,9 +385,9 @@ class TrainerTest {
 
   @Test
   void divergedTrainingEndsAndKeepsPreviousEpoch() {
-    Recipe recipe = // 0.1 in the first epoch, then 10
-        recipe(3, 10).toBuilder()
-            .schedule(new Schedule(Schedule.Kind.CONSTANT, 10, 3, 1, List.of()))
+    Recipe recipe = // 0.6 in the first epoch, then 60; 10 is enough or not, depending on rounding
+        recipe(3, 60).toBuilder()
+            .schedule(new Schedule(Schedule.Kind.CONSTANT, 60, 3, 1, List.of()))
             .method(Optimizer.Method.AdamW.DEFAULT)
             .build();
     var listener = new RecordingListener();

@@ -109,15 +109,17 @@ class MachineCodeTest {
       int threads = Integer.parseInt(arguments[0]);
       for (var spec :
           List.of(
-              ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 1).channels(32).build(),
+              ResNetSpec.builder(ResNetSpec.Block.BASIC, 1, 1).channels(32).numClasses(10).build(),
               ResNetSpec.builder(ResNetSpec.Block.BOTTLENECK, 1, 1)
+                  .channels(32)
+                  .numClasses(10)
                   .groups(32)
                   .widthPerGroup(4)
                   .attention(new Attention.SqueezeExcite(16))
                   .downsampling(ResNetSpec.Downsampling.BLUR)
                   .build())) {
         var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
-        Tensor x = TorchRandom.manualSeed(1).randn(1, 3, 41, 38);
+        Tensor x = TorchRandom.manualSeed(1).randn(1, 3, 25, 22);
         var options = CompileOptions.defaults().withThreads(threads);
         try (var calibration = new Calibration(network.compile(options))) {
           calibration.observe(x);
@@ -156,7 +158,7 @@ class MachineCodeTest {
   /** One step with machine code and one with plain loops. */
   private static boolean trainingStepMatches(ResNetSpec spec, int threads) {
     var network = ResNet.initialize(spec, TorchRandom.manualSeed(0));
-    float[] x = TorchRandom.manualSeed(1).randn(2, 3, 41, 38).data();
+    float[] x = TorchRandom.manualSeed(1).randn(2, 3, 25, 22).data();
     float[] targets = new float[2 * spec.numClasses()];
     targets[0] = 1;
     targets[spec.numClasses() + 1] = 1;
@@ -165,8 +167,8 @@ class MachineCodeTest {
       var options =
           new TrainingSession.Options(
               2,
-              41,
-              38,
+              25,
+              22,
               threads,
               Set.of(),
               false,

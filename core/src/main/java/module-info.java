@@ -18,5 +18,6 @@ module io.github.resnet4j {
   exports io.github.resnet4j.train;
   exports io.github.resnet4j.messages to
       io.github.resnet4j.cli,
+      io.github.resnet4j.datasets,
       io.github.resnet4j.server;
 }

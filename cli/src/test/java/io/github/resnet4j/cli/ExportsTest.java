@@ -63,6 +63,9 @@ class ExportsTest {
             .findFirst()
             .orElseThrow()
             .targets();
-    assertEquals(Set.of("io.github.resnet4j.cli", "io.github.resnet4j.server"), targets);
+    assertEquals(
+        Set.of(
+            "io.github.resnet4j.cli", "io.github.resnet4j.datasets", "io.github.resnet4j.server"),
+        targets);
   }
 }

@@ -201,7 +201,7 @@ class AccuracyTest {
    */
   static List<String> networks() {
     return Architecture.catalogue().entrySet().stream()
-        .filter(entry -> entry.getValue().parameterCount() < 50_000_000)
+        .filter(entry -> entry.getValue().parameterCount() < 30_000_000)
         .filter(entry -> !entry.getKey().equals("resnetv2_1001"))
         .map(Map.Entry::getKey)
         .toList();

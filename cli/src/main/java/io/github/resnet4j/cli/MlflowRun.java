@@ -11,7 +11,6 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpRequest.BodyPublisher;
 import java.net.http.HttpRequest.BodyPublishers;
 import java.net.http.HttpResponse;
-import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -43,7 +42,6 @@ final class MlflowRun implements Trainer.Listener, AutoCloseable {
   private static final int MAX_METRICS = 1000;
   private static final int MAX_PARAMETERS = 100;
   private static final int MAX_VALUE_LENGTH = 500;
-  private static final int ATTEMPTS = 3;
   private static final Duration TIMEOUT = Duration.ofSeconds(20);
   private static final Duration UPLOAD_TIMEOUT = Duration.ofMinutes(10);
   private static final String RUNS = "/api/2.0/mlflow/runs/";
@@ -330,7 +328,7 @@ final class MlflowRun implements Trainer.Listener, AutoCloseable {
   private void drain() {
     closing = true;
     try {
-      sender.join(TIMEOUT.multipliedBy(2 * ATTEMPTS));
+      sender.join(TIMEOUT.multipliedBy(2 * HttpAccess.ATTEMPTS));
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
@@ -394,27 +392,12 @@ final class MlflowRun implements Trainer.Listener, AutoCloseable {
     return send(URI.create(server + path), method, body, timeout);
   }
 
-  /** Sends a request, again if the connection or the server fails. */
   private HttpResponse<String> send(URI url, String method, BodyPublisher body, Duration timeout)
       throws IOException, InterruptedException {
     var request = HttpRequest.newBuilder(url).timeout(timeout).method(method, body);
     request.header("Content-Type", "application/json");
     authorization.ifPresent(value -> request.header("Authorization", value));
-    IOException last = new IOException("no answer");
-    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-      Thread.sleep(attempt == 0 ? 0 : 250L << attempt);
-      try {
-        HttpResponse<String> response = client.send(request.build(), BodyHandlers.ofString());
-        if (response.statusCode() < 500 && response.statusCode() != 429) {
-          return response;
-        }
-        last = new IOException("%s: status %d".formatted(url, response.statusCode()));
-      } catch (IOException e) {
-        String reason = e.getMessage() == null ? "no connection" : e.getMessage();
-        last = new IOException("%s: %s".formatted(server, reason), e);
-      }
-    }
-    throw last;
+    return HttpAccess.send(client, request.build(), server);
   }
 
   private static Map<String, Object> map(Map<String, Object> fields, String key)

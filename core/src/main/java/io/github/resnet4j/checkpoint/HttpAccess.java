@@ -11,6 +11,9 @@ import java.net.SocketAddress;
 import java.net.URI;
 import java.net.URLDecoder;
 import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -45,6 +48,9 @@ public final class HttpAccess {
   /** Java does not send passwords of proxies for HTTPS unless this property is empty. */
   private static final String DISABLED_SCHEMES = "jdk.http.auth.tunneling.disabledSchemes";
 
+  /** How often {@link #send} sends a request. */
+  public static final int ATTEMPTS = 3;
+
   private HttpAccess() {}
 
   /**
@@ -67,6 +73,33 @@ public final class HttpAccess {
       }
     }
     return builder;
+  }
+
+  /**
+   * Sends a request, up to {@value #ATTEMPTS} times if the connection or the server fails. The
+   * body's publisher must be able to publish it again.
+   *
+   * @param peer what a message about a failed connection names
+   * @return a response whose status may be any other than 429 and 500 to 599
+   * @throws IOException if all attempts failed; the message has the reason of the last one
+   */
+  public static HttpResponse<String> send(HttpClient client, HttpRequest request, String peer)
+      throws IOException, InterruptedException {
+    IOException last = new IOException("no answer");
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+      Thread.sleep(attempt == 0 ? 0 : 250L << attempt);
+      try {
+        HttpResponse<String> response = client.send(request, BodyHandlers.ofString());
+        if (response.statusCode() < 500 && response.statusCode() != 429) {
+          return response;
+        }
+        last = new IOException("%s: status %d".formatted(request.uri(), response.statusCode()));
+      } catch (IOException e) {
+        String reason = e.getMessage() == null ? "no connection" : e.getMessage();
+        last = new IOException("%s: %s".formatted(peer, reason), e);
+      }
+    }
+    throw last;
   }
 
   /**

@@ -9,7 +9,6 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpRequest.BodyPublisher;
 import java.net.http.HttpRequest.BodyPublishers;
 import java.net.http.HttpResponse;
-import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -31,7 +30,6 @@ import org.jspecify.annotations.Nullable;
  */
 public final class HubUpload {
   private static final int SAMPLE = 512;
-  private static final int ATTEMPTS = 3;
   private static final String LFS = "application/vnd.git-lfs+json";
   private static final Duration TIMEOUT = Duration.ofSeconds(60);
   private static final Duration UPLOAD_TIMEOUT = Duration.ofHours(1);
@@ -47,7 +45,7 @@ public final class HubUpload {
    * @throws IOException if there is no token
    */
   public HubUpload(Map<String, String> environment) throws IOException {
-    if (environment.getOrDefault("HF_HUB_OFFLINE", "").matches("(?i)1|on|yes|true")) {
+    if (HuggingFaceHub.isOffline(environment)) {
       throw new IOException("HF_HUB_OFFLINE forbids uploads");
     }
     this.environment = Map.copyOf(environment);
@@ -268,25 +266,10 @@ public final class HubUpload {
     return response;
   }
 
-  /** Sends a request, again if the connection or the server fails. */
   private HttpResponse<String> send(HttpRequest.Builder request)
       throws IOException, InterruptedException {
     HttpRequest built = request.build();
-    IOException last = new IOException("no answer");
-    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-      Thread.sleep(attempt == 0 ? 0 : 250L << attempt);
-      try {
-        HttpResponse<String> response = client.send(built, BodyHandlers.ofString());
-        if (response.statusCode() < 500 && response.statusCode() != 429) {
-          return response;
-        }
-        last = new IOException("%s: status %d".formatted(built.uri(), response.statusCode()));
-      } catch (IOException e) {
-        String reason = e.getMessage() == null ? "no connection" : e.getMessage();
-        last = new IOException("%s: %s".formatted(built.uri(), reason), e);
-      }
-    }
-    throw last;
+    return HttpAccess.send(client, built, built.uri().toString());
   }
 
   private static List<Map<?, ?>> maps(@Nullable Object value) throws IOException {

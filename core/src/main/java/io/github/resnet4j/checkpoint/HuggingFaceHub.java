@@ -48,8 +48,13 @@ public final class HuggingFaceHub {
   public HuggingFaceHub(Map<String, String> environment, Download download) {
     this.cache = cacheFolder(environment);
     this.endpoint = endpoint(environment);
-    this.isOffline = environment.getOrDefault("HF_HUB_OFFLINE", "").matches("(?i)1|on|yes|true");
+    this.isOffline = isOffline(environment);
     this.download = download;
+  }
+
+  /** Whether {@code $HF_HUB_OFFLINE} forbids connections. */
+  static boolean isOffline(Map<String, String> environment) {
+    return environment.getOrDefault("HF_HUB_OFFLINE", "").matches("(?i)1|on|yes|true");
   }
 
   /** {@code $HF_ENDPOINT}, or Hugging Face itself. */

@@ -348,7 +348,6 @@ final class MlflowRun implements Trainer.Listener, AutoCloseable {
           "files are only uploaded to a server that stores them (mlflow-artifacts:), not to "
               + artifacts);
     }
-    String base = root.getAuthority() == null ? server : "http://" + root.getAuthority();
     if (root.getAuthority() != null
         && !URI.create(server).getAuthority().equals(root.getAuthority())) {
       throw new IOException(
@@ -356,7 +355,7 @@ final class MlflowRun implements Trainer.Listener, AutoCloseable {
     }
     String url =
         "/api/2.0/mlflow-artifacts/artifacts" + root.getRawPath() + "/" + path.replace(" ", "%20");
-    require(send(URI.create(base + url), "PUT", body, UPLOAD_TIMEOUT));
+    require(exchange(url, "PUT", body, UPLOAD_TIMEOUT));
   }
 
   private Map<String, Object> get(String path) throws IOException, InterruptedException {
@@ -389,12 +388,7 @@ final class MlflowRun implements Trainer.Listener, AutoCloseable {
   private HttpResponse<String> exchange(
       String path, String method, BodyPublisher body, Duration timeout)
       throws IOException, InterruptedException {
-    return send(URI.create(server + path), method, body, timeout);
-  }
-
-  private HttpResponse<String> send(URI url, String method, BodyPublisher body, Duration timeout)
-      throws IOException, InterruptedException {
-    var request = HttpRequest.newBuilder(url).timeout(timeout).method(method, body);
+    var request = HttpRequest.newBuilder(URI.create(server + path)).timeout(timeout).method(method, body);
     request.header("Content-Type", "application/json");
     authorization.ifPresent(value -> request.header("Authorization", value));
     return HttpAccess.send(client, request.build(), server);

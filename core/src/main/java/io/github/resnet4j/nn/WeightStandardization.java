@@ -60,7 +60,8 @@ public final class WeightStandardization {
     return result;
   }
 
-  private static double mean(float[] values, int from, int count) {
+  /** The mean of some weights. */
+  public static double mean(float[] values, int from, int count) {
     double mean = 0;
     for (int i = from; i < from + count; i++) {
       mean += (double) values[i] / count;
@@ -68,12 +69,17 @@ public final class WeightStandardization {
     return mean;
   }
 
-  /** One divided by the standard deviation. */
-  private static double factor(float[] values, int from, int count, double mean) {
+  /** The variance of some weights, divided by their number, given their mean. */
+  public static double variance(float[] values, int from, int count, double mean) {
     double variance = 0;
     for (int i = from; i < from + count; i++) {
       variance += (values[i] - mean) * (values[i] - mean) / count;
     }
-    return 1 / Math.sqrt(variance + Conv2d.EPS);
+    return variance;
+  }
+
+  /** One divided by the standard deviation. */
+  private static double factor(float[] values, int from, int count, double mean) {
+    return 1 / Math.sqrt(variance(values, from, count, mean) + Conv2d.EPS);
   }
 }

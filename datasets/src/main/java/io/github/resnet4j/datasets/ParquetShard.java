@@ -185,7 +185,7 @@ final class ParquetShard implements Shard {
         @Nullable RawTarget target;
         try {
           List<Object> path = paths == null ? List.of() : paths.next();
-          name = path.isEmpty() ? "" : text(path.getFirst()).replaceAll("\\p{Cntrl}", "?");
+          name = path.isEmpty() ? "" : Shard.printable(text(path.getFirst()));
           target = target(targets);
         } catch (RuntimeException e) {
           damages.found(damaged(e, done));

@@ -9,6 +9,11 @@ interface Shard {
   /** The name in messages. */
   String name();
 
+  /** A name from a file for messages: without characters that control a terminal. */
+  static String printable(String name) {
+    return name.replaceAll("\\p{Cntrl}", "?");
+  }
+
   /** Receives the images of a shard. */
   interface Sink {
     /**

@@ -130,7 +130,8 @@ final class TarShard implements Shard {
           entry = tar.getNextEntry();
           long position = tar.getBytesRead();
           if (entry != null && position + entry.getSize() > fileSize) {
-            throw new EOFException("the file ends within '%s'".formatted(clean(entry.getName())));
+            throw new EOFException(
+                "the file ends within '%s'".formatted(Shard.printable(entry.getName())));
           }
         } catch (IOException | RuntimeException e) { // of the library, for a damaged file
           broken = e instanceof IOException failed ? failed : new IOException(Reason.of(e), e);
@@ -182,7 +183,7 @@ final class TarShard implements Shard {
       TarArchiveEntry entry, TarArchiveInputStream tar, Sample sample, ReadOptions.Damages damages)
       throws IOException {
     String suffix = entry.getName().substring(sample.key.length() + 1).toLowerCase(Locale.ROOT);
-    String name = name() + "/" + clean(entry.getName());
+    String name = name() + "/" + Shard.printable(entry.getName());
     if (!sample.suffixes.add(suffix)) {
       damages.found(new IOException(name + ": occurs twice; the first one is used"));
       return;
@@ -191,7 +192,7 @@ final class TarShard implements Shard {
       if (entry.getSize() > ImageDecoder.MAX_FILE_BYTES) {
         damages.found(new IOException(name + ": has more than 512 MB, too large for an image"));
       } else if (sample.image.isEmpty()) {
-        sample.image = clean(entry.getName());
+        sample.image = Shard.printable(entry.getName());
         sample.position = tar.getBytesRead();
         sample.size = entry.getSize();
       }
@@ -204,7 +205,8 @@ final class TarShard implements Shard {
       }
       byte[] bytes = tar.readNBytes((int) entry.getSize());
       if (bytes.length < entry.getSize()) {
-        throw new EOFException("the file ends within '%s'".formatted(clean(entry.getName())));
+        throw new EOFException(
+            "the file ends within '%s'".formatted(Shard.printable(entry.getName())));
       }
       switch (suffix) {
         case "cls" -> sample.cls = bytes;
@@ -278,11 +280,6 @@ final class TarShard implements Shard {
       throw new IOException("its .json has no 'label', 'labels' or numbers");
     }
     return new RawTarget.Values(columns, values);
-  }
-
-  /** A name for messages: without characters that control a terminal. */
-  private static String clean(String name) {
-    return name.replaceAll("\\p{Cntrl}", "?");
   }
 
   @Override

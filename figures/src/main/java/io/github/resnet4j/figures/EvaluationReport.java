@@ -20,6 +20,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.IntFunction;
+import java.util.function.IntPredicate;
 import java.util.function.IntToDoubleFunction;
 import java.util.stream.IntStream;
 
@@ -162,9 +163,9 @@ public final class EvaluationReport {
     page.append("<div class=\"charts\">\n");
     if (evaluation.hasCurves()) {
       columns.add(new Column("ROC AUC", "%.4f", evaluation::rocAuc));
-      chart(roc(evaluation, evaluation::rocAuc, evaluation::rocCurve), page);
+      page.append(roc(evaluation, evaluation::rocAuc, evaluation::rocCurve).toHtml());
     }
-    chart(reliability(evaluation), page);
+    page.append(reliability(evaluation).toHtml());
     page.append("</div>\n<h2>Confusion matrix</h2>\n");
     page.append("<img class=\"matrix\" alt=\"Confusion matrix\" src=\"data:image/png;base64,")
         .append(
@@ -192,7 +193,7 @@ public final class EvaluationReport {
   private static void several(MultiLabelEvaluation evaluation, StringBuilder page)
       throws IOException {
     page.append("<div class=\"charts\">\n");
-    chart(roc(evaluation, evaluation::rocAuc, evaluation::rocCurve), page);
+    page.append(roc(evaluation, evaluation::rocAuc, evaluation::rocCurve).toHtml());
     page.append("</div>\n");
     classTable(
         evaluation,
@@ -223,7 +224,7 @@ public final class EvaluationReport {
     endTable(page);
   }
 
-  private static String names(Evaluation evaluation, java.util.function.IntPredicate has) {
+  private static String names(Evaluation evaluation, IntPredicate has) {
     return String.join(
         ", ", classes(evaluation).filter(has).mapToObj(evaluation.classes()::get).toList());
   }
@@ -316,15 +317,6 @@ public final class EvaluationReport {
                 bins.stream().map(ReliabilityBin::accuracy).toList(),
                 Stroke.SOLID),
             new Line("calibrated", List.of(0.0, 1.0), List.of(0.0, 1.0), Stroke.DASHED)));
-  }
-
-  private static void chart(LineChart chart, StringBuilder page) throws IOException {
-    String svg = chart.toNarrowSvg();
-    page.append("<div role=\"img\" aria-label=\"")
-        .append(Figure.escaped(chart.title()))
-        .append("\">")
-        .append(svg.substring(svg.indexOf("<svg")))
-        .append("</div>\n");
   }
 
   private static void classTable(Evaluation evaluation, List<Column> columns, StringBuilder page) {

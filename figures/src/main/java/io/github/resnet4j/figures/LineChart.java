@@ -102,6 +102,13 @@ public record LineChart(String title, String x, String y, List<Line> lines, Scal
     return ChartStyle.toSvg(chart);
   }
 
+  /** Returns the {@linkplain #toNarrowSvg narrow} chart as an element of a page. */
+  String toHtml() throws IOException {
+    String svg = toNarrowSvg();
+    return "<div role=\"img\" aria-label=\"%s\">%s</div>\n"
+        .formatted(Figure.escaped(title), svg.substring(svg.indexOf("<svg")));
+  }
+
   /** Writes {@code name.png} and {@code name.svg} to a folder, each atomically. */
   public void write(Path folder, String name) throws IOException {
     ChartStyle.write(chart(), folder, name);

@@ -140,12 +140,7 @@ public final class TrainingReport {
     page.append("<div class=\"charts\">\n");
     for (int i = 0; i < charts.size(); i++) {
       charts.get(i).write(folder, names.get(i));
-      String svg = charts.get(i).toNarrowSvg();
-      page.append("<div role=\"img\" aria-label=\"")
-          .append(charts.get(i).title())
-          .append("\">")
-          .append(svg.substring(svg.indexOf("<svg")))
-          .append("</div>\n");
+      page.append(charts.get(i).toHtml());
     }
     page.append("</div>\n");
     if (evaluation.count() > 0) {

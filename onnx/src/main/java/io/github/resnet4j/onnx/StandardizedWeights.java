@@ -1,6 +1,7 @@
 package io.github.resnet4j.onnx;
 
 import io.github.resnet4j.nn.Layer.Conv2d;
+import io.github.resnet4j.nn.WeightStandardization;
 import io.github.resnet4j.onnx.OnnxModel.Constant;
 import io.github.resnet4j.onnx.OnnxModel.Node;
 import java.util.HashMap;
@@ -163,10 +164,10 @@ final class StandardizedWeights {
     int each = weights.length / conv.out();
     int ones = 0;
     for (int from = 0; from < weights.length; from += each) {
-      double variance = variance(weights, from, each);
+      double mean = WeightStandardization.mean(weights, from, each);
+      double variance = WeightStandardization.variance(weights, from, each, mean);
       ones += variance >= 1 - TOLERANCE ? 1 : 0; // less if it was almost 0 before
-      double mean = Math.abs(mean(weights, from, each));
-      if (!(mean <= TOLERANCE * Math.sqrt(variance) && variance <= 1 + TOLERANCE)) {
+      if (!(Math.abs(mean) <= TOLERANCE * Math.sqrt(variance) && variance <= 1 + TOLERANCE)) {
         return false;
       }
     }
@@ -185,7 +186,8 @@ final class StandardizedWeights {
     int each = weights.length / channels;
     for (int from = 0; from < weights.length; from += each) {
       // Of weights with the variance v, standardization leaves v / (v + epsilon).
-      double missing = 1 - variance(weights, from, each);
+      double mean = WeightStandardization.mean(weights, from, each);
+      double missing = 1 - WeightStandardization.variance(weights, from, each, mean);
       double factor =
           epsilon.isPresent()
               ? Math.sqrt((float) Conv2d.EPS / epsilon.get())
@@ -195,22 +197,5 @@ final class StandardizedWeights {
       }
     }
     return stored;
-  }
-
-  private static double mean(float[] weights, int from, int count) {
-    double mean = 0;
-    for (int i = from; i < from + count; i++) {
-      mean += (double) weights[i] / count;
-    }
-    return mean;
-  }
-
-  private static double variance(float[] weights, int from, int count) {
-    double mean = mean(weights, from, count);
-    double variance = 0;
-    for (int i = from; i < from + count; i++) {
-      variance += (weights[i] - mean) * (weights[i] - mean) / count;
-    }
-    return variance;
   }
 }

@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -78,7 +79,7 @@ final class ContentHashes {
       Files.delete(file(number));
     }
     Files.delete(folder);
-    pairs.sort(java.util.Comparator.comparing(Pair::second));
+    pairs.sort(Comparator.comparing(Pair::second));
     return new Duplicates(counts[0], counts[1], counts[2], List.copyOf(pairs));
   }
 

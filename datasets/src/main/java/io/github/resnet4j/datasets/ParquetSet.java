@@ -6,12 +6,14 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.stream.IntStream;
 import org.apache.parquet.ParquetReadOptions;
 import org.apache.parquet.conf.PlainParquetConfiguration;
 import org.apache.parquet.hadoop.ParquetFileReader;
 import org.apache.parquet.hadoop.metadata.FileMetaData;
+import org.apache.parquet.hadoop.metadata.ParquetMetadata;
 import org.apache.parquet.io.LocalInputFile;
 import org.apache.parquet.schema.GroupType;
 import org.apache.parquet.schema.MessageType;
@@ -27,6 +29,7 @@ import org.jspecify.annotations.Nullable;
  * @param targets the columns of the targets: one of classes, or any number of numbers
  * @param kind what they contain
  * @param classes the names of the classes, if the metadata has them
+ * @param rowGroups the number of row groups
  */
 record ParquetSet(
     Path file,
@@ -35,7 +38,8 @@ record ParquetSet(
     boolean hasPath,
     List<String> targets,
     Kind kind,
-    List<String> classes) {
+    List<String> classes,
+    int rowGroups) {
   /** The contents of the columns of the targets. */
   enum Kind {
     LABEL,
@@ -46,9 +50,7 @@ record ParquetSet(
   private static final List<String> LABELS = List.of("label", "labels", "fine_label");
 
   static boolean isParquet(Path file) {
-    return String.valueOf(file.getFileName())
-        .toLowerCase(java.util.Locale.ROOT)
-        .endsWith(".parquet");
+    return String.valueOf(file.getFileName()).toLowerCase(Locale.ROOT).endsWith(".parquet");
   }
 
   /**
@@ -57,9 +59,9 @@ record ParquetSet(
    * @throws IOException if it is no Parquet file, or has no images or targets
    */
   static ParquetSet read(Path file) throws IOException {
-    FileMetaData metadata;
+    ParquetMetadata metadata;
     try (ParquetFileReader reader = open(file)) {
-      metadata = reader.getFooter().getFileMetaData();
+      metadata = reader.getFooter();
     } catch (IOException | RuntimeException e) { // of the library, for a damaged file
       throw new IOException("%s: is no Parquet file: %s".formatted(file, Reason.of(e)), e);
     }
@@ -67,14 +69,10 @@ record ParquetSet(
   }
 
   /** The row groups, each of which is a shard. */
-  List<Shard> shards() throws IOException {
-    try (ParquetFileReader reader = open(file)) {
-      return IntStream.range(0, reader.getRowGroups().size())
-          .<Shard>mapToObj(group -> new ParquetShard(this, group))
-          .toList();
-    } catch (IOException | RuntimeException e) {
-      throw new IOException("%s: is no Parquet file: %s".formatted(file, Reason.of(e)), e);
-    }
+  List<Shard> shards() {
+    return IntStream.range(0, rowGroups)
+        .<Shard>mapToObj(group -> new ParquetShard(this, group))
+        .toList();
   }
 
   static ParquetFileReader open(Path file) throws IOException {
@@ -85,8 +83,10 @@ record ParquetSet(
     return ParquetFileReader.open(new LocalInputFile(file), options);
   }
 
-  private static ParquetSet of(Path file, FileMetaData metadata) throws IOException {
+  private static ParquetSet of(Path file, ParquetMetadata footer) throws IOException {
+    FileMetaData metadata = footer.getFileMetaData();
     MessageType schema = metadata.getSchema();
+    int rowGroups = footer.getBlocks().size();
     String image =
         schema.getFields().stream()
             .filter(ParquetSet::isImage)
@@ -115,7 +115,8 @@ record ParquetSet(
               hasPath,
               List.of(name),
               isList ? Kind.LABELS : Kind.LABEL,
-              classes(features.get(name)));
+              classes(features.get(name)),
+              rowGroups);
         }
       }
     }
@@ -127,7 +128,8 @@ record ParquetSet(
     if (numbers.isEmpty()) {
       throw new IOException(file + ": has no column 'label', of classes, or of numbers");
     }
-    return new ParquetSet(file, schema, image, hasPath, numbers, Kind.NUMBERS, List.of());
+    return new ParquetSet(
+        file, schema, image, hasPath, numbers, Kind.NUMBERS, List.of(), rowGroups);
   }
 
   private static boolean isImage(Type field) {

@@ -40,8 +40,6 @@ import picocli.CommandLine.Parameters;
       "  resnet4j data inspect photos/ --json -o sheet.png",
     })
 final class DataCommand implements Callable<Integer> {
-  private static final int SHOWN = 20;
-
   /** What to do with the data. */
   enum Action {
     INSPECT
@@ -118,9 +116,16 @@ final class DataCommand implements Callable<Integer> {
     return found.unreadable() > 0 || !damages.isEmpty() ? Main.SOME_UNREADABLE : Main.OK;
   }
 
+  /**
+   * Whether the value of --data is the embedded data set: 'digits', unless a file has that name.
+   */
+  static boolean isDigits(String data) {
+    return data.equals("digits") && !Files.exists(Path.of(data));
+  }
+
   /** Also folders that 'train' rejects, because a class has no images, or there is only one. */
   private Dataset data(ReadOptions reading) throws IOException {
-    if (path.toString().equals("digits") && !Files.exists(path)) {
+    if (isDigits(path.toString())) {
       return Dataset.digits();
     }
     try {
@@ -173,20 +178,16 @@ final class DataCommand implements Callable<Integer> {
         "duplicates: %,d in training, %,d in validation, %,d in both (leakage)%n",
         duplicates.train(), duplicates.val(), duplicates.leaked());
     duplicates.pairs().stream()
-        .limit(SHOWN)
+        .limit(NameList.SHOWN)
         .forEach(pair -> System.out.printf("  %s = %s%n", pair.first(), pair.second()));
     System.out.printf("unreadable: %,d%n", found.unreadable() + damages.size());
-    damages.stream().limit(SHOWN).forEach(each -> System.out.println("  " + each));
-    found.reasons().stream().limit(SHOWN).forEach(each -> System.out.println("  " + each));
+    damages.stream().limit(NameList.SHOWN).forEach(each -> System.out.println("  " + each));
+    found.reasons().stream().limit(NameList.SHOWN).forEach(each -> System.out.println("  " + each));
   }
 
   private static void list(String title, List<String> names) {
     if (!names.isEmpty()) {
-      System.out.printf(
-          "%s: %s%s%n",
-          title,
-          String.join(", ", names.subList(0, Math.min(SHOWN, names.size()))),
-          names.size() > SHOWN ? ", … (%,d in total)".formatted(names.size()) : "");
+      System.out.printf("%s: %s%n", title, new NameList(names));
     }
   }
 

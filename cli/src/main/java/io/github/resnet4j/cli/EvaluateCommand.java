@@ -19,7 +19,6 @@ import io.github.resnet4j.train.SingleLabelEvaluation;
 import io.github.resnet4j.train.Target;
 import io.github.resnet4j.train.TemperatureScaling;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -179,8 +178,7 @@ final class EvaluateCommand implements Callable<Integer> {
       if (confusion.toString().endsWith(".png")) {
         FigureFile.writePng(ConfusionMatrix.draw(single), confusion);
       } else {
-        FigureFile.write(
-            (String.join("\n", lines(single)) + "\n").getBytes(StandardCharsets.UTF_8), confusion);
+        FigureFile.writeLines(lines(single), confusion);
       }
       Main.wrote(confusion);
     }
@@ -241,7 +239,7 @@ final class EvaluateCommand implements Callable<Integer> {
               + ": contains ImageNet's validation images without folders of classes; name the file"
               + " with their classes: --ground-truth FILE");
     }
-    boolean digits = folder.toString().equals("digits") && !Files.exists(folder);
+    boolean digits = DataCommand.isDigits(folder.toString());
     Dataset data = digits ? Dataset.digits() : Datasets.toEvaluate(folder, reading());
     if (ImageNet.hasClasses(labels)
         && data.classes().stream()

@@ -388,7 +388,8 @@ final class MlflowRun implements Trainer.Listener, AutoCloseable {
   private HttpResponse<String> exchange(
       String path, String method, BodyPublisher body, Duration timeout)
       throws IOException, InterruptedException {
-    var request = HttpRequest.newBuilder(URI.create(server + path)).timeout(timeout).method(method, body);
+    var request =
+        HttpRequest.newBuilder(URI.create(server + path)).timeout(timeout).method(method, body);
     request.header("Content-Type", "application/json");
     authorization.ifPresent(value -> request.header("Authorization", value));
     return HttpAccess.send(client, request.build(), server);

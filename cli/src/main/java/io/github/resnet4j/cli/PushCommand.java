@@ -10,7 +10,6 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.Callable;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -45,7 +44,7 @@ final class PushCommand implements Callable<Integer> {
       names = "--message",
       paramLabel = "TEXT",
       description = "Message of the commit; default: ${DEFAULT-VALUE}.")
-  private @Nullable String message = "Upload model";
+  private String message = "Upload model";
 
   @Override
   public Integer call() throws IOException, InterruptedException {
@@ -66,9 +65,7 @@ final class PushCommand implements Callable<Integer> {
       if (Files.exists(run.resolve("metrics.csv"))) {
         files.put("metrics.csv", run.resolve("metrics.csv"));
       }
-      String url =
-          new HubUpload(System.getenv())
-              .push(repository, files, String.valueOf(message), isPrivate);
+      String url = new HubUpload(System.getenv()).push(repository, files, message, isPrivate);
       System.out.println(url);
     } finally {
       Files.deleteIfExists(folder.resolve(ModelCard.FILE));

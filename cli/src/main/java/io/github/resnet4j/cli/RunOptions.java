@@ -12,7 +12,6 @@ import io.github.resnet4j.train.LearningRateRange;
 import io.github.resnet4j.train.LearningRateRange.Point;
 import io.github.resnet4j.train.Trainer;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -129,7 +128,7 @@ final class RunOptions {
               Locale.ROOT, "%.6g,%.6g,%.6g", point.rate(), point.loss(), point.smoothed()));
     }
     Path csv = output.resolve("find-lr.csv");
-    FigureFile.write((String.join("\n", lines) + "\n").getBytes(StandardCharsets.UTF_8), csv);
+    FigureFile.writeLines(lines, csv);
     List<Double> rates = found.points().stream().map(Point::rate).toList();
     var curves = new ArrayList<Line>();
     curves.add(

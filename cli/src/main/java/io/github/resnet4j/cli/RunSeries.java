@@ -9,7 +9,6 @@ import io.github.resnet4j.messages.Suggestion;
 import io.github.resnet4j.train.Metric;
 import io.github.resnet4j.train.Trainer.Epoch;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -255,7 +254,7 @@ final class RunSeries {
   }
 
   private static void writeLines(List<String> lines, Path file) throws IOException {
-    FigureFile.write((String.join("\n", lines) + "\n").getBytes(StandardCharsets.UTF_8), file);
+    FigureFile.writeLines(lines, file);
     Main.wrote(file);
   }
 

@@ -41,7 +41,6 @@ import picocli.CommandLine.Option;
 /** The options of training: network, data, recipe, output. */
 final class TrainingOptions {
   private static final int FEW_IMAGES = 5;
-  private static final int NAMED_CLASSES = 20;
 
   @Option(
       names = {"-d", "--data"},
@@ -381,7 +380,7 @@ final class TrainingOptions {
   }
 
   boolean isDigits() {
-    return data.equals("digits") && !Files.exists(Path.of(data));
+    return DataCommand.isDigits(data);
   }
 
   /** Runs a training: in this process, or on Spark. */
@@ -540,17 +539,13 @@ final class TrainingOptions {
     if (!none.isEmpty()) {
       System.err.printf(
           "resnet4j: no training image has the class %s; the model will not learn it%n",
-          shortened(none));
+          new NameList(none));
     }
     if (!few.isEmpty()) {
       System.err.printf(
-          "resnet4j: classes with fewer than %d training images: %s%n", FEW_IMAGES, shortened(few));
+          "resnet4j: classes with fewer than %d training images: %s%n",
+          FEW_IMAGES, new NameList(few));
     }
-  }
-
-  private static String shortened(List<String> names) {
-    return String.join(", ", names.subList(0, Math.min(NAMED_CLASSES, names.size())))
-        + (names.size() > NAMED_CLASSES ? ", … (%,d in total)".formatted(names.size()) : "");
   }
 
   /** Starts or resumes the training, depending on --resume. */

@@ -6,7 +6,9 @@ import io.github.resnet4j.image.Pixels;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.List;
 import javax.imageio.ImageIO;
 import javax.imageio.stream.MemoryCacheImageOutputStream;
 
@@ -31,6 +33,11 @@ public final class FigureFile {
   /** Writes a file atomically. */
   public static void write(byte[] content, Path file) throws IOException {
     AtomicFile.write(file, out -> out.write(content));
+  }
+
+  /** Writes lines of text atomically. */
+  public static void writeLines(List<String> lines, Path file) throws IOException {
+    write((String.join("\n", lines) + "\n").getBytes(StandardCharsets.UTF_8), file);
   }
 
   /** Scales an image to fit into a square, preserving its aspect ratio. */

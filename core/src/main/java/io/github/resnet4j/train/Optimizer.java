@@ -149,8 +149,11 @@ public final class Optimizer {
   private void clipGradients() {
     double sum = 0;
     for (int r = 0; r < trained.size(); r++) {
+      if (!isTrained(r)) {
+        continue;
+      }
       Range range = trained.get(r);
-      for (int i = range.from(); i < (isTrained(r) ? range.end() : range.from()); i++) {
+      for (int i = range.from(); i < range.end(); i++) {
         double gradient = parameters.gradient(i);
         sum += gradient * gradient;
       }

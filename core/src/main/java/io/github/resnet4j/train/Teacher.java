@@ -12,6 +12,7 @@ final class Teacher implements AutoCloseable {
   private static final int MAX_BATCH = 32;
 
   private final Session session;
+  private final int classes;
   private final Preprocessing own;
   private final Preprocessing student;
 
@@ -21,6 +22,7 @@ final class Teacher implements AutoCloseable {
    */
   Teacher(Model model, Preprocessing student, int threads) {
     this.session = model.network().compile(CompileOptions.defaults().withThreads(threads));
+    this.classes = model.labels().size();
     this.own = model.preprocessing();
     this.student = student;
   }
@@ -33,15 +35,13 @@ final class Teacher implements AutoCloseable {
   float[] logits(Tensor images, int count) {
     int[] shape = images.shape();
     int size = images.size() / shape[0];
-    float[] logits = {};
+    float[] logits = new float[count * classes];
     for (int from = 0; from < count; from += MAX_BATCH) {
       int some = Math.min(MAX_BATCH, count - from);
       var batch = Tensor.zeros(some, shape[1], shape[2], shape[3]);
       System.arraycopy(images.data(), from * size, batch.data(), 0, some * size);
       renormalize(batch);
       float[] rows = session.run(batch).data();
-      int classes = rows.length / some;
-      logits = logits.length == 0 ? new float[count * classes] : logits;
       System.arraycopy(rows, 0, logits, from * classes, rows.length);
     }
     return logits;

@@ -449,10 +449,8 @@ public final class Trainer {
       throws IOException, InterruptedException {
     if (!(from > 0 && from < to && to < Double.POSITIVE_INFINITY) || steps < 2) {
       throw new IllegalArgumentException(
-          "a range test needs increasing positive learning rates and at least 2 steps, was %s, %s"
-                  .formatted(from, to)
-              + " and "
-              + steps);
+          "a range test needs increasing positive learning rates and at least 2 steps, was %s, %s and %d"
+              .formatted(from, to, steps));
     }
     return LearningRateRange.of(this, from, to, steps);
   }

@@ -10,8 +10,6 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.function.ToDoubleFunction;
-import java.util.stream.IntStream;
 
 /**
  * Prints an evaluation: a row for each class or number on stdout, the summary on stderr.
@@ -36,22 +34,18 @@ record EvaluationPrinter(Table.Format format) {
     System.err.printf(
         "%,d images: top-1 accuracy %s %%, top-5 accuracy %s %%%n",
         found.count(), percent(found.accuracy()), percent(found.top5Accuracy()));
-    List<Counts> all =
-        IntStream.range(0, found.classes().size())
-            .mapToObj(found::counts)
-            .filter(counts -> counts.support() + counts.falsePositives() > 0)
-            .toList();
+    List<Counts> all = found.counts();
     System.err.printf(
         "precision %s %%, recall %s %%, F1 %s %% (macro); calibration error (ECE) %s %%%n",
-        percent(mean(all, Counts::precision)),
-        percent(mean(all, Counts::recall)),
-        percent(mean(all, Counts::f1)),
+        percent(Counts.mean(all, Counts::precision)),
+        percent(Counts.mean(all, Counts::recall)),
+        percent(Counts.mean(all, Counts::f1)),
         percent(found.calibrationError(15)));
   }
 
   void print(MultiLabelEvaluation found) throws IOException {
     var rows = new ArrayList<List<Object>>();
-    List<Counts> all = IntStream.range(0, found.classes().size()).mapToObj(found::counts).toList();
+    List<Counts> all = found.counts();
     for (int k = 0; k < all.size(); k++) {
       Counts counts = all.get(k);
       if (counts.support() > 0) {
@@ -80,7 +74,7 @@ record EvaluationPrinter(Table.Format format) {
         "%,d images: mAP %s %%, F1 %s %% (macro), %s %% (micro)%n",
         found.count(),
         percent(found.score()),
-        percent(mean(all, Counts::f1)),
+        percent(Counts.mean(all, Counts::f1)),
         percent(Counts.sum(all).f1()));
   }
 
@@ -114,10 +108,6 @@ record EvaluationPrinter(Table.Format format) {
                   "mean absolute error %s to %s"
                       .formatted(number(interval.low()), number(interval.high()));
             });
-  }
-
-  private static double mean(List<Counts> all, ToDoubleFunction<Counts> value) {
-    return all.stream().mapToDouble(value).average().orElse(Double.NaN);
   }
 
   private static String number(double value) {

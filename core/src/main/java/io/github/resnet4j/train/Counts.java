@@ -1,6 +1,7 @@
 package io.github.resnet4j.train;
 
 import java.util.List;
+import java.util.function.ToDoubleFunction;
 
 /**
  * The numbers of correct and incorrect predictions of a class. All fractions are 0 if their
@@ -33,6 +34,11 @@ public record Counts(long truePositives, long falsePositives, long falseNegative
 
   private static double fraction(long part, long all) {
     return all == 0 ? 0 : (double) part / all;
+  }
+
+  /** The mean of a metric over classes, for macro averages; NaN without classes. */
+  public static double mean(List<Counts> all, ToDoubleFunction<Counts> metric) {
+    return all.stream().mapToDouble(metric).average().orElse(Double.NaN);
   }
 
   /** The counts of all classes together, for micro averages. */

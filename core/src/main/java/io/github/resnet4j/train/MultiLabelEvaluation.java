@@ -52,6 +52,11 @@ public record MultiLabelEvaluation(
     return Metrics.rocCurve(probabilities(label), truths(label));
   }
 
+  /** Correct and incorrect predictions of all classes, with their thresholds. */
+  public List<Counts> counts() {
+    return IntStream.range(0, classes.size()).mapToObj(this::counts).toList();
+  }
+
   /** Correct and incorrect predictions of a class, with its threshold. */
   public Counts counts(int label) {
     double[] probabilities = probabilities(label);

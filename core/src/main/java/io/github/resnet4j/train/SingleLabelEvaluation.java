@@ -216,6 +216,17 @@ public record SingleLabelEvaluation(
     return truths;
   }
 
+  /**
+   * Correct and incorrect predictions of the classes that occur or are predicted: those of
+   * scikit-learn's macro averages.
+   */
+  public List<Counts> counts() {
+    return IntStream.range(0, classes.size())
+        .mapToObj(this::counts)
+        .filter(counts -> counts.support() + counts.falsePositives() > 0)
+        .toList();
+  }
+
   /** Correct and incorrect predictions of a class. */
   public Counts counts(int label) {
     long correct = confusion[label][label];

@@ -119,8 +119,8 @@ public final class EvaluationReport {
   private static List<String> summary(Evaluation evaluation) {
     List<Counts> counts =
         switch (evaluation) {
-          case SingleLabelEvaluation single -> classes(single).mapToObj(single::counts).toList();
-          case MultiLabelEvaluation several -> classes(several).mapToObj(several::counts).toList();
+          case SingleLabelEvaluation single -> single.counts();
+          case MultiLabelEvaluation several -> several.counts();
           case RegressionEvaluation _ -> List.of();
         };
     var lines = new ArrayList<String>();
@@ -138,13 +138,11 @@ public final class EvaluationReport {
       case RegressionEvaluation numbers ->
           lines.add(format("Mean absolute error %.4g", numbers.score()));
     }
-    List<Counts> occurring = counts.stream().filter(each -> each.support() > 0).toList();
-    if (!occurring.isEmpty()) {
+    if (!counts.isEmpty()) {
       lines.add(
           format(
               "Mean over the classes (macro): recall %.2f %%, F1 %.2f %%",
-              100 * occurring.stream().mapToDouble(Counts::recall).average().orElseThrow(),
-              100 * occurring.stream().mapToDouble(Counts::f1).average().orElseThrow()));
+              100 * Counts.mean(counts, Counts::recall), 100 * Counts.mean(counts, Counts::f1)));
     }
     return lines;
   }

@@ -247,12 +247,8 @@ final class EvaluateCommand implements Callable<Integer> {
       System.err.println(
           "resnet4j: the classes are found by synset or number among ImageNet's 1,000 classes");
     }
-    var mapping = new LabelMapping(data.classes(), labels);
-    var examples = new ArrayList<Example>();
     List<Example> chosen = digits ? data.val() : heldOut(data.val());
-    for (Example example : chosen) {
-      examples.add(mapping.map(example));
-    }
+    List<Example> examples = new LabelMapping(data.classes(), labels).map(chosen);
     if (!(data.task() instanceof Task.Regression)) {
       long[] counts = data.counts(chosen);
       for (int k = 0; k < counts.length; k++) {

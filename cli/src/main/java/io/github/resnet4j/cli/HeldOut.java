@@ -7,9 +7,12 @@ import io.github.resnet4j.train.Trainer;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.AbstractList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.IntStream;
 
 /**
  * Writes the list of images that a training held out for validation from a folder without train and
@@ -39,8 +42,11 @@ record HeldOut(Path output, Path data, Dataset images, boolean splits) implement
   }
 
   private static String relative(Path data, Example example) {
-    Path folder = Files.isDirectory(data) ? data : data.resolveSibling("");
-    return folder.relativize(Path.of(example.name())).toString();
+    Path image = Path.of(example.name()).toAbsolutePath(); // a table may have absolute paths
+    Path folder = (Files.isDirectory(data) ? data : data.resolveSibling("")).toAbsolutePath();
+    return Objects.equals(folder.getRoot(), image.getRoot())
+        ? folder.relativize(image).toString()
+        : image.toString(); // on another drive
   }
 
   /** The list beside a model, if there is one. */
@@ -55,8 +61,22 @@ record HeldOut(Path output, Path data, Dataset images, boolean splits) implement
    */
   static List<Example> select(Path file, Path data, List<Example> all) throws IOException {
     Set<String> names = Set.copyOf(Files.readAllLines(file));
-    List<Example> found =
-        all.stream().filter(example -> names.contains(relative(data, example))).toList();
-    return found.size() == names.size() ? found : List.of();
+    int[] found =
+        IntStream.range(0, all.size())
+            .filter(i -> names.contains(relative(data, all.get(i))))
+            .toArray();
+    return found.length != names.size()
+        ? List.of()
+        : new AbstractList<>() {
+          @Override
+          public Example get(int index) {
+            return all.get(found[index]);
+          }
+
+          @Override
+          public int size() {
+            return found.length;
+          }
+        };
   }
 }

@@ -5,6 +5,8 @@ import io.github.resnet4j.messages.Suggestion;
 import io.github.resnet4j.train.Dataset.Example;
 import io.github.resnet4j.train.Target;
 import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.AbstractList;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -16,6 +18,33 @@ import java.util.List;
  * @param to the labels of the model
  */
 record LabelMapping(List<String> from, List<String> to) {
+  /**
+   * The images with the model's indices. Each is made when it is asked for, so those of shards stay
+   * in their files.
+   *
+   * @throws IOException if the model lacks a class or a number of an image
+   */
+  List<Example> map(List<Example> examples) throws IOException {
+    for (Example example : examples) {
+      map(example);
+    }
+    return new AbstractList<>() {
+      @Override
+      public Example get(int index) {
+        try {
+          return map(examples.get(index));
+        } catch (IOException e) {
+          throw new UncheckedIOException(e);
+        }
+      }
+
+      @Override
+      public int size() {
+        return examples.size();
+      }
+    };
+  }
+
   /**
    * The image with the model's indices.
    *

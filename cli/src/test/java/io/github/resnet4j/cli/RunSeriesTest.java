@@ -38,7 +38,11 @@ class RunSeriesTest {
   private record Outcome(int code, String out, String err) {}
 
   private Outcome train(String... more) {
-    var words = new ArrayList<>(List.of("train", "-d", folder.resolve("photos").toString()));
+    return trainOn(folder.resolve("photos"), more);
+  }
+
+  private Outcome trainOn(Path data, String... more) {
+    var words = new ArrayList<>(List.of("train", "-d", data.toString()));
     words.addAll(List.of("-m", "resnet8", "-b", "4", "--epochs", "1", "-t", "1"));
     words.addAll(List.of("-o", folder.resolve("out").toString()));
     words.addAll(List.of(more));
@@ -89,6 +93,29 @@ class RunSeriesTest {
     }
     assertEquals(12, held.stream().distinct().count());
     assertTrue(Files.exists(folder.resolve("out/runs.svg")));
+  }
+
+  /** A table with absolute paths in a folder that is named by a relative one. */
+  @Test
+  void imagesOutsideOfTheTablesFolderAreHeldOut() throws IOException {
+    draw();
+    var rows = new ArrayList<>(List.of("path,label"));
+    try (Stream<Path> files = Files.walk(folder.resolve("photos"))) {
+      files
+          .filter(Files::isRegularFile)
+          .forEach(file -> rows.add(file.toAbsolutePath() + "," + file.getParent().getFileName()));
+    }
+    Path table = Path.of("target/held-out-test.csv"); // relative to the current folder
+    Files.createDirectories(table.getParent());
+    Files.write(table, rows);
+    try {
+      Outcome made = trainOn(table);
+      assertEquals(0, made.code(), made.err());
+    } finally {
+      Files.delete(table);
+    }
+    List<String> held = Files.readAllLines(folder.resolve("out/held-out.txt"));
+    assertTrue(held.size() == 2 && held.getFirst().contains("photos"), held.toString());
   }
 
   @Test

@@ -44,7 +44,7 @@ public final class Bootstrap {
   }
 
   private static double accuracy(List<SingleLabelEvaluation.Outcome> sample) {
-    long correct = sample.stream().filter(each -> each.predicted() == each.truth()).count();
+    long correct = sample.stream().filter(SingleLabelEvaluation.Outcome::isCorrect).count();
     return (double) correct / sample.size();
   }
 

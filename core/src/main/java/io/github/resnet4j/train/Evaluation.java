@@ -28,7 +28,9 @@ public sealed interface Evaluation
   double score();
 
   /**
-   * Evaluates a model on images, on all cores; unreadable images are skipped.
+   * Evaluates a model on images, on all cores; unreadable images are skipped. For each image about
+   * 60 bytes are kept, and with at most 200 classes their probabilities, of all images at most 256
+   * MB; for several labels and numbers the image without its pixels, and its outputs.
    *
    * @param examples the images; their labels are indices into the model's labels. If a model
    *     predicts one class, an image may have several right ones ({@link Target.Labels}), as in
@@ -61,7 +63,7 @@ public sealed interface Evaluation
     Model model = classifier.model().requireHead();
     Evaluation evaluation =
         switch (model.task()) {
-          case Task.SingleLabel _ -> SingleLabelEvaluation.empty(model);
+          case Task.SingleLabel _ -> SingleLabelEvaluation.empty(model, examples);
           case Task.MultiLabel(List<Float> thresholds) ->
               new MultiLabelEvaluation(model.labels(), thresholds, new ArrayList<>());
           case Task.Regression _ -> new RegressionEvaluation(model.labels(), new ArrayList<>());
@@ -79,7 +81,7 @@ public sealed interface Evaluation
         if (batch.errors().get(n).isPresent()) {
           unreadable.accept(batch.errors().get(n).get());
         } else {
-          add(evaluation, some.get(n), model, outputs.row(n));
+          add(evaluation, i + n, some.get(n), model, outputs.row(n));
         }
       }
       progress.accept(i + some.size());
@@ -87,13 +89,13 @@ public sealed interface Evaluation
     return evaluation;
   }
 
-  private static void add(Evaluation to, Example example, Model model, float[] outputs) {
+  private static void add(Evaluation to, int image, Example example, Model model, float[] outputs) {
     switch (to) {
       case SingleLabelEvaluation single when example.target() instanceof Target.Label(int truth) ->
-          single.add(example, truth, model.probabilities(outputs));
+          single.add(image, truth, model.probabilities(outputs));
       case SingleLabelEvaluation single
           when example.target() instanceof Target.Labels(List<Integer> right) && !right.isEmpty() ->
-          single.add(example, right, model.probabilities(outputs));
+          single.add(image, right, model.probabilities(outputs));
       case MultiLabelEvaluation several when example.target() instanceof Target.Labels ->
           several
               .outcomes()

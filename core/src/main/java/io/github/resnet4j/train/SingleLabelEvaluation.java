@@ -15,54 +15,70 @@ import java.util.stream.IntStream;
  * @param confusion the confusion matrix {@code [true class][predicted class]}: numbers of images
  * @param top5Correct for each class the number of images whose class is among the five most likely
  *     ones
- * @param outcomes the result of each image
+ * @param examples the images
+ * @param outcomes the results of those that could be read; about 60 bytes each, and the
+ *     probabilities if there are any
  */
 public record SingleLabelEvaluation(
-    List<String> classes, long[][] confusion, long[] top5Correct, List<Outcome> outcomes)
+    List<String> classes,
+    long[][] confusion,
+    long[] top5Correct,
+    List<Example> examples,
+    List<Outcome> outcomes)
     implements Evaluation {
   private static final int TOP = 5;
 
   /** With more classes than these, probabilities of all classes are not kept. */
   public static final int MAX_CURVES = 200;
 
+  /** More probabilities than these, 256 MB, are not kept. */
+  private static final long MAX_PROBABILITIES = 1L << 26;
+
+  private static final float[] NONE = {};
+
   /**
    * The prediction for an image.
    *
+   * @param image its index in {@link #examples}
+   * @param truth the index of the true class; of several right ones the most likely one
    * @param predicted the index of the most likely class
    * @param probability the probability of the most likely class
    * @param truthProbability the probability of the true class
-   * @param probabilities those of all classes; empty if there are more than {@link #MAX_CURVES}
+   * @param probabilities those of all classes; empty if there are more than {@link #MAX_CURVES}, or
+   *     for all images more than 256 MB
    */
   @SuppressWarnings("ArrayRecordComponent") // one of many
   public record Outcome(
-      Example example,
+      int image,
+      int truth,
       int predicted,
       double probability,
       double truthProbability,
       float[] probabilities) {
-    /** An outcome without the probabilities of all classes. */
-    public Outcome(Example example, int predicted, double probability, double truthProbability) {
-      this(example, predicted, probability, truthProbability, new float[0]);
-    }
-
-    /** The index of the true class. */
-    int truth() {
-      return example.label();
+    /** Whether the most likely class is the true one. */
+    public boolean isCorrect() {
+      return predicted == truth;
     }
   }
 
-  static SingleLabelEvaluation empty(Model model) {
+  /** The image of an outcome. */
+  public Example example(Outcome outcome) {
+    return examples.get(outcome.image);
+  }
+
+  static SingleLabelEvaluation empty(Model model, List<Example> examples) {
     int classes = model.labels().size();
     return new SingleLabelEvaluation(
-        model.labels(), new long[classes][classes], new long[classes], new ArrayList<>());
+        model.labels(), new long[classes][classes], new long[classes], examples, new ArrayList<>());
   }
 
   /**
    * Adds an image. Of equally likely classes the first counts as more likely.
    *
+   * @param image its index
    * @param truth the index of its class
    */
-  void add(Example example, int truth, float[] probabilities) {
+  void add(int image, int truth, float[] probabilities) {
     int best = 0;
     int rank = 0;
     for (int k = 0; k < probabilities.length; k++) {
@@ -74,19 +90,28 @@ public record SingleLabelEvaluation(
     }
     confusion[truth][best]++;
     top5Correct[truth] += rank < TOP ? 1 : 0;
-    float[] kept = probabilities.length <= MAX_CURVES ? probabilities.clone() : new float[0];
-    outcomes.add(new Outcome(example, best, probabilities[best], probabilities[truth], kept));
+    boolean keeps =
+        probabilities.length <= MAX_CURVES
+            && (long) probabilities.length * examples.size() <= MAX_PROBABILITIES;
+    outcomes.add(
+        new Outcome(
+            image,
+            truth,
+            best,
+            probabilities[best],
+            probabilities[truth],
+            keeps ? probabilities.clone() : NONE));
   }
 
   /**
    * Adds an image with several right classes, of which the most likely one counts as the true one.
    */
-  void add(Example example, List<Integer> right, float[] probabilities) {
+  void add(int image, List<Integer> right, float[] probabilities) {
     int truth = right.getFirst();
     for (int k : right) {
       truth = probabilities[k] > probabilities[truth] ? k : truth;
     }
-    add(new Example(example.name(), truth, example.source()), truth, probabilities);
+    add(image, truth, probabilities);
   }
 
   /** The number of images of a class. */
@@ -173,7 +198,7 @@ public record SingleLabelEvaluation(
     for (Outcome outcome : outcomes) {
       int bin = bin(outcome, bins);
       confidence[bin] += outcome.probability;
-      correct[bin] += outcome.predicted == outcome.truth() ? 1 : 0;
+      correct[bin] += outcome.isCorrect() ? 1 : 0;
       counts[bin]++;
     }
     return IntStream.range(0, bins)
@@ -211,7 +236,7 @@ public record SingleLabelEvaluation(
   private boolean[] truths(int label) {
     boolean[] truths = new boolean[outcomes.size()];
     for (int i = 0; i < truths.length; i++) {
-      truths[i] = outcomes.get(i).truth() == label;
+      truths[i] = outcomes.get(i).truth == label;
     }
     return truths;
   }

@@ -112,7 +112,7 @@ class MetricsTest {
     Map<String, Object> golden = GOLDEN.get("classes");
     Model model =
         Model.initialize(Architecture.named("resnet8"), List.of("a", "b", "c", "d", "e"), 0);
-    var found = SingleLabelEvaluation.empty(model);
+    var found = SingleLabelEvaluation.empty(model, List.of());
     List<?> truths = Golden.list(golden.get("truths"));
     List<?> predicted = Golden.list(golden.get("predicted"));
     var examples = new ArrayList<Example>();
@@ -121,7 +121,7 @@ class MetricsTest {
       probabilities[(int) Golden.number(predicted.get(i))] = 1;
       int truth = (int) Golden.number(truths.get(i));
       examples.add(example(new Target.Label(truth)));
-      found.add(examples.getLast(), truth, probabilities);
+      found.add(i, truth, probabilities);
     }
     assertEquals(Golden.number(golden.get("accuracy")), found.score(), TOLERANCE);
     // SciPy's has other random numbers; accuracies are multiples of 1/60.
@@ -141,11 +141,11 @@ class MetricsTest {
     Model model =
         Model.initialize(Architecture.named("resnet8"), List.of("a", "b", "c", "d", "e"), 0)
             .withTask(task);
-    var found = SingleLabelEvaluation.empty(model);
+    var found = SingleLabelEvaluation.empty(model, List.of());
     List<?> truths = Golden.list(GOLDEN.get("calibration").get("truths"));
     for (int i = 0; i < logits.size(); i++) {
       int truth = (int) Golden.number(truths.get(i));
-      found.add(example(new Target.Label(truth)), truth, model.probabilities(logits.get(i)));
+      found.add(i, truth, model.probabilities(logits.get(i)));
     }
     return found;
   }
@@ -155,14 +155,14 @@ class MetricsTest {
   void severalRightClassesEqualTimm() {
     Map<String, Object> golden = GOLDEN.get("real");
     Model model = Model.initialize(Architecture.named("resnet8"), Model.numbered(12), 0);
-    var found = SingleLabelEvaluation.empty(model);
+    var found = SingleLabelEvaluation.empty(model, List.of());
     List<?> right = Golden.list(golden.get("right"));
     List<?> logits = Golden.list(golden.get("logits"));
     for (int i = 0; i < right.size(); i++) {
       List<Integer> classes =
           Golden.list(right.get(i)).stream().map(each -> (int) Golden.number(each)).toList();
       float[] probabilities = model.probabilities(floats(logits.get(i)));
-      found.add(example(new Target.Labels(classes)), classes, probabilities);
+      found.add(i, classes, probabilities);
       assertTrue(classes.contains(found.outcomes().getLast().truth()));
     }
     assertEquals(Golden.number(golden.get("top1")), 100 * found.accuracy(), TOLERANCE);

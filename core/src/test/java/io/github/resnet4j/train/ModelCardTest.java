@@ -30,7 +30,7 @@ class ModelCardTest {
     Model model = Model.initialize(Architecture.named("resnet8"), List.of("cat | dog", "bird"), 0);
     var evaluation =
         new SingleLabelEvaluation(
-            model.labels(), new long[][] {{3, 1}, {0, 4}}, new long[] {4, 4}, List.of());
+            model.labels(), new long[][] {{3, 1}, {0, 4}}, new long[] {4, 4}, List.of(), List.of());
     String text = card(model, evaluation).toMarkdown();
     assertTrue(text.startsWith("---\nlicense: \"apache-2.0\"\nlibrary_name: resnet4j\n"), text);
     assertTrue(text.contains("- name: \"run \\\"1\\\": *best*\"\n"), text);
@@ -44,7 +44,7 @@ class ModelCardTest {
   @Test
   void withoutValidationImagesThereAreNoResults() {
     Model model = Model.initialize(Architecture.named("resnet8"), List.of("a", "b"), 0);
-    String text = card(model, SingleLabelEvaluation.empty(model)).toMarkdown();
+    String text = card(model, SingleLabelEvaluation.empty(model, List.of())).toMarkdown();
     assertTrue(!text.contains("model-index") && text.contains("no validation images"), text);
     Dataset numbers =
         new Dataset(

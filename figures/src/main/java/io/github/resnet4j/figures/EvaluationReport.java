@@ -172,18 +172,19 @@ public final class EvaluationReport {
     classTable(evaluation, columns, page);
     List<Outcome> worst =
         evaluation.outcomes().stream()
-            .filter(outcome -> outcome.predicted() != outcome.example().label())
+            .filter(outcome -> !outcome.isCorrect())
             .sorted(Comparator.comparingDouble(Outcome::truthProbability))
             .limit(ERRORS)
             .toList();
     startErrors(worst.size(), List.of("class", "predicted", "its probability in %", "loss"), page);
     for (Outcome outcome : worst) {
-      image(outcome.example(), page);
-      text(evaluation.classes().get(outcome.example().label()), page);
+      Example example = evaluation.example(outcome);
+      image(example, page);
+      text(evaluation.classes().get(outcome.truth()), page);
       text(evaluation.classes().get(outcome.predicted()), page);
       number("%.1f", 100 * outcome.probability(), page);
       number("%.2f", -Math.log(Math.max(1e-30, outcome.truthProbability())), page);
-      text(outcome.example().name(), page);
+      text(example.name(), page);
     }
     endTable(page);
   }

@@ -169,7 +169,7 @@ public final class TrainingReport {
     examples(
         "Top losses",
         evaluation.outcomes().stream()
-            .filter(outcome -> outcome.predicted() != outcome.example().label())
+            .filter(outcome -> !outcome.isCorrect())
             .sorted(Comparator.comparingDouble(Outcome::truthProbability))
             .limit(EXAMPLES)
             .toList(),
@@ -178,7 +178,7 @@ public final class TrainingReport {
     examples(
         "Most confident correct predictions",
         evaluation.outcomes().stream()
-            .filter(outcome -> outcome.predicted() == outcome.example().label())
+            .filter(Outcome::isCorrect)
             .sorted(Comparator.comparingDouble(Outcome::truthProbability).reversed())
             .limit(EXAMPLES)
             .toList(),
@@ -268,7 +268,7 @@ public final class TrainingReport {
     }
     page.append("<h2>").append(title).append("</h2>\n<div class=\"examples\">\n");
     for (Outcome outcome : outcomes) {
-      String truth = evaluation.classes().get(outcome.example().label());
+      String truth = evaluation.classes().get(outcome.truth());
       String predicted = evaluation.classes().get(outcome.predicted());
       String percent = format("%.1f %%", 100 * outcome.probability());
       String caption =
@@ -276,7 +276,7 @@ public final class TrainingReport {
               + (truth.equals(predicted)
                   ? " (%s)".formatted(percent)
                   : ", predicted %s (%s)".formatted(Figure.escaped(predicted), percent));
-      figure(outcome.example(), "an image of class " + truth, caption, page);
+      figure(evaluation.example(outcome), "an image of class " + truth, caption, page);
     }
     page.append("</div>\n");
   }

@@ -32,9 +32,10 @@ class TrainingReportTest {
         List.of("cat", "<script>alert(1)</script>"),
         new long[][] {{3, 1}, {0, 2}},
         new long[] {4, 2},
+        List.of(example("a/right.png", 0), example("a/wrong.png", 0)),
         List.of(
-            new Outcome(example("a/right.png", 0), 0, 0.9, 0.9),
-            new Outcome(example("a/wrong.png", 0), 1, 0.8, 0.2)));
+            new Outcome(0, 0, 0, 0.9, 0.9, new float[0]),
+            new Outcome(1, 0, 1, 0.8, 0.2, new float[0])));
   }
 
   private static List<Epoch> epochs(double held) {
@@ -51,9 +52,14 @@ class TrainingReportTest {
             new long[][] {{1, 2}, {0, 0}},
             new long[] {3, 0},
             List.of(
-                new Outcome(example("a/right.png", 0), 0, 0.9, 0.9, new float[] {.9f, .1f}),
-                new Outcome(example("a/wrong.png", 0), 1, 0.7, 0.3, new float[] {.3f, .7f}),
-                new Outcome(example("a/worst.png", 0), 1, 0.9, 0.1, new float[] {.1f, .9f})));
+                example("a/right.png", 0),
+                example("a/broken.png", 0), // has no outcome
+                example("a/wrong.png", 0),
+                example("a/worst.png", 0)),
+            List.of(
+                new Outcome(0, 0, 0, 0.9, 0.9, new float[] {.9f, .1f}),
+                new Outcome(2, 0, 1, 0.7, 0.3, new float[] {.3f, .7f}),
+                new Outcome(3, 0, 1, 0.9, 0.1, new float[] {.1f, .9f})));
     Path file = folder.resolve("evaluation.html");
     EvaluationReport.write(file, "a & b", List.of("a <detail>"), all);
     String page = Files.readString(file);
@@ -87,7 +93,9 @@ class TrainingReportTest {
 
   @Test
   void reportWithoutValidationImagesHasChartsOnly() throws IOException {
-    var none = new SingleLabelEvaluation(List.of("a", "b"), new long[2][2], new long[2], List.of());
+    var none =
+        new SingleLabelEvaluation(
+            List.of("a", "b"), new long[2][2], new long[2], List.of(), List.of());
     TrainingReport.write(folder, "t", List.of(), epochs(Double.NaN), none);
     String page = Files.readString(folder.resolve("report.html"));
     assertEquals(3, page.split("<svg", -1).length - 1);

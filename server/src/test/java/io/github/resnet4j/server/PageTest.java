@@ -140,17 +140,22 @@ class PageTest {
   /** The page that 'evaluate --report' writes, on a phone: sorted by a click, in both schemes. */
   @Test
   void reportOfAnEvaluationIsAccessibleAndSortable() throws IOException {
+    var images = new ArrayList<Example>();
     var outcomes = new ArrayList<SingleLabelEvaluation.Outcome>();
     for (int i = 0; i < 4; i++) {
-      var image =
+      images.add(
           new Example(
-              "folder/image-%d.png".formatted(i), 0, () -> new Pixels(2, 2, 3, new byte[12]));
+              "folder/image-%d.png".formatted(i), 0, () -> new Pixels(2, 2, 3, new byte[12])));
       float p = 0.1f + 0.1f * i;
-      outcomes.add(new SingleLabelEvaluation.Outcome(image, 1, 1 - p, p, new float[] {p, 1 - p}));
+      outcomes.add(new SingleLabelEvaluation.Outcome(i, 0, 1, 1 - p, p, new float[] {p, 1 - p}));
     }
     var evaluation =
         new SingleLabelEvaluation(
-            List.of("cat", "dog"), new long[][] {{0, 4}, {0, 0}}, new long[] {4, 0}, outcomes);
+            List.of("cat", "dog"),
+            new long[][] {{0, 4}, {0, 0}},
+            new long[] {4, 0},
+            images,
+            outcomes);
     Path page = folder.resolve("report.html");
     EvaluationReport.write(page, "best.safetensors on photos", List.of(), evaluation);
     browser.manage().window().setSize(new Dimension(390, 844));

@@ -582,6 +582,9 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
     if (train.stream().anyMatch(example -> example.source.appliesExif())) {
       fields.put("EXIF orientation", "applied");
     }
+    if (train instanceof ShardedExamples shards) {
+      fields.put("shuffle window (images)", String.valueOf(shards.window()));
+    }
     int root = commonFolder();
     long bytes = 0;
     for (List<Example> split : List.of(train, val)) {

@@ -71,6 +71,7 @@ public record Distillation(Model teacher, double temperature, double weight) {
     }
     var fields = new LinkedHashMap<String, String>();
     fields.put("teacher", "%s (checksum %08x)".formatted(teacher, checksum.getValue()));
+    fields.put("teacher preprocessing", teacher.preprocessing().toString());
     fields.put("distillation temperature", String.valueOf(temperature));
     fields.put("distillation weight", String.valueOf(weight));
     return fields;

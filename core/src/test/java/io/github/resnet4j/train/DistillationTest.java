@@ -93,6 +93,15 @@ class DistillationTest {
             () ->
                 trainer(grays(false), 7).withDistillation(other).resume(folder.resolve("taught")));
     assertTrue(e.getMessage().contains("distillation weight was 1.0, is 0.5"), String.valueOf(e));
+    var shifted = new Distillation(teacher.withPreprocessing(preprocessing(0.4f, 0.3f)), 2, 1);
+    var means =
+        assertThrows(
+            CheckpointException.class,
+            () ->
+                trainer(grays(false), 7)
+                    .withDistillation(shifted)
+                    .resume(folder.resolve("taught")));
+    assertTrue(means.getMessage().contains("teacher preprocessing was"), String.valueOf(means));
     assertTrue(Files.exists(folder.resolve("taught/best.safetensors")));
   }
 

@@ -318,6 +318,9 @@ class ShardsTest {
     assertThrows(
         IOException.class,
         () -> trainer(set).withSaveInterval(Duration.ZERO).withListeners(stopping).run(parts));
+    var window = assertThrows(IOException.class, () -> trainer(set, 5).resume(parts));
+    assertTrue(
+        window.getMessage().contains("shuffle window (images) was 4, is 5"), window.getMessage());
     trainer(set).withThreads(1).resume(parts);
     assertArrayEquals(
         Files.readAllBytes(whole.resolve("last.safetensors")),
@@ -328,7 +331,11 @@ class ShardsTest {
   }
 
   private Trainer trainer(Path set) throws IOException {
-    Dataset data = Datasets.of(set, options().withWindow(4));
+    return trainer(set, 4);
+  }
+
+  private Trainer trainer(Path set, int window) throws IOException {
+    Dataset data = Datasets.of(set, options().withWindow(window));
     var preprocessing =
         new Preprocessing(
             16, 16, 16, Interpolation.BILINEAR, List.of(.5f, .5f, .5f), List.of(.3f, .3f, .3f));

@@ -25,12 +25,16 @@ import org.jspecify.annotations.Nullable;
 final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
   private static final double LARGE = 1e5;
 
+  /** More unreadable images than these are only counted, in each epoch. */
+  static final int NAMED = 20;
+
   private final Recipe recipe;
   private final Metric metric;
   private final int batch;
   private final boolean strict;
   private final List<Epoch> epochs = new ArrayList<>();
   private @Nullable Progress bar;
+  private int unreadable;
 
   /**
    * @param metric what the scores of epochs are
@@ -107,6 +111,7 @@ final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
   @Override
   public void epoch(Epoch epoch) {
     close();
+    unreadable = 0;
     epochs.add(epoch);
     print(
         epoch.number() + "/" + all(),
@@ -180,11 +185,17 @@ final class TrainingPrinter implements Trainer.Listener, AutoCloseable {
     if (strict) {
       throw new IllegalArgumentException(failure.getMessage(), failure);
     }
-    System.err.println("resnet4j: " + failure.getMessage());
+    unreadable++;
+    if (unreadable <= NAMED) {
+      System.err.println("resnet4j: " + failure.getMessage());
+    }
   }
 
   @Override
   public void close() {
+    if (unreadable > NAMED) {
+      System.err.printf("resnet4j: %,d more images cannot be read%n", unreadable - NAMED);
+    }
     if (bar != null) {
       bar.close();
       bar = null;

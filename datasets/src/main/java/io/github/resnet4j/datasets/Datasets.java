@@ -43,7 +43,8 @@ public final class Datasets {
    */
   public static Dataset of(Path path, ReadOptions options) throws IOException {
     if (ImageTable.isTable(path)) {
-      return ImageTable.read(path, options.decoder()).dataset(options.split(), options.seed());
+      var table = ImageTable.read(path, options.decoder());
+      return trainable(path, table.dataset(options.split(), options.seed()));
     }
     if (!ShardFiles.isShards(path)) {
       return Dataset.of(path, options.decoder(), options.split(), options.seed());
@@ -59,6 +60,9 @@ public final class Datasets {
     if (data.train().isEmpty()) {
       throw new IOException(path + ": has no images for training");
     }
+    if (data.classes().isEmpty()) {
+      throw new IOException(path + ": none of the images has a label");
+    }
     return data;
   }
 
@@ -71,7 +75,8 @@ public final class Datasets {
   public static Dataset of(Path train, Path val, ReadOptions options) throws IOException {
     if (ImageTable.isTable(train) && ImageTable.isTable(val)) {
       ImageDecoder decoder = options.decoder();
-      return ImageTable.read(train, decoder).dataset(ImageTable.read(val, decoder));
+      return trainable(
+          train, ImageTable.read(train, decoder).dataset(ImageTable.read(val, decoder)));
     }
     if (ShardFiles.isShards(train) && ShardFiles.isShards(val)) {
       ShardFiles other = ShardFiles.of(val);

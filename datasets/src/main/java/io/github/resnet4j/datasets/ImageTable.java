@@ -6,6 +6,8 @@ import io.github.resnet4j.train.Dataset;
 import io.github.resnet4j.train.Dataset.Example;
 import io.github.resnet4j.train.Target;
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -100,8 +102,13 @@ public final class ImageTable {
             .findFirst()
             .orElseThrow(() ->
                 new IOException(
-                    "%s: has no column 'path' with the images' files; it has %s"
-                        .formatted(file, String.join(", ", columns))));
+                    "%s: has no column 'path' with the images' files; it has %s%s"
+                        .formatted(
+                            file,
+                            String.join(", ", columns),
+                            columns.size() > 1
+                                ? ""
+                                : "; columns are separated by commas, in .tsv by tabs")));
     if (columns.contains("label")) {
       return new ImageTable(file, decoder, rows, path, List.of("label"), Kind.LABEL);
     }
@@ -209,13 +216,28 @@ public final class ImageTable {
   }
 
   private Example example(Row row, Map<String, Integer> indices) throws IOException {
-    Path image = file.resolveSibling(cell(row, path));
+    Path image = image(row);
     double weight = row.cells().containsKey(WEIGHT) ? number(row, WEIGHT) : 1;
     if (weight < 0) {
       throw error(row, "'%s' must be at least 0, was %s".formatted(WEIGHT, weight));
     }
     return new Example(
         image.toString(), target(row, indices), Dataset.file(image, decoder), weight);
+  }
+
+  private Path image(Row row) throws IOException {
+    String name = cell(row, path);
+    if (name.isEmpty()) {
+      throw error(row, "has no '%s'".formatted(path));
+    }
+    try {
+      Path image = file.resolveSibling(name);
+      return name.contains("\\") && !Files.exists(image) // a table written on Windows
+          ? file.resolveSibling(name.replace('\\', '/'))
+          : image;
+    } catch (InvalidPathException e) {
+      throw error(row, "'%s' is not a file name: %s".formatted(path, e.getReason()));
+    }
   }
 
   private Target target(Row row, Map<String, Integer> indices) throws IOException {
@@ -262,7 +284,10 @@ public final class ImageTable {
       }
       return List.of(label);
     }
-    List<String> cell = row.cells().getOrDefault("labels", List.of());
+    @Nullable List<String> cell = row.cells().get("labels");
+    if (cell == null) {
+      throw error(row, "has no 'labels': a text or a list of texts, which may be empty");
+    }
     return cell.stream()
         .flatMap(text -> Arrays.stream(text.split("[|;]")))
         .map(String::strip)
@@ -301,7 +326,10 @@ public final class ImageTable {
 
   private String cell(Row row, String column) throws IOException {
     @Nullable List<String> cell = row.cells().get(column);
-    if (cell == null || cell.size() != 1) {
+    if (cell == null) {
+      throw error(row, "has no '%s' that is a text or a number".formatted(column));
+    }
+    if (cell.size() != 1) {
       throw error(row, "'%s' must be one value, was %s".formatted(column, cell));
     }
     return cell.getFirst();

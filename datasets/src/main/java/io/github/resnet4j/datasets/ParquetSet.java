@@ -63,7 +63,12 @@ record ParquetSet(
     try (ParquetFileReader reader = open(file)) {
       metadata = reader.getFooter();
     } catch (IOException | RuntimeException e) { // of the library, for a damaged file
-      throw new IOException("%s: is no Parquet file: %s".formatted(file, Reason.of(e)), e);
+      String reason = Reason.of(e);
+      throw new IOException(
+          "%s: is no Parquet file: %s"
+              .formatted(
+                  file, reason.contains("magic number") ? "truncated, or of another kind" : reason),
+          e);
     }
     return of(file, metadata);
   }
@@ -104,7 +109,7 @@ record ParquetSet(
       }
     });
     for (String name : names) {
-      if (schema.containsField(name)) {
+      if (schema.containsField(name) && !isFraction(schema.getType(name))) {
         boolean isList = !schema.getType(name).isPrimitive();
         if (!isList
             || schema.getColumns().stream().filter(c -> c.getPath()[0].equals(name)).count() == 1) {
@@ -130,6 +135,15 @@ record ParquetSet(
     }
     return new ParquetSet(
         file, schema, image, hasPath, numbers, Kind.NUMBERS, List.of(), rowGroups);
+  }
+
+  /** Whether it has numbers that are no indices of classes. */
+  private static boolean isFraction(Type field) {
+    return field.isPrimitive()
+        && switch (field.asPrimitiveType().getPrimitiveTypeName()) {
+          case FLOAT, DOUBLE -> true;
+          case INT32, INT64, BOOLEAN, BINARY, FIXED_LEN_BYTE_ARRAY, INT96 -> false;
+        };
   }
 
   private static boolean isImage(Type field) {

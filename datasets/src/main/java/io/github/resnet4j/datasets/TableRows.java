@@ -17,6 +17,7 @@ import org.apache.commons.csv.CSVFormat;
 import org.apache.commons.csv.CSVParser;
 import org.apache.commons.csv.CSVRecord;
 import org.apache.commons.csv.DuplicateHeaderMode;
+import org.jspecify.annotations.Nullable;
 
 /** The rows of a file: CSV, TSV, or JSON lines. */
 final class TableRows {
@@ -24,7 +25,8 @@ final class TableRows {
    * A row.
    *
    * @param line the line in the file where it ends, counted from 1
-   * @param cells by column: a text, or several if the cell is a list
+   * @param cells by column: a text, or several if the cell is a list; JSON's objects, and lists of
+   *     such, are left out
    */
   record Row(long line, Map<String, List<String>> cells) {}
 
@@ -53,11 +55,17 @@ final class TableRows {
             .setHeader()
             .setSkipHeaderRecord(true)
             .setTrim(true)
-            .setDuplicateHeaderMode(DuplicateHeaderMode.DISALLOW)
+            .setDuplicateHeaderMode(DuplicateHeaderMode.ALLOW_ALL)
+            .setAllowMissingColumnNames(true) // pandas writes its index without a name
             .get();
     var rows = new ArrayList<Row>();
     try (CSVParser parser = CSVParser.builder().setReader(in).setFormat(format).get()) {
       List<String> header = parser.getHeaderNames();
+      for (String name : header) {
+        if (!name.isEmpty() && header.indexOf(name) < header.lastIndexOf(name)) {
+          throw new IOException("%s: has two columns '%s'".formatted(file, name));
+        }
+      }
       for (CSVRecord each : parser) {
         if (!each.isConsistent()) {
           throw new IOException(
@@ -66,13 +74,19 @@ final class TableRows {
         }
         var cells = new LinkedHashMap<String, List<String>>();
         for (int i = 0; i < header.size(); i++) {
-          cells.put(header.get(i), List.of(each.get(i)));
+          if (!header.get(i).isEmpty()) {
+            cells.put(header.get(i), List.of(each.get(i)));
+          }
         }
         rows.add(new Row(parser.getCurrentLineNumber(), cells));
       }
       return rows;
     } catch (UncheckedIOException | IllegalArgumentException e) {
-      throw new IOException(file + ": is not a table with a header: " + e.getMessage(), e);
+      if (e.getCause() instanceof MalformedInputException malformed) {
+        throw malformed;
+      }
+      String reason = e.getCause() == null ? e.getMessage() : e.getCause().getMessage();
+      throw new IOException(file + ": is not a table with a header: " + reason, e);
     }
   }
 
@@ -86,9 +100,15 @@ final class TableRows {
       }
       var cells = new LinkedHashMap<String, List<String>>();
       try {
-        for (Map.Entry<String, Object> entry : JSON.std.mapFrom(line).entrySet()) {
-          cells.put(entry.getKey(), texts(entry.getValue()));
-        }
+        JSON.std
+            .mapFrom(line)
+            .forEach((name, value) -> {
+              List<?> values =
+                  value instanceof List<?> list ? list : List.of(value == null ? "" : value);
+              if (values.stream().allMatch(TableRows::isText)) { // else it is no target
+                cells.put(name, values.stream().map(String::valueOf).toList());
+              }
+            });
       } catch (IOException e) {
         throw new IOException("%s, line %d: is not a JSON object".formatted(file, number), e);
       }
@@ -97,9 +117,7 @@ final class TableRows {
     return rows;
   }
 
-  private static List<String> texts(Object value) {
-    return value instanceof List<?> list
-        ? list.stream().map(String::valueOf).toList()
-        : List.of(String.valueOf(value));
+  private static boolean isText(@Nullable Object value) {
+    return value instanceof String || value instanceof Number || value instanceof Boolean;
   }
 }

@@ -262,10 +262,11 @@ final class TarShard implements Shard {
     } catch (IOException e) {
       throw new IOException("its .json is not a JSON object", e);
     }
-    if (all.get("labels") instanceof List<?> names) {
+    if (all.get("labels") instanceof List<?> names
+        && names.stream().noneMatch(TarShard::isNested)) {
       return new RawTarget.Labels(names.stream().map(String::valueOf).toList());
     }
-    if (all.get("label") instanceof Object name) {
+    if (all.get("label") instanceof Object name && !isNested(name)) {
       return new RawTarget.Label(String.valueOf(name));
     }
     var columns = new ArrayList<String>();
@@ -276,10 +277,16 @@ final class TarShard implements Shard {
         values.add(number.floatValue());
       }
     });
-    if (columns.isEmpty()) {
-      throw new IOException("its .json has no 'label', 'labels' or numbers");
+    if (columns.isEmpty() || all.containsKey("label") || all.containsKey("labels")) {
+      throw new IOException(
+          "its .json has neither 'label', a text or number, nor 'labels', a list of such, nor only"
+              + " numbers");
     }
     return new RawTarget.Values(columns, values);
+  }
+
+  private static boolean isNested(@Nullable Object value) {
+    return value == null || value instanceof Map || value instanceof List;
   }
 
   @Override

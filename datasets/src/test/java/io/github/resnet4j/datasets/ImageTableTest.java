@@ -106,6 +106,12 @@ class ImageTableTest {
     assertEquals(new Task.Regression(List.of(30f, 1.5f), List.of(10f, 1f)), data.task());
   }
 
+  /** As pandas writes its index. */
+  @Test
+  void columnsWithoutNameAreNoTargets() throws IOException {
+    assertEquals(List.of("age"), read("a.csv", ",path,age\n0,a.jpg,20\n1,b.jpg,40\n").classes());
+  }
+
   @Test
   void fractionIsHeldOutOfEachClass() throws IOException {
     var rows = new StringBuilder("path,label\n");
@@ -146,6 +152,13 @@ class ImageTableTest {
 
   @Test
   void errorsNameTheLine() {
+    assertError("none of the images has a label", () -> read("a.csv", "path,labels\na.jpg,\n"));
+    assertError(
+        "it has path;label; columns are separated by commas",
+        () -> read("a.csv", "path;label\na.jpg;x\n"));
+    assertError(
+        "a.csv: is not a table with a header: (startline 2) EOF reached",
+        () -> read("a.csv", "path,label\n\"a.jpg,x\n"));
     assertError("lists no images", () -> read("a.csv", "path,label\n"));
     assertError("has no column 'path'", () -> read("a.csv", "name,label\na.jpg,x\n"));
     assertError("no column with targets", () -> read("a.csv", "path\na.jpg\n"));
@@ -164,13 +177,41 @@ class ImageTableTest {
     assertError(
         "a.jsonl, line 2: is not a JSON object",
         () -> read("a.jsonl", "{\"path\":\"a\",\"label\":\"b\"}\n[1]\n"));
-    assertError("duplicate name: \"label\"", () -> read("a.csv", "path,label,label\na.jpg,a,b\n"));
+    assertError("line 2: has no 'path'", () -> read("a.csv", "path,label\n,x\n"));
+    assertError(
+        "line 2: 'path' is not a file name", () -> read("a.csv", "path,label\na\0.jpg,x\n"));
+    assertError("line 1: has no label", () -> read("a.jsonl", "{\"path\":\"a\",\"label\":null}\n"));
+    assertError(
+        "line 2: has no 'label' that is a text or a number",
+        () ->
+            read(
+                "a.jsonl", "{\"path\":\"a\",\"label\":1}\n{\"path\":\"b\",\"label\":{\"c\":1}}\n"));
+    assertError(
+        "line 2: has no 'labels'",
+        () ->
+            read(
+                "a.jsonl",
+                "{\"path\":\"a\",\"labels\":[]}\n{\"path\":\"b\",\"labels\":[[\"c\"]]}\n"));
+    assertError("has two columns 'label'", () -> read("a.csv", "path,label,label\na.jpg,a,b\n"));
     assertError(
         "is not UTF-8",
         () -> {
           Path file = folder.resolve("latin.csv");
-          Files.write(file, "path,label\na.jpg,é\n".getBytes(StandardCharsets.ISO_8859_1));
+          String rows = "path,label\n" + "a.jpg,x\n".repeat(2000) + "a.jpg,é\n";
+          Files.write(file, rows.getBytes(StandardCharsets.ISO_8859_1));
           Datasets.of(file, ImageDecoder.DEFAULT, 0, 0);
         });
+  }
+
+  @Test
+  void tablesOfWindowsAreRead() throws IOException {
+    Files.createDirectory(folder.resolve("b"));
+    Files.createFile(folder.resolve("b/c.jpg"));
+    Dataset data =
+        read("w.csv", "path,label\r\nb\\c.jpg,\"two\r\nlines\"\r\n" + folder + "/b/c.jpg,x\r\n");
+    assertEquals(List.of("two\r\nlines", "x"), data.classes());
+    for (Example example : data.train()) {
+      assertEquals(folder.resolve("b/c.jpg").toString(), example.name());
+    }
   }
 }

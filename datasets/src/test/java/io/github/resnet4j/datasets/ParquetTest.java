@@ -144,6 +144,7 @@ class ParquetTest {
     Path text = Files.writeString(folder.resolve("text.parquet"), "no Parquet file");
     var e = assertThrows(IOException.class, () -> Datasets.of(text, options()));
     assertTrue(e.getMessage().contains("text.parquet: is no Parquet file"), e.getMessage());
+    assertTrue(e.getMessage().contains("truncated, or of another kind"), e.getMessage());
     assertFalse(ParquetSet.isParquet(Path.of("a.tar")));
   }
 }

@@ -95,6 +95,10 @@ final class LossOptions {
     return name.name().toLowerCase(Locale.ROOT);
   }
 
+  boolean hasClassWeights() {
+    return !weights.isEmpty();
+  }
+
   /** The class weights of a recipe. */
   ClassWeights classWeights() {
     boolean balanced = false;

@@ -76,6 +76,7 @@ final class SparkTrainCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException, InterruptedException {
+    options.requireSeveralMachines(localSteps);
     if (!SparkSubmit.isInside()) {
       return spark.run(spec, DEFAULTS);
     }
@@ -87,7 +88,14 @@ final class SparkTrainCommand implements Callable<Integer> {
         true,
         (trainer, start, images, recipe) -> {
           try (var machines =
-              SparkExecutors.open(spark.master(), start, images, recipe, partitions, localSteps)) {
+              SparkExecutors.open(
+                  spark.master(),
+                  start,
+                  images,
+                  recipe,
+                  trainer.distillation(),
+                  partitions,
+                  localSteps)) {
             return options.run(trainer.withMachines(machines));
           }
         });

@@ -338,6 +338,9 @@ final class TrainingOptions {
   @Range(min = 1, max = 1024)
   private int threads = Runtime.getRuntime().availableProcessors();
 
+  /** The number of parts of the data that were skipped. */
+  private int damages;
+
   /** The precisions of training. */
   enum TrainingPrecision {
     FP32,
@@ -376,11 +379,25 @@ final class TrainingOptions {
     if (strict) {
       throw damage;
     }
-    System.err.println("resnet4j: " + damage.getMessage());
+    damages++;
+    if (damages <= TrainingPrinter.NAMED) {
+      System.err.println("resnet4j: " + damage.getMessage());
+    }
   }
 
   boolean isDigits() {
     return DataCommand.isDigits(data);
+  }
+
+  /** Checks that several machines can do what the options ask for. */
+  void requireSeveralMachines(int localSteps) {
+    if (lossOptions.hasClassWeights()) {
+      throw new UsageException(
+          "--class-weights: spark-train has none; use --sampling balanced, or 'train'");
+    }
+    if (localSteps > 1 && !runOptions.unfreeze.isEmpty()) {
+      throw new UsageException("--unfreeze: needs --local-steps 1");
+    }
   }
 
   /** Runs a training: in this process, or on Spark. */
@@ -421,6 +438,11 @@ final class TrainingOptions {
     }
     requireLayers(network);
     Dataset images = source.read();
+    if (damages > TrainingPrinter.NAMED) {
+      System.err.printf(
+          "resnet4j: %,d more of these; 'resnet4j data inspect' names all%n",
+          damages - TrainingPrinter.NAMED);
+    }
     lossOptions.check(images);
     nameRareClasses(images);
     Model start =

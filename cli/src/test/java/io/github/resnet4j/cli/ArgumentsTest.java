@@ -57,6 +57,9 @@ class ArgumentsTest {
         "train -d x -o y --lr 0 | --lr must be above 0, was 0.0",
         "train -d x -o y --momentum 1 | --momentum must be at least 0 and below 1, was 1.0",
         "train -d x -o y --lr-factors fc=-1 | --lr-factors must be at least 0, was -1.0",
+        "spark-train -d x -o y --class-weights balanced | --class-weights: spark-train has none;"
+            + " use --sampling balanced, or 'train'",
+        "spark-train -d x -o y --unfreeze fc=2 --local-steps 4 | --unfreeze: needs --local-steps 1",
         "serve --port 65536 | --port must be 0 to 65535, was 65536",
         "serve --grpc-port -2 | --grpc-port must be -1 to 65535, was -2",
         "export x.onnx --opset 9 | --opset must be 13 to 23, was 9",

@@ -10,6 +10,7 @@ import io.github.resnet4j.train.Machines.LocalBatch;
 import io.github.resnet4j.train.Machines.MicroBatch;
 import io.github.resnet4j.train.Machines.State;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.IntFunction;
 
 /**
@@ -22,12 +23,14 @@ public final class Machine implements AutoCloseable {
 
   /**
    * @param start the initial model; its weights are not used
+   * @param teacher that of the training, if it has one
    * @param microBatch the largest number of images of a micro-batch: {@link Trainer#microBatch}
    */
-  public Machine(Model start, Recipe recipe, int microBatch, int threads) {
+  public Machine(
+      Model start, Recipe recipe, Optional<Distillation> teacher, int microBatch, int threads) {
     this.recipe = recipe;
     Loss loss = recipe.loss().of(start.task(), List.of());
-    this.replica = new Replica(start, recipe, loss, null, microBatch, threads);
+    this.replica = new Replica(start, recipe, loss, teacher.orElse(null), microBatch, threads);
   }
 
   /**

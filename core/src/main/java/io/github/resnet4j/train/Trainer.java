@@ -15,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -270,6 +271,11 @@ public final class Trainer {
     Recipe.requireLayers(start.network().layers(), recipe.frozen());
     Recipe.requireLayers(start.network().layers(), recipe.unfreezing().keySet());
     Recipe.requireLayers(start.network().layers(), recipe.rates().keySet());
+    if (this.start.task() instanceof Task.SingleLabel && data.classes().size() < 2) {
+      throw new IllegalArgumentException(
+          "all images have the class '%s': there is nothing to learn; training needs two classes"
+              .formatted(String.join("", data.classes())));
+    }
     loss();
     if (recipe.labelSmoothing() > 0 && this.start.task() instanceof Task.Regression) {
       throw new IllegalArgumentException(
@@ -291,9 +297,9 @@ public final class Trainer {
       throw new IllegalArgumentException(
           "several machines train only with cross-entropy without class weights");
     }
-    if (machines != null && (distillation != null || !recipe.unfreezing().isEmpty())) {
+    if (machines != null && machines.localSteps() > 1 && !recipe.unfreezing().isEmpty()) {
       throw new IllegalArgumentException(
-          "several machines train without a teacher and without gradual unfreezing");
+          "several machines unfreeze gradually only with one local step per round");
     }
     if (distillation != null) {
       distillation.requireFits(this.start);
@@ -358,11 +364,18 @@ public final class Trainer {
         start, data, recipe, threads, saveInterval, listeners, machines, kept, teacher);
   }
 
+  /** The teacher, if there is one. */
+  public Optional<Distillation> distillation() {
+    return Optional.ofNullable(distillation);
+  }
+
   /**
    * The same training on several machines. Each machine processes a part of every batch, divided
    * into the recipe's number of micro-batches. With one local step per round the result is that of
    * one machine with the micro-batches of all machines, except for the order in which gradients are
    * added, and for batch norm's running statistics, which are averaged over the machines.
+   *
+   * @param others have the same teacher, if there is one
    */
   public Trainer withMachines(Machines others) {
     return new Trainer(

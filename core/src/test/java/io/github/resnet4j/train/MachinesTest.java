@@ -28,6 +28,8 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -71,7 +73,7 @@ class MachinesTest {
   private record LocalMachines(Dataset data, Recipe recipe, int count, int localSteps)
       implements Machines {
     private Machine machine() {
-      return new Machine(start(), recipe, microBatch(), 2);
+      return new Machine(start(), recipe, Optional.empty(), microBatch(), 2);
     }
 
     @Override
@@ -220,6 +222,28 @@ class MachinesTest {
   }
 
   @Test
+  void machinesUnfreezeGradually() throws IOException, InterruptedException {
+    Recipe recipe = recipe(2).toBuilder().averaging(0).unfreezing(Map.of("layer1", 2)).build();
+    var one = new RecordingListener();
+    single(recipe.toBuilder().accumulate(2).build(), one);
+    var many = new RecordingListener();
+    trainer(recipe, many)
+        .withKept(2)
+        .withMachines(new LocalMachines(data, recipe, 2, 1))
+        .run(home.resolve("several"));
+    assertEquals(one.epochs.getLast().trainLoss(), many.epochs.getLast().trainLoss(), 1e-3);
+    String frozen = "layer1.0.conv1.weight";
+    float[] before = start().network().state().get(frozen).data();
+    for (int epoch : List.of(1, 2)) {
+      Model then = Model.load(home.resolve("several/epoch-%d.safetensors".formatted(epoch)));
+      float[] weights = then.network().state().get(frozen).data();
+      assertEquals(epoch == 1, Arrays.equals(before, weights), "epoch " + epoch);
+    }
+    assertThrows(
+        IllegalArgumentException.class, () -> several(recipe, 2, 2, new RecordingListener()));
+  }
+
+  @Test
   void incompleteBatchesAreDivided() throws IOException, InterruptedException {
     Recipe recipe =
         recipe(1).toBuilder().batch(10).build(); // 48 = 4 · 10 + 8; local batches of 4, 4, 2
@@ -322,7 +346,7 @@ class MachinesTest {
   void stateOfAnotherNetworkIsRejected() {
     var spec = Architecture.named("resnet20").toBuilder().numClasses(2).build();
     var other = start().withNetwork(ResNet.initialize(spec, TorchRandom.manualSeed(0)));
-    try (var machine = new Machine(other, recipe(1), 4, 1);
+    try (var machine = new Machine(other, recipe(1), Optional.empty(), 4, 1);
         var replica =
             new Replica(start(), recipe(1), new Loss.CrossEntropy(List.of()), null, 4, 1)) {
       var state = Machines.State.of(replica.session(), List.of(), 0);

@@ -1,12 +1,14 @@
 package io.github.resnet4j.spark;
 
 import io.github.resnet4j.Model;
+import io.github.resnet4j.train.Distillation;
 import io.github.resnet4j.train.Machine;
 import io.github.resnet4j.train.Machines.Contribution;
 import java.io.IOException;
 import java.util.ArrayDeque;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Optional;
 import org.apache.spark.TaskContext;
 
 /**
@@ -55,7 +57,12 @@ final class MachinePool {
       }
     }
     Model start = Model.read("the broadcast model", training.start().file());
-    return new Machine(start, training.recipe(), training.microBatch(), key.threads);
+    Optional<Distillation> teacher = Optional.empty();
+    if (training.teacher() instanceof SparkExecutors.Teacher sent) {
+      Model model = Model.read("the broadcast teacher", sent.model().file());
+      teacher = Optional.of(new Distillation(model, sent.temperature(), sent.weight()));
+    }
+    return new Machine(start, training.recipe(), teacher, training.microBatch(), key.threads);
   }
 
   private static boolean close(ArrayDeque<Machine> machines) {

@@ -3,6 +3,7 @@ package io.github.resnet4j.spark;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.train.Dataset;
 import io.github.resnet4j.train.Dataset.Example;
+import io.github.resnet4j.train.Distillation;
 import io.github.resnet4j.train.Machine;
 import io.github.resnet4j.train.Machines;
 import io.github.resnet4j.train.Recipe;
@@ -12,6 +13,7 @@ import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.IntFunction;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -22,6 +24,7 @@ import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.api.java.function.Function;
 import org.apache.spark.broadcast.Broadcast;
 import org.apache.spark.sql.SparkSession;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Data-parallel training on Spark's executors: a round consists of a broadcast of the weights, one
@@ -50,7 +53,12 @@ public final class SparkExecutors implements Machines, AutoCloseable {
    *
    * @param microBatch the number of images in a micro-batch
    */
-  record Training(SharedModel.Broadcastable start, Recipe recipe, int microBatch)
+  record Training(
+      SharedModel.Broadcastable start, Recipe recipe, @Nullable Teacher teacher, int microBatch)
+      implements Serializable {}
+
+  /** A {@link Distillation} as it is sent to the executors. */
+  record Teacher(SharedModel.Broadcastable model, double temperature, double weight)
       implements Serializable {}
 
   /** A reference to an image. */
@@ -69,6 +77,7 @@ public final class SparkExecutors implements Machines, AutoCloseable {
    * @param master the Spark master URL; empty to use Spark's configuration
    * @param start the initial model
    * @param data the data set, whose images every executor can read by name, see {@link SparkImages}
+   * @param teacher that of the training, if it has one
    * @param partitions the number of shares of a batch; 0 for the number of task slots
    * @param localSteps the number of local steps before weights are averaged; 1 to add gradients at
    *     every step
@@ -76,10 +85,16 @@ public final class SparkExecutors implements Machines, AutoCloseable {
    *     localSteps} is less than 1
    */
   public static SparkExecutors open(
-      String master, Model start, Dataset data, Recipe recipe, int partitions, int localSteps) {
+      String master,
+      Model start,
+      Dataset data,
+      Recipe recipe,
+      Optional<Distillation> teacher,
+      int partitions,
+      int localSteps) {
     SparkSession spark = Sessions.open("resnet4j spark-train", master);
     return new SparkExecutors(
-        spark, start, data, recipe.withKnownPrecision(), partitions, localSteps);
+        spark, start, data, recipe.withKnownPrecision(), teacher, partitions, localSteps);
   }
 
   SparkExecutors(
@@ -87,6 +102,7 @@ public final class SparkExecutors implements Machines, AutoCloseable {
       Model start,
       Dataset data,
       Recipe recipe,
+      Optional<Distillation> teacher,
       int partitions,
       int localSteps) {
     this.spark = spark;
@@ -105,8 +121,17 @@ public final class SparkExecutors implements Machines, AutoCloseable {
     }
     this.microBatch =
         Trainer.microBatch(start, recipe, data.train().size(), count, cpus, memory(settings, cpus));
+    @Nullable Teacher sent =
+        teacher
+            .map(each ->
+                new Teacher(
+                    SharedModel.Broadcastable.of(each.teacher()),
+                    each.temperature(),
+                    each.weight()))
+            .orElse(null);
     this.training =
-        context.broadcast(new Training(SharedModel.Broadcastable.of(start), recipe, microBatch));
+        context.broadcast(
+            new Training(SharedModel.Broadcastable.of(start), recipe, sent, microBatch));
   }
 
   /** The bytes of an executor's heap that a task may use; the rest is reserved for Spark. */

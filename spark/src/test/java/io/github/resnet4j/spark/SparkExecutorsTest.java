@@ -15,6 +15,7 @@ import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.TorchRandom;
 import io.github.resnet4j.train.Dataset;
+import io.github.resnet4j.train.Distillation;
 import io.github.resnet4j.train.Recipe;
 import io.github.resnet4j.train.Schedule;
 import io.github.resnet4j.train.Trainer;
@@ -24,6 +25,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -75,8 +77,13 @@ class SparkExecutorsTest {
   }
 
   private static SparkExecutors machines(Dataset data, Recipe recipe, int shares, int localSteps) {
+    return machines(data, recipe, Optional.empty(), shares, localSteps);
+  }
+
+  private static SparkExecutors machines(
+      Dataset data, Recipe recipe, Optional<Distillation> teacher, int shares, int localSteps) {
     Model start = start(data.classes().size());
-    return new SparkExecutors(LocalSpark.get(), start, data, recipe, shares, localSteps);
+    return new SparkExecutors(LocalSpark.get(), start, data, recipe, teacher, shares, localSteps);
   }
 
   @Test
@@ -84,12 +91,25 @@ class SparkExecutorsTest {
     Dataset data = digits();
     Recipe whole = recipe(1).toBuilder().batch(128).build(); // one step
     Recipe parts = whole.toBuilder().accumulate(2).build();
+    var teacher =
+        new Distillation(
+            Model.initialize(Architecture.named("resnet8"), start(10).labels(), 5)
+                .withPreprocessing(start(10).preprocessing()),
+            4,
+            0.5);
     var one = new RecordingListener();
-    StateDict alone = trainer(data, parts, one).run(home.resolve("alone")).last().network().state();
+    StateDict alone =
+        trainer(data, parts, one)
+            .withDistillation(teacher)
+            .run(home.resolve("alone"))
+            .last()
+            .network()
+            .state();
     var two = new RecordingListener();
     StateDict shared =
         trainer(data, whole, two)
-            .withMachines(machines(data, whole, 2, 1))
+            .withDistillation(teacher)
+            .withMachines(machines(data, whole, Optional.of(teacher), 2, 1))
             .run(home.resolve("shared"))
             .last()
             .network()

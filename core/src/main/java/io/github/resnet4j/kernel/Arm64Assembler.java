@@ -345,7 +345,16 @@ class Arm64Assembler {
 
   /** Prefetches a line to the L2 cache; offsets are multiples of 8 up to 32760. */
   final void prfmL2(X base, int offset) {
-    emit(0xF9800000 | field(scaled(offset, 8), 12, 10) | base.number() << 5 | 2);
+    prfm(2, base, offset);
+  }
+
+  /** Prefetches a line that will be written to the L2 cache. */
+  final void prfmL2ForWriting(X base, int offset) {
+    prfm(18, base, offset);
+  }
+
+  private void prfm(int operation, X base, int offset) {
+    emit(0xF9800000 | field(scaled(offset, 8), 12, 10) | base.number() << 5 | operation);
   }
 
   // --- caches -----------------------------------------------------------------------------------

@@ -153,6 +153,16 @@ final class Arm64Code implements VectorCode {
   }
 
   @Override
+  public void prefetch(At line) {
+    code.prfmL2(base(line), line.offset());
+  }
+
+  @Override
+  public void prefetchForWriting(At line) {
+    code.prfmL2ForWriting(base(line), line.offset());
+  }
+
+  @Override
   public void load(Vec to, At from) {
     code.ldr(Part.Q, to, base(from), from.offset());
   }

@@ -11,6 +11,8 @@ final class Arm64Kernels implements Kernels {
   private final WinogradKernels winograd;
   private final PoolKernels pool;
   private final NormKernels norm;
+  private final MachinePrefetch reading;
+  private final MachinePrefetch writing;
   private final PairKernels pairs = new ScalarPairs();
 
   /**
@@ -23,6 +25,8 @@ final class Arm64Kernels implements Kernels {
     this.winograd = new MachineWinograd(target, cache, conv::supports);
     this.pool = new MachinePool(target, cache, conv::supports);
     this.norm = new MachineNorm(target, cache, conv::supports);
+    this.reading = new MachinePrefetch(false, target, cache);
+    this.writing = new MachinePrefetch(true, target, cache);
   }
 
   @Override
@@ -89,5 +93,15 @@ final class Arm64Kernels implements Kernels {
   @Override
   public NormKernels norm() {
     return norm;
+  }
+
+  @Override
+  public void prefetch(Floats memory, int at, int words) {
+    reading.run(memory, at, words);
+  }
+
+  @Override
+  public void prefetchForWriting(Floats memory, int at, int words) {
+    writing.run(memory, at, words);
   }
 }

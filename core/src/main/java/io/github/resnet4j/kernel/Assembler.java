@@ -270,12 +270,21 @@ class Assembler {
 
   /** Loads a line into the L2 cache. */
   void prefetcht1(Mem line) {
+    prefetch(0x18, 2, line);
+  }
+
+  /** Loads a line that will be written: other cores discard their copies. */
+  void prefetchw(Mem line) {
+    prefetch(0x0D, 1, line);
+  }
+
+  private void prefetch(int opcode, int kind, Mem line) {
     int rex = 0x40 | high(line.index) << 1 | high(line.base);
     if (rex != 0x40) {
       emit(rex);
     }
-    emit(0x0F, 0x18);
-    address(2, line, 1);
+    emit(0x0F, opcode);
+    address(kind, line, 1);
   }
 
   // --- jumps ------------------------------------------------------------------------------------

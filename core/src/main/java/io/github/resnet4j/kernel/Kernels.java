@@ -105,6 +105,16 @@ public interface Kernels {
   PairKernels pairs();
 
   /**
+   * Starts to load words, which another core wrote, into the cache of the calling core, which will
+   * soon read them. All at once take much less time than one after the other when a kernel needs
+   * them. Changes no result; without machine code it does nothing.
+   */
+  default void prefetch(Floats memory, int at, int words) {}
+
+  /** The same for words that the calling core will soon write, and another core has read. */
+  default void prefetchForWriting(Floats memory, int at, int words) {}
+
+  /**
    * Runs the kernels that only training uses once, on small operands, and compares them with the
    * scalar kernels.
    *

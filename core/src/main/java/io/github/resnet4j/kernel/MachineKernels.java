@@ -15,6 +15,8 @@ final class MachineKernels implements Kernels {
   private final WinogradKernels winograd;
   private final PoolKernels pool;
   private final NormKernels norm;
+  private final MachinePrefetch reading;
+  private final MachinePrefetch writing;
   private final PairKernels pairs;
 
   /**
@@ -30,6 +32,8 @@ final class MachineKernels implements Kernels {
     this.pool = new MachinePool(target, cache, conv::supports);
     this.pairs = new MachinePairs(cache, conv::supports);
     this.norm = new MachineNorm(target, cache, conv::supports);
+    this.reading = new MachinePrefetch(false, target, cache);
+    this.writing = new MachinePrefetch(true, target, cache);
   }
 
   /**
@@ -102,5 +106,15 @@ final class MachineKernels implements Kernels {
   @Override
   public NormKernels norm() {
     return norm;
+  }
+
+  @Override
+  public void prefetch(Floats memory, int at, int words) {
+    reading.run(memory, at, words);
+  }
+
+  @Override
+  public void prefetchForWriting(Floats memory, int at, int words) {
+    writing.run(memory, at, words);
   }
 }

@@ -119,6 +119,12 @@ interface VectorCode {
   /** {@code to = base + 4 * *list++}: the address of the next entry of a list of offsets. */
   void next(Gpr to, Gpr base, Gpr list);
 
+  /** Prefetches a line into the L2 cache; the offset is a multiple of 8. */
+  void prefetch(At line);
+
+  /** Prefetches a line that will be written; the offset is a multiple of 8. */
+  void prefetchForWriting(At line);
+
   // --- vectors ----------------------------------------------------------------------------------
 
   void load(Vec to, At from);

@@ -171,6 +171,16 @@ final class X86Code implements VectorCode {
   }
 
   @Override
+  public void prefetch(At line) {
+    code.prefetcht1(memory(line));
+  }
+
+  @Override
+  public void prefetchForWriting(At line) {
+    code.prefetchw(memory(line));
+  }
+
+  @Override
   public void load(Vec to, At from) {
     code.vmovups(to, memory(from));
   }

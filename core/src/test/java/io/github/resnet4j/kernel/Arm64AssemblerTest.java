@@ -242,6 +242,9 @@ class Arm64AssemblerTest {
         write("stp " + both, code -> code.stp(a, c, base, pair));
       }
       write("prfm pldl2keep,%s".formatted(at(base, 8 * n)), code -> code.prfmL2(base, 8 * n));
+      write(
+          "prfm pstl2keep,%s".formatted(at(base, 8 * n)),
+          code -> code.prfmL2ForWriting(base, 8 * n));
       write("mrs %s,ctr_el0".formatted(name(a)), code -> code.mrsCtr(a));
       write("dc cvau,%s".formatted(name(a)), code -> code.dcCvau(a));
       write("ic ivau,%s".formatted(name(a)), code -> code.icIvau(a));

@@ -579,6 +579,10 @@ class AssemblerTest {
         code.prefetcht1(m);
         return "prefetcht1 BYTE PTR " + text(m);
       });
+      w.write(code -> {
+        code.prefetchw(m);
+        return "prefetchw BYTE PTR " + text(m);
+      });
     }
     w.write(code -> {
       code.endbr64();

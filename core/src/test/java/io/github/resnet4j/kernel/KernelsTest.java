@@ -539,6 +539,29 @@ class KernelsTest {
   }
 
   @Test
+  void prefetchingChangesNothing() {
+    for (Kernels kernels : ALL) {
+      float[] memory = random(new Random(7), 100_003); // more than one call of machine code
+      float[] before = memory.clone();
+      kernels.prefetch(Floats.of(memory), 0, memory.length);
+      kernels.prefetchForWriting(Floats.of(memory), 1, memory.length - 1);
+      assertArrayEquals(before, memory, kernels.name());
+    }
+  }
+
+  @Test
+  void prefetchingOutOfBoundsIsRejected() {
+    Floats memory = Floats.of(new float[100]);
+    for (Kernels kernels : ALL) {
+      if (kernels.name().startsWith("machine")) {
+        assertThrows(IndexOutOfBoundsException.class, () -> kernels.prefetch(memory, 1, 100));
+        assertThrows(
+            IndexOutOfBoundsException.class, () -> kernels.prefetchForWriting(memory, -1, 100));
+      }
+    }
+  }
+
+  @Test
   void gatheringOutOfBoundsIsRejected() {
     for (Kernels kernels : ALL) {
       assertThrows(

@@ -28,6 +28,7 @@ public final class DirectConv implements Step {
   private final Convolution conv;
   private final Operands operands;
   private final DirectWeights weights;
+  private final Kernels kernels;
 
   /** The tiles of one image. */
   private final TileSchedule schedule;
@@ -58,6 +59,7 @@ public final class DirectConv implements Step {
     this.conv = conv;
     this.operands = operands;
     this.weights = weights;
+    this.kernels = kernels;
     List<TileSchedule.Tile> tiles = tiles(conv, kernels);
     allTiles = tiles.size();
     imagesTogether = Math.clamp(TILES_PER_CALL / allTiles, 1, fewestImages(conv));
@@ -225,7 +227,11 @@ public final class DirectConv implements Step {
     int endBlock = splitChannels ? blocks * (part + 1) / parts : blocks;
     int firstTile = splitChannels ? 0 : allTiles * part / parts;
     int endTile = splitChannels ? allTiles : allTiles * (part + 1) / parts;
-    if (part == 0) {
+    if (splitChannels && parts > 1) {
+      int channels = conv.out().paddedChannels();
+      operands.prepareChannels(
+          context, kernels, first, count, channels * part / parts, channels * (part + 1) / parts);
+    } else if (part == 0) {
       for (int n = first; n < first + count; n++) {
         operands.out().clearBorder(context.arena(), n);
       }

@@ -15,7 +15,9 @@ import io.github.resnet4j.kernel.Winograd;
  * @param down the number of tiles along an image's height
  * @param across the number of tiles along its width
  * @param splitChannels whether parts get blocks of output channels; else they get bands of tiles
+ * @param shared whether all parts multiply the same transformed input; else each has its own
  * @param band the number of tiles that are transformed before they are multiplied
+ * @param perPart the number of words from a part's own workspace to that of the next part
  */
 public record WinogradBands(
     Winograd form,
@@ -25,9 +27,18 @@ public record WinogradBands(
     int down,
     int across,
     boolean splitChannels,
-    int band) {
+    boolean shared,
+    int band,
+    int perPart) {
   /** The bytes of transformed input and products that stay in the L2 cache. */
   private static final int BAND_BYTES = L2Cache.BYTES / 16 * 7;
+
+  /**
+   * The largest number of parts that each transform the whole input for themselves if channels are
+   * split. That takes as long as to transform a part of it and to read the rest from the cache of
+   * another core, and a fifth of that time if the two cores share no cache.
+   */
+  private static final int MAX_PARTS_WITH_OWN_INPUT = 2;
 
   /** Words between the planes of products, so that they do not map to the same cache sets. */
   private static final int PADDING = 16;
@@ -52,7 +63,24 @@ public record WinogradBands(
             && weights > 2 * images * (conv.in().imageSize() + conv.out().imageSize());
     int maxPixels = kernels.accumulators() * kernels.lanes() / channels;
     int band = splitChannels ? all : band(conv, form, Math.ceilDiv(all, parts), maxPixels);
-    return new WinogradBands(form, images, parts, channels, down, across, splitChannels, band);
+    boolean shared = splitChannels && parts > MAX_PARTS_WITH_OWN_INPUT;
+    var bands =
+        new WinogradBands(
+            form, images, parts, channels, down, across, splitChannels, shared, band, 0);
+    return bands.withPartsApart(
+        (shared ? 0 : bands.transformedSize(conv)) + bands.productsSize(conv));
+  }
+
+  /**
+   * The same with other distances between the workspaces of the parts. Steps with the same distance
+   * can use the same memory so that each part always has the same part of it, which then stays in
+   * the cache of its core.
+   *
+   * @param words at least {@link #perPart}
+   */
+  public WinogradBands withPartsApart(int words) {
+    return new WinogradBands(
+        form, images, parts, channels, down, across, splitChannels, shared, band, words);
   }
 
   /** The number of output channels that are multiplied together. */
@@ -99,10 +127,7 @@ public record WinogradBands(
     return conv.out().paddedChannels() / (splitChannels ? parts : 1) * band + PADDING;
   }
 
-  /**
-   * The number of words of the transformed input of a part (or, if channels are split, of all
-   * parts).
-   */
+  /** The number of words of the transformed input of a part (or, if it is shared, of all parts). */
   private int transformedSize(Convolution conv) {
     return form.products() * (transformedStep(conv) + conv.in().blockChannels());
   }
@@ -114,17 +139,17 @@ public record WinogradBands(
   }
 
   /** The index of a part's transformed input in the workspace. */
-  int transformedAt(Convolution conv, int part) {
-    return splitChannels ? 0 : part * transformedSize(conv);
+  int transformedAt(int part) {
+    return shared ? 0 : part * perPart;
   }
 
   /** The index of a part's products in the workspace. */
   int productsAt(Convolution conv, int part) {
-    return (splitChannels ? 1 : parts) * transformedSize(conv) + part * productsSize(conv);
+    return transformedSize(conv) + part * perPart;
   }
 
   /** The number of words of the workspace for transformed inputs and products. */
   public int workspace(Convolution conv) {
-    return productsAt(conv, parts);
+    return (shared ? transformedSize(conv) : 0) + parts * perPart;
   }
 }

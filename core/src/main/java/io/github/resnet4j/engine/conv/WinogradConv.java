@@ -32,6 +32,7 @@ public final class WinogradConv implements Step {
   private final Operands operands;
   private final int workspaceAt;
   private final Weights weights;
+  private final Kernels kernels;
   private final WinogradKernels.Transform transform;
   private final WinogradKernels.Output output;
   private final ConvTile[] tiles; // by pixels; a pixel of this matrix product is a Winograd tile
@@ -62,6 +63,7 @@ public final class WinogradConv implements Step {
     this.operands = operands;
     this.workspaceAt = workspaceAt;
     this.weights = weights;
+    this.kernels = kernels;
     this.transformedStep = bands.transformedStep(conv);
     this.productsStep = bands.productsStep(conv);
     this.maxPixels = kernels.accumulators() * kernels.lanes() / weights.channels;
@@ -213,7 +215,7 @@ public final class WinogradConv implements Step {
 
   @Override
   public int phases() {
-    return bands.splitChannels() ? 2 : 1;
+    return bands.shared() ? 2 : 1;
   }
 
   @Override
@@ -224,28 +226,32 @@ public final class WinogradConv implements Step {
           "planned for %d parts, run in %d".formatted(bands.parts(), ofParts));
     }
     Floats arena = context.memory();
-    if (part == 0 && phase == 0) {
-      for (int n = first; n < first + count; n++) {
-        operands.out().clearBorder(context.arena(), n);
-      }
-    }
     int all = count * bands.tiles();
     int blocks = conv.out().paddedChannels() / weights.channels;
-    int transformed = workspaceAt + bands.transformedAt(conv, part);
+    int transformed = workspaceAt + bands.transformedAt(part);
     int products = workspaceAt + bands.productsAt(conv, part);
     if (bands.splitChannels()) {
+      int from = blocks * part / ofParts;
+      int to = blocks * (part + 1) / ofParts;
       if (phase == 0) {
-        int from = all * part / ofParts;
-        transform(arena, first, 0, from, all * (part + 1) / ofParts, transformed, products);
-      } else {
-        int from = blocks * part / ofParts;
-        int to = blocks * (part + 1) / ofParts;
+        operands.prepareChannels(
+            context, kernels, first, count, from * weights.channels, to * weights.channels);
+        int firstTile = bands.shared() ? all * part / ofParts : 0;
+        int endTile = bands.shared() ? all * (part + 1) / ofParts : all;
+        transform(arena, first, 0, firstTile, endTile, transformed, products);
+      }
+      if (phase == phases() - 1) {
         multiply(arena, from, to, all, transformed, products);
         for (int b = from; b < to; b++) {
           transformBack(arena, first, b, b - from, 0, all, products);
         }
       }
       return;
+    }
+    if (part == 0) {
+      for (int n = first; n < first + count; n++) {
+        operands.out().clearBorder(context.arena(), n);
+      }
     }
     int end = all * (part + 1) / ofParts;
     for (int t = all * part / ofParts; t < end; t += bands.band()) {

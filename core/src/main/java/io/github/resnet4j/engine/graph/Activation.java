@@ -80,11 +80,21 @@ public record Activation(Layout layout, int offset) {
 
   /** Fills an image's border with zeros. */
   public void clearBorder(float[] arena, int index) {
-    fillBorder(arena, index, Float.intBitsToFloat(layout.zero() * 0x01010101));
+    clearBorder(arena, index, 0, blocks());
+  }
+
+  /** Fills the border of some channel blocks of an image with zeros. */
+  public void clearBorder(float[] arena, int index, int firstBlock, int endBlock) {
+    fillBorder(
+        arena, index, firstBlock, endBlock, Float.intBitsToFloat(layout.zero() * 0x01010101));
   }
 
   /** Fills an image's border with a word. */
   public void fillBorder(float[] arena, int index, float nothing) {
+    fillBorder(arena, index, 0, blocks(), nothing);
+  }
+
+  private void fillBorder(float[] arena, int index, int firstBlock, int endBlock, float nothing) {
     Border border = layout.border();
     if (border.isNone()) {
       return;
@@ -92,7 +102,7 @@ public record Activation(Layout layout, int offset) {
     int block = block();
     int row = rowStride();
     int both = (border.after() + border.before()) * block;
-    for (int b = 0; b < blocks(); b++) {
+    for (int b = firstBlock; b < endBlock; b++) {
       int plane = image(index) + b * layout.plane();
       int end = plane + layout.plane();
       int inside = plane + layout.pixel(0, 0);

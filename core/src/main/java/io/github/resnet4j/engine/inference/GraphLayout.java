@@ -85,6 +85,10 @@ record GraphLayout(
             WinogradBands.of(graphLayout, form, chunkSizes[i], workload.parts(), kernels));
       }
     }
+    int perPart = bands.values().stream().mapToInt(WinogradBands::perPart).max().orElse(0);
+    if (workload.parts() > 1) {
+      bands.replaceAll((_, each) -> each.shared() ? each : each.withPartsApart(perPart));
+    }
     return new GraphLayout(graph, layouts, bands, chunkSizes, workload.parts());
   }
 
@@ -116,6 +120,16 @@ record GraphLayout(
       case Op.Norm norm -> NormStep.workspace(layout(norm.in())).size();
       default -> 0;
     };
+  }
+
+  /**
+   * Whether an operation's workspace consists of one for each of several parts. All of these have
+   * the same size.
+   */
+  boolean hasWorkspaceOfParts(int i) {
+    return parts > 1
+        && bands.get(graph.ops().get(i).out()) instanceof WinogradBands cut
+        && !cut.shared();
   }
 
   /**

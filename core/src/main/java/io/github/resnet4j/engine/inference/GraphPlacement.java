@@ -21,7 +21,7 @@ record GraphPlacement(
     Map<Value, Activation> activations, Map<Value, Integer> workspaces, int size) {
   /**
    * Assigns memory to every value and workspace, so that those in use at the same time do not
-   * overlap.
+   * overlap. Workspaces that consist of those of the parts are in the same place for all steps.
    *
    * @throws IllegalArgumentException if they do not fit into one array
    */
@@ -60,9 +60,13 @@ record GraphPlacement(
       shared.put(out, buffer);
     }
     var own = new HashMap<Value, ArenaPlanner.Buffer>();
+    ArenaPlanner.Buffer ofParts = null;
     for (int i = 0; i < ops.size(); i++) {
       int words = graphLayout.workspace(i);
-      if (words > 0) {
+      if (graphLayout.hasWorkspaceOfParts(i)) {
+        ofParts = ofParts == null ? planner.buffer(words) : ofParts;
+        own.put(ops.get(i).out(), ofParts.use(i));
+      } else if (words > 0) {
         own.put(ops.get(i).out(), planner.buffer(words).use(i));
       }
     }

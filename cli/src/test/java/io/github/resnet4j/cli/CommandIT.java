@@ -856,7 +856,7 @@ class CommandIT {
             .filter(command -> !command.endsWith("# downloads"))
             .distinct()
             .toList();
-    assertEquals(33, commands.size(), commands.toString());
+    assertEquals(36, commands.size(), commands.toString());
     for (String command : commands) {
       Run run = runProcess(Map.of(), "", List.of("sh", "-c", "sh " + command));
       assertEquals(0, run.code(), command + ": " + run.err());

@@ -164,14 +164,14 @@ public record DataInspection(
           .target()
           .classes()
           .forEach(label -> classes.computeIfAbsent(names.get(label), _ -> new long[2])[part]++);
-      hashes.add(read.digest, part, example.name());
       if (read.failure != null) {
         unreadable++;
         if (reasons.size() < MAX_LISTED) {
           reasons.add(read.failure);
         }
-        return;
+        return; // missing and empty files are no duplicates
       }
+      hashes.add(read.digest, part, example.name());
       widths.merge(read.width, 1L, Long::sum);
       heights.merge(read.height, 1L, Long::sum);
       if (!read.format.isEmpty()) {

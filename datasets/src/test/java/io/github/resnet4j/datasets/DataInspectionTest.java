@@ -39,21 +39,22 @@ class DataInspectionTest {
     write("train/cat/3.pgm", pgm(6, 3, 2));
     write("train/dog/1.pgm", pgm(10, 9, 3));
     write("train/dog/broken.png", "no image");
+    write("val/dog/broken.png", "no image"); // no duplicate
     write("val/dog/1.pgm", pgm(6, 3, 2)); // a training image of another class
     write("val/dog/2.pgm", pgm(5, 5, 7));
     write("val/dog/3.pgm", pgm(5, 5, 7));
     Dataset data = Datasets.of(folder, ReadOptions.DEFAULT.withSplit(0, 0));
     DataInspection found = DataInspection.of(data, null, _ -> {});
-    assertArrayEquals(new long[] {5, 3}, found.images());
+    assertArrayEquals(new long[] {5, 4}, found.images());
     assertEquals(List.of("cat", "dog"), List.copyOf(found.classes().keySet()));
     assertArrayEquals(new long[] {3, 0}, found.classes().get("cat"));
-    assertArrayEquals(new long[] {2, 3}, found.classes().get("dog"));
+    assertArrayEquals(new long[] {2, 4}, found.classes().get("dog"));
     assertEquals(4, found.widths().firstKey());
     assertEquals(5, DataInspection.median(found.widths())); // 4 4 5 5 6 6 10
     assertEquals(10, found.widths().lastKey());
     assertEquals(3, DataInspection.median(found.heights())); // 2 2 3 3 5 5 9
     assertEquals(7, found.formats().get("PPM"));
-    assertEquals(1, found.unreadable());
+    assertEquals(2, found.unreadable());
     assertTrue(found.reasons().getFirst().contains("broken.png: is not an image"));
     DataInspection.Duplicates duplicates = found.duplicates();
     assertEquals(1, duplicates.train());

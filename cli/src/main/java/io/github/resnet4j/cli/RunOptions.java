@@ -17,7 +17,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import org.jspecify.annotations.Nullable;
@@ -49,16 +48,6 @@ final class RunOptions {
           "Also keep the models of the N best epochs, as epoch-NUMBER.safetensors; default 0.")
   @Range(min = 0)
   int keep;
-
-  @Option(
-      names = "--unfreeze",
-      paramLabel = "LAYER=EPOCH",
-      split = ",",
-      description =
-          "Gradual unfreezing: layers, named as for --freeze, that are frozen before an epoch,"
-              + " counted from 1: layer4=2,layer3=4.")
-  @Range(min = 1)
-  Map<String, Integer> unfreeze = Map.of();
 
   @Option(
       names = "--find-lr",

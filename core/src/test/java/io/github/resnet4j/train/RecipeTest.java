@@ -1,13 +1,22 @@
 package io.github.resnet4j.train;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.Architecture;
+import io.github.resnet4j.engine.Precision;
+import io.github.resnet4j.image.Augmentation;
+import java.lang.reflect.RecordComponent;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.UnaryOperator;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 class RecipeTest {
@@ -68,5 +77,75 @@ class RecipeTest {
             IllegalArgumentException.class, () -> Recipe.requireLayers(groups, List.of("bn")));
     assertEquals(
         "the network has no layer 'bn'; 'resnet4j summary' lists them", refusal.getMessage());
+  }
+
+  /** A component that is missing there would let a run be resumed with another value. */
+  @Test
+  void everyComponentIsComparedWhenResuming() {
+    var base = new Recipe.Builder(new Schedule(Schedule.Kind.CONSTANT, 0.1, 9, 1, List.of()));
+    var changes = new LinkedHashMap<String, UnaryOperator<Recipe.Builder>>();
+    changes.put("batch", b -> b.batch(7));
+    changes.put("accumulate", b -> b.accumulate(2));
+    changes.put("sampling", b -> b.sampling(Sampling.BALANCED));
+    changes.put("patience", b -> b.patience(3));
+    changes.put("method", b -> b.method(new Optimizer.Method.Sgd(0.9f, true)));
+    changes.put("weightDecay", b -> b.weightDecay(0.123456f));
+    changes.put("decayAll", b -> b.decayAll(false));
+    changes.put("clip", b -> b.clip(1));
+    changes.put("loss", b -> b.loss(new LossChoice.SmoothL1(0.5)));
+    changes.put("classWeights", b -> b.classWeights(new ClassWeights(false, Map.of("a", 2.0))));
+    changes.put("labelSmoothing", b -> b.labelSmoothing(0.1));
+    changes.put("mixing", b -> b.mixing(new Mixing(0.2, 0)));
+    changes.put("stochasticDepth", b -> b.stochasticDepth(0.1));
+    changes.put("averaging", b -> b.averaging(0.9));
+    changes.put("frozen", b -> b.frozen(List.of("layer1")));
+    changes.put("unfreezing", b -> b.unfreezing(Map.of("layer1", 2)));
+    changes.put("frozenStatistics", b -> b.frozenStatistics(true));
+    changes.put("rates", b -> b.rates(Map.of("fc", 2.0)));
+    changes.put("precision", b -> b.precision(Precision.BF16));
+    changes.put("seed", b -> b.seed(8));
+    var parts = Map.of("schedule", schedules(), "augmentation", augmentations());
+    assertEquals(
+        Arrays.stream(Recipe.class.getRecordComponents())
+            .map(RecordComponent::getName)
+            .collect(Collectors.toSet()),
+        Stream.of(changes.keySet(), parts.keySet())
+            .flatMap(Set::stream)
+            .collect(Collectors.toSet()));
+    parts.forEach((name, all) -> {
+      for (int i = 0; i < all.size(); i++) {
+        changes.put(name + i, all.get(i));
+      }
+    });
+    Map<String, String> before = base.build().fields();
+    changes.forEach((name, change) ->
+        assertNotEquals(before, change.apply(base.build().toBuilder()).build().fields(), name));
+  }
+
+  private static List<UnaryOperator<Recipe.Builder>> schedules() {
+    return Stream.of(
+            new Schedule(Schedule.Kind.COSINE, 0.1, 9, 1, List.of()),
+            new Schedule(Schedule.Kind.CONSTANT, 0.10000001, 9, 1, List.of()),
+            new Schedule(Schedule.Kind.CONSTANT, 0.1, 8, 1, List.of()),
+            new Schedule(Schedule.Kind.CONSTANT, 0.1, 9, 2, List.of()),
+            new Schedule(Schedule.Kind.CONSTANT, 0.1, 9, 1, List.of(3)))
+        .<UnaryOperator<Recipe.Builder>>map(each -> b -> b.schedule(each))
+        .toList();
+  }
+
+  private static List<UnaryOperator<Recipe.Builder>> augmentations() {
+    Augmentation usual =
+        new Recipe.Builder(new Schedule(Schedule.Kind.CONSTANT, 0.1, 9, 1, List.of()))
+            .build()
+            .augmentation();
+    return Stream.of(
+            new Augmentation(Augmentation.Crop.CENTER, usual.flip(), 0, false, 0, 0),
+            new Augmentation(usual.crop(), !usual.flip(), 0, false, 0, 0),
+            new Augmentation(usual.crop(), usual.flip(), 0.1, false, 0, 0),
+            new Augmentation(usual.crop(), usual.flip(), 0, true, 0, 0),
+            new Augmentation(usual.crop(), usual.flip(), 0, false, 0.1, 0),
+            new Augmentation(usual.crop(), usual.flip(), 0, false, 0, 0.1))
+        .<UnaryOperator<Recipe.Builder>>map(each -> b -> b.augmentation(each))
+        .toList();
   }
 }

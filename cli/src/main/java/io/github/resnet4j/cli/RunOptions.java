@@ -84,6 +84,15 @@ final class RunOptions {
   @Range(min = 0, max = 1)
   private double distillWeight = 0.5;
 
+  /** The settings that are not those of the recipe, one line each. */
+  List<String> lines() {
+    return teacher == null
+        ? List.of()
+        : List.of(
+            "teacher: %s, temperature %s, weight %s"
+                .formatted(TrainingOptions.fileName(teacher), temperature, distillWeight));
+  }
+
   /**
    * The teacher, if there is one.
    *

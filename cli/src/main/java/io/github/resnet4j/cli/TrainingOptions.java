@@ -220,6 +220,8 @@ final class TrainingOptions {
     if (preprocessingFile != null) {
       start = start.withPreprocessing(Preprocessing.fromJson(preprocessingFile));
     }
+    var settings = new ArrayList<>(chosen.lines());
+    settings.addAll(runOptions.lines());
     String title =
         "%s on %s".formatted(model == null ? start.network().spec().block() : model, data);
     System.err.printf(
@@ -232,7 +234,7 @@ final class TrainingOptions {
           case Task.MultiLabel _ -> images.classes().size() + " classes, several per image";
           case Task.Regression _ -> "numbers: " + String.join(", ", images.classes());
         },
-        String.join("\n  ", chosen.lines()));
+        String.join("\n  ", settings));
     int batchSize = Math.min(chosen.batch(), images.train().size());
     Optional<MlflowRun> tracking = Optional.empty();
     try (var printer = new TrainingPrinter(chosen, Metric.of(start.task()), batchSize, strict);
@@ -259,8 +261,8 @@ final class TrainingOptions {
       trainer = trainer.withListeners(listeners.toArray(Trainer.Listener[]::new));
       Trainer.Result result = runner.run(trainer, start, images, chosen);
       Evaluation best = result.evaluation();
-      TrainingReport.write(output, title, chosen.lines(), printer.epochs(), best);
-      card(images, chosen, result).write(output);
+      TrainingReport.write(output, title, settings, printer.epochs(), best);
+      card(images, settings, result).write(output);
       printer.printEnd(output, best);
       tracking.ifPresent(run -> run.finish(RunOptions.FILES, output.resolve("best.safetensors")));
     } catch (ArithmeticException e) { // it diverged
@@ -293,7 +295,7 @@ final class TrainingOptions {
     }
   }
 
-  private ModelCard card(Dataset images, Recipe chosen, Trainer.Result result) {
+  private ModelCard card(Dataset images, List<String> settings, Trainer.Result result) {
     return new ModelCard(
         fileName(output.toAbsolutePath().normalize().toString()),
         Optional.ofNullable(license),
@@ -301,13 +303,13 @@ final class TrainingOptions {
             .map(name -> model == null ? fileName(name) : model + " " + fileName(name)),
         fileName(data),
         images.train().size(),
-        chosen.lines(),
+        settings,
         result.best(),
         result.evaluation());
   }
 
   /** The name of a file without its folders; other names, such as hf:owner/name, as they are. */
-  private static String fileName(String name) {
+  static String fileName(String name) {
     return name.startsWith("hf:") ? name : String.valueOf(Path.of(name).getFileName());
   }
 

@@ -439,12 +439,14 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
 
     @Override
     public long size() throws IOException {
-      return Files.exists(file) ? Files.size(file) : 0;
+      return Files.isRegularFile(file) ? Files.size(file) : 0;
     }
 
     @Override
     public InputStream open() throws IOException {
-      return Files.isReadable(file) ? Files.newInputStream(file) : InputStream.nullInputStream();
+      return Files.isRegularFile(file) && Files.isReadable(file)
+          ? Files.newInputStream(file)
+          : InputStream.nullInputStream();
     }
 
     @Override

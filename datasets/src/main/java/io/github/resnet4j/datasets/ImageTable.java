@@ -230,6 +230,9 @@ public final class ImageTable {
     if (name.isEmpty()) {
       throw error(row, "has no '%s'".formatted(path));
     }
+    if (name.matches("[a-z][a-z0-9]+://.*")) {
+      throw error(row, "'%s' is an address; download the images first".formatted(path));
+    }
     try {
       Path image = file.resolveSibling(name);
       return name.contains("\\") && !Files.exists(image) // a table written on Windows

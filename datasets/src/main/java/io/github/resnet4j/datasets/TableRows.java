@@ -110,7 +110,8 @@ final class TableRows {
               }
             });
       } catch (IOException e) {
-        throw new IOException("%s, line %d: is not a JSON object".formatted(file, number), e);
+        throw new IOException(
+            "%s, line %d: is not a JSON object; each line has one".formatted(file, number), e);
       }
       rows.add(new Row(number, cells));
     }

@@ -106,6 +106,15 @@ class ImageTableTest {
     assertEquals(new Task.Regression(List.of(30f, 1.5f), List.of(10f, 1f)), data.task());
   }
 
+  /** A path of a folder is an image that cannot be read, and not an error of the table. */
+  @Test
+  void foldersAreNoImages() throws IOException {
+    Dataset.Source source = read("a.csv", "path,label\n.,x\nb.jpg,y\n").train().getFirst().source();
+    assertEquals(0, source.size());
+    assertEquals(0, source.open().readAllBytes().length);
+    assertError("is a folder", source::read);
+  }
+
   /** As pandas writes its index. */
   @Test
   void columnsWithoutNameAreNoTargets() throws IOException {
@@ -177,6 +186,8 @@ class ImageTableTest {
     assertError(
         "a.jsonl, line 2: is not a JSON object",
         () -> read("a.jsonl", "{\"path\":\"a\",\"label\":\"b\"}\n[1]\n"));
+    assertError(
+        "line 2: 'path' is an address", () -> read("a.csv", "path,label\ns3://a/b.jpg,x\n"));
     assertError("line 2: has no 'path'", () -> read("a.csv", "path,label\n,x\n"));
     assertError(
         "line 2: 'path' is not a file name", () -> read("a.csv", "path,label\na\0.jpg,x\n"));

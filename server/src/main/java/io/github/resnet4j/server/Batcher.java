@@ -52,6 +52,7 @@ final class Batcher implements AutoCloseable {
   private final int maxBatchSize;
   private final long maxBatchDelay;
   private final Metrics metrics;
+  private final Statistics statistics = new Statistics();
   private final ReentrantLock lock = new ReentrantLock();
   private final Condition changed = lock.newCondition();
   private final ArrayDeque<QueuedImage> queue = new ArrayDeque<>();
@@ -165,6 +166,10 @@ final class Batcher implements AutoCloseable {
     }
   }
 
+  Statistics statistics() {
+    return statistics;
+  }
+
   int queuedImages() {
     lock.lock();
     try {
@@ -242,6 +247,7 @@ final class Batcher implements AutoCloseable {
       long end = System.nanoTime();
       long nanos = end - begin;
       metrics.recordBatch(batch.size(), Duration.ofNanos(nanos));
+      statistics.recordBatch(batch.size(), nanos);
       for (int i = 0; i < batch.size(); i++) {
         int n = i;
         QueuedImage queued = batch.get(n);

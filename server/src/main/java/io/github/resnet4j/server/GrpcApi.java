@@ -1,65 +1,59 @@
 package io.github.resnet4j.server;
 
-import com.google.protobuf.ByteString;
 import com.google.protobuf.Message;
 import com.google.protobuf.Parser;
 import io.github.resnet4j.server.ApiException.Kind;
-import io.github.resnet4j.server.Batcher.Result;
 import io.github.resnet4j.server.InferenceProtocol.Description;
-import io.github.resnet4j.server.InferenceProtocol.Input;
-import io.github.resnet4j.server.InferenceProtocol.Output;
-import io.github.resnet4j.server.inference.InferParameter;
-import io.github.resnet4j.server.inference.ModelInferRequest;
+import io.github.resnet4j.server.inference.Inference;
+import io.github.resnet4j.server.inference.ModelConfigRequest;
+import io.github.resnet4j.server.inference.ModelConfigResponse;
 import io.github.resnet4j.server.inference.ModelInferResponse;
 import io.github.resnet4j.server.inference.ModelMetadataRequest;
 import io.github.resnet4j.server.inference.ModelMetadataResponse;
 import io.github.resnet4j.server.inference.ModelReadyRequest;
 import io.github.resnet4j.server.inference.ModelReadyResponse;
+import io.github.resnet4j.server.inference.ModelStatisticsRequest;
+import io.github.resnet4j.server.inference.ModelStatisticsResponse;
+import io.github.resnet4j.server.inference.RepositoryIndexRequest;
+import io.github.resnet4j.server.inference.RepositoryIndexResponse;
+import io.github.resnet4j.server.inference.RepositoryModelLoadRequest;
+import io.github.resnet4j.server.inference.RepositoryModelLoadResponse;
+import io.github.resnet4j.server.inference.RepositoryModelUnloadRequest;
+import io.github.resnet4j.server.inference.RepositoryModelUnloadResponse;
 import io.github.resnet4j.server.inference.ServerLiveRequest;
 import io.github.resnet4j.server.inference.ServerLiveResponse;
 import io.github.resnet4j.server.inference.ServerMetadataRequest;
 import io.github.resnet4j.server.inference.ServerMetadataResponse;
 import io.github.resnet4j.server.inference.ServerReadyRequest;
 import io.github.resnet4j.server.inference.ServerReadyResponse;
-import io.grpc.InsecureServerCredentials;
-import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
-import io.grpc.Server;
-import io.grpc.ServerCredentials;
-import io.grpc.ServerInterceptors;
+import io.grpc.ServerMethodDefinition;
 import io.grpc.ServerServiceDefinition;
+import io.grpc.ServiceDescriptor;
 import io.grpc.Status;
-import io.grpc.TlsServerCredentials;
-import io.grpc.netty.NettyServerBuilder;
+import io.grpc.protobuf.ProtoFileDescriptorSupplier;
 import io.grpc.protobuf.ProtoUtils;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.ServerCalls;
 import io.grpc.stub.StreamObserver;
-import java.io.IOException;
-import java.net.InetSocketAddress;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Optional;
-import java.util.Set;
-import java.util.concurrent.Executors;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Function;
 
-/** The Open Inference Protocol over gRPC. */
+/** The Open Inference Protocol over gRPC, with Triton's extensions. */
 final class GrpcApi {
-  private static final String SERVICE = "inference.GRPCInferenceService";
-  private static final Set<String> HEALTH = Set.of("ServerLive", "ServerReady");
-  private static final int MAX_METADATA_BYTES = 16 << 10;
-  private static final Metadata.Key<String> AUTHORIZATION =
-      Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
+  static final String SERVICE = "inference.GRPCInferenceService";
 
   private final ServerOptions options;
   private final ModelRepository models;
   private final Metrics metrics;
   private final AccessLog log;
   private final AtomicInteger accepted;
-  private final HttpApi api;
+  private final GrpcInference inference;
+  private final InferenceApi api;
 
   GrpcApi(
       ServerOptions options,
@@ -67,36 +61,18 @@ final class GrpcApi {
       Metrics metrics,
       AccessLog log,
       AtomicInteger accepted,
-      HttpApi api) {
+      InferenceApi api) {
     this.options = options;
     this.models = models;
     this.metrics = metrics;
     this.log = log;
     this.accepted = accepted;
+    this.inference = new GrpcInference(options, models, metrics);
     this.api = api;
   }
 
-  Server start() throws IOException {
-    var address = new InetSocketAddress(options.host(), options.grpcPort());
-    ServerCredentials credentials =
-        options.tls().isPresent()
-            ? TlsServerCredentials.create(
-                options.tls().get().certificate().toFile(), options.tls().get().key().toFile())
-            : InsecureServerCredentials.create();
-    return NettyServerBuilder.forAddress(address, credentials)
-        .executor(Executors.newVirtualThreadPerTaskExecutor())
-        .maxInboundMessageSize((int) options.limits().maxBodyBytes())
-        .maxInboundMetadataSize(MAX_METADATA_BYTES)
-        .maxConcurrentCallsPerConnection(options.batching().queueSize())
-        .maxConnectionIdle(
-            10 * options.limits().idleTimeout().toMillis() + 1, TimeUnit.MILLISECONDS)
-        .addService(definition())
-        .build()
-        .start();
-  }
-
-  private ServerServiceDefinition definition() {
-    var service = ServerServiceDefinition.builder(SERVICE);
+  ServerServiceDefinition definition() {
+    var service = new ArrayList<ServerMethodDefinition<byte[], ?>>();
     add(
         service,
         "ServerLive",
@@ -124,6 +100,7 @@ final class GrpcApi {
             ServerMetadataResponse.newBuilder()
                 .setName(InferenceProtocol.SERVER)
                 .setVersion(InferenceServer.version())
+                .addAllExtensions(InferenceProtocol.EXTENSIONS)
                 .build());
     add(
         service,
@@ -131,35 +108,47 @@ final class GrpcApi {
         ModelMetadataRequest.parser(),
         ModelMetadataResponse.getDefaultInstance(),
         this::metadata);
-    service.addMethod(
-        method("ModelInfer", ModelInferResponse.getDefaultInstance()),
-        ServerCalls.asyncUnaryCall(this::infer));
-    return ServerInterceptors.intercept(
-        service.build(),
-        new io.grpc.ServerInterceptor() {
-          @Override
-          public <A, B> io.grpc.ServerCall.Listener<A> interceptCall(
-              io.grpc.ServerCall<A, B> call,
-              Metadata headers,
-              io.grpc.ServerCallHandler<A, B> next) {
-            // As over HTTP, health checks need no token.
-            String method = String.valueOf(call.getMethodDescriptor().getBareMethodName());
-            if (HEALTH.contains(method) || isAuthorized(headers)) {
-              return next.startCall(call, headers);
-            }
-            metrics.countError(Kind.UNAUTHORIZED);
-            call.close(
-                Status.UNAUTHENTICATED.withDescription("a bearer token is required"),
-                new Metadata());
-            return new io.grpc.ServerCall.Listener<>() {};
-          }
-        });
-  }
-
-  private boolean isAuthorized(Metadata headers) {
-    return options
-        .access()
-        .isAuthorized(Optional.ofNullable(headers.get(AUTHORIZATION)).orElse(""));
+    add(
+        service,
+        "ModelConfig",
+        ModelConfigRequest.parser(),
+        ModelConfigResponse.getDefaultInstance(),
+        this::config);
+    add(
+        service,
+        "ModelStatistics",
+        ModelStatisticsRequest.parser(),
+        ModelStatisticsResponse.getDefaultInstance(),
+        this::statistics);
+    add(
+        service,
+        "RepositoryIndex",
+        RepositoryIndexRequest.parser(),
+        RepositoryIndexResponse.getDefaultInstance(),
+        this::index);
+    add(
+        service,
+        "RepositoryModelLoad",
+        RepositoryModelLoadRequest.parser(),
+        RepositoryModelLoadResponse.getDefaultInstance(),
+        this::load);
+    add(
+        service,
+        "RepositoryModelUnload",
+        RepositoryModelUnloadRequest.parser(),
+        RepositoryModelUnloadResponse.getDefaultInstance(),
+        this::unload);
+    service.add(
+        ServerMethodDefinition.create(
+            method("ModelInfer", ModelInferResponse.getDefaultInstance()),
+            ServerCalls.asyncUnaryCall(this::infer)));
+    var descriptor =
+        ServiceDescriptor.newBuilder(SERVICE)
+            .setSchemaDescriptor((ProtoFileDescriptorSupplier) Inference::getDescriptor);
+    service.forEach(method -> descriptor.addMethod(method.getMethodDescriptor()));
+    var definition = ServerServiceDefinition.builder(descriptor.build());
+    service.forEach(definition::addMethod);
+    return definition.build();
   }
 
   private static <B extends Message> MethodDescriptor<byte[], B> method(String name, B response) {
@@ -172,16 +161,19 @@ final class GrpcApi {
   }
 
   private <A extends Message, B extends Message> void add(
-      ServerServiceDefinition.Builder service,
+      List<ServerMethodDefinition<byte[], ?>> service,
       String name,
       Parser<A> parser,
       B response,
       Function<A, B> handler) {
-    service.addMethod(
-        method(name, response),
-        ServerCalls.<byte[], B>asyncUnaryCall((bytes, observer) ->
-            respond(
-                "grpc " + name, observer, () -> handler.apply(GrpcMessages.read(bytes, parser)))));
+    service.add(
+        ServerMethodDefinition.create(
+            method(name, response),
+            ServerCalls.<byte[], B>asyncUnaryCall((bytes, observer) ->
+                respond(
+                    "grpc " + name,
+                    observer,
+                    () -> handler.apply(GrpcMessages.read(bytes, parser))))));
   }
 
   /** The computation of a response. */
@@ -276,6 +268,62 @@ final class GrpcApi {
         .toList();
   }
 
+  private ModelConfigResponse config(ModelConfigRequest request) {
+    ServedModel model =
+        models.find(Optional.of(request.getName()), Optional.of(request.getVersion()));
+    return ModelConfigResponse.newBuilder()
+        .setConfig(TritonExtensions.config(model, options.batching()))
+        .build();
+  }
+
+  private ModelStatisticsResponse statistics(ModelStatisticsRequest request) {
+    var response = ModelStatisticsResponse.newBuilder();
+    for (ServedModel model : models.find(request.getName(), request.getVersion())) {
+      response.addModelStats(TritonExtensions.statistics(model));
+    }
+    return response.build();
+  }
+
+  private RepositoryIndexResponse index(RepositoryIndexRequest request) {
+    requireDefaultRepository(request.getRepositoryName());
+    var response = RepositoryIndexResponse.newBuilder();
+    for (var each : models.list()) {
+      if (each.ready() || !request.getReady()) {
+        response.addModels(
+            RepositoryIndexResponse.ModelIndex.newBuilder()
+                .setName(each.name())
+                .setVersion(each.version())
+                .setState(each.state())
+                .setReason(each.reason()));
+      }
+    }
+    return response.build();
+  }
+
+  private RepositoryModelLoadResponse load(RepositoryModelLoadRequest request) {
+    requireDefaultRepository(request.getRepositoryName());
+    if (request.getParametersCount() > 0) { // another configuration, or files, in the request
+      throw new ApiException(
+          Kind.BAD_REQUEST,
+          "load has no parameters: a model is loaded as it is in the server's folder");
+    }
+    models.load(request.getModelName());
+    return RepositoryModelLoadResponse.getDefaultInstance();
+  }
+
+  private RepositoryModelUnloadResponse unload(RepositoryModelUnloadRequest request) {
+    requireDefaultRepository(request.getRepositoryName());
+    models.unload(request.getModelName());
+    return RepositoryModelUnloadResponse.getDefaultInstance();
+  }
+
+  private static void requireDefaultRepository(String name) {
+    if (!name.isEmpty()) {
+      throw new ApiException(
+          Kind.BAD_REQUEST, "the server has one repository; repository_name must be empty");
+    }
+  }
+
   private void infer(byte[] bytes, StreamObserver<ModelInferResponse> observer) {
     respond(
         "grpc ModelInfer",
@@ -285,111 +333,12 @@ final class GrpcApi {
             if (accepted.incrementAndGet() > options.batching().queueSize()) {
               throw Admission.overloaded();
             }
-            return infer(
-                GrpcMessages.inference(bytes, options.limits().maxImages()),
-                (ServerCallStreamObserver<ModelInferResponse>) observer);
+            var call = (ServerCallStreamObserver<ModelInferResponse>) observer;
+            return inference.run(
+                GrpcMessages.inference(bytes, options.limits().maxImages()), call::isCancelled);
           } finally {
             accepted.decrementAndGet();
           }
         });
-  }
-
-  /**
-   * The deadline of a request: the earliest of the server's, gRPC's and that of the request's
-   * parameters.
-   */
-  private long deadline(ModelInferRequest request) {
-    long nanos = options.limits().requestTimeout().toNanos();
-    var context = io.grpc.Context.current().getDeadline();
-    if (context != null) {
-      nanos = Math.min(nanos, context.timeRemaining(TimeUnit.NANOSECONDS));
-    }
-    InferParameter timeout = request.getParametersMap().get("timeout");
-    if (timeout != null && timeout.getInt64Param() > 0) {
-      nanos = Math.min(nanos, TimeUnit.MICROSECONDS.toNanos(timeout.getInt64Param()));
-    }
-    return System.nanoTime() + nanos;
-  }
-
-  private ModelInferResponse infer(
-      ModelInferRequest request, ServerCallStreamObserver<ModelInferResponse> observer) {
-    try (var lease =
-        models.acquire(
-            Optional.of(request.getModelName()), Optional.of(request.getModelVersion()))) {
-      return infer(lease.model(), request, observer);
-    }
-  }
-
-  private ModelInferResponse infer(
-      ServedModel model,
-      ModelInferRequest request,
-      ServerCallStreamObserver<ModelInferResponse> observer) {
-    long deadline = deadline(request);
-    Input input = input(request, options.limits().maxImages());
-    int images = InferenceProtocol.images(model, input);
-    if (images > options.limits().maxImages()) {
-      throw new ApiException(
-          Kind.TOO_LARGE, "%d images, at most %d".formatted(images, options.limits().maxImages()));
-    }
-    List<String> requested =
-        request.getOutputsList().stream()
-            .map(ModelInferRequest.InferRequestedOutputTensor::getName)
-            .toList();
-    List<String> outputs = InferenceProtocol.outputs(model, requested);
-    List<Result> results =
-        Batcher.await(
-            InferenceProtocol.submit(model, input, deadline), deadline, observer::isCancelled);
-    var response =
-        ModelInferResponse.newBuilder()
-            .setModelName(model.name())
-            .setModelVersion(model.version())
-            .setId(request.getId());
-    for (Output output : InferenceProtocol.collect(model, outputs, results)) {
-      response.addOutputs(
-          ModelInferResponse.InferOutputTensor.newBuilder()
-              .setName(output.name())
-              .setDatatype("FP32")
-              .addAllShape(output.shape()));
-      response.addRawOutputContents(ByteString.copyFrom(InferenceJson.bytes(output.numbers())));
-    }
-    return response.build();
-  }
-
-  private static Input input(ModelInferRequest request, int images) {
-    if (request.getInputsCount() != 1) {
-      throw new ApiException(
-          Kind.BAD_REQUEST, "inputs must have one entry, has " + request.getInputsCount());
-    }
-    var tensor = request.getInputs(0);
-    if (tensor.getShapeCount() > InferenceProtocol.MAX_DIMENSIONS) {
-      throw new ApiException(
-          Kind.BAD_REQUEST,
-          "a shape has more than %d dimensions".formatted(InferenceProtocol.MAX_DIMENSIONS));
-    }
-    if (request.getRawInputContentsCount() > 1) {
-      throw new ApiException(Kind.BAD_REQUEST, "raw_input_contents must have one entry");
-    }
-    boolean bytes = tensor.getDatatype().equals("BYTES");
-    if (request.getRawInputContentsCount() > 0) {
-      var raw = request.getRawInputContents(0).asReadOnlyByteBuffer();
-      return new Input(
-          tensor.getName(),
-          tensor.getDatatype(),
-          tensor.getShapeList(),
-          bytes ? new float[0] : InferenceJson.floats(raw),
-          bytes ? InferenceJson.elements(raw, images) : List.of());
-    }
-    var contents = tensor.getContents();
-    float[] numbers = new float[bytes ? 0 : contents.getFp32ContentsCount()];
-    for (int i = 0; i < numbers.length; i++) {
-      numbers[i] = contents.getFp32Contents(i);
-    }
-    List<ByteString> files = bytes ? contents.getBytesContentsList() : List.of();
-    return new Input(
-        tensor.getName(),
-        tensor.getDatatype(),
-        tensor.getShapeList(),
-        numbers,
-        files.stream().map(ByteString::toByteArray).toList());
   }
 }

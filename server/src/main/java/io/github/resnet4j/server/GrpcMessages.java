@@ -10,6 +10,7 @@ import io.github.resnet4j.server.inference.InferTensorContents;
 import io.github.resnet4j.server.inference.ModelInferRequest;
 import io.github.resnet4j.server.inference.ModelInferRequest.InferInputTensor;
 import io.grpc.MethodDescriptor;
+import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
@@ -51,6 +52,38 @@ final class GrpcMessages {
           }
         }
       };
+
+  /** The maximum size of a message to the services for health and reflection: it has one name. */
+  private static final int MAX_SMALL_MESSAGE = 4096;
+
+  /**
+   * Limits the messages to the services for health and reflection, whose own marshallers have no
+   * limits.
+   */
+  static <A> MethodDescriptor.Marshaller<A> small(MethodDescriptor.Marshaller<A> marshaller) {
+    return new MethodDescriptor.Marshaller<>() {
+      @Override
+      public InputStream stream(A value) {
+        return marshaller.stream(value);
+      }
+
+      @Override
+      public A parse(InputStream stream) {
+        byte[] bytes;
+        try {
+          bytes = stream.readNBytes(MAX_SMALL_MESSAGE + 1);
+        } catch (IOException e) {
+          throw Status.INVALID_ARGUMENT.withCause(e).asRuntimeException();
+        }
+        if (bytes.length > MAX_SMALL_MESSAGE) {
+          throw Status.RESOURCE_EXHAUSTED
+              .withDescription("the message has more than %d bytes".formatted(MAX_SMALL_MESSAGE))
+              .asRuntimeException();
+        }
+        return marshaller.parse(new ByteArrayInputStream(bytes));
+      }
+    };
+  }
 
   /**
    * Parses an inference request.

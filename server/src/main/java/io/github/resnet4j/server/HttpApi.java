@@ -11,8 +11,6 @@ import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.server.Admission.Endpoint;
 import io.github.resnet4j.server.ApiException.Kind;
 import io.github.resnet4j.server.Batcher.Result;
-import io.github.resnet4j.server.Metrics.Phase;
-import io.github.resnet4j.tensor.Tensor;
 import io.helidon.webserver.http.HttpRules;
 import io.helidon.webserver.http.HttpService;
 import java.io.IOException;
@@ -27,7 +25,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
@@ -44,16 +41,19 @@ final class HttpApi implements HttpService {
   private final ModelRepository models;
   private final Metrics metrics;
   private final Admission admission;
+  private final InferenceApi inference;
 
-  HttpApi(ServerOptions options, ModelRepository models, Metrics metrics, Admission admission) {
+  HttpApi(
+      ServerOptions options,
+      ModelRepository models,
+      Metrics metrics,
+      Admission admission,
+      InferenceApi inference) {
     this.options = options;
     this.models = models;
     this.metrics = metrics;
     this.admission = admission;
-  }
-
-  boolean isReady() {
-    return !admission.isStopping() && models.isReady();
+    this.inference = inference;
   }
 
   @Override
@@ -67,20 +67,7 @@ final class HttpApi implements HttpService {
     at(rules, "/classify", Endpoint.queued("classify", this::classify));
     at(rules, "/features", Endpoint.queued("features", this::features));
     at(rules, "/explain", Endpoint.queued("explain", this::explain));
-    at(rules, "/v2", Endpoint.get("v2", this::server));
-    at(
-        rules,
-        "/v2/health/live",
-        Endpoint.get("live", exchange -> exchange.json(Map.of("live", true))).withoutToken());
-    at(rules, "/v2/health/ready", Endpoint.get("ready", this::ready).withoutToken());
-    at(rules, "/v2/repository/index", Endpoint.post("index", this::index));
-    at(rules, "/v2/repository/models/{model}/load", Endpoint.post("load", this::load));
-    at(rules, "/v2/repository/models/{model}/unload", Endpoint.post("unload", this::unload));
-    for (String model : List.of("/v2/models/{model}", "/v2/models/{model}/versions/{version}")) {
-      at(rules, model, Endpoint.get("metadata", this::metadata));
-      at(rules, model + "/ready", Endpoint.get("model ready", this::modelReady));
-      at(rules, model + "/infer", Endpoint.queued("infer", this::infer));
-    }
+    inference.routing(rules);
     rules.any(
         admission.handler(
             new Endpoint(
@@ -183,6 +170,16 @@ final class HttpApi implements HttpService {
    */
   private void respondPerImage(
       Exchange exchange, ServedModel model, Function<Result, Map<String, Object>> toFields) {
+    try (var request = model.statistics().begin()) {
+      respondPerImage(exchange, model, toFields, request);
+    }
+  }
+
+  private void respondPerImage(
+      Exchange exchange,
+      ServedModel model,
+      Function<Result, Map<String, Object>> toFields,
+      Statistics.Request request) {
     boolean exifOrientation = exchange.flag(EXIF_ORIENTATION);
     Images images = images(exchange);
     var futures = new ArrayList<CompletableFuture<Result>>();
@@ -199,7 +196,11 @@ final class HttpApi implements HttpService {
         errors.add(error);
       }
     }
-    var results = exchange.await(futures).iterator();
+    request.submitted();
+    List<Result> computed = exchange.await(futures);
+    computed.forEach(exchange::addResult);
+    metrics.recordResults(computed);
+    var results = computed.iterator();
     var fields = new LinkedHashMap<String, Object>();
     fields.put("model", model.name());
     fields.put("version", model.version());
@@ -207,7 +208,6 @@ final class HttpApi implements HttpService {
     for (ApiException error : errors) {
       if (error == null) {
         Result result = results.next();
-        record(exchange, result);
         all.add(toFields.apply(result));
       } else {
         all.add(Map.of("error", error.reason()));
@@ -218,14 +218,11 @@ final class HttpApi implements HttpService {
     } else {
       fields.putAll(all.getFirst());
     }
+    if (!computed.isEmpty()) {
+      request.complete(computed);
+    }
     fields.put("duration_ms", Math.round((System.nanoTime() - exchange.begin()) / 1e4) / 100.0);
     exchange.json(fields);
-  }
-
-  private void record(Exchange exchange, Result result) {
-    exchange.addResult(result);
-    metrics.recordPhase(Phase.QUEUE, result.queueNanos());
-    metrics.recordPhase(Phase.INFERENCE, result.inferenceNanos());
   }
 
   private static Map<String, Object> values(Model model, float[] outputs) {
@@ -297,86 +294,6 @@ final class HttpApi implements HttpService {
       default ->
           throw new ApiException(Kind.BAD_REQUEST, "method must be gradcam, gradcam++ or eigencam");
     };
-  }
-
-  // --- the Open Inference Protocol ------------------------------------------------------------
-
-  private void server(Exchange exchange) {
-    var fields = new LinkedHashMap<String, Object>();
-    fields.put("name", InferenceProtocol.SERVER);
-    fields.put("version", InferenceServer.version());
-    fields.put("extensions", InferenceProtocol.EXTENSIONS);
-    exchange.json(fields);
-  }
-
-  private void ready(Exchange exchange) {
-    exchange.json(isReady() ? 200 : 503, Map.of("ready", isReady()));
-  }
-
-  private ServedModel requestedModel(Exchange exchange) {
-    return models.find(Optional.of(exchange.path("model")), version(exchange));
-  }
-
-  private static Optional<String> version(Exchange exchange) {
-    return Optional.of(exchange.hasPath("version") ? exchange.path("version") : "");
-  }
-
-  private void metadata(Exchange exchange) {
-    ServedModel model = requestedModel(exchange);
-    exchange.json(InferenceProtocol.metadata(model, models.versions(model.name())));
-  }
-
-  private void modelReady(Exchange exchange) {
-    ServedModel model = requestedModel(exchange);
-    exchange.json(Map.of("name", model.name(), "ready", true));
-  }
-
-  private void infer(Exchange exchange) throws IOException {
-    try (var lease = models.acquire(Optional.of(exchange.path("model")), version(exchange))) {
-      infer(exchange, lease.model());
-    }
-  }
-
-  private void infer(Exchange exchange, ServedModel model) throws IOException {
-    int images = options.limits().maxImages();
-    var limits =
-        new InferenceJson.Limits(
-            images, (int) Math.min(1L << 30, (long) images * Tensor.sizeOf(model.inputShape())));
-    var request =
-        InferenceJson.read(exchange.body(), exchange.header(InferenceJson.HEADER_LENGTH), limits);
-    if (request.timeoutMicros() > 0) {
-      exchange.shortenDeadline(TimeUnit.MICROSECONDS.toNanos(request.timeoutMicros()));
-    }
-    List<String> outputs = InferenceProtocol.outputs(model, request.outputs());
-    exchange.setImages(InferenceProtocol.images(model, request.input()));
-    List<Result> results =
-        exchange.await(InferenceProtocol.submit(model, request.input(), exchange.deadline()));
-    results.forEach(result -> record(exchange, result));
-    request.respond(exchange, model, InferenceProtocol.collect(model, outputs, results));
-  }
-
-  private void index(Exchange exchange) {
-    exchange.json(
-        models.list().stream()
-            .map(each -> {
-              var fields = new LinkedHashMap<String, Object>();
-              fields.put("name", each.name());
-              fields.put("version", each.version());
-              fields.put("state", each.ready() ? "READY" : "UNAVAILABLE");
-              fields.put("reason", each.reason());
-              return fields;
-            })
-            .toList());
-  }
-
-  private void load(Exchange exchange) {
-    models.load(exchange.path("model"));
-    exchange.json(Map.of());
-  }
-
-  private void unload(Exchange exchange) {
-    models.unload(exchange.path("model"));
-    exchange.json(Map.of());
   }
 
   /** The ready models, for the page: names, versions, labels, preprocessing. */

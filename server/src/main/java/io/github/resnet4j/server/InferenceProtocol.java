@@ -16,10 +16,10 @@ import java.util.function.Function;
  * and named output tensors of a model.
  *
  * <p>A model takes {@code images}, FP32 {@code [N, C, H, W]}, preprocessed by the client, or {@code
- * encoded_images}, BYTES {@code [N]}, image files that the server decodes and preprocesses. Its
- * outputs are {@code logits} FP32 {@code [N, classes]} and, if requested, {@code probabilities}
- * FP32 {@code [N, classes]} and {@code embedding} FP32 {@code [N, C]}. A model without a head has
- * {@code embedding} only.
+ * encoded_images}, BYTES {@code [N, 1]} or {@code [N]}, image files that the server decodes and
+ * preprocesses. Its outputs are {@code logits} FP32 {@code [N, classes]} and, if requested, {@code
+ * probabilities} FP32 {@code [N, classes]} and {@code embedding} FP32 {@code [N, C]}. A model
+ * without a head has {@code embedding} only.
  */
 final class InferenceProtocol {
   static final String IMAGES = "images";
@@ -37,7 +37,8 @@ final class InferenceProtocol {
   static final Set<String> OUTPUTS = Set.of(LOGITS, PROBABILITIES, EMBEDDING);
 
   static final String SERVER = "resnet4j";
-  static final List<String> EXTENSIONS = List.of("binary_tensor_data", "model_repository");
+  static final List<String> EXTENSIONS =
+      List.of("binary_tensor_data", "model_configuration", "model_repository", "statistics");
 
   /** A tensor's description. */
   record Description(String name, String datatype, List<Long> shape) {}
@@ -58,7 +59,7 @@ final class InferenceProtocol {
     return List.of(
         new Description(
             IMAGES, "FP32", List.of(-1L, (long) shape[0], (long) shape[1], (long) shape[2])),
-        new Description(ENCODED_IMAGES, "BYTES", List.of(-1L)));
+        new Description(ENCODED_IMAGES, "BYTES", List.of(-1L, 1L)));
   }
 
   static List<Description> outputs(ServedModel model) {

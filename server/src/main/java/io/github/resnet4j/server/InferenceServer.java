@@ -2,6 +2,8 @@ package io.github.resnet4j.server;
 
 import io.github.resnet4j.Model;
 import io.github.resnet4j.messages.Reason;
+import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
+import io.grpc.protobuf.services.HealthStatusManager;
 import io.helidon.common.configurable.Resource;
 import io.helidon.common.pki.Keys;
 import io.helidon.http.DirectHandler;
@@ -51,6 +53,7 @@ public final class InferenceServer implements AutoCloseable {
   private final Admission admission;
   private final Connections connections;
   private final Traces traces;
+  private final HealthStatusManager health;
   private final AtomicInteger accepted = new AtomicInteger();
   private final WebServer server;
   private final io.grpc.@Nullable Server grpcServer;
@@ -83,7 +86,8 @@ public final class InferenceServer implements AutoCloseable {
     this.log = new AccessLog(options.accessLog());
     this.metrics = new Metrics();
     this.traces = new Traces();
-    this.models = new ModelRepository(options, reader, metrics, log);
+    this.health = new HealthStatusManager();
+    this.models = new ModelRepository(options, reader, metrics, log, this::setHealth);
     metrics.gauge(
         "resnet4j.queued.images",
         "Number of images in the queues of all models",
@@ -108,10 +112,12 @@ public final class InferenceServer implements AutoCloseable {
     metrics.gauge(
         "resnet4j.http.connections", "Number of open HTTP connections", connections::count);
     this.admission = new Admission(options, metrics, log, accepted, connections, traces);
-    var api = new HttpApi(options, models, metrics, admission);
+    var inference = new InferenceApi(options, models, metrics, admission);
+    var api = new HttpApi(options, models, metrics, admission, inference);
+    setHealth(false);
     initialModels.forEach(models::add);
     models.loadAll();
-    var grpc = new GrpcApi(options, models, metrics, log, accepted, api);
+    var grpc = new GrpcApi(options, models, metrics, log, accepted, inference);
     var builder =
         WebServer.builder()
             .address(address)
@@ -142,7 +148,8 @@ public final class InferenceServer implements AutoCloseable {
             "the port is in use or not permitted, or the address does not belong to this machine");
       }
       action = "listen at %s, port %d (--grpc-port)".formatted(options.host(), options.grpcPort());
-      this.grpcServer = options.grpcPort() < 0 ? null : grpc.start();
+      this.grpcServer =
+          options.grpcPort() < 0 ? null : new GrpcListener(options, metrics).start(grpc, health);
     } catch (IOException | RuntimeException e) {
       if (http != null) {
         http.stop(); // only gRPC's port is in use
@@ -159,6 +166,13 @@ public final class InferenceServer implements AutoCloseable {
     if (isUnprotected()) {
       log.event("warning", Map.of("warning", UNPROTECTED_WARNING));
     }
+  }
+
+  /** What {@code grpc.health.v1.Health} answers for the server and for its service. */
+  private void setHealth(boolean ready) {
+    ServingStatus status = ready ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
+    health.setStatus(HealthStatusManager.SERVICE_NAME_ALL_SERVICES, status);
+    health.setStatus(GrpcApi.SERVICE, status);
   }
 
   /** Whether the server listens on an address other than the loopback and no token is set. */
@@ -253,6 +267,7 @@ public final class InferenceServer implements AutoCloseable {
     }
     closed = true;
     admission.stop();
+    health.enterTerminalState();
     long until = System.nanoTime() + options.drainTimeout().toNanos();
     while (accepted.get() > 0 && System.nanoTime() < until) {
       LockSupport.parkNanos(5_000_000);

@@ -14,6 +14,7 @@ import io.micrometer.core.instrument.binder.system.UptimeMetrics;
 import io.micrometer.prometheusmetrics.PrometheusConfig;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import java.time.Duration;
+import java.util.List;
 import java.util.Locale;
 import java.util.function.Supplier;
 import java.util.function.ToDoubleFunction;
@@ -87,6 +88,14 @@ final class Metrics implements AutoCloseable {
   void recordBatch(int images, Duration duration) {
     batchSizes.record(images);
     batchDurations.record(duration);
+  }
+
+  /** Records the waiting and the running of a request's images. */
+  void recordResults(List<Batcher.Result> results) {
+    for (Batcher.Result result : results) {
+      recordPhase(Phase.QUEUE, result.queueNanos());
+      recordPhase(Phase.INFERENCE, result.inferenceNanos());
+    }
   }
 
   void recordPhase(Phase phase, long nanos) {

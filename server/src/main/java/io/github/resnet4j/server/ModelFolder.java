@@ -2,6 +2,7 @@ package io.github.resnet4j.server;
 
 import java.io.IOException;
 import java.nio.file.DirectoryStream;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.BasicFileAttributes;
@@ -61,6 +62,25 @@ record ModelFolder(Path root) {
                 + found.size());
       }
       return found.getFirst();
+    }
+
+    /** The reason why it cannot be loaded, without paths, for clients. */
+    String reason(Throwable e) {
+      return switch (e) {
+        case OutOfMemoryError _ -> "there is not enough memory to load it (-Xmx)";
+        case StackOverflowError _ -> "its structure is nested too deeply";
+        case FileSystemException f ->
+            "its file %s cannot be read (%s)"
+                .formatted(Path.of(f.getFile()).getFileName(), f.getClass().getSimpleName());
+        case IOException _, IllegalArgumentException _ ->
+            String.valueOf(e.getMessage())
+                .replace(folder.toAbsolutePath() + "/", "")
+                .replace(folder + "/", "")
+                .lines()
+                .findFirst()
+                .orElse("");
+        default -> "it cannot be loaded; the server's log contains the reason";
+      };
     }
 
     FileState fileState() throws IOException {

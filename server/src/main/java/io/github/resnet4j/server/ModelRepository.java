@@ -4,8 +4,6 @@ import com.fasterxml.jackson.jr.ob.JSON;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.server.ApiException.Kind;
 import java.io.IOException;
-import java.nio.file.FileSystemException;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -15,6 +13,8 @@ import java.util.Optional;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Consumer;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -27,7 +27,11 @@ import org.jspecify.annotations.Nullable;
  */
 final class ModelRepository implements AutoCloseable {
   /** A version as listed for clients. */
-  record Listing(String name, String version, boolean ready, String reason) {}
+  record Listing(String name, String version, boolean ready, String reason) {
+    String state() {
+      return ready ? "READY" : "UNAVAILABLE";
+    }
+  }
 
   /**
    * A version.
@@ -52,14 +56,23 @@ final class ModelRepository implements AutoCloseable {
   private final Metrics metrics;
   private final AccessLog log;
   private final Optional<ModelFolder> folder;
+  private final Consumer<Boolean> readiness;
   private final ServedModel.WorkerPools pools = ServedModel.WorkerPools.start();
   private final WorkerPool loading =
       new WorkerPool("load", 1, Duration.ofMinutes(10), Kind.INTERNAL);
   private final Map<String, Model> initialModels = new ConcurrentHashMap<>();
   private final Map<String, TreeMap<String, Entry>> models = new ConcurrentHashMap<>();
 
+  /**
+   * @param readiness is told, after each change of the models, whether at least one is ready
+   */
   ModelRepository(
-      ServerOptions options, InferenceServer.ModelReader reader, Metrics metrics, AccessLog log) {
+      ServerOptions options,
+      InferenceServer.ModelReader reader,
+      Metrics metrics,
+      AccessLog log,
+      Consumer<Boolean> readiness) {
+    this.readiness = readiness;
     this.options = options;
     this.reader = reader;
     this.metrics = metrics;
@@ -91,6 +104,7 @@ final class ModelRepository implements AutoCloseable {
     sorted.putAll(versions);
     SortedMap<String, Entry> before =
         sorted.isEmpty() ? models.remove(name) : models.put(name, sorted);
+    readiness.accept(isReady());
     if (before == null) {
       return;
     }
@@ -209,31 +223,12 @@ final class ModelRepository implements AutoCloseable {
       return new Entry(model, Optional.of(fileState), "");
     } catch (Exception | Error e) {
       log.failure("model " + name + " version " + version.number(), e);
-      String reason = reason(version, e);
+      String reason = version.reason(e);
       return old.isReady()
           ? new Entry(
               old.model, Optional.empty(), reason + "; the version loaded before stays in service")
           : new Entry(null, Optional.empty(), reason);
     }
-  }
-
-  /** The reason of a failure, without paths, for clients. */
-  private static String reason(ModelFolder.Version version, Throwable e) {
-    return switch (e) {
-      case OutOfMemoryError _ -> "there is not enough memory to load it (-Xmx)";
-      case StackOverflowError _ -> "its structure is nested too deeply";
-      case FileSystemException f ->
-          "its file %s cannot be read (%s)"
-              .formatted(Path.of(f.getFile()).getFileName(), f.getClass().getSimpleName());
-      case IOException _, IllegalArgumentException _ ->
-          String.valueOf(e.getMessage())
-              .replace(version.folder().toAbsolutePath() + "/", "")
-              .replace(version.folder() + "/", "")
-              .lines()
-              .findFirst()
-              .orElse("");
-      default -> "it cannot be loaded; the server's log contains the reason";
-    };
   }
 
   /** Unloads a model after its accepted requests. */
@@ -290,6 +285,29 @@ final class ModelRepository implements AutoCloseable {
             new ApiException(
                 Kind.UNAVAILABLE,
                 "'%s': %s".formatted(chosen, versions.firstEntry().getValue().reason)));
+  }
+
+  /**
+   * Returns the ready versions of a model.
+   *
+   * @param name its name; if empty, those of all models
+   * @param version the only version to return; if empty, all
+   * @throws ApiException if it does not exist or is not ready
+   */
+  List<ServedModel> find(String name, String version) {
+    Optional<ServedModel> one =
+        name.isEmpty()
+            ? Optional.empty()
+            : Optional.of(find(Optional.of(name), Optional.of(version)));
+    if (one.isPresent() && !version.isEmpty()) {
+      return List.of(one.get());
+    }
+    return new TreeMap<>(models)
+        .values().stream()
+            .flatMap(versions -> versions.values().stream())
+            .flatMap(entry -> Stream.ofNullable(entry.model))
+            .filter(model -> name.isEmpty() || model.name().equals(name))
+            .toList();
   }
 
   /** Keeps a model loaded until the request that uses it is finished. */
@@ -349,13 +367,7 @@ final class ModelRepository implements AutoCloseable {
   }
 
   int queuedImages() {
-    int waiting = 0;
-    for (var versions : models.values()) {
-      for (Entry entry : versions.values()) {
-        waiting += entry.model == null ? 0 : entry.model.queuedImages();
-      }
-    }
-    return waiting;
+    return find("", "").stream().mapToInt(ServedModel::queuedImages).sum();
   }
 
   /** A model's parameters in the metadata and in the list of models. */

@@ -182,6 +182,10 @@ final class ServedModel implements AutoCloseable {
     return new int[] {prepared.channels(), prepared.cropHeight(), prepared.cropWidth()};
   }
 
+  Statistics statistics() {
+    return batcher.statistics();
+  }
+
   int queuedImages() {
     return batcher.queuedImages();
   }

@@ -1,17 +1,30 @@
 package io.github.resnet4j.server;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.ByteString;
+import com.google.protobuf.DescriptorProtos.FileDescriptorProto;
 import com.google.protobuf.Message;
 import io.github.resnet4j.server.inference.InferParameter;
 import io.github.resnet4j.server.inference.InferTensorContents;
+import io.github.resnet4j.server.inference.ModelConfigRequest;
+import io.github.resnet4j.server.inference.ModelConfigResponse;
 import io.github.resnet4j.server.inference.ModelInferRequest;
 import io.github.resnet4j.server.inference.ModelInferResponse;
 import io.github.resnet4j.server.inference.ModelReadyRequest;
 import io.github.resnet4j.server.inference.ModelReadyResponse;
+import io.github.resnet4j.server.inference.ModelRepositoryParameter;
+import io.github.resnet4j.server.inference.ModelStatisticsRequest;
+import io.github.resnet4j.server.inference.ModelStatisticsResponse;
+import io.github.resnet4j.server.inference.RepositoryIndexRequest;
+import io.github.resnet4j.server.inference.RepositoryIndexResponse;
+import io.github.resnet4j.server.inference.RepositoryModelLoadRequest;
+import io.github.resnet4j.server.inference.RepositoryModelLoadResponse;
+import io.github.resnet4j.server.inference.RepositoryModelUnloadRequest;
+import io.github.resnet4j.server.inference.RepositoryModelUnloadResponse;
 import io.github.resnet4j.server.inference.ServerReadyRequest;
 import io.github.resnet4j.server.inference.ServerReadyResponse;
 import io.grpc.CallOptions;
@@ -20,10 +33,18 @@ import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import io.grpc.health.v1.HealthCheckRequest;
+import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
+import io.grpc.health.v1.HealthGrpc;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.protobuf.ProtoUtils;
+import io.grpc.reflection.v1.ServerReflectionGrpc;
+import io.grpc.reflection.v1.ServerReflectionRequest;
+import io.grpc.reflection.v1.ServerReflectionResponse;
+import io.grpc.reflection.v1.ServiceResponse;
 import io.grpc.stub.ClientCalls;
 import io.grpc.stub.MetadataUtils;
+import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -34,6 +55,7 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -282,6 +304,147 @@ class GrpcTest {
     call("ModelInfer", request, ModelInferResponse.getDefaultInstance());
   }
 
+  /** The same numbers as over HTTP; the fields' numbers are compared by Triton's clients. */
+  @Test
+  void configurationAndStatistics() throws Exception {
+    call("ModelInfer", images(4, 7), ModelInferResponse.getDefaultInstance());
+    var config =
+        call(
+                "ModelConfig",
+                ModelConfigRequest.newBuilder().setName("digits").build(),
+                ModelConfigResponse.getDefaultInstance())
+            .getConfig();
+    assertEquals(client.get("/v2/models/digits/config").json().toString(), json(config));
+    var statistics =
+        call(
+            "ModelStatistics",
+            ModelStatisticsRequest.getDefaultInstance(),
+            ModelStatisticsResponse.getDefaultInstance());
+    assertEquals(2, statistics.getModelStats(0).getInferenceCount());
+    assertEquals(1, statistics.getModelStats(0).getInferenceStats().getSuccess().getCount());
+    assertEquals(client.get("/v2/models/digits/stats").json().toString(), json(statistics));
+    errorCode(images(1).toBuilder().clearInputs().build(), CallOptions.DEFAULT);
+    var failed =
+        call(
+            "ModelStatistics",
+            ModelStatisticsRequest.newBuilder().setName("digits").setVersion("1").build(),
+            ModelStatisticsResponse.getDefaultInstance());
+    assertEquals(1, failed.getModelStats(0).getInferenceStats().getFail().getCount());
+  }
+
+  private static String json(Message message) {
+    return TritonExtensions.toJson(message).toString();
+  }
+
+  @Test
+  void modelsAreListedUnloadedAndLoaded() {
+    var unloading = RepositoryModelUnloadRequest.newBuilder().setModelName("digits").build();
+    call("RepositoryModelUnload", unloading, RepositoryModelUnloadResponse.getDefaultInstance());
+    assertEquals("UNAVAILABLE", index(false).getModels(0).getState());
+    assertEquals(0, index(true).getModelsCount());
+    var loading = RepositoryModelLoadRequest.newBuilder().setModelName("digits");
+    var configured = loading.clone().putParameters("config", parameter("{}")).build();
+    var loaded = RepositoryModelLoadResponse.getDefaultInstance();
+    var error =
+        assertThrows(
+            StatusRuntimeException.class, () -> call("RepositoryModelLoad", configured, loaded));
+    assertEquals(Status.Code.INVALID_ARGUMENT, error.getStatus().getCode());
+    call("RepositoryModelLoad", loading.build(), loaded);
+    assertEquals("READY", index(true).getModels(0).getState());
+    assertEquals("1", index(true).getModels(0).getVersion());
+  }
+
+  private static ModelRepositoryParameter parameter(String value) {
+    return ModelRepositoryParameter.newBuilder().setStringParam(value).build();
+  }
+
+  private RepositoryIndexResponse index(boolean ready) {
+    return call(
+        "RepositoryIndex",
+        RepositoryIndexRequest.newBuilder().setReady(ready).build(),
+        RepositoryIndexResponse.getDefaultInstance());
+  }
+
+  @Test
+  void healthFollowsTheModels() throws Exception {
+    var health = HealthGrpc.newBlockingStub(channel);
+    var server = HealthCheckRequest.getDefaultInstance();
+    var service = server.toBuilder().setService("inference.GRPCInferenceService").build();
+    assertEquals(ServingStatus.SERVING, health.check(server).getStatus());
+    assertEquals(ServingStatus.SERVING, health.check(service).getStatus());
+    var unknown = server.toBuilder().setService("cats").build();
+    var error = assertThrows(StatusRuntimeException.class, () -> health.check(unknown));
+    assertEquals(Status.Code.NOT_FOUND, error.getStatus().getCode());
+
+    var watched = health.withDeadlineAfter(1, TimeUnit.MINUTES).watch(service);
+    assertEquals(ServingStatus.SERVING, watched.next().getStatus());
+    var unloading = RepositoryModelUnloadRequest.newBuilder().setModelName("digits").build();
+    call("RepositoryModelUnload", unloading, RepositoryModelUnloadResponse.getDefaultInstance());
+    assertEquals(ServingStatus.NOT_SERVING, watched.next().getStatus());
+    var loading = RepositoryModelLoadRequest.newBuilder().setModelName("digits").build();
+    call("RepositoryModelLoad", loading, RepositoryModelLoadResponse.getDefaultInstance());
+    assertEquals(ServingStatus.SERVING, watched.next().getStatus());
+    client.server.close();
+    assertEquals(ServingStatus.NOT_SERVING, watched.next().getStatus());
+  }
+
+  /** Messages to the services of gRPC itself have one short name; larger ones are not parsed. */
+  @Test
+  void healthRequestsAreSmall() {
+    var health = HealthGrpc.newBlockingStub(channel);
+    var large = HealthCheckRequest.newBuilder().setService("x".repeat(5000)).build();
+    var error = assertThrows(StatusRuntimeException.class, () -> health.check(large));
+    assertNotEquals(Status.Code.NOT_FOUND, error.getStatus().getCode());
+    assertEquals(
+        ServingStatus.SERVING, health.check(HealthCheckRequest.getDefaultInstance()).getStatus());
+  }
+
+  @Test
+  void reflectionDescribesTheServices() throws Exception {
+    var services =
+        reflect(ServerReflectionRequest.newBuilder().setListServices("").build())
+            .getListServicesResponse()
+            .getServiceList();
+    assertEquals(
+        List.of(
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1.ServerReflection",
+            "grpc.reflection.v1alpha.ServerReflection",
+            "inference.GRPCInferenceService"),
+        services.stream().map(ServiceResponse::getName).sorted().toList());
+    var symbol =
+        ServerReflectionRequest.newBuilder()
+            .setFileContainingSymbol("inference.GRPCInferenceService")
+            .build();
+    var file = reflect(symbol).getFileDescriptorResponse().getFileDescriptorProto(0);
+    assertEquals("inference", FileDescriptorProto.parseFrom(file).getPackage());
+  }
+
+  private ServerReflectionResponse reflect(ServerReflectionRequest request) throws Exception {
+    var found = new CompletableFuture<ServerReflectionResponse>();
+    var requests =
+        ServerReflectionGrpc.newStub(channel)
+            .serverReflectionInfo(
+                new StreamObserver<>() {
+                  @Override
+                  public void onNext(ServerReflectionResponse response) {
+                    found.complete(response);
+                  }
+
+                  @Override
+                  public void onError(Throwable e) {
+                    found.completeExceptionally(e);
+                  }
+
+                  @Override
+                  public void onCompleted() {}
+                });
+    requests.onNext(request);
+    ServerReflectionResponse response = found.get(1, TimeUnit.MINUTES);
+    requests.onCompleted();
+    return response;
+  }
+
   private ManagedChannel with(String authorization) {
     var headers = new Metadata();
     headers.put(Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER), authorization);
@@ -315,6 +478,9 @@ class GrpcTest {
                 ServerReadyRequest.getDefaultInstance(),
                 ServerReadyResponse.getDefaultInstance())
             .getReady());
+    var health = HealthGrpc.newBlockingStub(channel);
+    assertEquals(
+        ServingStatus.SERVING, health.check(HealthCheckRequest.getDefaultInstance()).getStatus());
     for (String scheme : List.of("Bearer", "bearer", "BEARER ")) {
       channel.shutdownNow();
       channel = with(scheme + " 0123456789abcdef");

@@ -173,6 +173,106 @@ class InferenceServerTest {
     assertEquals(200, client.get("/openapi").status());
   }
 
+  /** The fields and types are those of Triton's model_config.proto as JSON. */
+  @Test
+  void theConfigurationIsTritons() throws Exception {
+    Map<String, Object> config = client.get("/v2/models/digits/versions/1/config").json();
+    assertEquals("digits", config.get("name"));
+    assertEquals(16, config.get("max_batch_size"));
+    assertEquals(Map.of("max_queue_delay_microseconds", 2000), config.get("dynamic_batching"));
+    assertEquals(
+        List.of(
+            Map.of(
+                "name", "images",
+                "data_type", "TYPE_FP32",
+                "format", "FORMAT_NCHW",
+                "dims", List.of(3, 32, 32),
+                "optional", true),
+            Map.of(
+                "name", "encoded_images",
+                "data_type", "TYPE_STRING",
+                "format", "FORMAT_NONE",
+                "dims", List.of(1),
+                "optional", true)),
+        config.get("input"));
+    assertEquals(
+        Map.of("name", "logits", "data_type", "TYPE_FP32", "dims", List.of(10)),
+        ((List<?>) config.get("output")).getFirst());
+    assertEquals(404, client.get("/v2/models/cats/config").status());
+  }
+
+  private static long number(Object fields, String... path) {
+    Object at = fields;
+    for (String name : path) {
+      at = ((Map<?, ?>) at).get(name);
+    }
+    return ((Number) at).longValue();
+  }
+
+  /** Four images in three requests, and one request that fails; nothing else uses this server. */
+  @Test
+  void statisticsCountRequestsAndBatches(@TempDir Path own) throws Exception {
+    try (var counted = new Client(Client.options(own))) {
+      long before = System.nanoTime();
+      String encoded = Base64.getEncoder().encodeToString(Client.digit(6));
+      String two =
+          """
+          {"inputs": [{"name": "encoded_images", "datatype": "BYTES", "shape": [2],
+           "data": ["%s", "%s"]}]}\
+          """
+              .formatted(encoded, encoded);
+      assertEquals(200, counted.post("/v2/models/digits/infer", "application/json", two).status());
+      assertEquals(200, counted.post("/classify", "image/png", Client.digit(6)).status());
+      assertEquals(200, counted.post("/features", "image/png", Client.digit(6)).status());
+      assertEquals(
+          400,
+          counted
+              .post("/v2/models/digits/infer", "application/json", two.replace("2", "7"))
+              .status());
+      long elapsed = System.nanoTime() - before;
+
+      Map<String, Object> all = counted.get("/v2/models/digits/stats").json();
+      assertEquals(all, counted.get("/v2/models/digits/versions/1/stats").json());
+      assertEquals(all, counted.get("/v2/models/stats").json());
+      Object stats = ((List<?>) all.get("model_stats")).getFirst();
+      assertEquals(4, number(stats, "inference_count"));
+      assertTrue(
+          Math.abs(System.currentTimeMillis() - number(stats, "last_inference")) < 3_600_000);
+      assertEquals(1, number(stats, "inference_stats", "fail", "count"));
+      assertTrue(number(stats, "inference_stats", "fail", "ns") > 0);
+      long phases = 0;
+      for (String phase : List.of("queue", "compute_input", "compute_infer", "compute_output")) {
+        assertEquals(3, number(stats, "inference_stats", phase, "count"), phase);
+        phases += number(stats, "inference_stats", phase, "ns");
+      }
+      assertEquals(3, number(stats, "inference_stats", "success", "count"));
+      long success = number(stats, "inference_stats", "success", "ns");
+      assertEquals(success, phases); // the phases are all of the time
+      assertTrue(success < elapsed, success + " of " + elapsed);
+
+      // The same batches as in the metrics.
+      long images = 0;
+      long nanos = 0;
+      long batches = 0;
+      for (Object batch : (List<?>) ((Map<?, ?>) stats).get("batch_stats")) {
+        long count = number(batch, "compute_infer", "count");
+        batches += count;
+        images += count * number(batch, "batch_size");
+        nanos += number(batch, "compute_infer", "ns");
+      }
+      String metrics =
+          new String(counted.get("/metrics").response().body(), StandardCharsets.UTF_8);
+      assertEquals(4, images);
+      assertEquals(batches, number(stats, "execution_count"));
+      assertEquals(batches, metric(metrics, "resnet4j_batch_size_count"));
+      assertEquals(nanos / 1e9, metric(metrics, "resnet4j_batch_duration_seconds_sum"), 1e-9);
+      assertEquals(4, metric(metrics, "resnet4j_phase_duration_seconds_count{phase=\"queue\"}"));
+      assertTrue(number(stats, "inference_stats", "compute_infer", "ns") > 0);
+    }
+    assertEquals(404, client.get("/v2/models/cats/stats").status());
+    assertEquals(404, client.get("/v2/models/digits/versions/7/stats").status());
+  }
+
   private static Tensor six() throws IOException {
     return Model.embedded()
         .preprocessing()

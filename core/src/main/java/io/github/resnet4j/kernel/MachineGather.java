@@ -39,7 +39,7 @@ final class MachineGather {
     int rowsPerCall = Math.max(1, MAX_FLOATS_PER_CALL / channels);
     long span = (channels - 1L) * stride + 1;
     return (source, start, scales, first, to, at) -> {
-      check(source, (long) start + from.min, start + from.max + span);
+      check(source, (long) start + from.min, (long) start + from.max + span);
       check(scales, first, (long) first + channels);
       check(to, at, at + (long) from.size() * channels);
       MemorySegment input = source.enter();

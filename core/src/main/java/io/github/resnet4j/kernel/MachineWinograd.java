@@ -71,7 +71,7 @@ final class MachineWinograd implements WinogradKernels {
     long inSpan = in.span(constants.ofInput ? form.inputs() : form.outputs());
     return (arena, first, end, from, to, _) -> {
       Objects.checkFromToIndex(first, end, offsets.size());
-      check(arena, (long) from + offsets.min, from + offsets.max + inSpan);
+      check(arena, (long) from + offsets.min, (long) from + offsets.max + inSpan);
       checkProducts(arena, to, form, step, (long) (end - first) * block);
       MemorySegment memory = arena.enter();
       for (int i = first; i < end; i += MAX_TILES_PER_CALL) {

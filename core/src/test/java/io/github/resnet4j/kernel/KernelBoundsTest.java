@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -99,7 +100,7 @@ class KernelBoundsTest {
   @ParameterizedTest
   @ValueSource(booleans = {false, true})
   void tile(boolean added) {
-    int channels = machine.lanes();
+    int channels = 2 * machine.lanes();
     int stride = channels + 16;
     var shape =
         new ConvTile.Shape(
@@ -110,7 +111,7 @@ class KernelBoundsTest {
     var tiles =
         new ConvTile.Tiles(
             Ints.of(-2, 7, 4), Ints.of(0, 4 * stride, -2 * stride), Ints.of(-1, 2, 3));
-    var segments = Ints.of(-3, 11);
+    var segments = Ints.of(-3, 6, 11);
     Call call =
         (kernels, arena, _, at) ->
             kernels
@@ -125,7 +126,7 @@ class KernelBoundsTest {
                     added ? at[4] : 0,
                     arena,
                     at[2],
-                    new ConvTile.Reduction(0, 2, at[3]));
+                    new ConvTile.Reduction(1, 3, at[3]));
     var input = new Operand(2 + 3, 7 + 11 + 3 + 5);
     var output = new Operand(2 * stride, 4 * stride + stride + channels);
     var weights = new Operand(2 * 5 * channels);
@@ -184,6 +185,41 @@ class KernelBoundsTest {
             IllegalArgumentException.class,
             () -> machine.conv().tile(shape, ConvTile.Tiles.ONE, Ints.of(0)));
     assertTrue(error.getMessage().contains("is too large"), error.getMessage());
+  }
+
+  /** Heavy tiles take one call each. */
+  @Test
+  void tilesOfSeveralCalls() {
+    int channels = machine.lanes();
+    int segment = 70_000;
+    var shape =
+        new ConvTile.Shape(
+            2,
+            channels,
+            new ConvTile.Input(Format.FP32, 1, segment),
+            new ConvTile.Output(Format.FP32, channels, null, false));
+    var tiles =
+        new ConvTile.Tiles(
+            Ints.of(0, 1, 2), Ints.of(0, 2 * channels, 4 * channels), Ints.of(0, 0, 0));
+    int out = segment + 3;
+    float[] expected = new float[out + 6 * channels];
+    for (int i = 0; i < out; i++) {
+      expected[i] = i % 3 - 1;
+    }
+    float[] actual = expected.clone();
+    float[] weights = new float[segment * channels + channels];
+    for (int i = 0; i < weights.length; i++) {
+      weights[i] = i % 5 - 2;
+    }
+    var all = new ConvTile.Reduction(0, 1, segment * channels);
+    for (Kernels kernels : List.of(new ScalarKernels(), machine)) {
+      Floats arena = Floats.of(kernels == machine ? actual : expected);
+      kernels
+          .conv()
+          .tile(shape, tiles, Ints.of(0))
+          .run(arena, 0, 3, 0, out, 0, Floats.of(weights), 0, all);
+    }
+    assertArrayEquals(expected, actual);
   }
 
   @Test
@@ -256,11 +292,12 @@ class KernelBoundsTest {
         new Operand(read),
         new Operand(3 * BLOCK));
     assertBounds(
-        (kernels, arena, _, at) ->
-            kernels
-                .pool()
-                .maxGradient(windows, in, in, wider)
-                .run(arena, at[0], at[1], at[2], at[3]),
+        (kernels, arena, scratch, at) -> {
+          if (scratch > 0) { // gradients of real maxima
+            new ScalarKernels().pool().max(windows, in, in).run(arena, at[0], at[1]);
+          }
+          kernels.pool().maxGradient(windows, in, in, wider).run(arena, at[0], at[1], at[2], at[3]);
+        },
         new Operand(read),
         new Operand(3 * BLOCK),
         new Operand(3 * BLOCK),
@@ -282,6 +319,84 @@ class KernelBoundsTest {
           IndexOutOfBoundsException.class,
           () ->
               machine.pool().weighted(rows, columns, in, in, true).run(arena, 0, result, 4 * row));
+    }
+  }
+
+  /** Blocks of bytes, down to a part of a vector. */
+  @ParameterizedTest
+  @ValueSource(ints = {4, 8, 16, 32})
+  void poolingOfBytes(int block) {
+    var in = new Plane(Format.U8, 3, 3, block, 8 * block);
+    var windows = new PoolKernels.Windows(3, 2);
+    Call call =
+        (kernels, arena, _, at) -> kernels.pool().max(windows, in, in).run(arena, at[0], at[1]);
+    if (block % machine.lanes() == 0 || 2 * block == machine.lanes()) {
+      assertBounds(call, new Operand(16 * block + 7 * block), new Operand(3 * block));
+    } else {
+      call.run(machine, Floats.of(new float[100 * block]), 0, 0, 50 * block); // plain loops
+    }
+  }
+
+  /** A format without instructions is left to plain loops. */
+  @Test
+  void formatsWithoutInstructions() {
+    Target target = MachineCode.ARM64 ? Target.arm64() : Target.x86(Vec.Width.YMM);
+    var pool = new MachinePool(target, new MachineCache(), _ -> false);
+    var norm = new MachineNorm(target, new MachineCache(), _ -> false);
+    var half = new Plane(Format.BF16, 2, 2, BLOCK, 2 * BLOCK);
+    Floats none = Floats.of(new float[0]);
+    // Java's own checks
+    assertThrowsExactly(
+        ArrayIndexOutOfBoundsException.class, () -> pool.average(half).run(none, 0, 0));
+    assertThrowsExactly(
+        ArrayIndexOutOfBoundsException.class, () -> norm.moments(half).run(none, 0, 0, 0));
+  }
+
+  @Test
+  void channelsAreWholeVectors() {
+    Plane odd = Plane.ofFloats(2, 2, 3, 6);
+    var windows = new PoolKernels.Windows(2, 1);
+    Axis axis = Axis.of(2, (result, _) -> result, 1);
+    Plane larger = Plane.ofFloats(2, 3, BLOCK, 3 * BLOCK);
+    Plane in = Plane.ofFloats(2, 2, BLOCK, 2 * BLOCK);
+    PoolKernels pool = machine.pool();
+    NormKernels norm = machine.norm();
+    WinogradKernels winograd = machine.winograd();
+    Ints zero = Ints.of(0);
+    var list = new WinogradKernels.TileOffsets(zero, zero, zero, zero);
+    Floats biases = Floats.of(new float[BLOCK]);
+    List<Executable> calls =
+        List.of(
+            () -> pool.max(windows, odd, odd),
+            () -> pool.maxGradient(windows, odd, odd, odd),
+            () -> pool.maxGradient(windows, in, in, larger),
+            () -> pool.average(odd),
+            () -> pool.weighted(axis, axis, odd, odd, false),
+            () -> pool.weighted(axis, axis, in, odd, false),
+            () -> norm.moments(odd),
+            () -> norm.moments(new Plane(Format.U8, 2, 2, BLOCK, 2 * BLOCK)),
+            () -> norm.normalize(in, null, larger),
+            () -> norm.gradientMoments(NormKernels.Mask.NONE, larger, in, null),
+            () -> norm.gradient(false, larger, in, in),
+            () -> winograd.input(Winograd.F2, odd, zero, 64, Format.FP32),
+            () -> winograd.weightGradient(Winograd.F2, new WinogradKernels.WindowRows(3, 9, 9, 3)),
+            () ->
+                winograd.output(
+                    Winograd.F2,
+                    3,
+                    64,
+                    list,
+                    new WinogradKernels.Epilogue(biases, in, null, false)),
+            () ->
+                winograd.output(
+                    Winograd.F2,
+                    BLOCK,
+                    64,
+                    list,
+                    new WinogradKernels.Epilogue(biases, odd, null, false)));
+    for (int i = 0; i < calls.size(); i++) {
+      int call = i;
+      assertThrows(IllegalArgumentException.class, calls.get(i), () -> "call " + call);
     }
   }
 
@@ -366,7 +481,7 @@ class KernelBoundsTest {
 
   // --- Winograd's transforms ------------------------------------------------------------------
 
-  private static final int TILES = 40; // more than one call
+  private static final int TILES = 64; // two calls
 
   @ParameterizedTest
   @EnumSource
@@ -396,7 +511,7 @@ class KernelBoundsTest {
     assertThrows(
         IllegalArgumentException.class,
         () -> winograd.input(form, in, Ints.of(0), -1, Format.FP32));
-    Floats arena = Floats.of(new float[1 << 19]);
+    Floats arena = Floats.of(new float[1 << 20]);
     for (int[] range : new int[][] {{-1, 1}, {0, TILES + 2}, {2, 1}}) {
       assertThrowsExactly(
           IndexOutOfBoundsException.class,
@@ -410,7 +525,7 @@ class KernelBoundsTest {
   @ParameterizedTest
   @EnumSource
   void winogradWeights(Winograd form) {
-    int inputs = 70; // more than one call
+    int inputs = 128; // two calls
     var rows =
         new WinogradKernels.WindowRows(BLOCK, inputs * BLOCK + 16, inputs * BLOCK + 32, BLOCK);
     for (boolean ofGradient : new boolean[] {false, true}) {
@@ -428,10 +543,11 @@ class KernelBoundsTest {
           new Operand(
               (form.products() - 1) * (inputs * BLOCK + 32) + (inputs - 1) * BLOCK + BLOCK));
     }
-    Floats arena = Floats.of(new float[1 << 19]);
+    Floats arena = Floats.of(new float[1 << 20]);
     assertThrows(
         IllegalArgumentException.class,
         () -> machine.winograd().weightGradient(form, rows).run(arena, 0, arena, 0, 0));
+    machine.winograd().weightGradient(form, rows).run(arena, 0, arena, 0, 1);
   }
 
   @ParameterizedTest
@@ -446,16 +562,16 @@ class KernelBoundsTest {
     int[] rows = new int[TILES + 1];
     int[] columns = new int[TILES + 1];
     for (int t = 0; t <= TILES; t++) {
-      places[t] = t * m * (row + 16);
+      places[t] = t * m * (row + 16) - 8;
       rows[t] = 1 + t % m; // tiles beyond the edge of the image have fewer
       columns[t] = 1 + (t + 1) % m;
     }
-    rows[TILES] = m;
-    columns[TILES] = 1;
+    rows[TILES] = 2;
+    columns[TILES] = 2;
     Ints list = Ints.of(places);
     var offsets = new WinogradKernels.TileOffsets(list, list, Ints.of(rows), Ints.of(columns));
-    int reach = places[TILES] + (m - 1) * row + BLOCK;
-    int wideReach = places[TILES] + (m - 1) * (row + 16) + BLOCK;
+    int reach = places[TILES] + row + 2 * BLOCK;
+    int wideReach = places[TILES] + row + 16 + 2 * BLOCK;
     var products = new Operand((form.products() - 1) * step + TILES * BLOCK);
     for (boolean added : new boolean[] {true, false}) {
       Call call =
@@ -468,9 +584,9 @@ class KernelBoundsTest {
           };
       if (added) {
         assertBounds(
-            call, products, new Operand(BLOCK), new Operand(reach), new Operand(wideReach));
+            call, products, new Operand(BLOCK), new Operand(8, reach), new Operand(8, wideReach));
       } else {
-        assertBounds(call, products, new Operand(BLOCK), new Operand(reach));
+        assertBounds(call, products, new Operand(BLOCK), new Operand(8, reach));
       }
     }
   }

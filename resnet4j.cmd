@@ -94,8 +94,11 @@ if errorlevel 1 (
 
 :run
 set "aot="
+rem RESNET4J_CLASSPATH adds jars that are not part of resnet4j, such as ONNX Runtime's.
+set "more="
+if defined RESNET4J_CLASSPATH set "more=;%RESNET4J_CLASSPATH%"
 if defined cache if exist "%cache%" set "aot=-XX:+IgnoreUnrecognizedVMOptions "-XX:AOTCache=%cache%""
-"%jdk%\bin\java.exe" %flags% %aot% %RESNET4J_JAVA_OPTS% -cp "%lib%\*" io.github.resnet4j.cli.Main %*
+"%jdk%\bin\java.exe" %flags% %aot% %RESNET4J_JAVA_OPTS% -cp "%lib%\*%more%" io.github.resnet4j.cli.Main %*
 exit /b %errorlevel%
 
 rem Takes a folder as jdk if it contains a new enough Java and none was found before.

@@ -20,4 +20,6 @@ module io.github.resnet4j {
       io.github.resnet4j.cli,
       io.github.resnet4j.datasets,
       io.github.resnet4j.server;
+
+  uses io.github.resnet4j.engine.InferenceEngine;
 }

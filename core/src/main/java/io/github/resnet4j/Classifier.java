@@ -1,9 +1,10 @@
 package io.github.resnet4j;
 
 import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.EngineChoice;
+import io.github.resnet4j.engine.InferenceSession;
 import io.github.resnet4j.engine.KernelChoice;
 import io.github.resnet4j.engine.Precision;
-import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.explain.Explainer;
 import io.github.resnet4j.explain.HeatMap;
 import io.github.resnet4j.image.Image;
@@ -62,7 +63,7 @@ public final class Classifier implements AutoCloseable {
   private final ImageDecoder decoder;
   private final int batchSize;
   private final TestTimeAugmentation augmentation;
-  private final Session session;
+  private final InferenceSession session;
   private final Team team;
 
   /** Each call holds the read lock; {@link #close} takes the write lock. */
@@ -71,7 +72,7 @@ public final class Classifier implements AutoCloseable {
   /** Held while the network runs. */
   private final ReentrantLock turn = new ReentrantLock();
 
-  private @Nullable Session tapped;
+  private @Nullable InferenceSession tapped;
   private boolean closed;
 
   private Classifier(
@@ -79,7 +80,7 @@ public final class Classifier implements AutoCloseable {
       ImageDecoder decoder,
       int batchSize,
       TestTimeAugmentation augmentation,
-      Session session) {
+      InferenceSession session) {
     this.model = model;
     this.decoder = decoder;
     this.batchSize = batchSize;
@@ -154,7 +155,14 @@ public final class Classifier implements AutoCloseable {
     }
 
     /**
-     * Sets threads, precision, kernels and algorithm together.
+     * The engine; by default {@link EngineChoice#RESNET4J}. Heat maps are always computed by it.
+     */
+    public Builder engine(EngineChoice value) {
+      return compile(compile.withEngine(value));
+    }
+
+    /**
+     * Sets threads, precision, kernels, algorithm and engine together.
      *
      * @param value the options; its taps are not used
      */
@@ -230,7 +238,7 @@ public final class Classifier implements AutoCloseable {
       Model chosen = preprocessing == null ? model : model.withPreprocessing(preprocessing);
       chosen = labels == null ? chosen : chosen.withLabels(labels);
       return new Classifier(
-          chosen, decoder, batchSize, augmentation, chosen.network().compileWithEmbedding(compile));
+          chosen, decoder, batchSize, augmentation, chosen.network().openWithEmbedding(compile));
     }
   }
 
@@ -551,8 +559,8 @@ public final class Classifier implements AutoCloseable {
   }
 
   /** A session with these layers as taps; the last one is cached. */
-  private Session tapped(String... layers) {
-    Session known = tapped;
+  private InferenceSession tapped(String... layers) {
+    InferenceSession known = tapped;
     if (known == null || !known.options().taps().equals(Arrays.asList(layers))) {
       if (known != null) {
         known.close();

@@ -5,6 +5,9 @@ import io.github.resnet4j.checkpoint.CheckpointException;
 import io.github.resnet4j.checkpoint.CheckpointWriter;
 import io.github.resnet4j.checkpoint.StoredTensor;
 import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.EngineChoice;
+import io.github.resnet4j.engine.InferenceEngine;
+import io.github.resnet4j.engine.InferenceSession;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.engine.Quantization;
 import io.github.resnet4j.engine.Session;
@@ -260,9 +263,9 @@ public final class ResNet {
   }
 
   /**
-   * Compiles the network for fast repeated inference: batch norm is folded into the weights,
-   * weights are packed for the processor, memory is planned. Later changes of the weights have no
-   * effect on the session.
+   * Compiles the network for fast repeated inference with resnet4j's own engine: batch norm is
+   * folded into the weights, weights are packed for the processor, memory is planned. Later changes
+   * of the weights have no effect on the session.
    *
    * @throws IllegalArgumentException if the options require {@link Precision#INT8} and the network
    *     has no {@link #quantization}
@@ -272,20 +275,37 @@ public final class ResNet {
   }
 
   /**
+   * The same with the {@linkplain CompileOptions#engine engine of the options}, which may be
+   * another one than resnet4j's own.
+   *
+   * @throws IllegalArgumentException if there is no such engine on the class path, or it cannot run
+   *     with the options; the message gives the reason
+   */
+  public InferenceSession open(CompileOptions options) {
+    return open(layers, options);
+  }
+
+  private InferenceSession open(Sequential network, CompileOptions options) {
+    EngineChoice engine = options.engine();
+    return engine.equals(EngineChoice.RESNET4J)
+        ? new Session(network, state, spec.inChannels(), quantization, options)
+        : InferenceEngine.named(engine.name()).compile(network, state, spec.inChannels(), options);
+  }
+
+  /**
    * Compiles the network for embeddings, with or without a head: the first output of {@link
-   * Session#runAll} is {@code [N, featureChannels]}, the mean of the last stage's result over all
-   * pixels. If the network has a head, the logits are the second output.
+   * InferenceSession#runAll} is {@code [N, featureChannels]}, the mean of the last stage's result
+   * over all pixels. If the network has a head, the logits are the second output.
    *
    * @param options the options; its taps are not used
    */
-  Session compileWithEmbedding(CompileOptions options) {
+  InferenceSession openWithEmbedding(CompileOptions options) {
     if (spec.includeTop()) {
-      return compile(options.withTaps(ResNetSpec.AVERAGE_POOL.name()));
+      return open(options.withTaps(ResNetSpec.AVERAGE_POOL.name()));
     }
     var pooled = new ArrayList<>(layers.layers());
     pooled.add(ResNetSpec.AVERAGE_POOL);
-    return new Session(
-        new Sequential("", pooled), state, spec.inChannels(), quantization, options.withTaps());
+    return open(new Sequential("", pooled), options.withTaps());
   }
 
   /**

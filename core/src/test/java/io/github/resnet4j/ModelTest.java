@@ -63,7 +63,7 @@ class ModelTest {
   /** From the compiled network; the reference's mean over all pixels is nearly equal. */
   private static float[] embedding(ResNet network, Tensor x) {
     float[] expected = Scalar.globalAveragePool(network.features(x)).data();
-    try (var session = network.compileWithEmbedding(CompileOptions.defaults().withThreads(2))) {
+    try (var session = network.openWithEmbedding(CompileOptions.defaults().withThreads(2))) {
       Tensor embedding = session.runAll(x).firstEntry().getValue();
       assertArrayEquals(new int[] {1, network.spec().featureChannels()}, embedding.shape());
       // Winograd's algorithm, and sums in another order.

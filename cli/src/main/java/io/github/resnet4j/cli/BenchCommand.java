@@ -3,6 +3,8 @@ package io.github.resnet4j.cli;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.engine.Calibration;
 import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.EngineChoice;
+import io.github.resnet4j.engine.InferenceSession;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.engine.Session;
 import io.github.resnet4j.tensor.Tensor;
@@ -114,8 +116,13 @@ final class BenchCommand implements Callable<Integer> {
 
   @Mixin private FormatOption output = new FormatOption();
 
+  @Mixin private EngineOptions engine = new EngineOptions();
+
   @Override
   public Integer call() throws IOException {
+    if (layers && !engine.choice().equals(EngineChoice.RESNET4J)) {
+      throw new UsageException("--layers shows the steps of resnet4j's own engine only");
+    }
     var rows = new ArrayList<List<Object>>();
     for (String model : models) {
       NetworkOptions.find("--model: ", model); // report errors before measuring
@@ -127,13 +134,14 @@ final class BenchCommand implements Callable<Integer> {
             CompileOptions.defaults()
                 .withThreads(count)
                 .withAlgorithm(algorithm)
-                .withPrecision(precision);
-        try (Session session = network.compile(options);
+                .withPrecision(precision)
+                .withEngine(engine.choice());
+        try (InferenceSession session = network.open(options);
             var _ = garbage ? new GarbageProducer() : null) {
           for (int size : imageSizes) {
             for (int batch : batches) {
-              if (layers) {
-                PlanCommand.print(session, batch, size, warmUp, output.format);
+              if (layers && session instanceof Session own) {
+                PlanCommand.print(own, batch, size, warmUp, output.format);
               } else {
                 rows.add(measure(model, network, session, batch, size));
               }
@@ -180,7 +188,7 @@ final class BenchCommand implements Callable<Integer> {
    *
    * @param warmUp seconds to run before measuring
    */
-  static double[] seconds(Session session, Tensor x, double warmUp, int runs) {
+  static double[] seconds(InferenceSession session, Tensor x, double warmUp, int runs) {
     Tensor y = session.run(x);
     long warm = System.nanoTime() + (long) (warmUp * 1e9);
     while (System.nanoTime() < warm) {
@@ -197,7 +205,7 @@ final class BenchCommand implements Callable<Integer> {
   }
 
   private List<Object> measure(
-      String model, ResNet network, Session session, int batch, int input) {
+      String model, ResNet network, InferenceSession session, int batch, int input) {
     Tensor x = TorchRandom.manualSeed(1).randn(batch, network.spec().inChannels(), input, input);
     double[] seconds = seconds(session, x, warmUp, repetitions);
     double median = seconds[repetitions / 2];

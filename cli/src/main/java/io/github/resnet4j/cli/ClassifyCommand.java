@@ -45,6 +45,8 @@ final class ClassifyCommand implements Callable<Integer> {
 
   @Mixin private ModelOptions options = new ModelOptions();
 
+  @Mixin private EngineOptions engine = new EngineOptions();
+
   @Option(
       names = "--labels",
       paramLabel = "FILE",
@@ -95,6 +97,7 @@ final class ClassifyCommand implements Callable<Integer> {
     try (var classifier =
         options
             .classifier(model, images.size(), decoding.decoder())
+            .engine(engine.choice())
             .batchSize(batch)
             .augmentation(augmentation.views)
             .of(model)) {

@@ -55,6 +55,8 @@ import picocli.CommandLine.Option;
     })
 final class EvaluateCommand implements Callable<Integer> {
   @Mixin private ModelOptions options = new ModelOptions();
+
+  @Mixin private EngineOptions engine = new EngineOptions();
   @Mixin private DecodingOptions decoding = new DecodingOptions();
   @Mixin private FormatOption format = new FormatOption();
 
@@ -188,6 +190,7 @@ final class EvaluateCommand implements Callable<Integer> {
   private Classifier classifier(Model model, int images) {
     return options
         .classifier(model, images, decoding.decoder())
+        .engine(engine.choice())
         .augmentation(augmentation.views)
         .of(model);
   }

@@ -47,6 +47,8 @@ import picocli.CommandLine.Parameters;
     })
 final class FeaturesCommand implements Callable<Integer> {
   @Mixin private ModelOptions options = new ModelOptions();
+
+  @Mixin private EngineOptions engine = new EngineOptions();
   @Mixin private FeatureOptions layer = new FeatureOptions();
   @Mixin private OutputStrideOption outputStride = new OutputStrideOption();
   @Mixin private DecodingOptions decoding = new DecodingOptions();
@@ -104,7 +106,11 @@ final class FeaturesCommand implements Callable<Integer> {
     int[] shape = layer.shape(model);
     int unreadable = 0;
     int done = 0;
-    try (var classifier = options.classifier(model, images.size(), decoding.decoder()).of(model);
+    try (var classifier =
+            options
+                .classifier(model, images.size(), decoding.decoder())
+                .engine(engine.choice())
+                .of(model);
         Sink sink = sink(chosen, shape);
         var features = layer.features(classifier, images, shape);
         var progress = new Progress("features", " images", 1)) {

@@ -10,6 +10,7 @@ import io.github.resnet4j.Stem;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.checkpoint.Checkpoint;
 import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.EngineChoice;
 import io.github.resnet4j.engine.KernelChoice;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.image.ImageDecoder;
@@ -114,7 +115,8 @@ final class ModelOptions {
   }
 
   private CompileOptions compileOptions(KernelChoice chosen) {
-    return new CompileOptions(threads, algorithm, List.of(), chosen, precision);
+    return new CompileOptions(
+        threads, algorithm, List.of(), chosen, precision, EngineChoice.RESNET4J);
   }
 
   Optional<String> model() {

@@ -62,6 +62,8 @@ final class ServeCommand implements Callable<Integer> {
 
   @Mixin private ModelOptions options = new ModelOptions();
 
+  @Mixin private EngineOptions engine = new EngineOptions();
+
   @Option(
       names = "--host",
       paramLabel = "ADDRESS",
@@ -368,7 +370,7 @@ final class ServeCommand implements Callable<Integer> {
             : Optional.of(new ServerOptions.Tls(certificate, key)),
         Optional.ofNullable(accessLog),
         millis(1000 * drain),
-        options.compileOptions());
+        options.compileOptions().withEngine(engine.choice()));
   }
 
   private Access access() throws IOException {

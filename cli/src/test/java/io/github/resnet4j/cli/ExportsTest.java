@@ -32,7 +32,17 @@ class ExportsTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"cli", "datasets", "embeddings", "figures", "onnx", "server", "spark"})
+  @ValueSource(
+      strings = {
+        "cli",
+        "datasets",
+        "embeddings",
+        "figures",
+        "onnx",
+        "onnxruntime",
+        "server",
+        "spark"
+      })
   void modulesUseExportedPackagesOnly(String module) throws URISyntaxException {
     String name = "io.github.resnet4j." + module;
     Set<String> exported =

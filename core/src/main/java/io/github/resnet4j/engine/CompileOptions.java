@@ -12,13 +12,15 @@ import java.util.List;
  *     layer2.0}, {@code maxpool}; none by default
  * @param kernels the kernels to use; by default the fastest that this JVM supports
  * @param precision the precision of the computation; by default {@link Precision#FP32}
+ * @param engine the engine that computes; by default {@link EngineChoice#RESNET4J}
  */
 public record CompileOptions(
     int threads,
     Algorithm algorithm,
     List<String> taps,
     KernelChoice kernels,
-    Precision precision) {
+    Precision precision,
+    EngineChoice engine) {
 
   /** How 3×3 convolutions of stride 1 are computed. All other convolutions are direct. */
   public enum Algorithm {
@@ -54,26 +56,31 @@ public record CompileOptions(
         Algorithm.AUTO,
         List.of(),
         KernelChoice.AUTO,
-        Precision.FP32);
+        Precision.FP32,
+        EngineChoice.RESNET4J);
   }
 
   public CompileOptions withThreads(int value) {
-    return new CompileOptions(value, algorithm, taps, kernels, precision);
+    return new CompileOptions(value, algorithm, taps, kernels, precision, engine);
   }
 
   public CompileOptions withAlgorithm(Algorithm value) {
-    return new CompileOptions(threads, value, taps, kernels, precision);
+    return new CompileOptions(threads, value, taps, kernels, precision, engine);
   }
 
   public CompileOptions withTaps(String... value) {
-    return new CompileOptions(threads, algorithm, List.of(value), kernels, precision);
+    return new CompileOptions(threads, algorithm, List.of(value), kernels, precision, engine);
   }
 
   public CompileOptions withKernels(KernelChoice value) {
-    return new CompileOptions(threads, algorithm, taps, value, precision);
+    return new CompileOptions(threads, algorithm, taps, value, precision, engine);
   }
 
   public CompileOptions withPrecision(Precision value) {
-    return new CompileOptions(threads, algorithm, taps, kernels, value);
+    return new CompileOptions(threads, algorithm, taps, kernels, value, engine);
+  }
+
+  public CompileOptions withEngine(EngineChoice value) {
+    return new CompileOptions(threads, algorithm, taps, kernels, precision, value);
   }
 }

@@ -40,7 +40,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Thread-safe: concurrent calls run one after the other, since one call already uses all
  * threads. {@link #close} waits for the running batch and ends the threads.
  */
-public final class Session implements AutoCloseable {
+public final class Session implements InferenceSession {
   private static final System.Logger LOG = System.getLogger("io.github.resnet4j");
 
   /**
@@ -187,6 +187,7 @@ public final class Session implements AutoCloseable {
         compiled ? null : new ReferenceForward(network, state, new Team(options.threads()));
   }
 
+  @Override
   public CompileOptions options() {
     return options;
   }
@@ -195,6 +196,7 @@ public final class Session implements AutoCloseable {
    * Another session on the same packed weights, with its own threads and memory for activations.
    * Use it for calls that must run concurrently. Each session is closed separately.
    */
+  @Override
   public Session sibling() {
     return new Session(network, state, inChannels, options, kernels, choice, arithmetic, weights);
   }
@@ -204,17 +206,20 @@ public final class Session implements AutoCloseable {
    *
    * @param layers whose results are outputs too, see {@link CompileOptions#taps}
    */
+  @Override
   public Session withTaps(String... layers) {
     return new Session(
         network, state, inChannels, options.withTaps(layers), kernels, choice, arithmetic, weights);
   }
 
   /** The name of the kernels that run the network: {@code machine code, 512 bit}. */
+  @Override
   public String kernels() {
     return kernels.name();
   }
 
   /** The precision of the computation; never {@link Precision#AUTO}. */
+  @Override
   public Precision precision() {
     return Precision.of(arithmetic);
   }
@@ -232,6 +237,7 @@ public final class Session implements AutoCloseable {
    *     no head
    * @throws IllegalArgumentException if the input has another shape
    */
+  @Override
   public Tensor run(Tensor x) {
     return runAll(x).lastEntry().getValue();
   }
@@ -242,6 +248,7 @@ public final class Session implements AutoCloseable {
    * @return the tapped results ({@link CompileOptions#taps}) by layer name, {@code [N, C, H, W]},
    *     and last the network's own result as {@code output}
    */
+  @Override
   public SequencedMap<String, Tensor> runAll(Tensor x) {
     check(x);
     turn.lock();
@@ -276,6 +283,7 @@ public final class Session implements AutoCloseable {
    * @param y takes the result, {@code [N, classes]} or {@code [N, C, H, W]}
    * @throws IllegalArgumentException if a shape does not match, or the session has taps
    */
+  @Override
   public void run(Tensor x, Tensor y) {
     check(x);
     if (!options.taps().isEmpty()) {

@@ -7,6 +7,7 @@ import io.github.resnet4j.image.Preprocessing;
 import io.github.resnet4j.inspect.Shape;
 import io.github.resnet4j.inspect.ShapedLayer;
 import io.github.resnet4j.nn.FoldedNorm;
+import io.github.resnet4j.nn.Layer;
 import io.github.resnet4j.nn.Layer.AvgPool2d;
 import io.github.resnet4j.nn.Layer.BatchNorm2d;
 import io.github.resnet4j.nn.Layer.BlurPool2d;
@@ -33,6 +34,8 @@ import io.github.resnet4j.onnx.OnnxModel.Type;
 import io.github.resnet4j.onnx.OnnxModel.Value;
 import io.github.resnet4j.tensor.Tensor;
 import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -158,7 +161,9 @@ public final class OnnxExport {
     var shape =
         new Shape(preprocessing.channels(), preprocessing.cropHeight(), preprocessing.cropWidth());
     OnnxWriter.write(
-        new Graph(model.network(), preprocessing, options).model(shape, metadata), file);
+        new Graph(model.network().layers(), model.network().state(), preprocessing, options)
+            .model(shape, List.of(), metadata),
+        file);
   }
 
   /**
@@ -173,12 +178,31 @@ public final class OnnxExport {
       throw new IllegalArgumentException(
           "a network without preprocessing cannot be exported with preprocessing; export a model");
     }
-    OnnxWriter.write(new Graph(network, null, options).model(image, Map.of()), file);
+    var graph = new Graph(network.layers(), network.state(), null, options);
+    OnnxWriter.write(graph.model(image, List.of(), Map.of()), file);
+  }
+
+  /**
+   * A network as an ONNX file in memory outside of the heap, with a dynamic batch size, for a
+   * runtime in the same process. Its outputs are the results of the tapped layers, named {@code
+   * tap.0}, {@code tap.1}, and last the network's own.
+   *
+   * @param image the shape of the input
+   * @param taps names of layers
+   * @param arena frees the memory
+   * @throws IllegalArgumentException if there is no layer of such a name
+   * @throws IOException if the file would be larger than 2 GB
+   */
+  public static ByteBuffer inMemory(
+      Sequential layers, StateDict state, Shape image, List<String> taps, Arena arena)
+      throws IOException {
+    var graph = new Graph(layers, state, null, Options.defaults().withDynamicBatch());
+    return OnnxWriter.write(graph.model(image, taps, Map.of()), arena);
   }
 
   /** Builds the graph. */
   private static final class Graph {
-    private final ResNet network;
+    private final Sequential layers;
     private final @Nullable Preprocessing preprocessing;
     private final Options options;
     private final boolean half;
@@ -187,12 +211,19 @@ public final class OnnxExport {
     private final SequencedMap<String, Constant> constants = new LinkedHashMap<>();
     private final List<Value> values = new ArrayList<>();
 
-    Graph(ResNet network, @Nullable Preprocessing preprocessing, Options options) {
-      this.network = network;
+    /** The results of the layers, by the layer's name; they have the names of the values. */
+    private final Map<String, Value> results = new LinkedHashMap<>();
+
+    Graph(
+        Sequential layers,
+        StateDict state,
+        @Nullable Preprocessing preprocessing,
+        Options options) {
+      this.layers = layers;
       this.options = options;
       this.half = options.has(Options.Choice.FLOAT16);
       this.preprocessing = preprocessing;
-      this.state = network.state();
+      this.state = state;
     }
 
     private String batch() {
@@ -203,12 +234,12 @@ public final class OnnxExport {
       return half ? Type.FLOAT16 : Type.FLOAT;
     }
 
-    OnnxModel model(Shape image, Map<String, String> metadata) {
-      var shaped = ShapedLayer.of(network.layers(), image);
+    OnnxModel model(Shape image, List<String> taps, Map<String, String> metadata) {
+      var shaped = ShapedLayer.of(layers, image);
       String at = begin(image);
       at = add(shaped, at);
       Shape result = shaped.output();
-      boolean vector = network.spec().includeTop();
+      boolean vector = isVector(layers.layers().getLast());
       if (half) {
         String result16 = at;
         at = node("Cast", "output_cast", List.of(result16), Map.of("to", new Attribute.Int(1)));
@@ -224,7 +255,19 @@ public final class OnnxExport {
               last.inputs(),
               List.of(name),
               last.attributes()));
-      values.removeIf(value -> value.name().equals(last.outputs().getFirst()));
+      String formerName = last.outputs().getFirst();
+      values.removeIf(value -> value.name().equals(formerName));
+      var outputs = new ArrayList<Value>();
+      for (String tap : taps) {
+        Value value = results.get(tap);
+        if (value == null) {
+          throw new IllegalArgumentException("the network has no layer '" + tap + "'");
+        }
+        String from = value.name().equals(formerName) ? name : value.name();
+        String output = node("Identity", "tap." + outputs.size(), List.of(from), Map.of());
+        outputs.add(new Value(output, type(), value.shape()));
+      }
+      outputs.add(new Value(name, Type.FLOAT, extents(result, vector)));
       Value input =
           options.has(Options.Choice.PREPROCESSING)
               ? new Value(
@@ -243,7 +286,7 @@ public final class OnnxExport {
           List.copyOf(nodes),
           constants,
           List.of(input),
-          List.of(new Value(name, Type.FLOAT, extents(result, vector))),
+          outputs,
           List.copyOf(values),
           metadata);
     }
@@ -338,8 +381,19 @@ public final class OnnxExport {
       return new Attribute.Ints(List.of(value, value, value, value));
     }
 
+    private static boolean isVector(Layer layer) {
+      return layer instanceof GlobalAveragePool || layer instanceof Linear;
+    }
+
     /** Adds a layer with the input {@code x}; returns the name of its output. */
     private String add(ShapedLayer shaped, String x) {
+      String at = operations(shaped, x);
+      Layer layer = shaped.layer();
+      results.put(layer.name(), new Value(at, type(), extents(shaped.output(), isVector(layer))));
+      return at;
+    }
+
+    private String operations(ShapedLayer shaped, String x) {
       String name = shaped.layer().name();
       return switch (shaped.layer()) {
         case Sequential _ -> sequence(shaped.children(), x);

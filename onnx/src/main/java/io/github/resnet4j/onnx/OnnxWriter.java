@@ -9,6 +9,9 @@ import io.github.resnet4j.onnx.OnnxModel.Node;
 import io.github.resnet4j.onnx.OnnxModel.Value;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.OutputStream;
+import java.lang.foreign.Arena;
+import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 
@@ -25,19 +28,40 @@ final class OnnxWriter {
 
   /** Writes a model; the file is written atomically. */
   static void write(OnnxModel model, Path file) throws IOException {
-    AtomicFile.write(
-        file,
-        stream -> {
-          var out = CodedOutputStream.newInstance(stream);
-          out.writeInt64(1, IR_VERSION);
-          out.writeString(2, model.producer());
-          graph(model, out);
-          message(out, 8, opset -> opset.writeInt64(2, model.opset()));
-          for (var note : model.metadata().entrySet()) {
-            message(out, 14, entry -> pair(entry, note.getKey(), note.getValue()));
+    AtomicFile.write(file, stream -> write(model, CodedOutputStream.newInstance(stream)));
+  }
+
+  /** Writes a model into memory outside of the heap. */
+  static ByteBuffer write(OnnxModel model, Arena arena) throws IOException {
+    var counter =
+        new OutputStream() {
+          private long bytes;
+
+          @Override
+          public void write(int b) {
+            bytes++;
           }
-          out.flush();
-        });
+
+          @Override
+          public void write(byte[] b, int offset, int length) {
+            bytes += length;
+          }
+        };
+    write(model, CodedOutputStream.newInstance(counter));
+    ByteBuffer buffer = arena.allocate(counter.bytes).asByteBuffer();
+    write(model, CodedOutputStream.newInstance(buffer));
+    return buffer.rewind();
+  }
+
+  private static void write(OnnxModel model, CodedOutputStream out) throws IOException {
+    out.writeInt64(1, IR_VERSION);
+    out.writeString(2, model.producer());
+    graph(model, out);
+    message(out, 8, opset -> opset.writeInt64(2, model.opset()));
+    for (var note : model.metadata().entrySet()) {
+      message(out, 14, entry -> pair(entry, note.getKey(), note.getValue()));
+    }
+    out.flush();
   }
 
   private static void pair(CodedOutputStream out, String key, String value) throws IOException {

@@ -70,9 +70,9 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
       return InputStream.nullInputStream();
     }
 
-    /** Whether {@link #read} rotates the image according to its EXIF orientation. */
-    default boolean appliesExif() {
-      return false;
+    /** How {@link #read} decodes a file. */
+    default ImageDecoder decoder() {
+      return ImageDecoder.DEFAULT;
     }
   }
 
@@ -448,11 +448,6 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
           ? Files.newInputStream(file)
           : InputStream.nullInputStream();
     }
-
-    @Override
-    public boolean appliesExif() {
-      return decoder.exifOrientation();
-    }
   }
 
   /** The same on any kind of file system. */
@@ -581,8 +576,13 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
   Map<String, String> fields() throws IOException {
     var fields = new LinkedHashMap<String, String>();
     fields.put("classes", classes.size() + ": " + String.join(", ", classes));
-    if (train.stream().anyMatch(example -> example.source.appliesExif())) {
+    ImageDecoder decoder =
+        train.isEmpty() ? ImageDecoder.DEFAULT : train.getFirst().source.decoder();
+    if (decoder.exifOrientation()) {
       fields.put("EXIF orientation", "applied");
+    }
+    if (decoder.maxPixels() != ImageDecoder.DEFAULT_MAX_PIXELS) {
+      fields.put("maximum pixels", String.valueOf(decoder.maxPixels()));
     }
     if (train instanceof ShardedExamples shards) {
       fields.put("shuffle window (images)", String.valueOf(shards.window()));

@@ -130,6 +130,9 @@ class DatasetTest {
       assertArrayEquals(upright.decode(Path.of(example.name())).data(), pixels.data());
     }
     assertNotEquals(asStored.fields(), turned.fields(), "no run may be resumed with the other");
+    var small = new ImageDecoder(false, 10_000);
+    assertEquals(
+        "10000", Dataset.of(home.resolve("data"), small, 0, 0).fields().get("maximum pixels"));
   }
 
   @Test

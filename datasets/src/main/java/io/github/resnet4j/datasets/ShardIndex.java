@@ -1,5 +1,6 @@
 package io.github.resnet4j.datasets;
 
+import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Pixels;
 import io.github.resnet4j.train.Dataset;
 import io.github.resnet4j.train.Dataset.Example;
@@ -200,8 +201,8 @@ final class ShardIndex extends ShardedExamples {
     }
 
     @Override
-    public boolean appliesExif() {
-      return index.options.decoder().exifOrientation();
+    public ImageDecoder decoder() {
+      return index.options.decoder();
     }
   }
 }

@@ -5,6 +5,7 @@ module io.github.resnet4j {
   requires java.net.http;
   requires static java.desktop;
   requires static jdk.incubator.vector;
+  requires static jdk.jfr;
   requires static org.jspecify;
 
   exports io.github.resnet4j;

@@ -9,11 +9,13 @@ import io.github.resnet4j.engine.Quantization;
 import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Interpolation;
 import io.github.resnet4j.image.Preprocessing;
+import io.github.resnet4j.messages.Events;
 import io.github.resnet4j.tensor.Tensor;
 import io.github.resnet4j.tensor.TorchRandom;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -134,9 +136,22 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
   }
 
   private static Model loaded(Weights found) throws IOException {
+    LoadEvent event = Events.AVAILABLE ? LoadEvent.started() : null;
     try (var checkpoint = Checkpoint.open(found.file())) {
-      return of(found, ResNet.load(found.requireSpec(), checkpoint));
+      Model model = of(found, ResNet.load(found.requireSpec(), checkpoint));
+      if (event != null) {
+        commit(event, found, model);
+      }
+      return model;
     }
+  }
+
+  private static void commit(LoadEvent event, Weights found, Model model) throws IOException {
+    event.file = found.file().toString();
+    event.bytes = Files.size(found.file());
+    event.network = found.requireSpec().toString();
+    event.parameters = model.network().state().size();
+    event.commit();
   }
 
   /**
@@ -160,7 +175,12 @@ public record Model(ResNet network, Preprocessing preprocessing, List<String> la
    */
   @SuppressWarnings("MustBeClosedChecker")
   public static Model of(Weights found) throws IOException {
-    return of(found, ResNet.loadLazily(found.requireSpec(), Checkpoint.open(found.file())));
+    LoadEvent event = Events.AVAILABLE ? LoadEvent.started() : null;
+    Model model = of(found, ResNet.loadLazily(found.requireSpec(), Checkpoint.open(found.file())));
+    if (event != null) {
+      commit(event, found, model);
+    }
+    return model;
   }
 
   /** The same for a network that is already loaded. */

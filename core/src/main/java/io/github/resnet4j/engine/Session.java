@@ -15,6 +15,7 @@ import io.github.resnet4j.engine.step.Step;
 import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.kernel.Team;
+import io.github.resnet4j.messages.Events;
 import io.github.resnet4j.nn.Layer.Sequential;
 import io.github.resnet4j.nn.StateDict;
 import io.github.resnet4j.tensor.Tensor;
@@ -252,6 +253,7 @@ public final class Session implements InferenceSession {
   public SequencedMap<String, Tensor> runAll(Tensor x) {
     check(x);
     turn.lock();
+    RunEvent event = Events.AVAILABLE ? RunEvent.started() : null;
     try {
       if (reference != null) {
         return reference.runAll(x, options.taps());
@@ -272,6 +274,9 @@ public final class Session implements InferenceSession {
       run(x.dim(0), x.dim(2), x.dim(3));
       return results;
     } finally {
+      if (event != null) {
+        commit(event, x);
+      }
       turn.unlock();
     }
   }
@@ -290,6 +295,7 @@ public final class Session implements InferenceSession {
       throw new IllegalArgumentException("a session with taps has several outputs: use runAll");
     }
     turn.lock();
+    RunEvent event = Events.AVAILABLE ? RunEvent.started() : null;
     try {
       if (reference != null) {
         Tensor result = reference.run(x);
@@ -313,8 +319,21 @@ public final class Session implements InferenceSession {
       runner.use(x.data(), y.data());
       run(x.dim(0), x.dim(2), x.dim(3));
     } finally {
+      if (event != null) {
+        commit(event, x);
+      }
       turn.unlock();
     }
+  }
+
+  private void commit(RunEvent event, Tensor x) {
+    event.batchSize = x.dim(0);
+    event.height = x.dim(2);
+    event.width = x.dim(3);
+    event.threads = options.threads();
+    event.precision = precision().toString();
+    event.kernels = kernels();
+    event.commit();
   }
 
   private void check(Tensor x) {
@@ -361,6 +380,7 @@ public final class Session implements InferenceSession {
         return known;
       }
     }
+    CompileEvent event = Events.AVAILABLE ? CompileEvent.started() : null;
     var workload = new Workload(height, width, images, parts);
     if (options.algorithm() == CompileOptions.Algorithm.TUNED && tuning != null) {
       new Autotuner(compiler, state, plan -> profiler(plan, height, width)).tune(tuning, workload);
@@ -371,6 +391,17 @@ public final class Session implements InferenceSession {
       plans.removeFirst();
     }
     plans.add(plan);
+    if (event != null) {
+      event.height = height;
+      event.width = width;
+      event.images = images;
+      event.parts = parts;
+      event.steps = plan.sections().stream().mapToInt(each -> each.steps().size()).sum();
+      event.arenaBytes = (long) plan.arenaSize() * Float.BYTES;
+      event.precision = precision().toString();
+      event.kernels = kernels();
+      event.commit();
+    }
     return plan;
   }
 

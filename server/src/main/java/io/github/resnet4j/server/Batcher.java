@@ -1,6 +1,7 @@
 package io.github.resnet4j.server;
 
 import io.github.resnet4j.Classifier;
+import io.github.resnet4j.messages.Events;
 import io.github.resnet4j.server.ApiException.Kind;
 import io.github.resnet4j.tensor.Tensor;
 import java.time.Duration;
@@ -47,6 +48,7 @@ final class Batcher implements AutoCloseable {
 
   private static final long POLL_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
 
+  private final String name;
   private final Classifier classifier;
   private final int[] shape;
   private final int maxBatchSize;
@@ -70,6 +72,7 @@ final class Batcher implements AutoCloseable {
       int[] shape,
       ServerOptions.Batching options,
       Metrics metrics) {
+    this.name = name;
     this.classifier = classifier;
     this.shape = shape.clone();
     this.maxBatchSize = options.maxBatchSize();
@@ -236,6 +239,7 @@ final class Batcher implements AutoCloseable {
   }
 
   private void runBatch(List<QueuedImage> batch) {
+    BatchEvent event = Events.AVAILABLE ? BatchEvent.started() : null;
     try {
       long begin = System.nanoTime();
       int size = Tensor.sizeOf(shape);
@@ -246,6 +250,12 @@ final class Batcher implements AutoCloseable {
       Classifier.Outputs outputs = classifier.run(x);
       long end = System.nanoTime();
       long nanos = end - begin;
+      if (event != null) {
+        event.model = name;
+        event.batchSize = batch.size();
+        event.queueTime = begin - batch.getFirst().queuedAt;
+        event.commit();
+      }
       metrics.recordBatch(batch.size(), Duration.ofNanos(nanos));
       statistics.recordBatch(batch.size(), nanos);
       for (int i = 0; i < batch.size(); i++) {

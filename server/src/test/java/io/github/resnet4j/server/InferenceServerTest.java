@@ -35,6 +35,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.Collections;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -46,6 +47,9 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.TrustManagerFactory;
+import jdk.jfr.Recording;
+import jdk.jfr.consumer.RecordedEvent;
+import jdk.jfr.consumer.RecordingFile;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -199,6 +203,48 @@ class InferenceServerTest {
         Map.of("name", "logits", "data_type", "TYPE_FP32", "dims", List.of(10)),
         ((List<?>) config.get("output")).getFirst());
     assertEquals(404, client.get("/v2/models/cats/config").status());
+  }
+
+  /** Only the events that the recording enables, each with what it is about. */
+  @Test
+  void flightRecorderHasTheEvents(@TempDir Path own) throws Exception {
+    Path file = own.resolve("server.jfr");
+    try (var recording = new Recording()) {
+      for (String event : List.of("Load", "Compile", "Run", "Batch")) {
+        recording.enable("io.github.resnet4j." + event);
+      }
+      recording.start();
+      Path checkpoint = Path.of("../core/src/main/resources/io/github/resnet4j/digits.pth");
+      try (var recorded =
+          new Client(Client.options(own), Map.of("digits", Model.load(checkpoint)))) {
+        recorded.post("/classify", "image/png", Client.digit(6));
+      }
+      recording.stop();
+      recording.dump(file);
+      assertEquals(Files.size(checkpoint), events(file, "Load").getFirst().getLong("bytes"));
+    }
+    var compiled = events(file, "Compile").getFirst();
+    assertEquals(32, compiled.getInt("height"));
+    assertTrue(compiled.getInt("steps") > 0);
+    assertTrue(compiled.getLong("arenaBytes") > 0);
+    var batch = events(file, "Batch");
+    assertEquals(1, batch.size()); // the runs that warm up are none
+    assertEquals("digits", batch.getFirst().getString("model"));
+    assertEquals(1, batch.getFirst().getInt("batchSize"));
+    var runs = events(file, "Run");
+    assertEquals(17, runs.size()); // one of each batch size, and the request
+    assertEquals(1, runs.getLast().getInt("batchSize"));
+    assertFalse(runs.getLast().getDuration().isNegative());
+    assertTrue(
+        runs.getLast().getDuration().compareTo(batch.getFirst().getDuration()) <= 0,
+        () -> runs.getLast() + " is part of " + batch.getFirst());
+  }
+
+  private static List<RecordedEvent> events(Path file, String name) throws IOException {
+    return RecordingFile.readAllEvents(file).stream()
+        .filter(event -> event.getEventType().getName().equals("io.github.resnet4j." + name))
+        .sorted(Comparator.comparing(RecordedEvent::getStartTime))
+        .toList();
   }
 
   private static long number(Object fields, String... path) {

@@ -57,6 +57,7 @@ if "%workload%"=="prediction" if %inputs% gtr 17 set "workload=long"
 rem -Xlog:disable keeps messages of the JVM out of the output.
 set "flags=-Xlog:disable -Djava.awt.headless=true --enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow"
 set "cached="
+if "%workload%"=="server" set "flags=%flags% -XX:MaxRAMPercentage=60"
 if /i "%kernels%"=="vector" (
   set "flags=%flags% --add-modules=jdk.incubator.vector -XX:+UseG1GC -XX:CompileThresholdScaling=0.1"
   goto :flags

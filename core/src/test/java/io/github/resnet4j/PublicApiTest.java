@@ -24,8 +24,8 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 /**
- * The public API is {@code public-api.txt}: all types that users can reach, with their members. What
- * changes there is for the release notes; {@code -Dapi.write=true} rewrites the file.
+ * The public API is {@code public-api.txt}: all types that users can reach, with their members.
+ * What changes there is for the release notes; {@code -Dapi.write=true} rewrites the file.
  */
 class PublicApiTest {
   private static final Path LIST = Path.of("src/test/resources/public-api.txt");
@@ -78,7 +78,8 @@ class PublicApiTest {
     if (type.isInterface()) {
       return modifiers + "interface";
     }
-    return modifiers + Modifier.toString(type.getModifiers() & ~Modifier.PUBLIC & ~Modifier.STATIC)
+    return modifiers
+        + Modifier.toString(type.getModifiers() & ~Modifier.PUBLIC & ~Modifier.STATIC)
         + " class";
   }
 

@@ -18,6 +18,7 @@ import java.util.Collections;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
@@ -635,7 +636,11 @@ public record Dataset(List<String> classes, List<Example> train, List<Example> v
           byClass
               ? "%s images of class '%s'".formatted(split, classes.get(label))
               : split + " images",
-          "%,d (checksum %08x)".formatted(counts[label], checksums.get(label).getValue()));
+          String.format(
+              Locale.ROOT, // compared when a training resumes, perhaps under another locale
+              "%,d (checksum %08x)",
+              counts[label],
+              checksums.get(label).getValue()));
     }
   }
 

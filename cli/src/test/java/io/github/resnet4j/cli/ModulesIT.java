@@ -79,6 +79,7 @@ class ModulesIT {
             "resnet4j-embeddings", "io.github.resnet4j.embeddings",
             "resnet4j-figures", "io.github.resnet4j.figures",
             "resnet4j-onnx", "io.github.resnet4j.onnx",
+            "resnet4j-onnxruntime", "io.github.resnet4j.onnxruntime",
             "resnet4j-server", "io.github.resnet4j.server",
             "resnet4j-spark", "io.github.resnet4j.spark"),
         names);

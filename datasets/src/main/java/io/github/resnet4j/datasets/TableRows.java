@@ -118,7 +118,8 @@ final class TableRows {
     return rows;
   }
 
-  private static boolean isText(@Nullable Object value) {
+  /** Whether a value of a JSON object can be the text of a target: no object, list or null. */
+  static boolean isText(@Nullable Object value) {
     return value instanceof String || value instanceof Number || value instanceof Boolean;
   }
 }

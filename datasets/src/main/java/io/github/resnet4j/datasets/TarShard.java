@@ -262,11 +262,10 @@ final class TarShard implements Shard {
     } catch (IOException e) {
       throw new IOException("its .json is not a JSON object", e);
     }
-    if (all.get("labels") instanceof List<?> names
-        && names.stream().noneMatch(TarShard::isNested)) {
+    if (all.get("labels") instanceof List<?> names && names.stream().allMatch(TableRows::isText)) {
       return new RawTarget.Labels(names.stream().map(String::valueOf).toList());
     }
-    if (all.get("label") instanceof Object name && !isNested(name)) {
+    if (all.get("label") instanceof Object name && TableRows.isText(name)) {
       return new RawTarget.Label(String.valueOf(name));
     }
     var columns = new ArrayList<String>();
@@ -283,10 +282,6 @@ final class TarShard implements Shard {
               + " numbers");
     }
     return new RawTarget.Values(columns, values);
-  }
-
-  private static boolean isNested(@Nullable Object value) {
-    return value == null || value instanceof Map || value instanceof List;
   }
 
   @Override

@@ -42,6 +42,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 
 /** The Open Inference Protocol over gRPC, with Triton's extensions. */
 final class GrpcApi {
@@ -142,12 +143,21 @@ final class GrpcApi {
         ServerMethodDefinition.create(
             method("ModelInfer", ModelInferResponse.getDefaultInstance()),
             ServerCalls.asyncUnaryCall(this::infer)));
-    var descriptor =
-        ServiceDescriptor.newBuilder(SERVICE)
-            .setSchemaDescriptor((ProtoFileDescriptorSupplier) Inference::getDescriptor);
-    service.forEach(method -> descriptor.addMethod(method.getMethodDescriptor()));
+    ProtoFileDescriptorSupplier schema = Inference::getDescriptor;
+    return service(SERVICE, schema, service);
+  }
+
+  /**
+   * A service of methods.
+   *
+   * @param schema describes it, for reflection
+   */
+  static ServerServiceDefinition service(
+      String name, @Nullable Object schema, List<? extends ServerMethodDefinition<?, ?>> methods) {
+    var descriptor = ServiceDescriptor.newBuilder(name).setSchemaDescriptor(schema);
+    methods.forEach(method -> descriptor.addMethod(method.getMethodDescriptor()));
     var definition = ServerServiceDefinition.builder(descriptor.build());
-    service.forEach(definition::addMethod);
+    methods.forEach(definition::addMethod);
     return definition.build();
   }
 

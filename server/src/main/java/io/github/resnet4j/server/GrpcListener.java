@@ -78,13 +78,9 @@ final class GrpcListener {
   private ServerServiceDefinition limited(BindableService service) {
     ServerServiceDefinition bound = service.bindService();
     var methods = bound.getMethods().stream().map(GrpcListener::limited).toList();
-    var descriptor =
-        ServiceDescriptor.newBuilder(bound.getServiceDescriptor().getName())
-            .setSchemaDescriptor(bound.getServiceDescriptor().getSchemaDescriptor());
-    methods.forEach(method -> descriptor.addMethod(method.getMethodDescriptor()));
-    var definition = ServerServiceDefinition.builder(descriptor.build());
-    methods.forEach(definition::addMethod);
-    return protectedByToken(definition.build());
+    ServiceDescriptor descriptor = bound.getServiceDescriptor();
+    return protectedByToken(
+        GrpcApi.service(descriptor.getName(), descriptor.getSchemaDescriptor(), methods));
   }
 
   private static <A, B> ServerMethodDefinition<A, B> limited(ServerMethodDefinition<A, B> method) {

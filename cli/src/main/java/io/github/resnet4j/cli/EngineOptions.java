@@ -18,8 +18,8 @@ final class EngineOptions {
       names = "--provider",
       paramLabel = "PROVIDER",
       description =
-          "Provider of onnxruntime: cpu, cuda, tensorrt, coreml, directml or openvino; default:"
-              + " cpu.")
+          "Provider of onnxruntime: cpu, cuda, tensorrt, coreml, directml or openvino, and a"
+              + " device: cuda:1, openvino:GPU; default: cpu.")
   private @Nullable String provider;
 
   EngineChoice choice() {

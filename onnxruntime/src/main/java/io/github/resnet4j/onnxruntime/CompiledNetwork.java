@@ -33,7 +33,7 @@ final class CompiledNetwork {
   private final StateDict state;
   private final int inChannels;
   private final CompileOptions options;
-  private final Provider provider;
+  private final Device device;
 
   /** Runs hold the read lock; opening and closing a session take the write lock. */
   private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
@@ -42,16 +42,12 @@ final class CompiledNetwork {
   private int users = 1;
 
   CompiledNetwork(
-      Sequential network,
-      StateDict state,
-      int inChannels,
-      CompileOptions options,
-      Provider provider) {
+      Sequential network, StateDict state, int inChannels, CompileOptions options, Device device) {
     this.network = network;
     this.state = state;
     this.inChannels = inChannels;
     this.options = options;
-    this.provider = provider;
+    this.device = device;
   }
 
   Sequential network() {
@@ -66,8 +62,8 @@ final class CompiledNetwork {
     return inChannels;
   }
 
-  Provider provider() {
-    return provider;
+  Device device() {
+    return device;
   }
 
   /**
@@ -114,7 +110,7 @@ final class CompiledNetwork {
 
   private IllegalStateException failed(OrtException e) {
     return new IllegalStateException(
-        "ONNX Runtime, provider %s: %s".formatted(provider.label(), e.getMessage()), e);
+        "ONNX Runtime, provider %s: %s".formatted(device.label(), e.getMessage()), e);
   }
 
   private OrtSession open(Size size) throws OrtException {
@@ -122,7 +118,7 @@ final class CompiledNetwork {
     try (Arena arena = Arena.ofConfined();
         var settings = new OrtSession.SessionOptions()) {
       settings.setIntraOpNumThreads(options.threads());
-      provider.addTo(settings);
+      device.addTo(settings);
       // The runtime copies the weights into its own layouts; the exported bytes are freed here.
       return OrtEnvironment.getEnvironment()
           .createSession(

@@ -36,19 +36,15 @@ final class OnnxRuntimeSession implements InferenceSession {
    * @throws IllegalArgumentException if the provider is not available
    */
   static OnnxRuntimeSession open(
-      Sequential network,
-      StateDict state,
-      int inChannels,
-      CompileOptions options,
-      Provider provider) {
+      Sequential network, StateDict state, int inChannels, CompileOptions options, Device device) {
     try {
-      provider.requireIn(OrtEnvironment.getAvailableProviders());
+      device.provider().requireIn(OrtEnvironment.getAvailableProviders());
     } catch (UnsatisfiedLinkError | ExceptionInInitializerError | NoClassDefFoundError e) {
       throw new IllegalArgumentException(
           "ONNX Runtime's native library cannot be loaded: " + e.getMessage(), e);
     }
     return new OnnxRuntimeSession(
-        new CompiledNetwork(network, state, inChannels, options, provider), options);
+        new CompiledNetwork(network, state, inChannels, options, device), options);
   }
 
   @Override
@@ -77,7 +73,7 @@ final class OnnxRuntimeSession implements InferenceSession {
   public InferenceSession withTaps(String... layers) {
     CompileOptions tapped = options.withTaps(layers);
     return open(
-        compiled.network(), compiled.state(), compiled.inChannels(), tapped, compiled.provider());
+        compiled.network(), compiled.state(), compiled.inChannels(), tapped, compiled.device());
   }
 
   @Override

@@ -1,27 +1,29 @@
 package io.github.resnet4j.onnxruntime;
 
-import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtProvider;
-import ai.onnxruntime.OrtSession.SessionOptions;
 import java.util.Arrays;
 import java.util.Locale;
 import java.util.Set;
 import java.util.stream.Collectors;
 
-/** An execution provider of ONNX Runtime: a device, and the library that computes on it. */
+/** An execution provider of ONNX Runtime: a library that computes on a kind of devices. */
 enum Provider {
-  CPU("com.microsoft.onnxruntime:onnxruntime"),
-  CUDA("com.microsoft.onnxruntime:onnxruntime_gpu"),
-  TENSORRT("com.microsoft.onnxruntime:onnxruntime_gpu"),
-  COREML("com.microsoft.onnxruntime:onnxruntime"),
-  DIRECTML("built from source with DirectML"),
-  OPENVINO("built from source with OpenVINO");
+  CPU("com.microsoft.onnxruntime:onnxruntime", ""),
+  CUDA("com.microsoft.onnxruntime:onnxruntime_gpu", "0"),
+  TENSORRT("com.microsoft.onnxruntime:onnxruntime_gpu", "0"),
+  COREML("com.microsoft.onnxruntime:onnxruntime", ""),
+  DIRECTML("built from source with DirectML", "0"),
+  OPENVINO("built from source with OpenVINO", "CPU");
 
   /** The jar that contains it. */
   final String artifact;
 
-  Provider(String artifact) {
+  /** The device if none is chosen; empty if it has no choice. */
+  final String defaultDevice;
+
+  Provider(String artifact, String defaultDevice) {
     this.artifact = artifact;
+    this.defaultDevice = defaultDevice;
   }
 
   String label() {
@@ -69,23 +71,5 @@ enum Provider {
       case DIRECTML -> OrtProvider.DIRECT_ML;
       case OPENVINO -> OrtProvider.OPEN_VINO;
     };
-  }
-
-  /** Adds the provider to the options of a session; the CPU remains for what it does not have. */
-  void addTo(SessionOptions options) throws OrtException {
-    switch (this) {
-      case CPU -> {}
-      case CUDA -> options.addCUDA(0);
-      case TENSORRT -> {
-        options.addTensorrt(0);
-        options.addCUDA(0);
-      }
-      case COREML -> options.addCoreML();
-      case DIRECTML -> {
-        options.setMemoryPatternOptimization(false); // DirectML rejects it
-        options.addDirectML(0);
-      }
-      case OPENVINO -> options.addOpenVINO("CPU");
-    }
   }
 }

@@ -152,8 +152,11 @@ class OnnxRuntimeEngineTest {
             && missing.endsWith("com.microsoft.onnxruntime:onnxruntime_gpu"),
         missing);
     assertEquals(
-        "the engine onnxruntime computes in fp32, not in INT8",
+        "the engine onnxruntime computes in fp32, not in int8; use the precision fp32, or the"
+            + " engine resnet4j",
         message(model, options(CPU).withPrecision(Precision.INT8)));
+    assertTrue(
+        message(model, options(CPU).withPrecision(Precision.BF16)).contains("not in bf16; use"));
     assertEquals("the network has no layer 'x'", message(model, options(CPU).withTaps("x")));
     assertEquals(
         "there is no engine 'other' on the class path, only resnet4j, onnxruntime",
@@ -169,6 +172,23 @@ class OnnxRuntimeEngineTest {
               }
             })
         .getMessage();
+  }
+
+  @Test
+  void devicesOfProvidersAreParsed() {
+    assertEquals(new Device(Provider.CUDA, "0"), Device.named("cuda"));
+    assertEquals(new Device(Provider.CUDA, "12"), Device.named("cuda:12"));
+    assertEquals(new Device(Provider.OPENVINO, "CPU"), Device.named("openvino"));
+    assertEquals(
+        new Device(Provider.OPENVINO, "AUTO:GPU,CPU"), Device.named("openvino:AUTO:GPU,CPU"));
+    assertEquals("openvino:GPU.1", Device.named("openvino:GPU.1").label());
+    assertEquals("cpu", Device.named("cpu").label());
+    for (String wrong :
+        List.of("cpu:0", "cpu:", "cuda:GPU", "cuda:-1", "cuda:", "openvino:", "coreml:1")) {
+      String message =
+          assertThrows(IllegalArgumentException.class, () -> Device.named(wrong)).getMessage();
+      assertTrue(message.contains("has no device '" + wrong.split(":", 2)[1] + "'"), message);
+    }
   }
 
   /** With the class path of this test, but without ONNX Runtime's jar. */

@@ -116,6 +116,8 @@ final class SparkClassifyCommand implements Callable<Integer> {
       description = "fp32, bf16, int8 or auto; default ${DEFAULT-VALUE}.")
   private Precision precision = Precision.FP32;
 
+  @Mixin private EngineOptions engine = new EngineOptions();
+
   @Option(
       names = "--max-pixels",
       paramLabel = "N",
@@ -128,7 +130,7 @@ final class SparkClassifyCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException, InterruptedException {
     if (!SparkSubmit.isInside()) {
-      return spark.run(spec, Map.of());
+      return spark.run(spec, Map.of(), engine.choice());
     }
     var job =
         new ClassifyJob(
@@ -144,6 +146,7 @@ final class SparkClassifyCommand implements Callable<Integer> {
             embedding,
             batch,
             precision.name().toLowerCase(Locale.ROOT),
+            engine.choice(),
             maxPixels);
     ClassifyJob.Outcome outcome = job.run(spark.master());
     System.err.printf(

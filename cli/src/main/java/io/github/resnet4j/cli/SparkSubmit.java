@@ -1,5 +1,6 @@
 package io.github.resnet4j.cli;
 
+import io.github.resnet4j.engine.EngineChoice;
 import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -46,6 +47,10 @@ final class SparkSubmit {
           "(resnet4j-(figures-|spark-|cli-)?\\d|picocli|progressbar|jline-terminal|jackson-jr|xchart|VectorGraphics2D|imageio"
               + "|common-image|common-io|common-lang).*\\.jar");
 
+  /** The jars in lib/ that the engine onnxruntime needs in addition. */
+  private static final Pattern NEEDED_BY_ONNX_RUNTIME =
+      Pattern.compile("(resnet4j-onnx(runtime)?-\\d|protobuf-java-\\d).*\\.jar");
+
   /** The value of --master, or an empty string if Spark's configuration sets it. */
   String master() {
     return master == null ? "" : master;
@@ -68,10 +73,11 @@ final class SparkSubmit {
    * Starts a command again within Spark; returns its exit code.
    *
    * @param defaults configuration that --conf overrides
+   * @param engine the engine that the executors use
    */
-  int run(CommandSpec command, Map<String, String> defaults)
+  int run(CommandSpec command, Map<String, String> defaults, EngineChoice engine)
       throws IOException, InterruptedException {
-    List<String> submit = submit(command, defaults);
+    List<String> submit = submit(command, defaults, engine);
     if (print) {
       System.out.println(submit.stream().map(SparkSubmit::quoted).collect(Collectors.joining(" ")));
       return Main.OK;
@@ -84,8 +90,8 @@ final class SparkSubmit {
     return process.waitFor();
   }
 
-  private List<String> submit(CommandSpec command, Map<String, String> defaults)
-      throws IOException {
+  private List<String> submit(
+      CommandSpec command, Map<String, String> defaults, EngineChoice engine) throws IOException {
     var submit = new ArrayList<String>();
     submit.add(
         print
@@ -100,7 +106,7 @@ final class SparkSubmit {
     all.forEach((key, value) -> submit.addAll(List.of("--conf", key + "=" + value)));
     List<String> jars =
         Arrays.stream(System.getProperty("java.class.path").split(File.pathSeparator, -1))
-            .filter(jar -> NEEDED.matcher(Path.of(jar).getFileName().toString()).matches())
+            .filter(jar -> isNeeded(Path.of(jar), !engine.equals(EngineChoice.RESNET4J)))
             .sorted()
             .toList();
     String own =
@@ -120,6 +126,24 @@ final class SparkSubmit {
         .filter(argument -> !argument.equals("--print-submit"))
         .forEach(submit::add);
     return submit;
+  }
+
+  private static boolean isNeeded(Path jar, boolean onnxRuntime) {
+    String name = jar.getFileName().toString();
+    return NEEDED.matcher(name).matches()
+        || (onnxRuntime && (NEEDED_BY_ONNX_RUNTIME.matcher(name).matches() || isAdded(jar)));
+  }
+
+  /** Whether a jar is on the class path because the user's RESNET4J_CLASSPATH names it. */
+  private static boolean isAdded(Path jar) {
+    String added = System.getenv().getOrDefault("RESNET4J_CLASSPATH", "");
+    return Arrays.stream(added.split(File.pathSeparator, -1))
+        .anyMatch(entry ->
+            entry.endsWith("*") // Java replaces it by the jars in the folder
+                ? Path.of(entry.substring(0, entry.length() - 1))
+                    .toAbsolutePath()
+                    .equals(jar.toAbsolutePath().getParent())
+                : Path.of(entry).equals(jar));
   }
 
   private static Optional<String> executable() {

@@ -1,5 +1,6 @@
 package io.github.resnet4j.cli;
 
+import io.github.resnet4j.engine.EngineChoice;
 import io.github.resnet4j.spark.SparkExecutors;
 import io.github.resnet4j.spark.SparkImages;
 import io.github.resnet4j.train.Dataset;
@@ -78,7 +79,7 @@ final class SparkTrainCommand implements Callable<Integer> {
   public Integer call() throws IOException, InterruptedException {
     options.requireSeveralMachines(localSteps);
     if (!SparkSubmit.isInside()) {
-      return spark.run(spec, DEFAULTS);
+      return spark.run(spec, DEFAULTS, EngineChoice.RESNET4J);
     }
     return options.train(
         () ->

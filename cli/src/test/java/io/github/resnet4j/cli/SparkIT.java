@@ -12,6 +12,8 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -139,6 +141,50 @@ class SparkIT {
     Run again = run(arguments);
     assertEquals(Main.FAILED, again.code());
     assertTrue(again.err().contains("already exists"), again.err());
+  }
+
+  /** Executors load ONNX Runtime from the jar that the user names, or say that it is missing. */
+  @Test
+  void onnxRuntimeIsThatOfTheUsersClassPath() throws IOException {
+    Path table = folder.resolve("said");
+    String image = home.resolve("resnet4j/samples/digit-6.png").toString();
+    String[] arguments = {
+      "spark-classify",
+      "-i",
+      image,
+      "-o",
+      table.toString(),
+      "--output-format",
+      "json",
+      "--engine",
+      "onnxruntime",
+      "--master",
+      "local[1]"
+    };
+    Run without = run(arguments);
+    assertEquals(Main.FAILED, without.code(), without.err());
+    assertTrue(
+        without.err().contains("resnet4j: the engine onnxruntime needs the jar of ONNX Runtime"),
+        without.err());
+
+    var withJar = new HashMap<String, String>(environment);
+    withJar.put("RESNET4J_CLASSPATH", onnxRuntime().getParent() + "/*");
+    arguments[arguments.length - 1] = CLUSTER;
+    String[] overwriting = Arrays.copyOf(arguments, arguments.length + 1);
+    overwriting[arguments.length] = "--overwrite";
+    Run with = new Command(home, folder).run(withJar, "", overwriting);
+    assertEquals(Main.OK, with.code(), with.err());
+    assertEquals(
+        "6", ((List<?>) prediction(rows(table).get("digit-6.png")).get("labels")).getFirst());
+  }
+
+  /** The jar of ONNX Runtime among the jars of this test. */
+  private static Path onnxRuntime() {
+    return Stream.of(System.getProperty("java.class.path").split(File.pathSeparator, -1))
+        .map(Path::of)
+        .filter(jar -> jar.getFileName().toString().startsWith("onnxruntime-"))
+        .findFirst()
+        .orElseThrow();
   }
 
   @Test

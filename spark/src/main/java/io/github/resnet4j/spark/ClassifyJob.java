@@ -4,8 +4,10 @@ import static org.apache.spark.sql.functions.col;
 import static org.apache.spark.sql.functions.count;
 import static org.apache.spark.sql.functions.lit;
 
+import io.github.resnet4j.engine.EngineChoice;
 import io.github.resnet4j.image.ImageDecoder;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.sql.Timestamp;
 import java.util.ArrayList;
 import java.util.List;
@@ -45,6 +47,7 @@ import org.apache.spark.sql.types.StructType;
  * @param embedding whether to add embeddings
  * @param batch the batch size
  * @param precision the precision of inference, as {@link ResNetTransformer#setPrecision}
+ * @param engine the engine and its provider, as {@link ResNetTransformer#setEngine}
  * @param maxPixels the maximum number of pixels of an image; larger images give an error
  */
 public record ClassifyJob(
@@ -60,6 +63,7 @@ public record ClassifyJob(
     boolean embedding,
     int batch,
     String precision,
+    EngineChoice engine,
     long maxPixels) {
   /** A glob pattern of the image file extensions, case-insensitive: {@code *.{[pP][nN][gG],…}}. */
   private static final String IMAGES =
@@ -79,11 +83,20 @@ public record ClassifyJob(
    * Runs the job.
    *
    * @param master the Spark master URL; empty to use Spark's configuration
-   * @throws IllegalArgumentException if the input does not exist, or the output exists and is not
-   *     to be replaced
+   * @throws IllegalArgumentException if the input does not exist, the output exists and is not to
+   *     be replaced, or the executors do not have the engine
    */
   public Outcome run(String master) {
     try (SparkSession spark = Sessions.open("resnet4j spark-classify", master)) {
+      return write(spark);
+    } catch (IOException e) { // of closing the session
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /** Runs the job in a session. */
+  Outcome write(SparkSession spark) {
+    try {
       var transformer =
           new ResNetTransformer()
               .setModel(model)
@@ -92,8 +105,14 @@ public record ClassifyJob(
               .setEmbedding(embedding)
               .setBatchSize(batch)
               .setPrecision(precision)
+              .setEngine(engine.name())
+              .setProvider(engine.provider())
               .setMaxPixels(maxPixels)
               .setInputCol(imageColumn());
+      if (!engine.equals(EngineChoice.RESNET4J)) {
+        // The driver has the jars of the executors: it reports a missing one before any task runs.
+        transformer.request(spark, embedding).open().close();
+      }
       Dataset<Row> predictions = transformer.transform(read(spark));
       Dataset<Row> table = withoutImages(predictions);
       var observed = new Observation("images");
@@ -233,11 +252,19 @@ public record ClassifyJob(
         .collect(Collectors.joining());
   }
 
-  /** Converts Spark's analysis errors, which the user can correct, to a one-line message. */
+  /**
+   * Converts errors that the user can correct to a one-line message: Spark's analysis errors, and
+   * arguments that a task rejects, such as an engine that the executor does not have.
+   */
   private static RuntimeException toRuntimeException(Exception e) {
     if (e instanceof AnalysisException) {
       return new IllegalArgumentException(
           String.valueOf(e.getMessage()).lines().findFirst().orElse(e.toString()), e);
+    }
+    for (Throwable cause = e; cause != null; cause = cause.getCause()) {
+      if (cause instanceof IllegalArgumentException rejected) {
+        return rejected;
+      }
     }
     return e instanceof RuntimeException known ? known : new IllegalStateException(e);
   }

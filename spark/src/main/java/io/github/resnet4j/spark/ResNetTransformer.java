@@ -3,6 +3,7 @@ package io.github.resnet4j.spark;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.Weights;
 import io.github.resnet4j.checkpoint.Download;
+import io.github.resnet4j.engine.EngineChoice;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.image.Image;
 import io.github.resnet4j.image.ImageDecoder;
@@ -82,6 +83,8 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
   private final BooleanParam embedding;
   private final IntParam batchSize;
   private final Param<String> precision;
+  private final Param<String> engine;
+  private final Param<String> provider;
   private final LongParam maxPixels;
 
   /** The model set by {@link #setLoadedModel}. */
@@ -132,6 +135,13 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
     this.batchSize = new IntParam(this, "batchSize", "batch size");
     this.precision =
         new Param<>(this, "precision", "precision of inference: fp32, bf16, int8 or auto");
+    this.engine = new Param<>(this, "engine", "engine: resnet4j or onnxruntime");
+    this.provider =
+        new Param<>(
+            this,
+            "provider",
+            "provider of the engine onnxruntime: cpu, cuda, tensorrt, coreml, directml or"
+                + " openvino");
     this.maxPixels =
         new LongParam(this, "maxPixels", "maximum number of pixels; larger images give an error");
     setDefault(inputCol, "content");
@@ -142,6 +152,8 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
     setDefault(embedding, false);
     setDefault(batchSize, 16);
     setDefault(precision, "fp32");
+    setDefault(engine, EngineChoice.RESNET4J.name());
+    setDefault(provider, EngineChoice.RESNET4J.provider());
     setDefault(maxPixels, ImageDecoder.DEFAULT_MAX_PIXELS);
   }
 
@@ -180,6 +192,14 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
 
   public Param<String> precision() {
     return precision;
+  }
+
+  public Param<String> engine() {
+    return engine;
+  }
+
+  public Param<String> provider() {
+    return provider;
   }
 
   public LongParam maxPixels() {
@@ -229,6 +249,22 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
   public ResNetTransformer setPrecision(String value) {
     precisionOf(value);
     set(precision, value);
+    return this;
+  }
+
+  /**
+   * Sets the engine: {@code resnet4j}, or {@code onnxruntime}. The executors need the jars of an
+   * engine: {@code resnet4j-onnxruntime} and ONNX Runtime's own. A task fails where one is missing;
+   * the error names it.
+   */
+  public ResNetTransformer setEngine(String value) {
+    set(engine, value);
+    return this;
+  }
+
+  /** Sets the provider of the engine: {@code cpu}, {@code cuda}, see {@link EngineChoice}. */
+  public ResNetTransformer setProvider(String value) {
+    set(provider, value);
     return this;
   }
 
@@ -337,10 +373,13 @@ public final class ResNetTransformer extends Transformer implements DefaultParam
   }
 
   TaskModel.Request request(SparkSession spark, boolean embeddings) {
+    var choice = new EngineChoice(getOrDefault(engine), getOrDefault(provider));
     return new TaskModel.Request(
         broadcast(spark),
         SerializableConfiguration.broadcast(spark.sparkContext()),
         precisionOf(getOrDefault(precision)),
+        choice.name(),
+        choice.provider(),
         (Integer) getOrDefault(batchSize),
         (Integer) getOrDefault(topK),
         embeddings,

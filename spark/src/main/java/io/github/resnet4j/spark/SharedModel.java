@@ -3,7 +3,6 @@ package io.github.resnet4j.spark;
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Model;
 import io.github.resnet4j.engine.CompileOptions;
-import io.github.resnet4j.engine.Precision;
 import java.io.IOException;
 import java.io.Serializable;
 import java.io.UncheckedIOException;
@@ -76,7 +75,7 @@ final class SharedModel {
 
   private final Model model;
 
-  /** The classifiers that own the packed weights, by precision and threads; others share them. */
+  /** The classifiers that own the packed weights, by their options; others share them. */
   private final Map<CompileOptions, Classifier> first = new LinkedHashMap<>();
 
   private final Map<CompileOptions, ArrayDeque<Classifier>> idle = new LinkedHashMap<>();
@@ -106,10 +105,11 @@ final class SharedModel {
   /**
    * Returns a classifier for one task, which must return it with {@link #release}. Classifiers
    * share the weights, but not threads and activations.
+   *
+   * @throws IllegalArgumentException if the engine, its provider or the precision is not available
+   *     in this JVM
    */
-  synchronized Classifier acquire(Precision precision, int threads) {
-    CompileOptions options =
-        CompileOptions.defaults().withThreads(threads).withPrecision(precision);
+  synchronized Classifier acquire(CompileOptions options) {
     Classifier waiting = idle.computeIfAbsent(options, _ -> new ArrayDeque<>()).poll();
     if (waiting != null) {
       return waiting;

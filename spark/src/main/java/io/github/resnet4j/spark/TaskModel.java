@@ -2,6 +2,8 @@ package io.github.resnet4j.spark;
 
 import io.github.resnet4j.Classifier;
 import io.github.resnet4j.Prediction;
+import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.EngineChoice;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.image.Image;
 import io.github.resnet4j.image.ImageDecoder;
@@ -24,6 +26,9 @@ final class TaskModel implements AutoCloseable {
   /**
    * What to compute; sent to the executors.
    *
+   * @param precision the precision of inference
+   * @param engine the engine, which the executor must have
+   * @param provider the provider of the engine
    * @param batch the batch size
    * @param top the number of classes to return
    * @param embedding whether to return embeddings; without a head they are the only result
@@ -33,6 +38,8 @@ final class TaskModel implements AutoCloseable {
       Broadcast<SharedModel.Broadcastable> model,
       Broadcast<SerializableConfiguration> hadoop,
       Precision precision,
+      String engine,
+      String provider,
       int batch,
       int top,
       boolean embedding,
@@ -40,10 +47,19 @@ final class TaskModel implements AutoCloseable {
       implements Serializable {
     /**
      * Opens the network in a task, or in the driver, where Spark evaluates constant expressions.
+     *
+     * @throws IllegalArgumentException like {@link SharedModel#acquire}
      */
     TaskModel open() {
       TaskContext task = TaskContext.get();
       return new TaskModel(this, task == null ? 1 : task.cpus());
+    }
+
+    private CompileOptions compile(int threads) {
+      return CompileOptions.defaults()
+          .withThreads(threads)
+          .withPrecision(precision)
+          .withEngine(new EngineChoice(engine, provider));
     }
   }
 
@@ -55,7 +71,7 @@ final class TaskModel implements AutoCloseable {
   private TaskModel(Request request, int threads) {
     this.request = request;
     this.model = SharedModel.of(request.model.value());
-    this.classifier = model.acquire(request.precision, threads);
+    this.classifier = model.acquire(request.compile(threads));
     this.decoder = new ImageDecoder(false, request.maxPixels);
   }
 

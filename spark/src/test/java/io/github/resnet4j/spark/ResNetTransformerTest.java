@@ -13,6 +13,7 @@ import io.github.resnet4j.Prediction;
 import io.github.resnet4j.ResNet;
 import io.github.resnet4j.engine.Calibration;
 import io.github.resnet4j.engine.CompileOptions;
+import io.github.resnet4j.engine.EngineChoice;
 import io.github.resnet4j.engine.Precision;
 import io.github.resnet4j.image.ImageDecoder;
 import io.github.resnet4j.image.Preprocessing;
@@ -186,7 +187,20 @@ class ResNetTransformerTest {
     Files.write(folder.resolve(".hidden.png"), new byte[0]);
     var job =
         new ClassifyJob(
-            folder.toString(), "", from, "", "parquet", false, "", "", 1, false, 4, "fp32", 1000);
+            folder.toString(),
+            "",
+            from,
+            "",
+            "parquet",
+            false,
+            "",
+            "",
+            1,
+            false,
+            4,
+            "fp32",
+            EngineChoice.RESNET4J,
+            1000);
     var transformer = new ResNetTransformer().setInputCol(from.equals("image") ? from : "content");
     var answers = new HashMap<String, String>();
     for (Row row : job.withoutImages(transformer.transform(job.read(spark))).collectAsList()) {
@@ -296,6 +310,81 @@ class ResNetTransformerTest {
     check(row.getStruct(0), expected(classifier, SAMPLES.resolve("digit-6.png"), 3));
   }
 
+  /** Of ONNX Runtime's CPU provider, in batches, with embeddings and without. */
+  @Test
+  void onnxRuntimePredictsTheSame() throws IOException {
+    Dataset<Row> images = binary(images()).orderBy("path");
+    String[] columns = {
+      "path", "prediction.labels", "prediction.probabilities", "prediction.embedding"
+    };
+    for (boolean embedding : new boolean[] {false, true}) {
+      var transformer = new ResNetTransformer().setBatchSize(4).setEmbedding(embedding);
+      List<Row> own = transformer.transform(images).selectExpr(columns).collectAsList();
+      transformer.setEngine("onnxruntime").setProvider("cpu");
+      List<Row> other = transformer.transform(images).selectExpr(columns).collectAsList();
+      assertEquals(own.size(), other.size());
+      int predictions = 0;
+      for (int i = 0; i < own.size(); i++) {
+        Row expected = own.get(i);
+        Row actual = other.get(i);
+        assertEquals(expected.getString(0), actual.getString(0));
+        assertEquals(expected.isNullAt(1), actual.isNullAt(1));
+        if (!expected.isNullAt(1)) {
+          predictions++;
+          assertEquals(expected.getList(1).getFirst(), actual.getList(1).getFirst());
+          assertClose(expected.getList(2), actual.getList(2));
+          assertEquals(!embedding, actual.isNullAt(3));
+          if (embedding) {
+            assertClose(expected.getList(3), actual.getList(3));
+          }
+        }
+      }
+      assertEquals(own.size() - 2, predictions);
+    }
+  }
+
+  /**
+   * Compares to 1e-4 of the largest value: both engines compute in float32, but add thousands of
+   * terms in another order.
+   */
+  private static void assertClose(List<Float> expected, List<Float> actual) {
+    assertEquals(expected.size(), actual.size());
+    double largest = expected.stream().mapToDouble(Math::abs).max().orElseThrow();
+    for (int i = 0; i < expected.size(); i++) {
+      assertEquals(expected.get(i), actual.get(i), 1e-4 * largest);
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "other, cpu, fp32, 'there is no engine ''other'' on the class path, only resnet4j,"
+        + " onnxruntime'",
+    "onnxruntime, cuda, fp32, 'the ONNX Runtime on the class path has no provider ''cuda'', only"
+        + " cpu'",
+    "onnxruntime, cpu, int8, 'the engine onnxruntime computes in fp32, not in int8'",
+  })
+  void jobWithoutItsEngineSaysWhatIsMissing(
+      String engine, String provider, String precision, String message) {
+    var job =
+        new ClassifyJob(
+            SAMPLES.resolve("digit-6.png").toString(),
+            home.resolve("out").toString(),
+            "binaryFile",
+            "",
+            "parquet",
+            false,
+            "",
+            "",
+            1,
+            false,
+            4,
+            precision,
+            new EngineChoice(engine, provider),
+            1000);
+    var e = assertThrows(IllegalArgumentException.class, () -> job.write(spark));
+    assertTrue(e.getMessage().startsWith(message), e.getMessage());
+  }
+
   /** Quantized weights and activation ranges are broadcast, with the same results. */
   @Test
   void quantizedModelsAreBroadcast() throws IOException {
@@ -330,11 +419,13 @@ class ResNetTransformerTest {
         .setTopK(2)
         .setOutputCol("result")
         .setBatchSize(3)
+        .setEngine("onnxruntime")
         .save(saved.toString());
     ResNetTransformer loaded = ResNetTransformer.load(saved.toString());
     assertEquals(2, loaded.getOrDefault(loaded.topK()));
     assertEquals(3, loaded.getOrDefault(loaded.batchSize()));
-    assertEquals(9, loaded.params().length);
+    assertEquals(11, loaded.params().length);
+    assertEquals("onnxruntime", loaded.getOrDefault(loaded.engine()));
     var copy = loaded.copy(org.apache.spark.ml.param.ParamMap.empty());
     Row row =
         copy.transform(binary(SAMPLES.resolve("digit-6.png"))).select("result.labels").first();
@@ -440,5 +531,12 @@ class ResNetTransformerTest {
         IllegalArgumentException.class,
         () -> new ResNetTransformer().setOutputCol("path").transform(images));
     assertThrows(IllegalArgumentException.class, () -> new ResNetTransformer().setPrecision("x"));
+    e =
+        assertThrows(
+            IllegalArgumentException.class,
+            () -> new ResNetTransformer().setProvider("cuda").transform(images));
+    assertEquals(
+        "the engine resnet4j has no provider 'cuda', only cpu; the engine onnxruntime has others",
+        e.getMessage());
   }
 }

@@ -45,8 +45,10 @@ class DocumentationTest {
       import io.github.resnet4j.onnx.*;
       import io.github.resnet4j.tensor.*;
       import io.github.resnet4j.train.*;
+      import java.io.IOException;
       import java.nio.file.*;
       import java.util.*;
+      %s
       class Quoted%d {
         Classifier classifier;
         Model model;
@@ -56,6 +58,17 @@ class DocumentationTest {
       %s
         }
       }
+      """;
+
+  private static final String OTHER_LIBRARIES =
+      """
+      import dev.langchain4j.data.embedding.Embedding;
+      import dev.langchain4j.data.message.ImageContent;
+      import dev.langchain4j.model.embedding.request.EmbeddingRequest;
+      import dev.langchain4j.store.embedding.EmbeddingSearchRequest;
+      import dev.langchain4j.store.embedding.inmemory.InMemoryEmbeddingStore;
+      import io.github.resnet4j.langchain4j.*;
+      import org.springframework.web.bind.annotation.*;
       """;
 
   @TempDir Path classes;
@@ -69,6 +82,7 @@ class DocumentationTest {
         List.of(
             "README.md",
             "docs/engine.md",
+            "docs/neighbours.md",
             "docs/onnx.md",
             "docs/resnets.md",
             "docs/seeing.md",
@@ -106,7 +120,9 @@ class DocumentationTest {
   private String errors(List<Source> sources) {
     var units = new ArrayList<JavaFileObject>();
     for (int i = 0; i < sources.size(); i++) {
-      String text = BEGIN.formatted(i, sources.get(i).code());
+      Source source = sources.get(i);
+      String more = source.name().endsWith("neighbours.md") ? OTHER_LIBRARIES : "";
+      String text = BEGIN.formatted(more, i, source.code());
       units.add(
           new SimpleJavaFileObject(
               URI.create("string:///Quoted%d.java".formatted(i)), JavaFileObject.Kind.SOURCE) {

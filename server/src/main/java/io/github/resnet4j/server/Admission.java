@@ -75,11 +75,11 @@ final class Admission {
   private final boolean loopback;
   private volatile boolean stopping;
 
-  /** Permits for kilobytes of request bodies in memory: a quarter of the heap. */
   private final Semaphore bodies;
 
   /**
    * @param accepted the number of accepted requests without a response, including gRPC's
+   * @param bodies the memory of request bodies, see {@link #bodyMemory}
    */
   Admission(
       ServerOptions options,
@@ -87,7 +87,8 @@ final class Admission {
       AccessLog log,
       AtomicInteger accepted,
       Connections connections,
-      Traces traces)
+      Traces traces,
+      Semaphore bodies)
       throws UnknownHostException {
     this.options = options;
     this.metrics = metrics;
@@ -96,9 +97,19 @@ final class Admission {
     this.connections = connections;
     this.traces = traces;
     this.loopback = InetAddress.getByName(options.host()).isLoopbackAddress();
-    long bytes =
-        Math.max(Runtime.getRuntime().maxMemory() / 4, 3 * options.limits().maxBodyBytes());
-    this.bodies = new Semaphore((int) Math.min(Integer.MAX_VALUE, bytes >> 10));
+    this.bodies = bodies;
+  }
+
+  /**
+   * Permits for kilobytes of request bodies in memory: a quarter of the heap, and at least three
+   * bodies.
+   *
+   * @param heapBytes the maximum size of the heap
+   * @param maxBodyBytes the maximum size of a body
+   */
+  static Semaphore bodyMemory(long heapBytes, long maxBodyBytes) {
+    long bytes = Math.max(heapBytes / 4, 3 * maxBodyBytes);
+    return new Semaphore((int) Math.min(Integer.MAX_VALUE, bytes >> 10));
   }
 
   /** Rejects all queued endpoints' requests from now on. */

@@ -111,7 +111,16 @@ public final class InferenceServer implements AutoCloseable {
                 .maxPrologueLength(2 * RequestStream.MAX_LINE_BYTES));
     metrics.gauge(
         "resnet4j.http.connections", "Number of open HTTP connections", connections::count);
-    this.admission = new Admission(options, metrics, log, accepted, connections, traces);
+    this.admission =
+        new Admission(
+            options,
+            metrics,
+            log,
+            accepted,
+            connections,
+            traces,
+            Admission.bodyMemory(
+                Runtime.getRuntime().maxMemory(), options.limits().maxBodyBytes()));
     var inference = new InferenceApi(options, models, metrics, admission);
     var api = new HttpApi(options, models, metrics, admission, inference);
     setHealth(false);
@@ -219,7 +228,7 @@ public final class InferenceServer implements AutoCloseable {
             .privateKeyCertChain(Keys.builder().pem(pem -> pem.certChain(chain)).build()));
   }
 
-  private static DirectHandlers direct(Admission admission) {
+  static DirectHandlers direct(Admission admission) {
     var handlers = DirectHandlers.builder();
     for (var event : DirectHandler.EventType.values()) {
       handlers.addHandler(event, admission::malformed);

@@ -4,8 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.resnet4j.server.Admission.Endpoint;
-import io.helidon.webserver.WebServer;
-import io.helidon.webserver.http1.Http1Config;
 import java.io.IOException;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
@@ -13,7 +11,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -42,40 +39,23 @@ class AdmissionTest {
   /** Exceptions and JVM errors return 500, and the log contains the status and the reason. */
   @Test
   void exceptionsAreReturnedAndLoggedAs500() throws Exception {
-    Path file = folder.resolve("access.log");
-    ServerOptions options = ServerOptions.defaults();
     List<Throwable> thrown =
         List.of(
             new StackOverflowError(), new OutOfMemoryError("heap"), new IllegalStateException("x"));
-    var http = WebServer.builder().address(java.net.InetAddress.getLoopbackAddress()).port(0);
-    try (var log = new AccessLog(Optional.of(file));
-        var metrics = new Metrics();
-        var traces = new Traces();
-        var connections = new Connections(options.limits(), Http1Config.builder())) {
-      var accepted = new AtomicInteger();
-      var admission = new Admission(options, metrics, log, accepted, connections, traces);
-      http.protocolsDiscoverServices(false).addConnectionSelector(connections);
-      http.routing(rules -> {
-        for (int i = 0; i < thrown.size(); i++) {
-          Throwable each = thrown.get(i);
-          rules.any(
-              "/" + i,
-              admission.handler(Endpoint.queued("fail" + i, _ -> AdmissionTest.fail(each))));
-        }
-      });
-      WebServer server = http.build().start();
-      try {
-        for (int i = 0; i < thrown.size(); i++) {
-          String answer = ask(server.port(), "POST /" + i, "Host: localhost");
-          assertStatus(500, answer);
-          assertTrue(answer.contains("{\"error\":\"internal error; the server's log has"), answer);
-        }
-        assertEquals(0, accepted.get(), "accepted requests");
-      } finally {
-        server.stop();
-      }
+    var endpoints = new Endpoint[thrown.size()];
+    for (int i = 0; i < endpoints.length; i++) {
+      Throwable each = thrown.get(i);
+      endpoints[i] = Endpoint.queued("fail" + i, _ -> AdmissionTest.fail(each));
     }
-    List<String> lines = Files.readAllLines(file);
+    try (var gate = new Gate(ServerOptions.defaults(), folder, endpoints)) {
+      for (Endpoint each : endpoints) {
+        String answer = gate.ask("POST /" + each.name());
+        assertStatus(500, answer);
+        assertTrue(answer.contains("{\"error\":\"internal error; the server's log has"), answer);
+      }
+      assertEquals(0, gate.accepted.get(), "accepted requests");
+    }
+    List<String> lines = Files.readAllLines(folder.resolve("gate.log"));
     for (int i = 0; i < thrown.size(); i++) {
       String type = thrown.get(i).getClass().getName();
       String request = "\"endpoint\":\"fail" + i + "\",\"status\":500,\"error\":\"" + type;

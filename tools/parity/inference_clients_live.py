@@ -3,7 +3,7 @@ KServe's, gRPC's health and reflection; and with Triton's perf_analyzer if it is
 
     tools/parity/run inference-clients
 
-perf_analyzer is part of Triton's SDK image, and of the wheels of tritonclient up to 2.44 for manylinux1_x86_64.
+perf_analyzer is the package perf-analyzer on systems with glibc 2.38 or newer, and part of Triton's SDK image.
 """
 
 import asyncio

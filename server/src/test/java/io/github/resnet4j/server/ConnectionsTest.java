@@ -247,6 +247,18 @@ class ConnectionsTest {
     }
   }
 
+  /** The serving thread waits for the monitor, which receives the request. */
+  @Test
+  void requestAfterAMonitoredOneIsServed() throws Exception {
+    released.countDown();
+    try (var gate = open(LONG);
+        var peer = gate.connect()) {
+      assertOk(peer.ask("GET /monitored"));
+      assertOk(peer.ask("GET /monitored"));
+      assertOk(peer.ask("GET /now"));
+    }
+  }
+
   /** A client that sends all of its requests, or the last one, may close its sending side. */
   @Test
   void halfClosedConnectionsAreNotMonitored() throws Exception {

@@ -62,7 +62,7 @@ public enum Precision {
     return switch (arithmetic.format()) {
       case FP32 -> FP32;
       case ROUNDED, BF16 -> BF16;
-      case U8, S8 -> INT8;
+      case U8, S8, S16 -> INT8;
     };
   }
 }

@@ -180,7 +180,7 @@ final class Arm64Code implements VectorCode {
         code.ldr(Part.D, to, base(from), from.offset());
         code.shll4s16(to, to);
       }
-      case U8, S8 -> throw new IllegalArgumentException("not implemented for " + format);
+      case U8, S8, S16 -> throw new IllegalArgumentException("not implemented for " + format);
     }
   }
 
@@ -192,7 +192,8 @@ final class Arm64Code implements VectorCode {
         code.bfcvtn(scratch, from);
         code.str(Part.D, scratch, base(to), to.offset());
       }
-      case ROUNDED, U8, S8 -> throw new IllegalArgumentException("not implemented for " + format);
+      case ROUNDED, U8, S8, S16 ->
+          throw new IllegalArgumentException("not implemented for " + format);
     }
   }
 

@@ -28,7 +28,9 @@ final class Arm64Conv implements ConvKernels {
 
   @Override
   public ConvTile tile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints segments) {
-    return supports(shape.in().format()) && supports(shape.out().format())
+    return supports(shape.in().format())
+            && supports(shape.out().format())
+            && shape.in().weights() != Format.S16
         ? machineTile(shape, tiles, segments)
         : scalar.tile(shape, tiles, segments);
   }
@@ -42,6 +44,7 @@ final class Arm64Conv implements ConvKernels {
     return switch (format) {
       case FP32, ROUNDED -> true;
       case BF16 -> features.contains(Arm64Feature.BF16) && passes(Format.BF16);
+      case S16 -> false;
       case U8, S8 -> features.contains(Arm64Feature.DOT_PRODUCT) && passes(Format.U8);
     };
   }
@@ -56,7 +59,7 @@ final class Arm64Conv implements ConvKernels {
     return passed.computeIfAbsent(
         in,
         format -> {
-          boolean agree = SelfTest.agree(this::machineTile, LANES, format);
+          boolean agree = SelfTest.agree(this::machineTile, LANES, format, weights(format));
           if (!agree) {
             System.getLogger("io.github.resnet4j")
                 .log(

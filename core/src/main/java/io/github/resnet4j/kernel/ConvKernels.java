@@ -21,6 +21,14 @@ public interface ConvKernels {
   }
 
   /**
+   * The format of the weights with which tiles multiply such an input fastest: {@link Format#S16}
+   * for bytes if the processor has no instruction for sums of their products.
+   */
+  default Format weights(Format in) {
+    return in == Format.U8 ? Format.S8 : in;
+  }
+
+  /**
    * A kernel that copies weights to the order in which tiles read them.
    *
    * @param from the index in the source of each row of weights

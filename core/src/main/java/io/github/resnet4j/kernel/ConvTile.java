@@ -41,6 +41,8 @@ import org.jspecify.annotations.Nullable;
  * }</pre>
  *
  * Here the scales of all channels of the tile follow its biases, and the factors follow the scales.
+ * Weights of 16 bits have two rows for a word of four bytes: those of the first and third channel,
+ * then those of the second and fourth.
  */
 public interface ConvTile {
   /** In a grouped tile: the number of floats from one channel of a group to the next. */
@@ -68,11 +70,12 @@ public interface ConvTile {
             "%d pixels of %d channels, %d groups, %s".formatted(pixels, channels, groups, rows));
       }
       Format residual = out.residual;
+      boolean ofWords = out.format == Format.S16 || residual == Format.S16;
       boolean mixed = residual != null && in.format.isInteger() != residual.isInteger();
       boolean ofFloats = in.format.isFloat() && out.format.isFloat();
       boolean ofGroups = groups > 0 && !ofFloats;
-      boolean isStrided = !walk.equals(Walk.dense(channels, groups)) && !ofFloats;
-      if (mixed || ofGroups || isStrided) {
+      boolean isStrided = !walk.equals(Walk.dense(in.rows() * channels, groups)) && !ofFloats;
+      if (mixed || ofGroups || isStrided || ofWords) {
         throw new IllegalArgumentException(
             "%s and residuals of %s to %s, %d groups"
                 .formatted(in.format, residual, out.format, groups));
@@ -86,7 +89,7 @@ public interface ConvTile {
 
     /** A tile with contiguous weights. */
     public Shape(int pixels, int channels, Input in, Output out, Rows rows) {
-      this(pixels, channels, in, out, rows, 0, Walk.dense(channels, 0));
+      this(pixels, channels, in, out, rows, 0, Walk.dense(in.rows() * channels, 0));
     }
 
     /**
@@ -126,7 +129,7 @@ public interface ConvTile {
           ? 0
           : (segments - 1L) * (in.segment * (long) walk.row + walk.gap)
               + (in.segment - 1L) * walk.row
-              + channels;
+              + (long) in.rows() * channels;
     }
 
     /** The number of words of an input from the first to the last of a tile's last segment. */
@@ -185,20 +188,37 @@ public interface ConvTile {
   /**
    * The input of a tile.
    *
-   * @param format the format of the input; {@link Format#S8} is not supported
+   * @param format the format of the input: {@link Format#U8} or of floating point
+   * @param weights that of the weights: {@link Format#S8} or {@link Format#S16} for bytes, else the
+   *     input's
    * @param pixelStride words from one pixel's input to the next
    * @param segment the number of words of a segment; in a grouped tile, the channels of a group in
    *     a segment
    */
-  record Input(Format format, int pixelStride, int segment) {
+  record Input(Format format, Format weights, int pixelStride, int segment) {
     /**
-     * @throws IllegalArgumentException if the format is not supported or the segment is empty
+     * @throws IllegalArgumentException if the formats are not supported or the segment is empty
      */
     public Input {
-      if (format == Format.S8 || pixelStride < 0 || segment < 1) {
+      boolean supported =
+          format.isInteger()
+              ? format == Format.U8 && (weights == Format.S8 || weights == Format.S16)
+              : weights == format;
+      if (!supported || pixelStride < 0 || segment < 1) {
         throw new IllegalArgumentException(
-            "segments of %d %s, pixels %d apart".formatted(segment, format, pixelStride));
+            "segments of %d %s, weights of %s, pixels %d apart"
+                .formatted(segment, format, weights, pixelStride));
       }
+    }
+
+    /** An input whose weights have as many values per word. */
+    public Input(Format format, int pixelStride, int segment) {
+      this(format, format == Format.U8 ? Format.S8 : format, pixelStride, segment);
+    }
+
+    /** The number of rows of weights for a word. */
+    int rows() {
+      return format.perWord() / weights.perWord();
     }
   }
 
@@ -255,7 +275,7 @@ public interface ConvTile {
    * The strides through a tile's operands, in words.
    *
    * @param step from one word of a segment to the next
-   * @param row from one row of weights to the next
+   * @param row from the weights of one word to those of the next
    * @param gap between the rows of one segment and those of the next
    */
   record Walk(int step, int row, int gap) {
@@ -270,8 +290,8 @@ public interface ConvTile {
     }
 
     /** Segments and weights without gaps. */
-    static Walk dense(int channels, int groups) {
-      return new Walk(groups > 0 ? GROUP_STRIDE : 1, channels, 0);
+    static Walk dense(int row, int groups) {
+      return new Walk(groups > 0 ? GROUP_STRIDE : 1, row, 0);
     }
   }
 

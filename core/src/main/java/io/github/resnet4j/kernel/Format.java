@@ -18,7 +18,10 @@ public enum Format {
   U8(4),
 
   /** An integer from -128 to 127. */
-  S8(4);
+  S8(4),
+
+  /** An integer from -32,768 to 32,767. */
+  S16(2);
 
   private final int perWord;
 
@@ -38,7 +41,7 @@ public enum Format {
 
   /** Whether values are integers, which have a scale. */
   public boolean isInteger() {
-    return perWord == 4;
+    return this == U8 || this == S8 || this == S16;
   }
 
   /**
@@ -58,6 +61,7 @@ public enum Format {
       case BF16 -> Float.intBitsToFloat(bits << 16);
       case U8 -> bits & 0xFF;
       case S8 -> (byte) bits;
+      case S16 -> (short) bits;
     };
   }
 
@@ -81,6 +85,7 @@ public enum Format {
       case BF16 -> Float.floatToRawIntBits(rounded(value)) >>> 16;
       case U8 -> (int) Math.clamp(Math.rint(value), 0, 255);
       case S8 -> (int) Math.clamp(Math.rint(value), -128, 127);
+      case S16 -> (int) Math.clamp(Math.rint(value), Short.MIN_VALUE, Short.MAX_VALUE);
     };
   }
 

@@ -127,7 +127,7 @@ final class MachineAmxCode {
 
   /** Whether there is code for tiles that read such an input. */
   static boolean hasMatrices(ConvTile.Input in) {
-    return (in.format() == Format.BF16 || in.format() == Format.U8)
+    return (in.weights() == Format.BF16 || in.weights() == Format.S8)
         && (in.segment() < ROWS || in.segment() % ROWS == 0);
   }
 

@@ -19,7 +19,10 @@ final class MachineConv implements ConvKernels {
   private static final long MAX_MATRIX_PRODUCTS_PER_CALL = 16_000_000;
 
   private final Width width;
-  private final boolean hasInt8;
+
+  /** Whether an instruction adds the products of four bytes (VNNI). */
+  private final boolean addsBytes;
+
   private final boolean hasBf16;
   private final Set<Feature> features;
   private final MachineCache cache;
@@ -38,7 +41,7 @@ final class MachineConv implements ConvKernels {
 
   MachineConv(Width width, Set<Feature> features, MachineCache cache) {
     this.width = width;
-    this.hasInt8 = features.contains(width == Width.ZMM ? Feature.AVX512_VNNI : Feature.AVX_VNNI);
+    this.addsBytes = features.contains(width == Width.ZMM ? Feature.AVX512_VNNI : Feature.AVX_VNNI);
     this.hasBf16 = width == Width.ZMM && features.contains(Feature.AVX512_BF16);
     this.features = features;
     this.cache = cache;
@@ -56,7 +59,8 @@ final class MachineConv implements ConvKernels {
 
   @Override
   public ConvTile tile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints segments) {
-    if (!supports(shape.in().format()) || !supports(shape.out().format())) {
+    boolean instructions = addsBytes || shape.in().weights() != Format.S8;
+    if (!instructions || !supports(shape.in().format()) || !supports(shape.out().format())) {
       return scalar.tile(shape, tiles, segments);
     }
     return MachineAmxCode.supports(shape) && multiplyMatrices(shape.in())
@@ -105,11 +109,17 @@ final class MachineConv implements ConvKernels {
         });
   }
 
+  @Override
+  public Format weights(Format in) {
+    return in != Format.U8 ? in : addsBytes ? Format.S8 : Format.S16;
+  }
+
   boolean supports(Format format) {
     return switch (format) {
       case FP32, ROUNDED -> true;
       case BF16 -> hasBf16 && passes(Format.BF16);
-      case U8, S8 -> hasInt8 && passes(Format.U8);
+      case U8, S8 -> passes(Format.U8);
+      case S16 -> false;
     };
   }
 
@@ -118,7 +128,7 @@ final class MachineConv implements ConvKernels {
     return passed.computeIfAbsent(
         in,
         format -> {
-          boolean agree = SelfTest.agree(this::vectorTile, width.lanes(), format);
+          boolean agree = SelfTest.agree(this::vectorTile, width.lanes(), format, weights(format));
           if (!agree) {
             LOG.log(Level.WARNING, "the self-test of {0} failed: using plain loops", format);
           }
@@ -128,7 +138,7 @@ final class MachineConv implements ConvKernels {
 
   boolean isFasterWith(Format in) {
     return switch (in) {
-      case FP32, ROUNDED, S8 -> false;
+      case FP32, ROUNDED, S8, S16 -> false;
       case U8 -> supports(in);
       case BF16 -> supports(in) && isBf16Faster();
     };

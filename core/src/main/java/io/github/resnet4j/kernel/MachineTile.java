@@ -117,7 +117,7 @@ final class MachineTile implements ConvTile {
             (long) Math.min(tilesPerCall, end - t),
             4L * firstSegment,
             4L * endSegment,
-            4L * products);
+            4L * products * shape.in().rows());
       } catch (Throwable e) {
         throw MachineCode.unexpected(e);
       }

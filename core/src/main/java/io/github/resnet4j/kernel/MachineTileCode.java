@@ -28,7 +28,9 @@ import io.github.resnet4j.kernel.Vec.Width;
  * }</pre>
  *
  * <p>In narrower formats {@code +=} sums two or four products, the start is zero for integers, and
- * the end scales, adds and rounds as {@link ConvTile} specifies.
+ * the end scales, adds and rounds as {@link ConvTile} specifies. With weights of 16 bits, two
+ * instructions multiply the even and the odd bytes of a word, and two add the products: numbers of
+ * 16 bits are the narrowest whose products do not saturate on processors without VNNI.
  *
  * <p>Meanwhile the weights after these, usually those of the next block of output channels, are
  * prefetched into the L2 cache, one line for each row of products.
@@ -64,6 +66,8 @@ final class MachineTileCode {
 
   /** The minimum number of vector registers beside the accumulators. */
   private static final int SPARE = 4;
+
+  private static final int EVEN_BYTES = 0x00FF00FF;
 
   private final VectorAssembler code;
   private final Shape shape;
@@ -132,6 +136,9 @@ final class MachineTileCode {
     if (shape.in().format().isInteger()) {
       for (int i = 0; i < accumulators; i++) {
         Macros.clear(code, code.vec(i));
+      }
+      if (shape.in().weights() == Format.S16) {
+        Macros.constant(code, evenBytes(), EVEN_BYTES, X);
       }
       return;
     }
@@ -246,6 +253,10 @@ final class MachineTileCode {
    * loaded with the first pixel; as many as possible stay in registers.
    */
   private void multiply(int p, int i, Mem input) {
+    if (shape.in().weights() == Format.S16) {
+      multiplyBytes(p, i, input);
+      return;
+    }
     int kept = Math.min(vectors, registers - accumulators - 1);
     Vec weights = code.vec(accumulators);
     if (p == 0) {
@@ -279,6 +290,28 @@ final class MachineTileCode {
         product(accumulator(p, v), x, weight(i, v));
       }
     }
+  }
+
+  /** One pixel's word of bytes times its two rows of weights. */
+  private void multiplyBytes(int p, int i, Mem input) {
+    Vec even = code.vec(accumulators);
+    Vec odd = code.vec(accumulators + 1);
+    Vec products = code.vec(accumulators + 2);
+    code.vbroadcastss(odd, input);
+    code.vpand(even, odd, evenBytes());
+    code.vpsrlw(odd, odd, 8);
+    for (int v = 0; v < vectors; v++) {
+      code.vpmaddwd(products, even, weight(i, v));
+      code.vpaddd(accumulator(p, v), accumulator(p, v), products);
+    }
+    for (int v = 0; v < vectors; v++) {
+      code.vpmaddwd(products, odd, weight(i, vectors + v));
+      code.vpaddd(accumulator(p, v), accumulator(p, v), products);
+    }
+  }
+
+  private Vec evenBytes() {
+    return code.vec(accumulators + 3);
   }
 
   private void product(Vec sum, Vec x, Vec weight) {

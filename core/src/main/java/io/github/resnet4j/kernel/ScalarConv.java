@@ -226,11 +226,17 @@ final class ScalarConv implements ConvKernels {
       int sum = 0;
       int row = weightAt;
       for (int r = reduction.firstSegment(); r < reduction.endSegment(); r++) {
-        for (int i = 0; i < shape.in().segment(); i++, row += shape.channels()) {
+        for (int i = 0; i < shape.in().segment(); i++, row += shape.walk().row()) {
           int x = Float.floatToRawIntBits(arena[in + segments[r] + i]);
           int w = Float.floatToRawIntBits(weights[row]);
-          for (int shift = 0; shift < 32; shift += 8) {
-            sum += (x >>> shift & 0xFF) * (byte) (w >> shift);
+          if (shape.in().weights() == Format.S16) {
+            int second = Float.floatToRawIntBits(weights[row + shape.channels()]);
+            sum += (x & 0xFF) * (short) w + (x >>> 16 & 0xFF) * (w >> 16);
+            sum += (x >>> 8 & 0xFF) * (short) second + (x >>> 24) * (second >> 16);
+          } else {
+            for (int shift = 0; shift < 32; shift += 8) {
+              sum += (x >>> shift & 0xFF) * (byte) (w >> shift);
+            }
           }
         }
       }

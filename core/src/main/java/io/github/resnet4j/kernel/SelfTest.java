@@ -136,10 +136,11 @@ final class SelfTest {
    * kernels.
    *
    * @param tiles creates them
+   * @param ofWeights the format of the weights
    */
-  static boolean agree(Tiles tiles, int lanes, Format in) {
+  static boolean agree(Tiles tiles, int lanes, Format in, Format ofWeights) {
     float[] words = words(in);
-    float[] weights = words(in.isInteger() ? Format.S8 : in);
+    float[] weights = words(ofWeights);
     System.arraycopy(values(), 0, weights, 8192, 1024); // bias, scale and factor are floats
     for (int vectors = 1; vectors <= 2; vectors++) {
       Format residual = in.isInteger() ? Format.S8 : in;
@@ -147,7 +148,7 @@ final class SelfTest {
           new ConvTile.Shape(
               3,
               vectors * lanes,
-              new ConvTile.Input(in, 16, 7),
+              new ConvTile.Input(in, ofWeights, 16, 7),
               new ConvTile.Output(in, 64, residual, true));
       float[] expected = words.clone();
       float[] actual = words.clone();

@@ -34,6 +34,7 @@ record Target(Width width, Supplier<VectorCode> functions) {
       case FP32, ROUNDED -> true;
       case BF16 -> supports.test(format);
       case U8, S8 -> width != Width.XMM; // not written for arm64
+      case S16 -> false;
     };
   }
 

@@ -30,7 +30,10 @@ final class VectorAssembler extends MatrixAssembler {
   private static final Opcode VPMOVSDB = Opcode.ofF30F38(0x21);
   private static final Opcode VPMOVUSDB = Opcode.ofF30F38(0x11);
   private static final Opcode VPSHIFTD = Opcode.of660F(0x72);
+  private static final Opcode VPSHIFTW = Opcode.of660F(0x71);
   private static final Opcode VPADDD = Opcode.of660F(0xFE);
+  private static final Opcode VPAND = Opcode.of660F(0xDB); // in EVEX vpandd
+  private static final Opcode VPMADDWD = Opcode.of660F(0xF5);
   private static final Opcode VUNPCKLPS = Opcode.of0F(0x14);
   private static final Opcode VUNPCKHPS = Opcode.of0F(0x15);
   private static final Opcode VSHUFPS = Opcode.of0F(0xC6);
@@ -199,18 +202,32 @@ final class VectorAssembler extends MatrixAssembler {
 
   /** Shifts lanes to the left. */
   void vpslld(Vec to, Vec from, int bits) {
-    shift(6, to, from, bits);
+    shift(VPSHIFTD, 6, to, from, bits);
   }
 
   /** Shifts lanes to the right, with zeros from the left. */
   void vpsrld(Vec to, Vec from, int bits) {
-    shift(2, to, from, bits);
+    shift(VPSHIFTD, 2, to, from, bits);
   }
 
-  private void shift(int operation, Vec to, Vec from, int bits) {
+  /** The same for lanes of 16 bits. */
+  void vpsrlw(Vec to, Vec from, int bits) {
+    shift(VPSHIFTW, 2, to, from, bits);
+  }
+
+  private void shift(Opcode opcode, int operation, Vec to, Vec from, int bits) {
     checkAlike(to, from);
-    registers(VPSHIFTD, to.width(), operation, to.number(), from.number(), 0);
+    registers(opcode, to.width(), operation, to.number(), from.number(), 0);
     emit(bits);
+  }
+
+  void vpand(Vec to, Vec a, Vec b) {
+    three(VPAND, to, a, b);
+  }
+
+  /** The sums of the products of two neighbouring numbers of 16 bits, in lanes of 32. */
+  void vpmaddwd(Vec to, Vec a, Mem b) {
+    three(VPMADDWD, to, a, b);
   }
 
   void vcvtdq2ps(Vec to, Vec from) {

@@ -146,6 +146,7 @@ class AssemblerTest {
     all.put("vmulps", (code, a, b, c) -> code.vmulps(a, b, c));
     all.put("vfmadd213ps", VectorAssembler::vfmadd213ps);
     all.put("vpdpbusd", (code, a, b, c) -> code.vpdpbusd(a, b, c));
+    all.put("vpmaddwd", VectorAssembler::vpmaddwd);
     all.put("vpmaxuw", VectorAssembler::vpmaxuw);
     all.put("vpmaxub", VectorAssembler::vpmaxub);
     return all;
@@ -296,6 +297,15 @@ class AssemblerTest {
       code.vpxor(a, b, c);
       boolean evex = a.width() == Width.ZMM || (a.number() | b.number() | c.number()) > 15;
       return "%s %s,%s,%s".formatted(evex ? "vpxord" : "vpxor", name(a), name(b), name(c));
+    });
+    w.write(code -> {
+      code.vpand(a, b, c);
+      boolean evex = a.width() == Width.ZMM || (a.number() | b.number() | c.number()) > 15;
+      return "%s %s,%s,%s".formatted(evex ? "vpandd" : "vpand", name(a), name(b), name(c));
+    });
+    w.write(code -> {
+      code.vpsrlw(a, b, 8);
+      return "vpsrlw %s,%s,0x8".formatted(name(a), name(b));
     });
     w.write(code -> {
       code.vpsrld(a, b, 31);

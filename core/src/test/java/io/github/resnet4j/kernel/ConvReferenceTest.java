@@ -113,7 +113,8 @@ class ConvReferenceTest extends KernelReference {
           int vectors = 1 + random.nextInt(kernels.maxVectors());
           boolean relu = result == Format.U8 || random.nextBoolean();
           int segment = random.nextInt(4) == 0 ? 32 : 1 + random.nextInt(30);
-          var in = new ConvTile.Input(format, random.nextInt(40), segment);
+          Format ofWeights = format != Format.U8 ? format : bytesOrWords(random);
+          var in = new ConvTile.Input(format, ofWeights, random.nextInt(40), segment);
           int most = kernels.conv().multiplyMatrices(in) ? 32 : kernels.accumulators() / vectors;
           int pixels = 1 + random.nextInt(most);
           int stride = 64 / result.perWord() + 16 * random.nextInt(2);
@@ -121,6 +122,10 @@ class ConvReferenceTest extends KernelReference {
           narrowTile(
               kernels, random, new ConvTile.Shape(pixels, vectors * kernels.lanes(), in, out));
         });
+  }
+
+  private static Format bytesOrWords(Random random) {
+    return random.nextBoolean() ? Format.S8 : Format.S16;
   }
 
   private static float[] words(Random random, Format format, int size) {
@@ -137,13 +142,14 @@ class ConvReferenceTest extends KernelReference {
     int channels = shape.channels();
     int segment = shape.in().segment();
     int[] segments = random.ints(1 + random.nextInt(3), 0, 300).toArray();
-    int count = segments.length * segment * channels;
+    int rows = shape.in().rows();
+    int count = segments.length * segment * channels * rows;
     int inputs = 300 + (int) shape.inputSpan(kernels.lanes());
     int outputWords = 6 * shape.pixels() * 320;
     Format added = out.residual() == null ? Format.FP32 : out.residual();
     float[] arena = Arrays.copyOf(words(random, format, inputs), inputs + 2 * outputWords);
     System.arraycopy(words(random, added, outputWords), 0, arena, inputs, outputWords);
-    Format ofWeights = format.isInteger() ? Format.S8 : format;
+    Format ofWeights = shape.in().weights();
     float[] weights = Arrays.copyOf(words(random, ofWeights, count), count + 3 * channels);
     for (int i = count; i < weights.length; i++) {
       boolean factor = format.isInteger() && i >= count + channels;
@@ -170,8 +176,8 @@ class ConvReferenceTest extends KernelReference {
         for (int i = 0; i < segments.length * segment; i++) {
           int x = segments[i / segment] + p * shape.in().pixelStride() + i % segment;
           for (int k = 0; k < format.perWord(); k++) {
-            products.addProduct(
-                format.get(before, x, k), ofWeights.get(weights, i * channels + c, k));
+            int w = (i * rows + k % rows) * channels + c;
+            products.addProduct(format.get(before, x, k), ofWeights.get(weights, w, k / rows));
           }
         }
         double residual = added.get(before, inputs + p * out.residualStride(), c);

@@ -330,7 +330,8 @@ class KernelBoundsTest {
     var windows = new PoolKernels.Windows(3, 2);
     Call call =
         (kernels, arena, _, at) -> kernels.pool().max(windows, in, in).run(arena, at[0], at[1]);
-    if (block % machine.lanes() == 0 || 2 * block == machine.lanes()) {
+    boolean halfOf512Bits = machine.lanes() == 16 && block == 8;
+    if (block % machine.lanes() == 0 || halfOf512Bits) {
       assertBounds(call, new Operand(16 * block + 7 * block), new Operand(3 * block));
     } else {
       call.run(machine, Floats.of(new float[100 * block]), 0, 0, 50 * block); // plain loops

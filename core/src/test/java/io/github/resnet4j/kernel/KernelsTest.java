@@ -313,7 +313,8 @@ class KernelsTest {
     int vectors = 1 + random.nextInt(kernels.maxVectors());
     int channels = vectors * kernels.lanes();
     int segment = random.nextInt(4) == 0 ? 16 << random.nextInt(3) : 1 + random.nextInt(40);
-    var input = new ConvTile.Input(in, 1 + random.nextInt(60), segment);
+    Format weightFormat = in != Format.U8 ? in : random.nextBoolean() ? Format.S8 : Format.S16;
+    var input = new ConvTile.Input(in, weightFormat, 1 + random.nextInt(60), segment);
     boolean matrices = kernels.conv().multiplyMatrices(input);
     int rows = matrices && random.nextBoolean() ? 1 + random.nextInt(4) : 1;
     int pixels = 1 + random.nextInt(matrices ? 32 : kernels.accumulators() / vectors);
@@ -335,9 +336,8 @@ class KernelsTest {
     float[] added = words(random, residual == null ? Format.FP32 : residual, outputWords);
     System.arraycopy(added, 0, arena, inputs, outputWords);
     float[] scalar = arena.clone();
-    int count = runCount * segment * channels;
+    int count = runCount * segment * channels * input.rows();
     float[] weights = new float[count + 3 * channels];
-    Format weightFormat = in.isInteger() ? Format.S8 : in;
     System.arraycopy(words(random, weightFormat, count), 0, weights, 0, count);
     for (int i = count; i < weights.length; i++) {
       weights[i] =

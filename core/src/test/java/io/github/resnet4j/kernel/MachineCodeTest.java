@@ -450,8 +450,13 @@ class MachineCodeTest {
       boolean relu = random.nextBoolean();
       int pixels = 1 + random.nextInt(6);
       var in =
-          new ConvTile.Input(
-              bytes ? Format.U8 : Format.FP32, random.nextInt(70), 1 + random.nextInt(20));
+          bytes
+              ? new ConvTile.Input(
+                  Format.U8,
+                  random.nextBoolean() ? Format.S8 : Format.S16,
+                  random.nextInt(70),
+                  1 + random.nextInt(20))
+              : new ConvTile.Input(Format.FP32, random.nextInt(70), 1 + random.nextInt(20));
       var out =
           new ConvTile.Output(
               !bytes ? Format.FP32 : relu ? Format.U8 : Format.S8,

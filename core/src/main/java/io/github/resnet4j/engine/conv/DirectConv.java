@@ -107,7 +107,12 @@ public final class DirectConv implements Step {
       Convolution conv, DirectWeights weights, int pixels, int rows, Kernels kernels) {
     Layout residual = conv.residual();
     int pixelStride = conv.layer().stride() * conv.in().block();
-    var in = new ConvTile.Input(conv.in().format(), pixelStride, weights.segment());
+    var in =
+        new ConvTile.Input(
+            conv.in().format(),
+            kernels.conv().weights(conv.in().format()),
+            pixelStride,
+            weights.segment());
     var out =
         new ConvTile.Output(
             conv.out().format(),

@@ -30,6 +30,12 @@ final class DirectPacking implements Packing<DirectWeights> {
   private final int channels;
   private final int constants;
 
+  /** The format of the weights. */
+  private final Format ofWeights;
+
+  /** The number of words that a word of the input is multiplied with. */
+  private final int row;
+
   /** The blocks of output channels, with indices relative to the first weight. */
   private final DirectWeights.Block[] blocks;
 
@@ -52,12 +58,14 @@ final class DirectPacking implements Packing<DirectWeights> {
     this.segment = WindowSegments.words(conv);
     this.channels = channels;
     this.constants = ConvTile.Shape.constants(format);
+    this.ofWeights = kernels.conv().weights(format);
+    this.row = channels * (format.perWord() / ofWeights.perWord());
     this.blocks = new DirectWeights.Block[conv.out().paddedChannels() / channels];
     int size = 0;
     for (int b = 0; b < blocks.length; b++) {
       blocks[b] = block(b, size);
       int segments = blocks[b].endSegment() - blocks[b].firstSegment();
-      size = Math.addExact(size, Math.multiplyExact(segments * segment, channels));
+      size = Math.addExact(size, Math.multiplyExact(segments * segment, row));
     }
     this.weights = size;
   }
@@ -83,7 +91,7 @@ final class DirectPacking implements Packing<DirectWeights> {
   @Override
   public String key() {
     return "%s, direct, %d channels of %d, %s"
-        .formatted(layer.name(), channels, conv.out().blockChannels(), format);
+        .formatted(layer.name(), channels, conv.out().blockChannels(), ofWeights);
   }
 
   @Override
@@ -119,7 +127,7 @@ final class DirectPacking implements Packing<DirectWeights> {
         place(ofOutput, o, order, placed[b], data.values());
       }
     }
-    return new DirectWeights(data, channels, segment, placed, biasAt, constants);
+    return new DirectWeights(data, channels, row, segment, placed, biasAt, constants);
   }
 
   /**
@@ -174,16 +182,16 @@ final class DirectPacking implements Packing<DirectWeights> {
     for (int r = block.firstSegment(); r < block.endSegment(); r++) {
       int tap = rows ? r * layer.kernel() : r % taps;
       int c = rows ? 0 : r / taps * segment * format.perWord();
-      for (int i = 0; i < segment; i++, place += channels) {
+      for (int i = 0; i < segment; i++, place += row) {
         // In a row of the window the next tap follows after the last channel.
         int word = rows ? i % inBlock : i;
-        data[place] =
-            weightsOf.word(
-                order,
-                c + word * format.perWord(),
-                firstInput,
-                groupInputs,
-                rows ? tap + i / inBlock : tap);
+        int from = c + word * format.perWord();
+        int ofTap = rows ? tap + i / inBlock : tap;
+        for (int part = 0; part < row / channels; part++) {
+          data[place + part * channels] =
+              weightsOf.word(
+                  ofWeights, order, from + part, row / channels, firstInput, groupInputs, ofTap);
+        }
       }
     }
   }

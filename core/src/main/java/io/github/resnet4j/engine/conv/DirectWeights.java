@@ -8,6 +8,7 @@ import io.github.resnet4j.kernel.Floats;
  * biases.
  *
  * @param channels the number of output channels of a block
+ * @param row the number of words that a word of the input is multiplied with
  * @param segment the number of words of a segment
  * @param blocks the blocks of output channels
  * @param biasAt the index of the first output channel's bias
@@ -15,7 +16,7 @@ import io.github.resnet4j.kernel.Floats;
  */
 @SuppressWarnings("ArrayRecordComponent")
 public record DirectWeights(
-    Floats data, int channels, int segment, Block[] blocks, int biasAt, int constants) {
+    Floats data, int channels, int row, int segment, Block[] blocks, int biasAt, int constants) {
   /**
    * A block of output channels.
    *
@@ -30,13 +31,13 @@ public record DirectWeights(
   int panel() {
     int max = 0;
     for (Block block : blocks) {
-      max = Math.max(max, (block.endSegment - block.firstSegment) * segment * channels);
+      max = Math.max(max, (block.endSegment - block.firstSegment) * segment * row);
     }
     return max;
   }
 
   /** The same weights with a bias at another index. */
   public DirectWeights withBiasAt(int place) {
-    return new DirectWeights(data, channels, segment, blocks, place, constants);
+    return new DirectWeights(data, channels, row, segment, blocks, place, constants);
   }
 }

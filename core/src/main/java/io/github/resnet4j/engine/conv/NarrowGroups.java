@@ -105,7 +105,7 @@ final class NarrowGroups {
         }
         int biasAt = start + blocks * panel;
         folded.placeBias(conv.out(), data.values(), biasAt);
-        return new DirectWeights(data, channels, segment, placed, biasAt, 1);
+        return new DirectWeights(data, channels, channels, segment, placed, biasAt, 1);
       }
     };
   }

@@ -34,23 +34,27 @@ final class OutputWeights {
   }
 
   /**
-   * A word of weights, for consecutive input channels.
+   * A word of weights.
    *
+   * @param ofWeights the format of the weights
    * @param order the input channels in memory order
    * @param from the index of the first channel in {@code order}; beyond its end weights are zero
+   * @param step from each channel of the word to the next
    * @param firstInput the first channel that the output channel reads; the weights of others are
    *     zero
    * @param inputs the number of channels that it reads
    */
-  float word(int[] order, int from, int firstInput, int inputs, int tap) {
+  float word(
+      Format ofWeights, int[] order, int from, int step, int firstInput, int inputs, int tap) {
     if (format.isFloat()) {
       int c = from < order.length ? order[from] - firstInput : -1;
       return c < 0 || c >= inputs ? 0 : folded.weight(output, (output * inputs + c) * taps() + tap);
     }
-    int width = 32 / format.perWord();
+    int width = 32 / ofWeights.perWord();
     int bits = 0;
-    for (int i = Math.min(format.perWord(), order.length - from) - 1; i >= 0; i--) {
-      int c = order[from + i] - firstInput;
+    for (int i = ofWeights.perWord() - 1; i >= 0; i--) {
+      int place = from + i * step;
+      int c = place < order.length ? order[place] - firstInput : -1;
       int number = c < 0 || c >= inputs ? 0 : number((output * inputs + c) * taps() + tap);
       bits = bits << width | number & (1 << width) - 1;
     }

@@ -39,7 +39,13 @@ public final class PairedWeights {
     // No constants for each output channel: all have the same zeros as bias.
     this.direct =
         new DirectWeights(
-            scratch, weights.direct.channels(), segment, blocks, ArenaPlanner.ALIGNMENT, 0);
+            scratch,
+            weights.direct.channels(),
+            weights.direct.channels(),
+            segment,
+            blocks,
+            ArenaPlanner.ALIGNMENT,
+            0);
   }
 
   /** The number of floats of the scratch array that the weights of a convolution need. */

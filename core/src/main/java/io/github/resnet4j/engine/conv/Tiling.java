@@ -3,6 +3,7 @@ package io.github.resnet4j.engine.conv;
 import io.github.resnet4j.engine.graph.Convolution;
 import io.github.resnet4j.engine.graph.Layout;
 import io.github.resnet4j.kernel.ConvTile;
+import io.github.resnet4j.kernel.Format;
 import io.github.resnet4j.kernel.Kernels;
 import io.github.resnet4j.nn.Layer.Conv2d;
 
@@ -19,6 +20,8 @@ record Tiling(int channels, int pixels, int rows) {
   private static final double WEIGHT_BYTES_PER_CYCLE = 25;
 
   private static final int MAX_PIXELS = 14;
+
+  private static final int MAX_VECTORS_OF_BYTES = 4;
 
   /** The number of pixels of a matrix. A tile has two of them, which share the weights. */
   private static final int MATRIX_PIXELS = 16;
@@ -55,6 +58,15 @@ record Tiling(int channels, int pixels, int rows) {
     return best;
   }
 
+  /**
+   * The same for bytes and weights of 16 bits, which are read from memory for every pixel: the more
+   * channels, the fewer instructions that separate the bytes.
+   */
+  private static Tiling ofBytes(int max, Kernels kernels) {
+    int vectors = Math.min(MAX_VECTORS_OF_BYTES, max / kernels.lanes());
+    return new Tiling(vectors * kernels.lanes(), kernels.accumulators() / vectors, 1);
+  }
+
   /** The tiling of the output of a direct convolution. */
   static Tiling of(Convolution conv, Kernels kernels) {
     Layout out = conv.out();
@@ -64,6 +76,9 @@ record Tiling(int channels, int pixels, int rows) {
     } else if (conv.layer().groups() > 1) {
       // A tile with few groups computes fewer products with the zeros between groups.
       max = Math.min(max, Math.max(16, WindowSegments.words(conv) * conv.in().format().perWord()));
+    }
+    if (kernels.conv().weights(conv.in().format()) == Format.S16) {
+      return ofBytes(max, kernels);
     }
     return multipliesMatrices(conv, kernels)
         ? ofMatrices(

@@ -20,7 +20,7 @@ public enum Format {
   /** An integer from -128 to 127. */
   S8(4),
 
-  /** An integer from -32,768 to 32,767. */
+  /** An integer from -32,768 to 32,767; only of weights. */
   S16(2);
 
   private final int perWord;

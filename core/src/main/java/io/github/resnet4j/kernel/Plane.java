@@ -16,12 +16,14 @@ import org.jspecify.annotations.Nullable;
  */
 public record Plane(Format format, int rows, int columns, int block, int rowStride) {
   /**
-   * @throws IllegalArgumentException if an extent is not positive or the stride is negative
+   * @throws IllegalArgumentException if an extent is not positive, the stride is negative, or the
+   *     format is that of weights
    */
   public Plane {
-    if (rows < 1 || columns < 1 || block < 1 || rowStride < 0) {
+    if (rows < 1 || columns < 1 || block < 1 || rowStride < 0 || format == Format.S16) {
       throw new IllegalArgumentException(
-          "%d×%d pixels of %d words, rows %d apart".formatted(rows, columns, block, rowStride));
+          "%d×%d pixels of %d words of %s, rows %d apart"
+              .formatted(rows, columns, block, format, rowStride));
     }
   }
 

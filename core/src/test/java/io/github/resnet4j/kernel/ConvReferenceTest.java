@@ -109,7 +109,7 @@ class ConvReferenceTest extends KernelReference {
         (kernels, random) -> {
           Format format = List.of(Format.BF16, Format.U8, Format.ROUNDED).get(random.nextInt(3));
           Format[] residuals = {null, format, format.isInteger() ? Format.S8 : Format.FP32};
-          Format result = Format.values()[random.nextInt(5)];
+          Format result = FORMATS.get(random.nextInt(5));
           int vectors = 1 + random.nextInt(kernels.maxVectors());
           boolean relu = result == Format.U8 || random.nextBoolean();
           int segment = random.nextInt(4) == 0 ? 32 : 1 + random.nextInt(30);

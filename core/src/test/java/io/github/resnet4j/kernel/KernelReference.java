@@ -15,6 +15,10 @@ import org.junit.jupiter.api.Tag;
 abstract class KernelReference {
   static final List<Kernels> ALL = KernelsTest.everyProvider();
 
+  /** The formats of activations. */
+  static final List<Format> FORMATS =
+      List.of(Format.FP32, Format.ROUNDED, Format.BF16, Format.U8, Format.S8);
+
   static IntStream seeds() {
     return IntStream.range(0, 60);
   }

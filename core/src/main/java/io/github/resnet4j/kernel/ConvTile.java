@@ -217,7 +217,7 @@ public interface ConvTile {
     }
 
     /** The number of rows of weights for a word. */
-    int rows() {
+    public int rows() {
       return format.perWord() / weights.perWord();
     }
   }

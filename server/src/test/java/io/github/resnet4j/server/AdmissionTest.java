@@ -1,5 +1,6 @@
 package io.github.resnet4j.server;
 
+import static io.github.resnet4j.server.Gate.assertStatus;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -32,10 +33,6 @@ class AdmissionTest {
     }
   }
 
-  private static void assertStatus(int status, String answer) {
-    assertTrue(answer.startsWith("HTTP/1.1 " + status + " "), answer);
-  }
-
   /** Exceptions and JVM errors return 500, and the log contains the status and the reason. */
   @Test
   void exceptionsAreReturnedAndLoggedAs500() throws Exception {
@@ -45,7 +42,7 @@ class AdmissionTest {
     var endpoints = new Endpoint[thrown.size()];
     for (int i = 0; i < endpoints.length; i++) {
       Throwable each = thrown.get(i);
-      endpoints[i] = Endpoint.queued("fail" + i, _ -> AdmissionTest.fail(each));
+      endpoints[i] = Endpoint.queued("fail" + i, _ -> Gate.fail(each));
     }
     try (var gate = new Gate(ServerOptions.defaults(), folder, endpoints)) {
       for (Endpoint each : endpoints) {
@@ -65,27 +62,8 @@ class AdmissionTest {
     }
   }
 
-  private static void fail(Throwable thrown) {
-    switch (thrown) {
-      case Error error -> throw error;
-      case RuntimeException exception -> throw exception;
-      default -> throw new AssertionError(thrown);
-    }
-  }
-
   private static ServerOptions with(ServerOptions usual, String host, Access access) {
-    return new ServerOptions(
-        host,
-        0,
-        -1,
-        usual.models(),
-        usual.batching(),
-        usual.limits(),
-        access,
-        usual.tls(),
-        usual.accessLog(),
-        usual.drainTimeout(),
-        usual.compile());
+    return Gate.options(usual, host, access, usual.batching());
   }
 
   /** Prevents DNS rebinding: a page whose name resolves to this machine cannot read responses. */

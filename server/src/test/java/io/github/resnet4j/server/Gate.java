@@ -1,5 +1,7 @@
 package io.github.resnet4j.server;
 
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
 import com.fasterxml.jackson.jr.ob.JSON;
 import io.github.resnet4j.server.Admission.Endpoint;
 import io.helidon.webserver.WebServer;
@@ -74,6 +76,36 @@ final class Gate implements AutoCloseable {
             })
             .build()
             .start();
+  }
+
+  /** Options with another host, access and batching, on any free port. */
+  static ServerOptions options(
+      ServerOptions usual, String host, Access access, ServerOptions.Batching batching) {
+    return new ServerOptions(
+        host,
+        0,
+        -1,
+        usual.models(),
+        batching,
+        usual.limits(),
+        access,
+        usual.tls(),
+        usual.accessLog(),
+        usual.drainTimeout(),
+        usual.compile());
+  }
+
+  /** Throws an unchecked exception or an error. */
+  static void fail(Throwable thrown) {
+    switch (thrown) {
+      case Error error -> throw error;
+      case RuntimeException exception -> throw exception;
+      default -> throw new AssertionError(thrown);
+    }
+  }
+
+  static void assertStatus(int status, String answer) {
+    assertTrue(answer.startsWith("HTTP/1.1 " + status + " "), answer);
   }
 
   int port() {

@@ -1,5 +1,6 @@
 package io.github.resnet4j.server;
 
+import static io.github.resnet4j.server.Gate.assertStatus;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
@@ -36,27 +37,12 @@ class GateTest {
   }
 
   private static ServerOptions options(String host, Access access, int queueSize) {
-    ServerOptions usual = ServerOptions.defaults();
-    return new ServerOptions(
-        host,
-        0,
-        -1,
-        usual.models(),
-        new ServerOptions.Batching(16, Duration.ZERO, queueSize),
-        usual.limits(),
-        access,
-        usual.tls(),
-        usual.accessLog(),
-        usual.drainTimeout(),
-        usual.compile());
+    var batching = new ServerOptions.Batching(16, Duration.ZERO, queueSize);
+    return Gate.options(ServerOptions.defaults(), host, access, batching);
   }
 
   private Gate gate(Endpoint... endpoints) throws IOException {
     return new Gate(options(Access.DEFAULT), folder, endpoints);
-  }
-
-  private static void assertStatus(int status, String answer) {
-    assertTrue(answer.startsWith("HTTP/1.1 " + status + " "), answer);
   }
 
   private static Optional<String> header(String answer, String name) {
@@ -334,10 +320,7 @@ class GateTest {
               "late",
               exchange -> {
                 OK.run(exchange);
-                if (thrown instanceof RuntimeException exception) {
-                  throw exception;
-                }
-                throw (Error) thrown;
+                Gate.fail(thrown);
               });
       String name = thrown.getClass().getSimpleName();
       try (var gate = new Gate(options(Access.DEFAULT), folder, late);

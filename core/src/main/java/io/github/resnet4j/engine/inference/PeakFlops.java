@@ -26,9 +26,8 @@ final class PeakFlops {
   /** Returns multiplications and additions per second for operands of a format. */
   static double measure(Kernels kernels, Format format, Workers workers, long nanos) {
     int channels = kernels.lanes() * kernels.maxVectors();
-    Format ofWeights = kernels.conv().weights(format);
-    var input = new ConvTile.Input(format, ofWeights, SEGMENT, SEGMENT);
-    int row = channels * format.perWord() / ofWeights.perWord();
+    var input = new ConvTile.Input(format, kernels.conv().weights(format), SEGMENT, SEGMENT);
+    int row = channels * input.rows();
     int segments = Math.max(1, WEIGHTS / (SEGMENT * row));
     int pixels =
         kernels.conv().multiplyMatrices(input)

@@ -185,22 +185,7 @@ class ResNetTransformerTest {
     Files.write(folder.resolve("lower.png"), digit);
     Files.write(folder.resolve("Empty.pNG"), new byte[0]);
     Files.write(folder.resolve(".hidden.png"), new byte[0]);
-    var job =
-        new ClassifyJob(
-            folder.toString(),
-            "",
-            from,
-            "",
-            "parquet",
-            false,
-            "",
-            "",
-            1,
-            false,
-            4,
-            "fp32",
-            EngineChoice.RESNET4J,
-            1000);
+    ClassifyJob job = job(folder, "", from, "fp32", EngineChoice.RESNET4J);
     var transformer = new ResNetTransformer().setInputCol(from.equals("image") ? from : "content");
     var answers = new HashMap<String, String>();
     for (Row row : job.withoutImages(transformer.transform(job.read(spark))).collectAsList()) {
@@ -310,6 +295,26 @@ class ResNetTransformerTest {
     check(row.getStruct(0), expected(classifier, SAMPLES.resolve("digit-6.png"), 3));
   }
 
+  /** A job with the embedded model, small batches and a limit of 1,000 pixels. */
+  private static ClassifyJob job(
+      Path in, String out, String format, String precision, EngineChoice engine) {
+    return new ClassifyJob(
+        in.toString(),
+        out,
+        format,
+        "",
+        "parquet",
+        false,
+        "",
+        "",
+        1,
+        false,
+        4,
+        precision,
+        engine,
+        1000);
+  }
+
   /** Of ONNX Runtime's CPU provider, in batches, with embeddings and without. */
   @Test
   void onnxRuntimePredictsTheSame() throws IOException {
@@ -365,22 +370,9 @@ class ResNetTransformerTest {
   })
   void jobWithoutItsEngineSaysWhatIsMissing(
       String engine, String provider, String precision, String message) {
-    var job =
-        new ClassifyJob(
-            SAMPLES.resolve("digit-6.png").toString(),
-            home.resolve("out").toString(),
-            "binaryFile",
-            "",
-            "parquet",
-            false,
-            "",
-            "",
-            1,
-            false,
-            4,
-            precision,
-            new EngineChoice(engine, provider),
-            1000);
+    String out = home.resolve("out").toString();
+    var choice = new EngineChoice(engine, provider);
+    ClassifyJob job = job(SAMPLES.resolve("digit-6.png"), out, "binaryFile", precision, choice);
     var e = assertThrows(IllegalArgumentException.class, () -> job.write(spark));
     assertTrue(e.getMessage().startsWith(message), e.getMessage());
   }

@@ -268,6 +268,11 @@ class Assembler {
     emit(0x0F, 0x01, 0xD0);
   }
 
+  /** Loads a line into the L1 cache. */
+  void prefetcht0(Mem line) {
+    prefetch(0x18, 1, line);
+  }
+
   /** Loads a line into the L2 cache. */
   void prefetcht1(Mem line) {
     prefetch(0x18, 2, line);

@@ -586,6 +586,10 @@ class AssemblerTest {
         return "pop " + name(a);
       });
       w.write(code -> {
+        code.prefetcht0(m);
+        return "prefetcht0 BYTE PTR " + text(m);
+      });
+      w.write(code -> {
         code.prefetcht1(m);
         return "prefetcht1 BYTE PTR " + text(m);
       });

@@ -7,16 +7,22 @@ final class ScalarConv implements ConvKernels {
 
   @Override
   public ConvTile tile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints segments) {
-    OneTile tile =
-        shape.groups() > 0
-            ? new GroupedTile(shape)
-            : shape.isFloat() ? new FloatTile(shape) : new AnyTile(shape, false);
+    OneTile tile;
+    if (shape.groups() > 0) {
+      tile = new GroupedTile(shape);
+    } else if (shape.isFloat()) {
+      tile = new FloatTile(shape);
+    } else if (shape.in().format().isInteger()) {
+      tile = new ByteTile(shape);
+    } else {
+      tile = new MixedTile(shape);
+    }
     return new OneTile.Listed(tile, tiles, segments);
   }
 
   /** Adds bfloat16 products in the order of instructions on matrices. */
   static ConvTile matrixTile(ConvTile.Shape shape, ConvTile.Tiles tiles, Ints segments) {
-    return new OneTile.Listed(new AnyTile(shape, true), tiles, segments);
+    return new OneTile.Listed(new MatrixTile(shape), tiles, segments);
   }
 
   /** A tile of floats: for each weight all channels together, accumulated in the output itself. */
@@ -115,8 +121,12 @@ final class ScalarConv implements ConvKernels {
     }
   }
 
-  /** A tile of any formats. */
-  private record AnyTile(ConvTile.Shape shape, boolean matrices) implements OneTile {
+  /**
+   * A tile of floats or bfloat16 in, and any floating-point formats out: for each weight all
+   * channels together. If words hold two bfloat16 values, the product of the second one comes
+   * first.
+   */
+  private record MixedTile(ConvTile.Shape shape) implements OneTile {
     @Override
     public void run(
         float[] arena,
@@ -128,60 +138,90 @@ final class ScalarConv implements ConvKernels {
         int weightAt,
         ConvTile.Reduction reduction) {
       int channels = shape.channels();
-      ConvTile.Output results = shape.out();
+      boolean halves = shape.in().format() == Format.BF16;
+      float[][] sums = new float[shape.pixels()][channels];
       for (int p = 0; p < shape.pixels(); p++) {
-        int from = in + shape.inputAt(p);
         for (int c = 0; c < channels; c++) {
-          float bias = weights[reduction.biasAt() + c];
-          float added =
-              results.residual() == null
-                  ? 0
-                  : results.residual().get(arena, residual + shape.residualAt(p), c);
-          float sum;
-          if (shape.in().format().isInteger()) {
-            int products = bytes(arena, from, segments, weights, weightAt + c, reduction);
-            float scale = weights[reduction.biasAt() + channels + c];
-            float factor = weights[reduction.biasAt() + 2 * channels + c];
-            sum = Math.fma(products, scale, bias);
-            sum = results.residual() == null ? sum : Math.fma(added, factor, sum);
-          } else if (matrices) {
-            sum = matrices(arena, from, segments, weights, weightAt + c, reduction) + bias + added;
-          } else {
-            sum = floats(arena, from, segments, weights, weightAt + c, reduction, bias + added);
+          float added = residual(shape, arena, residual, p, c);
+          sums[p][c] = weights[reduction.biasAt() + c] + added;
+        }
+      }
+      float[] first = new float[channels];
+      float[] second = new float[channels];
+      int row = weightAt;
+      for (int r = reduction.firstSegment(); r < reduction.endSegment(); r++) {
+        for (int i = 0; i < shape.in().segment(); i++) {
+          if (halves) {
+            unpack(weights, row, first, second);
           }
-          float result = results.relu() ? relu(sum) : sum;
-          results.format().put(arena, out + shape.outputAt(p), c, result);
+          int x = in + segments[r] + i * shape.walk().step();
+          for (int p = 0; p < shape.pixels(); p++) {
+            float value = arena[x + shape.inputAt(p)];
+            if (halves) {
+              int bits = Float.floatToRawIntBits(value);
+              accumulate(upper(bits), second, 0, sums[p], 0, channels);
+              accumulate(upper(bits << 16), first, 0, sums[p], 0, channels);
+            } else {
+              accumulate(value, weights, row, sums[p], 0, channels);
+            }
+          }
+          row += shape.walk().row();
+        }
+        row += shape.walk().gap();
+      }
+      for (int p = 0; p < shape.pixels(); p++) {
+        for (int c = 0; c < channels; c++) {
+          store(shape, arena, out, p, c, sums[p][c]);
         }
       }
     }
 
-    /** If words hold two bfloat16 values, the product of the second one comes first. */
-    private float floats(
+    private static void unpack(float[] weights, int row, float[] first, float[] second) {
+      for (int c = 0; c < first.length; c++) {
+        int bits = Float.floatToRawIntBits(weights[row + c]);
+        first[c] = upper(bits << 16);
+        second[c] = upper(bits);
+      }
+    }
+  }
+
+  private static float upper(int bits) {
+    return Float.intBitsToFloat(bits & 0xFFFF0000);
+  }
+
+  /** A value of the residual, or 0 if there is none. */
+  private static float residual(ConvTile.Shape shape, float[] arena, int at, int p, int c) {
+    Format format = shape.out().residual();
+    return format == null ? 0 : format.get(arena, at + shape.residualAt(p), c);
+  }
+
+  private static void store(
+      ConvTile.Shape shape, float[] arena, int out, int p, int c, float value) {
+    float result = shape.out().relu() ? relu(value) : value;
+    shape.out().format().put(arena, out + shape.outputAt(p), c, result);
+  }
+
+  /** A tile of bfloat16 whose products are added in the order of instructions on matrices. */
+  private record MatrixTile(ConvTile.Shape shape) implements OneTile {
+    @Override
+    public void run(
         float[] arena,
         int in,
+        int out,
+        int residual,
         int[] segments,
         float[] weights,
         int weightAt,
-        ConvTile.Reduction reduction,
-        float start) {
-      boolean halves = shape.in().format() == Format.BF16;
-      float sum = start;
-      int row = weightAt;
-      for (int r = reduction.firstSegment(); r < reduction.endSegment(); r++) {
-        for (int i = 0; i < shape.in().segment(); i++, row += shape.channels()) {
-          float x = arena[in + segments[r] + i];
-          float w = weights[row];
-          if (halves) {
-            int xs = Float.floatToRawIntBits(x);
-            int ws = Float.floatToRawIntBits(w);
-            sum = Math.fma(upper(xs), upper(ws), sum);
-            sum = Math.fma(upper(xs << 16), upper(ws << 16), sum);
-          } else {
-            sum = Math.fma(x, w, sum);
-          }
+        ConvTile.Reduction reduction) {
+      for (int p = 0; p < shape.pixels(); p++) {
+        int from = in + shape.inputAt(p);
+        for (int c = 0; c < shape.channels(); c++) {
+          float bias = weights[reduction.biasAt() + c];
+          float added = residual(shape, arena, residual, p, c);
+          float sum = matrices(arena, from, segments, weights, weightAt + c, reduction);
+          store(shape, arena, out, p, c, sum + bias + added);
         }
       }
-      return sum;
     }
 
     /** The lower and the upper halves of up to 16 words have sums of their own. */
@@ -211,9 +251,35 @@ final class ScalarConv implements ConvKernels {
       }
       return sum;
     }
+  }
 
-    private static float upper(int bits) {
-      return Float.intBitsToFloat(bits & 0xFFFF0000);
+  /** A tile of bytes, whose sums are scaled. */
+  private record ByteTile(ConvTile.Shape shape) implements OneTile {
+    @Override
+    public void run(
+        float[] arena,
+        int in,
+        int out,
+        int residual,
+        int[] segments,
+        float[] weights,
+        int weightAt,
+        ConvTile.Reduction reduction) {
+      int channels = shape.channels();
+      for (int p = 0; p < shape.pixels(); p++) {
+        int from = in + shape.inputAt(p);
+        for (int c = 0; c < channels; c++) {
+          int products = bytes(arena, from, segments, weights, weightAt + c, reduction);
+          float bias = weights[reduction.biasAt() + c];
+          float scale = weights[reduction.biasAt() + channels + c];
+          float factor = weights[reduction.biasAt() + 2 * channels + c];
+          float sum = Math.fma(products, scale, bias);
+          if (shape.out().residual() != null) {
+            sum = Math.fma(residual(shape, arena, residual, p, c), factor, sum);
+          }
+          store(shape, arena, out, p, c, sum);
+        }
+      }
     }
 
     private int bytes(

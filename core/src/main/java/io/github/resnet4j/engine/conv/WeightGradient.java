@@ -21,6 +21,14 @@ public final class WeightGradient {
    */
   private static final int PIXELS = 256;
 
+  /**
+   * The same for blocks of 16 channels. A pixel is then one cache line of the four that a block of
+   * the activation has, and these lines share a quarter of the cache's sets.
+   */
+  private static final int PIXELS_OF_ONE_LINE = 96;
+
+  private static final int FLOATS_PER_LINE = 16;
+
   private final ConvWeights weights;
   private final Activation in;
   private final Activation gradient;
@@ -43,7 +51,8 @@ public final class WeightGradient {
     Conv2d layer = weights.layer;
     DirectWeights direct = weights.direct;
     int stride = layer.stride();
-    this.rowsPerPass = Math.clamp(PIXELS / gradient.width(), 1, gradient.height());
+    int pixels = direct.channels() <= FLOATS_PER_LINE ? PIXELS_OF_ONE_LINE : PIXELS;
+    this.rowsPerPass = Math.clamp(pixels / gradient.width(), 1, gradient.height());
     int[] offsets = new int[gradient.height()];
     Arrays.setAll(offsets, y -> y * stride * in.rowStride());
     Ints rows = Ints.of(offsets);

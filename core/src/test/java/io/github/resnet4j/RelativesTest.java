@@ -254,11 +254,8 @@ class RelativesTest {
   @MethodSource("models")
   void networksAreRecognized(String name) throws IOException {
     Path file = folder.resolve("x.safetensors");
-    var zeros = new LinkedHashMap<String, Tensor>();
-    for (Parameter parameter : spec(name).layers().parameters()) {
-      zeros.put(parameter.name(), Tensor.zeros(parameter.extents()));
-    }
-    ResNet.of(spec(name), new StateDict(zeros)).save(file, Map.of());
+    ResNetSpec spec = spec(name);
+    ResNet.of(spec, StateDict.zeros(spec.layers())).save(file, Map.of());
     try (var checkpoint = Checkpoint.open(file)) {
       var found = Recognition.require(checkpoint);
       // Blurs have no weights: one of the two is assumed.

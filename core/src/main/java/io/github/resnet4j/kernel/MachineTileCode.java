@@ -83,6 +83,10 @@ final class MachineTileCode {
   private final int spacing;
   private final int accumulators;
   private final int registers;
+
+  /** Whether input, residual and results are prefetched; measured with vectors of 256 bits only. */
+  private final boolean prefetchesOperands;
+
   private Mem out = mem(Reg.RSP);
   private Mem residual = mem(Reg.RSP);
 
@@ -94,6 +98,7 @@ final class MachineTileCode {
     this.spacing = shape.spacing(width.lanes());
     this.accumulators = shape.pixels() * vectors;
     this.registers = width.registers();
+    this.prefetchesOperands = width == Width.YMM;
     if (vectors * width.lanes() != shape.channels()
         || (shape.groups() != 0 && shape.groups() != width.lanes())
         || accumulators + Math.max(vectors, SPARE) > registers) {
@@ -130,7 +135,7 @@ final class MachineTileCode {
     code.bind(tile);
     Macros.next(code, PIXEL, IN, IN_AT);
     start();
-    if (width == Width.YMM) {
+    if (prefetchesOperands) {
       prefetchResults();
     }
     products();
@@ -176,7 +181,7 @@ final class MachineTileCode {
         }
       }
     }
-    if (format != null && width == Width.YMM) {
+    if (format != null && prefetchesOperands) {
       prefetchNextResidual(format);
     }
   }
@@ -193,8 +198,7 @@ final class MachineTileCode {
 
   private void prefetchResults() {
     code.mov(X, out);
-    code.movsxd(POINTER, mem(OUT_AT));
-    code.lea(POINTER, mem(X, POINTER, Float.BYTES));
+    Macros.current(code, POINTER, X, OUT_AT);
     for (int p = 0; p < shape.pixels(); p++) {
       for (int v = 0; v < vectors; v += vectorsPerLine(shape.out().format())) {
         code.prefetchw(result(p, v));
@@ -293,7 +297,7 @@ final class MachineTileCode {
 
   /** Whether the tile to the right reads other lines of the input. */
   private boolean prefetchesInput() {
-    return width == Width.YMM
+    return prefetchesOperands
         && shape.isFloat()
         && shape.walk().step() == 1
         && shape.in().pixelStride() >= FLOATS_PER_LINE;

@@ -20,8 +20,13 @@ final class Macros {
 
   /** {@code to = base + 4 * *list++}: the address of the next entry of a list of offsets. */
   static void next(Assembler code, Reg to, Reg base, Reg list) {
-    code.movsxd(to, mem(list));
+    current(code, to, base, list);
     code.add(list, Integer.BYTES);
+  }
+
+  /** {@code to = base + 4 * *list}: the address of the current entry of a list of offsets. */
+  static void current(Assembler code, Reg to, Reg base, Reg list) {
+    code.movsxd(to, mem(list));
     code.lea(to, mem(base, to, Float.BYTES));
   }
 

@@ -49,21 +49,48 @@ final class ScalarConv implements ConvKernels {
           System.arraycopy(weights, reduction.biasAt(), arena, to, channels);
         }
       }
-      int row = weightAt;
-      for (int r = reduction.firstSegment(); r < reduction.endSegment(); r++) {
-        for (int i = 0; i < shape.in().segment(); i++) {
-          int x = in + segments[r] + i * shape.walk().step();
-          for (int p = 0; p < shape.pixels(); p++) {
-            float value = arena[x + shape.inputAt(p)];
-            accumulate(value, weights, row, arena, out + shape.outputAt(p), channels);
-          }
-          row += shape.walk().row();
-        }
-        row += shape.walk().gap();
-      }
+      forEachRow(
+          shape,
+          in,
+          segments,
+          weightAt,
+          reduction,
+          (x, row) -> {
+            for (int p = 0; p < shape.pixels(); p++) {
+              float value = arena[x + shape.inputAt(p)];
+              accumulate(value, weights, row, arena, out + shape.outputAt(p), channels);
+            }
+          });
       for (int p = 0; shape.out().relu() && p < shape.pixels(); p++) {
         relu(arena, out + shape.outputAt(p), channels);
       }
+    }
+  }
+
+  /** What is done with a row of weights. */
+  private interface Row {
+    /**
+     * @param x the index of the word of the first pixel's input
+     * @param row the index of the weights that it is multiplied with
+     */
+    void multiply(int x, int row);
+  }
+
+  /** All rows of weights of a sum, in their order. */
+  private static void forEachRow(
+      ConvTile.Shape shape,
+      int in,
+      int[] segments,
+      int weightAt,
+      ConvTile.Reduction reduction,
+      Row each) {
+    int row = weightAt;
+    for (int r = reduction.firstSegment(); r < reduction.endSegment(); r++) {
+      for (int i = 0; i < shape.in().segment(); i++) {
+        each.multiply(in + segments[r] + i * shape.walk().step(), row);
+        row += shape.walk().row();
+      }
+      row += shape.walk().gap();
     }
   }
 
@@ -99,7 +126,6 @@ final class ScalarConv implements ConvKernels {
         ConvTile.Reduction reduction) {
       int groups = shape.groups();
       for (int p = 0; p < shape.pixels(); p++) {
-        int pixel = shape.outputAt(p);
         for (int c = 0; c < shape.channels(); c++) {
           int group = c % groups;
           int lane = c / groups * ConvTile.GROUP_STRIDE + group;
@@ -114,8 +140,7 @@ final class ScalarConv implements ConvKernels {
               sum = Math.fma(arena[x + i * ConvTile.GROUP_STRIDE], weights[row], sum);
             }
           }
-          float result = shape.out().relu() ? relu(sum) : sum;
-          shape.out().format().put(arena, out + pixel, lane, result);
+          store(shape, arena, out, p, lane, sum);
         }
       }
     }
@@ -148,27 +173,27 @@ final class ScalarConv implements ConvKernels {
       }
       float[] first = new float[channels];
       float[] second = new float[channels];
-      int row = weightAt;
-      for (int r = reduction.firstSegment(); r < reduction.endSegment(); r++) {
-        for (int i = 0; i < shape.in().segment(); i++) {
-          if (halves) {
-            unpack(weights, row, first, second);
-          }
-          int x = in + segments[r] + i * shape.walk().step();
-          for (int p = 0; p < shape.pixels(); p++) {
-            float value = arena[x + shape.inputAt(p)];
+      forEachRow(
+          shape,
+          in,
+          segments,
+          weightAt,
+          reduction,
+          (x, row) -> {
             if (halves) {
-              int bits = Float.floatToRawIntBits(value);
-              accumulate(upper(bits), second, 0, sums[p], 0, channels);
-              accumulate(upper(bits << 16), first, 0, sums[p], 0, channels);
-            } else {
-              accumulate(value, weights, row, sums[p], 0, channels);
+              unpack(weights, row, first, second);
             }
-          }
-          row += shape.walk().row();
-        }
-        row += shape.walk().gap();
-      }
+            for (int p = 0; p < shape.pixels(); p++) {
+              float value = arena[x + shape.inputAt(p)];
+              if (halves) {
+                int bits = Float.floatToRawIntBits(value);
+                accumulate(upper(bits), second, 0, sums[p], 0, channels);
+                accumulate(upper(bits << 16), first, 0, sums[p], 0, channels);
+              } else {
+                accumulate(value, weights, row, sums[p], 0, channels);
+              }
+            }
+          });
       for (int p = 0; p < shape.pixels(); p++) {
         for (int c = 0; c < channels; c++) {
           store(shape, arena, out, p, c, sums[p][c]);
